@@ -1,0 +1,67 @@
+# The only place where a command is spelt out; CI and pre-commit call it. A bare `make` lists the targets.
+PYTHON ?= python3.12
+BIN := .venv/bin
+READY := .venv/.ready
+DEMO := demo
+BUNDLE ?= $(DEMO)/bundle
+# 160 drawn films, five epochs of the true ResNet50 from random weights: some three minutes on two cores.
+DEMO_FILMS := 160
+DEMO_RECIPE := --weights none --fine-tune all --epochs 5 --batch 8
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-fast lint fmt parity clean setup
+
+help: ## list the targets
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+setup: $(READY) ## build .venv with everything in it
+
+$(READY): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 12))' 2>/dev/null || { \
+	  echo "error: $(PYTHON) is not Python 3.12"; \
+	  echo "  why: onnx2tf 2.x runs on 3.12 and newer, and the pinned set was measured on 3.12"; \
+	  echo "  fix: install it (pyenv install 3.12, apt-get install python3.12-venv, python.org) or: make PYTHON=/path/to/python3.12"; \
+	  exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --disable-pip-version-check --progress-bar off -e '.[dev]'
+	@touch $@
+
+demo: $(DEMO)/bundle/manifest.json ## draw films, train, convert, verify, predict one film (about 7 minutes)
+	$(BIN)/tbconv verify $(DEMO)/bundle
+	$(BIN)/tbconv predict $(DEMO)/bundle $(DEMO)/films/image/1001.png --overlay $(DEMO)/overlay
+	@echo
+	@echo "bundle:  $(DEMO)/bundle (synthetic films; tbconv show $(DEMO)/bundle)"
+	@echo "verdict: every file is what its certificate says ($(DEMO)/bundle.verify)"
+	@echo "serve:   $(BIN)/tbconv serve $(DEMO)/bundle"
+
+$(DEMO)/films/SYNTHETIC.txt: | $(READY)
+	$(BIN)/tbconv data phantom $(DEMO)/films --n $(DEMO_FILMS)
+	$(BIN)/tbconv data check $(DEMO)/films --figure $(DEMO)/films-check.png
+
+$(DEMO)/run/run.json: $(DEMO)/films/SYNTHETIC.txt
+	$(BIN)/tbconv train --data $(DEMO)/films --out $(DEMO)/run $(DEMO_RECIPE) $(if $(wildcard $(DEMO)/run/checkpoint.pt),--resume)
+
+$(DEMO)/bundle/manifest.json: $(DEMO)/run/run.json
+	$(BIN)/tbconv convert $(DEMO)/run --out $(DEMO)/bundle
+
+test: $(READY) ## all tests, the true ResNet50 through every format among them
+	$(BIN)/python -m pytest -q --durations=10
+
+test-fast: $(READY) ## the tests that take seconds
+	$(BIN)/python -m pytest -q -m 'not slow'
+
+lint: $(READY) ## ruff, mypy strict, import boundaries
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+
+fmt: $(READY) ## format and fix what can be fixed
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+parity: $(READY) ## measure a bundle again: make parity BUNDLE=path
+	$(BIN)/tbconv verify $(BUNDLE)
+
+clean: ## remove the environment, caches and the demo
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache $(DEMO) *.egg-info build

@@ -1,0 +1,171 @@
+"""The bundle on disk: open = verify digests, write = whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from tbconv.contract.errors import ArtefactError, BundleError
+from tbconv.contract.files import folder_whole_or_not, sha256_bytes, sha256_file, write_json
+from tbconv.contract.manifest import FileRecord, Manifest
+from tbconv.contract.verdict import ArtefactVerdict, Certificate, Verdict
+
+MANIFEST = "manifest.json"
+CERTIFICATE = "certificate.json"
+MAKE_AGAIN = "tbconv convert RUN --out BUNDLE, or restore the file"
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """A folder with a manifest; its files are trusted one by one, by digest."""
+
+    root: Path
+    manifest: Manifest
+
+    def path(self, name: str) -> Path:
+        """Return where a file of the bundle is, after its digest was checked.
+
+        Args:
+            name: a path of the manifest; a folder (SavedModel) stands for all files in it.
+
+        Raises:
+            ArtefactError: the file is not in the manifest, missing or altered.
+        """
+        names = [key for key in self.manifest.files if key == name or key.startswith(f"{name}/")]
+        if not names:
+            raise ArtefactError(f"{name} is not in the manifest", why="nothing vouches for it", fix=MAKE_AGAIN)
+        for key in names:
+            self._check(key)
+        return self.root / name
+
+    def _check(self, name: str) -> None:
+        place, record = self.root / name, self.manifest.files[name]
+        if not place.is_file():
+            raise ArtefactError(f"{name} is missing", why="the manifest lists it", fix=MAKE_AGAIN)
+        digest = sha256_file(place)
+        if digest != record.sha256:
+            raise ArtefactError(
+                f"{name} has digest {digest[:12]}, the manifest says {record.sha256[:12]}",
+                why="the file changed after it was verified, so its parity is unknown",
+                fix=MAKE_AGAIN,
+            )
+
+    def verify_digests(self) -> None:
+        """Check every file of the manifest; ArtefactError at the first that differs."""
+        for name in self.manifest.files:
+            self._check(name)
+
+    def certificate(self) -> Certificate:
+        """Return the certificate.
+
+        Raises:
+            ArtefactError: it is missing, altered or not one.
+        """
+        value = read_json(self.path(CERTIFICATE))
+        try:
+            return Certificate.from_json(value)
+        except (KeyError, TypeError, ValueError) as error:
+            what = f"{CERTIFICATE} cannot be understood"
+            raise ArtefactError(what, why=f"{type(error).__name__}: {error}", fix=MAKE_AGAIN) from error
+
+    def verdict(self, name: str) -> ArtefactVerdict:
+        """Return what the certificate says of one artefact; UNVERIFIED where it says nothing.
+
+        Raises:
+            ArtefactError: the certificate is missing or altered, or speaks of another digest.
+        """
+        found = self.certificate().artefacts.get(name)
+        if found is None:
+            return ArtefactVerdict(Verdict.UNVERIFIED, self.digest(name), "the certificate does not name it")
+        if found.sha256 != self.digest(name):
+            raise ArtefactError(
+                f"the verdict on {name} is about {found.sha256[:12]}, the file is {self.digest(name)[:12]}",
+                why="the file was replaced after it was certified",
+                fix=MAKE_AGAIN,
+            )
+        return found
+
+    def digest(self, name: str) -> str:
+        """Return the SHA-256 of an artefact as the manifest has it.
+
+        Of a folder it is that of its files' names and digests; fingerprint.pb is left out,
+        since TensorFlow writes a random number into it.
+        """
+        if name in self.manifest.files:
+            return self.manifest.files[name].sha256
+        return folder_digest({path: record.sha256 for path, record in self.manifest.files.items()}, name)
+
+
+def folder_digest(digests: dict[str, str], name: str) -> str:
+    """Return one digest for the files of a folder, given all files' digests by path."""
+    inside = sorted(path for path in digests if path.startswith(f"{name}/") and not path.endswith("fingerprint.pb"))
+    return sha256_bytes("".join(f"{path} {digests[path]}\n" for path in inside).encode())
+
+
+def read_json(path: Path) -> Any:
+    """Return the JSON of a file; BundleError if it is missing or no JSON."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise BundleError(f"{path} cannot be read as JSON", why=str(error), fix=MAKE_AGAIN) from error
+
+
+def read_bundle(root: Path) -> Bundle:
+    """Read the manifest and trust no file yet: each is checked when it is asked for.
+
+    Raises:
+        BundleError: no folder, no manifest, one of another schema, or one that points outside the folder.
+    """
+    if not (root / MANIFEST).is_file():
+        raise BundleError(
+            f"{root} is not a bundle",
+            why=f"it has no {MANIFEST}" if root.is_dir() else "there is no such folder",
+            fix="make one: tbconv convert RUN --out BUNDLE",
+        )
+    manifest = Manifest.from_json(read_json(root / MANIFEST))
+    for name in manifest.files:
+        pure = PurePosixPath(name)
+        if pure.is_absolute() or ".." in pure.parts or (root / name).is_symlink():
+            raise BundleError(f"the manifest names {name!r}", why="it leaves the bundle", fix=MAKE_AGAIN)
+    return Bundle(root, manifest)
+
+
+def open_bundle(root: Path) -> Bundle:
+    """Read a bundle and check the digest of every file; ArtefactError at the first that differs."""
+    bundle = read_bundle(root)
+    bundle.verify_digests()
+    return bundle
+
+
+@contextlib.contextmanager
+def write_bundle(place: Path) -> Iterator[Path]:
+    """Yield a temporary folder that becomes the bundle at `place` if the block succeeds and sealed it.
+
+    Raises:
+        BundleError: `place` exists and is something else than a bundle, or the block forgot `seal`.
+    """
+    if place.exists() and not (place / MANIFEST).is_file() and (not place.is_dir() or any(place.iterdir())):
+        raise BundleError(
+            f"{place} exists and is not a bundle",
+            why="writing there would replace files that tbconv did not make",
+            fix="choose another --out",
+        )
+    with folder_whole_or_not(place) as temporary:
+        yield temporary
+        open_bundle(temporary)
+
+
+def seal(folder: Path, manifest: Manifest) -> Manifest:
+    """Write manifest.json over every file of the folder, and return it with their digests."""
+    files = {
+        path.relative_to(folder).as_posix(): FileRecord(sha256_file(path), path.stat().st_size)
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path != folder / MANIFEST
+    }
+    sealed = replace(manifest, files=files)
+    write_json(folder / MANIFEST, sealed.to_json())
+    return sealed
