@@ -1,0 +1,58 @@
+import pytest
+
+from tbconv.contract.errors import ConfigError
+from torch_train.data.index import read_index
+
+KERMANY = r"(person\d+)_|((?:NORMAL2-)?IM-\d+)-"
+
+
+def read_patients(root, write_film, expression, *names):
+    for number, name in enumerate(names):
+        write_film(root / "NORMAL" / name, number)
+    write_film(root / "PNEUMONIA/person9_virus_1.png", 99)
+    index = read_index(root, patient=expression)
+    return {film.path.name: film.patient for film in index.films}, index
+
+
+def test_films_of_one_person_share_a_key_whatever_the_germ(tmp_path, write_film):
+    names = ("person9_bacteria_1.png", "person19_virus_1.png", "IM-0115-0001.png", "IM-0115-0002.png")
+    patients, _ = read_patients(tmp_path, write_film, KERMANY, *names)
+    assert patients["person9_bacteria_1.png"] == patients["person9_virus_1.png"]
+    assert patients["IM-0115-0001.png"] == patients["IM-0115-0002.png"]
+    assert len(set(patients.values())) == 3
+
+
+def test_studies_of_two_series_stay_apart_where_the_group_holds_the_series(tmp_path, write_film):
+    patients, _ = read_patients(tmp_path, write_film, KERMANY, "IM-1427-0001.png", "NORMAL2-IM-1427-0001.png")
+    assert patients["IM-1427-0001.png"] != patients["NORMAL2-IM-1427-0001.png"]
+
+
+def test_equal_numbers_of_two_alternatives_are_two_patients(tmp_path, write_film):
+    patients, _ = read_patients(tmp_path, write_film, r"person(\d+)_|IM-(\d+)-", "IM-9-0001.png")
+    assert patients["IM-9-0001.png"] != patients["person9_virus_1.png"]
+
+
+def test_a_film_that_does_not_match_is_a_patient_and_is_counted(tmp_path, write_film):
+    patients, index = read_patients(tmp_path, write_film, r"person(\d+)_", "other.png", "person9_virus_2.png")
+    assert patients["other.png"] == "NORMAL/other.png"
+    assert patients["person9_virus_2.png"] == "9"
+    assert any(note.startswith("1 of 3 file names do not match") for note in index.notes)
+
+
+def test_an_expression_without_a_group_takes_the_whole_match(tmp_path, write_film):
+    patients, _ = read_patients(tmp_path, write_film, r"person\d+", "person9_virus_2.png")
+    assert set(patients.values()) == {"person9"}
+
+
+def test_without_an_expression_a_film_is_a_patient_and_the_index_says_so(class_folders):
+    index = read_index(class_folders)
+    assert len({film.patient for film in index.films}) == 10
+    assert not index.patients_known
+    assert any("patients are not known" in note for note in index.notes)
+
+
+@pytest.mark.parametrize("expression", ["person(", "nobody_(x)"])
+def test_an_expression_that_is_none_or_matches_nothing_is_a_wrong_option(class_folders, expression):
+    with pytest.raises(ConfigError) as caught:
+        read_index(class_folders, patient=expression)
+    assert repr(expression) in caught.value.what

@@ -1,0 +1,1 @@
+"""What the films are: read, checked, split and, where there are none, drawn."""

@@ -1,0 +1,158 @@
+"""Which films train, which choose and which test: by patient, stratified, the same on every machine.
+
+Order and chance come from the films' digests and the seed alone, so neither the folder nor
+the file names nor a library's random generator can change a split.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tbconv.contract.errors import ConfigError, DataError
+from torch_train.data.film import FilmIndex
+from torch_train.data.groups import join_groups
+
+PARTS = ("train", "validation", "test")
+Counts = list[tuple[int, int, int]]  # a unit's negatives, positives and films
+FRACTIONS = (0.7, 0.2, 0.1)  # the users' recipe
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """Three parts of a film index that share no patient and no duplicate."""
+
+    train: tuple[int, ...]  # indices into index.films, ascending
+    validation: tuple[int, ...]
+    test: tuple[int, ...]
+    digest: str  # SHA-256 over the films' content digests and their parts
+    seed: int
+    fractions: tuple[float, float, float]
+
+    @property
+    def parts(self) -> dict[str, tuple[int, ...]]:
+        """The three parts by name."""
+        return {name: getattr(self, name) for name in PARTS}
+
+
+def split_films(
+    index: FilmIndex,
+    *,
+    groups: Sequence[Sequence[int]],
+    digests: Sequence[str],
+    seed: int,
+    fractions: tuple[float, float, float] = FRACTIONS,
+) -> Split:
+    """Cut the films into train, validation and test.
+
+    Args:
+        index: the films; those of one patient stay on one side.
+        groups: indices of films that are duplicates of each other; they stay on one side, too.
+        digests: SHA-256 of each film's file; equal ones stay on one side.
+        seed: another seed, another split.
+        fractions: of the films, for train, validation and test; they sum to 1.
+
+    Raises:
+        ConfigError: the fractions are not three positive numbers that sum to 1.
+        DataError: too few patients for every part to hold both classes.
+        ValueError: not one digest a film.
+    """
+    _check(index, digests, fractions)
+    units = _units(index, groups, digests)
+    counts = _count_labels(index, units)
+    order = _draw_order(units, counts, digests, seed)
+    part_of_unit = _fill(counts, order, fractions)
+    _repair(counts, part_of_unit, order)
+    _require_both_classes(index, counts, part_of_unit)
+    train, validation, test = (_films_of(units, part_of_unit, part) for part in range(len(PARTS)))
+    digest = digest_of((train, validation, test), digests)
+    return Split(train, validation, test, digest, seed=seed, fractions=fractions)
+
+
+def _films_of(units: Sequence[Sequence[int]], part_of_unit: Sequence[int], wished: int) -> tuple[int, ...]:
+    return tuple(
+        sorted(film for unit, part in zip(units, part_of_unit, strict=True) if part == wished for film in unit)
+    )
+
+
+def digest_of(parts: Sequence[Sequence[int]], digests: Sequence[str]) -> str:
+    """Return the SHA-256 over the sorted lines `digest part`: what is where, whatever it is called."""
+    lines = sorted(f"{digests[film]} {name}\n" for name, part in zip(PARTS, parts, strict=True) for film in part)
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def _check(index: FilmIndex, digests: Sequence[str], fractions: tuple[float, float, float]) -> None:
+    if len(digests) != len(index.films):
+        raise ValueError(f"{len(index.films)} films need as many digests, got {len(digests)}")
+    if len(fractions) != 3 or min(fractions) <= 0 or not math.isclose(sum(fractions), 1.0, abs_tol=1e-6):
+        raise ConfigError(
+            f"the split {', '.join(f'{part:g}' for part in fractions)} is none",
+            why="it takes three positive fractions, for train, validation and test, that sum to 1",
+            fix="0.7, 0.2, 0.1",
+        )
+
+
+def _units(index: FilmIndex, groups: Sequence[Sequence[int]], digests: Sequence[str]) -> tuple[tuple[int, ...], ...]:
+    same: dict[tuple[str, str], list[int]] = {}
+    for number, film in enumerate(index.films):
+        same.setdefault(("patient", film.patient), []).append(number)
+        same.setdefault(("digest", digests[number]), []).append(number)
+    return join_groups(len(index.films), [*same.values(), *groups])
+
+
+def _count_labels(index: FilmIndex, units: Sequence[Sequence[int]]) -> Counts:
+    positives = [sum(index.films[film].label for film in unit) for unit in units]
+    return [(len(unit) - own, own, len(unit)) for unit, own in zip(units, positives, strict=True)]
+
+
+def _draw_order(units: Sequence[Sequence[int]], counts: Counts, digests: Sequence[str], seed: int) -> list[int]:
+    # large units first, since small ones can still even out what they leave; among equals, a draw
+    def draw(unit: int) -> tuple[int, str]:
+        first = min(digests[film] for film in units[unit])
+        return (-counts[unit][-1], hashlib.sha256(f"{seed} {first}".encode()).hexdigest())
+
+    return sorted(range(len(units)), key=draw)
+
+
+def _fill(counts: Counts, order: Sequence[int], fractions: tuple[float, float, float]) -> list[int]:
+    """Give each unit to the part that then strays least from its wished counts of both labels and of films."""
+    # plain floats, not numpy's: fused multiply-adds of some machines would break ties another way
+    totals = [sum(column) for column in zip(*counts, strict=True)]
+    wished = [[fraction * max(total, 1) for total in totals] for fraction in fractions]
+    held = [[0] * len(totals) for _ in fractions]
+    part_of_unit = [0] * len(counts)
+    for unit in order:
+        part = min(range(len(PARTS)), key=lambda p: _strain(held[p], wished[p], counts[unit]))
+        part_of_unit[unit] = part
+        held[part] = [had + new for had, new in zip(held[part], counts[unit], strict=True)]
+    return part_of_unit
+
+
+def _strain(held: Sequence[int], wished: Sequence[float], added: Sequence[int]) -> float:
+    """What adding a unit to a part does to its sum of (held - wished)^2 / wished."""
+    columns = zip(held, wished, added, strict=True)
+    return sum((2 * (had - wish) + new) * new / wish for had, wish, new in columns)
+
+
+def _repair(counts: Counts, part_of_unit: list[int], order: Sequence[int]) -> None:
+    """Where a part lacks a label that others can spare, move the smallest such unit there."""
+    for label in (0, 1):
+        for part in range(len(PARTS)):
+            holders = [[u for u in order if counts[u][label] and part_of_unit[u] == p] for p in range(len(PARTS))]
+            richest = max(holders, key=len)
+            if not holders[part] and len(richest) > 1:
+                part_of_unit[richest[-1]] = part
+
+
+def _require_both_classes(index: FilmIndex, counts: Counts, part_of_unit: Sequence[int]) -> None:
+    for part, name in enumerate(PARTS):
+        held = [own for own, place in zip(counts, part_of_unit, strict=True) if place == part]
+        for label in (0, 1):
+            if not any(own[label] for own in held):
+                raise DataError(
+                    f"the {name} part would hold no {index.labels.names[label]} film",
+                    why=f"{sum(own[label] > 0 for own in counts)} patients have one, and each part needs its own",
+                    fix=f"add {index.labels.names[label]} films of other patients, at least three in all",
+                )
