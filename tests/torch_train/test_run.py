@@ -1,0 +1,192 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from safetensors.numpy import load_file
+
+from tbconv.contract.errors import ConfigError
+from tbconv.contract.reporter import Silence
+from torch_train.run_folder import read_films, read_run
+from torch_train.train import train
+
+TIMES = ("seconds", "films_per_second")
+
+
+class StopAfter(Silence):
+    """Presses Ctrl-C in the middle of the epoch after the given one."""
+
+    def __init__(self, epoch):
+        self.epoch = epoch
+
+    def track(self, items, *, title, total):
+        for item in items:
+            yield item
+            if title.startswith(f"epoch {self.epoch + 1}/"):
+                raise KeyboardInterrupt
+
+
+class Listener(Silence):
+    def __init__(self):
+        self.lines = []
+
+    def say(self, line):
+        self.lines.append(line)
+
+
+def _history(run):
+    rows = [json.loads(line) for line in (run / "history.jsonl").read_text().splitlines()]
+    return [{key: value for key, value in row.items() if key not in TIMES} for row in rows]
+
+
+@pytest.fixture(scope="module")
+def finished(films, tmp_path_factory):
+    """A whole run of three epochs, with what it said."""
+    from torch_train.config import TrainConfig
+
+    listener = Listener()
+    out = tmp_path_factory.mktemp("finished") / "run"
+    config = TrainConfig(
+        data=films,
+        out=out,
+        arch="resnet10",
+        weights="none",
+        fine_tune="all",
+        patient=r"patient(\d+)_",
+        epochs=3,
+        batch=8,
+        device="cpu",
+        calibration_films=8,
+        heldout_films=7,
+    )
+    train(config, listener)
+    return out, listener.lines
+
+
+def test_a_run_that_was_stopped_and_resumed_equals_one_that_was_not_bit_for_bit(recipe, finished):
+    config = recipe(epochs=3)
+    with pytest.raises(KeyboardInterrupt):
+        train(config, StopAfter(2))
+    assert (len(_history(config.out)), (config.out / "run.json").exists()) == (2, False)
+    train(config, Silence(), resume=True)
+    whole, _ = finished
+    assert _history(config.out) == _history(whole)
+    ours, theirs = load_file(config.out / "weights.safetensors"), load_file(whole / "weights.safetensors")
+    assert all(np.array_equal(ours[key], theirs[key]) for key in theirs)
+    last = [torch.load(run / "checkpoint.pt", weights_only=True)["network"] for run in (config.out, whole)]
+    assert all(torch.equal(last[0][key], last[1][key]) for key in last[1])
+
+
+def test_a_finished_run_is_not_overwritten(recipe, finished):
+    with pytest.raises(ConfigError, match="holds a run already") as caught:
+        train(recipe(out=finished[0]), Silence())
+    assert "--resume" in caught.value.fix
+
+
+@pytest.mark.parametrize(("change", "name"), [({"learning_rate": 0.5}, "learning_rate"), ({"seed": 1}, "split")])
+def test_resume_refuses_another_recipe_or_split_and_keeps_the_run(recipe, finished, change, name):
+    base = {"out": finished[0], "epochs": 3, "calibration_films": 8, "heldout_films": 7}
+    with pytest.raises(ConfigError, match=name):
+        train(recipe(**(base | change)), Silence(), resume=True)
+    assert read_run(finished[0]).arch == "resnet10"
+
+
+def test_resume_without_a_checkpoint_says_so(recipe):
+    with pytest.raises(ConfigError, match="nothing to resume"):
+        train(recipe(), Silence(), resume=True)
+
+
+def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_epochs_before(recipe):
+    config = recipe(learning_rate=9.0, clip_norm=1e30, weight_decay=9.0, epochs=9)
+    with pytest.raises(ConfigError, match="no number in epoch") as caught:
+        train(config, Silence())
+    assert "--learning-rate" in caught.value.fix
+    assert not (config.out / "run.json").exists()
+
+
+def test_run_and_metrics_name_no_file_folder_or_patient(films, finished):
+    run, _ = finished
+    names = {path.stem for path in films.rglob("*.png")} | {path.name for path in films.parents} | {films.name}
+    for name in ("run.json", "metrics.json", "train_config.json", "split.json", "history.jsonl", "report.md"):
+        text = (run / name).read_text().replace(r"patient(\\d+)_", "")
+        assert not [word for word in names if len(word) > 4 and word in text], name
+
+
+def test_the_run_folder_holds_what_conversion_needs(finished):
+    run, _ = finished
+    facts, calibration, heldout = read_run(run), read_films(run / "calibration.npz"), read_films(run / "heldout.npz")
+    assert (set(facts.readouts), facts.labels.positive, facts.synthetic) == (
+        {"trained", "baseline"},
+        "Tuberculosis",
+        False,
+    )
+    assert np.bincount(calibration.labels).tolist() == [4, 4]
+    split = json.loads((run / "split.json").read_text())
+    test = min(7, len(split["test"]))
+    assert heldout.part.tolist() == ["test"] * test + ["validation"] * (7 - test)
+    assert facts.readouts["trained"].operating_point.chosen_on == split["digest"] == facts.provenance["split_digest"]
+    assert not set(split["train"]) & (set(split["test"]) | set(split["validation"]))
+
+
+def test_the_weights_are_those_of_the_best_epoch_and_give_the_metrics(finished):
+    from sklearn.metrics import roc_auc_score
+
+    from torch_train.network import XrayNetwork
+
+    run, _ = finished
+    network = XrayNetwork("resnet10").eval()
+    network.load_state_dict(
+        {key: torch.from_numpy(value) for key, value in load_file(run / "weights.safetensors").items()}
+    )
+    films = read_films(run / "heldout.npz")
+    split = json.loads((run / "split.json").read_text())
+    rows = films.part == "test"
+    assert rows.sum() == len(split["test"])
+    with torch.inference_mode():
+        logits = network(torch.from_numpy(films.squares[rows])[:, None].float()).numpy()
+    figure = json.loads((run / "metrics.json").read_text())["networks"]["trained"]["test"]["figures"]["auroc"]
+    assert figure["value"] == pytest.approx(roc_auc_score(films.labels[rows], logits[:, 1] - logits[:, 0]))
+
+
+def test_recipe_and_trainable_parameters_are_said(finished):
+    _, lines = finished
+    assert "  learning_rate: 0.001" in lines
+    assert any(line.startswith("trainable: 15 of 15 layers") for line in lines)
+
+
+def test_frozen_random_layers_are_warned_of_and_the_baseline_alone_needs_no_network(recipe):
+    listener = Listener()
+    config = recipe(fine_tune="3", epochs=1)
+    train(config, listener)
+    assert any("12 frozen layers hold random weights" in line for line in listener.lines)
+    alone = recipe(out=config.out.parent / "alone", baseline_only=True)
+    train(alone, Silence())
+    facts = read_run(alone.out)
+    assert (facts.arch, set(facts.readouts), (alone.out / "weights.safetensors").exists()) == (
+        None,
+        {"baseline"},
+        False,
+    )
+
+
+@pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_command_leaves_a_checkpoint_and_says_how_to_go_on(films, tmp_path, kind):
+    code = "import typer; from tbconv.commands.train import train; typer.run(train)"
+    options = ["--arch", "resnet10", "--weights", "none", "--fine-tune", "3", "--epochs", "500", "--patience", "500"]
+    places = ["--data", str(films), "--out", str(tmp_path / "run"), "--device", "cpu"]
+    command = [sys.executable, "-c", code, *places, *options]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=os.environ) as process:
+        said = ""
+        while "epoch 1/500:" not in said:
+            line = process.stderr.readline()
+            assert line, said
+            said += line
+        process.send_signal(kind)
+        said += process.stderr.read()
+        process.wait(60)
+    assert (process.returncode, "--resume" in said) == (130, True), said
+    assert "Traceback" not in said

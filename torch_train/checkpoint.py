@@ -1,0 +1,125 @@
+"""The checkpoint: all of a run after its last whole epoch; an interruption leaves the old one or the new.
+
+Nothing random is stored: every stream of randomness depends on (seed, epoch) alone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import pickle
+import signal
+import threading
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from tbconv.contract.errors import BundleError, ConfigError
+from torch_train.epoch import Learner
+from torch_train.history import EpochRecord
+
+MAY_DIFFER = ("epochs", "patience", "calibration_films", "heldout_films", "wished_sensitivity")  # touch no past epoch
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What makes two runs the same run."""
+
+    config: dict[str, Any]  # TrainConfig.stored, with the precision and kind of device in use
+    data_digest: str
+    split_digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a run has come."""
+
+    history: tuple[EpochRecord, ...]
+    best: dict[str, Tensor]  # network state of the best epoch, on the CPU
+
+
+def save_checkpoint(path: Path, learner: Learner, progress: Progress, identity: Identity) -> None:
+    """Write a checkpoint beside its place, then rename it there; Ctrl-C waits that long."""
+    state = {
+        "network": learner.tuning.network.state_dict(),
+        "optimiser": learner.optimiser.state_dict(),
+        "scheduler": learner.scheduler.state_dict(),
+        "scaler": learner.scaler.state_dict(),
+        "best": progress.best,
+        "history": [asdict(record) for record in progress.history],
+        "identity": asdict(identity),
+    }
+    temporary = path.with_name(f".{path.name}")  # the same each time: what a kill -9 leaves is overwritten
+    with signals_wait():
+        try:
+            torch.save(state, temporary)
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+def load_checkpoint(path: Path, learner: Learner, identity: Identity) -> Progress:
+    """Put a run back to where its checkpoint was written.
+
+    Raises:
+        ConfigError: there is none, or it belongs to another recipe, data set or split.
+        BundleError: it cannot be read.
+    """
+    if not path.is_file():
+        fix = "leave --resume away to begin"
+        raise ConfigError(f"nothing to resume in {path.parent}", why=f"it has no {path.name}", fix=fix)
+    state = _read(path, learner.precision.device)
+    _refuse_other_run(Identity(**state["identity"]), identity)
+    learner.tuning.network.load_state_dict(state["network"])
+    learner.optimiser.load_state_dict(state["optimiser"])
+    learner.scheduler.load_state_dict(state["scheduler"])
+    learner.scaler.load_state_dict(state["scaler"])
+    history = tuple(EpochRecord(**row) for row in state["history"])
+    return Progress(history, {key: value.cpu() for key, value in state["best"].items()})
+
+
+def _read(path: Path, device: torch.device) -> dict[str, Any]:
+    try:
+        state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
+    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        fix = "delete it and train again without --resume"
+        raise BundleError(f"{path} cannot be read", why=str(error).splitlines()[0], fix=fix) from error
+    return state
+
+
+def _refuse_other_run(then: Identity, now: Identity) -> None:
+    _refuse_other("data set", then.data_digest[:12], now.data_digest[:12])
+    _refuse_other("split", then.split_digest[:12], now.split_digest[:12])
+    for key in sorted(then.config.keys() | now.config.keys()):
+        if key not in MAY_DIFFER:
+            _refuse_other(key, then.config.get(key), now.config.get(key))
+
+
+def _refuse_other(name: str, then: object, now: object) -> None:
+    if then != now:
+        raise ConfigError(
+            f"{name} is {now}, the checkpoint was made with {then}",
+            why="a run that goes on under other terms is neither of the two",
+            fix="go on as it began, or train anew in another --out",
+        )
+
+
+@contextlib.contextmanager
+def signals_wait() -> Iterator[None]:
+    """Hold back SIGINT and SIGTERM: half a write, and an exception within the zip writer, help nobody."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    seen: list[int] = []
+    kinds = (signal.SIGINT, signal.SIGTERM)
+    before = {kind: signal.signal(kind, lambda number, _: seen.append(number)) for kind in kinds}
+    try:
+        yield
+    finally:
+        for kind, handler in before.items():
+            signal.signal(kind, handler)
+    for number in seen[:1]:
+        signal.raise_signal(number)

@@ -1,0 +1,129 @@
+"""Every number of the recipe, in one frozen config that is printed, stored and compared on resume."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from tbconv.contract.errors import ConfigError
+from tbconv.contract.files import sha256_file
+
+RATE_TRANSFER = 3e-4  # measured on kermany from pre-trained weights (../shared/weights/README.md)
+RATE_SCRATCH = 1e-3  # measured on kermany from random weights
+NO_TRACE = ("data", "out", "weights")  # paths stay out of what is stored
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainConfig:
+    """What `tbconv train` does, to the last number."""
+
+    data: Path
+    out: Path
+    arch: Literal["resnet50", "resnet10"] = "resnet50"
+
+    patient: str | None = None  # regular expression over file names
+    positive: str | None = None  # name of the positive class
+    labels_from_masks: bool = False
+    fractions: tuple[float, float, float] = (0.7, 0.2, 0.1)  # training, validation, test
+    seed: int = 0
+
+    weights: str = "imagenet"  # imagenet | none | a file with torchvision's key names
+    fine_tune: str = "20"  # weighted layers counted from the output, or "all"
+    balance: Literal["loss", "sampler"] = "loss"
+
+    rotation: float = 10.0  # degrees to either side
+    shift: float = 0.05  # of the side, in each direction
+    zoom: float = 0.1  # 0.1: from 0.9 to 1.1 times
+    brightness: float = 0.1  # of the grey scale, up or down
+    contrast: float = 0.1  # of the distance from the film's mean
+    flip: bool = False  # situs is clinical information
+
+    learning_rate: float | None = None  # None: RATE_TRANSFER, or RATE_SCRATCH without weights
+    weight_decay: float = 0.05  # decoupled (AdamW); none on biases and BatchNorms
+    label_smoothing: float = 0.0
+    clip_norm: float = 1.0  # of all gradients together
+    batch: int = 32
+    epochs: int = 50
+    patience: int = 10  # epochs without a better loss or AUROC
+    plateau_factor: float = 0.5  # of the learning rate, when the validation loss stops falling
+    plateau_patience: int = 4
+    precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    device: str = "auto"
+
+    wished_sensitivity: float = 0.90
+    baseline_only: bool = False
+    calibration_films: int = 128  # of the training part, kept for int8
+    heldout_films: int = 512  # test first, then validation, kept for parity
+
+    def __post_init__(self) -> None:
+        self._refuse_unknown_words()
+        self._refuse_impossible_numbers()
+
+    @property
+    def rate(self) -> float:
+        """The learning rate that training starts with."""
+        if self.learning_rate is not None:
+            return self.learning_rate
+        return RATE_SCRATCH if self.weights == "none" else RATE_TRANSFER
+
+    def stored(self) -> dict[str, Any]:
+        """Return what the run folder keeps: every number, no path; a weight file by its digest."""
+        kept = {key: value for key, value in asdict(self).items() if key not in NO_TRACE}
+        return {**kept, "learning_rate": self.rate, "fractions": list(self.fractions), "weights": self._weights_name()}
+
+    def _weights_name(self) -> str:
+        if self.weights in ("imagenet", "none"):
+            return self.weights
+        path = Path(self.weights)
+        return f"file sha256:{sha256_file(path)}" if path.is_file() else "file"
+
+    def _refuse_unknown_words(self) -> None:
+        _one_of("--arch", self.arch, ("resnet50", "resnet10"))
+        _one_of("--balance", self.balance, ("loss", "sampler"))
+        _one_of("--precision", self.precision, ("auto", "float32", "bfloat16", "float16"))
+        if self.fine_tune != "all" and not (self.fine_tune.isdecimal() and int(self.fine_tune) > 0):
+            raise _refusal("--fine-tune", self.fine_tune, "'all' or a number of layers from 1 up")
+        if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", self.device):
+            raise _refusal("--device", self.device, "auto, cpu, cuda or cuda:N")
+
+    def _refuse_impossible_numbers(self) -> None:
+        _inside("--wished-sensitivity", self.wished_sensitivity, 0.0, 1.0, open_low=True)
+        _inside("--rotation", self.rotation, 0.0, 180.0)
+        for name in ("shift", "brightness", "contrast", "label_smoothing"):
+            _inside(_option(name), getattr(self, name), 0.0, 1.0)
+        _inside("--zoom", self.zoom, 0.0, 0.9)
+        _inside("--learning-rate", self.rate, 0.0, 10.0, open_low=True)
+        _inside("--weight-decay", self.weight_decay, 0.0, 10.0)
+        _inside("--plateau-factor", self.plateau_factor, 0.0, 1.0, open_low=True)
+        _inside("--clip-norm", self.clip_norm, 0.0, math.inf, open_low=True)
+        for name in ("epochs", "patience", "calibration_films", "heldout_films"):
+            _inside(_option(name), getattr(self, name), 1, math.inf)
+        _inside("--batch", self.batch, 2, math.inf)  # a BatchNorm cannot learn from one film
+        _inside("--plateau-patience", self.plateau_patience, 0, math.inf)
+        _inside("--seed", self.seed, 0, 2**63 - 1)
+        if min(self.fractions) <= 0 or abs(sum(self.fractions) - 1) > 1e-9:
+            raise _refusal("fractions", self.fractions, "three positive shares that add up to 1")
+
+
+def _option(field: str) -> str:
+    return "--" + field.replace("_", "-")
+
+
+def _one_of(option: str, value: str, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise _refusal(option, value, ", ".join(allowed))
+
+
+def _inside(option: str, value: float, low: float, high: float, *, open_low: bool = False) -> None:
+    if not (low <= value <= high) or (open_low and value == low) or value == math.inf:
+        end = "up" if high == math.inf else f"to {high:g}"
+        raise _refusal(option, value, f"a number {'above' if open_low else 'from'} {low:g} {end}")
+
+
+def _refusal(option: str, value: object, allowed: str) -> ConfigError:
+    return ConfigError(
+        f"{option} is {value!r}", why=f"it must be {allowed}", fix=f"tbconv train --help explains {option}"
+    )

@@ -1,0 +1,41 @@
+"""From stored weights back to the networks that are shipped."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+
+from tbconv.contract.calibration import Calibration
+from tbconv.contract.errors import BundleError
+from torch_train.baseline import BaselineWeights, DeployedBaseline
+from torch_train.network import Arch, DeployedNetwork, XrayNetwork
+from torch_train.run_folder import BASELINE, WEIGHTS
+
+
+def load_deployed(folder: Path, network: str, *, arch: Arch | None, calibration: Calibration) -> torch.nn.Module:
+    """Return the trained network or the baseline of a run or bundle, in eval mode, float32.
+
+    Args:
+        folder: holds weights.safetensors or baseline.safetensors.
+        network: "trained" or "baseline".
+        arch: of the trained network.
+        calibration: becomes constants of the graph.
+
+    Raises:
+        BundleError: the weights are missing, damaged or of another network.
+    """
+    place = folder / (BASELINE if network == "baseline" else WEIGHTS)
+    try:
+        state = load_file(place)
+        if network == "baseline":
+            weights = BaselineWeights(state["weight"].numpy(), float(state["bias"]))
+            return DeployedBaseline(weights, slope=calibration.slope, offset=calibration.offset)
+        trained = XrayNetwork(arch or "resnet50")
+        trained.load_state_dict(state)
+    except (OSError, SafetensorError, KeyError, RuntimeError) as error:
+        fix = "train again: tbconv train --data DIR --out RUN"
+        raise BundleError(f"{place} cannot be loaded", why=str(error)[:400], fix=fix) from error
+    return DeployedNetwork(trained, slope=calibration.slope, offset=calibration.offset)

@@ -1,0 +1,49 @@
+"""The films where the network is: uint8 on the GPU when they fit, beside it when they do not."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from tbconv.contract.reporter import Reporter
+
+GPU_SHARE = 0.5  # of the free GPU memory that films may take; the network needs the rest
+
+
+@dataclass(frozen=True, slots=True)
+class FilmStore:
+    """All films and labels of a run, asked for by index."""
+
+    films: Tensor  # uint8 [N, 1, S, S], on the device or in (pinned) memory
+    labels: Tensor  # int64 [N], on the device
+    device: torch.device
+
+    def batch(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """Return films uint8 [n, 1, S, S] and labels int64 [n] on the device; `rows` int64 [n] on the device."""
+        films = self.films[rows.to(self.films.device)]
+        return films.to(self.device, non_blocking=True), self.labels[rows]
+
+
+def place_films(
+    squares: NDArray[np.uint8], labels: NDArray[np.int64], device: torch.device, reporter: Reporter
+) -> FilmStore:
+    """Put films where batches can be indexed fastest.
+
+    Args:
+        squares: uint8 [N, S, S].
+        labels: int64 [N].
+        device: of the network.
+        reporter: hears where they are if they do not fit.
+    """
+    films = torch.from_numpy(squares)[:, None]
+    if device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(device)
+        if films.nbytes <= GPU_SHARE * free:
+            films = films.to(device)
+        else:
+            reporter.say(f"films take {films.nbytes / 2**30:.1f} GiB and stay in main memory: slower, same result")
+    return FilmStore(films, torch.from_numpy(labels).to(device), device)

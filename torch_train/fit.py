@@ -1,0 +1,154 @@
+"""Fine-tuning from the first epoch, or from a checkpoint, to the best weights."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.optim.lr_scheduler import ReduceLROnPlateau
+
+from tbconv.contract.errors import ConfigError
+from tbconv.contract.reporter import Reporter
+from torch_train.amp import Precision, choose_precision
+from torch_train.checkpoint import Identity, Progress, load_checkpoint, save_checkpoint
+from torch_train.config import TrainConfig
+from torch_train.device import FilmStore, place_films
+from torch_train.epoch import Learner, class_loss, train_epoch
+from torch_train.evaluate import exact_margins, logits_of
+from torch_train.films import TrainingFilms
+from torch_train.finetune import FineTuning, choose_layers
+from torch_train.history import EpochRecord, best_epoch, epochs_without_gain, write_history
+from torch_train.metrics import auroc
+from torch_train.network import XrayNetwork
+from torch_train.run_folder import CHECKPOINT, HISTORY, RUN
+from torch_train.weights import build_network
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """The best epoch's network and its margins on the films that it did not learn from."""
+
+    network: XrayNetwork  # on the CPU, eval mode
+    history: tuple[EpochRecord, ...]
+    margins: NDArray[np.float32]  # [N], float32 without TF32; NaN for training films
+
+
+def fit_network(films: TrainingFilms, config: TrainConfig, reporter: Reporter, *, resume: bool) -> Trained:
+    """Train until the epochs are done or nothing gets better, and return the best epoch.
+
+    After every epoch the folder holds a checkpoint from which `resume` goes on exactly.
+
+    Raises:
+        ConfigError: the loss is no longer a number, or `resume` meets another run.
+    """
+    precision = choose_precision(config.device, config.precision)
+    torch.backends.cudnn.benchmark = precision.device.type == "cuda"  # the shapes never change
+    learner = _learner(films, config, precision, reporter)
+    store = place_films(films.squares, films.labels, precision.device, reporter)
+    checkpoint, identity = config.out / CHECKPOINT, _identity(films, config, precision)
+    progress = load_checkpoint(checkpoint, learner, identity) if resume else Progress((), {})
+    while len(progress.history) < config.epochs and epochs_without_gain(progress.history) < config.patience:
+        (config.out / RUN).unlink(missing_ok=True)  # a finished run that goes on is not finished
+        progress = _one_more_epoch(learner, store, films, config, progress, reporter=reporter)
+        save_checkpoint(checkpoint, learner, progress, identity)
+        write_history(config.out / HISTORY, progress.history)
+        reporter.say(progress.history[-1].line(config.epochs))  # said once it is safe
+    return _best(learner, store, films, progress, reporter=reporter)
+
+
+def _learner(films: TrainingFilms, config: TrainConfig, precision: Precision, reporter: Reporter) -> Learner:
+    network = build_network(config.arch, config.weights, seed=config.seed)
+    tuning = choose_layers(network, config.fine_tune)
+    network.to(precision.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    cuda = precision.device.type == "cuda"
+    groups = tuning.parameter_groups(config.weight_decay)
+    optimiser = torch.optim.AdamW(groups, lr=config.rate, fused=cuda or None)
+    plateau = ReduceLROnPlateau(optimiser, factor=config.plateau_factor, patience=config.plateau_patience)
+    loss = class_loss(films.labels_of("train"), config, precision.device)
+    _say_learner(tuning, config, precision, reporter)
+    return Learner(tuning, optimiser, plateau, precision.scaler(), precision, loss)
+
+
+def _say_learner(tuning: FineTuning, config: TrainConfig, precision: Precision, reporter: Reporter) -> None:
+    reporter.say(f"device: {precision.device}, {precision.name}")
+    reporter.say(tuning.describe())
+    if config.weights == "none" and len(tuning.layers) < tuning.of:
+        reporter.say(
+            f"warning: {tuning.of - len(tuning.layers)} frozen layers hold random weights and will never learn; "
+            "--fine-tune all, or start from --weights imagenet or a file"
+        )
+
+
+def _identity(films: TrainingFilms, config: TrainConfig, precision: Precision) -> Identity:
+    terms = {**config.stored(), "precision": precision.name, "device": precision.device.type}
+    return Identity(terms, films.data_digest, films.split_digest)
+
+
+def _one_more_epoch(
+    learner: Learner,
+    store: FilmStore,
+    films: TrainingFilms,
+    config: TrainConfig,
+    progress: Progress,
+    *,
+    reporter: Reporter,
+) -> Progress:
+    epoch, start = len(progress.history) + 1, time.perf_counter()
+    rate = float(learner.optimiser.param_groups[0]["lr"])
+    train_loss = train_epoch(learner, store, films.parts["train"], config, epoch=epoch, reporter=reporter)
+    trained = time.perf_counter()
+    validation_loss, validation_auroc = _validate(learner, store, films)
+    if not (math.isfinite(train_loss) and math.isfinite(validation_loss)):
+        raise _lost(epoch, config.out, train_loss, validation_loss)
+    learner.scheduler.step(validation_loss)
+    record = EpochRecord(
+        epoch=epoch,
+        train_loss=train_loss,
+        validation_loss=validation_loss,
+        validation_auroc=validation_auroc,
+        learning_rate=rate,
+        seconds=time.perf_counter() - start,
+        films_per_second=len(films.parts["train"]) / (trained - start),
+    )
+    history = (*progress.history, record)
+    best = _copy_state(learner.tuning.network) if best_epoch(history) is record else progress.best
+    return Progress(history, best)
+
+
+def _validate(learner: Learner, store: FilmStore, films: TrainingFilms) -> tuple[float, float]:
+    rows = films.parts["validation"]
+    logits = logits_of(learner.tuning.network, store, rows, learner.precision)
+    loss = float(learner.loss_function(logits, store.labels[torch.from_numpy(rows).to(store.device)]))
+    margins = (logits[:, 1] - logits[:, 0]).cpu().numpy()
+    return loss, auroc(np.nan_to_num(margins), films.labels[rows])
+
+
+def _copy_state(network: XrayNetwork) -> dict[str, Tensor]:
+    return {key: value.detach().cpu().clone() for key, value in network.state_dict().items()}
+
+
+def _lost(epoch: int, out: Path, train_loss: float, validation_loss: float) -> ConfigError:
+    kept = f"; {out / CHECKPOINT} keeps the epochs before" if epoch > 1 else ""
+    return ConfigError(
+        f"the loss is no number in epoch {epoch}: training {train_loss}, validation {validation_loss}",
+        why=f"the learning rate is too high, or the precision too low for it{kept}",
+        fix="a tenth of the --learning-rate, or --precision float32, in another --out",
+    )
+
+
+def _best(
+    learner: Learner, store: FilmStore, films: TrainingFilms, progress: Progress, *, reporter: Reporter
+) -> Trained:
+    network, best = learner.tuning.network, best_epoch(progress.history)
+    reporter.say(f"best epoch: {best.epoch} of {len(progress.history)}")
+    network.load_state_dict(progress.best)
+    judged = np.concatenate([films.parts["validation"], films.parts["test"]])
+    margins = np.full(len(films.labels), np.nan, np.float32)
+    margins[judged] = exact_margins(network, store, judged)
+    return Trained(network.cpu(), progress.history, margins)

@@ -1,0 +1,159 @@
+"""Fills the run folder: weights, readouts, figures, and the films that conversion needs; run.json comes last."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import save
+
+from tbconv.contract.files import write_atomic, write_json
+from tbconv.contract.provenance import provenance
+from torch_train.baseline import BaselineWeights
+from torch_train.config import TrainConfig
+from torch_train.curves import draw_confusion, draw_curves
+from torch_train.data.split import PARTS
+from torch_train.films import TrainingFilms
+from torch_train.fit import Trained
+from torch_train.judgement import BASELINE_NETWORK, TRAINED, Judged
+from torch_train.metrics import Confusion
+from torch_train.network import XrayNetwork
+from torch_train.report import report_lines
+from torch_train.run_folder import (
+    BASELINE,
+    CALIBRATION_FILMS,
+    CONFIG,
+    HELDOUT_FILMS,
+    METRICS,
+    RUN,
+    SPLIT,
+    WEIGHTS,
+    Films,
+    RunFacts,
+    write_films,
+    write_run,
+)
+
+CURVES, CONFUSION, REPORT = "curves.png", "confusion.png", "report.md"
+Metrics = dict[str, Any]
+
+
+def write_results(
+    films: TrainingFilms,
+    config: TrainConfig,
+    *,
+    trained: Trained | None,
+    baseline: BaselineWeights,
+    judged: dict[str, Judged],
+    metrics: Metrics,
+) -> None:
+    """Write everything but history and checkpoint, which training wrote."""
+    out, facts = config.out, _facts(films, config, judged)
+    (out / RUN).unlink(missing_ok=True)  # until all of it is new
+    write_json(out / CONFIG, config.stored())
+    if trained is not None:
+        write_weights(out / WEIGHTS, trained.network)
+    write_baseline(out / BASELINE, baseline)
+    write_json(out / SPLIT, split_record(films, config))
+    write_films(out / CALIBRATION_FILMS, calibration_films(films, config))
+    write_films(out / HELDOUT_FILMS, heldout_films(films, config))
+    pictures = _draw(out, trained, metrics, films)
+    write_json(out / METRICS, metrics)
+    lines = report_lines(metrics, _origin(facts), pictures=pictures)
+    write_atomic(out / REPORT, "".join(f"{line}\n" for line in lines).encode())
+    write_run(out, facts)
+
+
+def write_weights(path: Path, network: XrayNetwork) -> None:
+    """Write the network's state as safetensors, floats as float32."""
+    state = {key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()}
+    write_atomic(
+        path, save({key: value.float() if value.is_floating_point() else value for key, value in state.items()})
+    )
+
+
+def write_baseline(path: Path, weights: BaselineWeights) -> None:
+    """Write the baseline as safetensors: weight float32 [784], bias float32 [1]."""
+    write_atomic(path, save({"weight": torch.from_numpy(weights.weight), "bias": torch.tensor([weights.bias])}))
+
+
+def split_record(films: TrainingFilms, config: TrainConfig) -> dict[str, Any]:
+    """Return split.json: which film is where, by content."""
+    parts = {part: sorted(films.digests[row] for row in films.parts[part]) for part in PARTS}
+    return {"digest": films.split_digest, "seed": config.seed, "fractions": list(config.fractions), **parts}
+
+
+def calibration_films(films: TrainingFilms, config: TrainConfig) -> Films:
+    """Draw training films for int8, as many of one class as of the other."""
+    rows = films.parts["train"]
+    labels, generator = films.labels[rows], np.random.default_rng(config.seed)
+    half = max(1, min(config.calibration_films // 2, *np.bincount(labels, minlength=2)))
+    drawn = [generator.permutation(rows[labels == label])[:half] for label in (0, 1)]
+    return _films(films, np.sort(np.concatenate(drawn)), "train")
+
+
+def heldout_films(films: TrainingFilms, config: TrainConfig) -> Films:
+    """Take test films first, then validation films drawn at random, up to the cap."""
+    test = films.parts["test"][: config.heldout_films]
+    drawn = np.random.default_rng(config.seed).permutation(films.parts["validation"])
+    both = _films(films, test, "test"), _films(films, np.sort(drawn[: config.heldout_films - len(test)]), "validation")
+    squares, labels, part = (np.concatenate([getattr(one, key) for one in both]) for key in Films.__slots__)
+    return Films(squares, labels, part)
+
+
+def _films(films: TrainingFilms, rows: NDArray[np.int64], part: str) -> Films:
+    return Films(films.squares[rows], films.labels[rows], np.full(len(rows), part))
+
+
+def _facts(films: TrainingFilms, config: TrainConfig, judged: dict[str, Judged]) -> RunFacts:
+    arch = None if config.baseline_only else config.arch
+    origin = {**provenance(), "gpu": _gpu(), "data_digest": films.data_digest, "split_digest": films.split_digest}
+    return RunFacts(
+        name=_name(films, arch),
+        arch=arch,
+        labels=films.names,
+        readouts={name: one.readout for name, one in judged.items()},
+        synthetic=films.synthetic,
+        provenance=origin,
+    )
+
+
+def _name(films: TrainingFilms, arch: str | None) -> str:
+    words = ["synthetic"] * films.synthetic + [
+        arch or "baseline",
+        films.names.positive,
+        "against",
+        films.names.negative,
+    ]
+    return re.sub(r"[^a-z0-9]+", "-", " ".join(words).lower()).strip("-")
+
+
+def _gpu() -> str | None:
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else None
+
+
+def _origin(facts: RunFacts) -> dict[str, str]:
+    origin = facts.provenance
+    rows = {
+        "name": facts.name,
+        "commit": origin["git_commit"],
+        "GPU": origin["gpu"],
+        "processor": origin["machine"]["processor"],
+    }
+    rows |= {"data digest": origin["data_digest"], "split digest": origin["split_digest"]}
+    return {key: str(value or "-") for key, value in rows.items()}
+
+
+def _draw(out: Path, trained: Trained | None, metrics: Metrics, films: TrainingFilms) -> list[str]:
+    kind = "synthetic films" if films.synthetic else "films"
+    network = TRAINED if trained is not None else BASELINE_NETWORK
+    counts = Confusion(**metrics["networks"][network]["test"]["confusion"])
+    draw_confusion(out / CONFUSION, counts, films.names, title=f"{network}: {counts.n} {kind} of the test part")
+    if trained is None:
+        return [CONFUSION]
+    draw_curves(out / CURVES, trained.history, title=f"{len(films.parts['train'])} {kind} to train on")
+    return [CURVES, CONFUSION]
