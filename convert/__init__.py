@@ -1,0 +1,1 @@
+"""From the run to the bundle: the only package that meets both worlds, one framework a process."""

@@ -1,0 +1,94 @@
+"""From measured differences to a verdict, with every tolerance and where it comes from."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from convert.parity import Difference
+from tbconv.contract.classifier import Prediction
+from tbconv.contract.verdict import ArtefactVerdict, Verdict
+
+TIMES_NOISE = 10.0  # times the distance of float32 PyTorch from its float64 self
+IDENTITY = 1e-4  # logits; measured 8e-6 on ResNet50 in TFLite float32 (../shared/layout.md)
+FLIPS_SHARE = 0.01  # of decisions that a reduced-precision file may change and still serve
+CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True, slots=True)
+class Tolerances:
+    """What a float32 artefact of one network may differ by, on the films that were fed."""
+
+    logits: float
+    noise: float  # max |float32 PyTorch - float64 PyTorch|, logits
+    rounding_step: float  # one float32 rounding step of what the margin is summed from, logits
+
+    @classmethod
+    def derive(cls, reference: Prediction, oracle: Prediction) -> Tolerances:
+        """Derive the tolerance from PyTorch's own rounding on the same films.
+
+        A lucky order of summation can leave PyTorch almost no noise, so one rounding step is
+        the floor: float32's epsilon times the mean magnitude of the evidence, whose mean is
+        the margin. No float32 program can be asked to do better.
+        """
+        noise = float(np.abs(reference.logits.astype(np.float64) - oracle.logits).max())
+        summed = np.abs(oracle.logits) if oracle.evidence is None else np.abs(oracle.evidence).mean((1, 2))
+        step = float(summed.max()) * float(np.finfo(np.float32).eps)
+        return cls(TIMES_NOISE * max(noise, step), noise, step)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the numbers with their origin."""
+        origin = (
+            f"{TIMES_NOISE:g} x the largest difference between PyTorch in float32 and in float64 on these films, "
+            "but at least one float32 rounding step of the mean |evidence| that the margin is summed from"
+        )
+        return asdict(self) | {"logits_origin": origin, "identity": IDENTITY, "flips_share": FLIPS_SHARE}
+
+
+def at_most(flips: int, samples: int) -> float:
+    """Return the share of films that may flip, at 95 % confidence, when `flips` of `samples` did.
+
+    The one-sided Clopper-Pearson bound; for 0 flips it is 1 - 0.05^(1/N), about 3/N.
+    """
+    from scipy.stats import beta
+
+    return 1.0 if flips >= samples else float(beta.ppf(CONFIDENCE, flips + 1, samples - flips))
+
+
+def judge_float32(difference: Difference, tolerances: Tolerances, *, sha256: str) -> ArtefactVerdict:
+    """CERTIFIED if the logits stay within the tolerance, no decision flips and the map adds up."""
+    figures = difference.to_json()
+    if difference.problem is not None:
+        return ArtefactVerdict(Verdict.FAILED, sha256, difference.problem, figures)
+    strays = []
+    if not difference.max_abs_logits <= tolerances.logits:
+        strays.append(f"logits differ by {difference.max_abs_logits:.1e}, allowed are {tolerances.logits:.1e}")
+    if difference.flips:
+        strays.append(f"{difference.flips} of {difference.samples} decisions flip")
+    if difference.identity is not None and not difference.identity <= IDENTITY:
+        strays.append(f"the evidence misses the margin by {difference.identity:.1e}, allowed are {IDENTITY:.0e}")
+    if strays:
+        return ArtefactVerdict(Verdict.FAILED, sha256, "; ".join(strays), figures)
+    distance = f"logits within {difference.max_abs_logits:.1e} of PyTorch (allowed {tolerances.logits:.1e})"
+    reason = f"{distance}, {_flips(difference)}"
+    return ArtefactVerdict(Verdict.CERTIFIED, sha256, reason, figures)
+
+
+def judge_reduced(difference: Difference, *, sha256: str) -> ArtefactVerdict:
+    """BOUNDED if at most 1 % of the decisions flip."""
+    figures = difference.to_json()
+    if difference.problem is not None:
+        return ArtefactVerdict(Verdict.FAILED, sha256, difference.problem, figures)
+    inside = difference.flips <= FLIPS_SHARE * difference.samples
+    verdict = Verdict.BOUNDED if inside else Verdict.FAILED
+    return ArtefactVerdict(verdict, sha256, _flips(difference), figures)
+
+
+def _flips(difference: Difference) -> str:
+    bound = at_most(difference.flips, difference.samples)
+    return (
+        f"{difference.flips} of {difference.samples} decisions flip, "
+        f"so at most {100 * bound:.2g} % of such films at 95 % confidence"
+    )

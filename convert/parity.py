@@ -1,0 +1,109 @@
+"""Compare what two programs say of the same films: in numbers, worst first, decisions counted.
+
+numpy only. NaN equals nothing, an empty set agrees with nothing, and a shape that differs is
+a difference, not an exception.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tbconv.contract.classifier import Prediction
+
+SHAPES = {"logits": (2,), "probability": (1,), "evidence": (7, 7)}
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """How far one artefact's answers are from the reference's, over all films."""
+
+    samples: int
+    problem: str | None  # a wrong shape, NaN or Inf, or a constant answer: nothing else is then measured
+    max_abs_logits: float
+    max_abs_probability: float
+    identity: float | None  # max |margin - mean(evidence)|; None where there is no map
+    max_abs_evidence: float | None
+    sqnr_db: float  # of the logits against the reference, in dB
+    missed: int  # the reference refers, this one does not
+    added: int  # this one refers, the reference does not
+
+    @property
+    def flips(self) -> int:
+        """Decisions that differ."""
+        return self.missed + self.added
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the figures ready for JSON, which knows neither NaN nor Infinity."""
+        values = asdict(self) | {"flips": self.flips}
+        return {k: None if isinstance(v, float) and not np.isfinite(v) else v for k, v in values.items()}
+
+    def within(self, atol: float) -> bool:
+        """Whether samples were compared, none strays beyond `atol`, and no decision changes."""
+        return self.samples > 0 and self.problem is None and self.max_abs_logits <= atol and self.flips == 0
+
+
+def compare(reference: Prediction, other: Prediction, *, threshold: float) -> Difference:
+    """Measure `other` against `reference` at an operating point.
+
+    Args:
+        reference: PyTorch's answers for N films.
+        other: one artefact's answers for the same films, in the same order.
+        threshold: margin in logits; a film at or above it is positive.
+    """
+    problem = find_problem(other, len(reference.logits))
+    if problem is not None:
+        return Difference(len(reference.logits), problem, np.inf, np.inf, None, None, -np.inf, 0, 0)
+    refers, others = reference.margin >= threshold, other.margin >= threshold
+    return Difference(
+        samples=len(reference.logits),
+        problem=None,
+        max_abs_logits=_max_abs(reference.logits, other.logits),
+        max_abs_probability=_max_abs(reference.probability, other.probability),
+        identity=identity_error(other),
+        max_abs_evidence=None if other.evidence is None else _max_abs(reference.evidence, other.evidence),
+        sqnr_db=sqnr_db(reference.logits, other.logits),
+        missed=int((refers & ~others).sum()),
+        added=int((~refers & others).sum()),
+    )
+
+
+def find_problem(answer: Prediction, samples: int) -> str | None:
+    """Return what makes an answer unusable before any distance is measured, or None."""
+    if samples == 0:
+        return "no film was compared"
+    for name, shape in SHAPES.items():
+        array = getattr(answer, name)
+        if array is None and name == "evidence":
+            continue
+        if array.shape != (samples, *shape):
+            return f"{name} has shape {array.shape}, not {(samples, *shape)}"
+        if not np.isfinite(array).all():
+            return f"{name} holds {int((~np.isfinite(array)).sum())} values that are NaN or infinite"
+    if samples > 1 and np.ptp(answer.logits, axis=0).max() == 0:
+        return "logits are the same for every film"
+    return None
+
+
+def identity_error(answer: Prediction) -> float | None:
+    """Return max |margin - mean(evidence)| over films, in logits; None without a map."""
+    if answer.evidence is None:
+        return None
+    mean = answer.evidence.astype(np.float64).mean((1, 2))
+    return float(np.abs(answer.margin.astype(np.float64) - mean).max())
+
+
+def sqnr_db(reference: NDArray[np.floating], other: NDArray[np.floating]) -> float:
+    """Return 10 log10 of the reference's power over the power of the difference, in dB."""
+    signal = float(np.square(reference.astype(np.float64)).sum())
+    noise = float(np.square(other.astype(np.float64) - reference).sum())
+    return float(np.inf) if noise == 0 else 10 * float(np.log10(max(signal, 1e-300) / noise))
+
+
+def _max_abs(reference: NDArray[np.floating] | None, other: NDArray[np.floating]) -> float:
+    if reference is None:
+        return float(np.nan)
+    return float(np.abs(other.astype(np.float64) - reference).max())

@@ -1,0 +1,185 @@
+"""A run becomes a bundle: torch -> ONNX -> Keras -> SavedModel, H5, TFLite; measured; whole or not at all."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from convert.artefacts import list_artefacts
+from convert.golden import GOLDEN, Golden, write_golden
+from convert.measure import FilmSet, Measurement, measure, part_of
+from convert.model_card import model_card
+from convert.parity_report import describe_inputs, parity_report
+from convert.probes import golden_inputs
+from convert.steps import ROUTES, Workshop, make_files
+from convert.witnesses import Witness
+from tbconv.contract.bundle import CERTIFICATE, folder_digest, seal, write_bundle
+from tbconv.contract.disclaimer import DISCLAIMER
+from tbconv.contract.errors import ConfigError, ParityError
+from tbconv.contract.files import sha256_file, write_json
+from tbconv.contract.manifest import Artefact, Manifest
+from tbconv.contract.preprocess import PreprocessSpec
+from tbconv.contract.provenance import provenance
+from tbconv.contract.reporter import Reporter
+from tbconv.contract.verdict import ArtefactVerdict, Certificate, Verdict
+from torch_train.run_folder import (
+    BASELINE,
+    CONFIG,
+    HELDOUT_FILMS,
+    HISTORY,
+    METRICS,
+    WEIGHTS,
+    RunFacts,
+    read_films,
+    read_run,
+)
+
+PARITY, CARD = "parity.json", "model_card.md"
+FROM_RUN = (CONFIG, HISTORY, METRICS, WEIGHTS, BASELINE)
+Route = Literal["keras", "onnx2tf"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConvertConfig:
+    """What `tbconv convert` does."""
+
+    run: Path
+    out: Path
+    route: Route = "keras"  # whose SavedModel and float32 TFLite are shipped; the other is the witness
+    films: int = 512  # held-out films that are compared, at most
+
+    def __post_init__(self) -> None:
+        if self.route not in ROUTES:
+            raise ConfigError(f"--route {self.route} is unknown", why="there are two", fix="--route keras or onnx2tf")
+        if self.films < 1:
+            raise ConfigError(f"--films {self.films}", why="parity cannot pass on nothing", fix="--films 256")
+
+
+@dataclass(frozen=True, slots=True)
+class Converted:
+    """What came out."""
+
+    bundle: Path
+    manifest: Manifest
+    certificate: Certificate
+    report: dict[str, Any]
+    seconds_converting: float
+    seconds_measuring: float
+
+
+def convert(config: ConvertConfig, reporter: Reporter) -> Converted:
+    """Convert a run, measure what came out, and put the bundle in its place if every float32 file passed.
+
+    Raises:
+        BundleError: the run is none, or `out` is something else than a bundle.
+        ConversionError: a step failed.
+        ParityError: a float32 file strays from PyTorch; the report is kept beside `out`.
+    """
+    facts = read_run(config.run)
+    reporter.say(_opening(facts, config))
+    with write_bundle(config.out) as folder, tempfile.TemporaryDirectory(prefix="tbconv-aside-") as aside:
+        _copy_run(config.run, folder)
+        start = time.monotonic()
+        made = make_files(Workshop(config.run, folder, Path(aside), facts, config.route, reporter))
+        converted = time.monotonic()
+        reporter.say(f"all formats made in {converted - start:.0f} s; now every one of them is asked")
+        artefacts = list_artefacts(facts, made, route=config.route)
+        measurement = _measure(config, folder, facts, artefacts, made.witnesses, reporter)
+        certificate = certify(folder, artefacts, measurement)
+        report = parity_report(measurement, certificate.artefacts)
+        _refuse_strays(config, certificate, report)
+        manifest = _write_texts(folder, facts, artefacts, certificate, report)
+        measured = time.monotonic()
+    return Converted(config.out, manifest, certificate, report, converted - start, measured - converted)
+
+
+def _opening(facts: RunFacts, config: ConvertConfig) -> str:
+    kind = "synthetic films" if facts.synthetic else "films"
+    if facts.arch is None:
+        return f"converting {facts.name}: this run has no trained checkpoint, so the baseline is converted alone"
+    return f"converting {facts.name} ({facts.arch}, trained on {kind}), route {config.route}"
+
+
+def _copy_run(run: Path, folder: Path) -> None:
+    for name in FROM_RUN:
+        if (run / name).is_file():
+            shutil.copyfile(run / name, folder / name)
+
+
+def _measure(
+    config: ConvertConfig,
+    folder: Path,
+    facts: RunFacts,
+    artefacts: tuple[Artefact, ...],
+    witnesses: tuple[Witness, ...],
+    reporter: Reporter,
+) -> Measurement:
+    held = read_films(config.run / HELDOUT_FILMS)
+    names, golden = golden_inputs(PreprocessSpec())
+    count = min(config.films, len(held.squares))
+    tests = int((held.part[:count] == "test").sum())
+    kind = "synthetic " if facts.synthetic else ""
+    description = f"{count} {kind}films of the run ({tests} test, {count - tests} validation)"
+    filmset = FilmSet(description, held.squares[:count], held.labels[:count], golden, tuple(names))
+    measurement = measure(
+        folder, artefacts, filmset, arch=facts.arch, readouts=facts.readouts, extra=witnesses, reporter=reporter
+    )
+    answers = {name: part_of(answer, count, None) for name, answer in measurement.answers.items()}
+    write_golden(folder / GOLDEN, Golden(tuple(names), golden, answers))
+    return measurement
+
+
+def certify(folder: Path, artefacts: tuple[Artefact, ...], measurement: Measurement) -> Certificate:
+    """Return the verdict per artefact, bound to its digest, with the machine that measured."""
+    digests = {p.relative_to(folder).as_posix(): sha256_file(p) for p in folder.rglob("*") if p.is_file()}
+    verdicts: dict[str, ArtefactVerdict] = {}
+    for artefact in artefacts:
+        sha256 = digests.get(artefact.path) or folder_digest(digests, artefact.path)
+        verdicts[artefact.path] = measurement.judge(artefact, sha256)
+    tolerances: dict[str, Any] = {network: one.to_json() for network, one in measurement.tolerances.items()}
+    return Certificate(verdicts, describe_inputs(measurement.filmset), tolerances, provenance(), DISCLAIMER)
+
+
+def _refuse_strays(config: ConvertConfig, certificate: Certificate, report: dict[str, Any]) -> None:
+    precision = {row["name"]: row["precision"] for row in report["rows"]}
+    strays = {
+        path: found.reason
+        for path, found in certificate.artefacts.items()
+        if precision[path] == "float32" and found.verdict is not Verdict.CERTIFIED
+    }
+    if not strays:
+        return
+    place = config.out.with_name(f"{config.out.name}.failed-parity.json")
+    write_json(place, report)
+    raise ParityError(
+        f"{', '.join(strays)}: not what PyTorch computes",
+        why="; ".join(f"{path}: {reason}" for path, reason in strays.items()),
+        fix=f"read {place}; the bundle was not written, and what was at {config.out} is untouched",
+    )
+
+
+def _write_texts(
+    folder: Path,
+    facts: RunFacts,
+    artefacts: tuple[Artefact, ...],
+    certificate: Certificate,
+    report: dict[str, Any],
+) -> Manifest:
+    write_json(folder / PARITY, report)
+    write_json(folder / CERTIFICATE, asdict(certificate))
+    manifest = Manifest(
+        name=facts.name,
+        kind="baseline" if facts.arch is None else "trained",
+        labels=facts.labels,
+        preprocessing=PreprocessSpec(),
+        readouts=facts.readouts,
+        artefacts=artefacts,
+        provenance={"training": facts.provenance, "conversion": provenance(), "arch": facts.arch},
+        synthetic=facts.synthetic,
+    )
+    (folder / CARD).write_text(model_card(folder, manifest, certificate, report), encoding="utf-8")
+    return seal(folder, manifest)

@@ -1,0 +1,18 @@
+"""TFLite, through the class that the server answers with: what is measured is what serves."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from convert.runners.child import runner_main
+from tf_serve.model import TFLiteModel
+
+
+def load(request: dict[str, Any]) -> TFLiteModel:
+    """Load a file; request: artefact."""
+    return TFLiteModel(Path(request["artefact"]), threads=1)
+
+
+if __name__ == "__main__":
+    runner_main(load)

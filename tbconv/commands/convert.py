@@ -1,0 +1,38 @@
+"""`tbconv convert`: a run in, a certified bundle out."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tbconv.console import TerminalReporter, print_out
+
+
+def convert(
+    run: Annotated[Path, typer.Argument(help="Run folder that `tbconv train` made.")],
+    out: Annotated[Path, typer.Option("--out", help="Bundle to write; an old bundle there is replaced whole.")],
+    route: Annotated[
+        str, typer.Option(help="Whose SavedModel and float32 TFLite are shipped: keras (ours) or onnx2tf.")
+    ] = "keras",
+    films: Annotated[int, typer.Option(help="Held-out films that every format must answer, at most.")] = 512,
+    as_json: Annotated[bool, typer.Option("--json", help="Print parity.json instead of the table.")] = False,
+) -> None:
+    """Convert to ONNX, SavedModel, H5, Keras and four TFLite files, and prove that nothing changed."""
+    from convert.pipeline import ConvertConfig
+    from convert.pipeline import convert as run_conversion
+    from tbconv.commands.parity_table import print_parity
+
+    config = ConvertConfig(run=run, out=out, route=route, films=films)  # type: ignore[arg-type]  # it refuses others
+    done = run_conversion(config, TerminalReporter())
+    if as_json:
+        print_out(json.dumps(done.report, indent=2))
+        return
+    print_parity(done.report)
+    for path, verdict in done.certificate.artefacts.items():
+        print_out(f"  {path}: {verdict.verdict}; {verdict.reason}")
+    print_out(f"\n{done.certificate.disclaimer}")
+    print_out(f"converted in {done.seconds_converting:.0f} s, measured in {done.seconds_measuring:.0f} s")
+    print_out(f"bundle: {done.bundle}\nnext: tbconv serve {done.bundle}")

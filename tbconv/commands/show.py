@@ -1,0 +1,63 @@
+"""`tbconv show`: what a bundle is, in one screen."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from tbconv.console import print_out
+from tbconv.contract.bundle import Bundle, read_bundle
+
+
+def show(
+    bundle: Annotated[Path, typer.Argument(help="Bundle that `tbconv convert` made.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print manifest.json and certificate.json as one.")] = False,
+) -> None:
+    """Print what a bundle is: labels, decision rule, files, verdicts, origin."""
+    opened = read_bundle(bundle)
+    if as_json:
+        both = {"manifest": opened.manifest.to_json(), "certificate": asdict(opened.certificate())}
+        print_out(json.dumps(both, indent=2, sort_keys=True))
+        return
+    _print_manifest(opened)
+    _print_files(opened)
+    print_out(opened.certificate().disclaimer)
+
+
+def _print_manifest(opened: Bundle) -> None:
+    manifest = opened.manifest
+    kind = "trained network" if manifest.kind == "trained" else "baseline only, no trained network"
+    films = "SYNTHETIC phantoms" if manifest.synthetic else "films"
+    print_out(f"{manifest.name}: {kind}, from {films}")
+    print_out(f"labels: {manifest.labels.positive} (positive) against {manifest.labels.negative}")
+    for network, readout in manifest.readouts.items():
+        point, platt = readout.operating_point, readout.calibration
+        print_out(
+            f"{network}: refer at a margin of {point.margin:.3f} or more (sensitivity {point.sensitivity:.2f} of "
+            f"{point.positives}, specificity {point.specificity:.2f} of {point.negatives} validation films); "
+            f"probability = sigmoid({platt.slope:.3f} x margin {platt.offset:+.3f})"
+        )
+    training = manifest.provenance["training"]
+    print_out(f"trained at {training.get('git_commit') or 'an unknown commit'}, GPU {training.get('gpu') or 'none'}")
+
+
+def _print_files(opened: Bundle) -> None:
+    table = Table(box=box.SIMPLE)
+    for column in ("file", "MB", "precision", "verdict", "reader", "converter"):
+        table.add_column(column, justify="right" if column == "MB" else "left")
+    certificate = opened.certificate()
+    for artefact in opened.manifest.artefacts:
+        files = opened.manifest.files
+        size = sum(record.bytes for path, record in files.items() if path.split("/")[0] == artefact.path)
+        verdict = certificate.artefacts[artefact.path].verdict if artefact.path in certificate.artefacts else "-"
+        table.add_row(
+            artefact.path, f"{size / 1e6:.1f}", artefact.precision, verdict, artefact.reader, artefact.converter
+        )
+    Console().print(table)
