@@ -1,0 +1,86 @@
+"""The `tbconv` command: the table of commands, and the one place where errors become exit codes."""
+
+from __future__ import annotations
+
+import errno
+import sys
+
+import typer
+
+from tbconv.commands import convert, data, doctor, predict, serve, show, train, verify
+from tbconv.console import print_error
+from tbconv.contract.disclaimer import DISCLAIMER
+from tbconv.contract.errors import SetupError, TbconvError
+
+EXTRA_OF = {
+    "torch": "train",
+    "torchvision": "train",
+    "sklearn": "train",
+    "scipy": "train",
+    "matplotlib": "train",
+    "safetensors": "train",
+    "imagehash": "train",
+    "tensorflow": "convert",
+    "keras": "convert",
+    "onnx": "convert",
+    "onnxruntime": "convert",
+    "onnx2tf": "convert",
+    "ai_edge_litert": "serve",
+    "fastapi": "serve",
+    "uvicorn": "serve",
+}
+
+PURPOSE = "Train a chest X-ray classifier in PyTorch, ship it as TensorFlow, prove that nothing changed."
+
+app = typer.Typer(
+    name="tbconv",
+    help=f"{PURPOSE}\n\n{DISCLAIMER}",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+app.add_typer(data.app, name="data")
+app.command("train")(train.train)
+app.command("convert")(convert.convert)
+app.command("verify")(verify.verify)
+app.command("predict")(predict.predict)
+app.command("serve")(serve.serve)
+app.command("show")(show.show)
+app.command("doctor")(doctor.doctor)
+
+
+def main() -> None:
+    """Run the command; exit 0 done, 1 a stated error or a failed verdict, 2 wrong usage, 130 interrupted."""
+    try:
+        app()
+    except TbconvError as error:
+        print_error(error)
+        sys.exit(1)
+    except ModuleNotFoundError as error:
+        print_error(_missing_package(error))
+        sys.exit(1)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EACCES, errno.EROFS, errno.EDQUOT):
+            raise
+        print_error(_no_room(error))
+        sys.exit(1)
+
+
+def _missing_package(error: ModuleNotFoundError) -> SetupError:
+    package = (error.name or "").split(".")[0]
+    if package not in EXTRA_OF:
+        raise error
+    return SetupError(
+        f"the package {package} is not installed",
+        why=f"this command needs the extra '{EXTRA_OF[package]}'",
+        fix=f"pip install 'tbconv[{EXTRA_OF[package]}]'",
+    )
+
+
+def _no_room(error: OSError) -> SetupError:
+    return SetupError(
+        f"cannot write {error.filename or 'a file'}",
+        why=error.strerror or str(error),
+        fix="free some space or choose another --out; what was there before is untouched",
+    )

@@ -1,0 +1,184 @@
+"""Tiny certified bundles, drawn films and real servers on loopback."""
+
+import contextlib
+import io
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+import uvicorn
+from PIL import Image
+
+from tbconv.contract.bundle import CERTIFICATE, read_bundle, seal, write_bundle
+from tbconv.contract.calibration import Calibration
+from tbconv.contract.files import sha256_file, write_json
+from tbconv.contract.labels import Labels
+from tbconv.contract.manifest import Artefact, Manifest, Readout
+from tbconv.contract.preprocess import PreprocessSpec
+from tbconv.contract.tensor import image_spec, output_specs
+from tbconv.contract.threshold import OperatingPoint
+from tbconv.contract.verdict import ArtefactVerdict, Certificate, Verdict
+from tf_serve.app import create_app
+from tf_serve.run import take_port
+
+SHARED = Path(__file__).parents[3] / "shared"
+SOURCES = {
+    "model_float32.tflite": ("model_float32.tflite", "float32", "trained"),
+    "model_int8.tflite": ("model_int8.tflite", "int8", "trained"),
+    "baseline.tflite": ("baseline_float32.tflite", "float32", "baseline"),
+}
+GOOD = {
+    "model_float32.tflite": Verdict.CERTIFIED,
+    "model_int8.tflite": Verdict.BOUNDED,
+    "baseline.tflite": Verdict.CERTIFIED,
+}
+
+
+@pytest.fixture(scope="session")
+def networks(tmp_path_factory):
+    """Folder of {model,baseline}_{float32,int8}.tflite, made by TensorFlow in a process of its own."""
+    folder = tmp_path_factory.mktemp("networks")
+    script = Path(__file__).with_name("draw_networks.py")
+    done = subprocess.run([sys.executable, script, folder], check=False, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-2000:]
+    return folder
+
+
+def readout(margin):
+    point = OperatingPoint(margin, 0.9, 0.91, 0.85, 40, 60, "0" * 64)
+    return Readout(Calibration(1.2, -0.3, 40, 60), point)
+
+
+def artefact(path):
+    _, precision, network = SOURCES[path]
+    dtype = "uint8" if precision == "int8" else "float32"
+    inputs = (image_spec(channels_first=False, dtype=dtype),)
+    return Artefact(path, "tflite", precision, network, inputs, output_specs(), "tensorflow 2.21.0", "ai-edge-litert")
+
+
+@pytest.fixture
+def make_bundle(networks, tmp_path):
+    """Return a function that writes a bundle whose certificate says what the test wants."""
+
+    def make(name="bundle", *, verdicts=GOOD, kind="trained", synthetic=False, sources=(), threshold=0.0):
+        place = tmp_path / name
+        files = {path: networks / SOURCES[path][0] for path in verdicts} | dict(sources)
+        with write_bundle(place) as folder:
+            for path, source in files.items():
+                shutil.copy(source, folder / path)
+            rows = {
+                path: ArtefactVerdict(verdict, sha256_file(folder / path), "measured in a test", {"flips": 0})
+                for path, verdict in verdicts.items()
+                if verdict is not None
+            }
+            write_json(folder / CERTIFICATE, asdict(Certificate(rows)))
+            readouts = {"trained": readout(threshold), "baseline": readout(0.1)}
+            labels = Labels("Normal", "Tuberculosis")
+            artefacts = tuple(artefact(path) for path in verdicts)
+            spec = PreprocessSpec()
+            seal(folder, Manifest("tiny", kind, labels, spec, readouts, artefacts, {}, synthetic))
+        return place
+
+    return make
+
+
+@pytest.fixture
+def bundle(make_bundle):
+    """A whole bundle, opened."""
+    return read_bundle(make_bundle())
+
+
+def png(pixels):
+    out = io.BytesIO()
+    Image.fromarray(pixels).save(out, "PNG")
+    return out.getvalue()
+
+
+@pytest.fixture
+def draw_film():
+    """Return a function that draws a chest-like grey film, uint8 [H, W]: bright body, two dark lungs, a blob."""
+
+    def draw(seed=0, height=320, width=280):
+        y, x = np.mgrid[0:height, 0:width] / np.array([height, width])[:, None, None]
+        film = 175 - 120 * sum(np.exp(-(((x - c) / 0.13) ** 2) - ((y - 0.47) / 0.27) ** 2) for c in (0.29, 0.71))
+        film += 70 * np.exp(-(((x - 0.27) / 0.07) ** 2) - ((y - 0.28) / 0.06) ** 2)
+        film += np.random.default_rng(seed).normal(0, 6, film.shape) + 3 * seed
+        return film.clip(0, 255).astype(np.uint8)
+
+    return draw
+
+
+@pytest.fixture
+def as_png():
+    """The function that packs pixels into a PNG."""
+    return png
+
+
+@pytest.fixture
+def film(draw_film):
+    """One drawn film as the bytes of a PNG."""
+    return png(draw_film())
+
+
+@contextlib.contextmanager
+def running(app):
+    listener = take_port("127.0.0.1", 0)
+    server = uvicorn.Server(uvicorn.Config(app, log_level="error", access_log=False))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
+    thread.start()
+    try:
+        with httpx.Client(base_url=f"http://127.0.0.1:{listener.getsockname()[1]}", timeout=30) as client:
+            yield client
+    finally:
+        server.should_exit = True
+        thread.join(timeout=20)
+        listener.close()
+    assert not thread.is_alive()
+
+
+@pytest.fixture
+def serve():
+    """Return a context manager: a running server over a bundle, ready, and a client for it."""
+
+    @contextlib.contextmanager
+    def start(root, *, wait=True, **options):
+        with running(create_app(root, **options)) as client:
+            deadline = time.monotonic() + 20
+            while wait and client.get("/v2/health/ready").status_code != 200:
+                assert time.monotonic() < deadline, client.get("/v2/health/ready").text
+                time.sleep(0.02)
+            yield client
+
+    return start
+
+
+@pytest.fixture
+def client(make_bundle, serve):
+    """A client of a server that answers with a whole bundle."""
+    with serve(make_bundle()) as connected:
+        yield connected
+
+
+@pytest.fixture
+def ask():
+    """Return a function that posts one film."""
+
+    def post(client, data, kind="image/png", field="file"):
+        return client.post("/api/v1/screen", files={field: ("secret-name.png", data, kind)})
+
+    return post
+
+
+@pytest.fixture(scope="session")
+def shared():
+    """The folder of real films and photographs, or a skip that says so."""
+    if not (SHARED / "data").is_dir():
+        pytest.skip("the real films of ../shared/data are not on this machine")
+    return SHARED / "data"

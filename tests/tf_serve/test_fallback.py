@@ -1,0 +1,105 @@
+"""Hold the one rule of the fallback: `ArtefactError` leads to the baseline, nothing else does."""
+
+import json
+
+import pytest
+
+from tbconv.contract.bundle import MANIFEST, read_bundle
+from tbconv.contract.errors import ArtefactError, BundleError, ConfigError
+from tbconv.contract.verdict import Verdict
+from tf_serve.fallback import choose_model
+
+CERTIFIED, BOUNDED, FAILED, UNVERIFIED = Verdict.CERTIFIED, Verdict.BOUNDED, Verdict.FAILED, Verdict.UNVERIFIED
+
+
+def alter(path):
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 0xFF
+    path.write_bytes(data)
+
+
+def verdicts(*, float32=CERTIFIED, int8=BOUNDED, baseline=CERTIFIED):
+    return {"model_float32.tflite": float32, "model_int8.tflite": int8, "baseline.tflite": baseline}
+
+
+def test_the_fastest_file_whose_verdict_may_serve_answers(make_bundle):
+    fast = choose_model(read_bundle(make_bundle("fast")))
+    assert (fast.kind, fast.artefact, fast.reason) == ("trained", "model_int8.tflite", None)
+    exact = choose_model(read_bundle(make_bundle("exact", verdicts=verdicts(int8=FAILED))))
+    assert (exact.kind, exact.artefact, exact.verdict.verdict) == ("trained", "model_float32.tflite", CERTIFIED)
+
+
+def test_a_file_can_be_asked_for_by_name(bundle):
+    assert choose_model(bundle, artefact="model_float32.tflite").artefact == "model_float32.tflite"
+    baseline = choose_model(bundle, artefact="baseline.tflite")
+    assert (baseline.kind, baseline.reason) == ("baseline", "the baseline was asked for by name")
+
+
+@pytest.mark.parametrize(
+    ("damage", "reason"),
+    [(lambda path: path.unlink(), "model_int8.tflite is missing"), (alter, "model_int8.tflite has digest")],
+)
+def test_a_served_file_missing_or_altered_brings_the_baseline_with_the_reason(bundle, damage, reason):
+    damage(bundle.root / "model_int8.tflite")
+    served = choose_model(bundle)
+    assert (served.kind, served.artefact) == ("baseline", "baseline.tflite")
+    assert served.reason.startswith(reason)
+    assert served.readout.operating_point.margin == 0.1
+
+
+@pytest.mark.parametrize("lost", [FAILED, UNVERIFIED, None])
+def test_without_a_verdict_on_any_trained_file_the_baseline_answers(make_bundle, lost):
+    served = choose_model(read_bundle(make_bundle(verdicts=verdicts(float32=lost, int8=lost))))
+    assert served.kind == "baseline"
+    assert str(lost or UNVERIFIED) in served.reason
+
+
+@pytest.mark.parametrize(("damage", "word"), [(lambda path: path.unlink(), "missing"), (alter, "digest")])
+def test_a_lost_certificate_brings_the_baseline_and_calls_it_unverified(bundle, damage, word):
+    damage(bundle.root / "certificate.json")
+    served = choose_model(bundle)
+    assert (served.kind, served.verdict.verdict) == ("baseline", UNVERIFIED)
+    assert word in served.reason
+
+
+def test_a_bundle_without_a_trained_network_says_so(make_bundle):
+    served = choose_model(read_bundle(make_bundle(kind="baseline", verdicts={"baseline.tflite": CERTIFIED})))
+    assert (served.kind, served.reason) == ("baseline", "no trained model is in the bundle")
+
+
+def test_a_broken_baseline_is_not_hidden(bundle):
+    (bundle.root / "model_int8.tflite").unlink()
+    alter(bundle.root / "baseline.tflite")
+    with pytest.raises(ArtefactError, match=r"baseline\.tflite has digest"):
+        choose_model(bundle)
+
+
+def test_a_baseline_that_failed_does_not_stand_in(make_bundle):
+    root = make_bundle(verdicts=verdicts(float32=FAILED, int8=FAILED, baseline=FAILED))
+    with pytest.raises(ArtefactError, match=r"baseline\.tflite may not serve"):
+        choose_model(read_bundle(root))
+
+
+def test_a_damaged_network_that_was_certified_brings_the_baseline(make_bundle, networks, tmp_path):
+    whole = (networks / "model_int8.tflite").read_bytes()
+    (tmp_path / "cut").write_bytes(whole[: len(whole) // 2])
+    served = choose_model(read_bundle(make_bundle(sources={"model_int8.tflite": tmp_path / "cut"})))
+    assert (served.kind, "is damaged" in served.reason) == ("baseline", True)
+
+
+def test_every_other_error_passes_through(bundle):
+    with pytest.raises(BundleError, match=r"model_int4\.tflite"):
+        choose_model(bundle, artefact="model_int4.tflite")
+    manifest = json.loads((bundle.root / MANIFEST).read_text())
+    del manifest["readouts"]["trained"]
+    (bundle.root / MANIFEST).write_text(json.dumps(manifest))
+    with pytest.raises(BundleError, match="no readout of the trained network"):
+        choose_model(read_bundle(bundle.root))
+
+
+def test_a_file_that_litert_cannot_read_is_refused_by_its_name(bundle):
+    manifest = json.loads((bundle.root / MANIFEST).read_text())
+    manifest["artefacts"].append({**manifest["artefacts"][0], "path": "model.onnx", "format": "onnx"})
+    (bundle.root / MANIFEST).write_text(json.dumps(manifest))
+    with pytest.raises(ConfigError, match=r"model\.onnx"):
+        choose_model(read_bundle(bundle.root), artefact="model.onnx")

@@ -1,0 +1,130 @@
+"""Which file of a bundle answers, and why: the certified network, or the baseline that stands in.
+
+`ArtefactError` alone leads to the baseline: a served file that is missing, altered or without
+a verdict. Its sentence is kept as the reason, and every answer carries it. Any other error
+passes through, and so does whatever is wrong with the baseline itself.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tbconv.contract.bundle import MAKE_AGAIN, Bundle
+from tbconv.contract.classifier import Classifier
+from tbconv.contract.errors import ArtefactError, BundleError, ConfigError
+from tbconv.contract.manifest import Kind, Readout
+from tbconv.contract.verdict import ArtefactVerdict, Verdict
+from tf_serve.model import TFLiteModel
+
+# Fastest first: 21, 22, 70 and 70 ms a film on one thread (../shared/conversion.md); of two that
+# take as long, the one that is exact.
+SERVING_ORDER = ("model_int8.tflite", "model_dynamic.tflite", "model_float32.tflite", "model_float16.tflite")
+BASELINE = "baseline.tflite"
+NO_TRAINED_MODEL = "no trained model is in the bundle"
+ASKED_FOR = "the baseline was asked for by name"
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """What answers films, and what is to be said of it."""
+
+    kind: Kind
+    artefact: str  # its path in the bundle
+    sha256: str
+    verdict: ArtefactVerdict
+    reason: str | None  # why the baseline answers; None when the trained network does
+    classifier: Classifier
+    readout: Readout
+
+    def __post_init__(self) -> None:
+        if (self.kind == "baseline") != (self.reason is not None):
+            raise ValueError(f"a baseline has a reason and nothing else has, got {self.kind}, {self.reason!r}")
+
+    @property
+    def version(self) -> str:
+        """The first 12 digits of the digest: another file is another version."""
+        return self.sha256[:12]
+
+
+def choose_model(bundle: Bundle, *, artefact: str | None = None) -> Served:
+    """Open the file that may answer.
+
+    Args:
+        bundle: its files are trusted one by one, by digest and verdict.
+        artefact: a TFLite file of the bundle; None takes the fastest that may serve.
+
+    Returns:
+        The trained network, or the baseline with the reason.
+
+    Raises:
+        ConfigError: `artefact` is no TFLite file.
+        BundleError: the bundle has no such artefact, or the baseline cannot answer either.
+    """
+    if artefact is not None:
+        _check_wish(bundle, artefact)
+    if artefact == BASELINE:
+        return _open_baseline(bundle, ASKED_FOR)
+    if bundle.manifest.kind == "baseline":
+        return _open_baseline(bundle, NO_TRAINED_MODEL)
+    try:
+        return _open_trained(bundle, artefact or _fastest(bundle))
+    except ArtefactError as error:
+        return _open_baseline(bundle, error.one_line)
+
+
+def _check_wish(bundle: Bundle, artefact: str) -> None:
+    if bundle.manifest.artefact(artefact).format != "tflite":
+        known = [found.path for found in bundle.manifest.artefacts if found.format == "tflite"]
+        raise ConfigError(
+            f"{artefact} is no TFLite file", why="the server runs LiteRT alone", fix=f"name one of {', '.join(known)}"
+        )
+
+
+def _fastest(bundle: Bundle) -> str:
+    verdicts = {name: bundle.verdict(name) for name in SERVING_ORDER if name in bundle.manifest.files}
+    for name, verdict in verdicts.items():
+        if verdict.verdict.may_serve:
+            return name
+    why = "; ".join(f"{name}: {found.verdict}, {found.reason}" for name, found in verdicts.items())
+    raise ArtefactError("no trained file may serve", why=why or "the bundle has none", fix=MAKE_AGAIN)
+
+
+def _open_trained(bundle: Bundle, name: str) -> Served:
+    path, verdict = bundle.path(name), bundle.verdict(name)
+    _check_may_serve(name, verdict)
+    return Served("trained", name, bundle.digest(name), verdict, None, TFLiteModel(path), _readout(bundle, "trained"))
+
+
+def _open_baseline(bundle: Bundle, reason: str) -> Served:
+    path, verdict = bundle.path(BASELINE), _baseline_verdict(bundle)
+    model, readout = TFLiteModel(path), _readout(bundle, "baseline")
+    return Served("baseline", BASELINE, bundle.digest(BASELINE), verdict, reason, model, readout)
+
+
+def _baseline_verdict(bundle: Bundle) -> ArtefactVerdict:
+    """Return the baseline's verdict; without any certificate the digest in the manifest has to do.
+
+    `convert` keeps a float32 file only if it passed, and the baseline is one. So where the
+    certificate itself is lost the baseline answers, and is said to be UNVERIFIED.
+    """
+    try:
+        bundle.certificate()
+    except ArtefactError as error:
+        return ArtefactVerdict(Verdict.UNVERIFIED, bundle.digest(BASELINE), error.one_line)
+    verdict = bundle.verdict(BASELINE)
+    _check_may_serve(BASELINE, verdict)
+    return verdict
+
+
+def _check_may_serve(name: str, verdict: ArtefactVerdict) -> None:
+    if not verdict.verdict.may_serve:
+        why = f"its verdict is {verdict.verdict}: {verdict.reason}"
+        raise ArtefactError(f"{name} may not serve", why=why, fix=MAKE_AGAIN)
+
+
+def _readout(bundle: Bundle, network: Kind) -> Readout:
+    try:
+        return bundle.manifest.readouts[network]
+    except KeyError:
+        why = "its margin would have no threshold"
+        raise BundleError(f"the manifest has no readout of the {network} network", why=why, fix=MAKE_AGAIN) from None

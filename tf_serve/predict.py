@@ -1,0 +1,159 @@
+"""One film in, one answer out: the command and the server share it, so they cannot disagree."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tbconv.contract.bundle import MAKE_AGAIN
+from tbconv.contract.classifier import Prediction
+from tbconv.contract.disclaimer import LIMITS
+from tbconv.contract.errors import BundleError
+from tbconv.contract.manifest import Manifest, Readout
+from tbconv.contract.xray import decode_xray
+from tf_serve.fallback import Served
+from tf_serve.gate import Refusal, refuse
+from tf_serve.region import film_box, locate
+
+SYNTHETIC_LIMIT = "Trained on synthetic phantoms: it shows that the chain works and says nothing about a person."
+BASELINE_LIMIT = "The baseline answers: one linear layer on a 28 x 28 thumbnail, not the trained network."
+DECISION_WORDS = {"refer": "refer for a bacteriological test", "not_flagged": "not flagged"}
+Decision = Literal["refer", "indeterminate", "not_flagged"]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What the network says of one film."""
+
+    margin: float  # logit of positive minus logit of negative: what decisions compare
+    probability: float  # calibrated, 0..1: for people
+    threshold: float  # the operating point, a margin
+    decision: Decision
+    evidence: tuple[tuple[float, ...], ...]  # [7, 7], margin = mean
+    side: str | None
+    zone: str | None
+
+    @property
+    def place(self) -> str:
+        """Where the evidence is, in words; empty where none speaks for the positive class."""
+        if self.side is None:
+            return ""
+        side = "both sides" if self.side == "both" else f"the patient's {self.side} side"
+        return f"{self.zone} zone, {side}"
+
+
+@dataclass(frozen=True, slots=True)
+class ScreenResult:
+    """The answer to one film: a finding, or the reason why the network was not asked."""
+
+    finding: Finding | None
+    refusal: Refusal | None
+    calibration: dict[str, float]
+    model: dict[str, Any]
+    limits: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        if (self.finding is None) == (self.refusal is None):
+            raise ValueError("a film is either answered or refused")
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the answer as ../shared/serving.md words it ("The screening API")."""
+        head = {"result_id": uuid.uuid4().hex, "status": "ok" if self.finding else "rejected"}
+        tail = {"calibration": self.calibration, "model": self.model, "limits": list(self.limits)}
+        return {**head, **_refusal_json(self.refusal), **_finding_json(self.finding), **tail}
+
+
+def screen(data: bytes, served: Served, manifest: Manifest, *, name: str = "the film") -> ScreenResult:
+    """Answer one film.
+
+    Args:
+        data: a whole PNG or JPEG.
+        served: the network that answers.
+        manifest: of its bundle.
+        name: how errors call the film.
+
+    Raises:
+        FilmError: the bytes are damaged, too large or no PNG or JPEG.
+        BundleError: the network gives no finite margin.
+    """
+    pixels = decode_xray(data, name=name)
+    refusal = refuse(data, pixels)
+    finding = None if refusal else find(pixels, served, manifest)
+    calibration = describe_calibration(served.readout)
+    return ScreenResult(finding, refusal, calibration, describe_model(served, manifest), limits(served, manifest))
+
+
+def find(pixels: NDArray[np.uint8], served: Served, manifest: Manifest) -> Finding:
+    """Ask the network about a decoded film, uint8 [H, W]."""
+    prediction = served.classifier.predict(manifest.preprocessing.apply(pixels))
+    point, calibration = served.readout.operating_point, served.readout.calibration
+    evidence = _finite_evidence(prediction, served.artefact)
+    region = locate(evidence, film_box(*pixels.shape))
+    # from the margin, not from the graph: the sigmoid of an int8 file has steps of 1/256
+    [probability] = calibration.probability(prediction.margin)
+    return Finding(
+        margin=float(prediction.margin[0]),
+        probability=float(probability),
+        threshold=point.margin,
+        decision="refer" if point.refer(prediction.margin)[0] else "not_flagged",
+        evidence=tuple(tuple(float(cell) for cell in row) for row in evidence),
+        side=region.side,
+        zone=region.zone,
+    )
+
+
+def _finite_evidence(prediction: Prediction, artefact: str) -> NDArray[np.floating]:
+    logits, evidence = prediction.logits, prediction.evidence
+    if evidence is None or not (np.isfinite(logits).all() and np.isfinite(evidence).all()):
+        why = f"its logits are {logits[0].tolist()}, and an answer is made of finite numbers"
+        raise BundleError(f"{artefact} gives no answer", why=why, fix=MAKE_AGAIN)
+    return np.asarray(evidence[0])
+
+
+def describe_model(served: Served, manifest: Manifest) -> dict[str, Any]:
+    """Return who answered, as every answer carries it."""
+    return {
+        "name": manifest.name,
+        "version": served.version,
+        "sha256": served.sha256,
+        "kind": served.kind,
+        "artefact": served.artefact,
+        "verdict": served.verdict.verdict.value,
+        "fallback_reason": served.reason,
+        "synthetic": manifest.synthetic,
+    }
+
+
+def describe_calibration(readout: Readout) -> dict[str, float]:
+    """Return slope, offset, the films they were fitted on, and the threshold as a probability."""
+    [threshold] = readout.calibration.probability(np.array([readout.operating_point.margin]))
+    return {**asdict(readout.calibration), "threshold_probability": round(float(threshold), 4)}
+
+
+def limits(served: Served, manifest: Manifest) -> tuple[str, ...]:
+    """Return what the answer is not, for this network."""
+    synthetic = (SYNTHETIC_LIMIT,) if manifest.synthetic else ()
+    baseline = (BASELINE_LIMIT,) if served.kind == "baseline" else ()
+    return (*LIMITS, *synthetic, *baseline)
+
+
+def _refusal_json(refusal: Refusal | None) -> dict[str, str | None]:
+    return {"reason": refusal.value, "explanation": refusal.explanation} if refusal else {"reason": None}
+
+
+def _finding_json(finding: Finding | None) -> dict[str, Any]:
+    if finding is None:
+        return dict.fromkeys(("probability", "margin", "score", "threshold", "decision", "evidence"))
+    return {
+        "probability": round(finding.probability, 4),
+        "margin": finding.margin,
+        "score": round(100 * finding.probability, 1),  # 0..100, as readers of chest films print theirs
+        "threshold": finding.threshold,
+        "decision": finding.decision,
+        # href: the server keeps no film, so there is no address to fetch a picture from
+        "evidence": {"map": finding.evidence, "side": finding.side, "zone": finding.zone, "href": None},
+    }
