@@ -28,7 +28,7 @@ $(READY): pyproject.toml
 
 demo: $(DEMO)/bundle/manifest.json ## draw films, train, convert, verify, predict one film (about 7 minutes)
 	$(BIN)/tbconv verify $(DEMO)/bundle
-	$(BIN)/tbconv predict $(DEMO)/bundle $(DEMO)/films/image/1001.png --overlay $(DEMO)/overlay
+	$(BIN)/tbconv predict $(DEMO)/bundle $(DEMO)/films/image/synthetic-1001.png --overlay $(DEMO)/overlay
 	@echo
 	@echo "bundle:  $(DEMO)/bundle (synthetic films; tbconv show $(DEMO)/bundle)"
 	@echo "verdict: every file is what its certificate says ($(DEMO)/bundle.verify)"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,7 +40,7 @@ def write_golden(path: Path, golden: Golden) -> None:
 def read_golden(path: Path) -> Golden:
     """Read golden.npz; ArtefactError if it is not one."""
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             witnesses = {key.split("|")[0] for key in arrays.files if "|" in key}
             answers = {
                 name: Prediction(
@@ -47,7 +49,7 @@ def read_golden(path: Path) -> Golden:
                 for name in witnesses
             }
             return Golden(tuple(arrays["names"].tolist()), arrays["squares"], answers)
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:  # all numpy's, on damage
         what = f"{path} holds no golden inputs"
         fix = "tbconv convert RUN --out BUNDLE, or restore the file"
         raise ArtefactError(what, why=f"{type(error).__name__}: {error}", fix=fix) from error

@@ -6,12 +6,14 @@ converters call `sys.exit`; here each of them gets a process that may die.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +51,16 @@ def run_step(module: str, request: dict[str, Any], *, threads: int | None = None
     if "error" in response:
         raise _stated(response["error"])
     return response
+
+
+@contextlib.contextmanager
+def drop_waiting(pool: ThreadPoolExecutor) -> Iterator[None]:
+    """Start no further step of a pool once one failed or Ctrl-C came; those under way end."""
+    try:
+        yield
+    except BaseException:
+        pool.shutdown(wait=False, cancel_futures=True)
+        raise
 
 
 def child_main(step: Step) -> None:

@@ -36,8 +36,10 @@ class Walk:
     shared: dict[tuple[object, ...], Any] = field(default_factory=dict)
 
     def constant(self, node: Node, index: int) -> NDArray[Any]:
-        """Return input `index` of a node as an array; ConversionError if it is computed."""
-        name = node.inputs[index]
+        """Return input `index` of a node as an array; ConversionError if it is computed or left out."""
+        name = node.inputs[index] if index < len(node.inputs) else ""
+        if not name:
+            raise unknown(node, f"its input {index} is left out")
         if name not in self.constants:
             raise unknown(node, f"its input {index} is computed, not stored")
         return self.constants[name]
@@ -69,6 +71,15 @@ def _only(node: Node, values: list[Value | None], index: int = 0) -> Value:
     return value
 
 
+def _image(node: Node, values: list[Value | None]) -> Value:
+    value = _only(node, values)
+    if not value.channels_first:
+        raise unknown(node, "its input is not an image [N, C, H, W]")
+    if node.attributes.get("auto_pad", b"NOTSET") not in (b"NOTSET", b"VALID"):
+        raise unknown(node, f"auto_pad {node.attributes['auto_pad'].decode()} hides its padding; write pads out")
+    return value
+
+
 def _name(node: Node) -> str:
     return node.name.replace("/", ".")
 
@@ -82,7 +93,7 @@ def _padded(node: Node, value: Value) -> Any:
 
 def conv(walk: Walk, node: Node, values: list[Value | None]) -> Value:
     """Conv: explicit zero padding, then a valid convolution; an all-zero bias is no bias."""
-    value, attributes = _only(node, values), node.attributes
+    value, attributes = _image(node, values), node.attributes
     weight = walk.constant(node, 1)
     bias = walk.constant(node, 2) if len(node.inputs) > 2 else np.zeros(1, np.float32)
     arrays = [weight.transpose(2, 3, 1, 0)] + ([] if zeros_only(bias) else [bias])
@@ -104,6 +115,9 @@ def conv(walk: Walk, node: Node, values: list[Value | None]) -> Value:
 def batch_normalization(walk: Walk, node: Node, values: list[Value | None]) -> Value:
     """BatchNormalization: on the last axis, with ONNX's epsilon (Keras's own default is 1e-3)."""
     value = _only(node, values)
+    rows_only = len(value.tensor.shape) - (value.rows > 1) == 2
+    if node.attributes.get("training_mode", 0) or not (value.channels_first or rows_only):
+        raise unknown(node, "it is in training mode, or its channels are not the last axis here")
     arrays = [walk.constant(node, index) for index in (1, 2, 3, 4)]
 
     def make() -> Any:
@@ -142,10 +156,15 @@ def sigmoid(_: Walk, node: Node, values: list[Value | None]) -> Value:
 
 def pad(walk: Walk, node: Node, values: list[Value | None]) -> Value:
     """Pad: zeros around height and width, nothing else."""
-    value, pads = _only(node, values), walk.constant(node, 1)
+    value, pads = _image(node, values), walk.constant(node, 1)
     fill = walk.constant(node, 2) if len(node.inputs) > 2 and node.inputs[2] else np.zeros(1)
     borders = [*pads[:2], *pads[4:6]]
-    if any(borders) or not zeros_only(fill) or node.attributes.get("mode", b"constant") != b"constant":
+    if (
+        len(pads) != 8
+        or any(borders)
+        or not zeros_only(fill)
+        or node.attributes.get("mode", b"constant") != b"constant"
+    ):
         raise unknown(node, "only zeros around height and width can be padded")
     around = ((int(pads[2]), int(pads[6])), (int(pads[3]), int(pads[7])))
     return Value(layers.ZeroPadding2D(around, name=_name(node))(value.tensor), channels_first=True)
@@ -153,7 +172,7 @@ def pad(walk: Walk, node: Node, values: list[Value | None]) -> Value:
 
 def _pool(kind: Any) -> Operation:
     def pool(_: Walk, node: Node, values: list[Value | None]) -> Value:
-        attributes, value = node.attributes, _only(node, values)
+        attributes, value = node.attributes, _image(node, values)
         dilated = any(step != 1 for step in attributes.get("dilations", [1, 1]))
         if any(attributes.get("pads", [0])) or attributes.get("ceil_mode", 0) or dilated:
             raise unknown(node, "its padding, dilation or ceil_mode has no exact layer; pad with zeros before it")
@@ -193,8 +212,8 @@ def reshape(walk: Walk, node: Node, values: list[Value | None]) -> Value:
     tensor, shape = value.tensor, tuple(value.tensor.shape[1:])
     if value.channels_first and prod(shape[:2]) > 1:
         tensor = layers.Permute((3, 1, 2), name=f"{_name(node)}.channels_first")(tensor)
-    if target[0] != -1:
-        raise unknown(node, f"the batch must stay in front, the target is {target}")
+    if target[0] != -1 or min(target[1:], default=0) < 1:
+        raise unknown(node, f"the batch must stay in front and alone be unknown, the target is {target}")
     rows, rest = divmod(prod(shape), prod(target[1:]))
     if rest:
         raise unknown(node, f"{shape} does not fit into {target}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +52,8 @@ class Measurement:
     """All rows, and what their tolerances are."""
 
     rows: tuple[Row, ...]
-    tolerances: dict[Kind, Tolerances]  # by network
+    tolerances: dict[Kind, Tolerances]  # by network, on the films; on the golden inputs where there are none
+    golden_tolerances: dict[Kind, Tolerances]  # by network, on the golden inputs
     answers: dict[str, Prediction]  # by witness name, films and golden together
     filmset: FilmSet
 
@@ -61,15 +62,19 @@ class Measurement:
         return next(row for row in self.rows if row.name == name)
 
     def judge(self, artefact: Artefact, sha256: str) -> ArtefactVerdict:
-        """Return the verdict on one artefact."""
+        """Return the verdict on one artefact, with its figures on the films and its AUROC."""
         row = self.row(artefact.path)
+        verdict = self._judge(row, artefact, sha256)
+        return replace(verdict, figures=verdict.figures | {"auroc": row.auroc})
+
+    def _judge(self, row: Row, artefact: Artefact, sha256: str) -> ArtefactVerdict:
         worst = row.films if row.golden.problem is None and row.films is not None else row.golden
         if artefact.precision != "float32":
             return judge_reduced(worst, sha256=sha256)
         tolerances = self.tolerances[artefact.network]
         verdict = judge_float32(worst, tolerances, sha256=sha256)
         if verdict.verdict.may_serve and worst is not row.golden:
-            golden = judge_float32(row.golden, tolerances, sha256=sha256)
+            golden = judge_float32(row.golden, self.golden_tolerances[artefact.network], sha256=sha256)
             return verdict if golden.verdict.may_serve else golden
         return verdict
 
@@ -100,13 +105,17 @@ def measure(
     for network in networks:
         witnesses += torch_witnesses(folder, network, arch=arch, calibration=readouts[network].calibration)
     answers = ask(witnesses, filmset.together, reporter)
-    tolerances = {
-        network: Tolerances.derive(answers[f"{REFERENCE} ({network})"], answers[f"{ORACLE} ({network})"])
-        for network in networks
-    }
+    count = len(filmset.films)
+    golden = {network: _tolerances(answers, network, count, None) for network in networks}
+    tolerances = {network: _tolerances(answers, network, 0, count) for network in networks} if count else golden
     precisions = {artefact.path: artefact.precision for artefact in artefacts}
     rows = [_row(witness, answers, filmset, readouts, precisions) for witness in witnesses]
-    return Measurement(tuple(rows), tolerances, answers, filmset)
+    return Measurement(tuple(rows), tolerances, golden, answers, filmset)
+
+
+def _tolerances(answers: dict[str, Prediction], network: Kind, start: int, end: int | None) -> Tolerances:
+    reference, oracle = answers[f"{REFERENCE} ({network})"], answers[f"{ORACLE} ({network})"]
+    return Tolerances.derive(part_of(reference, start, end), part_of(oracle, start, end))
 
 
 def _row(

@@ -9,6 +9,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
 from convert.artefacts import list_artefacts
 from convert.golden import GOLDEN, Golden, write_golden
 from convert.measure import FilmSet, Measurement, measure, part_of
@@ -32,6 +35,7 @@ from torch_train.run_folder import (
     HELDOUT_FILMS,
     HISTORY,
     METRICS,
+    SPLIT,
     WEIGHTS,
     RunFacts,
     read_films,
@@ -39,7 +43,7 @@ from torch_train.run_folder import (
 )
 
 PARITY, CARD = "parity.json", "model_card.md"
-FROM_RUN = (CONFIG, HISTORY, METRICS, WEIGHTS, BASELINE)
+FROM_RUN = (CONFIG, HISTORY, METRICS, WEIGHTS, BASELINE, SPLIT)  # of films only digests
 Route = Literal["keras", "onnx2tf"]
 
 
@@ -120,17 +124,34 @@ def _measure(
 ) -> Measurement:
     held = read_films(config.run / HELDOUT_FILMS)
     names, golden = golden_inputs(PreprocessSpec())
-    count = min(config.films, len(held.squares))
-    tests = int((held.part[:count] == "test").sum())
+    rows = choose_films(held.part, config.films)
+    count, tests = len(rows), int((held.part[rows] == "test").sum())
     kind = "synthetic " if facts.synthetic else ""
     description = f"{count} {kind}films of the run ({tests} test, {count - tests} validation)"
-    filmset = FilmSet(description, held.squares[:count], held.labels[:count], golden, tuple(names))
+    filmset = FilmSet(description, held.squares[rows], held.labels[rows], golden, tuple(names))
     measurement = measure(
         folder, artefacts, filmset, arch=facts.arch, readouts=facts.readouts, extra=witnesses, reporter=reporter
     )
     answers = {name: part_of(answer, count, None) for name, answer in measurement.answers.items()}
     write_golden(folder / GOLDEN, Golden(tuple(names), golden, answers))
     return measurement
+
+
+def choose_films(part: NDArray[np.str_], most: int) -> NDArray[np.int64]:
+    """Return the rows of at most so many films: of the test part first, then of validation.
+
+    Each part is in the order of its classes, so where not all of it fits, every n-th film is taken.
+    """
+    rows = [np.flatnonzero(part == "test"), np.flatnonzero(part != "test")]
+    tests = _spread(rows[0], most)
+    return np.concatenate([tests, _spread(rows[1], most - len(tests))])
+
+
+def _spread(rows: NDArray[np.int64], most: int) -> NDArray[np.int64]:
+    if len(rows) <= most:
+        return rows
+    spread: NDArray[np.int64] = rows[np.arange(most) * len(rows) // max(most, 1)]
+    return spread
 
 
 def certify(folder: Path, artefacts: tuple[Artefact, ...], measurement: Measurement) -> Certificate:

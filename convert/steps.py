@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from convert.isolate import run_step
+from convert.isolate import drop_waiting, run_step
 from convert.witnesses import RUNNERS, Witness
 from tbconv.contract.reporter import Reporter
 from torch_train.run_folder import CALIBRATION_FILMS, RunFacts
@@ -60,7 +60,7 @@ def make_files(shop: Workshop) -> Made:
     """
     if shop.facts.arch is not None:
         shop.export("onnx", "trained", shop.folder / "model.onnx")
-    with ThreadPoolExecutor(PROCESSES) as pool:
+    with ThreadPoolExecutor(PROCESSES) as pool, drop_waiting(pool):
         jobs = [pool.submit(_make_baseline, shop)]
         if shop.facts.arch is not None:
             jobs.append(pool.submit(_make_witness, shop))

@@ -11,20 +11,24 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from convert.certificate import IDENTITY
 from convert.golden import GOLDEN, Golden, read_golden
 from convert.measure import FilmSet, Measurement, measure
 from convert.parity_report import describe_inputs, parity_report
 from convert.witnesses import REFERENCE
-from tbconv.contract.bundle import CERTIFICATE, Bundle, open_bundle
+from tbconv.contract.bundle import CERTIFICATE, Bundle, open_bundle, read_bundle, read_json
 from tbconv.contract.disclaimer import DISCLAIMER
 from tbconv.contract.errors import DataError, FilmError
 from tbconv.contract.files import write_json
+from tbconv.contract.labels import Labels
 from tbconv.contract.manifest import Artefact
 from tbconv.contract.provenance import provenance
 from tbconv.contract.reporter import Reporter
 from tbconv.contract.verdict import ArtefactVerdict, Certificate, Verdict
+from torch_train.data.film import FilmIndex
+from torch_train.run_folder import SPLIT
 
 ORDER = (Verdict.CERTIFIED, Verdict.BOUNDED, Verdict.UNVERIFIED, Verdict.FAILED)
 FILM_SUFFIXES = (".png", ".jpg", ".jpeg")
@@ -144,9 +148,32 @@ def _read_films(config: VerifyConfig, folder: Path, reporter: Reporter) -> tuple
     loaded = load_films(index, reporter)
     for path, reason in loaded.unreadable:
         reporter.say(f"left out: {path.name}: {reason}")
-    labels = np.array([film.label for film in loaded.index.films], np.int64)
+    labels = _labels(config, loaded.index, reporter)
     kind = "synthetic films" if index.synthetic else "films"
-    return loaded.squares, labels, f"{len(labels)} {kind} of a folder"
+    return loaded.squares, labels, f"{len(loaded.squares)} {kind} of a folder{_overlap(config.bundle, loaded.digests)}"
+
+
+def _labels(config: VerifyConfig, index: FilmIndex, reporter: Reporter) -> NDArray[np.int64] | None:
+    """Return the folder's labels in the bundle's polarity; None where its classes are others."""
+    labels = np.array([film.label for film in index.films], np.int64)
+    wanted, found = read_bundle(config.bundle).manifest.labels, index.labels
+    if config.positive is not None or found == wanted:
+        return labels
+    if found == Labels(wanted.positive, wanted.negative):
+        return 1 - labels
+    reporter.say(
+        f"labels are not used: the bundle tells {wanted.positive} from {wanted.negative}, the folder {found.positive} "
+        f"from {found.negative}; --positive {found.positive} says that they mean the same"
+    )
+    return None
+
+
+def _overlap(bundle: Path, digests: Iterable[str]) -> str:
+    """Say how many films the network was trained on; their AUROC flatters, their parity does not."""
+    if not (bundle / SPLIT).is_file():
+        return ""
+    seen = set(read_json(bundle / SPLIT)["train"]).intersection(digests)
+    return f", {len(seen)} of which it was trained on (AUROC flatters)" if seen else ", none of them trained on"
 
 
 def _plain_films(folder: Path, reporter: Reporter) -> Any:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from convert.isolate import run_step
+from convert.isolate import drop_waiting, run_step
 from convert.runners.child import read_prediction
 from tbconv.contract.calibration import Calibration
 from tbconv.contract.classifier import Prediction
@@ -72,7 +72,8 @@ def ask(witnesses: Sequence[Witness], squares: NDArray[np.uint8], reporter: Repo
         TbconvError: one of them failed.
     """
     processes = min(MOST_PROCESSES, os.cpu_count() or 1)
-    with tempfile.TemporaryDirectory(prefix="tbconv-parity-") as name, ThreadPoolExecutor(processes) as pool:
+    place = tempfile.TemporaryDirectory(prefix="tbconv-parity-")
+    with place as name, ThreadPoolExecutor(processes) as pool, drop_waiting(pool):
         folder = Path(name)
         np.save(folder / "images.npy", squares)
         waiting = {

@@ -61,9 +61,10 @@ def main() -> None:
         print_error(_missing_package(error))
         sys.exit(1)
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EACCES, errno.EROFS, errno.EDQUOT):
+        stated = _no_room(error) or _no_place(error)
+        if stated is None:
             raise
-        print_error(_no_room(error))
+        print_error(stated)
         sys.exit(1)
 
 
@@ -78,9 +79,23 @@ def _missing_package(error: ModuleNotFoundError) -> SetupError:
     )
 
 
-def _no_room(error: OSError) -> SetupError:
+def _no_room(error: OSError) -> SetupError | None:
+    if error.errno not in (errno.ENOSPC, errno.EACCES, errno.EPERM, errno.EROFS, errno.EDQUOT, errno.EFBIG):
+        return None
     return SetupError(
         f"cannot write {error.filename or 'a file'}",
         why=error.strerror or str(error),
         fix="free some space or choose another --out; what was there before is untouched",
+    )
+
+
+def _no_place(error: OSError) -> SetupError | None:
+    """State a path that cannot be made: a file on the way, a folder where a file should be, a name too long."""
+    kinds = (errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENOENT, errno.ENAMETOOLONG)
+    if error.errno not in kinds or error.filename is None:
+        return None
+    return SetupError(
+        f"cannot make or open {error.filename}",
+        why=error.strerror or str(error),
+        fix="check the paths that were given: a file stands in the way, a folder is missing or a name is too long",
     )

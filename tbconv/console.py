@@ -13,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from tbconv.contract.errors import TbconvError
 
 T = TypeVar("T")
+PIPE_WIDTH = 140  # characters, where no terminal says how wide it is
 PLAIN_EVERY_S = 10.0  # seconds between two progress lines in a pipe
 
 
@@ -49,6 +50,12 @@ class TerminalReporter:
             if now - last >= PLAIN_EVERY_S:
                 self.say(f"{title}: {done}/{total}, {now - start:.0f} s")
                 last = now
+
+
+def table_console() -> Console:
+    """Return the console that tables are printed on: as wide as the terminal, or wide enough in a pipe."""
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(width=PIPE_WIDTH, highlight=False)
 
 
 def print_out(line: str = "") -> None:

@@ -12,7 +12,7 @@ from tbconv.contract.reporter import Reporter
 from tbconv.contract.xray import decode_xray, read_bytes
 from tf_serve.fallback import Served, choose_model
 from tf_serve.overlay import draw_overlay
-from tf_serve.predict import ScreenResult, screen
+from tf_serve.predict import ScreenResult, screen, special_limits
 
 SUFFIXES = (".png", ".jpg", ".jpeg")
 
@@ -94,7 +94,8 @@ def _row(film: Path, picture: Path | None, served: Served, bundle: Bundle) -> Ro
         return Row(film, None, error)
     if picture is None or result.finding is None:
         return Row(film, result, None)
-    picture.write_bytes(draw_overlay(decode_xray(data), result.finding))
+    notes = special_limits(served, bundle.manifest)
+    picture.write_bytes(draw_overlay(decode_xray(data), result.finding, notes=notes))
     return Row(film, result, None, picture)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import textwrap
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,12 +26,13 @@ LONG_SIDE = 896  # pixels of the film in the picture: 4 x 224
 _TEXT_SIZE, _MARGIN, _LINE = 18, 14, 26  # pixels of the caption
 
 
-def draw_overlay(pixels: NDArray[np.uint8], finding: Finding) -> bytes:
+def draw_overlay(pixels: NDArray[np.uint8], finding: Finding, *, notes: Sequence[str] = ()) -> bytes:
     """Draw a film, its evidence and the caption.
 
     Args:
         pixels: uint8 [H, W], the decoded film.
         finding: its map is laid over the film, padding cut away.
+        notes: what else the caption has to say of this answer: a synthetic training set, the baseline.
 
     Returns:
         A PNG, RGB, without metadata.
@@ -41,7 +43,7 @@ def draw_overlay(pixels: NDArray[np.uint8], finding: Finding) -> bytes:
         film = film.resize(_long_side(*film.size), Image.Resampling.BICUBIC)
     picture = blend(np.asarray(film), film_evidence(np.array(finding.evidence), film.height, film.width))
     out = io.BytesIO()
-    _with_caption(Image.fromarray(picture), finding).save(out, "PNG")
+    _with_caption(Image.fromarray(picture), _caption(finding, notes)).save(out, "PNG")
     return out.getvalue()
 
 
@@ -76,10 +78,10 @@ def _long_side(width: int, height: int) -> tuple[int, int]:
     return max(1, round(width * factor)), max(1, round(height * factor))
 
 
-def _with_caption(picture: Image.Image, finding: Finding) -> Image.Image:
+def _with_caption(picture: Image.Image, caption: Sequence[str]) -> Image.Image:
     font = ImageFont.load_default(_TEXT_SIZE)
     letters = max(20, int((picture.width - 2 * _MARGIN) / font.getlength("n")))
-    lines = [line for text in _caption(finding) for line in textwrap.wrap(text, letters)]
+    lines = [line for text in caption for line in textwrap.wrap(text, letters)]
     canvas = Image.new("RGB", (picture.width, picture.height + 2 * _MARGIN + _LINE * len(lines)), (18, 22, 28))
     canvas.paste(picture, (0, 0))
     pen = ImageDraw.Draw(canvas)
@@ -88,12 +90,13 @@ def _with_caption(picture: Image.Image, finding: Finding) -> Image.Image:
     return canvas
 
 
-def _caption(finding: Finding) -> tuple[str, ...]:
+def _caption(finding: Finding, notes: Sequence[str]) -> tuple[str, ...]:
     decision = DECISION_WORDS[finding.decision].capitalize()
-    figures = f"probability {finding.probability:.2f}, margin {finding.margin:+.2f}, threshold {finding.threshold:+.2f}"
+    figures = f"probability {finding.probability:.2f}, margin {finding.margin:+.3f}, threshold {finding.threshold:+.3f}"
     return (
         f"{decision} ({figures}).",
         f"Most evidence: {finding.place or 'nowhere in particular'}.",
         "Orange moved the margin up, blue down.",
+        *notes,
         DISCLAIMER,
     )

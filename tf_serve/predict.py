@@ -136,9 +136,14 @@ def describe_calibration(readout: Readout) -> dict[str, float]:
 
 def limits(served: Served, manifest: Manifest) -> tuple[str, ...]:
     """Return what the answer is not, for this network."""
+    return (*LIMITS, *special_limits(served, manifest))
+
+
+def special_limits(served: Served, manifest: Manifest) -> tuple[str, ...]:
+    """Return the limits that not every network has: of synthetic training films, and of the baseline."""
     synthetic = (SYNTHETIC_LIMIT,) if manifest.synthetic else ()
     baseline = (BASELINE_LIMIT,) if served.kind == "baseline" else ()
-    return (*LIMITS, *synthetic, *baseline)
+    return (*synthetic, *baseline)
 
 
 def _refusal_json(refusal: Refusal | None) -> dict[str, str | None]:

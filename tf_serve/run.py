@@ -80,7 +80,7 @@ def take_port(host: str, port: int) -> socket.socket:
         raise SetupError(
             f"cannot listen on {host}:{port}",
             why=str(error),
-            fix="stop what uses it, or choose another: --port 0 takes any free one",
+            fix="stop what uses it, or choose another: --port 0 takes any free one, --host 0.0.0.0 every address",
         ) from error
 
 

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tbconv.contract.errors import BundleError, ConfigError
+from tbconv.contract.errors import BundleError, ConfigError, SetupError
 from torch_train.epoch import Learner
 from torch_train.history import EpochRecord
 
@@ -57,8 +57,19 @@ def save_checkpoint(path: Path, learner: Learner, progress: Progress, identity: 
         try:
             torch.save(state, temporary)
             temporary.replace(path)
+        except (OSError, RuntimeError) as error:  # PyTorch's zip writer says RuntimeError where the disk is full
+            raise _not_saved(path, error) from error
         finally:
             temporary.unlink(missing_ok=True)
+
+
+def _not_saved(path: Path, error: Exception) -> SetupError:
+    kept = f"the checkpoint of the epoch before is whole: go on with --resume in {path.parent}"
+    return SetupError(
+        f"the checkpoint {path} cannot be written",
+        why=f"the disk is full, or refuses ({str(error).splitlines()[0]})",
+        fix=f"free some space; {kept if path.is_file() else 'then give the same command again'}",
+    )
 
 
 def load_checkpoint(path: Path, learner: Learner, identity: Identity) -> Progress:

@@ -25,17 +25,24 @@ def load_deployed(folder: Path, network: str, *, arch: Arch | None, calibration:
         calibration: becomes constants of the graph.
 
     Raises:
-        BundleError: the weights are missing, damaged or of another network.
+        BundleError: the weights are missing, damaged, not finite or of another network.
     """
     place = folder / (BASELINE if network == "baseline" else WEIGHTS)
     try:
         state = load_file(place)
+        _refuse_infinite(state)
         if network == "baseline":
             weights = BaselineWeights(state["weight"].numpy(), float(state["bias"]))
             return DeployedBaseline(weights, slope=calibration.slope, offset=calibration.offset)
         trained = XrayNetwork(arch or "resnet50")
         trained.load_state_dict(state)
-    except (OSError, SafetensorError, KeyError, RuntimeError) as error:
+    except (OSError, SafetensorError, KeyError, RuntimeError, ValueError) as error:
         fix = "train again: tbconv train --data DIR --out RUN"
         raise BundleError(f"{place} cannot be loaded", why=str(error)[:400], fix=fix) from error
     return DeployedNetwork(trained, slope=calibration.slope, offset=calibration.offset)
+
+
+def _refuse_infinite(state: dict[str, torch.Tensor]) -> None:
+    spoilt = [name for name, tensor in state.items() if not torch.isfinite(tensor).all()]
+    if spoilt:
+        raise ValueError(f"NaN or infinite values in {', '.join(spoilt[:3])}")

@@ -24,6 +24,7 @@ from torch_train.evaluate import exact_margins, logits_of
 from torch_train.films import TrainingFilms
 from torch_train.finetune import FineTuning, choose_layers
 from torch_train.history import EpochRecord, best_epoch, epochs_without_gain, write_history
+from torch_train.intervals import digits_for
 from torch_train.metrics import auroc
 from torch_train.network import XrayNetwork
 from torch_train.run_folder import CHECKPOINT, HISTORY, RUN
@@ -37,9 +38,33 @@ class Trained:
     network: XrayNetwork  # on the CPU, eval mode
     history: tuple[EpochRecord, ...]
     margins: NDArray[np.float32]  # [N], float32 without TF32; NaN for training films
+    precision: str  # of training, as it ran: float32, bfloat16 or float16
 
 
-def fit_network(films: TrainingFilms, config: TrainConfig, reporter: Reporter, *, resume: bool) -> Trained:
+@dataclass(frozen=True, slots=True)
+class Start:
+    """A network that is ready to learn, and how its numbers are held."""
+
+    tuning: FineTuning
+    precision: Precision
+
+
+def start_network(config: TrainConfig, reporter: Reporter) -> Start:
+    """Load the weights and choose the layers and the device: what can be wrong before a film is read.
+
+    Raises:
+        SetupError: the weights or the device cannot be had.
+        ConfigError: the layers or the precision do not fit.
+    """
+    precision = choose_precision(config.device, config.precision)
+    tuning = choose_layers(build_network(config.arch, config.weights, seed=config.seed), config.fine_tune)
+    _say_start(tuning, config, precision, reporter)
+    return Start(tuning, precision)
+
+
+def fit_network(
+    start: Start, films: TrainingFilms, config: TrainConfig, reporter: Reporter, *, resume: bool
+) -> Trained:
     """Train until the epochs are done or nothing gets better, and return the best epoch.
 
     After every epoch the folder holds a checkpoint from which `resume` goes on exactly.
@@ -47,35 +72,34 @@ def fit_network(films: TrainingFilms, config: TrainConfig, reporter: Reporter, *
     Raises:
         ConfigError: the loss is no longer a number, or `resume` meets another run.
     """
-    precision = choose_precision(config.device, config.precision)
+    precision = start.precision
     torch.backends.cudnn.benchmark = precision.device.type == "cuda"  # the shapes never change
-    learner = _learner(films, config, precision, reporter)
+    learner = _learner(start, films, config)
     store = place_films(films.squares, films.labels, precision.device, reporter)
     checkpoint, identity = config.out / CHECKPOINT, _identity(films, config, precision)
     progress = load_checkpoint(checkpoint, learner, identity) if resume else Progress((), {})
+    digits = digits_for(len(films.parts["validation"]))
     while len(progress.history) < config.epochs and epochs_without_gain(progress.history) < config.patience:
         (config.out / RUN).unlink(missing_ok=True)  # a finished run that goes on is not finished
         progress = _one_more_epoch(learner, store, films, config, progress, reporter=reporter)
         save_checkpoint(checkpoint, learner, progress, identity)
         write_history(config.out / HISTORY, progress.history)
-        reporter.say(progress.history[-1].line(config.epochs))  # said once it is safe
+        reporter.say(progress.history[-1].line(config.epochs, digits=digits))  # said once it is safe
     return _best(learner, store, films, progress, reporter=reporter)
 
 
-def _learner(films: TrainingFilms, config: TrainConfig, precision: Precision, reporter: Reporter) -> Learner:
-    network = build_network(config.arch, config.weights, seed=config.seed)
-    tuning = choose_layers(network, config.fine_tune)
-    network.to(precision.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+def _learner(start: Start, films: TrainingFilms, config: TrainConfig) -> Learner:
+    tuning, precision = start.tuning, start.precision
+    tuning.network.to(precision.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     cuda = precision.device.type == "cuda"
     groups = tuning.parameter_groups(config.weight_decay)
     optimiser = torch.optim.AdamW(groups, lr=config.rate, fused=cuda or None)
     plateau = ReduceLROnPlateau(optimiser, factor=config.plateau_factor, patience=config.plateau_patience)
     loss = class_loss(films.labels_of("train"), config, precision.device)
-    _say_learner(tuning, config, precision, reporter)
     return Learner(tuning, optimiser, plateau, precision.scaler(), precision, loss)
 
 
-def _say_learner(tuning: FineTuning, config: TrainConfig, precision: Precision, reporter: Reporter) -> None:
+def _say_start(tuning: FineTuning, config: TrainConfig, precision: Precision, reporter: Reporter) -> None:
     reporter.say(f"device: {precision.device}, {precision.name}")
     reporter.say(tuning.describe())
     if config.weights == "none" and len(tuning.layers) < tuning.of:
@@ -151,4 +175,4 @@ def _best(
     judged = np.concatenate([films.parts["validation"], films.parts["test"]])
     margins = np.full(len(films.labels), np.nan, np.float32)
     margins[judged] = exact_margins(network, store, judged)
-    return Trained(network.cpu(), progress.history, margins)
+    return Trained(network.cpu(), progress.history, margins, learner.precision.name)

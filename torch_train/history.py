@@ -22,11 +22,11 @@ class EpochRecord:
     seconds: float  # training and validation
     films_per_second: float  # of training alone
 
-    def line(self, epochs: int) -> str:
-        """Return what is said after the epoch."""
+    def line(self, epochs: int, *, digits: int) -> str:
+        """Return what is said after the epoch, AUROC with so many decimals."""
         return (
             f"epoch {self.epoch}/{epochs}: loss {self.train_loss:.4f}, validation loss {self.validation_loss:.4f}, "
-            f"AUROC {self.validation_auroc:.4f}, rate {self.learning_rate:.1e}, {self.seconds:.1f} s, "
+            f"AUROC {self.validation_auroc:.{digits}f}, rate {self.learning_rate:.1e}, {self.seconds:.1f} s, "
             f"{self.films_per_second:.0f} films/s"
         )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from torch_train.calibrate import LOWEST_SLOPE
 from torch_train.intervals import digits_for
 
 TITLES = {
@@ -63,6 +64,10 @@ def _point_lines(network: dict[str, Any], names: dict[str, str]) -> list[str]:
         f"Operating point: {names['positive']} from a margin of {point['margin']:.3f} up, chosen on {n} validation",
         f"films for a sensitivity of {point['wished_sensitivity']:g}; there it reached {reached}, {spared}.",
         f"Probability = sigmoid({slope:.3f} x margin {offset:+.3f}), fitted on the same films.",
+        *(
+            ["(Validation margins do not rise with the label: this probability says nothing.)"]
+            * (slope <= LOWEST_SLOPE)
+        ),
         "Every figure below but AUROC is at that operating point.",
     ]
 

@@ -52,7 +52,7 @@ def write_results(
     metrics: Metrics,
 ) -> None:
     """Write everything but history and checkpoint, which training wrote."""
-    out, facts = config.out, _facts(films, config, judged)
+    out, facts = config.out, _facts(films, config, judged, trained)
     (out / RUN).unlink(missing_ok=True)  # until all of it is new
     write_json(out / CONFIG, config.stored())
     if trained is not None:
@@ -61,7 +61,7 @@ def write_results(
     write_json(out / SPLIT, split_record(films, config))
     write_films(out / CALIBRATION_FILMS, calibration_films(films, config))
     write_films(out / HELDOUT_FILMS, heldout_films(films, config))
-    pictures = _draw(out, trained, metrics, films)
+    pictures = _draw_pictures(out, trained, metrics, films)
     write_json(out / METRICS, metrics)
     lines = report_lines(metrics, _origin(facts), pictures=pictures)
     write_atomic(out / REPORT, "".join(f"{line}\n" for line in lines).encode())
@@ -97,21 +97,36 @@ def calibration_films(films: TrainingFilms, config: TrainConfig) -> Films:
 
 
 def heldout_films(films: TrainingFilms, config: TrainConfig) -> Films:
-    """Take test films first, then validation films drawn at random, up to the cap."""
-    test = films.parts["test"][: config.heldout_films]
-    drawn = np.random.default_rng(config.seed).permutation(films.parts["validation"])
-    both = _films(films, test, "test"), _films(films, np.sort(drawn[: config.heldout_films - len(test)]), "validation")
+    """Take test films first, then validation films, up to the cap; what it leaves out is drawn at random.
+
+    (The first films of a part are of one class: films are in the order of their paths.)
+    """
+    cap = config.heldout_films
+    test = _draw(films.parts["test"], cap, config.seed)
+    validation = _draw(films.parts["validation"], cap - len(test), config.seed)
+    both = _films(films, test, "test"), _films(films, validation, "validation")
     squares, labels, part = (np.concatenate([getattr(one, key) for one in both]) for key in Films.__slots__)
     return Films(squares, labels, part)
+
+
+def _draw(rows: NDArray[np.int64], most: int, seed: int) -> NDArray[np.int64]:
+    return np.sort(np.random.default_rng(seed).permutation(rows)[:most])
 
 
 def _films(films: TrainingFilms, rows: NDArray[np.int64], part: str) -> Films:
     return Films(films.squares[rows], films.labels[rows], np.full(len(rows), part))
 
 
-def _facts(films: TrainingFilms, config: TrainConfig, judged: dict[str, Judged]) -> RunFacts:
-    arch = None if config.baseline_only else config.arch
-    origin = {**provenance(), "gpu": _gpu(), "data_digest": films.data_digest, "split_digest": films.split_digest}
+def _facts(films: TrainingFilms, config: TrainConfig, judged: dict[str, Judged], trained: Trained | None) -> RunFacts:
+    arch = None if trained is None else config.arch
+    precision = None if trained is None else trained.precision
+    origin = {
+        **provenance(),
+        "gpu": _gpu(),
+        "precision": precision,
+        "data_digest": films.data_digest,
+        "split_digest": films.split_digest,
+    }
     return RunFacts(
         name=_name(films, arch),
         arch=arch,
@@ -148,7 +163,7 @@ def _origin(facts: RunFacts) -> dict[str, str]:
     return {key: str(value or "-") for key, value in rows.items()}
 
 
-def _draw(out: Path, trained: Trained | None, metrics: Metrics, films: TrainingFilms) -> list[str]:
+def _draw_pictures(out: Path, trained: Trained | None, metrics: Metrics, films: TrainingFilms) -> list[str]:
     kind = "synthetic films" if films.synthetic else "films"
     network = TRAINED if trained is not None else BASELINE_NETWORK
     counts = Confusion(**metrics["networks"][network]["test"]["confusion"])

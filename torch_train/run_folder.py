@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import zipfile
+import zlib
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -104,9 +106,9 @@ def read_films(path: Path) -> Films:
         BundleError: the file is missing or not such a file.
     """
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             return Films(arrays["squares"], arrays["labels"], arrays["part"])
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:  # all numpy's, on damage
         what = f"{path} holds no films"
         fix = "train again: tbconv train --data DIR --out RUN"
         raise BundleError(what, why=f"{type(error).__name__}: {error}", fix=fix) from error

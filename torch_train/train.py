@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from tbconv.contract.bundle import MANIFEST
 from tbconv.contract.errors import ConfigError
 from tbconv.contract.files import write_json
 from tbconv.contract.reporter import Reporter
 from torch_train.baseline import baseline_margins, fit_baseline
 from torch_train.config import TrainConfig
 from torch_train.films import prepare_films
-from torch_train.fit import fit_network
+from torch_train.fit import fit_network, start_network
 from torch_train.judgement import BASELINE_NETWORK, TRAINED, collect_metrics, read_out
 from torch_train.results import write_results
 from torch_train.run_folder import CHECKPOINT, CONFIG, RUN
@@ -34,10 +35,11 @@ def train(config: TrainConfig, reporter: Reporter, *, resume: bool = False) -> P
     """
     open_run_folder(config, resume=resume)
     say_recipe(config, reporter)
+    start = None if config.baseline_only else start_network(config, reporter)
     films = prepare_films(config, reporter)
     baseline = fit_baseline(films.squares[films.parts["train"]], films.labels_of("train"), seed=config.seed)
     judged = {BASELINE_NETWORK: read_out(baseline_margins(baseline, films.squares), films, config)}
-    trained = None if config.baseline_only else fit_network(films, config, reporter, resume=resume)
+    trained = None if start is None else fit_network(start, films, config, reporter, resume=resume)
     if trained is not None:
         judged = {TRAINED: read_out(trained.margins, films, config), **judged}
     metrics = collect_metrics(judged, films, config)
@@ -46,17 +48,30 @@ def train(config: TrainConfig, reporter: Reporter, *, resume: bool = False) -> P
 
 
 def open_run_folder(config: TrainConfig, *, resume: bool) -> None:
-    """Make the folder, or refuse one that holds a run already."""
-    for name in () if resume else (RUN, CHECKPOINT):
+    """Make the folder, or refuse one that holds a run already, a bundle, or nothing to resume."""
+    if resume:
+        _require_checkpoint(config)
+        return
+    for name in (RUN, CHECKPOINT, MANIFEST):
         if (config.out / name).exists():
+            kind, fix = ("a bundle", "") if name == MANIFEST else ("a run", "--resume to go on with it, or ")
             raise ConfigError(
-                f"{config.out} holds a run already ({name})",
+                f"{config.out} holds {kind} already ({name})",
                 why="training there would overwrite it",
-                fix="--resume to go on with it, or another --out",
+                fix=f"{fix}another --out",
             )
     config.out.mkdir(parents=True, exist_ok=True)
-    if not resume:
-        write_json(config.out / CONFIG, config.stored())
+    write_json(config.out / CONFIG, config.stored())
+
+
+def _require_checkpoint(config: TrainConfig) -> None:
+    """Refuse before films are read what `load_checkpoint` would refuse after it."""
+    if config.baseline_only:
+        why = "the baseline is fitted in one go, and a trained run would be judged anew without its network"
+        raise ConfigError("--resume with --baseline-only", why=why, fix="leave one of them away")
+    if not (config.out / CHECKPOINT).is_file():
+        why = f"it has no {CHECKPOINT}"
+        raise ConfigError(f"nothing to resume in {config.out}", why=why, fix="leave --resume away to begin")
 
 
 def say_recipe(config: TrainConfig, reporter: Reporter) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import re
+from http.client import HTTPException
 from pathlib import Path
 
 import torch
@@ -51,7 +52,7 @@ def _imagenet(arch: Arch) -> dict[str, Tensor]:
         )
     try:
         state: dict[str, Tensor] = ResNet50_Weights.IMAGENET1K_V2.get_state_dict(progress=True)
-    except (OSError, RuntimeError) as error:  # no network, no room; a download whose hash is wrong
+    except (OSError, RuntimeError, HTTPException) as error:  # no network, no room; a download cut off or altered
         what = "torchvision's ImageNet weights cannot be downloaded"
         raise SetupError(what, why=str(error), fix=OFFLINE) from error
     return state
@@ -63,9 +64,16 @@ def _read_file(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         raise ConfigError(f"--weights is {str(path)!r}", why=why, fix="imagenet, none or a weight file")
     try:
         return _read_safetensors(path) if path.suffix == ".safetensors" else (_read_pt(path), {})
-    except (OSError, RuntimeError, ValueError, pickle.UnpicklingError) as error:
-        what = f"{path} cannot be read as weights"
-        raise ConfigError(what, why=str(error).splitlines()[0], fix="save a plain state_dict of tensors") from error
+    except (OSError, RuntimeError, ValueError, EOFError, KeyError, pickle.UnpicklingError) as error:
+        what, fix = f"{path} cannot be read as weights", "save a plain state_dict of tensors"
+        raise ConfigError(what, why=_why_unreadable(error), fix=fix) from error
+
+
+def _why_unreadable(error: Exception) -> str:
+    """Say why, but never pass on PyTorch's advice to load the file without `weights_only`."""
+    if isinstance(error, pickle.UnpicklingError):
+        return "it is no file of tensors, or holds other objects too, and those are not loaded"
+    return (str(error).splitlines() or [""])[0] or f"it is cut off ({type(error).__name__})"
 
 
 def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import signal
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from tbconv.commands.train import INTERRUPTED
 from tbconv.console import TerminalReporter, print_out
 
 
@@ -26,7 +28,13 @@ def convert(
     from tbconv.commands.parity_table import print_parity
 
     config = ConvertConfig(run=run, out=out, route=route, films=films)  # type: ignore[arg-type]  # it refuses others
-    done = run_conversion(config, TerminalReporter())
+    reporter = TerminalReporter()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a polite kill is a Ctrl-C: nothing is left behind
+    try:
+        done = run_conversion(config, reporter)
+    except KeyboardInterrupt:
+        reporter.say(f"stopped; {out} is as it was before")
+        raise typer.Exit(INTERRUPTED) from None
     if as_json:
         print_out(json.dumps(done.report, indent=2))
         return

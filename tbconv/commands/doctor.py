@@ -47,9 +47,11 @@ def doctor(
     for extra, missing in _extras().items():
         words = f"missing {', '.join(missing)}; pip install 'tbconv[{extra}]'" if missing else "complete"
         print_out(f"extra {extra}: {words}")
-    for name, (found, wanted) in _versions().items():
-        if found != wanted:
-            print_out(f"{name} {found}: measured with {wanted}; pip install '{name}=={wanted}'")
+    others = {name: pair for name, pair in _versions().items() if pair[0] != pair[1]}
+    for name, (found, wanted) in others.items():
+        print_out(f"{name} {found}: measured with {wanted}; pip install '{name}=={wanted}'")
+    if not others:
+        print_out("versions: those that were measured to work together")
     print_out(f"gpu: {_gpu() or 'none; training runs on the processor'}")
 
 
@@ -74,5 +76,8 @@ def _gpu() -> str | None:
     if shutil.which("nvidia-smi") is None:
         return None
     command = ["nvidia-smi", "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader"]
-    answer = subprocess.run(command, capture_output=True, text=True, check=False, timeout=20)
+    try:
+        answer = subprocess.run(command, capture_output=True, text=True, check=True, timeout=20)
+    except (OSError, subprocess.SubprocessError):  # a driver that hangs or fails is no GPU to train on
+        return None
     return answer.stdout.strip() or None

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from rich import box
-from rich.console import Console
 from rich.table import Table
 
+from tbconv.console import table_console
+
 COLUMNS = ("file", "verdict", "max |d logit|", "max |d prob.|", "identity", "SQNR dB", "flips", "AUROC (95 %)")
-PIPE_WIDTH = 140  # characters, where no terminal says how wide it is
 COLOURS = {"CERTIFIED": "green", "BOUNDED": "cyan", "FAILED": "red", "UNVERIFIED": "yellow"}
 
 
@@ -21,9 +21,7 @@ def print_parity(report: dict[str, Any]) -> None:
         table.add_column(column, justify="left" if left else "right", no_wrap=left)
     for row in report["rows"]:
         table.add_row(*_cells(row))
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=PIPE_WIDTH)
+    console = table_console()
     console.print(table)
     for network, tolerance in report["tolerances"].items():
         console.print(

@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich import box
-from rich.console import Console
 from rich.table import Table
 
-from tbconv.console import print_out
-from tbconv.contract.bundle import Bundle, read_bundle
+from tbconv.console import print_out, table_console
+
+if TYPE_CHECKING:
+    from tbconv.contract.bundle import Bundle
 
 
 def show(
@@ -21,6 +22,8 @@ def show(
     as_json: Annotated[bool, typer.Option("--json", help="Print manifest.json and certificate.json as one.")] = False,
 ) -> None:
     """Print what a bundle is: labels, decision rule, files, verdicts, origin."""
+    from tbconv.contract.bundle import read_bundle
+
     opened = read_bundle(bundle)
     if as_json:
         both = {"manifest": opened.manifest.to_json(), "certificate": asdict(opened.certificate())}
@@ -51,13 +54,23 @@ def _print_manifest(opened: Bundle) -> None:
 def _print_files(opened: Bundle) -> None:
     table = Table(box=box.SIMPLE)
     for column in ("file", "MB", "precision", "verdict", "reader", "converter"):
-        table.add_column(column, justify="right" if column == "MB" else "left")
-    certificate = opened.certificate()
+        table.add_column(column, justify="right" if column == "MB" else "left", no_wrap=column in ("file", "verdict"))
     for artefact in opened.manifest.artefacts:
         files = opened.manifest.files
         size = sum(record.bytes for path, record in files.items() if path.split("/")[0] == artefact.path)
-        verdict = certificate.artefacts[artefact.path].verdict if artefact.path in certificate.artefacts else "-"
+        verdict = _verdict(opened, artefact.path)
         table.add_row(
-            artefact.path, f"{size / 1e6:.1f}", artefact.precision, verdict, artefact.reader, artefact.converter
+            artefact.path, f"{size / 1e6:.3g}", artefact.precision, verdict, artefact.reader, artefact.converter
         )
-    Console().print(table)
+    table_console().print(table)
+
+
+def _verdict(opened: Bundle, path: str) -> str:
+    """Return the verdict, or that the file is no longer the one that it was given to."""
+    from tbconv.contract.errors import ArtefactError
+
+    try:
+        opened.path(path)
+    except ArtefactError:
+        return "ALTERED" if (opened.root / path).exists() else "MISSING"
+    return opened.verdict(path).verdict

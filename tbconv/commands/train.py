@@ -10,7 +10,6 @@ from typing import Annotated
 import typer
 
 from tbconv.console import TerminalReporter, print_out
-from tbconv.contract.bundle import read_json
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells count
 
@@ -120,6 +119,7 @@ def how_to_go_on(out: Path) -> str:
 
 def print_result(out: Path, *, as_json: bool) -> None:
     """Print what the run made."""
+    from tbconv.contract.bundle import read_json
     from torch_train.report import summary_lines
     from torch_train.run_folder import METRICS
 

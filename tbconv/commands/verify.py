@@ -28,7 +28,8 @@ def verify(
     from convert.verify import verify as run_verification
     from tbconv.commands.parity_table import print_parity
 
-    place = out or bundle.with_name(f"{bundle.resolve().name}.verify")
+    beside = bundle if bundle.name else bundle.absolute()  # "." has no name of its own
+    place = out or beside.with_name(f"{bundle.resolve().name}.verify")
     config = VerifyConfig(bundle=bundle, films=films, out=place, patient=patient, positive=positive)
     found = run_verification(config, TerminalReporter())
     if as_json:

@@ -129,7 +129,8 @@ def read_bundle(root: Path) -> Bundle:
     manifest = Manifest.from_json(read_json(root / MANIFEST))
     for name in manifest.files:
         pure = PurePosixPath(name)
-        if pure.is_absolute() or ".." in pure.parts or (root / name).is_symlink():
+        inside = (root / name).resolve().is_relative_to(root.resolve())  # a folder on the way may be a link
+        if pure.is_absolute() or ".." in pure.parts or (root / name).is_symlink() or not inside:
             raise BundleError(f"the manifest names {name!r}", why="it leaves the bundle", fix=MAKE_AGAIN)
     return Bundle(root, manifest)
 

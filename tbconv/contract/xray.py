@@ -7,6 +7,7 @@ here: colour, alpha, palette, bit depth, orientation. What comes out is uint8 [H
 from __future__ import annotations
 
 import io
+import struct
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -75,9 +76,11 @@ def decode_xray(data: bytes, *, name: str = "the film") -> NDArray[np.uint8]:
     with _open(data, name) as image:
         try:
             image.load()
-        except (OSError, SyntaxError, ValueError) as error:  # Pillow raises all three on damaged files
+            upright = ImageOps.exif_transpose(image)
+        # Pillow raises all of these on damaged files, the last two on damaged EXIF beside an orientation
+        except (OSError, SyntaxError, ValueError, TypeError, struct.error) as error:
             raise _damaged(name, error) from error
-        return _grey(ImageOps.exif_transpose(image), name)
+        return _grey(upright, name)
 
 
 def describe_xray(data: bytes, *, name: str = "the film") -> XrayFacts:

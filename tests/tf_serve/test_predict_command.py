@@ -83,6 +83,18 @@ def test_each_film_gets_a_picture_of_its_own_with_the_caption_below(run, make_bu
         assert picture.height > 896
 
 
+def test_a_picture_says_so_when_the_baseline_answered(run, make_bundle, films, tmp_path):
+    root = make_bundle()
+    run(root, films / "a.png", "--overlay", tmp_path / "trained")
+    (root / "model_int8.tflite").unlink()
+    run(root, films / "a.png", "--overlay", tmp_path / "baseline")
+    with (
+        Image.open(tmp_path / "trained/a.overlay.png") as trained,
+        Image.open(tmp_path / "baseline/a.overlay.png") as baseline,
+    ):
+        assert baseline.height > trained.height  # lines more below the film
+
+
 def test_the_reason_of_the_baseline_stands_first_below_the_table_and_in_the_json(run, make_bundle, films):
     root = make_bundle()
     (root / "model_int8.tflite").unlink()

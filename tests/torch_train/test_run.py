@@ -3,14 +3,16 @@ import os
 import signal
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from safetensors.numpy import load_file
 
-from tbconv.contract.errors import ConfigError
+from tbconv.contract.errors import BundleError, ConfigError, SetupError
 from tbconv.contract.reporter import Silence
+from torch_train.results import heldout_films
 from torch_train.run_folder import read_films, read_run
 from torch_train.train import train
 
@@ -95,9 +97,55 @@ def test_resume_refuses_another_recipe_or_split_and_keeps_the_run(recipe, finish
     assert read_run(finished[0]).arch == "resnet10"
 
 
-def test_resume_without_a_checkpoint_says_so(recipe):
+def test_resume_without_a_checkpoint_says_so_before_it_reads_a_film_or_makes_a_folder(recipe):
+    listener, config = Listener(), recipe()
     with pytest.raises(ConfigError, match="nothing to resume"):
-        train(recipe(), Silence(), resume=True)
+        train(config, listener, resume=True)
+    assert (listener.lines, config.out.exists()) == ([], False)
+
+
+def test_resume_does_not_turn_a_trained_run_into_a_baseline(recipe, finished):
+    out, before = finished[0], (finished[0] / "run.json").read_bytes()
+    with pytest.raises(ConfigError, match="--baseline-only"):
+        train(recipe(out=out, baseline_only=True), Silence(), resume=True)
+    assert (out / "run.json").read_bytes() == before
+
+
+def test_a_run_is_not_trained_into_a_bundle(recipe):
+    config = recipe()
+    config.out.mkdir()
+    (config.out / "manifest.json").write_text("{}")
+    with pytest.raises(ConfigError, match="holds a bundle already"):
+        train(config, Silence())
+    assert [path.name for path in config.out.iterdir()] == ["manifest.json"]
+
+
+def test_a_disk_that_is_full_is_stated_and_leaves_no_half_checkpoint(recipe, monkeypatch):
+    def full(*_):
+        raise RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 64 vs 0")  # PyTorch's own words
+
+    monkeypatch.setattr(torch, "save", full)
+    config = recipe()
+    with pytest.raises(SetupError, match=r"checkpoint\.pt cannot be written"):
+        train(config, Silence())
+    assert [path.name for path in config.out.iterdir()] == ["train_config.json"]
+
+
+def test_fewer_heldout_films_than_test_films_are_still_of_both_classes(recipe):
+    squares = np.zeros((40, 224, 224), np.uint8)
+    labels = np.repeat([0, 1], 20)  # as paths sort them: one class, then the other
+    parts = {"train": np.arange(0), "validation": np.arange(0), "test": np.arange(40)}
+    films = SimpleNamespace(squares=squares, labels=labels, parts=parts)
+    kept = heldout_films(films, recipe(heldout_films=12))
+    assert (len(kept.labels), set(kept.labels.tolist()), set(kept.part.tolist())) == (12, {0, 1}, {"test"})
+
+
+def test_films_that_were_cut_off_are_stated(tmp_path, finished):
+    data = (finished[0] / "heldout.npz").read_bytes()
+    for length in (0, 3, len(data) // 2):
+        (tmp_path / "heldout.npz").write_bytes(data[:length])
+        with pytest.raises(BundleError, match="holds no films"):
+            read_films(tmp_path / "heldout.npz")
 
 
 def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_epochs_before(recipe):

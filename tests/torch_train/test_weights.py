@@ -56,6 +56,15 @@ def test_a_pickle_that_is_no_state_is_refused_and_not_run(tmp_path):
             build_network("resnet10", str(tmp_path / name), seed=0)
 
 
+@pytest.mark.parametrize("data", [b"", bytes(range(256)) * 8, b"PK\x03\x04 cut off"])
+def test_a_file_that_is_no_pt_is_stated_without_advice_to_load_it_unsafely(tmp_path, data):
+    (tmp_path / "cut.pt").write_bytes(data)
+    with pytest.raises(ConfigError, match=r"cut\.pt") as caught:
+        build_network("resnet10", str(tmp_path / "cut.pt"), seed=0)
+    assert caught.value.why
+    assert "weights_only" not in caught.value.why
+
+
 def test_a_path_without_a_file_is_named():
     with pytest.raises(ConfigError, match=r"nowhere\.pt"):
         build_network("resnet10", "nowhere.pt", seed=0)

@@ -52,11 +52,12 @@ function describeCertificate(model) {
   at("facts").replaceChildren(
     definition("Network", `${model.kind}, ${model.artefact}`),
     definition("Verdict", model.verdict),
-    definition("Sensitivity", `${percent(point.sensitivity)} of ${point.positives} positives`),
-    definition("Specificity", `${percent(point.specificity)} of ${point.negatives} negatives`),
+    definition("Sensitivity", counted(point.sensitivity, point.positives, "positive")),
+    definition("Specificity", counted(point.specificity, point.negatives, "negative")),
   );
 }
 
+const counted = (share, n, word) => `${Math.round(share * n)} of ${n} ${word} validation films`;
 const percent = (share) => `${(100 * share).toFixed(1)} %`;
 const signed = (number) => `${number < 0 ? "−" : "+"}${Math.abs(number).toFixed(3)}`;
 

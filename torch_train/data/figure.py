@@ -39,7 +39,7 @@ def draw_report(report: DataReport, path: Path) -> None:
     _draw_brightness(fourth, report)
     _draw_sheet(figure.add_subfigure(rows[1]), report)
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path)
+    figure.savefig(path, format="png")  # whatever the name ends in
 
 
 def _title(report: DataReport) -> str:

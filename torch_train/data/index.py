@@ -106,7 +106,7 @@ def _unknown_layout(root: Path) -> DataError:
         return DataError(
             f"{root} has films and masks, but nothing that says which films are positive",
             why="there is no MetaData.csv with the columns id and ptb",
-            fix="add it, or --labels-from-masks if the masks are drawings of lesions",
+            fix="add it; --labels-from-masks only if the masks are drawings of lesions, not lung fields",
         )
     return DataError(
         f"{root} has {len(paths)} films and nothing that says which are positive",

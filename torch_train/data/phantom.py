@@ -40,6 +40,11 @@ class _Order:
     positive: bool
     row: tuple[str, ...]  # gender, age, county
 
+    @property
+    def stem(self) -> str:
+        """The film's id and file name, which says what it is wherever it is copied."""
+        return f"synthetic-{self.number}"
+
 
 def write_phantoms(root: Path, *, n: int, seed: int, reporter: Reporter) -> None:
     """Write image/, mask/, MetaData.csv, opacities.csv and SYNTHETIC.txt.
@@ -93,7 +98,7 @@ def _write_one(folder: Path, order: _Order) -> Phantom:
     phantom = draw_phantom(order.seed, positive=order.positive)
     said = PngInfo()
     said.add_text("Description", "synthetic phantom, not an X-ray of a person")
-    name = f"{order.number}.png"
+    name = f"{order.stem}.png"
     # level 1: the films are noise to zlib, higher levels cost time and save 3 %
     Image.fromarray(phantom.pixels).save(folder / "image" / name, pnginfo=said, compress_level=1)
     Image.fromarray(phantom.mask).save(folder / "mask" / name, pnginfo=said)
@@ -102,11 +107,11 @@ def _write_one(folder: Path, order: _Order) -> Phantom:
 
 def _write_tables(folder: Path, orders: list[_Order], phantoms: list[Phantom]) -> None:
     rows = [
-        (order.number, *order.row, int(order.positive), _remark(phantom))
+        (order.stem, *order.row, int(order.positive), _remark(phantom))
         for order, phantom in zip(orders, phantoms, strict=True)
     ]
     boxes = [
-        (f"image/{order.number}.png", "synthetic", box.x_min, box.y_min, box.x_max, box.y_max)
+        (f"image/{order.stem}.png", "synthetic", box.x_min, box.y_min, box.x_max, box.y_max)
         for order, phantom in zip(orders, phantoms, strict=True)
         for box in phantom.opacities
     ]

@@ -35,6 +35,11 @@ def test_check_writes_the_figure_where_it_is_told(run, class_folders, tmp_path):
     assert (tmp_path / "f.png").is_file()
 
 
+def test_the_figure_is_a_png_whatever_its_name_ends_in(run, class_folders, tmp_path):
+    assert run("check", class_folders, "--figure", tmp_path / "figure.txt").exit_code == 0
+    assert (tmp_path / "figure.txt").read_bytes().startswith(b"\x89PNG")
+
+
 def test_check_leaves_a_stated_error_to_the_command_line(run, tmp_path):
     assert isinstance(run("check", tmp_path / "nowhere").exception, DataError)
 

@@ -136,6 +136,13 @@ def test_a_table_wins_over_the_folders_it_names(class_folders, write_table):
     assert index.patients_known
 
 
+def test_a_table_counts_films_without_a_row(class_folders, write_table):
+    rows = [("Normal/n0.png", "Normal"), ("Tuberculosis/t0.png", "TB")]
+    write_table(class_folders / "index.csv", ("file", "label"), *rows)
+    [note] = [note for note in read_index(class_folders).notes if "no row" in note]
+    assert note.startswith("8 films have no row in index.csv and are left out: n1.png")
+
+
 def test_a_table_names_the_files_that_are_not_there(class_folders, write_table):
     write_table(class_folders / "index.csv", ("file", "label"), ("Normal/n0.png", "Normal"), ("gone.png", "TB"))
     with pytest.raises(DataError, match=r"1 files that are not there: gone\.png"):

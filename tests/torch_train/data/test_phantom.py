@@ -63,7 +63,7 @@ def test_a_set_has_the_users_layout_and_calls_itself_synthetic(tmp_path):
     assert (index.count(0), index.count(1)) == (10, 10)
     assert all("synthetic" in name for name in index.labels.names)
     assert "SYNTHETIC" in (root / "SYNTHETIC.txt").read_text()
-    with Image.open(root / "image/1000.png") as image:
+    with Image.open(root / "image/synthetic-1000.png") as image:
         assert "synthetic" in image.info["Description"]
     assert all(row["remarks"].startswith("synthetic phantom") for row in read_table(root / "MetaData.csv"))
 
@@ -77,7 +77,7 @@ def test_boxes_are_listed_for_every_positive_and_no_other(tmp_path):
 def test_a_set_is_its_seed(tmp_path):
     for name in ("a", "b"):
         write_phantoms(tmp_path / name, n=20, seed=1, reporter=Silence())
-    for name in ("MetaData.csv", "image/1007.png"):
+    for name in ("MetaData.csv", "image/synthetic-1007.png"):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
 
 

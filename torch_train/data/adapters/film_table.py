@@ -8,7 +8,7 @@ from tbconv.contract.errors import DataError
 from tbconv.contract.labels import Labels
 from torch_train.data.adapters.table import Row, list_tables, read_columns, read_rows
 from torch_train.data.demographics import parse_person
-from torch_train.data.film import SYNTHETIC_MARK, Film, FilmIndex, find_masks, repeated, some
+from torch_train.data.film import SYNTHETIC_MARK, Film, FilmIndex, find_masks, list_films, repeated, some
 from torch_train.data.polarity import choose_labels
 
 COLUMNS = "file,label[,patient_id,site,age,sex]"
@@ -33,6 +33,9 @@ def read_table_set(root: Path, positive: str | None) -> FilmIndex | None:
     nameless = sum(not row.get("patient_id") for row in rows)
     if 0 < nameless < len(rows):
         notes = (*notes, f"{nameless} rows of {table.name} have no patient_id: each counts as a patient")
+    named = {film.path for film in films}
+    if extra := [path.name for path in list_films(root) if path not in named]:
+        notes = (*notes, f"{len(extra)} films have no row in {table.name} and are left out: {some(extra)}")
     return FilmIndex(
         root=root,
         layout=f"table {table.name}",
