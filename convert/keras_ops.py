@@ -257,8 +257,10 @@ def _with_constant(node: Node, value: Value, other: NDArray[Any]) -> Value:
 
 def greater(walk: Walk, node: Node, values: list[Value | None]) -> Value:
     """Greater than a stored scalar."""
-    value = _only(node, values)
-    tensor = keras.ops.greater(value.tensor, float(walk.constant(node, 1).reshape(())))
+    value, bound = _only(node, values), walk.constant(node, 1)
+    if bound.size != 1:
+        raise unknown(node, f"it compares with a constant of shape {bound.shape}, not with one number")
+    tensor = keras.ops.greater(value.tensor, float(bound.reshape(())))
     return Value(tensor, value.channels_first, value.rows)
 
 

@@ -1,0 +1,118 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from convert.certificate import IDENTITY, TIMES_NOISE, Tolerances, at_most, judge_float32, judge_reduced
+from convert.parity import Difference
+from tbconv.contract.classifier import Prediction
+from tbconv.contract.verdict import Verdict
+
+GOOD = Difference(200, None, 1e-6, 1e-7, 1e-6, 1e-5, 120.0, 0, 0)
+TOLERANCES = Tolerances(1e-5, 1e-6, 1e-7)
+DIGEST = "a" * 64
+
+
+def prediction(logits, evidence=None):
+    logits = np.asarray(logits)
+    return Prediction(logits, np.full((len(logits), 1), 0.5), evidence)
+
+
+def float32(**changes):
+    return judge_float32(replace(GOOD, **changes), TOLERANCES, sha256=DIGEST)
+
+
+def test_the_tolerance_is_ten_times_pytorchs_own_noise():
+    oracle = prediction([[0.0, 1.0], [2.0, -1.0]])
+    reference = prediction(np.array([[0.0, 1.0], [2.0 + 3e-4, -1.0]]))
+    found = Tolerances.derive(reference, oracle)
+    assert (found.noise, found.logits) == (pytest.approx(3e-4), pytest.approx(TIMES_NOISE * 3e-4))
+
+
+def test_without_noise_one_rounding_step_of_the_summed_evidence_is_the_floor():
+    evidence = np.zeros((2, 7, 7))
+    evidence[1, :3], evidence[1, 3:6] = 70.0, -70.0  # cancels in the margin, not in the rounding
+    answer = prediction([[0.0, 1e-3], [0.0, -1e-3]], evidence)
+    found = Tolerances.derive(answer, answer)
+    assert found.noise == 0
+    assert found.rounding_step == pytest.approx(60.0 * np.finfo(np.float32).eps)
+    assert found.logits == pytest.approx(10 * found.rounding_step)
+
+
+def test_without_evidence_the_floor_comes_from_the_logits():
+    answer = prediction([[0.0, 4.0]])
+    assert Tolerances.derive(answer, answer).rounding_step == pytest.approx(4.0 * np.finfo(np.float32).eps)
+
+
+def test_the_tolerance_carries_its_origin_and_every_other_bar():
+    value = TOLERANCES.to_json()
+    assert (value["identity"], value["flips_share"], value["logits"]) == (1e-4, 0.01, 1e-5)
+    assert "float64" in value["logits_origin"]
+
+
+@pytest.mark.parametrize("n", [1, 20, 104, 299, 512])
+def test_no_flip_of_n_bounds_the_share_at_1_minus_the_nth_root_of_5_percent(n):
+    assert at_most(0, n) == pytest.approx(1 - 0.05 ** (1 / n), rel=1e-9)
+
+
+def test_299_films_without_a_flip_are_what_one_percent_takes():
+    assert at_most(0, 298) > 0.01 >= at_most(0, 299)
+
+
+def test_the_bound_grows_with_flips_and_ends_at_1():
+    bounds = [at_most(flips, 20) for flips in range(21)]
+    assert bounds == sorted(bounds)
+    assert bounds[-1] == 1.0
+
+
+def test_a_float32_file_inside_every_bar_is_certified_with_its_digest():
+    found = float32()
+    assert (found.verdict, found.sha256) == (Verdict.CERTIFIED, DIGEST)
+    assert "1.0e-06" in found.reason
+    assert "at most 1.5 %" in found.reason
+
+
+def test_a_float32_file_at_the_tolerance_passes_and_beyond_it_fails():
+    assert float32(max_abs_logits=1e-5).verdict is Verdict.CERTIFIED
+    beyond = float32(max_abs_logits=np.nextafter(1e-5, 1))
+    assert beyond.verdict is Verdict.FAILED
+    assert "logits differ by" in beyond.reason
+
+
+@pytest.mark.parametrize("flip", [{"missed": 1}, {"added": 1}])
+def test_a_float32_file_with_one_flip_fails(flip):
+    found = float32(**flip)
+    assert (found.verdict, found.reason) == (Verdict.FAILED, "1 of 200 decisions flip")
+
+
+def test_a_float32_file_whose_map_does_not_add_up_fails():
+    assert float32(identity=IDENTITY).verdict is Verdict.CERTIFIED
+    assert float32(identity=2 * IDENTITY).verdict is Verdict.FAILED
+    assert float32(identity=None).verdict is Verdict.CERTIFIED
+
+
+@pytest.mark.parametrize("field", ["max_abs_logits", "identity"])
+def test_a_figure_that_is_nan_certifies_nothing(field):
+    assert float32(**{field: np.nan}).verdict is Verdict.FAILED
+
+
+@pytest.mark.parametrize("judge", [float32, lambda **changes: judge_reduced(replace(GOOD, **changes), sha256=DIGEST)])
+def test_a_problem_fails_with_its_sentence(judge):
+    found = judge(problem="logits holds 3 values that are NaN or infinite", samples=0)
+    assert (found.verdict, found.reason) == (Verdict.FAILED, "logits holds 3 values that are NaN or infinite")
+
+
+def test_a_reduced_file_with_exactly_one_percent_of_flips_is_bounded():
+    found = judge_reduced(replace(GOOD, missed=1, added=1, max_abs_logits=0.4), sha256=DIGEST)
+    assert found.verdict is Verdict.BOUNDED
+    assert found.reason.startswith("2 of 200 decisions flip, so at most 3.1 %")
+
+
+def test_a_reduced_file_with_more_than_one_percent_of_flips_fails():
+    assert judge_reduced(replace(GOOD, missed=2, added=1), sha256=DIGEST).verdict is Verdict.FAILED
+    assert judge_reduced(replace(GOOD, samples=99, added=1), sha256=DIGEST).verdict is Verdict.FAILED
+
+
+def test_the_figures_travel_with_the_verdict():
+    assert float32(missed=1).figures["missed"] == 1
+    assert judge_reduced(replace(GOOD, added=1), sha256=DIGEST).figures["flips"] == 1

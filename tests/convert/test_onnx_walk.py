@@ -1,0 +1,124 @@
+"""Small drawn ONNX graphs: what ONNX Runtime answers is what the Keras layers must answer."""
+
+import numpy as np
+import pytest
+
+RIGHT = (
+    "conv_stride_2_asymmetric_pads",
+    "conv_stride_2_symmetric_pads",
+    "conv_dilated",
+    "conv_groups",
+    "conv_zero_bias",
+    "batch_norm_epsilon",
+    "batch_norm_default_epsilon",
+    "batch_norm_on_rows",
+    "batch_norm_on_vectors",
+    "gemm",
+    "gemm_trans_b",
+    "rows_folded_and_unfolded",
+    "rows_folded",
+    "flatten_channels_first",
+    "channels_folded_into_the_batch",
+    "add_sub_mul_div_scalars",
+    "image_times_constant",
+    "add_two",
+    "sub_two",
+    "mul_two",
+    "average_pool",
+    "average_pool_that_overlaps",
+    "average_pool_stride_1",
+    "pad_and_max_pool",
+    "max_pool",
+    "reduce_mean_of_an_image",
+    "reduce_mean_negative_axes",
+    "greater_and_cast",
+    "identity",
+    "constant_on_the_left",
+    "factor_on_the_left",
+    "shared_dense",
+)
+WRONG = {
+    "unknown_operation": "is a Softmax, which has no Keras layer here",
+    "gemm_alpha": "alpha, beta or transA is set",
+    "gemm_beta": "alpha, beta or transA is set",
+    "gemm_without_bias": "its input 2 is left out",
+    "gemm_computed_weight": "its input 1 is computed, not stored",
+    "conv_auto_pad": "SAME_UPPER",
+    "average_pool_auto_pad": "SAME_UPPER",
+    "max_pool_pads": "pad with zeros before it",
+    "max_pool_ceil": "ceil_mode",
+    "pool_after_transpose": "not an image",
+    "batch_norm_after_transpose": "its channels are not the last axis",
+    "pad_reflect": "only zeros around height and width",
+    "pad_with_ones": "only zeros around height and width",
+    "pad_channels": "only zeros around height and width",
+    "transpose_otherwise": "not [0, 1, 3, 2]",
+    "reshape_that_loses_the_batch": "the batch must stay in front",
+    "reshape_with_a_second_unknown": "the batch must stay in front",
+    "add_vector": "(1, 4, 1, 1)",
+    "constant_minus_image": "a constant stands on its left",
+    "constant_over_image": "a constant stands on its left",
+    "div_two": "there is no such layer",
+    "mean_over_channels": "is not a mean over places",
+    "cast_to_int": "only a cast to float32",
+}
+RELATIVE = 2e-5  # of the largest answer: two float32 programs sum up to 1,024 products in different orders
+
+
+@pytest.fixture(scope="module")
+def drawn(child, tmp_path_factory):
+    """The folder of drawn graphs, and the nodes that are to blame."""
+    folder = tmp_path_factory.mktemp("graphs")
+    return folder, child("draw_graphs.py", folder)
+
+
+@pytest.fixture(scope="module")
+def walks(child, drawn):
+    """What walking each graph gave."""
+    return child("walk_graphs.py", drawn[0])
+
+
+@pytest.fixture(scope="module")
+def answers(drawn, walks):
+    """The answers of ONNX Runtime and of Keras by graph."""
+    files = (np.load(drawn[0] / f"{name}.npz") for name in ("onnxruntime", "keras"))
+    return [dict(file) for file in files]
+
+
+def as_onnx(answer, expected):
+    """Lay a Keras answer out as ONNX does: channels first, rows folded into the batch."""
+    if answer.ndim == 4 and answer.shape != expected.shape:
+        return answer.transpose(0, 3, 1, 2)
+    return answer.reshape(expected.shape) if answer.ndim == 3 and expected.ndim == 2 else answer
+
+
+def test_every_drawn_graph_is_tested(drawn):
+    assert (drawn[1]["right"], set(drawn[1]["wrong"])) == (sorted(RIGHT), set(WRONG))
+
+
+@pytest.mark.parametrize("name", RIGHT)
+def test_the_layers_answer_as_onnx_runtime_does(name, walks, answers):
+    assert "layers" in walks[name], walks[name]
+    expected = answers[0][name]
+    answer = as_onnx(answers[1][name], expected)
+    assert answer.shape == expected.shape
+    assert np.ptp(expected) > 0
+    assert np.abs(answer - expected).max() <= RELATIVE * np.abs(expected).max()
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_what_no_layer_stands_for_is_refused_and_the_node_named(name, drawn, walks):
+    assert "why" in walks[name], f"{name} became {walks[name]}"
+    assert f"node {drawn[1]['wrong'][name]} " in walks[name]["what"]
+    assert WRONG[name] in f"{walks[name]['what']} {walks[name]['why']}"
+    assert "--route onnx2tf" in walks[name]["fix"]
+
+
+def test_nodes_that_share_weights_share_a_layer(walks):
+    assert walks["shared_dense"]["layers"].count("Dense") == 1
+
+
+def test_a_zero_bias_is_no_bias_and_layers_are_real_ones(walks):
+    assert "Conv2D" in walks["conv_zero_bias"]["layers"]
+    assert "BatchNormalization" in walks["batch_norm_epsilon"]["layers"]
+    assert "Dense" in walks["gemm"]["layers"]

@@ -1,0 +1,42 @@
+"""Child of test_onnx_walk.py: walk each graph of a folder into Keras layers and answer its films.
+
+usage: walk_graphs.py FOLDER
+"""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from convert.onnx_graph import read_graph
+from tbconv.contract.errors import ConversionError
+
+
+def walk(path, images, answers):
+    import keras
+
+    from convert.onnx_to_keras import build
+
+    try:
+        outputs = build(read_graph(path))
+    except ConversionError as error:
+        return {"what": error.what, "why": error.why, "fix": error.fix}
+    model = keras.Model(outputs.pop("image"), list(outputs.values()))
+    [answers[path.stem]] = [np.asarray(answer) for answer in _as_list(model.predict_on_batch(images))]
+    return {"layers": [type(layer).__name__ for layer in model.layers]}
+
+
+def _as_list(answer):
+    return answer if isinstance(answer, list) else [answer]
+
+
+def main(folder):
+    images, answers = np.load(folder / "images.npy").transpose(0, 2, 3, 1), {}
+    walks = {path.stem: walk(path, images, answers) for path in sorted(folder.glob("*.onnx"))}
+    np.savez(folder / "keras.npz", **answers)
+    sys.stdout.write(json.dumps(walks) + "\n")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -1,0 +1,158 @@
+import json
+
+import pytest
+
+FRAMEWORKS = ["torch", "torchvision", "tensorflow", "keras", "onnx", "onnxruntime", "onnx2tf"]
+SLOW = [*FRAMEWORKS, "numpy", "scipy", "sklearn", "matplotlib", "fastapi"]
+COMMANDS = ("data", "train", "convert", "verify", "predict", "serve", "show", "doctor")
+HELP = f"""
+import sys
+from tbconv.cli import main
+try:
+    main()
+except SystemExit as end:
+    assert not end.code, end.code
+loaded = sorted(set({SLOW!r}) & set(sys.modules))
+sys.stderr.write(f"loaded {{loaded}}")
+"""
+RAISES = """
+import sys
+from tbconv import cli
+def broken():
+    {raising}
+cli.app.command("broken")(broken)
+sys.argv = ["tbconv", "broken"]
+cli.main()
+"""
+
+
+@pytest.mark.parametrize("words", [("--help",), *((command, "--help") for command in COMMANDS)])
+def test_help_loads_no_framework(tbconv, words):
+    done = tbconv(*words, code=HELP)
+    assert (done.returncode, done.stderr) == (0, "loaded []")
+    assert "Usage:" in done.stdout
+
+
+def test_help_names_every_command_and_what_it_is_not(tbconv):
+    done = tbconv("--help")
+    assert done.returncode == 0
+    assert [command for command in COMMANDS if f" {command} " not in done.stdout] == []
+    assert "not a medical device" in " ".join(done.stdout.split())
+
+
+@pytest.mark.parametrize(
+    "words", [("nonsense",), ("convert",), ("convert", "run", "--films", "many"), ("show", "a", "b"), ("train",)]
+)
+def test_wrong_usage_ends_with_2(tbconv, words):
+    done = tbconv(*words)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "Usage:" in done.stderr
+
+
+@pytest.mark.parametrize("command", ["show", "verify"])
+def test_a_stated_error_ends_with_1_and_says_what_why_and_fix(tbconv, tmp_path, command):
+    done = tbconv(command, tmp_path / "nowhere")
+    assert (done.returncode, done.stdout) == (1, "")
+    what, why, fix = done.stderr.strip().splitlines()
+    assert what == f"error: {tmp_path / 'nowhere'} is not a bundle"
+    assert why == "  why: there is no such folder"
+    assert fix.startswith("  fix: make one: tbconv convert")
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [(("--route", "magic"), "--route magic is unknown"), (("--films", "0"), "--films 0")],
+)
+def test_options_that_make_no_sense_are_stated_errors(tbconv, tmp_path, options, words):
+    done = tbconv("convert", tmp_path, "--out", tmp_path / "bundle", *options)
+    assert (done.returncode, done.stderr.startswith(f"error: {words}")) == (1, True), done.stderr
+
+
+def test_converting_what_is_no_run_says_how_to_make_one(tbconv, tmp_path):
+    done = tbconv("convert", tmp_path, "--out", tmp_path / "bundle")
+    assert done.returncode == 1
+    assert f"{tmp_path} holds no finished run" in done.stderr
+    assert "tbconv train" in done.stderr
+    assert not (tmp_path / "bundle").exists()
+
+
+@pytest.mark.parametrize(
+    ("package", "extra"), [("torch", "train"), ("tensorflow", "convert"), ("ai_edge_litert", "serve")]
+)
+def test_a_missing_package_names_the_extra_that_has_it(tbconv, package, extra):
+    raising = f"raise ModuleNotFoundError('No module', name='{package}.nn')"
+    done = tbconv(code=RAISES.format(raising=raising))
+    assert (done.returncode, "Traceback" in done.stderr) == (1, False), done.stderr
+    assert f"error: the package {package} is not installed" in done.stderr
+    assert f"pip install 'tbconv[{extra}]'" in done.stderr
+
+
+def test_a_missing_module_of_our_own_is_a_bug_and_not_hidden(tbconv):
+    done = tbconv(code=RAISES.format(raising="import tbconv.nothing"))
+    assert "ModuleNotFoundError: No module named 'tbconv.nothing'" in done.stderr
+    assert done.returncode == 1
+
+
+def test_a_full_disk_is_an_error_in_three_parts(tbconv):
+    raising = "import errno; raise OSError(errno.ENOSPC, 'No space left on device', 'bundle/model.h5')"
+    done = tbconv(code=RAISES.format(raising=raising))
+    assert (done.returncode, "Traceback" in done.stderr) == (1, False)
+    what, why, fix = done.stderr.strip().splitlines()
+    assert (what, why) == ("error: cannot write bundle/model.h5", "  why: No space left on device")
+    assert "--out" in fix
+
+
+def test_other_errors_of_the_system_are_not_hidden(tbconv):
+    done = tbconv(code=RAISES.format(raising="raise OSError(5, 'Input/output error')"))
+    assert "Traceback" in done.stderr
+    assert "Input/output error" in done.stderr
+
+
+def test_doctor_reports_python_extras_and_versions_as_json(tbconv):
+    done = tbconv("doctor", "--json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["python"].startswith("3.12")
+    assert set(found["extras"]) == {"serve", "train", "convert"}
+    assert all(len(pair) == 2 for pair in found["versions"].values())
+    assert "gpu" in found
+
+
+def test_doctor_says_what_is_missing_and_how_to_get_it(tbconv):
+    code = """
+from importlib import metadata
+known = metadata.version
+def without(name):
+    if name == "onnx2tf":
+        raise metadata.PackageNotFoundError(name)
+    return known(name)
+metadata.version = without
+from tbconv.cli import main
+main()
+"""
+    done = tbconv("doctor", code=code)
+    assert done.returncode == 0, done.stderr
+    assert "missing onnx2tf; pip install 'tbconv[convert]'" in done.stdout
+
+
+def test_show_says_what_a_bundle_is(tbconv, bundle):
+    done = tbconv("show", bundle)
+    assert done.returncode == 0, done.stderr
+    for words in ("drawn: trained network, from SYNTHETIC phantoms", "Tuberculosis (positive)", "CERTIFIED", "0.250"):
+        assert words in done.stdout
+    assert "not a medical device" in done.stdout
+
+
+def test_show_prints_manifest_and_certificate_as_json(tbconv, bundle):
+    done = tbconv("show", bundle, "--json")
+    assert done.returncode == 0, done.stderr
+    shown = json.loads(done.stdout)
+    assert shown["manifest"]["labels"] == {"negative": "Normal", "positive": "Tuberculosis"}
+    assert shown["certificate"]["artefacts"]["baseline.tflite"]["verdict"] == "CERTIFIED"
+
+
+def test_show_of_a_bundle_with_an_altered_certificate_is_a_stated_error(tbconv, bundle):
+    (bundle / "certificate.json").write_text("{}")
+    done = tbconv("show", bundle)
+    assert (done.returncode, "Traceback" in done.stderr) == (1, False)
+    assert "error: certificate.json has digest" in done.stderr

@@ -1,0 +1,93 @@
+"""The project's own rules: which way arrows point, who loads what, how long a module may be."""
+
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGES = ("tbconv", "torch_train", "convert", "tf_serve")
+CONVERTERS = ["torch", "torchvision", "tensorflow", "keras", "onnx", "onnxruntime", "onnx2tf", "ai_edge_litert"]
+LONGEST = 300  # lines; beyond it a second idea hides (../shared/style.md, S11)
+# What the orchestrating modules import inside functions is imported here too.
+ORCHESTRATING = [
+    *(f"convert.{name}" for name in ("pipeline", "verify", "parity", "measure", "witnesses", "isolate", "steps")),
+    *(f"convert.{name}" for name in ("certificate", "artefacts", "golden", "probes", "model_card", "parity_report")),
+    *("torch_train.intervals", "torch_train.metrics", "torch_train.report", "torch_train.run_folder"),
+    *("torch_train.data.index", "torch_train.data.load"),
+]
+BLOCKED = """
+import importlib, pkgutil, sys
+class Blocker:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in {blocked!r}:
+            raise ImportError(f"{{name}} is blocked")
+sys.meta_path.insert(0, Blocker())
+for module in {modules!r}:
+    importlib.import_module(module)
+"""
+EVERY_MODULE_OF = """
+package = importlib.import_module({package!r})
+for module in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
+    importlib.import_module(module.name)
+"""
+
+
+def run(*command):
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=300)
+
+
+def run_blocked(blocked, modules, more=""):
+    done = run(sys.executable, "-c", BLOCKED.format(blocked=blocked, modules=modules) + more)
+    return done.returncode, done.stderr[-2000:]
+
+
+def sources():
+    return sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
+
+
+def test_the_contracts_of_import_linter_are_kept():
+    done = run(Path(sysconfig.get_path("scripts")) / "lint-imports", "--no-cache")
+    assert done.returncode == 0, done.stdout[-3000:]
+    assert " 0 broken" in done.stdout
+
+
+def test_the_blocker_of_these_tests_blocks():
+    code, said = run_blocked(["torch"], ["torch"])
+    assert (code, "torch is blocked" in said) == (1, True)
+
+
+def test_what_orchestrates_a_conversion_loads_no_framework():
+    assert run_blocked(CONVERTERS, ORCHESTRATING) == (0, "")
+
+
+def test_reading_a_data_set_loads_no_framework():
+    assert run_blocked(CONVERTERS, [], EVERY_MODULE_OF.format(package="torch_train.data")) == (0, "")
+
+
+def test_training_loads_no_conversion_framework():
+    """Looks at what is loaded instead of blocking: torch itself asks whether onnx is there."""
+    others = [name for name in CONVERTERS if not name.startswith("torch")]
+    loaded = f"sys.exit(' '.join(set({others!r}) & set(sys.modules)) or 0)"
+    assert run_blocked([], [], EVERY_MODULE_OF.format(package="torch_train") + loaded) == (0, "")
+
+
+def test_commands_load_no_stage_before_they_are_called():
+    blocked = [*CONVERTERS, "torch_train", "convert", "tf_serve", "numpy"]
+    assert run_blocked(blocked, ["tbconv.cli"]) == (0, "")
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_no_module_is_longer_than_300_lines(package):
+    lengths = {path: len(path.read_text().splitlines()) for path in (ROOT / package).rglob("*.py")}
+    assert lengths
+    assert {str(path.relative_to(ROOT)): n for path, n in lengths.items() if n > LONGEST} == {}
+
+
+def test_every_module_opens_with_one_sentence():
+    import ast
+
+    without = [path for path in sources() if not ast.get_docstring(ast.parse(path.read_text()))]
+    assert [str(path.relative_to(ROOT)) for path in without] == []
