@@ -26,7 +26,7 @@ $(READY): pyproject.toml
 	$(BIN)/pip install --disable-pip-version-check --progress-bar off -e '.[dev]'
 	@touch $@
 
-demo: $(DEMO)/bundle/manifest.json ## draw films, train, convert, verify, predict one film (about 7 minutes)
+demo: $(DEMO)/bundle/manifest.json ## draw films, train, convert, verify, predict one film (about 6 minutes)
 	$(BIN)/tbconv verify $(DEMO)/bundle
 	$(BIN)/tbconv predict $(DEMO)/bundle $(DEMO)/films/image/synthetic-1001.png --overlay $(DEMO)/overlay
 	@echo

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from math import prod
 from typing import Any
 
@@ -12,88 +10,20 @@ import numpy as np
 from keras import layers
 from numpy.typing import NDArray
 
+from convert.keras_walk import Operation, Value, Walk, image, layer_name, only, unknown
 from convert.onnx_graph import Node, zeros_only
-from tbconv.contract.errors import ConversionError
-
-
-@dataclass(frozen=True, slots=True)
-class Value:
-    """A tensor on the way: the Keras tensor, and how ONNX sees it."""
-
-    tensor: Any
-    channels_first: bool = False  # ONNX says [N, C, H, W], the tensor is [N, H, W, C]
-    rows: int = 1  # ONNX says [N * rows, C], the tensor is [N, rows, C]
-
-
-@dataclass(slots=True)
-class Walk:
-    """The constants, and the layers already made: two nodes that share weights share a layer.
-
-    (Keras pins a BatchNorm to the rank that it first saw, so there the rank is part of the key.)
-    """
-
-    constants: dict[str, NDArray[Any]]
-    shared: dict[tuple[object, ...], Any] = field(default_factory=dict)
-
-    def constant(self, node: Node, index: int) -> NDArray[Any]:
-        """Return input `index` of a node as an array; ConversionError if it is computed or left out."""
-        name = node.inputs[index] if index < len(node.inputs) else ""
-        if not name:
-            raise unknown(node, f"its input {index} is left out")
-        if name not in self.constants:
-            raise unknown(node, f"its input {index} is computed, not stored")
-        return self.constants[name]
-
-    def layer(self, node: Node, make: Callable[[], Any], weights: list[NDArray[Any]], on: Any) -> Any:
-        """Apply a layer with weights; nodes with the same stored weights get the same layer."""
-        key = (node.op, len(on.shape) if node.op == "BatchNormalization" else 0, *node.inputs[1:])
-        if key not in self.shared:
-            made = make()
-            made.build(on.shape)
-            made.set_weights(weights)
-            self.shared[key] = made
-        return self.shared[key](on)
-
-
-Operation = Callable[[Walk, Node, list[Value | None]], Value]
-
-
-def unknown(node: Node, why: str) -> ConversionError:
-    """Return the error for a known operation that is used in an unknown way."""
-    fix = "change the network, or convert with --route onnx2tf"
-    return ConversionError(f"node {node.name} ({node.op}) cannot become a Keras layer", why=why, fix=fix)
-
-
-def _only(node: Node, values: list[Value | None], index: int = 0) -> Value:
-    value = values[index]
-    if value is None:
-        raise unknown(node, f"its input {index} is a constant")
-    return value
-
-
-def _image(node: Node, values: list[Value | None]) -> Value:
-    value = _only(node, values)
-    if not value.channels_first:
-        raise unknown(node, "its input is not an image [N, C, H, W]")
-    if node.attributes.get("auto_pad", b"NOTSET") not in (b"NOTSET", b"VALID"):
-        raise unknown(node, f"auto_pad {node.attributes['auto_pad'].decode()} hides its padding; write pads out")
-    return value
-
-
-def _name(node: Node) -> str:
-    return node.name.replace("/", ".")
 
 
 def _padded(node: Node, value: Value) -> Any:
     top, left, bottom, right = node.attributes.get("pads", [0, 0, 0, 0])
     if not any((top, left, bottom, right)):
         return value.tensor
-    return layers.ZeroPadding2D(((top, bottom), (left, right)), name=f"{_name(node)}.pad")(value.tensor)
+    return layers.ZeroPadding2D(((top, bottom), (left, right)), name=f"{layer_name(node)}.pad")(value.tensor)
 
 
 def conv(walk: Walk, node: Node, values: list[Value | None]) -> Value:
     """Conv: explicit zero padding, then a valid convolution; an all-zero bias is no bias."""
-    value, attributes = _image(node, values), node.attributes
+    value, attributes = image(node, values), node.attributes
     weight = walk.constant(node, 1)
     bias = walk.constant(node, 2) if len(node.inputs) > 2 else np.zeros(1, np.float32)
     arrays = [weight.transpose(2, 3, 1, 0)] + ([] if zeros_only(bias) else [bias])
@@ -106,7 +36,7 @@ def conv(walk: Walk, node: Node, values: list[Value | None]) -> Value:
             dilation_rate=tuple(attributes.get("dilations", (1, 1))),
             groups=attributes.get("group", 1),
             use_bias=len(arrays) > 1,
-            name=_name(node),
+            name=layer_name(node),
         )
 
     return Value(walk.layer(node, make, arrays, _padded(node, value)), channels_first=True)
@@ -114,7 +44,7 @@ def conv(walk: Walk, node: Node, values: list[Value | None]) -> Value:
 
 def batch_normalization(walk: Walk, node: Node, values: list[Value | None]) -> Value:
     """BatchNormalization: on the last axis, with ONNX's epsilon (Keras's own default is 1e-3)."""
-    value = _only(node, values)
+    value = only(node, values)
     rows_only = len(value.tensor.shape) - (value.rows > 1) == 2
     if node.attributes.get("training_mode", 0) or not (value.channels_first or rows_only):
         raise unknown(node, "it is in training mode, or its channels are not the last axis here")
@@ -123,7 +53,7 @@ def batch_normalization(walk: Walk, node: Node, values: list[Value | None]) -> V
     def make() -> Any:
         attributes = node.attributes
         return layers.BatchNormalization(
-            epsilon=attributes.get("epsilon", 1e-5), momentum=attributes.get("momentum", 0.9), name=_name(node)
+            epsilon=attributes.get("epsilon", 1e-5), momentum=attributes.get("momentum", 0.9), name=layer_name(node)
         )
 
     return Value(walk.layer(node, make, arrays, value.tensor), value.channels_first, value.rows)
@@ -131,32 +61,32 @@ def batch_normalization(walk: Walk, node: Node, values: list[Value | None]) -> V
 
 def gemm(walk: Walk, node: Node, values: list[Value | None]) -> Value:
     """Gemm: a dense layer on the last axis, whether or not rows are folded into the batch."""
-    value, attributes = _only(node, values), node.attributes
+    value, attributes = only(node, values), node.attributes
     if attributes.get("alpha", 1.0) != 1.0 or attributes.get("beta", 1.0) != 1.0 or attributes.get("transA", 0):
         raise unknown(node, "alpha, beta or transA is set")
     weight = walk.constant(node, 1)
     weight = weight.T if attributes.get("transB", 0) else weight
     arrays = [weight, walk.constant(node, 2)]
-    dense = walk.layer(node, lambda: layers.Dense(weight.shape[1], name=_name(node)), arrays, value.tensor)
+    dense = walk.layer(node, lambda: layers.Dense(weight.shape[1], name=layer_name(node)), arrays, value.tensor)
     return Value(dense, rows=value.rows)
 
 
 def relu(_: Walk, node: Node, values: list[Value | None]) -> Value:
     """Relu."""
-    value = _only(node, values)
-    return Value(layers.ReLU(name=_name(node))(value.tensor), value.channels_first, value.rows)
+    value = only(node, values)
+    return Value(layers.ReLU(name=layer_name(node))(value.tensor), value.channels_first, value.rows)
 
 
 def sigmoid(_: Walk, node: Node, values: list[Value | None]) -> Value:
     """Sigmoid."""
-    value = _only(node, values)
-    tensor = layers.Activation("sigmoid", name=_name(node))(value.tensor)
+    value = only(node, values)
+    tensor = layers.Activation("sigmoid", name=layer_name(node))(value.tensor)
     return Value(tensor, value.channels_first, value.rows)
 
 
 def pad(walk: Walk, node: Node, values: list[Value | None]) -> Value:
     """Pad: zeros around height and width, nothing else."""
-    value, pads = _image(node, values), walk.constant(node, 1)
+    value, pads = image(node, values), walk.constant(node, 1)
     fill = walk.constant(node, 2) if len(node.inputs) > 2 and node.inputs[2] else np.zeros(1)
     borders = [*pads[:2], *pads[4:6]]
     if (
@@ -167,39 +97,39 @@ def pad(walk: Walk, node: Node, values: list[Value | None]) -> Value:
     ):
         raise unknown(node, "only zeros around height and width can be padded")
     around = ((int(pads[2]), int(pads[6])), (int(pads[3]), int(pads[7])))
-    return Value(layers.ZeroPadding2D(around, name=_name(node))(value.tensor), channels_first=True)
+    return Value(layers.ZeroPadding2D(around, name=layer_name(node))(value.tensor), channels_first=True)
 
 
 def _pool(kind: Any) -> Operation:
     def pool(_: Walk, node: Node, values: list[Value | None]) -> Value:
-        attributes, value = node.attributes, _image(node, values)
+        attributes, value = node.attributes, image(node, values)
         dilated = any(step != 1 for step in attributes.get("dilations", [1, 1]))
         if any(attributes.get("pads", [0])) or attributes.get("ceil_mode", 0) or dilated:
             raise unknown(node, "its padding, dilation or ceil_mode has no exact layer; pad with zeros before it")
         kernel = tuple(attributes["kernel_shape"])
         strides = tuple(attributes.get("strides", (1, 1)))
-        return Value(kind(kernel, strides=strides, name=_name(node))(value.tensor), channels_first=True)
+        return Value(kind(kernel, strides=strides, name=layer_name(node))(value.tensor), channels_first=True)
 
     return pool
 
 
 def global_mean(walk: Walk, node: Node, values: list[Value | None]) -> Value:
     """GlobalAveragePool, or ReduceMean over the places of an image [N, C, H, W] or of rows [N, places, C]."""
-    value = _only(node, values)
+    value = only(node, values)
     keep = bool(node.attributes.get("keepdims", 1))
     rank = len(value.tensor.shape)
     axes = [2, 3] if node.op == "GlobalAveragePool" else sorted(int(axis) % rank for axis in walk.constant(node, 1))
     if (rank, axes, value.channels_first) == (4, [2, 3], True):
-        pooled = layers.GlobalAveragePooling2D(keepdims=keep, name=_name(node))(value.tensor)
+        pooled = layers.GlobalAveragePooling2D(keepdims=keep, name=layer_name(node))(value.tensor)
         return Value(pooled, channels_first=keep)
     if (rank, axes, value.rows) == (3, [1], 1):
-        return Value(layers.GlobalAveragePooling1D(keepdims=keep, name=_name(node))(value.tensor))
+        return Value(layers.GlobalAveragePooling1D(keepdims=keep, name=layer_name(node))(value.tensor))
     raise unknown(node, f"a mean over axes {axes} of {tuple(value.tensor.shape)} is not a mean over places")
 
 
 def transpose(_: Walk, node: Node, values: list[Value | None]) -> Value:
     """Transpose to channels last, which the tensor already is."""
-    value = _only(node, values)
+    value = only(node, values)
     if not value.channels_first or list(node.attributes["perm"]) != [0, 2, 3, 1]:
         raise unknown(node, f"only [N, C, H, W] to [N, H, W, C] is known, not {list(node.attributes['perm'])}")
     return Value(value.tensor)
@@ -207,23 +137,23 @@ def transpose(_: Walk, node: Node, values: list[Value | None]) -> Value:
 
 def reshape(walk: Walk, node: Node, values: list[Value | None]) -> Value:
     """Reshape, where the batch stays in front; rows folded into it are kept as an axis."""
-    value = _only(node, values)
+    value = only(node, values)
     target = [int(size) for size in walk.constant(node, 1)]
     tensor, shape = value.tensor, tuple(value.tensor.shape[1:])
     if value.channels_first and prod(shape[:2]) > 1:
-        tensor = layers.Permute((3, 1, 2), name=f"{_name(node)}.channels_first")(tensor)
+        tensor = layers.Permute((3, 1, 2), name=f"{layer_name(node)}.channels_first")(tensor)
     if target[0] != -1 or min(target[1:], default=0) < 1:
         raise unknown(node, f"the batch must stay in front and alone be unknown, the target is {target}")
     rows, rest = divmod(prod(shape), prod(target[1:]))
     if rest:
         raise unknown(node, f"{shape} does not fit into {target}")
     wanted = tuple(target[1:]) if rows == 1 else (rows, *target[1:])
-    reshaped = tensor if wanted == tuple(tensor.shape[1:]) else layers.Reshape(wanted, name=_name(node))(tensor)
+    reshaped = tensor if wanted == tuple(tensor.shape[1:]) else layers.Reshape(wanted, name=layer_name(node))(tensor)
     return Value(reshaped, rows=rows)
 
 
 def _with_scalar(node: Node, value: Value, scale: float, offset: float) -> Value:
-    tensor = layers.Rescaling(scale, offset, name=_name(node))(value.tensor)
+    tensor = layers.Rescaling(scale, offset, name=layer_name(node))(value.tensor)
     return Value(tensor, value.channels_first, value.rows)
 
 
@@ -234,11 +164,11 @@ def arithmetic(walk: Walk, node: Node, values: list[Value | None]) -> Value:
         kind = {"Add": layers.Add, "Mul": layers.Multiply, "Sub": layers.Subtract}.get(node.op)
         if kind is None or left.channels_first != right.channels_first or left.rows != right.rows:
             raise unknown(node, "its two tensors are laid out differently, or there is no such layer")
-        return Value(kind(name=_name(node))([left.tensor, right.tensor]), left.channels_first, left.rows)
+        return Value(kind(name=layer_name(node))([left.tensor, right.tensor]), left.channels_first, left.rows)
     if left is None:
         if node.op not in ("Add", "Mul"):
             raise unknown(node, "a constant stands on its left")
-        left, other = _only(node, values, 1), walk.constant(node, 0)
+        left, other = only(node, values, 1), walk.constant(node, 0)
     else:
         other = walk.constant(node, 1)
     return _with_constant(node, left, other)
@@ -257,7 +187,7 @@ def _with_constant(node: Node, value: Value, other: NDArray[Any]) -> Value:
 
 def greater(walk: Walk, node: Node, values: list[Value | None]) -> Value:
     """Greater than a stored scalar."""
-    value, bound = _only(node, values), walk.constant(node, 1)
+    value, bound = only(node, values), walk.constant(node, 1)
     if bound.size != 1:
         raise unknown(node, f"it compares with a constant of shape {bound.shape}, not with one number")
     tensor = keras.ops.greater(value.tensor, float(bound.reshape(())))
@@ -266,7 +196,7 @@ def greater(walk: Walk, node: Node, values: list[Value | None]) -> Value:
 
 def cast(_: Walk, node: Node, values: list[Value | None]) -> Value:
     """Cast to float32."""
-    value = _only(node, values)
+    value = only(node, values)
     if node.attributes["to"] != 1:  # TensorProto.FLOAT
         raise unknown(node, "only a cast to float32 is known")
     return Value(keras.ops.cast(value.tensor, "float32"), value.channels_first, value.rows)
@@ -274,7 +204,7 @@ def cast(_: Walk, node: Node, values: list[Value | None]) -> Value:
 
 def identity(_: Walk, node: Node, values: list[Value | None]) -> Value:
     """Identity."""
-    return _only(node, values)
+    return only(node, values)
 
 
 OPERATIONS: dict[str, Operation] = {

@@ -14,7 +14,8 @@ import keras
 import tensorflow as tf
 
 from convert.isolate import child_main
-from convert.keras_ops import OPERATIONS, Value, Walk
+from convert.keras_ops import OPERATIONS
+from convert.keras_walk import Value, Walk
 from convert.onnx_graph import Graph, read_graph
 from tbconv.contract.errors import ConversionError
 

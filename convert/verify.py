@@ -18,7 +18,7 @@ from convert.golden import GOLDEN, Golden, read_golden
 from convert.measure import FilmSet, Measurement, measure
 from convert.parity_report import describe_inputs, parity_report
 from convert.witnesses import REFERENCE
-from tbconv.contract.bundle import CERTIFICATE, Bundle, open_bundle, read_bundle, read_json
+from tbconv.contract.bundle import CERTIFICATE, open_bundle, read_bundle, read_json
 from tbconv.contract.disclaimer import DISCLAIMER
 from tbconv.contract.errors import DataError, FilmError
 from tbconv.contract.files import write_json
@@ -68,6 +68,7 @@ def verify(config: VerifyConfig, reporter: Reporter) -> Verified:
     """
     bundle = open_bundle(config.bundle)
     reporter.say(f"{len(bundle.manifest.files)} files have the digests of the manifest")
+    claimed = {one.path: bundle.verdict(one.path) for one in bundle.manifest.artefacts}
     golden = read_golden(bundle.path(GOLDEN))
     filmset = _filmset(config, golden, reporter)
     measurement = measure(
@@ -79,31 +80,29 @@ def verify(config: VerifyConfig, reporter: Reporter) -> Verified:
         extra=(),
         reporter=reporter,
     )
-    verdicts = {one.path: _judge(bundle, one, measurement, golden) for one in bundle.manifest.artefacts}
+    verdicts = {one.path: _judge(one, measurement, golden, claimed[one.path]) for one in bundle.manifest.artefacts}
     tolerances: dict[str, Any] = {network: one.to_json() for network, one in measurement.tolerances.items()}
     certificate = Certificate(verdicts, describe_inputs(filmset), tolerances, provenance(), DISCLAIMER)
     report = parity_report(measurement, verdicts)
     config.out.mkdir(parents=True, exist_ok=True)
     write_json(config.out / "parity.json", report)
     write_json(config.out / CERTIFICATE, asdict(certificate))
-    return Verified(certificate, report, _strays(bundle, verdicts))
+    return Verified(certificate, report, _strays(claimed, verdicts))
 
 
-def _strays(bundle: Bundle, verdicts: dict[str, ArtefactVerdict]) -> dict[str, str]:
+def _strays(claimed: dict[str, ArtefactVerdict], verdicts: dict[str, ArtefactVerdict]) -> dict[str, str]:
     """Return the artefacts that did worse than their certificate says, and why."""
-    claimed = {path: bundle.verdict(path).verdict for path in verdicts}
     return {
-        path: f"{found.verdict} now, {claimed[path]} in the certificate: {found.reason}"
+        path: f"{found.verdict} now, {claimed[path].verdict} in the certificate: {found.reason}"
         for path, found in verdicts.items()
-        if ORDER.index(found.verdict) > ORDER.index(claimed[path])
+        if ORDER.index(found.verdict) > ORDER.index(claimed[path].verdict)
     }
 
 
-def _judge(bundle: Bundle, artefact: Artefact, measurement: Measurement, golden: Golden) -> ArtefactVerdict:
-    sha256 = bundle.digest(artefact.path)
+def _judge(artefact: Artefact, measurement: Measurement, golden: Golden, claimed: ArtefactVerdict) -> ArtefactVerdict:
     if artefact.precision == "float32" or len(measurement.filmset.films):
-        return measurement.judge(artefact, sha256)
-    return _judge_repeat(artefact, measurement, golden, claimed=bundle.verdict(artefact.path))
+        return measurement.judge(artefact, claimed.sha256)
+    return _judge_repeat(artefact, measurement, golden, claimed=claimed)
 
 
 def _judge_repeat(

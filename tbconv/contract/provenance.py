@@ -9,7 +9,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-COMMIT_VARIABLE = "TBCONV_GIT_COMMIT"  # for a copy of the tree on a machine without git, such as a lent GPU
+COMMIT_VARIABLE = "TBCONV_GIT_COMMIT"  # for a copy of the tree on a machine without git, such as a rented GPU
 PACKAGES = (
     "tbconv",
     "numpy",

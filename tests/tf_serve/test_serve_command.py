@@ -11,11 +11,9 @@ import pytest
 from tbconv.contract.errors import ConfigError, SetupError
 from tf_serve.run import choose_address, take_port
 
-PROGRAM = "import typer; from tbconv.commands.serve import serve; typer.run(serve)"
-
 
 def start(root, *words):
-    command = [sys.executable, "-c", PROGRAM, str(root), *words]
+    command = [sys.executable, "-m", "tbconv", "serve", str(root), *words]
     return subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
 
 

@@ -35,7 +35,6 @@ answers = predict(PredictConfig(bundle=Path(sys.argv[1]), films=(Path(sys.argv[2
 assert answers.rows[0].result.finding is not None
 assert answers.served.kind == "trained"
 """
-START = "import typer; from tbconv.commands.serve import serve; typer.run(serve)"
 
 
 def test_every_module_of_the_server_and_an_answer_come_without_any_framework(make_bundle, film, tmp_path):
@@ -74,7 +73,7 @@ def test_the_serve_extra_installs_no_framework_and_answers_over_http(clean_pytho
     assert installed.isdisjoint({*FRAMEWORKS, "scikit_learn", "tensorflow_cpu"})
     with take_port("127.0.0.1", 0) as free:
         port = free.getsockname()[1]
-    command = [clean_python, "-c", START, make_bundle(), "--port", str(port)]
+    command = [clean_python.with_name("tbconv"), "serve", make_bundle(), "--port", str(port)]
     server = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.DEVNULL)
     try:
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=20) as client:
