@@ -81,9 +81,10 @@ def judge_reduced(difference: Difference, *, sha256: str) -> ArtefactVerdict:
     figures = difference.to_json()
     if difference.problem is not None:
         return ArtefactVerdict(Verdict.FAILED, sha256, difference.problem, figures)
-    inside = difference.flips <= FLIPS_SHARE * difference.samples
-    verdict = Verdict.BOUNDED if inside else Verdict.FAILED
-    return ArtefactVerdict(verdict, sha256, _flips(difference), figures)
+    if difference.flips > FLIPS_SHARE * difference.samples:
+        return ArtefactVerdict(Verdict.FAILED, sha256, _flips(difference), figures)
+    band = f"none further than {difference.max_abs_margin:.2g} logits from the threshold"
+    return ArtefactVerdict(Verdict.BOUNDED, sha256, f"{_flips(difference)}; {band}", figures)
 
 
 def _flips(difference: Difference) -> str:

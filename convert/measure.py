@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from convert.certificate import Tolerances, judge_float32, judge_reduced
 from convert.parity import Difference, compare
+from convert.spread import spread
 from convert.witnesses import ORACLE, REFERENCE, Witness, artefact_witness, ask, torch_witnesses
 from tbconv.contract.classifier import Prediction
 from tbconv.contract.manifest import Artefact, Kind, Readout
@@ -45,6 +46,7 @@ class Row:
     films: Difference | None  # None where no films were fed
     golden: Difference
     auroc: dict[str, Any] | None  # an estimate with its interval, where labels are known
+    spread: dict[str, Any] | None  # film by film (convert.spread); None where the answer is unusable
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,7 @@ class Measurement:
     rows: tuple[Row, ...]
     tolerances: dict[Kind, Tolerances]  # by network, on the films; on the golden inputs where there are none
     golden_tolerances: dict[Kind, Tolerances]  # by network, on the golden inputs
+    thresholds: dict[Kind, float]  # by network, margins in logits
     answers: dict[str, Prediction]  # by witness name, films and golden together
     filmset: FilmSet
 
@@ -65,7 +68,15 @@ class Measurement:
         """Return the verdict on one artefact, with its figures on the films and its AUROC."""
         row = self.row(artefact.path)
         verdict = self._judge(row, artefact, sha256)
-        return replace(verdict, figures=verdict.figures | {"auroc": row.auroc})
+        figures = verdict.figures | {"auroc": row.auroc, "films_in_band": self._count_in_band(row)}
+        return replace(verdict, figures=figures)
+
+    def _count_in_band(self, row: Row) -> int | None:
+        """Count the films as close to the threshold as this file was seen to stray: only those can flip."""
+        if row.films is None or row.films.problem is not None:
+            return None
+        margins = self.answers[row.name].margin[: len(self.filmset.films)]
+        return int((np.abs(margins - self.thresholds[row.network]) < row.films.max_abs_margin).sum())
 
     def _judge(self, row: Row, artefact: Artefact, sha256: str) -> ArtefactVerdict:
         worst = row.films if row.golden.problem is None and row.films is not None else row.golden
@@ -110,7 +121,8 @@ def measure(
     tolerances = {network: _tolerances(answers, network, 0, count) for network in networks} if count else golden
     precisions = {artefact.path: artefact.precision for artefact in artefacts}
     rows = [_row(witness, answers, filmset, readouts, precisions) for witness in witnesses]
-    return Measurement(tuple(rows), tolerances, golden, answers, filmset)
+    thresholds = {network: readouts[network].operating_point.margin for network in networks}
+    return Measurement(tuple(rows), tolerances, golden, thresholds, answers, filmset)
 
 
 def _tolerances(answers: dict[str, Prediction], network: Kind, start: int, end: int | None) -> Tolerances:
@@ -132,7 +144,10 @@ def _row(
     total = count + len(filmset.golden)
     golden = compare(part_of(reference, count, total), part_of(answer, count, total), threshold=threshold)
     precision = precisions.get(witness.name, "float32")
-    return Row(witness.name, witness.network, precision, films, golden, _auroc(answer, filmset))
+    fed = (0, count) if count else (0, None)
+    usable = (films or golden).problem is None
+    detail = spread(part_of(reference, *fed), part_of(answer, *fed)) if usable else None
+    return Row(witness.name, witness.network, precision, films, golden, _auroc(answer, filmset), detail)
 
 
 def part_of(answer: Prediction, start: int, end: int | None) -> Prediction:

@@ -24,6 +24,7 @@ class Difference:
     samples: int
     problem: str | None  # a wrong shape, NaN or Inf, or a constant answer: nothing else is then measured
     max_abs_logits: float
+    max_abs_margin: float
     max_abs_probability: float
     identity: float | None  # max |margin - mean(evidence)|; None where there is no map
     max_abs_evidence: float | None
@@ -56,12 +57,13 @@ def compare(reference: Prediction, other: Prediction, *, threshold: float) -> Di
     """
     problem = find_problem(other, len(reference.logits))
     if problem is not None:
-        return Difference(len(reference.logits), problem, np.inf, np.inf, None, None, -np.inf, 0, 0)
+        return Difference(len(reference.logits), problem, np.inf, np.inf, np.inf, None, None, -np.inf, 0, 0)
     refers, others = reference.margin >= threshold, other.margin >= threshold
     return Difference(
         samples=len(reference.logits),
         problem=None,
         max_abs_logits=_max_abs(reference.logits, other.logits),
+        max_abs_margin=_max_abs(reference.margin, other.margin),
         max_abs_probability=_max_abs(reference.probability, other.probability),
         identity=identity_error(other),
         max_abs_evidence=None if other.evidence is None else _max_abs(reference.evidence, other.evidence),

@@ -48,4 +48,5 @@ def _row(row: Row, verdicts: dict[str, ArtefactVerdict]) -> dict[str, Any]:
         "films": None if row.films is None else row.films.to_json(),
         "golden": row.golden.to_json(),
         "auroc": row.auroc,
+        "spread": row.spread,
     }

@@ -8,7 +8,7 @@ from convert.parity import Difference
 from tbconv.contract.classifier import Prediction
 from tbconv.contract.verdict import Verdict
 
-GOOD = Difference(200, None, 1e-6, 1e-7, 1e-6, 1e-5, 120.0, 0, 0)
+GOOD = Difference(200, None, 1e-6, 2e-6, 1e-7, 1e-6, 1e-5, 120.0, 0, 0)
 TOLERANCES = Tolerances(1e-5, 1e-6, 1e-7)
 DIGEST = "a" * 64
 

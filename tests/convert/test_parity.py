@@ -150,3 +150,14 @@ def test_sqnr_is_in_decibels_of_power():
 def test_the_figures_of_a_problem_are_ready_for_json():
     figures = compare(answer(MARGINS), answer([1.0] * 4), threshold=0.0).to_json()
     assert json.loads(json.dumps(figures, allow_nan=False))["max_abs_logits"] is None
+
+
+def test_no_film_outside_the_largest_margin_difference_of_the_threshold_flips():
+    rng = np.random.default_rng(3)
+    reference = rng.normal(size=(400, 2)).astype(np.float32)
+    other = reference + rng.normal(scale=0.2, size=(400, 2)).astype(np.float32)
+    [first, second] = (Prediction(logits, np.full((400, 1), 0.5, np.float32), None) for logits in (reference, other))
+    found = compare(first, second, threshold=0.3)
+    flipped = (first.margin >= 0.3) != (second.margin >= 0.3)
+    assert found.flips == flipped.sum() > 0
+    assert np.abs(second.margin[flipped] - 0.3).max() < found.max_abs_margin

@@ -1,0 +1,48 @@
+"""Spread film by film: quantiles that a pooled maximum hides, ranks, and float steps counted one by one."""
+
+import numpy as np
+import pytest
+from scipy.stats import spearmanr
+
+from convert.spread import histogram_of_steps, spearman, spread
+from tbconv.contract.classifier import Prediction
+
+
+def answer(logits):
+    logits = np.asarray(logits, np.float32)
+    return Prediction(logits, np.full((len(logits), 1), 0.5, np.float32), None)
+
+
+def test_one_straying_film_moves_the_maximum_and_not_the_median():
+    reference = np.random.default_rng(0).normal(size=(101, 2))
+    strayed = reference.copy()
+    strayed[7, 1] += 3
+    found = spread(answer(reference), answer(strayed))["abs_logits"]
+    assert (found["p50"], round(found["max"], 3)) == (0, 3)
+
+
+def test_neighbouring_floats_are_one_step_apart_through_zero_as_well():
+    tiny = np.float32(1e-45)  # the smallest positive float32
+    reference = np.float32([1.0, -1.0, 0.0, 1.0])
+    other = np.float32([np.nextafter(np.float32(1), np.float32(2)), -1.0, -tiny, 2.0])
+    found = histogram_of_steps(reference, other)
+    assert (found["<= 0"], found["<= 1"], found["> 256"]) == (1, 2, 1)
+    assert sum(found.values()) == 4
+
+
+def test_spearman_agrees_with_scipy_where_values_tie():
+    rng = np.random.default_rng(1)
+    first, second = rng.integers(0, 9, 60).astype(np.float32), rng.integers(0, 9, 60).astype(np.float32)
+    assert spearman(first, second) == pytest.approx(spearmanr(first, second).statistic)
+
+
+def test_a_constant_margin_has_no_rank_correlation():
+    assert spearman(np.zeros(5, np.float32), np.arange(5, dtype=np.float32)) is None
+
+
+def test_a_shift_of_every_margin_leaves_the_centred_signal_alone():
+    reference = np.random.default_rng(2).normal(size=(50, 2)).astype(np.float32)
+    shifted = reference + np.float32([0, 0.5])
+    found = spread(answer(reference), answer(shifted))
+    assert found["centred_margin_sqnr_db"] is None or found["centred_margin_sqnr_db"] > 120
+    assert found["spearman"] == pytest.approx(1.0)
