@@ -64,6 +64,13 @@ class Measurement:
         """Return the row of one witness."""
         return next(row for row in self.rows if row.name == name)
 
+    def tolerances_json(self) -> dict[str, Any]:
+        """Return every number that a verdict rests on, by network; those for the golden inputs under `golden`."""
+        return {
+            network: one.to_json() | {"golden": self.golden_tolerances[network].to_json()}
+            for network, one in self.tolerances.items()
+        }
+
     def judge(self, artefact: Artefact, sha256: str) -> ArtefactVerdict:
         """Return the verdict on one artefact, with its figures on the films and its AUROC."""
         row = self.row(artefact.path)

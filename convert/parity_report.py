@@ -15,7 +15,7 @@ def parity_report(measurement: Measurement, verdicts: dict[str, ArtefactVerdict]
     rows = sorted(measurement.rows, key=lambda row: (row.name not in verdicts, -_distance(row)))
     return {
         "inputs": describe_inputs(measurement.filmset),
-        "tolerances": {network: one.to_json() for network, one in measurement.tolerances.items()},
+        "tolerances": measurement.tolerances_json(),
         "rows": [_row(row, verdicts) for row in rows],
         "disclaimer": DISCLAIMER,
     }

@@ -161,8 +161,8 @@ def certify(folder: Path, artefacts: tuple[Artefact, ...], measurement: Measurem
     for artefact in artefacts:
         sha256 = digests.get(artefact.path) or folder_digest(digests, artefact.path)
         verdicts[artefact.path] = measurement.judge(artefact, sha256)
-    tolerances: dict[str, Any] = {network: one.to_json() for network, one in measurement.tolerances.items()}
-    return Certificate(verdicts, describe_inputs(measurement.filmset), tolerances, provenance(), DISCLAIMER)
+    inputs, tolerances = describe_inputs(measurement.filmset), measurement.tolerances_json()
+    return Certificate(verdicts, inputs, tolerances, provenance(), DISCLAIMER)
 
 
 def _refuse_strays(config: ConvertConfig, certificate: Certificate, report: dict[str, Any]) -> None:

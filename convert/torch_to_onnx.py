@@ -16,7 +16,7 @@ from convert.isolate import child_main
 from tbconv.contract.calibration import Calibration
 from torch_train.deploy import load_deployed
 
-OPSET = 18  # the newest that onnx2tf 2.6.9's flatbuffer_direct was measured with (../shared/conversion.md)
+OPSET = 18  # every conversion of docs/log.md was measured with it, onnx2tf 2.6.9 and ONNX Runtime 1.26
 OUTPUTS = ["logits", "probability", "evidence"]
 LARGEST_BATCH = 1024
 LOWEST_CONSTANT = -1e6  # below it stands a masked pooling border, which poisons a quantiser's ranges

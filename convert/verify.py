@@ -81,7 +81,7 @@ def verify(config: VerifyConfig, reporter: Reporter) -> Verified:
         reporter=reporter,
     )
     verdicts = {one.path: _judge(one, measurement, golden, claimed[one.path]) for one in bundle.manifest.artefacts}
-    tolerances: dict[str, Any] = {network: one.to_json() for network, one in measurement.tolerances.items()}
+    tolerances = measurement.tolerances_json()
     certificate = Certificate(verdicts, describe_inputs(filmset), tolerances, provenance(), DISCLAIMER)
     report = parity_report(measurement, verdicts)
     config.out.mkdir(parents=True, exist_ok=True)

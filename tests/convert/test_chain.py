@@ -35,13 +35,22 @@ def test_the_bundle_opens_and_its_certificate_is_about_its_files(bundle):
         assert opened.verdict(artefact.path).sha256 == opened.digest(artefact.path)
 
 
+def test_the_certificate_holds_every_tolerance_that_a_verdict_rests_on(bundle):
+    for network in ("trained", "baseline"):
+        tolerances = open_bundle(bundle).certificate().tolerances[network]
+        for numbers in (tolerances, tolerances["golden"]):
+            assert numbers["logits"] == 10 * max(numbers["noise"], numbers["rounding_step"])
+            assert "float64" in numbers["logits_origin"]
+
+
 def test_two_routes_that_share_no_code_agree(converted):
     rows = {row["name"]: row for row in converted[0].report["rows"]}
-    tolerance = converted[0].report["tolerances"]["trained"]["logits"]
+    tolerances = converted[0].report["tolerances"]["trained"]
+    allowed = {"films": tolerances["logits"], "golden": tolerances["golden"]["logits"]}
     for name in ("onnx2tf TFLite (witness)", "onnx2tf SavedModel (witness)"):
         for part in ("films", "golden"):
             assert rows[name][part]["problem"] is None
-            assert rows[name][part]["max_abs_logits"] <= tolerance
+            assert rows[name][part]["max_abs_logits"] <= allowed[part]
         assert rows[name]["films"]["flips"] == 0
 
 
@@ -113,7 +122,7 @@ def h5(bundle, child, tmp_path_factory):
 
 def test_the_h5_loads_elsewhere_and_answers_as_recorded(bundle, converted, h5):
     golden = read_golden(bundle / "golden.npz")
-    tolerance = converted[0].report["tolerances"]["trained"]["logits"]
+    tolerance = converted[0].report["tolerances"]["trained"]["golden"]["logits"]
     assert np.abs(h5[1]["logits"] - golden.answers["model.h5"].logits).max() <= tolerance
     assert np.abs(h5[1]["logits"] - golden.answers["PyTorch float32 (trained)"].logits).max() <= tolerance
     assert np.abs(h5[1]["probability"] - golden.answers["model.h5"].probability).max() <= 1e-5
