@@ -40,6 +40,8 @@ class Certificate:
     tolerances: dict[str, Any] = field(default_factory=dict)  # each number with its origin
     environment: dict[str, Any] = field(default_factory=dict)
     disclaimer: str = ""
+    bound: dict[str, Any] = field(default_factory=dict)  # what else the verdicts hold for (convert.binding)
+    deploy: dict[str, Any] = field(default_factory=dict)  # artefact, reason, others {path: why it lost}
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Certificate:
@@ -49,4 +51,5 @@ class Certificate:
             for path, row in value["artefacts"].items()
         }
         rest = {key: value[key] for key in ("inputs", "tolerances", "environment", "disclaimer")}
-        return cls(artefacts, **rest)
+        later = {key: value.get(key, {}) for key in ("bound", "deploy")}  # certificates of tbconv 0.1 have neither
+        return cls(artefacts, **rest, **later)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zipfile
 import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from tbconv.contract.classifier import Prediction
 from tbconv.contract.errors import ArtefactError
 
 GOLDEN = "golden.npz"
+REFERENCE = "PyTorch float32"  # followed by the network in brackets: the witness that all others are held to
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +25,7 @@ class Golden:
 
     names: tuple[str, ...]
     squares: NDArray[np.uint8]  # [M, 224, 224]
-    answers: dict[str, Prediction]  # by witness name
+    answers: Mapping[str, Prediction]  # by witness name
 
 
 def write_golden(path: Path, golden: Golden) -> None:
@@ -34,7 +36,7 @@ def write_golden(path: Path, golden: Golden) -> None:
             array = getattr(answer, output)
             if array is not None:
                 arrays[f"{witness}|{output}"] = array
-    np.savez_compressed(path, **arrays)
+    np.savez_compressed(path, **dict(sorted(arrays.items())))  # in one order, so that it repeats
 
 
 def read_golden(path: Path) -> Golden:

@@ -1,0 +1,55 @@
+"""Which processor answers: its flags decide which kernels run, and so how an answer rounds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from tbconv.contract.files import sha256_bytes
+from tbconv.contract.provenance import machine
+
+CPUINFO = Path("/proc/cpuinfo")
+# What XNNPACK and LiteRT's own kernels branch on: vector and matrix instructions of x86 and of ARM.
+KERNEL_FLAGS = ("amx", "asimd", "avx", "bf16", "f16c", "fma", "fphp", "i8mm", "neon", "sme", "sse4", "ssse3", "sve")
+
+
+def processor(cpuinfo: Path = CPUINFO) -> dict[str, Any]:
+    """Return the processor's model, the flags that kernels branch on, and the digest of all its flags.
+
+    Args:
+        cpuinfo: a file in the format of Linux's /proc/cpuinfo.
+
+    Returns:
+        model, kernel_flags (sorted) and flags_sha256, which is None where the system tells no flags.
+    """
+    flags = _flags(cpuinfo)
+    return {
+        "model": machine()["processor"],
+        "kernel_flags": [flag for flag in flags if flag.startswith(KERNEL_FLAGS)],
+        "flags_sha256": sha256_bytes(" ".join(flags).encode()) if flags else None,
+    }
+
+
+def tell_difference(certified: dict[str, Any], here: dict[str, Any]) -> str | None:
+    """Return what differs for kernels between two processors, as one sentence; None if nothing is known to.
+
+    A model of another name with the same kernel flags runs the same kernels, so only flags count.
+    """
+    if not certified.get("kernel_flags") or not here.get("kernel_flags"):
+        return None
+    then, now = set(certified["kernel_flags"]), set(here["kernel_flags"])
+    lacking = [f"lacks {', '.join(sorted(then - now))}"] if then - now else []
+    more = [f"has {', '.join(sorted(now - then))} beyond it"] if now - then else []
+    if not lacking and not more:
+        return None
+    return f"certified on {certified.get('model')}; this processor, {here.get('model')}, {' and '.join(lacking + more)}"
+
+
+def _flags(cpuinfo: Path) -> list[str]:
+    """Return the first processor's flags, sorted: `flags` on x86, `Features` on ARM."""
+    try:
+        lines = cpuinfo.read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return []
+    found = (line.split(":", 1)[1].split() for line in lines if line.startswith(("flags", "Features")))
+    return sorted(set(next(found, [])))
