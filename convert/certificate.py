@@ -7,12 +7,14 @@ from typing import Any
 
 import numpy as np
 
+from convert.oracle import ALLOWED_DB
 from convert.parity import Difference
 from tbconv.contract.classifier import Prediction
 from tbconv.contract.verdict import ArtefactVerdict, Verdict
 
 TIMES_NOISE = 10.0  # times the distance of float32 PyTorch from its float64 self
 IDENTITY = 1e-4  # logits; measured 8e-6 on ResNet50 in TFLite float32 (../shared/layout.md)
+ORACLE_FILMS = 256  # of 31 films the distance to float64 had an interval of 6 dB (docs/log.md)
 FLIPS_SHARE = 0.01  # of decisions that a reduced-precision file may change and still serve
 CONFIDENCE = 0.95
 
@@ -57,8 +59,17 @@ def at_most(flips: int, samples: int) -> float:
     return 1.0 if flips >= samples else float(beta.ppf(CONFIDENCE, flips + 1, samples - flips))
 
 
-def judge_float32(difference: Difference, tolerances: Tolerances, *, sha256: str) -> ArtefactVerdict:
-    """CERTIFIED if the logits stay within the tolerance, no decision flips and the map adds up."""
+def judge_float32(
+    difference: Difference, tolerances: Tolerances, *, sha256: str, oracle: dict[str, float] | None = None
+) -> ArtefactVerdict:
+    """CERTIFIED if the logits stay within the tolerance, no decision flips and the map adds up.
+
+    Args:
+        difference: from float32 PyTorch.
+        tolerances: of the network, on the inputs that were fed.
+        sha256: of the artefact.
+        oracle: its distance from float64 PyTorch (convert.oracle), judged on 256 films or more: of fewer it is luck.
+    """
     figures = difference.to_json()
     if difference.problem is not None:
         return ArtefactVerdict(Verdict.FAILED, sha256, difference.problem, figures)
@@ -69,6 +80,8 @@ def judge_float32(difference: Difference, tolerances: Tolerances, *, sha256: str
         strays.append(f"{difference.flips} of {difference.samples} decisions flip")
     if difference.identity is not None and not difference.identity <= IDENTITY:
         strays.append(f"the evidence misses the margin by {difference.identity:.1e}, allowed are {IDENTITY:.0e}")
+    if oracle is not None and difference.samples >= ORACLE_FILMS and not oracle["db"] <= ALLOWED_DB:
+        strays.append(f"{oracle['db']:.1f} dB further from float64 than float32 PyTorch, allowed are {ALLOWED_DB:g}")
     if strays:
         return ArtefactVerdict(Verdict.FAILED, sha256, "; ".join(strays), figures)
     distance = f"logits within {difference.max_abs_logits:.1e} of PyTorch (allowed {tolerances.logits:.1e})"

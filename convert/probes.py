@@ -28,6 +28,13 @@ def golden_inputs(spec: PreprocessSpec) -> tuple[list[str], NDArray[np.uint8]]:
     return list(films), np.stack(list(films.values()))
 
 
+def draw_phantoms(spec: PreprocessSpec, n: int) -> NDArray[np.uint8]:
+    """Draw further phantoms, uint8 [n, size, size], every other one positive; none of them is a golden input."""
+    first = FIRST_SEED + PHANTOMS
+    drawn = [draw_phantom(first + index, positive=bool(index % 2)) for index in range(n)]
+    return np.stack([spec.square(phantom.pixels) for phantom in drawn])
+
+
 def _figures(size: int) -> dict[str, NDArray[np.uint8]]:
     rows, columns = np.mgrid[:size, :size]
     black = np.zeros((size, size), np.uint8)

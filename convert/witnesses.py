@@ -1,4 +1,7 @@
-"""Everyone who is asked: each artefact, each reference, in a process of its own, on the same films."""
+"""Everyone who is asked: each artefact, each reference, in a process of its own, on the same films.
+
+A witness that is slow answers a stated sample of them.
+"""
 
 from __future__ import annotations
 
@@ -14,9 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convert.isolate import drop_waiting, run_step
-from convert.runners.child import read_prediction
+from convert.runners.child import Answer, read_prediction
 from tbconv.contract.calibration import Calibration
-from tbconv.contract.classifier import Prediction
 from tbconv.contract.manifest import Artefact, Kind
 from tbconv.contract.reporter import Reporter
 
@@ -39,6 +41,9 @@ class Witness:
     network: Kind
     module: str
     request: dict[str, Any] = field(default_factory=dict)
+    precision: str = "float32"
+    threads: int = 1
+    sampled: bool = False  # answers a sample of the films, and every golden input and probe
 
 
 def torch_witnesses(folder: Path, network: Kind, *, arch: str | None, calibration: Calibration) -> list[Witness]:
@@ -54,16 +59,23 @@ def torch_witnesses(folder: Path, network: Kind, *, arch: str | None, calibratio
 def artefact_witness(folder: Path, artefact: Artefact) -> Witness:
     """Return the witness for one file of a bundle."""
     request = {"artefact": str(folder / artefact.path), "film_by_film": "one film a call" in artefact.reader}
-    return Witness(artefact.path, artefact.network, RUNNERS[artefact.format], request)
+    return Witness(artefact.path, artefact.network, RUNNERS[artefact.format], request, artefact.precision)
 
 
-def ask(witnesses: Sequence[Witness], squares: NDArray[np.uint8], reporter: Reporter) -> dict[str, Prediction]:
+def ask(
+    witnesses: Sequence[Witness],
+    squares: NDArray[np.uint8],
+    reporter: Reporter,
+    *,
+    sample: NDArray[np.int64] | None = None,
+) -> dict[str, Answer]:
     """Ask everyone about the same films.
 
     Args:
         witnesses: with names that differ.
         squares: uint8 [N, 224, 224].
         reporter: shows who has answered.
+        sample: rows of `squares` that sampled witnesses answer; None for all.
 
     Returns:
         The answers by witness name.
@@ -75,9 +87,11 @@ def ask(witnesses: Sequence[Witness], squares: NDArray[np.uint8], reporter: Repo
     place = tempfile.TemporaryDirectory(prefix="tbconv-parity-")
     with place as name, ThreadPoolExecutor(processes) as pool, drop_waiting(pool):
         folder = Path(name)
-        np.save(folder / "images.npy", squares)
+        images = {False: folder / "images.npy", True: folder / "sample.npy"}
+        np.save(images[False], squares)
+        np.save(images[True], squares if sample is None else squares[sample])
         waiting = {
-            pool.submit(_ask_one, witness, folder / "images.npy", folder / f"{index}.npz"): witness.name
+            pool.submit(_ask_one, witness, images[witness.sampled], folder / f"{index}.npz"): witness.name
             for index, witness in enumerate(sorted(witnesses, key=_slow_first))
         }
         title = f"asking {len(witnesses)} files about {len(squares)} films"
@@ -86,10 +100,13 @@ def ask(witnesses: Sequence[Witness], squares: NDArray[np.uint8], reporter: Repo
 
 
 def _slow_first(witness: Witness) -> int:
-    """Start float64 and film-by-film witnesses first, so that none of them runs on alone at the end."""
-    return 0 if witness.request.get("dtype") == "float64" or witness.request.get("film_by_film") else 1
+    """Start float64, film-by-film and built-in kernels first, so that none of them runs on alone at the end."""
+    request = witness.request
+    slow = request.get("dtype") == "float64" or request.get("film_by_film") or not request.get("xnnpack", True)
+    return 0 if slow else 1
 
 
-def _ask_one(witness: Witness, images: Path, out: Path) -> Prediction:
-    run_step(witness.module, witness.request | {"images": str(images), "out": str(out)}, threads=1)
+def _ask_one(witness: Witness, images: Path, out: Path) -> Answer:
+    request = witness.request | {"images": str(images), "out": str(out)}
+    run_step(witness.module, request, threads=witness.threads)
     return read_prediction(out)

@@ -1,18 +1,28 @@
-"""What the runners share: read the films, answer them in batches, write the three arrays."""
+"""What the runners share: read the films, answer them in batches, write the arrays."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from convert.isolate import child_main
 from tbconv.contract.classifier import Classifier, Prediction
 from tbconv.contract.preprocess import as_model_input
 
 BATCH = 16  # films a call where the format takes a batch; bounds the memory of float64 features
+ARRAYS = ("logits", "probability", "evidence", "locks")
+
+
+@dataclass(frozen=True, slots=True)
+class Answer(Prediction):
+    """A prediction, and where the runner can see them, the locks behind its map."""
+
+    locks: NDArray[np.bool_] | None = None  # [N, 768]: which ReLUs of the head are open; PyTorch only
 
 
 def runner_main(load: Callable[[dict[str, Any]], Classifier]) -> None:
@@ -35,16 +45,14 @@ def runner_main(load: Callable[[dict[str, Any]], Classifier]) -> None:
 
 
 def _arrays(parts: list[Prediction]) -> dict[str, Any]:
-    arrays = {name: np.concatenate([getattr(part, name) for part in parts]) for name in ("logits", "probability")}
-    if all(part.evidence is not None for part in parts):
-        arrays["evidence"] = np.concatenate([part.evidence for part in parts])
-    return arrays
+    columns: dict[str, list[Any]] = {name: [getattr(part, name, None) for part in parts] for name in ARRAYS}
+    return {name: np.concatenate(arrays) for name, arrays in columns.items() if all(one is not None for one in arrays)}
 
 
-def read_prediction(path: Path) -> Prediction:
+def read_prediction(path: Path) -> Answer:
     """Read what a runner wrote."""
     with np.load(path, allow_pickle=False) as arrays:
-        return Prediction(arrays["logits"], arrays["probability"], arrays.get("evidence"))
+        return Answer(arrays["logits"], arrays["probability"], arrays.get("evidence"), arrays.get("locks"))
 
 
 def by_name(answer: dict[str, Any]) -> Prediction:

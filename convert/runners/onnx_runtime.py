@@ -15,10 +15,12 @@ from tbconv.contract.classifier import Prediction
 
 
 class OnnxRuntime:
-    """One ONNX file."""
+    """One ONNX file, with or without the graph optimisations of ONNX Runtime."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, optimised: bool = True) -> None:
         options = onnxruntime.SessionOptions()
+        if not optimised:
+            options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
         options.intra_op_num_threads = int(os.environ.get("OMP_NUM_THREADS", "0"))
         self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
@@ -30,8 +32,8 @@ class OnnxRuntime:
 
 
 def load(request: dict[str, Any]) -> OnnxRuntime:
-    """Load a file; request: artefact."""
-    return OnnxRuntime(Path(request["artefact"]))
+    """Load a file; request: artefact, optimised (default true: what a user gets)."""
+    return OnnxRuntime(Path(request["artefact"]), optimised=request.get("optimised", True))
 
 
 if __name__ == "__main__":

@@ -10,8 +10,9 @@ from tf_serve.model import TFLiteModel
 
 
 def load(request: dict[str, Any]) -> TFLiteModel:
-    """Load a file; request: artefact."""
-    return TFLiteModel(Path(request["artefact"]), threads=1)
+    """Load a file; request: artefact, threads (default 1), xnnpack (default true, as it is served)."""
+    threads, xnnpack = request.get("threads", 1), request.get("xnnpack", True)
+    return TFLiteModel(Path(request["artefact"]), threads=threads, xnnpack=xnnpack)
 
 
 if __name__ == "__main__":

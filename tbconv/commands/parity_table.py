@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
 from typing import Any
 
 from rich import box
@@ -9,34 +11,106 @@ from rich.table import Table
 
 from tbconv.console import table_console
 
-COLUMNS = ("file", "verdict", "max |d logit|", "max |d prob.|", "identity", "SQNR dB", "flips", "AUROC (95 %)")
+COLUMNS = (
+    "file",
+    "verdict",
+    "|d logit|",
+    "|d prob.|",
+    "identity",
+    "SQNR dB",
+    "to float64",
+    "flips",
+    "AUROC loss (<=)",
+)
 COLOURS = {"CERTIFIED": "green", "BOUNDED": "cyan", "FAILED": "red", "UNVERIFIED": "yellow"}
+GROUPS = {
+    "float32": "float32 files",
+    "reduced": "reduced files",
+    "witness": "witnesses: compared, not judged",
+    "reference": "PyTorch itself",
+}
 
 
 def print_parity(report: dict[str, Any]) -> None:
-    """Print one row a witness: artefacts worst first, references below."""
+    """Print one row a witness: float32 files, reduced files, witnesses, references; worst first in each."""
     table = Table(title=f"against PyTorch float32, on {report['inputs']['description']}", box=box.SIMPLE)
     for column in COLUMNS:
         left = column in ("file", "verdict")
         table.add_column(column, justify="left" if left else "right", no_wrap=left)
-    for row in report["rows"]:
-        table.add_row(*_cells(row))
+    for group, title in GROUPS.items():
+        rows = [row for row in report["rows"] if row["group"] == group]
+        if rows:
+            table.add_row(f"[bold]{title}[/]")
+            for row in rows:
+                table.add_row(*_cells(row))
+            table.add_section()
     console = table_console()
     console.print(table)
+    for line in _lines(report):
+        console.print(line, soft_wrap=True)
+
+
+def _lines(report: dict[str, Any]) -> Iterator[str]:
+    """Say what the numbers mean, in the order of the columns."""
+    yield "|d ...| is the largest difference over the films; a witness that says `of 32` answered a sample of them."
     for network, tolerance in report["tolerances"].items():
-        console.print(
+        yield (
             f"{network}: PyTorch's own rounding is {tolerance['noise']:.1e} logits here, so float32 files may "
-            f"differ by {tolerance['logits']:.1e}; identity is |margin - mean(evidence)|, at most 1e-04.",
-            soft_wrap=True,
+            f"differ by {tolerance['logits']:.1e}; identity is |margin - mean(evidence)|, at most 1e-04."
         )
+    allowed = report["oracle_db"]["allowed"]
+    said = "" if report["oracle_db"]["judged"] else ", and on so few films it is shown, not judged"
+    yield (
+        "to float64: how much further (dB, root mean square) a file is from float64 PyTorch than float32 PyTorch is; "
+        f"{allowed:g} dB is twice as far{said}."
+    )
+    for one in report["float16"]:
+        if one["db"] is not None:
+            gap = round(one["db"], 1) + 0.0  # no -0.0
+            yield f"{one['name']}: {gap:+.1f} dB from float64 beside {one['of']} (allowed {one['allowed']:+g} dB)."
+    yield from _aurocs(report)
+    yield from _flips(report)
+    yield from _near(report)
+
+
+def _aurocs(report: dict[str, Any]) -> Iterator[str]:
+    """Say what the losses are subtracted from: PyTorch's own AUROC."""
+    for row in report["rows"]:
+        if row["name"].startswith("PyTorch float32") and row["auroc"] is not None:
+            yield f"{row['name']}: AUROC {_auroc(row['auroc'])}; what a file loses of it, and at most, is above."
+
+
+def _flips(report: dict[str, Any]) -> Iterator[str]:
+    """Bound what no flip says."""
+    still = [row for row in report["rows"] if row["films"] and row["verdict"] and row["films"]["flips"] == 0]
+    counts = sorted(
+        {(row["films"]["samples"], row["flips_at_most"]) for row in still if row["films"]["problem"] is None}
+    )
+    for samples, bound in counts:
+        yield f"0 flips in {samples} films: at most {100 * bound:.2g} % of such films, at 95 % confidence."
+
+
+def _near(report: dict[str, Any]) -> Iterator[str]:
+    """Say what flips at the threshold, where it has to be expected of reduced files."""
+    rows = [row for row in report["rows"] if row["near_threshold"] and row["verdict"]]
+    rows = [row for row in rows if row["network"] == "trained"] or rows  # they were searched for the trained network
+    if not rows:
+        return
+    fed = rows[0]["near_threshold"]
+    flips = ", ".join(
+        f"{row['name']} {row['near_threshold']['flips']}" for row in rows if row["near_threshold"]["flips"]
+    )
+    yield (
+        f"{fed['samples']} inputs searched to lie within {fed['furthest_from_threshold']:.1e} logits of the threshold, "
+        f"not counted among films: {'flips by ' + flips if flips else 'no file flips any'}."
+    )
 
 
 def _cells(row: dict[str, Any]) -> list[str]:
     figures = row["films"] or row["golden"]
     verdict = row["verdict"] or "-"
-    flips = f"{figures['flips']} of {figures['samples']}"
     if figures["problem"]:
-        return [row["name"], f"[red]{verdict}[/]", figures["problem"], "", "", "", "", ""]
+        return [row["name"], f"[red]{verdict}[/]", figures["problem"], *[""] * (len(COLUMNS) - 3)]
     return [
         row["name"],
         f"[{COLOURS[verdict]}]{verdict}[/]" if verdict in COLOURS else verdict,
@@ -44,8 +118,9 @@ def _cells(row: dict[str, Any]) -> list[str]:
         _small(figures["max_abs_probability"]),
         _small(figures["identity"]),
         "exact" if figures["sqnr_db"] is None else f"{figures['sqnr_db']:.1f}",
-        flips,
-        _auroc(row["auroc"]),
+        _oracle(row["oracle"]),
+        f"{figures['flips']} of {figures['samples']}",
+        _loss(row["decisions"]),
     ]
 
 
@@ -53,8 +128,21 @@ def _small(value: float | None) -> str:
     return "-" if value is None else f"{value:.1e}"
 
 
-def _auroc(estimate: dict[str, Any] | None) -> str:
-    if estimate is None:
+def _oracle(distance: dict[str, float] | None) -> str:
+    if distance is None:
         return "-"
+    return "oracle" if distance["rms"] == 0 else f"{distance['db']:+.1f}"
+
+
+def _auroc(estimate: dict[str, Any]) -> str:
     digits = 3 if estimate["n"] >= 100 else 2
     return f"{estimate['value']:.{digits}f} ({estimate['low']:.{digits}f}-{estimate['high']:.{digits}f})"
+
+
+def _loss(decisions: dict[str, Any] | None) -> str:
+    """Show the loss of AUROC and its one-sided 95 % bound; one pair of films in P x N is the last digit."""
+    if decisions is None:
+        return "-"
+    digits = max(1, min(4, math.floor(math.log10(decisions["positives"] * decisions["negatives"]))))
+    loss = decisions["auroc_loss"]
+    return f"{loss['value']:+.{digits}f} ({loss['upper95']:+.{digits}f})"

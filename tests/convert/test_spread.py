@@ -4,20 +4,25 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
-from convert.spread import histogram_of_steps, spearman, spread
-from tbconv.contract.classifier import Prediction
+from convert.locks import UNTOLD, Locks
+from convert.runners.child import Answer
+from convert.spread import histogram_of_steps, per_film, spearman, spread
 
 
 def answer(logits):
     logits = np.asarray(logits, np.float32)
-    return Prediction(logits, np.full((len(logits), 1), 0.5, np.float32), None)
+    return Answer(logits, np.full((len(logits), 1), 0.5, np.float32), None)
+
+
+def spread_of(reference, other):
+    return spread(answer(reference), answer(other), Locks(np.zeros(len(reference), np.bool_), UNTOLD))
 
 
 def test_one_straying_film_moves_the_maximum_and_not_the_median():
     reference = np.random.default_rng(0).normal(size=(101, 2))
     strayed = reference.copy()
     strayed[7, 1] += 3
-    found = spread(answer(reference), answer(strayed))["abs_logits"]
+    found = spread_of(reference, strayed)["abs_logits"]
     assert (found["p50"], round(found["max"], 3)) == (0, 3)
 
 
@@ -43,6 +48,14 @@ def test_a_constant_margin_has_no_rank_correlation():
 def test_a_shift_of_every_margin_leaves_the_centred_signal_alone():
     reference = np.random.default_rng(2).normal(size=(50, 2)).astype(np.float32)
     shifted = reference + np.float32([0, 0.5])
-    found = spread(answer(reference), answer(shifted))
+    found = spread_of(reference, shifted)
     assert found["centred_margin_sqnr_db"] is None or found["centred_margin_sqnr_db"] > 120
     assert found["spearman"] == pytest.approx(1.0)
+
+
+def test_the_identity_is_measured_film_by_film():
+    logits = np.float32([[0, 1], [0, 2], [0, 3]])
+    maps = np.stack([np.full((7, 7), value, np.float32) for value in (1.0, 2.5, 3.0)])
+    found = per_film(answer(logits), Answer(logits, np.full((3, 1), 0.5, np.float32), maps))
+    assert found["identity"].tolist() == [0, 0.5, 0]
+    assert "abs_evidence" not in found  # the reference has no map here

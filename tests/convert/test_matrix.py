@@ -1,0 +1,114 @@
+"""The witness matrix: who is asked, what a sample is, and - slowly - all of them about a small network."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from convert.film_folder import FilmFolder, read_films_of
+from convert.matrix import ROUNDED, matrix_witnesses
+from convert.verify import VerifyConfig
+from tbconv.contract.errors import ConfigError
+from tbconv.contract.files import sha256_file, write_json
+from tbconv.contract.manifest import Artefact
+from tbconv.contract.reporter import Silence
+from torch_train.run_folder import SPLIT
+
+KINDS = ("float32", "float16", "dynamic", "int8")
+
+
+def artefacts(*, by="keras"):
+    rows = [("model.onnx", "onnx", "float32"), ("saved_model", "saved_model", "float32")]
+    rows += [(f"model_{kind}.tflite", "tflite", kind) for kind in KINDS]
+    found = [Artefact(path, form, kind, "trained", (), (), by, "reader") for path, form, kind in rows]
+    return [*found, Artefact("baseline.tflite", "tflite", "float32", "baseline", (), (), "made up", "LiteRT")]
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """Steps that were started, none of which runs."""
+    steps = []
+    monkeypatch.setattr("convert.matrix.run_step", lambda module, request: steps.append((module, request)))
+    return steps
+
+
+def test_every_tflite_kind_is_asked_under_both_kernels_and_one_and_two_threads(asked):
+    found = matrix_witnesses(Path("b"), artefacts(), Path("aside"), Silence())
+    requests = [one.request for one in found if "xnnpack" in one.request]
+    variants = {(Path(r["artefact"]).name, r["xnnpack"], r["threads"]) for r in requests}
+    # XNNPACK with one thread is the file's own row
+    assert variants == {(f"model_{kind}.tflite", *v) for kind in KINDS for v in ((True, 2), (False, 1), (False, 2))}
+    assert all(one.threads == one.request["threads"] for one in found if "threads" in one.request)
+    assert all(one.sampled == (not one.request["xnnpack"]) for one in found if "xnnpack" in one.request)
+    assert len({one.name for one in found}) == len(found) == 12 + 4
+
+
+def test_onnx_runtime_is_asked_without_optimisation_and_with_rounded_weights(asked):
+    found = {one.name: one for one in matrix_witnesses(Path("b"), artefacts(), Path("aside"), Silence())}
+    assert found["ONNX Runtime, not optimised"].request["optimised"] is False
+    assert (found[ROUNDED].precision, found[ROUNDED].request["artefact"]) == (
+        "float16",
+        str(Path("aside/rounded.onnx")),
+    )
+    assert {module for module, _ in asked} == {"convert.round_onnx", "convert.onnx_to_tf"}
+
+
+def test_a_bundle_of_onnx2tf_is_witnessed_by_our_own_layers(asked):
+    found = [one.name for one in matrix_witnesses(Path("b"), artefacts(by="onnx2tf 2"), Path("aside"), Silence())]
+    assert "tbconv's layers SavedModel (witness)" in found
+    assert [module for module, _ in asked if module != "convert.round_onnx"] == [
+        "convert.onnx_to_keras",
+        "convert.quantize",
+    ]
+
+
+def test_a_baseline_alone_is_asked_under_its_kernels_only(asked):
+    found = matrix_witnesses(Path("b"), artefacts()[-1:], Path("aside"), Silence())
+    assert len(found) == 3
+    assert not asked
+
+
+@pytest.fixture
+def folder_of_20(phantom_folder, tmp_path):
+    """A made-up bundle whose split says that it was trained on the first 12 phantoms."""
+    bundle = tmp_path / "bundle"
+    bundle.mkdir()
+    films = sorted(phantom_folder.iterdir())
+    write_json(bundle / SPLIT, {"train": [sha256_file(path) for path in films[:12]]})
+    return phantom_folder, bundle, films
+
+
+def test_films_that_it_was_not_trained_on_are_fed_first(folder_of_20):
+    folder, bundle, films = folder_of_20
+    from tbconv.contract.preprocess import PreprocessSpec
+
+    squares, labels, said = read_films_of(FilmFolder(folder=folder, most=4), bundle, Silence())
+    wanted = [PreprocessSpec().from_file(films[index]) for index in (12, 14, 16, 18)]
+    assert np.array_equal(squares, np.stack(wanted))
+    assert (labels, said) == (None, "4 films without labels")
+
+
+def test_films_that_it_was_trained_on_fill_up_what_is_left(folder_of_20):
+    folder, bundle, _ = folder_of_20
+    assert len(read_films_of(FilmFolder(folder=folder, most=14), bundle, Silence())[0]) == 14
+    assert len(read_films_of(FilmFolder(folder=folder, most=99), bundle, Silence())[0]) == 20
+
+
+def test_at_most_no_film_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match="--most 0"):
+        VerifyConfig(bundle=tmp_path, out=tmp_path, most=0)
+
+
+@pytest.mark.slow
+def test_the_whole_matrix_agrees_about_a_small_network(verify_bundle, bundle, phantom_folder, tmp_path):
+    found, lines = verify_bundle(bundle, tmp_path / "out", films=phantom_folder, most=10, matrix=True)
+    rows = {row["name"]: row for row in json.loads((tmp_path / "out" / "parity.json").read_text())["rows"]}
+    assert found.passed
+    for name in ("model_int8.tflite built-in x2", "onnx2tf TFLite (witness)", "ONNX Runtime, not optimised", ROUNDED):
+        assert rows[name]["films"]["problem"] is None
+    assert rows["onnx2tf TFLite (witness)"]["films"]["flips"] == 0
+    assert rows["PyTorch float64 (trained)"]["spread"]["locks"]["how"] == "counted"
+    assert found.report["inputs"]["near_threshold"] > 0
+    assert abs(found.report["float16"][0]["db"]) < 3
+    assert any("searched near the threshold" in line for line in lines)

@@ -1,0 +1,183 @@
+"""Rows and verdicts from made-up answers: samples, probes, NaN, and what goes into the report and the film table."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from convert.film_set import SAMPLE, FilmSet, evenly, part_of
+from convert.film_table import write_film_table
+from convert.matrix import ROUNDED
+from convert.measure import measure
+from convert.parity_report import parity_report
+from convert.runners.child import Answer
+from convert.witnesses import Witness
+from tbconv.commands.parity_table import print_parity
+from tbconv.contract.calibration import Calibration
+from tbconv.contract.manifest import Artefact, Readout
+from tbconv.contract.reporter import Silence
+from tbconv.contract.threshold import OperatingPoint
+from tbconv.contract.verdict import Verdict
+
+N, GOLDEN, PROBES = 40, 3, 4
+NOISE = 1e-6
+FLOAT32, FLOAT16 = "model_float32.tflite", "model_float16.tflite"
+BUILT_IN = Witness("float32 built-in", "trained", "", sampled=True)
+HALF = Witness(ROUNDED, "trained", "", precision="float16")
+
+
+def answer(margins, *, noise=0.0, seed=0, dtype=np.float32):
+    margins = np.asarray(margins, np.float64) + noise * np.random.default_rng(seed).normal(size=len(margins))
+    tilt = np.linspace(-1, 1, 49).reshape(7, 7)
+    logits = np.stack([-margins / 2, margins / 2], axis=1).astype(dtype)
+    maps = (margins[:, None, None] + tilt - tilt.mean()).astype(dtype)
+    return Answer(logits, (1 / (1 + np.exp(-margins)))[:, None].astype(dtype), maps)
+
+
+def artefact(path, precision):
+    return Artefact(path, "tflite", precision, "trained", (), (), "made up", "LiteRT")
+
+
+@pytest.fixture
+def setup(monkeypatch):
+    """Return a function that measures made-up answers; `change` spoils them by witness name."""
+    rng = np.random.default_rng(0)
+    labels = (np.arange(N) % 2).astype(np.int64)
+    truth = np.concatenate(
+        [2 * labels - 1 + 0.4 * rng.normal(size=N), rng.normal(size=GOLDEN), [1e-4, -1e-4, 2e-3, 3e-3]]
+    )
+    drawn = rng.integers(0, 256, (N + GOLDEN + PROBES, 224, 224), dtype=np.uint8)
+    filmset = FilmSet("made-up films", drawn[:N], labels, drawn[N : N + GOLDEN], ("a", "b", "c"), drawn[N + GOLDEN :])
+    sampled = truth[filmset.sample]
+    given = {
+        FLOAT32: answer(truth, noise=NOISE, seed=1),
+        FLOAT16: answer(truth, noise=1e-3, seed=2),
+        BUILT_IN.name: answer(sampled, noise=NOISE, seed=3),
+        HALF.name: answer(truth, noise=1e-3, seed=4),
+        "PyTorch float32 (trained)": answer(truth, noise=NOISE, seed=5),
+        "PyTorch float64 (trained)": answer(truth, dtype=np.float64),
+    }
+
+    def call(*, extra=(BUILT_IN, HALF), **change):
+        answers = given | change
+        monkeypatch.setattr("convert.paired.RESAMPLES", 250)
+        monkeypatch.setattr("convert.measure.ask", lambda *_, **__: answers)
+        artefacts = [artefact(FLOAT32, "float32"), artefact(FLOAT16, "float16")]
+        point = OperatingPoint(0.0, 0.9, 0.9, 0.5, 10, 10, "5" * 64)
+        readouts = {"trained": Readout(Calibration(1.0, 0.0, 10, 10), point)}
+        measurement = measure(
+            Path("bundle"), artefacts, filmset, arch="resnet10", readouts=readouts, extra=extra, reporter=Silence()
+        )
+        return measurement, {one.path: measurement.judge(one, "0" * 64) for one in artefacts}
+
+    call.truth = truth
+    return call
+
+
+def test_a_sampled_witness_is_compared_with_its_own_films(setup):
+    row = setup()[0].row(BUILT_IN.name)
+    assert row.films.samples == SAMPLE
+    assert row.films.max_abs_margin < 10 * NOISE
+    assert row.decisions["n"] == SAMPLE
+    assert row.golden.samples == GOLDEN
+
+
+def test_every_row_with_labels_has_its_paired_losses_and_its_distance_from_float64(setup):
+    measurement, _ = setup()
+    for row in measurement.rows:
+        assert row.decisions["auroc_loss"]["low"] <= row.decisions["auroc_loss"]["high"]
+        assert row.oracle["db"] < 6 or row.precision == "float16"
+    assert measurement.row(FLOAT16).oracle["db"] > 50
+
+
+@pytest.mark.parametrize("value", [np.nan, -np.inf])
+@pytest.mark.parametrize(("output", "film"), [("logits", 0), ("probability", N), ("evidence", N + GOLDEN)])
+@pytest.mark.parametrize("name", [FLOAT32, FLOAT16])
+def test_nan_and_infinity_fail_a_file_wherever_they_stand(setup, value, output, film, name):
+    spoilt = answer(setup.truth, noise=NOISE)
+    getattr(spoilt, output)[film] = value
+    measurement, verdicts = setup(**{name: spoilt})
+    assert verdicts[name].verdict is Verdict.FAILED
+    assert "NaN or infinite" in verdicts[name].reason
+    json.dumps(parity_report(measurement, verdicts), allow_nan=False)
+
+
+def test_flips_at_the_threshold_are_reported_and_not_counted_among_films(setup):
+    margins = setup.truth.copy()
+    margins[N + GOLDEN :] *= -1
+    measurement, verdicts = setup(**{FLOAT16: answer(margins)})
+    row = measurement.row(FLOAT16)
+    assert (row.films.flips, row.probes["flips"]) == (0, PROBES)
+    assert verdicts[FLOAT16].verdict is Verdict.BOUNDED
+
+
+def test_a_float32_flip_further_from_the_threshold_than_rounding_goes_fails(setup):
+    margins = setup.truth.copy()
+    margins[-1] = -1e-5  # PyTorch says 3e-3
+    measurement, verdicts = setup(**{FLOAT32: answer(margins)})
+    assert measurement.row(FLOAT32).films.flips == 0
+    assert verdicts[FLOAT32].verdict is Verdict.FAILED
+    assert "3.0e-03 logits from the threshold" in verdicts[FLOAT32].reason
+
+
+def test_a_float32_flip_inside_its_tolerance_is_nothing(setup):
+    margins = setup.truth.copy()
+    margins[N + GOLDEN] = NOISE
+    reference = answer(margins)
+    margins[N + GOLDEN] = -NOISE
+    _, verdicts = setup(**{FLOAT32: answer(margins), "PyTorch float32 (trained)": reference})
+    assert verdicts[FLOAT32].verdict is Verdict.CERTIFIED
+
+
+def test_the_report_holds_every_measure_and_float16_beside_its_yardstick(setup):
+    measurement, verdicts = setup()
+    report = json.loads(json.dumps(parity_report(measurement, verdicts), allow_nan=False))
+    assert {row["group"] for row in report["rows"]} == {"float32", "reduced", "witness", "reference"}
+    [gap] = report["float16"]
+    assert gap["name"] == FLOAT16
+    assert abs(gap["db"]) < gap["allowed"]
+    [row] = [row for row in report["rows"] if row["name"] == FLOAT16]
+    assert row["spread"].keys() >= {
+        "abs_logits",
+        "abs_probability",
+        "abs_evidence",
+        "identity",
+        "float32_steps",
+        "locks",
+    }
+    assert row["flips_at_most"] == pytest.approx(3 / N, rel=0.05)
+
+
+def test_the_table_groups_rows_and_never_says_identical(setup, capsys):
+    print_parity(parity_report(*setup()))
+    said = capsys.readouterr().out
+    for word in ("float32 files", "reduced files", "witnesses", "PyTorch itself", "0 of 32"):
+        assert word in said
+    assert "0 flips in 40 films: at most 7.2 %" in said
+    assert "identical" not in said
+
+
+def test_the_film_table_has_one_number_a_film(setup, tmp_path):
+    write_film_table(tmp_path / "films.npz", setup()[0])
+    with np.load(tmp_path / "films.npz") as table:
+        assert table[f"{FLOAT16}|abs_evidence"].shape == (N,)
+        assert table[f"{BUILT_IN.name}|film"].shape == (SAMPLE,)
+        assert table[f"{BUILT_IN.name}|abs_margin"].max() < 10 * NOISE
+
+
+def test_a_witness_that_answers_fewer_films_than_fed_is_a_problem(setup):
+    short = part_of(answer(setup.truth), 0, N - 1)
+    measurement, verdicts = setup(**{FLOAT32: short})
+    assert "logits has shape" in measurement.row(FLOAT32).films.problem
+    assert verdicts[FLOAT32].verdict is Verdict.FAILED
+
+
+def test_evenly_takes_every_nth_row_and_all_where_they_fit():
+    assert evenly(np.arange(10), 5).tolist() == [0, 2, 4, 6, 8]
+    assert evenly(np.arange(3), 5).tolist() == [0, 1, 2]
+    assert replace(
+        FilmSet("x", np.zeros((3, 1, 1), np.uint8), None, np.zeros((0, 1, 1), np.uint8)),
+        probes=np.zeros((0, 1, 1), np.uint8),
+    ).sample.tolist() == [0, 1, 2]
