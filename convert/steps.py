@@ -1,4 +1,4 @@
-"""The steps of a conversion, two at a time, each framework in a process of its own."""
+"""The steps of a conversion, each framework in a process of its own."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ from typing import Any
 
 from convert.isolate import drop_waiting, run_step
 from convert.witnesses import RUNNERS, Witness
+from tbconv.contract.files import sha256_file
+from tbconv.contract.manifest import Kind
 from tbconv.contract.reporter import Reporter
-from torch_train.run_folder import CALIBRATION_FILMS, RunFacts
+from torch_train.run_folder import BASELINE, CALIBRATION_FILMS, WEIGHTS, RunFacts
 
-PROCESSES = 2  # a third converter at once gains nothing on two cores and costs some 3 GB
 ROUTES = ("keras", "onnx2tf")
-BY_SIZE_OF_WORK = ("int8", "float32", "float16", "dynamic")  # int8 runs the calibration films: it starts first
+EQUALISED = "equalised_saved_model"
+PRECISIONS = ("float32", "float16", "dynamic")  # of one SavedModel; int8 has a graph of its own
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,7 @@ class Workshop:
     aside: Path  # what is asked but not shipped
     facts: RunFacts
     route: str  # "onnx2tf" ships the SavedModel and float32 TFLite of onnx2tf, "keras" ours
+    keep_float: tuple[str, ...]  # nodes that the int8 file keeps in float32
     reporter: Reporter
     converters: dict[str, str] = field(default_factory=dict)
 
@@ -55,21 +58,27 @@ class Workshop:
 def make_files(shop: Workshop) -> Made:
     """Make every file of the bundle, and the witnesses beside it.
 
+    Two lanes: what needs much memory goes one after the other, and what needs little runs beside it (the
+    two largest at once were 3.3 GB, benchmarks/convert.py).
+
     Raises:
-        ConversionError: a step failed; those that run beside it end first.
+        ConversionError: a step failed; the one that runs beside it ends first.
     """
-    if shop.facts.arch is not None:
-        shop.export("onnx", "trained", shop.folder / "model.onnx")
-    with ThreadPoolExecutor(PROCESSES) as pool, drop_waiting(pool):
-        jobs = [pool.submit(_make_baseline, shop)]
+    with ThreadPoolExecutor(1) as beside, drop_waiting(beside):
+        jobs = [beside.submit(_make_baseline, shop)]
         if shop.facts.arch is not None:
-            jobs.append(pool.submit(_make_witness, shop))
+            shop.export("onnx", "trained", shop.folder / "model.onnx")
+            jobs.append(beside.submit(_equalise, shop))
             _make_keras(shop)
-            jobs += [pool.submit(_make_tflite, shop, precision) for precision in BY_SIZE_OF_WORK]
+            _make_tflite(shop)
         for job in jobs:
             job.result()
-    if shop.facts.arch is not None and shop.route == "onnx2tf":
-        _swap(shop)
+    if shop.facts.arch is not None:
+        _make_int8(shop)
+        _make_witness(shop)
+        if shop.route == "onnx2tf":
+            _swap(shop)
+    _label(shop)
     return Made(shop.converters, _witnesses(shop))
 
 
@@ -84,14 +93,27 @@ def _make_keras(shop: Workshop) -> None:
     )
 
 
-def _make_tflite(shop: Workshop, precision: str) -> None:
+def _make_tflite(shop: Workshop) -> None:
+    files = {precision: str(shop.folder / f"model_{precision}.tflite") for precision in PRECISIONS}
+    shop.step("tflite", "convert.quantize", saved_model=str(shop.folder / "saved_model"), **files)
+    shop.converters |= dict.fromkeys(PRECISIONS, shop.converters["tflite"])
+
+
+def _equalise(shop: Workshop) -> None:
+    onnx, films = shop.aside / "equalised.onnx", str(shop.run / CALIBRATION_FILMS)
+    shop.step("equalised", "convert.equalise", onnx=str(shop.folder / "model.onnx"), films=films, out=str(onnx))
+    place = str(shop.aside / EQUALISED)
+    shop.step("equalised keras", "convert.onnx_to_keras", onnx=str(onnx), saved_model=place)
+
+
+def _make_int8(shop: Workshop) -> None:
     shop.step(
-        precision,
-        "convert.quantize",
-        saved_model=str(shop.folder / "saved_model"),
-        precision=precision,
-        out=str(shop.folder / f"model_{precision}.tflite"),
+        "int8",
+        "convert.int8",
+        saved_model=str(shop.aside / EQUALISED),
         films=str(shop.run / CALIBRATION_FILMS),
+        keep_float=list(shop.keep_float),
+        out=str(shop.folder / "model_int8.tflite"),
     )
 
 
@@ -110,7 +132,18 @@ def _make_baseline(shop: Workshop) -> None:
     shop.export("baseline onnx", "baseline", onnx)
     shop.step("baseline keras", "convert.onnx_to_keras", onnx=str(onnx), saved_model=saved_model)
     out = str(shop.folder / "baseline.tflite")
-    shop.step("baseline", "convert.quantize", saved_model=saved_model, precision="float32", out=out)
+    shop.step("baseline", "convert.quantize", saved_model=saved_model, float32=out)
+
+
+def _label(shop: Workshop) -> None:
+    """Put labels, preprocessing and threshold into every TFLite file."""
+    from convert.tflite_facts import facts_of_run
+    from convert.tflite_metadata import label_tflite  # it loads LiteRT's schema, which a command line can do without
+
+    for path in sorted(shop.folder.glob("*.tflite")):
+        network: Kind = "baseline" if path.name == "baseline.tflite" else "trained"
+        weights = shop.folder / (BASELINE if network == "baseline" else WEIGHTS)
+        label_tflite(path, facts_of_run(shop.facts, network, sha256_file(weights)))
 
 
 def _swap(shop: Workshop) -> None:

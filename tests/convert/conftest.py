@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import threading
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +35,7 @@ from torch_train.run_folder import (
     WEIGHTS,
     Films,
     RunFacts,
+    read_run,
     write_films,
     write_run,
 )
@@ -44,7 +46,7 @@ WRITTEN = {
     "convert.torch_to_onnx": ("out",),
     "convert.onnx_to_keras": ("h5", "keras", "saved_model"),
     "convert.onnx_to_tf": ("tflite", "saved_model"),
-    "convert.quantize": ("out",),
+    "convert.quantize": ("float32", "float16", "dynamic"),
 }
 
 
@@ -85,8 +87,6 @@ class Memory:
         said = {key: value for key, value in request.items() if key not in written}
         if said.get("network") == "baseline":
             said.pop("arch")  # not read there
-        if said.get("precision") != "int8":
-            said.pop("films", None)  # not read there
         for name in READ & said.keys():
             said[name] = digest(Path(said[name]))
         if "folder" in said:
@@ -246,6 +246,38 @@ def run(draw_run):
 def baseline_run(draw_run):
     """A run without a trained checkpoint."""
     return draw_run(trained=False)
+
+
+@pytest.fixture(scope="session")
+def quantised(memory, run, tmp_path_factory):
+    """Folder of what the int8 file is made from, and of the file itself, step by step as `convert` makes them."""
+    folder = tmp_path_factory.mktemp("quantised")
+    facts, films = read_run(run), str(run / CALIBRATION_FILMS)
+
+    def step(module, **request):
+        memory.run_step(module, request)
+        return folder
+
+    def place(name):
+        return str(folder / name)
+
+    network = {"network": "trained", "arch": facts.arch, "calibration": asdict(facts.readouts["trained"].calibration)}
+    step("convert.torch_to_onnx", folder=str(run), **network, out=place("model.onnx"))
+    files = {"h5": place("model.h5"), "keras": place("model.keras"), "saved_model": place("saved_model")}
+    step("convert.onnx_to_keras", onnx=place("model.onnx"), **files)
+    step("convert.equalise", onnx=place("model.onnx"), films=films, out=place("equalised.onnx"))
+    step("convert.onnx_to_keras", onnx=place("equalised.onnx"), saved_model=place("equalised"))
+    given = {"saved_model": place("equalised"), "films": films, "keep_float": ["head"]}
+    return step("convert.int8", **given, out=place("model_int8.tflite"))
+
+
+@pytest.fixture(scope="session")
+def recipes(child, quantised, run, tmp_path_factory):
+    """Folder of int8 files of the small network, by recipe, and of TensorFlow's default."""
+    folder = tmp_path_factory.mktemp("recipes")
+    saved = quantised / "equalised", quantised / "saved_model"
+    child("recipe_small.py", *saved, run / CALIBRATION_FILMS, folder)
+    return folder
 
 
 @pytest.fixture(scope="session")
