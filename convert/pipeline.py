@@ -13,22 +13,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convert.artefacts import list_artefacts
-from convert.golden import GOLDEN, Golden, write_golden
+from convert.certify import certify, draw_certificate
+from convert.islands import HEAD
 from convert.measure import FilmSet, Measurement, measure, part_of
 from convert.model_card import model_card
-from convert.parity_report import describe_inputs, parity_report
+from convert.page.certificate_page import PAGE
+from convert.parity_report import parity_report
 from convert.probes import golden_inputs
 from convert.steps import ROUTES, Workshop, make_files
 from convert.witnesses import Witness
-from tbconv.contract.bundle import CERTIFICATE, folder_digest, seal, write_bundle
-from tbconv.contract.disclaimer import DISCLAIMER
+from tbconv.contract.bundle import CERTIFICATE, seal, write_bundle
 from tbconv.contract.errors import ConfigError, ParityError
-from tbconv.contract.files import sha256_file, write_json
+from tbconv.contract.files import write_json
+from tbconv.contract.golden import GOLDEN, Golden, write_golden
 from tbconv.contract.manifest import Artefact, Manifest
 from tbconv.contract.preprocess import PreprocessSpec
 from tbconv.contract.provenance import provenance
 from tbconv.contract.reporter import Reporter
-from tbconv.contract.verdict import ArtefactVerdict, Certificate, Verdict
+from tbconv.contract.verdict import Certificate, Verdict
 from torch_train.run_folder import (
     BASELINE,
     CONFIG,
@@ -55,6 +57,7 @@ class ConvertConfig:
     out: Path
     route: Route = "keras"  # whose SavedModel and float32 TFLite are shipped; the other is the witness
     films: int = 512  # held-out films that are compared, at most
+    keep_float: tuple[str, ...] = (HEAD,)  # nodes that the int8 file keeps in float32
 
     def __post_init__(self) -> None:
         if self.route not in ROUTES:
@@ -88,15 +91,15 @@ def convert(config: ConvertConfig, reporter: Reporter) -> Converted:
     with write_bundle(config.out) as folder, tempfile.TemporaryDirectory(prefix="tbconv-aside-") as aside:
         _copy_run(config.run, folder)
         start = time.monotonic()
-        made = make_files(Workshop(config.run, folder, Path(aside), facts, config.route, reporter))
+        made = make_files(Workshop(config.run, folder, Path(aside), facts, config.route, config.keep_float, reporter))
         converted = time.monotonic()
         reporter.say(f"all formats made in {converted - start:.0f} s; now every one of them is asked")
         artefacts = list_artefacts(facts, made, route=config.route)
         measurement = _measure(config, folder, facts, artefacts, made.witnesses, reporter)
-        certificate = certify(folder, artefacts, measurement)
+        certificate = certify(folder, config.run, artefacts, measurement)
         report = parity_report(measurement, certificate.artefacts)
         _refuse_strays(config, certificate, report)
-        manifest = _write_texts(folder, facts, artefacts, certificate, report)
+        manifest = _write_texts(folder, _describe(facts, artefacts), measurement, certificate, report)
         measured = time.monotonic()
     return Converted(config.out, manifest, certificate, report, converted - start, measured - converted)
 
@@ -154,17 +157,6 @@ def _spread(rows: NDArray[np.int64], most: int) -> NDArray[np.int64]:
     return spread
 
 
-def certify(folder: Path, artefacts: tuple[Artefact, ...], measurement: Measurement) -> Certificate:
-    """Return the verdict per artefact, bound to its digest, with the machine that measured."""
-    digests = {p.relative_to(folder).as_posix(): sha256_file(p) for p in folder.rglob("*") if p.is_file()}
-    verdicts: dict[str, ArtefactVerdict] = {}
-    for artefact in artefacts:
-        sha256 = digests.get(artefact.path) or folder_digest(digests, artefact.path)
-        verdicts[artefact.path] = measurement.judge(artefact, sha256)
-    inputs, tolerances = describe_inputs(measurement.filmset), measurement.tolerances_json()
-    return Certificate(verdicts, inputs, tolerances, provenance(), DISCLAIMER)
-
-
 def _refuse_strays(config: ConvertConfig, certificate: Certificate, report: dict[str, Any]) -> None:
     precision = {row["name"]: row["precision"] for row in report["rows"]}
     strays = {
@@ -183,16 +175,8 @@ def _refuse_strays(config: ConvertConfig, certificate: Certificate, report: dict
     )
 
 
-def _write_texts(
-    folder: Path,
-    facts: RunFacts,
-    artefacts: tuple[Artefact, ...],
-    certificate: Certificate,
-    report: dict[str, Any],
-) -> Manifest:
-    write_json(folder / PARITY, report)
-    write_json(folder / CERTIFICATE, asdict(certificate))
-    manifest = Manifest(
+def _describe(facts: RunFacts, artefacts: tuple[Artefact, ...]) -> Manifest:
+    return Manifest(
         name=facts.name,
         kind="baseline" if facts.arch is None else "trained",
         labels=facts.labels,
@@ -202,5 +186,14 @@ def _write_texts(
         provenance={"training": facts.provenance, "conversion": provenance(), "arch": facts.arch},
         synthetic=facts.synthetic,
     )
+
+
+def _write_texts(
+    folder: Path, manifest: Manifest, measurement: Measurement, certificate: Certificate, report: dict[str, Any]
+) -> Manifest:
+    write_json(folder / PARITY, report)
+    write_json(folder / CERTIFICATE, asdict(certificate))
     (folder / CARD).write_text(model_card(folder, manifest, certificate, report), encoding="utf-8")
+    page = draw_certificate(folder, manifest, measurement, certificate, report)
+    (folder / PAGE).write_text(page, encoding="utf-8")
     return seal(folder, manifest)

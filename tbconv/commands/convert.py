@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import signal
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -20,14 +20,23 @@ def convert(
         str, typer.Option(help="Whose SavedModel and float32 TFLite are shipped: keras (ours) or onnx2tf.")
     ] = "keras",
     films: Annotated[int, typer.Option(help="Held-out films that every format must answer, at most.")] = 512,
+    keep_float: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Node, or prefix of nodes, that the int8 file keeps in float32; may be repeated. Default: head, all "
+            "behind the last feature map. 'none' keeps nothing."
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print parity.json instead of the table.")] = False,
 ) -> None:
     """Convert to ONNX, SavedModel, H5, Keras and four TFLite files, and prove that nothing changed."""
+    from convert.islands import HEAD
     from convert.pipeline import ConvertConfig
     from convert.pipeline import convert as run_conversion
     from tbconv.commands.parity_table import print_parity
 
-    config = ConvertConfig(run=run, out=out, route=route, films=films)  # type: ignore[arg-type]  # it refuses others
+    keep = tuple(keep_float or (HEAD,))
+    config = ConvertConfig(run=run, out=out, route=route, films=films, keep_float=keep)  # type: ignore[arg-type]  # it refuses others
     reporter = TerminalReporter()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a polite kill is a Ctrl-C: nothing is left behind
     try:
@@ -41,6 +50,15 @@ def convert(
     print_parity(done.report)
     for path, verdict in done.certificate.artefacts.items():
         print_out(f"  {path}: {verdict.verdict}; {verdict.reason}")
+    _print_choice(done.certificate.deploy)
     print_out(f"\n{done.certificate.disclaimer}")
     print_out(f"converted in {done.seconds_converting:.0f} s, measured in {done.seconds_measuring:.0f} s")
     print_out(f"bundle: {done.bundle}\nnext: tbconv serve {done.bundle}")
+
+
+def _print_choice(deploy: dict[str, Any]) -> None:
+    if not deploy:
+        return
+    print_out(f"\ndeploy: {deploy['artefact'] or 'none of the trained files'}; {deploy['reason']}")
+    for path, why in deploy["others"].items():
+        print_out(f"  not {path}: {why}")

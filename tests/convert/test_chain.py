@@ -6,9 +6,9 @@ import shutil
 import numpy as np
 import pytest
 
-from convert.golden import read_golden
 from tbconv.contract.bundle import open_bundle
 from tbconv.contract.files import sha256_file
+from tbconv.contract.golden import read_golden
 from tbconv.contract.verdict import Verdict
 from tf_serve.model import TFLiteModel
 from torch_train.run_folder import HELDOUT_FILMS, read_films
@@ -41,6 +41,26 @@ def test_the_certificate_holds_every_tolerance_that_a_verdict_rests_on(bundle):
         for numbers in (tolerances, tolerances["golden"]):
             assert numbers["logits"] == 10 * max(numbers["noise"], numbers["rounding_step"])
             assert "float64" in numbers["logits_origin"]
+
+
+def test_every_tflite_file_is_timed_and_one_is_proposed_while_each_of_the_others_is_told_why(converted):
+    certificate = converted[0].certificate
+    files = {path for path in certificate.artefacts if path.startswith("model_") and path.endswith(".tflite")}
+    assert len(files) == 4
+    for path in files:
+        assert certificate.artefacts[path].figures["latency_ms"]["median"] > 0
+    deploy = certificate.deploy
+    assert {deploy["artefact"], *deploy["others"]} == files
+    assert all([deploy["reason"], *deploy["others"].values()])
+
+
+def test_reduced_files_have_a_band_that_rests_on_the_films_and_float32_files_have_none(converted):
+    for path, found in converted[0].certificate.artefacts.items():
+        band = found.figures["band"]
+        assert (band is not None) == (path in REDUCED)
+        if band is not None:
+            assert 0 <= band["half_width"] <= found.figures["max_abs_margin"]
+            assert band["inside"] <= band["samples"] == found.figures["samples"]
 
 
 def test_two_routes_that_share_no_code_agree(converted):
@@ -106,7 +126,7 @@ def test_the_manifest_says_who_made_and_who_reads_each_file(bundle):
 
 
 def test_a_line_is_said_for_every_step(converted):
-    steps = ("onnx", "keras", "int8", "float32", "float16", "dynamic", "onnx2tf", "baseline")
+    steps = ("onnx", "keras", "tflite", "equalised", "equalised keras", "int8", "onnx2tf", "baseline")
     assert not [step for step in steps if not any(line.startswith(f"  {step}: ") for line in converted[1])]
 
 

@@ -9,11 +9,11 @@ import pytest
 import typer
 from safetensors.numpy import load_file, save_file
 
-from convert.golden import read_golden
 from convert.pipeline import ConvertConfig
 from tbconv.contract.bundle import CERTIFICATE, open_bundle, read_bundle, seal
 from tbconv.contract.errors import ArtefactError, BundleError, ConfigError, ConversionError, ParityError
 from tbconv.contract.files import sha256_file, write_json
+from tbconv.contract.golden import read_golden
 from tbconv.contract.verdict import Verdict
 from torch_train.run_folder import WEIGHTS
 
@@ -143,7 +143,7 @@ def test_one_changed_byte_is_found_before_anything_is_asked(verify_bundle, own_b
 
 def test_golden_answers_that_were_exchanged_do_not_help_a_stray(verify_bundle, own_bundle, verified, tmp_path):
     """What certifies float32 files is PyTorch asked anew, not what golden.npz claims."""
-    from convert.golden import Golden, write_golden
+    from tbconv.contract.golden import Golden, write_golden
 
     golden = read_golden(own_bundle / "golden.npz")
     lie = golden.answers["baseline.tflite"]
@@ -171,12 +171,18 @@ def test_weights_that_are_nan_are_refused_and_the_old_bundle_stays(convert_run, 
 @pytest.fixture
 def meddling(memory, bundle):
     """Return a function that makes a step which swaps one file for the baseline's as soon as it is made."""
+    baseline = next(
+        kept / "float32"
+        for module, request, kept in memory.kept
+        if module == "convert.quantize" and request["float32"].endswith("/baseline.tflite")
+    )  # without the labels that the bundle's own has by now
 
     def make(name):
         def step(module, request, **options):
             response = memory.run_step(module, request, **options)
-            if module == "convert.quantize" and request["out"].endswith(name):
-                shutil.copy(bundle / "baseline.tflite", request["out"])
+            made = [path for path in request.values() if isinstance(path, str) and path.endswith(f"/{name}")]
+            if module == "convert.quantize" and made:
+                shutil.copy(baseline, *made)
             return response
 
         return step

@@ -1,0 +1,85 @@
+"""The one certificate of a bundle: a verdict per artefact, what all of them are bound to, and which file to deploy."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from convert.bars import Candidate
+from convert.binding import binding
+from convert.choose import choose
+from convert.isolate import run_step
+from convert.measure import Measurement, part_of
+from convert.page.certificate_page import certificate_page
+from convert.page.facts import sizes_of
+from convert.parity_report import describe_inputs
+from tbconv.contract.bundle import folder_digest
+from tbconv.contract.disclaimer import DISCLAIMER
+from tbconv.contract.files import sha256_file
+from tbconv.contract.golden import GOLDEN, read_golden
+from tbconv.contract.manifest import Artefact, Manifest
+from tbconv.contract.preprocess import as_model_input
+from tbconv.contract.provenance import provenance
+from tbconv.contract.verdict import ArtefactVerdict, Certificate
+
+
+def certify(folder: Path, run: Path, artefacts: tuple[Artefact, ...], measurement: Measurement) -> Certificate:
+    """Return the certificate of a bundle in the making.
+
+    Args:
+        folder: the bundle, with every artefact in it.
+        run: the run folder, for its calibration films.
+        artefacts: what is judged.
+        measurement: of these artefacts.
+    """
+    digests = {p.relative_to(folder).as_posix(): sha256_file(p) for p in folder.rglob("*") if p.is_file()}
+    verdicts: dict[str, ArtefactVerdict] = {}
+    for artefact in artefacts:
+        sha256 = digests.get(artefact.path) or folder_digest(digests, artefact.path)
+        verdicts[artefact.path] = measurement.judge(artefact, sha256)
+    candidates = _clock(folder, artefacts, verdicts, measurement)
+    verdicts |= {one.path: one.verdict for one in candidates}
+    return Certificate(
+        artefacts=verdicts,
+        inputs=describe_inputs(measurement.filmset),
+        tolerances=measurement.tolerances_json(),
+        environment=provenance(),
+        disclaimer=DISCLAIMER,
+        bound=binding(folder, run),
+        deploy=choose(candidates),
+    )
+
+
+def _clock(
+    folder: Path, artefacts: tuple[Artefact, ...], verdicts: dict[str, ArtefactVerdict], measurement: Measurement
+) -> list[Candidate]:
+    """Return the trained network's TFLite files with their latency, which their verdict's figures then hold, too."""
+    files = [one for one in artefacts if one.format == "tflite" and one.network == "trained"]
+    if not files:
+        return []
+    with tempfile.TemporaryDirectory(prefix="tbconv-clock-") as place:
+        film = Path(place) / "film.npy"
+        np.save(film, as_model_input(measurement.filmset.golden[-1:]))
+        request = {"files": [str(folder / one.path) for one in files], "film": str(film)}
+        taken = run_step("convert.clock", request, threads=1)
+    return [_candidate(folder, one, verdicts[one.path], taken[str(folder / one.path)]) for one in files]
+
+
+def _candidate(folder: Path, artefact: Artefact, verdict: ArtefactVerdict, taken: dict[str, float]) -> Candidate:
+    timed = replace(verdict, figures=verdict.figures | {"latency_ms": taken})
+    size = (folder / artefact.path).stat().st_size
+    return Candidate(artefact.path, artefact.precision, timed, size, taken["median"])
+
+
+def draw_certificate(
+    folder: Path, manifest: Manifest, measurement: Measurement, certificate: Certificate, report: dict[str, Any]
+) -> str:
+    """Return certificate.html of a bundle in the making, with the answers film by film that no file keeps."""
+    count = len(measurement.filmset.films)
+    films = {name: part_of(answer, 0, count) for name, answer in measurement.answers.items()} if count else {}
+    golden, sizes = read_golden(folder / GOLDEN), sizes_of(folder, manifest.artefacts)
+    return certificate_page(manifest, certificate, report, golden, films, measurement.filmset.labels, sizes=sizes)

@@ -1,0 +1,80 @@
+"""Which file is proposed, and why the others are not."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from convert.bars import Candidate
+from convert.choose import choose
+from tbconv.contract.verdict import ArtefactVerdict, Verdict
+
+
+def losses(auroc=0.0, sensitivity=0.0):
+    return {
+        "auroc_loss": {"value": 0.0, "upper95": auroc},
+        "sensitivity_loss": {"value": sensitivity},
+        "n": 400,
+        "positives": 200,
+    }
+
+
+def candidate(precision, *, verdict=Verdict.BOUNDED, size=29, latency=21.0, flips=2, decisions=None):
+    figures = {"flips": flips, "samples": 400, "decisions": decisions or losses()}
+    path = f"model_{precision}.tflite"
+    return Candidate(path, precision, ArtefactVerdict(verdict, "0" * 64, "measured", figures), size, latency)
+
+
+FLOAT32 = candidate("float32", verdict=Verdict.CERTIFIED, size=100, latency=70.0)
+INT8 = candidate("int8")
+
+
+def test_the_fastest_file_whose_bars_hold_is_proposed_and_the_slower_ones_are_told_why():
+    found = choose([FLOAT32, candidate("dynamic", latency=22.0), INT8])
+    assert found["artefact"] == "model_int8.tflite"
+    assert "0.30 x float32" in found["reason"]
+    assert set(found["others"]) == {"model_float32.tflite", "model_dynamic.tflite"}
+    assert "slower" in found["others"]["model_dynamic.tflite"]
+
+
+@pytest.mark.parametrize(
+    ("worse", "word"),
+    [
+        (candidate("int8", verdict=Verdict.FAILED), "FAILED"),
+        (candidate("int8", decisions=losses(auroc=0.0021)), "AUROC"),
+        (candidate("int8", decisions=losses(sensitivity=0.0051)), "sensitivity"),
+        (candidate("int8", flips=5), "5 of 400 flip"),
+        (candidate("int8", size=31), "size"),
+        (candidate("int8", latency=28.1), "latency"),
+        (candidate("int8", decisions=losses(auroc=float("nan"))), "AUROC"),
+    ],
+)
+def test_a_file_that_misses_one_bar_is_not_proposed_and_the_reason_names_the_bar(worse, word):
+    found = choose([FLOAT32, worse])
+    assert found["artefact"] == "model_float32.tflite"
+    assert word in found["others"]["model_int8.tflite"]
+
+
+def test_a_file_just_inside_every_bar_is_proposed():
+    edge = candidate("int8", size=30, latency=28.0, flips=4, decisions=losses(0.002, 0.005))
+    assert choose([FLOAT32, edge])["artefact"] == "model_int8.tflite"
+
+
+def test_without_labels_nobody_knows_what_a_reduced_file_costs_so_float32_is_proposed():
+    figures = {**INT8.verdict.figures, "decisions": None}
+    unknown = replace(INT8, verdict=replace(INT8.verdict, figures=figures))
+    found = choose([FLOAT32, unknown])
+    assert found["artefact"] == "model_float32.tflite"
+    assert "unknown" in found["others"]["model_int8.tflite"]
+
+
+def test_where_float32_failed_and_int8_misses_a_bar_nothing_is_proposed():
+    failed = replace(FLOAT32, verdict=replace(FLOAT32.verdict, verdict=Verdict.FAILED))
+    found = choose([failed, candidate("int8", size=40)])
+    assert found["artefact"] is None
+    assert set(found["others"]) == {"model_float32.tflite", "model_int8.tflite"}
+
+
+def test_a_bundle_without_a_trained_network_proposes_nothing_and_says_nothing():
+    assert choose([]) == {}
