@@ -1,0 +1,86 @@
+"""ONNX Runtime with every tensor in between as an output: what each node gives, film by film.
+
+Optimisation is off, so that the nodes are those of the file. One film at a time bounds the
+memory: all tensors of one film through ResNet50 are some 130 MB.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+from numpy.typing import NDArray
+
+from convert.isolate import child_main
+from convert.layer_graph import BEFORE_BIAS, INPUT, Operation, as_rows, why_glue
+from convert.onnx_graph import Graph, Node, read_graph
+from tbconv.contract.preprocess import as_model_input
+
+
+def trace(request: dict[str, Any]) -> dict[str, Any]:
+    """Write what the nodes give to folder/0.npz, 1.npz and so on: float32 [positions, channels] by node name.
+
+    Args:
+        request: artefact; images (.npy, uint8 [N, 224, 224]); folder; nodes (names, null for all of them).
+    """
+    graph, squares = read_graph(Path(request["artefact"])), np.load(request["images"], allow_pickle=False)
+    nodes = [node for node in graph.nodes if request["nodes"] is None or node.name in set(request["nodes"])]
+    session = _open(request["artefact"], [node.outputs[0] for node in nodes])
+    operations: list[Operation] = []
+    for index, square in enumerate(squares):
+        image = as_model_input(square[None]).transpose(0, 3, 1, 2)
+        values = session.run([node.outputs[0] for node in nodes], {graph.input: np.ascontiguousarray(image)})
+        rows = {node.name: as_rows(value, channels_first=True) for node, value in zip(nodes, values, strict=True)}
+        operations = [_describe(graph, n, v, rows[n.name]) for n, v in zip(nodes, values, strict=True)]
+        np.savez(Path(request["folder"]) / f"{index}.npz", allow_pickle=False, **rows, **_before_bias(graph, rows))
+    return {"operations": [asdict(one) for one in operations]}
+
+
+def _open(path: str, tensors: list[str]) -> Any:
+    model = onnx.load(path)
+    known = {value.name for value in model.graph.output}
+    model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in tensors if name not in known)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = int(os.environ.get("OMP_NUM_THREADS", "0"))
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+
+
+def _describe(graph: Graph, node: Node, value: NDArray[Any], rows: NDArray[np.float32]) -> Operation:
+    makers = {name: other.name for other in graph.nodes for name in other.outputs} | {graph.input: INPUT}
+    return Operation(
+        key=node.name,
+        op=node.op,
+        sources=tuple(makers[name] for name in node.inputs if name in makers),
+        shape=(rows.shape[0], rows.shape[1]),
+        outputs=tuple(name for name in node.outputs if name in graph.outputs),
+        glue=why_glue(node.op, value.dtype),
+    )
+
+
+def _before_bias(graph: Graph, rows: dict[str, NDArray[np.float32]]) -> dict[str, NDArray[np.float32]]:
+    """Return what BatchNormalization and Gemm give less what they add last: TFLite may add it in an operation apart."""
+    offsets = {node.name: _offset(graph, node) for node in graph.nodes if node.name in rows}
+    return {f"{name}{BEFORE_BIAS}": rows[name] - offset for name, offset in offsets.items() if offset is not None}
+
+
+def _offset(graph: Graph, node: Node) -> NDArray[np.float32] | None:
+    constants = [graph.constants.get(name) for name in node.inputs[1:]]
+    if any(one is None for one in constants):
+        return None
+    if node.op == "Gemm" and len(constants) == 2:
+        return constants[1]
+    if node.op == "BatchNormalization":
+        scale, shift, mean, variance = (np.asarray(one, np.float64) for one in constants)
+        added: NDArray[np.float64] = shift - mean * scale / np.sqrt(variance + node.attributes.get("epsilon", 1e-5))
+        return added.astype(np.float32)
+    return None
+
+
+if __name__ == "__main__":
+    child_main(trace)
