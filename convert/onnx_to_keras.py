@@ -17,6 +17,7 @@ from convert.isolate import child_main
 from convert.keras_ops import OPERATIONS
 from convert.keras_walk import Value, Walk
 from convert.onnx_graph import Graph, read_graph
+from convert.repeat_keras import make_repeatable
 from tbconv.contract.errors import ConversionError
 
 H5_OUTPUTS = ("logits", "probability")  # an H5 cannot load the operations of the evidence map
@@ -36,6 +37,7 @@ def onnx_to_keras(request: dict[str, Any]) -> dict[str, Any]:
         small.save(request["h5"])
     if request.get("keras"):
         model.save(request["keras"])
+        make_repeatable(Path(request["keras"]))
     if request.get("saved_model"):
         export_saved_model(model, request["saved_model"])
     return {"converter": f"tbconv's layers, keras {keras.__version__}, tensorflow {tf.__version__}"}
@@ -65,12 +67,15 @@ def build(graph: Graph) -> dict[str, Any]:
 def export_saved_model(model: keras.Model, place: str) -> None:
     """Write a SavedModel with variables, a dynamic batch and the signature image -> outputs by name.
 
-    The model itself is not tracked: Keras would store every variable twice (198 MB for 99 MB).
+    Not Keras's own export: it keeps the variables in the order of a set, which differs from process
+    to process. Here they are in the model's order, so the same ONNX gives the same bytes. The model
+    itself is not tracked: every variable would be stored twice (198 MB for 99 MB).
     """
-    archive = keras.export.ExportArchive()
+    module = tf.Module()
+    module.weights = [variable.value for variable in model.variables]  # what is not held here is not saved
     signature = [tf.TensorSpec((None, 224, 224, 1), tf.float32, name="image")]
-    archive.add_endpoint("serving_default", lambda image: model(image, training=False), input_signature=signature)
-    archive.write_out(place, verbose=False)
+    serve = tf.function(lambda image: model(image, training=False), input_signature=signature, autograph=False)
+    tf.saved_model.save(module, place, signatures={"serving_default": serve})
 
 
 if __name__ == "__main__":
