@@ -5,33 +5,39 @@ A bundle is never written to. An artefact strays when it does worse than its cer
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+import tempfile
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from convert.binding import binding
 from convert.certificate import IDENTITY
-from convert.golden import GOLDEN, Golden, read_golden
-from convert.measure import FilmSet, Measurement, measure
+from convert.certify import draw_certificate
+from convert.film_folder import FilmFolder, read_films_of
+from convert.film_set import FilmSet, part_of
+from convert.film_table import write_film_table
+from convert.matrix import matrix_witnesses
+from convert.measure import Measurement, measure
+from convert.near_threshold import find_near_threshold
+from convert.page.certificate_page import PAGE
 from convert.parity_report import describe_inputs, parity_report
-from convert.witnesses import REFERENCE
-from tbconv.contract.bundle import CERTIFICATE, open_bundle, read_bundle, read_json
+from convert.probes import draw_phantoms
+from convert.witnesses import REFERENCE, Witness, torch_witnesses
+from tbconv.contract.bundle import CERTIFICATE, Bundle, open_bundle
 from tbconv.contract.disclaimer import DISCLAIMER
-from tbconv.contract.errors import DataError, FilmError
+from tbconv.contract.errors import ConfigError
 from tbconv.contract.files import write_json
-from tbconv.contract.labels import Labels
-from tbconv.contract.manifest import Artefact
+from tbconv.contract.golden import GOLDEN, Golden, read_golden
+from tbconv.contract.manifest import Artefact, Kind
+from tbconv.contract.preprocess import PreprocessSpec
 from tbconv.contract.provenance import provenance
 from tbconv.contract.reporter import Reporter
 from tbconv.contract.verdict import ArtefactVerdict, Certificate, Verdict
-from torch_train.data.film import FilmIndex
-from torch_train.run_folder import SPLIT
 
 ORDER = (Verdict.CERTIFIED, Verdict.BOUNDED, Verdict.UNVERIFIED, Verdict.FAILED)
-FILM_SUFFIXES = (".png", ".jpg", ".jpeg")
+PHANTOMS = 64  # drawn for a matrix without films: parity of values is not in want of more, and each costs every witness
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +49,12 @@ class VerifyConfig:
     films: Path | None = None  # a folder; None feeds the bundle's golden inputs
     patient: str | None = None
     positive: str | None = None
+    most: int | None = None  # films of the folder; None feeds all
+    matrix: bool = False  # ask everyone, not the bundle's files alone
+
+    def __post_init__(self) -> None:
+        if self.most is not None and self.most < 1:
+            raise ConfigError(f"--most {self.most}", why="parity cannot pass on nothing", fix="--most 256")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,26 +80,55 @@ def verify(config: VerifyConfig, reporter: Reporter) -> Verified:
     """
     bundle = open_bundle(config.bundle)
     reporter.say(f"{len(bundle.manifest.files)} files have the digests of the manifest")
-    claimed = {one.path: bundle.verdict(one.path) for one in bundle.manifest.artefacts}
+    artefacts = bundle.manifest.artefacts
+    claimed = {one.path: bundle.verdict(one.path) for one in artefacts}
     golden = read_golden(bundle.path(GOLDEN))
-    filmset = _filmset(config, golden, reporter)
-    measurement = measure(
-        bundle.root,
-        bundle.manifest.artefacts,
-        filmset,
-        arch=bundle.manifest.provenance["arch"],
-        readouts=bundle.manifest.readouts,
-        extra=(),
-        reporter=reporter,
-    )
-    verdicts = {one.path: _judge(one, measurement, golden, claimed[one.path]) for one in bundle.manifest.artefacts}
-    tolerances = measurement.tolerances_json()
-    certificate = Certificate(verdicts, describe_inputs(filmset), tolerances, provenance(), DISCLAIMER)
-    report = parity_report(measurement, verdicts)
-    config.out.mkdir(parents=True, exist_ok=True)
-    write_json(config.out / "parity.json", report)
-    write_json(config.out / CERTIFICATE, asdict(certificate))
+    with tempfile.TemporaryDirectory(prefix="tbconv-matrix-") as aside:
+        filmset = _filmset(config, golden, reporter)
+        extra: tuple[Witness, ...] = ()
+        if config.matrix:
+            extra = matrix_witnesses(bundle.root, artefacts, Path(aside), reporter)
+            filmset = _with_probes(bundle, filmset, Path(aside), reporter)
+        measurement = measure(
+            bundle.root,
+            artefacts,
+            filmset,
+            arch=bundle.manifest.provenance["arch"],
+            readouts=bundle.manifest.readouts,
+            extra=extra,
+            reporter=reporter,
+        )
+    by_films = config.films is not None
+    verdicts = {one.path: _judge(one, measurement, golden, claimed[one.path], by_films=by_films) for one in artefacts}
+    certificate, report = _certificate(bundle, measurement, verdicts), parity_report(measurement, verdicts)
+    _write(config.out, bundle, measurement, certificate, report)
     return Verified(certificate, report, _strays(claimed, verdicts))
+
+
+def _certificate(bundle: Bundle, measurement: Measurement, verdicts: dict[str, ArtefactVerdict]) -> Certificate:
+    """Return today's certificate; which file to deploy and what it was calibrated on is for `convert` to say."""
+    old = bundle.certificate()
+    return Certificate(
+        artefacts=verdicts,
+        inputs=describe_inputs(measurement.filmset),
+        tolerances=measurement.tolerances_json(),
+        environment=provenance(),
+        disclaimer=DISCLAIMER,
+        bound=binding(bundle.root) | {"calibration": old.bound.get("calibration")},
+        deploy=old.deploy,
+    )
+
+
+def _write(
+    out: Path, bundle: Bundle, measurement: Measurement, certificate: Certificate, report: dict[str, Any]
+) -> None:
+    out.mkdir(parents=True, exist_ok=True)
+    write_json(out / "parity.json", report)
+    write_json(out / CERTIFICATE, asdict(certificate))
+    page = draw_certificate(bundle.root, bundle.manifest, measurement, certificate, report)
+    (out / PAGE).write_text(page, encoding="utf-8")
+    if len(measurement.filmset.films):
+        write_film_table(out / "films.npz", measurement)
 
 
 def _strays(claimed: dict[str, ArtefactVerdict], verdicts: dict[str, ArtefactVerdict]) -> dict[str, str]:
@@ -99,8 +140,10 @@ def _strays(claimed: dict[str, ArtefactVerdict], verdicts: dict[str, ArtefactVer
     }
 
 
-def _judge(artefact: Artefact, measurement: Measurement, golden: Golden, claimed: ArtefactVerdict) -> ArtefactVerdict:
-    if artefact.precision == "float32" or len(measurement.filmset.films):
+def _judge(
+    artefact: Artefact, measurement: Measurement, golden: Golden, claimed: ArtefactVerdict, *, by_films: bool
+) -> ArtefactVerdict:
+    if artefact.precision == "float32" or by_films:
         return measurement.judge(artefact, claimed.sha256)
     return _judge_repeat(artefact, measurement, golden, claimed=claimed)
 
@@ -108,7 +151,7 @@ def _judge(artefact: Artefact, measurement: Measurement, golden: Golden, claimed
 def _judge_repeat(
     artefact: Artefact, measurement: Measurement, golden: Golden, *, claimed: ArtefactVerdict
 ) -> ArtefactVerdict:
-    """Without films, a reduced-precision file keeps its verdict if it repeats its golden answers.
+    """Without films of patients, a reduced-precision file keeps its verdict if it repeats its golden answers.
 
     It may move as far from them as they were from PyTorch: kernels of another processor round
     elsewhere, and further than that it is another model.
@@ -117,7 +160,9 @@ def _judge_repeat(
     if difference.problem is not None:
         return ArtefactVerdict(Verdict.FAILED, claimed.sha256, difference.problem, difference.to_json())
     recorded, reference = golden.answers[artefact.path], golden.answers[f"{REFERENCE} ({artefact.network})"]
-    moved = float(np.abs(measurement.answers[artefact.path].logits - recorded.logits).max())
+    start = len(measurement.filmset.films)
+    again = part_of(measurement.answers[artefact.path], start, start + len(golden.names))
+    moved = float(np.abs(again.logits - recorded.logits).max())
     allowed = max(float(np.abs(recorded.logits - reference.logits).max()), IDENTITY)
     reason = f"golden logits moved by {moved:.1e} (allowed {allowed:.1e}); decisions: {claimed.reason}"
     verdict = claimed.verdict if moved <= allowed else Verdict.FAILED
@@ -125,73 +170,26 @@ def _judge_repeat(
 
 
 def _filmset(config: VerifyConfig, golden: Golden, reporter: Reporter) -> FilmSet:
-    if config.films is None:
-        none = np.zeros((0, *golden.squares.shape[1:]), np.uint8)
-        description = f"the bundle's {len(golden.names)} golden inputs"
-        return FilmSet(description, none, None, golden.squares, golden.names)
-    squares, labels, description = _read_films(config, config.films, reporter)
-    return FilmSet(description, squares, labels, golden.squares, golden.names)
+    if config.films is not None:
+        folder = FilmFolder(folder=config.films, most=config.most, patient=config.patient, positive=config.positive)
+        squares, labels, description = read_films_of(folder, config.bundle, reporter)
+        return FilmSet(description, squares, labels, golden.squares, golden.names)
+    if config.matrix:
+        squares = draw_phantoms(PreprocessSpec(), config.most or PHANTOMS)
+        description = f"{len(squares)} drawn phantoms, since no films were given"
+        return FilmSet(description, squares, None, golden.squares, golden.names)
+    none = np.zeros((0, *golden.squares.shape[1:]), np.uint8)
+    description = f"the bundle's {len(golden.names)} golden inputs"
+    return FilmSet(description, none, None, golden.squares, golden.names)
 
 
-def _read_films(config: VerifyConfig, folder: Path, reporter: Reporter) -> tuple[Any, Any, str]:
-    """Read a folder as a data set with labels, or as a mere folder of films where it is none."""
-    from torch_train.data.index import read_index
-    from torch_train.data.load import load_films
-
-    try:
-        index = read_index(folder, patient=config.patient, positive=config.positive)
-    except DataError as error:
-        squares = _plain_films(folder, reporter)
-        reporter.say(f"labels are not used: {error.what}")
-        return squares, None, f"{len(squares)} films without labels"
-    loaded = load_films(index, reporter)
-    for path, reason in loaded.unreadable:
-        reporter.say(f"left out: {path.name}: {reason}")
-    labels = _labels(config, loaded.index, reporter)
-    kind = "synthetic films" if index.synthetic else "films"
-    return loaded.squares, labels, f"{len(loaded.squares)} {kind} of a folder{_overlap(config.bundle, loaded.digests)}"
-
-
-def _labels(config: VerifyConfig, index: FilmIndex, reporter: Reporter) -> NDArray[np.int64] | None:
-    """Return the folder's labels in the bundle's polarity; None where its classes are others."""
-    labels = np.array([film.label for film in index.films], np.int64)
-    wanted, found = read_bundle(config.bundle).manifest.labels, index.labels
-    if config.positive is not None or found == wanted:
-        return labels
-    if found == Labels(wanted.positive, wanted.negative):
-        return 1 - labels
-    reporter.say(
-        f"labels are not used: the bundle tells {wanted.positive} from {wanted.negative}, the folder {found.positive} "
-        f"from {found.negative}; --positive {found.positive} says that they mean the same"
-    )
-    return None
-
-
-def _overlap(bundle: Path, digests: Iterable[str]) -> str:
-    """Say how many films the network was trained on; their AUROC flatters, their parity does not."""
-    if not (bundle / SPLIT).is_file():
-        return ""
-    seen = set(read_json(bundle / SPLIT)["train"]).intersection(digests)
-    return f", {len(seen)} of which it was trained on (AUROC flatters)" if seen else ", none of them trained on"
-
-
-def _plain_films(folder: Path, reporter: Reporter) -> Any:
-    from tbconv.contract.preprocess import PreprocessSpec
-
-    spec, squares = PreprocessSpec(), []
-    for path in _film_paths(folder):
-        try:
-            squares.append(spec.from_file(path))
-        except FilmError as error:
-            reporter.say(f"left out: {error.one_line}")
-    if not squares:
-        raise DataError(
-            f"{folder} holds no film that can be read",
-            why="parity cannot pass on nothing",
-            fix="name a folder of PNG or JPEG films, or leave out --films",
-        )
-    return np.stack(squares)
-
-
-def _film_paths(folder: Path) -> Iterable[Path]:
-    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in FILM_SUFFIXES)
+def _with_probes(bundle: Bundle, filmset: FilmSet, aside: Path, reporter: Reporter) -> FilmSet:
+    """Add films searched to lie near the threshold of the trained network, or of the baseline where it is alone."""
+    manifest = bundle.manifest
+    network: Kind = "trained" if any(one.network == "trained" for one in manifest.artefacts) else "baseline"
+    readout, arch = manifest.readouts[network], manifest.provenance["arch"]
+    [reference, _] = torch_witnesses(bundle.root, network, arch=arch, calibration=readout.calibration)
+    probes = find_near_threshold(reference, filmset.together, threshold=readout.operating_point.margin, folder=aside)
+    sides = "blends of two films each" if len(probes) else "none: all films lie on one side of it"
+    reporter.say(f"{len(probes)} inputs searched near the threshold ({sides})")
+    return replace(filmset, probes=probes)

@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from tbconv.commands import convert, data, doctor, predict, serve, show, train, verify
+from tbconv.commands import convert, data, doctor, predict, serve, show, sign, train, verify
 from tbconv.console import print_error
 from tbconv.contract.disclaimer import DISCLAIMER
 from tbconv.contract.errors import SetupError, TbconvError
@@ -28,6 +28,9 @@ EXTRA_OF = {
     "ai_edge_litert": "serve",
     "fastapi": "serve",
     "uvicorn": "serve",
+    "model_signing": "sign",
+    "cryptography": "sign",
+    "OpenSSL": "sign",
 }
 
 PURPOSE = "Train a chest X-ray classifier in PyTorch, ship it as TensorFlow, prove that nothing changed."
@@ -47,6 +50,7 @@ app.command("verify")(verify.verify)
 app.command("predict")(predict.predict)
 app.command("serve")(serve.serve)
 app.command("show")(show.show)
+app.command("sign")(sign.sign)
 app.command("doctor")(doctor.doctor)
 
 

@@ -1,0 +1,196 @@
+"""The quick check over tiny networks: it passes where answers repeat and nowhere else."""
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tbconv.contract.bundle import CERTIFICATE, MANIFEST, read_bundle, read_json, seal
+from tbconv.contract.classifier import Prediction
+from tbconv.contract.errors import ArtefactError, BundleError
+from tbconv.contract.files import write_json
+from tbconv.contract.golden import GOLDEN, Golden, read_golden, write_golden
+from tbconv.contract.preprocess import as_model_input
+from tbconv.contract.verdict import Verdict
+from tf_serve.model import TFLiteModel
+from tf_serve.selftest import SelfTest, self_test
+
+ROOT = Path(__file__).parents[2]
+FILES = ("model_float32.tflite", "model_int8.tflite", "baseline.tflite")
+CERTIFIED_AS = {"model_float32.tflite": Verdict.CERTIFIED, "baseline.tflite": Verdict.CERTIFIED}
+
+
+def moved(answer, by):
+    """The answer with one logit of the first input moved."""
+    logits = answer.logits.copy()
+    logits[0, 1] += by
+    return Prediction(logits, answer.probability, answer.evidence)
+
+
+@pytest.fixture
+def golden_bundle(make_bundle):
+    """Return a function that makes a bundle with golden answers, changed as the test wants, and opens it."""
+
+    def make(change=lambda answers: answers, *, verdicts=None, bound=None):
+        root = make_bundle(verdicts=verdicts or CERTIFIED_AS | {"model_int8.tflite": Verdict.BOUNDED})
+        squares = np.random.default_rng(1).integers(0, 256, (3, 224, 224)).astype(np.uint8)
+        answers = {name: TFLiteModel(root / name).predict(as_model_input(squares)) for name in FILES}
+        answers["PyTorch float32 (trained)"] = answers["model_float32.tflite"]
+        answers["PyTorch float32 (baseline)"] = answers["baseline.tflite"]
+        write_golden(root / GOLDEN, Golden(("one", "two", "three"), squares, change(answers)))
+        write_json(root / CERTIFICATE, read_json(root / CERTIFICATE) | {"bound": bound or {}})
+        manifest = read_bundle(root).manifest
+        (root / MANIFEST).unlink()
+        seal(root, replace(manifest, files={}))
+        return read_bundle(root)
+
+    return make
+
+
+def test_files_that_repeat_their_golden_answers_pass(golden_bundle):
+    found = self_test(golden_bundle())
+    assert {row.path for row in found.rows} == set(FILES)
+    assert found.passed
+    assert {row.moved for row in found.rows} == {0.0}
+    assert {row.inputs for row in found.rows} == {3}
+    json.dumps(found.to_json(), allow_nan=False)
+
+
+def test_a_float32_file_that_moved_beyond_its_tolerance_fails_and_says_by_how_much(golden_bundle):
+    name = "model_float32.tflite"
+    found = self_test(golden_bundle(lambda answers: answers | {name: moved(answers[name], 0.01)}))
+    [bad] = [row for row in found.rows if not row.passed]
+    assert (bad.path, bad.problem) == (name, "logits moved by 1.0e-02, allowed are 1.0e-04")
+    assert not found.passed
+
+
+def test_a_reduced_file_may_not_move_by_what_one_odd_input_strays_from_pytorch(golden_bundle):
+    """The first input is 9 logits from PyTorch; ten times the median distance is all that is allowed."""
+
+    def change(answers):
+        reference = moved(answers["model_int8.tflite"], 9.0)
+        reference.logits[1:] += 0.002
+        return answers | {
+            "PyTorch float32 (trained)": reference,
+            "model_int8.tflite": moved(answers["model_int8.tflite"], 0.5),
+        }
+
+    [row] = self_test(golden_bundle(change), artefacts=["model_int8.tflite"]).rows
+    assert row.problem == "logits moved by 5.0e-01, allowed are 2.0e-02"
+
+
+def test_a_decision_that_changes_within_the_tolerance_is_counted_and_passes(golden_bundle):
+    name = "model_float32.tflite"
+    bundle = golden_bundle(lambda answers: answers | {name: moved(answers[name], 5e-5)})
+    recorded = float(read_golden(bundle.path(GOLDEN)).answers[name].margin[0])
+    readout = bundle.manifest.readouts["trained"]
+    point = replace(readout.operating_point, margin=recorded - 2e-5)  # between the answer then and the answer now
+    manifest = replace(bundle.manifest, readouts={"trained": replace(readout, operating_point=point)})
+    [row] = self_test(replace(bundle, manifest=manifest), artefacts=[name]).rows
+    assert (row.passed, row.decisions_changed) == (True, 1)
+
+
+def test_a_probability_that_moves_while_the_logits_hold_fails(golden_bundle):
+    def change(answers):
+        was = answers["baseline.tflite"]
+        return answers | {"baseline.tflite": Prediction(was.logits, was.probability + 0.05, was.evidence)}
+
+    [row] = self_test(golden_bundle(change), artefacts=["baseline.tflite"]).rows
+    assert "probability moved by 5.0e-02" in row.problem
+
+
+def test_an_answer_that_was_nan_and_is_none_now_fails(golden_bundle):
+    name = "baseline.tflite"
+    [row] = self_test(
+        golden_bundle(lambda answers: answers | {name: moved(answers[name], np.nan)}), artefacts=[name]
+    ).rows
+    assert row.problem == "logits is NaN or infinite where it was not, or the reverse"
+
+
+def test_a_failed_file_is_repeated_too_and_shown_as_failed(golden_bundle):
+    found = self_test(golden_bundle(verdicts=CERTIFIED_AS | {"model_int8.tflite": Verdict.FAILED}))
+    assert {row.path: row.verdict for row in found.rows}["model_int8.tflite"] == "FAILED"
+    assert found.passed
+
+
+def test_a_file_without_recorded_answers_fails(golden_bundle):
+    def forget(answers):
+        return {name: answer for name, answer in answers.items() if name != "model_int8.tflite"}
+
+    found = self_test(golden_bundle(forget))
+    assert {row.path for row in found.rows if not row.passed} == {"model_int8.tflite"}
+
+
+def test_an_altered_file_is_a_row_with_a_problem_and_an_altered_golden_file_an_error(golden_bundle):
+    bundle = golden_bundle()
+    with (bundle.root / "model_int8.tflite").open("ab") as file:
+        file.write(b"x")
+    assert {row.path for row in self_test(bundle).rows if not row.passed} == {"model_int8.tflite"}
+    with (bundle.root / GOLDEN).open("ab") as file:
+        file.write(b"x")
+    with pytest.raises(ArtefactError):
+        self_test(bundle)
+
+
+def test_no_file_asked_is_no_pass_and_an_unknown_file_an_error(golden_bundle):
+    bundle = golden_bundle()
+    assert not SelfTest(()).passed
+    assert not self_test(bundle, artefacts=[]).passed
+    with pytest.raises(BundleError):
+        self_test(bundle, artefacts=["other.tflite"])
+
+
+def test_another_processor_is_a_note_and_no_failure(golden_bundle):
+    other = {"processor": {"model": "Drawn", "kernel_flags": ["avx9"], "flags_sha256": "0"}}
+    found = self_test(golden_bundle(bound=other))
+    assert found.passed
+    assert "lacks avx9" in found.notes[0]
+    assert self_test(golden_bundle()).notes == ()
+
+
+QUICK = """
+import sys
+class Blocker:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in {"torch", "torchvision", "onnx", "onnxruntime", "onnx2tf", "tensorflow", "keras",
+                                  "sklearn", "scipy", "matplotlib", "torch_train", "convert"}:
+            raise ImportError(f"{name} is blocked")
+sys.meta_path.insert(0, Blocker())
+from pathlib import Path
+from tbconv.commands.quick_check import check_quickly
+sys.exit(0 if check_quickly(Path(sys.argv[1]), as_json="--json" in sys.argv) else 1)
+"""
+
+
+def quick(root, *words):
+    command = [sys.executable, "-c", QUICK, root, *words]
+    return subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True, timeout=120)
+
+
+def test_the_quick_check_needs_no_framework_and_prints_json(golden_bundle):
+    done = quick(golden_bundle().root, "--json")
+    assert done.returncode == 0, done.stderr[-2000:]
+    found = json.loads(done.stdout)
+    assert found["passed"]
+    assert {row["path"] for row in found["rows"]} == set(FILES)
+
+
+def test_the_quick_check_prints_what_strays_and_ends_with_1(golden_bundle):
+    name = "model_float32.tflite"
+    done = quick(golden_bundle(lambda answers: answers | {name: moved(answers[name], 0.01)}).root)
+    assert done.returncode == 1, done.stderr[-2000:]
+    assert f"STRAYS {name}: logits moved by 1.0e-02" in done.stdout
+    assert "verdict: FAILED" in done.stdout
+
+
+def test_the_quick_check_checks_digests_first(golden_bundle):
+    bundle = golden_bundle()
+    with (bundle.root / CERTIFICATE).open("ab") as file:
+        file.write(b" ")
+    done = quick(bundle.root)
+    assert done.returncode == 1
+    assert f"{CERTIFICATE} has digest" in done.stderr
