@@ -25,7 +25,7 @@ def create_app(bundle_root: Path, *, artefact: str | None = None, opened: Opened
 
     Args:
         bundle_root: folder that `tbconv convert` wrote.
-        artefact: TFLite file; None takes the fastest that may serve.
+        artefact: TFLite file; None takes the one that the certificate proposes.
         opened: the bundle, where the caller has opened it already.
     """
     engine = Engine(bundle_root, artefact=artefact, opened=opened)

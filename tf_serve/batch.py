@@ -24,7 +24,7 @@ class PredictConfig:
     bundle: Path
     films: tuple[Path, ...]  # files and folders
     overlay: Path | None = None  # folder of pictures
-    artefact: str | None = None  # None: the fastest that may serve
+    artefact: str | None = None  # None: the one that the certificate proposes
 
     def __post_init__(self) -> None:
         if not self.films:

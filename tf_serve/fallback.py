@@ -16,8 +16,8 @@ from tbconv.contract.manifest import Kind, Readout
 from tbconv.contract.verdict import ArtefactVerdict, Verdict
 from tf_serve.model import TFLiteModel
 
-# Fastest first: 21, 22, 70 and 70 ms a film on one thread (../shared/conversion.md); of two that
-# take as long, the one that is exact.
+# Where a certificate proposes no file (those of tbconv 0.1). Fastest first: 21, 22, 70 and 70 ms a film on one
+# thread (../shared/conversion.md); of two that take as long, the one that is exact.
 SERVING_ORDER = ("model_int8.tflite", "model_dynamic.tflite", "model_float32.tflite", "model_float16.tflite")
 BASELINE = "baseline.tflite"
 NO_TRAINED_MODEL = "no trained model is in the bundle"
@@ -41,6 +41,11 @@ class Served:
             raise ValueError(f"a baseline has a reason and nothing else has, got {self.kind}, {self.reason!r}")
 
     @property
+    def band(self) -> float:
+        """Half width of the band around the threshold in which the file decides nothing, in logits."""
+        return float((self.verdict.figures.get("band") or {}).get("half_width", 0.0))
+
+    @property
     def version(self) -> str:
         """The first 12 digits of the digest: another file is another version."""
         return self.sha256[:12]
@@ -51,7 +56,7 @@ def choose_model(bundle: Bundle, *, artefact: str | None = None) -> Served:
 
     Args:
         bundle: its files are trusted one by one, by digest and verdict.
-        artefact: a TFLite file of the bundle; None takes the fastest that may serve.
+        artefact: a TFLite file of the bundle; None takes the one that the certificate proposes.
 
     Returns:
         The trained network, or the baseline with the reason.
@@ -67,7 +72,7 @@ def choose_model(bundle: Bundle, *, artefact: str | None = None) -> Served:
     if bundle.manifest.kind == "baseline":
         return _open_baseline(bundle, NO_TRAINED_MODEL)
     try:
-        return _open_trained(bundle, artefact or _fastest(bundle))
+        return _open_trained(bundle, artefact or _proposed(bundle))
     except ArtefactError as error:
         return _open_baseline(bundle, error.one_line)
 
@@ -78,6 +83,16 @@ def _check_wish(bundle: Bundle, artefact: str) -> None:
         raise ConfigError(
             f"{artefact} is no TFLite file", why="the server runs LiteRT alone", fix=f"name one of {', '.join(known)}"
         )
+
+
+def _proposed(bundle: Bundle) -> str:
+    deploy = bundle.certificate().deploy
+    if not deploy:
+        return _fastest(bundle)
+    if deploy["artefact"] is None:
+        why = "; ".join(f"{name}: {reason}" for name, reason in deploy["others"].items())
+        raise ArtefactError("no trained file may serve", why=why, fix=MAKE_AGAIN)
+    return str(deploy["artefact"])
 
 
 def _fastest(bundle: Bundle) -> str:

@@ -21,7 +21,12 @@ from tf_serve.region import film_box, locate
 
 SYNTHETIC_LIMIT = "Trained on synthetic phantoms: it shows that the chain works and says nothing about a person."
 BASELINE_LIMIT = "The baseline answers: one linear layer on a 28 x 28 thumbnail, not the trained network."
-DECISION_WORDS = {"refer": "refer for a bacteriological test", "not_flagged": "not flagged"}
+DECISION_WORDS = {
+    "refer": "refer for a bacteriological test",
+    "indeterminate": "indeterminate: too close to the threshold to call",
+    "not_flagged": "not flagged",
+}
+NUMBERS = ("probability", "margin", "score", "threshold", "indeterminate_band")
 Decision = Literal["refer", "indeterminate", "not_flagged"]
 
 
@@ -33,6 +38,7 @@ class Finding:
     probability: float  # calibrated, 0..1: for people
     threshold: float  # the operating point, a margin
     decision: Decision
+    band: float  # half width around the threshold in which nothing is decided; 0 for float32 files
     evidence: tuple[tuple[float, ...], ...]  # [7, 7], margin = mean
     side: str | None
     zone: str | None
@@ -99,11 +105,25 @@ def find(pixels: NDArray[np.uint8], served: Served, manifest: Manifest) -> Findi
         margin=float(prediction.margin[0]),
         probability=float(probability),
         threshold=point.margin,
-        decision="refer" if point.refer(prediction.margin)[0] else "not_flagged",
+        decision=decide(float(prediction.margin[0]), served),
+        band=served.band,
         evidence=tuple(tuple(float(cell) for cell in row) for row in evidence),
         side=region.side,
         zone=region.zone,
     )
+
+
+def decide(margin: float, served: Served) -> Decision:
+    """Return the decision; inside the band in which this file was seen to change decisions, none.
+
+    Args:
+        margin: logit of positive minus logit of negative.
+        served: its verdict holds the band (convert.band), its readout the threshold.
+    """
+    threshold = served.readout.operating_point.margin
+    if served.band and abs(margin - threshold) <= served.band:
+        return "indeterminate"
+    return "refer" if served.readout.operating_point.refer(np.array([margin], np.float32))[0] else "not_flagged"
 
 
 def _finite_evidence(prediction: Prediction, artefact: str) -> NDArray[np.floating]:
@@ -152,12 +172,13 @@ def _refusal_json(refusal: Refusal | None) -> dict[str, str | None]:
 
 def _finding_json(finding: Finding | None) -> dict[str, Any]:
     if finding is None:
-        return dict.fromkeys(("probability", "margin", "score", "threshold", "decision", "evidence"))
+        return dict.fromkeys((*NUMBERS, "decision", "evidence"))
     return {
         "probability": round(finding.probability, 4),
         "margin": finding.margin,
         "score": round(100 * finding.probability, 1),  # 0..100, as readers of chest films print theirs
         "threshold": finding.threshold,
+        "indeterminate_band": finding.band,
         "decision": finding.decision,
         # href: the server keeps no film, so there is no address to fetch a picture from
         "evidence": {"map": finding.evidence, "side": finding.side, "zone": finding.zone, "href": None},

@@ -23,7 +23,9 @@ def predict(
     films: Annotated[list[Path], typer.Argument(metavar="FILM...", help="PNG or JPEG films, or folders of them.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print what a program would read.")] = False,
     overlay: Annotated[Path | None, typer.Option(help="Folder for the films with their evidence maps.")] = None,
-    artefact: Annotated[str | None, typer.Option(help="TFLite file; the fastest that may serve by default.")] = None,
+    artefact: Annotated[
+        str | None, typer.Option(help="TFLite file; the one that the certificate proposes by default.")
+    ] = None,
 ) -> None:
     """Answer films with the bundle's certified network, or its baseline and the reason."""
     from tf_serve import batch
@@ -86,6 +88,8 @@ def _foot(answers: Answers) -> list[str]:
         f"answered by {served.artefact} ({served.kind}, {served.verdict.verdict}, {served.version})",
         f"a film is referred at a margin of {point.margin:+.3f} or more",
     ]
+    if served.band:
+        lines.append(f"within {served.band:.2g} of it nothing is decided: this file's rounding could turn the answer")
     if served.reason:
         lines.insert(0, f"the baseline answers: {served.reason}")
     rows = [row.result for row in answers.rows if row.result is not None]
