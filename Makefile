@@ -4,12 +4,13 @@ BIN := .venv/bin
 READY := .venv/.ready
 DEMO := demo
 BUNDLE ?= $(DEMO)/bundle
+RUN ?= $(DEMO)/run
 # 160 drawn films, ten epochs of the true ResNet50 from random weights: some three minutes on two cores.
 DEMO_FILMS := 160
 DEMO_RECIPE := --weights none --fine-tune all --epochs 10 --batch 16
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast lint fmt parity clean setup
+.PHONY: help demo test test-fast lint fmt parity bench clean setup
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -63,5 +64,9 @@ fmt: $(READY) ## format and fix what can be fixed
 parity: $(READY) ## measure a bundle again: make parity BUNDLE=path
 	$(BIN)/tbconv verify $(BUNDLE)
 
+bench: $(READY) ## conversion against onnx2tf, latency against other runtimes: make bench RUN=path BUNDLE=path (25 quiet minutes)
+	-$(BIN)/python -m benchmarks.convert $(RUN)
+	$(BIN)/python -m benchmarks.latency $(BUNDLE) --install-peers .peers
+
 clean: ## remove the environment, caches and the demo
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache $(DEMO) *.egg-info build
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache $(DEMO) .peers *.egg-info build

@@ -1,0 +1,226 @@
+"""All formats by `tbconv convert` against onnx2tf's own, on one machine in one run: the one source of that ratio.
+
+Ours: PyTorch -> ONNX -> Keras -> SavedModel, H5, .keras and TFLite float32, float16, dynamic, int8 with all
+calibration films, and the baseline's TFLite; once more with the witness, that is, with onnx2tf converting the same
+ONNX for comparison as in every `tbconv convert`. The peer: `onnx2tf -tb tf_converter -oh5 -odrqt` on that
+ONNX, its batch fixed at 1, which is the easier task for it. Measuring what the files answer is in neither.
+
+    python -m benchmarks.convert RUN
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+if not __package__:
+    sys.path[0] = str(ROOT)  # run as a file, its folder stands first, where `convert` would mean this script
+
+from benchmarks.process_tree import Usage, measure  # noqa: E402
+from benchmarks.results import RESULTS, append_rows, circumstances  # noqa: E402
+from tbconv.contract.errors import ConversionError, TbconvError  # noqa: E402
+
+OURS, WITH_WITNESS, PEER = "tbconv", "tbconv with witness", "onnx2tf"
+PEER_WORDS = ("-tb", "tf_converter", "-oh5", "-odrqt", "-n")  # -n only shortens its log
+FASTER, MEMORY = 8.0, 0.4  # the bars: at least so many times faster, at most so much of the peer's peak
+MADE = (".onnx", ".h5", ".keras", ".tflite", "saved_model.pb")
+
+
+@dataclass(frozen=True, slots=True)
+class Weighed:
+    """One run of one program."""
+
+    program: str
+    usage: Usage
+    files: tuple[str, ...]
+
+    @property
+    def finished(self) -> bool:
+        """Whether it ended by itself, without an error."""
+        return self.usage.exit_code == 0
+
+
+@dataclass(frozen=True, slots=True)
+class Ratio:
+    """Ours against the peer, medians of n runs each."""
+
+    program: str
+    faster: float  # peer's seconds / ours
+    cpu: float  # peer's CPU seconds / ours
+    memory: float  # our peak RSS / the peer's
+    memory_pss: float  # the same with shared pages counted once
+    n: int
+    at_least: bool  # the peer was stopped: it would have taken longer, and perhaps more memory
+
+    @property
+    def met(self) -> bool:
+        """Whether both bars hold."""
+        return self.faster >= FASTER and self.memory <= MEMORY
+
+    def sentence(self) -> str:
+        """Return the ratio as a person reads it."""
+        bound, most = ("at least ", "at most ") if self.at_least else ("", "")
+        return (
+            f"{self.program}: {bound}{self.faster:.1f} x faster (bar {FASTER:.0f}; {self.cpu:.1f} x in CPU time),"
+            f" {most}{self.memory:.2f} x the peak memory (bar {MEMORY}; {self.memory_pss:.2f} with shared pages"
+            f" counted once), n = {self.n}:"
+            f" {'met' if self.met else 'MISSED'}"
+        )
+
+
+def weigh_all(run: Path, work: Path, *, repeats: int, timeout_s: float, peer: bool) -> Iterator[Weighed]:
+    """Run the programs one after the other and yield each as it ends.
+
+    Args:
+        run: what `tbconv train` left.
+        work: an empty folder for everything that is made.
+        repeats: of each program.
+        timeout_s: seconds, after which the peer is stopped.
+        peer: whether onnx2tf's own conversion runs at all.
+
+    Raises:
+        ConversionError: one of our own runs failed.
+    """
+    for repeat in range(repeats):
+        for program in (OURS, WITH_WITNESS):
+            yield _ours(run, work / f"{program.replace(' ', '-')}-{repeat}", program)
+        if peer:
+            yield _peer(work / f"{OURS}-{repeat}" / "model.onnx", work / f"{PEER}-{repeat}", timeout_s)
+
+
+def _ours(run: Path, folder: Path, program: str) -> Weighed:
+    say(f"{program}: all formats of {run}")
+    words = [] if program == WITH_WITNESS else ["--no-witness"]
+    command = [sys.executable, "-m", "benchmarks.make_formats", str(run), str(folder), *words]
+    usage = measure(command, log=None, cwd=ROOT, say=say)
+    if usage.exit_code != 0:
+        raise ConversionError(
+            f"{program} ended with exit code {usage.exit_code}", why="its lines stand above", fix="mend that first"
+        )
+    return _told(Weighed(program, usage, made_in(folder)))
+
+
+def _peer(onnx: Path, folder: Path, timeout_s: float) -> Weighed:
+    folder.mkdir()
+    copy = folder / "model.onnx"  # onnx2tf rewrites what it is given
+    fixed = ["-m", "onnxruntime.tools.make_dynamic_shape_fixed", "--dim_param", "batch", "--dim_value", "1"]
+    subprocess.run([sys.executable, *fixed, str(onnx), str(copy)], check=True, capture_output=True)
+    say(f"{PEER} {' '.join(PEER_WORDS)}: its log is {folder / 'log.txt'}")
+    bin_folder = Path(sys.executable).parent
+    environment = {**os.environ, "PATH": f"{bin_folder}{os.pathsep}{os.environ.get('PATH', '')}"}  # it starts onnxsim
+    environment |= {"CUDA_VISIBLE_DEVICES": "", "TF_CPP_MIN_LOG_LEVEL": "2"}
+    command = [str(bin_folder / "onnx2tf"), "-i", str(copy), "-o", str(folder / "out"), *PEER_WORDS]
+    with (folder / "log.txt").open("w", encoding="utf-8") as log:
+        usage = measure(command, log=log, timeout_s=timeout_s, cwd=folder, environment=environment, say=say)
+    return _told(Weighed(PEER, usage, made_in(folder / "out")))
+
+
+def made_in(folder: Path) -> tuple[str, ...]:
+    """Return the names of the model files in a folder, with their sizes in MB."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name.endswith(MADE))
+    return tuple(f"{path.name} {path.stat().st_size / 1e6:.1f}" for path in files)
+
+
+def _told(one: Weighed) -> Weighed:
+    use = one.usage
+    end = {0: "done", None: "STOPPED at the time limit"}.get(use.exit_code, f"exit code {use.exit_code}")
+    largest = sorted(use.at_peak.items(), key=lambda item: -item[1])[:4]
+    parts = ", ".join(f"{name} {rss / 1e9:.2f}" for name, rss in largest)
+    took = f"{use.seconds:.0f} s ({use.cpu_seconds:.0f} s of CPU)"
+    say(f"{one.program}: {end}, {took}, {use.peak_rss / 1e9:.2f} GB at most ({parts})")
+    say(f"  left {', '.join(one.files) or 'nothing'}")
+    return one
+
+
+def ratios(weighed: list[Weighed]) -> list[Ratio]:
+    """Return each of our programs against the peer; none where the peer never ran or broke off with an error."""
+    peers = [one.usage for one in weighed if one.program == PEER and one.usage.exit_code in (0, None)]
+    found = []
+    for program in (OURS, WITH_WITNESS):
+        ours = [one.usage for one in weighed if one.program == program]
+        if ours and peers:
+            faster, cpu, memory, pss = (
+                statistics.median(getattr(use, name) for use in peers)
+                / statistics.median(getattr(use, name) for use in ours)
+                for name in ("seconds", "cpu_seconds", "peak_rss", "peak_pss")
+            )
+            stopped = any(use.exit_code is None for use in peers)
+            found.append(Ratio(program, faster, cpu, 1 / memory, 1 / pss, min(len(ours), len(peers)), stopped))
+    return found
+
+
+def csv_row(one: Weighed, *, run: Path, repeats: int, around: dict[str, Any]) -> dict[str, Any]:
+    """Return one run as a row: seconds to 0.1, memory to 0.01 GB (1e9 bytes)."""
+    return {
+        **around,
+        "run": run.name,
+        "program": one.program,
+        "of_repeats": repeats,
+        "finished": one.finished,
+        "seconds": round(one.usage.seconds, 1),
+        "cpu_seconds": round(one.usage.cpu_seconds, 1),
+        "peak_rss_gb": round(one.usage.peak_rss / 1e9, 2),
+        "peak_pss_gb": round(one.usage.peak_pss / 1e9, 2),
+        "files_mb": "; ".join(one.files),
+    }
+
+
+def read_words(words: list[str] | None = None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.convert", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("run", type=Path, help="what `tbconv train` left")
+    parser.add_argument("--repeats", type=int, default=1, help="runs of each program (default 1)")
+    parser.add_argument("--timeout", type=float, default=3600, help="seconds for the peer (default 3600)")
+    parser.add_argument("--no-peer", action="store_true", help="only our own side: no ratio")
+    parser.add_argument("--csv", type=Path, default=RESULTS / "convert.csv", help="where rows are appended")
+    parser.add_argument("--work", type=Path, help="keep what is made in this new folder (default: a temporary one)")
+    parser.add_argument("--json", action="store_true", help="print the result as JSON on stdout")
+    return parser.parse_args(words)
+
+
+def say(line: str) -> None:
+    """Print progress on stderr."""
+    print(line, file=sys.stderr, flush=True)
+
+
+def main() -> int:
+    """Run the benchmark; 0 both bars met, 1 missed or not measured."""
+    words, around = read_words(), circumstances()  # the load before ours is what tells
+    weighed: list[Weighed] = []
+    with tempfile.TemporaryDirectory(prefix="tbconv-bench-") as spare:
+        work = words.work or Path(spare)
+        work.mkdir(parents=True, exist_ok=True)
+        try:
+            for one in weigh_all(
+                words.run.resolve(), work, repeats=words.repeats, timeout_s=words.timeout, peer=not words.no_peer
+            ):
+                row = csv_row(one, run=words.run, repeats=words.repeats, around=around)
+                append_rows(words.csv, [row])  # at once: a peer that is interrupted loses nothing
+                weighed.append(one)
+        except TbconvError as error:
+            say(f"error: {error}")
+        except KeyboardInterrupt:
+            say("interrupted; what had ended is kept")
+    found = ratios(weighed)
+    if words.json:
+        rows = [csv_row(one, run=words.run, repeats=words.repeats, around={}) for one in weighed]
+        print(json.dumps({"runs": rows, "ratios": [{"sentence": r.sentence(), "met": r.met} for r in found]}, indent=2))
+    else:
+        print("\n".join(ratio.sentence() for ratio in found) or "no ratio: the peer did not run to an end")
+    return 0 if found and all(ratio.met for ratio in found) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

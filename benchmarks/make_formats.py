@@ -1,0 +1,63 @@
+"""What `tbconv convert` makes, without its measuring: the child process that `benchmarks.convert` weighs.
+
+Run as `python -m benchmarks.make_formats RUN FOLDER`; FOLDER gets model.onnx, model.h5, model.keras,
+saved_model, four TFLite kinds and baseline.tflite.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from convert.islands import HEAD
+from convert.pipeline import FROM_RUN
+from convert.steps import Workshop, make_files
+from tbconv.console import TerminalReporter
+from torch_train.run_folder import read_run
+
+WITNESS = "convert.onnx_to_tf"  # the step that has onnx2tf convert the same ONNX, to compare with
+
+
+class WithoutWitness(Workshop):
+    """Makes what is shipped and leaves out what is only asked."""
+
+    __slots__ = ()
+
+    def step(self, name: str, module: str, **request: Any) -> None:
+        """Run one step, but not the witness's."""
+        if module != WITNESS:
+            Workshop.step(self, name, module, **request)
+
+
+def make_formats(run: Path, folder: Path, *, witness: bool) -> None:
+    """Make every file of a bundle in `folder`, which is made.
+
+    Args:
+        run: what `tbconv train` left.
+        folder: new or empty.
+        witness: whether onnx2tf converts the same ONNX beside, as in every `tbconv convert`.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in FROM_RUN:
+        if (run / name).is_file():
+            shutil.copyfile(run / name, folder / name)
+    kind = Workshop if witness else WithoutWitness
+    with tempfile.TemporaryDirectory(prefix="tbconv-aside-") as aside:
+        make_files(kind(run, folder, Path(aside), read_run(run), "keras", (HEAD,), TerminalReporter()))
+
+
+def main() -> None:
+    """Read the words and make the files."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("run", type=Path)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--no-witness", action="store_true", help="leave out onnx2tf's own conversion")
+    words = parser.parse_args()
+    make_formats(words.run, words.folder, witness=not words.no_witness)
+
+
+if __name__ == "__main__":
+    main()
