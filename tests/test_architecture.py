@@ -14,7 +14,13 @@ LONGEST = 300  # lines; beyond it a second idea hides (../shared/style.md, S11)
 # What the orchestrating modules import inside functions is imported here too.
 ORCHESTRATING = [
     *(f"convert.{name}" for name in ("pipeline", "verify", "parity", "measure", "witnesses", "isolate", "steps")),
-    *(f"convert.{name}" for name in ("certificate", "artefacts", "golden", "probes", "model_card", "parity_report")),
+    *(f"convert.{name}" for name in ("certificate", "artefacts", "probes", "model_card", "parity_report")),
+    *(
+        f"convert.{name}"
+        for name in ("layers", "layer_graph", "layer_match", "layer_noise", "layer_rows", "layer_table")
+    ),
+    *(f"convert.{name}" for name in ("layer_figure", "binding", "signature", "page.certificate_page", "certify")),
+    *(f"convert.{name}" for name in ("bars", "choose", "band", "paired", "matrix", "film_folder", "islands")),
     *("torch_train.intervals", "torch_train.metrics", "torch_train.report", "torch_train.run_folder"),
     *("torch_train.data.index", "torch_train.data.load"),
 ]
