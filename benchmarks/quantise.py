@@ -20,6 +20,7 @@ from convert.band import indeterminate_band
 from convert.film_folder import FilmFolder, read_films_of
 from convert.int8 import Int8Recipe, to_int8
 from convert.isolate import run_step
+from convert.onnx_graph import read_graph
 from convert.paired import paired_losses
 from convert.parity import compare
 from convert.witnesses import REFERENCE, ask, torch_witnesses
@@ -54,8 +55,18 @@ def cases(keep: list[str]) -> list[Case]:
     clipped += [(f"equalised 0.5, left out {share:g}, biases", Int8Recipe(head, share)) for share in shares]
     rows += [Case(name, 0.5, recipe) for name, recipe in clipped]
     rows.append(Case("equalised 0.8, left out 1e-5, biases", 0.8, Int8Recipe(head, 1e-5)))
+    rows += [Case(f"recipe, ranges of {films} films", 0.5, Int8Recipe(films=films)) for films in (4, 128)]
     rows += [Case(f"recipe + float {name}", 0.5, Int8Recipe((*head, name))) for name in keep]
     return rows
+
+
+def blocks(bundle: Path) -> list[Case]:
+    """Return the recipe, without its biases, with nothing more in float, then with one block of the body."""
+    names = {node.name for node in read_graph(bundle / "model.onnx").nodes}
+    found = sorted({".".join(name.split(".")[:3]) for name in names if name.startswith("body.layer")})
+    tried = [(), ("body.conv1",), *((name,) for name in found)]
+    rows = [Int8Recipe(("head", *names), correct_bias=False) for names in tried]
+    return [Case(f"search: head {' '.join(recipe.keep_float[1:])}", 0.5, recipe) for recipe in rows]
 
 
 def main() -> None:
@@ -65,6 +76,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, help="folder of films, in place of the run's held-out ones")
     parser.add_argument("--films", type=int, default=512, help="held-out films, at most")
     parser.add_argument("--keep-float", action="append", default=[], help="try the recipe with this node in float, too")
+    parser.add_argument("--search", action="store_true", help="one block in float at a time, on calibration films")
     parser.add_argument("--only", default="", help="rows whose name holds this")
     given = parser.parse_args()
     facts = read_run(given.run)
@@ -80,6 +92,9 @@ def main() -> None:
 
 
 def films(given: argparse.Namespace) -> tuple[Any, Any]:
+    if given.search:  # the held-out films are for the verdict, not for a choice
+        chosen = read_films(given.run / CALIBRATION_FILMS)
+        return chosen.squares, chosen.labels
     if given.data is not None:
         folder = FilmFolder(folder=given.data, most=given.films)
         squares, labels, _ = read_films_of(folder, given.bundle, TerminalReporter())
@@ -98,7 +113,7 @@ def reference(run: Path, facts: RunFacts, squares: Any) -> Prediction:
 def make(given: argparse.Namespace, place: Path) -> Iterator[tuple[Case, bytes]]:
     squares = read_films(given.run / CALIBRATION_FILMS).squares
     saved: dict[float | None, str] = {None: str(given.bundle / "saved_model")}
-    for case in cases(given.keep_float):
+    for case in blocks(given.bundle) if given.search else cases(given.keep_float):
         if given.only not in case.name:
             continue
         if case.equalised not in saved:

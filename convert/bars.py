@@ -11,6 +11,7 @@ from tbconv.contract.verdict import ArtefactVerdict
 # A file that misses one of these is not proposed; none of them is relaxed for a network that misses it.
 AUROC_LOSS = 0.002  # upper end of the one-sided 95 % interval of the paired difference to PyTorch
 SENSITIVITY_LOSS = 0.005  # at the operating point: half a point
+FILMS = 256  # labelled, at least: where nothing flips a bootstrap of any size says 0, and 0 of 256 still allow 1.2 %
 SIZE = 0.30  # of the float32 file's bytes
 LATENCY = 0.40  # of the float32 file's, one thread, both measured in one run
 
@@ -38,6 +39,8 @@ class Candidate:
         found: dict[str, Any] | None = figures.get("decisions")
         if found is None:
             return ["no labelled films of both classes were fed, so what it costs in decisions is unknown"]
+        if found["n"] < FILMS:
+            return [f"{found['n']} labelled films cannot show what it costs, {FILMS} are needed"]
         auroc, lost = found["auroc_loss"]["upper95"], found["sensitivity_loss"]["value"]
         rows = [
             (auroc, AUROC_LOSS, f"AUROC may be {auroc:.3g} lower (95 %, n {found['n']})"),

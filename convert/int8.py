@@ -34,6 +34,7 @@ class Int8Recipe:
     keep_float: tuple[str, ...] = (HEAD,)  # ONNX nodes or prefixes; HEAD is all behind the last feature map
     left_out: float = LEFT_OUT
     correct_bias: bool = True
+    films: int = RANGE_FILMS  # calibration films that set the ranges, at most
 
 
 def make_int8(request: dict[str, Any]) -> dict[str, Any]:
@@ -61,7 +62,7 @@ def to_int8(saved_model: str, squares: NDArray[np.uint8], recipe: Int8Recipe) ->
         ConfigError: a node to keep in float is not in the graph.
     """
     calibrated = calibrate(saved_model, squares[:1])
-    set_ranges(calibrated, spread(squares, RANGE_FILMS), left_out=recipe.left_out)
+    set_ranges(calibrated, spread(squares, recipe.films), left_out=recipe.left_out)
     quantised = bytearray(_quantise(calibrated, float_islands(calibrated, recipe.keep_float)))
     if recipe.correct_bias:
         correct_bias(quantised, calibrated, spread(squares, BIAS_FILMS))

@@ -61,6 +61,13 @@ def test_a_file_just_inside_every_bar_is_proposed():
     assert choose([FLOAT32, edge])["artefact"] == "model_int8.tflite"
 
 
+def test_on_few_films_nothing_but_float32_is_proposed_though_nothing_flips():
+    few = candidate("int8", flips=0, decisions=losses() | {"n": 255})
+    found = choose([FLOAT32, few])
+    assert found["artefact"] == "model_float32.tflite"
+    assert "255 labelled films cannot show" in found["others"]["model_int8.tflite"]
+
+
 def test_without_labels_nobody_knows_what_a_reduced_file_costs_so_float32_is_proposed():
     figures = {**INT8.verdict.figures, "decisions": None}
     unknown = replace(INT8, verdict=replace(INT8.verdict, figures=figures))
