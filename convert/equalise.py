@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 
 from convert.channel_groups import ChannelGroup, channel_groups
+from convert.film_set import evenly
 from convert.fold_dense import fold_dense
 from convert.isolate import child_main
 from convert.onnx_graph import Graph, read_graph
@@ -27,7 +28,8 @@ from torch_train.run_folder import read_films
 
 BALANCE = 0.5  # how much of the unevenness moves into the weights; measured in docs/log.md
 LARGEST_FACTOR = 100.0  # a channel that is dead on the calibration films is not blown up
-BATCH = 8
+FILMS = 64  # calibration films whose largest values count, at most
+BATCH = 2  # every tensor of a batch is kept: 45 MB a film
 
 
 def equalise(request: dict[str, Any]) -> dict[str, Any]:
@@ -45,7 +47,7 @@ def equalise(request: dict[str, Any]) -> dict[str, Any]:
     source = Path(request["onnx"])
     graph = read_graph(source)
     groups = channel_groups(graph)
-    squares = read_films(Path(request["films"])).squares
+    squares = evenly(read_films(Path(request["films"])).squares, FILMS)
     if not len(squares):
         raise ConversionError(
             "there are no calibration films",
@@ -109,7 +111,9 @@ def _session_with(source: Path, names: list[str]) -> onnxruntime.InferenceSessio
     model = onnx.load(str(source))
     del model.graph.output[:]
     model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names)
-    return onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    options = onnxruntime.SessionOptions()
+    options.enable_cpu_mem_arena = False  # what it holds back for the next batch is memory that others want
+    return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
 
 
 def _write(source: Path, constants: dict[str, NDArray[Any]], place: Path) -> None:

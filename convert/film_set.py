@@ -45,12 +45,9 @@ class FilmSet:
         return np.concatenate([films, np.arange(len(self.films), self.count)])
 
 
-def evenly(rows: NDArray[np.int64], most: int) -> NDArray[np.int64]:
-    """Return at most so many of the rows, every n-th one, in their order."""
-    if len(rows) <= most:
-        return rows
-    spread: NDArray[np.int64] = rows[np.arange(most) * len(rows) // max(most, 1)]
-    return spread
+def evenly[Rows: np.generic](rows: NDArray[Rows], most: int) -> NDArray[Rows]:
+    """Return at most so many of the rows of an array, every n-th one, in their order."""
+    return rows if len(rows) <= most else rows[np.arange(most) * len(rows) // max(most, 1)]
 
 
 def part_of(answer: Prediction, start: int, end: int | None) -> Answer:

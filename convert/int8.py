@@ -16,6 +16,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from convert.correct_bias import correct_bias
+from convert.film_set import evenly
 from convert.islands import HEAD, float_islands
 from convert.isolate import child_main
 from convert.quantize import open_converter
@@ -62,17 +63,11 @@ def to_int8(saved_model: str, squares: NDArray[np.uint8], recipe: Int8Recipe) ->
         ConfigError: a node to keep in float is not in the graph.
     """
     calibrated = calibrate(saved_model, squares[:1])
-    set_ranges(calibrated, spread(squares, recipe.films), left_out=recipe.left_out)
+    set_ranges(calibrated, evenly(squares, recipe.films), left_out=recipe.left_out)
     quantised = bytearray(_quantise(calibrated, float_islands(calibrated, recipe.keep_float)))
     if recipe.correct_bias:
-        correct_bias(quantised, calibrated, spread(squares, BIAS_FILMS))
+        correct_bias(quantised, calibrated, evenly(squares, BIAS_FILMS))
     return _finish(bytes(quantised))
-
-
-def spread(squares: NDArray[np.uint8], most: int) -> NDArray[np.uint8]:
-    """Return at most so many films, evenly spread: the set is in the order of its classes."""
-    chosen: NDArray[np.uint8] = squares[np.linspace(0, len(squares) - 1, min(most, len(squares))).astype(int)]
-    return chosen
 
 
 def calibrate(saved_model: str, squares: NDArray[np.uint8]) -> bytearray:

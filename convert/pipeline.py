@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from convert.artefacts import list_artefacts
 from convert.certify import certify, draw_certificate
+from convert.film_set import evenly
 from convert.islands import HEAD
 from convert.measure import FilmSet, Measurement, measure, part_of
 from convert.model_card import model_card
@@ -146,15 +147,8 @@ def choose_films(part: NDArray[np.str_], most: int) -> NDArray[np.int64]:
     Each part is in the order of its classes, so where not all of it fits, every n-th film is taken.
     """
     rows = [np.flatnonzero(part == "test"), np.flatnonzero(part != "test")]
-    tests = _spread(rows[0], most)
-    return np.concatenate([tests, _spread(rows[1], most - len(tests))])
-
-
-def _spread(rows: NDArray[np.int64], most: int) -> NDArray[np.int64]:
-    if len(rows) <= most:
-        return rows
-    spread: NDArray[np.int64] = rows[np.arange(most) * len(rows) // max(most, 1)]
-    return spread
+    tests = evenly(rows[0], most)
+    return np.concatenate([tests, evenly(rows[1], most - len(tests))])
 
 
 def _refuse_strays(config: ConvertConfig, certificate: Certificate, report: dict[str, Any]) -> None:
