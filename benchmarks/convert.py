@@ -1,9 +1,9 @@
 """All formats by `tbconv convert` against onnx2tf's own, on one machine in one run: the one source of that ratio.
 
-Ours: PyTorch -> ONNX -> Keras -> SavedModel, H5, .keras and TFLite float32, float16, dynamic, int8 with all
-calibration films, and the baseline's TFLite; once more with the witness, that is, with onnx2tf converting the same
-ONNX for comparison as in every `tbconv convert`. The peer: `onnx2tf -tb tf_converter -oh5 -odrqt` on that
-ONNX, its batch fixed at 1, which is the easier task for it. Measuring what the files answer is in neither.
+The peer: `onnx2tf -tb tf_converter -oh5 -odrqt` on our ONNX, its batch fixed at 1, which is the easier task for it:
+SavedModel, H5, .keras and TFLite float32, float16, dynamic. Ours three times: the same formats of the same ONNX,
+which the bars are held against; everything that ships, from PyTorch (the ONNX, the int8 file on calibration films,
+the baseline); and that with onnx2tf's witness, as in every `tbconv convert`. What the files answer is measured in none.
 
     python -m benchmarks.convert RUN
 """
@@ -30,7 +30,9 @@ from benchmarks.process_tree import Usage, measure  # noqa: E402
 from benchmarks.results import RESULTS, append_rows, circumstances  # noqa: E402
 from tbconv.contract.errors import ConversionError, TbconvError  # noqa: E402
 
-OURS, WITH_WITNESS, PEER = "tbconv", "tbconv with witness", "onnx2tf"
+SAME, PEER = "tbconv, the peer's formats", "onnx2tf"
+OURS, WITH_WITNESS = "tbconv, everything", "tbconv, everything and the witness"
+ALL_OURS = (OURS, SAME, WITH_WITNESS)  # the first leaves the ONNX that the others and the peer are given
 PEER_WORDS = ("-tb", "tf_converter", "-oh5", "-odrqt", "-n")  # -n only shortens its log
 FASTER, MEMORY = 8.0, 0.4  # the bars: at least so many times faster, at most so much of the peer's peak
 MADE = (".onnx", ".h5", ".keras", ".tflite", "saved_model.pb")
@@ -92,15 +94,16 @@ def weigh_all(run: Path, work: Path, *, repeats: int, timeout_s: float, peer: bo
         ConversionError: one of our own runs failed.
     """
     for repeat in range(repeats):
-        for program in (OURS, WITH_WITNESS):
-            yield _ours(run, work / f"{program.replace(' ', '-')}-{repeat}", program)
+        onnx = work / f"0-{repeat}" / "model.onnx"
+        for index, program in enumerate(ALL_OURS):
+            yield _ours(run, work / f"{index}-{repeat}", program, onnx)
         if peer:
-            yield _peer(work / f"{OURS}-{repeat}" / "model.onnx", work / f"{PEER}-{repeat}", timeout_s)
+            yield _peer(onnx, work / f"{PEER}-{repeat}", timeout_s)
 
 
-def _ours(run: Path, folder: Path, program: str) -> Weighed:
-    say(f"{program}: all formats of {run}")
-    words = [] if program == WITH_WITNESS else ["--no-witness"]
+def _ours(run: Path, folder: Path, program: str, onnx: Path) -> Weighed:
+    say(f"{program}: of {run}")
+    words = {OURS: ["--no-witness"], SAME: ["--onnx", str(onnx)], WITH_WITNESS: []}[program]
     command = [sys.executable, "-m", "benchmarks.make_formats", str(run), str(folder), *words]
     usage = measure(command, log=None, cwd=ROOT, say=say)
     if usage.exit_code != 0:
@@ -146,7 +149,7 @@ def ratios(weighed: list[Weighed]) -> list[Ratio]:
     """Return each of our programs against the peer; none where the peer never ran or broke off with an error."""
     peers = [one.usage for one in weighed if one.program == PEER and one.usage.exit_code in (0, None)]
     found = []
-    for program in (OURS, WITH_WITNESS):
+    for program in ALL_OURS:
         ours = [one.usage for one in weighed if one.program == program]
         if ours and peers:
             faster, cpu, memory, pss = (
@@ -196,7 +199,7 @@ def say(line: str) -> None:
 
 
 def main() -> int:
-    """Run the benchmark; 0 both bars met, 1 missed or not measured."""
+    """Run the benchmark; 0 both bars met on the formats that both make, 1 missed or not measured."""
     words, around = read_words(), circumstances()  # the load before ours is what tells
     weighed: list[Weighed] = []
     with tempfile.TemporaryDirectory(prefix="tbconv-bench-") as spare:
@@ -219,7 +222,7 @@ def main() -> int:
         print(json.dumps({"runs": rows, "ratios": [{"sentence": r.sentence(), "met": r.met} for r in found]}, indent=2))
     else:
         print("\n".join(ratio.sentence() for ratio in found) or "no ratio: the peer did not run to an end")
-    return 0 if found and all(ratio.met for ratio in found) else 1
+    return 0 if any(ratio.program == SAME and ratio.met for ratio in found) else 1
 
 
 if __name__ == "__main__":

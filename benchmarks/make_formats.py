@@ -14,7 +14,7 @@ from typing import Any
 
 from convert.islands import HEAD
 from convert.pipeline import FROM_RUN
-from convert.steps import Workshop, make_files
+from convert.steps import Workshop, make_files, make_from_onnx
 from tbconv.console import TerminalReporter
 from torch_train.run_folder import read_run
 
@@ -49,13 +49,24 @@ def make_formats(run: Path, folder: Path, *, witness: bool) -> None:
         make_files(kind(run, folder, Path(aside), read_run(run), "keras", (HEAD,), TerminalReporter()))
 
 
+def make_peers_formats(run: Path, folder: Path, onnx: Path) -> None:
+    """Make of a finished ONNX what the peer makes of it: SavedModel, H5, `.keras`, TFLite float32, float16, dynamic."""
+    folder.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(onnx, folder / "model.onnx")
+    make_from_onnx(Workshop(run, folder, folder, read_run(run), "keras", (HEAD,), TerminalReporter()))
+
+
 def main() -> None:
     """Read the words and make the files."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("run", type=Path)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--no-witness", action="store_true", help="leave out onnx2tf's own conversion")
+    parser.add_argument("--onnx", type=Path, help="make only what the peer makes, of this file")
     words = parser.parse_args()
+    if words.onnx is not None:
+        make_peers_formats(words.run, words.folder, words.onnx)
+        return
     make_formats(words.run, words.folder, witness=not words.no_witness)
 
 

@@ -28,7 +28,7 @@ from torch_train.run_folder import read_films
 
 BALANCE = 0.5  # how much of the unevenness moves into the weights; measured in docs/log.md
 LARGEST_FACTOR = 100.0  # a channel that is dead on the calibration films is not blown up
-FILMS = 64  # calibration films whose largest values count, at most
+FILMS = 32  # calibration films whose largest values count, at most
 BATCH = 2  # every tensor of a batch is kept: 45 MB a film
 
 

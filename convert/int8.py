@@ -25,7 +25,7 @@ from tbconv.contract.errors import ConversionError
 from tbconv.contract.preprocess import as_model_input
 from torch_train.run_folder import read_films
 
-RANGE_FILMS, BIAS_FILMS = 32, 12  # calibration films; each costs some 0.2 s, a bias film once a layer
+RANGE_FILMS, BIAS_FILMS = 16, 8  # calibration films; each costs some 0.2 s, a bias film once a layer
 
 
 @dataclass(frozen=True, slots=True)

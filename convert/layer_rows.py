@@ -121,12 +121,15 @@ class LayersReport:
         return said + self._advice(kind, row) if precision == "int8" else said
 
     def _advice(self, kind: str, worst: LayerRow) -> str:
-        """Say what to keep in float: the fault, or the worst of the integer nodes where that is float already."""
+        """Say what to keep in float beside the head (naming a node replaces that default): the fault.
+
+        Or the worst of the integer nodes, where the fault is float already.
+        """
         row = self.fault(kind, integer=True)
         if row is None:
             return ", which is float already"
         also = "" if row is worst else f", which is float already; of the integer nodes, at {_where(row)}"
-        return f"{also}: try tbconv convert --keep-float {row.node}"
+        return f"{also}: try tbconv convert RUN --out BUNDLE --keep-float head --keep-float {row.node}"
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values ready for JSON: exact is null, and so is what is not finite."""

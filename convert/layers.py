@@ -25,7 +25,7 @@ from convert.layer_noise import Sums, judge_noise
 from convert.layer_rows import HARMLESS_8_BIT_DB, HARMLESS_DB, Coverage, LayerRow, LayersReport, layer_rows
 from convert.layer_table import write_layers
 from tbconv.contract.bundle import Bundle, read_bundle
-from tbconv.contract.errors import BundleError
+from tbconv.contract.errors import BundleError, ConfigError
 from tbconv.contract.golden import GOLDEN, read_golden
 from tbconv.contract.manifest import Artefact
 from tbconv.contract.reporter import Reporter
@@ -48,7 +48,7 @@ class LayersConfig:
 
     def __post_init__(self) -> None:
         if self.most < 1:
-            raise ValueError(f"most must be at least 1, got {self.most}")
+            raise ConfigError(f"--most {self.most}", why="layers cannot be compared on nothing", fix="--most 16")
 
 
 @dataclass(frozen=True, slots=True)

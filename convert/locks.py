@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from convert.certificate import TIMES_NOISE
 from convert.runners.child import Answer
 
-TIMES_NOISE = 10.0  # as for the logits: beyond this, rounding alone does not explain a map
 COUNTED, INFERRED, UNTOLD = "counted", "inferred", "not told"
 
 
@@ -59,7 +59,7 @@ def find_flipped(reference: Answer, other: Answer, *, noise: float | None, float
     distance = map_distance(reference, other)
     if distance is None or noise is None or not float32:
         return Locks(np.zeros(len(other.logits), np.bool_), UNTOLD)
-    return Locks(distance > TIMES_NOISE * noise, INFERRED)
+    return Locks(distance > TIMES_NOISE * noise, INFERRED)  # as for the logits: rounding alone explains no more
 
 
 def _counted(reference: Answer, other: Answer) -> NDArray[np.bool_]:

@@ -39,18 +39,29 @@ class Measurement:
         return next(row for row in self.rows if row.name == name)
 
     def tolerances_json(self) -> dict[str, Any]:
-        """Return every number that a verdict rests on, by network; those for the golden inputs under `golden`."""
+        """Return every number that a verdict rests on, by network; those for the golden inputs under `golden`.
+
+        A network for which PyTorch itself answers NaN has none: JSON knows no NaN, and nothing passes there.
+        """
         return {
             network: one.to_json() | {"golden": self.golden_tolerances[network].to_json()}
             for network, one in self.tolerances.items()
+            if np.isfinite([one.logits, self.golden_tolerances[network].logits]).all()
         }
+
+    def problem(self, artefact: Artefact) -> str | None:
+        """Return what makes an artefact's answers unusable, a map that it promises and lost included; else None."""
+        promised = any(output.name == "evidence" for output in artefact.outputs)
+        lost = promised and self.answers[artefact.path].evidence is None
+        return self.row(artefact.path).problem or ("it gives no evidence map" if lost else None)
 
     def judge(self, artefact: Artefact, sha256: str) -> ArtefactVerdict:
         """Return the verdict on one artefact, with its figures on the films and what it costs in decisions."""
         row = self.row(artefact.path)
-        verdict = self._judge_probes(row, self._judge(row, artefact, sha256))
+        verdict = _judge_probes(row, self._judge(row, artefact, sha256))
         figures = verdict.figures | {
             "auroc": row.auroc,
+            "operating": row.operating,
             "decisions": row.decisions,
             "oracle": row.oracle,
             "band": self._band(row),
@@ -69,6 +80,9 @@ class Measurement:
 
     def _judge(self, row: Row, artefact: Artefact, sha256: str) -> ArtefactVerdict:
         worst = row.films if row.golden.problem is None and row.films is not None else row.golden
+        problem = self.problem(artefact)
+        if problem is not None:
+            return ArtefactVerdict(Verdict.FAILED, sha256, problem, worst.to_json())
         if artefact.precision != "float32":
             return judge_reduced(worst, sha256=sha256)
         tolerances = self.tolerances[artefact.network]
@@ -77,19 +91,6 @@ class Measurement:
         if verdict.verdict.may_serve and worst is not row.golden:
             golden = judge_float32(row.golden, self.golden_tolerances[artefact.network], sha256=sha256)
             return verdict if golden.verdict.may_serve else golden
-        return verdict
-
-    def _judge_probes(self, row: Row, verdict: ArtefactVerdict) -> ArtefactVerdict:
-        """NaN on a probe fails any file; a flip further from the threshold than it may stray, a float32 file."""
-        probes = row.probes
-        if probes is None or not verdict.verdict.may_serve:
-            return verdict
-        if probes["problem"] is not None:
-            return replace(verdict, verdict=Verdict.FAILED, reason=f"near the threshold: {probes['problem']}")
-        furthest, allowed = probes["furthest_flip"], probes["allowed"]
-        if row.precision == "float32" and furthest is not None and not furthest <= allowed:
-            reason = f"a film {furthest:.1e} logits from the threshold flips, rounding explains {allowed:.1e}"
-            return replace(verdict, verdict=Verdict.FAILED, reason=reason)
         return verdict
 
 
@@ -125,6 +126,17 @@ def measure(
     thresholds = {network: readouts[network].operating_point.margin for network in networks}
     rows = tuple(_row(witness, answers, filmset, thresholds[witness.network]) for witness in witnesses)
     return Measurement(rows, tolerances, golden, thresholds, answers, filmset)
+
+
+def _judge_probes(row: Row, verdict: ArtefactVerdict) -> ArtefactVerdict:
+    """A probe that flips further from the threshold than rounding explains fails a float32 file."""
+    if row.probes is None or row.precision != "float32" or not verdict.verdict.may_serve:
+        return verdict
+    furthest, allowed = row.probes["furthest_flip"], row.probes["allowed"]
+    if furthest is None or furthest <= allowed:
+        return verdict
+    reason = f"a film {furthest:.1e} logits from the threshold flips, rounding explains {allowed:.1e}"
+    return replace(verdict, verdict=Verdict.FAILED, reason=reason)
 
 
 def _tolerances(answers: dict[str, Answer], network: Kind, start: int, end: int) -> Tolerances:

@@ -32,6 +32,8 @@ def model_card(folder: Path, manifest: Manifest, certificate: Certificate, repor
     lines += ["", "## Files and their parity with PyTorch", "", f"Measured on {report['inputs']['description']}.", ""]
     lines += ["| file | verdict | reason |", "|---|---|---|"]
     lines += [f"| `{path}` | {row.verdict} | {row.reason} |" for path, row in certificate.artefacts.items()]
+    if certificate.proposal is not None:
+        lines += ["", f"Proposed for serving: {certificate.proposal}."]
     lines += ["", "## Limits", "", f"- {INTENDED}", *(f"- {limit}" for limit in LIMITS)]
     return "\n".join(lines) + "\n"
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from tbconv.contract.classifier import Prediction
 
 SHAPES = {"logits": (2,), "probability": (1,), "evidence": (7, 7)}
+NOT_FINITE = "PyTorch's own answer holds values that are NaN or infinite"
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +23,7 @@ class Difference:
     """How far one artefact's answers are from the reference's, over all films."""
 
     samples: int
-    problem: str | None  # a wrong shape, NaN or Inf, or a constant answer: nothing else is then measured
+    problem: str | None  # a wrong shape, NaN or Inf (PyTorch's too), a constant answer: nothing else is then measured
     max_abs_logits: float
     max_abs_margin: float
     max_abs_probability: float
@@ -47,15 +48,18 @@ class Difference:
         return self.samples > 0 and self.problem is None and self.max_abs_logits <= atol and self.flips == 0
 
 
-def compare(reference: Prediction, other: Prediction, *, threshold: float) -> Difference:
+def compare(reference: Prediction, other: Prediction, *, threshold: float, alike: bool = False) -> Difference:
     """Measure `other` against `reference` at an operating point.
 
     Args:
         reference: PyTorch's answers for N films.
         other: one artefact's answers for the same films, in the same order.
         threshold: margin in logits; a film at or above it is positive.
+        alike: the films are so much alike that one answer to all of them is no problem.
     """
-    problem = find_problem(other, len(reference.logits))
+    problem = find_problem(other, len(reference.logits), alike=alike)
+    if problem is None and not is_finite(reference):
+        problem = NOT_FINITE
     if problem is not None:
         return Difference(len(reference.logits), problem, np.inf, np.inf, np.inf, None, None, -np.inf, 0, 0)
     refers, others = reference.margin >= threshold, other.margin >= threshold
@@ -73,7 +77,7 @@ def compare(reference: Prediction, other: Prediction, *, threshold: float) -> Di
     )
 
 
-def find_problem(answer: Prediction, samples: int) -> str | None:
+def find_problem(answer: Prediction, samples: int, *, alike: bool = False) -> str | None:
     """Return what makes an answer unusable before any distance is measured, or None."""
     if samples == 0:
         return "no film was compared"
@@ -85,9 +89,15 @@ def find_problem(answer: Prediction, samples: int) -> str | None:
             return f"{name} has shape {array.shape}, not {(samples, *shape)}"
         if not np.isfinite(array).all():
             return f"{name} holds {int((~np.isfinite(array)).sum())} values that are NaN or infinite"
-    if samples > 1 and np.ptp(answer.logits, axis=0).max() == 0:
+    if samples > 1 and not alike and np.ptp(answer.logits, axis=0).max() == 0:
         return "logits are the same for every film"
     return None
+
+
+def is_finite(answer: Prediction) -> bool:
+    """Return whether no output that is there holds NaN or infinity."""
+    arrays = (answer.logits, answer.probability, answer.evidence)
+    return all(bool(np.isfinite(array).all()) for array in arrays if array is not None)
 
 
 def identity_error(answer: Prediction) -> float | None:

@@ -73,6 +73,7 @@ def _row(row: Row, verdicts: dict[str, ArtefactVerdict]) -> dict[str, Any]:
         "golden": row.golden.to_json(),
         "flips_at_most": _flips_at_most(row),
         "auroc": row.auroc,
+        "operating": row.operating,
         "spread": row.spread,
         "oracle": row.oracle,
         "decisions": row.decisions,

@@ -13,7 +13,7 @@ from convert.film_set import part_of
 from convert.locks import find_flipped, map_noise
 from convert.oracle import oracle_distance
 from convert.paired import paired_losses
-from convert.parity import Difference, compare
+from convert.parity import NOT_FINITE, Difference, compare, is_finite
 from convert.runners.child import Answer
 from convert.spread import spread
 from convert.witnesses import Witness
@@ -31,11 +31,22 @@ class Row:
     golden: Difference
     auroc: dict[str, Any] | None  # an estimate with its interval, where labels are known
     spread: dict[str, Any] | None  # film by film (convert.spread); None where the answer is unusable
-    oracle: dict[str, float] | None = None  # distance from float64 (convert.oracle); None where unusable
+    operating: dict[str, Any] | None = None  # sensitivity and specificity of its own, with intervals; as auroc
+    oracle: dict[str, float] | None = None  # distance from float64 (convert.oracle); None where either is unusable
     decisions: dict[str, Any] | None = None  # losses against PyTorch (convert.paired); None without labels
     probes: dict[str, Any] | None = None  # films near the threshold; None where none were fed
     threads: int = 1
     sampled: bool = False  # it answered a sample of the films
+
+    @property
+    def problem(self) -> str | None:
+        """What makes the answers unusable, to golden inputs, films or probes; None where nothing does."""
+        if self.golden.problem is not None:
+            return self.golden.problem
+        if self.films is not None and self.films.problem is not None:
+            return self.films.problem
+        near = None if self.probes is None else self.probes["problem"]
+        return None if near is None else f"near the threshold: {near}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +92,7 @@ def make_row(witness: Witness, answer: Answer, yardstick: Yardstick) -> Row:
         golden=golden,
         auroc=_auroc(answer, yardstick) if usable else None,
         spread=detail[0],
+        operating=_operating(answer, yardstick) if usable else None,
         oracle=detail[1],
         decisions=_decisions(answer, yardstick) if usable else None,
         probes=_probes(part_of(answer, behind, None), yardstick.part(behind, None)),
@@ -89,36 +101,40 @@ def make_row(witness: Witness, answer: Answer, yardstick: Yardstick) -> Row:
     )
 
 
-def _detail(answer: Answer, yardstick: Yardstick, witness: Witness) -> tuple[dict[str, Any], dict[str, float]]:
+def _detail(answer: Answer, yardstick: Yardstick, witness: Witness) -> tuple[dict[str, Any], dict[str, float] | None]:
     reference, oracle = yardstick.reference, yardstick.oracle
-    noise = map_noise(reference, oracle)
+    exact = is_finite(oracle)
+    noise = map_noise(reference, oracle) if exact else None
     locks = find_flipped(reference, answer, noise=noise, float32=witness.precision == "float32")
-    return spread(reference, answer, locks), oracle_distance(answer, reference, oracle)
+    return spread(reference, answer, locks), oracle_distance(answer, reference, oracle) if exact else None
 
 
 def _probes(answer: Answer, yardstick: Yardstick) -> dict[str, Any] | None:
     """Return what flipped on films that were searched to lie at the threshold, and how far from it the furthest was."""
-    reference = yardstick.reference
+    reference, oracle = yardstick.reference, yardstick.oracle
     if not len(reference.logits):
         return None
-    found = compare(reference, answer, threshold=yardstick.threshold)
+    found = compare(reference, answer, threshold=yardstick.threshold, alike=True)  # an 8 bit step may hold all of them
+    problem = found.problem or (None if is_finite(oracle) else NOT_FINITE)
     distance = np.abs(reference.margin.astype(np.float64) - yardstick.threshold)
     flipped = np.zeros(len(distance), np.bool_)
-    if found.problem is None:
+    if problem is None:
         flipped = (reference.margin >= yardstick.threshold) != (answer.margin >= yardstick.threshold)
     return found.to_json() | {
-        "furthest_from_threshold": float(distance.max()),
+        "problem": problem,
+        "furthest_from_threshold": float(distance[np.isfinite(distance)].max(initial=0.0)),
         "furthest_flip": float(distance[flipped].max()) if flipped.any() else None,
-        "allowed": Tolerances.derive(reference, yardstick.oracle).logits,
+        "allowed": Tolerances.derive(reference, oracle).logits if problem is None else None,
     }
 
 
 def _labelled(answer: Answer, yardstick: Yardstick) -> NDArray[np.floating] | None:
-    """Return the margins of labelled films; None without both classes or with an answer that is NaN."""
+    """Return the margins of labelled films; None without both classes or where it or PyTorch answers NaN."""
     labels, margins = yardstick.labels, answer.margin[: yardstick.films]
     if labels is None or len(np.unique(labels)) < 2 or len(margins) != len(labels):
         return None
-    return margins if np.isfinite(margins).all() else None
+    both = np.stack([margins, yardstick.reference.margin[: yardstick.films]])
+    return margins if np.isfinite(both).all() else None
 
 
 def _decisions(answer: Answer, yardstick: Yardstick) -> dict[str, Any] | None:
@@ -127,6 +143,18 @@ def _decisions(answer: Answer, yardstick: Yardstick) -> dict[str, Any] | None:
         return None
     reference = yardstick.reference.margin[: yardstick.films]
     return paired_losses(reference, margins, yardstick.labels, threshold=yardstick.threshold)
+
+
+def _operating(answer: Answer, yardstick: Yardstick) -> dict[str, Any] | None:
+    """Return the file's own sensitivity and specificity at the threshold, each an estimate with its exact interval."""
+    from torch_train.intervals import proportion
+
+    margins, labels = _labelled(answer, yardstick), yardstick.labels
+    if margins is None or labels is None:
+        return None
+    refers, positive = margins >= yardstick.threshold, labels == 1
+    right = {"sensitivity": refers[positive], "specificity": ~refers[~positive]}
+    return {name: asdict(proportion(int(films.sum()), len(films))) for name, films in right.items()}
 
 
 def _auroc(answer: Answer, yardstick: Yardstick) -> dict[str, Any] | None:

@@ -16,7 +16,7 @@ from convert.runners.child import Answer
 from tbconv.contract.classifier import Prediction
 
 QUANTILES = (0.5, 0.9, 0.99)
-STEPS = (0, 1, 4, 16, 64, 256)  # float32 steps (ULP): upper edges of the histogram, the last bin is open
+STEPS = (0, 1, 4, 16, 64, 256)  # float32 steps (ULP): the last of each bin of the histogram; one open bin follows
 
 
 def spread(reference: Answer, other: Answer, locks: Locks) -> dict[str, Any]:
@@ -86,11 +86,16 @@ def spearman(first: NDArray[np.floating], second: NDArray[np.floating]) -> float
 
 
 def histogram_of_steps(reference: NDArray[np.floating], other: NDArray[np.floating]) -> dict[str, int]:
-    """Count values by their distance in float32 steps: how many representable numbers lie between."""
+    """Count values by their distance in float32 steps: how many representable numbers lie between.
+
+    Returns:
+        A count for each bin - `0`, `1`, `2 to 4`, ... `> 256` - which add up to the number of values.
+    """
     steps = np.abs(_on_a_line(other) - _on_a_line(reference))
-    edges = [-1, *STEPS]
+    firsts = [0, *(last + 1 for last in STEPS[:-1])]
     found = {
-        f"<= {high}": int(((steps > low) & (steps <= high)).sum()) for low, high in zip(edges, STEPS, strict=False)
+        f"{last}" if first == last else f"{first} to {last}": int(((steps >= first) & (steps <= last)).sum())
+        for first, last in zip(firsts, STEPS, strict=True)
     }
     return found | {f"> {STEPS[-1]}": int((steps > STEPS[-1]).sum())}
 

@@ -69,8 +69,7 @@ def make_files(shop: Workshop) -> Made:
         if shop.facts.arch is not None:
             shop.export("onnx", "trained", shop.folder / "model.onnx")
             jobs.append(beside.submit(_equalise, shop))
-            _make_keras(shop)
-            _make_tflite(shop)
+            make_from_onnx(shop)
         for job in jobs:
             job.result()
     if shop.facts.arch is not None:
@@ -80,6 +79,12 @@ def make_files(shop: Workshop) -> Made:
             _swap(shop)
     _label(shop)
     return Made(shop.converters, _witnesses(shop))
+
+
+def make_from_onnx(shop: Workshop) -> None:
+    """Make H5, `.keras`, SavedModel and TFLite in float32, float16 and dynamic range of the folder's model.onnx."""
+    _make_keras(shop)
+    _make_tflite(shop)
 
 
 def _make_keras(shop: Workshop) -> None:

@@ -19,10 +19,13 @@ from numpy.typing import NDArray
 from convert.isolate import drop_waiting, run_step
 from convert.runners.child import Answer, read_prediction
 from tbconv.contract.calibration import Calibration
+from tbconv.contract.golden import REFERENCE
 from tbconv.contract.manifest import Artefact, Kind
 from tbconv.contract.reporter import Reporter
 
-REFERENCE, ORACLE = "PyTorch float32", "PyTorch float64"
+__all__ = ["ORACLE", "REFERENCE", "RUNNERS", "Witness", "artefact_witness", "ask", "torch_witnesses"]
+
+ORACLE = "PyTorch float64"
 RUNNERS = {
     "onnx": "convert.runners.onnx_runtime",
     "saved_model": "convert.runners.saved_model",

@@ -20,7 +20,7 @@ ORCHESTRATING = [
         for name in ("layers", "layer_graph", "layer_match", "layer_noise", "layer_rows", "layer_table")
     ),
     *(f"convert.{name}" for name in ("layer_figure", "binding", "signature", "page.certificate_page", "certify")),
-    *(f"convert.{name}" for name in ("bars", "choose", "band", "paired", "matrix", "film_folder", "islands")),
+    *(f"convert.{name}" for name in ("bars", "choose", "band", "paired", "matrix", "film_folder", "strays")),
     *("torch_train.intervals", "torch_train.metrics", "torch_train.report", "torch_train.run_folder"),
     *("torch_train.data.index", "torch_train.data.load"),
 ]

@@ -59,7 +59,7 @@ def test_the_words_of_both_scripts_are_read():
 
 
 def test_the_ratio_is_the_peers_median_time_over_ours_and_our_median_memory_over_the_peers():
-    runs = [weighed("tbconv", s, 2_000_000_000) for s in (90, 100, 300)]
+    runs = [weighed(convert.SAME, s, 2_000_000_000) for s in (90, 100, 300)]
     runs += [weighed("onnx2tf", s, 6_000_000_000) for s in (800, 900, 1000)]
     [ratio] = convert.ratios(runs)
     assert (ratio.faster, ratio.n, ratio.at_least, ratio.met) == (9.0, 3, False, True)
@@ -70,15 +70,15 @@ def test_the_ratio_is_the_peers_median_time_over_ours_and_our_median_memory_over
     ("seconds", "rss", "met"), [(100, 2_400_000_000, True), (101, 1, False), (1, 2_500_000_000, False)]
 )
 def test_a_bar_is_missed_when_either_half_of_it_is(seconds, rss, met):
-    [ratio] = convert.ratios([weighed("tbconv", seconds, rss), weighed("onnx2tf", 800, 6_000_000_000)])
+    [ratio] = convert.ratios([weighed(convert.SAME, seconds, rss), weighed("onnx2tf", 800, 6_000_000_000)])
     assert ratio.met is met
     assert ("MISSED" in ratio.sentence()) is not met
 
 
 def test_a_peer_that_was_stopped_gives_a_bound_and_one_that_failed_gives_no_ratio():
-    ours = weighed("tbconv", 100, 10)
+    ours = weighed(convert.SAME, 100, 10)
     [ratio] = convert.ratios([ours, weighed("onnx2tf", 900, 40, code=None)])
-    assert ratio.sentence().startswith("tbconv: at least 9.0 x faster")
+    assert ratio.sentence().startswith(f"{convert.SAME}: at least 9.0 x faster")
     assert convert.ratios([ours, weighed("onnx2tf", 900, 40, code=1)]) == []
     assert convert.ratios([ours]) == []
 

@@ -146,7 +146,7 @@ def test_the_answers_say_that_the_network_saw_drawings_only(chain):
 def test_the_quick_check_repeats_every_golden_answer(chain):
     found = json.loads(tbconv("verify", chain.bundle, "--quick", "--json", cwd=chain.home))
     assert found["passed"]
-    assert {row["artefact"] for row in found["rows"]} == {path.name for path in chain.bundle.glob("*.tflite")}
+    assert {row["path"] for row in found["rows"]} == {path.name for path in chain.bundle.glob("*.tflite")}
 
 
 def test_on_a_handful_of_films_float32_is_proposed_and_every_other_file_is_told_why(chain):

@@ -43,7 +43,7 @@ class Served:
     @property
     def band(self) -> float:
         """Half width of the band around the threshold in which the file decides nothing, in logits."""
-        return float((self.verdict.figures.get("band") or {}).get("half_width", 0.0))
+        return self.verdict.band
 
     @property
     def version(self) -> str:

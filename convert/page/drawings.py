@@ -25,7 +25,8 @@ def distances(facts: Facts) -> str:
     films = max(len(pair[0].logits) for _, pair in pairs if pair is not None)
     caption = (
         f"A dot is a film ({films} of them), a bar the median, a dashed line what a float32 file may differ by "
-        "(ten times PyTorch's own rounding). Blue: float32; orange: reduced precision. Exact answers lie at the left."
+        "(ten times PyTorch's own rounding, or ten float32 steps of what the margin is summed from, whichever is "
+        "larger). Blue: float32; orange: reduced precision. Exact answers lie at the left."
     )
     return section("Distance from PyTorch", figure(draw_distances(strips), caption, wide=True), key="distance")
 
@@ -63,8 +64,7 @@ def _margin_panel(facts: Facts, artefact: Artefact) -> str:
     reference, other = pair[0].margin, pair[1].margin
     if film_distances(*pair) is None:
         return figure("", "NaN, infinite or misshapen answers: nothing to draw.", title=artefact.path)
-    threshold, found = facts.threshold(artefact), facts.verdict(artefact).figures.get("band") or {}
-    band = float(found.get("half_width", 0.0))
+    threshold, band = facts.threshold(artefact), facts.verdict(artefact).band
     drawing = draw_margins(reference, other, threshold=threshold, band=band, labels=facts.labels)
     flipped = int(((reference >= threshold) != (other >= threshold)).sum())
     inside = int((np.abs(other - threshold) <= band).sum())

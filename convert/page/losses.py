@@ -21,7 +21,8 @@ def losses(facts: Facts) -> str:
     note = (
         "Losses are PyTorch minus file on the same films (paired bootstrap, 95 %; a negative loss is a gain), then how "
         "many films were lost and gained. SQNR: of the logits against PyTorch float32. Last: root mean square distance "
-        "of the margin from float64, beside eager PyTorch's own."
+        "of the margin from float64, beside eager PyTorch's own (or one float32 rounding step of what the margin is "
+        "summed from, where that is larger)."
     )
     shown = table(COLUMNS, [_row(row) for row in known])
     return section("What conversion costs", shown, paragraph(note + _n(known), "quiet"), key="losses")

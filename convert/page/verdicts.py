@@ -6,6 +6,7 @@ from collections import Counter
 from html import escape
 from typing import Any
 
+from convert.certificate import FLIPS_SHARE
 from convert.page.facts import Facts
 from convert.page.markup import chip, paragraph, section, table
 from convert.page.words import DASH, estimate, flips, megabytes, milliseconds, small
@@ -51,8 +52,9 @@ def _verdicts(facts: Facts) -> str:
     rows = [_row(facts, one, timed=timed) for one in facts.artefacts]
     note = (
         "Flips are counted against PyTorch float32 at the operating point; in brackets what share of such films may "
-        f"flip at most, at 95 % confidence. CERTIFIED: float32, within the tolerance. BOUNDED: reduced precision, "
-        f"inside its bars. Both may serve. n = {n}{_labelled(facts)}."
+        "flip at most, at 95 % confidence. CERTIFIED: float32, within the tolerance. BOUNDED: reduced precision, "
+        f"measured, at most {100 * FLIPS_SHARE:g} % of the decisions flip. Both may serve; what is deployed is for the "
+        f"bars. n = {n}{_labelled(facts)}."
     )
     shown = table([*columns, *(["latency"] if timed else [])], rows, kind="verdicts")
     return section("Verdicts", shown, paragraph(note, "quiet"), key="verdicts")

@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import signal
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from tbconv.commands.train import INTERRUPTED
 from tbconv.console import TerminalReporter, print_out
+
+if TYPE_CHECKING:
+    from tbconv.contract.verdict import Certificate
 
 
 def convert(
@@ -24,10 +27,10 @@ def convert(
         list[str] | None,
         typer.Option(
             help="Node, or prefix of nodes, that the int8 file keeps in float32; may be repeated. Default: head, all "
-            "behind the last feature map. 'none' keeps nothing."
+            "behind the last feature map; name head, too, to keep it. 'none' keeps nothing."
         ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print parity.json instead of the table.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the report and the file to deploy as JSON.")] = False,
 ) -> None:
     """Convert to ONNX, SavedModel, H5, Keras and four TFLite files, and prove that nothing changed."""
     from convert.islands import HEAD
@@ -45,20 +48,20 @@ def convert(
         reporter.say(f"stopped; {out} is as it was before")
         raise typer.Exit(INTERRUPTED) from None
     if as_json:
-        print_out(json.dumps(done.report, indent=2))
+        print_out(json.dumps(done.report | {"deploy": done.certificate.deploy}, indent=2))
         return
     print_parity(done.report)
     for path, verdict in done.certificate.artefacts.items():
         print_out(f"  {path}: {verdict.verdict}; {verdict.reason}")
-    _print_choice(done.certificate.deploy)
+    _print_choice(done.certificate)
     print_out(f"\n{done.certificate.disclaimer}")
     print_out(f"converted in {done.seconds_converting:.0f} s, measured in {done.seconds_measuring:.0f} s")
     print_out(f"bundle: {done.bundle}\nnext: tbconv serve {done.bundle}")
 
 
-def _print_choice(deploy: dict[str, Any]) -> None:
-    if not deploy:
+def _print_choice(certificate: Certificate) -> None:
+    if certificate.proposal is None:
         return
-    print_out(f"\ndeploy: {deploy['artefact'] or 'none of the trained files'}; {deploy['reason']}")
-    for path, why in deploy["others"].items():
+    print_out(f"\ndeploy: {certificate.proposal}")
+    for path, why in certificate.deploy["others"].items():
         print_out(f"  not {path}: {why}")

@@ -10,6 +10,7 @@ from rich import box
 from rich.table import Table
 
 from tbconv.console import table_console
+from tbconv.contract.golden import REFERENCE
 
 COLUMNS = (
     "file",
@@ -52,16 +53,18 @@ def print_parity(report: dict[str, Any]) -> None:
 
 def _lines(report: dict[str, Any]) -> Iterator[str]:
     """Say what the numbers mean, in the order of the columns."""
-    yield "|d ...| is the largest difference over the films; a witness that says `of 32` answered a sample of them."
+    yield f"|d ...| is the largest difference over the films{_sampled(report)}."
     for network, tolerance in report["tolerances"].items():
         yield (
-            f"{network}: PyTorch's own rounding is {tolerance['noise']:.1e} logits here, so float32 files may "
-            f"differ by {tolerance['logits']:.1e}; identity is |margin - mean(evidence)|, at most 1e-04."
+            f"{network}: PyTorch's own rounding is {tolerance['noise']:.1e} logits here, one float32 step of what the "
+            f"margin is summed from {tolerance['rounding_step']:.1e}, so float32 files may differ by "
+            f"{tolerance['logits']:.1e}; identity is |margin - mean(evidence)|, at most {tolerance['identity']:.0e}."
         )
     allowed = report["oracle_db"]["allowed"]
     said = "" if report["oracle_db"]["judged"] else ", and on so few films it is shown, not judged"
     yield (
-        "to float64: how much further (dB, root mean square) a file is from float64 PyTorch than float32 PyTorch is; "
+        "to float64: how much further (dB, root mean square) a file is from float64 PyTorch than float32 PyTorch is "
+        "(or than one float32 rounding step of what the margin is summed from, where that is larger); "
         f"{allowed:g} dB is twice as far{said}."
     )
     for one in report["float16"]:
@@ -73,10 +76,17 @@ def _lines(report: dict[str, Any]) -> Iterator[str]:
     yield from _near(report)
 
 
+def _sampled(report: dict[str, Any]) -> str:
+    """Explain a count below that of the films, where a row has one."""
+    fed = report["inputs"]["films"]
+    counts = sorted({row["films"]["samples"] for row in report["rows"] if row["sampled"] and row["films"]} - {fed})
+    return f"; a witness that says `of {counts[0]}` answered a sample of them" if counts else ""
+
+
 def _aurocs(report: dict[str, Any]) -> Iterator[str]:
     """Say what the losses are subtracted from: PyTorch's own AUROC."""
     for row in report["rows"]:
-        if row["name"].startswith("PyTorch float32") and row["auroc"] is not None:
+        if row["name"].startswith(REFERENCE) and row["auroc"] is not None:
             yield f"{row['name']}: AUROC {_auroc(row['auroc'])}; what a file loses of it, and at most, is above."
 
 

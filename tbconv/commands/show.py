@@ -21,7 +21,7 @@ def show(
     bundle: Annotated[Path, typer.Argument(help="Bundle that `tbconv convert` made.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print manifest.json and certificate.json as one.")] = False,
 ) -> None:
-    """Print what a bundle is: labels, decision rule, files, verdicts, origin."""
+    """Print what a bundle is: labels, decision rule, files, verdicts, the file to deploy, origin."""
     from tbconv.contract.bundle import read_bundle
 
     opened = read_bundle(bundle)
@@ -31,6 +31,7 @@ def show(
         return
     _print_manifest(opened)
     _print_files(opened)
+    _print_choice(opened)
     print_out(opened.certificate().disclaimer)
 
 
@@ -63,6 +64,12 @@ def _print_files(opened: Bundle) -> None:
             artefact.path, f"{size / 1e6:.3g}", artefact.precision, verdict, artefact.reader, artefact.converter
         )
     table_console().print(table)
+
+
+def _print_choice(opened: Bundle) -> None:
+    said = opened.certificate().proposal
+    if said is not None:
+        print_out(f"deploy: {said}")
 
 
 def _verdict(opened: Bundle, path: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, NoReturn
@@ -10,6 +11,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from tbconv.console import TerminalReporter, print_out
+from tbconv.contract.errors import ConfigError
 
 
 def verify(
@@ -40,18 +42,55 @@ def verify(
         Path | None, typer.Option(help="Signature that `tbconv sign` wrote; needs --public-key.")
     ] = None,
     public_key: Annotated[Path | None, typer.Option(help="Public key, PEM, of whoever signed.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print parity.json instead of the table.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
     """Check digests, then every format against PyTorch; exit 1 when a file does worse than its certificate."""
+    given = {"--out": out, "--films": films, "--patient": patient, "--positive": positive, "--most": most}
+    _refuse_dropped(given | {"--matrix": matrix or None, "--layers": layers or None}, quick=quick)
     if signature is not None or public_key is not None:
         _check_signature(bundle, signature, public_key)
     if quick:
         _check_quickly(bundle, as_json=as_json)
-    beside = bundle if bundle.name else bundle.absolute()  # "." has no name of its own
-    place = out or beside.with_name(f"{bundle.resolve().name}.verify")
+    place = _place(bundle, out)
     if layers:
         _show_layers(bundle, place, films, most, as_json=as_json)
     _measure(bundle, place, films, patient, positive, most, matrix=matrix, as_json=as_json)
+
+
+def _refuse_dropped(given: Mapping[str, object], *, quick: bool) -> None:
+    """Refuse options that the chosen way of verifying would drop without a word.
+
+    Raises:
+        ConfigError: naming them.
+    """
+    named = [name for name, value in given.items() if value is not None]
+    if quick:
+        why = "it repeats the recorded answers to the golden inputs, and writes no report"
+        _refuse(named, "with --quick", why=why, instead="leave out --quick")
+    elif "--layers" in named:
+        dropped = [name for name in named if name in ("--matrix", "--patient", "--positive")]
+        why = "it compares each TFLite file with model.onnx, node by node, and reads no labels"
+        _refuse(dropped, "with --layers", why=why, instead="leave out --layers")
+    elif "--films" not in named:
+        about = ("--patient", "--positive") if "--matrix" in named else ("--patient", "--positive", "--most")
+        why = "there is no folder that it could be about"
+        _refuse([name for name in named if name in about], "without --films", why=why, instead="add --films DIR")
+
+
+def _refuse(dropped: list[str], way: str, *, why: str, instead: str) -> None:
+    if dropped:
+        options = " and ".join(dropped)
+        raise ConfigError(f"{options} {way}", why=why, fix=f"leave out {options}, or {instead}")
+
+
+def _place(bundle: Path, out: Path | None) -> Path:
+    """Return the folder of the report, BUNDLE.verify where none is given; ConfigError inside the bundle."""
+    root = bundle.resolve()
+    beside = root.parent / f"{root.name}.verify"
+    if out is not None and out.resolve().is_relative_to(root):
+        why = "nothing is ever written into a bundle: its manifest and its signature vouch for every file in it"
+        raise ConfigError(f"--out {out} lies inside the bundle", why=why, fix=f"leave it out, which takes {beside}")
+    return out or beside
 
 
 def _check_signature(bundle: Path, signature: Path | None, public_key: Path | None) -> None:
@@ -99,9 +138,12 @@ def _measure(
     )
     found = run_verification(config, TerminalReporter())
     if as_json:
-        print_out(json.dumps(found.report, indent=2))
+        verdict = {"passed": found.passed, "strays": found.strays, "notes": list(found.notes)}
+        print_out(json.dumps(found.report | verdict, indent=2))
     else:
         print_parity(found.report)
+        for note in found.notes:
+            print_out(f"note: {note}")
         for path, reason in found.strays.items():
             print_out(f"STRAYS {path}: {reason}")
         print_out("verdict: " + ("every file is what its certificate says" if found.passed else "FAILED"))

@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from convert.certificate import IDENTITY, TIMES_NOISE, Tolerances, at_most, judge_float32, judge_reduced
+from convert.certificate import IDENTITY, ORACLE_FILMS, TIMES_NOISE, Tolerances, at_most, judge_float32, judge_reduced
 from convert.parity import Difference
 from tbconv.contract.classifier import Prediction
 from tbconv.contract.verdict import Verdict
@@ -47,7 +47,16 @@ def test_without_evidence_the_floor_comes_from_the_logits():
 def test_the_tolerance_carries_its_origin_and_every_other_bar():
     value = TOLERANCES.to_json()
     assert (value["identity"], value["flips_share"], value["logits"]) == (1e-4, 0.01, 1e-5)
-    assert "float64" in value["logits_origin"]
+    assert (value["oracle_db"]["allowed"], value["oracle_db"]["films"]) == (6.0, ORACLE_FILMS)
+    origins = [value["logits_origin"], value["oracle_db"]["origin"], value["identity_origin"]]
+    assert all(origins)
+    assert "a choice" in value["flips_share_origin"]
+
+
+def test_the_origin_says_that_ten_times_the_larger_of_noise_and_step_is_allowed():
+    origin = TOLERANCES.to_json()["logits_origin"]
+    assert origin.startswith("10 x the larger of two: the largest difference between PyTorch in float32 and in float64")
+    assert "at least one" not in origin
 
 
 @pytest.mark.parametrize("n", [1, 20, 104, 299, 512])
@@ -106,6 +115,15 @@ def test_a_reduced_file_with_exactly_one_percent_of_flips_is_bounded():
     found = judge_reduced(replace(GOOD, missed=1, added=1, max_abs_logits=0.4), sha256=DIGEST)
     assert found.verdict is Verdict.BOUNDED
     assert found.reason.startswith("2 of 200 decisions flip, so at most 3.1 %")
+    assert found.reason.endswith("; no margin moved by more than 2e-06 logits")
+
+
+def test_a_float32_file_twice_too_far_from_float64_fails_and_says_beside_what():
+    found = judge_float32(replace(GOOD, samples=ORACLE_FILMS), TOLERANCES, sha256=DIGEST, oracle={"db": 6.1})
+    assert found.verdict is Verdict.FAILED
+    assert "6.1 dB further from float64 than float32 PyTorch (or than one float32 rounding step" in found.reason
+    few = judge_float32(replace(GOOD, samples=ORACLE_FILMS - 1), TOLERANCES, sha256=DIGEST, oracle={"db": 6.1})
+    assert few.verdict is Verdict.CERTIFIED
 
 
 def test_a_reduced_file_with_more_than_one_percent_of_flips_fails():

@@ -154,6 +154,23 @@ def test_films_that_flip_are_ringed_and_counted(page_of):
     assert "1 of 40 films shown flip" in text_of(page)
 
 
+def test_bounded_is_said_to_be_measured_and_not_inside_the_bars_that_it_may_miss(page_of):
+    lost = {"model_int8.tflite": "0.44 x the latency of float32, allowed 0.40"}
+    page = text_of(page_of(deploy={"artefact": "model_float32.tflite", "reason": "fastest", "others": lost}))
+    assert "BOUNDED: reduced precision, measured, at most 1 % of the decisions flip." in page
+    assert "inside its bars" not in page
+    assert "(or one float32 rounding step" not in page  # nothing was measured against float64
+    assert "whichever is larger" in page
+
+
+def test_the_shaded_band_is_the_one_inside_which_the_server_decides_nothing(page_of):
+    assert "band ±0.5 logits" in text_of(page_of())  # not stated: the largest movement of a margin
+    rows = dict(page_of.rows)
+    narrow = rows["model_int8.tflite"].figures | {"band": {"half_width": 0.25}}
+    rows["model_int8.tflite"] = replace(rows["model_int8.tflite"], figures=narrow)
+    assert "band ±0.25 logits" in text_of(page_of(artefacts=rows))
+
+
 def test_losses_and_the_distance_from_float64_are_written_with_as_many_digits_as_films_carry(page_of):
     loss = {"value": 0.0125, "low": -0.0012, "high": 0.0312, "upper95": 0.028, "lost": 1, "gained": 0, "at_most": 0.2}
     decisions = dict.fromkeys(("auroc_loss", "sensitivity_loss", "specificity_loss"), loss)
@@ -161,6 +178,7 @@ def test_losses_and_the_distance_from_float64_are_written_with_as_many_digits_as
     page = text_of(page_of(report={"rows": [row | {"oracle": {"db": 3.21}}]}))
     assert "1 (0 to 3); 1 lost, 0 gained" in page
     assert "+3 dB" in page
+    assert "or one float32 rounding step of what the margin is summed from, where that is larger" in page
     assert "n = 40: 20 positive, 20 negative" in page
 
 

@@ -9,6 +9,7 @@ import pytest
 import typer
 from safetensors.numpy import load_file, save_file
 
+from convert.page.certificate_page import PAGE
 from convert.pipeline import ConvertConfig
 from tbconv.contract.bundle import CERTIFICATE, open_bundle, read_bundle, seal
 from tbconv.contract.errors import ArtefactError, BundleError, ConfigError, ConversionError, ParityError
@@ -54,7 +55,7 @@ def test_verify_passes_on_golden_inputs_and_leaves_the_bundle_alone(verified, bu
     assert (found.passed, found.strays) == (True, {})
     assert all(row["films"] is None for row in found.report["rows"])
     assert "files have the digests of the manifest" in lines[0]
-    assert {path.name for path in out.iterdir()} == {"parity.json", CERTIFICATE}
+    assert {path.name for path in out.iterdir()} == {"parity.json", CERTIFICATE, PAGE}
     assert open_bundle(bundle)
 
 

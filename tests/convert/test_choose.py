@@ -56,6 +56,14 @@ def test_a_file_that_misses_one_bar_is_not_proposed_and_the_reason_names_the_bar
     assert word in found["others"]["model_int8.tflite"]
 
 
+@pytest.mark.parametrize(
+    "files", [[FLOAT32, INT8], [replace(FLOAT32, verdict=replace(FLOAT32.verdict, verdict=Verdict.FAILED))]]
+)
+def test_the_bars_travel_with_the_choice(files):
+    bars = {"auroc_loss": 0.002, "sensitivity_loss": 0.005, "flips_share": 0.01, "films": 256}
+    assert choose(files)["bars"] == bars | {"size": 0.30, "latency": 0.40}
+
+
 def test_a_file_just_inside_every_bar_is_proposed():
     edge = candidate("int8", size=30, latency=28.0, flips=4, decisions=losses(0.002, 0.005))
     assert choose([FLOAT32, edge])["artefact"] == "model_int8.tflite"

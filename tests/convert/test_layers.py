@@ -11,7 +11,7 @@ import pytest
 from convert.layer_table import layer_lines
 from convert.layers import LayersConfig, verify_layers
 from tbconv.contract.bundle import read_bundle, seal
-from tbconv.contract.errors import ArtefactError, BundleError
+from tbconv.contract.errors import ArtefactError, BundleError, ConfigError
 from tbconv.contract.reporter import Silence
 
 KINDS = ("float32", "float16", "dynamic", "int8")
@@ -162,7 +162,8 @@ def test_the_advice_names_an_integer_node_where_the_worst_is_float_already(layer
     [said] = [line for line in replace(report, rows=tuple(rows)).sentences() if line.startswith("int8 ")]
     assert said == (
         "int8 loses most at head.bn2_1 (from 27.0 to 20.0 dB), which is float already; of the integer nodes, "
-        "at body.conv (from 29.0 to 25.0 dB): try tbconv convert --keep-float body.conv"
+        "at body.conv (from 29.0 to 25.0 dB): "
+        "try tbconv convert RUN --out BUNDLE --keep-float head --keep-float body.conv"
     )
 
 
@@ -190,6 +191,7 @@ def test_a_bundle_without_a_trained_network_is_refused(converted_baseline, tmp_p
         look(converted_baseline[0].bundle, tmp_path)
 
 
-def test_no_films_at_all_is_a_mistake_of_the_program(tmp_path):
-    with pytest.raises(ValueError, match="most must be at least 1, got 0"):
+def test_no_films_at_all_are_refused_with_what_to_say_instead(tmp_path):
+    with pytest.raises(ConfigError, match="--most 0") as caught:
         LayersConfig(bundle=tmp_path, out=tmp_path, most=0)
+    assert (caught.value.why, caught.value.fix) == ("layers cannot be compared on nothing", "--most 16")

@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from convert.parity import compare, find_problem, identity_error, sqnr_db
+from convert.parity import NOT_FINITE, compare, find_problem, identity_error, sqnr_db
 from tbconv.contract.classifier import Prediction
 
 
@@ -43,6 +43,14 @@ def test_a_reference_that_is_nan_passes_nobody():
     reference.logits[0, 0] = np.nan
     found = compare(reference, answer(MARGINS), threshold=0.0)
     assert not found.within(1e9)
+    assert found.problem == NOT_FINITE
+
+
+@pytest.mark.parametrize("output", ["logits", "probability", "evidence"])
+def test_a_reference_that_is_infinite_in_any_output_is_named_as_the_problem(output):
+    reference = answer(MARGINS)
+    getattr(reference, output)[0, 0] = np.inf
+    assert compare(reference, answer(MARGINS), threshold=0.0).problem == NOT_FINITE
 
 
 def test_nothing_compared_never_passes():
@@ -105,6 +113,11 @@ def test_a_constant_answer_is_a_problem():
     found = compare(answer(MARGINS), answer([1.0] * 4), threshold=0.0)
     assert found.problem == "logits are the same for every film"
     assert not found.within(np.inf)
+
+
+def test_films_that_are_meant_to_be_alike_may_have_one_answer():
+    found = compare(answer(MARGINS), answer([1.0] * 4), threshold=0.0, alike=True)
+    assert (found.problem, found.flips) == (None, 2)
 
 
 def test_one_film_alone_cannot_be_constant():

@@ -11,6 +11,7 @@ from convert.film_set import SAMPLE, FilmSet, evenly, part_of
 from convert.film_table import write_film_table
 from convert.matrix import ROUNDED
 from convert.measure import measure
+from convert.parity import NOT_FINITE
 from convert.parity_report import parity_report
 from convert.runners.child import Answer
 from convert.witnesses import Witness
@@ -18,6 +19,7 @@ from tbconv.commands.parity_table import print_parity
 from tbconv.contract.calibration import Calibration
 from tbconv.contract.manifest import Artefact, Readout
 from tbconv.contract.reporter import Silence
+from tbconv.contract.tensor import output_specs
 from tbconv.contract.threshold import OperatingPoint
 from tbconv.contract.verdict import Verdict
 
@@ -37,7 +39,7 @@ def answer(margins, *, noise=0.0, seed=0, dtype=np.float32):
 
 
 def artefact(path, precision):
-    return Artefact(path, "tflite", precision, "trained", (), (), "made up", "LiteRT")
+    return Artefact(path, "tflite", precision, "trained", (), output_specs(), "made up", "LiteRT")
 
 
 @pytest.fixture
@@ -102,6 +104,55 @@ def test_nan_and_infinity_fail_a_file_wherever_they_stand(setup, value, output, 
     assert verdicts[name].verdict is Verdict.FAILED
     assert "NaN or infinite" in verdicts[name].reason
     json.dumps(parity_report(measurement, verdicts), allow_nan=False)
+
+
+@pytest.mark.parametrize("film", [0, N, N + GOLDEN])
+@pytest.mark.parametrize("name", ["PyTorch float32 (trained)", "PyTorch float64 (trained)"])
+def test_where_pytorch_itself_answers_nan_no_float32_file_passes_and_the_report_is_still_written(setup, film, name):
+    spoilt = answer(setup.truth, noise=NOISE, seed=5)
+    spoilt.logits[film] = np.nan
+    measurement, verdicts = setup(**{name: spoilt})
+    assert verdicts[FLOAT32].verdict is Verdict.FAILED
+    assert "NaN or infinite" in measurement.row(name).problem
+    if "float32" in name:
+        assert (verdicts[FLOAT16].verdict, NOT_FINITE in verdicts[FLOAT16].reason) == (Verdict.FAILED, True)
+    json.dumps(parity_report(measurement, verdicts), allow_nan=False)
+
+
+def test_without_a_tolerance_the_table_is_printed_all_the_same(setup, capsys):
+    spoilt = answer(setup.truth)
+    spoilt.logits[:] = np.nan
+    measurement, verdicts = setup(**{"PyTorch float32 (trained)": spoilt})
+    assert measurement.tolerances_json() == {}
+    print_parity(parity_report(measurement, verdicts))
+    assert NOT_FINITE[:20] in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", [FLOAT32, FLOAT16])
+def test_a_file_that_promises_an_evidence_map_and_gives_none_fails(setup, name):
+    whole = answer(setup.truth, noise=NOISE, seed=1)
+    _, verdicts = setup(**{name: Answer(whole.logits, whole.probability, None)})
+    assert (verdicts[name].verdict, verdicts[name].reason) == (Verdict.FAILED, "it gives no evidence map")
+
+
+def test_each_file_has_its_own_sensitivity_and_specificity_with_exact_intervals(setup):
+    margins = setup.truth.copy()
+    margins[1] = -1e-3  # a positive film of 20 is called negative
+    measurement, verdicts = setup(**{FLOAT16: answer(margins)})
+    found = verdicts[FLOAT16].figures["operating"]
+    reference = measurement.row("PyTorch float32 (trained)").operating
+    assert (found["sensitivity"]["n"], found["specificity"]["n"]) == (N // 2, N // 2)
+    assert found["sensitivity"]["value"] == pytest.approx(reference["sensitivity"]["value"] - 1 / 20)
+    assert found["sensitivity"]["low"] < found["sensitivity"]["value"] < found["sensitivity"]["high"]
+    assert found["sensitivity"]["method"] == "Clopper-Pearson"
+
+
+def test_one_answer_to_all_probes_is_no_problem_for_a_file_of_coarse_steps(setup):
+    margins = setup.truth.copy()
+    margins[N + GOLDEN :] = 1e-3
+    measurement, verdicts = setup(**{FLOAT16: answer(margins)})
+    assert measurement.row(FLOAT16).probes["flips"] == 1
+    assert verdicts[FLOAT16].verdict is Verdict.BOUNDED
 
 
 def test_flips_at_the_threshold_are_reported_and_not_counted_among_films(setup):

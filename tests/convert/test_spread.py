@@ -31,8 +31,15 @@ def test_neighbouring_floats_are_one_step_apart_through_zero_as_well():
     reference = np.float32([1.0, -1.0, 0.0, 1.0])
     other = np.float32([np.nextafter(np.float32(1), np.float32(2)), -1.0, -tiny, 2.0])
     found = histogram_of_steps(reference, other)
-    assert (found["<= 0"], found["<= 1"], found["> 256"]) == (1, 2, 1)
+    assert (found["0"], found["1"], found["> 256"]) == (1, 2, 1)
     assert sum(found.values()) == 4
+
+
+def test_each_bin_of_the_histogram_counts_only_what_its_name_says():
+    steps = [0, 1, 2, 4, 5, 16, 17, 64, 65, 256, 257, 9000]
+    reference = np.ones(len(steps), np.float32)
+    found = histogram_of_steps(reference, (reference.view(np.int32) + np.int32(steps)).view(np.float32))
+    assert found == {"0": 1, "1": 1, "2 to 4": 2, "5 to 16": 2, "17 to 64": 2, "65 to 256": 2, "> 256": 2}
 
 
 def test_spearman_agrees_with_scipy_where_values_tie():

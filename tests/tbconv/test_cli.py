@@ -2,6 +2,9 @@ import json
 
 import pytest
 
+from tbconv.contract.bundle import CERTIFICATE, read_bundle, read_json, seal
+from tbconv.contract.files import write_json
+
 FRAMEWORKS = ["torch", "torchvision", "tensorflow", "keras", "onnx", "onnxruntime", "onnx2tf"]
 SLOW = [*FRAMEWORKS, "numpy", "scipy", "sklearn", "matplotlib", "fastapi"]
 COMMANDS = ("data", "train", "convert", "verify", "predict", "serve", "show", "doctor")
@@ -149,6 +152,16 @@ def test_show_prints_manifest_and_certificate_as_json(tbconv, bundle):
     shown = json.loads(done.stdout)
     assert shown["manifest"]["labels"] == {"negative": "Normal", "positive": "Tuberculosis"}
     assert shown["certificate"]["artefacts"]["baseline.tflite"]["verdict"] == "CERTIFIED"
+
+
+def test_show_names_the_file_to_deploy_and_where_it_decides_nothing(tbconv, bundle):
+    certificate = read_json(bundle / CERTIFICATE)
+    certificate["artefacts"]["baseline.tflite"]["figures"] = {"band": {"half_width": 0.153}}
+    certificate["deploy"] = {"artefact": "baseline.tflite", "reason": "drawn to be", "others": {}}
+    write_json(bundle / CERTIFICATE, certificate)
+    seal(bundle, read_bundle(bundle).manifest)
+    said = tbconv("show", bundle).stdout
+    assert "deploy: baseline.tflite; drawn to be; within 0.15 logits of the threshold it decides nothing" in said
 
 
 def test_show_of_a_bundle_with_an_altered_certificate_is_a_stated_error(tbconv, bundle):

@@ -1,0 +1,146 @@
+"""What `verify` calls a stray, and what it only notes: from made-up answers to 300 labelled films."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from convert.bars import lost
+from convert.film_set import FilmSet
+from convert.matrix import ROUNDED
+from convert.measure import measure
+from convert.parity_report import parity_report
+from convert.runners.child import Answer
+from convert.strays import band_notes, find_strays
+from convert.witnesses import Witness
+from tbconv.contract.calibration import Calibration
+from tbconv.contract.manifest import Artefact, Readout
+from tbconv.contract.reporter import Silence
+from tbconv.contract.threshold import OperatingPoint
+from tbconv.contract.verdict import Verdict
+
+N, GOLDEN = 300, 4
+HALF, INT8 = "model_float16.tflite", "model_int8.tflite"
+THREADS = Witness(f"{HALF} XNNPACK x2", "trained", "", precision="float16", threads=2)
+YARDSTICK = Witness(ROUNDED, "trained", "", precision="float16")
+TRUTH = np.concatenate([np.where(np.arange(N) % 2, 3.0, -3.0), [1.0, -1.0, 2.0, -2.0]])
+TRUTH = TRUTH + 0.3 * np.random.default_rng(0).normal(size=len(TRUTH))
+TRUTH[:4] = [-0.02, 0.02, -0.3, 0.3]  # the only films that a small step can flip
+
+
+def answer(margins, *, seed=0, noise=1e-3):
+    margins = margins + noise * np.random.default_rng(seed).normal(size=len(margins))
+    logits = np.stack([-margins / 2, margins / 2], axis=1).astype(np.float32)
+    return Answer(logits, (1 / (1 + np.exp(-margins)))[:, None].astype(np.float32), None)
+
+
+@pytest.fixture
+def strays_of(monkeypatch):
+    """Return a function that measures made-up answers and compares them with a certificate in which all was well."""
+    monkeypatch.setattr("convert.paired.RESAMPLES", 250)
+    artefacts = [Artefact(path, "tflite", path[6:-7], "trained", (), (), "made up", "LiteRT") for path in (HALF, INT8)]
+    squares = np.zeros((N + GOLDEN, 1, 1), np.uint8)
+    point = OperatingPoint(0.0, 0.9, 0.9, 0.5, 10, 10, "5" * 64)
+    readouts = {"trained": Readout(Calibration(1.0, 0.0, 10, 10), point)}
+    given = {
+        name: answer(TRUTH, seed=seed) for seed, name in enumerate((HALF, INT8, THREADS.name, YARDSTICK.name), start=1)
+    }
+    given |= {f"PyTorch {kind} (trained)": answer(TRUTH, noise=0) for kind in ("float32", "float64")}
+
+    def call(change, *, films=N, deployed=INT8, half_width=0.1):
+        fed = [*range(films), *range(N, N + GOLDEN)]
+        answers = {name: Answer(one.logits[fed], one.probability[fed], None) for name, one in (given | change).items()}
+        monkeypatch.setattr("convert.measure.ask", lambda *_, **__: answers)
+        labels = (np.arange(films) % 2).astype(np.int64)
+        filmset = FilmSet("made up", squares[:films], labels, squares[N:], tuple("abcd"), squares[:0])
+        measurement = measure(
+            Path("bundle"),
+            artefacts,
+            filmset,
+            arch="resnet10",
+            readouts=readouts,
+            extra=(THREADS, YARDSTICK),
+            reporter=Silence(),
+        )
+        verdicts = {one.path: measurement.judge(one, "0" * 64) for one in artefacts}
+        claimed = {
+            path: replace(found, verdict=Verdict.BOUNDED, figures={"band": {"half_width": half_width}})
+            for path, found in verdicts.items()
+        }
+        report = parity_report(measurement, verdicts)
+        strays = find_strays(claimed, verdicts, measurement, report, deployed=deployed)
+        return strays, band_notes(claimed, measurement, deployed=deployed)
+
+    return call
+
+
+def flipped(*films):
+    """Answers in which some films lie as far on the other side of the threshold."""
+    margins = TRUTH.copy()
+    margins[list(films)] *= -1
+    return answer(margins, seed=9)
+
+
+def test_files_that_answer_as_they_did_neither_stray_nor_are_noted(strays_of):
+    assert strays_of({}) == ({}, ())
+
+
+def test_a_flip_outside_the_claimed_band_is_noted_and_is_no_stray(strays_of):
+    strays, [note] = strays_of({INT8: flipped(0, 2)})
+    assert "1 of 300 films flip outside the band of 0.1 logits" in note
+    assert "the furthest 0.3 logits" in note
+    assert strays == {}
+
+
+def test_a_flip_inside_the_claimed_band_is_what_the_band_is_for(strays_of):
+    assert strays_of({INT8: flipped(0)})[1] == ()
+
+
+def test_of_a_file_that_is_not_proposed_no_band_is_noted(strays_of):
+    assert strays_of({INT8: flipped(2)}, deployed=HALF)[1] == ()
+    assert strays_of({INT8: flipped(2)}, deployed=None)[1] == ()
+
+
+def test_the_proposed_file_strays_where_its_bars_do_not_hold_on_these_films(strays_of):
+    strays, _ = strays_of({INT8: flipped(1)})
+    assert set(strays) == {INT8}
+    assert strays[INT8].startswith("proposed, but its bars do not hold on these films: ")
+    assert "sensitivity falls by 0.67 points (n 150)" in strays[INT8]
+
+
+def test_a_file_that_is_not_proposed_may_miss_the_bars(strays_of):
+    assert strays_of({INT8: flipped(1)}, deployed=HALF)[0] == {}
+
+
+def test_fewer_labelled_films_than_the_bars_need_do_not_judge_the_proposed_file(strays_of):
+    assert strays_of({INT8: flipped(1)}, films=255)[0] == {}
+
+
+def test_a_file_that_flips_too_many_strays_by_its_verdict(strays_of):
+    strays, _ = strays_of({INT8: flipped(0, 1, 2, 3)})
+    assert strays[INT8].startswith("FAILED now, BOUNDED in the certificate: 4 of 300 decisions flip")
+
+
+@pytest.mark.parametrize("name", [HALF, THREADS.name])
+def test_a_float16_file_further_away_than_float16_itself_strays_under_any_kernel(strays_of, name):
+    strays, _ = strays_of({name: answer(TRUTH, noise=3e-3)})
+    assert set(strays) == {name}
+    assert "dB from float64 beside ONNX Runtime, float16 weights, allowed are +3 dB" in strays[name]
+
+
+@pytest.mark.parametrize("name", [THREADS.name, YARDSTICK.name, "PyTorch float64 (trained)"])
+@pytest.mark.parametrize("film", [0, N])
+def test_a_witness_or_a_reference_that_answers_nan_strays(strays_of, name, film):
+    spoilt = answer(TRUTH)
+    spoilt.logits[film] = np.nan
+    strays, _ = strays_of({name: spoilt})
+    assert set(strays) == {name}
+    assert "cannot be compared: logits holds 2 values that are NaN or infinite" in strays[name]
+
+
+def test_the_bars_of_quality_are_told_from_figures_alone():
+    loss = {"value": 0.0, "upper95": 0.0}
+    figures = {"decisions": {"auroc_loss": loss, "sensitivity_loss": loss, "n": 400, "positives": 200}}
+    assert lost(figures | {"flips": 4, "samples": 400}) == []
+    assert lost(figures | {"flips": 5, "samples": 400}) == ["5 of 400 flip, allowed 0.01"]

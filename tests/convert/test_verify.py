@@ -1,0 +1,182 @@
+"""`verify` from made-up answers: what fails without films, what a certificate keeps, which file is still proposed."""
+
+import json
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from convert.runners.child import Answer
+from convert.verify import PHANTOMS, VerifyConfig, allowed_move, verify
+from tbconv.contract.bundle import CERTIFICATE
+from tbconv.contract.calibration import Calibration
+from tbconv.contract.classifier import Prediction
+from tbconv.contract.golden import Golden
+from tbconv.contract.manifest import Artefact, Readout
+from tbconv.contract.reporter import Silence
+from tbconv.contract.tensor import output_specs
+from tbconv.contract.threshold import OperatingPoint
+from tbconv.contract.verdict import ArtefactVerdict, Certificate, Verdict
+from tf_serve import selftest
+
+FLOAT32, INT8, REFERENCE = "model_float32.tflite", "model_int8.tflite", "PyTorch float32 (trained)"
+SHIFT = {FLOAT32: 1e-7, INT8: 0.04, REFERENCE: 0.0, "PyTorch float64 (trained)": 1e-7}  # of the margin, logits
+BAND, LATENCY = {"half_width": 0.05}, {"median": 7.0}
+SQUARES = np.arange(4, 224, 20, dtype=np.uint8)[:, None, None] * np.ones((11, 8, 8), np.uint8)
+GOLDEN, FILMS = SQUARES[:5], SQUARES[5:]
+
+
+def respond(name, squares):
+    """Answer films by their mean grey level, none at the threshold; each witness is off by its shift, up or down."""
+    margins = squares.mean((1, 2)) / 40 - 2.7 + SHIFT[name] * np.cos(squares[:, 0, 0])
+    logits = np.stack([-margins / 2, margins / 2], axis=1).astype(np.float32)
+    maps = np.repeat((logits[:, 1] - logits[:, 0])[:, None, None], 7, axis=1).repeat(7, axis=2)
+    return Answer(logits, (1 / (1 + np.exp(-margins)))[:, None].astype(np.float32), maps)
+
+
+@pytest.fixture
+def verify_made_up(monkeypatch, tmp_path):
+    """Return a function that verifies a bundle of two files, whose answers `spoil` may change by witness name."""
+    artefacts = tuple(
+        Artefact(path, "tflite", path[6:-7], "trained", (), output_specs(), "made up", "LiteRT")
+        for path in (FLOAT32, INT8)
+    )
+    point = OperatingPoint(0.0, 0.9, 0.9, 0.5, 10, 10, "5" * 64)
+    manifest = SimpleNamespace(
+        artefacts=artefacts,
+        files={},
+        readouts={"trained": Readout(Calibration(1.0, 0.0, 10, 10), point)},
+        provenance={"arch": "resnet10"},
+    )
+    figures = {"latency_ms": LATENCY}
+    claimed = {
+        FLOAT32: ArtefactVerdict(Verdict.CERTIFIED, "0" * 64, "measured", figures | {"band": None}),
+        INT8: ArtefactVerdict(Verdict.BOUNDED, "0" * 64, "measured", figures | {"band": BAND}),
+    }
+    golden = Golden(tuple("abcde"), GOLDEN, {name: respond(name, GOLDEN) for name in SHIFT})
+    drawn = []
+
+    def call(spoil=lambda name, answer: answer, *, deployed=INT8, films=False, **options):
+        deploy = {"artefact": deployed, "reason": "fast", "others": {FLOAT32: "slow"}}
+        bundle = SimpleNamespace(
+            root=tmp_path,
+            manifest=manifest,
+            path=lambda name: tmp_path / name,
+            verdict=claimed.get,
+            certificate=lambda: Certificate(claimed, deploy=deploy),
+        )
+
+        def ask(witnesses, squares, reporter, *, sample):
+            return {one.name: spoil(one.name, respond(one.name, squares)) for one in witnesses}
+
+        def draw(spec, n):
+            drawn.append(n)
+            return FILMS
+
+        monkeypatch.setattr("convert.measure.ask", ask)
+        for name, fake in {
+            "open_bundle": lambda path: bundle,
+            "read_golden": lambda path: golden,
+            "read_films_of": lambda *_: (FILMS, None, "6 films without labels"),
+            "draw_phantoms": draw,
+            "matrix_witnesses": lambda *_: (),
+            "find_near_threshold": lambda *_, **__: SQUARES[4:7],
+            "binding": lambda root: {},
+            "draw_certificate": lambda *_: "page",
+        }.items():
+            monkeypatch.setattr(f"convert.verify.{name}", fake)
+        monkeypatch.setattr("convert.film_set.FilmSet.together", property(together))
+        given = {"films": tmp_path} if films else {}
+        return verify(VerifyConfig(bundle=tmp_path, out=tmp_path / "out", **given, **options), Silence())
+
+    def together(filmset):
+        return np.concatenate([part for part in (filmset.films, filmset.golden, filmset.probes) if part.size])
+
+    call.drawn, call.out = drawn, tmp_path / "out"
+    return call
+
+
+def nan_in(name, film):
+    """Spoil one film of one witness."""
+
+    def spoil(asked, answer):
+        if asked == name:
+            answer.logits[film] = np.nan
+        return answer
+
+    return spoil
+
+
+def test_a_reduced_file_without_films_keeps_its_band_and_latency(verify_made_up):
+    found = verify_made_up()
+    assert (found.passed, found.notes) == (True, ())
+    figures = found.certificate.artefacts[INT8].figures
+    assert (figures["band"], figures["latency_ms"]) == (BAND, LATENCY)
+    assert found.certificate.artefacts[FLOAT32].figures["latency_ms"] == LATENCY
+    assert found.certificate.deploy["artefact"] == INT8
+
+
+@pytest.mark.parametrize("place", ["films", "probes"])
+@pytest.mark.parametrize("name", [INT8, FLOAT32])
+def test_nan_on_a_phantom_or_a_probe_fails_a_file_that_repeats_its_golden_answers(verify_made_up, place, name):
+    film = {"films": 2, "probes": -1}[place]  # phantoms first, golden inputs behind them, probes last
+    found = verify_made_up(nan_in(name, film), matrix=True, most=4)
+    assert set(found.strays) == {name}
+    assert found.strays[name].startswith("FAILED now, ")
+    assert ("near the threshold" in found.strays[name]) == (place == "probes")
+
+
+def test_a_reduced_file_that_lost_its_map_fails_though_its_logits_repeat(verify_made_up):
+    def drop(name, answer):
+        return Answer(answer.logits, answer.probability, None) if name == INT8 else answer
+
+    found = verify_made_up(drop)
+    assert found.strays == {INT8: "FAILED now, BOUNDED in the certificate: it gives no evidence map"}
+
+
+def test_a_reference_that_is_nan_fails_every_file_and_the_report_is_written(verify_made_up):
+    found = verify_made_up(nan_in(REFERENCE, 1))
+    assert set(found.strays) == set(SHIFT)
+    assert "PyTorch's own answer" in found.strays[INT8]
+    assert json.loads((verify_made_up.out / CERTIFICATE).read_text())["tolerances"] == {}
+
+
+def test_a_matrix_without_films_draws_256_phantoms_or_as_many_as_are_asked_for(verify_made_up):
+    verify_made_up(matrix=True)
+    verify_made_up(matrix=True, most=4)
+    assert verify_made_up.drawn == [PHANTOMS, 4]
+    assert PHANTOMS >= 256
+
+
+def test_a_file_that_strays_is_proposed_no_longer_and_the_certificate_says_on_what(verify_made_up):
+    found = verify_made_up(nan_in(INT8, 0), films=True)
+    deploy = found.certificate.deploy
+    assert deploy["artefact"] is None
+    assert deploy["reason"].startswith(f"the file that was proposed, {INT8}, strays on 6 films without labels: FAILED")
+    assert deploy["others"] == {FLOAT32: "slow", INT8: found.strays[INT8]}
+
+
+def test_another_file_that_strays_leaves_the_proposal_alone(verify_made_up):
+    found = verify_made_up(nan_in(INT8, 0), films=True, deployed=FLOAT32)
+    assert (found.passed, found.certificate.deploy["artefact"]) == (False, FLOAT32)
+
+
+def test_notes_stand_in_the_report_and_fail_nothing(verify_made_up, monkeypatch):
+    monkeypatch.setattr("convert.verify.band_notes", lambda *_, **__: ("worth saying",))
+    found = verify_made_up()
+    assert (found.passed, found.notes, found.report["notes"]) == (True, ("worth saying",), ["worth saying"])
+    assert json.loads((verify_made_up.out / "parity.json").read_text())["notes"] == ["worth saying"]
+
+
+@pytest.mark.parametrize("outlier", [0.01, 9.0])
+def test_how_far_a_reduced_file_may_move_is_the_rule_of_the_quick_check(outlier):
+    rng = np.random.default_rng(0)
+    reference = rng.normal(size=(16, 2)).astype(np.float32)
+    recorded = reference + rng.normal(scale=0.01, size=(16, 2)).astype(np.float32)
+    recorded[0] += np.float32(outlier)
+    one, other = (Prediction(logits, np.full((16, 1), 0.5, np.float32), None) for logits in (recorded, reference))
+    artefact = Artefact(INT8, "tflite", "int8", "trained", (), (), "made up", "LiteRT")
+    golden = Golden((), np.zeros((16, 1, 1), np.uint8), {INT8: one, REFERENCE: other})
+    assert allowed_move(one, other) == selftest._allowed(artefact, one, golden, Certificate({}))
+    assert allowed_move(one, other) < 0.2
+    assert allowed_move(one, one) == selftest.FLOOR

@@ -1,0 +1,122 @@
+"""`tbconv verify` and `convert` as commands: what they refuse, and what a program reads of their answers."""
+
+import json
+from pathlib import Path
+
+import pytest
+import typer
+
+from convert.pipeline import Converted
+from convert.verify import Verified
+from tbconv.commands.convert import convert
+from tbconv.commands.verify import verify
+from tbconv.contract.errors import ConfigError
+from tbconv.contract.verdict import ArtefactVerdict, Certificate, Verdict
+
+FILMS = Path("films")
+DEPLOY = {"artefact": "model_int8.tflite", "reason": "the fastest", "others": {}}
+
+
+def certificate():
+    figures = {"band": {"half_width": 0.25}}
+    rows = {"model_int8.tflite": ArtefactVerdict(Verdict.BOUNDED, "0" * 64, "drawn", figures)}
+    return Certificate(rows, deploy=DEPLOY)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"quick": True, "films": FILMS}, "--films with --quick"),
+        ({"quick": True, "matrix": True}, "--matrix with --quick"),
+        ({"quick": True, "layers": True}, "--layers with --quick"),
+        ({"quick": True, "most": 0}, "--most with --quick"),
+        ({"quick": True, "out": FILMS}, "--out with --quick"),
+        ({"layers": True, "matrix": True}, "--matrix with --layers"),
+        ({"layers": True, "films": FILMS, "patient": "id", "positive": "TB"}, "--patient and --positive with --layers"),
+        ({"most": 3}, "--most without --films"),
+        ({"matrix": True, "positive": "TB"}, "--positive without --films"),
+    ],
+)
+def test_options_that_would_be_dropped_are_refused_by_name(bundle, options, words):
+    with pytest.raises(ConfigError) as refused:
+        verify(bundle, **options)
+    assert refused.value.what == words
+    assert refused.value.fix.startswith("leave out --")
+
+
+@pytest.mark.parametrize("inside", ["", "report", "saved_model/report", "../bundle/report"])
+def test_a_report_inside_the_bundle_is_refused_before_anything_is_written(bundle, inside):
+    before = sorted(bundle.rglob("*"))
+    with pytest.raises(ConfigError, match="lies inside the bundle") as refused:
+        verify(bundle, out=bundle / inside)
+    assert f"{bundle}.verify" in refused.value.fix
+    assert sorted(bundle.rglob("*")) == before
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """Return a function that runs the command without measuring, and the configuration that it asked for."""
+
+    def call(bundle, *, strays=(), notes=(), **options):
+        configs = []
+        found = Verified(certificate(), {"rows": []}, dict(strays), notes)
+        monkeypatch.setattr("convert.verify.verify", lambda config, _: configs.append(config) or found)
+        monkeypatch.setattr("tbconv.commands.parity_table.print_parity", lambda _: None)
+        with pytest.raises(typer.Exit) as ended:
+            verify(bundle, **options)
+        return ended.value.exit_code, configs[0]
+
+    return call
+
+
+@pytest.mark.parametrize("way", ["plain", "dot", "link"])
+def test_the_report_lies_beside_the_bundle_however_it_was_named(asked, bundle, tmp_path, monkeypatch, way):
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "link").symlink_to(bundle)
+    monkeypatch.chdir(bundle / "saved_model")
+    named = {"plain": bundle, "dot": Path(".."), "link": tmp_path / "elsewhere" / "link"}[way]
+    assert asked(named)[1].out == tmp_path / "bundle.verify"
+
+
+def test_most_is_for_films_and_for_the_phantoms_of_a_matrix(asked, bundle):
+    assert asked(bundle, matrix=True, most=3)[1].most == 3
+    assert asked(bundle, films=FILMS, most=3)[1].most == 3
+
+
+def test_json_says_whether_it_passed_what_strays_and_what_is_worth_noting(asked, bundle, capsys):
+    assert asked(bundle, strays={"a": "worse"}, notes=("far",), as_json=True)[0] == 1
+    assert json.loads(capsys.readouterr().out) == {
+        "rows": [],
+        "passed": False,
+        "strays": {"a": "worse"},
+        "notes": ["far"],
+    }
+    assert asked(bundle, as_json=True)[0] == 0
+    assert json.loads(capsys.readouterr().out)["passed"] is True
+
+
+def test_the_terminal_has_a_line_for_every_note_and_a_note_is_no_failure(asked, bundle, capsys):
+    assert asked(bundle, notes=("one flips outside", "another"))[0] == 0
+    said = capsys.readouterr().out.splitlines()
+    assert {"note: one flips outside", "note: another", "verdict: every file is what its certificate says"} <= set(said)
+
+
+@pytest.fixture
+def converted(monkeypatch, bundle, manifest):
+    """Make `tbconv convert` end at once with a drawn certificate."""
+    done = Converted(bundle, manifest, certificate(), {"rows": []}, 1.0, 2.0)
+    monkeypatch.setattr("convert.pipeline.convert", lambda *_: done)
+    monkeypatch.setattr("tbconv.commands.parity_table.print_parity", lambda _: None)
+    monkeypatch.setattr("signal.signal", lambda *_: None)
+    return done
+
+
+def test_convert_gives_programs_the_report_and_the_file_to_deploy(converted, tmp_path, capsys):
+    convert(tmp_path, tmp_path / "out", as_json=True)
+    assert json.loads(capsys.readouterr().out) == {"rows": [], "deploy": DEPLOY}
+
+
+def test_convert_tells_people_the_file_to_deploy_and_where_it_decides_nothing(converted, tmp_path, capsys):
+    convert(tmp_path, tmp_path / "out")
+    said = capsys.readouterr().out
+    assert "deploy: model_int8.tflite; the fastest; within 0.25 logits of the threshold it decides nothing" in said
