@@ -10,7 +10,8 @@ from pathlib import Path
 import tensorflow as tf  # noqa: TID253  (this is a process of its own)
 
 from convert import int8
-from convert.int8 import Int8Recipe, calibrate, representative, spread, to_int8
+from convert.film_set import evenly
+from convert.int8 import Int8Recipe, calibrate, representative, to_int8
 from convert.ranges import set_ranges
 from torch_train.run_folder import read_films
 
@@ -38,7 +39,7 @@ def main(equalised, saved_model, films, folder):
         (folder / f"{name}.tflite").write_bytes(to_int8(equalised, squares, recipe))
     (folder / "default.tflite").write_bytes(tensorflows_default(saved_model, squares))
     ranged = bytearray(calibrated)
-    count = set_ranges(ranged, spread(squares, int8.RANGE_FILMS))
+    count = set_ranges(ranged, evenly(squares, int8.RANGE_FILMS))
     (folder / "calibrated.tflite").write_bytes(ranged)
     sys.stdout.write(json.dumps({"ranges": count}) + "\n")
 
