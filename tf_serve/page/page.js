@@ -2,7 +2,7 @@
 
 const DECISIONS = {
   refer: ["Refer for a bacteriological test", "The margin reached the threshold. This is a screening flag."],
-  indeterminate: ["Indeterminate", "The margin lies too close to the threshold: this file's rounding could turn the answer."],
+  indeterminate: ["Indeterminate", "Too close to the threshold to call: this file's rounding could turn the answer."],
   not_flagged: ["Not flagged", "The margin stayed below the threshold. That rules nothing out."],
 };
 const FOR = [230, 97, 1]; // the colours of tf_serve/overlay.py: told apart with any usual colour blindness
