@@ -22,16 +22,19 @@ class Sums:
     product: NDArray[np.float64]  # reference times tensor
     tensor: NDArray[np.float64]  # tensor squared
     noise: NDArray[np.float64]  # difference squared
+    first: NDArray[np.float64]  # reference
+    other: NDArray[np.float64]  # tensor
+    count: NDArray[np.float64]  # 1
 
     @classmethod
     def none(cls, channels: int) -> Sums:
         """Return the sums of no film."""
-        return cls.of(np.zeros((4, channels), np.float64))
+        return cls.of(np.zeros((7, channels), np.float64))
 
     @classmethod
     def of(cls, stacked: NDArray[np.float64]) -> Sums:
         """Read what `stacked` returned."""
-        return cls(stacked[0], stacked[1], stacked[2], stacked[3])
+        return cls(*stacked)
 
     def add(self, reference: NDArray[np.floating], tensor: NDArray[np.floating]) -> Sums:
         """Return the sums with one more film.
@@ -48,15 +51,26 @@ class Sums:
         wanted, given = reference.astype(np.float64), tensor.astype(np.float64)
         away = given - wanted
         pairs = ((wanted, wanted), (wanted, given), (given, given), (away, away))
-        return self.plus(Sums.of(np.stack([np.einsum("pc,pc->c", one, other) for one, other in pairs])))
+        squares = [np.einsum("pc,pc->c", one, other) for one, other in pairs]
+        count = np.full(wanted.shape[1], float(len(wanted)))
+        return self.plus(Sums.of(np.stack([*squares, wanted.sum(axis=0), given.sum(axis=0), count])))
 
     def plus(self, other: Sums) -> Sums:
         """Return the sums over both sets of films."""
         return Sums.of(self.stacked() + other.stacked())
 
     def stacked(self) -> NDArray[np.float64]:
-        """Return the four sums as [4, C]."""
-        return np.stack([self.signal, self.product, self.tensor, self.noise])
+        """Return the sums as [7, C]."""
+        return np.stack([self.signal, self.product, self.tensor, self.noise, self.first, self.other, self.count])
+
+    def centred(self) -> Sums:
+        """Return the sums of both less their mean over films and positions, channel by channel."""
+        counted = np.maximum(self.count, 1)
+        first, other = self.first / counted, self.other / counted
+        pairs = ((first, first), (first, other), (other, other), (other - first, other - first))
+        squares = (self.signal, self.product, self.tensor, self.noise)
+        apart = [square - counted * one * two for square, (one, two) in zip(squares, pairs, strict=True)]
+        return Sums.of(np.stack([*np.maximum(apart, 0.0), 0 * first, 0 * other, self.count]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +83,16 @@ class Noise:
     scales: tuple[float, float]  # bring a channel back: the 10th and 90th percentile; 1, 1 where not rescaled
 
 
-def judge_noise(sums: Sums) -> Noise:
-    """Return the SQNR of a tensor, its channels brought back to scale where they were rescaled."""
+def judge_noise(sums: Sums, *, up_to_a_constant: bool = False) -> Noise:
+    """Return the SQNR of a tensor, its channels brought back to scale where they were rescaled.
+
+    Args:
+        sums: of the tensor and its reference.
+        up_to_a_constant: compare what is left of both without each channel's mean, as where the bias comes later:
+            a folded BatchNorm moves a part of what stood before that bias into it.
+    """
+    if up_to_a_constant:
+        sums = sums.centred()
     as_is = _db(sums.signal.sum(), sums.noise.sum())
     scale, left = _fit(sums)
     live = (sums.signal > 0) & (sums.tensor > 0) & np.isfinite(scale)

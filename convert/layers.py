@@ -34,6 +34,7 @@ ONNX_RUNNER, TFLITE_RUNNER = "convert.runners.onnx_layers", "convert.runners.tfl
 KINDS = ("float32", "float16", "dynamic", "int8")
 AT_ONCE = 16  # films whose reference tensors lie on disk together: 45 MB a film for ResNet50
 PROCESSES = 2
+LEAST = 2  # values a channel of which something is left without their mean
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -179,8 +180,13 @@ def _sum_up(bench: _Bench, probed: Probed, images: str, folder: Path) -> dict[st
 
 
 def _rows(bench: _Bench, nodes: LayerGraph, probed: Probed, coverage: Coverage) -> list[LayerRow]:
-    noise = {key: judge_noise(sums) for key, sums in bench.sums[probed.artefact.path].items()}
-    return layer_rows(coverage, nodes, probed.file, probed.matches, noise)
+    sums = bench.sums[probed.artefact.path]
+    alone = {
+        key for key, one in sums.items() if one.count.max() < LEAST
+    }  # nothing is left of one value without its mean
+    matches = [one for one in probed.matches if not (one.before_bias and one.operation in alone)]
+    noise = {one.operation: judge_noise(sums[one.operation], up_to_a_constant=one.before_bias) for one in matches}
+    return layer_rows(coverage, nodes, probed.file, matches, noise)
 
 
 def _coverage(nodes: LayerGraph, probed: Probed) -> Coverage:
