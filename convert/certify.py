@@ -43,14 +43,28 @@ def certify(folder: Path, run: Path, artefacts: tuple[Artefact, ...], measuremen
         verdicts[artefact.path] = measurement.judge(artefact, sha256)
     candidates = _clock(folder, artefacts, verdicts, measurement)
     verdicts |= {one.path: one.verdict for one in candidates}
+    return write_down(measurement, verdicts, binding(folder, run), choose(candidates))
+
+
+def write_down(
+    measurement: Measurement, verdicts: dict[str, ArtefactVerdict], bound: dict[str, Any], deploy: dict[str, Any]
+) -> Certificate:
+    """Return the certificate of these verdicts: on what was fed, by which tolerances, and where.
+
+    Args:
+        measurement: that the verdicts rest on.
+        verdicts: by artefact.
+        bound: what they are bound to (convert.binding).
+        deploy: which file to serve, and why the others lost (convert.choose).
+    """
     return Certificate(
         artefacts=verdicts,
         inputs=describe_inputs(measurement.filmset),
         tolerances=measurement.tolerances_json(),
         environment=provenance(),
         disclaimer=DISCLAIMER,
-        bound=binding(folder, run),
-        deploy=choose(candidates),
+        bound=bound,
+        deploy=deploy,
     )
 
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from convert.binding import binding
 from convert.certificate import IDENTITY
-from convert.certify import draw_certificate
+from convert.certify import draw_certificate, write_down
 from convert.film_folder import FilmFolder, read_films_of
 from convert.film_set import FilmSet, part_of
 from convert.film_table import write_film_table
@@ -22,19 +22,17 @@ from convert.matrix import matrix_witnesses
 from convert.measure import Measurement, measure
 from convert.near_threshold import find_near_threshold
 from convert.page.certificate_page import PAGE
-from convert.parity_report import describe_inputs, parity_report
+from convert.parity_report import parity_report
 from convert.probes import draw_phantoms
 from convert.strays import band_notes, find_strays
 from convert.witnesses import REFERENCE, Witness, torch_witnesses
 from tbconv.contract.bundle import CERTIFICATE, Bundle, open_bundle
 from tbconv.contract.classifier import Prediction
-from tbconv.contract.disclaimer import DISCLAIMER
 from tbconv.contract.errors import ConfigError
 from tbconv.contract.files import write_json
 from tbconv.contract.golden import GOLDEN, Golden, read_golden
 from tbconv.contract.manifest import Artefact, Kind
 from tbconv.contract.preprocess import PreprocessSpec
-from tbconv.contract.provenance import provenance
 from tbconv.contract.reporter import Reporter
 from tbconv.contract.verdict import ArtefactVerdict, Certificate, Verdict
 
@@ -125,15 +123,8 @@ def _certificate(
     A file that strays is proposed no longer, but nor is another in its place: nobody clocked them here.
     """
     old = bundle.certificate()
-    return Certificate(
-        artefacts=verdicts,
-        inputs=describe_inputs(measurement.filmset),
-        tolerances=measurement.tolerances_json(),
-        environment=provenance(),
-        disclaimer=DISCLAIMER,
-        bound=binding(bundle.root) | {"calibration": old.bound.get("calibration")},
-        deploy=_deploy(old.deploy, strays, measurement.filmset.description),
-    )
+    bound = binding(bundle.root) | {"calibration": old.bound.get("calibration")}
+    return write_down(measurement, verdicts, bound, _deploy(old.deploy, strays, measurement.filmset.description))
 
 
 def _deploy(old: dict[str, Any], strays: dict[str, str], fed: str) -> dict[str, Any]:

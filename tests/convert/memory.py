@@ -1,0 +1,65 @@
+"""Each step of a conversion once for the same content: most of its seconds are imports of frameworks."""
+
+import json
+import shutil
+from pathlib import Path
+
+from convert.isolate import run_step
+from tbconv.contract.files import sha256_bytes, sha256_file
+from torch_train.run_folder import BASELINE, WEIGHTS
+
+READ = {"onnx", "saved_model", "films", "artefact", "images"}  # what steps read, but for those that write it
+WRITTEN = {
+    "convert.torch_to_onnx": ("out",),
+    "convert.onnx_to_keras": ("h5", "keras", "saved_model"),
+    "convert.onnx_to_tf": ("tflite", "saved_model"),
+    "convert.quantize": ("float32", "float16", "dynamic"),
+}
+
+
+class Memory:
+    """`run_step`, and what each step left behind, by the content that it read."""
+
+    def __init__(self, folder):
+        self._folder = folder
+        self.kept = []  # module, request, folder
+
+    def run_step(self, module, request, *, threads=None):
+        written = [name for name in WRITTEN.get(module, ("out",)) if request.get(name)]
+        kept = self._folder / self._key(module, request, written)
+        if not (kept / "response.json").is_file():
+            response = run_step(module, request, threads=threads)
+            for name in written:
+                copy(Path(request[name]), kept / name)
+            (kept / "response.json").write_text(json.dumps(response))
+            self.kept.append((module, request, kept))
+            return response
+        for name in written:
+            copy(kept / name, Path(request[name]))
+        return json.loads((kept / "response.json").read_text())
+
+    def _key(self, module, request, written):
+        said = {key: value for key, value in request.items() if key not in written}
+        if said.get("network") == "baseline":
+            said.pop("arch")  # not read there
+        for name in READ & said.keys():
+            said[name] = digest(Path(said[name]))
+        if "folder" in said:
+            said["folder"] = digest(Path(said["folder"]) / (BASELINE if said["network"] == "baseline" else WEIGHTS))
+        return sha256_bytes(json.dumps([module, written, said], sort_keys=True).encode())
+
+
+def digest(path):
+    """Return the digest of a file or of a folder's files."""
+    if path.is_file():
+        return sha256_file(path)
+    return {str(file.relative_to(path)): sha256_file(file) for file in sorted(path.rglob("*")) if file.is_file()}
+
+
+def copy(source, place):
+    """Copy a file or a folder."""
+    place.parent.mkdir(parents=True, exist_ok=True)
+    if source.is_dir():
+        shutil.copytree(source, place, dirs_exist_ok=True)
+    else:
+        shutil.copyfile(source, place)
