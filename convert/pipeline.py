@@ -12,8 +12,10 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from convert.agree import disagreements
 from convert.artefacts import list_artefacts
 from convert.certify import certify, draw_certificate
+from convert.draw_films import draw_golden_films
 from convert.film_set import evenly
 from convert.islands import HEAD
 from convert.measure import FilmSet, Measurement, measure, part_of
@@ -23,10 +25,11 @@ from convert.parity_report import parity_report
 from convert.probes import golden_inputs
 from convert.steps import ROUTES, Workshop, make_files
 from convert.witnesses import Witness
-from tbconv.contract.bundle import CERTIFICATE, seal, write_bundle
-from tbconv.contract.errors import ConfigError, ParityError
+from tbconv.contract.bundle import CERTIFICATE, Bundle, seal, write_bundle
+from tbconv.contract.errors import ConfigError, ConversionError, ParityError
 from tbconv.contract.files import write_json
 from tbconv.contract.golden import GOLDEN, Golden, write_golden
+from tbconv.contract.golden_films import GOLDEN_FILMS, write_golden_films
 from tbconv.contract.manifest import Artefact, Manifest
 from tbconv.contract.preprocess import PreprocessSpec
 from tbconv.contract.provenance import provenance
@@ -84,13 +87,17 @@ def convert(config: ConvertConfig, reporter: Reporter) -> Converted:
 
     Raises:
         BundleError: the run is none, or `out` is something else than a bundle.
-        ConversionError: a step failed.
+        ConversionError: a step failed, or what was written contradicts itself.
+        SetupError: this machine opens films otherwise than they are drawn.
         ParityError: a float32 file strays from PyTorch; the report is kept beside `out`.
     """
     facts = read_run(config.run)
     reporter.say(_opening(facts, config))
     with write_bundle(config.out) as folder, tempfile.TemporaryDirectory(prefix="tbconv-aside-") as aside:
         _copy_run(config.run, folder)
+        write_golden_films(
+            folder / GOLDEN_FILMS, draw_golden_films(PreprocessSpec())
+        )  # refused early, not after minutes
         start = time.monotonic()
         made = make_files(Workshop(config.run, folder, Path(aside), facts, config.route, config.keep_float, reporter))
         converted = time.monotonic()
@@ -101,6 +108,7 @@ def convert(config: ConvertConfig, reporter: Reporter) -> Converted:
         report = parity_report(measurement, certificate.artefacts)
         _refuse_strays(config, certificate, report)
         manifest = _write_texts(folder, _describe(facts, artefacts), measurement, certificate, report)
+        _refuse_disagreements(config, Bundle(folder, manifest))
         measured = time.monotonic()
     return Converted(config.out, manifest, certificate, report, converted - start, measured - converted)
 
@@ -167,6 +175,16 @@ def _refuse_strays(config: ConvertConfig, certificate: Certificate, report: dict
         why="; ".join(f"{path}: {reason}" for path, reason in strays.items()),
         fix=f"read {place}; the bundle was not written, and what was at {config.out} is untouched",
     )
+
+
+def _refuse_disagreements(config: ConvertConfig, bundle: Bundle) -> None:
+    found = disagreements(bundle)
+    if found:
+        raise ConversionError(
+            f"{', '.join(found)}: not what the manifest says",
+            why="; ".join(f"{path}: {problem}" for path, problem in found.items()),
+            fix=f"look for files of two runs in {config.run}; the bundle was not written",
+        )
 
 
 def _describe(facts: RunFacts, artefacts: tuple[Artefact, ...]) -> Manifest:

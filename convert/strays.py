@@ -44,6 +44,15 @@ def find_strays(
     return unusable | _float16(report, verdicts) | _bars(verdicts, measurement, deployed) | worse
 
 
+def with_findings(strays: dict[str, str], *findings: dict[str, str]) -> dict[str, str]:
+    """Add by path what was found beside the measurement; what was measured is said first."""
+    whole = dict(strays)
+    for found in findings:
+        for path, problem in found.items():
+            whole[path] = f"{whole[path]}; {problem}" if path in whole else problem
+    return whole
+
+
 def _float16(report: dict[str, Any], verdicts: dict[str, ArtefactVerdict]) -> dict[str, str]:
     """Hold the bundle's float16 files, under every kernel that was asked, to what float16 costs by itself."""
     rows = [one for one in report["float16"] if any(_is_of(one["name"], path) for path in verdicts)]

@@ -1,6 +1,7 @@
 """Check a bundle that exists: digests first, then every format against PyTorch, then its own certificate.
 
-A bundle is never written to. An artefact strays when it does worse than its certificate says.
+A bundle is never written to. An artefact strays when it does worse than its certificate says, any file when it
+contradicts the manifest (`convert.agree`).
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from convert.agree import disagreements
 from convert.binding import binding
 from convert.certificate import IDENTITY
 from convert.certify import draw_certificate, write_down
@@ -24,13 +26,14 @@ from convert.near_threshold import find_near_threshold
 from convert.page.certificate_page import PAGE
 from convert.parity_report import parity_report
 from convert.probes import draw_phantoms
-from convert.strays import band_notes, find_strays
+from convert.strays import band_notes, find_strays, with_findings
 from convert.witnesses import REFERENCE, Witness, torch_witnesses
 from tbconv.contract.bundle import CERTIFICATE, Bundle, open_bundle
 from tbconv.contract.classifier import Prediction
 from tbconv.contract.errors import ConfigError
 from tbconv.contract.files import write_json
 from tbconv.contract.golden import GOLDEN, Golden, read_golden
+from tbconv.contract.golden_films import GOLDEN_FILMS, NOT_RECORDED, check_films, opener, records_films
 from tbconv.contract.manifest import Artefact, Kind
 from tbconv.contract.preprocess import PreprocessSpec
 from tbconv.contract.reporter import Reporter
@@ -88,12 +91,23 @@ def verify(config: VerifyConfig, reporter: Reporter) -> Verified:
         one.path: _judge(one, measurement, golden, claimed[one.path], by_films=config.films is not None)
         for one in bundle.manifest.artefacts
     }
-    notes = band_notes(claimed, measurement, deployed=deployed)
+    notes = (*_film_notes(bundle), *band_notes(claimed, measurement, deployed=deployed))
     report = parity_report(measurement, verdicts) | {"notes": list(notes)}
     strays = find_strays(claimed, verdicts, measurement, report, deployed=deployed)
+    strays = with_findings(strays, disagreements(bundle), _film_problems(bundle))
     certificate = _certificate(bundle, measurement, verdicts, strays)
     _write(config.out, bundle, measurement, certificate, report)
     return Verified(certificate, report, strays, notes)
+
+
+def _film_notes(bundle: Bundle) -> tuple[str, ...]:
+    return () if records_films(bundle) else (NOT_RECORDED,)
+
+
+def _film_problems(bundle: Bundle) -> dict[str, str]:
+    """Return what this machine makes of the golden films, from their bytes on, that training did not."""
+    problems = check_films(bundle, opener(bundle.manifest.preprocessing)) if records_films(bundle) else []
+    return {GOLDEN_FILMS: "; ".join(problems)} if problems else {}
 
 
 def _measure(config: VerifyConfig, bundle: Bundle, golden: Golden, reporter: Reporter) -> Measurement:

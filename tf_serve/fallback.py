@@ -2,7 +2,8 @@
 
 `ArtefactError` alone leads to the baseline: a served file that is missing, altered or without
 a verdict. Its sentence is kept as the reason, and every answer carries it. Any other error
-passes through, and so does whatever is wrong with the baseline itself.
+passes through, and so does whatever is wrong with the baseline itself, or with the way this
+machine opens films: that would show every network another film.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from tbconv.contract.errors import ArtefactError, BundleError, ConfigError
 from tbconv.contract.manifest import Kind, Readout
 from tbconv.contract.verdict import ArtefactVerdict, Verdict
 from tf_serve.model import TFLiteModel
+from tf_serve.selftest import check_preprocessing
 
 # Where a certificate proposes no file (those of tbconv 0.1). Fastest first: 21, 22, 70 and 70 ms a film on one
 # thread (../shared/conversion.md); of two that take as long, the one that is exact.
@@ -64,7 +66,9 @@ def choose_model(bundle: Bundle, *, artefact: str | None = None) -> Served:
     Raises:
         ConfigError: `artefact` is no TFLite file.
         BundleError: the bundle has no such artefact, or the baseline cannot answer either.
+        SetupError: this machine opens films otherwise than training did.
     """
+    check_preprocessing(bundle)
     if artefact is not None:
         _check_wish(bundle, artefact)
     if artefact == BASELINE:

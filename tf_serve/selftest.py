@@ -1,4 +1,4 @@
-"""The quick check: does every TFLite file still answer its golden inputs as it did when it was certified?
+"""The quick check: does every TFLite file answer as it did, and does this machine open films as training did?
 
 Serving's packages alone are needed. With the same kernels answers repeat bit for bit (measured on
 two bundles); other kernels round elsewhere, and a tolerance says how far that may lead.
@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tbconv.contract.agreement import answer_problems, appended_problems
 from tbconv.contract.bundle import Bundle
 from tbconv.contract.classifier import Prediction
-from tbconv.contract.errors import ArtefactError
+from tbconv.contract.errors import ArtefactError, SetupError
 from tbconv.contract.golden import GOLDEN, REFERENCE, Golden, read_golden
+from tbconv.contract.golden_films import GOLDEN_FILMS, NOT_RECORDED, check_films, opener, records_films
 from tbconv.contract.manifest import Artefact
 from tbconv.contract.preprocess import as_model_input
 from tbconv.contract.processor import processor, tell_difference
@@ -55,16 +57,17 @@ class SelfTest:
 
     rows: tuple[Repeat, ...]
     notes: tuple[str, ...] = ()
+    problems: dict[str, str] = field(default_factory=dict)  # by path, beside the answers: films, contradictions
 
     @property
     def passed(self) -> bool:
-        """Whether files were asked and each of them answered as it did."""
-        return bool(self.rows) and all(row.passed for row in self.rows)
+        """Whether files were asked, each of them answered as it did, and nothing contradicts the manifest."""
+        return bool(self.rows) and all(row.passed for row in self.rows) and not self.problems
 
     def to_json(self) -> dict[str, Any]:
         """Return the rows ready for JSON."""
         rows = [asdict(row) | {"passed": row.passed} for row in self.rows]
-        return {"passed": self.passed, "rows": rows, "notes": list(self.notes)}
+        return {"passed": self.passed, "rows": rows, "problems": self.problems, "notes": list(self.notes)}
 
 
 def self_test(bundle: Bundle, *, artefacts: Sequence[str] | None = None) -> SelfTest:
@@ -75,7 +78,9 @@ def self_test(bundle: Bundle, *, artefacts: Sequence[str] | None = None) -> Self
         artefacts: paths of TFLite files; None asks every one of them.
 
     Returns:
-        One row a file; a file that is altered or cannot be opened is a row with a problem.
+        One row a file; a file that is altered or cannot be opened is a row with a problem. Beside them what the
+        files and their recorded answers say otherwise than the manifest, and golden films that this machine opens
+        otherwise.
 
     Raises:
         ArtefactError: the golden inputs or the certificate are missing or altered.
@@ -85,7 +90,38 @@ def self_test(bundle: Bundle, *, artefacts: Sequence[str] | None = None) -> Self
     if artefacts is not None:
         chosen = [bundle.manifest.artefact(path) for path in artefacts]
     note = tell_difference(certificate.bound.get("processor") or {}, processor())
-    return SelfTest(tuple(_repeat(bundle, one, golden, certificate) for one in chosen), (note,) if note else ())
+    notes = [*([note] if note else []), *([] if records_films(bundle) else [NOT_RECORDED])]
+    rows = tuple(_repeat(bundle, one, golden, certificate) for one in chosen)
+    return SelfTest(rows, tuple(notes), _contradictions(bundle, golden, {one.path for one in chosen}))
+
+
+def check_preprocessing(bundle: Bundle) -> None:
+    """Refuse to answer films where this machine opens them otherwise than training did; older bundles cannot tell.
+
+    Raises:
+        ArtefactError: the golden films are missing or altered.
+        SetupError: a golden film came out otherwise.
+    """
+    problems = _film_problems(bundle)
+    if problems:
+        made_with = (bundle.manifest.provenance.get("conversion") or {}).get("packages", {}).get("pillow")
+        raise SetupError(
+            "this machine opens films otherwise than the network was trained on them",
+            why="; ".join(problems),
+            fix=f"install Pillow as it was at conversion: pip install pillow{f'=={made_with}' if made_with else ''}",
+        )
+
+
+def _film_problems(bundle: Bundle) -> list[str]:
+    return check_films(bundle, opener(bundle.manifest.preprocessing)) if records_films(bundle) else []
+
+
+def _contradictions(bundle: Bundle, golden: Golden, asked: set[str]) -> dict[str, str]:
+    found, films = appended_problems(bundle), _film_problems(bundle)
+    for path, problem in answer_problems(bundle, golden).items():
+        found[path] = f"{found[path]}; {problem}" if path in found else problem
+    told = {path: problem for path, problem in found.items() if path in asked}
+    return told | ({GOLDEN_FILMS: "; ".join(films)} if films else {})
 
 
 def _repeat(bundle: Bundle, artefact: Artefact, golden: Golden, certificate: Certificate) -> Repeat:

@@ -1,4 +1,4 @@
-"""`tbconv verify --quick`: digests, then every TFLite file's golden answers, with the packages of serving alone."""
+"""`tbconv verify --quick`: digests, golden answers, golden films and what is written, with serving's packages alone."""
 
 from __future__ import annotations
 
@@ -52,6 +52,8 @@ def _print(found: SelfTest, seconds: float) -> None:
     for row in found.rows:
         if row.problem is not None:
             print_out(f"STRAYS {row.path}: {row.problem}")
+    for path, problem in found.problems.items():
+        print_out(f"STRAYS {path}: {problem}")
     for note in found.notes:
         print_out(f"note: {note}")
     print_out(_verdict(found, seconds))

@@ -12,7 +12,9 @@ from tbconv.contract.bundle import CERTIFICATE
 from tbconv.contract.calibration import Calibration
 from tbconv.contract.classifier import Prediction
 from tbconv.contract.golden import Golden
+from tbconv.contract.golden_films import GOLDEN_FILMS, NOT_RECORDED
 from tbconv.contract.manifest import Artefact, Readout
+from tbconv.contract.preprocess import PreprocessSpec
 from tbconv.contract.reporter import Silence
 from tbconv.contract.tensor import output_specs
 from tbconv.contract.threshold import OperatingPoint
@@ -47,6 +49,7 @@ def verify_made_up(monkeypatch, tmp_path):
         files={},
         readouts={"trained": Readout(Calibration(1.0, 0.0, 10, 10), point)},
         provenance={"arch": "resnet10"},
+        preprocessing=PreprocessSpec(),
     )
     figures = {"latency_ms": LATENCY}
     claimed = {
@@ -56,7 +59,9 @@ def verify_made_up(monkeypatch, tmp_path):
     golden = Golden(tuple("abcde"), GOLDEN, {name: respond(name, GOLDEN) for name in SHIFT})
     drawn = []
 
-    def call(spoil=lambda name, answer: answer, *, deployed=INT8, films=False, **options):
+    def call(
+        spoil=lambda name, answer: answer, *, deployed=INT8, films=False, contradicts=(), films_opened=(), **options
+    ):
         deploy = {"artefact": deployed, "reason": "fast", "others": {FLOAT32: "slow"}}
         bundle = SimpleNamespace(
             root=tmp_path,
@@ -83,6 +88,9 @@ def verify_made_up(monkeypatch, tmp_path):
             "find_near_threshold": lambda *_, **__: SQUARES[4:7],
             "binding": lambda root: {},
             "draw_certificate": lambda *_: "page",
+            "disagreements": lambda bundle: dict(contradicts),
+            "records_films": lambda bundle: films_opened is not None,
+            "check_films": lambda bundle, open_film: list(films_opened),
         }.items():
             monkeypatch.setattr(f"convert.verify.{name}", fake)
         monkeypatch.setattr("convert.film_set.FilmSet.together", property(together))
@@ -166,6 +174,24 @@ def test_notes_stand_in_the_report_and_fail_nothing(verify_made_up, monkeypatch)
     found = verify_made_up()
     assert (found.passed, found.notes, found.report["notes"]) == (True, ("worth saying",), ["worth saying"])
     assert json.loads((verify_made_up.out / "parity.json").read_text())["notes"] == ["worth saying"]
+
+
+def test_what_contradicts_the_manifest_strays_and_such_a_file_is_proposed_no_longer(verify_made_up):
+    found = verify_made_up(contradicts={INT8: "its threshold is 1, 2 is meant", "split.json": "another seed"}.items())
+    assert found.strays == {INT8: "its threshold is 1, 2 is meant", "split.json": "another seed"}
+    assert (found.passed, found.certificate.deploy["artefact"]) == (False, None)
+
+
+def test_a_file_that_strays_and_contradicts_is_told_both_the_measured_first(verify_made_up):
+    found = verify_made_up(nan_in(INT8, 0), films=True, contradicts={INT8: "another threshold"}.items())
+    assert found.strays[INT8].startswith("FAILED now, ")
+    assert found.strays[INT8].endswith("; another threshold")
+
+
+def test_films_that_this_machine_opens_otherwise_stray_and_a_bundle_without_any_is_noted(verify_made_up):
+    assert verify_made_up(films_opened=("one: bad", "two: bad")).strays == {GOLDEN_FILMS: "one: bad; two: bad"}
+    found = verify_made_up(films_opened=None)
+    assert (found.passed, found.notes) == (True, (NOT_RECORDED,))
 
 
 @pytest.mark.parametrize("outlier", [0.01, 9.0])

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,13 +12,15 @@ import pytest
 
 from tbconv.contract.bundle import CERTIFICATE, MANIFEST, read_bundle, read_json, seal
 from tbconv.contract.classifier import Prediction
-from tbconv.contract.errors import ArtefactError, BundleError
+from tbconv.contract.errors import ArtefactError, BundleError, SetupError
 from tbconv.contract.files import write_json
 from tbconv.contract.golden import GOLDEN, Golden, read_golden, write_golden
-from tbconv.contract.preprocess import as_model_input
+from tbconv.contract.golden_films import GOLDEN_FILMS, NOT_RECORDED, GoldenFilm, opener, write_golden_films
+from tbconv.contract.preprocess import PreprocessSpec, as_model_input
 from tbconv.contract.verdict import Verdict
+from tf_serve.fallback import choose_model
 from tf_serve.model import TFLiteModel
-from tf_serve.selftest import SelfTest, self_test
+from tf_serve.selftest import SelfTest, check_preprocessing, self_test
 
 ROOT = Path(__file__).parents[2]
 FILES = ("model_float32.tflite", "model_int8.tflite", "baseline.tflite")
@@ -32,10 +35,10 @@ def moved(answer, by):
 
 
 @pytest.fixture
-def golden_bundle(make_bundle):
-    """Return a function that makes a bundle with golden answers, changed as the test wants, and opens it."""
+def golden_bundle(make_bundle, film):
+    """Return a function that makes a bundle with golden answers and a golden film, changed as the test wants."""
 
-    def make(change=lambda answers: answers, *, verdicts=None, bound=None):
+    def make(change=lambda answers: answers, *, verdicts=None, bound=None, off=0):
         root = make_bundle(verdicts=verdicts or CERTIFIED_AS | {"model_int8.tflite": Verdict.BOUNDED})
         squares = np.random.default_rng(1).integers(0, 256, (3, 224, 224)).astype(np.uint8)
         answers = {name: TFLiteModel(root / name).predict(as_model_input(squares)) for name in FILES}
@@ -43,6 +46,10 @@ def golden_bundle(make_bundle):
         answers["PyTorch float32 (baseline)"] = answers["baseline.tflite"]
         write_golden(root / GOLDEN, Golden(("one", "two", "three"), squares, change(answers)))
         write_json(root / CERTIFICATE, read_json(root / CERTIFICATE) | {"bound": bound or {}})
+        if off is not None:
+            square = opener(PreprocessSpec())(film).copy()
+            square[100, 100] -= off
+            write_golden_films(root / GOLDEN_FILMS, [GoldenFilm("drawn", film, square, 0)])
         manifest = read_bundle(root).manifest
         (root / MANIFEST).unlink()
         seal(root, replace(manifest, files={}))
@@ -152,6 +159,69 @@ def test_another_processor_is_a_note_and_no_failure(golden_bundle):
     assert self_test(golden_bundle()).notes == ()
 
 
+def test_a_film_that_this_machine_opens_otherwise_fails_the_check(golden_bundle):
+    found = self_test(golden_bundle(off=1))
+    assert not found.passed
+    assert all(row.passed for row in found.rows)
+    assert found.problems.keys() == {GOLDEN_FILMS}
+    assert found.problems[GOLDEN_FILMS].startswith("drawn: 1 of 50,176 pixels differ, by up to 1 grey levels")
+
+
+def test_a_bundle_without_golden_films_passes_and_says_that_they_were_not_checked(golden_bundle):
+    found = self_test(golden_bundle(off=None))
+    assert (found.passed, found.notes) == (True, (NOT_RECORDED,))
+
+
+def test_a_recorded_probability_of_another_calibration_fails_the_check(golden_bundle):
+    def change(answers):
+        was = answers["baseline.tflite"]
+        probability = 1 / (1 + np.exp(-(1.2 * was.margin)))  # the offset of -0.3 is lost
+        return answers | {"baseline.tflite": Prediction(was.logits, probability[:, None], was.evidence)}
+
+    found = self_test(golden_bundle(change))
+    assert found.problems.keys() == {"baseline.tflite"}
+    assert "slope 1.2 and offset -0.3 make it " in found.problems["baseline.tflite"]
+    assert self_test(golden_bundle(change), artefacts=["model_float32.tflite"]).passed
+
+
+def test_nothing_answers_where_films_are_opened_otherwise_not_even_the_baseline(golden_bundle):
+    bundle = golden_bundle(off=1)
+    for artefact in (None, "baseline.tflite", "model_float32.tflite"):
+        with pytest.raises(SetupError, match="opens films otherwise") as caught:
+            choose_model(bundle, artefact=artefact)
+        assert "drawn: 1 of 50,176" in caught.value.why
+
+
+def test_the_fix_names_the_pillow_of_the_conversion_where_it_is_known(golden_bundle):
+    bundle = golden_bundle(off=1)
+    told = {"conversion": {"packages": {"pillow": "12.3.0"}}}
+    for provenance, words in ((told, "pip install pillow==12.3.0"), ({}, "pip install pillow")):
+        with pytest.raises(SetupError) as caught:
+            check_preprocessing(replace(bundle, manifest=replace(bundle.manifest, provenance=provenance)))
+        assert caught.value.fix.endswith(words)
+
+
+def test_films_that_open_as_ever_and_bundles_without_any_are_answered(golden_bundle):
+    for off in (0, None):
+        assert choose_model(golden_bundle(off=off), artefact="model_float32.tflite").kind == "trained"
+
+
+def test_altered_golden_films_are_an_error_and_no_silent_pass(golden_bundle):
+    bundle = golden_bundle()
+    with (bundle.root / GOLDEN_FILMS).open("ab") as file:
+        file.write(b"x")
+    with pytest.raises(ArtefactError, match=GOLDEN_FILMS):
+        choose_model(bundle)
+
+
+def test_a_server_whose_machine_opens_films_otherwise_is_live_and_never_ready(golden_bundle, serve):
+    with serve(golden_bundle(off=1).root, wait=False) as client:
+        while "loaded" in (error := client.get("/v2/health/ready").json()["error"]):
+            time.sleep(0.02)
+        assert "this machine opens films otherwise" in error
+        assert client.get("/v2/health/live").status_code == 200
+
+
 QUICK = """
 import sys
 class Blocker:
@@ -184,6 +254,13 @@ def test_the_quick_check_prints_what_strays_and_ends_with_1(golden_bundle):
     done = quick(golden_bundle(lambda answers: answers | {name: moved(answers[name], 0.01)}).root)
     assert done.returncode == 1, done.stderr[-2000:]
     assert f"STRAYS {name}: logits moved by 1.0e-02" in done.stdout
+    assert "verdict: FAILED" in done.stdout
+
+
+def test_the_quick_check_prints_films_that_come_out_otherwise(golden_bundle):
+    done = quick(golden_bundle(off=1).root)
+    assert done.returncode == 1, done.stderr[-2000:]
+    assert f"STRAYS {GOLDEN_FILMS}: drawn: 1 of 50,176 pixels differ" in done.stdout
     assert "verdict: FAILED" in done.stdout
 
 
