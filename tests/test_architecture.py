@@ -22,6 +22,10 @@ ORCHESTRATING = [
     *(f"convert.{name}" for name in ("layer_figure", "binding", "signature", "page.certificate_page", "certify")),
     *(f"convert.{name}" for name in ("bars", "choose", "band", "paired", "matrix", "film_folder", "strays")),
     *(f"convert.{name}" for name in ("agree", "agree_run", "agree_certificate", "draw_films", "plain_resize")),
+    *(
+        f"convert.{name}"
+        for name in ("trace", "trace_reference", "trace_report", "trace_table", "trace_judge", "trace_reason")
+    ),
     *("torch_train.intervals", "torch_train.metrics", "torch_train.report", "torch_train.run_folder"),
     *("torch_train.data.index", "torch_train.data.load"),
 ]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,13 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from convert.isolate import child_main
-from convert.layer_graph import BEFORE_BIAS, INPUT, Operation, as_rows, why_glue
+from convert.layer_graph import BEFORE_BIAS, INPUT, LayerGraph, Operation, as_rows, why_glue
 from convert.onnx_graph import Graph, Node, read_graph
+from convert.trace_film import by_own_name, look
+from convert.trace_nodes import node_changes
 from tbconv.contract.preprocess import as_model_input
+
+LEAST_NAMED = 0.9  # of the nodes; a mutant lacks one or two, a file of another exporter nearly all
 
 
 def trace(request: dict[str, Any]) -> dict[str, Any]:
@@ -82,5 +87,37 @@ def _offset(graph: Graph, node: Node) -> NDArray[np.float32] | None:
     return None
 
 
+class OpenedOnnx:
+    """A file of which every node answers."""
+
+    def __init__(self, path: Path) -> None:
+        self.read = read_graph(path)
+        self._session = _open(str(path), [node.outputs[0] for node in self.read.nodes])
+        self._operations: tuple[Operation, ...] = ()
+
+    def answer(self, square: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
+        """Run one film, uint8 [224, 224]; float32 [positions, channels] by node."""
+        nodes, image = self.read.nodes, as_model_input(square[None]).transpose(0, 3, 1, 2)
+        asked = {self.read.input: np.ascontiguousarray(image)}
+        values = self._session.run([node.outputs[0] for node in nodes], asked)
+        rows = {node.name: as_rows(value, channels_first=True) for node, value in zip(nodes, values, strict=True)}
+        self._operations = tuple(_describe(self.read, n, v, rows[n.name]) for n, v in zip(nodes, values, strict=True))
+        return rows
+
+    def graph(self) -> LayerGraph:
+        """Return the nodes; a film must have run."""
+        return LayerGraph(self._operations)
+
+
+def compare(request: dict[str, Any]) -> dict[str, Any]:
+    """Judge a file; request: artefact, and what `convert.trace_film.look` reads."""
+    opened, reference = OpenedOnnx(Path(request["artefact"])), read_graph(Path(request["reference"]) / "model.onnx")
+    named = {node.name for node in opened.read.nodes}
+    share = sum(node.name in named for node in reference.nodes) / len(reference.nodes)
+    note = "" if share > LEAST_NAMED else f"only {share:.0%} of its nodes have the names of today's export"
+    changes = partial(node_changes, reference, opened.read)
+    return look(request, opened, match=by_own_name, changes=changes) | {"note": note}
+
+
 if __name__ == "__main__":
-    child_main(trace)
+    child_main(lambda request: (compare if "reference" in request else trace)(request))

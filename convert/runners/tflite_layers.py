@@ -17,8 +17,10 @@ from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from numpy.typing import NDArray
 
 from convert.isolate import child_main
-from convert.layer_graph import INPUT, Operation, as_rows, why_glue
+from convert.layer_graph import INPUT, LayerGraph, Operation, as_rows, why_glue
+from convert.layer_match import Match, Tensors, match_graphs, match_like
 from convert.layer_noise import Sums
+from convert.trace_film import look
 from tbconv.contract.preprocess import as_model_input
 from tf_serve.model import SIGNATURE, TFLiteModel
 
@@ -131,5 +133,42 @@ def _rows(opened: Opened, pairs: dict[str, str]) -> Iterator[tuple[str, NDArray[
             yield str(one["index"]), opened.read(one)
 
 
+class Traced:
+    """A file in the form in which `convert.trace_film` looks at every format."""
+
+    def __init__(self, path: str) -> None:
+        self._opened = Opened(path, xnnpack=True)
+
+    def answer(self, square: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
+        """Run one film, uint8 [224, 224]; float32 [positions, channels] by operation."""
+        self._opened.answer(square)
+        return {str(one["index"]): self._opened.read(one) for one in self._opened.operations}
+
+    def graph(self) -> LayerGraph:
+        """Return the operations; a film must have run."""
+        return LayerGraph(tuple(self._opened.describe()))
+
+
+def compare(request: dict[str, Any]) -> dict[str, Any]:
+    """Judge a file; request: artefact, like (the float32 file, or null), and what `convert.trace_film.look` reads."""
+
+    def match(nodes: LayerGraph, file: LayerGraph, reference: Tensors, tensors: Tensors) -> list[Match]:
+        if request["like"] is None:
+            return match_graphs(nodes, file, reference, tensors)
+        like = Traced(request["like"])  # as `verify --layers` does: its tensors confirm what a noisy file's cannot
+        square = np.load(Path(request["reference"]) / "films.npy", allow_pickle=False)[0]
+        model, known = like.answer(square), like.graph()
+        taken = match_like(match_graphs(nodes, known, reference, model), known, file)
+        return match_graphs(nodes, file, reference, tensors) if taken is None else taken
+
+    return look(request, Traced(request["artefact"]), match=match)
+
+
+def _asked(request: dict[str, Any]) -> dict[str, Any]:
+    if "reference" in request:
+        return compare(request)
+    return measure(request) if "pairs" in request else probe(request)
+
+
 if __name__ == "__main__":
-    child_main(lambda request: (measure if "pairs" in request else probe)(request))
+    child_main(_asked)

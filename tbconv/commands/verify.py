@@ -35,6 +35,9 @@ def verify(
     layers: Annotated[
         bool, typer.Option("--layers", help="Show where each TFLite file loses, node by node, against model.onnx.")
     ] = False,
+    trace: Annotated[
+        bool, typer.Option("--trace", help="Name the first ONNX node that each file gets wrong; exit 1 if one does.")
+    ] = False,
     quick: Annotated[
         bool, typer.Option("--quick", help="Digests and golden answers alone, with the packages of serving.")
     ] = False,
@@ -45,13 +48,22 @@ def verify(
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
     """Check digests, then every format against PyTorch; exit 1 when a file does worse than its certificate."""
-    given = {"--out": out, "--films": films, "--patient": patient, "--positive": positive, "--most": most}
-    _refuse_dropped(given | {"--matrix": matrix or None, "--layers": layers or None}, quick=quick)
+    given: dict[str, object] = {
+        "--out": out,
+        "--films": films,
+        "--patient": patient,
+        "--positive": positive,
+        "--most": most,
+    }
+    given |= {"--matrix": matrix or None, "--layers": layers or None, "--trace": trace or None}
+    _refuse_dropped(given, quick=quick)
     if signature is not None or public_key is not None:
         _check_signature(bundle, signature, public_key)
     if quick:
         _check_quickly(bundle, as_json=as_json)
     place = _place(bundle, out)
+    if trace:
+        _trace(bundle, place, films, most, as_json=as_json)
     if layers:
         _show_layers(bundle, place, films, most, as_json=as_json)
     _measure(bundle, place, films, patient, positive, most, matrix=matrix, as_json=as_json)
@@ -67,6 +79,10 @@ def _refuse_dropped(given: Mapping[str, object], *, quick: bool) -> None:
     if quick:
         why = "it repeats the recorded answers to the golden inputs, and writes no report"
         _refuse(named, "with --quick", why=why, instead="leave out --quick")
+    elif "--trace" in named:
+        dropped = [name for name in named if name in ("--matrix", "--layers", "--patient", "--positive")]
+        why = "it compares every file with the weights exported anew, node by node, and reads no labels"
+        _refuse(dropped, "with --trace", why=why, instead="leave out --trace")
     elif "--layers" in named:
         dropped = [name for name in named if name in ("--matrix", "--patient", "--positive")]
         why = "it compares each TFLite file with model.onnx, node by node, and reads no labels"
@@ -116,6 +132,19 @@ def _show_layers(bundle: Path, place: Path, films: Path | None, most: int | None
     else:
         print_out("\n".join([*layer_lines(looked), f"report: {place}"]))
     raise typer.Exit(0)
+
+
+def _trace(bundle: Path, place: Path, films: Path | None, most: int | None, *, as_json: bool) -> NoReturn:
+    from convert.trace import TraceConfig, trace_bundle
+    from convert.trace_table import trace_lines
+
+    config = TraceConfig(bundle=bundle, out=place, films=films)
+    found = trace_bundle(config if most is None else replace(config, most=most), TerminalReporter())
+    if as_json:
+        print_out(json.dumps(found.to_json(), indent=2))
+    else:
+        print_out("\n".join([*trace_lines(found), f"report: {place}"]))
+    raise typer.Exit(0 if found.passed else 1)
 
 
 def _measure(

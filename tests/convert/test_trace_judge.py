@@ -1,0 +1,117 @@
+"""The first bad node of graphs drawn by hand: order, budgets, what is fused, locks, and NaN."""
+
+import math
+
+import numpy as np
+import pytest
+
+from convert.layer_graph import INPUT, LayerGraph, Operation
+from convert.layer_match import Match
+from convert.layer_noise import Sums
+from convert.trace_film import locks_before, measure, misfits
+from convert.trace_judge import Budget, Level, find_first, level_of
+
+BUDGET = Budget(floor_db=50.0, drop_db=20.0, ceiling_db=90.0)
+
+
+def chain(*names):
+    sources = [INPUT, *names[:-1]]
+    return LayerGraph(tuple(Operation(n, "Relu", (s,), (4, 2)) for n, s in zip(names, sources, strict=True)))
+
+
+def levels(**values):
+    return {name: Level(value) for name, value in values.items()}
+
+
+def test_the_first_node_below_the_floor_is_named_and_not_the_worst():
+    found = find_first(chain("a", "b", "c"), levels(a=90.0, b=40.0, c=10.0), {}, Budget(50.0, 500.0, 500.0))
+    assert (found.node, found.level_db, found.before_db) == ("b", 40.0, 90.0)
+
+
+def test_a_drop_is_bad_though_the_floor_is_kept_and_nothing_above_the_ceiling_counts():
+    assert find_first(chain("a", "b"), levels(a=math.inf, b=71.0), {}, BUDGET) is None
+    assert find_first(chain("a", "b"), levels(a=math.inf, b=69.0), {}, BUDGET).node == "b"
+
+
+def test_nan_is_bad_and_what_was_not_seen_before_it_may_be_the_cause():
+    found = find_first(chain("a", "b", "c", "d"), levels(a=90.0, d=math.nan), {}, BUDGET)
+    assert (found.node, found.one_of) == ("d", ("b", "c", "d"))
+
+
+def test_a_rescaled_node_is_in_question_too_but_nothing_behind_the_next_one():
+    seen = {"b": Level(80.0, rescaled=True), "d": Level(80.0, rescaled=True), "e": Level(30.0)}
+    assert find_first(chain("a", "b", "c", "d", "e"), seen, {}, BUDGET).one_of == ("c", "d", "e")
+
+
+def test_another_shape_is_bad_without_a_number():
+    found = find_first(chain("a", "b"), levels(a=90.0), {"b": (9, 2)}, BUDGET)
+    assert (found.node, math.isnan(found.level_db)) == ("b", True)
+
+
+def test_one_wrong_channel_of_many_is_not_drowned():
+    rng = np.random.default_rng(0)
+    reference = rng.normal(size=(50, 1000)).astype(np.float32)
+    given = reference.copy()
+    given[:, 3] *= 1.5
+    level = level_of(Sums.none(1000).add(reference, given), precision="float32", before_bias=False)
+    assert 5 < level.db < 7  # 20 log10(1 / 0.5)
+
+
+@pytest.mark.parametrize(("scales", "rescaled"), [((1.5, 4.0), True), ((3.0, 3.0), False)])
+def test_int8_is_excused_for_uneven_scales_alone(scales, rescaled):
+    rng = np.random.default_rng(1)
+    reference = rng.normal(size=(200, 16)).astype(np.float32)
+    given = (reference * np.linspace(*scales, 16)).astype(np.float32)
+    sums = Sums.none(16).add(reference, given)
+    found = level_of(sums, precision="int8", before_bias=False)
+    assert found.rescaled is rescaled
+    assert (found.db > 100) is rescaled
+    assert level_of(sums, precision="float16", before_bias=False).db < 0
+
+
+class Fixed:
+    """A file that answers each film with what it was given."""
+
+    def __init__(self, answers):
+        self.answers = answers
+
+    def answer(self, square):
+        return self.answers[int(square[0, 0])]
+
+
+def test_a_film_whose_lock_flipped_says_nothing_behind_the_lock():
+    graph = LayerGraph(
+        (
+            Operation("pre", "Gemm", (INPUT,), (1, 2)),
+            Operation("lock", "Greater", ("pre",), (1, 2)),
+            Operation("map", "Mul", ("pre", "lock"), (1, 2)),
+        )
+    )
+    assert locks_before(graph)["map"] == {"pre"}
+    right = {"pre": np.float32([[1e-9, 1.0]]), "lock": np.float32([[1, 1]]), "map": np.float32([[5, 5]])}
+    jumped = {"pre": np.float32([[-1e-9, 1.0]]), "lock": np.float32([[0, 1]]), "map": np.float32([[0, 5]])}
+    wrong = right | {"map": np.float32([[5, 4]])}
+    matches = [Match(name, name, "name", before_bias=False, agreement=1.0) for name in right]
+    squares = np.stack([np.full((224, 224), i, np.uint8) for i in range(2)])
+
+    def seen(*answers):
+        return measure(graph, matches, Fixed(answers), squares, [right, right], "float32")
+
+    assert seen(right, jumped)["map"].db == math.inf
+    assert seen(jumped, jumped).keys() == {"pre"}
+    assert seen(right, wrong)["map"].db < 30
+
+
+def test_nan_behind_a_flipped_lock_is_seen_all_the_same():
+    graph = chain("a", "b")
+    right = {name: np.ones((4, 2), np.float32) for name in ("a", "b")}
+    spoilt = right | {"b": np.full((4, 2), np.nan, np.float32)}
+    matches = [Match(name, name, "name", before_bias=False, agreement=1.0) for name in right]
+    found = measure(graph, matches, Fixed([spoilt]), np.zeros((1, 224, 224), np.uint8), [right], "float32")
+    assert math.isnan(found["b"].db)
+
+
+def test_a_layer_of_a_nodes_name_but_another_shape_is_a_misfit():
+    graph = chain("body.a", "body.b")
+    file = LayerGraph((Operation("0", "Conv2D", (), (16, 2), names=("tbconv_1/body.b_1/convolution",)),))
+    assert misfits(graph, file, [], {"0": np.zeros((16, 2), np.float32)}) == {"body.b": (16, 2)}
