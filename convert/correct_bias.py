@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from convert.intermediates import mean_by_channel
 from convert.tflite_graph import Operator, TFLiteGraph
 
+CONVOLUTIONS = ("CONV_2D", "DEPTHWISE_CONV_2D")
+
 
 def correct_bias(quantised: bytearray, original: bytes | bytearray, squares: NDArray[np.uint8]) -> int:
     """Shift the biases of every int8 convolution so that its mean output is that of the float file, in place.
@@ -30,7 +32,7 @@ def correct_bias(quantised: bytearray, original: bytes | bytearray, squares: NDA
     """
     graph = TFLiteGraph(quantised)
     tensors = {operator.output: operator.index for operator in TFLiteGraph(bytearray(original)).operators}
-    layers = [one for one in graph.operators if one.kind == "CONV_2D" and _correctable(graph, one)]
+    layers = [one for one in graph.operators if one.kind in CONVOLUTIONS and _correctable(graph, one)]
     layers = [one for one in layers if one.output in tensors]
     wanted = mean_by_channel(original, [tensors[one.output] for one in layers], squares)
     for one in layers:

@@ -21,7 +21,7 @@ from convert.channel_groups import ChannelGroup, channel_groups
 from convert.film_set import evenly
 from convert.fold_dense import fold_dense
 from convert.isolate import child_main
-from convert.onnx_graph import Graph, read_graph
+from convert.onnx_graph import Graph, load_plain, read_graph
 from tbconv.contract.errors import ConversionError
 from tbconv.contract.preprocess import as_model_input
 from torch_train.run_folder import read_films
@@ -108,7 +108,7 @@ def measure_channels(source: Path, names: list[str], squares: NDArray[np.uint8])
 
 
 def _session_with(source: Path, names: list[str]) -> onnxruntime.InferenceSession:
-    model = onnx.load(str(source))
+    model = load_plain(source)
     del model.graph.output[:]
     model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names)
     options = onnxruntime.SessionOptions()
@@ -117,13 +117,18 @@ def _session_with(source: Path, names: list[str]) -> onnxruntime.InferenceSessio
 
 
 def _write(source: Path, constants: dict[str, NDArray[Any]], place: Path) -> None:
-    model = onnx.load(str(source))
+    model = load_plain(source)
     stored = {tensor.name: tensor for tensor in model.graph.initializer}
-    stored |= {node.output[0]: node.attribute[0].t for node in model.graph.node if node.op_type == "Constant"}
+    stored |= {node.output[0]: node.attribute[0].t for node in model.graph.node if _is_tensor(node)}
     for name, tensor in stored.items():
         tensor.CopyFrom(numpy_helper.from_array(np.ascontiguousarray(constants[name]), tensor.name))
     fold_dense(model)
     onnx.save(model, str(place))
+
+
+def _is_tensor(node: onnx.NodeProto) -> bool:
+    """Whether a node stores a tensor; what is written as plain attributes are axes and sizes, which stay."""
+    return bool(node.op_type == "Constant" and node.attribute[0].name == "value")
 
 
 if __name__ == "__main__":

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from numpy.typing import NDArray
 
-from convert.onnx_graph import Node
+from convert.onnx_graph import Graph, Node, plain_name
 from tbconv.contract.errors import ConversionError
+
+ROUTE = "change the network, or convert with --route onnx2tf"
+IMAGE_RANK = 4
+MOST_NAMES = 6  # of an error's first line; its second names them all
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +24,17 @@ class Value:
     tensor: Any
     channels_first: bool = False  # ONNX says [N, C, H, W], the tensor is [N, H, W, C]
     rows: int = 1  # ONNX says [N * rows, C], the tensor is [N, rows, C]
+    nonnegative: bool = False  # whether it can't be below zero, whatever the film: then a border of zeros can't win
+
+    def like(self, tensor: Any, *, nonnegative: bool = False) -> Value:
+        """Return another tensor in the same layout."""
+        return replace(self, tensor=tensor, nonnegative=nonnegative)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The sizes behind the batch, in ONNX's order."""
+        sizes = tuple(self.tensor.shape[1:])
+        return (sizes[-1], *sizes[:-1]) if self.channels_first else sizes
 
 
 @dataclass(slots=True)
@@ -29,6 +45,8 @@ class Walk:
     """
 
     constants: dict[str, NDArray[Any]]
+    batch: int = 0  # of the file, where it is fixed
+    opset: int = 18
     shared: dict[tuple[object, ...], Any] = field(default_factory=dict)
 
     def constant(self, node: Node, index: int) -> NDArray[Any]:
@@ -40,9 +58,15 @@ class Walk:
             raise unknown(node, f"its input {index} is computed, not stored")
         return self.constants[name]
 
+    def given(self, node: Node, index: int) -> NDArray[Any] | None:
+        """Return input `index` as an array, None if it is left out."""
+        absent = index >= len(node.inputs) or not node.inputs[index]
+        return None if absent else self.constant(node, index)
+
     def layer(self, node: Node, make: Callable[[], Any], weights: list[NDArray[Any]], on: Any) -> Any:
-        """Apply a layer with weights; nodes with the same stored weights get the same layer."""
-        key = (node.op, len(on.shape) if node.op == "BatchNormalization" else 0, *node.inputs[1:])
+        """Apply a layer with weights; nodes with the same stored weights and attributes get the same layer."""
+        rank = len(on.shape) if node.op == "BatchNormalization" else 0
+        key = (node.op, rank, repr(sorted(node.attributes.items())), *node.inputs[1:])
         if key not in self.shared:
             made = make()
             made.build(on.shape)
@@ -54,10 +78,37 @@ class Walk:
 Operation = Callable[[Walk, Node, list[Value | None]], Value]
 
 
-def unknown(node: Node, why: str) -> ConversionError:
+class UnknownError(ConversionError):
+    """A node that no Keras layer stands for; `build` collects them all before it raises."""
+
+    def __init__(self, node: Node, why: str) -> None:
+        super().__init__(f"node {node.name} ({node.op}) cannot become a Keras layer", why=why, fix=ROUTE)
+        self.node = node
+
+
+def unknown(node: Node, why: str) -> UnknownError:
     """Return the error for a known operation that is used in an unknown way."""
-    fix = "change the network, or convert with --route onnx2tf"
-    return ConversionError(f"node {node.name} ({node.op}) cannot become a Keras layer", why=why, fix=fix)
+    return UnknownError(node, why)
+
+
+def all_of(found: list[UnknownError], graph: Graph) -> ConversionError:
+    """Return one error that names every node in `found`, with the shapes of what it reads."""
+    nodes = [one.node for one in found]
+    if len(nodes) == 1:
+        return ConversionError(found[0].what, why=f"{found[0].why}{_reads(nodes[0], graph)}", fix=ROUTE)
+    named = ", ".join(f"{node.name} ({node.op})" for node in nodes[:MOST_NAMES])
+    more = f" and {len(nodes) - MOST_NAMES} more" if len(nodes) > MOST_NAMES else ""
+    reasons: dict[str, list[str]] = defaultdict(list)
+    for one in found:
+        reasons[one.why].append(f"{one.node.name}{_reads(one.node, graph)}")
+    why = "\n    ".join(f"{reason}: {', '.join(names)}" for reason, names in reasons.items())
+    return ConversionError(f"{len(nodes)} nodes cannot become Keras layers: {named}{more}", why=why, fix=ROUTE)
+
+
+def _reads(node: Node, graph: Graph) -> str:
+    known = graph.shapes | {name: array.shape for name, array in graph.constants.items()}
+    shapes = [str([size or "N" for size in known[name]]) for name in node.inputs if known.get(name)]
+    return f" (it reads {', '.join(shapes)})" if shapes else ""
 
 
 def only(node: Node, values: list[Value | None], index: int = 0) -> Value:
@@ -69,15 +120,13 @@ def only(node: Node, values: list[Value | None], index: int = 0) -> Value:
 
 
 def image(node: Node, values: list[Value | None]) -> Value:
-    """Return the first input if it is an image [N, C, H, W] whose padding is written out."""
+    """Return the first input if it is an image [N, C, H, W]."""
     value = only(node, values)
-    if not value.channels_first:
+    if not value.channels_first or len(value.tensor.shape) != IMAGE_RANK:
         raise unknown(node, "its input is not an image [N, C, H, W]")
-    if node.attributes.get("auto_pad", b"NOTSET") not in (b"NOTSET", b"VALID"):
-        raise unknown(node, f"auto_pad {node.attributes['auto_pad'].decode()} hides its padding; write pads out")
     return value
 
 
 def layer_name(node: Node) -> str:
     """Return the node's name as Keras allows it: without slashes."""
-    return node.name.replace("/", ".")
+    return plain_name(node.name)

@@ -15,9 +15,10 @@ import tensorflow as tf
 
 from convert.isolate import child_main
 from convert.keras_ops import OPERATIONS
-from convert.keras_walk import Value, Walk
-from convert.onnx_graph import Graph, read_graph
+from convert.keras_walk import IMAGE_RANK, UnknownError, Value, Walk, all_of, unknown
+from convert.onnx_graph import Graph, Node, read_graph
 from convert.repeat_keras import make_repeatable
+from convert.static_values import evaluate, is_static, shape_of
 from tbconv.contract.errors import ConversionError
 
 H5_OUTPUTS = ("logits", "probability")  # an H5 cannot load the operations of the evidence map
@@ -27,13 +28,15 @@ def onnx_to_keras(request: dict[str, Any]) -> dict[str, Any]:
     """Build the layers and save them.
 
     Args:
-        request: onnx; and where to write: h5, keras, saved_model (each may be null).
+        request: onnx; and where to write: h5, keras, saved_model (each may be null). h5_outputs names the outputs
+            that the H5 carries: by default H5_OUTPUTS where the graph has them, else all.
     """
     outputs = build(read_graph(Path(request["onnx"])))
     image = outputs.pop("image")
     model = keras.Model(image, outputs, name="tbconv")
     if request.get("h5"):
-        small = keras.Model(image, {name: outputs[name] for name in H5_OUTPUTS}, name="tbconv")
+        names = request.get("h5_outputs") or [name for name in H5_OUTPUTS if name in outputs] or list(outputs)
+        small = keras.Model(image, {name: outputs[name] for name in names}, name="tbconv")
         small.save(request["h5"])
     if request.get("keras"):
         model.save(request["keras"])
@@ -47,21 +50,63 @@ def build(graph: Graph) -> dict[str, Any]:
     """Return the Keras tensors of the graph's outputs by name, and its input as `image`.
 
     Raises:
-        ConversionError: a node's operation, or the way it is used, is not known here.
+        ConversionError: the input is no image of a fixed size; or operations, or the ways they are used, are
+            not known here: one error names every such node that can be told.
     """
-    image = keras.Input((224, 224, 1), name=graph.input)
-    walk = Walk(graph.constants)
+    image = _input(graph)
+    walk = Walk(dict(graph.constants), batch=graph.input_shape[0], opset=graph.opset)
     values = {graph.input: Value(image, channels_first=True)}
+    found: list[UnknownError] = []
     for node in graph.nodes:
-        operation = OPERATIONS.get(node.op)
-        if operation is None:
-            raise ConversionError(
-                f"node {node.name} is a {node.op}, which has no Keras layer here",
-                why=f"known are {', '.join(sorted(OPERATIONS))}",
-                fix="write it in these operations, or convert with --route onnx2tf",
-            )
-        values[node.outputs[0]] = operation(walk, node, [values.get(name) for name in node.inputs])
+        try:
+            _step(walk, node, values)
+        except UnknownError as error:
+            found.append(error)
+            values |= _stand_ins(node, graph)
+    if found:
+        raise all_of(found, graph)
     return {"image": image} | {name: values[name].tensor for name in graph.outputs}
+
+
+def _input(graph: Graph) -> Any:
+    if len(graph.input_shape) != IMAGE_RANK or min(graph.input_shape[1:]) < 1:
+        raise ConversionError(
+            f"the input {graph.input} is {list(graph.input_shape)}, 0 standing for what is not fixed",
+            why="Keras and TFLite need an image [N, channels, height, width] whose last three sizes are known",
+            fix="export with a fixed size: only the batch may be dynamic",
+        )
+    _, channels, height, width = graph.input_shape
+    return keras.Input((height, width, channels), name=graph.input)
+
+
+def _step(walk: Walk, node: Node, values: dict[str, Value]) -> None:
+    """Apply one node: what is known without the film becomes a constant, everything else a layer."""
+    if is_static(node, walk.constants):
+        walk.constants[node.outputs[0]] = evaluate(node, walk.constants, walk.opset)
+    elif node.op == "Shape" and node.inputs[0] in values and values[node.inputs[0]].rows == 1:
+        walk.constants[node.outputs[0]] = shape_of(node, values[node.inputs[0]].shape)
+    elif all(name in walk.constants for name in node.inputs):
+        raise unknown(node, "it calculates with the batch, whose size is not known")
+    elif node.op not in OPERATIONS:
+        raise unknown(node, f"{node.op} has no Keras layer here; docs/ops.md lists what has one")
+    elif not any(_is_lost(name, walk, values) for name in node.inputs):
+        values[node.outputs[0]] = OPERATIONS[node.op](walk, node, [values.get(name) for name in node.inputs])
+
+
+def _is_lost(name: str, walk: Walk, values: dict[str, Value]) -> bool:
+    """Whether a tensor lies behind a node that could not become a layer, and its shape is not known."""
+    return bool(name) and name not in values and name not in walk.constants
+
+
+def _stand_ins(node: Node, graph: Graph) -> dict[str, Value]:
+    """Return inputs of the inferred shape in place of what a node gives, so that the walk goes on and finds more."""
+    [name, *_] = node.outputs
+    sizes = graph.shapes.get(name, ())[1:]
+    if not sizes or min(sizes) < 1:
+        return {}
+    is_image = len(sizes) + 1 == IMAGE_RANK
+    tensor = keras.Input((*sizes[1:], sizes[0]) if is_image else sizes)
+    return {name: Value(tensor, channels_first=is_image, nonnegative=True)}
 
 
 def export_saved_model(model: keras.Model, place: str) -> None:
@@ -73,7 +118,7 @@ def export_saved_model(model: keras.Model, place: str) -> None:
     """
     module = tf.Module()
     module.weights = [variable.value for variable in model.variables]  # what is not held here is not saved
-    signature = [tf.TensorSpec((None, 224, 224, 1), tf.float32, name="image")]
+    signature = [tf.TensorSpec((None, *model.input_shape[1:]), tf.float32, name="image")]
     serve = tf.function(lambda image: model(image, training=False), input_signature=signature, autograph=False)
     tf.saved_model.save(module, place, signatures={"serving_default": serve})
 

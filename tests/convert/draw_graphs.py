@@ -43,11 +43,11 @@ class Graph:
         scale = np.float32(0.01)
         return self.add("Conv", normal(channels, 1, stride, stride) * scale, strides=[stride, stride])
 
-    def save(self, path):
-        image = helper.make_tensor_value_info("image", TensorProto.FLOAT, ["batch", 1, 224, 224])
+    def save(self, path, sizes=("batch", 1, 224, 224), opset=18):
+        image = helper.make_tensor_value_info("image", TensorProto.FLOAT, list(sizes))
         answer = helper.make_tensor_value_info(self.last, TensorProto.FLOAT, None)
         graph = helper.make_graph(self.nodes, "drawn", [image], [answer], self.constants)
-        onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10), str(path))
+        onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=10), str(path))
 
 
 def rows(graph):
@@ -131,6 +131,12 @@ def right_graphs():
         "reduce_mean_of_an_image": Graph().shrink().add("ReduceMean", np.int64([2, 3]), keepdims=0),
         "reduce_mean_negative_axes": Graph().shrink().add("ReduceMean", np.int64([-1, -2]), keepdims=0),
         "greater_and_cast": Graph().add("Greater", np.float32(100)).add("Cast", to=TensorProto.FLOAT),
+        "conv_auto_pad": Graph().add("Conv", normal(2, 1, 3, 3), strides=[2, 2], auto_pad="SAME_UPPER"),
+        "average_pool_auto_pad": Graph().add("AveragePool", kernel_shape=[3, 3], auto_pad="SAME_UPPER"),
+        "reshape_with_a_copied_batch": Graph().shrink().add("Reshape", np.int64([0, 4, -1])),
+        "add_vector": Graph().shrink().add("Add", normal(1, 4, 1, 1)),
+        "constant_minus_image": left("Sub", 1.0),
+        "gemm_without_bias": pooled(Graph()).add("Gemm", normal(4, 3)),
         "identity": Graph().add("Identity").add("Relu"),
         "constant_on_the_left": left("Add", 2.0),
         "factor_on_the_left": left("Mul", -3.0),
@@ -147,13 +153,10 @@ def wrong_graphs():
     """Return the graphs that no layer stands for, with the node that is to blame last."""
     asymmetric = np.int64([0, 0, 1, 1, 0, 0, 1, 1])
     return {
-        "unknown_operation": Graph().add("Softmax"),
+        "unknown_operation": Graph().add("Cos"),
         "gemm_alpha": pooled(Graph()).add("Gemm", normal(4, 3), normal(3), alpha=2.0),
         "gemm_beta": pooled(Graph()).add("Gemm", normal(4, 3), normal(3), beta=0.5),
-        "gemm_without_bias": pooled(Graph()).add("Gemm", normal(4, 3)),
         "gemm_computed_weight": computed_weight(),
-        "conv_auto_pad": Graph().add("Conv", normal(2, 1, 3, 3), strides=[2, 2], auto_pad="SAME_UPPER"),
-        "average_pool_auto_pad": Graph().add("AveragePool", kernel_shape=[3, 3], auto_pad="SAME_UPPER"),
         "max_pool_pads": Graph().add("MaxPool", kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 1, 1]),
         "max_pool_ceil": Graph().add("MaxPool", kernel_shape=[3, 3], strides=[2, 2], ceil_mode=1),
         "pool_after_transpose": Graph().add("Transpose", perm=[0, 2, 3, 1]).add("MaxPool", kernel_shape=[2, 1]),
@@ -166,9 +169,11 @@ def wrong_graphs():
         "pad_channels": Graph().add("Pad", np.int64([0, 1, 0, 0, 0, 0, 0, 0])),
         "transpose_otherwise": Graph().add("Transpose", perm=[0, 1, 3, 2]),
         "reshape_that_loses_the_batch": Graph().shrink().add("Reshape", np.int64([3, -1])),
-        "reshape_with_a_second_unknown": Graph().shrink().add("Reshape", np.int64([0, 4, -1])),
-        "add_vector": Graph().shrink().add("Add", normal(1, 4, 1, 1)),
-        "constant_minus_image": left("Sub", 1.0),
+        "reshape_with_two_unknowns": Graph()
+        .shrink()
+        .add("Reshape", np.int64([-1, 4, 0]))
+        .add("Reshape", np.int64([3, 0, -1])),
+        "add_map": Graph().shrink().add("Add", normal(1, 4, 7, 7)),
         "constant_over_image": left("Div", 1.0),
         "div_two": two_branches("Div"),
         "mean_over_channels": Graph().shrink().add("ReduceMean", np.int64([1]), keepdims=0),

@@ -13,7 +13,12 @@ from convert.onnx_graph import read_graph
 from tbconv.contract.errors import ConversionError
 
 
-def walk(path, images, answers):
+def films_of(path):
+    own = path.with_suffix(".npy")
+    return own if own.is_file() else path.with_name("images.npy")
+
+
+def walk(path, answers):
     import keras
 
     from convert.onnx_to_keras import build
@@ -23,6 +28,7 @@ def walk(path, images, answers):
     except ConversionError as error:
         return {"what": error.what, "why": error.why, "fix": error.fix}
     model = keras.Model(outputs.pop("image"), list(outputs.values()))
+    images = np.load(films_of(path)).transpose(0, 2, 3, 1)
     [answers[path.stem]] = [np.asarray(answer) for answer in _as_list(model.predict_on_batch(images))]
     return {"layers": [type(layer).__name__ for layer in model.layers]}
 
@@ -32,8 +38,8 @@ def _as_list(answer):
 
 
 def main(folder):
-    images, answers = np.load(folder / "images.npy").transpose(0, 2, 3, 1), {}
-    walks = {path.stem: walk(path, images, answers) for path in sorted(folder.glob("*.onnx"))}
+    answers = {}
+    walks = {path.stem: walk(path, answers) for path in sorted(folder.glob("*.onnx"))}
     np.savez(folder / "keras.npz", **answers)
     sys.stdout.write(json.dumps(walks) + "\n")
 

@@ -1,0 +1,236 @@
+"""Child of test_keras_ops_exact.py: graphs of what torchvision's classifiers are made of, and ONNX Runtime's answers.
+
+usage: draw_ops.py FOLDER
+"""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+from draw_graphs import Graph, normal
+
+SIZES = ("batch", 4, 12, 12)
+FILMS = 3
+BIASED = np.int64([6])
+
+
+def start():
+    return Graph()
+
+
+def positive():
+    return Graph().add("Relu")
+
+
+def fork(op, left, right, **attributes):
+    """Join what two branches from the input give."""
+    graph = Graph()
+    left(graph)
+    first, graph.last = graph.last, "image"
+    right(graph)
+    return graph.add(op, inputs=[first, graph.last], **attributes)
+
+
+def beside(graph, op, *others, **attributes):
+    """Add a node that also reads tensors by name."""
+    return graph.add(op, inputs=[graph.last, *others], **attributes)
+
+
+def silu():
+    graph = Graph().add("Sigmoid")
+    return beside(graph, "Mul", "image")
+
+
+def squeeze_excite():
+    graph = Graph().add("GlobalAveragePool").add("Conv", normal(2, 4, 1, 1), normal(2)).add("Relu")
+    graph.add("Conv", normal(4, 2, 1, 1), normal(4)).add("HardSigmoid", alpha=np.float32(1 / 6), beta=0.5)
+    return beside(graph, "Mul", "image")
+
+
+def flatten_of_the_old_exporter():
+    """Write [N, -1] as Shape, Gather, Unsqueeze and Concat."""
+    graph = Graph().add("Shape").add("Gather", np.int64(0), axis=0).add("Unsqueeze", np.int64([0]))
+    graph.add("Concat", inputs=[graph.last, graph.store(np.int64([-1]))], axis=0)
+    graph.add("Reshape", inputs=["image", graph.last])
+    return graph.add("Gemm", normal(576, 3), normal(3))
+
+
+def bias_written_out():
+    """Write the bias of a convolution as torch's new exporter does: a number, cast like the input, expanded."""
+    graph = Graph()
+    graph.add("CastLike", inputs=[graph.store(np.int64([1])), "image"])
+    graph.add("Expand", inputs=[graph.last, graph.store(BIASED)])
+    return graph.add("Conv", inputs=["image", graph.store(normal(6, 4, 3, 3)), graph.last])
+
+
+def classifier(graph):
+    return graph.add("GlobalAveragePool").add("Flatten").add("Gemm", normal(4, 3), normal(3))
+
+
+def per_channel(op, *shape, on_the_left=False):
+    graph, numbers = Graph(), np.abs(normal(*shape)) + np.float32(0.5)
+    order = [graph.store(numbers), "image"] if on_the_left else ["image", graph.store(numbers)]
+    return graph.add(op, inputs=order)
+
+
+def foreign_front():
+    """Take grey levels to three normalised channels, as `tbconv convert MODEL.onnx` does."""
+    graph = Graph().add("Concat", inputs=["image", "image", "image"], axis=1)
+    return graph.add("Mul", np.abs(normal(1, 12, 1, 1))).add("Add", normal(1, 12, 1, 1))
+
+
+def without_names():
+    graph = Graph().add("Relu").add("Relu").add("Sigmoid").add("Sigmoid")
+    names = ["", "", "same/one", "same.one"]
+    for node, name in zip(graph.nodes, names, strict=True):
+        node.name = name
+    return graph
+
+
+def right_graphs():
+    """Return the graphs that become Keras layers."""
+    around = {"pads": [1, 1, 1, 1]}
+    return {
+        "depthwise": start().add("Conv", normal(4, 1, 3, 3), normal(4), group=4, **around),
+        "depthwise_times_two": start().add("Conv", normal(8, 1, 3, 3), normal(8), group=4, strides=[2, 2], **around),
+        "depthwise_uneven": start().add("Conv", normal(4, 1, 3, 5), group=4, strides=[1, 2]),
+        "conv_same_lower": start().add("Conv", normal(2, 4, 3, 3), strides=[2, 2], auto_pad="SAME_LOWER"),
+        "conv_valid": start().add("Conv", normal(2, 4, 3, 3), auto_pad="VALID"),
+        "bias_written_out": bias_written_out(),
+        "max_pool_behind_relu": positive().add("MaxPool", kernel_shape=[3, 3], strides=[2, 2], **around),
+        "max_pool_behind_pool": positive()
+        .add("AveragePool", kernel_shape=[2, 2])
+        .add("MaxPool", kernel_shape=[3, 3], **around),
+        "max_pool_same": start().add("MaxPool", kernel_shape=[3, 3], **around),
+        "max_pool_ceil_without_effect": start().add("MaxPool", kernel_shape=[2, 2], strides=[2, 2], ceil_mode=1),
+        "average_pool_that_counts_its_pads": start().add(
+            "AveragePool", kernel_shape=[3, 3], strides=[2, 2], count_include_pad=1, **around
+        ),
+        "average_pool_that_does_not": start().add("AveragePool", kernel_shape=[3, 3], **around),
+        "concat_channels": fork("Concat", lambda g: g.add("Relu"), lambda g: g.add("Sigmoid"), axis=1),
+        "concat_height": fork("Concat", lambda g: g.add("Relu"), lambda g: g.add("Sigmoid"), axis=-2),
+        "relu6": start().add("Clip", np.float32(0), np.float32(0.7)),
+        "clip": start().add("Clip", np.float32(-0.5), np.float32(0.7)),
+        "clip_below": start().add("Clip", np.float32(-0.5)),
+        "clip_above": clip_above(),
+        "hard_swish": start().add("HardSwish"),
+        "hard_sigmoid_of_torch": start().add("Mul", np.float32(3)).add("HardSigmoid", alpha=1 / 6, beta=0.5),
+        "hard_sigmoid": start().add("Mul", np.float32(3)).add("HardSigmoid"),
+        "silu": silu(),
+        "squeeze_excite": squeeze_excite(),
+        "leaky_relu": start().add("LeakyRelu", alpha=0.3),
+        "elu": start().add("Elu", alpha=1.5),
+        "tanh": start().add("Tanh"),
+        "softmax_of_channels": start().add("Softmax", axis=1),
+        "softmax_of_classes": classifier(start()).add("Softmax"),
+        "flatten": start().add("Flatten").add("Gemm", normal(576, 3), normal(3)),
+        "flatten_of_the_old_exporter": flatten_of_the_old_exporter(),
+        "squeeze": start().add("GlobalAveragePool").add("Squeeze", np.int64([2, 3])),
+        "unsqueeze": classifier(start()).add("Unsqueeze", np.int64([2, 3])).add("Conv", normal(2, 3, 1, 1)),
+        "dropout": classifier(start().add("Dropout")),
+        "matmul_and_add": start()
+        .add("GlobalAveragePool")
+        .add("Flatten")
+        .add("MatMul", normal(4, 3))
+        .add("Add", normal(3)),
+        "multiply_channels": per_channel("Mul", 1, 4, 1, 1),
+        "subtract_channels": per_channel("Sub", 4, 1, 1),
+        "divide_channels": per_channel("Div", 1, 4, 1, 1),
+        "channels_minus": per_channel("Sub", 1, 4, 1, 1, on_the_left=True),
+        "foreign_front": foreign_front(),
+        "channels_last_and_back": start()
+        .add("Transpose", perm=[0, 2, 3, 1])
+        .add("Transpose", perm=[0, 3, 1, 2])
+        .add("Relu"),
+        "without_names": without_names(),
+    }
+
+
+def clip_above():
+    graph = Graph()
+    return graph.add("Clip", inputs=["image", "", graph.store(np.float32(0.2))])
+
+
+def wrong_graphs():
+    """Return the graphs that no layer stands for, with the node that is to blame last."""
+    around = {"pads": [1, 1, 1, 1]}
+    return {
+        "max_pool_of_signed": start().add("MaxPool", kernel_shape=[3, 3], strides=[2, 2], **around),
+        "max_pool_ceil": positive().add("MaxPool", kernel_shape=[3, 3], strides=[2, 2], ceil_mode=1),
+        "max_pool_dilated": positive().add("MaxPool", kernel_shape=[2, 2], dilations=[2, 2]),
+        "average_pool_pads": start().add("AveragePool", kernel_shape=[3, 3], strides=[2, 2], **around),
+        "gemm_trans_a": classifier(start()).add("Gemm", normal(3, 3), normal(3), transA=1),
+        "gemm_of_an_image": start().add("GlobalAveragePool").add("MatMul", normal(1, 3)),
+        "clip_of_nothing": start().add("Clip", np.float32(1), np.float32(-1)),
+        "concat_with_a_constant": concat_with_a_constant(),
+        "concat_of_the_batch": fork("Concat", lambda g: g.add("Relu"), lambda g: g.add("Tanh"), axis=0),
+        "softmax_of_rows": start().add("Softmax", axis=2),
+        "flatten_whole": start().add("Flatten", axis=2),
+        "sum_of_other_sizes": fork("Add", lambda g: g.add("GlobalAveragePool").add("Flatten"), lambda g: g.add("Relu")),
+        "vector_over_columns": start().add("Add", normal(12)),
+        "batch_that_is_calculated_with": twice_the_batch(),
+    }
+
+
+def concat_with_a_constant():
+    graph = Graph()
+    return graph.add("Concat", inputs=["image", graph.store(normal(3, 1, 12, 12))], axis=1)
+
+
+def twice_the_batch():
+    return Graph().add("Shape").add("Gather", np.int64([0, 1]), axis=0).add("Mul", np.int64([1, 144]))
+
+
+def zoo():
+    """Return a classifier that has a bit of each of torchvision's, for the file formats."""
+    graph = foreign_front().add("Conv", normal(8, 12, 3, 3) / 10, normal(8), pads=[1, 1, 1, 1])
+    graph.add("BatchNormalization", *[np.abs(normal(8)) + np.float32(0.5) for _ in range(4)]).add("Relu")
+    graph.add("MaxPool", kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 1, 1])
+    trunk = graph.last
+    graph.add("Conv", normal(8, 4, 3, 3) / 6, normal(8), group=2, pads=[1, 1, 1, 1]).add("HardSwish")
+    branch = graph.last
+    graph.last = trunk
+    graph.add("Conv", normal(8, 1, 3, 3) / 3, normal(8), group=8, pads=[1, 1, 1, 1])
+    graph.add("Clip", np.float32(0), np.float32(6))
+    graph.add("Concat", inputs=[graph.last, branch], axis=1).add("AveragePool", kernel_shape=[2, 2], strides=[2, 2])
+    joined = graph.last
+    graph.add("GlobalAveragePool").add("Conv", normal(16, 16, 1, 1) / 4, normal(16)).add("Sigmoid")
+    return beside(graph, "Mul", joined).add("Flatten").add("Gemm", normal(144, 3) / 12, normal(3))
+
+
+def many_wrong():
+    """Three nodes that no layer stands for, one behind the other, and one that is right in between."""
+    graph = Graph().add("Cos").add("MaxPool", kernel_shape=[3, 3], strides=[2, 2], ceil_mode=1)
+    return graph.add("Relu").add("Softmax", axis=3).add("Cos")
+
+
+def draw_zoo(folder, draw):
+    folder.mkdir()
+    zoo().save(folder / "model.onnx", SIZES)
+    films = draw.normal(size=(8 * FILMS, *SIZES[1:])).astype(np.float32)
+    session = onnxruntime.InferenceSession(str(folder / "model.onnx"), providers=["CPUExecutionProvider"])
+    np.savez(folder / "asked.npz", films=films.transpose(0, 2, 3, 1), answers=session.run(None, {"image": films})[0])
+
+
+def main(folder):
+    draw = np.random.default_rng(3)
+    right, wrong = right_graphs(), wrong_graphs()
+    answers = {}
+    for name, graph in {**right, **wrong, "many_wrong": many_wrong()}.items():
+        graph.save(folder / f"{name}.onnx", SIZES)
+        films = draw.normal(size=(FILMS, *SIZES[1:])).astype(np.float32)
+        np.save(folder / f"{name}.npy", films)
+        if name in right:
+            session = onnxruntime.InferenceSession(str(folder / f"{name}.onnx"), providers=["CPUExecutionProvider"])
+            [answers[name]] = session.run(None, {"image": films})
+    Graph().add("Relu").save(folder / "any_size.onnx", ("batch", 4, "height", 12))
+    draw_zoo(folder / "zoo", draw)
+    np.savez(folder / "onnxruntime.npz", **answers)
+    blamed = {name: graph.nodes[-1].name for name, graph in wrong.items()}
+    sys.stdout.write(json.dumps({"right": sorted(right), "wrong": blamed}) + "\n")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

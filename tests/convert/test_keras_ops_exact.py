@@ -1,0 +1,118 @@
+"""What torchvision's classifiers are made of, one small graph each: the layers answer as ONNX Runtime does."""
+
+import numpy as np
+import pytest
+
+RIGHT = {
+    "average_pool_that_counts_its_pads": {"ZeroPadding2D", "AveragePooling2D"},
+    "average_pool_that_does_not": {"AveragePooling2D"},
+    "bias_written_out": {"Conv2D"},
+    "channels_last_and_back": {"ReLU"},
+    "channels_minus": {"Rescaling"},
+    "clip": {"Rescaling", "ReLU"},
+    "clip_above": {"Rescaling", "ReLU"},
+    "clip_below": {"Rescaling", "ReLU"},
+    "concat_channels": {"ReLU", "Activation", "Concatenate"},
+    "concat_height": {"ReLU", "Activation", "Concatenate"},
+    "conv_same_lower": {"ZeroPadding2D", "Conv2D"},
+    "conv_valid": {"Conv2D"},
+    "depthwise": {"ZeroPadding2D", "DepthwiseConv2D"},
+    "depthwise_times_two": {"ZeroPadding2D", "DepthwiseConv2D"},
+    "depthwise_uneven": {"Conv2D"},
+    "divide_channels": {"Rescaling"},
+    "dropout": {"GlobalAveragePooling2D", "Reshape", "Dense"},
+    "elu": {"ELU"},
+    "flatten": {"Permute", "Reshape", "Dense"},
+    "flatten_of_the_old_exporter": {"Permute", "Reshape", "Dense"},
+    "foreign_front": {"Concatenate", "Rescaling"},
+    "hard_sigmoid": {"Rescaling", "ReLU"},
+    "hard_sigmoid_of_torch": {"Rescaling", "Activation"},
+    "hard_swish": {"Activation"},
+    "leaky_relu": {"LeakyReLU"},
+    "matmul_and_add": {"GlobalAveragePooling2D", "Reshape", "Dense", "Rescaling"},
+    "max_pool_behind_pool": {"ReLU", "AveragePooling2D", "ZeroPadding2D", "MaxPooling2D"},
+    "max_pool_behind_relu": {"ReLU", "ZeroPadding2D", "MaxPooling2D"},
+    "max_pool_ceil_without_effect": {"MaxPooling2D"},
+    "max_pool_same": {"MaxPooling2D"},
+    "multiply_channels": {"Rescaling"},
+    "relu6": {"ReLU"},
+    "silu": {"Activation", "Multiply"},
+    "softmax_of_channels": {"Softmax"},
+    "softmax_of_classes": {"GlobalAveragePooling2D", "Reshape", "Dense", "Softmax"},
+    "squeeze": {"GlobalAveragePooling2D", "Reshape"},
+    "squeeze_excite": {"GlobalAveragePooling2D", "Conv2D", "ReLU", "Activation", "Multiply"},
+    "subtract_channels": {"Rescaling"},
+    "tanh": {"Activation"},
+    "unsqueeze": {"GlobalAveragePooling2D", "Reshape", "Dense", "Conv2D"},
+    "without_names": {"ReLU", "Activation"},
+}
+WRONG = {
+    "average_pool_pads": "don't count",
+    "batch_that_is_calculated_with": "calculates with the batch",
+    "clip_of_nothing": "from 1 to -1 is no range",
+    "concat_of_the_batch": "it joins the batch",
+    "concat_with_a_constant": "its input 1 is a constant",
+    "flatten_whole": "axis 2 does not keep the batch",
+    "gemm_of_an_image": "flatten the image before",
+    "gemm_trans_a": "transA",
+    "max_pool_ceil": "ceil_mode adds a window",
+    "max_pool_dilated": "dilations [2, 2]",
+    "max_pool_of_signed": "may be negative",
+    "softmax_of_rows": "not the one of classes",
+    "sum_of_other_sizes": "laid out differently",
+    "vector_over_columns": "neither one number nor one a channel",
+}
+RELATIVE = 2e-6  # of the largest answer: two float32 programs sum up to 576 products in different orders
+
+
+@pytest.fixture(scope="module")
+def drawn(child, tmp_path_factory):
+    """The folder of drawn graphs, and the nodes that are to blame."""
+    folder = tmp_path_factory.mktemp("ops")
+    return folder, child("draw_ops.py", folder)
+
+
+@pytest.fixture(scope="module")
+def walks(child, drawn):
+    """What walking each graph gave."""
+    return child("walk_graphs.py", drawn[0])
+
+
+@pytest.fixture(scope="module")
+def answers(drawn, walks):
+    """The answers of ONNX Runtime and of Keras by graph."""
+    return [dict(np.load(drawn[0] / f"{name}.npz")) for name in ("onnxruntime", "keras")]
+
+
+def test_every_drawn_operation_is_tested(drawn):
+    assert (drawn[1]["right"], set(drawn[1]["wrong"])) == (sorted(RIGHT), set(WRONG))
+
+
+@pytest.mark.parametrize("name", RIGHT)
+def test_the_layers_of_an_operation_answer_as_onnx_runtime_does(name, walks, answers):
+    assert "layers" in walks[name], walks[name]
+    expected, answer = answers[0][name], answers[1][name]
+    answer = answer.transpose(0, 3, 1, 2) if answer.ndim == 4 else answer
+    assert answer.shape == expected.shape
+    assert np.ptp(expected) > 0
+    assert np.abs(answer - expected).max() <= RELATIVE * np.abs(expected).max()
+    assert set(walks[name]["layers"]) == {"InputLayer"} | RIGHT[name]
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_an_operation_that_has_no_exact_layer_is_refused_and_named(name, drawn, walks):
+    assert "why" in walks[name], f"{name} became {walks[name]}"
+    assert f"node {drawn[1]['wrong'][name]} " in walks[name]["what"]
+    assert WRONG[name] in walks[name]["why"]
+
+
+def test_all_nodes_without_a_layer_are_named_at_once_with_the_shapes_that_they_read(walks):
+    found = walks["many_wrong"]
+    assert found["what"].startswith("4 nodes cannot become Keras layers: drawn/Cos.0 (Cos), drawn/MaxPool.1 (MaxPool)")
+    assert "drawn/Softmax.3 (Softmax)" in found["what"]
+    assert "drawn/Cos.0 (it reads ['N', 4, 12, 12])" in found["why"]
+    assert "Relu" not in found["what"]
+
+
+def test_an_input_without_a_fixed_size_is_refused(walks):
+    assert "the input image is [0, 4, 0, 12]" in walks["any_size"]["what"]
