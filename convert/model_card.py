@@ -48,5 +48,13 @@ def _what(manifest: Manifest) -> list[str]:
         f"- input: one grey film, padded with {spec.pad} to a square, {spec.size} x {spec.size}, values {spec.values}",
         "- outputs: logits (negative, positive), calibrated probability, evidence 7 x 7 with margin = mean(evidence)",
         f"- split {str(training.get('split_digest'))[:12]}, data {str(training.get('data_digest'))[:12]} (SHA-256)",
-        f"- trained at commit {training.get('git_commit') or 'unknown'}, GPU {training.get('gpu') or 'none'}",
+        _origin(training),
     ]
+
+
+def _origin(training: dict[str, Any]) -> str:
+    adopted = training.get("adopted")
+    if adopted is None:
+        return f"- trained at commit {training.get('git_commit') or 'unknown'}, GPU {training.get('gpu') or 'none'}"
+    checkpoint = f"a checkpoint, SHA-256 {adopted['sha256'][:12]}, {adopted['arch']}"
+    return f"- adopted from {checkpoint}; who trained it and on what is not known here"

@@ -57,6 +57,7 @@ def export(network: torch.nn.Module) -> onnx.ModelProto:
         )
     if program is None:  # what torch returns when it is asked to write the file itself
         raise ValueError("torch.onnx.export returned no program")
+    onnxscript.optimizer.inline(program.model)  # torch writes ReLU6 and SiLU as functions of their own
     onnxscript.optimizer.fold_constants(program.model)
     onnxscript.optimizer.remove_unused_nodes(program.model)
     model = program.model_proto

@@ -10,18 +10,20 @@ from safetensors.torch import load_file
 
 from tbconv.contract.calibration import Calibration
 from tbconv.contract.errors import BundleError
+from torch_train.adopt_archs import PREFIX
+from torch_train.adopted_network import AdoptedNetwork, DeployedAdopted, channels_of
 from torch_train.baseline import BaselineWeights, DeployedBaseline
-from torch_train.network import Arch, DeployedNetwork, XrayNetwork
+from torch_train.network import DeployedNetwork, XrayNetwork
 from torch_train.run_folder import BASELINE, WEIGHTS
 
 
-def load_deployed(folder: Path, network: str, *, arch: Arch | None, calibration: Calibration) -> torch.nn.Module:
+def load_deployed(folder: Path, network: str, *, arch: str | None, calibration: Calibration) -> torch.nn.Module:
     """Return the trained network or the baseline of a run or bundle, in eval mode, float32.
 
     Args:
         folder: holds weights.safetensors or baseline.safetensors.
         network: "trained" or "baseline".
-        arch: of the trained network.
+        arch: of the trained network, as run.json has it.
         calibration: becomes constants of the graph.
 
     Raises:
@@ -34,12 +36,21 @@ def load_deployed(folder: Path, network: str, *, arch: Arch | None, calibration:
         if network == "baseline":
             weights = BaselineWeights(state["weight"].numpy(), float(state["bias"]))
             return DeployedBaseline(weights, slope=calibration.slope, offset=calibration.offset)
-        trained = XrayNetwork(arch or "resnet50")
-        trained.load_state_dict(state)
+        return _deployed(state, arch or "resnet50", calibration)
     except (OSError, SafetensorError, KeyError, RuntimeError, ValueError) as error:
         fix = "train again: tbconv train --data DIR --out RUN"
         raise BundleError(f"{place} cannot be loaded", why=str(error)[:400], fix=fix) from error
-    return DeployedNetwork(trained, slope=calibration.slope, offset=calibration.offset)
+
+
+def _deployed(state: dict[str, torch.Tensor], arch: str, calibration: Calibration) -> torch.nn.Module:
+    """Build this project's own network, or one that was adopted; ValueError or RuntimeError if the state is none."""
+    if not arch.startswith(PREFIX):
+        trained = XrayNetwork(arch)  # type: ignore[arg-type]  # it refuses other words
+        trained.load_state_dict(state)
+        return DeployedNetwork(trained, slope=calibration.slope, offset=calibration.offset)
+    adopted = AdoptedNetwork(arch.removeprefix(PREFIX), channels=channels_of(state))
+    adopted.load_state_dict(state)
+    return DeployedAdopted(adopted, slope=calibration.slope, offset=calibration.offset)
 
 
 def _refuse_infinite(state: dict[str, torch.Tensor]) -> None:

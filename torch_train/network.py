@@ -126,7 +126,7 @@ class DeployedNetwork(nn.Module):
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Turn films float [N, 1, 224, 224] into [N, 2], [N, 1] and [N, 7, 7]."""
         network, head = self.network, self.network.head
-        places = _places(network.body(network.normalise(image)))
+        places = rows_of_places(network.body(network.normalise(image)))
         before1 = head.dense1(head.bn1(places.mean(1)))
         before2 = head.dense2(head.bn2(torch.relu(before1)))
         hidden = torch.relu(before2)
@@ -143,7 +143,7 @@ class DeployedNetwork(nn.Module):
         return evidence.reshape(-1, EVIDENCE_SIDE, EVIDENCE_SIDE)
 
 
-def _places(features: Tensor) -> Tensor:
+def rows_of_places(features: Tensor) -> Tensor:
     """Turn features [N, C, 7, 7] into [N, 49, C]: one row a place.
 
     Pooling reads these rows too: two readers of the feature map itself, one through a

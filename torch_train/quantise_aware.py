@@ -23,6 +23,7 @@ from tbconv.contract.bundle import read_json
 from tbconv.contract.errors import ConfigError, DataError, TbconvError
 from tbconv.contract.files import folder_whole_or_not, sha256_file, write_json
 from tbconv.contract.reporter import Reporter
+from torch_train.adopt_archs import PREFIX
 from torch_train.amp import choose_precision, exact_float32
 from torch_train.data.index import read_index
 from torch_train.data.load import load_films
@@ -89,9 +90,12 @@ def prepare_lesson(config: QuantiseAwareConfig, facts: RunFacts) -> Lesson:
     if TRAINED not in facts.readouts:
         fix = "train without --baseline-only"
         raise ConfigError(f"{config.run} has no trained network", why="only its baseline was fitted", fix=fix)
+    if (facts.arch or "").startswith(PREFIX):
+        why = "only this project's own network is made quantisation-aware"
+        raise ConfigError(f"{config.run} holds {facts.arch}", why=why, fix="tbconv convert takes it as it is")
     device = choose_precision(config.device, "float32").device
     readout = facts.readouts[TRAINED]
-    deployed: Any = load_deployed(config.run, TRAINED, arch=facts.arch, calibration=readout.calibration)  # type: ignore[arg-type]
+    deployed: Any = load_deployed(config.run, TRAINED, arch=facts.arch, calibration=readout.calibration)
     teacher: XrayNetwork = deployed.network.to(device, memory_format=torch.channels_last).requires_grad_(False)
     calibration, heldout = (
         torch.from_numpy(read_films(config.run / name).squares)[:, None].to(device)

@@ -51,7 +51,16 @@ def _subject(metrics: dict[str, Any]) -> str:
     kind = "synthetic films (drawn phantoms, no patients)" if metrics["synthetic"] else "films"
     patients = f" of {test['patients']} patients" if metrics["patients_known"] else ", each counted as one patient"
     counts = f"{test['positives']} {names['positive']}, {test['negatives']} {names['negative']}"
-    return f"Test part: {test['n']} {kind}{patients} ({counts}); neither training nor threshold saw them."
+    told = metrics.get("adopted")
+    seen = "neither training nor threshold saw them"
+    if told is not None:
+        listed = (
+            "its team lists them as unseen in training"
+            if told["training_films_listed"]
+            else "nobody told whether training did"
+        )
+        seen = f"the threshold did not see them, {listed}"
+    return f"Test part: {test['n']} {kind}{patients} ({counts}); {seen}."
 
 
 def _point_lines(network: dict[str, Any], names: dict[str, str]) -> list[str]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -18,10 +19,9 @@ from torch_train.config import TrainConfig
 from torch_train.curves import draw_confusion, draw_curves
 from torch_train.data.split import PARTS
 from torch_train.films import TrainingFilms
-from torch_train.fit import Trained
+from torch_train.history import EpochRecord
 from torch_train.judgement import BASELINE_NETWORK, TRAINED, Judged
 from torch_train.metrics import Confusion
-from torch_train.network import XrayNetwork
 from torch_train.report import report_lines
 from torch_train.run_folder import (
     BASELINE,
@@ -42,19 +42,45 @@ CURVES, CONFUSION, REPORT = "curves.png", "confusion.png", "report.md"
 Metrics = dict[str, Any]
 
 
+class Fitted(Protocol):
+    """What is stored of a trained network, whoever trained it."""
+
+    @property
+    def network(self) -> torch.nn.Module:
+        """On the CPU, in eval mode."""
+
+    @property
+    def history(self) -> tuple[EpochRecord, ...]:
+        """Empty where others trained it."""
+
+    @property
+    def precision(self) -> str | None:
+        """Of training; None where it is not known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a network comes from that was not trained here."""
+
+    arch: str  # as run.json calls it
+    recipe: dict[str, Any]  # instead of training's: train_config.json
+    checkpoint: dict[str, Any]  # sha256, arch and what it was fed; goes into the provenance
+
+
 def write_results(
     films: TrainingFilms,
     config: TrainConfig,
     *,
-    trained: Trained | None,
+    trained: Fitted | None,
     baseline: BaselineWeights,
     judged: dict[str, Judged],
     metrics: Metrics,
+    origin: Origin | None = None,
 ) -> None:
-    """Write everything but history and checkpoint, which training wrote."""
-    out, facts = config.out, _facts(films, config, judged, trained)
+    """Write everything but history and checkpoint, which training wrote; `origin` where others trained."""
+    out, facts = config.out, _facts(films, config, judged, trained, origin)
     (out / RUN).unlink(missing_ok=True)  # until all of it is new
-    write_json(out / CONFIG, config.stored())
+    write_json(out / CONFIG, config.stored() if origin is None else origin.recipe)
     if trained is not None:
         write_weights(out / WEIGHTS, trained.network)
     write_baseline(out / BASELINE, baseline)
@@ -68,7 +94,7 @@ def write_results(
     write_run(out, facts)
 
 
-def write_weights(path: Path, network: XrayNetwork) -> None:
+def write_weights(path: Path, network: torch.nn.Module) -> None:
     """Write the network's state as safetensors, floats as float32."""
     state = {key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()}
     write_atomic(
@@ -117,23 +143,30 @@ def _films(films: TrainingFilms, rows: NDArray[np.int64], part: str) -> Films:
     return Films(films.squares[rows], films.labels[rows], np.full(len(rows), part))
 
 
-def _facts(films: TrainingFilms, config: TrainConfig, judged: dict[str, Judged], trained: Trained | None) -> RunFacts:
-    arch = None if trained is None else config.arch
+def _facts(
+    films: TrainingFilms,
+    config: TrainConfig,
+    judged: dict[str, Judged],
+    trained: Fitted | None,
+    origin: Origin | None,
+) -> RunFacts:
+    arch = None if trained is None else config.arch if origin is None else origin.arch
     precision = None if trained is None else trained.precision
-    origin = {
+    facts = {
         **provenance(),
         "gpu": _gpu(),
         "precision": precision,
         "data_digest": films.data_digest,
         "split_digest": films.split_digest,
     }
+    facts |= {} if origin is None else {"adopted": origin.checkpoint}
     return RunFacts(
         name=_name(films, arch),
         arch=arch,
         labels=films.names,
         readouts={name: one.readout for name, one in judged.items()},
         synthetic=films.synthetic,
-        provenance=origin,
+        provenance=facts,
     )
 
 
@@ -160,15 +193,18 @@ def _origin(facts: RunFacts) -> dict[str, str]:
         "processor": origin["machine"]["processor"],
     }
     rows |= {"data digest": origin["data_digest"], "split digest": origin["split_digest"]}
+    if "adopted" in origin:
+        told = origin["adopted"]
+        rows |= {"checkpoint": f"{told['sha256']} ({told['arch']}, normalised by: {told['normalise']})"}
     return {key: str(value or "-") for key, value in rows.items()}
 
 
-def _draw_pictures(out: Path, trained: Trained | None, metrics: Metrics, films: TrainingFilms) -> list[str]:
+def _draw_pictures(out: Path, trained: Fitted | None, metrics: Metrics, films: TrainingFilms) -> list[str]:
     kind = "synthetic films" if films.synthetic else "films"
     network = TRAINED if trained is not None else BASELINE_NETWORK
     counts = Confusion(**metrics["networks"][network]["test"]["confusion"])
     draw_confusion(out / CONFUSION, counts, films.names, title=f"{network}: {counts.n} {kind} of the test part")
-    if trained is None:
+    if trained is None or not trained.history:
         return [CONFUSION]
     draw_curves(out / CURVES, trained.history, title=f"{len(films.parts['train'])} {kind} to train on")
     return [CURVES, CONFUSION]

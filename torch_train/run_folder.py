@@ -23,7 +23,7 @@ RUN = "run.json"  # RunFacts: written last, so a folder with it is a finished ru
 CONFIG = "train_config.json"
 HISTORY = "history.jsonl"
 METRICS = "metrics.json"
-WEIGHTS = "weights.safetensors"  # best epoch, XrayNetwork's state, float32
+WEIGHTS = "weights.safetensors"  # float32: XrayNetwork's state of the best epoch, or AdoptedNetwork's
 BASELINE = "baseline.safetensors"  # weight [784], bias [1]
 SPLIT = "split.json"
 CHECKPOINT = "checkpoint.pt"
@@ -36,7 +36,7 @@ class RunFacts:
     """run.json: what the weights mean."""
 
     name: str
-    arch: str | None  # None where only the baseline was fitted
+    arch: str | None  # resnet50, or torchvision-NAME if adopted; None where only the baseline was fitted
     labels: Labels
     readouts: dict[str, Readout]  # by network: trained, baseline
     synthetic: bool

@@ -63,20 +63,21 @@ def _read_file(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         why = f"it is no {', '.join(SUFFIXES)} file" if path.is_file() else "there is no such file"
         raise ConfigError(f"--weights is {str(path)!r}", why=why, fix="imagenet, none or a weight file")
     try:
-        return _read_safetensors(path) if path.suffix == ".safetensors" else (_read_pt(path), {})
+        return read_safetensors(path) if path.suffix == ".safetensors" else (_read_pt(path), {})
     except (OSError, RuntimeError, ValueError, EOFError, KeyError, pickle.UnpicklingError) as error:
         what, fix = f"{path} cannot be read as weights", "save a plain state_dict of tensors"
-        raise ConfigError(what, why=_why_unreadable(error), fix=fix) from error
+        raise ConfigError(what, why=why_unreadable(error), fix=fix) from error
 
 
-def _why_unreadable(error: Exception) -> str:
+def why_unreadable(error: Exception) -> str:
     """Say why, but never pass on PyTorch's advice to load the file without `weights_only`."""
     if isinstance(error, pickle.UnpicklingError):
         return "it is no file of tensors, or holds other objects too, and those are not loaded"
     return (str(error).splitlines() or [""])[0] or f"it is cut off ({type(error).__name__})"
 
 
-def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Return the tensors and the metadata of a safetensors file; ValueError if it is none."""
     try:
         with safe_open(path, framework="pt") as file:
             return {key: file.get_tensor(key) for key in file.keys()}, file.metadata() or {}  # noqa: SIM118
@@ -93,25 +94,33 @@ def _read_pt(path: Path) -> dict[str, Tensor]:
 
 def _load_body(network: XrayNetwork, state: dict[str, Tensor], *, source: str) -> None:
     own = network.body.state_dict()
-    given = {key: _as_float32(value) for key, value in state.items() if not key.startswith("fc.")}
+    given = {key: as_float32(value) for key, value in state.items() if not key.startswith("fc.")}
     stem = given.get("conv1.weight")
     if stem is not None and stem.ndim == 4 and stem.shape[1] == 3:
         given["conv1.weight"] = stem.sum(1, keepdim=True)  # a grey film shows the same in all three channels
-    needed = {key for key in own if not key.endswith("num_batches_tracked")}
-    misfits = sorted(key for key in given.keys() & own.keys() if given[key].shape != own[key].shape)
-    faults = {
-        "missing": sorted(needed - given.keys()),
-        "unexpected": sorted(given.keys() - own.keys()),
-        "shape": misfits,
-    }
-    if any(faults.values()):
-        why = "; ".join(f"{kind}: {_some(keys)}" for kind, keys in faults.items() if keys)
+    if why := misfits(own, given):
         raise ConfigError(f"{source} does not fit the network", why=why, fix="weights of torchvision's resnet50")
     network.body.load_state_dict({**own, **given})
 
 
-def _as_float32(value: Tensor) -> Tensor:
-    """Widen: the smallest BatchNorm variances are subnormal in float16."""
+def misfits(own: dict[str, Tensor], given: dict[str, Tensor]) -> str:
+    """Return what keeps a state from being loaded: the first missing, unexpected and misshapen keys; "" if nothing.
+
+    Args:
+        own: the network's state; BatchNorms' counters may be missing from the other.
+        given: the state that is to be loaded.
+    """
+    needed = {key for key in own if not key.endswith("num_batches_tracked")}
+    faults = {
+        "missing": sorted(needed - given.keys()),
+        "unexpected": sorted(given.keys() - own.keys()),
+        "shape": sorted(key for key in given.keys() & own.keys() if given[key].shape != own[key].shape),
+    }
+    return "; ".join(f"{kind}: {_some(keys)}" for kind, keys in faults.items() if keys)
+
+
+def as_float32(value: Tensor) -> Tensor:
+    """Widen what is floating point: the smallest BatchNorm variances are subnormal in float16."""
     return value.float() if value.is_floating_point() else value
 
 
