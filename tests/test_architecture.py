@@ -26,6 +26,8 @@ ORCHESTRATING = [
         f"convert.{name}"
         for name in ("trace", "trace_reference", "trace_report", "trace_table", "trace_judge", "trace_reason")
     ),
+    *(f"convert.foreign.{name}" for name in ("pipeline", "steps", "ask", "films", "folder", "compare")),
+    *(f"convert.foreign.{name}" for name in ("judge", "report", "normalise", "config")),
     *("torch_train.intervals", "torch_train.metrics", "torch_train.report", "torch_train.run_folder"),
     *("torch_train.data.index", "torch_train.data.load"),
 ]

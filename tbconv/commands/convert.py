@@ -1,9 +1,10 @@
-"""`tbconv convert`: a run in, a certified bundle out."""
+"""`tbconv convert`: a run in, a certified bundle out; or a foreign ONNX file in, every format measured out."""
 
 from __future__ import annotations
 
 import json
 import signal
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,18 +12,27 @@ import typer
 
 from tbconv.commands.train import INTERRUPTED
 from tbconv.console import TerminalReporter, print_out
+from tbconv.contract.errors import ConfigError
 
 if TYPE_CHECKING:
     from tbconv.contract.verdict import Certificate
 
+FILMS = 512  # held-out films of a run, at most; a foreign file has convert.foreign.config's
+OF_A_RUN, OF_ONNX = ("--route",), ("--calibration", "--normalise", "--mean", "--std", "--labels")
+
 
 def convert(
-    run: Annotated[Path, typer.Argument(help="Run folder that `tbconv train` made.")],
+    run: Annotated[
+        Path, typer.Argument(metavar="RUN|MODEL.onnx", help="Run folder of `tbconv train`, or an ONNX file of others.")
+    ],
     out: Annotated[Path, typer.Option("--out", help="Bundle to write; an old bundle there is replaced whole.")],
     route: Annotated[
-        str, typer.Option(help="Whose SavedModel and float32 TFLite are shipped: keras (ours) or onnx2tf.")
-    ] = "keras",
-    films: Annotated[int, typer.Option(help="Held-out films that every format must answer, at most.")] = 512,
+        str | None,
+        typer.Option(help="Whose SavedModel and float32 TFLite are shipped: keras (ours, the default) or onnx2tf."),
+    ] = None,
+    films: Annotated[
+        int | None, typer.Option(help="Films that every format must answer, at most: 512 of a run, 64 of a folder.")
+    ] = None,
     keep_float: Annotated[
         list[str] | None,
         typer.Option(
@@ -30,23 +40,62 @@ def convert(
             "behind the last feature map; name head, too, to keep it. 'none' keeps nothing."
         ),
     ] = None,
+    calibration: Annotated[
+        Path | None, typer.Option(help="Folder of films, for an ONNX file: calibrates int8 and feeds every format.")
+    ] = None,
+    normalise: Annotated[
+        str | None, typer.Option(help="What an ONNX file wants: imagenet (assumed for 3 channels), unit or none.")
+    ] = None,
+    mean: Annotated[str | None, typer.Option(help="Instead of --normalise: mean of x / 255, one a channel.")] = None,
+    std: Annotated[str | None, typer.Option(help="Instead of --normalise: deviation of x / 255.")] = None,
+    labels: Annotated[str | None, typer.Option(help="Classes of an ONNX file in their order: normal,tb.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report and the file to deploy as JSON.")] = False,
 ) -> None:
     """Convert to ONNX, SavedModel, H5, Keras and four TFLite files, and prove that nothing changed."""
+    given = {"--calibration": calibration, "--normalise": normalise, "--mean": mean, "--std": std, "--labels": labels}
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a polite kill is a Ctrl-C: nothing is left behind
+    try:
+        if is_onnx(run):
+            refuse(given | {"--route": route}, OF_A_RUN, "for an ONNX file", "it has one route, and onnx2tf as witness")
+            from tbconv.commands.convert_onnx import convert_onnx
+
+            convert_onnx(run, out, calibration, films, keep_float, normalise, (mean, std), labels, as_json=as_json)
+        else:
+            refuse(given, OF_ONNX, "for a run", "a run knows its films, labels and preprocessing")
+            _convert_run(run, out, route, films, keep_float, as_json=as_json)
+    except KeyboardInterrupt:
+        TerminalReporter().say(f"stopped; {out} is as it was before")
+        raise typer.Exit(INTERRUPTED) from None
+
+
+def is_onnx(path: Path) -> bool:
+    """Whether the argument is meant as an ONNX file: any file that is there, or a missing one named so."""
+    return path.is_file() or (path.suffix.lower() == ".onnx" and not path.is_dir())
+
+
+def refuse(given: Mapping[str, object], foreign: tuple[str, ...], way: str, why: str) -> None:
+    """Refuse options that the chosen way of converting would drop without a word.
+
+    Raises:
+        ConfigError: naming them.
+    """
+    dropped = " and ".join(name for name, value in given.items() if name in foreign and value is not None)
+    if dropped:
+        raise ConfigError(f"{dropped} {way}", why=why, fix=f"leave out {dropped}")
+
+
+def _convert_run(
+    run: Path, out: Path, route: str | None, films: int | None, keep_float: list[str] | None, *, as_json: bool
+) -> None:
     from convert.islands import HEAD
     from convert.pipeline import ConvertConfig
     from convert.pipeline import convert as run_conversion
     from tbconv.commands.parity_table import print_parity
 
     keep = tuple(keep_float or (HEAD,))
-    config = ConvertConfig(run=run, out=out, route=route, films=films, keep_float=keep)  # type: ignore[arg-type]  # it refuses others
-    reporter = TerminalReporter()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a polite kill is a Ctrl-C: nothing is left behind
-    try:
-        done = run_conversion(config, reporter)
-    except KeyboardInterrupt:
-        reporter.say(f"stopped; {out} is as it was before")
-        raise typer.Exit(INTERRUPTED) from None
+    most = FILMS if films is None else films
+    config = ConvertConfig(run=run, out=out, route=route or "keras", films=most, keep_float=keep)  # type: ignore[arg-type]  # it refuses others
+    done = run_conversion(config, TerminalReporter())
     if as_json:
         print_out(json.dumps(done.report | {"deploy": done.certificate.deploy}, indent=2))
         return

@@ -16,6 +16,7 @@ from tbconv.contract.verdict import ArtefactVerdict, Certificate, Verdict
 
 MANIFEST = "manifest.json"
 CERTIFICATE = "certificate.json"
+CONVERSION = "conversion.json"  # of a foreign ONNX file's formats, which are no bundle
 MAKE_AGAIN = "tbconv convert RUN --out BUNDLE, or restore the file"
 
 
@@ -120,6 +121,12 @@ def read_bundle(root: Path) -> Bundle:
     Raises:
         BundleError: no folder, no manifest, one of another schema, or one that points outside the folder.
     """
+    if not (root / MANIFEST).is_file() and (root / CONVERSION).is_file():
+        raise BundleError(
+            f"{root} is a conversion of a foreign ONNX file, not a bundle",
+            why="nobody chose a threshold or checked it on labelled films, so there is no decision to serve or verify",
+            fix=f"read {root / 'report.md'}; its files load in their own runtimes, and tbconv adopt takes a checkpoint",
+        )
     if not (root / MANIFEST).is_file():
         raise BundleError(
             f"{root} is not a bundle",

@@ -1,0 +1,134 @@
+"""Draw small ONNX files as others might export them, right and wrong ones: python draw_foreign.py FOLDER."""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+SIDE, CLASSES = 32, 4
+FLOAT = TensorProto.FLOAT
+
+
+def weights(channels=3, seed=0, kind=np.float32):
+    draw = np.random.default_rng(seed)
+    arrays = {
+        "conv.weight": draw.normal(0, 0.4, (8, channels, 3, 3)),
+        "conv.bias": draw.normal(0, 0.1, 8),
+        "fc.weight": draw.normal(0, 0.6, (CLASSES, 8)),
+        "fc.bias": draw.normal(0, 0.1, CLASSES),
+    }
+    return [numpy_helper.from_array(array.astype(kind), name) for name, array in arrays.items()]
+
+
+def body(source, out, *, flatten="Flatten", named=False):
+    """Conv - ReLU - mean - flatten - dense, as torchvision's networks end."""
+    nodes = [
+        helper.make_node("Conv", [source, "conv.weight", "conv.bias"], ["c"], strides=[2, 2], pads=[1, 1, 1, 1]),
+        helper.make_node("Relu", ["c"], ["r"]),
+        helper.make_node("GlobalAveragePool", ["r"], ["g"]),
+        helper.make_node(flatten, ["g"] if flatten == "Flatten" else ["g", "shape"], ["f"]),
+        helper.make_node("Gemm", ["f", "fc.weight", "fc.bias"], [out], transB=1),
+    ]
+    for node, name in zip(nodes, ("a/b", "a.b", "a b", "/a/b", ":"), strict=True):
+        node.name = name if named else ""
+    return nodes
+
+
+def model(
+    nodes, initializers, *, shape=("n", 3, SIDE, SIDE), source="input", out="logits", opset=17, kind=FLOAT, more=()
+):
+    inputs = [helper.make_tensor_value_info(source, kind, list(shape)), *more]
+    outputs = [helper.make_tensor_value_info(out, FLOAT, [shape[0], CLASSES])]
+    graph = helper.make_graph(nodes, "drawn", inputs, outputs, initializers)
+    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], producer_name="drawn")
+    made.ir_version = 8
+    return made
+
+
+def right():
+    yield "plain", model(body("input", "logits"), weights())
+    grey = ("n", 1, SIDE, SIDE)
+    yield "grey", model(body("input", "logits"), weights(1), shape=grey)
+    shape = numpy_helper.from_array(np.array([1, 8], np.int64), "shape")
+    one = (1, 3, SIDE, SIDE)
+    yield "batch_in_a_reshape", model(body("input", "logits", flatten="Reshape"), [*weights(), shape], shape=one)
+    mixed = [*body("input", "l"), helper.make_node("ReduceMean", ["l"], ["m"], axes=[0], keepdims=1)]
+    mixed += [helper.make_node("Sub", ["m", "fc.bias"], ["logits"])]
+    yield "films_mixed", model(mixed, weights(), shape=one)
+    yield "odd_names", model(body("image", "my/out:0", named=True), weights(), source="image", out="my/out:0")
+
+
+def wrong():
+    twins = model(body("input", "logits"), weights())
+    for node in twins.graph.node:
+        node.name = "same"
+    yield "twins", twins
+    second = helper.make_tensor_value_info("age", FLOAT, ["n", 1])
+    yield (
+        "two_inputs",
+        model([*body("input", "logits"), helper.make_node("Neg", ["age"], ["a"])], weights(), more=[second]),
+    )
+    yield "dynamic_size", model(body("input", "logits"), weights(), shape=("n", 3, "h", "w"))
+    yield "not_square", model(body("input", "logits"), weights(), shape=("n", 3, SIDE, 48))
+    yield (
+        "channels_last",
+        model(
+            [helper.make_node("Transpose", ["input"], ["t"], perm=[0, 3, 1, 2]), *body("t", "logits")],
+            weights(),
+            shape=("n", SIDE, SIDE, 3),
+        ),
+    )
+    yield (
+        "a_vector",
+        model(
+            [helper.make_node("Gemm", ["input", "fc.weight", "fc.bias"], ["logits"], transB=1)],
+            weights(),
+            shape=("n", 8),
+        ),
+    )
+    cast = [helper.make_node("Cast", ["input"], ["x"], to=FLOAT), *body("x", "logits")]
+    yield "takes_uint8", model(cast, weights(), kind=TensorProto.UINT8)
+    half = [helper.make_node("Cast", ["input"], ["x"], to=TensorProto.FLOAT16), *body("x", "l")]
+    half += [helper.make_node("Cast", ["l"], ["logits"], to=FLOAT)]
+    yield "half", model(half, weights(kind=np.float16))
+    yield "old_opset", model([helper.make_node("Relu", ["input"], ["r"])], [], opset=6, out="r")
+    scale = [numpy_helper.from_array(np.float32(0.1), "s"), numpy_helper.from_array(np.int8(0), "z")]
+    rounded = [
+        helper.make_node("QuantizeLinear", ["input", "s", "z"], ["q"]),
+        helper.make_node("DequantizeLinear", ["q", "s", "z"], ["x"]),
+    ]
+    yield "quantised", model([*rounded, *body("x", "logits")], [*weights(), *scale])
+    pooled = model(body("input", "l")[:3], weights(), out="g")
+    del pooled.graph.output[:]
+    pooled.graph.output.append(helper.make_tensor_value_info("g", FLOAT, ["n", 8, 1, 1]))
+    yield "gives_an_image", pooled
+    invalid = model(body("input", "logits"), weights())
+    invalid.graph.node[1].input[0] = "nowhere"
+    yield "invalid", invalid
+
+
+def main():
+    folder = Path(sys.argv[1])
+    for name, made in (*right(), *wrong()):
+        onnx.save(made, str(folder / f"{name}.onnx"))
+    data = (folder / "plain.onnx").read_bytes()
+    (folder / "cut_off.onnx").write_bytes(data[: len(data) // 2])
+    (folder / "text.onnx").write_text("<html>404</html>\n")
+    outside = model(body("input", "logits"), weights())
+    onnx.save(
+        outside, str(folder / "outside.onnx"), save_as_external_data=True, location="outside.bin", size_threshold=0
+    )
+    (folder / "outside.bin").unlink()
+    inside = model(body("input", "logits"), weights())
+    onnx.save(
+        inside, str(folder / "external.onnx"), save_as_external_data=True, location="external.bin", size_threshold=0
+    )
+    names = {"right": [name for name, _ in right()], "wrong": [name for name, _ in wrong()]}
+    sys.stdout.write(json.dumps(names))
+
+
+if __name__ == "__main__":
+    main()

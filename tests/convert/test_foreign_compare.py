@@ -1,0 +1,139 @@
+import json
+
+import numpy as np
+import pytest
+
+from convert.foreign.compare import Noise, compare, decide, measure_noise, oracle_problem
+from convert.foreign.judge import CERTIFIED, FAILED, MEASURED, judge
+from convert.foreign.normalise import Normalise, check_choice, choose_normalise, prepare
+from tbconv.contract.errors import ConfigError
+
+NOISE = {"logits": Noise(1e-6, 2e-6, 1e-7, 1.0)}
+
+
+def draw(films=50, classes=3):
+    return np.random.default_rng(0).normal(size=(films, classes)).astype(np.float32)
+
+
+def moved(answer, by):
+    return {"logits": answer + np.float32(by)}
+
+
+def verdict(answer, other, precision="float32"):
+    return judge("a", "tflite", precision, compare({"logits": answer}, other), NOISE)
+
+
+def test_the_tolerance_is_ten_times_the_largest_noise_and_never_below_its_floor():
+    assert NOISE["logits"].tolerance == pytest.approx(2e-5)
+    assert Noise(0.0, 0.0, 0.0, 8.0).tolerance == pytest.approx(8e-6)
+
+
+def test_noise_is_how_far_the_oracle_moves_by_itself():
+    answer = draw()
+    found = measure_noise({"logits": answer}, moved(answer, 0.25), moved(answer, 0.5))["logits"]
+    assert (round(found.optimised, 2), round(found.preprocessing, 2)) == (0.25, 0.5)
+    assert found.step == pytest.approx(1.19e-7 * np.abs(answer).max(), rel=1e-2)
+
+
+def test_a_file_within_the_tolerance_is_certified_with_the_bound_on_its_flips():
+    found = verdict(draw(), moved(draw(), 1e-5))
+    assert found.verdict == CERTIFIED
+    assert "0 of 50 decisions differ (at most 5.8%, 95 %)" in found.reason
+
+
+def test_a_file_beyond_the_tolerance_fails_though_no_decision_changes():
+    found = verdict(draw(), moved(draw(), 1e-3))
+    assert (found.verdict, found.flips) == (FAILED, 0)
+    assert "allowed 2e-05" in found.reason
+
+
+def test_a_decision_that_changes_within_the_tolerance_fails_a_float32_file():
+    answer = np.float32([[1.0, 1.00001], [3.0, 0.0]])
+    found = verdict(answer, {"logits": answer[:, ::-1].copy() * [[1, 1], [0, 0]] + answer * [[0, 0], [1, 1]]})
+    assert (found.verdict, found.flips) == (FAILED, 1)
+    assert found.worst < 2e-5
+
+
+@pytest.mark.parametrize(
+    ("other", "said"),
+    [
+        ({}, "the output is missing"),
+        ({"logits": draw()[:, :2]}, "its shape is [50, 2], not [50, 3]"),
+        ({"logits": draw() * np.float32(np.nan)}, "150 values are NaN or infinite"),
+        ({"logits": np.repeat(draw()[:1], 50, axis=0)}, "the same for every film"),
+    ],
+)
+@pytest.mark.parametrize("precision", ["float32", "int8"])
+def test_an_unusable_answer_fails_at_every_precision(other, said, precision):
+    found = verdict(draw(), other, precision)
+    assert found.verdict == FAILED
+    assert said in found.reason
+    assert "NaN" not in json.dumps(found.to_json(), allow_nan=False).replace("are NaN", "")
+
+
+def test_nothing_passes_on_no_film():
+    assert verdict(draw(0), {"logits": draw(0)}).verdict == FAILED
+
+
+def test_a_reduced_file_is_measured_and_not_offered_beyond_one_flip_in_a_hundred():
+    answer = draw(200)
+    other = answer.copy()
+    other[:2] = other[:2, ::-1]
+    flips = int((answer.argmax(1) != other.argmax(1)).sum())
+    assert flips == 2
+    assert verdict(answer, {"logits": other}, "int8").verdict == MEASURED
+    other[2:8] = other[2:8, ::-1]
+    found = verdict(answer, {"logits": other}, "int8")
+    assert found.verdict == FAILED
+    assert "not offered" in found.reason
+
+
+def test_a_single_output_decides_by_its_sign_or_where_it_is_a_probability_by_one_half():
+    logits, probability = np.float32([[-1], [0.2]]), np.float32([[0.4], [0.6]])
+    assert decide(logits, logits).tolist() == [0, 1]
+    assert decide(probability, probability).tolist() == [0, 1]
+
+
+def test_an_oracle_that_is_nan_or_constant_is_no_oracle():
+    assert "NaN" in oracle_problem({"logits": np.float32([[np.nan], [1]])})
+    assert "same for every film" in oracle_problem({"logits": np.ones((3, 2), np.float32)})
+    assert oracle_problem({"logits": draw()}) is None
+
+
+def test_films_are_prepared_as_torchvision_does():
+    square = np.uint8([[[0, 255], [51, 102]]])
+    found = prepare(square, choose_normalise(3))
+    assert found.shape == (1, 3, 2, 2)
+    expected = (np.float64([0, 1, 0.2, 0.4]) - 0.456) / 0.224
+    assert found[0, 1].ravel() == pytest.approx(expected, abs=1e-6)
+
+
+def test_grey_levels_can_be_left_as_they_are():
+    found = prepare(np.uint8([[[7]]]), choose_normalise(1, name="none"))
+    assert found.item() == 7
+    assert choose_normalise(1, name="none").changes_nothing
+    assert not choose_normalise(1).changes_nothing
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("zscore", None, None), "--normalise zscore is unknown"),
+        ((None, (0.5,), None), "--mean without --std"),
+        ((None, None, (0.5,)), "--std without --mean"),
+        (("unit", (0.5,), (0.5,)), "--normalise unit with --mean and --std"),
+    ],
+)
+def test_options_that_contradict_each_other_are_refused(options, said):
+    with pytest.raises(ConfigError, match=said):
+        check_choice(*options)
+
+
+def test_numbers_that_do_not_fit_the_channels_are_refused():
+    with pytest.raises(ConfigError, match="--mean has 2 numbers, the network 3 channels"):
+        choose_normalise(3, mean=(0.1, 0.2), std=(0.1,))
+    with pytest.raises(ConfigError, match="imagenet for a network of 1 channel"):
+        choose_normalise(1, name="imagenet")
+    with pytest.raises(ConfigError, match="std"):
+        Normalise("given", (0.5,), (0.0,))
+    assert choose_normalise(3, mean=(0.5,), std=(0.25,)).std == (0.25, 0.25, 0.25)

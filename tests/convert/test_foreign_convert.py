@@ -1,0 +1,221 @@
+"""`tbconv convert MODEL.onnx`, with the slow converters replaced by files whose answers are known; once for real."""
+
+import json
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from convert.foreign.config import ForeignConfig
+from convert.foreign.pipeline import convert_foreign
+from tbconv.commands.convert import convert
+from tbconv.contract.bundle import read_bundle
+from tbconv.contract.errors import BundleError, ConfigError, ConversionError, ParityError
+from tbconv.contract.files import sha256_file
+from tbconv.contract.reporter import Silence
+
+FLOAT32 = ("model.onnx", "model.keras", "model.h5", "saved_model", "model_float32.tflite")
+REDUCED = ("model_float16.tflite", "model_dynamic.tflite", "model_int8.tflite")
+
+
+@pytest.fixture(scope="module")
+def theirs(child, tmp_path_factory):
+    """A drawn ONNX file, its only digest, and a folder of films."""
+    from PIL import Image
+
+    folder = tmp_path_factory.mktemp("theirs")
+    child("draw_foreign.py", folder)
+    films = tmp_path_factory.mktemp("films")
+    for index in range(24):
+        pixels = np.random.default_rng(index).integers(0, 40 + 9 * index, (32, 32)).astype(np.uint8)
+        Image.fromarray(pixels).save(films / f"patient-{index:02d}.png")
+    return folder, films
+
+
+class Drawn:
+    """`run_step` whose converters write a word, and whose files answer as model.onnx does, or spoilt."""
+
+    def __init__(self, memory, spoil=None, fail=()):
+        self.memory, self.spoil, self.fail = memory, spoil or {}, fail
+        self.lock = threading.Lock()  # two files that answer alike are one step of the memory
+
+    def __call__(self, module, request, *, threads=None):
+        if module in self.fail:
+            raise ConversionError("it fails", why="first line\nError: the last line", fix="none")
+        if module == "convert.foreign.wrap":
+            self.model = Path(request["out"])
+            return self.memory.run_step(module, request)
+        if module != "convert.runners.outputs":
+            return self._write(request)
+        with self.lock:
+            return self._answer(request)
+
+    def _answer(self, request):
+        path = Path(request["artefact"])
+        asked = request if request["format"] == "onnx" else request | {"artefact": str(self.model), "format": "onnx"}
+        response = self.memory.run_step("convert.runners.outputs", asked)
+        if path.name in self.spoil:
+            with np.load(request["out"]) as arrays:
+                answers = {name: self.spoil[path.name](array) for name, array in arrays.items()}
+            np.savez(request["out"], **answers)
+        return response
+
+    def _write(self, request):
+        places = ("h5", "keras", "float32", "float16", "dynamic", "tflite", "out")
+        for place in (Path(request[name]) for name in places if request.get(name)):
+            place.write_text(place.name)
+        if "saved_model" in request and not Path(request["saved_model"]).exists():
+            Path(request["saved_model"]).mkdir()
+            (Path(request["saved_model"]) / "saved_model.pb").write_text("drawn")
+        return {"converter": "drawn"}
+
+
+@pytest.fixture
+def run(memory, theirs, tmp_path, monkeypatch):
+    """Return a function that converts a drawn file."""
+
+    def call(name="plain", *, spoil=None, fail=(), out=None, **options):
+        drawn = Drawn(memory, spoil, fail)
+        monkeypatch.setattr("convert.foreign.steps.run_step", drawn)
+        monkeypatch.setattr("convert.foreign.ask.run_step", drawn)
+        place = out or tmp_path / "out"
+        config = ForeignConfig(onnx=theirs[0] / f"{name}.onnx", out=place, calibration=theirs[1], **options)
+        return convert_foreign(config, Silence())
+
+    return call
+
+
+def test_every_file_is_judged_and_listed_with_its_digest(run, theirs):
+    before = sha256_file(theirs[0] / "plain.onnx")
+    done = run()
+    verdicts = {row["path"]: row["verdict"] for row in done.report["rows"]}
+    assert verdicts == dict.fromkeys(FLOAT32, "CERTIFIED") | dict.fromkeys(REDUCED, "MEASURED")
+    assert done.conversion["source"] == {"name": "plain.onnx", "sha256": {"plain.onnx": before}}
+    assert sha256_file(theirs[0] / "plain.onnx") == before
+    listed = {path: record["sha256"] for path, record in done.conversion["files"].items()}
+    there = [path for path in done.folder.rglob("*") if path.is_file() and path.name != "conversion.json"]
+    assert listed == {path.relative_to(done.folder).as_posix(): sha256_file(path) for path in there}
+    assert json.loads((done.folder / "parity.json").read_text()) == done.report
+
+
+def test_the_report_says_what_it_cannot_say_and_names_no_film(run):
+    done = run()
+    said = (done.folder / "report.md").read_text()
+    for words in ("no threshold", "sensitivity", "ONNX Runtime", "no evidence map", "assumed", "not a medical device"):
+        assert words in said
+    assert "12 films of a folder of 24, none of them seen in calibration" in said
+    assert "at most 22.1%" in said
+    for path in ("parity.json", "conversion.json", "report.md"):
+        assert "patient-" not in (done.folder / path).read_text()
+
+
+def test_a_float32_file_that_strays_leaves_nothing_but_a_report_beside(run, tmp_path):
+    with pytest.raises(ParityError, match=r"model\.h5: not what ONNX Runtime computes") as caught:
+        run(spoil={"model.h5": lambda array: array + 1e-2})
+    assert "allowed" in caught.value.why
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out.failed-parity.json"]
+
+
+def test_a_wrong_front_is_found_though_all_formats_agree_with_it(run, monkeypatch):
+    import convert.foreign.ask as asking
+
+    prepare = asking.prepare
+    monkeypatch.setattr(asking, "prepare", lambda squares, normalise: prepare(squares[:, ::-1], normalise))
+    monkeypatch.setattr(asking, "round_early", lambda squares, normalise: prepare(squares[:, ::-1], normalise))
+    with pytest.raises(ParityError, match=r"model\.onnx"):
+        run()
+
+
+def test_a_reduced_file_that_gives_nan_is_not_offered(run):
+    done = run(spoil={"model_int8.tflite": lambda array: array * np.nan})
+    assert (done.folder / "not_offered" / "model_int8.tflite").is_file()
+    assert not (done.folder / "model_int8.tflite").exists()
+    assert done.conversion["verdicts"]["model_int8.tflite"] == "FAILED"
+    assert "NaN" in (done.folder / "report.md").read_text()
+
+
+def test_what_int8_or_onnx2tf_cannot_do_is_a_line_in_the_report(run):
+    done = run(fail=("convert.int8", "convert.onnx_to_tf"))
+    assert done.conversion["verdicts"]["model_int8.tflite"] == "NOT MADE"
+    assert done.report["witness"]["said"] == "does not convert"
+    assert "onnx2tf does not convert it: it fails (Error: the last line)" in done.report["witness"]["reason"]
+
+
+def test_a_witness_that_differs_fails_nothing(run):
+    done = run(spoil={"witness.tflite": lambda array: array + 1})
+    assert done.report["witness"]["said"].startswith("differs")
+    assert done.report["witness"]["verdict"] == "DIFFERS"
+    assert done.conversion["verdicts"]["model.onnx"] == "CERTIFIED"
+
+
+def test_a_renamed_output_is_stated(run):
+    done = run("odd_names")
+    assert "Output `my/out:0` is called `my_out_0` here." in (done.folder / "report.md").read_text()
+    assert done.report["rows"][0]["outputs"][0]["output"] == "my_out_0"
+
+
+def test_only_a_conversion_is_replaced(run, tmp_path):
+    run()
+    run()
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("mine")
+    with pytest.raises(BundleError, match="neither a conversion nor a bundle"):
+        run(out=tmp_path / "mine")
+    assert (tmp_path / "mine" / "thesis.txt").read_text() == "mine"
+
+
+def test_a_conversion_is_not_taken_for_a_bundle(run):
+    with pytest.raises(BundleError, match="a conversion of a foreign ONNX file, not a bundle") as caught:
+        read_bundle(run().folder)
+    assert "threshold" in caught.value.why
+
+
+def test_labels_must_be_as_many_as_the_classes(run):
+    with pytest.raises(ConfigError, match="--labels names 2 classes") as caught:
+        run(labels=("normal", "tb"))
+    assert "logits has 4" in caught.value.why
+    assert run(labels=("a", "b", "c", "d")).conversion["labels"] == ["a", "b", "c", "d"]
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "words"),
+    [
+        ("plain.onnx", {"calibration": Path("films"), "route": "keras"}, "--route for an ONNX file"),
+        ("plain.onnx", {}, "plain.onnx without --calibration"),
+        ("plain.onnx", {"calibration": Path("films"), "mean": "0.5,x", "std": "1"}, "--mean 0.5,x"),
+        ("plain.onnx", {"calibration": Path("films"), "films": 0}, "--films 0"),
+        ("plain.onnx", {"calibration": Path("films"), "labels": "a,a"}, "--labels a,a"),
+        ("gone.onnx", {"calibration": Path("films")}, "gone.onnx is not there"),
+        (".", {"calibration": Path("films"), "labels": "a,b"}, "--calibration and --labels for a run"),
+    ],
+)
+def test_options_that_do_not_belong_to_the_way_are_refused(theirs, tmp_path, name, options, words):
+    with pytest.raises(ConfigError) as refused:
+        convert(theirs[0] / name, tmp_path / "out", **options)
+    assert words in refused.value.what
+    assert refused.value.fix
+
+
+def test_the_folder_must_not_hold_what_is_converted(theirs):
+    with pytest.raises(ConfigError, match="holds what is converted"):
+        ForeignConfig(onnx=theirs[0] / "plain.onnx", out=theirs[0], calibration=theirs[1])
+
+
+@pytest.mark.slow
+def test_a_torchvision_network_goes_through_the_command_to_every_format(child, phantom_folder, tmp_path):
+    child("export_foreign.py", tmp_path / "resnet18.onnx")
+    words = ["convert", "resnet18.onnx", "--out", "out", "--calibration", str(phantom_folder), "--json"]
+    done = subprocess.run(
+        [sys.executable, "-m", "tbconv", *words], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=900
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    report = json.loads(done.stdout)
+    verdicts = {row["path"]: row["verdict"] for row in report["rows"]}
+    assert {path: verdicts[path] for path in FLOAT32} == dict.fromkeys(FLOAT32, "CERTIFIED")
+    # random weights put the classes close together: a reduced file may flip too many, but all of them are made
+    assert not [path for path in REDUCED if verdicts[path] == "NOT MADE"]
+    assert report["witness"]["said"].startswith("agrees")
+    assert {path.name for path in (tmp_path / "out").iterdir()} >= {*FLOAT32, "report.md", "conversion.json"}
