@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from tbconv.contract.agreement import differences
 from tbconv.contract.bundle import CERTIFICATE, MANIFEST, Bundle, read_json
 from tbconv.contract.verdict import ArtefactVerdict, Certificate, Verdict
 from torch_train.run_folder import METRICS
+
+PARITY = "parity.json"
 
 
 def certificate_problems(bundle: Bundle) -> dict[str, str]:
@@ -16,8 +19,10 @@ def certificate_problems(bundle: Bundle) -> dict[str, str]:
     Raises:
         ArtefactError: the certificate is missing or altered.
     """
-    certificate = bundle.certificate()
+    certificate, report = bundle.certificate(), _reported(bundle)
     found = {path: _verdict(bundle, path, verdict) for path, verdict in certificate.artefacts.items()}
+    for path, verdict in certificate.artefacts.items():
+        found[path] += _measured(verdict, report.get(path, {}))
     unjudged = {one.path for one in bundle.manifest.artefacts} - certificate.artefacts.keys()
     found |= {path: ["the certificate does not name it"] for path in unjudged}
     found[CERTIFICATE] = [*_bound(bundle, certificate), *_deployed(certificate)]
@@ -34,6 +39,20 @@ def _verdict(bundle: Bundle, path: str, verdict: ArtefactVerdict) -> list[str]:
     if verdict.verdict is Verdict.BOUNDED and not _has_band(verdict):
         problems.append("it is BOUNDED, and no band around the threshold is stated in which it decides nothing")
     return problems
+
+
+def _reported(bundle: Bundle) -> dict[str, dict[str, Any]]:
+    """Return the rows of parity.json by name; none where the bundle holds no report."""
+    if PARITY not in bundle.manifest.files:
+        return {}
+    return {row["name"]: row for row in read_json(bundle.path(PARITY)).get("rows", [])}
+
+
+def _measured(verdict: ArtefactVerdict, row: dict[str, Any]) -> list[str]:
+    """Hold verdict and band to the report of the same measurement; reports before bands state none."""
+    said = {"verdict": str(verdict.verdict), "band": verdict.figures.get("band")}
+    known = {key: row[key] for key in said if key in row}
+    return differences({key: said[key] for key in known}, known, of="the report of its measurement differs:")
 
 
 def _has_band(verdict: ArtefactVerdict) -> bool:

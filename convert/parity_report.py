@@ -69,6 +69,7 @@ def _row(row: Row, verdicts: dict[str, ArtefactVerdict]) -> dict[str, Any]:
         "precision": row.precision,
         "verdict": None if verdict is None else str(verdict.verdict),
         "reason": None if verdict is None else verdict.reason,
+        "band": None if verdict is None else verdict.figures.get("band"),
         "films": None if row.films is None else row.films.to_json(),
         "golden": row.golden.to_json(),
         "flips_at_most": _flips_at_most(row),

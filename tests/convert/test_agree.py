@@ -289,7 +289,11 @@ def test_a_file_that_failed_may_answer_anything(root):
     def fail(certificate):
         certificate["artefacts"][FLOAT16]["verdict"] = "FAILED"
 
+    def report_it(report):
+        next(row for row in report["rows"] if row["name"] == FLOAT16)["verdict"] = "FAILED"
+
     edit(root, CERTIFICATE, fail)
+    edit(root, "parity.json", report_it)
     spoilt = spoil_golden(root, FLOAT16, with_probability(lambda margins: margins * np.nan))
     assert disagreements(spoilt) == {}
 
@@ -337,12 +341,20 @@ def test_a_certificate_about_something_else_is_found(root, path, change, words):
     assert words in disagreements(edit(root, CERTIFICATE, change))[path]
 
 
+def test_a_band_that_was_narrowed_after_it_was_measured_is_found(root):
+    def change(told):
+        told["artefacts"][INT8]["figures"]["band"]["half_width"] /= 2
+
+    found = only(disagreements(edit(root, CERTIFICATE, change)), INT8)
+    assert "the report of its measurement differs: band half_width is " in found
+
+
 def test_a_proposal_that_may_not_serve_is_found(root):
     def change(told):
         told["deploy"]["artefact"] = INT8
         told["artefacts"][INT8]["verdict"] = "FAILED"
 
-    assert f"it proposes {INT8}, which is FAILED" in only(disagreements(edit(root, CERTIFICATE, change)), CERTIFICATE)
+    assert f"it proposes {INT8}, which is FAILED" in disagreements(edit(root, CERTIFICATE, change))[CERTIFICATE]
 
 
 def test_what_an_older_bundle_does_not_record_is_not_asked(root):
@@ -355,6 +367,11 @@ def test_what_an_older_bundle_does_not_record_is_not_asked(root):
         for row in told["artefacts"].values():
             row["figures"].pop("band", None)
 
+    def forget_bands(report):
+        for row in report["rows"]:
+            row.pop("band", None)
+
+    edit(root, "parity.json", forget_bands)
     for name in (SPLIT, CONFIG, METRICS):
         (root / name).unlink()
     assert disagreements(edit(root, CERTIFICATE, forget)) == {}

@@ -232,3 +232,19 @@ def test_evenly_takes_every_nth_row_and_all_where_they_fit():
         FilmSet("x", np.zeros((3, 1, 1), np.uint8), None, np.zeros((0, 1, 1), np.uint8)),
         probes=np.zeros((0, 1, 1), np.uint8),
     ).sample.tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize("turn", [lambda maps: maps.transpose(0, 2, 1), lambda maps: maps[:, :, ::-1]])
+def test_maps_that_are_turned_or_mirrored_on_most_films_fail_though_they_add_up(setup, turn):
+    right = answer(setup.truth, noise=NOISE, seed=1)
+    _, verdicts = setup(**{FLOAT32: Answer(right.logits, right.probability, turn(right.evidence))})
+    assert verdicts[FLOAT32].verdict is Verdict.FAILED
+    assert f"the maps of {N} of {N} films are not PyTorch's" in verdicts[FLOAT32].reason
+
+
+def test_a_few_maps_that_jump_are_flipped_locks(setup):
+    right = answer(setup.truth, noise=NOISE, seed=1)
+    maps = right.evidence.copy()
+    maps[: N // 4] = maps[: N // 4, ::-1]
+    _, verdicts = setup(**{FLOAT32: Answer(right.logits, right.probability, maps)})
+    assert verdicts[FLOAT32].verdict is Verdict.CERTIFIED

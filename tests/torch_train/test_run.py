@@ -223,7 +223,10 @@ def test_frozen_random_layers_are_warned_of_and_the_baseline_alone_needs_no_netw
 
 @pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_command_leaves_a_checkpoint_and_says_how_to_go_on(films, tmp_path, kind):
-    code = "import typer; from tbconv.commands.train import train; typer.run(train)"
+    heard = (
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"  # a job in the background ignores it
+    )
+    code = f"{heard}; import typer; from tbconv.commands.train import train; typer.run(train)"
     options = ["--arch", "resnet10", "--weights", "none", "--fine-tune", "3", "--epochs", "500", "--patience", "500"]
     places = ["--data", str(films), "--out", str(tmp_path / "run"), "--device", "cpu"]
     command = [sys.executable, "-c", code, *places, *options]
