@@ -63,7 +63,7 @@ def choose_precision(device: str, precision: str) -> Precision:
 
 
 def amp_step(
-    network: nn.Module,
+    network: Callable[[Tensor], Tensor],
     images: Tensor,
     labels: Tensor,
     *,

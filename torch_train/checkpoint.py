@@ -18,10 +18,11 @@ import torch
 from torch import Tensor
 
 from tbconv.contract.errors import BundleError, ConfigError, SetupError
-from torch_train.epoch import Learner
 from torch_train.history import EpochRecord
+from torch_train.learner import Learner
 
-MAY_DIFFER = ("epochs", "patience", "calibration_films", "heldout_films", "wished_sensitivity")  # touch no past epoch
+# These touch no past epoch.
+MAY_DIFFER = ("epochs", "patience", "calibration_films", "heldout_films", "wished_sensitivity", "film_cache")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,17 +42,34 @@ class Progress:
     best: dict[str, Tensor]  # network state of the best epoch, on the CPU
 
 
-def save_checkpoint(path: Path, learner: Learner, progress: Progress, identity: Identity) -> None:
-    """Write a checkpoint beside its place, then rename it there; Ctrl-C waits that long."""
-    state = {
-        "network": learner.tuning.network.state_dict(),
-        "optimiser": learner.optimiser.state_dict(),
-        "scheduler": learner.scheduler.state_dict(),
-        "scaler": learner.scaler.state_dict(),
-        "best": progress.best,
+def take_state(learner: Learner, progress: Progress, identity: Identity) -> dict[str, Any]:
+    """Copy all of a run to the CPU, so that training can go on while it is written."""
+    return {
+        "network": _on_cpu(learner.tuning.network.state_dict()),
+        "optimiser": _on_cpu(learner.optimiser.state_dict()),
+        "scheduler": _on_cpu(learner.scheduler.state_dict()),
+        "scaler": _on_cpu(learner.scaler.state_dict()),
+        "best": progress.best,  # a copy already
         "history": [asdict(record) for record in progress.history],
         "identity": asdict(identity),
     }
+
+
+def _on_cpu(value: Any) -> Any:
+    """Copy every tensor within dictionaries and lists; other values as they are."""
+    if isinstance(value, Tensor):
+        return value.detach().to("cpu", copy=True)
+    if isinstance(value, dict):
+        return {key: _on_cpu(one) for key, one in value.items()}
+    return [_on_cpu(one) for one in value] if isinstance(value, list) else value
+
+
+def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
+    """Write a checkpoint beside its place, then rename it there; Ctrl-C waits that long.
+
+    Raises:
+        SetupError: the disk is full, or refuses.
+    """
     temporary = path.with_name(f".{path.name}")  # the same each time: what a kill -9 leaves is overwritten
     with signals_wait():
         try:

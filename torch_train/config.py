@@ -52,6 +52,9 @@ class TrainConfig:
     plateau_patience: int = 4
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     device: str = "auto"
+    step: Literal["auto", "compiled", "graph", "eager"] = "auto"  # how CUDA runs it; a CPU runs it eagerly
+    deterministic: bool = False  # to the bit, on the same kind of device
+    film_cache: bool = True  # decoded films are kept for the next run
 
     wished_sensitivity: float = 0.90
     baseline_only: bool = False
@@ -83,6 +86,7 @@ class TrainConfig:
     def _refuse_unknown_words(self) -> None:
         _one_of("--arch", self.arch, ("resnet50", "resnet10"))
         _one_of("--balance", self.balance, ("loss", "sampler"))
+        _one_of("--step", self.step, ("auto", "compiled", "graph", "eager"))
         _one_of("--precision", self.precision, ("auto", "float32", "bfloat16", "float16"))
         if self.fine_tune != "all" and not (self.fine_tune.isdecimal() and int(self.fine_tune) > 0):
             raise _refusal("--fine-tune", self.fine_tune, "'all' or a number of layers from 1 up")

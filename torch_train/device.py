@@ -1,7 +1,10 @@
-"""The films where the network is: uint8 on the GPU when they fit, beside it when they do not."""
+"""The films where the network is: uint8 on the GPU when they fit, streamed to it from main memory when they do not."""
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +14,7 @@ from torch import Tensor
 
 from tbconv.contract.reporter import Reporter
 
+AHEAD = 3  # batches in main memory that wait for their turn
 GPU_SHARE = 0.5  # of the free GPU memory that films may take; the network needs the rest
 
 
@@ -18,7 +22,7 @@ GPU_SHARE = 0.5  # of the free GPU memory that films may take; the network needs
 class FilmStore:
     """All films and labels of a run, asked for by index."""
 
-    films: Tensor  # uint8 [N, 1, S, S], on the device or in (pinned) memory
+    films: Tensor  # uint8 [N, 1, S, S], on the device or in main memory
     labels: Tensor  # int64 [N], on the device
     device: torch.device
 
@@ -26,6 +30,32 @@ class FilmStore:
         """Return films uint8 [n, 1, S, S] and labels int64 [n] on the device; `rows` int64 [n] on the device."""
         films = self.films[rows.to(self.films.device)]
         return films.to(self.device, non_blocking=True), self.labels[rows]
+
+    @property
+    def resident(self) -> bool:
+        """Whether the films are where the network is."""
+        return self.films.device.type == self.device.type
+
+    def batches(self, rows: Sequence[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield films and labels of each batch, on the device; streamed, the next batch is fetched meanwhile.
+
+        Args:
+            rows: int64 [n] a batch, on the device.
+        """
+        if self.resident:
+            yield from (self.batch(some) for some in rows)
+            return
+        places = [some.cpu() for some in rows]  # all at once: each of these waits for the GPU
+        with ThreadPoolExecutor(1) as pool:
+            fetched = deque(pool.submit(self._fetch, some) for some in places[:AHEAD])
+            for number, some in enumerate(rows):
+                films = fetched.popleft().result().to(self.device, non_blocking=True)
+                if number + AHEAD < len(places):
+                    fetched.append(pool.submit(self._fetch, places[number + AHEAD]))
+                yield films, self.labels[some]
+
+    def _fetch(self, rows: Tensor) -> Tensor:
+        return self.films[rows].pin_memory()  # only from pinned memory does a copy run beside the network
 
 
 def place_films(
@@ -45,5 +75,5 @@ def place_films(
         if films.nbytes <= GPU_SHARE * free:
             films = films.to(device)
         else:
-            reporter.say(f"films take {films.nbytes / 2**30:.1f} GiB and stay in main memory: slower, same result")
+            reporter.say(f"films take {films.nbytes / 2**30:.1f} GiB and stay in main memory, streamed batch by batch")
     return FilmStore(films, torch.from_numpy(labels).to(device), device)

@@ -2,35 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.amp.grad_scaler import GradScaler
 from torch.nn import functional as F
 
 from tbconv.contract.reporter import Reporter
-from torch_train.amp import LossFunction, Precision, amp_step
-from torch_train.augment import Augmentation, augment
+from torch_train.amp import LossFunction
+from torch_train.augment import draw_table
 from torch_train.config import TrainConfig
 from torch_train.device import FilmStore
-from torch_train.finetune import FineTuning
+from torch_train.learner import Learner
+from torch_train.step import Step
 
 ORDER, AUGMENT, DROPOUT = range(3)  # three independent streams of randomness
-
-
-@dataclass(frozen=True, slots=True)
-class Learner:
-    """All that changes while training, and the rule by which it does."""
-
-    tuning: FineTuning
-    optimiser: torch.optim.Optimizer
-    scheduler: torch.optim.lr_scheduler.ReduceLROnPlateau
-    scaler: GradScaler
-    precision: Precision
-    loss_function: LossFunction
 
 
 def stream(seed: int, epoch: int, purpose: int) -> int:
@@ -39,7 +27,14 @@ def stream(seed: int, epoch: int, purpose: int) -> int:
 
 
 def train_epoch(
-    learner: Learner, store: FilmStore, rows: NDArray[np.int64], config: TrainConfig, *, epoch: int, reporter: Reporter
+    learner: Learner,
+    step: Step,
+    store: FilmStore,
+    rows: NDArray[np.int64],
+    config: TrainConfig,
+    *,
+    epoch: int,
+    reporter: Reporter,
 ) -> float:
     """Show the network every training film once, changed a little.
 
@@ -48,25 +43,12 @@ def train_epoch(
     """
     learner.tuning.train_mode()
     torch.manual_seed(stream(config.seed, epoch, DROPOUT))
-    generator = torch.Generator(store.device).manual_seed(stream(config.seed, epoch, AUGMENT))
-    numbers, parameters = Augmentation.of(config), learner.tuning.parameters()
     batches = draw_batches(store.labels, rows, config, epoch)
+    draws = draw_changes(batches, len(store.labels), config, epoch)
     total = torch.zeros((), device=store.device)
-    for batch in reporter.track(batches, title=f"epoch {epoch}/{config.epochs}", total=len(batches)):
-        films, labels = store.batch(batch)
-        images = augment(films, numbers, generator).contiguous(memory_format=torch.channels_last)
-        loss = amp_step(
-            learner.tuning.network,
-            images,
-            labels,
-            loss_function=learner.loss_function,
-            optimiser=learner.optimiser,
-            scaler=learner.scaler,
-            precision=learner.precision,
-            parameters=parameters,
-            clip_norm=config.clip_norm,
-        )
-        total += loss * len(labels)
+    shown = zip(store.batches(batches), draws, strict=True)
+    for (films, labels), changes in reporter.track(shown, title=f"epoch {epoch}/{config.epochs}", total=len(batches)):
+        total += step(films, labels, changes) * len(labels)
     return float(total) / sum(len(batch) for batch in batches)  # the only wait for the GPU
 
 
@@ -87,6 +69,34 @@ def draw_batches(labels: Tensor, rows: NDArray[np.int64], config: TrainConfig, e
     drawn = torch.from_numpy(rows)[order].to(labels.device)
     batches = torch.split(drawn, config.batch)
     return [batch for batch in batches if len(batch) > 1]
+
+
+def draw_changes(batches: Sequence[Tensor], films: int, config: TrainConfig, epoch: int) -> tuple[Tensor, ...]:
+    """Draw what augmentation does: by (seed, epoch, film, showing), whatever the order and the batches.
+
+    Args:
+        batches: as `draw_batches` draws them.
+        films: how many there are in the whole set.
+        config: the recipe.
+        epoch: from 1.
+
+    Returns:
+        float32 [n, DRAWS] a batch, on the batches' device.
+    """
+    order = torch.cat(list(batches)).cpu()
+    showing = count_before(order)
+    table = draw_table(films, int(showing.max()) + 1, stream(config.seed, epoch, AUGMENT))
+    return torch.split(table[showing, order].to(batches[0].device), [len(batch) for batch in batches])
+
+
+def count_before(order: Tensor) -> Tensor:
+    """Return how often each entry stood in `order` before, int64: 0 where a film is shown for the first time."""
+    by_film = torch.argsort(order, stable=True)
+    _, counts = torch.unique_consecutive(order[by_film], return_counts=True)
+    first = torch.repeat_interleave(torch.cumsum(counts, 0) - counts, counts)
+    before = torch.empty_like(order)
+    before[by_film] = torch.arange(len(order)) - first
+    return before
 
 
 def class_loss(labels: NDArray[np.int64], config: TrainConfig, device: torch.device) -> LossFunction:

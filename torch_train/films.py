@@ -13,8 +13,8 @@ from tbconv.contract.reporter import Reporter
 from torch_train.config import TrainConfig
 from torch_train.data.duplicates import find_duplicates
 from torch_train.data.index import FilmIndex, read_index
-from torch_train.data.load import load_films
 from torch_train.data.split import PARTS, split_films
+from torch_train.film_cache import cache_folder, load_cached
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ def prepare_films(config: TrainConfig, reporter: Reporter) -> TrainingFilms:
         config.data, patient=config.patient, positive=config.positive, labels_from_masks=config.labels_from_masks
     )
     _say_what_was_found(found, reporter)
-    loaded = load_films(found, reporter)
+    loaded = load_cached(found, cache_folder() if config.film_cache else None, reporter)
     index = loaded.index
     groups = find_duplicates(loaded.squares, loaded.digests).groups
     split = split_films(index, groups=groups, digests=loaded.digests, seed=config.seed, fractions=config.fractions)

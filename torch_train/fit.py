@@ -5,29 +5,34 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from tbconv.contract.errors import ConfigError
 from tbconv.contract.reporter import Reporter
 from torch_train.amp import Precision, choose_precision
-from torch_train.checkpoint import Identity, Progress, load_checkpoint, save_checkpoint
+from torch_train.beside import BesideTraining
+from torch_train.checkpoint import Identity, Progress, load_checkpoint, save_checkpoint, take_state
+from torch_train.choose_step import choose_step, set_determinism
 from torch_train.config import TrainConfig
 from torch_train.device import FilmStore, place_films
-from torch_train.epoch import Learner, class_loss, train_epoch
+from torch_train.epoch import class_loss, train_epoch
 from torch_train.evaluate import exact_margins, logits_of
 from torch_train.films import TrainingFilms
 from torch_train.finetune import FineTuning, choose_layers
 from torch_train.history import EpochRecord, best_epoch, epochs_without_gain, write_history
 from torch_train.intervals import digits_for
+from torch_train.learner import Learner, make_learner
 from torch_train.metrics import auroc
 from torch_train.network import XrayNetwork
 from torch_train.run_folder import CHECKPOINT, HISTORY, RUN
+from torch_train.step import Step
 from torch_train.weights import build_network
 
 
@@ -67,36 +72,37 @@ def fit_network(
 ) -> Trained:
     """Train until the epochs are done or nothing gets better, and return the best epoch.
 
-    After every epoch the folder holds a checkpoint from which `resume` goes on exactly.
+    After every epoch a checkpoint is written from which `resume` goes on exactly, while the next one trains.
 
     Raises:
         ConfigError: the loss is no longer a number, or `resume` meets another run.
     """
     precision = start.precision
-    torch.backends.cudnn.benchmark = precision.device.type == "cuda"  # the shapes never change
-    learner = _learner(start, films, config)
+    set_determinism(config, precision.device)
+    loss = class_loss(films.labels_of("train"), config, precision.device)
+    learner = make_learner(start.tuning, precision, loss, config)
     store = place_films(films.squares, films.labels, precision.device, reporter)
-    checkpoint, identity = config.out / CHECKPOINT, _identity(films, config, precision)
-    progress = load_checkpoint(checkpoint, learner, identity) if resume else Progress((), {})
+    identity = _identity(films, config, precision)
+    progress = load_checkpoint(config.out / CHECKPOINT, learner, identity) if resume else Progress((), {})
+    step = choose_step(learner, config, films=len(films.parts["train"]), reporter=reporter)
     digits = digits_for(len(films.parts["validation"]))
-    while len(progress.history) < config.epochs and epochs_without_gain(progress.history) < config.patience:
-        (config.out / RUN).unlink(missing_ok=True)  # a finished run that goes on is not finished
-        progress = _one_more_epoch(learner, store, films, config, progress, reporter=reporter)
-        save_checkpoint(checkpoint, learner, progress, identity)
-        write_history(config.out / HISTORY, progress.history)
-        reporter.say(progress.history[-1].line(config.epochs, digits=digits))  # said once it is safe
+    with BesideTraining() as beside:
+        while len(progress.history) < config.epochs and epochs_without_gain(progress.history) < config.patience:
+            (config.out / RUN).unlink(missing_ok=True)  # a finished run that goes on is not finished
+            progress = _one_more_epoch(learner, step, store, films, config, progress, reporter=reporter)
+            line = progress.history[-1].line(config.epochs, digits=digits)
+            state = take_state(learner, progress, identity)
+            beside.begin(partial(_store_epoch, config.out, state, progress.history, line, reporter))
     return _best(learner, store, films, progress, reporter=reporter)
 
 
-def _learner(start: Start, films: TrainingFilms, config: TrainConfig) -> Learner:
-    tuning, precision = start.tuning, start.precision
-    tuning.network.to(precision.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    cuda = precision.device.type == "cuda"
-    groups = tuning.parameter_groups(config.weight_decay)
-    optimiser = torch.optim.AdamW(groups, lr=config.rate, fused=cuda or None)
-    plateau = ReduceLROnPlateau(optimiser, factor=config.plateau_factor, patience=config.plateau_patience)
-    loss = class_loss(films.labels_of("train"), config, precision.device)
-    return Learner(tuning, optimiser, plateau, precision.scaler(), precision, loss)
+def _store_epoch(
+    out: Path, state: dict[str, Any], history: tuple[EpochRecord, ...], line: str, reporter: Reporter
+) -> None:
+    """Write an epoch, then say that it is over: what was said is safe."""
+    save_checkpoint(out / CHECKPOINT, state)
+    write_history(out / HISTORY, history)
+    reporter.say(line)
 
 
 def _say_start(tuning: FineTuning, config: TrainConfig, precision: Precision, reporter: Reporter) -> None:
@@ -116,6 +122,7 @@ def _identity(films: TrainingFilms, config: TrainConfig, precision: Precision) -
 
 def _one_more_epoch(
     learner: Learner,
+    step: Step,
     store: FilmStore,
     films: TrainingFilms,
     config: TrainConfig,
@@ -124,8 +131,8 @@ def _one_more_epoch(
     reporter: Reporter,
 ) -> Progress:
     epoch, start = len(progress.history) + 1, time.perf_counter()
-    rate = float(learner.optimiser.param_groups[0]["lr"])
-    train_loss = train_epoch(learner, store, films.parts["train"], config, epoch=epoch, reporter=reporter)
+    rate = learner.rate
+    train_loss = train_epoch(learner, step, store, films.parts["train"], config, epoch=epoch, reporter=reporter)
     trained = time.perf_counter()
     validation_loss, validation_auroc = _validate(learner, store, films)
     if not (math.isfinite(train_loss) and math.isfinite(validation_loss)):

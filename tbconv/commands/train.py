@@ -45,6 +45,15 @@ def train(
         str, typer.Option(help="auto, float32, bfloat16 or float16; auto is bfloat16 on CUDA.")
     ] = "auto",
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    step: Annotated[
+        str, typer.Option(help="How CUDA runs a step: compiled, graph or eager; auto compiles where that pays.")
+    ] = "auto",
+    deterministic: Annotated[
+        bool, typer.Option("--deterministic", help="Repeat to the bit on the same kind of device; slower.")
+    ] = False,
+    film_cache: Annotated[
+        bool, typer.Option("--film-cache/--no-film-cache", help="Keep decoded films for the next run.")
+    ] = True,
     rotation: Annotated[float, typer.Option(help="Degrees to either side.")] = 10.0,
     shift: Annotated[float, typer.Option(help="Share of the side.")] = 0.05,
     zoom: Annotated[float, typer.Option(help="0.1: from 0.9 to 1.1 times.")] = 0.1,
@@ -87,6 +96,9 @@ def train(
         patience=patience,
         precision=precision,  # type: ignore[arg-type]
         device=device,
+        step=step,  # type: ignore[arg-type]
+        deterministic=deterministic,
+        film_cache=film_cache,
         rotation=rotation,
         shift=shift,
         zoom=zoom,

@@ -1,0 +1,118 @@
+"""On a GPU only; elsewhere these are skipped."""
+
+import json
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from tbconv.contract.reporter import Silence
+from torch_train.amp import choose_precision
+from torch_train.augment import Augmentation
+from torch_train.captured_step import WARM_UP, CapturedStep
+from torch_train.choose_step import set_determinism
+from torch_train.finetune import choose_layers
+from torch_train.learner import make_learner
+from torch_train.network import XrayNetwork
+from torch_train.step import compiled_step, eager_step
+from torch_train.train import train
+
+pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="CUDA graphs need a GPU")
+
+
+class Listener(Silence):
+    def __init__(self):
+        self.lines = []
+
+    def say(self, line):
+        self.lines.append(line)
+
+
+class StopAfter(Silence):
+    def __init__(self, epoch):
+        self.epoch = epoch
+
+    def track(self, items, *, title, total):
+        for item in items:
+            yield item
+            if title.startswith(f"epoch {self.epoch + 1}/"):
+                raise KeyboardInterrupt
+
+
+@pytest.fixture(autouse=True)
+def deterministic(recipe):
+    """What is compared step by step has to come from the same kernels."""
+    set_determinism(recipe(deterministic=True), torch.device("cuda"))
+    yield
+    set_determinism(recipe(), torch.device("cuda"))
+
+
+def _steps(recipe, way, fine_tune, steps=8):
+    torch.manual_seed(0)
+    config = recipe(device="cuda", fine_tune=fine_tune, learning_rate=1e-4)
+    network = XrayNetwork("resnet10")
+    for drop in (network.head.drop1, network.head.drop2):
+        drop.p = 0.0  # compiled dropout draws other numbers
+    tuning = choose_layers(network, fine_tune)
+    precision = choose_precision("cuda", "float32")
+    learner = make_learner(tuning, precision, torch.nn.functional.cross_entropy, config)
+    tuning.train_mode()
+    plain = eager_step(learner, Augmentation.of(config), 1.0)
+    listener = Listener()
+    step = {
+        "eager": lambda: plain,
+        "graph": lambda: CapturedStep(plain, listener),
+        "compiled": lambda: CapturedStep(compiled_step(plain), listener),
+    }[way]()
+    generator = torch.Generator().manual_seed(1)
+    losses = []
+    for _ in range(steps):
+        films = torch.randint(0, 256, (8, 1, 224, 224), dtype=torch.uint8, generator=generator)
+        draws = torch.rand(8, 7, generator=generator) * 2 - 1
+        losses.append(float(step(films.cuda(), torch.tensor([0, 1] * 4).cuda(), draws.cuda())))
+    assert listener.lines == []
+    if way != "eager":
+        assert list(step.recordings) == [8]
+    return losses, learner
+
+
+@pytest.mark.parametrize("fine_tune", ["all", "5"])
+def test_captured_steps_are_eager_steps_to_the_bit_and_compiled_ones_but_for_rounding(recipe, fine_tune):
+    assert WARM_UP < 8
+    eager, _ = _steps(recipe, "eager", fine_tune)
+    assert _steps(recipe, "graph", fine_tune)[0] == eager
+    assert _steps(recipe, "compiled", fine_tune)[0] == pytest.approx(eager, rel=0.02)
+
+
+def test_a_captured_step_follows_a_rate_that_falls_and_each_group_falls_once(recipe):
+    _, learner = _steps(recipe, "graph", "all")
+    for _ in range(6):
+        learner.scheduler.step(1.0)
+    assert {round(float(group["lr"]), 9) for group in learner.optimiser.param_groups} == {0.00005}
+    assert learner.rate == 0.00005
+
+
+@pytest.mark.parametrize("step", ["graph", "eager"])
+def test_a_deterministic_run_repeats_to_the_bit_and_so_does_one_that_was_resumed(recipe, tmp_path, step):
+    shared = {"device": "cuda", "deterministic": True, "step": step, "epochs": 5, "batch": 4}
+    outs = [tmp_path / name for name in ("one", "two", "resumed")]
+    for out in outs[:2]:
+        train(recipe(out=out, **shared), Silence())
+    with pytest.raises(KeyboardInterrupt):
+        train(recipe(out=outs[2], **shared), StopAfter(2))
+    train(recipe(out=outs[2], **shared), Silence(), resume=True)
+    histories = [[json.loads(line)["train_loss"] for line in (out / "history.jsonl").open()] for out in outs]
+    assert histories[0] == histories[1] == histories[2]
+    one, *others = [load_file(out / "weights.safetensors") for out in outs]
+    assert all(torch.equal(one[key], other[key]) for key in one for other in others)
+
+
+def test_films_that_do_not_fit_are_streamed_and_train_the_same(recipe, tmp_path, monkeypatch):
+    shared = {"device": "cuda", "deterministic": True, "step": "graph", "epochs": 3, "batch": 4}
+    train(recipe(out=tmp_path / "resident", **shared), Silence())
+    monkeypatch.setattr("torch_train.device.GPU_SHARE", 0.0)
+    listener = Listener()
+    train(recipe(out=tmp_path / "streamed", **shared), listener)
+    assert any("streamed batch by batch" in line for line in listener.lines)
+    one, other = (load_file(tmp_path / name / "weights.safetensors") for name in ("resident", "streamed"))
+    assert all(torch.equal(one[key], other[key]) for key in one)

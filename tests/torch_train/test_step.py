@@ -1,0 +1,128 @@
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from torch._dynamo.exc import TorchDynamoException
+
+from tbconv.contract.reporter import Silence
+from torch_train.amp import Precision, choose_precision
+from torch_train.augment import Augmentation, change_films
+from torch_train.choose_step import choose_step, choose_way
+from torch_train.device import FilmStore
+from torch_train.epoch import count_before, draw_batches, draw_changes
+from torch_train.finetune import choose_layers
+from torch_train.learner import make_learner
+from torch_train.network import XrayNetwork
+from torch_train.step import CompiledWherePossible, EagerStep, compiled_step, eager_step
+
+LABELS = torch.tensor([0] * 30 + [1] * 10)
+ROWS = np.arange(40)
+
+
+class Listener(Silence):
+    def __init__(self):
+        self.lines = []
+
+    def say(self, line):
+        self.lines.append(line)
+
+
+def _changes_by_film(config):
+    batches = draw_batches(LABELS, ROWS, config, 1)
+    draws = draw_changes(batches, 40, config, 1)
+    return dict(zip(torch.cat(batches).tolist(), torch.cat(draws), strict=True))
+
+
+def test_a_films_change_depends_on_seed_epoch_and_film_and_not_on_the_batch_it_is_in(recipe):
+    small, large = _changes_by_film(recipe(batch=8)), _changes_by_film(recipe(batch=20))
+    assert all(torch.equal(small[film], large[film]) for film in range(40))
+    assert len({tuple(draws.tolist()) for draws in small.values()}) == 40
+    backwards = draw_changes([torch.arange(39, -1, -1)], 40, recipe(), 1)[0]
+    assert all(torch.equal(backwards[39 - film], small[film]) for film in range(40))
+    assert not torch.equal(draw_changes([torch.arange(40)], 40, recipe(), 2)[0][3], small[3])
+
+
+def test_a_film_that_is_shown_twice_in_an_epoch_gets_two_changes(recipe):
+    first, second = draw_changes([torch.tensor([5, 5])], 40, recipe(balance="sampler"), 1)[0]
+    assert not torch.equal(first, second)
+
+
+def test_showings_of_a_film_are_counted_in_the_order_of_the_epoch():
+    assert count_before(torch.tensor([7, 2, 7, 7, 2, 9])).tolist() == [0, 0, 1, 2, 1, 0]
+
+
+def test_films_in_main_memory_come_in_the_same_batches_as_resident_ones(monkeypatch):
+    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda tensor: tensor)  # needs CUDA
+    monkeypatch.setattr(FilmStore, "resident", property(lambda store: store.films.shape[0] == 0))
+    films = torch.randint(0, 256, (40, 1, 8, 8), dtype=torch.uint8)
+    rows = list(torch.split(torch.randperm(40), 6))
+    streamed = list(FilmStore(films, LABELS, torch.device("cpu")).batches(rows))
+    assert len(streamed) == 7
+    for (some, labels), own in zip(streamed, rows, strict=True):
+        assert torch.equal(some, films[own])
+        assert torch.equal(labels, LABELS[own])
+
+
+def _no(*_):
+    raise TorchDynamoException("no compiler here\nand a trace")
+
+
+def test_a_step_that_cannot_be_compiled_is_taken_plainly_and_said_once():
+    listener, taken = Listener(), []
+    step = CompiledWherePossible(lambda *batch: taken.append(len(batch[0])), _no, batch=4, reporter=listener)
+    for size in (4, 3, 4):
+        step(*[torch.zeros(size)] * 3)
+    assert taken == [4, 3, 4]
+    assert listener.lines == ["the step cannot be compiled, so it runs as it is, slower: no compiler here"]
+
+
+def test_another_error_within_the_compiled_step_is_not_swallowed():
+    def broken(*_):
+        raise ValueError("a label beyond the classes")
+
+    with pytest.raises(ValueError, match="a label beyond"):
+        CompiledWherePossible(_no, broken, batch=4, reporter=Listener())(*[torch.zeros(4)] * 3)
+
+
+@pytest.fixture
+def learner(recipe):
+    torch.manual_seed(0)
+    tuning = choose_layers(XrayNetwork("resnet10"), "5")
+    tuning.train_mode()
+    return make_learner(tuning, choose_precision("cpu", "auto"), torch.nn.functional.cross_entropy, recipe())
+
+
+def test_a_cpu_takes_eager_steps_whatever_is_asked_for_and_says_so(learner, recipe):
+    listener = Listener()
+    step = choose_step(learner, recipe(step="compiled"), films=10**9, reporter=listener)
+    assert isinstance(step, EagerStep)
+    assert listener.lines == ["step: eager, one kernel after the other"]
+
+
+def test_network_and_augmentation_are_traced_whole(learner, monkeypatch):
+    compile_ = torch.compile
+    monkeypatch.setattr(torch, "compile", lambda function, **how: compile_(function, backend="eager", **how))
+    plain = eager_step(learner, Augmentation(10, 0.05, 0.1, 0.1, 0.1, flip=True), 1.0)
+    fused = compiled_step(plain)
+    films, draws = torch.randint(0, 256, (4, 1, 64, 64), dtype=torch.uint8), torch.rand(4, 7) * 2 - 1
+    assert torch.equal(fused.change(films, draws, plain.numbers), change_films(films, draws, plain.numbers))
+    assert torch.isfinite(fused(films, torch.tensor([0, 1, 0, 1]), draws))
+
+
+@pytest.mark.parametrize(
+    ("change", "films", "scaled", "way"),
+    [
+        ({}, 100, False, "graph"),
+        ({}, 10**6, False, "compiled"),
+        ({"deterministic": True}, 10**6, False, "graph"),
+        ({"step": "eager"}, 10**6, False, "eager"),
+        ({"step": "compiled", "deterministic": True}, 100, False, "compiled"),
+        ({"step": "compiled"}, 10**6, True, "eager"),
+    ],
+)
+def test_a_gpu_compiles_where_it_pays_and_never_behind_a_loss_scaler(recipe, change, films, scaled, way):
+    learner = SimpleNamespace(
+        precision=Precision(torch.device("cuda"), torch.bfloat16), scaler=SimpleNamespace(is_enabled=lambda: scaled)
+    )
+    assert choose_way(learner, recipe(**change), films) == way
