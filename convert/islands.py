@@ -62,5 +62,5 @@ def _unknown(operators: tuple[Operator, ...], name: str) -> ConfigError:
     return ConfigError(
         f"--keep-float {name} fits no node",
         why=f"the nearest are {', '.join(near)}",
-        fix=f"name an ONNX node, a prefix of one, '{HEAD}' or '{NOTHING}'; tbconv verify --layers lists them",
+        fix=f"an ONNX node, a prefix of one, '{HEAD}' or '{NOTHING}'; of a bundle, tbconv verify --layers lists them",
     )

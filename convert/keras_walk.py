@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from convert.onnx_graph import Graph, Node, plain_name
 from tbconv.contract.errors import ConversionError
 
-ROUTE = "change the network, or convert with --route onnx2tf"
+ROUTE = "change the network (docs/ops.md lists what has a layer); a run may also convert with --route onnx2tf"
 IMAGE_RANK = 4
 MOST_NAMES = 6  # of an error's first line; its second names them all
 

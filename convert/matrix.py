@@ -65,8 +65,9 @@ def _round(onnx: Path, aside: Path) -> list[Witness]:
 
 def _onnx2tf(onnx: Path, aside: Path) -> list[Witness]:
     tflite, saved_model = aside / "model_float32.tflite", aside / "saved_model"
-    run_step("convert.onnx_to_tf", {"onnx": str(onnx), "tflite": str(tflite), "saved_model": str(saved_model)})
-    return _pair("onnx2tf", tflite, saved_model)
+    places = {"tflite": str(tflite), "saved_model": str(saved_model)}
+    response = run_step("convert.onnx_to_tf", {"onnx": str(onnx)} | places)
+    return _pair("onnx2tf", tflite, saved_model)[: 1 if response.get("lacks") else 2]
 
 
 def _own_layers(onnx: Path, aside: Path) -> list[Witness]:

@@ -18,9 +18,11 @@ from convert.keras_ops import OPERATIONS
 from convert.keras_walk import IMAGE_RANK, UnknownError, Value, Walk, all_of, unknown
 from convert.onnx_graph import Graph, Node, read_graph
 from convert.repeat_keras import make_repeatable
-from convert.static_values import evaluate, is_static, shape_of
+from convert.static_values import evaluate, is_static, reads_batch, shape_of
 from tbconv.contract.errors import ConversionError
 
+BATCH_SIZE = "it calculates with the batch, whose size is not known"
+NO_FILM = "it reads no film, and cannot be computed before: it draws at random, or gives several outputs"
 H5_OUTPUTS = ("logits", "probability")  # an H5 cannot load the operations of the evidence map
 
 
@@ -57,14 +59,16 @@ def build(graph: Graph) -> dict[str, Any]:
     walk = Walk(dict(graph.constants), batch=graph.input_shape[0], opset=graph.opset)
     values = {graph.input: Value(image, channels_first=True)}
     found: list[UnknownError] = []
+    read = {*graph.outputs, *(name for node in graph.nodes for name in node.inputs)}
     for node in graph.nodes:
         try:
-            _step(walk, node, values)
+            _step(walk, node, values, read)
         except UnknownError as error:
             found.append(error)
             values |= _stand_ins(node, graph)
     if found:
         raise all_of(found, graph)
+    _require_film(graph, values)
     return {"image": image} | {name: values[name].tensor for name in graph.outputs}
 
 
@@ -79,16 +83,31 @@ def _input(graph: Graph) -> Any:
     return keras.Input((height, width, channels), name=graph.input)
 
 
-def _step(walk: Walk, node: Node, values: dict[str, Value]) -> None:
-    """Apply one node: what is known without the film becomes a constant, everything else a layer."""
+def _require_film(graph: Graph, values: dict[str, Value]) -> None:
+    fixed = [name for name in graph.outputs if name not in values]
+    if fixed:
+        raise ConversionError(
+            f"the output {fixed[0]} does not depend on the film",
+            why="it is stored, or computed from stored numbers alone",
+            fix="export the outputs that answer the film",
+        )
+
+
+def _step(walk: Walk, node: Node, values: dict[str, Value], read: set[str]) -> None:
+    """Apply one node: what is known without the film becomes a constant, everything else a layer.
+
+    A layer gives the first output alone: of a second one that is in `read`, the node is refused.
+    """
     if is_static(node, walk.constants):
         walk.constants[node.outputs[0]] = evaluate(node, walk.constants, walk.opset)
     elif node.op == "Shape" and node.inputs[0] in values and values[node.inputs[0]].rows == 1:
         walk.constants[node.outputs[0]] = shape_of(node, values[node.inputs[0]].shape)
     elif all(name in walk.constants for name in node.inputs):
-        raise unknown(node, "it calculates with the batch, whose size is not known")
+        raise unknown(node, BATCH_SIZE if reads_batch(node, walk.constants) else NO_FILM)
     elif node.op not in OPERATIONS:
         raise unknown(node, f"{node.op} has no Keras layer here; docs/ops.md lists what has one")
+    elif read.intersection(node.outputs[1:]):
+        raise unknown(node, "its second output is used, and a layer gives the first alone")
     elif not any(_is_lost(name, walk, values) for name in node.inputs):
         values[node.outputs[0]] = OPERATIONS[node.op](walk, node, [values.get(name) for name in node.inputs])
 

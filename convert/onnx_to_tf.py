@@ -28,7 +28,15 @@ def onnx_to_tf(request: dict[str, Any]) -> dict[str, Any]:
 
     Args:
         request: onnx, tflite and saved_model (where to leave the two; saved_model may be null).
+
+    Returns:
+        converter; lacks, why there is no SavedModel though one was asked for, or null (2.6.9 writes none of a
+        network with depthwise convolutions).
+
+    Raises:
+        ConversionError: there is no TFLite file.
     """
+    lacks = None
     with tempfile.TemporaryDirectory(prefix="tbconv-onnx2tf-") as folder:
         copy = Path(folder) / f"{STEM}.onnx"
         _write_static_copy(Path(request["onnx"]), copy)
@@ -36,8 +44,8 @@ def onnx_to_tf(request: dict[str, Any]) -> dict[str, Any]:
         said = _run(copy, output)
         _keep(output / f"{STEM}_float32.tflite", Path(request["tflite"]), said)
         if request.get("saved_model"):
-            _keep_saved_model(output, Path(request["saved_model"]), said)
-    return {"converter": f"onnx2tf {metadata.version('onnx2tf')} -tb {BACKEND}"}
+            lacks = _keep_saved_model(output, Path(request["saved_model"]), said)
+    return {"converter": f"onnx2tf {metadata.version('onnx2tf')} -tb {BACKEND}", "lacks": lacks}
 
 
 def _write_static_copy(source: Path, copy: Path) -> None:
@@ -67,13 +75,15 @@ def _keep(made: Path, place: Path, said: str) -> None:
     shutil.move(made, place)
 
 
-def _keep_saved_model(output: Path, place: Path, said: str) -> None:
-    _keep(output / "saved_model.pb", output / "checked.pb", said)
+def _keep_saved_model(output: Path, place: Path, said: str) -> str | None:
+    """Move the SavedModel into its place, or return why there is none."""
+    if not (output / "saved_model.pb").is_file():
+        return said.splitlines()[-1].strip() if said else "it said nothing"
     place.mkdir(parents=True)
-    shutil.move(output / "checked.pb", place / "saved_model.pb")
-    for name in ("variables", "fingerprint.pb"):
+    for name in ("saved_model.pb", "variables", "fingerprint.pb"):
         if (output / name).exists():
             shutil.move(output / name, place / name)
+    return None
 
 
 if __name__ == "__main__":

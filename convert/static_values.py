@@ -17,6 +17,8 @@ from convert.onnx_graph import Node
 
 BATCH = 2**31 - 1  # stands for the batch; larger than any real size
 MOVES = ("Cast", "Concat", "Gather", "Identity", "Reshape", "Slice", "Squeeze", "Unsqueeze")
+# as a float the batch would pass for a number
+INTEGERS = (onnx.TensorProto.INT32, onnx.TensorProto.INT64, onnx.TensorProto.UINT32, onnx.TensorProto.UINT64)
 LARGEST_IR = 10
 
 
@@ -31,8 +33,14 @@ def is_static(node: Node, constants: dict[str, NDArray[Any]]) -> bool:
     read = [name for name in node.inputs[: 1 if node.op == "CastLike" else None] if name]
     if not read or len(node.outputs) != 1 or not all(name in constants for name in read):
         return False
-    holds = any(constants[name].dtype.kind == "i" and BATCH in constants[name] for name in read)
-    return node.op in MOVES or not holds
+    moves = node.op in MOVES and not (node.op == "Cast" and node.attributes["to"] not in INTEGERS)
+    return moves or not reads_batch(node, constants)
+
+
+def reads_batch(node: Node, constants: dict[str, NDArray[Any]]) -> bool:
+    """Whether the batch is among what a node reads."""
+    known = [constants[name] for name in node.inputs if name in constants]
+    return any(array.dtype.kind in "iu" and BATCH in array for array in known)
 
 
 def evaluate(node: Node, constants: dict[str, NDArray[Any]], opset: int) -> NDArray[Any]:

@@ -11,6 +11,7 @@ from typing import Any
 
 from convert.isolate import drop_waiting, run_step
 from convert.witnesses import RUNNERS, Witness
+from tbconv.contract.errors import ConversionError
 from tbconv.contract.files import sha256_file
 from tbconv.contract.manifest import Kind
 from tbconv.contract.reporter import Reporter
@@ -42,11 +43,13 @@ class Workshop:
     reporter: Reporter
     converters: dict[str, str] = field(default_factory=dict)
 
-    def step(self, name: str, module: str, **request: Any) -> None:
-        """Run one step and say that it is done."""
+    def step(self, name: str, module: str, **request: Any) -> dict[str, Any]:
+        """Run one step, say that it is done, and return its response."""
         start = time.monotonic()
-        self.converters[name] = run_step(module, request)["converter"]
+        response = run_step(module, request)
+        self.converters[name] = response["converter"]
         self.reporter.say(f"  {name}: {time.monotonic() - start:.0f} s, {self.converters[name]}")
+        return response
 
     def export(self, name: str, network: str, out: Path) -> None:
         """Export one network to ONNX."""
@@ -123,13 +126,18 @@ def _make_int8(shop: Workshop) -> None:
 
 
 def _make_witness(shop: Workshop) -> None:
-    shop.step(
+    response = shop.step(
         "onnx2tf",
         "convert.onnx_to_tf",
         onnx=str(shop.folder / "model.onnx"),
         tflite=str(shop.aside / "model_float32.tflite"),
         saved_model=str(shop.aside / "saved_model"),
     )
+    if response.get("lacks") and shop.route == "onnx2tf":
+        fix = "leave out --route onnx2tf; its TFLite file is then the witness alone"
+        raise ConversionError("onnx2tf writes no SavedModel of this network", why=response["lacks"], fix=fix)
+    if response.get("lacks"):
+        shop.reporter.say(f"  onnx2tf writes no SavedModel of it, its TFLite alone is a witness: {response['lacks']}")
 
 
 def _make_baseline(shop: Workshop) -> None:
@@ -169,8 +177,8 @@ def _witnesses(shop: Workshop) -> tuple[Witness, ...]:
     other = "onnx2tf" if shop.route == "keras" else "tbconv's layers"
     tflite = {"artefact": str(shop.aside / "model_float32.tflite")}
     saved = {"artefact": str(shop.aside / "saved_model"), "film_by_film": other == "onnx2tf"}
-    return (
+    pair = (
         Witness(f"{other} TFLite (witness)", "trained", RUNNERS["tflite"], tflite),
         Witness(f"{other} SavedModel (witness)", "trained", RUNNERS["saved_model"], saved),
-        baseline,
     )
+    return (*pair[: 2 if (shop.aside / "saved_model").exists() else 1], baseline)

@@ -135,6 +135,8 @@ def _look(bundle: Bundle, artefact: Artefact, reference: Reference) -> FileTrace
     except ConversionError as error:
         return _broken(artefact, reference, error)
     first = _first(answer["first"]) if answer["first"] is not None else None
+    if first is None and not answer["levels"]:  # it cannot pass on nothing
+        first = _no_node(artefact, f"no tensor of it could be matched with a node {answer.get('note', '')}".strip())
     levels, note = answer["levels"], answer.get("note", "")
     seen, nodes, drop = answer["seen"], answer["nodes"], answer["drop"]
     return FileTrace(artefact.path, artefact.precision, nodes, seen, levels, drop, first, note)
@@ -148,6 +150,11 @@ def _first(fields: dict[str, Any]) -> FirstBad:
 def _broken(artefact: Artefact, reference: Reference, error: ConversionError) -> FileTrace:
     """Return the row of a file that cannot be opened or run: no node of it can be told from another."""
     why = error.why.strip().splitlines()[-1].strip()
-    first = FirstBad(artefact.path, "", "", (), float("nan"), (), f"it cannot be run at all: {error.what} ({why})")
+    first = _no_node(artefact, f"it cannot be run at all: {error.what} ({why})")
     nodes = len(reference.graph.compute)
     return FileTrace(artefact.path, artefact.precision, nodes, 0, {}, None, first)
+
+
+def _no_node(artefact: Artefact, reason: str) -> FirstBad:
+    """Return what is wrong with a file as a whole."""
+    return FirstBad(artefact.path, "", "", (), float("nan"), (), reason)

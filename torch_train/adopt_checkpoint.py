@@ -43,7 +43,9 @@ def read_checkpoint(path: Path) -> State:
         raise ConfigError(f"the checkpoint is {str(path)!r}", why=why, fix="the file that holds the trained weights")
     try:
         state = read_safetensors(path)[0] if path.suffix == ".safetensors" else _read_pickle(path)
-    except (OSError, RuntimeError, ValueError, EOFError, KeyError, pickle.UnpicklingError) as error:
+    except LookupError as error:  # how torch's reader trips over a file that is no pickle
+        raise ConfigError(f"{path} cannot be read as weights", why="it is no file of tensors", fix=PLAIN) from error
+    except (OSError, RuntimeError, ValueError, EOFError, pickle.UnpicklingError) as error:
         raise ConfigError(f"{path} cannot be read as weights", why=why_unreadable(error), fix=PLAIN) from error
     spoilt = [key for key, value in state.items() if not torch.isfinite(value).all()]
     if spoilt:

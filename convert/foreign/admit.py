@@ -125,7 +125,8 @@ def shape_of(value: onnx.ValueInfoProto) -> list[int | str | None]:
 
 def _parse(path: Path) -> onnx.ModelProto:
     try:
-        model = onnx.load(str(path), load_external_data=False)
+        # not by its suffix: onnx would read .json and .textproto as text, which ONNX Runtime cannot
+        model = onnx.load(str(path), format="protobuf", load_external_data=False)
     except DecodeError as error:
         data = path.open("rb").read(1)
         if data[:1] == bytes([FIRST_BYTE]):

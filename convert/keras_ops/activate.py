@@ -79,13 +79,15 @@ def clip(walk: Walk, node: Node, values: list[Value | None]) -> Value:
 def softmax(walk: Walk, node: Node, values: list[Value | None]) -> Value:
     """Softmax, over classes or channels.
 
-    Over the axis that is the last one in Keras: 1 of an image, the last one otherwise.
+    Over the axis that is the last one in Keras: 1 of an image (before opset 13, of one place), the last one otherwise.
     """
     value, rank = only(node, values), len(node_shape := only(node, values).shape) + 1
     axis = node.attributes.get("axis", -1 if walk.opset >= 13 else 1) % rank
     last = 1 if value.channels_first else rank - 1
     if axis != last or value.rows > 1:
         raise unknown(node, f"axis {axis} of {['N', *node_shape]} is not the one of classes")
+    if walk.opset < 13 and math.prod(node_shape[axis:]) > 1:  # it then normalises over all axes from that one on
+        raise unknown(node, f"before opset 13 it is one softmax over channels and places of {['N', *node_shape]}")
     return value.like(layers.Softmax(name=layer_name(node))(value.tensor), nonnegative=True)
 
 

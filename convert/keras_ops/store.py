@@ -32,9 +32,12 @@ def cast(_: Walk, node: Node, values: list[Value | None]) -> Value:
     return value.like(keras.ops.cast(value.tensor, "float32"), nonnegative=value.nonnegative)
 
 
-def identity(_: Walk, node: Node, values: list[Value | None]) -> Value:
+def identity(walk: Walk, node: Node, values: list[Value | None]) -> Value:
     """No layer.
 
-    Dropout is one of training alone.
+    Dropout is one of training alone, so not in training mode.
     """
+    training = walk.given(node, 2) if node.op == "Dropout" else None
+    if training is not None and training.any():
+        raise unknown(node, "it is in training mode, where it drops at random")
     return only(node, values)

@@ -14,6 +14,7 @@ from draw_graphs import Graph, normal
 SIZES = ("batch", 4, 12, 12)
 FILMS = 3
 BIASED = np.int64([6])
+OPSETS = {"softmax_of_an_old_image": 12}  # 18 for the others
 
 
 def start():
@@ -171,6 +172,11 @@ def wrong_graphs():
         "sum_of_other_sizes": fork("Add", lambda g: g.add("GlobalAveragePool").add("Flatten"), lambda g: g.add("Relu")),
         "vector_over_columns": start().add("Add", normal(12)),
         "batch_that_is_calculated_with": twice_the_batch(),
+        "batch_as_a_float": Graph().add("Shape").add("Gather", np.int64(0), axis=0).add("Cast", to=1),
+        "dropout_in_training": start().add("Dropout", np.float32(0.5), np.bool_(True)),
+        "drawn_at_random": Graph().add("RandomNormal", inputs=[], shape=[1, 4, 1, 1]),
+        "second_output": second_output(),
+        "softmax_of_an_old_image": start().add("Softmax", axis=1),
     }
 
 
@@ -181,6 +187,19 @@ def concat_with_a_constant():
 
 def twice_the_batch():
     return Graph().add("Shape").add("Gather", np.int64([0, 1]), axis=0).add("Mul", np.int64([1, 144]))
+
+
+def second_output():
+    """Answer with the places of the largest values, MaxPool's second output."""
+    graph = positive().add("MaxPool", kernel_shape=[2, 2])
+    graph.last = "places"
+    graph.nodes[-1].output.append(graph.last)
+    return graph
+
+
+def fixed_answer():
+    graph = Graph()
+    return graph.add("Identity", inputs=[graph.store(normal(1, 3))])
 
 
 def zoo():
@@ -219,13 +238,14 @@ def main(folder):
     right, wrong = right_graphs(), wrong_graphs()
     answers = {}
     for name, graph in {**right, **wrong, "many_wrong": many_wrong()}.items():
-        graph.save(folder / f"{name}.onnx", SIZES)
+        graph.save(folder / f"{name}.onnx", SIZES, OPSETS.get(name, 18))
         films = draw.normal(size=(FILMS, *SIZES[1:])).astype(np.float32)
         np.save(folder / f"{name}.npy", films)
         if name in right:
             session = onnxruntime.InferenceSession(str(folder / f"{name}.onnx"), providers=["CPUExecutionProvider"])
             [answers[name]] = session.run(None, {"image": films})
     Graph().add("Relu").save(folder / "any_size.onnx", ("batch", 4, "height", 12))
+    fixed_answer().save(folder / "fixed_answer.onnx", SIZES)
     draw_zoo(folder / "zoo", draw)
     np.savez(folder / "onnxruntime.npz", **answers)
     blamed = {name: graph.nodes[-1].name for name, graph in wrong.items()}

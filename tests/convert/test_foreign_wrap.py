@@ -144,3 +144,9 @@ def test_a_call_of_a_fixed_number_of_films_is_filled_up(wrapped, tmp_path):
     two, whole = ask(path, films(3), tmp_path, batch=2)["logits"], ask(path, films(3), tmp_path)["logits"]
     assert two.shape == whole.shape
     assert np.abs(two - whole).max() <= ROUNDING
+
+
+def test_a_json_file_is_no_onnx_file_whatever_onnx_makes_of_its_suffix(tmp_path):
+    (tmp_path / "run.json").write_text('{"arch": "resnet50"}')
+    with pytest.raises(ConversionError, match=r"run\.json is not an ONNX file"):
+        run_step("convert.foreign.wrap", {"onnx": str(tmp_path / "run.json"), "out": str(tmp_path / "out.onnx")})

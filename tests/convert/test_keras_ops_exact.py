@@ -48,16 +48,21 @@ RIGHT = {
 }
 WRONG = {
     "average_pool_pads": "don't count",
+    "batch_as_a_float": "calculates with the batch",
     "batch_that_is_calculated_with": "calculates with the batch",
     "clip_of_nothing": "from 1 to -1 is no range",
     "concat_of_the_batch": "it joins the batch",
     "concat_with_a_constant": "its input 1 is a constant",
+    "drawn_at_random": "it reads no film",
+    "dropout_in_training": "drops at random",
     "flatten_whole": "axis 2 does not keep the batch",
     "gemm_of_an_image": "flatten the image before",
     "gemm_trans_a": "transA",
     "max_pool_ceil": "ceil_mode adds a window",
     "max_pool_dilated": "dilations [2, 2]",
     "max_pool_of_signed": "may be negative",
+    "second_output": "its second output is used",
+    "softmax_of_an_old_image": "one softmax over channels and places",
     "softmax_of_rows": "not the one of classes",
     "sum_of_other_sizes": "laid out differently",
     "vector_over_columns": "neither one number nor one a channel",
@@ -116,3 +121,7 @@ def test_all_nodes_without_a_layer_are_named_at_once_with_the_shapes_that_they_r
 
 def test_an_input_without_a_fixed_size_is_refused(walks):
     assert "the input image is [0, 4, 0, 12]" in walks["any_size"]["what"]
+
+
+def test_an_output_that_no_film_reaches_is_refused(walks):
+    assert walks["fixed_answer"]["what"] == "the output value0 does not depend on the film"

@@ -29,7 +29,7 @@ def artefacts(*, by="keras"):
 def asked(monkeypatch):
     """Steps that were started, none of which runs."""
     steps = []
-    monkeypatch.setattr("convert.matrix.run_step", lambda module, request: steps.append((module, request)))
+    monkeypatch.setattr("convert.matrix.run_step", lambda module, request: steps.append((module, request)) or {})
     return steps
 
 
@@ -52,6 +52,12 @@ def test_onnx_runtime_is_asked_without_optimisation_and_with_rounded_weights(ask
         str(Path("aside/rounded.onnx")),
     )
     assert {module for module, _ in asked} == {"convert.round_onnx", "convert.onnx_to_tf"}
+
+
+def test_a_network_of_which_onnx2tf_writes_no_saved_model_is_witnessed_by_its_tflite_alone(monkeypatch):
+    monkeypatch.setattr("convert.matrix.run_step", lambda module, request: {"lacks": "no depthwise convolution"})
+    found = {one.name for one in matrix_witnesses(Path("b"), artefacts(), Path("aside"), Silence())}
+    assert {name for name in found if "onnx2tf" in name} == {"onnx2tf TFLite (witness)"}
 
 
 def test_a_bundle_of_onnx2tf_is_witnessed_by_our_own_layers(asked):

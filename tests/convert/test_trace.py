@@ -3,6 +3,7 @@
 import json
 import math
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from spoil import ADD, EPSILON, FILTER, KERNEL, STRIDE, WEIGHT
 from typer.testing import CliRunner
 
 from convert.isolate import run_step
-from convert.trace import TraceConfig, trace_bundle
+from convert.trace import TraceConfig, _look, trace_bundle
 from convert.trace_reference import make_reference
 from convert.trace_report import TraceReport
 from convert.trace_table import trace_lines
@@ -176,6 +177,15 @@ def test_a_file_that_the_bundle_has_not_is_refused_by_name(bundle, look):
 def test_no_films_at_all_are_refused(tmp_path):
     with pytest.raises(ConfigError, match="--most 0"):
         TraceConfig(bundle=tmp_path, out=None, most=0)
+
+
+def test_a_file_of_which_nothing_could_be_compared_is_not_clean(monkeypatch, tmp_path):
+    answer = {"first": None, "levels": {}, "nodes": 63, "seen": 0, "drop": None, "note": "(other names)"}
+    monkeypatch.setattr("convert.trace.run_step", lambda module, request, threads: answer)
+    artefact = SimpleNamespace(path="model.onnx", precision="float32", format="onnx")
+    found = _look(SimpleNamespace(root=tmp_path), artefact, SimpleNamespace(folder=tmp_path))
+    assert found.first is not None
+    assert (found.first.node, found.first.reason) == ("", "no tensor of it could be matched with a node (other names)")
 
 
 def test_a_report_on_nothing_does_not_pass():

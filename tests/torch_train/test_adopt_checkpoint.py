@@ -69,6 +69,14 @@ def test_a_file_without_tensors_is_refused(tmp_path, whole):
         read_checkpoint(tmp_path / "odd.pt")
 
 
+@pytest.mark.parametrize("text", ["hello\n", "saved elsewhere\n"])  # torch's reader trips over each in another way
+def test_a_text_file_is_no_checkpoint(tmp_path, text):
+    (tmp_path / "text.pt").write_text(text)
+    with pytest.raises(ConfigError, match=r"text\.pt cannot be read as weights") as caught:
+        read_checkpoint(tmp_path / "text.pt")
+    assert caught.value.why == "it is no file of tensors"
+
+
 def test_values_that_are_not_finite_are_refused(state, tmp_path):
     torch.save(state | {"fc.bias": torch.tensor([0.0, float("nan")])}, tmp_path / "nan.pt")
     with pytest.raises(ConfigError, match="answers nothing") as caught:

@@ -1,0 +1,69 @@
+"""What onnx2tf leaves behind is what it is judged by; nothing of it runs here."""
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from convert.steps import Workshop, _make_witness, _witnesses
+from tbconv.contract.errors import ConversionError
+
+DEPTHWISE = "ValueError: `input.shape.rank` must be at least 5"
+
+
+@pytest.fixture
+def made(monkeypatch, tmp_path):
+    """Return a function that runs the step on a file of which onnx2tf leaves some files, and its answer."""
+    from convert import onnx_to_tf as module
+
+    def call(*left):
+        def run(copy, output):
+            output.mkdir(parents=True)
+            for name in left:
+                (output / name).write_bytes(b"made")
+            return f"converting\n    {DEPTHWISE}"
+
+        monkeypatch.setattr(module, "_write_static_copy", lambda source, copy: None)
+        monkeypatch.setattr(module, "_run", run)
+        request = {"onnx": "x", "tflite": str(tmp_path / "o.tflite"), "saved_model": str(tmp_path / "saved")}
+        return module.onnx_to_tf(request), {path.name for path in tmp_path.rglob("*") if path.is_file()}
+
+    return call
+
+
+def shop(route, aside, said):
+    reporter = SimpleNamespace(say=said.append)
+    return Workshop(Path("run"), Path("folder"), aside, SimpleNamespace(arch="a"), route, (), reporter)
+
+
+def test_both_files_are_kept(made):
+    response, kept = made("witness_float32.tflite", "saved_model.pb")
+    assert (response["lacks"], kept) == (None, {"o.tflite", "saved_model.pb"})
+
+
+def test_a_missing_saved_model_is_stated_with_the_last_line_that_onnx2tf_said(made):
+    response, kept = made("witness_float32.tflite")
+    assert (response["lacks"], kept) == (DEPTHWISE, {"o.tflite"})
+
+
+def test_without_a_tflite_file_there_is_no_witness(made):
+    with pytest.raises(ConversionError, match="left no witness_float32"):
+        made("saved_model.pb")
+
+
+def test_without_a_saved_model_the_tflite_file_is_the_witness_alone_and_the_reason_is_said(monkeypatch, tmp_path):
+    answer = {"converter": "onnx2tf", "lacks": DEPTHWISE}
+    monkeypatch.setattr("convert.steps.run_step", lambda module, request: answer)
+    said = []
+    _make_witness(shop("keras", tmp_path, said))
+    assert DEPTHWISE in said[-1]
+    names = [one.name for one in _witnesses(shop("keras", tmp_path, said))]
+    assert names == ["onnx2tf TFLite (witness)", "baseline.onnx (witness)"]
+
+
+def test_a_route_that_would_ship_the_missing_saved_model_is_refused(monkeypatch, tmp_path):
+    answer = {"converter": "onnx2tf", "lacks": DEPTHWISE}
+    monkeypatch.setattr("convert.steps.run_step", lambda module, request: answer)
+    with pytest.raises(ConversionError, match="no SavedModel of this network") as caught:
+        _make_witness(shop("onnx2tf", tmp_path, []))
+    assert caught.value.why == DEPTHWISE
