@@ -129,5 +129,6 @@ def _refuse(found: dict[str, float]) -> None:
             "the weights, exported anew, answer otherwise than PyTorch",
             why=", ".join(f"{name} at {value:.1f} dB, {floor:g} are asked" for name, value in bad.items())
             or "no output",
-            fix="run 'tbconv doctor': an export that is wrong itself can judge no file",
+            fix="run 'tbconv doctor': an export that is wrong itself can judge no file; an adopted network may round "
+            "more than ours, on which the levels were measured: tbconv verify without --trace judges it",
         )
