@@ -10,7 +10,7 @@ DEMO_FILMS := 160
 DEMO_RECIPE := --weights none --fine-tune all --epochs 10 --batch 16
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast lint fmt parity bench clean setup
+.PHONY: help demo test test-fast lint fmt parity mutants bench clean setup
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -63,6 +63,9 @@ fmt: $(READY) ## format and fix what can be fixed
 
 parity: $(READY) ## measure a bundle again: make parity BUNDLE=path
 	$(BIN)/tbconv verify $(BUNDLE)
+
+mutants: $(READY) ## seed faults into conversions, see that every check minds them, write docs/mutants.md
+	$(BIN)/python -m convert.mutants --resnet50 3
 
 bench: $(READY) ## conversion against onnx2tf, latency against other runtimes: make bench RUN=path BUNDLE=path (25 quiet minutes)
 	-$(BIN)/python -m benchmarks.convert $(RUN)
