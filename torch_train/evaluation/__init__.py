@@ -1,0 +1,1 @@
+"""Judging a recipe on films that no network of it learned from."""
