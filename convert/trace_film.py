@@ -188,12 +188,21 @@ def misfits(graph: LayerGraph, file: LayerGraph, matches: list[Match], tensors: 
 
 
 def by_own_name(graph: LayerGraph, file: LayerGraph, reference: Tensors, tensors: Tensors) -> list[Match]:  # noqa: ARG001
-    """Match the nodes of another ONNX graph: by name, where the shape is the same. A matcher."""
-    known = file.by_key
-    return [
-        Match(one.key, one.key, "name", before_bias=False, agreement=0.0)
+    """Match the nodes of another ONNX graph: by name, or by the output that they give, where the shape is the same.
+
+    What gives an output may be another node than its namesake: what came after that one is part of the network. A
+    matcher.
+    """
+    known, ends = file.by_key, {name: one.key for one in file.operations for name in one.outputs}
+    pairs = [
+        (one, next((ends[name] for name in one.outputs if name in ends), one.key))
         for one in graph.operations
-        if one.glue != SHAPES and one.key in known and known[one.key].shape == one.shape
+        if one.glue != SHAPES
+    ]
+    return [
+        Match(key, one.key, "name", before_bias=False, agreement=0.0)
+        for one, key in pairs
+        if key in known and known[key].shape == one.shape
     ]
 
 

@@ -74,7 +74,10 @@ def _is_price(artefact: Artefact, verdict: ArtefactVerdict) -> bool:
 
 
 def _traced(bundle: Path) -> list[str]:
-    found = trace_bundle(TraceConfig(bundle=bundle, out=None), Silence()).found
+    try:
+        found = trace_bundle(TraceConfig(bundle=bundle, out=None), Silence()).found
+    except TbconvError as error:  # a clean network that the trace will not judge; what the others said is kept
+        return [f"{TRACE}: {error.one_line}"]
     return [f"{TRACE}: {one.path}: {one.node or 'no node'}: {one.reason}" for one in found]
 
 
