@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from tbconv.contract.errors import ConfigError
@@ -34,9 +35,25 @@ def float_islands(calibrated: bytearray, keep: tuple[str, ...]) -> list[str]:
     for name in keep:
         found = _fitting(operators, name)
         if not found and name != NOTHING:
-            raise _unknown(operators, name)
+            raise _unknown([_node(layer) for one in operators for layer in one.names if "." in layer], name)
         chosen |= found
     return sorted(chosen)
+
+
+def require_nodes(nodes: Sequence[str], keep: tuple[str, ...]) -> None:
+    """Refuse, before anything is made, a name that `float_islands` would refuse after minutes.
+
+    Args:
+        nodes: names of the ONNX nodes.
+        keep: as `float_islands` takes it.
+
+    Raises:
+        ConfigError: a name fits no node.
+    """
+    known = [name.replace("/", ".") for name in nodes]
+    for name in keep:
+        if name not in (HEAD, NOTHING) and not any(_fits(node, name.replace("/", ".")) for node in known):
+            raise _unknown(known, name)
 
 
 def _fitting(operators: tuple[Operator, ...], name: str) -> set[str]:
@@ -55,8 +72,7 @@ def _node(layer: str) -> str:
     return re.sub(r"_\d+$", "", layer)
 
 
-def _unknown(operators: tuple[Operator, ...], name: str) -> ConfigError:
-    nodes = (_node(layer) for one in operators for layer in one.names if "." in layer)
+def _unknown(nodes: Sequence[str], name: str) -> ConfigError:
     stems = sorted({".".join(node.split(".")[:3]) for node in nodes})
     near = difflib.get_close_matches(name, stems, n=MOST_NAMES, cutoff=0.0)
     return ConfigError(

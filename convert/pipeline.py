@@ -23,6 +23,7 @@ from convert.model_card import model_card
 from convert.page.certificate_page import PAGE
 from convert.parity_report import parity_report
 from convert.probes import golden_inputs
+from convert.refused_report import drop_report, keep_report
 from convert.steps import ROUTES, Workshop, make_files
 from convert.witnesses import Witness
 from tbconv.contract.bundle import CERTIFICATE, Bundle, seal, write_bundle
@@ -110,6 +111,7 @@ def convert(config: ConvertConfig, reporter: Reporter) -> Converted:
         manifest = _write_texts(folder, _describe(facts, artefacts), measurement, certificate, report)
         _refuse_disagreements(config, Bundle(folder, manifest))
         measured = time.monotonic()
+    drop_report(config.out)
     return Converted(config.out, manifest, certificate, report, converted - start, measured - converted)
 
 
@@ -168,8 +170,7 @@ def _refuse_strays(config: ConvertConfig, certificate: Certificate, report: dict
     }
     if not strays:
         return
-    place = config.out.with_name(f"{config.out.name}.failed-parity.json")
-    write_json(place, report)
+    place = keep_report(config.out, report)
     raise ParityError(
         f"{', '.join(strays)}: not what PyTorch computes",
         why="; ".join(f"{path}: {reason}" for path, reason in strays.items()),

@@ -77,7 +77,8 @@ def trace_bundle(config: TraceConfig, reporter: Reporter, *, reference: Referenc
             reference = make_reference(config.bundle, squares, Path(aside))
             reporter.say(f"reference exported anew in {time.monotonic() - start:.0f} s")
         files = _look_into(bundle, artefacts, reference, reporter)
-    report = TraceReport(files, reference.films, description, reference.proof_db, time.monotonic() - start)
+        proof, noise = reference.proof_db, reference.noise_db
+    report = TraceReport(files, reference.films, description, proof, noise, time.monotonic() - start)
     if config.out is not None:
         config.out.mkdir(parents=True, exist_ok=True)
         write_json(config.out / TRACE, report.to_json())

@@ -47,7 +47,7 @@ def look(
     """Compare every tensor that can be matched with its node, and judge.
 
     Args:
-        request: path, precision; reference (folder with films.npy, graph.json, 0.npz and so on).
+        request: path, precision; reference (folder with films.npy, graph.json, noise.json, 0.npz and so on).
         opened: the file.
         match: which operation ends in which node.
         changes: says, for some nodes, how they are written otherwise than in the reference.
@@ -67,7 +67,7 @@ def look(
         matches = [one for one in match(graph, file, reference[0], tensors) if _comparable(one, reference[0], tensors)]
         odd = misfits(graph, file, matches, tensors)
         levels = measure(graph, matches, opened, squares, reference, request["precision"], first=tensors)
-        found = find_first(graph, levels, odd, budget)
+        found = find_first(graph, levels, odd, budget, json.loads((folder / "noise.json").read_text()))
         first = None
         if found is not None:
             shape = odd.get(found.node, ())

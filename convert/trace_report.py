@@ -51,6 +51,7 @@ class TraceReport:
     films: int
     description: str
     proof_db: dict[str, float]  # the reference's outputs against PyTorch eager
+    noise_db: dict[str, float]  # by node: how far last bits alone move it
     seconds: float
 
     @property
@@ -76,6 +77,7 @@ class TraceReport:
             "description": self.description,
             "reference": "exported anew from weights.safetensors, ONNX Runtime unoptimised, its ends held to PyTorch",
             "proof_db": plain(self.proof_db),
+            "noise_db": plain(self.noise_db),
             "found": [plain(asdict(one)) for one in self.found],
             "files": [one.to_json() for one in self.files],
             "seconds": round(self.seconds, 1),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from convert.trace_judge import BUDGETS
 from convert.trace_report import FileTrace, FirstBad, TraceReport
 
 MOST_NAMES = 6  # fused nodes or readers spelt out in a line
@@ -16,12 +17,28 @@ def trace_lines(report: TraceReport) -> list[str]:
     lines = [
         f"node by node from the input on, {report.description}, {report.seconds:.0f} s",
         f"reference: the weights exported anew, ONNX Runtime unoptimised; held to PyTorch: {proof}",
+        *_rounding(report),
         "",
     ]
     width = max((len(one.path) for one in report.files), default=0)
     for one in report.files:
         lines += _file(one, width)
     return lines
+
+
+def _rounding(report: TraceReport) -> list[str]:
+    """Return what is to be known of a network that rounds more than those which the budgets were set on."""
+    node, noise = min(report.noise_db.items(), key=lambda pair: pair[1], default=("", math.inf))
+    given = {name: budget.floor_db - budget.floor_at(noise) for name, budget in BUDGETS.items()}
+    if not max(given.values()) > 0:
+        return []
+    dead = [name for name, budget in BUDGETS.items() if budget.floor_at(noise) < 0]
+    passes = f"; a dead channel may pass there in {' and '.join(dead)} files" if dead else ""
+    lower = ", ".join(f"{name} {value:.0f}" for name, value in given.items() if value > 0)
+    return [
+        f"this network amplifies its rounding: other last bits alone bring {node} to {decibels(noise)}",
+        f"  floors of such nodes are lower by as much, in dB at most: {lower}{passes}",
+    ]
 
 
 def _file(one: FileTrace, width: int) -> list[str]:

@@ -65,7 +65,7 @@ def adopt(config: AdoptConfig, reporter: Reporter) -> Path:
     """
     device = choose_precision(config.device, "float32").device
     network = load_network(config, reporter)
-    open_run_folder(config.out)
+    require_free(config.out)
     films = split_by_what_was_seen(config, reporter)
     baseline = fit_baseline(films.squares[films.parts["train"]], films.labels_of("train"), seed=config.seed)
     adopted = Adopted(network, measure_margins(network.to(device), films, device, reporter))
@@ -77,6 +77,7 @@ def adopt(config: AdoptConfig, reporter: Reporter) -> Path:
     origin = origin_of(config)
     metrics = collect_metrics(judged, films, config.films()) | {"adopted": origin.checkpoint}
     network.cpu()
+    config.out.mkdir(parents=True, exist_ok=True)
     write_results(
         films, config.films(), trained=adopted, baseline=baseline, judged=judged, metrics=metrics, origin=origin
     )
@@ -124,14 +125,13 @@ def _say_network(
     reporter.say("  if it was trained with another, its figures below are worth nothing: --normalise, --mean and --std")
 
 
-def open_run_folder(out: Path) -> None:
-    """Make the folder, or refuse one that holds a run or a bundle."""
+def require_free(out: Path) -> None:
+    """Refuse a folder that holds a run or a bundle, before a film is read."""
     for name in (RUN, CHECKPOINT, MANIFEST):
         if (out / name).exists():
             kind = "a bundle" if name == MANIFEST else "a run"
             what, why = f"{out} holds {kind} already ({name})", "an adoption would overwrite it"
             raise ConfigError(what, why=why, fix="another --out")
-    out.mkdir(parents=True, exist_ok=True)
 
 
 def split_by_what_was_seen(config: AdoptConfig, reporter: Reporter) -> TrainingFilms:

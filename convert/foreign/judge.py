@@ -11,6 +11,7 @@ from convert.certificate import at_most
 from convert.foreign.compare import Difference, Noise
 
 CERTIFIED, MEASURED, FAILED, NOT_MADE = "CERTIFIED", "MEASURED", "FAILED", "NOT MADE"
+TINY = np.finfo(np.float64).tiny  # in the place of a tolerance of 0: one film whose answer is 0
 FLIPS_SHARE = 0.01  # of films whose decision changes; a reduced file beyond it is not offered
 
 
@@ -66,7 +67,7 @@ def _float32(found: list[Difference], noise: dict[str, Noise]) -> tuple[str, str
             reasons.append(f"{one.flips} of {one.samples} decisions on {one.output} differ")
     if reasons:
         return FAILED, "; ".join(reasons)
-    worst = max(found, key=lambda one: one.max_abs / noise[one.output].tolerance)
+    worst = max(found, key=lambda one: one.max_abs / max(noise[one.output].tolerance, TINY))
     said = f"{worst.output} within {worst.max_abs:.2g}, allowed {noise[worst.output].tolerance:.2g}"
     return CERTIFIED, f"{said}; {_flips(worst)}"
 

@@ -20,6 +20,8 @@ from convert.foreign.judge import FAILED, NOT_MADE, Judged, judge
 from convert.foreign.normalise import Normalise
 from convert.foreign.report import foreign_report, report_text
 from convert.foreign.steps import FILES, WITNESS, Bench, make_formats, wrap_source
+from convert.islands import require_nodes
+from convert.refused_report import drop_report, keep_report
 from tbconv.contract.errors import ConfigError, ConversionError, ParityError
 from tbconv.contract.files import write_json
 from tbconv.contract.provenance import provenance
@@ -51,6 +53,7 @@ def convert_foreign(config: ForeignConfig, reporter: Reporter) -> ForeignConvert
         start = time.monotonic()
         bench = Bench(config, folder, Path(aside), reporter)
         facts = wrap_source(bench)
+        require_nodes(facts["nodes"], config.keep_float or ())
         normalise = Normalise(**{key: _tuple(value) for key, value in facts["normalise"].items()})
         reporter.say(f"  preprocessing {'assumed' if normalise.assumed else 'as said'}: {normalise}")
         films = read_folder(config.calibration, size=facts["size"], films=config.films, reporter=reporter)
@@ -64,6 +67,7 @@ def convert_foreign(config: ForeignConfig, reporter: Reporter) -> ForeignConvert
         _refuse_strays(config, report, judged)
         conversion = _write_texts(bench, facts, films, report, judged)
         done = time.monotonic()
+    drop_report(config.out)
     return ForeignConverted(config.out, conversion, report, made - asked, done - made + asked - start)
 
 
@@ -135,8 +139,7 @@ def _refuse_strays(config: ForeignConfig, report: dict[str, Any], judged: tuple[
     strays = {one.path: one.reason for one in judged if one.precision == "float32" and one.verdict == FAILED}
     if not strays:
         return
-    place = config.out.with_name(f"{config.out.name}.failed-parity.json")
-    write_json(place, report)
+    place = keep_report(config.out, report)
     raise ParityError(
         f"{', '.join(strays)}: not what ONNX Runtime computes of {config.onnx.name}",
         why="; ".join(f"{path}: {reason}" for path, reason in strays.items()),
@@ -155,7 +158,7 @@ def _write_texts(
     (bench.folder / REPORT).write_text(report_text(report), encoding="utf-8")
     described = {
         "source": {"name": bench.config.onnx.name, "sha256": facts["source"]},
-        "wrap": {key: value for key, value in facts.items() if key not in ("source", "converter")},
+        "wrap": {key: value for key, value in facts.items() if key not in ("source", "converter", "nodes")},
         "labels": list(bench.config.labels),
         "calibration": {"films": len(films.calibration), "list_sha256": films.digest},
         "converters": bench.converters,

@@ -32,7 +32,7 @@ def wrap(request: dict[str, Any]) -> dict[str, Any]:
     Returns:
         converter, source (SHA-256 by file), opset, producer, input (their name and shape), channels, size,
         outputs (ours, in their order), source_outputs, dynamic_batch, source_batch, normalise (name, mean, std,
-        white, assumed), renamed_outputs, renamed_nodes, dense_share, operators, parameters, wrapped (SHA-256).
+        white, assumed), renamed_outputs, renamed_nodes, nodes, dense_share, operators, parameters, wrapped (SHA-256).
 
     Raises:
         ConversionError: the file cannot be converted.
@@ -62,6 +62,7 @@ def wrap(request: dict[str, Any]) -> dict[str, Any]:
         "normalise": {key: getattr(normalise, key) for key in ("name", "mean", "std", "white", "assumed")},
         "renamed_outputs": outputs,
         "renamed_nodes": nodes,
+        "nodes": [node.name for node in wrapped.graph.node],
         "dense_share": dense_share(wrapped),
         "wrapped": sha256_file(out),
     }

@@ -35,7 +35,7 @@ def trace(request: dict[str, Any]) -> dict[str, Any]:
     """
     graph, squares = read_graph(Path(request["artefact"])), np.load(request["images"], allow_pickle=False)
     nodes = [node for node in graph.nodes if request["nodes"] is None or node.name in set(request["nodes"])]
-    session = _open(request["artefact"], [node.outputs[0] for node in nodes])
+    session = open_traced(onnx.load(request["artefact"]), [node.outputs[0] for node in nodes])
     operations: list[Operation] = []
     for index, square in enumerate(squares):
         image = as_model_input(square[None]).transpose(0, 3, 1, 2)
@@ -46,8 +46,8 @@ def trace(request: dict[str, Any]) -> dict[str, Any]:
     return {"operations": [asdict(one) for one in operations]}
 
 
-def _open(path: str, tensors: list[str]) -> Any:
-    model = onnx.load(path)
+def open_traced(model: onnx.ModelProto, tensors: list[str]) -> Any:
+    """Open a model, unoptimised, that gives these tensors too; the model is changed in place."""
     known = {value.name for value in model.graph.output}
     model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in tensors if name not in known)
     options = onnxruntime.SessionOptions()
@@ -92,7 +92,7 @@ class OpenedOnnx:
 
     def __init__(self, path: Path) -> None:
         self.read = read_graph(path)
-        self._session = _open(str(path), [node.outputs[0] for node in self.read.nodes])
+        self._session = open_traced(onnx.load(path), [node.outputs[0] for node in self.read.nodes])
         self._operations: tuple[Operation, ...] = ()
 
     def answer(self, square: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:

@@ -41,6 +41,13 @@ def test_a_file_within_the_tolerance_is_certified_with_the_bound_on_its_flips():
     assert "0 of 50 decisions differ (at most 5.8%, 95 %)" in found.reason
 
 
+def test_an_answer_of_nothing_but_zero_has_no_tolerance_and_needs_none():
+    nothing = {"logits": np.zeros((1, 2), np.float32)}
+    noise = {"logits": Noise(0.0, 0.0, 0.0, 0.0)}
+    assert noise["logits"].tolerance == 0
+    assert judge("a", "tflite", "float32", compare(nothing, nothing), noise).verdict == CERTIFIED
+
+
 def test_a_file_beyond_the_tolerance_fails_though_no_decision_changes():
     found = verdict(draw(), moved(draw(), 1e-3))
     assert (found.verdict, found.flips) == (FAILED, 0)

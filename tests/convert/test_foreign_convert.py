@@ -117,6 +117,15 @@ def test_a_float32_file_that_strays_leaves_nothing_but_a_report_beside(run, tmp_
         run(spoil={"model.h5": lambda array: array + 1e-2})
     assert "allowed" in caught.value.why
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out.failed-parity.json"]
+    run()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out"]  # what it said is of no file any more
+
+
+def test_a_node_that_the_file_has_not_is_refused_before_a_format_is_made(run, tmp_path):
+    with pytest.raises(ConfigError, match="--keep-float typo fits no node") as caught:
+        run(keep_float=("typo",), fail=("convert.onnx_to_keras",))
+    assert "the nearest are" in caught.value.why
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_wrong_front_is_found_though_all_formats_agree_with_it(run, monkeypatch):

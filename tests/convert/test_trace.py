@@ -189,5 +189,5 @@ def test_a_file_of_which_nothing_could_be_compared_is_not_clean(monkeypatch, tmp
 
 
 def test_a_report_on_nothing_does_not_pass():
-    assert not TraceReport((), 0, "", {}, 0.0).passed
-    assert np.isfinite(TraceReport((), 0, "", {}, 0.0).seconds)
+    assert not TraceReport((), 0, "", {}, {}, 0.0).passed
+    assert np.isfinite(TraceReport((), 0, "", {}, {}, 0.0).seconds)

@@ -33,6 +33,16 @@ def test_a_drop_is_bad_though_the_floor_is_kept_and_nothing_above_the_ceiling_co
     assert find_first(chain("a", "b"), levels(a=math.inf, b=69.0), {}, BUDGET).node == "b"
 
 
+def test_where_rounding_alone_moves_a_node_its_floor_is_lower_by_as_much():
+    quiet, graph = Budget(50.0, 500.0, 500.0, quiet_db=100.0), chain("a", "b")
+    seen = levels(a=90.0, b=45.0)
+    assert [quiet.floor_at(noise) for noise in (math.inf, 100.0, 94.0)] == [50.0, 50.0, 44.0]
+    assert find_first(graph, seen, {}, quiet, {"a": 80.0}).node == "b"
+    assert find_first(graph, seen, {}, quiet, {"b": 96.0}).node == "b"
+    assert find_first(graph, seen, {}, quiet, {"b": 94.0}) is None
+    assert find_first(graph, levels(a=90.0, b=math.nan), {}, quiet, {"b": 0.0}).node == "b"
+
+
 def test_nan_is_bad_and_what_was_not_seen_before_it_may_be_the_cause():
     found = find_first(chain("a", "b", "c", "d"), levels(a=90.0, d=math.nan), {}, BUDGET)
     assert (found.node, found.one_of) == ("d", ("b", "c", "d"))

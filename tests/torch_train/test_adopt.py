@@ -92,6 +92,14 @@ def test_a_folder_with_a_run_is_not_overwritten(adopted, order):
         adopt(order(out=adopted[0]), Silence())
 
 
+def test_films_that_are_refused_leave_no_folder(order, tmp_path):
+    (tmp_path / "empty").mkdir()
+    config = order(data=tmp_path / "empty")
+    with pytest.raises(DataError):
+        adopt(config, Silence())
+    assert not config.out.exists()
+
+
 def test_imagenets_three_channels_do_not_fit_a_grey_stem(order, tmp_path):
     torch.save(draw_net("resnet18", grey_stem=True).state_dict(), tmp_path / "grey.pt")
     with pytest.raises(ConfigError, match="normalisation imagenet does not fit") as caught:
