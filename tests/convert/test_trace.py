@@ -191,3 +191,20 @@ def test_a_file_of_which_nothing_could_be_compared_is_not_clean(monkeypatch, tmp
 def test_a_report_on_nothing_does_not_pass():
     assert not TraceReport((), 0, "", {}, {}, 0.0).passed
     assert np.isfinite(TraceReport((), 0, "", {}, {}, 0.0).seconds)
+
+
+def test_rounding_is_heard_at_every_node_and_loudest_deep_in_the_network(reference):
+    noise, graph = reference.noise_db, reference.graph
+    assert {one.key for one in graph.compute if one.glue is None} - set(noise) <= {"graph.Mul", "graph.Mul_1"} | {
+        one.key for one in graph.operations if one.op in ("Greater", "Cast")
+    }
+    assert 120 < noise["body.conv1"] < 150  # 2**-24 is 144 dB
+    assert 90 < noise["head.dense2"] < noise["body.conv1"]
+
+
+def test_a_network_that_rounds_more_is_said_to_and_its_dead_channels_too(clean):
+    loud = replace(clean[0], noise_db={"a": 120.0, "b": 96.0})
+    said = "\n".join(trace_lines(loud))
+    assert "other last bits alone bring b to 96 dB" in said
+    assert "float32 10, float16 10, dynamic 10, int8 10; a dead channel may pass there in dynamic and int8" in said
+    assert "last bits" not in "\n".join(trace_lines(replace(loud, noise_db={"a": 120.0})))
