@@ -1,0 +1,93 @@
+"""`tbconv audit`: does a shortcut explain the score?"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from tbconv.console import TerminalReporter, print_out, table_console
+
+Folders = list[Path]
+
+
+def audit(
+    out: Annotated[Path, typer.Option("--out", help="Folder for audit.json and audit.html.")],
+    data: Annotated[
+        Folders | None, typer.Option("--data", metavar="DIR", help="A set with both classes; several are sources.")
+    ] = None,
+    positive_films: Annotated[
+        Folders | None, typer.Option(metavar="DIR", help="A folder of positive films, a source of its own.")
+    ] = None,
+    negative_films: Annotated[
+        Folders | None, typer.Option(metavar="DIR", help="A folder of negative films, a source of its own.")
+    ] = None,
+    patient: Annotated[
+        str | None, typer.Option(help="Regular expression that finds the patient in a file name.")
+    ] = None,
+    positive: Annotated[
+        str | None, typer.Option(help="Name of the positive class, where it cannot be guessed.")
+    ] = None,
+    run: Annotated[
+        Path | None, typer.Option(metavar="RUN", help="A trained run folder, to question its network, too.")
+    ] = None,
+    boxes: Annotated[
+        Path | None, typer.Option(metavar="CSV", help="Experts' boxes: file,x_min,y_min,x_max,y_max in fractions.")
+    ] = None,
+    masks: Annotated[Path | None, typer.Option(metavar="DIR", help="Lung masks, named as the films.")] = None,
+    weights: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="ResNet50 whose features propose look-alikes, instead of the run's."),
+    ] = None,
+    most: Annotated[int, typer.Option(metavar="N", help="Films that a probe looks at, drawn by patient.")] = 600,
+    most_read: Annotated[int, typer.Option(metavar="N", help="Films that the network reads in each way.")] = 200,
+    seed: Annotated[int, typer.Option(min=0, help="Of the sample, the folds and the intervals.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print audit.json instead of the table.")] = False,
+) -> None:
+    """Probe films, and a network trained on them, for what is not disease: exit 0 PASS, 1 SUSPECT."""
+    from torch_train.audit.audit import PAGE, RECORD
+    from torch_train.audit.audit import audit as probe
+    from torch_train.audit.config import AuditConfig
+    from torch_train.audit.finding import Verdict
+
+    config = AuditConfig(
+        out=out,
+        data=tuple(data or ()),
+        positive_films=tuple(positive_films or ()),
+        negative_films=tuple(negative_films or ()),
+        patient=patient,
+        positive=positive,
+        run=run,
+        boxes=boxes,
+        masks=masks,
+        weights=weights,
+        most=most,
+        most_read=most_read,
+        seed=seed,
+    )
+    found = probe(config, TerminalReporter())
+    if as_json:
+        print_out(json.dumps(found.to_json(), indent=2, sort_keys=True))
+    else:
+        _show(found.to_json())
+        print_out(f"\n{out / PAGE}, {out / RECORD}")
+    if found.verdict is Verdict.SUSPECT:
+        raise typer.Exit(1)
+
+
+def _show(record: dict[str, Any]) -> None:
+    from rich import box
+    from rich.table import Table
+
+    from torch_train.audit.words import COLUMNS, finding_cells, meaning, verdict_line
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in COLUMNS:
+        table.add_column(column, no_wrap=column in COLUMNS[1:6])
+    for finding in record["findings"]:
+        table.add_row(*finding_cells(finding), style="bold" if finding["verdict"] == "SUSPECT" else None)
+    table_console().print(table)
+    for line in (verdict_line(record), meaning(record), "", record["disclaimer"]):
+        print_out(line)
