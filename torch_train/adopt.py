@@ -34,6 +34,7 @@ from torch_train.metrics import auroc
 from torch_train.results import Origin, write_results
 from torch_train.run_folder import CHECKPOINT, RUN
 
+ALIKE = 1e-4  # of the largest margin; float32 rounds a network's answers by some 1e-6
 JUDGED = ("validation", "test")
 
 
@@ -166,7 +167,23 @@ def measure_margins(
     if not np.isfinite(margins[rows]).all():
         why = "its weights are finite, its answers are not: it was fed with another scale, or it diverged"
         raise ConfigError("the network answers films with NaN or infinity", why=why, fix="another --normalise")
+    require_differences(margins[rows])
     return margins
+
+
+def require_differences(margins: NDArray[np.float32]) -> None:
+    """Refuse a network whose margins, float32 [n], lie so close that only rounding tells films apart.
+
+    Raises:
+        ConfigError: it answers every film alike.
+    """
+    low, high = float(margins.min()), float(margins.max())
+    if high - low < ALIKE * max(abs(low), abs(high), 1.0):
+        raise ConfigError(
+            "the network answers every film alike",
+            why=f"its margins on {len(margins)} films lie between {low:.6g} and {high:.6g}: no film is in them",
+            fix="look whether the checkpoint is a trained one, and what it was fed: --normalise, --mean and --std",
+        )
 
 
 def require_right_way_round(margins: NDArray[np.float32], films: TrainingFilms, config: AdoptConfig) -> None:

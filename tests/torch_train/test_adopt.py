@@ -9,7 +9,7 @@ from team_networks import draw_net
 
 from tbconv.contract.errors import ConfigError, DataError
 from tbconv.contract.reporter import Silence
-from torch_train.adopt import adopt, load_network, require_right_way_round
+from torch_train.adopt import adopt, load_network, require_differences, require_right_way_round
 from torch_train.adopt_config import AdoptConfig
 from torch_train.adopt_split import read_digests, set_apart
 from torch_train.films import prepare_films
@@ -98,6 +98,13 @@ def test_films_that_are_refused_leave_no_folder(order, tmp_path):
     with pytest.raises(DataError):
         adopt(config, Silence())
     assert not config.out.exists()
+
+
+def test_a_network_that_answers_every_film_alike_is_refused():
+    with pytest.raises(ConfigError, match="answers every film alike") as caught:
+        require_differences(np.float32([2.5, 2.50001, 2.50002]))
+    assert "on 3 films lie between 2.5 and 2.50002" in caught.value.why
+    require_differences(np.float32([2.5, 2.51]))
 
 
 def test_imagenets_three_channels_do_not_fit_a_grey_stem(order, tmp_path):
