@@ -11,7 +11,7 @@ from convert.certificate import at_most
 from convert.foreign.compare import Difference, Noise
 
 CERTIFIED, MEASURED, FAILED, NOT_MADE = "CERTIFIED", "MEASURED", "FAILED", "NOT MADE"
-TINY = np.finfo(np.float64).tiny  # in the place of a tolerance of 0: one film whose answer is 0
+TINY = float(np.finfo(np.float64).tiny)  # in the place of a tolerance of 0: one film whose answer is 0
 FLIPS_SHARE = 0.01  # of films whose decision changes; a reduced file beyond it is not offered
 
 
