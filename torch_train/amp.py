@@ -1,6 +1,7 @@
 """The mixed-precision step: one function, in the one order that is right.
 
 zero_grad, autocast forward, loss in float32, scale, backward, unscale, clip, step once, update.
+It is made of two halves, because several GPUs average their gradients between backward and unscale.
 There is no `if amp:`: a disabled autocast and a disabled scaler pass everything through.
 (pytorch/vision#4874 is the loop that was wrong in three ways.)
 """
@@ -90,16 +91,40 @@ def amp_step(
     Returns:
         The loss, detached and still on its device: reading it would wait for the GPU.
     """
+    loss = find_gradients(
+        network, images, labels, loss_function=loss_function, optimiser=optimiser, scaler=scaler, precision=precision
+    )
+    follow_gradients(optimiser, scaler, parameters, clip_norm)
+    return loss
+
+
+def find_gradients(
+    network: Callable[[Tensor], Tensor],
+    images: Tensor,
+    labels: Tensor,
+    *,
+    loss_function: LossFunction,
+    optimiser: torch.optim.Optimizer,
+    scaler: GradScaler,
+    precision: Precision,
+) -> Tensor:
+    """Take the first half of `amp_step`: leave scaled gradients on the parameters, return the loss."""
     optimiser.zero_grad(set_to_none=True)
     with precision.autocast():
         logits = network(images)
     loss = loss_function(logits.float(), labels)
     scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+    return loss.detach()
+
+
+def follow_gradients(
+    optimiser: torch.optim.Optimizer, scaler: GradScaler, parameters: Iterable[nn.Parameter], clip_norm: float
+) -> None:
+    """Take the second half of `amp_step`: unscale, clip, step once, update the scale."""
     scaler.unscale_(optimiser)
     nn.utils.clip_grad_norm_(parameters, clip_norm)
     scaler.step(optimiser)
     scaler.update()
-    return loss.detach()
 
 
 @contextmanager

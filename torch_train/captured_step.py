@@ -8,13 +8,14 @@ holds the whole step, from augmentation to AdamW. Dropout stays random: a graph 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from tbconv.contract.reporter import Reporter
-from torch_train.step import Step, first_line
+from torch_train.step import first_line
 
 WARM_UP = 3  # steps before a capture, as PyTorch's notes on CUDA graphs advise
 
@@ -36,24 +37,24 @@ class Recording:
 
 
 class CapturedStep:
-    """Takes steps, and captures those that come again."""
+    """Takes steps, or halves of steps, and captures those that come again."""
 
-    def __init__(self, step: Step, reporter: Reporter) -> None:
+    def __init__(self, step: Callable[..., Tensor], reporter: Reporter) -> None:
         """Begin with nothing captured; `reporter` hears if that stays so."""
         self.step, self.reporter, self.capture = step, reporter, True
         self.taken: Counter[int] = Counter()
         self.recordings: dict[int, Recording] = {}
         self.stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
 
-    def __call__(self, films: Tensor, labels: Tensor, draws: Tensor) -> Tensor:
-        """Take one step."""
-        size = len(films)
+    def __call__(self, *batch: Tensor) -> Tensor:
+        """Take one step on films, labels and draws, or the half that needs none of them."""
+        size = _size_of(batch)
         if size not in self.recordings and self.capture and self.taken[size] >= WARM_UP:
-            self._record(films, labels, draws)
+            self._record(*batch)
         if size in self.recordings:
-            return self.recordings[size].replay(films, labels, draws)
+            return self.recordings[size].replay(*batch)
         self.taken[size] += 1
-        return self._aside(films, labels, draws)
+        return self._aside(*batch)
 
     def _record(self, *batch: Tensor) -> None:
         inputs, graph = tuple(tensor.clone() for tensor in batch), torch.cuda.CUDAGraph()
@@ -65,7 +66,7 @@ class CapturedStep:
             self.capture = False
             self.reporter.say(f"the step cannot be captured, so it is launched piece by piece: {first_line(error)}")
             return
-        self.recordings[len(batch[0])] = Recording(graph, inputs, loss)
+        self.recordings[_size_of(batch)] = Recording(graph, inputs, loss)
 
     def _aside(self, *batch: Tensor) -> Tensor:
         """Run on the stream that captures: gradients remember the stream that they were first summed on."""
@@ -74,3 +75,7 @@ class CapturedStep:
             loss = self.step(*batch)
         torch.cuda.current_stream().wait_stream(self.stream)
         return loss
+
+
+def _size_of(batch: tuple[Tensor, ...]) -> int:
+    return len(batch[0]) if batch else 0

@@ -21,6 +21,7 @@ from tbconv.contract.errors import BundleError, ConfigError, SetupError
 from torch_train.history import EpochRecord
 from torch_train.learner import Learner
 
+BEFORE = {"processes": 1}  # what checkpoints of an earlier tbconv do not say
 # These touch no past epoch.
 MAY_DIFFER = ("epochs", "patience", "calibration_films", "heldout_films", "wished_sensitivity", "film_cache")
 
@@ -124,7 +125,7 @@ def _refuse_other_run(then: Identity, now: Identity) -> None:
     _refuse_other("split", then.split_digest[:12], now.split_digest[:12])
     for key in sorted(then.config.keys() | now.config.keys()):
         if key not in MAY_DIFFER:
-            _refuse_other(key, then.config.get(key), now.config.get(key))
+            _refuse_other(key, then.config.get(key, BEFORE.get(key)), now.config.get(key))
 
 
 def _refuse_other(name: str, then: object, now: object) -> None:

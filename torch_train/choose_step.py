@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 
 import torch
 
 from tbconv.contract.reporter import Reporter
 from torch_train.augment import Augmentation
+from torch_train.averaged_step import AveragedStep, CommonUpdate, OwnGradients, SharedGradients
 from torch_train.captured_step import CapturedStep
 from torch_train.config import TrainConfig
 from torch_train.learner import Learner
-from torch_train.step import CompiledWherePossible, Step, compiled_step, eager_step
+from torch_train.ranks import here
+from torch_train.step import CompiledWherePossible, EagerStep, Step, compiled_step, eager_step
 
 # Films shown in a whole run, all epochs. On an H100 compiling a ResNet50's step took 20 to 70 s and saved 0.05 to
 # 0.09 ms a film against the graph alone (benchmarks/results/train.csv): it pays from 420,000 films (layer4 and
@@ -31,11 +34,26 @@ def choose_step(learner: Learner, config: TrainConfig, *, films: int, reporter: 
     plain = eager_step(learner, Augmentation.of(config), config.clip_norm)
     way = choose_way(learner, config, films)
     reporter.say(f"step: {_WORDS[way]}")
+    if here().size > 1:
+        return averaged(plain, way, batch=config.batch, reporter=reporter)
+    return hasten(plain, lambda own: own, way, batch=config.batch, reporter=reporter)
+
+
+def averaged(plain: EagerStep, way: str, *, batch: int, reporter: Reporter) -> AveragedStep:
+    """Return the step of one rank among several, both its halves run in the way that was chosen."""
+    gradients = SharedGradients(plain.parameters)
+    find = hasten(plain, lambda own: OwnGradients(own, gradients), way, batch=batch, reporter=reporter)
+    update = CommonUpdate(plain, gradients)
+    return AveragedStep(find, gradients, update if way == "eager" else CapturedStep(update, reporter))
+
+
+def hasten(plain: EagerStep, part: Callable[[EagerStep], Step], way: str, *, batch: int, reporter: Reporter) -> Step:
+    """Return a part of the step, or all of it, compiled and captured as `way` says."""
     if way == "eager":
-        return plain
-    step: Step = plain
+        return part(plain)
+    step = part(plain)
     if way == "compiled":
-        step = CompiledWherePossible(plain, compiled_step(plain), batch=config.batch, reporter=reporter)
+        step = CompiledWherePossible(step, part(compiled_step(plain)), batch=batch, reporter=reporter)
     return CapturedStep(step, reporter)
 
 

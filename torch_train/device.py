@@ -45,8 +45,9 @@ class FilmStore:
         if self.resident:
             yield from (self.batch(some) for some in rows)
             return
+        own = torch.cuda.current_device() if self.device.type == "cuda" else None
         places = [some.cpu() for some in rows]  # all at once: each of these waits for the GPU
-        with ThreadPoolExecutor(1) as pool:
+        with ThreadPoolExecutor(1, initializer=_use_gpu, initargs=(own,)) as pool:
             fetched = deque(pool.submit(self._fetch, some) for some in places[:AHEAD])
             for number, some in enumerate(rows):
                 films = fetched.popleft().result().to(self.device, non_blocking=True)
@@ -56,6 +57,12 @@ class FilmStore:
 
     def _fetch(self, rows: Tensor) -> Tensor:
         return self.films[rows].pin_memory()  # only from pinned memory does a copy run beside the network
+
+
+def _use_gpu(number: int | None) -> None:
+    """Let a thread pin memory for its process' own GPU: PyTorch starts each thread with the first."""
+    if number is not None:
+        torch.cuda.set_device(number)
 
 
 def place_films(

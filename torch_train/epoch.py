@@ -16,14 +16,16 @@ from torch_train.augment import draw_table
 from torch_train.config import TrainConfig
 from torch_train.device import FilmStore
 from torch_train.learner import Learner
+from torch_train.ranks import average_statistics, here
 from torch_train.step import Step
 
 ORDER, AUGMENT, DROPOUT = range(3)  # three independent streams of randomness
 
 
-def stream(seed: int, epoch: int, purpose: int) -> int:
+def stream(seed: int, epoch: int, purpose: int, rank: int = 0) -> int:
     """Return the seed of one stream of one epoch: independent of all others, repeatable on resume."""
-    return int(np.random.SeedSequence([seed, epoch, purpose]).generate_state(1, np.uint64)[0] >> 1)
+    own = np.random.SeedSequence([seed, epoch, purpose], spawn_key=(rank,) if rank else ())
+    return int(own.generate_state(1, np.uint64)[0] >> 1)
 
 
 def train_epoch(
@@ -36,29 +38,33 @@ def train_epoch(
     epoch: int,
     reporter: Reporter,
 ) -> float:
-    """Show the network every training film once, changed a little.
+    """Show the network every training film once, changed a little; of several ranks each shows its share.
 
     Returns:
         The mean loss over films.
     """
+    ranks = here()
     learner.tuning.train_mode()
-    torch.manual_seed(stream(config.seed, epoch, DROPOUT))
+    torch.manual_seed(stream(config.seed, epoch, DROPOUT, ranks.rank))
     batches = draw_batches(store.labels, rows, config, epoch)
-    draws = draw_changes(batches, len(store.labels), config, epoch)
+    draws = [ranks.share(changes) for changes in draw_changes(batches, len(store.labels), config, epoch)]
     total = torch.zeros((), device=store.device)
-    shown = zip(store.batches(batches), draws, strict=True)
+    shown = zip(store.batches([ranks.share(batch) for batch in batches]), draws, strict=True)
     for (films, labels), changes in reporter.track(shown, title=f"epoch {epoch}/{config.epochs}", total=len(batches)):
         total += step(films, labels, changes) * len(labels)
-    return float(total) / sum(len(batch) for batch in batches)  # the only wait for the GPU
+    average_statistics(learner.tuning.network)
+    return float(ranks.total(total)) / sum(len(batch) for batch in batches)  # the only wait for the GPU
 
 
 def draw_batches(labels: Tensor, rows: NDArray[np.int64], config: TrainConfig, epoch: int) -> list[Tensor]:
-    """Draw an epoch's order.
+    """Draw an epoch's order, the same on every rank.
 
     Returns:
-        Indices int64 [batch] on the labels' device. A last batch of one film is left out: a
-        BatchNorm cannot learn from it, and the next epoch has another order.
+        Indices int64 [batch x ranks] on the labels' device, all ranks' films of a step. Of the last batch those are
+        left out that would give one rank more films than another, and all where each would get but one: a
+        BatchNorm cannot learn from it. The next epoch has another order.
     """
+    size = here().size
     generator = torch.Generator().manual_seed(stream(config.seed, epoch, ORDER))
     if config.balance == "sampler":
         own = labels.cpu()[torch.from_numpy(rows)]
@@ -67,8 +73,8 @@ def draw_batches(labels: Tensor, rows: NDArray[np.int64], config: TrainConfig, e
     else:
         order = torch.randperm(len(rows), generator=generator)
     drawn = torch.from_numpy(rows)[order].to(labels.device)
-    batches = torch.split(drawn, config.batch)
-    return [batch for batch in batches if len(batch) > 1]
+    batches = torch.split(drawn[: len(drawn) // size * size], config.batch * size)
+    return [batch for batch in batches if len(batch) > size]
 
 
 def draw_changes(batches: Sequence[Tensor], films: int, config: TrainConfig, epoch: int) -> tuple[Tensor, ...]:

@@ -10,12 +10,16 @@ from torch import Tensor
 from torch_train.amp import Precision, exact_float32
 from torch_train.device import FilmStore
 from torch_train.network import XrayNetwork
+from torch_train.ranks import gather_batches, here
 
 BATCH = {"cuda": 256, "cpu": 64}  # 64 films of a ResNet50's first stage are 200 MB in float32
 
 
 def logits_of(network: XrayNetwork, store: FilmStore, rows: NDArray[np.int64], precision: Precision) -> Tensor:
     """Return logits, float32 [n, 2], on the device; the network is left in eval mode.
+
+    Several ranks take whole batches in turn, the batches that one rank alone would take: so
+    their number changes no logit, to the bit where kernels repeat themselves.
 
     Args:
         network: on the store's device.
@@ -24,12 +28,12 @@ def logits_of(network: XrayNetwork, store: FilmStore, rows: NDArray[np.int64], p
         precision: of the forward pass.
     """
     network.eval()
-    parts = []
+    batches = torch.split(torch.from_numpy(rows).to(store.device), BATCH[store.device.type])
+    ranks = here()
     with torch.inference_mode(), precision.autocast():
-        for some in torch.split(torch.from_numpy(rows).to(store.device), BATCH[store.device.type]):
-            films, _ = store.batch(some)
-            parts.append(network(_as_images(films)).float())
-    return torch.cat(parts)
+        own = [network(_as_images(store.batch(some)[0])).float() for some in batches[ranks.rank :: ranks.size]]
+        nothing = torch.empty(0, 2, device=store.device)
+        return gather_batches(own, [len(some) for some in batches], nothing)
 
 
 def exact_margins(network: XrayNetwork, store: FilmStore, rows: NDArray[np.int64]) -> NDArray[np.float32]:

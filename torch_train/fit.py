@@ -31,6 +31,7 @@ from torch_train.intervals import digits_for
 from torch_train.learner import Learner, make_learner
 from torch_train.metrics import auroc
 from torch_train.network import XrayNetwork
+from torch_train.ranks import here
 from torch_train.run_folder import CHECKPOINT, HISTORY, RUN
 from torch_train.step import Step
 from torch_train.weights import build_network
@@ -68,11 +69,12 @@ def start_network(config: TrainConfig, reporter: Reporter) -> Start:
 
 
 def fit_network(
-    start: Start, films: TrainingFilms, config: TrainConfig, reporter: Reporter, *, resume: bool
+    start: Start, films: TrainingFilms, config: TrainConfig, reporter: Reporter, *, resume: bool, stored: bool = True
 ) -> Trained:
     """Train until the epochs are done or nothing gets better, and return the best epoch.
 
-    After every epoch a checkpoint is written from which `resume` goes on exactly, while the next one trains.
+    After every epoch a checkpoint is written from which `resume` goes on exactly, while the next one trains; only
+    the history where `stored` is off, for fits that are sooner done again than written.
 
     Raises:
         ConfigError: the loss is no longer a number, or `resume` meets another run.
@@ -84,23 +86,28 @@ def fit_network(
     store = place_films(films.squares, films.labels, precision.device, reporter)
     identity = _identity(films, config, precision)
     progress = load_checkpoint(config.out / CHECKPOINT, learner, identity) if resume else Progress((), {})
+    if resume and here().leads:
+        write_history(config.out / HISTORY, progress.history)  # a kill between the two files left it an epoch behind
     step = choose_step(learner, config, films=len(films.parts["train"]), reporter=reporter)
     digits = digits_for(len(films.parts["validation"]))
     with BesideTraining() as beside:
         while len(progress.history) < config.epochs and epochs_without_gain(progress.history) < config.patience:
             (config.out / RUN).unlink(missing_ok=True)  # a finished run that goes on is not finished
             progress = _one_more_epoch(learner, step, store, films, config, progress, reporter=reporter)
+            if not here().leads:
+                continue  # all ranks hold the same; one writes it
             line = progress.history[-1].line(config.epochs, digits=digits)
-            state = take_state(learner, progress, identity)
+            state = take_state(learner, progress, identity) if stored else None
             beside.begin(partial(_store_epoch, config.out, state, progress.history, line, reporter))
     return _best(learner, store, films, progress, reporter=reporter)
 
 
 def _store_epoch(
-    out: Path, state: dict[str, Any], history: tuple[EpochRecord, ...], line: str, reporter: Reporter
+    out: Path, state: dict[str, Any] | None, history: tuple[EpochRecord, ...], line: str, reporter: Reporter
 ) -> None:
     """Write an epoch, then say that it is over: what was said is safe."""
-    save_checkpoint(out / CHECKPOINT, state)
+    if state is not None:
+        save_checkpoint(out / CHECKPOINT, state)
     write_history(out / HISTORY, history)
     reporter.say(line)
 
@@ -116,7 +123,8 @@ def _say_start(tuning: FineTuning, config: TrainConfig, precision: Precision, re
 
 
 def _identity(films: TrainingFilms, config: TrainConfig, precision: Precision) -> Identity:
-    terms = {**config.stored(), "precision": precision.name, "device": precision.device.type}
+    ways = {"precision": precision.name, "device": precision.device.type, "processes": here().size}
+    terms = {**config.stored(), **ways}
     return Identity(terms, films.data_digest, films.split_digest)
 
 

@@ -14,6 +14,7 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 from torch_train.amp import LossFunction, Precision
 from torch_train.config import TrainConfig
 from torch_train.finetune import FineTuning
+from torch_train.ranks import copy_from_leader
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,7 @@ def make_learner(tuning: FineTuning, precision: Precision, loss_function: LossFu
     memory, and a shared tensor would be lowered once for each group that holds it.
     """
     tuning.network.to(precision.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    copy_from_leader(tuning.network.state_dict().values())  # equal from the start, whatever each rank has read
     cuda = precision.device.type == "cuda"
     groups: list[dict[str, Any]] = tuning.parameter_groups(config.weight_decay)
     if cuda:

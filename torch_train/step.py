@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch._dynamo.exc import TorchDynamoException
 
 from tbconv.contract.reporter import Reporter
-from torch_train.amp import amp_step
+from torch_train.amp import amp_step, find_gradients
 from torch_train.augment import Augmentation, change_films
 from torch_train.learner import Learner
 
@@ -38,6 +38,18 @@ class EagerStep:
         """Take one step."""
         images = self.change(films, draws, self.numbers)
         return self.learn(images, labels)
+
+    def find_gradients(self, films: Tensor, labels: Tensor, draws: Tensor) -> Tensor:
+        """Take the first half of a step, up to the backward pass."""
+        return find_gradients(
+            self.network,
+            self.change(films, draws, self.numbers).contiguous(memory_format=torch.channels_last),
+            labels,
+            loss_function=self.learner.loss_function,
+            optimiser=self.learner.optimiser,
+            scaler=self.learner.scaler,
+            precision=self.learner.precision,
+        )
 
     def learn(self, images: Tensor, labels: Tensor) -> Tensor:
         """Take one step on images float32 [N, 1, S, S] that need no augmentation."""

@@ -13,6 +13,7 @@ from torch_train.config import TrainConfig
 from torch_train.films import prepare_films
 from torch_train.fit import fit_network, start_network
 from torch_train.judgement import BASELINE_NETWORK, TRAINED, collect_metrics, read_out
+from torch_train.ranks import leader_first
 from torch_train.results import write_results
 from torch_train.run_folder import CHECKPOINT, CONFIG, RUN
 
@@ -36,7 +37,8 @@ def train(config: TrainConfig, reporter: Reporter, *, resume: bool = False) -> P
     open_run_folder(config, resume=resume)
     say_recipe(config, reporter)
     start = None if config.baseline_only else start_network(config, reporter)
-    films = prepare_films(config, reporter)
+    with leader_first("films"):
+        films = prepare_films(config, reporter)
     baseline = fit_baseline(films.squares[films.parts["train"]], films.labels_of("train"), seed=config.seed)
     judged = {BASELINE_NETWORK: read_out(baseline_margins(baseline, films.squares), films, config)}
     trained = None if start is None else fit_network(start, films, config, reporter, resume=resume)

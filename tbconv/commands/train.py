@@ -36,7 +36,7 @@ def train(
     learning_rate: Annotated[float | None, typer.Option(help="Default 3e-4; 1e-3 with --weights none.")] = None,
     weight_decay: Annotated[float, typer.Option(help="AdamW's, not on biases and BatchNorms.")] = 0.05,
     label_smoothing: Annotated[float, typer.Option(help="Share of the target given to the other class.")] = 0.0,
-    batch: Annotated[int, typer.Option(help="Films a step.")] = 32,
+    batch: Annotated[int, typer.Option(help="Films a step, of each GPU.")] = 32,
     epochs: Annotated[int, typer.Option(help="At most.")] = 50,
     patience: Annotated[
         int, typer.Option(help="Stop after so many epochs without a better validation loss or AUROC.")
@@ -45,6 +45,7 @@ def train(
         str, typer.Option(help="auto, float32, bfloat16 or float16; auto is bfloat16 on CUDA.")
     ] = "auto",
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    gpus: Annotated[int, typer.Option(help="Train on so many GPUs at once, a process each.")] = 1,
     step: Annotated[
         str, typer.Option(help="How CUDA runs a step: compiled, graph or eager; auto compiles where that pays.")
     ] = "auto",
@@ -75,7 +76,7 @@ def train(
 ) -> None:
     """Train on a folder of films: weights, operating point, calibration, baseline, figures with intervals."""
     from torch_train.config import TrainConfig
-    from torch_train.train import train as run
+    from torch_train.launch import start_training
 
     config = TrainConfig(
         data=data,
@@ -113,11 +114,12 @@ def train(
     reporter = TerminalReporter()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a polite kill is a Ctrl-C
     try:
-        run(config, reporter, resume=resume)
+        leads = start_training(config, reporter, processes=gpus, resume=resume)
     except KeyboardInterrupt:
         reporter.say(how_to_go_on(out))
         raise typer.Exit(INTERRUPTED) from None
-    print_result(out, as_json=as_json)
+    if leads:  # of the processes that torchrun started
+        print_result(out, as_json=as_json)
 
 
 def how_to_go_on(out: Path) -> str:

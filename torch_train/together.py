@@ -1,0 +1,155 @@
+"""Processes that do one piece of work together: the one place that starts, watches and ends them.
+
+What one of them cannot go on from is raised here, once; Ctrl-C, a polite kill and the end of this process end all.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from multiprocessing import get_context
+from multiprocessing.connection import wait
+from multiprocessing.queues import SimpleQueue
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch.multiprocessing.spawn import (
+    ProcessContext,
+    ProcessExitedException,
+    ProcessRaisedException,
+    start_processes,
+)
+
+from tbconv.contract.errors import SetupError, TbconvError
+from torch_train.ranks import joined
+
+logging.getLogger("torch.multiprocessing.spawn").setLevel(logging.ERROR)  # else it says which process it ends
+GRACE_S = 30.0  # for a process that was told to go to write its last epoch, before it is killed; PyTorch's own
+BACKENDS = {"cuda": "nccl", "cpu": "gloo"}
+INTERRUPTED = 130  # 128 + SIGINT, as shells count
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What every process does: `work(ranks, *args)`, a function of a module, so that another process finds it."""
+
+    work: Callable[..., None]
+    args: tuple[Any, ...]
+    size: int  # processes
+    kind: str  # cuda or cpu
+
+
+@dataclass(frozen=True, slots=True)
+class LastWords:
+    """What a process says that cannot go on, an error or an interruption."""
+
+    error: TbconvError | KeyboardInterrupt | None  # None: a mistake in the program
+    trace: str
+
+
+def run_together(job: Job) -> None:
+    """Run a job in processes of its own, to the end of all of them.
+
+    Raises:
+        TbconvError: the first that one of them raised; a SetupError where one was killed.
+        RuntimeError: another error, with its trace.
+        KeyboardInterrupt: they were interrupted, and have ended.
+    """
+    with TemporaryDirectory(prefix="tbconv-") as folder:
+        said: SimpleQueue[LastWords] = get_context("spawn").SimpleQueue()
+        args = (job, str(Path(folder) / "notes"), said)
+        context: ProcessContext = start_processes(_child, args, nprocs=job.size, join=False)  # type: ignore[no-untyped-call]
+        killed: list[int] = []
+        try:
+            while True:
+                killed = _killed(context, wait(list(context.sentinels)))
+                if context.join():  # one that failed ends the others here, as a polite kill does
+                    return
+        except KeyboardInterrupt:
+            _end(context)
+            raise
+        except (ProcessRaisedException, ProcessExitedException) as error:
+            raise _cause(said, killed, job, str(error)) from None
+
+
+def _killed(context: ProcessContext, ended: Sequence[object]) -> list[int]:
+    """Return the exit codes of those that a signal has ended; `ended` are sentinels of processes at their end."""
+    those = [process for process in context.processes if process.sentinel in ended]
+    for process in those:
+        process.join()  # the sentinel speaks a moment before there is an exit code
+    return [process.exitcode for process in those if process.exitcode < 0]
+
+
+def _child(rank: int, job: Job, notes: str, said: SimpleQueue[LastWords]) -> None:
+    _stop_once()
+    try:
+        try:
+            use_device(job.kind, rank, job.size)
+            store = dist.FileStore(notes, job.size)  # type: ignore[attr-defined]  # it is public
+            with joined(store, rank=rank, size=job.size, backend=BACKENDS[job.kind]) as ranks:
+                job.work(ranks, *job.args)
+        except Exception as error:
+            said.put(LastWords(error if isinstance(error, TbconvError) else None, traceback.format_exc()))
+            raise
+    except KeyboardInterrupt as error:
+        said.put(LastWords(error, ""))
+        sys.exit(INTERRUPTED)
+    finally:
+        _on_stop(_ignore)  # it is leaving
+
+
+def _stop_once() -> None:
+    """Let the first Ctrl-C or polite kill interrupt; a second one finds a process that is leaving already."""
+
+    def stop(*_: object) -> None:
+        _on_stop(_ignore)
+        raise KeyboardInterrupt
+
+    _on_stop(stop)
+
+
+def _ignore(*_: object) -> None:
+    """Do nothing, in place of SIG_IGN: Python complains where that is set while a signal is on its way."""
+
+
+def _on_stop(action: Callable[..., None]) -> None:
+    for kind in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(kind, action)
+
+
+def use_device(kind: str, rank: int, size: int) -> None:
+    """Take the GPU of this rank, or its share of the CPU's cores."""
+    if kind == "cuda":
+        torch.cuda.set_device(rank)
+    else:
+        torch.set_num_threads(max(1, (os.cpu_count() or 1) // size))
+
+
+def _end(context: ProcessContext) -> None:
+    """End processes that have not ended by themselves; Ctrl-C has told them, a kill of this process has not."""
+    for tell in ("terminate", "kill"):
+        for process in context.processes:
+            if process.is_alive():
+                getattr(process, tell)()
+        for process in context.processes:
+            process.join(GRACE_S)
+
+
+def _cause(said: SimpleQueue[LastWords], killed: list[int], job: Job, end: str) -> BaseException:
+    """Find what went wrong first: what others say after it, of a peer that is gone, is its consequence."""
+    if not killed and not said.empty():
+        first = said.get()
+        return first.error or RuntimeError(f"a process that trained cannot go on:\n{first.trace}")
+    return SetupError(
+        f"{len(killed) or 1} of {job.size} processes is gone",
+        why=f"it was killed or crashed, often for lack of memory ({end})",
+        fix="fewer processes or a smaller --batch; to go on where it was: --resume with the same --gpus",
+    )
