@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from tbconv.commands import adopt, convert, data, doctor, predict, serve, show, sign, train, verify
+from tbconv.commands import adopt, audit, convert, data, doctor, evaluate, predict, serve, show, sign, train, verify
 from tbconv.console import print_error
 from tbconv.contract.disclaimer import DISCLAIMER
 from tbconv.contract.errors import SetupError, TbconvError
@@ -45,6 +45,8 @@ app = typer.Typer(
 )
 app.add_typer(data.app, name="data")
 app.command("train")(train.train)
+app.command("audit")(audit.audit)
+app.command("evaluate")(evaluate.evaluate)
 app.command("adopt")(adopt.adopt)
 app.command("convert")(convert.convert)
 app.command("verify")(verify.verify)

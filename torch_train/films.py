@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,7 @@ from tbconv.contract.reporter import Reporter
 from torch_train.config import TrainConfig
 from torch_train.data.duplicates import find_duplicates
 from torch_train.data.index import FilmIndex, read_index
+from torch_train.data.load import LoadedFilms
 from torch_train.data.split import PARTS, split_films
 from torch_train.film_cache import cache_folder, load_cached
 
@@ -52,28 +54,50 @@ def prepare_films(config: TrainConfig, reporter: Reporter) -> TrainingFilms:
     Raises:
         DataError: the folder cannot be read, or a part lacks a class.
     """
+    loaded, copies = load_and_compare(config, reporter)
+    index, digests = loaded.index, loaded.digests
+    split = split_films(index, groups=copies, digests=digests, seed=config.seed, fractions=config.fractions)
+    parts = {part: np.array(rows, np.int64) for part, rows in split.parts.items()}
+    films = replace(put_together(index, loaded.squares, digests), parts=parts, split_digest=split.digest)
+    _say_split(films, reporter)
+    return films
+
+
+def load_and_compare(config: TrainConfig, reporter: Reporter) -> tuple[LoadedFilms, tuple[tuple[int, ...], ...]]:
+    """Index and preprocess films, and find those that are copies of each other.
+
+    Raises:
+        DataError: the folder cannot be read.
+        ConfigError: an option does not fit it.
+    """
     found = read_index(
         config.data, patient=config.patient, positive=config.positive, labels_from_masks=config.labels_from_masks
     )
     _say_what_was_found(found, reporter)
     loaded = load_cached(found, cache_folder() if config.film_cache else None, reporter)
-    index = loaded.index
-    groups = find_duplicates(loaded.squares, loaded.digests).groups
-    split = split_films(index, groups=groups, digests=loaded.digests, seed=config.seed, fractions=config.fractions)
+    return loaded, find_duplicates(loaded.squares, loaded.digests).groups
+
+
+def put_together(index: FilmIndex, squares: NDArray[np.uint8], digests: Sequence[str]) -> TrainingFilms:
+    """Return films that are not yet split.
+
+    Args:
+        index: the films.
+        squares: uint8 [N, 224, 224], in its order.
+        digests: SHA-256 of each file.
+    """
     _, patients = np.unique([film.patient for film in index.films], return_inverse=True)
-    films = TrainingFilms(
-        squares=loaded.squares,
+    return TrainingFilms(
+        squares=squares,
         labels=np.array([film.label for film in index.films], np.int64),
         patients=patients.astype(np.int64),
-        parts={part: np.array(rows, np.int64) for part, rows in split.parts.items()},
-        digests=tuple(loaded.digests),
+        parts={},
+        digests=tuple(digests),
         names=index.labels,
         patients_known=index.patients_known,
         synthetic=index.synthetic,
-        split_digest=split.digest,
+        split_digest="",
     )
-    _say_split(films, reporter)
-    return films
 
 
 def _say_what_was_found(index: FilmIndex, reporter: Reporter) -> None:

@@ -56,13 +56,14 @@ class Predictions:
 def write_predictions(folder: Path, predictions: Predictions) -> Path:
     """Write predictions.json and return its path."""
     fields = asdict(predictions)
-    fields["folds"] = [_plain_fold(fold) for fold in predictions.folds]
+    fields["folds"] = [fold_to_json(fold) for fold in predictions.folds]
     fields |= {"labels": predictions.labels.tolist(), "patients": predictions.patients.tolist()}
     write_json(folder / FILE, fields)
     return folder / FILE
 
 
-def _plain_fold(fold: Fold) -> dict[str, Any]:
+def fold_to_json(fold: Fold) -> dict[str, Any]:
+    """Return a fold in values that JSON has."""
     margins = {name: values.tolist() for name, values in fold.margins.items()}
     return asdict(fold) | {"rows": fold.rows.tolist(), "margins": margins}
 
@@ -70,12 +71,13 @@ def _plain_fold(fold: Fold) -> dict[str, Any]:
 def read_predictions(folder: Path) -> Predictions:
     """Read what `write_predictions` wrote."""
     fields: dict[str, Any] = json.loads((folder / FILE).read_text())
-    fields |= {"folds": tuple(_fold(one) for one in fields["folds"]), "names": Labels(**fields["names"])}
+    fields |= {"folds": tuple(fold_from_json(one) for one in fields["folds"]), "names": Labels(**fields["names"])}
     fields |= {name: tuple(fields[name]) for name in ("sites", "sexes", "ages")}
     fields |= {name: np.asarray(fields[name], np.int64) for name in ("labels", "patients")}
     return Predictions(**fields)
 
 
-def _fold(fields: dict[str, Any]) -> Fold:
+def fold_from_json(fields: dict[str, Any]) -> Fold:
+    """Return the fold that `fold_to_json` gave."""
     margins = {name: np.asarray(values, np.float64) for name, values in fields["margins"].items()}
     return Fold(fields["repeat"], fields["name"], np.asarray(fields["rows"], np.int64), margins, fields["thresholds"])

@@ -1,0 +1,155 @@
+"""All that an evaluation says, as one JSON value: page, model card and terminal are made from nothing else."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tbconv.contract.disclaimer import DISCLAIMER
+from tbconv.contract.errors import ConfigError
+from torch_train.evaluation import who_target
+from torch_train.evaluation.answers import Answers, pool_folds
+from torch_train.evaluation.enough import Enough, what_n_could_prove
+from torch_train.evaluation.figures import FIGURES, Resampled, differences, resample
+from torch_train.evaluation.fold_table import describe_folds
+from torch_train.evaluation.patient_draws import PatientDraws, draw_patients
+from torch_train.evaluation.predictions import Predictions
+from torch_train.evaluation.reliability import describe_calibration
+from torch_train.evaluation.screening import Field
+from torch_train.evaluation.subgroups import describe_subgroups
+from torch_train.evaluation.thresholds import describe_transported, sweep_thresholds
+
+FORMAT = 1
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class SummaryConfig:
+    """What figures need beside the predictions."""
+
+    prevalence: float = 0.01  # share of the screened who are ill
+    cost_film: float | None = None  # of each screened film, in the user's own currency
+    cost_test: float | None = None  # of each test of a referred person
+    seed: int = 0  # of the resamples
+
+    def __post_init__(self) -> None:
+        if not 0 < self.prevalence < 1:
+            raise ConfigError(
+                f"--prevalence is {self.prevalence!r}",
+                why="it is the share of screened people who are ill, between 0 and 1",
+                fix="--prevalence 0.01 for one in a hundred",
+            )
+        costs = (self.cost_film, self.cost_test)
+        if any(cost is not None and not (math.isfinite(cost) and cost >= 0) for cost in costs):
+            raise ConfigError(
+                f"--cost-film is {costs[0]!r}, --cost-test {costs[1]!r}",
+                why="a cost is a number from 0 up",
+                fix="give both in one currency",
+            )
+        if (self.cost_film is None) != (self.cost_test is None):
+            raise ConfigError(
+                f"--cost-film is {costs[0]!r}, --cost-test {costs[1]!r}",
+                why="the cost of a case found is made of both",
+                fix="give both in one currency, 0 for what costs nothing, or neither",
+            )
+
+
+def summarise(predictions: Predictions, config: SummaryConfig) -> Json:
+    """Return every figure of an evaluation, ready for `write_json`.
+
+    Args:
+        predictions: with at least one fold and one reader that answered in all folds.
+        config: prevalence, costs and the seed of the resamples.
+
+    Raises:
+        ValueError: no reader answered in every fold, or the tested films are of one class.
+    """
+    pooled = {reader: pool_folds(predictions, reader) for reader in predictions.readers}
+    tested = _tested(predictions)
+    _check(predictions, tested)
+    source = draw_patients(predictions.labels, predictions.patients, tested, seed=config.seed)
+    resampled = {reader: resample(repeats, source) for reader, repeats in pooled.items()}
+    main = predictions.readers[0]
+    field = Field(config.prevalence, config.cost_film, config.cost_test)
+    return {
+        **_about(predictions, tested, source, config),
+        "main": main,
+        "readers": {reader: _figures(found) for reader, found in resampled.items()},
+        "differences": _differences(resampled, main),
+        "enough": _enough(resampled[main], predictions),
+        "calibration": {reader: describe_calibration(pooled[reader], source) for reader in _graded(pooled)},
+        "subgroups": describe_subgroups(predictions, pooled[main], source),
+        "folds": {reader: describe_folds(predictions, reader, pooled[reader], source) for reader in _graded(pooled)},
+        "transported": describe_transported(resampled[main], field),
+        "thresholds": sweep_thresholds(pooled[main], source, field),
+    }
+
+
+def _tested(predictions: Predictions) -> NDArray[np.int64]:
+    rows = [fold.rows for fold in predictions.folds]
+    return np.asarray(np.unique(np.concatenate(rows)) if rows else [], np.int64)
+
+
+def _check(predictions: Predictions, tested: NDArray[np.int64]) -> None:
+    if not predictions.readers:
+        raise ValueError("no reader answered in every fold")
+    if len(np.unique(predictions.labels[tested])) < 2:
+        raise ValueError("the tested films are all of one class")
+
+
+def _about(predictions: Predictions, tested: NDArray[np.int64], source: PatientDraws, config: SummaryConfig) -> Json:
+    """Return what was judged, on what, and how."""
+    sick = int((predictions.labels[tested] == 1).sum())
+    films = {"n": len(tested), "positives": sick, "negatives": len(tested) - sick, "of": len(predictions.labels)}
+    films |= {"patients": source.patients_of(tested), "patients_known": predictions.patients_known}
+    return {
+        "format": FORMAT,
+        "disclaimer": DISCLAIMER,
+        "synthetic": predictions.synthetic,
+        "labels": asdict(predictions.names),
+        "films": films,
+        "protocol": predictions.protocol,
+        "repeats": len({fold.repeat for fold in predictions.folds}),
+        "fits": len(predictions.folds),
+        "wished_sensitivity": predictions.wished_sensitivity,
+        "data_digest": predictions.data_digest,
+        "recipe": predictions.recipe,
+        "settings": asdict(config),
+        "interval": source.method,
+    }
+
+
+def _figures(found: Resampled) -> dict[str, Json]:
+    return {name: asdict(found.estimate(name)) for name in FIGURES}
+
+
+def _differences(resampled: dict[str, Resampled], main: str) -> Json:
+    """Return the main reader minus each other one."""
+    others = (reader for reader in resampled if reader != main)
+    return {
+        other: {name: asdict(one) for name, one in differences(resampled[main], resampled[other]).items()}
+        for other in others
+    }
+
+
+def _graded(pooled: dict[str, tuple[Answers, ...]]) -> list[str]:
+    """Return the readers whose margins say anything of a film."""
+    return [reader for reader, repeats in pooled.items() if not all(one.orders_nothing for one in repeats)]
+
+
+def _enough(found: Resampled, predictions: Predictions) -> Json:
+    """Return what the tested patients could prove of the wished sensitivity and of WHO's specificity."""
+    claims = {
+        "sensitivity": (predictions.wished_sensitivity, 1),
+        "specificity": (who_target.SPECIFICITY, 0),
+    }
+    return {name: asdict(_claim(found, name, target, truth)) for name, (target, truth) in claims.items() if target < 1}
+
+
+def _claim(found: Resampled, name: str, target: float, truth: int) -> Enough:
+    patients = found.source.patients_of(found.rows[found.labels == truth])
+    return what_n_could_prove(patients, target=target, observed=found.estimate(name).value)
