@@ -6,6 +6,7 @@ Nothing random is stored: every stream of randomness depends on (seed, epoch) al
 from __future__ import annotations
 
 import contextlib
+import os
 import pickle
 import signal
 import threading
@@ -74,7 +75,10 @@ def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
     temporary = path.with_name(f".{path.name}")  # the same each time: what a kill -9 leaves is overwritten
     with signals_wait():
         try:
-            torch.save(state, temporary)
+            with temporary.open("wb") as file:
+                torch.save(state, file)
+                file.flush()
+                os.fsync(file.fileno())  # renamed before it is on the disk, it would be empty after a power cut
             temporary.replace(path)
         except (OSError, RuntimeError) as error:  # PyTorch's zip writer says RuntimeError where the disk is full
             raise _not_saved(path, error) from error

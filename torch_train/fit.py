@@ -80,6 +80,9 @@ def fit_network(
         ConfigError: the loss is no longer a number, or `resume` meets another run.
     """
     precision = start.precision
+    _require_enough(len(films.parts["train"]))
+    if precision.device.index is not None:
+        torch.cuda.set_device(precision.device)  # streams and graphs are made on the current one
     set_determinism(config, precision.device)
     loss = class_loss(films.labels_of("train"), config, precision.device)
     learner = make_learner(start.tuning, precision, loss, config)
@@ -93,13 +96,22 @@ def fit_network(
     with BesideTraining() as beside:
         while len(progress.history) < config.epochs and epochs_without_gain(progress.history) < config.patience:
             (config.out / RUN).unlink(missing_ok=True)  # a finished run that goes on is not finished
-            progress = _one_more_epoch(learner, step, store, films, config, progress, reporter=reporter)
+            progress = _one_more_epoch(learner, step, store, films, config, progress, stored=stored, reporter=reporter)
             if not here().leads:
                 continue  # all ranks hold the same; one writes it
             line = progress.history[-1].line(config.epochs, digits=digits)
             state = take_state(learner, progress, identity) if stored else None
             beside.begin(partial(_store_epoch, config.out, state, progress.history, line, reporter))
     return _best(learner, store, films, progress, reporter=reporter)
+
+
+def _require_enough(films: int) -> None:
+    if films < 2 * here().size:
+        raise ConfigError(
+            f"{films} training films for {here().size} processes",
+            why="each takes two a step at the least: a BatchNorm cannot learn from one",
+            fix="fewer --gpus, or more films",
+        )
 
 
 def _store_epoch(
@@ -136,6 +148,7 @@ def _one_more_epoch(
     config: TrainConfig,
     progress: Progress,
     *,
+    stored: bool,
     reporter: Reporter,
 ) -> Progress:
     epoch, start = len(progress.history) + 1, time.perf_counter()
@@ -144,7 +157,7 @@ def _one_more_epoch(
     trained = time.perf_counter()
     validation_loss, validation_auroc = _validate(learner, store, films)
     if not (math.isfinite(train_loss) and math.isfinite(validation_loss)):
-        raise _lost(epoch, config.out, train_loss, validation_loss)
+        raise _lost(epoch, config.out if stored else None, train_loss, validation_loss)
     learner.scheduler.step(validation_loss)
     record = EpochRecord(
         epoch=epoch,
@@ -172,8 +185,8 @@ def _copy_state(network: XrayNetwork) -> dict[str, Tensor]:
     return {key: value.detach().cpu().clone() for key, value in network.state_dict().items()}
 
 
-def _lost(epoch: int, out: Path, train_loss: float, validation_loss: float) -> ConfigError:
-    kept = f"; {out / CHECKPOINT} keeps the epochs before" if epoch > 1 else ""
+def _lost(epoch: int, stored_in: Path | None, train_loss: float, validation_loss: float) -> ConfigError:
+    kept = "" if stored_in is None or epoch == 1 else f"; {stored_in / CHECKPOINT} keeps the epochs before"
     return ConfigError(
         f"the loss is no number in epoch {epoch}: training {train_loss}, validation {validation_loss}",
         why=f"the learning rate is too high, or the precision too low for it{kept}",

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import torch
@@ -19,6 +20,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 if TYPE_CHECKING:
     from torch._C._distributed_c10d import Store  # torch.distributed has it, but does not say so to type checkers
 
+PATIENCE = timedelta(hours=2)  # with a leader that decodes films without a cache and fits the baseline
 LOOK_EVERY_S = 0.1  # at whether the leader is done; a wait within the store would not hear of a Ctrl-C
 
 
@@ -67,7 +69,7 @@ def joined(store: Store, *, rank: int, size: int, backend: str) -> Iterator[Rank
         backend: nccl between GPUs, gloo between CPU processes.
     """
     # Not torn down after an error: that could wait for a process that is gone. The process ends anyway.
-    dist.init_process_group(backend, store=store, rank=rank, world_size=size)
+    dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=PATIENCE)
     _joined.append(Ranks(rank, size, store))
     try:
         yield here()

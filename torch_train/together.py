@@ -96,9 +96,9 @@ def _child(rank: int, job: Job, notes: str, said: SimpleQueue[LastWords]) -> Non
             store = dist.FileStore(notes, job.size)  # type: ignore[attr-defined]  # it is public
             with joined(store, rank=rank, size=job.size, backend=BACKENDS[job.kind]) as ranks:
                 job.work(ranks, *job.args)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  # whatever it is, the first process says it
             said.put(LastWords(error if isinstance(error, TbconvError) else None, traceback.format_exc()))
-            raise
+            sys.exit(1)  # raised again, torch would leave a file of it in the temporary folder for good
     except KeyboardInterrupt as error:
         said.put(LastWords(error, ""))
         sys.exit(INTERRUPTED)

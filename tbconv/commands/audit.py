@@ -34,15 +34,25 @@ def audit(
         Path | None, typer.Option(metavar="RUN", help="A trained run folder, to question its network, too.")
     ] = None,
     boxes: Annotated[
-        Path | None, typer.Option(metavar="CSV", help="Experts' boxes: file,x_min,y_min,x_max,y_max in fractions.")
+        Path | None,
+        typer.Option(metavar="CSV", help="Experts' boxes: file,x_min,y_min,x_max,y_max in fractions (with --run)."),
     ] = None,
-    masks: Annotated[Path | None, typer.Option(metavar="DIR", help="Lung masks, named as the films.")] = None,
+    masks: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Lung masks, named as the films (with --run).")
+    ] = None,
     weights: Annotated[
         str | None,
-        typer.Option(metavar="FILE", help="ResNet50 whose features propose look-alikes, instead of the run's."),
+        typer.Option(
+            metavar="FILE", help="ResNet50 whose features propose look-alikes, instead of the run's (with --run)."
+        ),
     ] = None,
     most: Annotated[int, typer.Option(metavar="N", help="Films that a probe looks at, drawn by patient.")] = 600,
-    most_read: Annotated[int, typer.Option(metavar="N", help="Films that the network reads in each way.")] = 200,
+    most_read: Annotated[
+        int,
+        typer.Option(
+            metavar="N", help="Films that the network reads in each way; held-out films whose look-alikes are sought."
+        ),
+    ] = 200,
     seed: Annotated[int, typer.Option(min=0, help="Of the sample, the folds and the intervals.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print audit.json instead of the table.")] = False,
 ) -> None:

@@ -42,14 +42,16 @@ def on_call(number, function, last):
     return lambda *given: last(*given) if next(calls) == number else function(*given)
 
 
-def save_half(state, path):
-    torch.serialization.save(state, path)
-    os.truncate(path, path.stat().st_size // 2)
+def save_half(state, file):
+    torch.serialization.save(state, file)
+    file.flush()
+    os.truncate(file.name, file.tell() // 2)
     die()
 
 
-def save_all(state, path):
-    torch.serialization.save(state, path)
+def save_all(state, file):
+    torch.serialization.save(state, file)
+    file.flush()
     die()
 
 

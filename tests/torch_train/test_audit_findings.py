@@ -1,10 +1,14 @@
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
+import torch
 
 from tbconv.contract.errors import ConfigError, DataError
 from tbconv.contract.labels import Labels
+from tbconv.contract.reporter import Silence
 from tbconv.contract.xray import XrayFacts
-from torch_train.audit import looks
+from torch_train.audit import leaks, looks
 from torch_train.audit.boxes import area_of, boxes_of, read_boxes
 from torch_train.audit.config import AuditConfig
 from torch_train.audit.crossval import cross_validated_margins, probe_auroc
@@ -72,6 +76,18 @@ def test_the_films_are_told_in_one_way_only(tmp_path):
             AuditConfig(out=tmp_path, **told)
     with pytest.raises(ConfigError, match="39 films are too few"):
         AuditConfig(out=tmp_path, data=(tmp_path,), most=39)
+
+
+@pytest.mark.parametrize("option", ["boxes", "masks", "weights"])
+def test_what_serves_to_question_a_run_is_refused_without_one(tmp_path, option):
+    with pytest.raises(ConfigError, match=f"--{option} would not be used"):
+        AuditConfig(out=tmp_path, data=(tmp_path,), **{option: tmp_path / "given"})
+    AuditConfig(out=tmp_path, data=(tmp_path,), run=tmp_path, **{option: tmp_path / "given"})
+
+
+def test_a_name_of_the_positive_class_is_refused_where_folders_tell_the_class(tmp_path):
+    with pytest.raises(ConfigError, match="--positive would not be used"):
+        AuditConfig(out=tmp_path, positive_films=(tmp_path,), negative_films=(tmp_path,), positive="TB")
 
 
 # what films look like
@@ -197,6 +213,44 @@ def test_labels_of_two_sources_are_suspect_and_balanced_sources_are_not(tmp_path
     assert tied_to_source(_sample(tmp_path, labels), seed=0).verdict is Verdict.NOT_ASKED
 
 
+def test_many_small_sources_of_one_class_each_are_suspect_and_of_both_classes_are_not(tmp_path):
+    sites = [f"hospital {i // 9}" for i in range(180)]
+    split = _sample(tmp_path, [i // 9 % 2 for i in range(180)], site=sites)
+    found = tied_to_source(split, seed=0)
+    assert found.verdict is Verdict.SUSPECT
+    assert found.reason == "20 sources, 20 of them with films of one class only"
+    assert found.estimate.low < found.estimate.value <= found.estimate.high
+    for seed in range(5):
+        labels = np.random.default_rng(seed).permutation(np.arange(180) % 2).tolist()
+        assert tied_to_source(_sample(tmp_path, labels, site=sites), seed=0).verdict is Verdict.PASS
+    seen = source_seen(split, split.labels[:, None].astype(float), found, seed=0)
+    assert seen.reason == "fewer than 10 patients of the largest source, or of all others"
+
+
+def test_sources_of_one_patient_each_tell_nothing_unless_all_others_are_one_source(tmp_path):
+    labels = [0] * 30 + [1] * 30
+    singles = [f"hospital {i}" for i in range(60)]
+    alone = tied_to_source(_sample(tmp_path, labels, site=singles), seed=0)
+    assert (alone.verdict, alone.reason) == (Verdict.NOT_ASKED, "each source is of one patient")
+    against_one = _sample(tmp_path, labels, site=["here"] * 30 + singles[30:])
+    assert tied_to_source(against_one, seed=0).verdict is Verdict.SUSPECT
+
+
+def test_a_patient_drawn_twice_does_not_tie_a_small_source_to_a_class():
+    rows = np.random.default_rng(0).integers(0, 60, 60)
+    assert cramers_v(rows % 2, rows) > 0.5  # each film a source of its own
+    assert cramers_v(rows % 2, rows, rows) == 0.0
+
+
+def test_a_source_that_is_known_of_one_class_only_is_not_asked_and_what_is_seen_of_it_is_noted(tmp_path):
+    sites = ["here"] * 15 + ["there"] * 15 + [None] * 30
+    films = _sample(tmp_path, [1] * 30 + [0] * 30, site=sites)
+    tied = tied_to_source(films, seed=0)
+    assert (tied.verdict, tied.reason) == (Verdict.NOT_ASKED, "the source is known of films of one class only")
+    seen = source_seen(films, np.array([[site == "here"] for site in sites], float), tied, seed=0)
+    assert (seen.estimate.value, seen.verdict) == (1.0, Verdict.NOTED)
+
+
 def test_a_source_that_is_seen_counts_only_where_the_label_is_tied_to_it(tmp_path):
     labels = [0] * 30 + [1] * 30
     sites = ["here", "there"] * 30
@@ -282,6 +336,20 @@ def test_a_table_without_corners_is_no_table_of_boxes(tmp_path):
         read_boxes(tmp_path / "boxes.csv")
 
 
+@pytest.mark.parametrize("corners", ["12,30,180,200", "0.5,0.1,0.5,0.4", "0.4,0.1,0.2,0.4", "-0.1,0,1,1", "nan,0,1,1"])
+def test_corners_that_are_no_fractions_of_the_film_are_no_boxes(tmp_path, corners):
+    table = tmp_path / "boxes.csv"
+    table.write_text(f"file,x_min,y_min,x_max,y_max\na.png,{corners}\n")
+    with pytest.raises(DataError, match=r"holds no boxes(.|\n)*a\.png.*is not between 0 and 1(.|\n)*are fractions"):
+        read_boxes(table)
+
+
+def test_corners_that_were_rounded_beyond_the_edge_are_boxes(tmp_path):
+    table = tmp_path / "boxes.csv"
+    table.write_text("file,x_min,y_min,x_max,y_max\na.png,-0.0005,0,1.0005,1\n")
+    assert read_boxes(table) == {"a.png": [(-0.0005, 0.0, 1.0005, 1.0)]}
+
+
 # look-alikes
 
 
@@ -300,3 +368,43 @@ def test_proposals_are_the_nearest_without_what_all_films_share():
     learnt = np.float32([[1, 0.1, 0], [1, 0, 0.1], [1, -0.1, 0]])
     learnt /= np.linalg.norm(learnt, axis=1, keepdims=True)
     assert proposals(learnt[[1]], learnt, most=1).tolist() == [[1]]
+
+
+@pytest.fixture
+def copied_film(tmp_path):
+    """Return films of which the last 45, held out, are copies of the last of 90 training films, and their reader."""
+    films = _sample(tmp_path, [0, 1] * 67 + [0])
+    squares = np.random.default_rng(0).integers(0, 255, (90, 224, 224)).astype(np.uint8)
+    films.squares[:90], films.squares[90:] = squares, squares[45:]
+
+    def embed(squares, reporter):
+        rows = squares[:, :20, :20].reshape(len(squares), -1).astype(np.float32)
+        return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+    digests = films.digests
+    reader = SimpleNamespace(
+        learnt_from=set(digests[:90]), kept=set(digests[90:]), embed=embed, device=torch.device("cpu")
+    )
+    return films, reader
+
+
+def _look_for_alikes(films, reader, most=40):
+    return leaks.alike_finding(reader, films, weights=None, most=most, seed=0, synthetic=True, reporter=Silence())
+
+
+def test_lookalikes_are_sought_among_all_training_films_however_few_are_held_out(copied_film):
+    found = _look_for_alikes(*copied_film)
+    assert found.verdict is Verdict.SUSPECT
+    assert found.reason.startswith("40 of 40 held-out films among 90 of 90 training films; the likest 1.00")
+
+
+def test_no_lookalikes_among_a_part_of_the_training_films_is_noted_and_never_a_pass(copied_film, monkeypatch):
+    films, reader = copied_film
+    films.squares[90:] = 255 - np.random.default_rng(1).integers(0, 255, (45, 224, 224)).astype(np.uint8)
+    assert _look_for_alikes(films, reader).verdict is Verdict.PASS
+    monkeypatch.setattr(leaks, "MOST_LEARNT", 50)
+    found = _look_for_alikes(films, reader)
+    assert found.verdict is Verdict.NOTED
+    assert found.reason.startswith("0 of 40 held-out films among 50 of 90 training films")
+    reader.device = torch.device("cuda")
+    assert "among 90 of 90" in _look_for_alikes(films, reader).reason

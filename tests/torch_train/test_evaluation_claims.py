@@ -85,6 +85,9 @@ def test_a_reader_that_refers_no_one_finds_no_case_and_has_no_price():
     found = per_thousand(proportion(0, 50), proportion(50, 50), FIELD)
     assert (found["cost_per_case"].value, found["cost_per_case"].high) == (None, None)
     assert (found["ppv"].value, found["found"].value) == (None, 0)
+    assert found["ppv"] == Estimate(None, None, None, 0, "no film is called so")
+    every = per_thousand(proportion(50, 50), proportion(0, 50), FIELD)
+    assert (every["npv"].value, every["npv"].low, every["referred"].value) == (None, None, 1000)
     assert "cost_per_case" not in per_thousand(proportion(1, 2), proportion(1, 2), Field(0.01, None, None))
 
 

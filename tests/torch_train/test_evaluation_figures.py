@@ -81,6 +81,18 @@ def test_films_of_one_patient_that_agree_do_not_narrow_an_interval():
         assert wide.high - wide.low == pytest.approx(narrow.high - narrow.low, rel=0.1), name
 
 
+def test_a_repeat_that_tested_none_of_a_class_leaves_the_figure_to_the_others():
+    predictions = draw_predictions(patients=80, repeats=2, folds=1)
+    full, other = pool_folds(predictions, TRAINED)
+    found = resample((full, other.only(other.labels == 0)), source_of(predictions, 200))
+    alone = resample((full,), source_of(predictions, 200))
+    for name in (AUROC, FOLDS_AUROC, "sensitivity"):
+        assert found.estimate(name) == alone.estimate(name), name
+    specificity = [(one.margins[one.labels == 0] < 0).mean() for one in (full, other)]
+    assert found.estimate("specificity").value == pytest.approx(np.mean(specificity))
+    assert found.estimate("brier").value is None
+
+
 def test_a_network_whose_margins_are_shifted_spoils_the_pooled_auroc_and_not_the_mean_of_folds():
     predictions = draw_predictions(patients=400, repeats=1, seed=6)
     shifted = tuple(

@@ -24,6 +24,7 @@ from torch_train.evaluation.predictions import (
 )
 from torch_train.evaluation.report_files import CARD, PAGE, write_report
 from torch_train.evaluation.report_page import report_page
+from torch_train.evaluation.sections import subject
 from torch_train.evaluation.summary import SummaryConfig, summarise
 from torch_train.evaluation.words import amount, estimate
 
@@ -159,6 +160,16 @@ def test_only_some_films_tested_is_said():
     half = summarise(replace(whole, folds=whole.folds[:1]), SummaryConfig())
     assert half["films"]["n"] == half["films"]["patients"] == 50
     assert "50 of 100" in text_of(report_page(half))
+
+
+def test_the_subject_claims_no_more_than_the_protocol_holds(summary):
+    split = summary | {"protocol": "70/20/10"}
+    unknown = summary | {"films": summary["films"] | {"patients_known": False}}
+    assert "each tested 2 times by a reader that had learned from none of that patient's films" in subject(summary)
+    assert "each tested at least once by" in subject(split)
+    assert "each tested once by" in subject(split | {"repeats": 1})
+    assert "had learned from neither that film nor a copy of it" in subject(unknown)
+    assert "that patient" not in subject(unknown)
 
 
 def test_nonsense_settings_are_refused_with_their_value():

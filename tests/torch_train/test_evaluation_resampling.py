@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 from evaluation_drawn import binormal_auroc
+from scipy.optimize import minimize
+from scipy.special import expit, logit
 from scipy.stats import binomtest
 from sklearn.metrics import roc_auc_score
 
-from torch_train.calibrate import fit_calibration
 from torch_train.evaluation.drawn import (
     Drawn,
     auroc_interval,
@@ -84,28 +85,60 @@ def test_resamples_are_the_same_for_the_same_seed_however_many_films_fit_at_once
     assert (again.each(rows, lambda weights: weighted_auroc(weights, margins, labels)) == once).all()
 
 
-def test_the_weighted_line_is_the_calibration_that_training_fits(films):
+def firths_line(margins, labels):
+    """Maximise log likelihood + log det(information) / 2, Firth's own definition, without its derivatives."""
+    columns = np.stack([margins, np.ones_like(margins)], axis=1)
+
+    def loss(line):
+        logits = columns @ line
+        bend = expit(logits) * expit(-logits)
+        likelihood = (labels * logits - np.logaddexp(0, logits)).sum()
+        return -likelihood - 0.5 * np.linalg.slogdet(columns.T @ (bend[:, None] * columns))[1]
+
+    return minimize(loss, np.zeros(2), method="Nelder-Mead", options={"xatol": 1e-7, "fatol": 1e-10}).x
+
+
+def test_the_weighted_line_maximises_firths_likelihood(films):
     margins, labels = films
-    slope, offset = weighted_line(np.ones((1, 60), np.float32), margins, labels)[0]
-    expected = fit_calibration(margins, labels)
-    assert (slope, offset) == (pytest.approx(expected.slope, abs=1e-4), pytest.approx(expected.offset, abs=1e-4))
+    found = weighted_line(np.ones((1, 60), np.float32), margins, labels)[0]
+    assert found == pytest.approx(firths_line(margins, labels), abs=1e-5)
 
 
 def test_a_weight_of_two_is_two_films_and_where_it_starts_does_not_matter(films):
     margins, labels = films
     rows = np.concatenate([np.arange(60), np.arange(20)])
     weights = np.bincount(rows)[None].astype(np.float32)
-    expected = fit_calibration(margins[rows], labels[rows])
+    expected = firths_line(margins[rows], labels[rows])
     for start in ((0.0, 0.0), (3.0, -2.0)):
-        slope, offset = weighted_line(weights, margins, labels, start=start)[0]
-        assert (slope, offset) == (pytest.approx(expected.slope, abs=1e-4), pytest.approx(expected.offset, abs=1e-4))
+        found = weighted_line(weights, margins, labels, start=start)[0]
+        assert found == pytest.approx(expected, abs=1e-5)
 
 
-def test_films_that_are_perfectly_apart_keep_a_finite_slope():
-    margins, labels = np.array([-2.0, -1.0, 1.0, 2.0]), np.array([0, 0, 1, 1])
-    expected = fit_calibration(margins, labels)
+@pytest.mark.parametrize("apart", [(-2.0, -1.0, 1.0, 2.0), (-40.0, -30.0, 30.0, 50.0)])
+def test_films_that_are_perfectly_apart_keep_a_finite_slope(apart):
+    margins, labels = np.array(apart), np.array([0, 0, 1, 1])
     found = weighted_line(np.ones((1, 4), np.float32), margins, labels)[0]
-    assert found[0] == pytest.approx(expected.slope, rel=1e-3)
+    assert found == pytest.approx(firths_line(margins, labels), abs=1e-4)
+
+
+def test_a_film_alone_at_its_margin_gives_the_slope_that_counting_gives():
+    found = weighted_line(np.ones((1, 4), np.float32), np.array([0.0, 0.0, 0.0, 1.0]), np.array([0, 0, 1, 1]))[0]
+    low, high = logit((1 + 0.5) / (3 + 1)), logit((1 + 0.5) / (1 + 1))  # Firth adds half a film to either class
+    assert found == pytest.approx([high - low, low], abs=1e-6)
+
+
+def test_a_resample_without_a_class_has_no_line(films):
+    margins, labels = films
+    assert np.isnan(weighted_line((labels == 0)[None].astype(np.float32), margins, labels)).all()
+
+
+def test_calibrated_logits_of_104_films_have_a_slope_of_1_on_average():
+    generator, distance = np.random.default_rng(13), 2.326  # AUROC 0.95
+    labels, every, slopes = np.arange(104) % 2, np.ones((1, 104), np.float32), []
+    for _ in range(150):
+        logits = distance**2 * (labels - 0.5) + distance * generator.standard_normal(104)
+        slopes.append(weighted_line(every, logits, labels)[0, 0])
+    assert np.mean(slopes) == pytest.approx(1, abs=0.05)  # some 0.86 with the soft targets that training fits
 
 
 def share_of(successes, n, *, films=1, seed=0):
@@ -145,6 +178,13 @@ def test_a_perfect_auroc_keeps_a_lower_bound_below_one():
 def test_two_readers_that_no_film_tells_apart_may_still_differ():
     found = difference_interval(Drawn(0.0, np.zeros(50), 52, 52, "drawn"))
     assert (found.low, found.high) == (pytest.approx(-0.0685, abs=1e-4), pytest.approx(0.0685, abs=1e-4))
+
+
+def test_a_difference_that_all_resamples_agree_on_stays_within_one_and_is_not_called_none():
+    found = difference_interval(Drawn(1.0, np.ones(50), 52, 52, "drawn"))
+    assert (found.value, found.high, found.method) == (1.0, 1.0, "all resamples agree")
+    assert found.low == pytest.approx(0.9315, abs=1e-4)
+    assert "exact" in difference_interval(Drawn(0.0, np.zeros(50), 52, 52, "drawn")).method
 
 
 @pytest.mark.parametrize("distance", [1.2, 3.0])  # AUROC 0.80 and 0.98

@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -161,6 +162,20 @@ def test_resume_refuses_other_terms_and_other_films_and_names_them(whole, make, 
         film.unlink()
 
 
+def test_resume_refuses_films_whose_names_put_them_into_another_order(whole, films):
+    """A fold names its films by their places: under other names its answers would be given to other films."""
+    config, _ = whole
+    first = sorted((films / "Normal").glob("*.png"))[0]
+    patient = re.search(r"patient(\d+)_", first.name)[1]
+    last = first.with_name(f"z-patient{patient}_0.png")
+    first.rename(last)
+    try:
+        with pytest.raises(ConfigError, match="order_digest is"):
+            fit_folds(config, Silence(), resume=True)
+    finally:
+        last.rename(first)
+
+
 def test_terms_that_touch_no_fold_may_change_on_resume(whole, make):
     config, _ = whole
     before = fold_times(config)
@@ -176,7 +191,13 @@ def test_nothing_to_resume_is_said_before_a_film_is_read(make, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "kind"), [("run.json", "a run"), ("checkpoint.pt", "a run"), ("manifest.json", "a bundle")]
+    ("name", "kind"),
+    [
+        ("run.json", "a run"),
+        ("checkpoint.pt", "a run"),
+        ("manifest.json", "a bundle"),
+        ("folds", "folds of an evaluation"),
+    ],
 )
 def test_it_does_not_evaluate_into_a_run_or_a_bundle(make, tmp_path, name, kind):
     (tmp_path / name).write_text("{}")

@@ -14,20 +14,20 @@ from torch_train.audit.sample import Sample
 
 Corners = tuple[float, float, float, float]  # x_min, y_min, x_max, y_max, fractions of width and height
 COLUMNS = ("x_min", "y_min", "x_max", "y_max")
+ROUNDING = 1e-3  # how far a rounded corner may lie outside the film; those of tbx11k lie inside, 0.010 to 0.998
 
 
 def read_boxes(path: Path) -> dict[str, list[Corners]]:
     """Read boxes by the file that their row names.
 
     Raises:
-        DataError: the table lacks a column, or a corner is no number.
+        DataError: the table lacks a column, or a corner is no fraction of the film.
     """
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             boxes: dict[str, list[Corners]] = {}
             for row in csv.DictReader(file):
-                x_min, y_min, x_max, y_max = (float(row[name]) for name in COLUMNS)
-                boxes.setdefault(row["file"], []).append((x_min, y_min, x_max, y_max))
+                boxes.setdefault(row["file"], []).append(_corners_of(row))
             return boxes
     except (OSError, KeyError, ValueError, TypeError) as error:
         raise DataError(
@@ -35,6 +35,14 @@ def read_boxes(path: Path) -> dict[str, list[Corners]]:
             why=f"{type(error).__name__}: {error}",
             fix=f"a CSV with the columns file,{','.join(COLUMNS)}; corners are fractions of width and height",
         ) from error
+
+
+def _corners_of(row: dict[str, str]) -> Corners:
+    x_min, y_min, x_max, y_max = (float(row[name]) for name in COLUMNS)
+    for low, high in ((x_min, x_max), (y_min, y_max)):
+        if not -ROUNDING <= low < high <= 1 + ROUNDING:
+            raise ValueError(f"{row['file']}: {low:g} to {high:g} is not between 0 and 1: pixels, or a width?")
+    return x_min, y_min, x_max, y_max
 
 
 def boxes_of(films: Sample, boxes: dict[str, list[Corners]]) -> list[list[Corners]]:

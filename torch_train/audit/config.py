@@ -39,9 +39,25 @@ class AuditConfig:
                 why="it takes --data DIR, or --positive-films DIR and --negative-films DIR, and not both ways",
                 fix="tbconv audit --data DIR --out AUDIT",
             )
+        self._refuse_what_would_not_be_used()
         if min(self.most, self.most_read) < FEWEST_FILMS:
             raise ConfigError(
                 f"{min(self.most, self.most_read)} films are too few to look at",
                 why="an AUROC of 20 against 20 films has an interval of a third of the scale",
                 fix=f"--most {MOST} --most-read {MOST_READ}",
+            )
+
+    def _refuse_what_would_not_be_used(self) -> None:
+        idle = [f"--{name}" for name in ("boxes", "masks", "weights") if getattr(self, name) is not None]
+        if idle and self.run is None:
+            raise ConfigError(
+                f"{' and '.join(idle)} would not be used",
+                why="the films alone are audited without them; they serve to question a trained run",
+                fix="add --run RUN, or leave them away",
+            )
+        if self.positive is not None and self.positive_films:
+            raise ConfigError(
+                "--positive would not be used",
+                why="--positive-films and --negative-films say already which films are positive",
+                fix="leave --positive away",
             )

@@ -13,7 +13,8 @@ from torch_train.intervals import Estimate
 # Measured with `python -m benchmarks.audit` on sets of one source (delhi, nih, active against obsolete tuberculosis of
 # tbx11k, phantoms) and of two (tbx11k against nih, rahman openist; rahman by itself); kermany chose PLACE_LEVEL only
 LEVEL = TELLS_THE_CLASS  # AUROC of what no disease changes: frame, corner tags, the file, age and sex
-# Of the greys of the film, which a disease changes too: 0.55-0.83 with one source, 0.93-0.99 with two.
+# Of the greys of the film, which a disease changes too: 0.55-0.83 with one source (but 0.96 on kermany), 0.93-0.99
+# with two.
 GREYS_LEVEL = 0.85
 # AUROC of where tags stand: 0.41-0.68 with one source, 0.97 and more (lower bound 0.945) for a letter planted in one
 # class, but 0.88-0.91 on kermany, whose markers stand elsewhere for sick children. This one was set with kermany seen.

@@ -72,7 +72,9 @@ def calibrate_by_the_others(
 ) -> NDArray[np.float64] | None:
     """Return each film's logit by the slope and offset that the other folds' films give, [n].
 
-    None where a fold has no other folds with films of both classes to learn from. A reader that
+    The fit is the one that `tbconv train` ships, so that what is judged is what people get; the
+    line that judges it, `weighted.weighted_line`, is another. None where a fold has no other
+    folds with films of both classes to learn from. A reader that
     orders no films gets an offset alone: a slope through a few nearly equal margins would be noise.
     """
     logits, flat = np.empty_like(margins), _orders_nothing(margins, folds)

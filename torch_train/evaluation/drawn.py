@@ -96,7 +96,9 @@ def difference_interval(drawn: Drawn) -> Estimate:
     if kept.std() > 1e-12:
         return percentile_interval(drawn)
     reach = 1 - TAIL ** (1 / max(1, drawn.patients))  # Clopper-Pearson's upper bound at 0 of so many
-    return Estimate(drawn.value, drawn.value - reach, drawn.value + reach, drawn.n, "no film told them apart: exact")
+    low, high = max(-1.0, drawn.value - reach), min(1.0, drawn.value + reach)
+    method = "no film told them apart: exact" if drawn.value == 0 else "all resamples agree"
+    return Estimate(drawn.value, low, high, drawn.n, method)
 
 
 def nothing(reason: str) -> Estimate:

@@ -24,7 +24,7 @@ from torch_train.evaluation.drawn import (
     share_interval,
 )
 from torch_train.evaluation.patient_draws import PatientDraws, Weights, ones
-from torch_train.evaluation.weighted import ratio, weighted_auroc, weighted_mean, weighted_share
+from torch_train.evaluation.weighted import mean_of_known, weighted_auroc, weighted_mean, weighted_share
 from torch_train.intervals import Estimate
 
 AUROC, FOLDS_AUROC = "auroc", "auroc_mean_of_folds"
@@ -74,12 +74,12 @@ def resample(repeats: Sequence[Answers], source: PatientDraws) -> Resampled:
         repeats: the answers, repeat by repeat; those to some films only are allowed.
         source: the resamples.
     """
-    values = np.mean([reader_figures(one, ones(one.rows)) for one in repeats], axis=0)[0]
+    values = mean_of_known([reader_figures(one, ones(one.rows)) for one in repeats])[0]
     drawn = [source.each(one.rows, lambda weights, one=one: reader_figures(one, weights)) for one in repeats]  # type: ignore[misc]
     rows, first = np.unique(np.concatenate([one.rows for one in repeats]), return_index=True)
     labels = np.concatenate([one.labels for one in repeats])[first]
     orders_nothing = all(one.orders_nothing for one in repeats)
-    return Resampled(values, np.mean(drawn, axis=0), rows, labels, source, orders_nothing)
+    return Resampled(values, mean_of_known(drawn), rows, labels, source, orders_nothing)
 
 
 def reader_figures(answers: Answers, weights: Weights) -> NDArray[np.float64]:
@@ -110,7 +110,7 @@ def mean_of_folds(answers: Answers, weights: Weights) -> NDArray[np.float64]:
     """Return the plain mean of the folds' AUROCs, over those where both classes have weight, [draws]."""
     inside = [answers.folds == fold for fold in np.unique(answers.folds)]
     areas = np.stack([weighted_auroc(weights[:, i], answers.margins[i], answers.labels[i]) for i in inside])
-    return ratio(np.nansum(areas, axis=0), np.isfinite(areas).sum(axis=0).astype(np.float64))
+    return mean_of_known(areas)
 
 
 def _losses(answers: Answers, weights: Weights) -> NDArray[np.float64]:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 
 import torch
 
+from tbconv.contract.files import sha256_bytes
 from tbconv.contract.reporter import Reporter, Silence
 from torch_train.config import TrainConfig
 from torch_train.evaluation.config import EvaluateConfig
@@ -44,7 +45,11 @@ def fit_folds(config: EvaluateConfig, reporter: Reporter, *, resume: bool = Fals
     place = _try_start(config.recipe)
     pool = read_pool(config.recipe, reporter)
     plans = plan_folds(pool, config)
-    digests = {"data_digest": pool.films.data_digest, "cuts_digest": digest_of_plans(plans, pool)}
+    digests = {
+        "data_digest": pool.films.data_digest,
+        "cuts_digest": digest_of_plans(plans, pool),
+        "order_digest": sha256_bytes("\n".join(pool.films.digests).encode()),  # folds name films by their places
+    }
     keep_terms(config.out, {**config.stored(), **place, **digests}, resume=resume)
     fit_missing(plans, pool, config, processes, reporter)
     predictions = gather(plans, pool, config)

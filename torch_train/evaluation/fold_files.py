@@ -26,6 +26,7 @@ def open_folder(config: EvaluateConfig, *, resume: bool) -> None:
         why, fix = f"it has no {TERMS}", "leave --resume away to begin"
         raise ConfigError(f"nothing to resume in {config.out}", why=why, fix=fix)
     kinds = {FILE: "an evaluation", TERMS: "an evaluation", RUN: "a run", CHECKPOINT: "a run", MANIFEST: "a bundle"}
+    kinds["folds"] = "folds of an evaluation"  # without its terms nobody knows what they are of
     for name, kind in kinds.items():
         if (config.out / name).exists() and not resume:
             go_on = "--resume to go on with it, or " if kind == "an evaluation" else ""
@@ -75,7 +76,10 @@ def read_fold(config: EvaluateConfig, key: str) -> Fold | None:
         BundleError: its file is damaged.
     """
     path = config.out / "folds" / key / FOLD
-    return fold_from_json(read_json(path)) if path.is_file() else None
+    if not path.is_file():
+        return None
+    path.with_name(CHECKPOINT).unlink(missing_ok=True)  # left where a kill came between the two
+    return fold_from_json(read_json(path))
 
 
 def count_done(folder: Path) -> int:

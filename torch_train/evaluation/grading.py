@@ -17,7 +17,8 @@ def calibration_section(summary: Json) -> Section:
     columns = ("reader", "slope of margins", "offset", "slope once calibrated", "offset once calibrated", "ECE")
     text = (
         (
-            "Slope 1 and offset 0 are what a calibrated logit has; a slope below 1 is overconfident. Margins are the "
+            "Slope 1 and offset 0 are what a calibrated logit has; a slope below 1 is overconfident, above 1 too "
+            "careful (some 1.1 once calibrated on few films). Margins are the "
             "networks' own; calibrated ones went through slope and offset of the other folds. The dots of the figure "
             "hold equally many films each."
         ),

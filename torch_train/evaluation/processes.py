@@ -10,6 +10,7 @@ import multiprocessing
 import os
 import signal
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -122,8 +123,9 @@ def _begin(pool: Pool, config: EvaluateConfig, threads: int, stop: Event, gpus: 
 def _end_with(stop: Event) -> None:
     """End this process when it is told to, or when the one that began it is gone, however it went."""
     parent = multiprocessing.parent_process()
-    while not stop.wait(LOOKS_EVERY_S) and parent is not None and parent.is_alive():
-        pass
+    # Not `stop.wait`: setting an Event waits for its sleepers, and one that a SIGTERM has ended never answers.
+    while not stop.is_set() and parent is not None and parent.is_alive():
+        time.sleep(LOOKS_EVERY_S)
     os._exit(1)
 
 

@@ -14,7 +14,7 @@ from torch_train.evaluation.answers import Answers
 from torch_train.evaluation.drawn import Drawn, nothing, percentile_interval, share_interval
 from torch_train.evaluation.figures import NO_CALIBRATION
 from torch_train.evaluation.patient_draws import PatientDraws, Weights, ones
-from torch_train.evaluation.weighted import ratio, weighted_line, weighted_mean
+from torch_train.evaluation.weighted import mean_of_known, ratio, weighted_line, weighted_mean
 from torch_train.intervals import Estimate
 
 FEWEST_FOR_ECE = 500  # below it the error of a perfectly calibrated reader is mostly noise
@@ -50,7 +50,7 @@ def slope_and_offset(repeats: Sequence[Answers], source: PatientDraws, *, calibr
     if any(one.orders_nothing for one in repeats):
         return {name: nothing("one margin for all films of a fold has no slope") for name in ("slope", "offset")}
     pairs = [_fit(values, one, source.first(LINE_RESAMPLES)) for values, one in zip(logits, repeats, strict=True)]
-    value, draws = (np.mean(parts, axis=0) for parts in zip(*pairs, strict=True))
+    value, draws = (mean_of_known(parts) for parts in zip(*pairs, strict=True))
     rows, method = _films(repeats), source.first(LINE_RESAMPLES).method
     return {
         name: percentile_interval(Drawn(float(value[k]), draws[:, k], len(rows), source.patients_of(rows), method))

@@ -59,7 +59,10 @@ def _carry(
     """Put both bounds through a rule that is monotone in each."""
     if se.value is None or sp.value is None or se.low is None or se.high is None or sp.low is None or sp.high is None:
         return Estimate(None, None, None, 0, "sensitivity or specificity has no value")
+    value = rule(se.value, sp.value)
+    if value is None:
+        return Estimate(None, None, None, 0, "no film is called so")
     ends = (rule(se.low, sp.high), rule(se.high, sp.low)) if crossed else (rule(se.low, sp.low), rule(se.high, sp.high))
     known = [end for end in ends if end is not None]
     low, high = (min(known), max(known)) if len(known) == 2 else (known[0] if known else None, None)
-    return Estimate(rule(se.value, sp.value), low, high, min(se.n, sp.n), "bounds of sensitivity and specificity")
+    return Estimate(value, low, high, min(se.n, sp.n), "bounds of sensitivity and specificity")

@@ -10,6 +10,7 @@ from torch_train.evaluation.words import DASH, FIGURE_TITLES, READERS, amount, e
 from torch_train.report import NETWORKS
 
 Json = dict[str, Any]
+USERS_SPLIT = "70/20/10"  # as `EvaluateConfig.title` names it
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +36,19 @@ def subject(summary: Json) -> str:
     films, names = summary["films"], summary["labels"]
     kind = "SYNTHETIC films (drawn, no patients)" if summary["synthetic"] else "films"
     whose = f"{films['patients']} patients" if films["patients_known"] else "unknown patients, each counted as one"
-    times = f"{summary['repeats']} times" if summary["repeats"] > 1 else "once"
+    unseen = "none of that patient's films" if films["patients_known"] else "neither that film nor a copy of it"
     counts = f"{films['positives']} {names['positive']}, {films['negatives']} {names['negative']}"
     return (
-        f"{films['n']} {kind} of {whose} ({counts}), each tested {times} by a reader that had learned from "
-        f"none of that patient's films. Protocol: {summary['protocol']}, {summary['fits']} fits."
+        f"{films['n']} {kind} of {whose} ({counts}), each tested {_times(summary)} by a reader that had learned "
+        f"from {unseen}. Protocol: {summary['protocol']}, {summary['fits']} fits."
     )
+
+
+def _times(summary: Json) -> str:
+    """Return how often each film was tested; every 70/20/10 split draws test films of its own."""
+    if summary["repeats"] == 1:
+        return "once"
+    return "at least once" if summary["protocol"] == USERS_SPLIT else f"{summary['repeats']} times"
 
 
 def readers_section(summary: Json) -> Section:

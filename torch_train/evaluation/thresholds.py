@@ -15,7 +15,7 @@ from torch_train.evaluation.drawn import Drawn, share_interval
 from torch_train.evaluation.figures import Resampled
 from torch_train.evaluation.patient_draws import PatientDraws, ones
 from torch_train.evaluation.screening import Field, per_thousand
-from torch_train.evaluation.weighted import weighted_share
+from torch_train.evaluation.weighted import mean_of_known, weighted_share
 from torch_train.evaluation.who_target import SOURCE, judge_target
 from torch_train.intervals import Estimate
 
@@ -70,7 +70,7 @@ def _shares(
         for one, r, e in zip(kept, right, every, strict=True)
     ]
     rows = np.unique(np.concatenate([one.rows for one in kept]))
-    value, draws = np.mean(values, axis=0)[0], np.mean(drawn, axis=0)
+    value, draws = mean_of_known(values)[0], mean_of_known(drawn)
     patients = source.patients_of(rows)
     return [
         share_interval(Drawn(float(value[k]), draws[:, k], len(rows), patients, source.method))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
@@ -9,7 +11,8 @@ from scipy.special import expit
 from torch_train.evaluation.patient_draws import Weights
 
 Values = NDArray[np.float64]
-STEPS, LONGEST_STEP, CLOSE = 60, 2.0, 1e-8  # of Newton's method, in units of the scaled margin
+# Of Newton's method, in units of the scaled margin. Some 15 steps do; 20 films that are nearly apart take over 60.
+STEPS, LONGEST_STEP, CLOSE = 200, 2.0, 1e-8
 
 
 def weighted_auroc(weights: Weights, margins: Values, labels: NDArray[np.int64]) -> Values:
@@ -62,8 +65,10 @@ def weighted_line(
 ) -> Values:
     """Fit probability = sigmoid(slope * margin + offset) for every weighting by Newton's method.
 
-    The targets are Platt's, as in `calibrate.fit_calibration`, so that films which are
-    perfectly apart give a finite slope.
+    Firth's likelihood (1993, Biometrika 80:27), which keeps the slope finite where classes are
+    perfectly apart and takes away its bias of few films. Platt's soft targets, with which
+    `calibrate.fit_calibration` ships a network, would not do to judge one: they shrink the
+    slope of calibrated logits of 104 films with an AUROC of 0.95 from 1 to some 0.86.
 
     Args:
         weights: float32 [draws, n].
@@ -72,36 +77,46 @@ def weighted_line(
         start: slope and offset to begin at; near the answer saves steps.
 
     Returns:
-        float64 [draws, 2], slope and offset.
+        float64 [draws, 2], slope and offset; NaN where a class has no weight.
     """
     centre, spread = float(margins.mean()), float(margins.std())
     x, drawn = (margins - centre) / spread, weights.astype(np.float64)
-    targets = _platt_targets(drawn, labels == 1)
+    truth = (labels == 1).astype(np.float64)
     line = np.tile([start[0] * spread, start[1] + start[0] * centre], (len(drawn), 1))
     for _ in range(STEPS):
-        step = _newton_step(line, x, drawn, targets)
+        step = _newton_step(line, x, drawn, truth)
         line += step
         if np.abs(step).max() < CLOSE:
             break
     slope = line[:, 0] / spread
-    return np.stack([slope, line[:, 1] - slope * centre], axis=1)
+    both = ((drawn @ truth > 0) & (drawn @ (1 - truth) > 0))[:, None]
+    return np.where(both, np.stack([slope, line[:, 1] - slope * centre], axis=1), np.nan)
 
 
-def _platt_targets(drawn: Values, positive: NDArray[np.bool_]) -> Values:
-    """Return (P + 1) / (P + 2) for positive films and 1 / (N + 2) for others, [draws, n]."""
-    sick, well = drawn[:, positive].sum(axis=1), drawn[:, ~positive].sum(axis=1)
-    return np.where(positive, ((sick + 1) / (sick + 2))[:, None], (1 / (well + 2))[:, None])
-
-
-def _newton_step(line: Values, x: Values, drawn: Values, targets: Values) -> Values:
+def _newton_step(line: Values, x: Values, drawn: Values, truth: Values) -> Values:
     probability = expit(line[:, :1] * x + line[:, 1:])
-    pull = drawn * (targets - probability)
-    bend = drawn * probability * (1 - probability)
-    gradient = np.stack([pull @ x, pull.sum(axis=1)], axis=1)
-    xx, x1, one = bend @ (x * x) + 1e-9, bend @ x, bend.sum(axis=1) + 1e-9
-    det = xx * one - x1 * x1
-    step = np.stack([one * gradient[:, 0] - x1 * gradient[:, 1], xx * gradient[:, 1] - x1 * gradient[:, 0]], axis=1)
-    return np.asarray(np.clip(step / det[:, None], -LONGEST_STEP, LONGEST_STEP), np.float64)
+    bend = probability * (1 - probability)
+    xx, x1, one, det = _moments(drawn * bend, x)
+    # Firth's term: as far as a film decides the line by itself, it counts once more, half positive and half negative.
+    leverage = drawn * bend * (one * x * x - 2 * x1 * x + xx) / det
+    pull = drawn * (truth - probability) + leverage * (0.5 - probability)
+    xx, x1, one, det = _moments((drawn + leverage) * bend, x)
+    up, side = pull @ x[:, None], pull.sum(axis=1, keepdims=True)
+    step = np.concatenate([one * up - x1 * side, xx * side - x1 * up], axis=1) / det
+    longest = np.abs(step).max(axis=1, keepdims=True)
+    return np.asarray(step * (LONGEST_STEP / np.maximum(longest, LONGEST_STEP)), np.float64)
+
+
+def _moments(bend: Values, x: Values) -> tuple[Values, Values, Values, Values]:
+    """Return sums of bend x^2, bend x and bend, and their determinant, [draws, 1] each."""
+    xx, x1 = bend @ (x * x)[:, None] + 1e-9, bend @ x[:, None]
+    one = bend.sum(axis=1, keepdims=True) + 1e-9
+    return xx, x1, one, xx * one - x1 * x1
+
+
+def mean_of_known(parts: Sequence[Values] | Values) -> Values:
+    """Return the mean over the first axis of what is not NaN; NaN where nothing is known."""
+    return ratio(np.nansum(parts, axis=0), np.isfinite(parts).sum(axis=0).astype(np.float64))
 
 
 def ratio(over: Values, under: Values) -> Values:
