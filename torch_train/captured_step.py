@@ -64,6 +64,7 @@ class CapturedStep:
                 loss = self.step(*inputs)
         except RuntimeError as error:  # CUDA's own word for an operation that cannot be captured, or no memory for it
             self.capture = False
+            _free_generator()
             self.reporter.say(f"the step cannot be captured, so it is launched piece by piece: {first_line(error)}")
             return
         self.recordings[_size_of(batch)] = Recording(graph, inputs, loss)
@@ -75,6 +76,16 @@ class CapturedStep:
             loss = self.step(*batch)
         torch.cuda.current_stream().wait_stream(self.stream)
         return loss
+
+
+def _free_generator() -> None:
+    """Let dropout draw again: a capture that fails leaves the generator believing that it goes on.
+
+    PyTorch 2.11 resets that only in the part of `capture_end` that a failed capture does not reach; a copy of the
+    state is not in any capture.
+    """
+    generator = torch.cuda.default_generators[torch.cuda.current_device()]
+    generator.graphsafe_set_state(generator.clone_state())
 
 
 def _size_of(batch: tuple[Tensor, ...]) -> int:

@@ -22,9 +22,9 @@ from tbconv.contract.errors import BundleError, ConfigError, SetupError
 from torch_train.history import EpochRecord
 from torch_train.learner import Learner
 
-BEFORE = {"processes": 1}  # what checkpoints of an earlier tbconv do not say
+BEFORE = {"processes": 1, "schedule": "plateau"}  # what checkpoints of an earlier tbconv do not say
 # These touch no past epoch.
-MAY_DIFFER = ("epochs", "patience", "calibration_films", "heldout_films", "wished_sensitivity", "film_cache")
+MAY_DIFFER = ("patience", "calibration_films", "heldout_films", "wished_sensitivity", "film_cache")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class Progress:
     """How far a run has come."""
 
     history: tuple[EpochRecord, ...]
-    best: dict[str, Tensor]  # network state of the best epoch, on the CPU
+    best: dict[str, Tensor]  # network state of the kept epoch, on the CPU
 
 
 def take_state(learner: Learner, progress: Progress, identity: Identity) -> dict[str, Any]:
@@ -127,8 +127,9 @@ def _read(path: Path, device: torch.device) -> dict[str, Any]:
 def _refuse_other_run(then: Identity, now: Identity) -> None:
     _refuse_other("data set", then.data_digest[:12], now.data_digest[:12])
     _refuse_other("split", then.split_digest[:12], now.split_digest[:12])
+    free = (*MAY_DIFFER, "epochs") if now.config.get("schedule") == "plateau" else MAY_DIFFER  # a cosine spans them all
     for key in sorted(then.config.keys() | now.config.keys()):
-        if key not in MAY_DIFFER:
+        if key not in free:
             _refuse_other(key, then.config.get(key, BEFORE.get(key)), now.config.get(key))
 
 

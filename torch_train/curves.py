@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tbconv.contract.labels import Labels
-from torch_train.history import EpochRecord, best_epoch
+from torch_train.history import EpochRecord
 from torch_train.metrics import Confusion
 
 if TYPE_CHECKING:
@@ -17,8 +17,8 @@ BLUE, ORANGE, GREY = "#0b6fa4", "#c4570c", "#6b7280"  # told apart by colour-bli
 DPI = 120
 
 
-def draw_curves(path: Path, history: Sequence[EpochRecord], *, title: str) -> None:
-    """Draw losses, validation AUROC and learning rate over epochs."""
+def draw_curves(path: Path, history: Sequence[EpochRecord], *, kept: int, title: str) -> None:
+    """Draw losses, validation AUROC and learning rate over epochs, and a line at the epoch whose weights were kept."""
     from matplotlib.ticker import MaxNLocator
 
     figure = _new_figure(7, 7.5)
@@ -35,7 +35,7 @@ def draw_curves(path: Path, history: Sequence[EpochRecord], *, title: str) -> No
     rate.set(ylabel="learning rate", xlabel="epoch", yscale="log")
     rate.xaxis.set_major_locator(MaxNLocator(integer=True))
     for axes in (losses, area, rate):
-        axes.axvline(best_epoch(history).epoch, color=GREY, linestyle=":", label="best epoch")
+        axes.axvline(kept, color=GREY, linestyle=":", label="kept epoch")
         axes.grid(alpha=0.25)
     losses.legend(frameon=False)
     area.legend(frameon=False, loc="lower right")

@@ -50,7 +50,8 @@ def train_epoch(
     draws = [ranks.share(changes) for changes in draw_changes(batches, len(store.labels), config, epoch)]
     total = torch.zeros((), device=store.device)
     shown = zip(store.batches([ranks.share(batch) for batch in batches]), draws, strict=True)
-    for (films, labels), changes in reporter.track(shown, title=f"epoch {epoch}/{config.epochs}", total=len(batches)):
+    title = f"epoch {epoch}/{config.epochs}"
+    for (films, labels), changes in reporter.track(shown, title=title, total=len(batches)):
         total += step(films, labels, changes) * len(labels)
     average_statistics(learner.tuning.network)
     return float(ranks.total(total)) / sum(len(batch) for batch in batches)  # the only wait for the GPU
@@ -119,6 +120,23 @@ def class_loss(labels: NDArray[np.int64], config: TrainConfig, device: torch.dev
         weight = torch.tensor(len(labels) / (2 * counts), dtype=torch.float32, device=device)
 
     def loss(logits: Tensor, truth: Tensor) -> Tensor:
-        return F.cross_entropy(logits, truth, weight=weight, label_smoothing=config.label_smoothing)
+        if config.label_smoothing:
+            return smoothed_cross_entropy(logits, truth, weight, config.label_smoothing)
+        return F.cross_entropy(logits, truth, weight=weight)
 
     return loss
+
+
+def smoothed_cross_entropy(logits: Tensor, truth: Tensor, weight: Tensor | None, smoothing: float) -> Tensor:
+    """Return what `F.cross_entropy` does with label smoothing, without its wait for the GPU, which no graph can hold.
+
+    Args:
+        logits: float [n, 2].
+        truth: int64 [n].
+        weight: float [2] of the classes, or None.
+        smoothing: share of each target that both classes divide.
+    """
+    positive = truth * (1 - smoothing) + smoothing / 2
+    weights = torch.ones_like(logits[0]) if weight is None else weight
+    surprise = -torch.stack((1 - positive, positive), dim=1) * F.log_softmax(logits, dim=1) * weights
+    return surprise.sum() / weights[truth].sum()

@@ -1,4 +1,4 @@
-"""Fine-tuning from the first epoch, or from a checkpoint, to the best weights."""
+"""Fine-tuning from the first epoch, or from a checkpoint, to the weights that are kept."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from torch_train.epoch import class_loss, train_epoch
 from torch_train.evaluate import exact_margins, logits_of
 from torch_train.films import TrainingFilms
 from torch_train.finetune import FineTuning, choose_layers
-from torch_train.history import EpochRecord, best_epoch, epochs_without_gain, write_history
+from torch_train.history import EpochRecord, goes_on, kept_epoch, write_history
 from torch_train.intervals import digits_for
 from torch_train.learner import Learner, make_learner
 from torch_train.metrics import auroc
@@ -39,7 +39,7 @@ from torch_train.weights import build_network
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """The best epoch's network and its margins on the films that it did not learn from."""
+    """The kept epoch's network and its margins on the films that it did not learn from."""
 
     network: XrayNetwork  # on the CPU, eval mode
     history: tuple[EpochRecord, ...]
@@ -71,7 +71,7 @@ def start_network(config: TrainConfig, reporter: Reporter) -> Start:
 def fit_network(
     start: Start, films: TrainingFilms, config: TrainConfig, reporter: Reporter, *, resume: bool, stored: bool = True
 ) -> Trained:
-    """Train until the epochs are done or nothing gets better, and return the best epoch.
+    """Train until the epochs are done, or with a plateau schedule nothing gets better, and return the kept epoch.
 
     After every epoch a checkpoint is written from which `resume` goes on exactly, while the next one trains; only
     the history where `stored` is off, for fits that are sooner done again than written.
@@ -94,7 +94,7 @@ def fit_network(
     step = choose_step(learner, config, films=len(films.parts["train"]), reporter=reporter)
     digits = digits_for(len(films.parts["validation"]))
     with BesideTraining() as beside:
-        while len(progress.history) < config.epochs and epochs_without_gain(progress.history) < config.patience:
+        while goes_on(progress.history, config):
             (config.out / RUN).unlink(missing_ok=True)  # a finished run that goes on is not finished
             progress = _one_more_epoch(learner, step, store, films, config, progress, stored=stored, reporter=reporter)
             if not here().leads:
@@ -102,7 +102,7 @@ def fit_network(
             line = progress.history[-1].line(config.epochs, digits=digits)
             state = take_state(learner, progress, identity) if stored else None
             beside.begin(partial(_store_epoch, config.out, state, progress.history, line, reporter))
-    return _best(learner, store, films, progress, reporter=reporter)
+    return _judge(learner, store, films, progress, config, reporter=reporter)
 
 
 def _require_enough(films: int) -> None:
@@ -158,7 +158,7 @@ def _one_more_epoch(
     validation_loss, validation_auroc = _validate(learner, store, films)
     if not (math.isfinite(train_loss) and math.isfinite(validation_loss)):
         raise _lost(epoch, config.out if stored else None, train_loss, validation_loss)
-    learner.scheduler.step(validation_loss)
+    learner.end_epoch(validation_loss)
     record = EpochRecord(
         epoch=epoch,
         train_loss=train_loss,
@@ -169,7 +169,7 @@ def _one_more_epoch(
         films_per_second=len(films.parts["train"]) / (trained - start),
     )
     history = (*progress.history, record)
-    best = _copy_state(learner.tuning.network) if best_epoch(history) is record else progress.best
+    best = _copy_state(learner.tuning.network) if kept_epoch(history, config.schedule) is record else progress.best
     return Progress(history, best)
 
 
@@ -194,11 +194,18 @@ def _lost(epoch: int, stored_in: Path | None, train_loss: float, validation_loss
     )
 
 
-def _best(
-    learner: Learner, store: FilmStore, films: TrainingFilms, progress: Progress, *, reporter: Reporter
+def _judge(
+    learner: Learner,
+    store: FilmStore,
+    films: TrainingFilms,
+    progress: Progress,
+    config: TrainConfig,
+    *,
+    reporter: Reporter,
 ) -> Trained:
-    network, best = learner.tuning.network, best_epoch(progress.history)
-    reporter.say(f"best epoch: {best.epoch} of {len(progress.history)}")
+    network, kept = learner.tuning.network, kept_epoch(progress.history, config.schedule)
+    word = "last" if config.schedule == "cosine" else "best"
+    reporter.say(f"kept: epoch {kept.epoch} of {len(progress.history)}, the {word} one")
     network.load_state_dict(progress.best)
     judged = np.concatenate([films.parts["validation"], films.parts["test"]])
     margins = np.full(len(films.labels), np.nan, np.float32)

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from tbconv.contract.files import write_atomic
+from torch_train.config import TrainConfig
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,18 @@ class EpochRecord:
 def best_epoch(history: Sequence[EpochRecord]) -> EpochRecord:
     """Return the epoch with the highest validation AUROC; of equals the one with the lower loss."""
     return max(history, key=lambda record: (record.validation_auroc, -record.validation_loss, -record.epoch))
+
+
+def kept_epoch(history: Sequence[EpochRecord], schedule: str) -> EpochRecord:
+    """Return the epoch whose weights are kept: the last of a cosine, which no film chooses, else the best."""
+    return history[-1] if schedule == "cosine" else best_epoch(history)
+
+
+def goes_on(history: Sequence[EpochRecord], config: TrainConfig) -> bool:
+    """Return whether there is another epoch: a plateau stops early, where nothing gets better."""
+    if len(history) >= config.epochs:
+        return False
+    return config.schedule == "cosine" or epochs_without_gain(history) < config.patience
 
 
 def epochs_without_gain(history: Sequence[EpochRecord]) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.amp.grad_scaler import GradScaler
-from torch.optim.lr_scheduler import ReduceLROnPlateau
+from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau
 
 from torch_train.amp import LossFunction, Precision
 from torch_train.config import TrainConfig
@@ -23,7 +24,7 @@ class Learner:
 
     tuning: FineTuning
     optimiser: torch.optim.Optimizer
-    scheduler: ReduceLROnPlateau
+    scheduler: ReduceLROnPlateau | LambdaLR
     scaler: GradScaler
     precision: Precision
     loss_function: LossFunction
@@ -33,6 +34,13 @@ class Learner:
         """The learning rate in use; of a float32 tensor the shortest number that it can be written as."""
         rate: float | Tensor = self.optimiser.param_groups[0]["lr"]
         return float(str(np.float32(rate.item()))) if isinstance(rate, Tensor) else float(rate)
+
+    def end_epoch(self, validation_loss: float) -> None:
+        """Set the learning rate of the next epoch."""
+        if isinstance(self.scheduler, ReduceLROnPlateau):
+            self.scheduler.step(validation_loss)
+        else:
+            self.scheduler.step()
 
 
 def make_learner(tuning: FineTuning, precision: Precision, loss_function: LossFunction, config: TrainConfig) -> Learner:
@@ -48,5 +56,12 @@ def make_learner(tuning: FineTuning, precision: Precision, loss_function: LossFu
     if cuda:
         groups = [{**group, "lr": torch.tensor(config.rate, device=precision.device)} for group in groups]
     optimiser = torch.optim.AdamW(groups, lr=config.rate, fused=cuda or None, capturable=cuda)
-    plateau = ReduceLROnPlateau(optimiser, factor=config.plateau_factor, patience=config.plateau_patience)
-    return Learner(tuning, optimiser, plateau, precision.scaler(), precision, loss_function)
+    return Learner(tuning, optimiser, _schedule(optimiser, config), precision.scaler(), precision, loss_function)
+
+
+def _schedule(optimiser: torch.optim.Optimizer, config: TrainConfig) -> ReduceLROnPlateau | LambdaLR:
+    """Return how the rate falls: half a cosine over all epochs, or a step wherever the validation loss stands still."""
+    if config.schedule == "plateau":
+        return ReduceLROnPlateau(optimiser, factor=config.plateau_factor, patience=config.plateau_patience)
+    epochs = config.epochs
+    return LambdaLR(optimiser, lambda done: (1 + math.cos(math.pi * min(done, epochs) / epochs)) / 2)

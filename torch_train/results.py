@@ -19,7 +19,7 @@ from torch_train.config import TrainConfig
 from torch_train.curves import draw_confusion, draw_curves
 from torch_train.data.split import PARTS
 from torch_train.films import TrainingFilms
-from torch_train.history import EpochRecord
+from torch_train.history import EpochRecord, kept_epoch
 from torch_train.judgement import BASELINE_NETWORK, TRAINED, Judged
 from torch_train.metrics import Confusion
 from torch_train.report import report_lines
@@ -87,7 +87,7 @@ def write_results(
     write_json(out / SPLIT, split_record(films, config))
     write_films(out / CALIBRATION_FILMS, calibration_films(films, config))
     write_films(out / HELDOUT_FILMS, heldout_films(films, config))
-    pictures = _draw_pictures(out, trained, metrics, films)
+    pictures = _draw_pictures(out, trained, metrics, films, config.schedule)
     write_json(out / METRICS, metrics)
     lines = report_lines(metrics, _origin(facts), pictures=pictures)
     write_atomic(out / REPORT, "".join(f"{line}\n" for line in lines).encode())
@@ -199,12 +199,15 @@ def _origin(facts: RunFacts) -> dict[str, str]:
     return {key: str(value or "-") for key, value in rows.items()}
 
 
-def _draw_pictures(out: Path, trained: Fitted | None, metrics: Metrics, films: TrainingFilms) -> list[str]:
+def _draw_pictures(
+    out: Path, trained: Fitted | None, metrics: Metrics, films: TrainingFilms, schedule: str
+) -> list[str]:
     kind = "synthetic films" if films.synthetic else "films"
     network = TRAINED if trained is not None else BASELINE_NETWORK
     counts = Confusion(**metrics["networks"][network]["test"]["confusion"])
     draw_confusion(out / CONFUSION, counts, films.names, title=f"{network}: {counts.n} {kind} of the test part")
     if trained is None or not trained.history:
         return [CONFUSION]
-    draw_curves(out / CURVES, trained.history, title=f"{len(films.parts['train'])} {kind} to train on")
+    kept = kept_epoch(trained.history, schedule).epoch
+    draw_curves(out / CURVES, trained.history, kept=kept, title=f"{len(films.parts['train'])} {kind} to train on")
     return [CURVES, CONFUSION]

@@ -31,15 +31,22 @@ def train(
     weights: Annotated[
         str, typer.Option(help="imagenet, none, or a .safetensors / .pt file with torchvision's key names.")
     ] = "imagenet",
-    fine_tune: Annotated[str, typer.Option(help="How many layers learn, counted from the output, or all.")] = "20",
+    fine_tune: Annotated[str, typer.Option(help="How many layers learn, counted from the output, or all.")] = "all",
     balance: Annotated[str, typer.Option(help="Balance the classes by the loss or by the sampler.")] = "loss",
     learning_rate: Annotated[float | None, typer.Option(help="Default 3e-4; 1e-3 with --weights none.")] = None,
     weight_decay: Annotated[float, typer.Option(help="AdamW's, not on biases and BatchNorms.")] = 0.05,
     label_smoothing: Annotated[float, typer.Option(help="Share of the target given to the other class.")] = 0.0,
     batch: Annotated[int, typer.Option(help="Films a step, of each GPU.")] = 32,
-    epochs: Annotated[int, typer.Option(help="At most.")] = 50,
+    epochs: Annotated[int, typer.Option(help="Passes over the films.")] = 16,
+    schedule: Annotated[
+        str,
+        typer.Option(
+            help="cosine: the rate falls to zero over all epochs and the last is kept; plateau: it halves where the "
+            "validation loss stands still, training stops early and the best epoch is kept."
+        ),
+    ] = "cosine",
     patience: Annotated[
-        int, typer.Option(help="Stop after so many epochs without a better validation loss or AUROC.")
+        int, typer.Option(help="Of plateau: stop after so many epochs without a better validation loss or AUROC.")
     ] = 10,
     precision: Annotated[
         str, typer.Option(help="auto, float32, bfloat16 or float16; auto is bfloat16 on CUDA.")
@@ -94,6 +101,7 @@ def train(
         label_smoothing=label_smoothing,
         batch=batch,
         epochs=epochs,
+        schedule=schedule,  # type: ignore[arg-type]
         patience=patience,
         precision=precision,  # type: ignore[arg-type]
         device=device,

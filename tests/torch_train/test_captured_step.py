@@ -49,7 +49,7 @@ def deterministic(recipe):
 
 def _steps(recipe, way, fine_tune, steps=8):
     torch.manual_seed(0)
-    config = recipe(device="cuda", fine_tune=fine_tune, learning_rate=1e-4)
+    config = recipe(device="cuda", fine_tune=fine_tune, learning_rate=1e-4, schedule="plateau")
     network = XrayNetwork("resnet10")
     for drop in (network.head.drop1, network.head.drop2):
         drop.p = 0.0  # compiled dropout draws other numbers
@@ -87,7 +87,7 @@ def test_captured_steps_are_eager_steps_to_the_bit_and_compiled_ones_but_for_rou
 def test_a_captured_step_follows_a_rate_that_falls_and_each_group_falls_once(recipe):
     _, learner = _steps(recipe, "graph", "all")
     for _ in range(6):
-        learner.scheduler.step(1.0)
+        learner.end_epoch(1.0)
     assert {round(float(group["lr"]), 9) for group in learner.optimiser.param_groups} == {0.00005}
     assert learner.rate == 0.00005
 
@@ -105,6 +105,24 @@ def test_a_deterministic_run_repeats_to_the_bit_and_so_does_one_that_was_resumed
     assert histories[0] == histories[1] == histories[2]
     one, *others = [load_file(out / "weights.safetensors") for out in outs]
     assert all(torch.equal(one[key], other[key]) for key in one for other in others)
+
+
+def test_a_step_that_cannot_be_captured_goes_on_piece_by_piece_and_dropout_still_draws():
+    listener, films, draw = Listener(), torch.ones(4, 8, device="cuda"), torch.nn.Dropout(0.5)
+
+    def waits(films):
+        return draw(films).sum() * float(films.sum().item() > 0)  # a graph cannot hold the wait
+
+    step = CapturedStep(waits, listener)
+    sums = [float(step(films)) for _ in range(WARM_UP + 4)]
+    assert len(set(sums)) > 1
+    assert (step.capture, len(listener.lines), step.recordings) == (False, 1, {})
+
+
+def test_smoothed_labels_are_captured_too(recipe):
+    listener = Listener()
+    train(recipe(device="cuda", step="graph", label_smoothing=0.1, batch=4, epochs=3), listener)
+    assert not [line for line in listener.lines if "cannot be captured" in line]
 
 
 def test_films_that_do_not_fit_are_streamed_and_train_the_same(recipe, tmp_path, monkeypatch):

@@ -41,6 +41,15 @@ def test_a_balanced_loss_weighs_both_classes_the_same(recipe):
     assert float(plain) == pytest.approx(0.75 * each[0] + 0.25 * each[1])
 
 
+@pytest.mark.parametrize("balance", ["loss", "sampler"])
+def test_smoothed_labels_cost_what_pytorch_says(recipe, balance):
+    config, generator = recipe(balance=balance, label_smoothing=0.1), torch.Generator().manual_seed(0)
+    logits = torch.randn(40, 2, generator=generator)
+    weight = torch.tensor([40 / 60, 40 / 20]) if balance == "loss" else None
+    expected = torch.nn.functional.cross_entropy(logits, LABELS, weight=weight, label_smoothing=0.1)
+    assert float(class_loss(LABELS.numpy(), config, CPU)(logits, LABELS)) == pytest.approx(float(expected), rel=1e-6)
+
+
 def test_streams_of_randomness_are_distinct_and_repeatable():
     seeds = [stream(seed, epoch, purpose) for seed in (0, 1) for epoch in (1, 2) for purpose in range(3)]
     assert len(set(seeds)) == 12

@@ -180,7 +180,7 @@ def test_the_run_folder_holds_what_conversion_needs(finished):
     assert not set(split["train"]) & (set(split["test"]) | set(split["validation"]))
 
 
-def test_the_weights_are_those_of_the_best_epoch_and_give_the_metrics(finished):
+def test_the_weights_are_those_of_the_kept_epoch_and_give_the_metrics(finished):
     from sklearn.metrics import roc_auc_score
 
     from torch_train.network import XrayNetwork
