@@ -22,6 +22,7 @@ def recipe_of_two(films, tmp_path_factory):
         fine_tune="5",
         patient=r"patient(\d+)_",
         epochs=2,
+        schedule="plateau",  # which may be resumed for longer
         batch=4,
         device="cpu",
         film_cache=False,
