@@ -9,12 +9,11 @@ from pathlib import Path
 from tbconv.contract.bundle import Bundle, read_bundle
 from tbconv.contract.errors import FilmError
 from tbconv.contract.reporter import Reporter
-from tbconv.contract.xray import decode_xray, read_bytes
+from tbconv.contract.xray import read_bytes
 from tf_serve.fallback import Served, choose_model
+from tf_serve.films import FILM_SUFFIXES, open_film
 from tf_serve.overlay import draw_overlay
 from tf_serve.predict import ScreenResult, screen, special_limits
-
-SUFFIXES = (".png", ".jpg", ".jpeg")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,9 +68,11 @@ def predict(config: PredictConfig, *, reporter: Reporter) -> Answers:
 
 
 def expand(films: Sequence[Path]) -> Iterator[Path]:
-    """Yield files as they are, and of a folder every PNG and JPEG in it, sorted."""
+    """Yield files as they are, and of a folder every PNG, JPEG and DICOM in it, sorted."""
     for film in films:
-        inside = sorted(path for path in film.rglob("*") if path.suffix.lower() in SUFFIXES) if film.is_dir() else []
+        inside = (
+            sorted(path for path in film.rglob("*") if path.suffix.lower() in FILM_SUFFIXES) if film.is_dir() else []
+        )
         yield from inside or [film]  # an empty folder stays: it gets an error in its row
 
 
@@ -95,12 +96,12 @@ def _row(film: Path, picture: Path | None, served: Served, bundle: Bundle) -> Ro
     if picture is None or result.finding is None:
         return Row(film, result, None)
     notes = special_limits(served, bundle.manifest)
-    picture.write_bytes(draw_overlay(decode_xray(data), result.finding, notes=notes))
+    picture.write_bytes(draw_overlay(open_film(data).pixels, result.finding, notes=notes))
     return Row(film, result, None, picture)
 
 
 def _read(film: Path) -> bytes:
     if film.is_dir():
-        why = f"none of its files ends in {', '.join(SUFFIXES)}"
-        raise FilmError(f"{film} holds no film", why=why, fix="name PNG or JPEG files, or a folder of them")
+        why = f"none of its files ends in {', '.join(FILM_SUFFIXES)}"
+        raise FilmError(f"{film} holds no film", why=why, fix="name PNG, JPEG or DICOM files, or a folder of them")
     return read_bytes(film)

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import io
 import struct
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +24,8 @@ FORMATS = ("PNG", "JPEG")
 # a PNG of 196 megapixels takes 814 MB to decode (../shared/serving.md).
 MAX_PIXELS = 50_000_000
 DEPTHS = (8, 10, 12, 14, 16)  # bits that detectors store; a film uses the smallest that holds its maximum
-_DEEP_MODES = ("I", "I;16", "I;16B", "I;16L", "I;16N", "F")
+_DEEP_MODES = ("I", "I;16", "I;16B", "I;16L", "I;16N")
+_STRIP = 256  # rows turned grey at once: a whole film would stand in memory four times, and as indices at 8 bytes each
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,50 +76,106 @@ def decode_xray(data: bytes, *, name: str = "the film") -> NDArray[np.uint8]:
     Raises:
         FilmError: the bytes are truncated, too large or no PNG or JPEG.
     """
-    with _open(data, name) as image:
-        try:
-            image.load()
-            upright = ImageOps.exif_transpose(image)
-        # Pillow raises all of these on damaged files, the last two on damaged EXIF beside an orientation
-        except (OSError, SyntaxError, ValueError, TypeError, struct.error) as error:
-            raise _damaged(name, error) from error
-        return _grey(upright, name)
+    return grey_pixels(open_xray(io.BytesIO(data), name=name), name=name)
+
+
+def open_xray(file: BinaryIO, *, name: str = "the film", max_decoded: int | None = None) -> Image.Image:
+    """Decode one film's picture, upright and in the mode of its file; `grey_pixels` is the second half.
+
+    Args:
+        file: a whole PNG or JPEG, from its first byte.
+        name: how errors call the film.
+        max_decoded: bytes that the decoded picture may have; None where films are one's own.
+
+    Raises:
+        FilmError: as `decode_xray`.
+    """
+    image = _open(file, name)
+    _refuse_bytes(image, max_decoded, name)
+    try:
+        image.load()
+        ImageOps.exif_transpose(image, in_place=True)
+    # Pillow raises all of these on damaged files, the last two on damaged EXIF beside an orientation
+    except (OSError, SyntaxError, ValueError, TypeError, struct.error) as error:
+        raise _damaged(name, error) from error
+    if image.mode == "P" and image.palette is None:
+        raise _damaged(name, ValueError("its pixels are numbers of a palette that it lacks"))
+    return image
 
 
 def describe_xray(data: bytes, *, name: str = "the film") -> XrayFacts:
     """Read a film's header without decoding its pixels."""
-    with _open(data, name) as image:
+    with _open(io.BytesIO(data), name) as image:
         depth = 16 if image.mode in _DEEP_MODES else 1 if image.mode == "1" else 8
         return XrayFacts(image.width, image.height, image.mode, image.format or "?", depth)
 
 
-def _open(data: bytes, name: str) -> Image.Image:
+def _open(file: BinaryIO, name: str) -> Image.Image:
+    first = file.read(8)
+    file.seek(0)
     try:
-        image = Image.open(io.BytesIO(data), formats=FORMATS)
+        image = Image.open(file, formats=FORMATS)
     except UnidentifiedImageError as error:
         raise FilmError(
             f"{name} is not a PNG or JPEG",
-            why=f"its first bytes are {data[:8]!r}" if data else "the file is empty",
+            why=f"its first bytes are {first!r}" if first else "the file is empty",
             fix="export the film as PNG or JPEG",
         ) from error
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise _too_large(name, "too many") from error  # Pillow's own limit comes first, and does not tell the size
+    except (OSError, SyntaxError, ValueError) as error:
         raise _damaged(name, error) from error
     if image.width * image.height > MAX_PIXELS:
-        raise FilmError(
-            f"{name} has {image.width} x {image.height} pixels",
-            why=f"a film may have {MAX_PIXELS:,} pixels, so that one upload cannot fill the memory",
-            fix="export the film at a side of 4,096 pixels or less",
-        )
+        raise _too_large(name, f"{image.width} x {image.height}")
     return image
+
+
+def _too_large(name: str, pixels: str) -> FilmError:
+    return FilmError(
+        f"{name} has {pixels} pixels",
+        why=f"a film may have {MAX_PIXELS:,} pixels, so that one upload cannot fill the memory",
+        fix="export the film at a side of 4,096 pixels or less",
+    )
+
+
+def _refuse_bytes(image: Image.Image, most: int | None, name: str) -> None:
+    sample = 4 if image.mode == "I" else 2 if image.mode in _DEEP_MODES else 1
+    decoded = image.width * image.height * len(image.getbands()) * sample
+    if most is not None and decoded > most:
+        raise FilmError(
+            f"{name} has {decoded:,} bytes of pixels ({image.width} x {image.height}, mode {image.mode})",
+            why=f"a film may have {most:,}, so that one upload cannot fill the memory",
+            fix="export the film in grey, or at a side of 4,096 pixels or less",
+        )
 
 
 def _damaged(name: str, error: Exception) -> FilmError:
     return FilmError(f"{name} is damaged", why=str(error), fix="export or download the film again")
 
 
-def _grey(image: Image.Image, name: str) -> NDArray[np.uint8]:
-    if image.mode in _DEEP_MODES:
-        return _scale_depth(np.asarray(image).astype(np.float64), name)
+def grey_pixels(image: Image.Image, *, name: str = "the film") -> NDArray[np.uint8]:
+    """Turn a decoded picture of any mode into grey pixels, uint8 [H, W]: alpha over black, colours to their luma.
+
+    Raises:
+        FilmError: grey values outside 0..65535.
+    """
+    to_grey = _deep_to_grey(image, name) if image.mode in _DEEP_MODES else _to_grey
+    pixels = np.empty((image.height, image.width), np.uint8)
+    for row, strip in _strips(image):
+        pixels[row : row + _STRIP] = to_grey(strip)
+    return pixels
+
+
+def _strips(image: Image.Image) -> Iterator[tuple[int, Image.Image]]:
+    """Yield a picture's strips with the row at which each begins; a small picture is its own only strip."""
+    if image.height <= _STRIP:
+        yield 0, image
+        return
+    for row in range(0, image.height, _STRIP):
+        yield row, image.crop((0, row, image.width, min(row + _STRIP, image.height)))
+
+
+def _to_grey(image: Image.Image) -> NDArray[np.uint8]:
     if image.mode == "P":
         image = image.convert("RGBA" if "transparency" in image.info else "RGB")
     if image.mode in ("LA", "PA", "RGBA", "La", "RGBa"):
@@ -125,13 +184,39 @@ def _grey(image: Image.Image, name: str) -> NDArray[np.uint8]:
     return np.asarray(image.convert("L"), dtype=np.uint8)  # ITU-R 601 luma; exact where R = G = B
 
 
-def _scale_depth(values: NDArray[np.float64], name: str) -> NDArray[np.uint8]:
-    if not np.isfinite(values).all() or values.min() < 0 or values.max() >= 2 ** DEPTHS[-1]:
+def _deep_to_grey(image: Image.Image, name: str) -> Callable[[Image.Image], NDArray[np.uint8]]:
+    ends = [(int(values.min()), int(values.max())) for _, strip in _strips(image) if (values := np.asarray(strip)).size]
+    levels = levels_in_use(min(low for low, _ in ends), max(high for _, high in ends), name=name)
+    return lambda strip: levels[np.asarray(strip)]
+
+
+def levels_in_use(low: int, high: int, *, name: str = "the film") -> NDArray[np.uint8]:
+    """Return the grey level of each value 0..high, scaled by the depth in use: the smallest of DEPTHS that holds it.
+
+    Args:
+        low: the film's smallest value.
+        high: its largest.
+        name: how errors call the film.
+
+    Raises:
+        FilmError: values outside 0..65535.
+    """
+    if low < 0 or high >= 2 ** DEPTHS[-1]:
         raise FilmError(
             f"{name} has grey values outside 0..65535",
-            why=f"the pixels run from {values.min():g} to {values.max():g}",
+            why=f"the pixels run from {low} to {high}",
             fix="export the film with 8 to 16 unsigned bits",
         )
-    depth = next(bits for bits in DEPTHS if values.max() < 2**bits)
-    scaled: NDArray[np.uint8] = np.rint(values * (255.0 / (2**depth - 1))).astype(np.uint8)
-    return scaled
+    depth = next(bits for bits in DEPTHS if high < 2**bits)
+    levels: NDArray[np.uint8] = np.rint(np.arange(high + 1, dtype=np.float64) * (255.0 / (2**depth - 1))).astype(
+        np.uint8
+    )
+    return levels
+
+
+def look_up(levels: NDArray[np.uint8], codes: NDArray[np.integer]) -> NDArray[np.uint8]:
+    """Return `levels[codes]`, uint8 [H, W], in strips as `grey_pixels`."""
+    pixels = np.empty(codes.shape, np.uint8)
+    for row in range(0, len(codes), _STRIP):
+        pixels[row : row + _STRIP] = levels[codes[row : row + _STRIP]]
+    return pixels
