@@ -1,37 +1,102 @@
-"""Hold what can be read in the page's files; its looks are judged by eye."""
+"""Hold what can be read in the page's files; what it does in a browser is tested in tests/page."""
 
 import re
 
 import pytest
 
 from tbconv.contract.disclaimer import DISCLAIMER
+from tf_serve.films import UnfitReason
+from tf_serve.operating import exact_interval
+from tf_serve.overlay import FAINTEST_SCALE, NEGATIVE, POSITIVE
 from tf_serve.predict import DECISION_WORDS
 from tf_serve.routes.page import FOLDER
+from torch_train.intervals import proportion
+
+FILES = sorted(path.name for path in FOLDER.iterdir() if path.suffix in {".html", ".css", ".js"})
+PAGES = {"index.html": "page.js", "model.html": "model.js"}
+SHARED_WORDS = re.compile(r'\b(?:at|show)\("([a-z-]+)"')
 
 
-@pytest.mark.parametrize("name", ["index.html", "style.css", "page.js"])
+def read(name):
+    return (FOLDER / name).read_text(encoding="utf-8")
+
+
+def imported(name, seen):
+    """Return a script and all that it imports, by name."""
+    if name not in seen:
+        seen.add(name)
+        for other in re.findall(r'from "\./([a-z]+\.js)"', read(name)):
+            imported(other, seen)
+    return seen
+
+
+@pytest.mark.parametrize("name", FILES)
 def test_the_page_asks_no_other_host_for_anything(name):
-    text = (FOLDER / name).read_text()
-    assert not re.findall(r"(?:https?:)?//[a-z0-9.-]+\.[a-z]{2,}", text)
+    assert not re.findall(r"(?:https?:)?//[a-z0-9.-]+\.[a-z]{2,}", read(name).replace("http://www.w3.org/2000/svg", ""))
 
 
-def test_the_disclaimer_stands_on_the_page_before_any_script_runs():
-    assert DISCLAIMER in (FOLDER / "index.html").read_text()
+@pytest.mark.parametrize("name", PAGES)
+def test_the_disclaimer_stands_on_each_page_before_any_script_runs(name):
+    assert DISCLAIMER in read(name)
 
 
-def test_the_page_has_no_inline_code_that_the_policy_would_block():
-    html = (FOLDER / "index.html").read_text()
-    assert not re.findall(r"\son[a-z]+=|\sstyle=|<style|<script(?![^>]*src=)", html)
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_has_no_inline_code_that_the_policy_would_block(name):
+    assert not re.findall(r"\son[a-z]+=|\sstyle=|<style|<script(?![^>]*src=)", read(name))
+
+
+@pytest.mark.parametrize("name", [name for name in FILES if name.endswith(".js")])
+def test_no_script_writes_markup_or_runs_text(name):
+    assert not re.findall(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval\(|new Function", read(name))
+
+
+@pytest.mark.parametrize("name", [name for name in FILES if name.endswith(".js")])
+def test_no_script_is_longer_than_a_reader_keeps_in_mind(name):
+    assert len(read(name).splitlines()) <= 200
 
 
 def test_the_page_words_decisions_as_the_command_does():
-    script = (FOLDER / "page.js").read_text().lower()
+    script = read("words.js").lower()
     title_and_note = [part for words in DECISION_WORDS.values() for part in words.split(": ")]
     assert all(words in script for words in title_and_note)
 
 
-def test_every_element_that_the_script_looks_for_is_on_the_page():
-    html, script = (FOLDER / "index.html").read_text(), (FOLDER / "page.js").read_text()
-    asked = set(re.findall(r'(?:\bat|show)\("([a-z-]+)"', script))
-    assert asked <= set(re.findall(r'id="([a-z-]+)"', html))
-    assert len(asked) > 15
+def test_every_reason_that_a_file_gives_has_its_advice():
+    [advice] = re.findall(r"const ADVICE = \{(.*?)\};", read("words.js"), re.DOTALL)
+    assert set(re.findall(r"^\s+(\w+):", advice, re.MULTILINE)) == {reason.value for reason in UnfitReason}
+
+
+def test_the_page_says_neither_confidence_nor_diagnosis():
+    assert [name for name in FILES if re.search(r"confiden|diagnos", read(name), re.IGNORECASE)] == []
+
+
+def test_the_map_has_the_colours_and_the_scale_of_the_picture_that_the_command_draws():
+    script = read("map.js")
+    assert f"FOR = {list(POSITIVE)}" in script
+    assert f"AGAINST = {list(NEGATIVE)}" in script
+    assert f"FAINTEST_SCALE = {FAINTEST_SCALE:g}" in script
+
+
+@pytest.mark.parametrize(("page", "entry"), PAGES.items())
+def test_every_element_that_a_pages_own_script_looks_for_is_on_it(page, entry):
+    asked = set(SHARED_WORDS.findall(read(entry)))
+    assert asked <= set(re.findall(r'id="([a-z-]+)"', read(page)))
+    assert len(asked) > 8
+
+
+def test_every_element_that_the_scripts_of_films_look_for_is_on_the_page():
+    asked = {name for script in imported("page.js", set()) for name in SHARED_WORDS.findall(read(script))}
+    assert asked <= set(re.findall(r'id="([a-z-]+)"', read("index.html")))
+
+
+def test_no_file_of_the_page_is_there_for_nothing():
+    used = set(PAGES) | {name for page in PAGES for name in re.findall(r"/static/([a-z]+\.[a-z]+)", read(page))}
+    for entry in PAGES.values():
+        used |= imported(entry, set())
+    assert {path.name for path in FOLDER.iterdir() if path.is_file()} == used
+
+
+@pytest.mark.parametrize(("successes", "n"), [(0, 5), (5, 5), (1, 1), (36, 40), (349, 388), (1043, 1043), (775, 1043)])
+def test_the_servers_exact_interval_is_the_one_that_training_computes(successes, n):
+    expected = proportion(successes, n)
+    assert exact_interval(successes, n) == pytest.approx((expected.low, expected.high), rel=0, abs=1e-10)

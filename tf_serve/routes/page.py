@@ -1,4 +1,4 @@
-"""The page for people: one HTML file, its style and its script, from this package alone."""
+"""The pages for people: HTML, styles and scripts, from this package alone, and what they alone ask for."""
 
 from __future__ import annotations
 
@@ -7,11 +7,21 @@ from pathlib import Path
 from fastapi import APIRouter
 from fastapi.responses import FileResponse
 
+from tf_serve.routes import certificate, picture
+
 FOLDER = Path(__file__).parent.parent / "page"
-router = APIRouter(include_in_schema=False)
+router = APIRouter()
+router.include_router(certificate.router)
+router.include_router(picture.router)
 
 
-@router.get("/")
-async def page() -> FileResponse:
-    """Give the page."""
+@router.get("/", include_in_schema=False)
+async def films() -> FileResponse:
+    """Give the page where films are dropped and answered."""
     return FileResponse(FOLDER / "index.html")
+
+
+@router.get("/model", include_in_schema=False)
+async def model() -> FileResponse:
+    """Give the page that says what answers and how it was measured."""
+    return FileResponse(FOLDER / "model.html")

@@ -1,0 +1,80 @@
+// All that is asked of the server: this origin alone, 503 waited out, every failure one sentence.
+
+const TRIES = 20; // after which a busy server is an error in the film's row
+const LONGEST_WAIT_S = 15;
+
+const access = { token: "", locked: () => {} };
+
+export function onLocked(callback) {
+  access.locked = callback;
+}
+
+export function unlock(token) {
+  access.token = token; // in memory alone: it goes with the page
+}
+
+// Thrown for everything that is no answer; `retry` says whether the same film may be sent again.
+export class Refused extends Error {
+  constructor(message, { status = 0, retry = false } = {}) {
+    super(message);
+    this.status = status;
+    this.retry = retry;
+  }
+}
+
+export const askModel = (which) => askJson(`/api/v1/model${query(which)}`);
+export const askCertificate = (which) => askJson(`/api/v1/certificate${query(which)}`);
+export const askModels = () => askJson("/api/v1/models");
+
+export async function screen(film, which, onWait) {
+  return (await post(`/api/v1/screen${query(which)}`, film, onWait)).json();
+}
+
+// The film as the server opened it: what a browser cannot draw, it can.
+export async function picture(film) {
+  return (await post("/api/v1/picture", film, () => {})).blob();
+}
+
+export function query(which = {}) {
+  const named = Object.entries(which).filter(([, value]) => value);
+  return named.length ? `?${new URLSearchParams(named)}` : "";
+}
+
+async function askJson(path) {
+  return (await send(path, { method: "GET" })).json();
+}
+
+async function post(path, film, onWait) {
+  for (let left = TRIES; ; left--) {
+    const form = new FormData(); // made anew for each try, since a body is read once
+    form.append("file", film, "film"); // the name of the file stays here
+    try {
+      return await send(path, { method: "POST", body: form });
+    } catch (error) {
+      if (error.status !== 503 || left <= 1) throw error;
+      await waitFor(error.seconds, onWait);
+    }
+  }
+}
+
+async function waitFor(seconds, onWait) {
+  for (let left = seconds; left > 0; left--) {
+    onWait(left);
+    await new Promise((done) => setTimeout(done, 1000 * Math.min(1, left)));
+  }
+}
+
+async function send(path, options) {
+  const headers = access.token ? { authorization: `Bearer ${access.token}` } : {};
+  const answer = await fetch(path, { ...options, headers }).catch(() => null);
+  if (!answer) throw new Refused("The server does not answer.", { retry: true });
+  if (answer.ok) return answer;
+  if (answer.status === 401) access.locked();
+  const said = await answer.json().catch(() => ({}));
+  const refused = new Refused(said.error ?? `The server answered ${answer.status}.`, {
+    status: answer.status,
+    retry: answer.status >= 500 || answer.status === 401 || answer.status === 408,
+  });
+  refused.seconds = Math.min(LONGEST_WAIT_S, Number(answer.headers.get("retry-after")) || 1);
+  throw refused;
+}
