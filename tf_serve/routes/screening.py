@@ -3,60 +3,58 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, HTTPException, Request
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
 
-from tf_serve.engine import Engine, Opened
+from tf_serve.films.open import FILM_TYPES
 from tf_serve.predict import DECISION_WORDS, describe_calibration, describe_model, limits
-from tf_serve.upload import FILM_TYPES, MAX_BODY, read_film
+from tf_serve.refusals import NotReady
+from tf_serve.registry import Loaded
+from tf_serve.routes.asking import engine_of
+from tf_serve.routes.describe import add_route, json_answer
+from tf_serve.upload import MAX_BODY, read_film
+from tf_serve.wire import schemas_screening as schemas
 
-router = APIRouter(prefix="/api/v1")
-_BODY = {
-    "content": {
-        "multipart/form-data": {
-            "schema": {
-                "type": "object",
-                "required": ["file"],
-                "properties": {"file": {"type": "string", "format": "binary", "description": "PNG or JPEG"}},
-            },
-            "encoding": {"file": {"contentType": ", ".join(FILM_TYPES)}},
-        }
-    },
-    "required": True,
-}
+router = APIRouter(prefix="/api/v1", tags=["Screening"])
 
 
-def opened_of(request: Request) -> Opened:
-    """Return what answers, or 503 while nothing does."""
-    engine: Engine = request.app.state.engine
-    if engine.opened is None:
-        raise HTTPException(503, engine.not_ready, headers={"retry-after": "1"})
-    return engine.opened
-
-
-Ready = Annotated[Opened, Depends(opened_of)]
-
-
-@router.post("/screen", openapi_extra={"requestBody": _BODY})
-async def screen(request: Request, opened: Ready) -> dict[str, Any]:
+async def screen(request: Request) -> Response:
     """Answer one film; it is kept nowhere."""
-    data = await read_film(request)
-    engine: Engine = request.app.state.engine
-    return (await engine.screen(data, opened)).to_json()
+    engine = engine_of(request)
+    with engine.admit() as seat:
+        loaded = _wished(request)
+        film = await read_film(request)
+        result = await engine.screen(film.data, loaded, seat, content_type=film.content_type)
+    return json_answer(result.to_json())
 
 
-@router.get("/model")
-async def model(opened: Ready) -> dict[str, Any]:
+async def model(request: Request) -> Response:
     """Say what answers: kind, verdict and its figures, labels, operating point, limits."""
-    served, manifest = opened.served, opened.bundle.manifest
-    return {
-        **describe_model(served, manifest),
-        "labels": asdict(manifest.labels),
-        "certificate": {"reason": served.verdict.reason, "figures": served.verdict.figures},
-        "operating_point": asdict(served.readout.operating_point),
-        "calibration": describe_calibration(served.readout),
-        "decisions": DECISION_WORDS,
-        "limits": limits(served, manifest),
-        "accepts": {"types": FILM_TYPES, "bytes": MAX_BODY},
-    }
+    engine = engine_of(request)
+    if engine.not_ready is not None:
+        raise NotReady("the server is not ready", why=engine.not_ready, fix="ask again in a second")
+    loaded = _wished(request)
+    served, manifest = loaded.served, loaded.bundle.manifest
+    return json_answer(
+        {
+            **describe_model(served, manifest),
+            "labels": asdict(manifest.labels),
+            "certificate": {"reason": served.verdict.reason, "figures": served.verdict.figures},
+            "operating_point": asdict(served.readout.operating_point),
+            "calibration": describe_calibration(served.readout),
+            "decisions": DECISION_WORDS,
+            "limits": limits(served, manifest),
+            "accepts": {"types": FILM_TYPES, "bytes": MAX_BODY},
+        }
+    )
+
+
+def _wished(request: Request) -> Loaded:
+    """Return the model that `?model=` and `?version=` name; what is left out is the default."""
+    wishes = request.query_params
+    return engine_of(request).registry.get(wishes.get("model"), wishes.get("version"))
+
+
+add_route(router, "POST", "/screen", screen, schemas.screen(""))
+add_route(router, "GET", "/model", model, schemas.model(""))

@@ -1,0 +1,102 @@
+"""The Open Inference Protocol's repository extension: which models there are, load, unload, roll back.
+
+Whoever may replace a model decides over every answer after it, so these addresses exist only for the
+bearer of the admin token, and for nobody where the server was started without one.
+"""
+
+from __future__ import annotations
+
+import hmac
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Request
+from fastapi.responses import Response
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+
+from tf_serve.refusals import NotAllowed
+from tf_serve.registry import Loaded
+from tf_serve.routes.asking import engine_of
+from tf_serve.routes.describe import add_route, json_answer
+from tf_serve.upload import read_body
+from tf_serve.wire import schemas_repository as schemas
+from tf_serve.wire.json_body import malformed, object_of, read_json, text_of
+
+router = APIRouter(prefix="/v2/repository", tags=["Open Inference Protocol v2: repository"])
+_bearer = HTTPBearer(scheme_name="adminToken", description="--admin-token or $TBCONV_ADMIN_TOKEN", auto_error=False)
+
+
+class NoToken(NotAllowed):
+    """The admin token is missing or another one."""
+
+    status = 401
+
+
+async def bearer_of_the_token(
+    request: Request, given: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
+) -> None:
+    """Let the bearer of the admin token pass.
+
+    Raises:
+        NotAllowed: the server has no admin token.
+        NoToken: the request has none, or another.
+    """
+    wanted: str | None = getattr(request.app.state, "admin_token", None)
+    if not wanted:
+        fix = "start it with TBCONV_ADMIN_TOKEN set, or --admin-token"
+        raise NotAllowed("the server has no admin token", why="so nobody may change its models", fix=fix)
+    sent = given.credentials if given else ""
+    if not hmac.compare_digest(sent.encode(), wanted.encode()):  # takes as long for any token: nothing to guess by
+        why = "another one came" if sent else "none came"
+        raise NoToken("this address needs the admin token", why=why, fix="Authorization: Bearer TOKEN")
+
+
+async def index(request: Request) -> Response:
+    """List every version of every model, and why some do not answer."""
+    ready = (await _message(request)).get("ready", False)
+    if not isinstance(ready, bool):
+        raise malformed("ready has to be true or false", "it chooses the models that answer")
+    rows = engine_of(request).registry.index()
+    return json_answer([row for row in rows if row["state"] == "READY" or not ready])
+
+
+async def load(request: Request) -> Response:
+    """Make a version current, by default the newest that is certified; the old one answers until then."""
+    parameters = object_of((await _message(request)).get("parameters"), "parameters")
+    if set(parameters) - {"version"}:
+        raise malformed("a load has one parameter, version", "models come from the server's folder alone")
+    version = text_of(parameters["version"], "version") if "version" in parameters else None
+    return _now(await engine_of(request).load(request.path_params["name"], version))
+
+
+async def unload(request: Request) -> Response:
+    """Take a model away until it is loaded again."""
+    await _message(request)
+    name = request.path_params["name"]
+    await engine_of(request).unload(name)
+    return json_answer({"name": name, "version": "", "state": "UNAVAILABLE"})
+
+
+async def roll_back(request: Request) -> Response:
+    """Make the version current that was so before."""
+    await _message(request)
+    return _now(await engine_of(request).roll_back(request.path_params["name"]))
+
+
+async def _message(request: Request) -> dict[str, Any]:
+    body = await read_body(request)
+    return read_json(body) if body else {}
+
+
+def _now(loaded: Loaded) -> Response:
+    return json_answer({"name": loaded.name, "version": loaded.version, "state": "READY"})
+
+
+router.dependencies.append(Depends(bearer_of_the_token))
+add_route(router, "POST", "/index", index, schemas.index(""))
+for word, route, said in (
+    ("load", load, "Load a model, or a version of it"),
+    ("unload", unload, "Take a model away"),
+    ("rollback", roll_back, "Go back to the version before"),
+):
+    place = f"/models/{{name}}/{word}"
+    add_route(router, "POST", place, route, schemas.change(place, said))
