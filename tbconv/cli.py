@@ -28,6 +28,7 @@ EXTRA_OF = {
     "ai_edge_litert": "serve",
     "fastapi": "serve",
     "uvicorn": "serve",
+    "prometheus_client": "serve",
     "model_signing": "sign",
     "cryptography": "sign",
     "OpenSSL": "sign",

@@ -8,6 +8,7 @@ machine opens films: that would show every network another film.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from tbconv.contract.bundle import MAKE_AGAIN, Bundle
@@ -24,6 +25,13 @@ SERVING_ORDER = ("model_int8.tflite", "model_dynamic.tflite", "model_float32.tfl
 BASELINE = "baseline.tflite"
 NO_TRAINED_MODEL = "no trained model is in the bundle"
 ASKED_FOR = "the baseline was asked for by name"
+
+OpenFile = Callable[[Bundle, str], Classifier]
+
+
+def open_file(bundle: Bundle, name: str) -> Classifier:
+    """Open a file of a bundle after its digest was checked; the server has a way of its own (tf_serve.opening)."""
+    return TFLiteModel(bundle.path(name))
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +61,13 @@ class Served:
         return self.sha256[:12]
 
 
-def choose_model(bundle: Bundle, *, artefact: str | None = None) -> Served:
+def choose_model(bundle: Bundle, *, artefact: str | None = None, open_file: OpenFile = open_file) -> Served:
     """Open the file that may answer.
 
     Args:
         bundle: its files are trusted one by one, by digest and verdict.
         artefact: a TFLite file of the bundle; None takes the one that the certificate proposes.
+        open_file: checks a digest and opens the file; ArtefactError where it may not answer.
 
     Returns:
         The trained network, or the baseline with the reason.
@@ -72,13 +81,13 @@ def choose_model(bundle: Bundle, *, artefact: str | None = None) -> Served:
     if artefact is not None:
         _check_wish(bundle, artefact)
     if artefact == BASELINE:
-        return _open_baseline(bundle, ASKED_FOR)
+        return open_baseline(bundle, ASKED_FOR, open_file=open_file)
     if bundle.manifest.kind == "baseline":
-        return _open_baseline(bundle, NO_TRAINED_MODEL)
+        return open_baseline(bundle, NO_TRAINED_MODEL, open_file=open_file)
     try:
-        return _open_trained(bundle, artefact or _proposed(bundle))
+        return _open_trained(bundle, artefact or proposed(bundle), open_file)
     except ArtefactError as error:
-        return _open_baseline(bundle, error.one_line)
+        return open_baseline(bundle, error.one_line, open_file=open_file)
 
 
 def _check_wish(bundle: Bundle, artefact: str) -> None:
@@ -89,7 +98,8 @@ def _check_wish(bundle: Bundle, artefact: str) -> None:
         )
 
 
-def _proposed(bundle: Bundle) -> str:
+def proposed(bundle: Bundle) -> str:
+    """Return the trained file that the certificate proposes; ArtefactError where it proposes none."""
     deploy = bundle.certificate().deploy
     if not deploy:
         return _fastest(bundle)
@@ -108,16 +118,18 @@ def _fastest(bundle: Bundle) -> str:
     raise ArtefactError("no trained file may serve", why=why or "the bundle has none", fix=MAKE_AGAIN)
 
 
-def _open_trained(bundle: Bundle, name: str) -> Served:
-    path, verdict = bundle.path(name), bundle.verdict(name)
+def _open_trained(bundle: Bundle, name: str, open_file: OpenFile) -> Served:
+    bundle.path(name)  # a missing file is told before its verdict
+    verdict, readout = bundle.verdict(name), _readout(bundle, "trained")
     _check_may_serve(name, verdict)
-    return Served("trained", name, bundle.digest(name), verdict, None, TFLiteModel(path), _readout(bundle, "trained"))
+    return Served("trained", name, bundle.digest(name), verdict, None, open_file(bundle, name), readout)
 
 
-def _open_baseline(bundle: Bundle, reason: str) -> Served:
-    path, verdict = bundle.path(BASELINE), _baseline_verdict(bundle)
-    model, readout = TFLiteModel(path), _readout(bundle, "baseline")
-    return Served("baseline", BASELINE, bundle.digest(BASELINE), verdict, reason, model, readout)
+def open_baseline(bundle: Bundle, reason: str, *, open_file: OpenFile = open_file) -> Served:
+    """Open the baseline, with the reason why it answers; BundleError where it may not."""
+    bundle.path(BASELINE)
+    verdict, readout = _baseline_verdict(bundle), _readout(bundle, "baseline")
+    return Served("baseline", BASELINE, bundle.digest(BASELINE), verdict, reason, open_file(bundle, BASELINE), readout)
 
 
 def _baseline_verdict(bundle: Bundle) -> ArtefactVerdict:

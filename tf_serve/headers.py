@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from starlette.datastructures import MutableHeaders
+from collections.abc import Callable
+
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 POLICY = (
@@ -19,18 +20,26 @@ HEADERS = {
 }
 
 
-class SafeHeaders:
-    """Adds the headers to whatever the application answers."""
+RAW = tuple((name.encode(), value.encode()) for name, value in HEADERS.items())
+_NAMES = frozenset(name for name, _ in RAW)
+_CLOSE = (b"connection", b"close")
 
-    def __init__(self, app: ASGIApp) -> None:
+
+class SafeHeaders:
+    """Adds the headers to whatever the application answers; while the server leaves, also that it does."""
+
+    def __init__(self, app: ASGIApp, leaving: Callable[[], bool] = lambda: False) -> None:
         self.app = app
+        self._leaving = leaving
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass one request on."""
 
         async def send_safely(message: Message) -> None:
             if message["type"] == "http.response.start":
-                MutableHeaders(scope=message).update(HEADERS)
+                kept = [pair for pair in message.get("headers", ()) if pair[0] not in _NAMES]
+                # a client that is told so opens its next connection elsewhere, and none is cut under a request
+                message["headers"] = [*kept, *RAW, *((_CLOSE,) if self._leaving() else ())]
             await send(message)
 
         await self.app(scope, receive, send_safely)

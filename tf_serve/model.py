@@ -27,20 +27,21 @@ OUTPUTS = ("logits", "probability", "evidence")
 class TFLiteModel:
     """One interpreter behind a lock: any thread may ask, one film is answered at a time."""
 
-    def __init__(self, path: Path, *, threads: int = 1, xnnpack: bool = True) -> None:
+    def __init__(self, path: Path, *, threads: int = 1, xnnpack: bool = True, name: str | None = None) -> None:
         """Open a file.
 
         Args:
             path: a `.tflite` file with the signature of ../shared/layout.md.
             threads: of this interpreter; a pool of single-threaded ones serves better.
             xnnpack: False takes LiteRT's built-in kernels instead of XNNPACK's.
+            name: how errors call the file; None takes that of the path.
 
         Raises:
             ArtefactError: the file is missing, damaged, no TFLite file or has other tensors.
         """
-        check_tflite(path)
-        self._name = path.name
-        self._runner = _open_runner(path, threads, xnnpack)
+        self._name = name or path.name
+        check_tflite(path, name=self._name)
+        self._runner = _open_runner(path, threads, xnnpack, self._name)
         self._lock = threading.Lock()
         self.inputs = _specs(self._runner.get_input_details())
         self.outputs = _specs(self._runner.get_output_details())
@@ -74,6 +75,8 @@ class TFLiteModel:
             raise ValueError(f"{self._name} takes films of {spec.shape}, got {images.shape}")
         if spec.dtype != "uint8":
             return np.ascontiguousarray(images, np.float32)
+        if images.dtype == np.uint8:
+            return np.ascontiguousarray(images)
         levels = np.rint(images)
         if not (np.array_equal(levels, images) and images.min() >= 0 and images.max() <= 255):
             raise ValueError(f"{self._name} takes whole grey levels 0..255, got {images.min()}..{images.max()}")
@@ -90,7 +93,7 @@ class TFLiteModel:
             raise ArtefactError(f"{self._name} would see another film", why=why, fix=MAKE_AGAIN)
 
 
-def _open_runner(path: Path, threads: int, xnnpack: bool) -> SignatureRunner:
+def _open_runner(path: Path, threads: int, xnnpack: bool, name: str) -> SignatureRunner:
     kernels = OpResolverType.AUTO if xnnpack else OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
     try:
         interpreter = Interpreter(str(path), num_threads=threads, experimental_op_resolver_type=kernels)
@@ -98,7 +101,7 @@ def _open_runner(path: Path, threads: int, xnnpack: bool) -> SignatureRunner:
         return interpreter.get_signature_runner(_signature(list(interpreter.get_signature_list())))
     except (ValueError, RuntimeError) as error:  # what LiteRT raises on a file that it cannot prepare
         why = " ".join(str(error).split())
-        raise ArtefactError(f"LiteRT cannot open {path.name}", why=why, fix=MAKE_AGAIN) from error
+        raise ArtefactError(f"LiteRT cannot open {name}", why=why, fix=MAKE_AGAIN) from error
 
 
 def _signature(names: list[str]) -> str:

@@ -14,10 +14,11 @@ from tbconv.contract.classifier import Prediction
 from tbconv.contract.disclaimer import LIMITS
 from tbconv.contract.errors import BundleError
 from tbconv.contract.manifest import Manifest, Readout
-from tbconv.contract.xray import decode_xray
 from tf_serve.fallback import Served
-from tf_serve.gate import Refusal, refuse
+from tf_serve.films import Unfit, UnfitReason, open_film
+from tf_serve.gate import GateLevel, Refusal, refuse
 from tf_serve.region import film_box, locate
+from tf_serve.trace import stage
 
 SYNTHETIC_LIMIT = "Trained on synthetic phantoms: it shows that the chain works and says nothing about a person."
 BASELINE_LIMIT = "The baseline answers: one linear layer on a 28 x 28 thumbnail, not the trained network."
@@ -57,7 +58,7 @@ class ScreenResult:
     """The answer to one film: a finding, or the reason why the network was not asked."""
 
     finding: Finding | None
-    refusal: Refusal | None
+    refusal: Refusal | UnfitReason | None  # by its pixels, or by its own words
     calibration: dict[str, float]
     model: dict[str, Any]
     limits: tuple[str, ...]
@@ -73,24 +74,43 @@ class ScreenResult:
         return {**head, **_refusal_json(self.refusal), **_finding_json(self.finding), **tail}
 
 
-def screen(data: bytes, served: Served, manifest: Manifest, *, name: str = "the film") -> ScreenResult:
+def screen(
+    data: bytes,
+    served: Served,
+    manifest: Manifest,
+    *,
+    name: str = "the film",
+    content_type: str | None = None,
+    gate: GateLevel = GateLevel.STRICT,
+) -> ScreenResult:
     """Answer one film.
 
     Args:
-        data: a whole PNG or JPEG.
+        data: a whole PNG, JPEG or DICOM file.
         served: the network that answers.
         manifest: of its bundle.
         name: how errors call the film.
+        content_type: what the sender calls it.
+        gate: how much the input gate may judge.
 
     Raises:
-        FilmError: the bytes are damaged, too large or no PNG or JPEG.
+        FilmError: the bytes are damaged, too large or no PNG, JPEG or DICOM.
         BundleError: the network gives no finite margin.
     """
-    pixels = decode_xray(data, name=name)
-    refusal = refuse(data, pixels)
-    finding = None if refusal else find(pixels, served, manifest)
-    calibration = describe_calibration(served.readout)
-    return ScreenResult(finding, refusal, calibration, describe_model(served, manifest), limits(served, manifest))
+    refusal: Refusal | UnfitReason | None
+    finding, said = None, limits(served, manifest)
+    try:
+        with stage("decode"):
+            film = open_film(data, content_type=content_type, name=name)
+    except Unfit as unfit:
+        refusal = unfit.reason
+    else:
+        said = (*said, *film.facts.limits)
+        with stage("gate"):
+            refusal = refuse(film, gate)
+        finding = None if refusal else find(film.pixels, served, manifest)
+    model = describe_model(served, manifest)
+    return ScreenResult(finding, refusal, describe_calibration(served.readout), model, said)
 
 
 def find(pixels: NDArray[np.uint8], served: Served, manifest: Manifest) -> Finding:
@@ -166,7 +186,7 @@ def special_limits(served: Served, manifest: Manifest) -> tuple[str, ...]:
     return (*synthetic, *baseline)
 
 
-def _refusal_json(refusal: Refusal | None) -> dict[str, str | None]:
+def _refusal_json(refusal: Refusal | UnfitReason | None) -> dict[str, str | None]:
     return {"reason": refusal.value, "explanation": refusal.explanation} if refusal else {"reason": None}
 
 

@@ -7,7 +7,7 @@ two bundles); other kernels round elsewhere, and a tolerance says how far that m
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tbconv.contract.agreement import answer_problems, appended_problems
-from tbconv.contract.bundle import Bundle
-from tbconv.contract.classifier import Prediction
+from tbconv.contract.bundle import MAKE_AGAIN, Bundle
+from tbconv.contract.classifier import Classifier, Prediction
 from tbconv.contract.errors import ArtefactError, SetupError
 from tbconv.contract.golden import GOLDEN, REFERENCE, Golden, read_golden
 from tbconv.contract.golden_films import GOLDEN_FILMS, NOT_RECORDED, check_films, opener, records_films
@@ -95,6 +95,26 @@ def self_test(bundle: Bundle, *, artefacts: Sequence[str] | None = None) -> Self
     return SelfTest(rows, tuple(notes), _contradictions(bundle, golden, {one.path for one in chosen}))
 
 
+def golden_check(bundle: Bundle, path: str) -> Callable[[Classifier], Repeat] | None:
+    """Prepare to ask an open file about the golden inputs, as often as need be and without the bundle's folder.
+
+    Returns:
+        A function of the open file; None where the bundle records no golden inputs.
+
+    Raises:
+        ArtefactError: the golden inputs or the certificate are missing or altered, or hold nothing of this file.
+    """
+    if GOLDEN not in bundle.manifest.files:
+        return None
+    golden, certificate = read_golden(bundle.path(GOLDEN)), bundle.certificate()
+    artefact, verdict = bundle.manifest.artefact(path), str(bundle.verdict(path).verdict)
+    recorded = _recorded(golden, artefact)
+    if len(recorded.logits) > 1 and (recorded.logits == recorded.logits[0]).all():
+        why = f"all {len(recorded.logits)} golden inputs were given the same logits"
+        raise ArtefactError(f"{path} is a constant", why=why, fix=MAKE_AGAIN)
+    return lambda model: _repeat(bundle, artefact, golden, certificate, model, verdict)
+
+
 def check_preprocessing(bundle: Bundle) -> None:
     """Refuse to answer films where this machine opens them otherwise than training did; older bundles cannot tell.
 
@@ -124,12 +144,20 @@ def _contradictions(bundle: Bundle, golden: Golden, asked: set[str]) -> dict[str
     return told | ({GOLDEN_FILMS: "; ".join(films)} if films else {})
 
 
-def _repeat(bundle: Bundle, artefact: Artefact, golden: Golden, certificate: Certificate) -> Repeat:
-    start, problem, moved, allowed, changed, verdict = time.monotonic(), None, None, None, 0, "unknown"
+def _repeat(
+    bundle: Bundle,
+    artefact: Artefact,
+    golden: Golden,
+    certificate: Certificate,
+    model: Classifier | None = None,
+    verdict: str = "unknown",
+) -> Repeat:
+    start, problem, moved, allowed, changed = time.monotonic(), None, None, None, 0
     try:
-        verdict = str(bundle.verdict(artefact.path).verdict)
+        verdict = verdict if model else str(bundle.verdict(artefact.path).verdict)
         recorded = _recorded(golden, artefact)
-        answer = TFLiteModel(bundle.path(artefact.path)).predict(as_model_input(golden.squares))
+        model = model or TFLiteModel(bundle.path(artefact.path))
+        answer = model.predict(as_model_input(golden.squares))
         allowed = _allowed(artefact, recorded, golden, certificate)
         problem = _misshapen(recorded, answer)
         if problem is None:

@@ -20,7 +20,9 @@ PIPE_WIDTH = 200  # letters; a pipe has no edge to fold a path at
 
 def predict(
     bundle: Annotated[Path, typer.Argument(help="Folder that tbconv convert wrote.")],
-    films: Annotated[list[Path], typer.Argument(metavar="FILM...", help="PNG or JPEG films, or folders of them.")],
+    films: Annotated[
+        list[Path], typer.Argument(metavar="FILM...", help="PNG, JPEG or DICOM films, or folders of them.")
+    ],
     as_json: Annotated[bool, typer.Option("--json", help="Print what a program would read.")] = False,
     overlay: Annotated[Path | None, typer.Option(help="Folder for the films with their evidence maps.")] = None,
     artefact: Annotated[

@@ -1,26 +1,90 @@
-"""`tbconv serve`: a bundle over HTTP, with a page for people."""
+"""`tbconv serve`: a bundle, or a folder of bundles, over HTTP, with a page for people."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from tbconv.console import TerminalReporter
 
+# as tf_serve spells them, which no command loads before it is called; a test holds them to it
+GateWord = Literal["strict", "basic", "off"]
+FormatWord = Literal["text", "json"]
+LevelWord = Literal["debug", "info", "warning", "error"]
+
 
 def serve(
-    bundle: Annotated[Path, typer.Argument(help="Folder that tbconv convert wrote.")],
+    bundle: Annotated[
+        Path,
+        typer.Argument(
+            help="Bundle that tbconv convert wrote; or a folder of them, NAME/ or NAME/1/, that is watched.",
+            show_default=False,
+        ),
+    ],
     host: Annotated[str | None, typer.Option(help="Address; 127.0.0.1, or 0.0.0.0 where $PORT is set.")] = None,
     port: Annotated[int | None, typer.Option(help="Port; $PORT, or 8080. 0 takes any free one.")] = None,
     artefact: Annotated[
-        str | None, typer.Option(help="TFLite file; the one that the certificate proposes by default.")
+        str | None, typer.Option(help="TFLite file; the one that each certificate proposes by default.")
     ] = None,
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="Films answered side by side in a process; the cores it may use.")
+    ] = None,
+    queue: Annotated[int, typer.Option(min=0, help="Requests that wait; further ones get 503 at once.")] = 16,
+    deadline: Annotated[float, typer.Option(min=0.1, help="Seconds in the queue; then 503, and it is not run.")] = 10,
+    workers: Annotated[int, typer.Option(min=1, help="Processes behind the port.")] = 1,
+    versions: Annotated[int, typer.Option(min=1, help="Versions of a model held in memory.")] = 2,
+    default_model: Annotated[
+        str | None, typer.Option(help="Model that answers who names none; the most trusted by default.")
+    ] = None,
+    admin_token: Annotated[
+        str | None,
+        typer.Option(envvar="TBCONV_ADMIN_TOKEN", help="Lets its bearer load, unload and roll back models."),
+    ] = None,
+    token: Annotated[
+        str | None,
+        typer.Option(envvar="TBCONV_TOKEN", help="Only its bearer is answered; health and the page are open."),
+    ] = None,
+    cors_origin: Annotated[
+        list[str] | None, typer.Option(help="Site whose pages may ask, https://viewer.example.org; again for another.")
+    ] = None,
+    allowed_host: Annotated[
+        list[str] | None, typer.Option(help="Name by which the server may be called, *.example.org; any by default.")
+    ] = None,
+    max_body: Annotated[int, typer.Option(min=1, max=32, help="Megabytes of one request.")] = 32,
+    gate: Annotated[
+        GateWord, typer.Option(help="How much the input gate may judge; basic keeps to size, shape, colour, blank.")
+    ] = "strict",
+    log_format: Annotated[
+        FormatWord, typer.Option(help="json: one object a line, nothing of a patient in it.")
+    ] = "text",
+    log_level: Annotated[LevelWord, typer.Option(help="debug also writes what probes fetch.")] = "info",
 ) -> None:
-    """Serve the bundle's certified network, or its baseline and the reason, until Ctrl-C."""
+    """Serve certified networks, or their baselines and the reason, until Ctrl-C."""
     from tf_serve import run
+    from tf_serve.deployment import MB, Deployment
+    from tf_serve.gate import GateLevel
+    from tf_serve.log_choice import LogFormat, LogLevel
+    from tf_serve.settings import usable_cores
 
     chosen_host, chosen_port = run.choose_address(host, port)
-    config = run.ServeConfig(bundle=bundle, host=chosen_host, port=chosen_port, artefact=artefact)
-    run.serve(config, reporter=TerminalReporter())
+    settings = Deployment(
+        root=bundle,
+        artefact=artefact,
+        threads=threads or max(1, usable_cores() // workers),
+        queue=queue,
+        deadline_s=deadline,
+        workers=workers,
+        versions=versions,
+        default=default_model,
+        admin_token=admin_token,
+        token=token,
+        cors_origins=tuple(cors_origin or ()),
+        hosts=tuple(allowed_host or ()),
+        max_body=max_body * MB,
+        gate=GateLevel(gate),
+        log_format=LogFormat(log_format),
+        log_level=LogLevel(log_level),
+    )
+    run.serve(run.ServeConfig(settings=settings, host=chosen_host, port=chosen_port), reporter=TerminalReporter())

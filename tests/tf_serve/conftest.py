@@ -2,12 +2,13 @@
 
 import contextlib
 import io
+import json
 import shutil
 import subprocess
 import sys
 import threading
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import httpx
@@ -16,17 +17,21 @@ import pytest
 import uvicorn
 from PIL import Image
 
-from tbconv.contract.bundle import CERTIFICATE, read_bundle, seal, write_bundle
+from tbconv.contract.bundle import CERTIFICATE, MANIFEST, read_bundle, seal, write_bundle
 from tbconv.contract.calibration import Calibration
 from tbconv.contract.files import sha256_file, write_json
+from tbconv.contract.golden import GOLDEN, REFERENCE, Golden, write_golden
 from tbconv.contract.labels import Labels
 from tbconv.contract.manifest import Artefact, Manifest, Readout
-from tbconv.contract.preprocess import PreprocessSpec
+from tbconv.contract.preprocess import PreprocessSpec, as_model_input
 from tbconv.contract.tensor import image_spec, output_specs
 from tbconv.contract.threshold import OperatingPoint
 from tbconv.contract.verdict import ArtefactVerdict, Certificate, Verdict
 from tf_serve.app import create_app
+from tf_serve.model import TFLiteModel
 from tf_serve.run import take_port
+from tf_serve.settings import Settings
+from torch_train.data.chest import draw_phantom
 
 SHARED = Path(__file__).parents[3] / "shared"
 SOURCES = {
@@ -90,6 +95,26 @@ def make_bundle(networks, tmp_path):
 
 
 @pytest.fixture
+def add_golden():
+    """Return a function that records in a bundle what its files answer to three drawn inputs, and seals it again."""
+
+    def add(root):
+        squares = np.random.default_rng(1).integers(0, 256, (3, 224, 224)).astype(np.uint8)
+        manifest = read_bundle(root).manifest
+        paths = [artefact.path for artefact in manifest.artefacts]
+        answers = {path: TFLiteModel(root / path).predict(as_model_input(squares)) for path in paths}
+        for network in ("trained", "baseline"):
+            path = next(artefact.path for artefact in manifest.artefacts if artefact.network == network)
+            answers[f"{REFERENCE} ({network})"] = answers[path]
+        write_golden(root / GOLDEN, Golden(("one", "two", "three"), squares, answers))
+        (root / MANIFEST).unlink()
+        seal(root, replace(manifest, files={}))
+        return root
+
+    return add
+
+
+@pytest.fixture
 def bundle(make_bundle):
     """A whole bundle, opened."""
     return read_bundle(make_bundle())
@@ -103,14 +128,11 @@ def png(pixels):
 
 @pytest.fixture
 def draw_film():
-    """Return a function that draws a chest-like grey film, uint8 [H, W]: bright body, two dark lungs, a blob."""
+    """Return a function that draws a phantom of a chest, uint8 [H, W]: the gate takes it for a film."""
 
     def draw(seed=0, height=320, width=280):
-        y, x = np.mgrid[0:height, 0:width] / np.array([height, width])[:, None, None]
-        film = 175 - 120 * sum(np.exp(-(((x - c) / 0.13) ** 2) - ((y - 0.47) / 0.27) ** 2) for c in (0.29, 0.71))
-        film += 70 * np.exp(-(((x - 0.27) / 0.07) ** 2) - ((y - 0.28) / 0.06) ** 2)
-        film += np.random.default_rng(seed).normal(0, 6, film.shape) + 3 * seed
-        return film.clip(0, 255).astype(np.uint8)
+        drawn = Image.fromarray(draw_phantom(seed, positive=False).pixels)
+        return np.asarray(drawn.resize((width, height), Image.Resampling.BILINEAR)).copy()
 
     return draw
 
@@ -149,7 +171,9 @@ def serve():
 
     @contextlib.contextmanager
     def start(root, *, wait=True, **options):
-        with running(create_app(root, **options)) as client:
+        app = create_app(Settings(root=root, **options))
+        with running(app) as client:
+            client.engine = app.state.engine
             deadline = time.monotonic() + 20
             while wait and client.get("/v2/health/ready").status_code != 200:
                 assert time.monotonic() < deadline, client.get("/v2/health/ready").text
@@ -172,6 +196,21 @@ def ask():
 
     def post(client, data, kind="image/png", field="file"):
         return client.post("/api/v1/screen", files={field: ("secret-name.png", data, kind)})
+
+    return post
+
+
+@pytest.fixture
+def infer():
+    """Return a function that posts one film, uint8 [224, 224], as a binary tensor: what load tests send."""
+
+    def post(client, image, model="tiny", version=None):
+        data = image.tobytes()
+        tensor = {"name": "image", "datatype": "UINT8", "shape": [1, 224, 224, 1]}
+        head = json.dumps({"inputs": [tensor | {"parameters": {"binary_data_size": len(data)}}]}).encode()
+        headers = {"inference-header-content-length": str(len(head)), "content-type": "application/octet-stream"}
+        address = f"/v2/models/{model}{f'/versions/{version}' if version else ''}/infer"
+        return client.post(address, content=head + data, headers=headers)
 
     return post
 

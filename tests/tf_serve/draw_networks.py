@@ -26,6 +26,23 @@ class TinyNetwork(tf.Module):
         return {"logits": logits, "probability": tf.sigmoid(1.2 * margin - 0.3), "evidence": evidence}
 
 
+class OddNetwork(TinyNetwork):
+    """The same network, but one that goes wrong at a film whose first pixel is 7; or that always says the same."""
+
+    def __init__(self, seed: int, wrong: float, *, constant: bool = False) -> None:
+        super().__init__(seed)
+        self.wrong = tf.constant(wrong)
+        self.follows = tf.constant(0.0 if constant else 1.0)
+
+    @tf.function(input_signature=[tf.TensorSpec([None, 224, 224, 1], tf.float32, name="image")])
+    def answer(self, image):
+        said = super().answer(image * self.follows)
+        odd = tf.cast(tf.equal(image[:, 0, 0, :], 7.0), tf.float32)  # [N, 1]
+        factor = tf.where(odd > 0, self.wrong, tf.ones_like(odd))
+        evidence = said["evidence"] * factor[:, :, None]
+        return {"logits": said["logits"] * factor, "probability": said["probability"], "evidence": evidence}
+
+
 def films():
     draw = np.random.default_rng(1)
     for _ in range(16):
@@ -47,6 +64,17 @@ def draw_networks(folder: Path) -> None:
         converter.inference_input_type = tf.uint8
         converter.inference_output_type = tf.float32
         (folder / f"{name}_int8.tflite").write_bytes(converter.convert())
+    odd = {
+        "nan": OddNetwork(5, float("nan")),
+        "far": OddNetwork(5, 1e6),
+        "constant": OddNetwork(5, 1.0, constant=True),
+        "other": TinyNetwork(6),
+    }
+    for name, network in odd.items():
+        saved = str(folder / f"{name}_saved")
+        tf.saved_model.save(network, saved, signatures={"serving_default": network.answer})
+        converter = tf.lite.TFLiteConverter.from_saved_model(saved)
+        (folder / f"{name}_float32.tflite").write_bytes(converter.convert())
 
 
 if __name__ == "__main__":

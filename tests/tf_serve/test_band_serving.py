@@ -195,7 +195,7 @@ def test_the_server_gives_the_same_decision(serve, ask, state, film):
 
 
 def test_the_page_has_a_title_and_a_note_for_every_decision_and_calls_no_undecided_film_flagged():
-    script = (FOLDER / "page.js").read_text()
+    script = (FOLDER / "words.js").read_text()
     [block] = re.findall(r"const DECISIONS = \{(.*?)\};", script, re.DOTALL)
     said = {name: (title, note) for name, title, note in re.findall(r'(\w+): \["([^"]+)", "([^"]+)"\]', block)}
     assert said.keys() == DECISION_WORDS.keys()

@@ -44,6 +44,27 @@ def test_the_server_says_where_and_who_answers_and_ends_on_sigterm(make_bundle, 
     assert "Traceback" not in rest
 
 
+def test_what_is_no_folder_is_an_error_in_three_parts_and_a_bundle_that_cannot_answer_too(make_bundle, tmp_path):
+    spoilt = make_bundle()
+    (spoilt / "model_int8.tflite").unlink()
+    (spoilt / "baseline.tflite").write_bytes(b"x")
+    for root, words in ((tmp_path / "none", "is no folder"), (spoilt, "baseline.tflite has digest")):
+        with start(root, "--port", "0") as server:
+            said = server.stderr.read()
+            assert server.wait(timeout=20) == 1
+        assert (words in said, "fix:" in said, "Traceback" in said) == (True, True, False)
+
+
+def test_a_folder_for_bundles_may_be_empty_and_the_server_says_that_it_watches_it(tmp_path):
+    with start(tmp_path, "--port", "0") as server:
+        lines = read_greeting(server)
+        server.send_signal(signal.SIGTERM)
+        server.stderr.read()
+        assert server.wait(timeout=20) == 0
+    assert any(line.startswith(f"models of {tmp_path} on http://127.0.0.1:") for line in lines)
+    assert "it is watched: what lands there is served" in lines
+
+
 def test_a_busy_port_is_an_error_in_three_parts():
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
@@ -70,3 +91,14 @@ def test_the_address_is_local_unless_a_host_sets_port(host, port, environment, a
 def test_a_port_that_is_none_is_named(port, environment):
     with pytest.raises(ConfigError, match=str(port or "http")):
         choose_address(None, port, environment)
+
+
+def test_the_commands_words_are_those_of_the_server():
+    from typing import get_args
+
+    from tbconv.commands.serve import FormatWord, GateWord, LevelWord
+    from tf_serve.gate import GateLevel
+    from tf_serve.log_choice import LogFormat, LogLevel
+
+    pairs = ((GateWord, GateLevel), (FormatWord, LogFormat), (LevelWord, LogLevel))
+    assert all(set(get_args(words)) == set(kinds) for words, kinds in pairs)

@@ -1,0 +1,196 @@
+"""How a server ends and lives on, as a process with real signals: nothing accepted is lost, the dead are replaced."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+
+from tbconv.contract.verdict import Verdict
+
+FILM = np.random.default_rng(0).integers(0, 256, (224, 224)).astype(np.uint8)
+VERDICTS = {"model_float32.tflite": Verdict.CERTIFIED, "baseline.tflite": Verdict.CERTIFIED}
+
+
+@pytest.fixture
+def start(tmp_path):
+    """Return a function that starts `tbconv serve` and gives its process, address and log once it is ready."""
+    servers = []
+
+    def begin(root, *words):
+        log = tmp_path / f"log{len(servers)}"
+        command = [sys.executable, "-m", "tbconv", "serve", str(root), "--port", "0", *words]
+        with log.open("w") as file:
+            servers.append(subprocess.Popen(command, stderr=file))
+        end = time.monotonic() + 20
+        while not (said := re.search(r" on (http://\S+)", log.read_text())):
+            assert time.monotonic() < end, log.read_text()
+            time.sleep(0.05)
+        wait_until_ready(said[1])
+        return servers[-1], said[1], log
+
+    yield begin
+    for server in servers:
+        server.kill()
+        server.wait(timeout=20)
+
+
+def wait_until_ready(url, seconds=30):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        try:
+            if httpx.get(f"{url}/v2/health/ready", timeout=10).status_code == 200:
+                return
+        except httpx.TransportError:
+            pass
+        time.sleep(0.05)
+    raise AssertionError("the server did not become ready")
+
+
+def children(pid):
+    found = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            text = path.read_text()
+        except OSError:
+            continue
+        words = text.rpartition(")")[2].split()
+        spawned = "spawn_main" in (path.parent / "cmdline").read_bytes().decode(errors="replace")
+        if int(words[1]) == pid and spawned:
+            found.append(int(path.parent.name))
+    return found
+
+
+class Load:
+    """Clients that ask one after the other on connections they keep, until nobody listens any more."""
+
+    def __init__(self, url, infer, clients=4):
+        self.seen = Counter()
+        self._url, self._infer = url, infer
+        self._threads = [threading.Thread(target=self._ask) for _ in range(clients)]
+        for thread in self._threads:
+            thread.start()
+
+    def _ask(self):
+        with httpx.Client(base_url=self._url, timeout=30) as client:
+            while True:
+                try:
+                    self.seen[self._infer(client, FILM).status_code] += 1
+                except httpx.ConnectError:
+                    self.seen["refused"] += 1
+                    return
+                except httpx.TransportError as error:
+                    self.seen[type(error).__name__] += 1
+                    return
+
+    def end(self):
+        for thread in self._threads:
+            thread.join(timeout=60)
+        return self.seen
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_sigterm_under_load_loses_no_accepted_request_and_ends_with_0(make_bundle, start, infer, workers):
+    server, url, log = start(make_bundle(verdicts=VERDICTS), "--workers", str(workers), "--threads", "2")
+    load = Load(url, infer)
+    while load.seen[200] < 200:
+        time.sleep(0.01)
+    server.send_signal(signal.SIGTERM)
+    seen = load.end()
+    assert server.wait(timeout=30) == 0
+    assert set(seen) <= {200, 503, "refused"}
+    assert seen["refused"] == 4  # each client learnt that nobody listens, and not in the middle of an answer
+    assert "Traceback" not in log.read_text()
+
+
+def test_readiness_is_false_and_liveness_true_while_it_leaves(make_bundle, start, infer):
+    server, url, _ = start(make_bundle(verdicts=VERDICTS))
+    with httpx.Client(base_url=url, timeout=20) as client:
+        assert infer(client, FILM).status_code == 200
+        server.send_signal(signal.SIGTERM)
+        while (ready := client.get("/v2/health/ready")).status_code == 200:
+            pass
+        assert ready.json() == {"error": "the server is shutting down"}
+        assert ready.headers["connection"] == "close"
+        assert client.get("/v2/health/live").status_code == 200
+        assert infer(client, FILM).status_code == 503
+    assert server.wait(timeout=20) == 0
+
+
+@pytest.mark.parametrize("second", [signal.SIGTERM, signal.SIGINT])
+def test_a_second_signal_ends_at_once(make_bundle, start, second):
+    server, url, _ = start(make_bundle(verdicts=VERDICTS))
+    host, port = url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port))) as slow:
+        slow.sendall(
+            b"POST /api/v1/screen HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\ncontent-type: image/png\r\n\r\nx"
+        )
+        time.sleep(0.3)
+        server.send_signal(signal.SIGTERM)
+        time.sleep(1)
+        assert server.poll() is None  # it waits for the film that is on its way
+        server.send_signal(second)
+        assert server.wait(timeout=2) != 0
+
+
+def test_a_worker_that_died_is_replaced_and_told_what_the_others_were_told(
+    make_bundle, start, infer, networks, tmp_path
+):
+    for number, network in ((1, "model"), (2, "other")):
+        source = {"model_float32.tflite": networks / f"{network}_float32.tflite"}
+        make_bundle(f"models/tiny/{number}", verdicts=VERDICTS, sources=source)
+    server, url, _ = start(tmp_path / "models", "--workers", "2", "--threads", "1", "--admin-token", "let-me")
+
+    def answers(number=40):
+        found = Counter()
+        for _ in range(number):
+            try:
+                answer = httpx.post(
+                    f"{url}/v2/repository/index", headers={"authorization": "Bearer let-me"}, timeout=10
+                )
+                rows = answer.json()
+                found[rows[0]["version"], len(rows)] += 1
+            except httpx.TransportError:
+                found["lost"] += 1
+        return found
+
+    before = set(answers())
+    back = httpx.post(
+        f"{url}/v2/repository/models/tiny/rollback", headers={"authorization": "Bearer let-me"}, json={}, timeout=20
+    )
+    assert back.status_code == 200, back.text
+    time.sleep(2.5)
+    after = answers()
+    assert set(after) != before
+    assert len(after) == 1  # every worker says the same
+    victim = children(server.pid)[0]
+    os.kill(victim, signal.SIGKILL)
+    deadline = time.monotonic() + 20
+    while victim in children(server.pid) or len(children(server.pid)) < 2:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    time.sleep(3)
+    assert set(answers()) == set(after)
+    server.send_signal(signal.SIGTERM)
+    assert server.wait(timeout=30) == 0
+
+
+def test_workers_end_when_their_parent_was_killed(make_bundle, start):
+    server, _, _ = start(make_bundle(verdicts=VERDICTS), "--workers", "2", "--threads", "1")
+    workers = children(server.pid)
+    assert len(workers) == 2
+    server.kill()
+    server.wait(timeout=10)
+    end = time.monotonic() + 20
+    while any(Path(f"/proc/{pid}").exists() for pid in workers):
+        assert time.monotonic() < end
+        time.sleep(0.1)

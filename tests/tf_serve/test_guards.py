@@ -1,0 +1,182 @@
+"""A network that gives what it may not give never answers again: its baseline does, and says why."""
+
+import asyncio
+import zipfile
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from tbconv.contract.bundle import read_bundle, seal
+from tbconv.contract.errors import ArtefactError
+from tbconv.contract.verdict import Verdict
+from tf_serve.engine import Engine
+from tf_serve.guards import SAME_ANSWERS, AskAgain, Guarded, Range, Tripped
+from tf_serve.opening import Opening
+from tf_serve.refusals import BadRequest, Untrusted
+from tf_serve.settings import Settings
+
+TRAINED = "model_float32.tflite"
+VERDICTS = {TRAINED: Verdict.CERTIFIED, "baseline.tflite": Verdict.CERTIFIED}
+
+
+def films(number=1, *, odd=False, seed=0):
+    drawn = np.random.default_rng(seed).integers(0, 256, (number, 7, 7, 1)).repeat(32, 1).repeat(32, 2)
+    drawn[:, 0, 0] = 7 if odd else 8
+    return drawn.astype(np.float32)
+
+
+@pytest.fixture
+def odd_bundle(make_bundle, networks, add_golden):
+    """Return a function that makes a bundle whose trained network is one of the odd ones."""
+
+    def make(name, *, golden=False, verdicts=VERDICTS):
+        root = make_bundle(verdicts=verdicts, sources={TRAINED: networks / f"{name}_float32.tflite"})
+        return add_golden(root) if golden else root
+
+    return make
+
+
+def in_engine(root, work):
+    """Run `work(engine)` in an engine that has opened a bundle, and let what it began in the background end."""
+
+    async def run():
+        engine = Engine(Settings(root=root))
+        engine.open_now()
+        try:
+            found = await work(engine)
+            await asyncio.gather(*engine._dropping)
+            return found, engine.registry.get(), engine.registry.index()
+        finally:
+            await engine.stop()
+
+    return asyncio.run(run())
+
+
+async def infer(engine, images):
+    with engine.admit() as seat:
+        return await engine.infer(images, engine.registry.get(), seat)
+
+
+def test_a_network_that_answers_nan_is_dropped_and_its_baseline_says_why(odd_bundle):
+    async def work(engine):
+        before = engine.registry.get().served.kind
+        assert np.isfinite((await infer(engine, films())).logits).all()
+        with pytest.raises(Untrusted, match="gave what it may not give"):
+            await infer(engine, films(odd=True))
+        return before
+
+    before, now, index = in_engine(odd_bundle("nan"), work)
+    assert (before, now.served.kind) == ("trained", "baseline")
+    assert now.served.reason == f"{TRAINED} was dropped: logits held NaN or infinity"
+    assert [row["reason"] for row in index if row["state"] == "READY"] == [now.served.reason]
+
+
+def test_the_film_that_met_nan_is_answered_by_the_baseline(odd_bundle, serve, as_png, draw_film, ask):
+    film = draw_film(height=224, width=224)
+    film[0, 0] = 7
+    with serve(odd_bundle("nan")) as client:
+        answer = ask(client, as_png(film)).json()
+    assert (answer["model"]["kind"], answer["status"]) == ("baseline", "ok")
+    assert "NaN" in answer["model"]["fallback_reason"]
+
+
+def test_without_a_baseline_that_may_answer_nothing_does(odd_bundle):
+    async def run():
+        engine = Engine(Settings(root=odd_bundle("nan", verdicts=VERDICTS | {"baseline.tflite": Verdict.FAILED})))
+        engine.open_now()
+        with pytest.raises(Untrusted):
+            await infer(engine, films(odd=True))
+        await asyncio.gather(*engine._dropping)
+        await engine.stop()
+        return engine
+
+    engine = asyncio.run(run())
+    assert engine.registry.names() == ()
+    assert [row["state"] for row in engine.registry.index()] == ["UNAVAILABLE"]
+    assert "was dropped" in engine.registry.index()[0]["reason"]
+
+
+def test_a_margin_far_from_all_golden_ones_is_the_films_matter_while_the_golden_inputs_repeat(odd_bundle):
+    async def work(engine):
+        with pytest.raises(Untrusted, match="outside"):
+            await infer(engine, films(odd=True))
+        return await infer(engine, films())
+
+    answer, now, _ = in_engine(odd_bundle("far", golden=True), work)
+    assert now.served.kind == "trained"
+    assert np.isfinite(answer.logits).all()
+
+
+def test_a_network_that_says_the_same_to_every_film_is_dropped(odd_bundle):
+    async def work(engine):
+        for seed in range(SAME_ANSWERS):
+            await infer(engine, films(seed=seed))
+        with pytest.raises(Untrusted, match="gave what it may not give"):
+            await infer(engine, films(seed=SAME_ANSWERS))
+
+    _, now, _ = in_engine(odd_bundle("constant"), work)
+    assert (now.served.kind, "same logits" in now.served.reason) == ("baseline", True)
+
+
+def test_a_network_that_says_the_same_to_every_golden_input_never_answers(odd_bundle):
+    async def work(engine):
+        return engine.registry.get().served.reason
+
+    reason, now, _ = in_engine(odd_bundle("constant", golden=True), work)
+    assert now.served.kind == "baseline"
+    assert "is a constant" in reason
+
+
+def test_the_same_film_again_and_again_is_no_sign():
+    class Same:
+        def predict(self, images):
+            from tbconv.contract.classifier import Prediction
+
+            return Prediction(np.float32([[1, 2]]), np.float32([[0.7]]), np.ones((1, 7, 7), np.float32))
+
+    guarded = Guarded(Same())
+    for _ in range(3 * SAME_ANSWERS):
+        guarded.predict(films())
+    for seed in range(1, SAME_ANSWERS):
+        guarded.predict(films(seed=seed))
+    with pytest.raises(Tripped, match="no golden inputs") as caught:
+        guarded.predict(films(seed=SAME_ANSWERS))
+    assert caught.value.broken
+
+
+def test_a_client_cannot_put_a_network_aside_by_what_it_sends(odd_bundle):
+    async def work(engine):
+        for value in (np.nan, np.inf, -1, 256, 3e38):
+            with pytest.raises(BadRequest, match="no grey levels"):
+                await infer(engine, films() * 0 + np.float32(value))
+
+    _, now, _ = in_engine(odd_bundle("model"), work)
+    assert now.served.kind == "trained"
+
+
+def test_a_bundle_whose_golden_file_would_fill_the_memory_is_not_opened(odd_bundle):
+    root = odd_bundle("model", golden=True)
+    with zipfile.ZipFile(root / "golden.npz", "a", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("zeros.npy", bytes(65 * 2**20))
+    manifest = read_bundle(root).manifest
+    (root / "manifest.json").unlink()
+    seal(root, replace(manifest, files={}))
+    with pytest.raises(ArtefactError, match=r"golden\.npz is no record"):
+        Opening().open(root)
+
+
+def test_golden_inputs_are_asked_again_once_in_a_while():
+    asked = []
+    ask = AskAgain(lambda: asked.append(1), every_s=60)
+    assert [ask(), ask(), ask()] == [None] * 3
+    assert len(asked) == 1
+
+
+def test_the_range_is_that_of_the_golden_margins_and_as_much_again_on_both_sides():
+    allowed = Range.around(np.float32([-15, 1, 45]))
+    assert (allowed.low, allowed.high) == (-75, 105)
+    assert allowed.holds(104)
+    assert not allowed.holds(-76)
+    close = Range.around(np.float32([0.1, 0.2]))
+    assert (close.holds(20), close.holds(21)) == (True, False)
