@@ -10,7 +10,7 @@ DEMO_FILMS := 160
 DEMO_RECIPE := --weights none --fine-tune all --epochs 10 --batch 16
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast lint fmt parity mutants bench clean setup
+.PHONY: help demo test test-page test-fast lint fmt parity mutants bench deploy-check clean setup
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -46,10 +46,13 @@ $(DEMO)/bundle/manifest.json: $(DEMO)/run/run.json
 	$(BIN)/tbconv convert $(DEMO)/run --out $(DEMO)/bundle
 
 test: $(READY) ## all tests, the true ResNet50 through every format among them
-	$(BIN)/python -m pytest -q --durations=10
+	$(BIN)/python -m pytest -q --durations=10 --ignore=tests/page
+
+test-page: $(READY) ## the page in headless Chromium; skipped, and said so, where there is none (apt-get install chromium)
+	$(BIN)/python -m pytest -q tests/page
 
 test-fast: $(READY) ## the tests that take seconds
-	$(BIN)/python -m pytest -q -m 'not slow'
+	$(BIN)/python -m pytest -q -m 'not slow' --ignore=tests/page
 
 lint: $(READY) ## ruff, mypy strict, import boundaries
 	$(BIN)/ruff check .
@@ -70,6 +73,9 @@ mutants: $(READY) ## seed faults into conversions, see that every check minds th
 bench: $(READY) ## conversion against onnx2tf, latency against other runtimes: make bench RUN=path BUNDLE=path (25 quiet minutes)
 	-$(BIN)/python -m benchmarks.convert $(RUN)
 	$(BIN)/python -m benchmarks.latency $(BUNDLE) --install-peers .peers
+
+deploy-check: $(READY) ## the image's steps without Docker, its command started, its manifests read: make deploy-check BUNDLE=path
+	$(BIN)/python -m deploy.check $(BUNDLE)
 
 clean: ## remove the environment, caches and the demo
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache $(DEMO) .peers *.egg-info build

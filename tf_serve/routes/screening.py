@@ -7,13 +7,15 @@ from dataclasses import asdict
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
+from tf_serve.deployment import deployment_of
 from tf_serve.films.open import FILM_TYPES
 from tf_serve.predict import DECISION_WORDS, describe_calibration, describe_model, limits
 from tf_serve.refusals import NotReady
 from tf_serve.registry import Loaded
 from tf_serve.routes.asking import engine_of
 from tf_serve.routes.describe import add_route, json_answer
-from tf_serve.upload import MAX_BODY, read_film
+from tf_serve.trace import note_result
+from tf_serve.upload import read_film
 from tf_serve.wire import schemas_screening as schemas
 
 router = APIRouter(prefix="/api/v1", tags=["Screening"])
@@ -26,7 +28,9 @@ async def screen(request: Request) -> Response:
         loaded = _wished(request)
         film = await read_film(request)
         result = await engine.screen(film.data, loaded, seat, content_type=film.content_type)
-    return json_answer(result.to_json())
+    answer = result.to_json()
+    note_result(answer["result_id"])
+    return json_answer(answer)
 
 
 async def model(request: Request) -> Response:
@@ -45,7 +49,7 @@ async def model(request: Request) -> Response:
             "calibration": describe_calibration(served.readout),
             "decisions": DECISION_WORDS,
             "limits": limits(served, manifest),
-            "accepts": {"types": FILM_TYPES, "bytes": MAX_BODY},
+            "accepts": {"types": FILM_TYPES, "bytes": deployment_of(engine.settings).max_body},
         }
     )
 
