@@ -55,7 +55,8 @@ def create_app(settings: Settings, *, engine: Engine | None = None) -> FastAPI:
     protect(app, deployment)
     app.add_middleware(SafeHeaders, leaving=lambda: engine.leaving)
     app.add_middleware(Recorder, metrics=engine.metrics)
-    for part in (health, metrics, open_inference, repository, tf_serving, screening, page):
+    # those that are asked most stand first: a request is held against one address after the other
+    for part in (screening, open_inference, tf_serving, health, metrics, repository, page):
         app.include_router(part.router)
     app.mount("/static", StaticFiles(directory=page.FOLDER))
     app.add_exception_handler(HTTPException, _http_error)

@@ -159,6 +159,8 @@ def grey_pixels(image: Image.Image, *, name: str = "the film") -> NDArray[np.uin
     Raises:
         FilmError: grey values outside 0..65535.
     """
+    if image.mode == "L":
+        return np.asarray(image, dtype=np.uint8)
     to_grey = _deep_to_grey(image, name) if image.mode in _DEEP_MODES else _to_grey
     pixels = np.empty((image.height, image.width), np.uint8)
     for row, strip in _strips(image):
