@@ -1,8 +1,8 @@
 # The server alone: LiteRT, the web stack and DICOM, neither torch nor TensorFlow. `make deploy-check` reads this
 # file and runs its steps without Docker, so keep to the forms it knows (it says so where it meets another).
 #
-#   docker build -t tbconv-serve .
-#   docker run --read-only --tmpfs /tmp:size=96m --cap-drop ALL -p 8080:8080 -v "$PWD/bundle:/models/kermany:ro" tbconv-serve
+#   docker build -t tbconv-serve:0.1.0 .
+#   docker run --read-only --tmpfs /tmp:size=512m --cap-drop ALL -p 8080:8080 -v "$PWD/bundle:/models/kermany:ro" tbconv-serve:0.1.0
 FROM python:3.12-slim AS build
 WORKDIR /source
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1

@@ -40,7 +40,7 @@ WAYS = (
     Way("strong augmentation", STRONG),
     Way("no augmentation", NOTHING),
     Way("mirrored", {"flip": True}),
-    # a weighted loss with smoothing waits for the GPU (masked_select), which a graph cannot hold
+    # as it was fitted: eagerly, when the loss was PyTorch's own, which waits for the GPU
     Way("label smoothing 0.1", {"label_smoothing": 0.1, "step": "eager"}),
     Way("ema", ema=0.99),
     Way("all, ema", ALL, ema=0.99),

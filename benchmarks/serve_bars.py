@@ -1,4 +1,4 @@
-"""What was measured as figures, and which of them have a bar to hold (issue 6, "Bars")."""
+"""What was measured as figures, and which of them have a bar to hold (docs/serving-speed.md)."""
 
 from __future__ import annotations
 

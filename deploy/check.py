@@ -20,7 +20,7 @@ from tbconv.console import TerminalReporter, print_error
 from tbconv.contract.errors import TbconvError
 
 ROOT = Path(__file__).parents[1]
-READY_S = 2.0  # issue 6's bars: a host that wakes the server at the first request, and one of 512 MB
+READY_S = 2.0  # the bars of docs/serving-speed.md: a host that wakes the server at the first request, and one of 512 MB
 RESIDENT_MB = 220.0
 STARTS = 3  # the best counts: what else this machine does is no fault of the image
 

@@ -1,4 +1,4 @@
-"""What each epoch left behind, and what follows from it: the best epoch, and when to stop."""
+"""What each epoch left behind, and what follows from it: the epoch that is kept, and when to stop."""
 
 from __future__ import annotations
 

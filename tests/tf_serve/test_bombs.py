@@ -22,7 +22,7 @@ from tf_serve.films import open_film
 from tf_serve.films.jpeg_outline import outline
 from tf_serve.films.pictures import MAX_DECODED
 
-GROWTH_MB = 20  # the bar for the PNG of 196 megapixels, held for every bomb
+GROWTH_MB = 20  # the bar of docs/films.md for the PNG of 196 megapixels, held for every bomb
 SECONDS = 3  # of processor time; each took less than 0.5 when it was written
 
 
