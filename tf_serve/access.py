@@ -12,7 +12,7 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tf_serve.deployment import Deployment
-from tf_serve.refusals import NotAllowed, TooLarge
+from tf_serve.refusals import Busy, NotAllowed, TooLarge
 from tf_serve.trace import note_error
 
 # Answers, metrics and what describes models need the token. Open stay: what probes ask, the pages and their
@@ -40,6 +40,9 @@ def protect(app: Starlette, deployment: Deployment) -> None:
         app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(deployment.hosts), www_redirect=False)
 
 
+BODIES = 4  # bodies of the largest size that may be in memory at once: 128 MB, where a host has 512
+
+
 class BodyLimit:
     """Stops a body that grows beyond its limit, said so or not.
 
@@ -55,6 +58,7 @@ class BodyLimit:
         """
         self.app = app
         self._limit = limit
+        self._held = 0  # bytes of all bodies that are here now
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass one request on."""
@@ -68,12 +72,18 @@ class BodyLimit:
             if said > self._limit:
                 raise self._too_large()
             message = await receive()
-            came += len(message.get("body", b""))
+            size = len(message.get("body", b""))
+            came, self._held = came + size, self._held + size
             if came > self._limit:
                 raise self._too_large()
+            if self._held > BODIES * self._limit:
+                raise Busy("too many bytes are on the way", why="memory is bounded", fix="ask again in a second")
             return message
 
-        await self.app(scope, receive_bounded, send)
+        try:
+            await self.app(scope, receive_bounded, send)
+        finally:
+            self._held -= came
 
     def _too_large(self) -> TooLarge:
         what = f"a request may have {self._limit} bytes"

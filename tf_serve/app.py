@@ -15,6 +15,7 @@ from tbconv import __version__
 from tbconv.contract.disclaimer import DISCLAIMER
 from tbconv.contract.errors import FilmError, TbconvError
 from tf_serve.access import protect
+from tf_serve.allocator import keep_memory_of_films
 from tf_serve.departures import Departures
 from tf_serve.deployment import Deployment, deployment_of
 from tf_serve.engine import Engine
@@ -41,6 +42,7 @@ def create_app(settings: Settings, *, engine: Engine | None = None) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Engine]]:  # noqa: ARG001  (FastAPI passes it)
         if isinstance(settings, Deployment):  # after uvicorn has set up its own log, in each process
             write_log(deployment.log_format, deployment.log_level)
+        keep_memory_of_films()
         # one of several workers accepts connections only when it can answer: the others have them meanwhile
         await engine.start(wait=settings.workers > 1)
         yield {"engine": engine}

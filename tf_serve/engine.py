@@ -12,7 +12,7 @@ import io
 import logging
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -72,7 +72,7 @@ class Engine:
         """Why no film is answered; None while films are."""
         if self.leaving:
             return LEAVING
-        if self.registry.table.default is not None:
+        if self.registry.table.models:
             return None
         if not self._looked:
             return LOADING
@@ -145,6 +145,7 @@ class Engine:
         try:
             return _noted(await self._in_a_worker(lambda: answer(stand_in), seat), stand_in)
         except Tripped as error:
+            self._look_into(stand_in, error)
             raise _untrusted(stand_in, error) from error
 
     async def infer(self, images: NDArray[np.generic], loaded: Loaded, seat: Seat) -> Prediction:
@@ -167,8 +168,25 @@ class Engine:
         # beyond grey levels any network overflows: that would be the client's doing, and would look like the network's
         if levels.dtype.kind == "f" and not ((levels >= 0) & (levels <= 255)).all():
             raise BadRequest("the films hold no grey levels", why="these are finite, 0 to 255", fix="see the metadata")
+        return await self._ask(lambda: levels, loaded, seat)
+
+    async def infer_films(self, prepare: Callable[[], NDArray[Any]], loaded: Loaded, seat: Seat) -> Prediction:
+        """Answer films that the server prepares itself, in the same turn of a worker.
+
+        Args:
+            prepare: opens them, uint8 [N, 224, 224, 1]; what it raises is passed on.
+            loaded: the version that answers.
+            seat: from `admit`.
+
+        Raises:
+            TooLate: the deadline passed before a worker was free.
+            Untrusted: the network gave what it may not give.
+        """
+        return await self._ask(prepare, loaded, seat)
+
+    async def _ask(self, prepare: Callable[[], NDArray[Any]], loaded: Loaded, seat: Seat) -> Prediction:
         try:
-            answer = await self._in_a_worker(lambda: watched(loaded.served).classifier.predict(levels), seat)
+            answer = await self._in_a_worker(lambda: watched(loaded.served).classifier.predict(prepare()), seat)
         except ValueError as error:
             raise BadRequest("the films cannot be taken", why=str(error), fix="see the model's metadata") from error
         except Tripped as error:
@@ -176,14 +194,6 @@ class Engine:
             raise _untrusted(loaded, error) from error
         note_answer(loaded)
         return answer
-
-    async def aside(self, work: Callable[[], T], seat: Seat) -> T:
-        """Run what comes before an inference, such as the opening of films, in a worker thread.
-
-        Raises:
-            TooLate: the deadline passed before a worker was free.
-        """
-        return await self._in_a_worker(work, seat)
 
     async def load(self, name: str, version: str | None = None) -> Loaded:
         """Make a version of a model the current one; None reads its folder anew and takes the best.

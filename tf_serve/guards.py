@@ -22,6 +22,7 @@ SAME_ANSWERS = 16  # different films in a row with the same two logits, bit for 
 STRIDE = 28  # pixels; 8 x 8 of 224 x 224 tell films apart
 DIFFERENT = 4.0  # grey levels, mean; the noise of one film against another of the same chest is less
 ASK_AGAIN_S = 10.0  # seconds for which repeated golden answers are believed: asking sixteen films is 0.2 s of a core
+DRAWN = 4  # pictures of 7 x 7 random greys: what tells films apart tells these apart
 OUTSIDE = 1.0  # widths of the golden inputs' range beyond its ends: 16 drawn inputs are not all films
 AT_LEAST = 20.0  # logits beyond its ends, where they lie close together: no probability is told apart out there
 
@@ -83,9 +84,25 @@ class AskAgain:
         return self._problem
 
 
-def nothing_recorded() -> str:
-    """Say that a suspicion cannot be looked into."""
-    return "the bundle records no golden inputs to be asked again"
+def nothing_recorded() -> None:
+    """Leave it at a suspicion: a client could put a network aside otherwise."""
+
+
+def ask_drawn(classifier: Classifier, size: int) -> str | None:
+    """Look into a suspicion where no golden inputs are recorded: does it tell drawn pictures apart?
+
+    Args:
+        classifier: what answers, not guarded.
+        size: side of its films.
+
+    Returns:
+        What is wrong with it; None if nothing is.
+    """
+    cells = np.random.default_rng(0).integers(0, 256, (DRAWN, 7, 7, 1))
+    images = np.repeat(np.repeat(cells, size // 7, axis=1), size // 7, axis=2).astype(np.float32)
+    images = np.pad(images, ((0, 0), (0, size - images.shape[1]), (0, size - images.shape[2]), (0, 0)))
+    logits = classifier.predict(images).logits
+    return f"gave them to {DRAWN} drawn pictures too" if (logits == logits[0]).all() else None
 
 
 class Guarded:

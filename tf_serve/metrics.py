@@ -76,6 +76,8 @@ class Metrics:
 
     def publish(self, before: Table, after: Table) -> None:
         """Count the models whose current version changed, and name those that answer now."""
+        live = {(name, one.version) for name, versions in after.models.items() for one in versions}
+        self._drift = {key: drift for key, drift in self._drift.copy().items() if key in live}
         old, new = _current_of(before), _current_of(after)
         for name in new.keys() & old.keys():
             if new[name].version != old[name].version:

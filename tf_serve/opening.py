@@ -14,7 +14,7 @@ from tbconv.contract.golden import GOLDEN, read_golden
 from tbconv.contract.preprocess import as_model_input
 from tf_serve.archives import check_archives
 from tf_serve.fallback import Served, choose_model, open_baseline
-from tf_serve.guards import AskAgain, Guarded, Range
+from tf_serve.guards import AskAgain, Guarded, Range, ask_drawn
 from tf_serve.pool import Pool
 from tf_serve.registry import Loaded
 from tf_serve.selftest import golden_check
@@ -60,7 +60,8 @@ class Opening:
         pool = Pool(bundle, name, size=self.threads, folder=self.folder)
         ask = golden_check(bundle, name)
         if ask is None:
-            return Guarded(_warmed(bundle, name, pool))
+            size = bundle.manifest.preprocessing.size
+            return Guarded(_warmed(bundle, name, pool), ask_again=AskAgain(lambda: ask_drawn(pool, size)))
         found = ask(pool)
         if found.problem is not None:
             raise ArtefactError(f"{name} does not answer as it did", why=found.problem, fix=MAKE_AGAIN)

@@ -12,6 +12,8 @@ folder, and its digest is taken from the copy.
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import os
 import shutil
 import tempfile
 import threading
@@ -48,7 +50,8 @@ class Pool:
         self.name = name
         self.size = size
         self._file = copy_privately(bundle, name, folder)
-        end = weakref.finalize(self, _let_go, self._file, folder)
+        place = folder and folder / f"{bundle.digest(name)}.tflite"
+        end = weakref.finalize(self, _let_go, self._file, place)
         end.atexit = False  # a worker that ends leaves the copy to the others
         self._free = [self._open()]
         self._opened = 1
@@ -93,11 +96,16 @@ class Pool:
         return TFLiteModel(Path(f"/dev/fd/{self._file.fileno()}"), name=self.name)
 
 
-def _let_go(copy: BinaryIO, folder: Path | None) -> None:
+def _let_go(copy: BinaryIO, place: Path | None) -> None:
     """Close a copy that nobody here asks any more; whoever has it open still has it, others copy it again."""
+    with contextlib.suppress(FileNotFoundError):
+        if place is not None and _is(place, copy):
+            place.unlink()
     copy.close()
-    if folder is not None:
-        Path(copy.name).unlink(missing_ok=True)
+
+
+def _is(place: Path, copy: BinaryIO) -> bool:
+    return os.path.samestat(place.stat(), os.fstat(copy.fileno()))
 
 
 def copy_privately(bundle: Bundle, name: str, folder: Path | None) -> BinaryIO:
@@ -111,8 +119,8 @@ def copy_privately(bundle: Bundle, name: str, folder: Path | None) -> BinaryIO:
     """
     source, digest = bundle.path(name), bundle.digest(name)
     place = folder and folder / f"{digest}.tflite"
-    if place and place.is_file() and sha256_file(place) == digest:
-        return place.open("rb")
+    if place and (there := _open_good(place, digest)):
+        return there
     with tempfile.NamedTemporaryFile(dir=folder, delete=False) as copy:
         made = Path(copy.name)
         try:
@@ -123,11 +131,19 @@ def copy_privately(bundle: Bundle, name: str, folder: Path | None) -> BinaryIO:
             kept = made.open("rb")
             if place:
                 made.rename(place)
-                kept.close()
-                kept = place.open("rb")
             return cast("BinaryIO", kept)
         finally:
             made.unlink(missing_ok=True)  # an open file stays readable
+
+
+def _open_good(place: Path, digest: str) -> BinaryIO | None:
+    """Open what another process has copied; None where it is not there, or no more, or something else."""
+    with contextlib.suppress(FileNotFoundError):
+        kept = place.open("rb")
+        if hashlib.file_digest(kept, "sha256").hexdigest() == digest:
+            return kept
+        kept.close()
+    return None
 
 
 def _check(copy: Path, name: str, digest: str) -> None:

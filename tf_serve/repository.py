@@ -7,6 +7,7 @@ interpreters go with the last reference.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import gc
 import logging
@@ -15,7 +16,8 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
-from tbconv.contract.errors import TbconvError
+from tbconv.contract.bundle import read_bundle
+from tbconv.contract.errors import BundleError, TbconvError
 from tf_serve.opening import Opening
 from tf_serve.refusals import BadRequest, NotReady, UnknownModel
 from tf_serve.registry import Loaded, Table
@@ -111,7 +113,11 @@ class Repository:
         with self._lock:
             before, aside = self._current(name).version, self._book.read().aside.get(name, ())
             self._put_aside(name, (*aside, before))
-            now = self._current(name)
+            try:
+                now = self._current(name)
+            except NotReady:
+                self._put_aside(name, aside)
+                raise
             if now.version not in {*aside, before}:
                 return now
             self._put_aside(name, aside)
@@ -236,6 +242,8 @@ class Repository:
         for one in kept:
             if one.known is None and not any(other.known and other.is_version(version) for other in kept):
                 one.open(self._opening, wishes)
+                if one.loaded is not None:
+                    one.release("opened to learn its version")
         order = ranked(kept, ())
         found = next((place for place, one in enumerate(order) if one.is_version(version)), None)
         if found is None:
@@ -268,6 +276,9 @@ def _wanted(wishes: Wishes, name: str, aside: tuple[str, ...], digests: set[str]
 
 
 def _digests(kept: list[Shelved]) -> set[str]:
-    """Return the digests of all files of a model's loaded bundles."""
-    manifests = [one.loaded.bundle.manifest for one in kept if one.loaded]
-    return {record.sha256 for manifest in manifests for record in manifest.files.values()}
+    """Return the digests of all files of a model's bundles, also of those that are not loaded."""
+    found: set[str] = set()
+    for one in kept:
+        with contextlib.suppress(BundleError):
+            found |= {record.sha256 for record in read_bundle(one.place.folder).manifest.files.values()}
+    return found

@@ -49,17 +49,23 @@ class Shelved:
             new = without_tripped(found, wishes)
             self._check_trust(new)
         except TbconvError as error:
-            self.error = error
+            self._forget(error)
             _log.error("%s: not loaded: %s", self.place.name, error.one_line)
         except Exception:  # noqa: BLE001  (logged, and told by the index; other models go on)
             what = f"{self.place.name} cannot be loaded"
-            self.error = NotReady(what, why="an error of the server's own", fix="read its log")
+            self._forget(NotReady(what, why="an error of the server's own", fix="read its log"))
             _log.exception(what)
         else:
             self.take(new)
             reason = f"; {new.served.reason}" if new.served.reason else ""
             _log.info("%s %s: %s, %.2f s%s", new.name, new.version, new.words, time.monotonic() - start, reason)
         self.by_hand = False
+
+    def _forget(self, error: TbconvError) -> None:
+        """Keep why it does not open; what is not held and does not open has no rank any more."""
+        self.error = error
+        if self.loaded is None:
+            self.known = None
 
     def take(self, new: Loaded) -> None:
         """Hold an opened version."""

@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 
 from fastapi import Request
+from python_multipart.multipart import parse_options_header
 from starlette.datastructures import FormData, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
@@ -18,6 +19,7 @@ FORM = "multipart/form-data"
 # and about 12 MB packed; 32 MB leaves room and bounds what one upload holds.
 MAX_BODY = 32 * 1024 * 1024
 FIELD = "file"
+MAX_TEXT = 4096  # bytes of a field that is no file: none is read
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +71,20 @@ async def read_film(request: Request) -> Upload:
 
 async def _parse(request: Request) -> FormData:
     _check_head(request)
+    _check_charset(request)
+    parser = _InMemoryParser(request.headers, _bounded(request), max_files=1, max_fields=8, max_part_size=MAX_TEXT)
     try:
-        return await _InMemoryParser(request.headers, _bounded(request), max_files=1, max_fields=8).parse()
+        return await parser.parse()
     except MultiPartException as error:
         raise _bad("the form cannot be read", error.message) from error
+
+
+def _check_charset(request: Request) -> None:
+    """Refuse a form in another charset: the parser would decode by any codec, and punycode's takes quadratic time."""
+    _, said = parse_options_header(request.headers.get("content-type", ""))
+    charset = said.get(b"charset", b"utf-8").decode("latin-1").lower()
+    if charset not in ("utf-8", "utf8", "us-ascii"):
+        raise _bad("the form names another charset than UTF-8", "its fields are UTF-8")
 
 
 def _check_head(request: Request) -> None:

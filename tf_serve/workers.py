@@ -31,7 +31,7 @@ FAREWELL_S = 0.6
 # closing a listening socket resets whoever stands in its queue.
 LAST_CALL_S = 0.3
 SILENT_S = 2.0  # seconds for a request that was on its way when its connection was taken
-DRAIN_S = 20  # seconds that accepted films get; the longest deadline in the queue and one film
+DRAIN_S = 25  # seconds that accepted films get: a film may wait twice, for its network and for the baseline
 
 
 @dataclass(frozen=True, slots=True)

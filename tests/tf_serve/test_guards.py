@@ -11,7 +11,7 @@ from tbconv.contract.bundle import read_bundle, seal
 from tbconv.contract.errors import ArtefactError
 from tbconv.contract.verdict import Verdict
 from tf_serve.engine import Engine
-from tf_serve.guards import SAME_ANSWERS, AskAgain, Guarded, Range, Tripped
+from tf_serve.guards import SAME_ANSWERS, AskAgain, Guarded, Range, Tripped, ask_drawn
 from tf_serve.opening import Opening
 from tf_serve.refusals import BadRequest, Untrusted
 from tf_serve.settings import Settings
@@ -135,12 +135,12 @@ def test_the_same_film_again_and_again_is_no_sign():
 
             return Prediction(np.float32([[1, 2]]), np.float32([[0.7]]), np.ones((1, 7, 7), np.float32))
 
-    guarded = Guarded(Same())
+    guarded = Guarded(Same(), ask_again=lambda: "the golden inputs say so too")
     for _ in range(3 * SAME_ANSWERS):
         guarded.predict(films())
     for seed in range(1, SAME_ANSWERS):
         guarded.predict(films(seed=seed))
-    with pytest.raises(Tripped, match="no golden inputs") as caught:
+    with pytest.raises(Tripped, match="say so too") as caught:
         guarded.predict(films(seed=SAME_ANSWERS))
     assert caught.value.broken
 
@@ -180,3 +180,32 @@ def test_the_range_is_that_of_the_golden_margins_and_as_much_again_on_both_sides
     assert not allowed.holds(-76)
     close = Range.around(np.float32([0.1, 0.2]))
     assert (close.holds(20), close.holds(21)) == (True, False)
+
+
+def test_without_golden_inputs_drawn_pictures_say_whether_a_network_is_constant():
+    from tbconv.contract.classifier import Prediction
+
+    class Mean:
+        def predict(self, images):
+            means = images.mean((1, 2, 3)).astype(np.float32)
+            return Prediction(np.stack([-means, means], 1), means[:, None], np.ones((len(images), 7, 7), np.float32))
+
+    class Constant:
+        def predict(self, images):
+            ones = np.ones((len(images), 2), np.float32)
+            return Prediction(ones, ones[:, :1], np.ones((len(images), 7, 7), np.float32))
+
+    assert ask_drawn(Mean(), 224) is None
+    assert "drawn pictures too" in ask_drawn(Constant(), 224)
+
+
+def test_a_suspicion_that_nothing_confirms_puts_no_network_aside():
+    class Same:
+        def predict(self, images):
+            from tbconv.contract.classifier import Prediction
+
+            return Prediction(np.float32([[1, 2]]), np.float32([[0.7]]), np.ones((1, 7, 7), np.float32))
+
+    guarded = Guarded(Same())
+    for seed in range(3 * SAME_ANSWERS):
+        guarded.predict(films(seed=seed))

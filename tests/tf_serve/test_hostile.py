@@ -223,3 +223,34 @@ def test_a_zip_or_a_gzipped_body_is_not_unpacked(client):
 def test_other_websites_may_not_ask_for_their_visitors(client):
     answer = client.options("/api/v1/screen", headers={"origin": "http://x", "access-control-request-method": "POST"})
     assert "access-control-allow-origin" not in answer.headers
+
+
+def test_a_form_cannot_choose_a_codec_that_takes_minutes(client, film):
+    text = b"a" * 50_000 + b"-" + b"b" * 50_000
+    body = b'--x\r\nContent-Disposition: form-data; name="note"\r\n\r\n' + text + b"\r\n--x--\r\n"
+    for charset in ("punycode", "idna", "utf-16"):
+        kind = f"multipart/form-data; boundary=x; charset={charset}"
+        answer = client.post("/api/v1/screen", content=body, headers={"content-type": kind})
+        assert (answer.status_code, "charset" in answer.json()["error"]) == (400, True)
+    plain = "multipart/form-data; boundary=x; charset=utf-8"
+    assert client.post("/api/v1/screen", content=body, headers={"content-type": plain}).status_code == 400  # too long
+
+
+def test_a_tensor_of_a_hundred_thousand_empty_films_is_counted_before_any_is_read(client):
+    name = client.get("/api/v1/model").json()["name"]
+    tensor = bytes(400_000)
+    head = json.dumps(
+        {
+            "inputs": [
+                {
+                    "name": "image",
+                    "shape": [100_000],
+                    "datatype": "BYTES",
+                    "parameters": {"binary_data_size": len(tensor)},
+                }
+            ]
+        }
+    ).encode()
+    headers = {"inference-header-content-length": str(len(head))}
+    answer = client.post(f"/v2/models/{name}/infer", content=head + tensor, headers=headers)
+    assert answer.status_code == 413

@@ -25,6 +25,8 @@ from tf_serve.wire.infer_answer import Arrays
 # JSON of this many bytes is parsed within a millisecond; more of it goes to a thread, so that the event
 # loop answers others meanwhile.
 INLINE_JSON = 64 * 1024
+INLINE_BINARY = 4 * 1024 * 1024  # bytes of a whole message: base64 of a film of 12 MB takes some 20 ms
+_PARSING = anyio.CapacityLimiter(1)
 LABEL = "stable"  # the only label: of the version that answers where none is named
 
 
@@ -65,9 +67,11 @@ def asked_of(request: Request) -> Asked:
     return Asked(loaded, loaded.bundle.manifest.artefact(loaded.served.artefact))
 
 
-async def read_aside[Read](read: Callable[[], Read], json_bytes: int) -> Read:
-    """Read a message; a long one in a thread of its own."""
-    return read() if json_bytes <= INLINE_JSON else await anyio.to_thread.run_sync(read)
+async def read_aside[Read](read: Callable[[], Read], json_bytes: int, all_bytes: int = 0) -> Read:
+    """Read a message; a long one in a thread, one after the other: parsing holds Python's lock."""
+    if json_bytes <= INLINE_JSON and all_bytes <= INLINE_BINARY:
+        return read()
+    return await anyio.to_thread.run_sync(read, limiter=_PARSING)
 
 
 async def predict(request: Request, given: Given, loaded: Loaded, seat: Seat) -> Arrays:
@@ -80,11 +84,12 @@ async def predict(request: Request, given: Given, loaded: Loaded, seat: Seat) ->
         BadRequest: a film that is none for this network.
         FilmError: a film that cannot be opened.
     """
+    engine = engine_of(request)
     if isinstance(given, Films):
-        preprocessing, films = loaded.bundle.manifest.preprocessing, given
-        engine = engine_of(request)
-        given = await engine.aside(lambda: squares_of(films, preprocessing, engine.settings.gate), seat)
-    answer = await engine_of(request).infer(given, loaded, seat)
+        preprocessing, gate = loaded.bundle.manifest.preprocessing, engine.settings.gate
+        answer = await engine.infer_films(lambda: squares_of(given, preprocessing, gate), loaded, seat)
+    else:
+        answer = await engine.infer(given, loaded, seat)
     return {name: getattr(answer, name) for name in ("logits", "probability", "evidence")}
 
 

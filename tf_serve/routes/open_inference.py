@@ -57,8 +57,9 @@ async def infer(request: Request) -> Response:
         asked = asked_of(request)
         json_length = json_length_of(request.headers.get("inference-header-content-length"))
         body = await read_body(request)
+        seat.arrived()
         read = partial(read_infer, body, json_length, asked.input, asked.outputs)
-        message = await read_aside(read, len(body) if json_length is None else json_length)
+        message = await read_aside(read, len(body) if json_length is None else json_length, len(body))
         arrays = await predict(request, message.given, asked.loaded, seat)
     answer, headers = write_infer(message, asked.loaded, arrays)
     return Response(answer, headers=headers)
@@ -70,7 +71,8 @@ def _tensor(spec: TensorSpec) -> dict[str, Any]:
 
 add_route(router, "GET", "", server_metadata, schemas.SERVER)
 add_route(router, "GET", "/", server_metadata, None)
+for place in ("/models/{name}", "/models/{name}/versions/{version}"):  # asked most, so it stands first
+    add_route(router, "POST", f"{place}/infer", infer, schemas.infer(place))
 for place in ("/models/{name}", "/models/{name}/versions/{version}"):
     add_route(router, "GET", place, model_metadata, schemas.model(place))
     add_route(router, "GET", f"{place}/ready", model_ready, schemas.ready(place))
-    add_route(router, "POST", f"{place}/infer", infer, schemas.infer(place))

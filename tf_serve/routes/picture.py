@@ -12,12 +12,13 @@ from PIL import Image
 
 from tf_serve.engine import Engine
 from tf_serve.films import Unfit, open_film
-from tf_serve.refusals import BadRequest
+from tf_serve.refusals import BadRequest, Busy
 from tf_serve.upload import read_film
 from tf_serve.wire.schemas import Schema, errors, operation
 
 router = APIRouter(prefix="/api/v1")
 LONG_SIDE = 1024  # pixels: what the page draws; the answer itself comes from the whole film
+WAITING = 2  # pictures that wait for the one that is drawn; a page asks for two at a time
 PACKING = 1  # zlib's fastest: a third of the default's time for some 15 % more bytes over loopback or a LAN
 _AT_ONCE = anyio.CapacityLimiter(1)  # a picture is a courtesy: it takes one core, and answers have the others
 _OPENAPI: Schema = operation(
@@ -49,8 +50,11 @@ async def picture(request: Request) -> Response:
         FilmError: the bytes are damaged or of another kind.
     """
     engine: Engine = request.app.state.engine
-    with engine.admit():
+    with engine.admit() as seat:
         upload = await read_film(request)
+        seat.arrived()
+        if _AT_ONCE.statistics().tasks_waiting >= WAITING:
+            raise Busy("pictures wait already", why="one is drawn at a time", fix="ask again in a second")
         drawn = await anyio.to_thread.run_sync(draw, upload.data, upload.content_type, limiter=_AT_ONCE)
     return Response(drawn, media_type="image/png")
 

@@ -38,6 +38,7 @@ async def predict_rows_or_columns(request: Request) -> Response:
     with engine_of(request).admit() as seat:
         asked = asked_of(request)
         body = await read_body(request)
+        seat.arrived()
         message = await read_aside(partial(read_predict, body, asked.input), len(body))
         arrays = await predict(request, message.given, asked.loaded, seat)
     return Response(write_predict(arrays, columns=message.columns), headers=_who(asked.loaded), media_type=JSON_TYPE)

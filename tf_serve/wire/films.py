@@ -6,9 +6,10 @@ import base64
 import binascii
 import struct
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import Any
 
-from tf_serve.wire.images import Films
+from tf_serve.wire.images import MAX_FILMS, Films, check_number
 from tf_serve.wire.json_body import malformed
 
 _LENGTH = struct.Struct("<I")  # Triton's BYTES: four bytes of length before each element
@@ -21,6 +22,7 @@ def films_from_texts(texts: Sequence[str]) -> Films:
         BadRequest: one is no base64.
         TooLarge: more films than one request may have.
     """
+    check_number(len(texts))
     return Films(tuple(_decode(text, number) for number, text in enumerate(texts)))
 
 
@@ -34,7 +36,9 @@ def films_from_elements(data: memoryview) -> Films:
         BadRequest: the lengths do not fit the data.
         TooLarge: more films than one request may have.
     """
-    return Films(tuple(_raw_or_base64(element) for element in _elements(data)))
+    elements = tuple(islice(_elements(data), MAX_FILMS + 1))  # one too many is enough to say so
+    check_number(len(elements))
+    return Films(tuple(_raw_or_base64(element) for element in elements))
 
 
 def b64_of(value: Any) -> str:
