@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import io
 import logging
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -16,10 +15,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from tbconv.contract.classifier import Prediction
-from tbconv.contract.errors import TbconvError
 from tf_serve.guards import Tripped
 from tf_serve.metrics import Metrics
 from tf_serve.opening import Opening, fall_back
@@ -31,6 +28,7 @@ from tf_serve.seats import Seat, Seats, too_late
 from tf_serve.settings import Settings
 from tf_serve.shelf import Shelf
 from tf_serve.trace import note_answer
+from tf_serve.warm_up import warm_up
 from tf_serve.watching import watched
 from tf_serve.wire.images import MAX_FILMS
 from tf_serve.wishes import WishBook
@@ -280,14 +278,6 @@ class Engine:
                 _log.exception(self._broken)
             first.set()
             await asyncio.sleep(POLL_S)
-
-
-def warm_up(loaded: Loaded) -> None:
-    """Bring in what the first film would wait for: decoders, the gate's figures."""
-    picture = io.BytesIO()
-    Image.linear_gradient("L").save(picture, "PNG")
-    with contextlib.suppress(TbconvError, Tripped):
-        screen(picture.getvalue(), loaded.served, loaded.bundle.manifest)
 
 
 def _noted(result: ScreenResult, loaded: Loaded) -> ScreenResult:
