@@ -2,8 +2,8 @@
 
     python -m benchmarks.audit ../shared/data --work /tmp/audit
 
-The levels in `torch_train.audit.finding` (but PLACE_LEVEL) were chosen on the other sets of this table, kermany
-left out; kermany with and without a tag is what they were then tried on.
+The levels in `torch_train.evaluation.audit.findings` (but PLACE_LEVEL) were chosen on the other sets of this table,
+kermany left out; kermany with and without a tag is what they were then tried on.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from PIL import Image, ImageDraw, ImageFont
 from benchmarks.results import RESULTS, append_rows, circumstances
 from tbconv.console import TerminalReporter
 from tbconv.contract.errors import TbconvError
-from tbconv.contract.reporter import Silence
+from tbconv.contract.reporting import Silence
 from tbconv.contract.xray import read_xray
-from torch_train.audit.audit import Audit, audit
-from torch_train.audit.config import AuditConfig
-from torch_train.data.film import SYNTHETIC_MARK, FilmIndex
 from torch_train.data.index import read_index
 from torch_train.data.phantom import write_phantoms
+from torch_train.data.records import SYNTHETIC_MARK, FilmIndex
+from torch_train.evaluation.audit.audit import Audit, audit
+from torch_train.evaluation.audit.findings import AuditConfig
 
 KERMANY = r"(person\d+)_|((?:NORMAL2-)?IM-\d+)-"  # docs/data.md
 TAG, TAG_GREY = "L", 235

@@ -18,8 +18,8 @@ from typing import Any
 
 from benchmarks.mutate_films import draw_apart_seeds, draw_seeds, mutate
 from tbconv.contract.errors import FilmError
-from tf_serve.films import Unfit, open_film
-from tf_serve.films.dicom import apart
+from tf_serve.images import Unfit, open_film
+from tf_serve.images.dicom import decoders
 
 BLOCK = 500
 HANG_S = 60  # the alarm ends a process that is longer about one input
@@ -54,7 +54,7 @@ def judge(data: bytes) -> str:
 def _run_block(first: int, count: int, packed: bool, at: Any, found: Any) -> None:
     """Judge a block in a process of its own, which an alarm ends when one input hangs."""
     films = draw_apart_seeds() if packed else draw_seeds()
-    apart.PROCESSOR_SECONDS = CHILD_S
+    decoders.PROCESSOR_SECONDS = CHILD_S
     ends = _count_ends()
     rows: Counter[tuple[str, str]] = Counter()
     slowest = (0.0, first)
@@ -87,7 +87,7 @@ def _count_ends() -> Counter[str]:
         ends["decoded" if not done.returncode else "refused" if done.returncode > 0 else "crashed"] += 1
         return done
 
-    apart.subprocess.run = counted  # type: ignore[attr-defined]
+    decoders.subprocess.run = counted  # type: ignore[attr-defined]
     return ends
 
 

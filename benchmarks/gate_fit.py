@@ -27,10 +27,9 @@ from benchmarks.gate_films import FILM_FOLDERS, MASKS, PHOTOGRAPHS, Part, Pictur
 from benchmarks.gate_pictures import FAMILIES
 from benchmarks.gate_source import Pixels, Source
 from benchmarks.gate_variants import vary
-from tbconv.contract.files import write_json
-from tbconv.contract.provenance import git_commit
-from tf_serve.gate.features import describe, thumbnail
-from tf_serve.gate.likeness import WEIGHTS, Likeness
+from tbconv.contract.bundle import write_json
+from tbconv.contract.environment import git_commit
+from tf_serve.gate.likeness import WEIGHTS, Likeness, describe, thumbnail
 from torch_train.data.phantom import draw_phantom
 
 SEED = 6

@@ -1,6 +1,6 @@
 """What a further interpreter of a file costs in memory, and what a batch saves: why the pool is as it is.
 
-The server opens one interpreter a worker thread and asks each about one film at a time (tf_serve.pool). Each
+The server opens one interpreter a worker thread and asks each about one film at a time (tf_serve.runtime.pool). Each
 file of the bundle is measured in a process of its own: resident memory after one, two and three interpreters,
 milliseconds a film alone and in batches of 2, 4 and 8 (lowest of the rounds: other work only adds).
 
@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[1]
 if not __package__:
     sys.path[0] = str(ROOT)  # run as a file, its folder stands first
 
-from tf_serve.model import TFLiteModel  # noqa: E402
+from tf_serve.runtime.tflite import TFLiteModel  # noqa: E402
 
 BATCHES = (1, 2, 4, 8)
 ROUNDS = 8

@@ -100,8 +100,8 @@ def load_torch(request: dict[str, Any], square: NDArray[np.uint8]) -> tuple[Ask,
 
     import torch
 
-    from tbconv.contract.calibration import Calibration
-    from torch_train.deploy import load_deployed
+    from tbconv.contract.manifest import Calibration
+    from torch_train.model.deployed import load_deployed
 
     torch.set_num_threads(request["threads"])
     torch.set_num_interop_threads(1)

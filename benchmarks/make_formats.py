@@ -12,13 +12,12 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from convert.islands import HEAD
-from convert.pipeline import FROM_RUN
-from convert.steps import Workshop, make_files, make_from_onnx
+from convert.pipeline import FROM_RUN, Workshop, make_files, make_from_onnx
+from convert.quantization.float_ops import HEAD
 from tbconv.console import TerminalReporter
 from torch_train.run_folder import read_run
 
-WITNESS = "convert.onnx_to_tf"  # the step that has onnx2tf convert the same ONNX, to compare with
+WITNESS = "convert.formats.onnx_to_onnx2tf"  # the step that has onnx2tf convert the same ONNX, to compare with
 
 
 class WithoutWitness(Workshop):

@@ -127,9 +127,9 @@ def export(name: str, films: Path, place: Path) -> None:
     import torch
     import torchvision
 
-    from convert.film_set import evenly
-    from convert.foreign.films import find_films
-    from convert.foreign.normalise import choose_normalise, prepare
+    from convert.onnx_import.config import choose_normalise, prepare
+    from convert.onnx_import.inputs import find_films
+    from convert.parity.inputs import evenly
     from tbconv.contract.preprocess import PreprocessSpec
 
     paths = np.array(find_films(films))

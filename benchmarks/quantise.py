@@ -16,18 +16,18 @@ from typing import Any
 import numpy as np
 
 from benchmarks.results import RESULTS, append_rows, circumstances
-from convert.band import indeterminate_band
-from convert.film_folder import FilmFolder, read_films_of
-from convert.int8 import Int8Recipe, to_int8
-from convert.isolate import run_step
-from convert.onnx_graph import read_graph
-from convert.paired import paired_losses
-from convert.parity import compare
-from convert.witnesses import REFERENCE, ask, torch_witnesses
+from convert.formats.onnx_graph import read_graph
+from convert.parity.compare import compare
+from convert.parity.inputs import FilmFolder, read_films_of
+from convert.parity.runtimes import ask, torch_witnesses
+from convert.parity.statistics import indeterminate_band, paired_losses
+from convert.quantization.int8 import Int8Recipe, to_int8
+from convert.worker import run_step
 from tbconv.console import TerminalReporter
-from tbconv.contract.classifier import Prediction
+from tbconv.contract.golden import REFERENCE
+from tbconv.contract.prediction import Prediction
 from tbconv.contract.preprocess import as_model_input
-from tf_serve.model import TFLiteModel
+from tf_serve.runtime.tflite import TFLiteModel
 from torch_train.run_folder import CALIBRATION_FILMS, HELDOUT_FILMS, RunFacts, read_films, read_run
 
 NEAR = 3.0  # logits from the threshold: the films whose decisions are at stake
@@ -120,8 +120,11 @@ def make(given: argparse.Namespace, place: Path) -> Iterator[tuple[Case, bytes]]
             onnx, folder = str(place / f"{case.equalised}.onnx"), str(place / f"{case.equalised}")
             films = str(given.run / CALIBRATION_FILMS)
             source = str(given.bundle / "model.onnx")
-            run_step("convert.equalise", {"onnx": source, "films": films, "out": onnx, "balance": case.equalised})
-            run_step("convert.onnx_to_keras", {"onnx": onnx, "saved_model": folder})
+            run_step(
+                "convert.quantization.equalization",
+                {"onnx": source, "films": films, "out": onnx, "balance": case.equalised},
+            )
+            run_step("convert.formats.onnx_to_keras", {"onnx": onnx, "saved_model": folder})
             saved[case.equalised] = folder
         folder = saved[case.equalised]
         yield case, default(folder, squares) if case.recipe is None else to_int8(folder, squares, case.recipe)
@@ -130,7 +133,7 @@ def make(given: argparse.Namespace, place: Path) -> Iterator[tuple[Case, bytes]]
 def default(saved_model: str, squares: Any) -> bytes:
     import tensorflow as tf
 
-    from convert.int8 import representative
+    from convert.quantization.int8 import representative
 
     converter = tf.lite.TFLiteConverter.from_saved_model(saved_model)
     converter.optimizations = [tf.lite.Optimize.DEFAULT]

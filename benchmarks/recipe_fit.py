@@ -12,22 +12,17 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from benchmarks.recipe_ways import Way
-from tbconv.contract.reporter import Silence
-from torch_train.amp import choose_precision
-from torch_train.augment import Augmentation, augment
-from torch_train.choose_step import choose_step, set_determinism
+from tbconv.contract.reporting import Silence
 from torch_train.config import TrainConfig
-from torch_train.device import FilmStore, place_films
-from torch_train.epoch import class_loss, train_epoch
-from torch_train.evaluate import exact_margins, logits_of
-from torch_train.films import TrainingFilms
-from torch_train.finetune import choose_layers
-from torch_train.fit import start_network
-from torch_train.history import EpochRecord, goes_on, kept_epoch
-from torch_train.learner import Learner, make_learner
+from torch_train.data.dataset import TrainingFilms
+from torch_train.engine.amp import choose_precision
+from torch_train.engine.augment import Augmentation, augment
+from torch_train.engine.inference import FilmStore, exact_margins, logits_of, place_films
+from torch_train.engine.state import EpochRecord, Learner, choose_layers, goes_on, kept_epoch, make_learner
+from torch_train.engine.step import Step, choose_step, set_determinism
+from torch_train.engine.trainer import class_loss, start_network, train_epoch
 from torch_train.metrics import auroc
-from torch_train.network import XrayNetwork
-from torch_train.step import Step
+from torch_train.model.network import XrayNetwork
 
 HEAD = "3"  # the head's weighted layers
 EMA_WARM_UP = 10  # steps until a moving average forgets its random start; timm's rule (1 + t) / (10 + t)

@@ -26,13 +26,11 @@ from benchmarks.recipe_ways import WAYS, Way
 from benchmarks.results import RESULTS, append_rows, circumstances
 from benchmarks.train import device_name
 from tbconv.contract.preprocess import PreprocessSpec
-from tbconv.contract.reporter import Silence
+from tbconv.contract.reporting import Silence
 from tbconv.contract.xray import read_xray
 from torch_train.config import TrainConfig
 from torch_train.evaluation.config import EvaluateConfig
-from torch_train.evaluation.fold_plan import FoldPlan
-from torch_train.evaluation.pool import Pool, read_pool
-from torch_train.evaluation.protocols import plan_folds
+from torch_train.evaluation.splits import FoldPlan, Pool, plan_folds, read_pool
 
 CSV = RESULTS / "recipes.csv"
 

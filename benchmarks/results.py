@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from tbconv.contract.provenance import git_commit, machine, package_versions
+from tbconv.contract.environment import git_commit, machine, package_versions
 
 RESULTS = Path(__file__).parent / "results"
 VERSIONS_OF = ("torch", "onnx", "onnxruntime", "onnx2tf", "tensorflow", "keras", "ai-edge-litert")

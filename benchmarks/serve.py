@@ -37,7 +37,7 @@ from benchmarks.serve_peers.start import NAMES  # noqa: E402
 from benchmarks.serve_process import tbconv_server  # noqa: E402
 from tbconv.contract.bundle import read_bundle  # noqa: E402
 from tbconv.contract.errors import TbconvError  # noqa: E402
-from torch_train.data.chest import draw_phantom  # noqa: E402
+from torch_train.data.phantom import draw_phantom  # noqa: E402
 
 FILM_SIDE = 1024  # pixels, of the drawn film: clinical films that were made smaller for a web page have about that
 

@@ -28,20 +28,17 @@ from torch import Tensor
 
 from benchmarks.results import RESULTS, append_rows, circumstances
 from benchmarks.train_plain import PlainLoop
-from tbconv.contract.reporter import Silence
-from torch_train.amp import choose_precision
-from torch_train.augment import Augmentation
-from torch_train.captured_step import CapturedStep
-from torch_train.choose_step import set_determinism
+from tbconv.contract.reporting import Silence
 from torch_train.config import TrainConfig
 from torch_train.data.index import read_index
-from torch_train.data.load import load_films
-from torch_train.device import FilmStore, place_films
-from torch_train.epoch import class_loss, train_epoch
-from torch_train.finetune import choose_layers
-from torch_train.learner import Learner, make_learner
-from torch_train.network import XrayNetwork
-from torch_train.step import EagerStep, Step, compiled_step, eager_step
+from torch_train.data.loading import load_films
+from torch_train.engine.amp import choose_precision
+from torch_train.engine.augment import Augmentation
+from torch_train.engine.inference import FilmStore, place_films
+from torch_train.engine.state import Learner, choose_layers, make_learner
+from torch_train.engine.step import CapturedStep, EagerStep, Step, compiled_step, eager_step, set_determinism
+from torch_train.engine.trainer import class_loss, train_epoch
+from torch_train.model.network import XrayNetwork
 
 CSV = RESULTS / "train.csv"
 LAYERS = {"full": "all", "partial": "13"}  # 13: layer4 and the head

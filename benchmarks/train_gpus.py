@@ -23,18 +23,15 @@ from numpy.typing import NDArray
 
 from benchmarks.results import RESULTS, append_rows, circumstances
 from benchmarks.train import LAYERS, device_name, wait_for
-from tbconv.contract.reporter import Silence
-from torch_train.amp import choose_precision
-from torch_train.choose_step import choose_step, set_determinism
+from tbconv.contract.reporting import Silence
 from torch_train.config import TrainConfig
-from torch_train.device import place_films
-from torch_train.epoch import class_loss, train_epoch
-from torch_train.evaluate import exact_margins
-from torch_train.finetune import choose_layers
-from torch_train.learner import make_learner
-from torch_train.network import XrayNetwork
-from torch_train.ranks import Ranks
-from torch_train.together import Job, run_together
+from torch_train.engine.amp import choose_precision
+from torch_train.engine.distributed import Job, Ranks, run_together
+from torch_train.engine.inference import exact_margins, place_films
+from torch_train.engine.state import choose_layers, make_learner
+from torch_train.engine.step import choose_step, set_determinism
+from torch_train.engine.trainer import class_loss, train_epoch
+from torch_train.model.network import XrayNetwork
 
 CSV = RESULTS / "train_gpus.csv"
 BAR = 0.9  # of N times the rate of one: 1.8 x on two

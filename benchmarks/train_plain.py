@@ -22,7 +22,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from tbconv.contract.preprocess import PreprocessSpec
 from tbconv.contract.xray import read_xray
-from torch_train.finetune import FineTuning
+from torch_train.engine.state import FineTuning
 
 ROTATION, SHIFT, ZOOM, GREY = 10.0, 0.05, 0.1, 0.1  # TrainConfig's defaults, in torchvision's transforms
 

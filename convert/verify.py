@@ -1,7 +1,7 @@
 """Check a bundle that exists: digests first, then every format against PyTorch, then its own certificate.
 
 A bundle is never written to. An artefact strays when it does worse than its certificate says, any file when it
-contradicts the manifest (`convert.agree`).
+contradicts the manifest (`convert.certificate.consistency`).
 """
 
 from __future__ import annotations
@@ -13,34 +13,38 @@ from typing import Any
 
 import numpy as np
 
-from convert.agree import disagreements
-from convert.binding import binding
-from convert.certificate import IDENTITY
-from convert.certify import draw_certificate, write_down
-from convert.film_folder import FilmFolder, read_films_of
-from convert.film_set import FilmSet, part_of
-from convert.film_table import write_film_table
-from convert.matrix import matrix_witnesses
-from convert.measure import Measurement, measure
-from convert.near_threshold import find_near_threshold
-from convert.page.certificate_page import PAGE
-from convert.parity_report import parity_report
-from convert.probes import draw_phantoms
-from convert.strays import band_notes, find_strays, with_findings
-from convert.witnesses import REFERENCE, Witness, torch_witnesses
-from tbconv.contract.bundle import CERTIFICATE, Bundle, open_bundle
-from tbconv.contract.classifier import Prediction
+from convert.certificate.certify import binding, draw_certificate, write_down
+from convert.certificate.consistency import disagreements
+from convert.certificate.deployment import FILMS, lost
+from convert.certificate.page import PAGE
+from convert.parity.inputs import FilmFolder, FilmSet, draw_phantoms, find_near_threshold, part_of, read_films_of
+from convert.parity.measure import Measurement, measure
+from convert.parity.report import parity_report, write_film_table
+from convert.parity.runtimes import Witness, matrix_witnesses, torch_witnesses
+from convert.parity.verdicts import IDENTITY
+from tbconv.contract.bundle import CERTIFICATE, Bundle, open_bundle, write_json
+from tbconv.contract.certificate import ArtefactVerdict, Certificate, Verdict
 from tbconv.contract.errors import ConfigError
-from tbconv.contract.files import write_json
-from tbconv.contract.golden import GOLDEN, Golden, read_golden
-from tbconv.contract.golden_films import GOLDEN_FILMS, NOT_RECORDED, check_films, opener, records_films
+from tbconv.contract.golden import (
+    GOLDEN,
+    GOLDEN_FILMS,
+    NOT_RECORDED,
+    REFERENCE,
+    Golden,
+    check_films,
+    opener,
+    read_golden,
+    records_films,
+)
 from tbconv.contract.manifest import Artefact, Kind
+from tbconv.contract.prediction import Prediction
 from tbconv.contract.preprocess import PreprocessSpec
-from tbconv.contract.reporter import Reporter
-from tbconv.contract.verdict import ArtefactVerdict, Certificate, Verdict
+from tbconv.contract.reporting import Reporter
 
 PHANTOMS = 256  # drawn for a matrix without films: as many as one of films should have; some 9 s to draw
-TIMES_TYPICAL = 10.0  # a reduced file may move by so many of its median distances from PyTorch (tf_serve.selftest)
+TIMES_TYPICAL = (
+    10.0  # a reduced file may move by so many of its median distances from PyTorch (tf_serve.runtime.selftest)
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -200,8 +204,8 @@ def allowed_move(recorded: Prediction, reference: Prediction) -> float:
     """Return how far a reduced file's golden logits may move from the recorded ones, in logits.
 
     As far as they were from PyTorch, but not by more than ten times their median distance: one input far from any
-    film (int8 answers black 9 logits off) would else excuse anything. `tf_serve.selftest` holds files to the same;
-    it opens LiteRT, which no process of a conversion's orchestration may load.
+    film (int8 answers black 9 logits off) would else excuse anything. `tf_serve.runtime.selftest` holds files to the
+    same; it opens LiteRT, which no process of a conversion's orchestration may load.
 
     Args:
         recorded: the file's golden answers.
@@ -238,3 +242,98 @@ def _with_probes(bundle: Bundle, filmset: FilmSet, aside: Path, reporter: Report
     sides = "blends of two films each" if len(probes) else "none: all films lie on one side of it"
     reporter.say(f"{len(probes)} inputs searched near the threshold ({sides})")
     return replace(filmset, probes=probes)
+
+
+# --- strays ---
+# Where a bundle does worse than its certificate says, file by file and witness by witness; numpy only.
+
+ORDER = (Verdict.CERTIFIED, Verdict.BOUNDED, Verdict.UNVERIFIED, Verdict.FAILED)
+
+
+def find_strays(
+    claimed: dict[str, ArtefactVerdict],
+    verdicts: dict[str, ArtefactVerdict],
+    measurement: Measurement,
+    report: dict[str, Any],
+    *,
+    deployed: str | None,
+) -> dict[str, str]:
+    """Return the files and witnesses that did worse than they may, each with the first reason that was found.
+
+    Args:
+        claimed: the certificate's verdicts by path.
+        verdicts: today's.
+        measurement: that they rest on.
+        report: of the measurement (convert.parity.report).
+        deployed: path of the file that the certificate proposes, whose bars have to hold on other films as well.
+    """
+    worse = {
+        path: f"{found.verdict} now, {claimed[path].verdict} in the certificate: {found.reason}"
+        for path, found in verdicts.items()
+        if ORDER.index(found.verdict) > ORDER.index(claimed[path].verdict)
+    }
+    unusable = {
+        row.name: f"no verdict hangs on this witness, but it cannot be compared: {row.problem}"
+        for row in measurement.rows
+        if row.name not in verdicts and row.problem is not None
+    }
+    return unusable | _float16(report, verdicts) | _bars(verdicts, measurement, deployed) | worse
+
+
+def with_findings(strays: dict[str, str], *findings: dict[str, str]) -> dict[str, str]:
+    """Add by path what was found beside the measurement; what was measured is said first."""
+    whole = dict(strays)
+    for found in findings:
+        for path, problem in found.items():
+            whole[path] = f"{whole[path]}; {problem}" if path in whole else problem
+    return whole
+
+
+def _float16(report: dict[str, Any], verdicts: dict[str, ArtefactVerdict]) -> dict[str, str]:
+    """Hold the bundle's float16 files, under every kernel that was asked, to what float16 costs by itself."""
+    rows = [one for one in report["float16"] if any(_is_of(one["name"], path) for path in verdicts)]
+    return {
+        one["name"]: f"{one['db']:+.1f} dB from float64 beside {one['of']}, allowed are {one['allowed']:+g} dB"
+        for one in rows
+        if one["db"] is not None and not one["db"] <= one["allowed"]
+    }
+
+
+def _is_of(name: str, path: str) -> bool:
+    """Return whether a witness is a file, or that file under other kernels (`model_float16.tflite built-in x2`)."""
+    return name == path or name.startswith(f"{path} ")
+
+
+def _bars(verdicts: dict[str, ArtefactVerdict], measurement: Measurement, deployed: str | None) -> dict[str, str]:
+    """Hold the reduced file that is proposed to its bars of quality, where these films are enough to judge them."""
+    if deployed not in verdicts or measurement.row(deployed).precision == "float32":
+        return {}
+    figures = verdicts[deployed].figures
+    decisions = figures.get("decisions")
+    if decisions is None or decisions["n"] < FILMS:
+        return {}
+    missed = lost(figures)
+    return {deployed: f"proposed, but its bars do not hold on these films: {'; '.join(missed)}"} if missed else {}
+
+
+def band_notes(
+    claimed: dict[str, ArtefactVerdict], measurement: Measurement, *, deployed: str | None
+) -> tuple[str, ...]:
+    """Say how many films the proposed file decides otherwise than PyTorch outside the band that it claims.
+
+    A note and no stray: the band is what was seen on the films of the conversion, and of a thousand others a few
+    may lie just outside it.
+    """
+    count = len(measurement.filmset.films)
+    if not count or deployed not in claimed or measurement.row(deployed).problem is not None:
+        return ()
+    row, band = measurement.row(deployed), claimed[deployed].band
+    threshold = measurement.thresholds[row.network]
+    reference = measurement.answers[f"{REFERENCE} ({row.network})"].margin[:count]
+    margin = measurement.answers[deployed].margin[:count]
+    away = np.abs(margin.astype(np.float64) - threshold)
+    outside = away[((reference >= threshold) != (margin >= threshold)) & (away > band)]
+    if row.precision == "float32" or not len(outside):
+        return ()
+    flipped = f"{len(outside)} of {count} films flip outside the band of {band:.2g} logits that its certificate claims"
+    return (f"{deployed}: {flipped}, the furthest {outside.max():.2g} logits from the threshold",)

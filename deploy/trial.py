@@ -17,7 +17,7 @@ from PIL import Image as Picture
 from deploy.dockerfile import Dockerfile
 from deploy.image import Image
 from tbconv.contract.errors import SetupError
-from torch_train.data.chest import draw_phantom
+from torch_train.data.phantom import draw_phantom
 
 LONGEST_S = 30.0  # seconds for any one thing
 

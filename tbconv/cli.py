@@ -9,8 +9,8 @@ import typer
 
 from tbconv.commands import adopt, audit, convert, data, doctor, evaluate, predict, serve, show, sign, train, verify
 from tbconv.console import print_error
-from tbconv.contract.disclaimer import DISCLAIMER
 from tbconv.contract.errors import SetupError, TbconvError
+from tbconv.contract.reporting import DISCLAIMER
 
 EXTRA_OF = {
     "torch": "train",

@@ -12,8 +12,8 @@ import httpx
 import numpy as np
 import pytest
 
-from convert.isolate import run_step
-from convert.runners.child import read_prediction
+from convert.runners.base import read_prediction
+from convert.worker import run_step
 from tbconv.contract.preprocess import PreprocessSpec
 
 pytestmark = pytest.mark.slow
@@ -62,7 +62,7 @@ def ask_pytorch(bundle, film, folder):
     calibration = manifest["readouts"]["trained"]["calibration"]
     request = {"folder": str(bundle), "network": "trained", "arch": "resnet50", "calibration": calibration}
     places = {"images": str(folder / "film.npy"), "out": str(folder / "answer.npz")}
-    run_step("convert.runners.torch_eager", request | places | {"dtype": "float32"}, threads=1)
+    run_step("convert.runners.pytorch", request | places | {"dtype": "float32"}, threads=1)
     return read_prediction(folder / "answer.npz")
 
 

@@ -1,13 +1,18 @@
-"""How a server is to run: the one frozen record that the command fills and every worker process gets."""
+"""How a server is to run: what it serves, whom it answers, and how it writes its log."""
 
 from __future__ import annotations
 
 import math
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
 
+from tbconv.contract.errors import ConfigError
 from tf_serve.gate import GateLevel
+
+# --- settings ---
+# How a server is to run: the one frozen record that the command fills and every worker process gets.
 
 QUEUE = 16  # requests that wait; with two workers and int8 on two cores the last waits some 0.2 s
 DEADLINE_S = 10.0  # seconds in the queue; who waited as long has gone away
@@ -48,3 +53,71 @@ def usable_cores(quota: Path = _QUOTA) -> int:
         return max(1, min(bound, math.ceil(int(used) / int(period))))
     except (OSError, ValueError):  # no container, or "max"
         return bound
+
+
+# --- log choice ---
+# How the log is written and how much of it: apart, so that the command line knows it without a server.
+
+
+class LogFormat(StrEnum):
+    """How a line of the log is written."""
+
+    TEXT = "text"  # for people
+    JSON = "json"  # for a collector: one object a line
+
+
+class LogLevel(StrEnum):
+    """From which level on lines are written."""
+
+    DEBUG = "debug"  # also what probes, Prometheus and browsers fetch
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+# --- deployment ---
+# How a server meets a network: who may ask, from where, how much at a time, and how it writes its log.
+
+MB = 1024 * 1024
+# The largest 16-bit PNG of the published sets (Shenzhen, Montgomery: 4,892 x 4,892) is 48 MB raw
+# and about 12 MB packed; 32 MB leaves room and bounds what one upload holds.
+MAX_BODY = 32 * MB
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deployment(Settings):
+    """Settings of a server that others reach."""
+
+    token: str | None = field(default=None, repr=False)  # whoever sends it is answered; None: everybody is
+    cors_origins: tuple[str, ...] = ()  # pages of other sites that may ask
+    hosts: tuple[str, ...] = ()  # names by which it may be called; none: any
+    max_body: int = MAX_BODY  # bytes
+    log_format: LogFormat = LogFormat.TEXT
+    log_level: LogLevel = LogLevel.INFO
+
+    def __post_init__(self) -> None:
+        Settings.__post_init__(self)  # `super()` does not know a class that `slots` has made anew
+        if not 0 < self.max_body <= MAX_BODY:
+            raise ValueError(f"max_body must lie in 1..{MAX_BODY}, got {self.max_body}")
+        _check_token(self.token)
+        for origin in self.cors_origins:
+            _check_origin(origin)
+
+
+def deployment_of(settings: Settings) -> Deployment:
+    """Return the settings where they say all this; else what holds when nobody says anything."""
+    return settings if isinstance(settings, Deployment) else Deployment(root=settings.root)
+
+
+def _check_token(token: str | None) -> None:
+    # an empty variable, as a missing secret leaves it, must not open what was meant to be closed
+    if token is not None and (not token or not token.isascii() or not token.isprintable() or " " in token):
+        why = "it has to be printable ASCII without spaces, and not empty: it travels in a header"
+        raise ConfigError("the token cannot be used", why=why, fix="TBCONV_TOKEN=$(openssl rand -hex 32), or unset it")
+
+
+def _check_origin(origin: str) -> None:
+    scheme, _, rest = origin.partition("://")
+    if origin != "*" and (scheme not in ("http", "https") or not rest or "/" in rest):
+        why = "an origin is a scheme and a host, without a path"
+        raise ConfigError(f"--cors-origin is {origin!r}", why=why, fix="--cors-origin https://viewer.example.org")

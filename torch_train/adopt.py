@@ -6,33 +6,149 @@ Nothing is trained but the baseline. The folder is one that `tbconv train` could
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import hashlib
+import math
+import re
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from tbconv.contract.bundle import MANIFEST
-from tbconv.contract.errors import ConfigError
-from tbconv.contract.files import sha256_file
-from tbconv.contract.reporter import Reporter
-from torch_train.adopt_archs import OWN
-from torch_train.adopt_checkpoint import build_adopted, build_xray, read_checkpoint
-from torch_train.adopt_config import AdoptConfig
-from torch_train.adopt_split import read_digests, set_apart
-from torch_train.adopted_network import IMAGENET, AdoptedNetwork, Normalisation
-from torch_train.amp import choose_precision, exact_float32
-from torch_train.baseline import baseline_margins, fit_baseline
-from torch_train.evaluate import BATCH
-from torch_train.films import TrainingFilms, prepare_films
-from torch_train.history import EpochRecord
-from torch_train.intervals import auroc_estimate, digits_for
-from torch_train.judgement import BASELINE_NETWORK, TRAINED, collect_metrics, read_out
-from torch_train.metrics import auroc
-from torch_train.results import Origin, write_results
+from tbconv.contract.bundle import MANIFEST, sha256_file
+from tbconv.contract.errors import ConfigError, DataError
+from tbconv.contract.reporting import Reporter
+from torch_train.config import TrainConfig
+from torch_train.data.dataset import TrainingFilms, prepare_films
+from torch_train.data.split import PARTS, digest_of, find_duplicates, join_groups
+from torch_train.engine.amp import choose_precision, exact_float32
+from torch_train.engine.inference import BATCH
+from torch_train.engine.state import EpochRecord
+from torch_train.metrics import auroc, auroc_estimate, digits_for
+from torch_train.model.baseline import baseline_margins, fit_baseline
+from torch_train.model.torchvision_network import (
+    IMAGENET,
+    OWN,
+    AdoptedNetwork,
+    Normalisation,
+    build_adopted,
+    build_xray,
+    read_checkpoint,
+    require_known,
+    stored_arch,
+)
+from torch_train.results import BASELINE_NETWORK, TRAINED, Origin, collect_metrics, read_out, write_results
 from torch_train.run_folder import CHECKPOINT, RUN
+
+# --- adopt config ---
+# Every number of an adoption, in one frozen config that is printed and stored; nothing in it trains a network.
+
+NO_TRACE = ("checkpoint", "data", "out", "trained_on", "device")  # paths and machines stay out of what is stored
+NORMALISE = ("imagenet", "unit", "none")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdoptConfig:
+    """What `tbconv adopt` does."""
+
+    checkpoint: Path
+    arch: str
+    data: Path
+    out: Path
+
+    normalise: str | None = None  # imagenet | unit | none; None: imagenet, unless mean and std are given
+    mean: tuple[float, ...] | None = None  # of grey / 255; one value, or one for each channel of the stem
+    std: tuple[float, ...] | None = None
+    positive_output: int = 1  # which of the two outputs speaks for the positive class; 0 turns a single one round
+
+    patient: str | None = None  # regular expression over file names
+    positive: str | None = None  # name of the positive class
+    labels_from_masks: bool = False
+    fractions: tuple[float, float, float] = (0.7, 0.2, 0.1)  # baseline and int8 ranges, threshold, figures
+    trained_on: Path | None = None  # list of SHA-256 of films that the checkpoint has seen
+    seed: int = 0
+
+    wished_sensitivity: float = 0.90
+    calibration_films: int = 128
+    heldout_films: int = 512
+    device: str = "auto"
+
+    def __post_init__(self) -> None:
+        require_known(self.arch)
+        self._refuse_two_normalisations()
+        if self.positive_output not in (0, 1):
+            fix = "1, or 0 if the first output is the positive"
+            raise ConfigError(f"--positive-output is {self.positive_output}", why="there are two outputs", fix=fix)
+        if self.trained_on is not None and not self.trained_on.is_file():
+            fix = "sha256sum FILMS > LIST"
+            raise ConfigError(f"--trained-on is {str(self.trained_on)!r}", why="there is no such file", fix=fix)
+        self.films()  # refuses what `tbconv train` would refuse
+
+    def _refuse_two_normalisations(self) -> None:
+        said = [self.normalise is not None, self.mean is not None, self.std is not None]
+        if self.arch in OWN and (any(said) or self.positive_output != 1):
+            why = "this project's own weights carry their normalisation and the order of their outputs"
+            raise ConfigError(
+                f"--arch {self.arch} with --normalise, --mean, --std or --positive-output",
+                why=why,
+                fix="leave them away",
+            )
+        if said[1] != said[2] or (said[0] and said[1]):
+            why = "they are two halves of one normalisation, and --normalise names another one"
+            raise ConfigError("--mean and --std go together, without --normalise", why=why, fix="--mean 0.5 --std 0.25")
+        if self.normalise is not None and self.normalise not in NORMALISE:
+            why = f"known are {', '.join(NORMALISE)}"
+            raise ConfigError(f"--normalise is {self.normalise!r}", why=why, fix="one of these, or --mean and --std")
+        for mean, std in zip(self.mean or (), self.std or (), strict=False):
+            if not (math.isfinite(mean) and math.isfinite(std) and std > 0):
+                why = "means are finite and deviations above 0, both of grey levels in 0..1"
+                raise ConfigError(f"--mean {mean} --std {std}", why=why, fix="the numbers of the training script")
+        if len(self.mean or ()) != len(self.std or ()) or len(self.mean or (0,)) not in (1, 3):
+            why = "one value for all channels, or one for each of three"
+            raise ConfigError(
+                f"--mean has {len(self.mean or ())} values, --std {len(self.std or ())}", why=why, fix="1 or 3 of each"
+            )
+
+    @property
+    def normalise_name(self) -> str:
+        """What the normalisation is called in words."""
+        if self.arch in OWN:
+            return "the checkpoint's own"
+        return self.normalise or ("imagenet" if self.mean is None else "mean and std")
+
+    @property
+    def stored_arch(self) -> str:
+        """What run.json calls the network."""
+        return stored_arch(self.arch)
+
+    def films(self) -> TrainConfig:
+        """Return the half of training's config that says which films there are and what is kept of them."""
+        return TrainConfig(
+            data=self.data,
+            out=self.out,
+            patient=self.patient,
+            positive=self.positive,
+            labels_from_masks=self.labels_from_masks,
+            fractions=self.fractions,
+            seed=self.seed,
+            device=self.device,
+            wished_sensitivity=self.wished_sensitivity,
+            calibration_films=self.calibration_films,
+            heldout_films=self.heldout_films,
+        )
+
+    def stored(self) -> dict[str, Any]:
+        """Return what the run folder keeps: every number, no path; files by their digest."""
+        kept = {key: value for key, value in asdict(self).items() if key not in NO_TRACE}
+        kept |= {"normalise": self.normalise_name}
+        listed = None if self.trained_on is None else sha256_file(self.trained_on)
+        return {**kept, "checkpoint_sha256": sha256_file(self.checkpoint), "trained_on_sha256": listed}
+
+
+# --- adopt ---
 
 ALIKE = 1e-4  # of the largest margin; float32 rounds a network's answers by some 1e-6
 JUDGED = ("validation", "test")
@@ -210,3 +326,83 @@ def origin_of(config: AdoptConfig) -> Origin:
     listed = config.trained_on is not None
     checkpoint = {"sha256": sha256_file(config.checkpoint), "arch": config.arch, "normalise": config.normalise_name}
     return Origin(config.stored_arch, config.stored(), checkpoint | {"training_films_listed": listed})
+
+
+# --- adopt split ---
+# Who has seen what: a split by patient in which no film that the checkpoint learnt from chooses or tests.
+#
+# `tbconv train` knows its own training films; here somebody else has to tell, by the digests of the
+# films' files, as `sha256sum` prints them.
+
+DIGEST = re.compile(r"^[0-9a-f]{64}(?![0-9a-f])", re.MULTILINE)
+
+
+def read_digests(path: Path) -> frozenset[str]:
+    """Return the SHA-256 at the start of each line.
+
+    Raises:
+        ConfigError: no line starts with one.
+    """
+    found = frozenset(DIGEST.findall(path.read_text(encoding="utf-8", errors="replace")))
+    if not found:
+        why = "no line of it starts with a SHA-256 of 64 digits"
+        raise ConfigError(f"--trained-on {path} names no film", why=why, fix="sha256sum FILMS > LIST")
+    return found
+
+
+def set_apart(films: TrainingFilms, seen: frozenset[str], *, seed: int, fractions: tuple[float, ...]) -> TrainingFilms:
+    """Put all that the checkpoint may know into the training part, and share out the rest.
+
+    A film goes with its patient and its duplicates. What is left goes to validation and test, each
+    class in the ratio of their fractions; chance comes from digests and seed alone.
+
+    Args:
+        films: of the run, split in whatever way.
+        seen: SHA-256 of the films that the checkpoint learnt from.
+        seed: another seed, another share.
+        fractions: of training, validation and test; the first is not asked for.
+
+    Raises:
+        ConfigError: no film is in the list.
+        DataError: what is left cannot fill validation and test with both classes, or training lacks one.
+    """
+    known = np.array([digest in seen for digest in films.digests])
+    if not known.any():
+        why = f"none of its {len(seen)} digests is of a film that was read"
+        raise ConfigError("--trained-on fits no film", why=why, fix="sha256sum of the very files in --data")
+    units = _units(films)
+    told = [unit for unit in units if known[unit].any()]
+    left = [unit for unit in units if not known[unit].any()]
+    rows: dict[str, list[int]] = {"train": [int(row) for unit in told for row in unit], "validation": [], "test": []}
+    share = fractions[2] / (fractions[1] + fractions[2])
+    for label in (1, 0):
+        of_class = [unit for unit in left if int(films.labels[unit].max()) == label]
+        for place, unit in enumerate(sorted(of_class, key=lambda unit: _draw(films, unit, seed))):
+            part = "test" if int((place + 1) * share) > int(place * share) else "validation"
+            rows[part] += [int(row) for row in unit]
+    parts = {part: np.array(sorted(rows[part]), np.int64) for part in PARTS}
+    _require_both_classes(films, parts)
+    return replace(films, parts=parts, split_digest=digest_of([rows[part] for part in PARTS], films.digests))
+
+
+def _units(films: TrainingFilms) -> list[NDArray[np.int64]]:
+    """Return the rows that must stay together: of one patient, or duplicates of each other."""
+    patients = [np.flatnonzero(films.patients == patient).tolist() for patient in np.unique(films.patients)]
+    twins = find_duplicates(films.squares, films.digests).groups
+    return [np.array(unit, np.int64) for unit in join_groups(len(films.labels), [*patients, *twins])]
+
+
+def _draw(films: TrainingFilms, unit: NDArray[np.int64], seed: int) -> str:
+    first = min(films.digests[row] for row in unit)
+    return hashlib.sha256(f"{seed} {first}".encode()).hexdigest()
+
+
+def _require_both_classes(films: TrainingFilms, parts: dict[str, NDArray[np.int64]]) -> None:
+    for part, rows in parts.items():
+        for label, name in enumerate(films.names.names):
+            if not (films.labels[rows] == label).any():
+                raise DataError(
+                    f"the {part} part has no film of the class {name}",
+                    why="films in --trained-on may neither choose a threshold nor test it, and only they may train",
+                    fix="more films that the checkpoint has not seen, or a list that names those it has",
+                )

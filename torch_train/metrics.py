@@ -2,17 +2,122 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import rankdata
+from scipy.optimize import brentq
+from scipy.special import expit
+from scipy.stats import binomtest, rankdata
+from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import classification_report
 
-from tbconv.contract.labels import Labels
-from tbconv.contract.threshold import OperatingPoint
-from torch_train.intervals import Estimate, auroc_estimate, bootstrap_by_patient, digits_for, f1_score, proportion
+from tbconv.contract.manifest import Calibration, Labels, OperatingPoint
+
+# --- intervals ---
+# 95 % intervals that hold for few films: exact for counts, score-type for AUROC, bootstrap by patient for the rest.
+
+CONFIDENCE = 0.95
+Z = NormalDist().inv_cdf(0.5 + CONFIDENCE / 2)  # 1.96
+RESAMPLES = 2000  # a percentile at 2.5 % then rests on 50 resamples
+EXACT = "Clopper-Pearson"
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A figure, its 95 % interval and what it rests on; None where there was nothing to count."""
+
+    value: float | None
+    low: float | None
+    high: float | None
+    n: int  # films behind the figure
+    method: str  # of the interval
+
+
+def digits_for(n: int) -> int:
+    """Return how many decimals n films support: the fewest that still tell k of n from k + 1 of n.
+
+    One film is 1/n, so 10 films carry one decimal, 100 carry two, 607 three.
+    """
+    return max(1, math.ceil(math.log10(n))) if n > 1 else 1
+
+
+def proportion(successes: int, n: int) -> Estimate:
+    """Return successes / n with its exact interval (Clopper and Pearson, 1934)."""
+    if n == 0:
+        return Estimate(None, None, None, 0, EXACT)
+    found = binomtest(int(successes), int(n)).proportion_ci(CONFIDENCE, method="exact")
+    return Estimate(successes / n, float(found.low), float(found.high), n, EXACT)
+
+
+def f1_score(true_positives: int, false_positives: int, false_negatives: int) -> Estimate:
+    """Return F1 with an exact interval.
+
+    F1 = 2 J / (1 + J) rises with the Jaccard index J = TP / (TP + FP + FN), a proportion of
+    the films that are positive or called so: its Clopper-Pearson bounds carry over.
+    """
+    n = true_positives + false_positives + false_negatives
+    jaccard = proportion(true_positives, n)
+    value, low, high = (None if j is None else 2 * j / (1 + j) for j in (jaccard.value, jaccard.low, jaccard.high))
+    return Estimate(value, low, high, n, f"{EXACT} on TP / (TP + FP + FN)")
+
+
+def auroc_estimate(auroc: float, *, positives: int, negatives: int) -> Estimate:
+    """Return an AUROC with its score-type interval (Newcombe 2006, Statistics in Medicine 25:559, method 5).
+
+    The bounds solve |theta - auroc| = z sqrt(V(theta)), so that an AUROC of 1.0 keeps a lower
+    bound below 1.0.
+    """
+
+    def excess(theta: float) -> float:
+        return (theta - auroc) ** 2 - Z**2 * _auroc_variance(theta, positives, negatives)
+
+    tiny = 1e-12  # the variance is zero at 0 and 1, which solves the equation there for the wrong reason
+    low = brentq(excess, tiny, min(auroc, 1 - tiny)) if auroc > tiny else 0.0
+    high = brentq(excess, max(auroc, tiny), 1 - tiny) if auroc < 1 - tiny else 1.0
+    return Estimate(auroc, float(low), float(high), positives + negatives, "Newcombe 2006, method 5")
+
+
+def _auroc_variance(theta: float, positives: int, negatives: int) -> float:
+    spare = (positives + negatives) / 2 - 1
+    inner = 1 + spare * (1 - theta) / (2 - theta) + spare * theta / (1 + theta)
+    return theta * (1 - theta) * inner / (positives * negatives)
+
+
+def bootstrap_by_patient(
+    statistic: Callable[[NDArray[np.int64]], float],
+    *,
+    labels: NDArray[np.int64],
+    patients: NDArray[np.int64],
+    seed: int,
+) -> Estimate:
+    """Return a statistic of films with a percentile interval over resampled patients.
+
+    Args:
+        statistic: of film indices, int64 [n], with repeats.
+        labels: int64 [N], 1 positive; patients are drawn apart by whether they have a positive film.
+        patients: int64 [N], equal where the patient is.
+        seed: of the draws.
+    """
+    groups = [np.flatnonzero(patients == patient) for patient in np.unique(patients)]
+    strata = [[group for group in groups if labels[group].any() == positive] for positive in (False, True)]
+    generator = np.random.default_rng(seed)
+    values = []
+    for _ in range(RESAMPLES):
+        drawn = [stratum[i] for stratum in strata for i in generator.integers(0, len(stratum), len(stratum))]
+        rows = np.concatenate(drawn)
+        if 0 < labels[rows].sum() < len(rows):
+            values.append(statistic(rows))
+    low, high = np.quantile(values, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    method = f"bootstrap of {len(groups)} patients, {RESAMPLES} resamples"
+    return Estimate(statistic(np.arange(len(labels))), float(low), float(high), len(labels), method)
+
+
+# --- metrics ---
 
 Margins = NDArray[np.floating]
 Ints = NDArray[np.int64]
@@ -111,3 +216,93 @@ def judge(
         "classification_report": table,
         "patients": len(np.unique(patients)),
     }
+
+
+# --- operating point ---
+# The operating point: the highest threshold that still finds the wished share of validation positives.
+
+
+def choose_operating_point(
+    margins: NDArray[np.floating], labels: NDArray[np.int64], *, wished_sensitivity: float, chosen_on: str
+) -> OperatingPoint:
+    """Choose the margin from which a film counts as positive.
+
+    Args:
+        margins: [N], of validation films.
+        labels: int64 [N], 1 positive; both classes occur.
+        wished_sensitivity: share of positives to find, in (0, 1].
+        chosen_on: SHA-256 of the split.
+
+    Returns:
+        The point with what it achieves on these films. The threshold lies midway between two
+        margins, so that a last digit (another format, another machine) flips no film.
+    """
+    exact = np.asarray(margins, np.float64)
+    found = np.sort(exact[labels == 1])[::-1]
+    needed = math.ceil(wished_sensitivity * len(found) - 1e-9)  # 0.7 * 10 is 7.000000000000001 in binary
+    threshold = _midway_below(float(found[needed - 1]), exact)
+    count = confusion(exact >= threshold, labels)
+    return OperatingPoint(
+        margin=threshold,
+        wished_sensitivity=wished_sensitivity,
+        sensitivity=count.true_positives / len(found),
+        specificity=count.true_negatives / (len(labels) - len(found)),
+        positives=len(found),
+        negatives=len(labels) - len(found),
+        chosen_on=chosen_on,
+    )
+
+
+def _midway_below(margin: float, margins: NDArray[np.float64]) -> float:
+    """Return the middle between a margin and the next lower one; half a logit below where none is lower."""
+    below = margins[margins < margin]
+    return (margin + float(below.max())) / 2 if len(below) else margin - 0.5
+
+
+# --- calibrate ---
+# Platt's slope and offset, fitted on validation margins at their natural prior.
+#
+# Classes are balanced while training, so a raw sigmoid speaks of a world with as many sick as
+# healthy; the offset puts the validation films' own prior back.
+
+# A margin that orders films the wrong way round must not turn decisions over: the probability is then nearly flat.
+LOWEST_SLOPE = 1e-3
+
+
+def fit_calibration(margins: NDArray[np.floating], labels: NDArray[np.int64]) -> Calibration:
+    """Fit probability = sigmoid(slope * margin + offset).
+
+    Targets are Platt's (1999): (P + 1) / (P + 2) and 1 / (N + 2) instead of 1 and 0, so that
+    films that are perfectly apart do not send the slope to infinity.
+
+    Args:
+        margins: [N], of validation films.
+        labels: int64 [N], 1 positive.
+    """
+    positives = int((labels == 1).sum())
+    negatives = len(labels) - positives
+    targets = np.where(labels == 1, (positives + 1) / (positives + 2), 1 / (negatives + 2))
+    slope, offset = _fit(np.asarray(margins, np.float64), targets)
+    if slope < LOWEST_SLOPE:
+        slope, offset = LOWEST_SLOPE, _offset_for(LOWEST_SLOPE, np.asarray(margins, np.float64), targets)
+    return Calibration(slope, offset, positives, negatives)
+
+
+def _fit(margins: NDArray[np.float64], targets: NDArray[np.float64]) -> tuple[float, float]:
+    """Maximise the likelihood of soft targets: each film counts as positive by t and as negative by 1 - t."""
+    centre, spread = float(margins.mean()), float(margins.std()) or 1.0
+    column = ((margins - centre) / spread)[:, None]  # lbfgs wants numbers near one
+    model = LogisticRegression(C=np.inf, tol=1e-8, max_iter=1000)
+    model.fit(
+        np.concatenate([column, column]),
+        np.repeat([1, 0], len(margins)),
+        sample_weight=np.concatenate([targets, 1 - targets]),
+    )
+    slope = float(model.coef_[0, 0]) / spread
+    return slope, float(model.intercept_[0]) - slope * centre
+
+
+def _offset_for(slope: float, margins: NDArray[np.float64], targets: NDArray[np.float64]) -> float:
+    """Return the offset at which the mean probability is the targets' mean."""
+    reach = 50.0 + slope * float(np.abs(margins).max())
+    return float(brentq(lambda offset: float((expit(slope * margins + offset) - targets).mean()), -reach, reach))

@@ -3,26 +3,26 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from safetensors.torch import save
 
-from tbconv.contract.files import write_atomic, write_json
-from tbconv.contract.provenance import provenance
-from torch_train.baseline import BaselineWeights
+from tbconv.contract.bundle import write_atomic, write_json
+from tbconv.contract.environment import provenance
+from tbconv.contract.manifest import Labels, Readout
+from tbconv.contract.reporting import DISCLAIMER
 from torch_train.config import TrainConfig
-from torch_train.curves import draw_confusion, draw_curves
+from torch_train.data.dataset import TrainingFilms
 from torch_train.data.split import PARTS
-from torch_train.films import TrainingFilms
-from torch_train.history import EpochRecord, kept_epoch
-from torch_train.judgement import BASELINE_NETWORK, TRAINED, Judged
-from torch_train.metrics import Confusion
-from torch_train.report import report_lines
+from torch_train.engine.state import EpochRecord, kept_epoch
+from torch_train.metrics import Confusion, auroc_difference, choose_operating_point, fit_calibration, judge
+from torch_train.model.baseline import BaselineWeights
 from torch_train.run_folder import (
     BASELINE,
     CALIBRATION_FILMS,
@@ -34,9 +34,91 @@ from torch_train.run_folder import (
     WEIGHTS,
     Films,
     RunFacts,
+    report_lines,
     write_films,
     write_run,
 )
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+# --- judgement ---
+# From margins to what is said about a run: readouts fixed on validation, figures from the test part.
+
+TRAINED, BASELINE_NETWORK = "trained", "baseline"
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """One network's readout and its margins on every film."""
+
+    readout: Readout
+    margins: NDArray[np.floating]  # [N]; what is NaN for training films is never read
+
+
+def read_out(margins: NDArray[np.floating], films: TrainingFilms, config: TrainConfig) -> Judged:
+    """Fix calibration and operating point on the validation part."""
+    rows = films.parts["validation"]
+    chosen, labels = margins[rows], films.labels[rows]
+    point = choose_operating_point(
+        chosen, labels, wished_sensitivity=config.wished_sensitivity, chosen_on=films.split_digest
+    )
+    return Judged(Readout(fit_calibration(chosen, labels), point), margins)
+
+
+def collect_metrics(judged: dict[str, Judged], films: TrainingFilms, config: TrainConfig) -> dict[str, Any]:
+    """Return metrics.json: every network on validation and test, and their difference on test.
+
+    Args:
+        judged: by network: baseline, and trained if there is one.
+        films: of the run.
+        config: for the seed of the bootstraps.
+    """
+    metrics = {
+        "synthetic": films.synthetic,
+        "disclaimer": DISCLAIMER,
+        "labels": asdict(films.names),
+        "patients_known": films.patients_known,
+        "films": {part: _counts(films, part) for part in PARTS},
+        "networks": {name: _network(one, films, config) for name, one in judged.items()},
+    }
+    if TRAINED in judged:
+        metrics["auroc_gain"] = _gain(judged, films, config)
+    return metrics
+
+
+def _counts(films: TrainingFilms, part: str) -> dict[str, int]:
+    labels = films.labels_of(part)
+    positives = int((labels == 1).sum())
+    patients = len(np.unique(films.patients_of(part)))
+    return {"n": len(labels), "positives": positives, "negatives": len(labels) - positives, "patients": patients}
+
+
+def _network(judged: Judged, films: TrainingFilms, config: TrainConfig) -> dict[str, Any]:
+    point = judged.readout.operating_point
+    parts = {
+        part: judge(
+            judged.margins[films.parts[part]],
+            films.labels_of(part),
+            films.patients_of(part),
+            point,
+            names=films.names,
+            seed=config.seed,
+        )
+        for part in ("validation", "test")
+    }
+    return {**asdict(judged.readout), **parts}
+
+
+def _gain(judged: dict[str, Judged], films: TrainingFilms, config: TrainConfig) -> dict[str, Any]:
+    rows = films.parts["test"]
+    first, second = judged[TRAINED].margins[rows], judged[BASELINE_NETWORK].margins[rows]
+    labels, patients = films.labels_of("test"), films.patients_of("test")
+    return asdict(auroc_difference(first, second, labels, patients, seed=config.seed))
+
+
+# --- results ---
 
 CURVES, CONFUSION, REPORT = "curves.png", "confusion.png", "report.md"
 Metrics = dict[str, Any]
@@ -211,3 +293,65 @@ def _draw_pictures(
     kept = kept_epoch(trained.history, schedule).epoch
     draw_curves(out / CURVES, trained.history, kept=kept, title=f"{len(films.parts['train'])} {kind} to train on")
     return [CURVES, CONFUSION]
+
+
+# --- curves ---
+# The two pictures of a run: its curves and its confusion matrix.
+
+BLUE, ORANGE, GREY = "#0b6fa4", "#c4570c", "#6b7280"  # told apart by colour-blind readers too
+DPI = 120
+
+
+def draw_curves(path: Path, history: Sequence[EpochRecord], *, kept: int, title: str) -> None:
+    """Draw losses, validation AUROC and learning rate over epochs, and a line at the epoch whose weights were kept."""
+    from matplotlib.ticker import MaxNLocator
+
+    figure = _new_figure(7, 7.5)
+    losses, area, rate = figure.subplots(3, 1, sharex=True, height_ratios=(3, 3, 1.5))
+    epochs = [record.epoch for record in history]
+    losses.plot(
+        epochs, [record.train_loss for record in history], ".-", color=BLUE, label="training (augmented, dropout)"
+    )
+    losses.plot(epochs, [record.validation_loss for record in history], ".-", color=ORANGE, label="validation")
+    losses.set(ylabel="loss", title=title)
+    area.plot(epochs, [record.validation_auroc for record in history], ".-", color=ORANGE, label="validation")
+    area.set(ylabel="AUROC")
+    rate.step(epochs, [record.learning_rate for record in history], where="mid", color=GREY)
+    rate.set(ylabel="learning rate", xlabel="epoch", yscale="log")
+    rate.xaxis.set_major_locator(MaxNLocator(integer=True))
+    for axes in (losses, area, rate):
+        axes.axvline(kept, color=GREY, linestyle=":", label="kept epoch")
+        axes.grid(alpha=0.25)
+    losses.legend(frameon=False)
+    area.legend(frameon=False, loc="lower right")
+    figure.savefig(path, dpi=DPI)
+
+
+def draw_confusion(path: Path, counts: Confusion, names: Labels, *, title: str) -> None:
+    """Draw the four counts at the operating point, truth downwards and decision across."""
+    rows = (
+        (counts.true_negatives, counts.false_positives),
+        (counts.false_negatives, counts.true_positives),
+    )
+    shares = [[count / max(1, sum(row)) for count in row] for row in rows]
+    figure = _new_figure(5, 4.6)
+    axes = figure.subplots()
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    for y, row in enumerate(rows):
+        for x, count in enumerate(row):
+            colour = "white" if shares[y][x] > 0.5 else "black"
+            axes.text(x, y, f"{count}\nof {sum(row)}", ha="center", va="center", color=colour, fontsize=14)
+    axes.set_xticks([0, 1], [f"called {name}" for name in names.names])
+    axes.set_yticks([0, 1], names.names, rotation=90, va="center")
+    axes.set(ylabel="truth", title=title)
+    figure.savefig(path, dpi=DPI)
+
+
+def _new_figure(width: float, height: float) -> Figure:
+    """Return a figure of so many inches that draws with Agg and never asks for a display."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure

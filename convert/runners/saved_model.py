@@ -8,8 +8,8 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from convert.runners.child import by_name, runner_main
-from tbconv.contract.classifier import Prediction
+from convert.runners.base import by_name, runner_main
+from tbconv.contract.prediction import Prediction
 
 
 class SavedModel:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from convert.runners.child import runner_main
-from tf_serve.model import TFLiteModel
+from convert.runners.base import runner_main
+from tf_serve.runtime.tflite import TFLiteModel
 
 
 def load(request: dict[str, Any]) -> TFLiteModel:

@@ -66,8 +66,8 @@ def adopt(
     as_json: Annotated[bool, typer.Option("--json", help="Print metrics.json instead of tables.")] = False,
 ) -> None:
     """Take over a trained checkpoint: threshold, calibration, baseline and figures from films; nothing is trained."""
+    from torch_train.adopt import AdoptConfig
     from torch_train.adopt import adopt as run
-    from torch_train.adopt_config import AdoptConfig
 
     config = AdoptConfig(
         checkpoint=checkpoint,

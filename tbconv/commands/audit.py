@@ -57,10 +57,9 @@ def audit(
     as_json: Annotated[bool, typer.Option("--json", help="Print audit.json instead of the table.")] = False,
 ) -> None:
     """Probe films, and a network trained on them, for what is not disease: exit 0 PASS, 1 SUSPECT."""
-    from torch_train.audit.audit import PAGE, RECORD
-    from torch_train.audit.audit import audit as probe
-    from torch_train.audit.config import AuditConfig
-    from torch_train.audit.finding import Verdict
+    from torch_train.evaluation.audit.audit import PAGE, RECORD
+    from torch_train.evaluation.audit.audit import audit as probe
+    from torch_train.evaluation.audit.findings import AuditConfig, Verdict
 
     config = AuditConfig(
         out=out,
@@ -91,7 +90,7 @@ def _show(record: dict[str, Any]) -> None:
     from rich import box
     from rich.table import Table
 
-    from torch_train.audit.words import COLUMNS, finding_cells, meaning, verdict_line
+    from torch_train.evaluation.audit.report import COLUMNS, finding_cells, meaning, verdict_line
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for column in COLUMNS:

@@ -45,7 +45,7 @@ def check(
     ] = None,
 ) -> None:
     """Say what a folder of films holds: classes, sites, sizes, damage, copies, patients, masks."""
-    from torch_train.data.check import check_data
+    from torch_train.data.report import check_data
 
     report = check_data(
         folder,
@@ -56,7 +56,7 @@ def check(
     )
     place = figure or (None if as_json else Path(f"{folder.resolve().name}-check.png"))
     if place is not None:
-        from torch_train.data.figure import draw_report
+        from torch_train.data.report import draw_report
 
         draw_report(report, place)
     if as_json:

@@ -53,7 +53,7 @@ def evaluate(
     """Judge a recipe: train it again and again, each time test it on films that it has not seen, and report."""
     from torch_train.config import TrainConfig
     from torch_train.evaluation.config import EvaluateConfig
-    from torch_train.evaluation.run import evaluate as run
+    from torch_train.evaluation.evaluate import evaluate as run
     from torch_train.evaluation.summary import SummaryConfig
 
     own = TrainConfig(out=out, **recipe)
@@ -82,7 +82,7 @@ def evaluate(
 
 def how_to_go_on(out: Path) -> str:
     """Say what an interrupted evaluation left behind."""
-    from torch_train.evaluation.fold_files import TERMS, count_done
+    from torch_train.evaluation.folds import TERMS, count_done
 
     if not (out / TERMS).is_file():
         return "stopped before the first fold began, so nothing is kept: give the same command again"
@@ -91,7 +91,7 @@ def how_to_go_on(out: Path) -> str:
 
 def print_figures(summary: dict[str, Any], paths: list[Path]) -> None:
     """Print who was tested, what each reader reached, and where the rest stands."""
-    from torch_train.evaluation.sections import readers_section, subject
+    from torch_train.evaluation.report import readers_section, subject
 
     console, section = table_console(), readers_section(summary)
     console.print(subject(summary), soft_wrap=True, markup=False)

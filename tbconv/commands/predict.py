@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tbconv.console import TerminalReporter, print_out
-from tbconv.contract.disclaimer import DISCLAIMER
+from tbconv.contract.reporting import DISCLAIMER
 
 if TYPE_CHECKING:
-    from tf_serve.batch import Answers, Row
+    from tf_serve.predict import Answers, Row
 
 PIPE_WIDTH = 200  # letters; a pipe has no edge to fold a path at
 
@@ -30,7 +30,7 @@ def predict(
     ] = None,
 ) -> None:
     """Answer films with the bundle's certified network, or its baseline and the reason."""
-    from tf_serve import batch
+    from tf_serve import predict as batch
 
     config = batch.PredictConfig(bundle=bundle, films=tuple(films), overlay=overlay, artefact=artefact)
     answers = batch.predict(config, reporter=TerminalReporter())

@@ -62,13 +62,11 @@ def serve(
     log_level: Annotated[LevelWord, typer.Option(help="debug also writes what probes fetch.")] = "info",
 ) -> None:
     """Serve certified networks, or their baselines and the reason, until Ctrl-C."""
-    from tf_serve import run
-    from tf_serve.deployment import MB, Deployment
     from tf_serve.gate import GateLevel
-    from tf_serve.log_choice import LogFormat, LogLevel
-    from tf_serve.settings import usable_cores
+    from tf_serve.server import process
+    from tf_serve.settings import MB, Deployment, LogFormat, LogLevel, usable_cores
 
-    chosen_host, chosen_port = run.choose_address(host, port)
+    chosen_host, chosen_port = process.choose_address(host, port)
     settings = Deployment(
         root=bundle,
         artefact=artefact,
@@ -87,4 +85,6 @@ def serve(
         log_format=LogFormat(log_format),
         log_level=LogLevel(log_level),
     )
-    run.serve(run.ServeConfig(settings=settings, host=chosen_host, port=chosen_port), reporter=TerminalReporter())
+    process.serve(
+        process.ServeConfig(settings=settings, host=chosen_host, port=chosen_port), reporter=TerminalReporter()
+    )

@@ -20,7 +20,7 @@ def sign(
     ] = None,
 ) -> None:
     """Sign every file of a bundle; `tbconv verify BUNDLE --signature SIG --public-key PUB` checks it."""
-    from convert.signature import make_key, sign_bundle
+    from convert.certificate.signature import make_key, sign_bundle
 
     if new_key is None and (bundle is None or key is None):
         what = "there is no key to sign with" if key is None else "there is no bundle to sign"
@@ -43,7 +43,7 @@ def check_signed(bundle: Path, signature: Path | None, public_key: Path | None) 
         ConfigError: one of the two options is missing.
         BundleError: the signature does not vouch for the bundle.
     """
-    from convert.signature import check_signature
+    from convert.certificate.signature import check_signature
 
     if signature is None or public_key is None:
         missing = "--signature SIG" if signature is None else "--public-key PUB"

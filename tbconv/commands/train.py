@@ -83,7 +83,7 @@ def train(
 ) -> None:
     """Train on a folder of films: weights, operating point, calibration, baseline, figures with intervals."""
     from torch_train.config import TrainConfig
-    from torch_train.launch import start_training
+    from torch_train.train import start_training
 
     config = TrainConfig(
         data=data,
@@ -142,8 +142,7 @@ def how_to_go_on(out: Path) -> str:
 def print_result(out: Path, *, as_json: bool) -> None:
     """Print what the run made."""
     from tbconv.contract.bundle import read_json
-    from torch_train.report import summary_lines
-    from torch_train.run_folder import METRICS
+    from torch_train.run_folder import METRICS, summary_lines
 
     metrics = read_json(out / METRICS)
     lines = [json.dumps(metrics, indent=2, sort_keys=True)] if as_json else summary_lines(metrics)

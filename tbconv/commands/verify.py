@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
 from tbconv.console import TerminalReporter, print_out
 from tbconv.contract.errors import ConfigError
+
+if TYPE_CHECKING:
+    from tf_serve.runtime.selftest import Repeat, SelfTest
 
 
 def verify(
@@ -116,14 +120,13 @@ def _check_signature(bundle: Path, signature: Path | None, public_key: Path | No
 
 
 def _check_quickly(bundle: Path, *, as_json: bool) -> NoReturn:
-    from tbconv.commands.quick_check import check_quickly
 
     raise typer.Exit(0 if check_quickly(bundle, as_json=as_json) else 1)
 
 
 def _show_layers(bundle: Path, place: Path, films: Path | None, most: int | None, *, as_json: bool) -> NoReturn:
-    from convert.layer_table import layer_lines
-    from convert.layers import LayersConfig, verify_layers
+    from convert.layerwise.layers import LayersConfig, verify_layers
+    from convert.layerwise.layers_report import layer_lines
 
     config = LayersConfig(bundle=bundle, out=place, films=films)
     looked = verify_layers(config if most is None else replace(config, most=most), TerminalReporter())
@@ -135,8 +138,8 @@ def _show_layers(bundle: Path, place: Path, films: Path | None, most: int | None
 
 
 def _trace(bundle: Path, place: Path, films: Path | None, most: int | None, *, as_json: bool) -> NoReturn:
-    from convert.trace import TraceConfig, trace_bundle
-    from convert.trace_table import trace_lines
+    from convert.layerwise.trace import TraceConfig, trace_bundle
+    from convert.layerwise.trace_report import trace_lines
 
     config = TraceConfig(bundle=bundle, out=place, films=films)
     found = trace_bundle(config if most is None else replace(config, most=most), TerminalReporter())
@@ -178,3 +181,69 @@ def _measure(
         print_out("verdict: " + ("every file is what its certificate says" if found.passed else "FAILED"))
         print_out(f"{found.certificate.disclaimer}\nreport: {place}")
     raise typer.Exit(0 if found.passed else 1)
+
+
+# --- quick check ---
+# `tbconv verify --quick`: digests, golden answers, golden films and what is written, with serving's packages alone.
+
+MAY_SERVE = ("CERTIFIED", "BOUNDED")  # Verdict.may_serve, by name: the contract is imported where it is used
+
+
+def check_quickly(root: Path, *, as_json: bool) -> bool:
+    """Check a bundle, print what was found, and return whether every file repeats its answers.
+
+    Raises:
+        ArtefactError: a file is missing or altered.
+    """
+    from tbconv.contract.bundle import open_bundle
+    from tf_serve.runtime.selftest import self_test
+
+    start = time.monotonic()
+    bundle = open_bundle(root)
+    TerminalReporter().say(f"{len(bundle.manifest.files)} files have the digests of the manifest")
+    found = self_test(bundle)
+    seconds = time.monotonic() - start
+    if as_json:
+        print_out(json.dumps({"bundle": str(root), "seconds": seconds, **found.to_json()}, indent=2, allow_nan=False))
+    else:
+        _print(found, seconds)
+    return found.passed
+
+
+def _print(found: SelfTest, seconds: float) -> None:
+    from rich import box
+    from rich.table import Table
+
+    from tbconv.console import table_console
+
+    table = Table(title="golden inputs, against the answers recorded in the bundle", box=box.SIMPLE)
+    for column in ("file", "certificate", "repeats", "max |d logit|", "allowed", "decisions changed"):
+        left = column in ("file", "certificate", "repeats")
+        table.add_column(column, justify="left" if left else "right", no_wrap=left)
+    for row in found.rows:
+        table.add_row(*_cells(row))
+    table_console().print(table)
+    for row in found.rows:
+        if row.problem is not None:
+            print_out(f"STRAYS {row.path}: {row.problem}")
+    for path, problem in found.problems.items():
+        print_out(f"STRAYS {path}: {problem}")
+    for note in found.notes:
+        print_out(f"note: {note}")
+    print_out(_verdict(found, seconds))
+
+
+def _cells(row: Repeat) -> tuple[str, ...]:
+    changed = f"{row.decisions_changed} of {row.inputs}"
+    numbers = ["-" if value is None else f"{value:.1e}" for value in (row.moved, row.allowed)]
+    return row.path, row.verdict, "yes" if row.passed else "NO", *numbers, changed
+
+
+def _verdict(found: SelfTest, seconds: float) -> str:
+    if not found.rows:
+        return "verdict: FAILED, the bundle holds no TFLite file that could be asked"
+    if not found.passed:
+        return f"verdict: FAILED ({seconds:.0f} s)"
+    barred = sum(row.verdict not in MAY_SERVE for row in found.rows)
+    more = f"; {barred} of {len(found.rows)} may not serve, by their certificate" if barred else ""
+    return f"verdict: every TFLite file answers as it did when it was certified{more} ({seconds:.0f} s)"

@@ -2,15 +2,129 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-from tbconv.contract.calibration import Calibration
+import numpy as np
+from numpy.typing import NDArray
+
 from tbconv.contract.errors import BundleError
-from tbconv.contract.labels import Labels
 from tbconv.contract.preprocess import PreprocessSpec
-from tbconv.contract.tensor import TensorSpec
-from tbconv.contract.threshold import OperatingPoint
+
+# --- labels ---
+# The two class names, in the one order that logits, thresholds and tables share.
+
+
+@dataclass(frozen=True, slots=True)
+class Labels:
+    """(negative, positive): index 0 and 1 of `logits`."""
+
+    negative: str
+    positive: str
+
+    def __post_init__(self) -> None:
+        if not self.negative or not self.positive or self.negative == self.positive:
+            raise ValueError(f"labels must be two different names, got {self.negative!r}, {self.positive!r}")
+
+    @property
+    def names(self) -> tuple[str, str]:
+        """Both names in the order of the logits."""
+        return (self.negative, self.positive)
+
+
+# --- threshold ---
+# The operating point: a margin in logits, because a quantised sigmoid has steps of 1/256.
+
+
+@dataclass(frozen=True, slots=True)
+class OperatingPoint:
+    """A point on the validation ROC curve, fixed at training time."""
+
+    margin: float  # logit of positive minus logit of negative; a film at or above it is positive
+    wished_sensitivity: float
+    sensitivity: float  # on the films it was chosen on
+    specificity: float  # on the films it was chosen on
+    positives: int  # of the films it was chosen on
+    negatives: int
+    chosen_on: str  # SHA-256 of the split
+
+    def __post_init__(self) -> None:
+        if not math.isfinite(self.margin):
+            raise ValueError(f"margin must be finite, got {self.margin!r}")
+
+    def refer(self, margins: NDArray[np.floating]) -> NDArray[np.bool_]:
+        """Decide: True where a film is at or above the threshold (NaN never is).
+
+        Args:
+            margins: [N], logits of positive minus logits of negative.
+        """
+        return np.asarray(margins) >= self.margin
+
+
+# --- calibration ---
+# Platt's slope and offset: from a margin in logits to a probability that people can read.
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """probability = sigmoid(slope * margin + offset), at the prior of the films it was fitted on."""
+
+    slope: float
+    offset: float
+    positives: int  # films it was fitted on
+    negatives: int
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.slope) and math.isfinite(self.offset)):
+            raise ValueError(f"slope and offset must be finite, got {self.slope!r}, {self.offset!r}")
+
+    @property
+    def prior(self) -> float:
+        """Share of positives among the films that it was fitted on."""
+        return self.positives / max(1, self.positives + self.negatives)
+
+    def probability(self, margins: NDArray[np.floating]) -> NDArray[np.float64]:
+        """Return the calibrated probability of the positive class, float64 [N]."""
+        exponent = np.clip(-(self.slope * np.asarray(margins, np.float64) + self.offset), -700, 700)
+        return np.asarray(1.0 / (1.0 + np.exp(exponent)), np.float64)
+
+
+# --- tensor ---
+# Names, dtypes, shapes and ranges of what goes into and comes out of every artefact.
+
+BATCH = -1  # the variable dimension, as the Open Inference Protocol writes it
+EVIDENCE_SIDE = 7  # 224 / 32, the stride of a ResNet50's last stage
+
+
+@dataclass(frozen=True, slots=True)
+class TensorSpec:
+    """One named tensor of an artefact."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    minimum: float | None = None
+    maximum: float | None = None
+
+
+def image_spec(*, channels_first: bool, dtype: str = "float32", size: int = 224) -> TensorSpec:
+    """Return the input `image`: one grey film, values 0..255."""
+    shape = (BATCH, 1, size, size) if channels_first else (BATCH, size, size, 1)
+    return TensorSpec("image", dtype, shape, 0.0, 255.0)
+
+
+def output_specs(*, evidence: bool = True) -> tuple[TensorSpec, ...]:
+    """Return `logits`, `probability` and, but for the H5, `evidence`; always float32."""
+    always = (
+        TensorSpec("logits", "float32", (BATCH, 2)),
+        TensorSpec("probability", "float32", (BATCH, 1), 0.0, 1.0),
+    )
+    side = EVIDENCE_SIDE
+    return (*always, TensorSpec("evidence", "float32", (BATCH, side, side))) if evidence else always
+
+
+# --- manifest ---
 
 SCHEMA_VERSION = 1
 Kind = Literal["trained", "baseline"]

@@ -12,9 +12,8 @@ import numpy as np
 import onnx
 import onnxruntime
 
-from convert.channel_groups import channel_groups
-from convert.equalise import measure_channels
-from convert.onnx_graph import read_graph
+from convert.formats.onnx_graph import read_graph
+from convert.quantization.equalization import channel_groups, measure_channels
 from tbconv.contract.preprocess import as_model_input
 from torch_train.run_folder import CALIBRATION_FILMS, HELDOUT_FILMS, read_films
 

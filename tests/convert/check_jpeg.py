@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf  # noqa: TID253  (this is a process of its own)
 
-from tbconv.contract.golden_films import read_golden_films
+from tbconv.contract.golden import read_golden_films
 from tbconv.contract.preprocess import PreprocessSpec
 
 found = {}

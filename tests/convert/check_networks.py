@@ -101,8 +101,8 @@ def films(shape):
 def walk(folder):
     import keras
 
-    from convert.onnx_graph import read_graph
-    from convert.onnx_to_keras import build
+    from convert.formats.onnx_graph import read_graph
+    from convert.formats.onnx_to_keras import build
     from tbconv.contract.errors import TbconvError
 
     expected, rows = np.load(folder / "answers.npz"), {}

@@ -19,7 +19,7 @@ from memory import Memory
 
 from convert.pipeline import ConvertConfig, convert
 from convert.verify import VerifyConfig, verify
-from tbconv.contract.reporter import Silence
+from tbconv.contract.reporting import Silence
 from torch_train.data.phantom import draw_phantom
 from torch_train.run_folder import CALIBRATION_FILMS, read_run
 
@@ -49,8 +49,8 @@ def convert_run(memory):
     def call(run, out, *, step=memory.run_step, **options):
         listener = Listener()
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("convert.steps.run_step", step)
-            patch.setattr("convert.witnesses.run_step", step)
+            patch.setattr("convert.pipeline.run_step", step)
+            patch.setattr("convert.parity.runtimes.run_step", step)
             return convert(ConvertConfig(run=run, out=out, **options), listener), listener.lines
 
     return call
@@ -63,7 +63,7 @@ def verify_bundle(memory):
     def call(bundle, out, **options):
         listener = Listener()
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("convert.witnesses.run_step", memory.run_step)
+            patch.setattr("convert.parity.runtimes.run_step", memory.run_step)
             return verify(VerifyConfig(bundle=bundle, out=out, **options), listener), listener.lines
 
     return call
@@ -118,13 +118,13 @@ def quantised(memory, run, tmp_path_factory):
         return str(folder / name)
 
     network = {"network": "trained", "arch": facts.arch, "calibration": asdict(facts.readouts["trained"].calibration)}
-    step("convert.torch_to_onnx", folder=str(run), **network, out=place("model.onnx"))
+    step("convert.formats.torch_to_onnx", folder=str(run), **network, out=place("model.onnx"))
     files = {"h5": place("model.h5"), "keras": place("model.keras"), "saved_model": place("saved_model")}
-    step("convert.onnx_to_keras", onnx=place("model.onnx"), **files)
-    step("convert.equalise", onnx=place("model.onnx"), films=films, out=place("equalised.onnx"))
-    step("convert.onnx_to_keras", onnx=place("equalised.onnx"), saved_model=place("equalised"))
+    step("convert.formats.onnx_to_keras", onnx=place("model.onnx"), **files)
+    step("convert.quantization.equalization", onnx=place("model.onnx"), films=films, out=place("equalised.onnx"))
+    step("convert.formats.onnx_to_keras", onnx=place("equalised.onnx"), saved_model=place("equalised"))
     given = {"saved_model": place("equalised"), "films": films, "keep_float": ["head"]}
-    return step("convert.int8", **given, out=place("model_int8.tflite"))
+    return step("convert.quantization.int8", **given, out=place("model_int8.tflite"))
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,7 @@ import onnxruntime
 from draw_graphs import FILMS, Graph, normal, statistics
 from onnx import TensorProto, helper
 
-from convert.fold_dense import fold_dense
+from convert.quantization.equalization import fold_dense
 
 CHANNELS, HIDDEN = 4, 5
 

@@ -12,9 +12,8 @@ import onnx
 import onnxruntime
 from draw_graphs import Graph, normal
 
-from convert.channel_groups import channel_groups
-from convert.equalise import BALANCE, equalise, factors, measure_channels
-from convert.onnx_graph import read_graph
+from convert.formats.onnx_graph import read_graph
+from convert.quantization.equalization import BALANCE, channel_groups, equalise, factors, measure_channels
 from tbconv.contract.preprocess import as_model_input
 from torch_train.run_folder import Films, write_films
 

@@ -2,12 +2,9 @@
 
 import numpy as np
 
-from tbconv.contract.calibration import Calibration
-from tbconv.contract.labels import Labels
-from tbconv.contract.manifest import Readout
+from tbconv.contract.environment import provenance
+from tbconv.contract.manifest import Calibration, Labels, OperatingPoint, Readout
 from tbconv.contract.preprocess import PreprocessSpec
-from tbconv.contract.provenance import provenance
-from tbconv.contract.threshold import OperatingPoint
 from torch_train.data.phantom import draw_phantom
 from torch_train.run_folder import (
     BASELINE,
@@ -35,7 +32,7 @@ def draw_network(squares, *, seed):
     """Return the small network: random weights, BatchNorm statistics of phantoms."""
     import torch
 
-    from torch_train.network import XrayNetwork
+    from torch_train.model.network import XrayNetwork
 
     torch.manual_seed(seed)
     network = XrayNetwork("resnet10")
@@ -75,7 +72,7 @@ def readout_of(margins):
 
 def write_drawn_run(run, *, seed=0, trained=True):
     """Write a finished run folder, and return it."""
-    from torch_train.baseline import baseline_margins, fit_baseline
+    from torch_train.model.baseline import baseline_margins, fit_baseline
     from torch_train.results import write_baseline, write_weights
 
     calibration, calibration_labels = draw_squares(N_CALIBRATION, first_seed=500)

@@ -4,16 +4,16 @@ import json
 import shutil
 from pathlib import Path
 
-from convert.isolate import run_step
-from tbconv.contract.files import sha256_bytes, sha256_file
+from convert.worker import run_step
+from tbconv.contract.bundle import sha256_bytes, sha256_file
 from torch_train.run_folder import BASELINE, WEIGHTS
 
 READ = {"onnx", "saved_model", "films", "artefact", "images"}  # what steps read, but for those that write it
 WRITTEN = {
-    "convert.torch_to_onnx": ("out",),
-    "convert.onnx_to_keras": ("h5", "keras", "saved_model"),
-    "convert.onnx_to_tf": ("tflite", "saved_model"),
-    "convert.quantize": ("float32", "float16", "dynamic"),
+    "convert.formats.torch_to_onnx": ("out",),
+    "convert.formats.onnx_to_keras": ("h5", "keras", "saved_model"),
+    "convert.formats.onnx_to_onnx2tf": ("tflite", "saved_model"),
+    "convert.formats.saved_model_to_tflite": ("float32", "float16", "dynamic"),
 }
 
 

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import tensorflow as tf  # noqa: TID253  (this is a process of its own)
 
-from convert import int8
-from convert.film_set import evenly
-from convert.int8 import Int8Recipe, calibrate, representative, to_int8
-from convert.ranges import set_ranges
+from convert.parity.inputs import evenly
+from convert.quantization import int8
+from convert.quantization.calibration import set_ranges
+from convert.quantization.int8 import Int8Recipe, calibrate, representative, to_int8
 from torch_train.run_folder import read_films
 
 RECIPES = {

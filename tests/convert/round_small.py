@@ -12,7 +12,7 @@ import onnx
 import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
-from convert.round_onnx import Folding, round_onnx
+from convert.quantization.float16 import Folding, round_onnx
 
 RNG = np.random.default_rng(0)
 

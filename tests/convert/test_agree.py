@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 from retell import certify_again, edit, mend_zip, seal_again, write, write_whole
 
-from convert.agree import disagreements
-from convert.tflite_claims import claims
-from tbconv.contract.agreement import answer_problems, appended_files
+from convert.certificate.consistency import disagreements
+from convert.formats.tflite_metadata import claims
 from tbconv.contract.bundle import CERTIFICATE, MANIFEST, read_bundle
-from tbconv.contract.calibration import Calibration
-from tbconv.contract.classifier import Prediction
+from tbconv.contract.consistency import answer_problems, appended_files
 from tbconv.contract.errors import ConversionError
 from tbconv.contract.golden import GOLDEN, read_golden, write_golden
+from tbconv.contract.manifest import Calibration
+from tbconv.contract.prediction import Prediction
 from torch_train.run_folder import CONFIG, METRICS, SPLIT
 
 FLOAT32, FLOAT16, INT8 = "model_float32.tflite", "model_float16.tflite", "model_int8.tflite"
@@ -34,7 +34,7 @@ def whole(bundle, tmp_path_factory):
 @pytest.fixture
 def root(whole, tmp_path, monkeypatch):
     """A copy of the whole bundle that a test may spoil; metadata is read here, not in a process of its own."""
-    monkeypatch.setattr("convert.agree.run_step", lambda module, request: claims(request))
+    monkeypatch.setattr("convert.certificate.consistency.run_step", lambda module, request: claims(request))
     return Path(shutil.copytree(whole, tmp_path / "bundle", copy_function=os.link))
 
 
@@ -127,7 +127,7 @@ def test_metadata_that_says_otherwise_is_found(root, monkeypatch, change, words)
         change(_Told(told[path], handles))
         return told
 
-    monkeypatch.setattr("convert.agree.run_step", lie)
+    monkeypatch.setattr("convert.certificate.consistency.run_step", lie)
     assert words in only(disagreements(read_bundle(root)), INT8)
 
 

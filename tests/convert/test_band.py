@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from convert.band import NEAREST, indeterminate_band
+from convert.parity.statistics import NEAREST, indeterminate_band
 
 
 @pytest.mark.parametrize("seed", range(20))

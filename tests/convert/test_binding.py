@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from convert.binding import binding
-from tbconv.contract.files import sha256_bytes
+from convert.certificate.certify import binding
+from tbconv.contract.bundle import sha256_bytes
 from torch_train.run_folder import CALIBRATION_FILMS, Films, write_films
 
 METRICS = {"networks": {"trained": {"test": {"figures": {"auroc": {"value": 0.9, "n": 8}}}, "validation": {}}}}

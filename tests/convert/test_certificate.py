@@ -3,10 +3,18 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from convert.certificate import IDENTITY, ORACLE_FILMS, TIMES_NOISE, Tolerances, at_most, judge_float32, judge_reduced
-from convert.parity import Difference
-from tbconv.contract.classifier import Prediction
-from tbconv.contract.verdict import Verdict
+from convert.parity.compare import Difference
+from convert.parity.verdicts import (
+    IDENTITY,
+    ORACLE_FILMS,
+    TIMES_NOISE,
+    Tolerances,
+    at_most,
+    judge_float32,
+    judge_reduced,
+)
+from tbconv.contract.certificate import Verdict
+from tbconv.contract.prediction import Prediction
 
 GOOD = Difference(200, None, 1e-6, 2e-6, 1e-7, 1e-6, 1e-5, 120.0, 0, 0)
 TOLERANCES = Tolerances(1e-5, 1e-6, 1e-7)

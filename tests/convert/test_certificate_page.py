@@ -7,20 +7,24 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from convert.page.axes import Scale, number
-from convert.page.certificate_page import certificate_page
-from convert.page.facts import sizes_of
-from convert.page.reliability import reliability
-from tbconv.contract.calibration import Calibration
-from tbconv.contract.classifier import Prediction
-from tbconv.contract.disclaimer import DISCLAIMER
+from convert.certificate.charts import Scale, number, reliability
+from convert.certificate.html import sizes_of
+from convert.certificate.page import certificate_page
+from tbconv.contract.certificate import ArtefactVerdict, Certificate, Verdict
 from tbconv.contract.golden import Golden
-from tbconv.contract.labels import Labels
-from tbconv.contract.manifest import Artefact, Manifest, Readout
+from tbconv.contract.manifest import (
+    Artefact,
+    Calibration,
+    Labels,
+    Manifest,
+    OperatingPoint,
+    Readout,
+    image_spec,
+    output_specs,
+)
+from tbconv.contract.prediction import Prediction
 from tbconv.contract.preprocess import PreprocessSpec
-from tbconv.contract.tensor import image_spec, output_specs
-from tbconv.contract.threshold import OperatingPoint
-from tbconv.contract.verdict import ArtefactVerdict, Certificate, Verdict
+from tbconv.contract.reporting import DISCLAIMER
 
 FILES = {
     "model_float32.tflite": ("float32", "trained", Verdict.CERTIFIED),

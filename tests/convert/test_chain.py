@@ -6,11 +6,10 @@ import shutil
 import numpy as np
 import pytest
 
-from tbconv.contract.bundle import open_bundle
-from tbconv.contract.files import sha256_file
+from tbconv.contract.bundle import open_bundle, sha256_file
+from tbconv.contract.certificate import Verdict
 from tbconv.contract.golden import read_golden
-from tbconv.contract.verdict import Verdict
-from tf_serve.model import TFLiteModel
+from tf_serve.runtime.tflite import TFLiteModel
 from torch_train.run_folder import HELDOUT_FILMS, read_films
 
 FLOAT32 = {"model.onnx", "saved_model", "model.h5", "model.keras", "model_float32.tflite", "baseline.tflite"}
@@ -196,7 +195,7 @@ def test_onnx2tf_did_not_change_the_onnx(bundle, memory):
     exported = [
         kept / "out"
         for module, request, kept in memory.kept
-        if module == "convert.torch_to_onnx" and request["network"] == "trained"
+        if module == "convert.formats.torch_to_onnx" and request["network"] == "trained"
     ]
     assert sha256_file(exported[0]) == sha256_file(bundle / "model.onnx")
 

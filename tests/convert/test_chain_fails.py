@@ -9,13 +9,12 @@ import pytest
 import typer
 from safetensors.numpy import load_file, save_file
 
-from convert.page.certificate_page import PAGE
+from convert.certificate.page import PAGE
 from convert.pipeline import ConvertConfig
-from tbconv.contract.bundle import CERTIFICATE, open_bundle, read_bundle, seal
+from tbconv.contract.bundle import CERTIFICATE, open_bundle, read_bundle, seal, sha256_file, write_json
+from tbconv.contract.certificate import Verdict
 from tbconv.contract.errors import ArtefactError, BundleError, ConfigError, ConversionError, ParityError
-from tbconv.contract.files import sha256_file, write_json
 from tbconv.contract.golden import read_golden
-from tbconv.contract.verdict import Verdict
 from torch_train.run_folder import WEIGHTS
 
 
@@ -118,7 +117,7 @@ def test_a_reduced_file_that_no_longer_repeats_its_answers_strays(verify_bundle,
 def test_the_command_ends_with_0_or_1_and_names_the_stray(own_bundle, verified, memory, monkeypatch, tmp_path, capsys):
     from tbconv.commands.verify import verify as command
 
-    monkeypatch.setattr("convert.witnesses.run_step", memory.run_step)
+    monkeypatch.setattr("convert.parity.runtimes.run_step", memory.run_step)
     with pytest.raises(typer.Exit) as ended:
         command(own_bundle, out=tmp_path / "out")
     assert (ended.value.exit_code, "every file is what its certificate says" in capsys.readouterr().out) == (0, True)
@@ -175,14 +174,14 @@ def meddling(memory, bundle):
     baseline = next(
         kept / "float32"
         for module, request, kept in memory.kept
-        if module == "convert.quantize" and request["float32"].endswith("/baseline.tflite")
+        if module == "convert.formats.saved_model_to_tflite" and request["float32"].endswith("/baseline.tflite")
     )  # without the labels that the bundle's own has by now
 
     def make(name):
         def step(module, request, **options):
             response = memory.run_step(module, request, **options)
             made = [path for path in request.values() if isinstance(path, str) and path.endswith(f"/{name}")]
-            if module == "convert.quantize" and made:
+            if module == "convert.formats.saved_model_to_tflite" and made:
                 shutil.copy(baseline, *made)
             return response
 
@@ -218,7 +217,7 @@ def test_a_step_that_dies_is_a_conversion_error_and_the_old_bundle_stays(
     convert_run, run, own_bundle, converted, memory
 ):
     def step(module, request, **options):
-        if module == "convert.onnx_to_tf":
+        if module == "convert.formats.onnx_to_onnx2tf":
             raise ConversionError("onnx2tf left no witness_float32.tflite", why="it said complete!", fix="report it")
         return memory.run_step(module, request, **options)
 

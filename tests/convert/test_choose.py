@@ -6,9 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from convert.bars import Candidate
-from convert.choose import choose
-from tbconv.contract.verdict import ArtefactVerdict, Verdict
+from convert.certificate.deployment import Candidate, choose
+from tbconv.contract.certificate import ArtefactVerdict, Verdict
 
 
 def losses(auroc=0.0, sensitivity=0.0):

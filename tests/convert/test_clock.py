@@ -5,8 +5,8 @@ import statistics
 import numpy as np
 import pytest
 
-from convert.clock import ROUNDS, WARM_UP, clock
-from convert.isolate import run_step
+from convert.runners.tflite_latency import ROUNDS, WARM_UP, clock
+from convert.worker import run_step
 
 
 class Hours:
@@ -46,8 +46,8 @@ def film(tmp_path):
 def hours(monkeypatch):
     """A drawn clock in place of the true one."""
     drawn = Hours()
-    monkeypatch.setattr("convert.clock.TFLiteModel", drawn.model)
-    monkeypatch.setattr("convert.clock.time", type("Time", (), {"perf_counter": lambda: drawn.now}))
+    monkeypatch.setattr("convert.runners.tflite_latency.TFLiteModel", drawn.model)
+    monkeypatch.setattr("convert.runners.tflite_latency.time", type("Time", (), {"perf_counter": lambda: drawn.now}))
     return drawn
 
 
@@ -76,7 +76,7 @@ def test_no_file_takes_no_time(film):
 
 def test_real_files_are_timed_in_a_process_of_its_own(recipes, film):
     files = [str(recipes / f"{name}.tflite") for name in ("calibrated", "recipe")]
-    found = run_step("convert.clock", {"files": files, "film": film}, threads=1)
+    found = run_step("convert.runners.tflite_latency", {"files": files, "film": film}, threads=1)
     assert set(found) == set(files)
     assert all(0 < one["low_quartile"] <= one["median"] <= one["high_quartile"] for one in found.values())
     assert statistics.median(one["rounds"] for one in found.values()) == ROUNDS

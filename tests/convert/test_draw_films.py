@@ -6,12 +6,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from convert import draw_films
-from convert.draw_films import draw_golden_films
-from convert.plain_resize import plain_square
+from convert.parity import inputs
+from convert.parity.inputs import draw_golden_films, plain_square
 from tbconv.contract.errors import SetupError
-from tbconv.contract.film_faults import FAULTS
-from tbconv.contract.golden_films import check_films, opener, write_golden_films
+from tbconv.contract.golden import FAULTS, check_films, opener, write_golden_films
 from tbconv.contract.preprocess import PreprocessSpec
 
 SPEC = PreprocessSpec()
@@ -117,7 +115,7 @@ def test_a_pillow_that_resizes_otherwise_is_refused_with_what_it_looks_like(monk
 
 
 def test_a_decoder_that_loses_the_palette_is_refused(monkeypatch):
-    monkeypatch.setattr(draw_films, "opener", lambda spec: client_with("opened with palette numbers as grey levels"))
+    monkeypatch.setattr(inputs, "opener", lambda spec: client_with("opened with palette numbers as grey levels"))
     with pytest.raises(SetupError) as caught:
         draw_golden_films(SPEC)
     assert caught.value.why.startswith("palette: ")

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from convert.isolate import run_step
+from convert.worker import run_step
 from tbconv.contract.errors import ConversionError
 from torch_train.run_folder import Films, write_films
 
@@ -118,7 +118,7 @@ def test_without_calibration_films_there_is_nothing_to_measure_and_the_error_say
     write_films(tmp_path / "none.npz", Films(np.zeros((0, 224, 224), np.uint8), np.int64([]), np.array([], str)))
     request = {"onnx": str(quantised / "model.onnx"), "films": str(tmp_path / "none.npz"), "out": str(tmp_path / "x")}
     with pytest.raises(ConversionError, match="no calibration films") as caught:
-        run_step("convert.equalise", request)
+        run_step("convert.quantization.equalization", request)
     assert "tbconv train" in caught.value.fix
 
 

@@ -3,9 +3,18 @@ import json
 import numpy as np
 import pytest
 
-from convert.foreign.compare import Noise, compare, decide, measure_noise, oracle_problem
-from convert.foreign.judge import CERTIFIED, FAILED, MEASURED, judge
-from convert.foreign.normalise import Normalise, check_choice, choose_normalise, prepare
+from convert.onnx_import.compare import (
+    CERTIFIED,
+    FAILED,
+    MEASURED,
+    Noise,
+    compare,
+    decide,
+    judge,
+    measure_noise,
+    oracle_problem,
+)
+from convert.onnx_import.config import Normalise, check_choice, choose_normalise, prepare
 from tbconv.contract.errors import ConfigError
 
 NOISE = {"logits": Noise(1e-6, 2e-6, 1e-7, 1.0)}

@@ -9,13 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from convert.foreign.config import ForeignConfig
-from convert.foreign.pipeline import convert_foreign
+from convert.onnx_import.config import ForeignConfig
+from convert.onnx_import.pipeline import convert_foreign
 from tbconv.commands.convert import convert
-from tbconv.contract.bundle import read_bundle
+from tbconv.contract.bundle import read_bundle, sha256_file
 from tbconv.contract.errors import BundleError, ConfigError, ConversionError, ParityError
-from tbconv.contract.files import sha256_file
-from tbconv.contract.reporter import Silence
+from tbconv.contract.reporting import Silence
 
 FLOAT32 = ("model.onnx", "model.keras", "model.h5", "saved_model", "model_float32.tflite")
 REDUCED = ("model_float16.tflite", "model_dynamic.tflite", "model_int8.tflite")
@@ -45,10 +44,10 @@ class Drawn:
     def __call__(self, module, request, *, threads=None):
         if module in self.fail:
             raise ConversionError("it fails", why="first line\nError: the last line", fix="none")
-        if module == "convert.foreign.wrap":
+        if module == "convert.onnx_import.wrap":
             self.model = Path(request["out"])
             return self.memory.run_step(module, request)
-        if module != "convert.runners.outputs":
+        if module != "convert.runners.any_file":
             return self._write(request)
         with self.lock:
             return self._answer(request)
@@ -56,7 +55,7 @@ class Drawn:
     def _answer(self, request):
         path = Path(request["artefact"])
         asked = request if request["format"] == "onnx" else request | {"artefact": str(self.model), "format": "onnx"}
-        response = self.memory.run_step("convert.runners.outputs", asked)
+        response = self.memory.run_step("convert.runners.any_file", asked)
         if path.name in self.spoil:
             with np.load(request["out"]) as arrays:
                 answers = {name: self.spoil[path.name](array) for name, array in arrays.items()}
@@ -79,8 +78,8 @@ def run(memory, theirs, tmp_path, monkeypatch):
 
     def call(name="plain", *, spoil=None, fail=(), out=None, **options):
         drawn = Drawn(memory, spoil, fail)
-        monkeypatch.setattr("convert.foreign.steps.run_step", drawn)
-        monkeypatch.setattr("convert.foreign.ask.run_step", drawn)
+        monkeypatch.setattr("convert.onnx_import.pipeline.run_step", drawn)
+        monkeypatch.setattr("convert.onnx_import.compare.run_step", drawn)
         place = out or tmp_path / "out"
         config = ForeignConfig(onnx=theirs[0] / f"{name}.onnx", out=place, calibration=theirs[1], **options)
         return convert_foreign(config, Silence())
@@ -123,13 +122,13 @@ def test_a_float32_file_that_strays_leaves_nothing_but_a_report_beside(run, tmp_
 
 def test_a_node_that_the_file_has_not_is_refused_before_a_format_is_made(run, tmp_path):
     with pytest.raises(ConfigError, match="--keep-float typo fits no node") as caught:
-        run(keep_float=("typo",), fail=("convert.onnx_to_keras",))
+        run(keep_float=("typo",), fail=("convert.formats.onnx_to_keras",))
     assert "the nearest are" in caught.value.why
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_wrong_front_is_found_though_all_formats_agree_with_it(run, monkeypatch):
-    import convert.foreign.ask as asking
+    import convert.onnx_import.compare as asking
 
     prepare = asking.prepare
     monkeypatch.setattr(asking, "prepare", lambda squares, normalise: prepare(squares[:, ::-1], normalise))
@@ -147,7 +146,7 @@ def test_a_reduced_file_that_gives_nan_is_not_offered(run):
 
 
 def test_what_int8_or_onnx2tf_cannot_do_is_a_line_in_the_report(run):
-    done = run(fail=("convert.int8", "convert.onnx_to_tf"))
+    done = run(fail=("convert.quantization.int8", "convert.formats.onnx_to_onnx2tf"))
     assert done.conversion["verdicts"]["model_int8.tflite"] == "NOT MADE"
     assert done.report["witness"]["said"] == "does not convert"
     assert "onnx2tf does not convert it: it fails (Error: the last line)" in done.report["witness"]["reason"]

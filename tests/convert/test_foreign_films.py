@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from convert.foreign.films import read_folder, split
+from convert.onnx_import.inputs import read_folder, split
 from tbconv.contract.errors import DataError
-from tbconv.contract.reporter import Silence
+from tbconv.contract.reporting import Silence
 
 
 class Said(Silence):

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from convert.foreign.normalise import choose_normalise, prepare
-from convert.isolate import run_step
+from convert.onnx_import.config import choose_normalise, prepare
+from convert.worker import run_step
+from tbconv.contract.bundle import sha256_file
 from tbconv.contract.errors import ConversionError
-from tbconv.contract.files import sha256_file
 
 REFUSED = {
     "two_inputs": "2 inputs: input, age",
@@ -57,7 +57,7 @@ def ask(path, images, place, **options):
         "images": str(place / "images.npy"),
         "out": str(place / "o.npz"),
     }
-    run_step("convert.runners.outputs", request | options)
+    run_step("convert.runners.any_file", request | options)
     with np.load(place / "o.npz") as arrays:
         return dict(arrays)
 
@@ -149,4 +149,4 @@ def test_a_call_of_a_fixed_number_of_films_is_filled_up(wrapped, tmp_path):
 def test_a_json_file_is_no_onnx_file_whatever_onnx_makes_of_its_suffix(tmp_path):
     (tmp_path / "run.json").write_text('{"arch": "resnet50"}')
     with pytest.raises(ConversionError, match=r"run\.json is not an ONNX file"):
-        run_step("convert.foreign.wrap", {"onnx": str(tmp_path / "run.json"), "out": str(tmp_path / "out.onnx")})
+        run_step("convert.onnx_import.wrap", {"onnx": str(tmp_path / "run.json"), "out": str(tmp_path / "out.onnx")})

@@ -3,19 +3,18 @@
 import numpy as np
 import pytest
 
-from convert.correct_bias import correct_bias
-from convert.intermediates import mean_by_channel
-from convert.parity import identity_error, sqnr_db
-from convert.tflite_graph import TFLiteGraph
+from convert.parity.compare import identity_error, sqnr_db
+from convert.quantization.calibration import correct_bias, mean_by_channel
+from convert.quantization.tflite_graph import TFLiteGraph
 from tbconv.contract.preprocess import as_model_input
-from tf_serve.model import TFLiteModel
+from tf_serve.runtime.tflite import TFLiteModel
 from torch_train.run_folder import CALIBRATION_FILMS, HELDOUT_FILMS, WEIGHTS, read_films
 
 # LiteRT says that keeping all tensors takes memory; reading them is what this is for.
 pytestmark = pytest.mark.filterwarnings("ignore:Warning. Enabling `experimental_preserve_all_tensors`:UserWarning")
 
 CONVOLUTIONS = 12
-IDENTITY = 1e-4  # logits; what every float32 file must keep (convert.certificate)
+IDENTITY = 1e-4  # logits; what every float32 file must keep (convert.parity.verdicts)
 PUSH = 0.5  # of a channel's mean |value|: how far the biases are shifted, the same way on every film
 
 
@@ -37,7 +36,7 @@ def logits(run, films):
     import torch
     from safetensors.torch import load_file
 
-    from torch_train.network import XrayNetwork
+    from torch_train.model.network import XrayNetwork
 
     network = XrayNetwork("resnet10")
     network.load_state_dict(load_file(run / WEIGHTS))

@@ -2,8 +2,8 @@
 
 import pytest
 
-from convert.islands import float_islands
-from convert.tflite_graph import Operator, TFLiteGraph
+from convert.quantization.float_ops import float_islands
+from convert.quantization.tflite_graph import Operator, TFLiteGraph
 from tbconv.contract.errors import ConfigError
 
 
@@ -58,7 +58,9 @@ def test_numbers_that_keras_adds_to_names_do_not_mix_nodes_up(monkeypatch):
     """Keras's `Relu_1` is the node Relu, its `Relu_1_2` the node Relu_1, and layer10 is no part of layer1."""
     names = ("body.layer1.Relu_1", "body.layer1.Relu_1_2", "body.layer10.Relu_1", "body.layer1.Add_1")
     drawn = tuple(Operator("RELU", (name,), name, (), index, 4) for index, name in enumerate(names))
-    monkeypatch.setattr("convert.tflite_graph.TFLiteGraph", lambda data: type("Drawn", (), {"operators": drawn}))
+    monkeypatch.setattr(
+        "convert.quantization.tflite_graph.TFLiteGraph", lambda data: type("Drawn", (), {"operators": drawn})
+    )
     assert float_islands(bytearray(), ("body.layer1.Relu",)) == [names[0]]
     assert float_islands(bytearray(), ("body.layer1.Relu_1",)) == [names[1]]
     assert float_islands(bytearray(), ("body.layer1",)) == sorted((names[0], names[1], names[3]))

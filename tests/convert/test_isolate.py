@@ -2,12 +2,12 @@ import os
 
 import pytest
 
-from convert.isolate import run_step
+from convert.worker import run_step
 from tbconv.contract.errors import ArtefactError, BundleError, ConversionError
 
 STEP = """
 import os, signal, sys
-from convert.isolate import child_main
+from convert.worker import child_main
 from tbconv.contract.errors import ArtefactError, TbconvError
 def step(request):
     print("so far so good")

@@ -8,11 +8,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from convert.layer_table import layer_lines
-from convert.layers import LayersConfig, verify_layers
+from convert.layerwise.layers import LayersConfig, verify_layers
+from convert.layerwise.layers_report import layer_lines
 from tbconv.contract.bundle import read_bundle, seal
 from tbconv.contract.errors import ArtefactError, BundleError, ConfigError
-from tbconv.contract.reporter import Silence
+from tbconv.contract.reporting import Silence
 
 KINDS = ("float32", "float16", "dynamic", "int8")
 FILMS = 4

@@ -3,8 +3,18 @@
 import numpy as np
 import pytest
 
-from convert.layer_graph import BEFORE_BIAS, INPUT, LayerGraph, Operation, as_rows, why_glue
-from convert.layer_match import agreement, covered_nodes, match_graphs, match_like
+from convert.layerwise.graph import (
+    BEFORE_BIAS,
+    INPUT,
+    LayerGraph,
+    Operation,
+    agreement,
+    as_rows,
+    covered_nodes,
+    match_graphs,
+    match_like,
+    why_glue,
+)
 
 RANDOM = np.random.default_rng(11)
 PLACES, UNITS = (12, 8), (1, 8)

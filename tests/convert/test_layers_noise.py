@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from convert.layer_noise import Sums, judge_noise
+from convert.layerwise.noise import Sums, judge_noise
 
 RANDOM = np.random.default_rng(7)
 REFERENCE = RANDOM.normal(size=(400, 16))

@@ -3,9 +3,8 @@
 import numpy as np
 import pytest
 
-from convert.locks import COUNTED, INFERRED, UNTOLD, find_flipped, map_noise
-from convert.runners.child import Answer
-from convert.spread import spread
+from convert.parity.statistics import COUNTED, INFERRED, UNTOLD, find_flipped, map_noise, spread
+from convert.runners.base import Answer
 
 
 def draw(n=6, *, noise=0.0, jump=(), locks=True, dtype=np.float32, seed=0):

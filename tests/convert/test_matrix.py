@@ -6,13 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from convert.film_folder import FilmFolder, read_films_of
-from convert.matrix import ROUNDED, matrix_witnesses
+from convert.parity.inputs import FilmFolder, read_films_of
+from convert.parity.runtimes import ROUNDED, matrix_witnesses
 from convert.verify import VerifyConfig
+from tbconv.contract.bundle import sha256_file, write_json
 from tbconv.contract.errors import ConfigError
-from tbconv.contract.files import sha256_file, write_json
 from tbconv.contract.manifest import Artefact
-from tbconv.contract.reporter import Silence
+from tbconv.contract.reporting import Silence
 from torch_train.run_folder import SPLIT
 
 KINDS = ("float32", "float16", "dynamic", "int8")
@@ -29,7 +29,9 @@ def artefacts(*, by="keras"):
 def asked(monkeypatch):
     """Steps that were started, none of which runs."""
     steps = []
-    monkeypatch.setattr("convert.matrix.run_step", lambda module, request: steps.append((module, request)) or {})
+    monkeypatch.setattr(
+        "convert.parity.runtimes.run_step", lambda module, request: steps.append((module, request)) or {}
+    )
     return steps
 
 
@@ -51,11 +53,13 @@ def test_onnx_runtime_is_asked_without_optimisation_and_with_rounded_weights(ask
         "float16",
         str(Path("aside/rounded.onnx")),
     )
-    assert {module for module, _ in asked} == {"convert.round_onnx", "convert.onnx_to_tf"}
+    assert {module for module, _ in asked} == {"convert.quantization.float16", "convert.formats.onnx_to_onnx2tf"}
 
 
 def test_a_network_of_which_onnx2tf_writes_no_saved_model_is_witnessed_by_its_tflite_alone(monkeypatch):
-    monkeypatch.setattr("convert.matrix.run_step", lambda module, request: {"lacks": "no depthwise convolution"})
+    monkeypatch.setattr(
+        "convert.parity.runtimes.run_step", lambda module, request: {"lacks": "no depthwise convolution"}
+    )
     found = {one.name for one in matrix_witnesses(Path("b"), artefacts(), Path("aside"), Silence())}
     assert {name for name in found if "onnx2tf" in name} == {"onnx2tf TFLite (witness)"}
 
@@ -63,9 +67,9 @@ def test_a_network_of_which_onnx2tf_writes_no_saved_model_is_witnessed_by_its_tf
 def test_a_bundle_of_onnx2tf_is_witnessed_by_our_own_layers(asked):
     found = [one.name for one in matrix_witnesses(Path("b"), artefacts(by="onnx2tf 2"), Path("aside"), Silence())]
     assert "tbconv's layers SavedModel (witness)" in found
-    assert [module for module, _ in asked if module != "convert.round_onnx"] == [
-        "convert.onnx_to_keras",
-        "convert.quantize",
+    assert [module for module, _ in asked if module != "convert.quantization.float16"] == [
+        "convert.formats.onnx_to_keras",
+        "convert.formats.saved_model_to_tflite",
     ]
 
 

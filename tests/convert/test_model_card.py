@@ -2,13 +2,10 @@
 
 import pytest
 
-from convert.model_card import model_card
-from tbconv.contract.calibration import Calibration
-from tbconv.contract.labels import Labels
-from tbconv.contract.manifest import Manifest, Readout
+from convert.certificate.model_card import model_card
+from tbconv.contract.certificate import ArtefactVerdict, Certificate, Verdict
+from tbconv.contract.manifest import Calibration, Labels, Manifest, OperatingPoint, Readout
 from tbconv.contract.preprocess import PreprocessSpec
-from tbconv.contract.threshold import OperatingPoint
-from tbconv.contract.verdict import ArtefactVerdict, Certificate, Verdict
 
 INT8 = "model_int8.tflite"
 

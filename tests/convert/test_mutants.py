@@ -3,15 +3,15 @@ import dataclasses
 import numpy as np
 import pytest
 
-from convert.mutants.checks import AGREE, CHECKS, DIGESTS, FILMS, MADE, PARITY, USABLE
-from convert.mutants.fault import GRAPH_LEVELS, LEVELS, Fault
-from convert.mutants.levels import try_files, try_films, try_serving
-from convert.mutants.result import Result, Rung
-from convert.mutants.run import MutantsConfig, faults
-from convert.mutants.score import Clean, Score
-from convert.mutants.setting import setting_of_golden
-from convert.mutants.table import times, write_table
-from convert.runners.child import Answer
+from benchmarks.fault_injection.checks import AGREE, CHECKS, DIGESTS, FILMS, MADE, PARITY, USABLE
+from benchmarks.fault_injection.faults.fault import GRAPH_LEVELS, LEVELS, Fault
+from benchmarks.fault_injection.levels import try_files, try_films, try_serving
+from benchmarks.fault_injection.result import Result, Rung
+from benchmarks.fault_injection.run import MutantsConfig, faults
+from benchmarks.fault_injection.score import Clean, Score
+from benchmarks.fault_injection.setting import setting_of_golden
+from benchmarks.fault_injection.table import times, write_table
+from convert.runners.base import Answer
 from tbconv.contract.errors import ConfigError
 
 # a handful, one a level and more where they are cheap; all of them are `make mutants`

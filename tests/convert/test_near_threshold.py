@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from convert.near_threshold import CLOSE, PAIRS, blend_to_threshold
+from convert.parity.inputs import CLOSE, PAIRS, blend_to_threshold
 
 
 def squares(n, *, seed=0):

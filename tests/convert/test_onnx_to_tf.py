@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from convert.steps import Workshop, _make_witness, _witnesses
+from convert.pipeline import Workshop, _make_witness, _witnesses
 from tbconv.contract.errors import ConversionError
 
 DEPTHWISE = "ValueError: `input.shape.rank` must be at least 5"
@@ -14,7 +14,7 @@ DEPTHWISE = "ValueError: `input.shape.rank` must be at least 5"
 @pytest.fixture
 def made(monkeypatch, tmp_path):
     """Return a function that runs the step on a file of which onnx2tf leaves some files, and its answer."""
-    from convert import onnx_to_tf as module
+    from convert.formats import onnx_to_onnx2tf as module
 
     def call(*left):
         def run(copy, output):
@@ -53,7 +53,7 @@ def test_without_a_tflite_file_there_is_no_witness(made):
 
 def test_without_a_saved_model_the_tflite_file_is_the_witness_alone_and_the_reason_is_said(monkeypatch, tmp_path):
     answer = {"converter": "onnx2tf", "lacks": DEPTHWISE}
-    monkeypatch.setattr("convert.steps.run_step", lambda module, request: answer)
+    monkeypatch.setattr("convert.pipeline.run_step", lambda module, request: answer)
     said = []
     _make_witness(shop("keras", tmp_path, said))
     assert DEPTHWISE in said[-1]
@@ -63,7 +63,7 @@ def test_without_a_saved_model_the_tflite_file_is_the_witness_alone_and_the_reas
 
 def test_a_route_that_would_ship_the_missing_saved_model_is_refused(monkeypatch, tmp_path):
     answer = {"converter": "onnx2tf", "lacks": DEPTHWISE}
-    monkeypatch.setattr("convert.steps.run_step", lambda module, request: answer)
+    monkeypatch.setattr("convert.pipeline.run_step", lambda module, request: answer)
     with pytest.raises(ConversionError, match="no SavedModel of this network") as caught:
         _make_witness(shop("onnx2tf", tmp_path, []))
     assert caught.value.why == DEPTHWISE

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from convert.oracle import gap_db, oracle_distance
-from tbconv.contract.classifier import Prediction
+from convert.parity.compare import gap_db, oracle_distance
+from tbconv.contract.prediction import Prediction
 
 
 def answer(margins, *, dtype=np.float64, evidence=1.0):

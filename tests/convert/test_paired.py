@@ -5,7 +5,7 @@ import time
 import numpy as np
 import pytest
 
-from convert.paired import paired_losses
+from convert.parity.statistics import paired_losses
 from torch_train.metrics import auroc
 
 

@@ -3,8 +3,8 @@ import json
 import numpy as np
 import pytest
 
-from convert.parity import NOT_FINITE, compare, find_problem, identity_error, sqnr_db
-from tbconv.contract.classifier import Prediction
+from convert.parity.compare import NOT_FINITE, compare, find_problem, identity_error, sqnr_db
+from tbconv.contract.prediction import Prediction
 
 
 def answer(margins, *, evidence=True, shift=0.0):

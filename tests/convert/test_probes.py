@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
-from convert.probes import PHANTOMS, golden_inputs
-from tbconv.contract.classifier import Prediction
+from convert.parity.inputs import PHANTOMS, golden_inputs
 from tbconv.contract.errors import ArtefactError
 from tbconv.contract.golden import Golden, read_golden, write_golden
+from tbconv.contract.prediction import Prediction
 from tbconv.contract.preprocess import PreprocessSpec
 
 SPEC = PreprocessSpec()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from convert.ranges import BINS, Histogram
+from convert.quantization.calibration import BINS, Histogram
 from tbconv.contract.errors import ConversionError
 
 

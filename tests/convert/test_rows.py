@@ -7,21 +7,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from convert.film_set import SAMPLE, FilmSet, evenly, part_of
-from convert.film_table import write_film_table
-from convert.matrix import ROUNDED
-from convert.measure import measure
-from convert.parity import NOT_FINITE
-from convert.parity_report import parity_report
-from convert.runners.child import Answer
-from convert.witnesses import Witness
+from convert.parity.compare import NOT_FINITE
+from convert.parity.inputs import SAMPLE, FilmSet, evenly, part_of
+from convert.parity.measure import measure
+from convert.parity.report import parity_report, write_film_table
+from convert.parity.runtimes import ROUNDED, Witness
+from convert.runners.base import Answer
 from tbconv.commands.parity_table import print_parity
-from tbconv.contract.calibration import Calibration
-from tbconv.contract.manifest import Artefact, Readout
-from tbconv.contract.reporter import Silence
-from tbconv.contract.tensor import output_specs
-from tbconv.contract.threshold import OperatingPoint
-from tbconv.contract.verdict import Verdict
+from tbconv.contract.certificate import Verdict
+from tbconv.contract.manifest import Artefact, Calibration, OperatingPoint, Readout, output_specs
+from tbconv.contract.reporting import Silence
 
 N, GOLDEN, PROBES = 40, 3, 4
 NOISE = 1e-6
@@ -64,8 +59,8 @@ def setup(monkeypatch):
 
     def call(*, extra=(BUILT_IN, HALF), **change):
         answers = given | change
-        monkeypatch.setattr("convert.paired.RESAMPLES", 250)
-        monkeypatch.setattr("convert.measure.ask", lambda *_, **__: answers)
+        monkeypatch.setattr("convert.parity.statistics.RESAMPLES", 250)
+        monkeypatch.setattr("convert.parity.measure.ask", lambda *_, **__: answers)
         artefacts = [artefact(FLOAT32, "float32"), artefact(FLOAT16, "float16")]
         point = OperatingPoint(0.0, 0.9, 0.9, 0.5, 10, 10, "5" * 64)
         readouts = {"trained": Readout(Calibration(1.0, 0.0, 10, 10), point)}

@@ -10,13 +10,12 @@ import pytest
 
 from tbconv.contract.bundle import seal, write_bundle
 from tbconv.contract.errors import ArtefactError, BundleError, ConfigError
-from tbconv.contract.labels import Labels
-from tbconv.contract.manifest import Manifest
+from tbconv.contract.manifest import Labels, Manifest
 from tbconv.contract.preprocess import PreprocessSpec
 
 pytest.importorskip("model_signing", reason="the extra 'sign' is not installed")
 
-from convert.signature import check_signature, default_place, make_key, sign_bundle
+from convert.certificate.signature import check_signature, default_place, make_key, sign_bundle
 
 
 @pytest.fixture
@@ -140,7 +139,7 @@ import socket, sys
 from pathlib import Path
 def refuse(*_): raise AssertionError("a connection was tried")
 socket.socket.connect = socket.getaddrinfo = refuse
-from convert.signature import check_signature, sign_bundle
+from convert.certificate.signature import check_signature, sign_bundle
 bundle, private, public = map(Path, sys.argv[1:])
 check_signature(bundle, sign_bundle(bundle, private), public)
 """

@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
-from convert.locks import UNTOLD, Locks
-from convert.runners.child import Answer
-from convert.spread import histogram_of_steps, per_film, spearman, spread
+from convert.parity.statistics import UNTOLD, Locks, histogram_of_steps, per_film, spearman, spread
+from convert.runners.base import Answer
 
 
 def answer(logits):

@@ -6,19 +6,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from convert.bars import lost
-from convert.film_set import FilmSet
-from convert.matrix import ROUNDED
-from convert.measure import measure
-from convert.parity_report import parity_report
-from convert.runners.child import Answer
-from convert.strays import band_notes, find_strays
-from convert.witnesses import Witness
-from tbconv.contract.calibration import Calibration
-from tbconv.contract.manifest import Artefact, Readout
-from tbconv.contract.reporter import Silence
-from tbconv.contract.threshold import OperatingPoint
-from tbconv.contract.verdict import Verdict
+from convert.certificate.deployment import lost
+from convert.parity.inputs import FilmSet
+from convert.parity.measure import measure
+from convert.parity.report import parity_report
+from convert.parity.runtimes import ROUNDED, Witness
+from convert.runners.base import Answer
+from convert.verify import band_notes, find_strays
+from tbconv.contract.certificate import Verdict
+from tbconv.contract.manifest import Artefact, Calibration, OperatingPoint, Readout
+from tbconv.contract.reporting import Silence
 
 N, GOLDEN = 300, 4
 HALF, INT8 = "model_float16.tflite", "model_int8.tflite"
@@ -38,7 +35,7 @@ def answer(margins, *, seed=0, noise=1e-3):
 @pytest.fixture
 def strays_of(monkeypatch):
     """Return a function that measures made-up answers and compares them with a certificate in which all was well."""
-    monkeypatch.setattr("convert.paired.RESAMPLES", 250)
+    monkeypatch.setattr("convert.parity.statistics.RESAMPLES", 250)
     artefacts = [Artefact(path, "tflite", path[6:-7], "trained", (), (), "made up", "LiteRT") for path in (HALF, INT8)]
     squares = np.zeros((N + GOLDEN, 1, 1), np.uint8)
     point = OperatingPoint(0.0, 0.9, 0.9, 0.5, 10, 10, "5" * 64)
@@ -51,7 +48,7 @@ def strays_of(monkeypatch):
     def call(change, *, films=N, deployed=INT8, half_width=0.1):
         fed = [*range(films), *range(N, N + GOLDEN)]
         answers = {name: Answer(one.logits[fed], one.probability[fed], None) for name, one in (given | change).items()}
-        monkeypatch.setattr("convert.measure.ask", lambda *_, **__: answers)
+        monkeypatch.setattr("convert.parity.measure.ask", lambda *_, **__: answers)
         labels = (np.arange(films) % 2).astype(np.int64)
         filmset = FilmSet("made up", squares[:films], labels, squares[N:], tuple("abcd"), squares[:0])
         measurement = measure(

@@ -12,19 +12,22 @@ from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter
 from PIL import Image
 
-from convert import metadata_schema
-from convert.tflite_facts import TFLiteFacts
-from convert.tflite_metadata import ENTRY, add_metadata, label_tflite, read_metadata
-from convert.tflite_root import add_buffer, find_buffer, set_batch_of_one
-from tbconv.contract.calibration import Calibration
-from tbconv.contract.disclaimer import DISCLAIMER
+from convert.formats import tflite_schema
+from convert.formats.tflite_metadata import (
+    ENTRY,
+    TFLiteFacts,
+    add_buffer,
+    add_metadata,
+    find_buffer,
+    label_tflite,
+    read_metadata,
+    set_batch_of_one,
+)
 from tbconv.contract.errors import ArtefactError, ConversionError
-from tbconv.contract.labels import Labels
-from tbconv.contract.manifest import Readout
+from tbconv.contract.manifest import Calibration, Labels, OperatingPoint, Readout
 from tbconv.contract.preprocess import PreprocessSpec, as_model_input
-from tbconv.contract.threshold import OperatingPoint
-from tf_serve.flatbuffer import check_tflite
-from tf_serve.model import TFLiteModel
+from tbconv.contract.reporting import DISCLAIMER
+from tf_serve.runtime.tflite import TFLiteModel, check_tflite
 
 ROOT = Path(__file__).parents[2]
 SHARED = ROOT.parent / "shared" / "data" / "delhi"
@@ -216,7 +219,7 @@ def test_a_buffer_of_any_length_is_found_again(drawn):
 
 def test_fields_have_the_ids_of_the_published_schema():
     # metadata_schema.fbs 1.1.0: ids count from 0 in the order of the fields, a union takes two
-    ids = {table: {name: slot for slot, name, _ in metadata_schema._slots(table)} for table in metadata_schema.TABLES}
+    ids = {table: {name: slot for slot, name, _ in tflite_schema._slots(table)} for table in tflite_schema.TABLES}
     assert list(ids["ModelMetadata"].items())[3:] == [
         ("subgraph_metadata", 3),
         ("author", 4),
@@ -230,12 +233,12 @@ def test_fields_have_the_ids_of_the_published_schema():
     )
     assert list(ids["TensorMetadata"].values()) == [0, 1, 2, 3, 4, 5, 6]
     assert ids["Stats"] == {"max": 0, "min": 1}
-    assert metadata_schema.UNIONS["ContentProperties"].index("ImageProperties") == 2
+    assert tflite_schema.UNIONS["ContentProperties"].index("ImageProperties") == 2
 
 
 def test_a_field_that_no_table_has_is_refused():
     with pytest.raises(ValueError, match="ModelMetadata has no field colour"):
-        metadata_schema.encode({"colour": "grey"})
+        tflite_schema.encode({"colour": "grey"})
 
 
 @pytest.mark.parametrize("kind", KINDS)

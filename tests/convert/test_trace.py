@@ -10,15 +10,13 @@ import pytest
 from spoil import ADD, EPSILON, FILTER, KERNEL, STRIDE, WEIGHT
 from typer.testing import CliRunner
 
-from convert.isolate import run_step
-from convert.trace import TraceConfig, _look, trace_bundle
-from convert.trace_reference import make_reference
-from convert.trace_report import TraceReport
-from convert.trace_table import trace_lines
+from convert.layerwise.trace import TraceConfig, _look, make_reference, trace_bundle
+from convert.layerwise.trace_report import TraceReport, trace_lines
+from convert.worker import run_step
 from tbconv.contract.bundle import read_bundle, seal
 from tbconv.contract.errors import BundleError, ConfigError
 from tbconv.contract.golden import GOLDEN, read_golden
-from tbconv.contract.reporter import Silence
+from tbconv.contract.reporting import Silence
 
 FILMS = 2
 FILES = (
@@ -111,7 +109,9 @@ def test_a_transposed_kernel_of_a_keras_file_is_named_and_the_file_beside_it_is_
 
 def test_a_layer_that_was_built_wrong_is_named_in_the_saved_model(spoilt, look, bundle):
     own = spoilt("keras_epsilon")
-    run_step("convert.onnx_to_keras", {"onnx": str(own / "model.onnx"), "saved_model": str(own / "saved_model")})
+    run_step(
+        "convert.formats.onnx_to_keras", {"onnx": str(own / "model.onnx"), "saved_model": str(own / "saved_model")}
+    )
     seal(own, read_bundle(own).manifest)
     [bad] = look(own, "saved_model").found
     assert (bad.node, bad.op) == (EPSILON, "BatchNormalization")
@@ -148,7 +148,7 @@ def test_the_command_exits_by_what_was_found(bundle, tmp_path, monkeypatch, clea
     from tbconv.cli import app
 
     for report, code in ((clean[0], 0), (replace(clean[0], files=()), 1)):
-        monkeypatch.setattr("convert.trace.trace_bundle", lambda config, reporter, report=report: report)
+        monkeypatch.setattr("convert.layerwise.trace.trace_bundle", lambda config, reporter, report=report: report)
         done = CliRunner().invoke(app, ["verify", str(bundle), "--trace", "--json", "--out", str(tmp_path)])
         assert done.exit_code == code, done.output
         assert json.loads(done.stdout)["passed"] is (code == 0)
@@ -181,7 +181,7 @@ def test_no_films_at_all_are_refused(tmp_path):
 
 def test_a_file_of_which_nothing_could_be_compared_is_not_clean(monkeypatch, tmp_path):
     answer = {"first": None, "levels": {}, "nodes": 63, "seen": 0, "drop": None, "note": "(other names)"}
-    monkeypatch.setattr("convert.trace.run_step", lambda module, request, threads: answer)
+    monkeypatch.setattr("convert.layerwise.trace.run_step", lambda module, request, threads: answer)
     artefact = SimpleNamespace(path="model.onnx", precision="float32", format="onnx")
     found = _look(SimpleNamespace(root=tmp_path), artefact, SimpleNamespace(folder=tmp_path))
     assert found.first is not None

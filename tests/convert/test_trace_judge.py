@@ -5,11 +5,9 @@ import math
 import numpy as np
 import pytest
 
-from convert.layer_graph import INPUT, LayerGraph, Operation
-from convert.layer_match import Match
-from convert.layer_noise import Sums
-from convert.trace_film import locks_before, measure, misfits
-from convert.trace_judge import Budget, Level, find_first, level_of
+from convert.layerwise.graph import INPUT, LayerGraph, Match, Operation
+from convert.layerwise.noise import Budget, Level, Sums, find_first, level_of
+from convert.layerwise.trace_worker import locks_before, measure, misfits
 
 BUDGET = Budget(floor_db=50.0, drop_db=20.0, ceiling_db=90.0)
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from convert.trace_reason import explain, look_at
+from convert.layerwise.trace_worker import explain, look_at
 
 SIDE, CHANNELS = 14, 12
 

@@ -6,20 +6,16 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from convert.runners.child import Answer
+from convert.runners.base import Answer
 from convert.verify import PHANTOMS, VerifyConfig, allowed_move, verify
 from tbconv.contract.bundle import CERTIFICATE
-from tbconv.contract.calibration import Calibration
-from tbconv.contract.classifier import Prediction
-from tbconv.contract.golden import Golden
-from tbconv.contract.golden_films import GOLDEN_FILMS, NOT_RECORDED
-from tbconv.contract.manifest import Artefact, Readout
+from tbconv.contract.certificate import ArtefactVerdict, Certificate, Verdict
+from tbconv.contract.golden import GOLDEN_FILMS, NOT_RECORDED, Golden
+from tbconv.contract.manifest import Artefact, Calibration, OperatingPoint, Readout, output_specs
+from tbconv.contract.prediction import Prediction
 from tbconv.contract.preprocess import PreprocessSpec
-from tbconv.contract.reporter import Silence
-from tbconv.contract.tensor import output_specs
-from tbconv.contract.threshold import OperatingPoint
-from tbconv.contract.verdict import ArtefactVerdict, Certificate, Verdict
-from tf_serve import selftest
+from tbconv.contract.reporting import Silence
+from tf_serve.runtime import selftest
 
 FLOAT32, INT8, REFERENCE = "model_float32.tflite", "model_int8.tflite", "PyTorch float32 (trained)"
 SHIFT = {FLOAT32: 1e-7, INT8: 0.04, REFERENCE: 0.0, "PyTorch float64 (trained)": 1e-7}  # of the margin, logits
@@ -78,7 +74,7 @@ def verify_made_up(monkeypatch, tmp_path):
             drawn.append(n)
             return FILMS
 
-        monkeypatch.setattr("convert.measure.ask", ask)
+        monkeypatch.setattr("convert.parity.measure.ask", ask)
         for name, fake in {
             "open_bundle": lambda path: bundle,
             "read_golden": lambda path: golden,
@@ -93,7 +89,7 @@ def verify_made_up(monkeypatch, tmp_path):
             "check_films": lambda bundle, open_film: list(films_opened),
         }.items():
             monkeypatch.setattr(f"convert.verify.{name}", fake)
-        monkeypatch.setattr("convert.film_set.FilmSet.together", property(together))
+        monkeypatch.setattr("convert.parity.inputs.FilmSet.together", property(together))
         given = {"films": tmp_path} if films else {}
         return verify(VerifyConfig(bundle=tmp_path, out=tmp_path / "out", **given, **options), Silence())
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from convert.onnx_graph import read_graph
+from convert.formats.onnx_graph import read_graph
 from tbconv.contract.errors import ConversionError
 
 
@@ -21,7 +21,7 @@ def films_of(path):
 def walk(path, answers):
     import keras
 
-    from convert.onnx_to_keras import build
+    from convert.formats.onnx_to_keras import build
 
     try:
         outputs = build(read_graph(path))

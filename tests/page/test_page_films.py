@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tbconv.contract.verdict import Verdict
+from tbconv.contract.certificate import Verdict
 
 expect = pytest.importorskip("playwright.sync_api", reason="playwright is in the dev extra").expect
 

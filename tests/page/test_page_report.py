@@ -5,8 +5,8 @@ import re
 
 import pytest
 
-from tbconv.contract.disclaimer import DISCLAIMER
-from tbconv.contract.verdict import Verdict
+from tbconv.contract.certificate import Verdict
+from tbconv.contract.reporting import DISCLAIMER
 
 expect = pytest.importorskip("playwright.sync_api", reason="playwright is in the dev extra").expect
 

@@ -11,16 +11,20 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tbconv.contract.bundle import CERTIFICATE, seal, write_bundle
-from tbconv.contract.calibration import Calibration
-from tbconv.contract.disclaimer import DISCLAIMER
-from tbconv.contract.files import sha256_file, write_json
-from tbconv.contract.labels import Labels
-from tbconv.contract.manifest import Artefact, Manifest, Readout
+from tbconv.contract.bundle import CERTIFICATE, seal, sha256_file, write_bundle, write_json
+from tbconv.contract.certificate import ArtefactVerdict, Certificate, Verdict
+from tbconv.contract.manifest import (
+    Artefact,
+    Calibration,
+    Labels,
+    Manifest,
+    OperatingPoint,
+    Readout,
+    image_spec,
+    output_specs,
+)
 from tbconv.contract.preprocess import PreprocessSpec
-from tbconv.contract.tensor import image_spec, output_specs
-from tbconv.contract.threshold import OperatingPoint
-from tbconv.contract.verdict import ArtefactVerdict, Certificate, Verdict
+from tbconv.contract.reporting import DISCLAIMER
 
 ROOT = Path(__file__).parents[2]
 # One of each kind that a bundle holds: a file, a file in a folder, weights, JSON, arrays, text.

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from tbconv.contract.agreement import _contradictions
-from tbconv.contract.calibration import Calibration
-from tbconv.contract.classifier import Prediction
+from tbconv.contract.consistency import _contradictions
+from tbconv.contract.manifest import Calibration
+from tbconv.contract.prediction import Prediction
 
 CALIBRATION = Calibration(1.86, -0.27, 50, 50)
 MARGINS = np.linspace(-2, 2, 9)

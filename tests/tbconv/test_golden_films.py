@@ -6,12 +6,12 @@ from PIL import Image
 
 from tbconv.contract.bundle import MANIFEST, read_bundle, seal
 from tbconv.contract.errors import ArtefactError
-from tbconv.contract.film_faults import likeness
-from tbconv.contract.golden_films import (
+from tbconv.contract.golden import (
     GOLDEN_FILMS,
     NOT_RECORDED,
     GoldenFilm,
     check_films,
+    likeness,
     opener,
     read_films_of_bundle,
     read_golden_films,

@@ -3,9 +3,9 @@ import math
 
 import pytest
 
+from tbconv.contract.certificate import Certificate, Verdict
 from tbconv.contract.errors import ArtefactError, BundleError, TbconvError
 from tbconv.contract.manifest import SCHEMA_VERSION, FileRecord, Manifest
-from tbconv.contract.verdict import Certificate, Verdict
 
 
 def _through_json(manifest):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tbconv.contract.processor import processor, tell_difference
+from tbconv.contract.environment import processor, tell_difference
 
 X86 = (
     "processor\t: 0\nmodel name\t: Drawn\nflags\t\t: sse2 avx2 fma ht avx512_vnni\n\nprocessor\t: 1\nflags\t\t: none\n"

@@ -3,9 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from tbconv.contract.calibration import Calibration
-from tbconv.contract.labels import Labels
-from tbconv.contract.threshold import OperatingPoint
+from tbconv.contract.manifest import Calibration, Labels, OperatingPoint
 
 
 def point(margin):

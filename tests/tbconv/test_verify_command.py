@@ -10,8 +10,8 @@ from convert.pipeline import Converted
 from convert.verify import Verified
 from tbconv.commands.convert import convert
 from tbconv.commands.verify import verify
+from tbconv.contract.certificate import ArtefactVerdict, Certificate, Verdict
 from tbconv.contract.errors import ConfigError
-from tbconv.contract.verdict import ArtefactVerdict, Certificate, Verdict
 
 FILMS = Path("films")
 DEPLOY = {"artefact": "model_int8.tflite", "reason": "the fastest", "others": {}}

@@ -17,21 +17,25 @@ import pytest
 import uvicorn
 from PIL import Image
 
-from tbconv.contract.bundle import CERTIFICATE, MANIFEST, read_bundle, seal, write_bundle
-from tbconv.contract.calibration import Calibration
-from tbconv.contract.files import sha256_file, write_json
+from tbconv.contract.bundle import CERTIFICATE, MANIFEST, read_bundle, seal, sha256_file, write_bundle, write_json
+from tbconv.contract.certificate import ArtefactVerdict, Certificate, Verdict
 from tbconv.contract.golden import GOLDEN, REFERENCE, Golden, write_golden
-from tbconv.contract.labels import Labels
-from tbconv.contract.manifest import Artefact, Manifest, Readout
+from tbconv.contract.manifest import (
+    Artefact,
+    Calibration,
+    Labels,
+    Manifest,
+    OperatingPoint,
+    Readout,
+    image_spec,
+    output_specs,
+)
 from tbconv.contract.preprocess import PreprocessSpec, as_model_input
-from tbconv.contract.tensor import image_spec, output_specs
-from tbconv.contract.threshold import OperatingPoint
-from tbconv.contract.verdict import ArtefactVerdict, Certificate, Verdict
-from tf_serve.app import create_app
-from tf_serve.model import TFLiteModel
-from tf_serve.run import take_port
+from tf_serve.runtime.tflite import TFLiteModel
+from tf_serve.server.app import create_app
+from tf_serve.server.process import take_port
 from tf_serve.settings import Settings
-from torch_train.data.chest import draw_phantom
+from torch_train.data.phantom import draw_phantom
 
 SHARED = Path(__file__).parents[3] / "shared"
 SOURCES = {

@@ -9,9 +9,8 @@ import httpx
 import pytest
 
 from tbconv.contract.errors import ConfigError
-from tf_serve.access import is_closed
-from tf_serve.deployment import MB, Deployment, deployment_of
-from tf_serve.settings import Settings
+from tf_serve.server.middleware import is_closed
+from tf_serve.settings import MB, Deployment, Settings, deployment_of
 
 TOKEN, ADMIN, SITE = "0123abc", "admin-abc", "https://viewer.example.org"
 BEARER = {"authorization": f"Bearer {TOKEN}"}

@@ -13,11 +13,10 @@ sys.path.insert(0, str(Path(__file__).parents[2]))  # `benchmarks` is not instal
 
 from benchmarks.draw_dicom import as_file, draw_chest, draw_dicom
 from tbconv.contract.errors import FilmError
-from tbconv.contract.reporter import Silence
-from tf_serve.batch import PredictConfig, predict
+from tbconv.contract.reporting import Silence
 from tf_serve.fallback import choose_model
-from tf_serve.films import FILM_SUFFIXES, FILM_TYPES, open_film
-from tf_serve.predict import find
+from tf_serve.images import FILM_SUFFIXES, FILM_TYPES, open_film
+from tf_serve.predict import PredictConfig, find, predict
 
 ORIENTATION = 0x0112  # EXIF
 GREY = draw_chest(320, 280, bits=8).astype(np.uint8)

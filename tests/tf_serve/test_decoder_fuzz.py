@@ -12,7 +12,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))  # `benchmarks` is not instal
 from benchmarks.draw_dicom import draw_chest, draw_dicom
 from benchmarks.fuzz_films import draw_input, judge, run
 from benchmarks.mutate_films import draw_apart_seeds, draw_seeds, mend_checksums
-from tf_serve.films.dicom import apart
+from tf_serve.images.dicom import decoders
 
 VERDICTS = {"opened", "refused", "unfit"}
 
@@ -69,8 +69,10 @@ def test_damaged_films_are_opened_in_silence(seeds, recwarn, caplog, capfd):
 def test_a_foreign_decoder_is_told_nothing_of_the_servers_environment(monkeypatch):
     monkeypatch.setenv("TBCONV_ADMIN_TOKEN", "secret")
     given = {}
-    run_it = apart.subprocess.run
-    monkeypatch.setattr(apart.subprocess, "run", lambda words, **how: given.update(how["env"]) or run_it(words, **how))
+    run_it = decoders.subprocess.run
+    monkeypatch.setattr(
+        decoders.subprocess, "run", lambda words, **how: given.update(how["env"]) or run_it(words, **how)
+    )
     assert judge(draw_apart_seeds()["lossless JPEG"]) == "opened"
     assert set(given) <= {"PATH", "LD_LIBRARY_PATH", "SYSTEMROOT", "OPENBLAS_NUM_THREADS"}
 

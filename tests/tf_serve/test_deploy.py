@@ -14,9 +14,9 @@ from deploy.image import Image
 from deploy.trial import Seen
 from tbconv.cli import app as command_line
 from tbconv.contract.errors import ConfigError
-from tf_serve.app import create_app
+from tf_serve.server.app import create_app
+from tf_serve.server.process import DRAIN_S
 from tf_serve.settings import Settings
-from tf_serve.workers import DRAIN_S
 
 ROOT = Path(__file__).parents[2]
 MANIFESTS = ("deploy/kubernetes.yaml", "deploy/kserve.yaml", "render.yaml")
@@ -91,7 +91,7 @@ def test_no_manifest_holds_a_secret():
 @pytest.mark.parametrize(
     ("path", "let_in"),
     [
-        ("tf_serve/app.py", True),
+        ("tf_serve/server/app.py", True),
         ("pyproject.toml", True),
         ("deploy/models/kermany/model_int8.tflite", True),
         ("deploy/models/kermany/manifest.json", True),

@@ -21,9 +21,9 @@ sys.path.insert(0, str(Path(__file__).parents[2]))  # `benchmarks` is not instal
 from benchmarks.draw_dicom import LOSSLESS, NATIVE, as_file, draw_chest, draw_dicom
 from tbconv.contract.errors import FilmError
 from tf_serve.fallback import choose_model
-from tf_serve.films import Unfit, UnfitReason, open_film
-from tf_serve.films.dicom import apart
-from tf_serve.films.film import BURNED_IN_LIMIT, CHILD_LIMIT, TURNED_LIMIT, WINDOW_LIMIT
+from tf_serve.images import Unfit, UnfitReason, open_film
+from tf_serve.images.dicom import decoders
+from tf_serve.images.types import BURNED_IN_LIMIT, CHILD_LIMIT, TURNED_LIMIT, WINDOW_LIMIT
 from tf_serve.predict import find, screen
 
 SHIPPED = Path(pydicom.__file__).parent / "data" / "test_files"
@@ -436,7 +436,7 @@ def test_a_truncated_file_is_an_error_without_a_name(cut, chest, caplog):
 
 @pytest.mark.parametrize("syntax", [uid.JPEGBaseline8Bit, uid.JPEGLosslessSV1, uid.JPEG2000Lossless])
 def test_a_stream_of_another_size_than_the_header_says_is_refused_before_it_is_decoded(syntax, monkeypatch):
-    monkeypatch.setattr(apart.subprocess, "run", None)
+    monkeypatch.setattr(decoders.subprocess, "run", None)
     film = pydicom.dcmread(io.BytesIO(draw_dicom(draw_chest(bits=8).astype(np.uint8), syntax=syntax)))
     film.Rows = film.Rows - 8
     out = io.BytesIO()
@@ -447,15 +447,15 @@ def test_a_stream_of_another_size_than_the_header_says_is_refused_before_it_is_d
 
 
 def test_a_decoder_that_does_not_end_is_ended(monkeypatch):
-    monkeypatch.setattr(apart, "PROCESSOR_SECONDS", 1)
+    monkeypatch.setattr(decoders, "PROCESSOR_SECONDS", 1)
     size = {"rows": 10, "columns": 1, "bits_allocated": 8}
     with pytest.raises(FilmError) as caught:
-        apart.decode_apart("libjpeg", HANGS, size=size, most=20, name="the film")
+        decoders.decode_apart("libjpeg", HANGS, size=size, most=20, name="the film")
     assert "compressed picture" in caught.value.why
 
 
 def test_a_decoder_that_is_not_installed_is_named(chest, monkeypatch):
-    monkeypatch.setattr(apart.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(decoders.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(FilmError) as caught:
         open_film(draw_dicom(chest, bits=12, syntax=uid.JPEGLosslessSV1))
     assert caught.value.why == "pylibjpeg-libjpeg is not installed here"

@@ -15,7 +15,7 @@ import httpx
 import numpy as np
 import pytest
 
-from tbconv.contract.verdict import Verdict
+from tbconv.contract.certificate import Verdict
 
 FILM = np.random.default_rng(0).integers(0, 256, (224, 224)).astype(np.uint8)
 VERDICTS = {"model_float32.tflite": Verdict.CERTIFIED, "baseline.tflite": Verdict.CERTIFIED}

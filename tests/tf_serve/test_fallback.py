@@ -5,8 +5,8 @@ import json
 import pytest
 
 from tbconv.contract.bundle import MANIFEST, read_bundle
+from tbconv.contract.certificate import Verdict
 from tbconv.contract.errors import ArtefactError, BundleError, ConfigError
-from tbconv.contract.verdict import Verdict
 from tf_serve.fallback import choose_model
 
 CERTIFIED, BOUNDED, FAILED, UNVERIFIED = Verdict.CERTIFIED, Verdict.BOUNDED, Verdict.FAILED, Verdict.UNVERIFIED

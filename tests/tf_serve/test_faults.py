@@ -19,11 +19,10 @@ sys.path.insert(0, str(Path(__file__).parents[2]))  # `benchmarks` is not instal
 
 from benchmarks.serve_load import Answer, Caller, ask_once, infer_film_request, infer_request, request
 from benchmarks.serve_process import tbconv_server
-from tbconv.contract.bundle import MANIFEST
-from tbconv.contract.files import sha256_file
+from tbconv.contract.bundle import MANIFEST, sha256_file
+from tbconv.contract.certificate import Verdict
 from tbconv.contract.preprocess import PreprocessSpec, as_model_input
-from tbconv.contract.verdict import Verdict
-from tf_serve.model import TFLiteModel
+from tf_serve.runtime.tflite import TFLiteModel
 
 TRAINED = "model_float32.tflite"
 VERDICTS = {TRAINED: Verdict.CERTIFIED, "baseline.tflite": Verdict.CERTIFIED}

@@ -8,10 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tf_serve.films import FilmFacts, OpenedFilm, UnfitReason, open_film
 from tf_serve.gate import GateLevel, Refusal, refuse, score_likeness
-from tf_serve.gate.reasons import MAX_ASPECT, MIN_SIDE
-from tf_serve.gate.rules import MAX_CHROMA, MIN_CONTRAST
+from tf_serve.gate.rules import MAX_ASPECT, MAX_CHROMA, MIN_CONTRAST, MIN_SIDE
+from tf_serve.images import FilmFacts, OpenedFilm, UnfitReason, open_film
 
 
 def opened(pixels, chroma=0.0):

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tf_serve.films import open_film
 from tf_serve.gate import Refusal, refuse
+from tf_serve.images import open_film
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))  # `benchmarks` is not installed: it belongs to the checkout

@@ -12,11 +12,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tbconv.contract.bundle import CERTIFICATE, MANIFEST, read_bundle, seal
+from tbconv.contract.bundle import CERTIFICATE, MANIFEST, read_bundle, seal, sha256_file
 from tbconv.contract.errors import BundleError
-from tbconv.contract.files import sha256_file
 from tbconv.contract.golden import GOLDEN
-from tf_serve.opening import Opening
+from tf_serve.models.loader import Opening
 
 UPWARDS = ["../../../etc/passwd", "..%2f..%2fetc%2fpasswd", "%2e%2e/%2e%2e/app.py", "..%5c..%5capp.py", "/etc/passwd"]
 MB = 2**20

@@ -10,19 +10,20 @@ import pytest
 from PIL import Image
 
 from tbconv.contract.bundle import read_bundle
-from tbconv.contract.disclaimer import DISCLAIMER, LIMITS
-from tbconv.contract.verdict import Verdict
-from tf_serve import engine, opening
+from tbconv.contract.certificate import Verdict
+from tbconv.contract.reporting import DISCLAIMER, LIMITS
 from tf_serve.fallback import choose_model
+from tf_serve.models import loader
 from tf_serve.predict import SYNTHETIC_LIMIT, screen
-from tf_serve.routes.page import FOLDER
-from tf_serve.upload import MAX_BODY
+from tf_serve.server import engine
+from tf_serve.server.routes.page import FOLDER
+from tf_serve.settings import MAX_BODY
 
 
 def test_liveness_answers_while_the_model_loads_and_readiness_waits_for_it(make_bundle, serve, ask, film, monkeypatch):
     go_on = threading.Event()
-    real = opening.choose_model
-    monkeypatch.setattr(opening, "choose_model", lambda *args, **kwargs: go_on.wait(20) and real(*args, **kwargs))
+    real = loader.choose_model
+    monkeypatch.setattr(loader, "choose_model", lambda *args, **kwargs: go_on.wait(20) and real(*args, **kwargs))
     with serve(make_bundle(), wait=False) as client:
         assert client.get("/v2/health/live").json() == {"live": True}
         ready = client.get("/v2/health/ready")

@@ -9,11 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
-from tbconv.contract.tensor import image_spec
-from tf_serve.refusals import BadRequest, ServingError, TooLarge
-from tf_serve.wire.images import MAX_FILMS, Films
-from tf_serve.wire.infer_request import Wanted, json_length_of, read_infer
-from tf_serve.wire.json_body import MAX_VALUES, read_json
+from tbconv.contract.manifest import image_spec
+from tf_serve.errors import BadRequest, ServingError, TooLarge
+from tf_serve.server.messages import MAX_FILMS, MAX_VALUES, Films, read_json
+from tf_serve.server.protocol_v2 import Wanted, json_length_of, read_infer
 
 SPEC = image_spec(channels_first=False, size=4)
 BYTE_SPEC = image_spec(channels_first=False, size=4, dtype="uint8")

@@ -22,7 +22,7 @@ from benchmarks.serve_load import Answer, ask_once, infer_film_request, infer_re
 from benchmarks.serve_overload import Load, capacity, press
 from benchmarks.serve_process import tbconv_server
 from benchmarks.serve_throughput import BARE, FILM, INFER, INFER_FILM, SCREEN, TENSOR, Speed
-from tbconv.contract.verdict import Verdict
+from tbconv.contract.certificate import Verdict
 
 ROOT = Path(__file__).parents[2]
 VERDICTS = {"model_float32.tflite": Verdict.CERTIFIED, "baseline.tflite": Verdict.CERTIFIED}

@@ -8,8 +8,8 @@ import time
 
 import pytest
 
-from tf_serve.log_choice import LogFormat, LogLevel
-from tf_serve.logs import JsonLines, TextLines, write_log
+from tf_serve.settings import LogFormat, LogLevel
+from tf_serve.telemetry.logs import JsonLines, TextLines, write_log
 
 ALLOWED = {
     "time",

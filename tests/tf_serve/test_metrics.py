@@ -12,13 +12,11 @@ import numpy as np
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tbconv.contract.verdict import Verdict
-from tf_serve.departed import forget_the_dead
-from tf_serve.drift import FILMS, Drift
-from tf_serve.metrics import Metrics
-from tf_serve.opening import Opening
-from tf_serve.registry import Table
-from tf_serve.trace import Seen
+from tbconv.contract.certificate import Verdict
+from tf_serve.models.loader import Opening
+from tf_serve.models.registry import Table
+from tf_serve.telemetry.metrics import FILMS, Drift, Metrics, forget_the_dead
+from tf_serve.telemetry.trace import Seen
 
 
 def read(client):

@@ -9,14 +9,13 @@ import httpx
 import numpy as np
 import pytest
 
-from tbconv.contract.verdict import Verdict
-from tf_serve import engine, repository, shelf
-from tf_serve.opening import Opening
-from tf_serve.refusals import BadRequest, NotReady, UnknownModel
-from tf_serve.registry import Registry
-from tf_serve.repository import Repository
-from tf_serve.shelf import Shelf
-from tf_serve.wishes import WishBook
+from tbconv.contract.certificate import Verdict
+from tf_serve.errors import BadRequest, NotReady, UnknownModel
+from tf_serve.models import repository
+from tf_serve.models.loader import Opening
+from tf_serve.models.registry import Registry
+from tf_serve.models.repository import Repository, Shelf, WishBook
+from tf_serve.server import engine
 
 TRAINED = "model_float32.tflite"
 VERDICTS = {TRAINED: Verdict.CERTIFIED, "baseline.tflite": Verdict.CERTIFIED}
@@ -130,7 +129,7 @@ def test_swapping_under_load_loses_no_request(folder, bring, serve, infer, monke
     ids=["altered", "missing", "manifest", "certificate"],
 )
 def test_a_bundle_that_was_spoilt_is_refused_and_the_old_one_goes_on(bring, watched, spoil, words, monkeypatch):
-    monkeypatch.setattr(shelf, "SETTLE_S", 0)
+    monkeypatch.setattr(repository, "SETTLE_S", 0)
     bring("tiny")
     watched.look()
     before = watched.registry.get()
@@ -165,7 +164,7 @@ def test_a_bundle_without_a_verdict_or_less_trusted_is_refused_and_the_old_one_g
 
 
 def test_the_first_bundle_that_lands_spoilt_is_answered_by_its_baseline_with_the_reason(bring, watched, monkeypatch):
-    monkeypatch.setattr(shelf, "SETTLE_S", 0)
+    monkeypatch.setattr(repository, "SETTLE_S", 0)
     (bring("tiny") / TRAINED).unlink()
     watched.look()
     served = watched.registry.get().served
@@ -181,7 +180,7 @@ def test_overwriting_the_file_that_answers_changes_nothing_and_ends_nothing(brin
         file.truncate(10)
     watched.look()
     np.testing.assert_array_equal(classifier.predict(film).logits, before)
-    monkeypatch.setattr(shelf, "SETTLE_S", 0)
+    monkeypatch.setattr(repository, "SETTLE_S", 0)
     watched.look()
     assert watched.kinds() == {"tiny": "trained"}
     assert "has digest" in watched.reasons()

@@ -4,13 +4,12 @@ import re
 
 import pytest
 
-from tbconv.contract.disclaimer import DISCLAIMER
-from tf_serve.films import UnfitReason
-from tf_serve.operating import exact_interval
-from tf_serve.overlay import FAINTEST_SCALE, NEGATIVE, POSITIVE
-from tf_serve.predict import DECISION_WORDS
-from tf_serve.routes.page import FOLDER
-from torch_train.intervals import proportion
+from tbconv.contract.reporting import DISCLAIMER
+from tf_serve.fallback import exact_interval
+from tf_serve.images import UnfitReason
+from tf_serve.predict import DECISION_WORDS, FAINTEST_SCALE, NEGATIVE, POSITIVE
+from tf_serve.server.routes.page import FOLDER
+from torch_train.metrics import proportion
 
 FILES = sorted(path.name for path in FOLDER.iterdir() if path.suffix in {".html", ".css", ".js"})
 PAGES = {"index.html": "page.js", "model.html": "model.js"}

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tbconv.contract.disclaimer import DISCLAIMER
-from torch_train.intervals import proportion
+from tbconv.contract.reporting import DISCLAIMER
+from torch_train.metrics import proportion
 
 
 @pytest.fixture

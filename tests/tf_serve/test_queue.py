@@ -8,9 +8,9 @@ import httpx
 import numpy as np
 import pytest
 
-from tf_serve import seats
-from tf_serve.refusals import Busy
-from tf_serve.seats import Seats
+from tf_serve.errors import Busy
+from tf_serve.server import engine as seats
+from tf_serve.server.engine import Seats
 
 FILM = np.random.default_rng(0).integers(0, 256, (224, 224)).astype(np.uint8)
 

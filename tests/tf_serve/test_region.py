@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from tf_serve.overlay import NEGATIVE, OPACITY, POSITIVE, blend, film_evidence
-from tf_serve.region import film_box, locate
+from tf_serve.predict import NEGATIVE, OPACITY, POSITIVE, blend, film_box, film_evidence, locate
 
 
 def spot(*cells):

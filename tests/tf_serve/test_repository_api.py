@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from tbconv.contract.verdict import Verdict
+from tbconv.contract.certificate import Verdict
 
 TRAINED = "model_float32.tflite"
 TOKEN = "a-token-of-a-test"

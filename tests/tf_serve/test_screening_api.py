@@ -12,7 +12,7 @@ from PIL import Image
 sys.path.insert(0, str(Path(__file__).parents[2]))  # `benchmarks` is not installed: it belongs to the checkout
 
 from benchmarks.draw_dicom import draw_dicom
-from tbconv.contract.verdict import Verdict
+from tbconv.contract.certificate import Verdict
 
 SCREEN = "/api/v1/screen"
 

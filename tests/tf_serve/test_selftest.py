@@ -10,17 +10,25 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tbconv.contract.bundle import CERTIFICATE, MANIFEST, read_bundle, read_json, seal
-from tbconv.contract.classifier import Prediction
+from tbconv.contract.bundle import CERTIFICATE, MANIFEST, read_bundle, read_json, seal, write_json
+from tbconv.contract.certificate import Verdict
 from tbconv.contract.errors import ArtefactError, BundleError, SetupError
-from tbconv.contract.files import write_json
-from tbconv.contract.golden import GOLDEN, Golden, read_golden, write_golden
-from tbconv.contract.golden_films import GOLDEN_FILMS, NOT_RECORDED, GoldenFilm, opener, write_golden_films
+from tbconv.contract.golden import (
+    GOLDEN,
+    GOLDEN_FILMS,
+    NOT_RECORDED,
+    Golden,
+    GoldenFilm,
+    opener,
+    read_golden,
+    write_golden,
+    write_golden_films,
+)
+from tbconv.contract.prediction import Prediction
 from tbconv.contract.preprocess import PreprocessSpec, as_model_input
-from tbconv.contract.verdict import Verdict
 from tf_serve.fallback import choose_model
-from tf_serve.model import TFLiteModel
-from tf_serve.selftest import SelfTest, check_preprocessing, self_test
+from tf_serve.runtime.selftest import SelfTest, check_preprocessing, self_test
+from tf_serve.runtime.tflite import TFLiteModel
 
 ROOT = Path(__file__).parents[2]
 FILES = ("model_float32.tflite", "model_int8.tflite", "baseline.tflite")
@@ -231,7 +239,7 @@ class Blocker:
             raise ImportError(f"{name} is blocked")
 sys.meta_path.insert(0, Blocker())
 from pathlib import Path
-from tbconv.commands.quick_check import check_quickly
+from tbconv.commands.verify import check_quickly
 sys.exit(0 if check_quickly(Path(sys.argv[1]), as_json="--json" in sys.argv) else 1)
 """
 

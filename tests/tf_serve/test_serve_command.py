@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from tbconv.contract.errors import ConfigError, SetupError
-from tf_serve.run import choose_address, take_port
+from tf_serve.server.process import choose_address, take_port
 
 
 def start(root, *words):
@@ -98,7 +98,7 @@ def test_the_commands_words_are_those_of_the_server():
 
     from tbconv.commands.serve import FormatWord, GateWord, LevelWord
     from tf_serve.gate import GateLevel
-    from tf_serve.log_choice import LogFormat, LogLevel
+    from tf_serve.settings import LogFormat, LogLevel
 
     pairs = ((GateWord, GateLevel), (FormatWord, LogFormat), (LevelWord, LogLevel))
     assert all(set(get_args(words)) == set(kinds) for words, kinds in pairs)

@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tf_serve.run import take_port
+from tf_serve.server.process import take_port
 
 ROOT = Path(__file__).parents[2]
 FRAMEWORKS = ["torch", "torchvision", "onnx", "onnxruntime", "onnx2tf", "tensorflow", "keras", "tf_keras"]
@@ -29,8 +29,8 @@ for package in (tbconv.contract, tf_serve):
 """
 ANSWER = """
 from pathlib import Path
-from tf_serve.batch import PredictConfig, predict
-from tbconv.contract.reporter import Silence
+from tf_serve.predict import PredictConfig, predict
+from tbconv.contract.reporting import Silence
 answers = predict(PredictConfig(bundle=Path(sys.argv[1]), films=(Path(sys.argv[2]),)), reporter=Silence())
 assert answers.rows[0].result.finding is not None
 assert answers.served.kind == "trained"

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tbconv.contract.errors import ArtefactError
-from tf_serve.model import TFLiteModel
+from tf_serve.runtime.tflite import TFLiteModel
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from benchmarks.mutate_films import draw_seeds
 from tbconv.contract.errors import FilmError
-from tf_serve.films import Unfit, open_film
+from tf_serve.images import Unfit, open_film
 
 
 def weigh(path):

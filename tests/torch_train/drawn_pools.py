@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
-from tbconv.contract.labels import Labels
-from torch_train.data.film import Film, FilmIndex
-from torch_train.evaluation.pool import pool_of
+from tbconv.contract.manifest import Labels
+from torch_train.data.records import Film, FilmIndex
+from torch_train.evaluation.splits import pool_of
 
 
 def draw_pool(labels, patients=None, *, sites=None, copies=(), people=None, root=Path("films")):

@@ -3,7 +3,7 @@
 import numpy as np
 from scipy.stats import norm
 
-from tbconv.contract.labels import Labels
+from tbconv.contract.manifest import Labels
 from torch_train.evaluation.predictions import AGE_SEX, BASELINE, PRIOR, TRAINED, Fold, Predictions
 
 DISTANCES = {TRAINED: 1.5, BASELINE: 1.0, AGE_SEX: 0.4}  # of the two normals, in standard deviations

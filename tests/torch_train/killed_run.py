@@ -11,10 +11,10 @@ from pathlib import Path
 
 import torch
 
-from tbconv.contract.reporter import Silence
-from torch_train import fit
+from tbconv.contract.reporting import Silence
 from torch_train.config import TrainConfig
-from torch_train.films import prepare_films
+from torch_train.data.dataset import prepare_films
+from torch_train.engine import trainer
 
 
 def recipe_of(films, out):
@@ -58,7 +58,7 @@ def save_all(state, file):
 def arm(moment):
     what, number = moment.split(":")
     if what == "history":
-        fit.write_history = on_call(int(number), fit.write_history, die)
+        trainer.write_history = on_call(int(number), trainer.write_history, die)
     else:
         torch.save = on_call(int(number), torch.save, {"save": save_half, "rename": save_all}[what])
 
@@ -79,7 +79,7 @@ def fit_from_where_it_was(films, out, reporter):
     recipe = recipe_of(films, out)
     recipe.out.mkdir(exist_ok=True)
     read, resume = prepare_films(recipe, Silence()), (recipe.out / "checkpoint.pt").is_file()
-    return fit.fit_network(fit.start_network(recipe, Silence()), read, recipe, reporter, resume=resume)
+    return trainer.fit_network(trainer.start_network(recipe, Silence()), read, recipe, reporter, resume=resume)
 
 
 if __name__ == "__main__":

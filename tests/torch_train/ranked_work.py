@@ -6,21 +6,17 @@ import numpy as np
 import torch
 from torch import nn
 
-from tbconv.contract.reporter import Silence
-from torch_train import evaluate
-from torch_train.amp import choose_precision
-from torch_train.augment import Augmentation
-from torch_train.choose_step import averaged
-from torch_train.device import FilmStore
-from torch_train.epoch import DROPOUT, draw_batches, stream
-from torch_train.evaluate import exact_margins
-from torch_train.films import prepare_films
-from torch_train.finetune import choose_layers
-from torch_train.fit import fit_network, start_network
-from torch_train.learner import make_learner
-from torch_train.network import XrayNetwork
-from torch_train.ranks import here, leader_first
-from torch_train.step import eager_step
+from tbconv.contract.reporting import Silence
+from torch_train.data.dataset import prepare_films
+from torch_train.engine import inference
+from torch_train.engine.amp import choose_precision
+from torch_train.engine.augment import Augmentation
+from torch_train.engine.distributed import here, leader_first
+from torch_train.engine.inference import FilmStore, exact_margins
+from torch_train.engine.state import choose_layers, make_learner
+from torch_train.engine.step import averaged, eager_step
+from torch_train.engine.trainer import DROPOUT, draw_batches, fit_network, start_network, stream
+from torch_train.model.network import XrayNetwork
 
 STILL = Augmentation(0, 0, 0, 0, 0, flip=False)
 STEPS = 2
@@ -42,7 +38,7 @@ def drawn_network(seed=0):
 
 def margins(rows):
     """Margins of films `rows`, 4 a batch."""
-    evaluate.BATCH["cpu"] = 4
+    inference.BATCH["cpu"] = 4
     network = drawn_network().to(memory_format=torch.channels_last)
     return exact_margins(network, drawn_store(), np.asarray(rows))
 

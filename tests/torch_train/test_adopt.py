@@ -8,11 +8,17 @@ from safetensors.torch import load_file
 from team_networks import draw_net
 
 from tbconv.contract.errors import ConfigError, DataError
-from tbconv.contract.reporter import Silence
-from torch_train.adopt import adopt, load_network, require_differences, require_right_way_round
-from torch_train.adopt_config import AdoptConfig
-from torch_train.adopt_split import read_digests, set_apart
-from torch_train.films import prepare_films
+from tbconv.contract.reporting import Silence
+from torch_train.adopt import (
+    AdoptConfig,
+    adopt,
+    load_network,
+    read_digests,
+    require_differences,
+    require_right_way_round,
+    set_apart,
+)
+from torch_train.data.dataset import prepare_films
 from torch_train.run_folder import read_films, read_run
 
 

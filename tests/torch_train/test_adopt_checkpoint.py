@@ -4,9 +4,8 @@ from safetensors.torch import save_file
 from team_networks import draw_net
 
 from tbconv.contract.errors import ConfigError
-from torch_train.adopt_archs import require_known
-from torch_train.adopt_checkpoint import build_adopted, build_xray, read_checkpoint
-from torch_train.network import XrayNetwork
+from torch_train.model.network import XrayNetwork
+from torch_train.model.torchvision_network import build_adopted, build_xray, read_checkpoint, require_known
 
 
 @pytest.fixture(scope="module")

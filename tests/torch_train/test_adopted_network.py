@@ -2,12 +2,17 @@ import pytest
 import torch
 from team_networks import draw_net, grey_films
 
-from tbconv.contract.calibration import Calibration
 from tbconv.contract.errors import BundleError
-from torch_train.adopt_archs import LAYOUTS
-from torch_train.adopt_checkpoint import build_adopted
-from torch_train.adopted_network import IMAGENET, AdoptedNetwork, DeployedAdopted, Normalisation
-from torch_train.deploy import load_deployed
+from tbconv.contract.manifest import Calibration
+from torch_train.model.deployed import load_deployed
+from torch_train.model.torchvision_network import (
+    IMAGENET,
+    LAYOUTS,
+    AdoptedNetwork,
+    DeployedAdopted,
+    Normalisation,
+    build_adopted,
+)
 from torch_train.results import write_weights
 
 MEAN, STD = (torch.tensor(values).reshape(1, 3, 1, 1) for values in IMAGENET)

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from tbconv.contract.errors import ConfigError
-from torch_train import amp
-from torch_train.amp import Precision, amp_step, choose_precision, exact_float32
+from torch_train.engine import amp
+from torch_train.engine.amp import Precision, amp_step, choose_precision, exact_float32
 
 RIGHT_ORDER = [
     "zero_grad",

@@ -9,16 +9,14 @@ import typer
 from typer.testing import CliRunner
 
 from tbconv.commands.audit import audit as command
-from tbconv.contract.disclaimer import DISCLAIMER
 from tbconv.contract.errors import ConfigError, DataError
-from tbconv.contract.reporter import Silence
-from torch_train.audit.config import AuditConfig
-from torch_train.audit.film_probes import film_findings
-from torch_train.audit.sample import all_films, draw
-from torch_train.audit.sources import read_sources
+from tbconv.contract.reporting import DISCLAIMER, Silence
 from torch_train.data.index import read_index
-from torch_train.data.load import load_films
+from torch_train.data.loading import load_films
 from torch_train.data.phantom import write_phantoms
+from torch_train.evaluation.audit.findings import AuditConfig
+from torch_train.evaluation.audit.image_probes import film_findings
+from torch_train.evaluation.audit.samples import all_films, draw, read_sources
 from torch_train.train import train
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
@@ -30,7 +28,7 @@ needs_films = pytest.mark.skipif(not SHARED.is_dir(), reason="../shared/data is 
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch, tmp_path_factory):
-    monkeypatch.setattr("torch_train.intervals.RESAMPLES", 200)
+    monkeypatch.setattr("torch_train.metrics.RESAMPLES", 200)
     monkeypatch.setenv("TBCONV_CACHE", str(tmp_path_factory.getbasetemp() / "films"))
 
 

@@ -5,31 +5,44 @@ import pytest
 import torch
 
 from tbconv.contract.errors import ConfigError, DataError
-from tbconv.contract.labels import Labels
-from tbconv.contract.reporter import Silence
+from tbconv.contract.manifest import Labels
+from tbconv.contract.reporting import Silence
 from tbconv.contract.xray import XrayFacts
-from torch_train.audit import leaks, looks
-from torch_train.audit.boxes import area_of, boxes_of, read_boxes
-from torch_train.audit.config import AuditConfig
-from torch_train.audit.crossval import cross_validated_margins, probe_auroc
-from torch_train.audit.evidence import cell_shares, energy_share, evidence_findings, mean_by_patient, pointing_share
-from torch_train.audit.file_facts import file_features, name_features, one_column_a_value
-from torch_train.audit.finding import Finding, Verdict, above, below, not_asked, overall
-from torch_train.audit.lookalikes import ALIKE_SYNTHETIC, likeness, proposals
-from torch_train.audit.people import people_features
-from torch_train.audit.sample import Sample, draw
-from torch_train.audit.sources_probe import cramers_v, source_seen, tied_to_source
-from torch_train.data.chest import draw_phantom
-from torch_train.data.film import Film
-from torch_train.intervals import Estimate
-from torch_train.metrics import auroc
+from torch_train.data.phantom import draw_phantom
+from torch_train.data.records import Film
+from torch_train.evaluation.audit import image_probes, model_probes
+from torch_train.evaluation.audit.findings import AuditConfig, Finding, Verdict, above, below, not_asked, overall
+from torch_train.evaluation.audit.image_probes import (
+    cramers_v,
+    file_features,
+    name_features,
+    one_column_a_value,
+    people_features,
+    source_seen,
+    tied_to_source,
+)
+from torch_train.evaluation.audit.model_probes import (
+    ALIKE_SYNTHETIC,
+    area_of,
+    boxes_of,
+    cell_shares,
+    energy_share,
+    evidence_findings,
+    likeness,
+    mean_by_patient,
+    pointing_share,
+    proposals,
+    read_boxes,
+)
+from torch_train.evaluation.audit.samples import Sample, cross_validated_margins, draw, probe_auroc
+from torch_train.metrics import Estimate, auroc
 
 FACTS = XrayFacts(224, 224, "L", "PNG", 8)
 
 
 @pytest.fixture(autouse=True)
 def few_resamples(monkeypatch):
-    monkeypatch.setattr("torch_train.intervals.RESAMPLES", 200)
+    monkeypatch.setattr("torch_train.metrics.RESAMPLES", 200)
 
 
 def _sample(tmp_path, labels, **columns):
@@ -97,15 +110,15 @@ def test_a_film_is_cut_out_of_its_padding_whichever_way_exif_turned_it():
     square = np.zeros((224, 224), np.uint8)
     square[:, 56:168] = 90  # twice as high as wide
     upright, turned = (XrayFacts(width, height, "L", "JPEG", 8) for width, height in ((100, 200), (200, 100)))
-    assert (looks.film_area(square, upright) == 90).all()
-    assert looks.film_area(square, turned).shape == (224, 112)
+    assert (image_probes.film_area(square, upright) == 90).all()
+    assert image_probes.film_area(square, turned).shape == (224, 112)
 
 
 def test_a_flat_bar_has_a_depth_and_a_step_and_a_film_without_one_has_neither():
     noise = np.random.default_rng(0).integers(60, 200, (224, 224)).astype(np.uint8)
     barred = noise.copy()
     barred[:, :7] = 0
-    plain, left = looks.frame(noise).reshape(4, 2), looks.frame(barred).reshape(4, 2)[2]
+    plain, left = image_probes.frame(noise).reshape(4, 2), image_probes.frame(barred).reshape(4, 2)[2]
     assert (plain[:, 0] == 0).all()
     assert left[0] == pytest.approx(7 / 28)
     assert left[1] == pytest.approx(noise[:, 7].mean() / 255 / 4, rel=0.2)  # columns 4-6 are bar, 7 is film
@@ -116,9 +129,9 @@ def test_a_small_letter_in_a_corner_is_a_tag_and_a_bright_shoulder_is_none():
     letter, shoulder = plain.copy(), plain.copy()
     letter[8:20, 8:11] = 235
     shoulder[:40, :40] = 235
-    assert looks.corner_tags(letter)[:2] == pytest.approx([175 / 255, np.sqrt(36 / 34**2)])
-    assert (looks.corner_tags(letter)[2:] == 0).all()
-    assert (looks.corner_tags(shoulder) == 0).all()
+    assert image_probes.corner_tags(letter)[:2] == pytest.approx([175 / 255, np.sqrt(36 / 34**2)])
+    assert (image_probes.corner_tags(letter)[2:] == 0).all()
+    assert (image_probes.corner_tags(shoulder) == 0).all()
 
 
 # files, names, people
@@ -389,7 +402,9 @@ def copied_film(tmp_path):
 
 
 def _look_for_alikes(films, reader, most=40):
-    return leaks.alike_finding(reader, films, weights=None, most=most, seed=0, synthetic=True, reporter=Silence())
+    return model_probes.alike_finding(
+        reader, films, weights=None, most=most, seed=0, synthetic=True, reporter=Silence()
+    )
 
 
 def test_lookalikes_are_sought_among_all_training_films_however_few_are_held_out(copied_film):
@@ -402,7 +417,7 @@ def test_no_lookalikes_among_a_part_of_the_training_films_is_noted_and_never_a_p
     films, reader = copied_film
     films.squares[90:] = 255 - np.random.default_rng(1).integers(0, 255, (45, 224, 224)).astype(np.uint8)
     assert _look_for_alikes(films, reader).verdict is Verdict.PASS
-    monkeypatch.setattr(leaks, "MOST_LEARNT", 50)
+    monkeypatch.setattr(model_probes, "MOST_LEARNT", 50)
     found = _look_for_alikes(films, reader)
     assert found.verdict is Verdict.NOTED
     assert found.reason.startswith("0 of 40 held-out films among 50 of 90 training films")

@@ -3,7 +3,7 @@ import dataclasses
 import pytest
 import torch
 
-from torch_train.augment import Augmentation, augment
+from torch_train.engine.augment import Augmentation, augment
 
 NOTHING = Augmentation(0, 0, 0, 0, 0, flip=False)
 ALL = Augmentation(10, 0.05, 0.1, 0.1, 0.1, flip=True)

@@ -6,15 +6,12 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from tbconv.contract.reporter import Silence
-from torch_train.amp import choose_precision
-from torch_train.augment import Augmentation
-from torch_train.captured_step import WARM_UP, CapturedStep
-from torch_train.choose_step import set_determinism
-from torch_train.finetune import choose_layers
-from torch_train.learner import make_learner
-from torch_train.network import XrayNetwork
-from torch_train.step import compiled_step, eager_step
+from tbconv.contract.reporting import Silence
+from torch_train.engine.amp import choose_precision
+from torch_train.engine.augment import Augmentation
+from torch_train.engine.state import choose_layers, make_learner
+from torch_train.engine.step import WARM_UP, CapturedStep, compiled_step, eager_step, set_determinism
+from torch_train.model.network import XrayNetwork
 from torch_train.train import train
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="CUDA graphs need a GPU")
@@ -128,7 +125,7 @@ def test_smoothed_labels_are_captured_too(recipe):
 def test_films_that_do_not_fit_are_streamed_and_train_the_same(recipe, tmp_path, monkeypatch):
     shared = {"device": "cuda", "deterministic": True, "step": "graph", "epochs": 3, "batch": 4}
     train(recipe(out=tmp_path / "resident", **shared), Silence())
-    monkeypatch.setattr("torch_train.device.GPU_SHARE", 0.0)
+    monkeypatch.setattr("torch_train.engine.inference.GPU_SHARE", 0.0)
     listener = Listener()
     train(recipe(out=tmp_path / "streamed", **shared), listener)
     assert any("streamed batch by batch" in line for line in listener.lines)

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from torch_train.epoch import class_loss, draw_batches, stream
-from torch_train.history import EpochRecord, best_epoch, epochs_without_gain
+from torch_train.engine.state import EpochRecord, best_epoch, epochs_without_gain
+from torch_train.engine.trainer import class_loss, draw_batches, stream
 
 CPU = torch.device("cpu")
 LABELS = torch.tensor([0] * 30 + [1] * 10)

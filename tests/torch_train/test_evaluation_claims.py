@@ -5,19 +5,25 @@ import pytest
 from evaluation_drawn import draw_predictions
 from scipy.stats import binomtest
 
-from torch_train.evaluation.answers import pool_folds
-from torch_train.evaluation.enough import (
+from torch_train.evaluation.bootstrap import (
     chance_to_show,
+    draw_patients,
     needed_at_rate,
     needed_if_all_found,
     what_n_could_prove,
 )
-from torch_train.evaluation.patient_draws import draw_patients
 from torch_train.evaluation.predictions import TRAINED
-from torch_train.evaluation.screening import Field, per_thousand
-from torch_train.evaluation.thresholds import sweep_thresholds
-from torch_train.evaluation.who_target import MET, MISSED, NOT_SHOWN, judge_target
-from torch_train.intervals import Estimate, proportion
+from torch_train.evaluation.statistics import (
+    MET,
+    MISSED,
+    NOT_SHOWN,
+    Field,
+    judge_target,
+    per_thousand,
+    pool_folds,
+    sweep_thresholds,
+)
+from torch_train.metrics import Estimate, proportion
 
 FIELD = Field(0.01, 2.0, 10.0)
 

@@ -8,7 +8,7 @@ from tbconv.contract.errors import DataError
 from torch_train.config import TrainConfig
 from torch_train.data.split import split_films
 from torch_train.evaluation.config import EvaluateConfig
-from torch_train.evaluation.protocols import digest_of_plans, plan_folds
+from torch_train.evaluation.splits import digest_of_plans, plan_folds
 
 
 def config(seed=0, **options):
@@ -72,8 +72,8 @@ def test_a_repeat_does_not_depend_on_how_many_there_are():
 
 
 def test_the_order_of_the_files_changes_no_cut():
-    from torch_train.data.film import FilmIndex
-    from torch_train.evaluation.pool import pool_of
+    from torch_train.data.records import FilmIndex
+    from torch_train.evaluation.splits import pool_of
 
     pool, index = (there := draw_uneven(3)), there.index
     back = FilmIndex(index.root, "drawn", index.labels, index.films[::-1], patients_known=True)

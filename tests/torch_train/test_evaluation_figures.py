@@ -8,18 +8,21 @@ from evaluation_drawn import DISTANCES, binormal_auroc, draw_predictions
 from scipy.special import expit
 from sklearn.metrics import brier_score_loss, log_loss, roc_auc_score
 
-from torch_train.calibrate import fit_calibration
-from torch_train.evaluation.answers import pool_folds
-from torch_train.evaluation.figures import AUROC, FOLDS_AUROC, differences, resample
-from torch_train.evaluation.patient_draws import draw_patients
+from torch_train.evaluation.bootstrap import draw_patients
 from torch_train.evaluation.predictions import BASELINE, PRIOR, TRAINED
-from torch_train.evaluation.reliability import (
+from torch_train.evaluation.statistics import (
+    AUROC,
+    FOLDS_AUROC,
+    age_band,
+    describe_subgroups,
+    differences,
     expected_calibration_error,
+    pool_folds,
     reliability_bins,
+    resample,
     slope_and_offset,
 )
-from torch_train.evaluation.subgroups import age_band, describe_subgroups
-from torch_train.intervals import proportion
+from torch_train.metrics import fit_calibration, proportion
 
 
 def source_of(predictions, resamples=2000):

@@ -3,8 +3,8 @@ import pytest
 from drawn_pools import draw_pool
 from sklearn.metrics import roc_auc_score
 
-from torch_train.evaluation.fold_plan import FoldPlan
-from torch_train.evaluation.readers import margins_of_persons, margins_of_prior, person_columns
+from torch_train.evaluation.folds import margins_of_persons, margins_of_prior, person_columns
+from torch_train.evaluation.splits import FoldPlan
 
 
 def films_of(pool, train):

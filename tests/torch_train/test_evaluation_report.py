@@ -9,11 +9,10 @@ from xml.etree import ElementTree
 import pytest
 from evaluation_drawn import draw_predictions
 
-from tbconv.contract.disclaimer import DISCLAIMER, LIMITS
+from tbconv.contract.bundle import write_json
 from tbconv.contract.errors import ConfigError
-from tbconv.contract.files import write_json
-from tbconv.contract.labels import Labels
-from torch_train.evaluation.model_card import model_card
+from tbconv.contract.manifest import Labels
+from tbconv.contract.reporting import DISCLAIMER, LIMITS
 from torch_train.evaluation.predictions import (
     AGE_SEX,
     BASELINE,
@@ -22,11 +21,8 @@ from torch_train.evaluation.predictions import (
     read_predictions,
     write_predictions,
 )
-from torch_train.evaluation.report_files import CARD, PAGE, write_report
-from torch_train.evaluation.report_page import report_page
-from torch_train.evaluation.sections import subject
+from torch_train.evaluation.report import CARD, PAGE, amount, estimate, model_card, report_page, subject, write_report
 from torch_train.evaluation.summary import SummaryConfig, summarise
-from torch_train.evaluation.words import amount, estimate
 
 HOSTILE = 'Del<script>|"hi'
 
@@ -35,7 +31,7 @@ HOSTILE = 'Del<script>|"hi'
 def few_resamples():
     """Pages are read here, not intervals."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("torch_train.evaluation.patient_draws.draw_patients.__kwdefaults__", {"resamples": 100})
+        patch.setattr("torch_train.evaluation.bootstrap.draw_patients.__kwdefaults__", {"resamples": 100})
         yield
 
 

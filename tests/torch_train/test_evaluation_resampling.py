@@ -8,18 +8,19 @@ from scipy.special import expit, logit
 from scipy.stats import binomtest
 from sklearn.metrics import roc_auc_score
 
-from torch_train.evaluation.drawn import (
+from torch_train.evaluation.bootstrap import (
     Drawn,
     auroc_interval,
     difference_interval,
+    draw_patients,
     effective_films,
     percentile_interval,
     share_interval,
+    weighted_auroc,
+    weighted_line,
+    weighted_share,
 )
-from torch_train.evaluation.patient_draws import draw_patients
-from torch_train.evaluation.weighted import weighted_auroc, weighted_line, weighted_share
-from torch_train.intervals import RESAMPLES, bootstrap_by_patient
-from torch_train.metrics import auroc
+from torch_train.metrics import RESAMPLES, auroc, bootstrap_by_patient
 
 
 @pytest.fixture
@@ -80,7 +81,7 @@ def test_resamples_are_the_same_for_the_same_seed_however_many_films_fit_at_once
     rows = np.arange(60)
     source = draw_patients(labels, rows, rows, seed=4, resamples=30)
     once = source.each(rows, lambda weights: weighted_auroc(weights, margins, labels))
-    monkeypatch.setattr("torch_train.evaluation.patient_draws.FILMS_AT_ONCE", 7)
+    monkeypatch.setattr("torch_train.evaluation.bootstrap.FILMS_AT_ONCE", 7)
     again = draw_patients(labels, rows, rows, seed=4, resamples=30)
     assert (again.each(rows, lambda weights: weighted_auroc(weights, margins, labels)) == once).all()
 

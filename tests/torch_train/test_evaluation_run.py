@@ -12,10 +12,10 @@ import pytest
 import torch
 
 from tbconv.contract.errors import ConfigError, SetupError
-from tbconv.contract.reporter import Silence
+from tbconv.contract.reporting import Silence
 from torch_train.config import TrainConfig
 from torch_train.evaluation.config import EvaluateConfig
-from torch_train.evaluation.fit_folds import fit_folds
+from torch_train.evaluation.folds import fit_folds
 from torch_train.evaluation.predictions import BASELINE, PRIOR, TRAINED, read_predictions
 from torch_train.evaluation.summary import SummaryConfig
 from torch_train.train import train
@@ -251,7 +251,7 @@ def test_gpus_that_are_not_there_are_refused_before_a_film_is_read(make, tmp_pat
 
 
 def test_each_process_has_a_gpu_of_those_that_may_be_seen(make, tmp_path, monkeypatch):
-    from torch_train.evaluation.processes import _gpus
+    from torch_train.evaluation.folds import _gpus
 
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,5,6")
     assert (_gpus(make(tmp_path, gpus=2)), _gpus(make(tmp_path, jobs=2))) == (["3", "5", "6"], [])

@@ -5,11 +5,10 @@ import pytest
 from PIL import Image
 
 from tbconv.contract.errors import DataError
-from tbconv.contract.reporter import Silence
-from torch_train import film_cache
+from tbconv.contract.reporting import Silence
+from torch_train.data import loading
 from torch_train.data.index import read_index
-from torch_train.data.load import load_films
-from torch_train.film_cache import cache_folder, load_cached
+from torch_train.data.loading import cache_folder, load_cached, load_films
 
 
 class Listener(Silence):
@@ -28,7 +27,7 @@ def no_decoder(monkeypatch):
         def decode(*_, **__):
             raise AssertionError("decoded")
 
-        monkeypatch.setattr(film_cache, "decode_xray", decode)
+        monkeypatch.setattr(loading, "decode_xray", decode)
 
     return switch
 
@@ -78,7 +77,7 @@ def test_a_kept_film_that_was_cut_off_or_altered_is_decoded_anew(films, tmp_path
 def test_another_way_to_read_films_finds_none_of_them(films, tmp_path, monkeypatch):
     index, listener = read_index(films), Listener()
     load_cached(index, tmp_path / "kept", Silence())
-    monkeypatch.setattr(film_cache.PIL, "__version__", "0.0")
+    monkeypatch.setattr(loading.PIL, "__version__", "0.0")
     load_cached(index, tmp_path / "kept", listener)
     assert listener.lines[0].startswith("  0 of 28 films")
 

@@ -2,8 +2,8 @@ import pytest
 import torch
 
 from tbconv.contract.errors import ConfigError
-from torch_train.finetune import choose_layers
-from torch_train.network import XrayNetwork
+from torch_train.engine.state import choose_layers
+from torch_train.model.network import XrayNetwork
 
 
 @pytest.fixture(scope="module")

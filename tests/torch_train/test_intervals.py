@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from torch_train.intervals import Z, auroc_estimate, bootstrap_by_patient, digits_for, f1_score, proportion
+from torch_train.metrics import Z, auroc_estimate, bootstrap_by_patient, digits_for, f1_score, proportion
 
 
 def test_seventy_of_seventy_leave_room_down_to_94_9_percent():

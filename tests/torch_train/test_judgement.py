@@ -4,9 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from torch_train.calibrate import LOWEST_SLOPE, fit_calibration
-from torch_train.metrics import auroc, auroc_difference, figures
-from torch_train.operating_point import choose_operating_point
+from torch_train.metrics import LOWEST_SLOPE, auroc, auroc_difference, choose_operating_point, figures, fit_calibration
 
 
 def _drawn(n=200, gap=1.0, seed=0):

@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from tbconv.contract.errors import ConfigError, SetupError
-from tbconv.contract.reporter import Silence
-from torch_train import launch
-from torch_train.launch import start_training
+from tbconv.contract.reporting import Silence
+from torch_train import train
+from torch_train.train import start_training
 
 OPTIONS = ["--arch", "resnet10", "--weights", "none", "--fine-tune", "3", "--batch", "4", "--device", "cpu"]
 ENDLESS = ["--epochs", "500", "--patience", "500"]
@@ -41,7 +41,7 @@ def test_more_gpus_than_there_are_are_refused_and_none_become_cpu_processes_unas
 
 def test_one_process_trains_where_it_is(recipe, monkeypatch):
     trained = []
-    monkeypatch.setattr(launch, "train", lambda config, reporter, *, resume: trained.append((config, resume)))
+    monkeypatch.setattr(train, "train", lambda config, reporter, *, resume: trained.append((config, resume)))
     config = recipe()
     assert start_training(config, Silence(), processes=1, resume=True)
     assert trained == [(config, True)]
@@ -83,7 +83,7 @@ def _wait_until_none_is_left(group):
 @pytest.mark.slow
 def test_torchrun_and_gpus_train_the_same(films, tmp_path):
     places = [["--data", str(films), "--out", str(tmp_path / name), "--epochs", "1"] for name in ("own", "torchrun")]
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "-m", "torch_train.launch"]
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "-m", "torch_train.train"]
     one_thread = {**os.environ, "OMP_NUM_THREADS": "1"}
     for command in (_command(*places[0], *OPTIONS, "--gpus", "2"), [*torchrun, *places[1], *OPTIONS]):
         subprocess.run(command, check=True, capture_output=True, timeout=300, env=one_thread)

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from torch_train.baseline import BaselineWeights, DeployedBaseline, baseline_margins, fit_baseline
-from torch_train.network import DeployedNetwork, XrayNetwork
+from torch_train.model.baseline import BaselineWeights, DeployedBaseline, baseline_margins, fit_baseline
+from torch_train.model.network import DeployedNetwork, XrayNetwork
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import torch
 
 from tbconv.contract.errors import ConfigError, SetupError
 from torch_train.config import TrainConfig
-from torch_train.together import Job, run_together, use_device
+from torch_train.engine.distributed import Job, run_together, use_device
 
 
 @pytest.fixture(scope="module")

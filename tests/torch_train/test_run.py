@@ -11,7 +11,7 @@ import torch
 from safetensors.numpy import load_file
 
 from tbconv.contract.errors import BundleError, ConfigError, SetupError
-from tbconv.contract.reporter import Silence
+from tbconv.contract.reporting import Silence
 from torch_train.results import heldout_films
 from torch_train.run_folder import read_films, read_run
 from torch_train.train import train
@@ -183,7 +183,7 @@ def test_the_run_folder_holds_what_conversion_needs(finished):
 def test_the_weights_are_those_of_the_kept_epoch_and_give_the_metrics(finished):
     from sklearn.metrics import roc_auc_score
 
-    from torch_train.network import XrayNetwork
+    from torch_train.model.network import XrayNetwork
 
     run, _ = finished
     network = XrayNetwork("resnet10").eval()

@@ -4,12 +4,10 @@ import pytest
 import torch
 
 from tbconv.contract.errors import ConfigError
-from tbconv.contract.reporter import Silence
-from torch_train.amp import choose_precision
-from torch_train.finetune import choose_layers
-from torch_train.history import EpochRecord, goes_on, kept_epoch
-from torch_train.learner import make_learner
-from torch_train.network import XrayNetwork
+from tbconv.contract.reporting import Silence
+from torch_train.engine.amp import choose_precision
+from torch_train.engine.state import EpochRecord, choose_layers, goes_on, kept_epoch, make_learner
+from torch_train.model.network import XrayNetwork
 from torch_train.train import train
 
 HISTORY = tuple(

@@ -5,16 +5,14 @@ import pytest
 import torch
 from torch._dynamo.exc import TorchDynamoException
 
-from tbconv.contract.reporter import Silence
-from torch_train.amp import Precision, choose_precision
-from torch_train.augment import Augmentation, change_films
-from torch_train.choose_step import choose_step, choose_way
-from torch_train.device import FilmStore
-from torch_train.epoch import count_before, draw_batches, draw_changes
-from torch_train.finetune import choose_layers
-from torch_train.learner import make_learner
-from torch_train.network import XrayNetwork
-from torch_train.step import CompiledWherePossible, EagerStep, compiled_step, eager_step
+from tbconv.contract.reporting import Silence
+from torch_train.engine.amp import Precision, choose_precision
+from torch_train.engine.augment import Augmentation, change_films
+from torch_train.engine.inference import FilmStore
+from torch_train.engine.state import choose_layers, make_learner
+from torch_train.engine.step import CompiledWherePossible, EagerStep, choose_step, choose_way, compiled_step, eager_step
+from torch_train.engine.trainer import count_before, draw_batches, draw_changes
+from torch_train.model.network import XrayNetwork
 
 LABELS = torch.tensor([0] * 30 + [1] * 10)
 ROWS = np.arange(40)

@@ -7,8 +7,8 @@ import torchvision
 from safetensors.torch import save_file
 
 from tbconv.contract.errors import ConfigError, SetupError
-from torch_train import weights
-from torch_train.weights import build_network
+from torch_train.model import pretrained
+from torch_train.model.pretrained import build_network
 
 REAL = Path("/work/shared/weights/resnet50_grey_tinyimagenet.safetensors")
 
@@ -74,7 +74,7 @@ def test_a_failed_download_says_what_to_do_instead(monkeypatch):
     def offline(self, **_):
         raise urllib.error.URLError("no route to host")
 
-    monkeypatch.setattr(type(weights.ResNet50_Weights.IMAGENET1K_V2), "get_state_dict", offline)
+    monkeypatch.setattr(type(pretrained.ResNet50_Weights.IMAGENET1K_V2), "get_state_dict", offline)
     with pytest.raises(SetupError, match="ImageNet") as caught:
         build_network("resnet50", "imagenet", seed=0)
     assert "no route to host" in caught.value.why

@@ -1,8 +1,4 @@
-"""How much a picture looks like one upright frontal chest film: a small fitted network, in numpy.
-
-`python -m benchmarks.gate_fit` fits it and writes likeness.npz and likeness.json (on which films, with which
-command); docs/gate.md says what it can and cannot tell.
-"""
+"""How much a picture looks like one upright frontal chest film: features and a small fitted network, in numpy."""
 
 from __future__ import annotations
 
@@ -13,8 +9,13 @@ from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
-from tf_serve.gate.features import LENGTH
+# --- likeness ---
+# How much a picture looks like one upright frontal chest film: a small fitted network, in numpy.
+#
+# `python -m benchmarks.gate_fit` fits it and writes likeness.npz and likeness.json (on which films, with which
+# command); docs/gate.md says what it can and cannot tell.
 
 WEIGHTS = Path(__file__).with_name("likeness.npz")
 
@@ -55,3 +56,78 @@ class Likeness:
 def read_likeness() -> Likeness:
     """Return the weights, read at the first use."""
     return Likeness.read()
+
+
+# --- features ---
+# What the gate looks at: a thumbnail's greys and edges as 768 numbers, the same for the fit and for a request.
+#
+# Edges are taken by direction, so that dark lungs on a bright body differ from bright lungs on a dark one, and
+# relative to the picture's own mean, so that exposure and contrast hardly count.
+
+SIDE = 64  # of the thumbnail, pixels; the aspect is given up, as in films that come stretched to a square
+CELLS = 8  # a side: edges are summed in 8 x 8 cells of 8 x 8 pixels
+DIRECTIONS = 8  # a full turn, so an edge from dark to bright is another than from bright to dark
+GREYS = 16  # a side: mean greys in 16 x 16 cells
+LENGTH = CELLS * CELLS * DIRECTIONS + GREYS * GREYS
+_SAMPLED = 4 * SIDE  # a large film is first thinned to this side: the cost of a request stays the same
+_FLAT = 4.0  # grey levels added to the contrast, so that a blank page does not become a picture of its noise
+_ANGLES = np.arange(DIRECTIONS) * 2 * np.pi / DIRECTIONS
+_COMPASS = np.stack([np.cos(_ANGLES), np.sin(_ANGLES)], axis=1).astype(np.float32)  # [direction, (x, y)]
+
+
+def thumbnail(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Shrink a picture, uint8 [H, W], to uint8 [SIDE, SIDE]."""
+    down, across = (max(1, side // _SAMPLED) for side in pixels.shape)
+    sampled = Image.fromarray(np.ascontiguousarray(pixels[::down, ::across]))
+    return np.asarray(sampled.resize((SIDE, SIDE), Image.Resampling.BILINEAR))
+
+
+def describe(thumbnails: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Turn thumbnails, uint8 [N, SIDE, SIDE], into float32 [N, LENGTH]."""
+    greys = thumbnails.astype(np.float32)
+    mean, contrast = greys.mean(axis=(1, 2), keepdims=True), greys.std(axis=(1, 2), keepdims=True)
+    greys = (greys - mean) / (contrast + _FLAT)
+    return np.concatenate([_edges(greys), _coarse_greys(greys)], axis=1)
+
+
+def turn(numbers: NDArray[np.float32], quarters: int) -> NDArray[np.float32]:
+    """Return the description, [LENGTH], that the picture would have turned by quarters anticlockwise, without it."""
+    edges, greys = _parts(numbers)
+    # a quarter is two of eight directions, and y points down
+    edges = np.roll(np.rot90(edges, quarters, axes=(1, 2)), -quarters * DIRECTIONS // 4, axis=0)
+    return np.concatenate([edges.ravel(), np.rot90(greys, quarters).ravel()])
+
+
+def invert(numbers: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the description, [LENGTH], that the picture would have with black for white, without it."""
+    edges, greys = _parts(numbers)
+    return np.concatenate([np.roll(edges, DIRECTIONS // 2, axis=0).ravel(), -greys.ravel()])
+
+
+def _parts(numbers: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    edges = numbers[: CELLS * CELLS * DIRECTIONS].reshape(DIRECTIONS, CELLS, CELLS)
+    return edges, numbers[CELLS * CELLS * DIRECTIONS :].reshape(GREYS, GREYS)
+
+
+def _edges(greys: NDArray[np.float32]) -> NDArray[np.float32]:
+    slopes = np.zeros((len(greys), 2, SIDE, SIDE), np.float32)
+    slopes[:, 0, :, 1:-1] = greys[:, :, 2:] - greys[:, :, :-2]
+    slopes[:, 1, 1:-1] = greys[:, 2:] - greys[:, :-2]
+    steepness = np.sqrt(np.square(slopes).sum(axis=1)).reshape(len(greys), 1, SIDE * SIDE)
+    along = np.maximum(_COMPASS @ slopes.reshape(len(greys), 2, SIDE * SIDE), 0)
+    strength = along * along / (steepness + 1e-3)  # cosine squared, so neighbouring directions share an edge smoothly
+    cells = _cell_means(strength.reshape(-1, SIDE, SIDE), CELLS).reshape(len(greys), -1)
+    # the root brings weak ribs and a strong border closer together
+    evened: NDArray[np.float32] = np.sqrt(cells / (cells.mean(axis=1, keepdims=True) + 1e-3))
+    return evened
+
+
+def _coarse_greys(greys: NDArray[np.float32]) -> NDArray[np.float32]:
+    clipped: NDArray[np.float32] = np.clip(_cell_means(greys, GREYS).reshape(len(greys), -1), -3, 3)
+    return clipped
+
+
+def _cell_means(maps: NDArray[np.float32], cells: int) -> NDArray[np.float32]:
+    width = maps.shape[-1] // cells
+    means: NDArray[np.float32] = maps.reshape(len(maps), cells, width, cells, width).mean(axis=(2, 4))
+    return means

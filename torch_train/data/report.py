@@ -2,11 +2,30 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from tbconv.contract.labels import Labels
-from torch_train.data.load import LoadedFilms
+import numpy as np
+from numpy.typing import NDArray
+
+from tbconv.contract.errors import FilmError
+from tbconv.contract.manifest import Labels
+from tbconv.contract.preprocess import PreprocessSpec
+from tbconv.contract.reporting import Reporter
+from tbconv.contract.xray import read_xray
+from torch_train.data.index import read_index
+from torch_train.data.layouts import MaskShape, measure_mask
+from torch_train.data.loading import LoadedFilms, load_films
+from torch_train.data.records import Film, FilmIndex, some
+from torch_train.data.split import FRACTIONS, find_duplicates
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import SubFigure
+
 
 Counts = dict[str, int]
 
@@ -107,3 +126,401 @@ class DataReport:
 def _fields(record: PatientReport | MaskReport) -> dict[str, Any]:
     values = {name: getattr(record, name) for name in record.__slots__}
     return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
+
+
+# --- check ---
+# What people have, read and said before anything is trained: `tbconv data check`.
+
+RARE_CLASS = 0.2  # a smaller share of the rarer class is worth a word
+TELLS_THE_CLASS = 0.75  # AUROC; one number of a file that does this well is a shortcut, not a finding
+CHILD = 15.0  # years; the World Health Organization counts childhood tuberculosis below it
+FEW_CHILDREN = 10
+ONE_SIDED = 0.85  # of the children in one class: then "child" alone is an answer
+FEW_TEST_FILMS = 100  # one film is a point of accuracy or more
+
+
+def check_data(
+    root: Path, *, patient: str | None, positive: str | None, labels_from_masks: bool, reporter: Reporter
+) -> DataReport:
+    """Read every film of a folder and report what is there.
+
+    Args:
+        root: the folder; see `read_index` for its layouts and the three options.
+        patient: regular expression that takes the patient from a file name.
+        positive: the class that is positive.
+        labels_from_masks: label by lesion masks.
+        reporter: where progress and unreadable films are told.
+
+    Raises:
+        DataError: the set cannot be trained on at all.
+        ConfigError: an option does not fit the set.
+    """
+    index = read_index(root, patient=patient, positive=positive, labels_from_masks=labels_from_masks)
+    loaded = load_films(index, reporter)
+    kept, facts = loaded.index, loaded.facts
+    duplicates = survey_duplicates(loaded)
+    patients, masks = survey_patients(kept), survey_masks(kept, reporter)
+    alone = survey_shortcuts(loaded)
+    return DataReport(
+        root=str(root),
+        layout=kept.layout,
+        label_source=kept.label_source,
+        synthetic=kept.synthetic,
+        labels=kept.labels,
+        films=len(kept.films),
+        classes=count_classes(kept),
+        sites=count_by(kept.films, kept.labels.names, lambda film: film.site),
+        sizes=count_values([f"{fact.width}x{fact.height}" for fact in facts]),
+        smallest_side=min(min(fact.width, fact.height) for fact in facts),
+        bit_depths=count_values([fact.bit_depth for fact in facts]),
+        modes=count_values([fact.mode for fact in facts]),
+        formats=count_values([fact.format for fact in facts]),
+        unreadable=tuple((index.name_of_path(path), reason) for path, reason in loaded.unreadable),
+        duplicates=duplicates,
+        patients=patients,
+        ages=survey_ages(kept),
+        sexes=survey_sexes(kept),
+        masks=masks,
+        alone=alone,
+        notes=_notes(kept),
+        warnings=_warnings(loaded, duplicates, patients, masks, alone),
+        loaded=loaded,
+    )
+
+
+def _notes(index: FilmIndex) -> tuple[str, ...]:
+    said = ("the films are synthetic phantoms: nothing here says anything about disease",) if index.synthetic else ()
+    return (*said, *index.notes)
+
+
+def _warnings(
+    loaded: LoadedFilms,
+    duplicates: DuplicateReport,
+    patients: PatientReport,
+    masks: MaskReport,
+    alone: dict[str, float],
+) -> tuple[str, ...]:
+    index = loaded.index
+    return (
+        *_warn_of_files(loaded),
+        *_warn_of_copies(duplicates),
+        *_warn_of_counts(index),
+        *_warn_of_patients(patients),
+        *_warn_of_children(index),
+        *_warn_of_masks(masks),
+        *_warn_of_shortcuts(alone),
+    )
+
+
+def _warn_of_files(loaded: LoadedFilms) -> list[str]:
+    side = PreprocessSpec().size
+    small = sum(max(fact.width, fact.height) < side for fact in loaded.facts)
+    warnings = [f"{len(loaded.unreadable)} films cannot be read and are left out"] if loaded.unreadable else []
+    return warnings + ([f"{small} films are smaller than {side} pixels: they are enlarged"] if small else [])
+
+
+def _warn_of_copies(duplicates: DuplicateReport) -> list[str]:
+    if not duplicates.conflicting:
+        return []
+    names = [" = ".join(group) for group in duplicates.conflicting]
+    return [f"{len(names)} films occur with both labels, one of them is wrong: {some(names, 3)}"]
+
+
+def _warn_of_counts(index: FilmIndex) -> list[str]:
+    total, warnings = len(index.films), []
+    rarer = min((0, 1), key=index.count)
+    share = index.count(rarer) / total
+    if share < RARE_CLASS:
+        warnings.append(f"only {share:.0%} of the films are {index.labels.names[rarer]}: accuracy would flatter")
+    test = round(FRACTIONS[2] * total)
+    if test < FEW_TEST_FILMS:
+        warnings.append(
+            f"a test part of {FRACTIONS[2]:.0%} holds about {test} films: one film is {100 / max(test, 1):.1f} points"
+        )
+    return warnings
+
+
+def _warn_of_patients(patients: PatientReport) -> list[str]:
+    if not patients.of_both_classes:
+        return []
+    return [f"{patients.of_both_classes} patients have films of both classes: right over time, or a wrong --patient"]
+
+
+def _warn_of_children(index: FilmIndex) -> list[str]:
+    labels = [film.label for film in index.films if film.age is not None and film.age < CHILD]
+    most = max((0, 1), key=labels.count)
+    if len(labels) < FEW_CHILDREN or labels.count(most) < ONE_SIDED * len(labels):
+        return []
+    name = index.labels.names[most]
+    return [f"{labels.count(most)} of {len(labels)} films of children under 15 are {name}: age alone is an answer"]
+
+
+def _warn_of_masks(masks: MaskReport) -> list[str]:
+    warnings = [f"{len(masks.unreadable)} masks cannot be read: {some(list(masks.unreadable), 3)}"]
+    return warnings if masks.unreadable else []
+
+
+def _warn_of_shortcuts(alone: dict[str, float]) -> list[str]:
+    return [
+        f"the {name} alone tells the classes apart with AUROC {auroc:.2f}: a network may learn that instead of disease"
+        for name, auroc in alone.items()
+        if auroc >= TELLS_THE_CLASS
+    ]
+
+
+# --- survey ---
+# Counting: who, where, how large, how bright, and what of it gives the class away.
+
+FEW_AGES = 10  # a class with fewer known ages says nothing about age
+
+
+def count_classes(index: FilmIndex) -> Counts:
+    """Return films a class."""
+    return {name: index.count(label) for label, name in enumerate(index.labels.names)}
+
+
+def count_by(films: Sequence[Film], names: tuple[str, str], key: Callable[[Film], str | None]) -> dict[str, Counts]:
+    """Return films a value and class; films without a value are left out."""
+    counts: dict[str, Counts] = {}
+    for film in films:
+        value = key(film)
+        if value is not None:
+            row = counts.setdefault(value, dict.fromkeys(names, 0))
+            row[names[film.label]] += 1
+    return dict(sorted(counts.items()))
+
+
+def count_values(values: Sequence[object]) -> Counts:
+    """Return how often each value occurs, the most frequent first."""
+    return {str(value): count for value, count in Counter(values).most_common()}
+
+
+def survey_patients(index: FilmIndex) -> PatientReport:
+    """Count patients, those with several films and those with films of both classes."""
+    labels: dict[str, list[int]] = {}
+    for film in index.films:
+        labels.setdefault(film.patient, []).append(film.label)
+    return PatientReport(
+        known=index.patients_known,
+        patients=len(labels),
+        with_several_films=sum(len(own) > 1 for own in labels.values()),
+        most_films=max(map(len, labels.values())),
+        of_both_classes=sum(len(set(own)) == 2 for own in labels.values()),
+    )
+
+
+def survey_ages(index: FilmIndex) -> dict[str, dict[str, float]]:
+    """Return known, minimum, median and maximum age a class; classes without a known age are left out."""
+    ages = {}
+    for label, name in enumerate(index.labels.names):
+        known = [film.age for film in index.films if film.label == label and film.age is not None]
+        if known:
+            summary = {"minimum": min(known), "median": float(np.median(known)), "maximum": max(known)}
+            ages[name] = {"known": len(known), **summary}
+    return ages
+
+
+def survey_sexes(index: FilmIndex) -> dict[str, Counts]:
+    """Return films a class and sex, where any sex is known."""
+    if not any(film.sex for film in index.films):
+        return {}
+    return {
+        name: count_values([film.sex or "unknown" for film in index.films if film.label == label])
+        for label, name in enumerate(index.labels.names)
+    }
+
+
+def survey_duplicates(loaded: LoadedFilms) -> DuplicateReport:
+    """Find copies and name them; a group with two labels is conflicting."""
+    found, index = find_duplicates(loaded.squares, loaded.digests), loaded.index
+    conflicting = [group for group in found.groups if len({index.films[film].label for film in group}) > 1]
+
+    def by_name(groups: Sequence[Sequence[int]]) -> tuple[tuple[str, ...], ...]:
+        return tuple(tuple(index.name_of(index.films[film]) for film in group) for group in groups)
+
+    return DuplicateReport(by_name(found.exact), by_name(found.near), by_name(conflicting))
+
+
+def survey_masks(index: FilmIndex, reporter: Reporter) -> MaskReport:
+    """Measure every mask."""
+    paths = [film.mask for film in index.films if film.mask is not None]
+    shapes: list[MaskShape] = []
+    unreadable = []
+    for path in reporter.track(paths, title="reading masks", total=len(paths)):
+        try:
+            shapes.append(measure_mask(read_xray(path)))
+        except FilmError as error:
+            unreadable.append(error.one_line)
+    return MaskReport(
+        films_with=len(paths),
+        films_without=len(index.films) - len(paths),
+        unreadable=tuple(unreadable),
+        lung_like=sum(shape.is_lung_like for shape in shapes),
+        empty=sum(not shape.marks_something for shape in shapes),
+        median_share=round(float(np.median([shape.share for shape in shapes])), 4) if shapes else None,
+    )
+
+
+def survey_shortcuts(loaded: LoadedFilms) -> dict[str, float]:
+    """Return how well one property alone tells the classes apart, each as an AUROC from 0.5 to 1.
+
+    Values without an order (site, size, mode) are ranked by their share of positives, which
+    flatters values of few films: those of fewer than ten are put together.
+    """
+    films, facts = loaded.index.films, loaded.facts
+    labels = np.array([film.label for film in films])
+    ordered = {"brightness": loaded.squares.mean(axis=(1, 2))}
+    aged = np.array([film.age is not None for film in films])
+    if min(labels[aged].sum(), (1 - labels[aged]).sum()) >= FEW_AGES:
+        ordered["age"] = np.array([film.age if film.age is not None else np.nan for film in films])
+    named = {
+        "size": [f"{fact.width}x{fact.height}" for fact in facts],
+        "mode": [fact.mode for fact in facts],
+        "format": [fact.format for fact in facts],
+        "site": [film.site or "" for film in films],
+    }
+    scores = {**ordered, **{name: _rank_by_share(values, labels) for name, values in named.items()}}
+    return {name: round(_auroc(values, labels), 3) for name, values in scores.items() if len(set(values)) > 1}
+
+
+def _rank_by_share(values: Sequence[str], labels: NDArray[np.int_]) -> NDArray[np.float64]:
+    often = {value for value, count in Counter(values).items() if count >= 10}
+    merged = np.array([value if value in often else "rare" for value in values])
+    share = {value: labels[merged == value].mean() for value in set(merged.tolist())}
+    return np.array([share[value] for value in merged.tolist()])
+
+
+def _auroc(values: NDArray[np.floating], labels: NDArray[np.int_]) -> float:
+    from scipy import stats
+
+    known = np.isfinite(values)
+    ranks, own = stats.rankdata(values[known]), labels[known]
+    positives, negatives = int(own.sum()), int((1 - own).sum())
+    area = (ranks[own == 1].sum() - positives * (positives + 1) / 2) / (positives * negatives)
+    return float(max(area, 1 - area))
+
+
+# --- figure ---
+# The one picture of a set of films: how many, how large, how old, how bright, and a look at some.
+
+COLOURS = ("#4477aa", "#ee6677")  # negative, positive: Paul Tol's bright scheme, apart for the colour-blind
+SHOWN = 10  # films a class on the contact sheet
+MOST_SITES = 8
+
+
+def draw_report(report: DataReport, path: Path) -> None:
+    """Write the figure as a PNG of 1,800 x 1,000 pixels.
+
+    Args:
+        report: from `check_data`.
+        path: where to; its folder is made if need be.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(18, 10), dpi=100, layout="constrained")
+    FigureCanvasAgg(figure)
+    figure.suptitle(_title(report), fontsize=15, x=0.01, ha="left")
+    rows = figure.add_gridspec(2, 1, height_ratios=(1.2, 1), hspace=0.06)
+    first, second, third, fourth = figure.add_subfigure(rows[0]).subplots(1, 4)
+    _draw_counts(first, report)
+    _draw_sizes(second, report)
+    _draw_ages(third, report)
+    _draw_brightness(fourth, report)
+    _draw_sheet(figure.add_subfigure(rows[1]), report)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, format="png")  # whatever the name ends in
+
+
+def _title(report: DataReport) -> str:
+    copies = len(report.duplicates.exact) + len(report.duplicates.near)
+    what = "SYNTHETIC PHANTOMS, no patients · " if report.synthetic else ""
+    return (
+        f"{what}{Path(report.root).resolve().name}: {report.films:,} films ({report.layout}), "
+        f"{report.patients.patients:,} patients{'' if report.patients.known else ' (one a film)'}, "
+        f"{copies} groups of copies, {len(report.unreadable)} unreadable"
+    )
+
+
+def _by_class(report: DataReport) -> list[tuple[int, str, str]]:
+    return [(label, name, COLOURS[label]) for label, name in enumerate(report.labels.names)]
+
+
+def _of_class(report: DataReport, label: int) -> list[int]:
+    return [number for number, film in enumerate(report.loaded.index.films) if film.label == label]
+
+
+def _finish(axes: Axes, title: str, across: str, up: str) -> None:
+    axes.set(title=title, xlabel=across, ylabel=up)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.title.set_fontweight("bold")
+
+
+def _draw_counts(axes: Axes, report: DataReport) -> None:
+    groups = {"all": report.classes} if len(report.sites) < 2 else report.sites
+    groups = dict(sorted(groups.items(), key=lambda item: -sum(item[1].values()))[:MOST_SITES])
+    for label, name, colour in _by_class(report):
+        places = np.arange(len(groups)) + (label - 0.5) * 0.4
+        bars = axes.bar(places, [counts[name] for counts in groups.values()], 0.38, color=colour, label=name)
+        axes.bar_label(bars, padding=2)
+    axes.set_xticks(range(len(groups)), list(groups))
+    axes.margins(y=0.22)  # room for the legend above the bars
+    axes.legend(frameon=False, loc="upper right")
+    _finish(axes, "Films a class" + (" and site" if len(groups) > 1 else ""), "", "films")
+
+
+def _draw_sizes(axes: Axes, report: DataReport) -> None:
+    for label, name, colour in _by_class(report):
+        facts = [report.loaded.facts[film] for film in _of_class(report, label)]
+        places, counts = np.unique([(fact.width, fact.height) for fact in facts], axis=0, return_counts=True)
+        # the area of a circle grows with the films of that size: most sets have a few sizes only
+        areas = 20 + 400 * counts / len(facts)
+        axes.scatter(
+            places[:, 0], places[:, 1], areas, edgecolors=colour, facecolors="none", linewidths=1.6, label=name
+        )
+    largest = 1.15 * max(max(fact.width, fact.height) for fact in report.loaded.facts)
+    axes.plot([0, largest], [0, largest], color="0.8", linewidth=1, zorder=0)
+    axes.set(xlim=(0, largest), ylim=(0, largest), aspect="equal")
+    title = "All one size" if len(report.sizes) == 1 else f"{len(report.sizes)} sizes"
+    _finish(axes, title, "width, pixels", "height, pixels")
+
+
+def _draw_ages(axes: Axes, report: DataReport) -> None:
+    ages = [
+        [film.age for film in report.loaded.index.films if film.label == label and film.age is not None]
+        for label in (0, 1)
+    ]
+    if not any(ages):
+        axes.text(0.5, 0.5, "not known", ha="center", va="center", transform=axes.transAxes, color="0.5", fontsize=13)
+        axes.set(xticks=[], yticks=[])
+        _finish(axes, "Age", "", "")
+        return
+    bins = list(range(0, int(max(map(max, filter(None, ages)))) + 6, 5))
+    for label, name, colour in _by_class(report):
+        axes.hist(ages[label], bins=bins, color=colour, alpha=0.5, label=name)
+    known = sum(map(len, ages))
+    _finish(axes, f"Age, known of {known:,} films", "years", "films")
+
+
+def _draw_brightness(axes: Axes, report: DataReport) -> None:
+    brightness = report.loaded.squares.mean(axis=(1, 2))
+    steps = int(np.clip(np.sqrt(len(brightness)), 8, 40))
+    bins = np.linspace(brightness.min(), brightness.max() + 1e-3, steps + 1).tolist()
+    for label, name, colour in _by_class(report):
+        own = brightness[_of_class(report, label)]
+        axes.hist(own, bins=bins, weights=np.full(len(own), 1 / len(own)), color=colour, alpha=0.5, label=name)
+    alone = f", alone AUROC {report.alone['brightness']:.2f}" if "brightness" in report.alone else ""
+    _finish(axes, f"Brightness{alone}", "mean grey level, 0..255", "share of the class")
+
+
+def _draw_sheet(sheet: SubFigure, report: DataReport) -> None:
+    grid = sheet.subplots(2, SHOWN, gridspec_kw={"wspace": 0.02, "hspace": 0.02})
+    for axes in grid.ravel():
+        axes.set(xticks=[], yticks=[])
+        axes.axis("off")
+    for label, name, colour in _by_class(report):
+        own = _of_class(report, label)
+        chosen = np.unique(np.linspace(0, len(own) - 1, SHOWN).astype(int))  # evenly over the set, not its start
+        for axes, place in zip(grid[label], chosen, strict=False):
+            axes.imshow(report.loaded.squares[own[place]], cmap="gray", vmin=0, vmax=255)
+        grid[label][0].set_title(name, color=colour, fontweight="bold", loc="left")

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tbconv.contract.files import write_json
-from tbconv.contract.labels import Labels
+from tbconv.contract.bundle import write_json
+from tbconv.contract.manifest import Labels
 
 TRAINED, BASELINE, AGE_SEX, PRIOR = "trained", "baseline", "age and sex", "class prior"
 FILE = "predictions.json"

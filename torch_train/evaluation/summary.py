@@ -9,19 +9,25 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tbconv.contract.disclaimer import DISCLAIMER
 from tbconv.contract.errors import ConfigError
-from torch_train.evaluation import who_target
-from torch_train.evaluation.answers import Answers, pool_folds
-from torch_train.evaluation.enough import Enough, what_n_could_prove
-from torch_train.evaluation.figures import FIGURES, Resampled, differences, resample
-from torch_train.evaluation.fold_table import describe_folds
-from torch_train.evaluation.patient_draws import PatientDraws, draw_patients
+from tbconv.contract.reporting import DISCLAIMER
+from torch_train.evaluation import statistics
+from torch_train.evaluation.bootstrap import Enough, PatientDraws, draw_patients, what_n_could_prove
 from torch_train.evaluation.predictions import Predictions
-from torch_train.evaluation.reliability import describe_calibration
-from torch_train.evaluation.screening import Field
-from torch_train.evaluation.subgroups import describe_subgroups
-from torch_train.evaluation.thresholds import describe_transported, sweep_thresholds
+from torch_train.evaluation.statistics import (
+    FIGURES,
+    Answers,
+    Field,
+    Resampled,
+    describe_calibration,
+    describe_folds,
+    describe_subgroups,
+    describe_transported,
+    differences,
+    pool_folds,
+    resample,
+    sweep_thresholds,
+)
 
 FORMAT = 1
 Json = dict[str, Any]
@@ -145,7 +151,7 @@ def _enough(found: Resampled, predictions: Predictions) -> Json:
     """Return what the tested patients could prove of the wished sensitivity and of WHO's specificity."""
     claims = {
         "sensitivity": (predictions.wished_sensitivity, 1),
-        "specificity": (who_target.SPECIFICITY, 0),
+        "specificity": (statistics.SPECIFICITY, 0),
     }
     return {name: asdict(_claim(found, name, target, truth)) for name, (target, truth) in claims.items() if target < 1}
 

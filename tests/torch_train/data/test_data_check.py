@@ -5,9 +5,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tbconv.contract.reporter import Silence
-from torch_train.data.check import check_data
-from torch_train.data.figure import draw_report
+from tbconv.contract.reporting import Silence
+from torch_train.data.report import check_data, draw_report
 
 
 @pytest.fixture

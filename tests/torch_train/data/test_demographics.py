@@ -1,6 +1,6 @@
 import pytest
 
-from torch_train.data.demographics import parse_person
+from torch_train.data.records import parse_person
 
 CELLS = [
     ("31", "male", 31.0, "M"),

@@ -5,13 +5,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tbconv.contract.files import sha256_bytes
+from tbconv.contract.bundle import sha256_bytes
 from tbconv.contract.preprocess import PreprocessSpec
-from tbconv.contract.reporter import Silence
-from torch_train.data.duplicates import find_duplicates
+from tbconv.contract.reporting import Silence
 from torch_train.data.index import read_index
-from torch_train.data.load import load_films
+from torch_train.data.loading import load_films
 from torch_train.data.phantom import draw_phantom
+from torch_train.data.split import find_duplicates
 
 SHARED = Path(__file__).resolve().parents[4] / "shared/data"
 needs_real_films = pytest.mark.skipif(not SHARED.is_dir(), reason=f"no real films at {SHARED}")

@@ -6,7 +6,7 @@ from PIL import Image
 
 from tbconv.contract.errors import DataError
 from torch_train.data.index import read_index
-from torch_train.data.masks import measure_mask
+from torch_train.data.layouts import measure_mask
 from torch_train.data.phantom import draw_phantom
 
 SHARED = Path(__file__).resolve().parents[4] / "shared/data"

@@ -6,9 +6,9 @@ from PIL import Image
 
 from tbconv.contract.errors import DataError
 from tbconv.contract.preprocess import PreprocessSpec
-from tbconv.contract.reporter import Silence
+from tbconv.contract.reporting import Silence
 from torch_train.data.index import read_index
-from torch_train.data.load import load_films
+from torch_train.data.loading import load_films
 
 
 def test_films_come_as_serving_will_see_them_with_the_digest_of_their_bytes(class_folders):

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from tbconv.contract.errors import ConfigError
-from tbconv.contract.reporter import Silence
+from tbconv.contract.reporting import Silence
 from torch_train.data.index import read_index
 from torch_train.data.phantom import draw_phantom, write_phantoms
 
@@ -95,7 +95,7 @@ def test_too_few_phantoms_are_refused(tmp_path):
 
 def test_the_data_package_loads_no_framework():
     code = (
-        "import sys, torch_train.data.phantom, torch_train.data.check, torch_train.data.split, torch_train.data.figure;"
+        "import sys, torch_train.data.phantom, torch_train.data.report, torch_train.data.split;"
         "print({'torch', 'tensorflow', 'sklearn', 'matplotlib', 'scipy'} & set(sys.modules))"
     )
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 
 from tbconv.contract.errors import ConfigError, DataError
-from tbconv.contract.labels import Labels
-from torch_train.data.film import Film, FilmIndex
+from tbconv.contract.manifest import Labels
+from torch_train.data.records import Film, FilmIndex
 from torch_train.data.split import split_films
 
 

@@ -1,0 +1,73 @@
+"""The project's own checks, run on what a spoilt file answered; none is written for the faults."""
+
+from __future__ import annotations
+
+from benchmarks.fault_injection.setting import Setting, with_answer
+from convert.parity.compare import find_problem, identity_error
+from convert.parity.inputs import part_of
+from convert.parity.measure import Measurement
+from convert.parity.report import parity_report
+from convert.parity.verdicts import IDENTITY
+from convert.runners.base import Answer
+from convert.verify import find_strays
+from tbconv.contract.bundle import Bundle
+from tbconv.contract.consistency import answer_problems
+from tbconv.contract.golden import Golden
+
+MADE, USABLE, PARITY, IDENTICAL, VERIFY = "made and opened", "usable", "parity", "evidence identity", "verify"
+DECISIONS = "decisions"
+TRACE, FILMS, AGREE = "trace", "golden films", "agreement"
+DIGESTS, SERVES, SELF_TEST = "digests", "server", "self-test"
+CHECKS = {
+    MADE: "the step refuses to write the file, or its runtime to open it (`tbconv convert`)",
+    USABLE: "a wrong shape, NaN or infinity, one answer to all films (`convert.parity.compare.find_problem`)",
+    PARITY: "the verdict on a float32 file's answers (`convert.parity.measure.Measurement.judge`)",
+    DECISIONS: "more than 1 % of a reduced file's decisions flip (`convert.parity.verdicts.judge_reduced`)",
+    IDENTICAL: "margin = mean(evidence), part of that verdict (`convert.parity.compare.identity_error`)",
+    VERIFY: "what `tbconv verify` finds beyond that verdict (`convert.verify.find_strays`)",
+    TRACE: "`tbconv verify --trace` names a node (`convert.layerwise.trace.trace_bundle`)",
+    FILMS: "the golden films, from their bytes on (`tbconv.contract.golden.check_films`)",
+    AGREE: "what is written in several places differs (`convert.certificate.consistency.disagreements`)",
+    DIGESTS: "a file is not the one of the manifest (`tbconv.contract.bundle.open_bundle`)",
+    SERVES: "the server falls back to the baseline, or refuses to start (`tf_serve.fallback.choose_model`)",
+    SELF_TEST: "the golden inputs are answered otherwise than before (`tf_serve.runtime.selftest.self_test`)",
+}
+
+
+def check_answer(setting: Setting, path: str, answer: Answer | str) -> dict[str, str]:
+    """Return the checks that minded what a file answered to films and golden inputs, each with its reason.
+
+    Args:
+        setting: the clean bundle.
+        path: of the artefact that the file stands for.
+        answer: to all that was fed; or the sentence with which the file was refused.
+    """
+    if isinstance(answer, str):
+        return {MADE: answer}
+    problem = find_problem(answer, len(setting.squares))
+    if problem is not None:
+        return {USABLE: problem}
+    artefact, claimed = setting.manifest.artefact(path), setting.measurement.judge(setting.manifest.artefact(path), "")
+    measurement = with_answer(setting, path, answer)
+    verdict = measurement.judge(artefact, "")
+    found: dict[str, str] = {}
+    if not verdict.verdict.may_serve and claimed.verdict.may_serve:
+        found[PARITY if artefact.precision == "float32" else DECISIONS] = verdict.reason
+    identity = identity_error(answer)
+    if artefact.precision == "float32" and identity is not None and not identity <= IDENTITY:
+        found[IDENTICAL] = f"missed by {identity:.1e}"
+    strays = find_strays(
+        {path: claimed}, {path: verdict}, measurement, parity_report(measurement, {path: verdict}), deployed=None
+    )
+    if strays and not {PARITY, DECISIONS} & set(found):
+        found[VERIFY] = "; ".join(strays.values())
+    contradictions = _contradictions(setting, path, measurement)
+    return found | ({AGREE: contradictions} if contradictions else {})
+
+
+def _contradictions(setting: Setting, path: str, measurement: Measurement) -> str | None:
+    """Return what the golden answers that `convert` would record of the file contradict in the manifest."""
+    films, answers = len(measurement.filmset.films), measurement.answers
+    recorded = {name: part_of(answer, films, None) for name, answer in answers.items()}
+    golden = Golden(measurement.filmset.golden_names, measurement.filmset.golden, recorded)
+    return answer_problems(Bundle(setting.bundle, setting.manifest), golden).get(path)

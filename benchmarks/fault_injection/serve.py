@@ -1,0 +1,96 @@
+"""What a server would show of a bundle, and which of the checks before it would stop it: LiteRT, so a child process."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.fault_injection.checks import DIGESTS, SELF_TEST, SERVES
+from convert.worker import child_main, run_step
+from tbconv.contract.bundle import open_bundle, read_bundle
+from tbconv.contract.errors import TbconvError
+from tbconv.contract.preprocess import as_model_input
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What is shown of each film, and who minded."""
+
+    caught: dict[str, str]  # by check
+    decisions: tuple[str, ...]  # by film; empty where nothing is answered
+    probability: tuple[float, ...]
+    margin: tuple[float, ...]
+    positive: str  # what a positive film is called
+
+
+def ask_servers(folders: list[tuple[Path, str]], images: Path) -> list[Shown]:
+    """Return what is shown of some films by each bundle's file.
+
+    Args:
+        folders: bundles, and the TFLite file that is asked for by name.
+        images: .npy, uint8 [N, 224, 224].
+    """
+    request = {"folders": [[str(folder), path] for folder, path in folders], "images": str(images)}
+    return [
+        Shown(one["caught"], tuple(one["decisions"]), tuple(one["probability"]), tuple(one["margin"]), one["positive"])
+        for one in run_step(__name__, request, threads=1)["shown"]
+    ]
+
+
+def serve(request: dict[str, Any]) -> dict[str, Any]:
+    """Be the child."""
+    squares = np.load(request["images"], allow_pickle=False)
+    return {"shown": [asdict(_show(Path(folder), path, squares)) for folder, path in request["folders"]]}
+
+
+def _show(folder: Path, path: str, squares: Any) -> Shown:
+    caught: dict[str, str] = {}
+    _try(caught, DIGESTS, lambda: open_bundle(folder))
+    _try(caught, SELF_TEST, lambda: _self_test(folder))
+    try:
+        return _answer(folder, path, squares, caught)
+    except TbconvError as error:
+        return Shown(caught | {SERVES: error.one_line}, (), (), (), "")
+
+
+def _try(caught: dict[str, str], check: str, ask: Any) -> None:
+    try:
+        problem = ask()
+    except TbconvError as error:
+        problem = error.one_line
+    if isinstance(problem, str):
+        caught[check] = problem
+
+
+def _self_test(folder: Path) -> str | None:
+    from tf_serve.runtime.selftest import self_test
+
+    rows = self_test(read_bundle(folder)).rows
+    return "; ".join(f"{row.path}: {row.problem}" for row in rows if row.problem) or None
+
+
+def _answer(folder: Path, path: str, squares: Any, caught: dict[str, str]) -> Shown:
+    from tf_serve.fallback import choose_model
+    from tf_serve.predict import decide
+
+    bundle = read_bundle(folder)
+    served = choose_model(bundle, artefact=path)
+    if served.reason is not None:
+        caught = caught | {SERVES: served.reason}
+    size = bundle.manifest.preprocessing.size
+    if squares.shape[1] != size:
+        return Shown(
+            caught | {SERVES: f"films are {size} pixels wide, the file takes {squares.shape[1]}"}, (), (), (), ""
+        )
+    margin = served.classifier.predict(as_model_input(squares)).margin
+    probability = served.readout.calibration.probability(margin)
+    decisions = tuple(decide(float(one), served) for one in margin)
+    shown = tuple(float(one) for one in probability), tuple(float(one) for one in margin)
+    return Shown(caught, decisions, shown[0], shown[1], bundle.manifest.labels.positive)
+
+
+if __name__ == "__main__":
+    child_main(serve)

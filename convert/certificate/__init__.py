@@ -1,0 +1,1 @@
+"""What was measured becomes verdicts, a page that a person reads, and a signature."""

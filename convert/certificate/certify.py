@@ -1,0 +1,145 @@
+"""The one certificate of a bundle: a verdict per artefact, what all of them are bound to, and which file to deploy."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from convert.certificate.deployment import Candidate, choose
+from convert.certificate.html import sizes_of
+from convert.certificate.page import certificate_page
+from convert.parity.inputs import part_of
+from convert.parity.measure import Measurement
+from convert.parity.report import describe_inputs
+from convert.worker import run_step
+from tbconv.contract.bundle import folder_digest, read_json, sha256_bytes, sha256_file
+from tbconv.contract.certificate import ArtefactVerdict, Certificate
+from tbconv.contract.environment import package_versions, processor, provenance
+from tbconv.contract.golden import GOLDEN, read_golden
+from tbconv.contract.manifest import Artefact, Manifest
+from tbconv.contract.preprocess import as_model_input
+from tbconv.contract.reporting import DISCLAIMER
+from torch_train.run_folder import BASELINE, CALIBRATION_FILMS, METRICS, WEIGHTS, read_films
+
+
+def certify(folder: Path, run: Path, artefacts: tuple[Artefact, ...], measurement: Measurement) -> Certificate:
+    """Return the certificate of a bundle in the making.
+
+    Args:
+        folder: the bundle, with every artefact in it.
+        run: the run folder, for its calibration films.
+        artefacts: what is judged.
+        measurement: of these artefacts.
+    """
+    digests = {p.relative_to(folder).as_posix(): sha256_file(p) for p in folder.rglob("*") if p.is_file()}
+    verdicts: dict[str, ArtefactVerdict] = {}
+    for artefact in artefacts:
+        sha256 = digests.get(artefact.path) or folder_digest(digests, artefact.path)
+        verdicts[artefact.path] = measurement.judge(artefact, sha256)
+    candidates = _clock(folder, artefacts, verdicts, measurement)
+    verdicts |= {one.path: one.verdict for one in candidates}
+    return write_down(measurement, verdicts, binding(folder, run), choose(candidates))
+
+
+def write_down(
+    measurement: Measurement, verdicts: dict[str, ArtefactVerdict], bound: dict[str, Any], deploy: dict[str, Any]
+) -> Certificate:
+    """Return the certificate of these verdicts: on what was fed, by which tolerances, and where.
+
+    Args:
+        measurement: that the verdicts rest on.
+        verdicts: by artefact.
+        bound: what they are bound to (convert.certificate.certify).
+        deploy: which file to serve, and why the others lost (convert.certificate.deployment).
+    """
+    return Certificate(
+        artefacts=verdicts,
+        inputs=describe_inputs(measurement.filmset),
+        tolerances=measurement.tolerances_json(),
+        environment=provenance(),
+        disclaimer=DISCLAIMER,
+        bound=bound,
+        deploy=deploy,
+    )
+
+
+def _clock(
+    folder: Path, artefacts: tuple[Artefact, ...], verdicts: dict[str, ArtefactVerdict], measurement: Measurement
+) -> list[Candidate]:
+    """Return the trained network's TFLite files with their latency, which their verdict's figures then hold, too."""
+    files = [one for one in artefacts if one.format == "tflite" and one.network == "trained"]
+    if not files:
+        return []
+    with tempfile.TemporaryDirectory(prefix="tbconv-clock-") as place:
+        film = Path(place) / "film.npy"
+        np.save(film, as_model_input(measurement.filmset.golden[-1:]))
+        request = {"files": [str(folder / one.path) for one in files], "film": str(film)}
+        taken = run_step("convert.runners.tflite_latency", request, threads=1)
+    return [_candidate(folder, one, verdicts[one.path], taken[str(folder / one.path)]) for one in files]
+
+
+def _candidate(folder: Path, artefact: Artefact, verdict: ArtefactVerdict, taken: dict[str, float]) -> Candidate:
+    timed = replace(verdict, figures=verdict.figures | {"latency_ms": taken})
+    size = (folder / artefact.path).stat().st_size
+    return Candidate(artefact.path, artefact.precision, timed, size, taken["median"])
+
+
+def draw_certificate(
+    folder: Path, manifest: Manifest, measurement: Measurement, certificate: Certificate, report: dict[str, Any]
+) -> str:
+    """Return certificate.html of a bundle in the making, with the answers film by film that no file keeps."""
+    count = len(measurement.filmset.films)
+    films = {name: part_of(answer, 0, count) for name, answer in measurement.answers.items()} if count else {}
+    golden, sizes = read_golden(folder / GOLDEN), sizes_of(folder, manifest.artefacts)
+    return certificate_page(manifest, certificate, report, golden, films, measurement.filmset.labels, sizes=sizes)
+
+
+# --- binding ---
+# What a certificate holds for beside its artefacts: weights, calibration films, versions, kernels, figures.
+
+# How tf_serve.runtime.tflite opens a file, and how it was therefore measured.
+KERNELS = {"runtime": "ai-edge-litert", "delegate": "XNNPACK", "threads": 1, "films_a_call": 1}
+
+
+def binding(folder: Path, run: Path | None = None) -> dict[str, Any]:
+    """Return what the verdicts on a bundle's files are bound to, ready for JSON.
+
+    Args:
+        folder: of the bundle, with the weights and metrics.json of the run in it.
+        run: the run folder, for its calibration films; None where a finished bundle is measured again.
+
+    Returns:
+        weights (SHA-256 by file), calibration (digests of the films that quantisation saw, or None), packages,
+        processor, kernels and metrics (each test figure with its 95 % interval and n, by network).
+
+    Raises:
+        BundleError: a file of the run cannot be read.
+    """
+    return {
+        "weights": {name: sha256_file(folder / name) for name in (WEIGHTS, BASELINE) if (folder / name).is_file()},
+        "calibration": None if run is None else _calibration(run / CALIBRATION_FILMS),
+        "packages": package_versions(),
+        "processor": processor(),
+        "kernels": dict(KERNELS),
+        "metrics": _metrics(folder / METRICS),
+    }
+
+
+def _calibration(path: Path) -> dict[str, Any] | None:
+    """Return the digest of pixels and labels together, and that of the list of the films' own digests, in order."""
+    if not path.is_file():
+        return None
+    films = read_films(path)
+    listed = "".join(f"{sha256_bytes(square.tobytes())}\n" for square in films.squares)
+    return {"films": len(films.squares), "sha256": films.digest, "list_sha256": sha256_bytes(listed.encode())}
+
+
+def _metrics(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        return {}
+    networks = read_json(path).get("networks", {})
+    return {name: rows["test"]["figures"] for name, rows in networks.items() if rows.get("test")}

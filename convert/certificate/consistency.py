@@ -1,0 +1,244 @@
+"""Whether everything that is written in a bundle says the same: the one place that holds all of it side by side.
+
+Digests tell that a file is the one that was sealed, parity that it answers as PyTorch does. Neither
+sees a threshold that was retrained while an older one travels on in the `.tflite` file.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any
+
+from convert.formats.tflite_schema import GRAYSCALE
+from convert.worker import run_step
+from tbconv.contract.bundle import CERTIFICATE, MANIFEST, Bundle, read_json
+from tbconv.contract.certificate import ArtefactVerdict, Certificate, Verdict
+from tbconv.contract.consistency import answer_problems, appended_files, appended_problems, differences
+from tbconv.contract.golden import GOLDEN, read_golden
+from tbconv.contract.manifest import Artefact
+from torch_train.data.split import PARTS, digest_of
+from torch_train.run_folder import BASELINE, CONFIG, METRICS, SPLIT, WEIGHTS
+
+
+def disagreements(bundle: Bundle) -> dict[str, str]:
+    """Return, by path, what in a bundle contradicts its manifest; empty where all agree.
+
+    Threshold, calibration, labels and preprocessing inside each `.tflite` file; the calibration inside each graph, from
+    its golden answers alone; the run's split, figures and configuration; what the certificate is bound to. What an
+    older bundle does not record is not asked.
+
+    Args:
+        bundle: its digests are taken for checked.
+
+    Raises:
+        BundleError: a file that is asked is missing or damaged.
+    """
+    found: dict[str, list[str]] = {}
+    golden = read_golden(bundle.path(GOLDEN))
+    asked = (appended_problems, _metadata_problems, run_problems, certificate_problems)
+    for part in (*(ask(bundle) for ask in asked), answer_problems(bundle, golden)):
+        for path, problem in part.items():
+            found.setdefault(path, []).append(problem)
+    return {path: "; ".join(problems) for path, problems in sorted(found.items())}
+
+
+def _metadata_problems(bundle: Bundle) -> dict[str, str]:
+    """Hold the metadata flatbuffers, which Android's extractor reads, to the manifest."""
+    files = [one for one in bundle.manifest.artefacts if one.format == "tflite"]
+    telling = [one for one in files if appended_files(bundle.root / one.path)]
+    if not telling:
+        return {}
+    told = run_step("convert.formats.tflite_metadata", {"files": [str(bundle.root / one.path) for one in telling]})
+    found = {one.path: _claimed(bundle, one, told[str(bundle.root / one.path)]) for one in telling}
+    return {path: "; ".join(problems) for path, problems in found.items() if problems}
+
+
+def _claimed(bundle: Bundle, artefact: Artefact, told: dict[str, object]) -> list[str]:
+    if "problem" in told:
+        return [str(told["problem"])]
+    manifest, weights = bundle.manifest, WEIGHTS if artefact.network == "trained" else BASELINE
+    named: dict[str, object] = {"name": f"{manifest.name} ({artefact.network})"}
+    if weights in manifest.files:
+        named["version"] = manifest.files[weights].sha256
+    return differences(told, named, of="its metadata:") + _claimed_input(manifest.preprocessing.size, told)
+
+
+def _claimed_input(size: int, told: dict[str, object]) -> list[str]:
+    """Hold what a client makes of a film by the metadata: its size, one grey channel, no normalisation of its own."""
+    match told:
+        case {"subgraph_metadata": [{"input_tensor_metadata": [image]}]}:
+            pass
+        case _:
+            return ["its metadata: describes no single input"]
+    picture = {"color_space": GRAYSCALE, "default_size": {"width": size, "height": size}}
+    meant = {"content": {"content_properties": {"ImageProperties": picture}}, "stats": {"min": [0.0], "max": [255.0]}}
+    problems = differences(image, meant, of="its metadata: image")
+    units = [{"options": {"NormalizationOptions": {"mean": [0.0], "std": [1.0]}}}]
+    return problems + differences(image, {"process_units": units}, of="its metadata: image")
+
+
+# --- agree run ---
+# Whether the training run's files in a bundle tell of the same run as its manifest does.
+
+
+def run_problems(bundle: Bundle) -> dict[str, str]:
+    """Return, by path, what split.json, metrics.json and train_config.json say otherwise; a missing one says nothing.
+
+    Raises:
+        BundleError: one of them is no JSON.
+    """
+    asks: dict[str, Callable[[Bundle, Any], list[str]]] = {SPLIT: _split, METRICS: _metrics, CONFIG: _config}
+    told = {name: read_json(bundle.root / name) for name in asks if name in bundle.manifest.files}
+    found = {name: asks[name](bundle, value) for name, value in told.items()}
+    if SPLIT in told and CONFIG in told:
+        given = {name: told[CONFIG].get(name) for name in ("seed", "fractions")}
+        found[SPLIT] += differences(told[SPLIT], given, of="its")
+    if SPLIT in told and METRICS in told:
+        found[METRICS] += _counts(told[SPLIT], told[METRICS].get("films", {}))
+    found[MANIFEST] = _chosen_on(bundle)
+    return {name: "; ".join(problems) for name, problems in found.items() if problems}
+
+
+def _chosen_on(bundle: Bundle) -> list[str]:
+    """Hold every operating point to the split that the run says it was trained on."""
+    split = _training(bundle).get("split_digest")
+    points = {name: readout.operating_point.chosen_on for name, readout in bundle.manifest.readouts.items()}
+    return [
+        f"the {name} threshold was chosen on split {chosen[:12]}, the run's is {split[:12]}"
+        for name, chosen in points.items()
+        if split is not None and chosen != split
+    ]
+
+
+def _split(bundle: Bundle, split: Any) -> list[str]:
+    parts = [split.get(name) or [] for name in PARTS]
+    recorded = _training(bundle).get("split_digest")
+    problems = [] if recorded is None else differences(split, {"digest": recorded}, of="its")
+    films = [digest for part in parts for digest in part]
+    ends = [sum(map(len, parts[: number + 1])) for number in range(len(parts))]
+    rows = [range(end - len(part), end) for part, end in zip(parts, ends, strict=True)]
+    made = digest_of(rows, films)
+    if made != split.get("digest"):
+        problems.append(f"its films make the digest {made[:12]}, it says {str(split.get('digest'))[:12]}")
+    shared = sum(map(len, map(set, parts))) - len(set(films))
+    if shared:
+        problems.append(f"{shared} films lie in more than one of its parts")
+    return problems
+
+
+def _metrics(bundle: Bundle, metrics: Any) -> list[str]:
+    manifest, networks = bundle.manifest, metrics.get("networks", {})
+    problems = differences(metrics, {"labels": asdict(manifest.labels)}, of="its")
+    for name, readout in manifest.readouts.items():
+        if name in networks:
+            problems += differences(networks[name], asdict(readout), of=f"its {name}")
+        else:
+            problems.append(f"it has no figures of the {name} network")
+    return problems
+
+
+def _counts(split: Any, films: Any) -> list[str]:
+    meant = {name: {"n": len(split[name])} for name in PARTS if name in films and name in split}
+    return differences(films, meant, of="its films:")
+
+
+def _config(bundle: Bundle, config: Any) -> list[str]:
+    arch, adopted = bundle.manifest.provenance.get("arch"), _training(bundle).get("adopted")
+    if adopted is not None:  # its recipe names the network as its team does, the manifest as the bundle rebuilds it
+        return differences(config, {"arch": adopted["arch"], "checkpoint_sha256": adopted["sha256"]}, of="its")
+    return differences(config, {"arch": arch}, of="its") if arch is not None else []
+
+
+def _training(bundle: Bundle) -> dict[str, Any]:
+    return bundle.manifest.provenance.get("training") or {}
+
+
+# --- agree certificate ---
+# Whether the certificate is about the files of its bundle, and bound to the weights and figures that lie beside it.
+
+PARITY = "parity.json"
+
+
+def certificate_problems(bundle: Bundle) -> dict[str, str]:
+    """Return, by path, where certificate and manifest speak of different things.
+
+    Raises:
+        ArtefactError: the certificate is missing or altered.
+    """
+    certificate, report = bundle.certificate(), _reported(bundle)
+    found = {path: _verdict(bundle, path, verdict) for path, verdict in certificate.artefacts.items()}
+    for path, verdict in certificate.artefacts.items():
+        found[path] += _measured(verdict, report.get(path, {}))
+    unjudged = {one.path for one in bundle.manifest.artefacts} - certificate.artefacts.keys()
+    found |= {path: ["the certificate does not name it"] for path in unjudged}
+    found[CERTIFICATE] = [*_bound(bundle, certificate), *_deployed(certificate)]
+    found[MANIFEST] = _networks(bundle)
+    return {path: "; ".join(problems) for path, problems in found.items() if problems}
+
+
+def _verdict(bundle: Bundle, path: str, verdict: ArtefactVerdict) -> list[str]:
+    if path not in {one.path for one in bundle.manifest.artefacts}:
+        return ["the certificate names it, the manifest does not"]
+    digest, problems = bundle.digest(path), []
+    if verdict.sha256 != digest:
+        problems.append(f"its verdict is about {verdict.sha256[:12]}, the file is {digest[:12]}")
+    if verdict.verdict is Verdict.BOUNDED and not _has_band(verdict):
+        problems.append("it is BOUNDED, and no band around the threshold is stated in which it decides nothing")
+    return problems
+
+
+def _reported(bundle: Bundle) -> dict[str, dict[str, Any]]:
+    """Return the rows of parity.json by name; none where the bundle holds no report."""
+    if PARITY not in bundle.manifest.files:
+        return {}
+    return {row["name"]: row for row in read_json(bundle.path(PARITY)).get("rows", [])}
+
+
+def _measured(verdict: ArtefactVerdict, row: dict[str, Any]) -> list[str]:
+    """Hold verdict and band to the report of the same measurement; reports before bands state none."""
+    said = {"verdict": str(verdict.verdict), "band": verdict.figures.get("band")}
+    known = {key: row[key] for key in said if key in row}
+    return differences({key: said[key] for key in known}, known, of="the report of its measurement differs:")
+
+
+def _has_band(verdict: ArtefactVerdict) -> bool:
+    """Return whether a band was measured; certificates before bands have figures that stand in (verdict.band)."""
+    band = verdict.figures.get("band")
+    if band is None:
+        return "band" not in verdict.figures
+    width = band.get("half_width")
+    return isinstance(width, int | float) and math.isfinite(width) and width >= 0
+
+
+def _bound(bundle: Bundle, certificate: Certificate) -> list[str]:
+    """Hold the weights and the figures that a certificate is bound to; those of tbconv 0.1 are bound to neither."""
+    files, bound = bundle.manifest.files, certificate.bound
+    weights = {name: files[name].sha256 if name in files else None for name in bound.get("weights") or {}}
+    problems = differences(bound.get("weights"), weights, of="it is bound to weights:")
+    if bound and METRICS in files:
+        networks = read_json(bundle.root / METRICS).get("networks", {})
+        figures = {name: rows["test"]["figures"] for name, rows in networks.items() if rows.get("test")}
+        problems += differences(bound.get("metrics"), figures, of="it is bound to test figures:")
+    return problems
+
+
+def _deployed(certificate: Certificate) -> list[str]:
+    path = certificate.deploy.get("artefact")
+    if path is None:
+        return []
+    verdict = certificate.artefacts.get(path)
+    if verdict is None or not verdict.verdict.may_serve:
+        return [f"it proposes {path}, which is {'not in it' if verdict is None else verdict.verdict}"]
+    return []
+
+
+def _networks(bundle: Bundle) -> list[str]:
+    """Hold kind, networks and readouts of the manifest to each other."""
+    manifest = bundle.manifest
+    networks = {one.network for one in manifest.artefacts}
+    problems = [f"the {name} network has no threshold" for name in sorted(networks - manifest.readouts.keys())]
+    if manifest.kind not in networks:
+        problems.append(f"it is a bundle of the {manifest.kind} network, and no artefact is of it")
+    return problems

@@ -1,0 +1,113 @@
+"""Which file of a bundle is proposed for deployment: the criteria, and the choice among those that meet them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from convert.parity.verdicts import FLIPS_SHARE
+from tbconv.contract.certificate import ArtefactVerdict
+
+# --- bars ---
+# What a reduced-precision file has to keep, and to save, before it is proposed for deployment.
+
+# A file that misses one of these is not proposed; none of them is relaxed for a network that misses it.
+AUROC_LOSS = 0.002  # one-sided 95 % bound of the paired difference to PyTorch
+SENSITIVITY_LOSS = 0.005  # at the operating point: half a point
+FILMS = 256  # labelled, at least: where nothing flips a bootstrap of any size says 0, and 0 of 256 still allow 1.2 %
+SIZE = 0.30  # of the float32 file's bytes
+LATENCY = 0.40  # of the float32 file's, one thread, both measured in one run
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One TFLite file of the trained network, and what was measured of it."""
+
+    path: str
+    precision: str
+    verdict: ArtefactVerdict  # figures: decisions (convert.parity.statistics), samples, flips
+    bytes: int
+    latency_ms: float  # median, one thread
+
+    def missed(self, float32: Candidate) -> list[str]:
+        """Return in words every bar that the file misses, worst kind first: none means that it may be proposed."""
+        if not self.verdict.verdict.may_serve:
+            return [f"{self.verdict.verdict}: {self.verdict.reason}"]
+        if self.precision == "float32":
+            return []
+        return [*lost(self.verdict.figures), *self._not_saved(float32)]
+
+    def _not_saved(self, float32: Candidate) -> list[str]:
+        size, latency = self.bytes / float32.bytes, self.latency_ms / float32.latency_ms
+        rows = [(size, SIZE, f"{size:.2f} x the size"), (latency, LATENCY, f"{latency:.2f} x the latency")]
+        return [f"{words} of float32, allowed {allowed:.2f}" for value, allowed, words in rows if not value <= allowed]
+
+
+def lost(figures: dict[str, Any]) -> list[str]:
+    """Return in words which bars of quality a reduced-precision file misses.
+
+    Args:
+        figures: of its verdict: decisions (convert.parity.statistics), samples, flips.
+    """
+    found: dict[str, Any] | None = figures.get("decisions")
+    if found is None:
+        return ["no labelled films of both classes were fed, so what it costs in decisions is unknown"]
+    if found["n"] < FILMS:
+        return [f"{found['n']} labelled films cannot show what it costs, {FILMS} are needed"]
+    auroc, sensitivity = found["auroc_loss"]["upper95"], found["sensitivity_loss"]["value"]
+    rows = [
+        (auroc, AUROC_LOSS, f"AUROC may be {auroc:.3g} lower (95 %, n {found['n']})"),
+        (
+            sensitivity,
+            SENSITIVITY_LOSS,
+            f"sensitivity falls by {100 * sensitivity:.2g} points (n {found['positives']})",
+        ),
+        (figures["flips"] / figures["samples"], FLIPS_SHARE, f"{figures['flips']} of {figures['samples']} flip"),
+    ]
+    return [f"{words}, allowed {allowed:g}" for value, allowed, words in rows if not value <= allowed]
+
+
+# --- choose ---
+# Which file of a bundle to deploy: the fastest whose bars hold, and why each of the others lost.
+
+BARS = {
+    "auroc_loss": AUROC_LOSS,  # one-sided 95 % bound
+    "sensitivity_loss": SENSITIVITY_LOSS,
+    "flips_share": FLIPS_SHARE,
+    "films": FILMS,
+    "size": SIZE,  # of float32
+    "latency": LATENCY,  # of float32
+}
+
+
+def choose(candidates: Sequence[Candidate]) -> dict[str, Any]:
+    """Return what certificate.json states under `deploy`.
+
+    Args:
+        candidates: the TFLite files of the trained network; one of them is float32.
+
+    Returns:
+        `artefact` (a path, or None where none may be deployed), `reason`, `others` (why, by path) and `bars`, what a
+        reduced file was held to. Empty for a bundle without a trained network.
+    """
+    float32 = next((one for one in candidates if one.precision == "float32"), None)
+    if float32 is None:
+        return {}
+    missed = {one.path: one.missed(float32) for one in candidates}
+    able = sorted((one for one in candidates if not missed[one.path]), key=lambda one: one.latency_ms)
+    others = {path: "; ".join(why) for path, why in missed.items() if why}
+    if not able:
+        return {"artefact": None, "reason": "no file may be deployed", "others": others, "bars": dict(BARS)}
+    best, rest = able[0], able[1:]
+    others |= {one.path: f"its bars hold, but it is slower: {_speed(one, float32)}" for one in rest}
+    reason = f"the fastest whose bars hold: {_speed(best, float32)}"
+    return {"artefact": best.path, "reason": reason, "others": others, "bars": dict(BARS)}
+
+
+def _speed(one: Candidate, float32: Candidate) -> str:
+    size = f"{one.bytes / 1e6:.1f} MB"
+    if one is float32:
+        return f"{one.latency_ms:.3g} ms a film on one thread, {size}"
+    latency, share = one.latency_ms / float32.latency_ms, one.bytes / float32.bytes
+    return f"{one.latency_ms:.3g} ms a film on one thread ({latency:.2f} x float32), {size} ({share:.2f} x)"

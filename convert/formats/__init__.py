@@ -1,0 +1,1 @@
+"""From one format to the next: each step runs in a process of its own that loads one framework."""

@@ -1,0 +1,59 @@
+"""The table of ONNX operations that become Keras layers, and how; docs/ops.md is written from it.
+
+The first line of an operation's docstring names the layers, the rest says when they are exact.
+"""
+
+from __future__ import annotations
+
+from convert.formats.keras_ops.elementwise import (
+    arithmetic,
+    clip,
+    concat,
+    elu,
+    hard_sigmoid,
+    hard_swish,
+    leaky_relu,
+    relu,
+    sigmoid,
+    softmax,
+    tanh,
+)
+from convert.formats.keras_ops.linear import batch_normalization, gemm, matmul
+from convert.formats.keras_ops.shape import cast, flatten, greater, identity, reshape, squeeze, transpose, unsqueeze
+from convert.formats.keras_ops.walk import Operation
+from convert.formats.keras_ops.windowed import average_pool, conv, global_mean, max_pool, pad
+
+OPERATIONS: dict[str, Operation] = {
+    "Add": arithmetic,
+    "AveragePool": average_pool,
+    "BatchNormalization": batch_normalization,
+    "Cast": cast,
+    "Clip": clip,
+    "Concat": concat,
+    "Conv": conv,
+    "Div": arithmetic,
+    "Dropout": identity,
+    "Elu": elu,
+    "Flatten": flatten,
+    "Gemm": gemm,
+    "GlobalAveragePool": global_mean,
+    "Greater": greater,
+    "HardSigmoid": hard_sigmoid,
+    "HardSwish": hard_swish,
+    "Identity": identity,
+    "LeakyRelu": leaky_relu,
+    "MatMul": matmul,
+    "MaxPool": max_pool,
+    "Mul": arithmetic,
+    "Pad": pad,
+    "ReduceMean": global_mean,
+    "Relu": relu,
+    "Reshape": reshape,
+    "Sigmoid": sigmoid,
+    "Softmax": softmax,
+    "Squeeze": squeeze,
+    "Sub": arithmetic,
+    "Tanh": tanh,
+    "Transpose": transpose,
+    "Unsqueeze": unsqueeze,
+}

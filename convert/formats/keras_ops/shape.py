@@ -1,0 +1,160 @@
+"""Operations that change the shape or nothing at all, and stored values, as Keras layers."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import Any
+
+import keras
+from keras import layers
+
+from convert.formats.keras_ops.walk import IMAGE_RANK, Value, Walk, layer_name, only, unknown
+from convert.formats.onnx_graph import BATCH, Node
+
+# --- reshape ---
+# Other views of the same numbers: the batch stays in front, and channels-last stays Keras's own business.
+
+
+def transpose(_: Walk, node: Node, values: list[Value | None]) -> Value:
+    """No layer: to channels last the tensor already is, and from there back it stays.
+
+    [N, C, H, W] to [N, H, W, C], or back.
+    """
+    value, order = only(node, values), list(node.attributes.get("perm", []))
+    if value.channels_first and order == [0, 2, 3, 1]:
+        return Value(value.tensor, nonnegative=value.nonnegative)
+    if not value.channels_first and order == [0, 3, 1, 2] and value.rows == 1:
+        return Value(value.tensor, channels_first=True, nonnegative=value.nonnegative)
+    raise unknown(node, f"only [N, C, H, W] to [N, H, W, C] and back is known, not {order}")
+
+
+def reshape(walk: Walk, node: Node, values: list[Value | None]) -> Value:
+    """Reshape, with Permute before it where an image of several places is flattened in ONNX's order.
+
+    The batch stays in front; rows folded into it are kept as an axis. The target is stored, or computed from
+    the input's own shape.
+    """
+    target = [int(size) for size in walk.constant(node, 1)]
+    return _to(walk, node, only(node, values), target)
+
+
+def flatten(walk: Walk, node: Node, values: list[Value | None]) -> Value:
+    """Reshape, with Permute before it where an image has several places.
+
+    From axis 1.
+    """
+    value, axis = only(node, values), node.attributes.get("axis", 1)
+    if axis not in (1, -len(value.shape)) or value.rows > 1:
+        raise unknown(node, f"axis {axis} does not keep the batch")
+    return _to(walk, node, value, [-1, prod(value.shape)])
+
+
+def squeeze(walk: Walk, node: Node, values: list[Value | None]) -> Value:
+    """Reshape.
+
+    Axes stored, not the batch's.
+    """
+    value = only(node, values)
+    sizes = [BATCH, *value.shape]
+    given = _axes(walk, node)
+    axes = [axis % len(sizes) for axis in given] if given else [i for i, size in enumerate(sizes) if size == 1]
+    if value.rows > 1 or any(sizes[axis] != 1 for axis in axes):
+        raise unknown(node, f"axes {axes} of {['N', *value.shape]} are not all of size 1")
+    return _to(walk, node, value, [size for axis, size in enumerate(sizes) if axis not in axes])
+
+
+def unsqueeze(walk: Walk, node: Node, values: list[Value | None]) -> Value:
+    """Reshape; to [N, C, 1, 1] it is an image again.
+
+    Axes stored, behind the batch.
+    """
+    value, given = only(node, values), _axes(walk, node)
+    sizes, rank = [BATCH, *value.shape], len(value.shape) + 1 + len(given)
+    for axis in sorted(axis % rank for axis in given):
+        sizes.insert(axis, 1)
+    if value.rows > 1 or sizes[0] != BATCH:
+        raise unknown(node, f"axes {given} don't keep the batch in front")
+    return _to(walk, node, value, sizes)
+
+
+def _axes(walk: Walk, node: Node) -> list[int]:
+    """Return the axes: an attribute before opset 13, then an input."""
+    stored = walk.given(node, 1)
+    found: Any = node.attributes.get("axes", ()) if stored is None else stored
+    return [int(axis) for axis in found]
+
+
+def _to(walk: Walk, node: Node, value: Value, target: list[int]) -> Value:
+    tensor, shape = value.tensor, tuple(value.tensor.shape[1:])
+    sizes = _settle(walk, node, value, target)
+    if value.channels_first and prod(shape[:2]) > 1:
+        tensor = layers.Permute((3, 1, 2), name=f"{layer_name(node)}.channels_first")(tensor)
+    rows, rest = divmod(prod(shape), prod(sizes))
+    if rest or not rows:
+        raise unknown(node, f"{value.shape} does not fit into {target}")
+    back = rows == 1 and len(sizes) + 1 == IMAGE_RANK and sizes[1:] == [1, 1]
+    wanted = (1, 1, sizes[0]) if back else tuple(sizes) if rows == 1 else (rows, *sizes)
+    reshaped = tensor if wanted == tuple(tensor.shape[1:]) else layers.Reshape(wanted, name=layer_name(node))(tensor)
+    return Value(reshaped, channels_first=back, rows=rows, nonnegative=value.nonnegative)
+
+
+def _settle(walk: Walk, node: Node, value: Value, target: list[int]) -> list[int]:
+    """Return the sizes behind the batch, all of them known."""
+    copies = not node.attributes.get("allowzero", 0)
+    given = [*target[:1], *(_copied(size, value, at) if copies else size for at, size in enumerate(target[1:]))]
+    first, sizes = given[0], given[1:]
+    kept = first == BATCH or (copies and first == 0) or (walk.batch > 0 and first == walk.batch)
+    if kept and value.rows == 1 and sizes.count(-1) == 1:
+        others = -prod(sizes)
+        sizes = [prod(value.shape) // others if size == -1 else size for size in sizes] if others else sizes
+    keeps_batch = first == -1 or (kept and value.rows == 1 and prod(sizes) == prod(value.shape))
+    if not keeps_batch or min(sizes, default=0) < 1 or BATCH in sizes:
+        raise unknown(node, f"the batch must stay in front and alone be unknown, the target is {_shown(target)}")
+    return sizes
+
+
+def _copied(size: int, value: Value, at: int) -> int:
+    return value.shape[at] if size == 0 and at < len(value.shape) else size
+
+
+def _shown(target: list[int]) -> list[int | str]:
+    return ["N" if size == BATCH else size for size in target]
+
+
+# --- store ---
+# What changes how numbers are stored, or nothing at all.
+
+
+def greater(walk: Walk, node: Node, values: list[Value | None]) -> Value:
+    """A function, which a H5 can't load.
+
+    Greater than one stored number.
+    """
+    value, bound = only(node, values), walk.constant(node, 1)
+    if bound.size != 1:
+        raise unknown(node, f"it compares with a constant of shape {bound.shape}, not with one number")
+    return value.like(keras.ops.greater(value.tensor, float(bound.reshape(()))), nonnegative=True)
+
+
+def cast(_: Walk, node: Node, values: list[Value | None]) -> Value:
+    """A function, which a H5 can't load; nothing where the tensor is float32 already.
+
+    To float32 only.
+    """
+    value = only(node, values)
+    if node.attributes["to"] != 1:  # TensorProto.FLOAT
+        raise unknown(node, "only a cast to float32 is known")
+    if value.tensor.dtype == "float32":
+        return value
+    return value.like(keras.ops.cast(value.tensor, "float32"), nonnegative=value.nonnegative)
+
+
+def identity(walk: Walk, node: Node, values: list[Value | None]) -> Value:
+    """No layer.
+
+    Dropout is one of training alone, so not in training mode.
+    """
+    training = walk.given(node, 2) if node.op == "Dropout" else None
+    if training is not None and training.any():
+        raise unknown(node, "it is in training mode, where it drops at random")
+    return only(node, values)

@@ -1,0 +1,132 @@
+"""What is carried along while an ONNX graph is walked: layouts, shared layers, and errors that name the node."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from numpy.typing import NDArray
+
+from convert.formats.onnx_graph import Graph, Node, plain_name
+from tbconv.contract.errors import ConversionError
+
+ROUTE = "change the network (docs/ops.md lists what has a layer); a run may also convert with --route onnx2tf"
+IMAGE_RANK = 4
+MOST_NAMES = 6  # of an error's first line; its second names them all
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """A tensor on the way: the Keras tensor, and how ONNX sees it."""
+
+    tensor: Any
+    channels_first: bool = False  # ONNX says [N, C, H, W], the tensor is [N, H, W, C]
+    rows: int = 1  # ONNX says [N * rows, C], the tensor is [N, rows, C]
+    nonnegative: bool = False  # whether it can't be below zero, whatever the film: then a border of zeros can't win
+
+    def like(self, tensor: Any, *, nonnegative: bool = False) -> Value:
+        """Return another tensor in the same layout."""
+        return replace(self, tensor=tensor, nonnegative=nonnegative)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The sizes behind the batch, in ONNX's order."""
+        sizes = tuple(self.tensor.shape[1:])
+        return (sizes[-1], *sizes[:-1]) if self.channels_first else sizes
+
+
+@dataclass(slots=True)
+class Walk:
+    """The constants, and the layers already made: two nodes that share weights share a layer.
+
+    (Keras pins a BatchNorm to the rank that it first saw, so there the rank is part of the key.)
+    """
+
+    constants: dict[str, NDArray[Any]]
+    batch: int = 0  # of the file, where it is fixed
+    opset: int = 18
+    shared: dict[tuple[object, ...], Any] = field(default_factory=dict)
+
+    def constant(self, node: Node, index: int) -> NDArray[Any]:
+        """Return input `index` of a node as an array; ConversionError if it is computed or left out."""
+        name = node.inputs[index] if index < len(node.inputs) else ""
+        if not name:
+            raise unknown(node, f"its input {index} is left out")
+        if name not in self.constants:
+            raise unknown(node, f"its input {index} is computed, not stored")
+        return self.constants[name]
+
+    def given(self, node: Node, index: int) -> NDArray[Any] | None:
+        """Return input `index` as an array, None if it is left out."""
+        absent = index >= len(node.inputs) or not node.inputs[index]
+        return None if absent else self.constant(node, index)
+
+    def layer(self, node: Node, make: Callable[[], Any], weights: list[NDArray[Any]], on: Any) -> Any:
+        """Apply a layer with weights; nodes with the same stored weights and attributes get the same layer."""
+        rank = len(on.shape) if node.op == "BatchNormalization" else 0
+        key = (node.op, rank, repr(sorted(node.attributes.items())), *node.inputs[1:])
+        if key not in self.shared:
+            made = make()
+            made.build(on.shape)
+            made.set_weights(weights)
+            self.shared[key] = made
+        return self.shared[key](on)
+
+
+Operation = Callable[[Walk, Node, list[Value | None]], Value]
+
+
+class UnknownError(ConversionError):
+    """A node that no Keras layer stands for; `build` collects them all before it raises."""
+
+    def __init__(self, node: Node, why: str) -> None:
+        super().__init__(f"node {node.name} ({node.op}) cannot become a Keras layer", why=why, fix=ROUTE)
+        self.node = node
+
+
+def unknown(node: Node, why: str) -> UnknownError:
+    """Return the error for a known operation that is used in an unknown way."""
+    return UnknownError(node, why)
+
+
+def all_of(found: list[UnknownError], graph: Graph) -> ConversionError:
+    """Return one error that names every node in `found`, with the shapes of what it reads."""
+    nodes = [one.node for one in found]
+    if len(nodes) == 1:
+        return ConversionError(found[0].what, why=f"{found[0].why}{_reads(nodes[0], graph)}", fix=ROUTE)
+    named = ", ".join(f"{node.name} ({node.op})" for node in nodes[:MOST_NAMES])
+    more = f" and {len(nodes) - MOST_NAMES} more" if len(nodes) > MOST_NAMES else ""
+    reasons: dict[str, list[str]] = defaultdict(list)
+    for one in found:
+        reasons[one.why].append(f"{one.node.name}{_reads(one.node, graph)}")
+    why = "\n    ".join(f"{reason}: {', '.join(names)}" for reason, names in reasons.items())
+    return ConversionError(f"{len(nodes)} nodes cannot become Keras layers: {named}{more}", why=why, fix=ROUTE)
+
+
+def _reads(node: Node, graph: Graph) -> str:
+    known = graph.shapes | {name: array.shape for name, array in graph.constants.items()}
+    shapes = [str([size or "N" for size in known[name]]) for name in node.inputs if known.get(name)]
+    return f" (it reads {', '.join(shapes)})" if shapes else ""
+
+
+def only(node: Node, values: list[Value | None], index: int = 0) -> Value:
+    """Return input `index` as a tensor; ConversionError if it is a stored constant."""
+    value = values[index]
+    if value is None:
+        raise unknown(node, f"its input {index} is a constant")
+    return value
+
+
+def image(node: Node, values: list[Value | None]) -> Value:
+    """Return the first input if it is an image [N, C, H, W]."""
+    value = only(node, values)
+    if not value.channels_first or len(value.tensor.shape) != IMAGE_RANK:
+        raise unknown(node, "its input is not an image [N, C, H, W]")
+    return value
+
+
+def layer_name(node: Node) -> str:
+    """Return the node's name as Keras allows it: without slashes."""
+    return plain_name(node.name)

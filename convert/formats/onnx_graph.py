@@ -1,0 +1,173 @@
+"""An ONNX graph as plain Python, nodes with attributes and constants as arrays: whoever walks a graph reads it here."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnx.inliner
+import onnx.shape_inference
+from numpy.typing import NDArray
+from onnx import numpy_helper
+from onnx.reference import ReferenceEvaluator
+
+SMALL = 1024  # numbers of a constant that shape inference may need to see: targets of Reshape, axes, pads
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One operation of the graph."""
+
+    name: str
+    op: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    attributes: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Graph:
+    """Nodes in an order in which they can be computed."""
+
+    input: str
+    outputs: tuple[str, ...]
+    nodes: tuple[Node, ...]
+    constants: dict[str, NDArray[Any]]
+    input_shape: tuple[int, ...] = ()  # of the input, ONNX's order; 0 where a size is not fixed
+    opset: int = 18
+    shapes: dict[str, tuple[int, ...]] = field(default_factory=dict)  # of tensors, as far as they are inferred
+
+
+def read_graph(path: Path) -> Graph:
+    """Read a graph of one input; `Constant` nodes become constants, functions the nodes that they stand for.
+
+    Nodes without a name are named after their operation and place, and a name that stands twice gets a number.
+    """
+    model = load_plain(path)
+    constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
+    nodes: dict[str, Node] = {}
+    for index, proto in enumerate(model.graph.node):
+        attributes = {a.name: onnx.helper.get_attribute_value(a) for a in proto.attribute}
+        if proto.op_type == "Constant":
+            constants[proto.output[0]] = _stored(attributes)
+        else:
+            name = _unique(proto.name or f"{proto.op_type}_{index}", nodes)
+            nodes[plain_name(name)] = Node(name, proto.op_type, tuple(proto.input), tuple(proto.output), attributes)
+    inputs = [value for value in model.graph.input if value.name not in constants]
+    if len(inputs) != 1:
+        raise ValueError(f"a graph of one input is needed, {path.name} has {[value.name for value in inputs]}")
+    return Graph(
+        inputs[0].name,
+        tuple(value.name for value in model.graph.output),
+        tuple(nodes.values()),
+        constants,
+        _sizes(inputs[0]),
+        next((one.version for one in model.opset_import if one.domain in ("", "ai.onnx")), 1),
+        _infer_shapes(model),
+    )
+
+
+def load_plain(path: Path) -> onnx.ModelProto:
+    """Load a file, functions written out: torch's exporter leaves some where it did not optimise."""
+    model = onnx.load(str(path))
+    return onnx.inliner.inline_local_functions(model) if model.functions else model
+
+
+def plain_name(name: str) -> str:
+    """Return a node's name in the characters that Keras and TensorFlow allow: without slashes and colons."""
+    return re.sub(r"[^A-Za-z0-9_.\-]", ".", name)
+
+
+def zeros_only(values: NDArray[Any]) -> bool:
+    """Whether an array holds nothing but zeros."""
+    return not np.any(values)
+
+
+def _unique(name: str, taken: dict[str, Node]) -> str:
+    candidate, number = name, 0
+    while plain_name(candidate) in taken:
+        number += 1
+        candidate = f"{name}_{number}"
+    return candidate
+
+
+def _stored(attributes: dict[str, Any]) -> NDArray[Any]:
+    """Return what a Constant node holds: a tensor, or numbers written as attributes."""
+    if "value" in attributes:
+        return np.asarray(numpy_helper.to_array(attributes["value"]))
+    [(kind, value)] = attributes.items()
+    return np.asarray(value, np.float32 if "float" in kind else np.int64)
+
+
+def _sizes(value: onnx.ValueInfoProto) -> tuple[int, ...]:
+    return tuple(int(size.dim_value) for size in value.type.tensor_type.shape.dim)
+
+
+def _infer_shapes(model: onnx.ModelProto) -> dict[str, tuple[int, ...]]:
+    """Return the shapes that onnx infers, on a copy of the graph without its weights."""
+    stored = model.graph.initializer
+    large = {tensor.name: tensor for tensor in stored if int(np.prod(tensor.dims)) > SMALL}
+    inputs = [onnx.helper.make_tensor_value_info(name, one.data_type, list(one.dims)) for name, one in large.items()]
+    given = [value for value in model.graph.input if value.name not in large]
+    small = [tensor for tensor in stored if tensor.name not in large]
+    graph = onnx.helper.make_graph(model.graph.node, "shapes", [*given, *inputs], model.graph.output, small)
+    light = onnx.helper.make_model(graph, opset_imports=model.opset_import, ir_version=model.ir_version)
+    try:
+        inferred = onnx.shape_inference.infer_shapes(light, data_prop=True).graph
+    except onnx.shape_inference.InferenceError:  # shapes then only lack in what an error says
+        return {}
+    return {value.name: _sizes(value) for value in [*inferred.value_info, *inferred.input, *inferred.output]}
+
+
+# --- static values ---
+# What a graph computes from stored numbers and from shapes alone, computed before any layer is made.
+#
+# Exporters write a bias of zeros as Expand and Cast, and the target of a Reshape as Shape, Gather and Concat.
+# The batch stands in such a shape as BATCH, and may be moved, but not calculated with.
+
+BATCH = 2**31 - 1  # stands for the batch; larger than any real size
+MOVES = ("Cast", "Concat", "Gather", "Identity", "Reshape", "Slice", "Squeeze", "Unsqueeze")
+# as a float the batch would pass for a number
+INTEGERS = (onnx.TensorProto.INT32, onnx.TensorProto.INT64, onnx.TensorProto.UINT32, onnx.TensorProto.UINT64)
+LARGEST_IR = 10
+
+
+def shape_of(node: Node, sizes: tuple[int, ...]) -> NDArray[np.int64]:
+    """Return what a Shape node gives for [N, *sizes]."""
+    start, end = node.attributes.get("start", 0), node.attributes.get("end", len(sizes) + 1)
+    return np.array([BATCH, *sizes], np.int64)[start:end]
+
+
+def is_static(node: Node, constants: dict[str, NDArray[Any]]) -> bool:
+    """Whether all that a node reads is known, and the batch, if it is among it, is only moved."""
+    read = [name for name in node.inputs[: 1 if node.op == "CastLike" else None] if name]
+    if not read or len(node.outputs) != 1 or not all(name in constants for name in read):
+        return False
+    moves = node.op in MOVES and not (node.op == "Cast" and node.attributes["to"] not in INTEGERS)
+    return moves or not reads_batch(node, constants)
+
+
+def reads_batch(node: Node, constants: dict[str, NDArray[Any]]) -> bool:
+    """Whether the batch is among what a node reads."""
+    known = [constants[name] for name in node.inputs if name in constants]
+    return any(array.dtype.kind in "iu" and BATCH in array for array in known)
+
+
+def evaluate(node: Node, constants: dict[str, NDArray[Any]], opset: int) -> NDArray[Any]:
+    """Return what a static node gives, by ONNX's own reference."""
+    if node.op == "CastLike":  # like a tensor of the film's: all of these are float32
+        return np.asarray(constants[node.inputs[0]], np.float32)
+    read = {name: constants[name] for name in node.inputs if name}
+    made = onnx.helper.make_node(node.op, node.inputs, node.outputs, **node.attributes)
+    inputs = [
+        onnx.helper.make_tensor_value_info(name, onnx.helper.np_dtype_to_tensor_dtype(array.dtype), array.shape)
+        for name, array in read.items()
+    ]
+    outputs = [onnx.ValueInfoProto(name=node.outputs[0])]
+    graph = onnx.helper.make_graph([made], "static", inputs, outputs)
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", opset)], ir_version=LARGEST_IR)
+    return np.asarray(ReferenceEvaluator(model).run(None, read)[0])

@@ -1,0 +1,90 @@
+"""ONNX -> TFLite and SavedModel with onnx2tf: the witness that shares no code with our own route.
+
+onnx2tf rewrites the file that it is given and swallows its errors: it gets a copy, and is
+judged by what it left behind, never by its exit code or by "complete!".
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import tempfile
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import onnx
+
+from convert.worker import TAIL_LINES, child_main
+from tbconv.contract.errors import ConversionError
+
+BACKEND = "flatbuffer_direct"  # named always: onnx2tf's default differs by version; the other one took 15 min
+STEM = "witness"
+
+
+def onnx_to_tf(request: dict[str, Any]) -> dict[str, Any]:
+    """Convert one ONNX file.
+
+    Args:
+        request: onnx, tflite and saved_model (where to leave the two; saved_model may be null).
+
+    Returns:
+        converter; lacks, why there is no SavedModel though one was asked for, or null (2.6.9 writes none of a
+        network with depthwise convolutions).
+
+    Raises:
+        ConversionError: there is no TFLite file.
+    """
+    lacks = None
+    with tempfile.TemporaryDirectory(prefix="tbconv-onnx2tf-") as folder:
+        copy = Path(folder) / f"{STEM}.onnx"
+        _write_static_copy(Path(request["onnx"]), copy)
+        output = Path(folder) / "out"
+        said = _run(copy, output)
+        _keep(output / f"{STEM}_float32.tflite", Path(request["tflite"]), said)
+        if request.get("saved_model"):
+            lacks = _keep_saved_model(output, Path(request["saved_model"]), said)
+    return {"converter": f"onnx2tf {metadata.version('onnx2tf')} -tb {BACKEND}", "lacks": lacks}
+
+
+def _write_static_copy(source: Path, copy: Path) -> None:
+    """Copy with batch 1: a dynamic batch grows onnx2tf's graph."""
+    model = onnx.load(str(source))
+    for value in [*model.graph.input, *model.graph.output]:
+        value.type.tensor_type.shape.dim[0].Clear()
+        value.type.tensor_type.shape.dim[0].dim_value = 1
+    onnx.save(model, str(copy))
+
+
+def _run(copy: Path, output: Path) -> str:
+    program = shutil.which("onnx2tf", path=str(Path(sys.executable).parent)) or "onnx2tf"
+    command = [program, "-i", str(copy), "-o", str(output), "-tb", BACKEND, "-fdosm", "-osd", "-coion", "-n"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=copy.parent)
+    lines = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
+    return "\n    ".join(lines[-TAIL_LINES:])
+
+
+def _keep(made: Path, place: Path, said: str) -> None:
+    if not made.is_file():
+        raise ConversionError(
+            f"onnx2tf left no {made.name}",
+            why=f"its last lines were:\n    {said}",
+            fix="nothing switches route by itself; leave out --route onnx2tf, or report the node that it names",
+        )
+    shutil.move(made, place)
+
+
+def _keep_saved_model(output: Path, place: Path, said: str) -> str | None:
+    """Move the SavedModel into its place, or return why there is none."""
+    if not (output / "saved_model.pb").is_file():
+        return said.splitlines()[-1].strip() if said else "it said nothing"
+    place.mkdir(parents=True)
+    for name in ("saved_model.pb", "variables", "fingerprint.pb"):
+        if (output / name).exists():
+            shutil.move(output / name, place / name)
+    return None
+
+
+if __name__ == "__main__":
+    child_main(onnx_to_tf)

@@ -1,0 +1,390 @@
+"""What a `.tflite` file says of itself: the one place that puts labels, preprocessing and threshold into it.
+
+Two forms of the same facts, as Android's MetadataExtractor expects them: a flatbuffer under the
+name TFLITE_METADATA, and a zip after the model's last byte, which any unzip program opens. No
+framework is needed, no weight moves, and the same facts give the same bytes.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import flatbuffers  # type: ignore[import-untyped]  # it ships no types
+from ai_edge_litert import schema_py_generated as schema
+from flatbuffers.table import Table  # type: ignore[import-untyped]
+
+from convert.formats import tflite_schema as known
+from convert.formats.reproducible import timeless_entry
+from convert.worker import child_main
+from tbconv.contract.bundle import write_atomic
+from tbconv.contract.errors import ArtefactError, ConversionError
+from tbconv.contract.manifest import Kind, Labels, Readout
+from tbconv.contract.preprocess import PreprocessSpec
+from tbconv.contract.reporting import DISCLAIMER
+from tf_serve.predict import BASELINE_LIMIT, SYNTHETIC_LIMIT
+from tf_serve.runtime.tflite import IDENTIFIER, INPUT, MAKE_AGAIN, OUTPUTS, SIGNATURE, check_tflite
+from torch_train.run_folder import RunFacts
+
+# --- tflite facts ---
+# What a `.tflite` file says of itself, in words and numbers: the one place where they are written down.
+
+LABELS, PREPROCESSING, OPERATING_POINT = "labels.txt", "preprocessing.json", "operating_point.json"
+RULE = "refer where logits[1] - logits[0] >= operating_point.margin"
+CALIBRATION = "probability = 1 / (1 + exp(-(slope * margin + offset)))"
+AXES = {
+    "image": ["batch", "y", "x", "grey"],
+    "logits": ["batch", "class"],
+    "probability": ["batch", "positive"],
+    "evidence": ["batch", "y", "x"],
+}
+MEANING = {
+    "image": "One grey film, padded with black to a square, resized with Pillow's BILINEAR; 0 black to 255 white.",
+    "logits": f"(negative, positive); {RULE}.",
+    "probability": "Calibrated probability of the positive class. For people; decisions compare the margin.",
+    "evidence": "What each place adds to the margin: margin = mean(evidence). Not where disease is.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class TFLiteFacts:
+    """What a file carries along, so that it can be used without its bundle."""
+
+    name: str  # of the run
+    network: Kind
+    labels: Labels
+    preprocessing: PreprocessSpec
+    readout: Readout
+    weights_sha256: str  # of the weights that were converted
+    synthetic: bool
+    author: str = "tbconv"
+    license: str = "tbconv's code: MIT. Weights: as the films they were trained on."
+
+    @property
+    def description(self) -> str:
+        """What the file is, with the sentences that stand wherever a result is shown."""
+        said = f"Looks for signs of {self.labels.positive} on one frontal chest X-ray. {DISCLAIMER}"
+        synthetic = f" {SYNTHETIC_LIMIT}" if self.synthetic else ""
+        return said + synthetic + (f" {BASELINE_LIMIT}" if self.network == "baseline" else "")
+
+    def files(self) -> dict[str, bytes]:
+        """Return the files that are appended, by name."""
+        decision = {
+            **asdict(self.readout),
+            "rule": RULE,
+            "calibrated": CALIBRATION,
+            "network": self.network,
+            "limits": self.description,
+        }
+        return {
+            LABELS: "".join(f"{name}\n" for name in self.labels.names).encode(),
+            PREPROCESSING: _json(asdict(self.preprocessing)),
+            OPERATING_POINT: _json(decision),
+        }
+
+
+def facts_of_run(run: RunFacts, network: Kind, weights_sha256: str) -> TFLiteFacts:
+    """Return what the files of one network of a run say of themselves.
+
+    Args:
+        run: run.json.
+        network: whose files these are.
+        weights_sha256: of weights.safetensors or baseline.safetensors.
+    """
+    return TFLiteFacts(
+        name=run.name,
+        network=network,
+        labels=run.labels,
+        preprocessing=PreprocessSpec(),
+        readout=run.readouts[network],
+        weights_sha256=weights_sha256,
+        synthetic=run.synthetic,
+    )
+
+
+def describe(facts: TFLiteFacts, outputs: list[str]) -> dict[str, Any]:
+    """Return the metadata of a file, as `metadata_schema.encode` takes it.
+
+    Args:
+        facts: what to say.
+        outputs: their names in the order of the subgraph's tensors.
+    """
+    point = {"name": OPERATING_POINT, "description": RULE, "type": known.DESCRIPTIONS}
+    return {
+        "name": f"{facts.name} ({facts.network})",
+        "description": facts.description,
+        "version": facts.weights_sha256,
+        "subgraph_metadata": [
+            {"input_tensor_metadata": [_image(facts)], "output_tensor_metadata": [_output(name) for name in outputs]}
+        ],
+        "author": facts.author,
+        "license": facts.license,
+        "associated_files": [point],
+        "min_parser_version": known.PARSER_VERSION,
+    }
+
+
+def _image(facts: TFLiteFacts) -> dict[str, Any]:
+    size = {"width": facts.preprocessing.size, "height": facts.preprocessing.size}
+    properties = {"color_space": known.GRAYSCALE, "default_size": size}
+    file = {"name": PREPROCESSING, "description": "how a film becomes this tensor", "type": known.DESCRIPTIONS}
+    return {
+        **_tensor(INPUT),
+        "content": {"content_properties": {"ImageProperties": properties}},
+        # the graph scales and normalises by itself: whoever normalises as told here changes nothing
+        "process_units": [{"options": {"NormalizationOptions": {"mean": [0.0], "std": [1.0]}}}],
+        "stats": {"max": [255.0], "min": [0.0]},
+        "associated_files": [file],
+    }
+
+
+def _output(name: str) -> dict[str, Any]:
+    told = {**_tensor(name), "content": {"content_properties": {"FeatureProperties": {}}}}
+    if name == "probability":
+        told["stats"] = {"max": [1.0], "min": [0.0]}
+    if name == "logits":
+        axis = "the classes, in the order of the logits"
+        told["associated_files"] = [{"name": LABELS, "description": axis, "type": known.TENSOR_AXIS_LABELS}]
+    return told
+
+
+def _tensor(name: str) -> dict[str, Any]:
+    return {"name": name, "description": MEANING[name], "dimension_names": AXES[name]}
+
+
+def _json(value: dict[str, Any]) -> bytes:
+    return f"{json.dumps(value, indent=2, sort_keys=True, allow_nan=False)}\n".encode()
+
+
+# --- tflite metadata ---
+
+ENTRY = "TFLITE_METADATA"  # the name that MetadataExtractor looks for (tflite-support, metadata_parser.h)
+
+
+def label_tflite(path: Path, facts: TFLiteFacts) -> None:
+    """Put the facts into a file, in place, whole or not at all, and fix its batch at 1; errors as of `add_metadata`."""
+    write_atomic(path, add_metadata(set_batch_of_one(path.read_bytes()), facts))
+
+
+def add_metadata(data: bytes, facts: TFLiteFacts) -> bytes:
+    """Return a TFLite file with the facts inside and the files appended.
+
+    Args:
+        data: a TFLite file without metadata, as its converter wrote it.
+        facts: what to say of it.
+
+    Raises:
+        ConversionError: its signature is not image -> logits, probability, evidence.
+        ValueError: it is no TFLite file, or has metadata.
+    """
+    outputs = _outputs_in_order(data)
+    model = add_buffer(data, ENTRY, known.encode(describe(facts, outputs)))
+    return _append(model, facts.files())
+
+
+def read_metadata(path: Path) -> dict[str, Any]:
+    """Return what a file says of itself: the fields of its metadata, and `files`, name to text.
+
+    Raises:
+        ArtefactError: the file is missing, or carries no metadata that can be read.
+    """
+    check_tflite(path)
+    content = find_buffer(path.read_bytes(), ENTRY)
+    try:
+        with zipfile.ZipFile(path) as archive:
+            files = {name: archive.read(name).decode() for name in archive.namelist()}
+        return {**known.decode(content or b""), "files": files}
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        why = f"it has no {ENTRY}" if content is None else str(error)
+        raise ArtefactError(f"{path.name} says nothing of itself", why=why, fix=MAKE_AGAIN) from error
+
+
+def _outputs_in_order(data: bytes) -> list[str]:
+    """Return the outputs' names in the order of the subgraph's tensors, which metadata must follow."""
+    model = schema.ModelT.InitFromPackedBuf(data)
+    for row in model.signatureDefs or []:
+        inputs = [tensor.name.decode() for tensor in row.inputs]
+        named = {tensor.tensorIndex: tensor.name.decode() for tensor in row.outputs}
+        if row.signatureKey.decode() == SIGNATURE and inputs == [INPUT] and set(named.values()) == set(OUTPUTS):
+            return [named[index] for index in model.subgraphs[row.subgraphIndex].outputs]
+    told = "; ".join(_signature(row) for row in model.signatureDefs or []) or "none"
+    raise ConversionError(
+        f"the file has no signature {SIGNATURE}: {INPUT} -> {', '.join(OUTPUTS)}",
+        why=f"its signatures are {told}",
+        fix="convert with --route keras, whose outputs carry their names",
+    )
+
+
+def _signature(row: Any) -> str:
+    inputs, outputs = (", ".join(sorted(tensor.name.decode() for tensor in side)) for side in (row.inputs, row.outputs))
+    return f"{row.signatureKey.decode()}: {inputs} -> {outputs}"
+
+
+def _append(model: bytes, files: dict[str, bytes]) -> bytes:
+    whole = io.BytesIO(model)
+    with zipfile.ZipFile(whole, "a", zipfile.ZIP_STORED) as archive:  # stored: Android reads it in place
+        for name, content in files.items():
+            archive.writestr(timeless_entry(name), content)
+    return whole.getvalue()
+
+
+# --- tflite claims ---
+# What the metadata flatbuffers of TFLite files claim, read in a process of its own: LiteRT's schema stays in there.
+
+
+def claims(request: dict[str, Any]) -> dict[str, Any]:
+    """Read files.
+
+    Args:
+        request: files (paths).
+
+    Returns:
+        by path, the fields of the metadata (convert.formats.tflite_schema), or why there are none as {"problem": ...}.
+    """
+    return {path: _claims(Path(path)) for path in request["files"]}
+
+
+def _claims(path: Path) -> dict[str, Any]:
+    try:
+        return read_metadata(path)
+    except ArtefactError as error:
+        return {"problem": error.one_line}
+
+
+# --- tflite root ---
+# The one place that edits a finished TFLite flatbuffer: a metadata buffer more, a batch that is said to be 1.
+#
+# All offsets of a flatbuffer are relative, so a new root table may stand in front of the old bytes
+# and point into them. Unpacking and packing 100 MB again would lose the alignment of the weights
+# (schema.fbs: `data:[ubyte] (force_align: 16)`), which the kernels read in place.
+
+ALIGNMENT = 16  # of a buffer's data, schema.fbs
+# the fields of the table Model by id, schema.fbs version 3; version (0) is a number, the rest are offsets
+VERSION, BUFFERS, METADATA, FIELDS = 0, 4, 6, 10
+SHAPE_SIGNATURE = 7  # field of the table Tensor
+OPEN = -1  # an axis whose length is not fixed
+
+
+def add_buffer(data: bytes, name: str, content: bytes) -> bytes:
+    """Return the model with one more entry in `metadata`.
+
+    Args:
+        data: a whole TFLite file without anything appended.
+        name: of the entry, such as TFLITE_METADATA.
+        content: what its buffer holds.
+
+    Raises:
+        ConversionError: the file keeps its weights outside the flatbuffer, by absolute offsets.
+        ValueError: it is no TFLite file, or it has such an entry.
+    """
+    model = _check(data, name)
+    old = Table(data, int.from_bytes(data[:4], "little"))
+    padded = data + bytes(-len(data) % ALIGNMENT)
+    builder = flatbuffers.Builder(len(padded) + len(content) + 8 * model.BuffersLength() + 4096)
+    builder.minalign = ALIGNMENT
+    builder.head -= len(padded)  # the old file counts as written: the builder grows towards the front
+    builder.Bytes[builder.head :] = padded
+    buffers = [*_entries(old, BUFFERS, len(padded)), _buffer(builder, content)]
+    entry = _entry(builder, name, len(buffers) - 1)
+    vectors = {
+        BUFFERS: _vector(builder, buffers),
+        METADATA: _vector(builder, [*_entries(old, METADATA, len(padded)), entry]),
+    }
+    builder.Finish(_root(builder, old, model.Version(), vectors, len(padded)), IDENTIFIER)
+    return bytes(builder.Output())
+
+
+def set_batch_of_one(data: bytes) -> bytes:
+    """Return the model with the batch of its inputs and outputs said to be 1 instead of open.
+
+    TensorFlow writes the open batch as -1 into `shape_signature`, beside a `shape` of 1. LiteRT.js
+    2.5.3 refuses such a file ("does not match expected ranked tensor type Float32[-1, 224, 224, 1]");
+    films are answered one by one anyway. Nothing but these numbers changes, and no answer with them.
+
+    Args:
+        data: a whole TFLite file.
+    """
+    settled = bytearray(data)
+    graph = schema.Model.GetRootAs(data).Subgraphs(0)
+    for index in [*graph.InputsAsNumpy(), *graph.OutputsAsNumpy()]:
+        tensor = graph.Tensors(index)
+        table = Table(data, tensor._tab.Pos)
+        for axis in range(tensor.ShapeSignatureLength()):
+            if tensor.ShapeSignature(axis) == OPEN:
+                place = table.Vector(table.Offset(4 + 2 * SHAPE_SIGNATURE)) + 4 * axis
+                settled[place : place + 4] = int(tensor.Shape(axis)).to_bytes(4, "little")
+    return bytes(settled)
+
+
+def find_buffer(data: bytes, name: str) -> bytes | None:
+    """Return what the buffer of a metadata entry holds; None where the file has no such entry."""
+    model = schema.Model.GetRootAs(data)
+    for index in range(model.MetadataLength()):
+        entry = model.Metadata(index)
+        if entry.Name() == name.encode():
+            return bytes(model.Buffers(entry.Buffer()).DataAsNumpy())
+    return None
+
+
+def _check(data: bytes, name: str) -> Any:
+    if data[4:8] != IDENTIFIER or find_buffer(data, name) is not None:
+        raise ValueError(f"the file is no TFLite file, or it has {name} already")
+    model = schema.Model.GetRootAs(data)
+    outside = [index for index in range(model.BuffersLength()) if model.Buffers(index).Offset() > 1]
+    if outside:
+        raise ConversionError(
+            f"{len(outside)} buffers lie outside the flatbuffer",
+            why="their places are counted from the file's start, so nothing can be put before them",
+            fix="convert a network below 2 GB, which TensorFlow keeps inside",
+        )
+    return model
+
+
+def _entries(table: Any, field: int, length: int) -> list[int]:
+    """Return the tables of a vector as the builder counts: from the end of the file."""
+    offset = table.Offset(4 + 2 * field)
+    start, count = (table.Vector(offset), table.VectorLen(offset)) if offset else (0, 0)
+    return [length - table.Indirect(start + 4 * index) for index in range(count)]
+
+
+def _buffer(builder: Any, content: bytes) -> int:
+    builder.StartVector(1, len(content), ALIGNMENT)
+    builder.head -= len(content)
+    builder.Bytes[builder.head : builder.head + len(content)] = content
+    data = builder.EndVector()
+    schema.BufferStart(builder)
+    schema.BufferAddData(builder, data)
+    return int(schema.BufferEnd(builder))
+
+
+def _entry(builder: Any, name: str, buffer: int) -> int:
+    text = builder.CreateString(name)
+    schema.MetadataStart(builder)
+    schema.MetadataAddName(builder, text)
+    schema.MetadataAddBuffer(builder, buffer)
+    return int(schema.MetadataEnd(builder))
+
+
+def _vector(builder: Any, places: list[int]) -> int:
+    builder.StartVector(4, len(places), 4)
+    for place in reversed(places):
+        builder.PrependUOffsetTRelative(place)
+    return int(builder.EndVector())
+
+
+def _root(builder: Any, old: Any, version: int, vectors: dict[int, int], length: int) -> int:
+    builder.StartObject(FIELDS)
+    builder.PrependUint32Slot(VERSION, version, 0)
+    for field in range(VERSION + 1, FIELDS):
+        offset = old.Offset(4 + 2 * field)
+        kept = length - old.Indirect(old.Pos + offset) if offset else 0
+        builder.PrependUOffsetTRelativeSlot(field, vectors.get(field, kept), 0)
+    return int(builder.EndObject())
+
+
+if __name__ == "__main__":
+    child_main(claims)

@@ -1,0 +1,104 @@
+"""PyTorch -> ONNX, in float32 eval mode, BatchNorms kept as nodes, nodes named after their modules."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import onnx
+import onnxscript.optimizer
+import torch
+
+from convert.worker import child_main
+from tbconv.contract.manifest import Calibration
+from torch_train.model.deployed import load_deployed
+
+OPSET = 18  # every conversion of docs/log.md was measured with it, onnx2tf 2.6.9 and ONNX Runtime 1.26
+OUTPUTS = ["logits", "probability", "evidence"]
+LARGEST_BATCH = 1024
+LOWEST_CONSTANT = -1e6  # below it stands a masked pooling border, which poisons a quantiser's ranges
+
+
+def torch_to_onnx(request: dict[str, Any]) -> dict[str, Any]:
+    """Export one network of a run.
+
+    Args:
+        request: folder, network, arch, calibration, out.
+
+    Returns:
+        converter, opset and the number of nodes by operator.
+    """
+    calibration = Calibration(**request["calibration"])
+    network = load_deployed(Path(request["folder"]), request["network"], arch=request["arch"], calibration=calibration)
+    model = export(network)
+    onnx.save(model, request["out"])
+    operators = Counter(node.op_type for node in model.graph.node)
+    return {"converter": f"torch {torch.__version__} (torch.onnx, dynamo)", "operators": dict(operators)}
+
+
+def export(network: torch.nn.Module) -> onnx.ModelProto:
+    """Return the ONNX of a deployed network: `image` [batch, 1, 224, 224], dynamic batch."""
+    batch = torch.export.Dim("batch", min=1, max=LARGEST_BATCH)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # of torch's own tree specs
+        program = torch.onnx.export(
+            network,
+            (torch.zeros(2, 1, 224, 224),),
+            dynamo=True,
+            optimize=False,  # its rewrites fold every BatchNorm away; the H5 would not be fine-tunable
+            verbose=False,
+            opset_version=OPSET,
+            input_names=["image"],
+            output_names=OUTPUTS,
+            dynamic_shapes={"image": {0: batch}},
+        )
+    if program is None:  # what torch returns when it is asked to write the file itself
+        raise ValueError("torch.onnx.export returned no program")
+    onnxscript.optimizer.inline(program.model)  # torch writes ReLU6 and SiLU as functions of their own
+    onnxscript.optimizer.fold_constants(program.model)
+    onnxscript.optimizer.remove_unused_nodes(program.model)
+    model = program.model_proto
+    _name_nodes(model)
+    _strip(model)
+    _assert_quantisable(model)
+    onnx.checker.check_model(model)
+    return model
+
+
+def _name_nodes(model: onnx.ModelProto) -> None:
+    """Give each node the path of the module that it came from, so that a person can find it."""
+    seen: Counter[str] = Counter()
+    for node in model.graph.node:
+        scopes = next((p.value for p in node.metadata_props if p.key == "pkg.torch.onnx.name_scopes"), "[]")
+        path = [scope for scope in _parse_scopes(scopes)[:-1] if scope]
+        base = path[-1].removeprefix("network.") if path else "graph"
+        name = base if node.op_type in ("Conv", "BatchNormalization", "Gemm") else f"{base}.{node.op_type}"
+        node.name = name if not seen[name] else f"{name}_{seen[name]}"
+        seen[name] += 1
+
+
+def _parse_scopes(text: str) -> list[str]:
+    return list(json.loads(text.replace("'", '"')))
+
+
+def _strip(model: onnx.ModelProto) -> None:
+    """Remove what names the machine: stack traces and source paths."""
+    owners = [model, model.graph, *model.graph.node, *model.graph.value_info, *model.graph.initializer]
+    for owner in [*owners, *model.graph.input, *model.graph.output]:
+        del owner.metadata_props[:]
+        owner.doc_string = ""
+    del model.graph.value_info[:]
+
+
+def _assert_quantisable(model: onnx.ModelProto) -> None:
+    for tensor in model.graph.initializer:
+        values = onnx.numpy_helper.to_array(tensor)
+        if values.dtype.kind == "f" and values.size and values.min() < LOWEST_CONSTANT:
+            raise ValueError(f"{tensor.name} holds {values.min():g}: a quantiser would take it for a value")
+
+
+if __name__ == "__main__":
+    child_main(torch_to_onnx)

@@ -1,0 +1,1 @@
+"""Where formats part: layer by layer over a bundle, and along one film."""

@@ -1,0 +1,307 @@
+"""The noise of a tensor against its reference, and the budget by which a node of a trace is judged."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from convert.layerwise.graph import INPUT, LayerGraph
+
+# --- layer noise ---
+# The noise of one tensor against its reference, from sums over films, channel by channel.
+#
+# numpy only. Sums instead of tensors: any number of films fits into memory, and a scale that an
+# equalisation put on each channel can still be fitted afterwards.
+
+OFF = 0.05  # a fitted scale further from 1 counts as a rescaled channel; int8 noise alone moves it less
+
+
+@dataclass(frozen=True, slots=True)
+class Sums:
+    """Sums over films and positions, float64 [C] each."""
+
+    signal: NDArray[np.float64]  # reference squared
+    product: NDArray[np.float64]  # reference times tensor
+    tensor: NDArray[np.float64]  # tensor squared
+    noise: NDArray[np.float64]  # difference squared
+    first: NDArray[np.float64]  # reference
+    other: NDArray[np.float64]  # tensor
+    count: NDArray[np.float64]  # 1
+
+    @classmethod
+    def none(cls, channels: int) -> Sums:
+        """Return the sums of no film."""
+        return cls.of(np.zeros((7, channels), np.float64))
+
+    @classmethod
+    def of(cls, stacked: NDArray[np.float64]) -> Sums:
+        """Read what `stacked` returned."""
+        return cls(*stacked)
+
+    def add(self, reference: NDArray[np.floating], tensor: NDArray[np.floating]) -> Sums:
+        """Return the sums with one more film.
+
+        Args:
+            reference: what the node gives, [positions, C].
+            tensor: what the operation gives, of the same shape.
+
+        Raises:
+            ValueError: the shapes differ.
+        """
+        if reference.shape != tensor.shape:
+            raise ValueError(f"shapes differ: {reference.shape} and {tensor.shape}")
+        wanted, given = reference.astype(np.float64), tensor.astype(np.float64)
+        away = given - wanted
+        pairs = ((wanted, wanted), (wanted, given), (given, given), (away, away))
+        squares = [np.einsum("pc,pc->c", one, other) for one, other in pairs]
+        count = np.full(wanted.shape[1], float(len(wanted)))
+        return self.plus(Sums.of(np.stack([*squares, wanted.sum(axis=0), given.sum(axis=0), count])))
+
+    def plus(self, other: Sums) -> Sums:
+        """Return the sums over both sets of films."""
+        return Sums.of(self.stacked() + other.stacked())
+
+    def stacked(self) -> NDArray[np.float64]:
+        """Return the sums as [7, C]."""
+        return np.stack([self.signal, self.product, self.tensor, self.noise, self.first, self.other, self.count])
+
+    def centred(self) -> Sums:
+        """Return the sums of both less their mean over films and positions, channel by channel."""
+        counted = np.maximum(self.count, 1)
+        first, other = self.first / counted, self.other / counted
+        pairs = ((first, first), (first, other), (other, other), (other - first, other - first))
+        squares = (self.signal, self.product, self.tensor, self.noise)
+        apart = [square - counted * one * two for square, (one, two) in zip(squares, pairs, strict=True)]
+        return Sums.of(np.stack([*np.maximum(apart, 0.0), 0 * first, 0 * other, self.count]))
+
+
+@dataclass(frozen=True, slots=True)
+class Noise:
+    """How far one tensor is from its reference."""
+
+    sqnr_db: float  # after the fitted scales where `rescaled`; inf where nothing differs, nan where it is not finite
+    as_is_db: float
+    rescaled: bool
+    scales: tuple[float, float]  # bring a channel back: the 10th and 90th percentile; 1, 1 where not rescaled
+
+
+def judge_noise(sums: Sums, *, up_to_a_constant: bool = False) -> Noise:
+    """Return the SQNR of a tensor, its channels brought back to scale where they were rescaled.
+
+    Args:
+        sums: of the tensor and its reference.
+        up_to_a_constant: compare what is left of both without each channel's mean, as where the bias comes later:
+            a folded BatchNorm moves a part of what stood before that bias into it.
+    """
+    if up_to_a_constant:
+        sums = sums.centred()
+    as_is = _noise_db(sums.signal.sum(), sums.noise.sum())
+    scale, left = _fit(sums)
+    live = (sums.signal > 0) & (sums.tensor > 0) & np.isfinite(scale)
+    if not _is_rescaled(sums, scale, left, live):
+        return Noise(as_is, as_is, rescaled=False, scales=(1.0, 1.0))
+    low, high = np.quantile(scale[live], (0.1, 0.9)).tolist()
+    return Noise(_noise_db(sums.signal.sum(), left.sum()), as_is, rescaled=True, scales=(low, high))
+
+
+def _fit(sums: Sums) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the least-squares scale of each channel (1 where it is silent), and the noise left after it."""
+    silent = sums.tensor == 0
+    scale = np.where(silent, 1.0, sums.product / np.where(silent, 1.0, sums.tensor))
+    left = sums.signal - scale * sums.product
+    return scale, np.maximum(left, 0.0)
+
+
+def _is_rescaled(sums: Sums, scale: NDArray[np.float64], left: NDArray[np.float64], live: NDArray[np.bool_]) -> bool:
+    """Whether most channels are off by a scale that noise does not explain.
+
+    Noise of power n (relative to the signal) that knows nothing of the signal leaves n / (1 + n) after
+    the best scale; a channel counts where the scale leaves less than half of that. Most channels: a
+    fault in one filter is a fault, not a rescaling.
+    """
+    if live.sum() < 2:
+        return False
+    relative = sums.noise[live] / sums.signal[live]
+    explained = left[live] / sums.signal[live] < relative / (1 + relative) / 2
+    off = (scale[live] > 0) & (np.abs(scale[live] - 1) > OFF)
+    return bool((explained & off).mean() > 0.5)
+
+
+def _noise_db(signal: float, noise: float) -> float:
+    if not np.isfinite(signal) or not np.isfinite(noise):
+        return float("nan")
+    return float("inf") if noise == 0 else 10 * float(np.log10(max(signal, 1e-300) / noise))
+
+
+# --- trace judge ---
+# When a node counts as bad, and which one is the first: the one place with the budgets of `verify --trace`.
+#
+# numpy only. A node is judged by its worst channel, so that one wrong filter of 2048 is not drowned by the
+# others; a channel quieter than the mean one is held to the mean's power. The order is that of the reference graph.
+
+LEAST_UNEVEN = 1.05  # 90th over 10th percentile of an equalisation's scales; a fault of the whole tensor has one scale
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """What a clean file of one precision keeps to at every node."""
+
+    floor_db: float  # of the level at a node
+    drop_db: float  # from the worst level that it reads, both cut at `ceiling_db`
+    ceiling_db: float  # above it nothing is lost that matters
+    quiet_db: float = -math.inf  # a node of more float32 noise than this has a lower floor, dB for dB
+
+    def floor_at(self, noise_db: float) -> float:
+        """Return the floor, in dB, of a node whose level moves to `noise_db` by rounding alone (inf: by none)."""
+        return self.floor_db - max(0.0, self.quiet_db - noise_db)
+
+    def is_broken(self, level_db: float, before_db: float, noise_db: float = math.inf) -> bool:
+        """Whether a level, in dB, is below the floor or too far below what the node reads; NaN always is."""
+        if not level_db >= self.floor_at(noise_db):
+            return True
+        return self.drop(level_db, before_db) > self.drop_db
+
+    def drop(self, level_db: float, before_db: float) -> float:
+        """Return how far a level, in dB, is below what the node reads, both cut at the ceiling."""
+        before, level = min(before_db, self.ceiling_db), min(level_db, self.ceiling_db)
+        return 0.0 if before == level else before - level  # exact behind exact
+
+
+# Fixed on clean bundles: ResNet50 kermany and delhi, resnet10 of seed 0, 3 to 4 phantoms each (docs/trace.md);
+# resnet10 of seeds 11 and 12 then kept to them. Lowest clean level: float32 106 dB, float16 43, dynamic 15,
+# int8 6; largest clean drop: float16 11 dB, dynamic 10, int8 13. Floors lie 5 to 16 dB below, drops 7 to 9 above.
+# int8's floor is above 0 dB, where a channel that is dead or turned around stands.
+# No node of these four moves further than to 106 dB by its last bits; where one does, its floor gives way. Of
+# resnet50 of random weights (seed 11, down to 87 dB), 105 would have done, 5 dB of margin included.
+QUIET_DB = 106.0
+BUDGETS = {
+    "float32": Budget(floor_db=90.0, drop_db=math.inf, ceiling_db=math.inf, quiet_db=QUIET_DB),
+    "float16": Budget(floor_db=33.0, drop_db=20.0, ceiling_db=60.0, quiet_db=QUIET_DB),
+    "dynamic": Budget(floor_db=7.0, drop_db=18.0, ceiling_db=30.0, quiet_db=QUIET_DB),
+    "int8": Budget(floor_db=1.0, drop_db=20.0, ceiling_db=30.0, quiet_db=QUIET_DB),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """How far one node is from its reference, over all films on which it can be judged."""
+
+    db: float  # of the worst channel; inf where nothing differs, NaN of NaN
+    rescaled: bool = False  # an equalisation evened its channels; they were brought back to scale first
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The first bad node."""
+
+    node: str
+    one_of: tuple[str, ...]  # it and those before it that no tensor was seen of, in the graph's order
+    level_db: float  # NaN where there is no number: another shape, or NaN
+    before_db: float  # the worst level of what it reads
+    rescaled: bool = False  # its channels were brought back to scale first
+
+
+def level_of(sums: Sums, *, precision: str, before_bias: bool) -> Level:
+    """Return the level of one node.
+
+    Args:
+        sums: over the films, by channel.
+        precision: of the file; an int8 file comes from an equalised graph.
+        before_bias: the operation ends before the node's bias, of which a folded BatchNorm may have moved a part.
+    """
+    kept = sums.centred() if before_bias else sums
+    found = judge_noise(kept)
+    low, high = found.scales
+    if found.rescaled and precision == "int8" and high > LEAST_UNEVEN * low:
+        return Level(_worst_channel(kept, _left(kept)), rescaled=True)
+    return Level(_worst_channel(kept, kept.noise))
+
+
+def best_scale(product: NDArray[np.float64], power: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the factor that brings each channel nearest to its reference; an equalisation's is never negative.
+
+    Args:
+        product: sum of tensor times reference, [C].
+        power: sum of the tensor squared, [C].
+    """
+    scale: NDArray[np.float64] = np.maximum(product, 0.0) / np.maximum(power, 1e-300)
+    return scale
+
+
+def _left(sums: Sums) -> NDArray[np.float64]:
+    """Return the noise of each channel after its best scale."""
+    scale = best_scale(sums.product, sums.tensor)
+    left: NDArray[np.float64] = np.maximum(sums.signal - scale * sums.product, 0.0)
+    return left
+
+
+def _worst_channel(sums: Sums, noise: NDArray[np.float64]) -> float:
+    """Return the worst channel's noise against its own power or the mean channel's, the larger; in dB."""
+    power = np.maximum(sums.signal, sums.signal.mean())
+    if not np.isfinite(power).all() or not np.isfinite(noise).all():
+        return math.nan
+    worst = float((noise / np.maximum(power, 1e-300)).max())
+    return math.inf if worst == 0 else -10 * math.log10(worst)
+
+
+def find_first(
+    graph: LayerGraph,
+    levels: Mapping[str, Level],
+    misfits: Mapping[str, object],
+    budget: Budget,
+    noise: Mapping[str, float] | None = None,
+) -> Found | None:
+    """Return the first node, in the graph's order, that is out of its budget or of another shape.
+
+    Args:
+        graph: the reference.
+        levels: by node; what is not in it was not seen.
+        misfits: nodes of another shape.
+        budget: of the file's precision.
+        noise: how far rounding alone moves a node, in dB by node (convert.layerwise.readers.onnx_noise).
+    """
+    moved = noise or {}
+    feeds = seen_feeds(graph, levels)
+    for one in graph.operations:
+        before = min((_judged_db(levels[key]) for key in feeds[one.key]), default=math.inf)
+        if one.key in misfits:
+            return Found(one.key, _unseen(graph, one.key, levels), math.nan, before)
+        if one.key in levels and budget.is_broken(levels[one.key].db, before, moved.get(one.key, math.inf)):
+            level = levels[one.key]
+            return Found(one.key, _unseen(graph, one.key, levels), level.db, before, level.rescaled)
+    return None
+
+
+def seen_feeds(graph: LayerGraph, levels: Mapping[str, Level]) -> dict[str, set[str]]:
+    """Return, for each node, the nearest nodes before it of which a tensor was seen."""
+    found: dict[str, set[str]] = {INPUT: set()}
+    for one in graph.operations:
+        found[one.key] = set()
+        for source in one.sources:
+            found[one.key] |= {source} if source in levels else found[source]
+    return found
+
+
+def _unseen(graph: LayerGraph, end: str, levels: Mapping[str, Level]) -> tuple[str, ...]:
+    """Return a node and those before it that were not seen, back to the nearest that were.
+
+    A rescaled node is right up to its scales, of which a wrong one comes to light at its reader: it is in
+    question too, with what is fused into it, but nothing further back.
+    """
+    known, found, waiting = graph.by_key, {end}, [(name, False) for name in graph.by_key[end].sources]
+    while waiting:
+        name, behind = waiting.pop()
+        seen, rescaled = name in levels, name in levels and levels[name].rescaled
+        if name == INPUT or name in found or (seen and (behind or not rescaled)):
+            continue
+        found.add(name)
+        waiting += [(source, behind or rescaled) for source in known[name].sources]
+    return tuple(one.key for one in graph.operations if one.key in found)
+
+
+def _judged_db(level: Level) -> float:
+    return -math.inf if math.isnan(level.db) else level.db

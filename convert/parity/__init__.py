@@ -1,0 +1,1 @@
+"""The same inputs through every runtime, and how far the answers lie apart."""

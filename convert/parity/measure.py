@@ -1,0 +1,325 @@
+"""One measurement of a bundle's files: everyone is asked once, about films, golden inputs and probes together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from convert.parity.compare import NOT_FINITE, Difference, compare, is_finite, oracle_distance
+from convert.parity.inputs import FilmSet, part_of, pick
+from convert.parity.runtimes import ORACLE, Witness, artefact_witness, ask, torch_witnesses
+from convert.parity.statistics import find_flipped, indeterminate_band, map_noise, paired_losses, spread
+from convert.parity.verdicts import Tolerances, judge_float32, judge_reduced
+from convert.runners.base import Answer
+from tbconv.contract.certificate import ArtefactVerdict, Verdict
+from tbconv.contract.golden import REFERENCE
+from tbconv.contract.manifest import Artefact, Kind, Readout
+from tbconv.contract.reporting import Reporter
+
+# --- row ---
+# One witness's row: everything measured of its answers against PyTorch in float32 and float64.
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One witness in the table."""
+
+    name: str
+    network: Kind
+    precision: str
+    films: Difference | None  # None where no films were fed
+    golden: Difference
+    auroc: dict[str, Any] | None  # an estimate with its interval, where labels are known
+    spread: dict[str, Any] | None  # film by film (convert.parity.statistics); None where the answer is unusable
+    operating: dict[str, Any] | None = None  # sensitivity and specificity of its own, with intervals; as auroc
+    oracle: dict[str, float] | None = (
+        None  # distance from float64 (convert.parity.compare); None where either is unusable
+    )
+    decisions: dict[str, Any] | None = None  # losses against PyTorch (convert.parity.statistics); None without labels
+    probes: dict[str, Any] | None = None  # films near the threshold; None where none were fed
+    threads: int = 1
+    sampled: bool = False  # it answered a sample of the films
+
+    @property
+    def problem(self) -> str | None:
+        """What makes the answers unusable, to golden inputs, films or probes; None where nothing does."""
+        if self.golden.problem is not None:
+            return self.golden.problem
+        if self.films is not None and self.films.problem is not None:
+            return self.films.problem
+        near = None if self.probes is None else self.probes["problem"]
+        return None if near is None else f"near the threshold: {near}"
+
+
+@dataclass(frozen=True, slots=True)
+class Yardstick:
+    """What one witness is measured against: PyTorch's answers to what this witness was fed."""
+
+    reference: Answer
+    oracle: Answer
+    threshold: float  # margin in logits
+    labels: NDArray[np.int64] | None  # of the films
+    films: int  # how many come first
+    golden: int  # how many stand behind them; the rest are probes
+
+    def part(self, start: int, end: int | None) -> Yardstick:
+        """Return the yardstick of some of the inputs."""
+        reference, oracle = part_of(self.reference, start, end), part_of(self.oracle, start, end)
+        return Yardstick(reference, oracle, self.threshold, self.labels, self.films, self.golden)
+
+    def compare(self, answer: Answer, start: int, end: int | None) -> Difference:
+        """Compare some of the answers with PyTorch's in float32."""
+        return compare(part_of(self.reference, start, end), part_of(answer, start, end), threshold=self.threshold)
+
+
+def make_row(witness: Witness, answer: Answer, yardstick: Yardstick) -> Row:
+    """Measure one witness.
+
+    Args:
+        witness: who answered.
+        answer: to the films, golden inputs and probes that it was fed.
+        yardstick: PyTorch's answers to the same.
+    """
+    films, behind = yardstick.films, yardstick.films + yardstick.golden
+    difference = yardstick.compare(answer, 0, films) if films else None
+    golden = yardstick.compare(answer, films, behind)
+    fed = (0, films) if films else (0, behind)  # what detail is about: films where there are any
+    usable = (difference or golden).problem is None
+    detail = _detail(part_of(answer, *fed), yardstick.part(*fed), witness) if usable else (None, None)
+    return Row(
+        name=witness.name,
+        network=witness.network,
+        precision=witness.precision,
+        films=difference,
+        golden=golden,
+        auroc=_auroc(answer, yardstick) if usable else None,
+        spread=detail[0],
+        operating=_operating(answer, yardstick) if usable else None,
+        oracle=detail[1],
+        decisions=_decisions(answer, yardstick) if usable else None,
+        probes=_probes(part_of(answer, behind, None), yardstick.part(behind, None)),
+        threads=witness.threads,
+        sampled=witness.sampled,
+    )
+
+
+def _detail(answer: Answer, yardstick: Yardstick, witness: Witness) -> tuple[dict[str, Any], dict[str, float] | None]:
+    reference, oracle = yardstick.reference, yardstick.oracle
+    exact = is_finite(oracle)
+    noise = map_noise(reference, oracle) if exact else None
+    locks = find_flipped(reference, answer, noise=noise, float32=witness.precision == "float32")
+    return spread(reference, answer, locks), oracle_distance(answer, reference, oracle) if exact else None
+
+
+def _probes(answer: Answer, yardstick: Yardstick) -> dict[str, Any] | None:
+    """Return what flipped on films that were searched to lie at the threshold, and how far from it the furthest was."""
+    reference, oracle = yardstick.reference, yardstick.oracle
+    if not len(reference.logits):
+        return None
+    found = compare(reference, answer, threshold=yardstick.threshold, alike=True)  # an 8 bit step may hold all of them
+    problem = found.problem or (None if is_finite(oracle) else NOT_FINITE)
+    distance = np.abs(reference.margin.astype(np.float64) - yardstick.threshold)
+    flipped = np.zeros(len(distance), np.bool_)
+    if problem is None:
+        flipped = (reference.margin >= yardstick.threshold) != (answer.margin >= yardstick.threshold)
+    return found.to_json() | {
+        "problem": problem,
+        "furthest_from_threshold": float(distance[np.isfinite(distance)].max(initial=0.0)),
+        "furthest_flip": float(distance[flipped].max()) if flipped.any() else None,
+        "allowed": Tolerances.derive(reference, oracle).logits if problem is None else None,
+    }
+
+
+def _labelled(answer: Answer, yardstick: Yardstick) -> NDArray[np.floating] | None:
+    """Return the margins of labelled films; None without both classes or where it or PyTorch answers NaN."""
+    labels, margins = yardstick.labels, answer.margin[: yardstick.films]
+    if labels is None or len(np.unique(labels)) < 2 or len(margins) != len(labels):
+        return None
+    both = np.stack([margins, yardstick.reference.margin[: yardstick.films]])
+    return margins if np.isfinite(both).all() else None
+
+
+def _decisions(answer: Answer, yardstick: Yardstick) -> dict[str, Any] | None:
+    margins = _labelled(answer, yardstick)
+    if margins is None or yardstick.labels is None:
+        return None
+    reference = yardstick.reference.margin[: yardstick.films]
+    return paired_losses(reference, margins, yardstick.labels, threshold=yardstick.threshold)
+
+
+def _operating(answer: Answer, yardstick: Yardstick) -> dict[str, Any] | None:
+    """Return the file's own sensitivity and specificity at the threshold, each an estimate with its exact interval."""
+    from torch_train.metrics import proportion
+
+    margins, labels = _labelled(answer, yardstick), yardstick.labels
+    if margins is None or labels is None:
+        return None
+    refers, positive = margins >= yardstick.threshold, labels == 1
+    right = {"sensitivity": refers[positive], "specificity": ~refers[~positive]}
+    return {name: asdict(proportion(int(films.sum()), len(films))) for name, films in right.items()}
+
+
+def _auroc(answer: Answer, yardstick: Yardstick) -> dict[str, Any] | None:
+    from torch_train.metrics import auroc, auroc_estimate
+
+    margins, labels = _labelled(answer, yardstick), yardstick.labels
+    if margins is None or labels is None:
+        return None
+    positives = int((labels == 1).sum())
+    value = auroc(margins.astype(np.float64), labels)  # float64: scipy adds up float32 ranks in float32
+    return asdict(auroc_estimate(value, positives=positives, negatives=len(labels) - positives))
+
+
+# --- measure ---
+
+JUMPING_SHARE = 0.5  # of the films whose map may jump because a lock flipped; none of kermany's 1,024 did
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """All rows, and what their tolerances are."""
+
+    rows: tuple[Row, ...]
+    tolerances: dict[Kind, Tolerances]  # by network, on the films; on the golden inputs where there are none
+    golden_tolerances: dict[Kind, Tolerances]  # by network, on the golden inputs
+    thresholds: dict[Kind, float]  # by network, margins in logits
+    answers: dict[str, Answer]  # by witness name, films, golden inputs and probes together
+    filmset: FilmSet
+
+    def row(self, name: str) -> Row:
+        """Return the row of one witness."""
+        return next(row for row in self.rows if row.name == name)
+
+    def tolerances_json(self) -> dict[str, Any]:
+        """Return every number that a verdict rests on, by network; those for the golden inputs under `golden`.
+
+        A network for which PyTorch itself answers NaN has none: JSON knows no NaN, and nothing passes there.
+        """
+        return {
+            network: one.to_json() | {"golden": self.golden_tolerances[network].to_json()}
+            for network, one in self.tolerances.items()
+            if np.isfinite([one.logits, self.golden_tolerances[network].logits]).all()
+        }
+
+    def problem(self, artefact: Artefact) -> str | None:
+        """Return what makes an artefact's answers unusable, a map that it promises and lost included; else None."""
+        promised = any(output.name == "evidence" for output in artefact.outputs)
+        lost = promised and self.answers[artefact.path].evidence is None
+        return self.row(artefact.path).problem or ("it gives no evidence map" if lost else None)
+
+    def judge(self, artefact: Artefact, sha256: str) -> ArtefactVerdict:
+        """Return the verdict on one artefact, with its figures on the films and what it costs in decisions."""
+        row = self.row(artefact.path)
+        verdict = _judge_maps(row, _judge_probes(row, self._judge(row, artefact, sha256)))
+        figures = verdict.figures | {
+            "auroc": row.auroc,
+            "operating": row.operating,
+            "decisions": row.decisions,
+            "oracle": row.oracle,
+            "band": self._band(row),
+        }
+        return replace(verdict, figures=figures)
+
+    def _band(self, row: Row) -> dict[str, Any] | None:
+        """Return the band in which a reduced-precision file decides nothing; None for float32 and without films."""
+        if row.precision == "float32" or row.films is None or row.films.problem is not None:
+            return None
+        count = len(self.filmset.films)
+        reference = self.answers[f"{REFERENCE} ({row.network})"].margin[:count]
+        return indeterminate_band(
+            reference, self.answers[row.name].margin[:count], threshold=self.thresholds[row.network]
+        )
+
+    def _judge(self, row: Row, artefact: Artefact, sha256: str) -> ArtefactVerdict:
+        worst = row.films if row.golden.problem is None and row.films is not None else row.golden
+        problem = self.problem(artefact)
+        if problem is not None:
+            return ArtefactVerdict(Verdict.FAILED, sha256, problem, worst.to_json())
+        if artefact.precision != "float32":
+            return judge_reduced(worst, sha256=sha256)
+        tolerances = self.tolerances[artefact.network]
+        oracle = row.oracle if worst is row.films else None
+        verdict = judge_float32(worst, tolerances, sha256=sha256, oracle=oracle)
+        if verdict.verdict.may_serve and worst is not row.golden:
+            golden = judge_float32(row.golden, self.golden_tolerances[artefact.network], sha256=sha256)
+            return verdict if golden.verdict.may_serve else golden
+        return verdict
+
+
+def measure(
+    folder: Path,
+    artefacts: Sequence[Artefact],
+    filmset: FilmSet,
+    *,
+    arch: str | None,
+    readouts: dict[str, Readout],
+    extra: Sequence[Witness],
+    reporter: Reporter,
+) -> Measurement:
+    """Ask every artefact, PyTorch in float32 and float64, and the extra witnesses.
+
+    Args:
+        folder: holds the artefacts and the weights.
+        artefacts: what is judged.
+        filmset: what is fed.
+        arch: of the trained network.
+        readouts: calibration and threshold by network.
+        extra: further witnesses, compared but not judged.
+        reporter: shows who has answered.
+    """
+    networks = sorted({artefact.network for artefact in artefacts})
+    witnesses = [artefact_witness(folder, artefact) for artefact in artefacts] + list(extra)
+    for network in networks:
+        witnesses += torch_witnesses(folder, network, arch=arch, calibration=readouts[network].calibration)
+    answers = ask(witnesses, filmset.together, reporter, sample=filmset.sample)
+    count, total = len(filmset.films), len(filmset.films) + len(filmset.golden)
+    golden = {network: _tolerances(answers, network, count, total) for network in networks}
+    tolerances = {network: _tolerances(answers, network, 0, count) for network in networks} if count else golden
+    thresholds = {network: readouts[network].operating_point.margin for network in networks}
+    rows = tuple(_row(witness, answers, filmset, thresholds[witness.network]) for witness in witnesses)
+    return Measurement(rows, tolerances, golden, thresholds, answers, filmset)
+
+
+def _judge_probes(row: Row, verdict: ArtefactVerdict) -> ArtefactVerdict:
+    """A probe that flips further from the threshold than rounding explains fails a float32 file."""
+    if row.probes is None or row.precision != "float32" or not verdict.verdict.may_serve:
+        return verdict
+    furthest, allowed = row.probes["furthest_flip"], row.probes["allowed"]
+    if furthest is None or furthest <= allowed:
+        return verdict
+    reason = f"a film {furthest:.1e} logits from the threshold flips, rounding explains {allowed:.1e}"
+    return replace(verdict, verdict=Verdict.FAILED, reason=reason)
+
+
+def _judge_maps(row: Row, verdict: ArtefactVerdict) -> ArtefactVerdict:
+    """Maps that add up to the margin and are not PyTorch's, on most films, fail a float32 file: mirrored, say.
+
+    A lock that flips moves the map of a film by right; on 1,024 films of kermany none did (docs/parity.md).
+    """
+    locks = (row.spread or {}).get("locks")
+    if locks is None or row.precision != "float32" or not verdict.verdict.may_serve:
+        return verdict
+    fed = (row.films or row.golden).samples
+    if locks["flipped"] <= JUMPING_SHARE * fed:
+        return verdict
+    reason = f"the maps of {locks['flipped']} of {fed} films are not PyTorch's, though they add up to the margin"
+    return replace(verdict, verdict=Verdict.FAILED, reason=f"{reason}: more than flipped locks explain")
+
+
+def _tolerances(answers: dict[str, Answer], network: Kind, start: int, end: int) -> Tolerances:
+    reference, oracle = answers[f"{REFERENCE} ({network})"], answers[f"{ORACLE} ({network})"]
+    return Tolerances.derive(part_of(reference, start, end), part_of(oracle, start, end))
+
+
+def _row(witness: Witness, answers: dict[str, Answer], filmset: FilmSet, threshold: float) -> Row:
+    fed: NDArray[np.int64] = filmset.sample if witness.sampled else np.arange(filmset.count)
+    reference, oracle = (pick(answers[f"{name} ({witness.network})"], fed) for name in (REFERENCE, ORACLE))
+    films = int((fed < len(filmset.films)).sum())
+    labels = None if filmset.labels is None else filmset.labels[fed[:films]]
+    yardstick = Yardstick(reference, oracle, threshold, labels, films, len(filmset.golden))
+    return make_row(witness, answers[witness.name], yardstick)

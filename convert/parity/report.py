@@ -1,0 +1,124 @@
+"""parity.json: every measured figure, for programs; the table on the terminal is drawn from it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from convert.parity.compare import ALLOWED_DB, ALLOWED_GAP_DB, gap_db
+from convert.parity.inputs import FilmSet, pick
+from convert.parity.measure import Measurement, Row
+from convert.parity.runtimes import ORACLE, ROUNDED
+from convert.parity.statistics import per_film
+from convert.parity.verdicts import ORACLE_FILMS, at_most
+from tbconv.contract.bundle import sha256_bytes
+from tbconv.contract.certificate import ArtefactVerdict
+from tbconv.contract.golden import REFERENCE
+from tbconv.contract.reporting import DISCLAIMER
+
+
+def parity_report(measurement: Measurement, verdicts: dict[str, ArtefactVerdict]) -> dict[str, Any]:
+    """Return the measurement ready for JSON: rows by witness, worst first within the files."""
+    rows = sorted(measurement.rows, key=lambda row: (row.name not in verdicts, -_distance(row)))
+    return {
+        "inputs": describe_inputs(measurement.filmset),
+        "tolerances": measurement.tolerances_json(),
+        "oracle_db": {"allowed": ALLOWED_DB, "judged": len(measurement.filmset.films) >= ORACLE_FILMS},
+        "float16": _float16(measurement),
+        "rows": [_row(row, verdicts) for row in rows],
+        "disclaimer": DISCLAIMER,
+    }
+
+
+def _float16(measurement: Measurement) -> list[dict[str, Any]]:
+    """Hold each float16 file against float16 itself: the same rounded weights, computed in float32 elsewhere."""
+    rounded = next((row for row in measurement.rows if row.name == ROUNDED), None)
+    if rounded is None or rounded.oracle is None:
+        return []
+    files = [row for row in measurement.rows if row.precision == "float16" and row is not rounded and not row.sampled]
+    return [
+        {"name": row.name, "of": ROUNDED, "db": gap_db(row.oracle, rounded.oracle), "allowed": ALLOWED_GAP_DB}
+        for row in files
+        if row.oracle is not None
+    ]
+
+
+def describe_inputs(filmset: FilmSet) -> dict[str, Any]:
+    """Return what was fed, by digest."""
+    return {
+        "films": len(filmset.films),
+        "description": filmset.description,
+        "labelled": filmset.labels is not None,
+        "films_sha256": sha256_bytes(filmset.films.tobytes()),
+        "golden": list(filmset.golden_names),
+        "golden_sha256": sha256_bytes(filmset.golden.tobytes()),
+        "near_threshold": len(filmset.probes),
+        "near_threshold_sha256": sha256_bytes(filmset.probes.tobytes()),
+    }
+
+
+def _distance(row: Row) -> float:
+    return (row.films or row.golden).max_abs_logits
+
+
+def _row(row: Row, verdicts: dict[str, ArtefactVerdict]) -> dict[str, Any]:
+    verdict = verdicts.get(row.name)
+    return {
+        "name": row.name,
+        "group": _group(row, verdict),
+        "network": row.network,
+        "precision": row.precision,
+        "verdict": None if verdict is None else str(verdict.verdict),
+        "reason": None if verdict is None else verdict.reason,
+        "band": None if verdict is None else verdict.figures.get("band"),
+        "films": None if row.films is None else row.films.to_json(),
+        "golden": row.golden.to_json(),
+        "flips_at_most": _flips_at_most(row),
+        "auroc": row.auroc,
+        "operating": row.operating,
+        "spread": row.spread,
+        "oracle": row.oracle,
+        "decisions": row.decisions,
+        "near_threshold": row.probes,
+        "threads": row.threads,
+        "sampled": row.sampled,
+    }
+
+
+def _group(row: Row, verdict: ArtefactVerdict | None) -> str:
+    if verdict is not None:
+        return "float32" if row.precision == "float32" else "reduced"
+    return "reference" if row.name.startswith((REFERENCE, ORACLE)) else "witness"
+
+
+def _flips_at_most(row: Row) -> float | None:
+    """Return the share of films that may flip at 95 % confidence; None without films or a usable answer."""
+    if row.films is None or row.films.problem is not None:
+        return None
+    return at_most(row.films.flips, row.films.samples)
+
+
+# --- film table ---
+# films.npz: one number a film, witness and measure, for figures and for whoever asks which film it was.
+
+
+def write_film_table(path: Path, measurement: Measurement) -> None:
+    """Write arrays `<witness>|<measure>`, [N], films in the order fed; no films, no pixels, no names.
+
+    Measures are abs_logits, abs_margin, abs_probability, abs_evidence, identity (statistics.per_film), and margin,
+    the answer itself. `<witness>|film` says which rows a witness answered. A witness whose answer is unusable has none.
+    """
+    arrays: dict[str, Any] = {}
+    count = len(measurement.filmset.films)
+    for row in measurement.rows:
+        if row.films is None or row.films.problem is not None:
+            continue
+        fed = np.arange(count) if not row.sampled else measurement.filmset.sample
+        fed = fed[fed < count]
+        answer = pick(measurement.answers[row.name], np.arange(len(fed)))
+        reference = pick(measurement.answers[f"{REFERENCE} ({row.network})"], fed)
+        found = per_film(reference, answer) | {"margin": answer.margin, "film": fed}
+        arrays |= {f"{row.name}|{name}": values for name, values in found.items()}
+    np.savez_compressed(path, **arrays)

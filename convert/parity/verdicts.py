@@ -1,0 +1,122 @@
+"""From measured differences to a verdict, with every tolerance and where it comes from."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from convert.parity.compare import ALLOWED_DB, OR_STEP, Difference
+from tbconv.contract.certificate import ArtefactVerdict, Verdict
+from tbconv.contract.prediction import Prediction
+
+TIMES_NOISE = 10.0  # times the distance of float32 PyTorch from its float64 self
+IDENTITY = 1e-4  # logits; measured 8e-6 on ResNet50 in TFLite float32 (../shared/layout.md)
+ORACLE_FILMS = 256  # of 31 films the distance to float64 had an interval of 6 dB (docs/log.md)
+FLIPS_SHARE = 0.01  # of decisions that a reduced-precision file may change and still serve
+CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True, slots=True)
+class Tolerances:
+    """What a float32 artefact of one network may differ by, on the films that were fed."""
+
+    logits: float
+    noise: float  # max |float32 PyTorch - float64 PyTorch|, logits
+    rounding_step: float  # one float32 rounding step of what the margin is summed from, logits
+
+    @classmethod
+    def derive(cls, reference: Prediction, oracle: Prediction) -> Tolerances:
+        """Derive the tolerance from PyTorch's own rounding on the same films.
+
+        A lucky order of summation can leave PyTorch almost no noise, so one rounding step is
+        the floor: float32's epsilon times the mean magnitude of the evidence, whose mean is
+        the margin. No float32 program can be asked to do better.
+        """
+        noise = float(np.abs(reference.logits.astype(np.float64) - oracle.logits).max())
+        summed = np.abs(oracle.logits) if oracle.evidence is None else np.abs(oracle.evidence).mean((1, 2))
+        step = float(summed.max()) * float(np.finfo(np.float32).eps)
+        return cls(TIMES_NOISE * max(noise, step), noise, step)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the numbers with their origin, and those that hold for every network with theirs."""
+        origin = (
+            f"{TIMES_NOISE:g} x the larger of two: the largest difference between PyTorch in float32 and in float64 on "
+            "these films, and one float32 rounding step of the mean |evidence| that the margin is summed from"
+        )
+        return asdict(self) | {"logits_origin": origin} | _same_for_all()
+
+
+def _same_for_all() -> dict[str, Any]:
+    oracle = (
+        "twice as far from float64, root mean square, as float32 PyTorch is, or as one float32 rounding step of what "
+        "the margin is summed from, where that is larger; not judged on fewer films: on 31 its interval was 6 dB wide"
+    )
+    return {
+        "identity": IDENTITY,
+        "identity_origin": "some ten times the 8e-6 logits by which ResNet50 in TFLite float32 was measured to miss",
+        "flips_share": FLIPS_SHARE,
+        "flips_share_origin": "a choice: of a hundred films one may change sides and the file may still serve",
+        "oracle_db": {"allowed": ALLOWED_DB, "films": ORACLE_FILMS, "origin": oracle},
+    }
+
+
+def at_most(flips: int, samples: int) -> float:
+    """Return the share of films that may flip, at 95 % confidence, when `flips` of `samples` did.
+
+    The one-sided Clopper-Pearson bound; for 0 flips it is 1 - 0.05^(1/N), about 3/N.
+    """
+    from scipy.stats import beta
+
+    return 1.0 if flips >= samples else float(beta.ppf(CONFIDENCE, flips + 1, samples - flips))
+
+
+def judge_float32(
+    difference: Difference, tolerances: Tolerances, *, sha256: str, oracle: dict[str, float] | None = None
+) -> ArtefactVerdict:
+    """CERTIFIED if the logits stay within the tolerance, no decision flips and the map adds up.
+
+    Args:
+        difference: from float32 PyTorch.
+        tolerances: of the network, on the inputs that were fed.
+        sha256: of the artefact.
+        oracle: its distance from float64 PyTorch (parity.compare), judged on 256 films or more: of fewer it is luck.
+    """
+    figures = difference.to_json()
+    if difference.problem is not None:
+        return ArtefactVerdict(Verdict.FAILED, sha256, difference.problem, figures)
+    strays = []
+    if not difference.max_abs_logits <= tolerances.logits:
+        strays.append(f"logits differ by {difference.max_abs_logits:.1e}, allowed are {tolerances.logits:.1e}")
+    if difference.flips:
+        strays.append(f"{difference.flips} of {difference.samples} decisions flip")
+    if difference.identity is not None and not difference.identity <= IDENTITY:
+        strays.append(f"the evidence misses the margin by {difference.identity:.1e}, allowed are {IDENTITY:.0e}")
+    if oracle is not None and difference.samples >= ORACLE_FILMS and not oracle["db"] <= ALLOWED_DB:
+        further = f"{oracle['db']:.1f} dB further from float64 than float32 PyTorch ({OR_STEP})"
+        strays.append(f"{further}, allowed are {ALLOWED_DB:g}")
+    if strays:
+        return ArtefactVerdict(Verdict.FAILED, sha256, "; ".join(strays), figures)
+    distance = f"logits within {difference.max_abs_logits:.1e} of PyTorch (allowed {tolerances.logits:.1e})"
+    reason = f"{distance}, {_flips(difference)}"
+    return ArtefactVerdict(Verdict.CERTIFIED, sha256, reason, figures)
+
+
+def judge_reduced(difference: Difference, *, sha256: str) -> ArtefactVerdict:
+    """BOUNDED if at most 1 % of the decisions flip; whether it is proposed is for the bars (certificate.deployment)."""
+    figures = difference.to_json()
+    if difference.problem is not None:
+        return ArtefactVerdict(Verdict.FAILED, sha256, difference.problem, figures)
+    if difference.flips > FLIPS_SHARE * difference.samples:
+        return ArtefactVerdict(Verdict.FAILED, sha256, _flips(difference), figures)
+    moved = f"no margin moved by more than {difference.max_abs_margin:.2g} logits"
+    return ArtefactVerdict(Verdict.BOUNDED, sha256, f"{_flips(difference)}; {moved}", figures)
+
+
+def _flips(difference: Difference) -> str:
+    bound = at_most(difference.flips, difference.samples)
+    return (
+        f"{difference.flips} of {difference.samples} decisions flip, "
+        f"so at most {100 * bound:.2g} % of such films at 95 % confidence"
+    )

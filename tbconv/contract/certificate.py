@@ -1,0 +1,77 @@
+"""The verdict on one artefact, as certificate.json states it and the server obeys it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+
+class Verdict(StrEnum):
+    """What the measurements allow to say."""
+
+    CERTIFIED = "CERTIFIED"  # float32, as close to PyTorch as PyTorch is to exact arithmetic
+    BOUNDED = "BOUNDED"  # reduced precision, measured, at most 1 % of the decisions flip; proposing it is for the bars
+    FAILED = "FAILED"  # measured, and neither of these
+    UNVERIFIED = "UNVERIFIED"  # not measured
+
+    @property
+    def may_serve(self) -> bool:
+        """Whether a server may answer with such a file."""
+        return self in (Verdict.CERTIFIED, Verdict.BOUNDED)
+
+
+@dataclass(frozen=True, slots=True)
+class ArtefactVerdict:
+    """One line of the certificate, bound to the digest that was measured."""
+
+    verdict: Verdict
+    sha256: str
+    reason: str
+    figures: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def band(self) -> float:
+        """Half width of the band around the threshold in which the file decides nothing, in logits.
+
+        A reduced file without a measured band (an older certificate, or no films) has the widest that its figures
+        allow: the largest movement of a margin, which a band narrows, or what two logits can move it by.
+        """
+        stated = (self.figures.get("band") or {}).get("half_width")
+        if stated is None and self.verdict is Verdict.BOUNDED:
+            stated = self.figures.get("max_abs_margin", 2 * (self.figures.get("max_abs_logits") or 0.0))
+        return float(stated or 0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """The one verdict, per artefact path."""
+
+    artefacts: dict[str, ArtefactVerdict]
+    inputs: dict[str, Any] = field(default_factory=dict)  # what was fed: kind, n, digest
+    tolerances: dict[str, Any] = field(default_factory=dict)  # each number with its origin
+    environment: dict[str, Any] = field(default_factory=dict)
+    disclaimer: str = ""
+    bound: dict[str, Any] = field(default_factory=dict)  # what else the verdicts hold for (convert.certificate.certify)
+    deploy: dict[str, Any] = field(default_factory=dict)  # artefact, reason, others {path: why it lost}, bars
+
+    @property
+    def proposal(self) -> str | None:
+        """Which file to deploy, why, and where it decides nothing, in words; None where that was not weighed."""
+        if not self.deploy:
+            return None
+        name = self.deploy["artefact"]
+        said = f"{name or 'none of the trained files'}; {self.deploy['reason']}"
+        band = self.artefacts[name].band if name in self.artefacts else 0.0
+        return f"{said}; within {band:.2g} logits of the threshold it decides nothing" if band else said
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> Certificate:
+        """Read what certificate.json holds, `asdict` of this; KeyError, TypeError or ValueError on anything else."""
+        artefacts = {
+            path: ArtefactVerdict(Verdict(row["verdict"]), row["sha256"], row["reason"], row["figures"])
+            for path, row in value["artefacts"].items()
+        }
+        rest = {key: value[key] for key in ("inputs", "tolerances", "environment", "disclaimer")}
+        later = {key: value.get(key, {}) for key in ("bound", "deploy")}  # certificates of tbconv 0.1 have neither
+        return cls(artefacts, **rest, **later)

@@ -1,0 +1,170 @@
+"""What a bundle can be asked with numpy alone: whether its files and its recorded answers say what its manifest says.
+
+`verify --quick` has no more than this; `convert.certificate.consistency` asks the rest.
+"""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tbconv.contract.bundle import Bundle
+from tbconv.contract.certificate import Verdict
+from tbconv.contract.errors import ArtefactError
+from tbconv.contract.golden import Golden
+from tbconv.contract.manifest import Artefact, Calibration, Manifest
+from tbconv.contract.prediction import Prediction
+
+LABELS, PREPROCESSING, OPERATING_POINT = "labels.txt", "preprocessing.json", "operating_point.json"
+# Of a probability: float32 files of four networks were 8e-7 at most from sigmoid(slope * margin + offset), XNNPACK's
+# sigmoid being an approximation; a slope 1 % off moves the steep part by 1e-3.
+PROBABILITY = 5e-6
+HALF_ULP16 = 2.0**-11  # by which float16 may round slope and offset: half of its last bit, of a value
+# Where the head itself is int8 (as it was before heads stayed in float), the sigmoid steps by 1/256 and its input has a
+# grid of its own: 2.7 steps at most on three bundles. Its map has another grid than its logits and is not asked.
+QUANTISED_STEPS = 4 / 256
+# |mean(evidence) - margin|: logits in float32 (the certificate's identity), a share of mean |evidence| elsewhere.
+# Measured on seven bundles at most 0.2 % in float16, 3.5 % in dynamic; int8 with a float head is as exact as float32.
+IDENTITY = 1e-4
+IDENTITY_SHARE = {"float16": 0.01, "dynamic": 0.1}
+
+
+def differences(said: Any, meant: Mapping[str, Any], *, of: str) -> list[str]:
+    """Return, field by field, where a statement says something else than is meant; further fields may stand in it."""
+    found = []
+    for name, value in meant.items():
+        other = said.get(name) if isinstance(said, Mapping) else said
+        if isinstance(value, Mapping):
+            found += differences(other, value, of=f"{of} {name}")
+        elif other != value:
+            found.append(f"{of} {name} is {other!r}, {value!r} is meant")
+    return found
+
+
+def appended_files(path: Path) -> dict[str, bytes] | None:
+    """Return the files that are appended to a `.tflite` file as a zip; None where there are none."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return {name: archive.read(name) for name in archive.namelist()}
+    except (OSError, zipfile.BadZipFile):
+        return None
+
+
+def appended_problems(bundle: Bundle) -> dict[str, str]:
+    """Return, by path, what labels, preprocessing and decision inside `.tflite` files say otherwise than the manifest.
+
+    A bundle made before files described themselves has none that does; where one does, all have to.
+    """
+    files = {one: appended_files(bundle.root / one.path) for one in bundle.manifest.artefacts if one.format == "tflite"}
+    found: dict[str, str] = {}
+    for artefact, inside in files.items():
+        if inside is None and any(files.values()):
+            found[artefact.path] = "it says nothing of itself, while other files of the bundle do"
+        elif inside is not None and (problems := _appended(bundle.manifest, artefact, inside)):
+            found[artefact.path] = "; ".join(problems)
+    return found
+
+
+def _appended(manifest: Manifest, artefact: Artefact, files: dict[str, bytes]) -> list[str]:
+    readout = manifest.readouts.get(artefact.network)
+    decision = {"network": artefact.network} | ({} if readout is None else asdict(readout))
+    problems = []
+    try:
+        labels = files[LABELS].decode().splitlines()
+        if labels != list(manifest.labels.names):
+            problems.append(f"{LABELS} names {labels}, {list(manifest.labels.names)} is meant")
+        problems += differences(json.loads(files[PREPROCESSING]), asdict(manifest.preprocessing), of=PREPROCESSING)
+        problems += differences(json.loads(files[OPERATING_POINT]), decision, of=OPERATING_POINT)
+    except (KeyError, ValueError) as error:
+        problems.append(f"what it says of itself cannot be read: {type(error).__name__}: {error}")
+    return problems
+
+
+def answer_problems(bundle: Bundle, golden: Golden) -> dict[str, str]:
+    """Return, by path, which recorded answers contradict themselves: the graph holds another calibration or map.
+
+    Asked of outputs alone: probability = sigmoid(slope * margin + offset), mean(evidence) = margin. A file that the
+    certificate calls FAILED or did not measure may answer anything.
+    """
+    found: dict[str, str] = {}
+    adopted = "adopted" in (bundle.manifest.provenance.get("training") or {})
+    for artefact in bundle.manifest.artefacts:
+        readout = bundle.manifest.readouts.get(artefact.network)
+        if readout is None or not _may_serve(bundle, artefact):
+            continue
+        answer = golden.answers.get(artefact.path)
+        if answer is None:
+            found[artefact.path] = "no golden answers of it are recorded"
+        elif problems := _contradictions(answer, readout.calibration, artefact.precision, adopted=adopted):
+            found[artefact.path] = "; ".join(problems)
+    return found
+
+
+def _may_serve(bundle: Bundle, artefact: Artefact) -> bool:
+    try:
+        return bundle.verdict(artefact.path).verdict in (Verdict.CERTIFIED, Verdict.BOUNDED)
+    except ArtefactError:  # it speaks of another digest, which is a finding of its own
+        return False
+
+
+def _contradictions(
+    answer: Prediction, calibration: Calibration, precision: str, *, adopted: bool = False
+) -> list[str]:
+    margins = np.asarray(answer.margin, np.float64)
+    probability = np.asarray(answer.probability[:, 0], np.float64)
+    if precision == "int8" and _on_a_grid(probability):
+        return _calibrated(margins, probability, calibration, (QUANTISED_STEPS, 0.0))
+    problems, missed = [], 0.0
+    if answer.evidence is not None:
+        evidence = np.asarray(answer.evidence, np.float64)
+        missed = float(np.abs(evidence.mean((1, 2)) - margins).max())
+        allowed = max(IDENTITY, IDENTITY_SHARE.get(precision, 0.0) * float(np.abs(evidence).mean()))
+        if not missed <= allowed:  # NaN is no agreement
+            problems.append(f"the evidence misses the margin by {missed:.1e} logits, allowed are {allowed:.1e}")
+    # float16 rounds what margin, logits and map are made from apart, so the margin inside the graph may be as far from
+    # that of the logits as the map's mean is; twice, since both were rounded. So does dynamic where the margin's layer
+    # has 1,024 weights or more, as adopted networks' may have (TFLite leaves smaller ones in float32); ours has not.
+    apart = 2 * missed / 4 if precision == "float16" or (precision == "dynamic" and adopted) else 0.0
+    rounding = (PROBABILITY + apart, HALF_ULP16 if precision == "float16" else 0.0)
+    return problems + _calibrated(margins, probability, calibration, rounding)
+
+
+def _on_a_grid(probability: NDArray[np.float64]) -> bool:
+    steps = 256 * probability
+    return bool(np.array_equal(steps, np.rint(steps)))
+
+
+def _calibrated(
+    margins: NDArray[np.float64],
+    probability: NDArray[np.float64],
+    calibration: Calibration,
+    rounding: tuple[float, float],
+) -> list[str]:
+    """Hold probabilities to slope and offset; `rounding` is of the probability, and of the exponent in its own size."""
+    meant = calibration.probability(margins)
+    exponents = np.abs(calibration.slope * margins) + abs(calibration.offset)
+    allowed = rounding[0] * max(1.0, abs(calibration.slope)) + rounding[1] * exponents / 4  # a sigmoid's steepest
+    over = np.abs(probability - meant) - allowed
+    if (over <= 0).all():
+        return []
+    film = int(np.argmax(np.where(np.isfinite(over), over, np.inf)))
+    said = f"its probability at a margin of {margins[film]:.4g} is {probability[film]:.4g}"
+    told = f"slope {calibration.slope:.4g} and offset {calibration.offset:.4g} make it {meant[film]:.4g}"
+    return [f"{said}, {told}{_as_if(margins, probability)}"]
+
+
+def _as_if(margins: NDArray[np.float64], probability: NDArray[np.float64]) -> str:
+    """Return the line that fits what the graph answers, from answers that are not saturated."""
+    inner = (probability > 1e-4) & (probability < 1 - 1e-4) & np.isfinite(margins)
+    if len(np.unique(margins[inner])) < 2:
+        return ""
+    odds = np.log(probability[inner] / (1 - probability[inner]))
+    slope, offset = (round(float(one), 4) + 0.0 for one in np.polyfit(margins[inner], odds, 1))  # and no -0
+    return f"; it answers as if they were {slope:.3g} and {offset:.3g}"

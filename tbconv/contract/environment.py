@@ -1,0 +1,134 @@
+"""Where a run came from and what it runs on: commit, packages, machine, processor."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from tbconv.contract.bundle import sha256_bytes
+
+# --- provenance ---
+# Where a run came from: commit, packages, machine; never a user, host or path name.
+
+COMMIT_VARIABLE = "TBCONV_GIT_COMMIT"  # for a copy of the tree on a machine without git, such as a rented GPU
+PACKAGES = (
+    "tbconv",
+    "numpy",
+    "pillow",
+    "torch",
+    "torchvision",
+    "scikit-learn",
+    "scipy",
+    "safetensors",
+    "onnx",
+    "onnxruntime",
+    "onnx2tf",
+    "tensorflow",
+    "keras",
+    "ai-edge-litert",
+    "protobuf",
+)
+
+
+def package_versions() -> dict[str, str]:
+    """Return the installed versions of the packages that a result can depend on."""
+    found: dict[str, str] = {}
+    for name in PACKAGES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def git_commit() -> str | None:
+    """Return the commit of the source tree, with '-dirty' where files differ; None outside a checkout."""
+    if os.environ.get(COMMIT_VARIABLE):
+        return os.environ[COMMIT_VARIABLE]
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    try:
+        answer = subprocess.run(
+            command, cwd=Path(__file__).parent, capture_output=True, text=True, check=False, timeout=10
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return answer.stdout.strip() or None
+
+
+def machine() -> dict[str, Any]:
+    """Return processor, cores, system and Python version."""
+    return {
+        "architecture": platform.machine(),
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "system": platform.system(),
+        "python": platform.python_version(),
+    }
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    names = (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    return next(names, platform.processor())
+
+
+def provenance() -> dict[str, Any]:
+    """Return commit, packages and machine in one dictionary, ready for JSON."""
+    return {"git_commit": git_commit(), "packages": package_versions(), "machine": machine()}
+
+
+# --- processor ---
+# Which processor answers: its flags decide which kernels run, and so how an answer rounds.
+
+CPUINFO = Path("/proc/cpuinfo")
+# What XNNPACK and LiteRT's own kernels branch on: vector and matrix instructions of x86 and of ARM.
+KERNEL_FLAGS = ("amx", "asimd", "avx", "bf16", "f16c", "fma", "fphp", "i8mm", "neon", "sme", "sse4", "ssse3", "sve")
+
+
+def processor(cpuinfo: Path = CPUINFO) -> dict[str, Any]:
+    """Return the processor's model, the flags that kernels branch on, and the digest of all its flags.
+
+    Args:
+        cpuinfo: a file in the format of Linux's /proc/cpuinfo.
+
+    Returns:
+        model, kernel_flags (sorted) and flags_sha256, which is None where the system tells no flags.
+    """
+    flags = _flags(cpuinfo)
+    return {
+        "model": machine()["processor"],
+        "kernel_flags": [flag for flag in flags if flag.startswith(KERNEL_FLAGS)],
+        "flags_sha256": sha256_bytes(" ".join(flags).encode()) if flags else None,
+    }
+
+
+def tell_difference(certified: dict[str, Any], here: dict[str, Any]) -> str | None:
+    """Return what differs for kernels between two processors, as one sentence; None if nothing is known to.
+
+    A model of another name with the same kernel flags runs the same kernels, so only flags count.
+    """
+    if not certified.get("kernel_flags") or not here.get("kernel_flags"):
+        return None
+    then, now = set(certified["kernel_flags"]), set(here["kernel_flags"])
+    lacking = [f"lacks {', '.join(sorted(then - now))}"] if then - now else []
+    more = [f"has {', '.join(sorted(now - then))} beyond it"] if now - then else []
+    if not lacking and not more:
+        return None
+    return f"certified on {certified.get('model')}; this processor, {here.get('model')}, {' and '.join(lacking + more)}"
+
+
+def _flags(cpuinfo: Path) -> list[str]:
+    """Return the first processor's flags, sorted: `flags` on x86, `Features` on ARM."""
+    try:
+        lines = cpuinfo.read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return []
+    found = (line.split(":", 1)[1].split() for line in lines if line.startswith(("flags", "Features")))
+    return sorted(set(next(found, [])))

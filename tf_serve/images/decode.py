@@ -1,0 +1,69 @@
+"""The one door for films: the bytes say what container they are, whatever the sender calls them."""
+
+from __future__ import annotations
+
+from tbconv.contract.errors import FilmError
+from tf_serve.images.png_jpeg import JPEG_START, PNG_START, open_picture, quieten
+from tf_serve.images.types import OpenedFilm
+
+DICOM_TYPE = "application/dicom"
+FILM_TYPES = ("image/png", "image/jpeg", DICOM_TYPE)
+FILM_SUFFIXES = (".png", ".jpg", ".jpeg", ".dcm", ".dicom")
+_DICOM_AT = 128  # a DICOM file begins with 128 free bytes, then this
+_DICOM_START = b"DICM"
+_GROUPS = (2, 8)  # what files without that preamble begin with: the file's own header, or identification
+_OTHERS = {
+    b"%PDF": "a PDF",
+    b"GIF8": "a GIF",
+    b"BM": "a BMP",
+    b"II*\0": "a TIFF",
+    b"MM\0*": "a TIFF",
+    b"PK\3\4": "a ZIP archive",
+    b"\x1f\x8b": "a gzip archive",
+    b"\0\0\0\x0cjP": "a JPEG 2000",
+    b"RIFF": "a WebP or another RIFF file",
+}
+
+
+def open_film(data: bytes, *, content_type: str | None = None, name: str = "the film") -> OpenedFilm:
+    """Decode one film.
+
+    Args:
+        data: a whole PNG, JPEG or DICOM file.
+        content_type: what the sender calls it; it matters only for DICOM that lacks the usual first bytes.
+        name: how errors call the film; never a file's name where an answer or a log shows it.
+
+    Raises:
+        FilmError: the bytes are damaged, too large or of another kind.
+        Unfit: a whole DICOM file that says itself that it is no frontal chest film.
+    """
+    quieten()
+    if data.startswith((PNG_START, JPEG_START)):
+        return open_picture(data, name=name)
+    if looks_like_dicom(data) or (data and media_type(content_type) == DICOM_TYPE):
+        from tf_serve.images.dicom import open_dicom
+
+        return open_dicom(data, name=name)
+    raise FilmError(f"{name} is not a PNG, JPEG or DICOM file", why=_first_bytes(data), fix="export it as one of them")
+
+
+def media_type(content_type: str | None) -> str:
+    """Return the type without its parameters, in small letters; empty where there is none."""
+    return (content_type or "").split(";", maxsplit=1)[0].strip().lower()
+
+
+def looks_like_dicom(data: bytes) -> bool:
+    """Whether the bytes begin as DICOM does, with its preamble or, as some archives write it, without."""
+    if data[_DICOM_AT : _DICOM_AT + 4] == _DICOM_START:
+        return True
+    little, big = int.from_bytes(data[:2], "little"), int.from_bytes(data[:2], "big")
+    explicit = data[4:6].isalpha() and data[4:6].isupper()
+    implicit = len(data) > 8 and int.from_bytes(data[4:8], "little") < len(data)
+    return (explicit and (little in _GROUPS or big in _GROUPS)) or (implicit and little in _GROUPS)
+
+
+def _first_bytes(data: bytes) -> str:
+    if not data:
+        return "the file is empty"
+    kinds = (kind for start, kind in _OTHERS.items() if data.startswith(start))
+    return f"its first bytes are those of {next(kinds, 'none of them')}"

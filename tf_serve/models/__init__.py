@@ -1,0 +1,1 @@
+"""Bundles in a folder: found, opened, chosen, loaded and unloaded."""

@@ -1,0 +1,122 @@
+"""Which models answer, and in which versions: one immutable table, replaced as a whole, so a reader needs no lock."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from tbconv.contract.bundle import Bundle
+from tf_serve.errors import NotReady, UnknownModel
+from tf_serve.fallback import Served
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """One version of one model, ready to answer."""
+
+    name: str  # in addresses: the folder's name in MODELS_DIR, the manifest's name where one bundle is served
+    version: str  # the first 12 hex digits of the serving file's digest
+    bundle: Bundle
+    served: Served
+    number: int | None = None  # of its folder, where versions are numbered; it names the version too
+    stand_in: Served | None = None  # the baseline beside a trained network, opened already
+
+    def is_version(self, version: str) -> bool:
+        """Whether that is how a client may call this version."""
+        return version == self.version or (self.number is not None and version == str(self.number))
+
+    @property
+    def trust(self) -> tuple[bool, bool, bool]:
+        """How far to trust it, to be compared: films before phantoms, trained before baseline, certified before not."""
+        verdict = self.served.verdict.verdict
+        return not self.bundle.manifest.synthetic, self.served.kind == "trained", verdict.may_serve
+
+    @property
+    def words(self) -> str:
+        """What answers, in words: file, kind, verdict, and whether phantoms trained it."""
+        phantoms = ", trained on synthetic phantoms" if self.bundle.manifest.synthetic else ""
+        return f"{self.served.artefact} ({self.served.kind}, {self.served.verdict.verdict}{phantoms})"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of the repository's index."""
+
+    name: str
+    version: str
+    state: str  # READY | UNAVAILABLE | LOADING
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """All that is loaded, and what is to be said of the rest."""
+
+    models: Mapping[str, tuple[Loaded, ...]] = field(default_factory=dict)  # versions, the current one first
+    default: str | None = None  # which model answers a request that names none
+    others: tuple[Row, ...] = ()  # what is not loaded, and why
+
+
+class Registry:
+    """What routes ask for a model."""
+
+    def __init__(self, table: Table | None = None) -> None:
+        self.table = table or Table()  # replaced as a whole: a reader sees the old one or the new one
+
+    def get(self, name: str | None = None, version: str | None = None) -> Loaded:
+        """Return a model.
+
+        Args:
+            name: None takes the default model.
+            version: None takes the current one.
+
+        Raises:
+            UnknownModel: there is no such model or version.
+            NotReady: it is known and not loaded, or no name was given and nothing is loaded.
+        """
+        table = self.table
+        versions = _versions(table, name or _default(table))
+        if version is None:
+            return versions[0]
+        for loaded in versions:
+            if loaded.is_version(version):
+                return loaded
+        known = ", ".join(loaded.version for loaded in versions)
+        raise UnknownModel(f"{name} has no version {version!r}", why=f"it has {known}", fix="name one of these")
+
+    def names(self) -> tuple[str, ...]:
+        """Return the names of all models that answer."""
+        return tuple(self.table.models)
+
+    def versions(self, name: str) -> tuple[Loaded, ...]:
+        """Return all loaded versions of a model, the current one first; UnknownModel where there is none."""
+        return _versions(self.table, name)
+
+    def index(self) -> list[dict[str, str]]:
+        """Return the repository's index as the Open Inference Protocol words it."""
+        table = self.table
+        ready = [
+            Row(one.name, one.version, "READY", one.served.reason or "")
+            for versions in table.models.values()
+            for one in versions
+        ]
+        keys = ("name", "version", "state", "reason")
+        return [{key: getattr(row, key) for key in keys} for row in (*ready, *table.others)]
+
+
+def _default(table: Table) -> str:
+    if table.default is None:
+        why = "; ".join(row.reason for row in table.others if row.reason) or "nothing has been opened yet"
+        raise NotReady("no model is loaded", why=why, fix="ask again in a second")
+    return table.default
+
+
+def _versions(table: Table, name: str) -> tuple[Loaded, ...]:
+    versions = table.models.get(name, ())
+    if versions:
+        return versions
+    known = [row for row in table.others if row.name == name]
+    if known:
+        raise NotReady(f"{name} is not loaded", why=known[0].reason or known[0].state, fix="load it, or ask again")
+    why = f"there is {', '.join(table.models)}" if table.models else "none is loaded"
+    raise UnknownModel(f"there is no model {name!r}", why=why, fix="POST /v2/repository/index lists them")

@@ -1,0 +1,569 @@
+"""The model directory: what lies in it, what shall be loaded, and what is loaded, swapped and dropped."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import fcntl
+import gc
+import logging
+import os
+import re
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from tbconv.contract.bundle import MANIFEST, Bundle, read_bundle, read_json, write_json
+from tbconv.contract.errors import BundleError, TbconvError
+from tf_serve.errors import BadRequest, NotReady, UnknownModel
+from tf_serve.models.loader import Opening, fall_back
+from tf_serve.models.registry import Loaded, Row, Table
+
+# --- shelf ---
+# What lies in the served folder: bundles, the state their files are in, and whether somebody is still copying.
+#
+# A bundle arrives whole, by a rename (`tbconv convert` does so), or file by file, by a copy. The first is
+# opened at once, the second when nothing has moved for a moment. Folders that begin with a dot are not looked
+# at: a bundle that is being written is called so.
+
+SETTLE_S = 2.0  # seconds without a change after which a bundle that lacks files is taken as it is
+SUFFIXES = (".tflite", ".json", ".npz")  # what the server reads of a bundle
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")  # what may stand in an address
+Stamp = tuple[tuple[str, int, int, int], ...]  # name, inode, bytes and time of each file
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A folder with a manifest."""
+
+    name: str  # of the model
+    folder: Path
+    number: int | None  # where versions are numbered
+    stamp: Stamp
+
+    def still_arriving(self) -> str | None:
+        """Return what a bundle lacks that somebody is still copying; None when it can be opened."""
+        try:
+            missing = _missing(read_bundle(self.folder))
+        except BundleError:
+            missing = "a manifest that can be read"
+        return f"it is being copied: it lacks {missing}" if missing and _moved(self.folder) else None
+
+
+class Shelf:
+    """One bundle, or a folder of bundles."""
+
+    def __init__(self, root: Path) -> None:
+        """Look at a folder.
+
+        Args:
+            root: a bundle; or a folder, possibly empty, in which every folder is a model: a bundle itself, or
+                numbered bundles, of which the highest good one answers.
+        """
+        self.root = root
+        self.one_bundle = (root / MANIFEST).is_file()
+        self._name = _manifest_name(root) if self.one_bundle else ""
+
+    def scan(self) -> dict[str, tuple[Place, ...]] | None:
+        """Return the places of every model, highest number first; None while the folder itself cannot be read."""
+        try:
+            if self.one_bundle:
+                return {self._name: _places(self._name, self.root)}
+            folders = sorted(path for path in self.root.iterdir() if NAME.fullmatch(path.name) and path.is_dir())
+        except OSError:
+            return None
+        found = {folder.name: _places(folder.name, folder) for folder in folders}
+        return {name: places for name, places in found.items() if places}
+
+
+def _places(name: str, folder: Path) -> tuple[Place, ...]:
+    if (stamp := _stamp(folder)) is not None:
+        return (Place(name, folder, None, stamp),)
+    try:
+        inside = [path for path in folder.iterdir() if path.name.isascii() and path.name.isdigit()]
+    except OSError:  # it went away meanwhile
+        return ()
+    stamped = [(path, _stamp(path)) for path in sorted(inside, key=lambda path: int(path.name), reverse=True)]
+    return tuple(Place(name, path, int(path.name), stamp) for path, stamp in stamped if stamp is not None)
+
+
+def _stamp(folder: Path) -> Stamp | None:
+    """Return the state of a bundle's files; None where there is no manifest."""
+    rows = []
+    try:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if entry.name.endswith(SUFFIXES):
+                    found = entry.stat()
+                    rows.append((entry.name, found.st_ino, found.st_size, found.st_mtime_ns))
+    except OSError:
+        return None
+    return tuple(sorted(rows)) if any(row[0] == MANIFEST for row in rows) else None
+
+
+def _missing(bundle: Bundle) -> str | None:
+    for name, record in bundle.manifest.files.items():
+        place = bundle.root / name
+        if not place.is_file() or place.stat().st_size < record.bytes:
+            return name
+    return None
+
+
+def _moved(folder: Path) -> bool:
+    try:
+        latest = max(path.stat().st_ctime for path in (folder, *folder.rglob("*")))
+    except OSError:
+        return True
+    return time.time() - latest < SETTLE_S
+
+
+def _manifest_name(root: Path) -> str:
+    try:
+        return read_bundle(root).manifest.name
+    except BundleError:
+        return root.name
+
+
+# --- wishes ---
+# What the operator asked for, and what tripped: kept apart from the models' folder, and the same for all workers.
+#
+# Workers are processes; a request to load, unload or roll back reaches one of them. So it is written
+# into a small file in the server's own folder, and every worker looks there as often as at the models.
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What is to hold for models by name, and for files by digest."""
+
+    unloaded: tuple[str, ...] = ()
+    aside: dict[str, tuple[str, ...]] = field(default_factory=dict)  # versions that are not to be the current one
+    asked: dict[str, int] = field(default_factory=dict)  # how often a model was loaded by hand: each opens it again
+    tripped: dict[str, str] = field(default_factory=dict)  # SHA-256 of a dropped file: the reason
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> Wishes:
+        """Read what `asdict` wrote."""
+        aside = {name: tuple(versions) for name, versions in value["aside"].items()}
+        return cls(tuple(value["unloaded"]), aside, dict(value["asked"]), dict(value["tripped"]))
+
+
+class WishBook:
+    """The one place where wishes are read and changed."""
+
+    def __init__(self, folder: Path | None = None) -> None:
+        """Open the book.
+
+        Args:
+            folder: shared by all workers; None keeps the wishes in this process.
+        """
+        self._file = folder and folder / "wishes.json"
+        self._lock = folder and folder / "wishes.lock"
+        self._own = Wishes()
+
+    def read(self) -> Wishes:
+        """Return what holds now."""
+        if self._file is None or not self._file.is_file():
+            return self._own
+        return Wishes.from_json(read_json(self._file))
+
+    def change(self, how: Callable[[Wishes], Wishes]) -> Wishes:
+        """Replace what holds by what `how` makes of it, one process at a time."""
+        with self._alone():
+            wishes = how(self.read())
+            if self._file is None:
+                self._own = wishes
+            else:
+                write_json(self._file, asdict(wishes))
+        return wishes
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        if self._lock is None:
+            yield
+            return
+        with self._lock.open("w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+
+# --- shelved ---
+# One folder of the shelf and what became of it: opened, waited for, refused with the reason, or let go as a spare.
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is remembered of a bundle that was opened, when its network is let go."""
+
+    version: str
+    trust: tuple[bool, bool, bool]
+    trained: bool
+
+
+@dataclass(slots=True, eq=False)
+class Shelved:
+    """A folder of the shelf."""
+
+    place: Place
+    loaded: Loaded | None = None
+    known: Known | None = None
+    tried: Stamp | None = None  # the state of its files when it was last opened
+    error: TbconvError | None = None  # why it is not loaded, or why what lies there now is not
+    waits: str | None = None  # what it lacks while somebody copies it
+    idle: str | None = None  # why it is not held although it could be
+    gone_since: float | None = None  # time.monotonic() at which its folder was missed first
+    by_hand: bool = False  # somebody asked for it: it is opened anew, and may be trusted less than what was there
+
+    def open(self, opening: Opening, wishes: Wishes) -> None:
+        """Open what lies there; what was loaded before goes on where that fails or is trusted less."""
+        self.tried, self.error, self.waits, self.idle = self.place.stamp, None, None, None
+        start = time.monotonic()
+        try:
+            found = opening.open(self.place.folder, name=self.place.name, number=self.place.number)
+            new = without_tripped(found, wishes)
+            self._check_trust(new)
+        except TbconvError as error:
+            self._forget(error)
+            _log.error("%s: not loaded: %s", self.place.name, error.one_line)
+        except Exception:  # noqa: BLE001  (logged, and told by the index; other models go on)
+            what = f"{self.place.name} cannot be loaded"
+            self._forget(NotReady(what, why="an error of the server's own", fix="read its log"))
+            _log.exception(what)
+        else:
+            self.take(new)
+            reason = f"; {new.served.reason}" if new.served.reason else ""
+            _log.info("%s %s: %s, %.2f s%s", new.name, new.version, new.words, time.monotonic() - start, reason)
+        self.by_hand = False
+
+    def _forget(self, error: TbconvError) -> None:
+        """Keep why it does not open; what is not held and does not open has no rank any more."""
+        self.error = error
+        if self.loaded is None:
+            self.known = None
+
+    def take(self, new: Loaded) -> None:
+        """Hold an opened version."""
+        self.loaded, self.known = new, Known(new.version, new.trust, new.served.kind == "trained")
+
+    def drop_tripped(self, wishes: Wishes) -> None:
+        """Let the baseline answer where the file tripped, here or in another worker."""
+        if self.loaded is None or self.loaded.served.sha256 not in wishes.tripped:
+            return
+        try:
+            self.take(without_tripped(self.loaded, wishes))
+        except NotReady as error:
+            self.loaded, self.known, self.error = None, None, error
+
+    def release(self, reason: str) -> None:
+        """Let the network go; it can be opened again."""
+        self.loaded, self.tried, self.error, self.idle = None, None, None, reason
+
+    def is_version(self, version: str) -> bool:
+        """Whether a client may call it so."""
+        number = self.place.number
+        return (self.known is not None and self.known.version == version) or (
+            number is not None and str(number) == version
+        )
+
+    def row(self) -> Row:
+        """Return its line in the index, beside what answers."""
+        number = self.place.number
+        version = "" if number is None else str(number)
+        if self.error is not None:
+            return Row(self.place.name, version, "UNAVAILABLE", self.error.one_line)
+        state = "LOADING" if self.waits else "UNAVAILABLE"
+        return Row(self.place.name, version, state, self.waits or self.idle or "not opened yet")
+
+    def _check_trust(self, new: Loaded) -> None:
+        old = self.loaded
+        if old is None or self.by_hand or new.trust >= old.trust:
+            return
+        why = new.served.reason or f"it would be {new.words}"
+        what = f"the new bundle of {new.name} is trusted less than what answers, {old.words}"
+        raise NotReady(what, why=why, fix="bring a certified one, or load it by hand")
+
+
+def without_tripped(loaded: Loaded, wishes: Wishes) -> Loaded:
+    """Return a version, or its bundle's baseline where its file tripped; NotReady where it has none."""
+    reason = wishes.tripped.get(loaded.served.sha256)
+    if reason is None:
+        return loaded
+    fallen = fall_back(loaded, reason)
+    if fallen is None:
+        raise NotReady(f"{loaded.served.artefact} was dropped", why=reason, fix="bring another bundle")
+    return fallen
+
+
+def ranked(kept: Sequence[Shelved], aside: Sequence[str]) -> list[Shelved]:
+    """Return those that can answer, best first: not put aside, then the most trusted, then the newest."""
+    pairs = [(one, one.known) for one in kept if one.known is not None]
+    pairs.sort(key=lambda pair: (pair[1].version not in aside, pair[1].trust, pair[0].place.number or 0), reverse=True)
+    return [one for one, _ in pairs]
+
+
+# --- repository ---
+# What lies on the shelf brought into the table of what answers: the one place that opens, swaps, drops and refuses.
+#
+# All of it runs in threads beside the event loop, one at a time; readers see whole tables only.
+# A swap loses nothing: who was given the old version keeps it until the answer is made, and its
+# interpreters go with the last reference.
+
+GONE_S = 10.0  # seconds after which a model whose folder was removed stops answering; one replaced by hand is back
+TRIMS = 3  # looks after a swap at which freed memory is returned: requests under way hold the old network a while
+_log = logging.getLogger("tf_serve")
+
+
+class Repository:
+    """Everything that may answer."""
+
+    def __init__(
+        self,
+        shelf: Shelf,
+        opening: Opening,
+        *,
+        publish: Callable[[Table], None],
+        book: WishBook | None = None,
+        versions: int = 2,
+        default: str | None = None,
+    ) -> None:
+        """Make it; nothing is opened yet.
+
+        Args:
+            shelf: where bundles lie.
+            opening: how they are opened.
+            book: what operators ask for.
+            versions: how many versions of a model are held in memory: the second makes a roll back instant.
+            default: the model that answers who names none; None takes the most trusted.
+            publish: takes every new table.
+        """
+        self._shelf = shelf
+        self._opening = opening
+        self._book = book or WishBook()
+        self._versions = versions
+        self._default = default
+        self._publish = publish
+        self._shelved: dict[str, list[Shelved]] = {}  # by model, highest number first
+        self._asked: dict[str, int] = {}
+        self._table = Table()
+        self._trims = 0
+        self._lock = threading.RLock()
+
+    def refresh(self) -> None:
+        """Look at the shelf and at the wishes, open what is new, drop what is gone."""
+        with self._lock:
+            wishes = self._book.read()
+            self._look()
+            self._obey(wishes)
+            for name, kept in self._shelved.items():
+                self._hold(name, kept, wishes)
+            self._show(wishes)
+            self._return_memory()
+
+    def load(self, name: str, version: str | None = None) -> Loaded:
+        """Make a version the current one, even if it is trusted less than another.
+
+        Args:
+            name: the model.
+            version: the first 12 digits of its digest, or its number; None reads everything anew and takes the best.
+
+        Raises:
+            UnknownModel: there is no such model or version.
+            NotReady: it cannot be opened; the reason is the bundle's.
+        """
+        with self._lock:
+            self._look()
+            kept = self._kept(name)
+            better = () if version is None else self._better_than(kept, version)
+            self._book.change(lambda wishes: _wanted(wishes, name, better, _digests(kept)))
+            self.refresh()
+            return self._current(name)
+
+    def unload(self, name: str) -> None:
+        """Stop answering by a model until it is loaded again; UnknownModel where there is none."""
+        with self._lock:
+            self._kept(name)
+            self._book.change(lambda wishes: replace(wishes, unloaded=tuple({*wishes.unloaded, name})))
+            self.refresh()
+
+    def roll_back(self, name: str) -> Loaded:
+        """Put the current version aside: the next best answers, until a new one lands or this one is loaded by hand.
+
+        Raises:
+            UnknownModel: there is no such model.
+            NotReady: none of its versions is loaded.
+            BadRequest: there is no other version.
+        """
+        with self._lock:
+            before, aside = self._current(name).version, self._book.read().aside.get(name, ())
+            self._put_aside(name, (*aside, before))
+            try:
+                now = self._current(name)
+            except NotReady:
+                self._put_aside(name, aside)
+                raise
+            if now.version not in {*aside, before}:
+                return now
+            self._put_aside(name, aside)
+            why = "a folder that is replaced leaves none; numbered folders (NAME/1, NAME/2) keep them"
+            raise BadRequest(f"{name} has no version to roll back to", why=why, fix="load another one by its version")
+
+    def drop(self, loaded: Loaded, reason: str) -> None:
+        """Stop answering by a file that gave what it may not give: its bundle's baseline answers, with the reason."""
+        digest = loaded.served.sha256
+        with self._lock:
+            if digest in self._book.read().tripped:
+                return  # several films met it at once
+            _log.error("%s: %s is dropped: %s", loaded.name, loaded.served.artefact, reason)
+            wishes = self._book.change(lambda wishes: replace(wishes, tripped={**wishes.tripped, digest: reason}))
+            self._obey(wishes)
+            self._show(wishes)
+
+    def first_error(self) -> TbconvError | None:
+        """Return a stated error for which something is not loaded."""
+        return next((one.error for kept in self._shelved.values() for one in kept if one.error), None)
+
+    # what follows is called with the lock held
+
+    def _look(self) -> None:
+        """Bring what is known of the folders to what is on the shelf."""
+        found = self._shelf.scan()
+        if found is None:
+            return  # the folder itself is away: a volume that will be mounted again
+        for name in {**self._shelved, **found}:
+            known = {one.place.folder: one for one in self._shelved.get(name, [])}
+            for place in found.get(name, ()):
+                one = known.setdefault(place.folder, Shelved(place))
+                one.place, one.gone_since = place, None
+            present = {place.folder for place in found.get(name, ())}
+            stays = [one for one in known.values() if one.place.folder in present or self._lingers(one)]
+            self._shelved[name] = sorted(stays, key=lambda one: one.place.number or 0, reverse=True)
+        self._shelved = {name: kept for name, kept in self._shelved.items() if kept}
+
+    def _lingers(self, one: Shelved) -> bool:
+        if self._shelf.one_bundle:
+            return True  # it was asked for by name: it answers as long as the server runs
+        one.gone_since = one.gone_since or time.monotonic()
+        stays = one.loaded is not None and time.monotonic() - one.gone_since < GONE_S
+        if not stays:
+            _log.warning("%s: its folder is gone, it does not answer any more", one.place.name)
+        return stays
+
+    def _obey(self, wishes: Wishes) -> None:
+        """Open again what was asked for, drop what tripped: here or in another worker."""
+        for name, kept in self._shelved.items():
+            again = wishes.asked.get(name, 0) != self._asked.get(name, 0)
+            self._asked[name] = wishes.asked.get(name, 0)
+            for one in kept:
+                if again:
+                    one.by_hand, one.tried = True, None
+                one.drop_tripped(wishes)
+
+    def _hold(self, name: str, kept: list[Shelved], wishes: Wishes) -> None:
+        """Hold a model's best versions in memory, and no others."""
+        if name in wishes.unloaded:
+            for one in kept:
+                one.release("unloaded on request")
+            return
+        aside = wishes.aside.get(name, ())
+        enough = 0
+        for one in kept:  # the newest first, until enough are known that may be current
+            if one.loaded is not None or (one.known is None and enough < self._versions):
+                self._open_if_new(one, wishes)
+            enough += one.known is not None and one.known.trained and one.known.version not in aside
+        best = ranked(kept, aside)
+        for one in best[: self._versions]:
+            self._open_if_new(one, wishes)
+        for one in best[self._versions :]:
+            one.release(f"{self._versions} better versions are held")
+
+    def _open_if_new(self, one: Shelved, wishes: Wishes) -> None:
+        if one.tried == one.place.stamp:
+            return
+        first = self._shelf.one_bundle and one.loaded is None
+        one.waits = None if first else one.place.still_arriving()
+        if one.waits is None:
+            one.open(self._opening, wishes)
+            self._show(wishes)  # the first that is ready answers, while others are opened
+
+    def _show(self, wishes: Wishes) -> None:
+        """Publish what answers now."""
+        order = {name: ranked(kept, wishes.aside.get(name, ())) for name, kept in self._shelved.items()}
+        loaded = {name: tuple(one.loaded for one in row if one.loaded) for name, row in order.items()}
+        models = {name: versions for name, versions in loaded.items() if versions}
+        silent = [
+            one for kept in self._shelved.values() for one in kept if one.loaded is None or one.error or one.waits
+        ]
+        table = Table(models, self._default_of(models), tuple(one.row() for one in silent))
+        if table != self._table:
+            self._table, self._trims = table, TRIMS
+            self._publish(table)
+
+    def _default_of(self, models: dict[str, tuple[Loaded, ...]]) -> str | None:
+        if self._default is not None:
+            return self._default if self._default in models else None
+        return max(sorted(models), key=lambda name: models[name][0].trust, default=None)
+
+    def _kept(self, name: str) -> list[Shelved]:
+        if name not in self._shelved:
+            raise UnknownModel(f"there is no model {name!r}", why="no such folder lies there", fix="see the index")
+        return self._shelved[name]
+
+    def _current(self, name: str) -> Loaded:
+        order = ranked(self._kept(name), self._book.read().aside.get(name, ()))
+        if not order or order[0].loaded is None:
+            why = self._kept(name)[0].row().reason
+            raise NotReady(f"{name} cannot be loaded", why=why, fix="bring another bundle")
+        return order[0].loaded
+
+    def _put_aside(self, name: str, aside: tuple[str, ...]) -> None:
+        self._book.change(lambda wishes: replace(wishes, aside={**wishes.aside, name: aside}))
+        self.refresh()
+
+    def _better_than(self, kept: list[Shelved], version: str) -> tuple[str, ...]:
+        """Return the versions that stand before one; all are opened once if it is not known which folder that is."""
+        wishes = self._book.read()
+        for one in kept:
+            if one.known is None and not any(other.known and other.is_version(version) for other in kept):
+                one.open(self._opening, wishes)
+                if one.loaded is not None:
+                    one.release("opened to learn its version")
+        order = ranked(kept, ())
+        found = next((place for place, one in enumerate(order) if one.is_version(version)), None)
+        if found is None:
+            why = next((one.row().reason for one in kept if one.error), "none of its folders holds it")
+            raise UnknownModel(f"{kept[0].place.name} has no version {version!r}", why=why, fix="see the index")
+        return tuple(one.known.version for one in order[:found] if one.known)
+
+    def _return_memory(self) -> None:
+        if self._trims > 0:
+            self._trims -= 1
+            return_memory()
+
+
+def return_memory() -> None:
+    """Give freed memory back to the system: glibc keeps 25 MB of an int8 file otherwise, 200 MB of a float16 one."""
+    gc.collect()
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
+
+
+def _wanted(wishes: Wishes, name: str, aside: tuple[str, ...], digests: set[str]) -> Wishes:
+    return replace(
+        wishes,
+        unloaded=tuple(one for one in wishes.unloaded if one != name),
+        aside={**wishes.aside, name: aside},
+        asked={**wishes.asked, name: wishes.asked.get(name, 0) + 1},
+        tripped={digest: reason for digest, reason in wishes.tripped.items() if digest not in digests},
+    )
+
+
+def _digests(kept: list[Shelved]) -> set[str]:
+    """Return the digests of all files of a model's bundles, also of those that are not loaded."""
+    found: set[str] = set()
+    for one in kept:
+        with contextlib.suppress(BundleError):
+            found |= {record.sha256 for record in read_bundle(one.place.folder).manifest.files.values()}
+    return found

@@ -1,0 +1,249 @@
+"""The quick check: does every TFLite file answer as it did, and does this machine open films as training did?
+
+Serving's packages alone are needed. With the same kernels answers repeat bit for bit (measured on
+two bundles); other kernels round elsewhere, and a tolerance says how far that may lead.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tbconv.contract.bundle import MAKE_AGAIN, Bundle
+from tbconv.contract.certificate import Certificate
+from tbconv.contract.consistency import answer_problems, appended_problems
+from tbconv.contract.environment import processor, tell_difference
+from tbconv.contract.errors import ArtefactError, SetupError
+from tbconv.contract.golden import (
+    GOLDEN,
+    GOLDEN_FILMS,
+    NOT_RECORDED,
+    REFERENCE,
+    Golden,
+    check_films,
+    opener,
+    read_golden,
+    records_films,
+)
+from tbconv.contract.manifest import Artefact
+from tbconv.contract.prediction import Classifier, Prediction
+from tbconv.contract.preprocess import as_model_input
+from tf_serve.runtime.tflite import TFLiteModel
+
+FLOOR = 1e-4  # logits; the identity that float32 files are held to, and the tolerance of a certificate without any
+PROBABILITY_STEPS = 2 / 256  # two steps of a quantised sigmoid
+TIMES_TYPICAL = 10.0  # times the file's median distance from PyTorch; other kernels moved 4 times that at most
+
+
+@dataclass(frozen=True, slots=True)
+class Repeat:
+    """What one file answered to its golden inputs, against what it answered when it was certified."""
+
+    path: str
+    precision: str
+    verdict: str  # the certificate's
+    inputs: int
+    problem: str | None  # why it did not repeat
+    moved: float | None  # max |logit now - logit then|
+    allowed: float | None  # logits
+    decisions_changed: int  # of the golden inputs; each lies within the tolerance of the threshold, or it is a problem
+    seconds: float
+
+    @property
+    def passed(self) -> bool:
+        """Whether it answered as it did."""
+        return self.problem is None
+
+
+@dataclass(frozen=True, slots=True)
+class SelfTest:
+    """All files' rows, and what is worth saying of this machine."""
+
+    rows: tuple[Repeat, ...]
+    notes: tuple[str, ...] = ()
+    problems: dict[str, str] = field(default_factory=dict)  # by path, beside the answers: films, contradictions
+
+    @property
+    def passed(self) -> bool:
+        """Whether files were asked, each of them answered as it did, and nothing contradicts the manifest."""
+        return bool(self.rows) and all(row.passed for row in self.rows) and not self.problems
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the rows ready for JSON."""
+        rows = [asdict(row) | {"passed": row.passed} for row in self.rows]
+        return {"passed": self.passed, "rows": rows, "problems": self.problems, "notes": list(self.notes)}
+
+
+def self_test(bundle: Bundle, *, artefacts: Sequence[str] | None = None) -> SelfTest:
+    """Ask TFLite files about the bundle's golden inputs.
+
+    Args:
+        bundle: each file that is read has its digest checked first.
+        artefacts: paths of TFLite files; None asks every one of them.
+
+    Returns:
+        One row a file; a file that is altered or cannot be opened is a row with a problem. Beside them what the
+        files and their recorded answers say otherwise than the manifest, and golden films that this machine opens
+        otherwise.
+
+    Raises:
+        ArtefactError: the golden inputs or the certificate are missing or altered.
+    """
+    golden, certificate = read_golden(bundle.path(GOLDEN)), bundle.certificate()
+    chosen = [one for one in bundle.manifest.artefacts if one.format == "tflite"]
+    if artefacts is not None:
+        chosen = [bundle.manifest.artefact(path) for path in artefacts]
+    note = tell_difference(certificate.bound.get("processor") or {}, processor())
+    notes = [*([note] if note else []), *([] if records_films(bundle) else [NOT_RECORDED])]
+    rows = tuple(_repeat(bundle, one, golden, certificate) for one in chosen)
+    return SelfTest(rows, tuple(notes), _contradictions(bundle, golden, {one.path for one in chosen}))
+
+
+def golden_check(bundle: Bundle, path: str) -> Callable[[Classifier], Repeat] | None:
+    """Prepare to ask an open file about the golden inputs, as often as need be and without the bundle's folder.
+
+    Returns:
+        A function of the open file; None where the bundle records no golden inputs.
+
+    Raises:
+        ArtefactError: the golden inputs or the certificate are missing or altered, or hold nothing of this file.
+    """
+    if GOLDEN not in bundle.manifest.files:
+        return None
+    golden, certificate = read_golden(bundle.path(GOLDEN)), bundle.certificate()
+    artefact, verdict = bundle.manifest.artefact(path), str(bundle.verdict(path).verdict)
+    recorded = _recorded(golden, artefact)
+    if len(recorded.logits) > 1 and (recorded.logits == recorded.logits[0]).all():
+        why = f"all {len(recorded.logits)} golden inputs were given the same logits"
+        raise ArtefactError(f"{path} is a constant", why=why, fix=MAKE_AGAIN)
+    return lambda model: _repeat(bundle, artefact, golden, certificate, model, verdict)
+
+
+def check_preprocessing(bundle: Bundle) -> None:
+    """Refuse to answer films where this machine opens them otherwise than training did; older bundles cannot tell.
+
+    Raises:
+        ArtefactError: the golden films are missing or altered.
+        SetupError: a golden film came out otherwise.
+    """
+    problems = _film_problems(bundle)
+    if problems:
+        made_with = (bundle.manifest.provenance.get("conversion") or {}).get("packages", {}).get("pillow")
+        raise SetupError(
+            "this machine opens films otherwise than the network was trained on them",
+            why="; ".join(problems),
+            fix=f"install Pillow as it was at conversion: pip install pillow{f'=={made_with}' if made_with else ''}",
+        )
+
+
+def _film_problems(bundle: Bundle) -> list[str]:
+    return check_films(bundle, opener(bundle.manifest.preprocessing)) if records_films(bundle) else []
+
+
+def _contradictions(bundle: Bundle, golden: Golden, asked: set[str]) -> dict[str, str]:
+    found, films = appended_problems(bundle), _film_problems(bundle)
+    for path, problem in answer_problems(bundle, golden).items():
+        found[path] = f"{found[path]}; {problem}" if path in found else problem
+    told = {path: problem for path, problem in found.items() if path in asked}
+    return told | ({GOLDEN_FILMS: "; ".join(films)} if films else {})
+
+
+def _repeat(
+    bundle: Bundle,
+    artefact: Artefact,
+    golden: Golden,
+    certificate: Certificate,
+    model: Classifier | None = None,
+    verdict: str = "unknown",
+) -> Repeat:
+    start, problem, moved, allowed, changed = time.monotonic(), None, None, None, 0
+    try:
+        verdict = verdict if model else str(bundle.verdict(artefact.path).verdict)
+        recorded = _recorded(golden, artefact)
+        model = model or TFLiteModel(bundle.path(artefact.path))
+        answer = model.predict(as_model_input(golden.squares))
+        allowed = _allowed(artefact, recorded, golden, certificate)
+        problem = _misshapen(recorded, answer)
+        if problem is None:
+            readout = bundle.manifest.readouts[artefact.network]
+            slope, point = readout.calibration.slope, readout.operating_point
+            changed = int((point.refer(recorded.margin) != point.refer(answer.margin)).sum())
+            moved = _furthest(answer.logits, recorded.logits)
+            problem = _strays(recorded, answer, artefact, slope=slope, allowed=allowed)
+    except ArtefactError as error:
+        problem = error.one_line
+    seconds = time.monotonic() - start
+    number = len(golden.names)
+    return Repeat(artefact.path, artefact.precision, verdict, number, problem, moved, allowed, changed, seconds)
+
+
+def _recorded(golden: Golden, artefact: Artefact) -> Prediction:
+    if artefact.path not in golden.answers or f"{REFERENCE} ({artefact.network})" not in golden.answers:
+        what = f"{GOLDEN} holds no answers of {artefact.path}, or none of PyTorch"
+        raise ArtefactError(what, why="there is nothing to repeat", fix="tbconv convert RUN --out BUNDLE")
+    return golden.answers[artefact.path]
+
+
+def _allowed(artefact: Artefact, recorded: Prediction, golden: Golden, certificate: Certificate) -> float:
+    """Return how far logits may move.
+
+    A float32 file has the certificate's tolerance for the golden inputs. A reduced one may move as far as
+    it was from PyTorch, but not by more than ten times its median distance: one input far from any film
+    (int8 answers black 9 logits off) would else excuse anything.
+    """
+    if artefact.precision == "float32":
+        tolerances = certificate.tolerances.get(artefact.network) or {}
+        return float((tolerances.get("golden") or tolerances).get("logits", FLOOR))
+    reference = golden.answers[f"{REFERENCE} ({artefact.network})"]
+    distance = np.abs(recorded.logits.astype(np.float64) - reference.logits).max(axis=1)
+    distance = distance[np.isfinite(distance)]
+    if not len(distance):
+        return FLOOR
+    return max(FLOOR, min(float(distance.max()), TIMES_TYPICAL * float(np.median(distance))))
+
+
+def _furthest(now: NDArray[np.floating], then: NDArray[np.floating]) -> float:
+    """Return max |now - then| over values that are finite in both; 0 where none is."""
+    both = np.isfinite(now) & np.isfinite(then)
+    return float(np.abs(now[both].astype(np.float64) - then[both]).max(initial=0.0))
+
+
+def _misshapen(recorded: Prediction, answer: Prediction) -> str | None:
+    """Return which output has another shape, or other places that are NaN or infinite, than it had."""
+    for name in ("logits", "probability", "evidence"):
+        now, then = getattr(answer, name), getattr(recorded, name)
+        if now is None or then is None or now.shape != then.shape:
+            return f"{name} has another shape than it had"
+        if not np.array_equal(np.isfinite(now), np.isfinite(then)):
+            return f"{name} is NaN or infinite where it was not, or the reverse"
+    return None
+
+
+def _strays(
+    recorded: Prediction, answer: Prediction, artefact: Artefact, *, slope: float, allowed: float
+) -> str | None:
+    """Return which value moved too far.
+
+    A margin is a difference of two logits and moves twice as far at most, so no decision further than
+    that from the threshold can change; the sigmoid's steepest is a quarter of its slope.
+    """
+    moved = _furthest(answer.logits, recorded.logits)
+    if not moved <= allowed:
+        return f"logits moved by {moved:.1e}, allowed are {allowed:.1e}"
+    step = _furthest(answer.probability, recorded.probability)
+    if not step <= abs(slope) * 2 * allowed / 4 + PROBABILITY_STEPS:
+        return f"logits hold, but the probability moved by {step:.1e}"
+    missing = _identity(answer)
+    if artefact.precision == "float32" and not missing <= max(FLOOR, 2 * _identity(recorded)):
+        return f"the evidence misses the margin by {missing:.1e}"
+    return None
+
+
+def _identity(answer: Prediction) -> float:
+    means = np.asarray(answer.evidence, np.float64).mean((1, 2))
+    return _furthest(answer.margin, means)

@@ -1,0 +1,322 @@
+"""Bodies of requests and answers: JSON within limits, images, films, nested arrays."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import struct
+from array import array
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain, islice
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic_core import from_json
+
+from tbconv.contract.manifest import TensorSpec
+from tf_serve.errors import BadRequest, TooLarge
+
+# --- json body ---
+# The one place where JSON is read and written, so that its limits hold for every protocol.
+#
+# pydantic-core's parser comes with FastAPI; it takes a third of the standard library's time on a
+# tensor of numbers (2.9 ms against 10.1 ms for one film of 973 KB), refuses NaN, and bounds nesting.
+
+# Every value of JSON becomes a Python object: 32 MB of "[],[]," would become a gigabyte of lists, and while
+# it is parsed nobody else is answered (2^19 numbers: some 40 ms). A film of 224 x 224 numbers has 50,176 of
+# them, twice that where each stands in a list of its own: 2^19 hold five to ten films.
+MAX_VALUES = 2**19
+_MARKS = (b",", b"[", b"{", b":")  # no value comes without one of them before it, but for the outermost
+
+
+def read_json(body: bytes | memoryview) -> dict[str, Any]:
+    """Read one JSON object, UTF-8.
+
+    Raises:
+        BadRequest: it is no JSON, no object, nested beyond 200 levels, or has NaN or Infinity in it.
+        TooLarge: it holds more than `MAX_VALUES` values.
+    """
+    text = bytes(body)
+    if sum(text.count(mark) for mark in _MARKS) > MAX_VALUES:
+        why = f"a request may hold {MAX_VALUES:,} values as JSON"
+        raise TooLarge("the JSON holds too many values", why=why, fix="send tensors by the binary extension")
+    try:
+        value = from_json(text, allow_inf_nan=False)
+    except ValueError as error:
+        raise BadRequest("the body is no JSON", why=str(error), fix="send one JSON object, UTF-8") from error
+    if not isinstance(value, dict):
+        raise malformed("the body is no JSON object", f"it is {kind_of(value)}")
+    return value
+
+
+def write_json(value: Any) -> bytes:
+    """Write JSON without blanks; ValueError where a number is NaN or infinite."""
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+
+
+def malformed(what: str, why: str) -> BadRequest:
+    """Return the error of a request that does not follow its protocol."""
+    return BadRequest(what, why=why, fix="docs/api.md has an example of every request")
+
+
+def kind_of(value: Any) -> str:
+    """Name a value's JSON type: what came is not quoted, it may be a film."""
+    for kinds, name in _KINDS:
+        if isinstance(value, kinds):
+            return name
+    return "null"
+
+
+_KINDS: tuple[tuple[type | tuple[type, ...], str], ...] = (
+    (bool, "a boolean"),
+    ((int, float), "a number"),
+    (str, "a string"),
+    (list, "an array"),
+    (dict, "an object"),
+)
+
+
+def text_of(value: Any, what: str) -> str:
+    """Return a string.
+
+    Raises:
+        BadRequest: it is none.
+    """
+    if not isinstance(value, str):
+        raise malformed(f"{what} has to be a string", f"it is {kind_of(value)}")
+    return value
+
+
+def object_of(value: Any, what: str) -> dict[str, Any]:
+    """Return an object; null and what is missing are an empty one.
+
+    Raises:
+        BadRequest: it is something else.
+    """
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise malformed(f"{what} has to be an object", f"it is {kind_of(value)}")
+    return value
+
+
+def array_of(value: Any, what: str) -> list[Any]:
+    """Return an array.
+
+    Raises:
+        BadRequest: it is none.
+    """
+    if not isinstance(value, list):
+        raise malformed(f"{what} has to be an array", f"it is {kind_of(value)}")
+    return value
+
+
+# --- images ---
+# Tensors of images as a client may send them: one shape, two number types, grey levels 0..255.
+
+Images = NDArray[np.float32] | NDArray[np.uint8]  # [N, 224, 224, 1], 0 black to 255 white, lungs dark
+DTYPES: dict[str, np.dtype[Any]] = {"FP32": np.dtype("<f4"), "UINT8": np.dtype("u1")}
+DATATYPES = {"float32": "FP32", "uint8": "UINT8"}  # as manifests and LiteRT name them
+# One film takes some 22 ms of one core (docs/parity.md), and a request holds a place in the queue for all of its films.
+MAX_FILMS = 32
+NUMBERS = frozenset({int, float})
+
+
+@dataclass(frozen=True, slots=True)
+class Films:
+    """Whole files - PNG, JPEG or DICOM - that still have to be opened; one row of the batch each."""
+
+    files: tuple[bytes, ...]
+
+    def __post_init__(self) -> None:
+        check_number(len(self.files))
+
+
+Given = Images | Films
+
+
+def images_from_numbers(data: Any, datatype: str, shape: tuple[int, ...] | None, spec: TensorSpec) -> Images:
+    """Turn JSON numbers into images.
+
+    Args:
+        data: flat row-major, or nested.
+        datatype: FP32 or UINT8.
+        shape: as the client states it; None takes the nesting.
+        spec: the input of the file that will answer.
+
+    Raises:
+        BadRequest: it is no tensor, of another shape, or holds what is no grey level.
+        TooLarge: more than `MAX_FILMS` films.
+    """
+    values, nesting = flatten(array_of(data, "data"), NUMBERS, "data")
+    stated = nesting if shape is None else shape
+    check_shape(stated, spec)
+    if np.prod(stated) != len(values):
+        raise malformed(f"shape {list(stated)} does not fit the data", f"the data have {len(values)} values")
+    try:
+        levels = np.frombuffer(array("f", values), np.float32)  # a third of np.array's time
+    except OverflowError as error:
+        raise _no_grey_levels("one of them no float can hold") from error
+    return as_images(levels, datatype, stated, spec)
+
+
+def images_from_bytes(data: memoryview, datatype: str, shape: tuple[int, ...], spec: TensorSpec) -> Images:
+    """Turn little-endian row-major bytes into images, without a copy.
+
+    Raises:
+        BadRequest: the bytes are too few or too many, of another shape, or hold what is no grey level.
+        TooLarge: more than `MAX_FILMS` films.
+    """
+    check_shape(shape, spec)
+    dtype = DTYPES[datatype]
+    needed = int(np.prod(shape)) * dtype.itemsize
+    if len(data) != needed:
+        raise malformed(f"shape {list(shape)} of {datatype} takes {needed} bytes", f"{len(data)} came")
+    return as_images(np.frombuffer(data, dtype), datatype, shape, spec)
+
+
+def as_images(levels: NDArray[Any], datatype: str, shape: tuple[int, ...], spec: TensorSpec) -> Images:
+    """Check that numbers are grey levels which the file can take, and give them their shape."""
+    if levels.dtype != np.uint8:
+        lowest, highest = float(levels.min()), float(levels.max())
+        if not (lowest >= 0 and highest <= 255):  # NaN is neither
+            raise _no_grey_levels(f"they run from {lowest:g} to {highest:g}")
+        if "UINT8" in (datatype, DATATYPES[spec.dtype]) and not np.array_equal(np.rint(levels), levels):
+            raise _no_grey_levels("the file that answers takes whole ones, and some have a fraction")
+    images: Images = levels.astype(DTYPES[datatype], copy=False).reshape(shape)
+    return images
+
+
+def check_shape(shape: tuple[int, ...], spec: TensorSpec) -> None:
+    """Refuse a shape that the network does not take."""
+    if len(shape) != len(spec.shape) or shape[1:] != spec.shape[1:] or shape[0] < 1:
+        why = f"{spec.name} is {list(spec.shape)}, -1 being the number of films"
+        raise malformed(f"shape {list(shape)[: len(spec.shape) + 1]} is none that the model takes", why)
+    check_number(shape[0])
+
+
+def check_number(films: int) -> None:
+    """Refuse more films than one request may have."""
+    if films > MAX_FILMS:
+        why = f"one request may have {MAX_FILMS}, since it holds its place in the queue for all of them"
+        raise TooLarge(f"the request has {films} films", why=why, fix="send several requests, side by side")
+
+
+def _no_grey_levels(why: str) -> BadRequest:
+    fix = "send the film as it is stored: 0 black to 255 white, not normalised"
+    return BadRequest("the image's values are no grey levels 0..255", why=why, fix=fix)
+
+
+# --- nested ---
+# Nested JSON arrays to one flat row-major list and its shape, or a sentence; numpy would guess instead.
+#
+# `np.array` turns texts into numbers, null into NaN, and one long text among numbers into gigabytes.
+
+MAX_RANK = 8  # an image has four axes; beyond eight, nobody meant a tensor
+
+
+def flatten(data: list[Any], leaves: frozenset[type], what: str) -> tuple[list[Any], tuple[int, ...]]:
+    """Flatten an array of arrays.
+
+    Args:
+        data: a flat or nested array.
+        leaves: the types that values may have.
+        what: how errors call the array.
+
+    Returns:
+        The values in row-major order, and the shape.
+
+    Raises:
+        BadRequest: it is empty, ragged, too deep or holds something else.
+    """
+    level, shape = data, [len(data)]
+    while (types := set(map(type, level))) == {list}:
+        lengths = set(map(len, level))
+        if len(lengths) > 1 or len(shape) == MAX_RANK:
+            why = f"rows at depth {len(shape)} have different lengths" if len(lengths) > 1 else "it is nested too deep"
+            raise malformed(f"{what} is no tensor", why)
+        shape.append(lengths.pop())
+        level = list(chain.from_iterable(level))
+    if not types:
+        raise malformed(f"{what} is empty", f"its shape is {shape}")
+    if not types <= leaves:
+        raise malformed(f"{what} holds something else than it may", f"it holds {_name(types - leaves)}")
+    return level, tuple(shape)
+
+
+def _name(types: set[type]) -> str:
+    names = {dict: "objects", list: "arrays beside values", str: "strings", bool: "booleans", type(None): "nulls"}
+    return ", ".join(sorted(names.get(one, "numbers") for one in types))
+
+
+# --- films ---
+# Films as they stand inside a message: base64 in JSON, raw or base64 in the binary extension.
+
+_LENGTH = struct.Struct("<I")  # Triton's BYTES: four bytes of length before each element
+
+
+def films_from_texts(texts: Sequence[str]) -> Films:
+    """Turn base64 texts into films.
+
+    Raises:
+        BadRequest: one is no base64.
+        TooLarge: more films than one request may have.
+    """
+    check_number(len(texts))
+    return Films(tuple(_decode(text, number) for number, text in enumerate(texts)))
+
+
+def films_from_elements(data: memoryview) -> Films:
+    """Turn the elements of a BYTES tensor into films: files as they are, or their base64.
+
+    tritonclient sends texts as BYTES elements unless told otherwise, so base64 is understood
+    here too; neither a PNG nor a JPEG nor a DICOM file consists of its letters alone.
+
+    Raises:
+        BadRequest: the lengths do not fit the data.
+        TooLarge: more films than one request may have.
+    """
+    elements = tuple(islice(_elements(data), MAX_FILMS + 1))  # one too many is enough to say so
+    check_number(len(elements))
+    return Films(tuple(_raw_or_base64(element) for element in elements))
+
+
+def b64_of(value: Any) -> str:
+    """Return the text of TensorFlow Serving's `{"b64": "..."}`.
+
+    Raises:
+        BadRequest: the object has other keys, or no text.
+    """
+    if not (isinstance(value, dict) and set(value) == {"b64"} and isinstance(value["b64"], str)):
+        raise malformed("an object in the place of a film has one key, b64", "this one has not, or holds no string")
+    return str(value["b64"])
+
+
+def _decode(text: str, number: int) -> bytes:
+    try:
+        return base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError) as error:  # ValueError: letters beyond ASCII
+        raise malformed(f"film {number} is no base64", str(error)) from error
+
+
+def _raw_or_base64(element: bytes) -> bytes:
+    try:
+        return base64.b64decode(element, validate=True)
+    except binascii.Error:
+        return element
+
+
+def _elements(data: memoryview) -> Iterator[bytes]:
+    position = 0
+    while position < len(data):
+        start = position + _LENGTH.size
+        if start > len(data):
+            raise malformed("the BYTES tensor is torn", "its last element has no whole length")
+        [length] = _LENGTH.unpack_from(data, position)
+        position = start + length
+        if position > len(data):
+            raise malformed("the BYTES tensor is torn", f"an element of {length} bytes does not fit into it")
+        yield bytes(data[start:position])

@@ -1,0 +1,294 @@
+"""ASGI middleware: access, response headers, clients that leave, and the record of every request."""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import time
+from collections.abc import Callable
+
+from starlette.applications import Starlette
+from starlette.datastructures import Headers
+from starlette.middleware.cors import CORSMiddleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from tf_serve.errors import Busy, NotAllowed, TooLarge
+from tf_serve.settings import Deployment
+from tf_serve.telemetry.logs import write_line
+from tf_serve.telemetry.metrics import Metrics
+from tf_serve.telemetry.trace import Trace, begin, note_error
+
+# --- access ---
+# What stands between a network and the routes: the token, the size of bodies, other sites, names of the host.
+
+# Answers, metrics and what describes models need the token. Open stay: what probes ask, the pages and their
+# files, which ask for the token themselves; the repository has a token of its own.
+CLOSED = ("/api/", "/v1/", "/v2/", "/v2", "/metrics", "/openapi.json")
+OPEN = ("/v2/health/", "/v2/repository/")
+PREFLIGHT_S = 600  # seconds for which a browser remembers that it may ask
+
+
+def protect(app: Starlette, deployment: Deployment) -> None:
+    """Put the layers that a deployment asks for around the routes; each costs nothing where it is off."""
+    app.add_middleware(BodyLimit, limit=deployment.max_body)
+    if deployment.token is not None:
+        app.add_middleware(NeedsToken, token=deployment.token)
+    if deployment.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=deployment.cors_origins,
+            allow_methods=["GET", "POST"],
+            allow_headers=["authorization", "content-type", "inference-header-content-length"],
+            expose_headers=["retry-after", "inference-header-content-length", "x-model-version", "x-model-kind"],
+            max_age=PREFLIGHT_S,
+        )
+    if deployment.hosts:
+        app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(deployment.hosts), www_redirect=False)
+
+
+BODIES = 4  # bodies of the largest size that may be in memory at once: 128 MB, where a host has 512
+
+
+class BodyLimit:
+    """Stops a body that grows beyond its limit, said so or not.
+
+    Starlette's own answers such a request in plain text; clients of the protocols read `{"error": ...}`.
+    """
+
+    def __init__(self, app: ASGIApp, limit: int) -> None:
+        """Keep the limit.
+
+        Args:
+            app: what is within.
+            limit: bytes.
+        """
+        self.app = app
+        self._limit = limit
+        self._held = 0  # bytes of all bodies that are here now
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass one request on."""
+        if scope["type"] != "http" or scope["method"] in ("GET", "HEAD"):
+            await self.app(scope, receive, send)
+            return
+        said, came = _length(scope), 0
+
+        async def receive_bounded() -> Message:
+            nonlocal came
+            if said > self._limit:
+                raise self._too_large()
+            message = await receive()
+            size = len(message.get("body", b""))
+            came, self._held = came + size, self._held + size
+            if came > self._limit:
+                raise self._too_large()
+            if self._held > BODIES * self._limit:
+                raise Busy("too many bytes are on the way", why="memory is bounded", fix="ask again in a second")
+            return message
+
+        try:
+            await self.app(scope, receive_bounded, send)
+        finally:
+            self._held -= came
+
+    def _too_large(self) -> TooLarge:
+        what = f"a request may have {self._limit} bytes"
+        return TooLarge(what, why="the server was started so", fix="send the film smaller, or start with --max-body")
+
+
+class NeedsToken:
+    """Answers whoever bears the token, and nobody else."""
+
+    def __init__(self, app: ASGIApp, token: str) -> None:
+        self.app = app
+        self._wanted = token.encode()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass one request on, or refuse it before its body is read."""
+        if scope["type"] != "http" or not is_closed(scope["path"]) or self._bears_it(scope):
+            await self.app(scope, receive, send)
+            return
+        why, fix = "none came, or another one", "Authorization: Bearer TOKEN"
+        error = NotAllowed("this address needs the token", why=why, fix=fix)
+        note_error(error)
+        answer = JSONResponse({"error": error.one_line}, 401, headers={"www-authenticate": "Bearer"})
+        await answer(scope, receive, send)
+
+    def _bears_it(self, scope: Scope) -> bool:
+        scheme, _, sent = Headers(scope=scope).get("authorization", "").partition(" ")
+        # takes as long for any token: nothing to guess by
+        return scheme.lower() == "bearer" and hmac.compare_digest(sent.strip().encode(), self._wanted)
+
+
+def is_closed(path: str) -> bool:
+    """Whether an address needs the token."""
+    return path.startswith(CLOSED) and not path.startswith(OPEN)
+
+
+def _length(scope: Scope) -> int:
+    return int(Headers(scope=scope).get("content-length") or 0)  # the HTTP parser saw to it that it is a number
+
+
+# --- headers ---
+# Headers of every answer: nothing is stored, nothing is loaded from another host.
+
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+HEADERS = {
+    "cache-control": "no-store",
+    "content-security-policy": POLICY,
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+    "referrer-policy": "no-referrer",
+    "x-content-type-options": "nosniff",
+}
+
+
+RAW = tuple((name.encode(), value.encode()) for name, value in HEADERS.items())
+_NAMES = frozenset(name for name, _ in RAW)
+_CLOSE = (b"connection", b"close")
+
+
+class SafeHeaders:
+    """Adds the headers to whatever the application answers; while the server leaves, also that it does."""
+
+    def __init__(self, app: ASGIApp, leaving: Callable[[], bool] = lambda: False) -> None:
+        self.app = app
+        self._leaving = leaving
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass one request on."""
+
+        async def send_safely(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                kept = [pair for pair in message.get("headers", ()) if pair[0] not in _NAMES]
+                # a client that is told so opens its next connection elsewhere, and none is cut under a request
+                message["headers"] = [*kept, *RAW, *((_CLOSE,) if self._leaving() else ())]
+            await send(message)
+
+        await self.app(scope, receive, send_safely)
+
+
+# --- departures ---
+# A client that went away frees its place: what it waited for is not computed any more.
+#
+# ASGI tells of a closed connection only whoever listens, and while a film is in the queue nobody does.
+
+
+class Departures:
+    """Listens once the body is there, and ends the request when its client has gone."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass one request on."""
+        if scope["type"] != "http" or scope["method"] != "POST":
+            await self.app(scope, receive, send)
+            return
+        visit = _Visit(receive)
+        try:
+            await self.app(scope, visit.receive, send)
+        except asyncio.CancelledError:
+            if not visit.went_away:
+                raise
+            visit.request.uncancel()
+        finally:
+            visit.end()
+
+
+class _Visit:
+    """One request and its listener."""
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self._listener: asyncio.Task[Message] | None = None
+        task = asyncio.current_task()
+        if task is None:
+            raise RuntimeError("ASGI runs in a task")
+        self.request: asyncio.Task[object] = task
+        self.went_away = False
+        self._ended = False
+
+    async def receive(self) -> Message:
+        if self._listener is not None:
+            return await asyncio.shield(self._listener)
+        message = await self._receive()
+        if message["type"] == "http.request" and not message.get("more_body", False):
+            self._listener = asyncio.create_task(self._listen())
+        return message
+
+    async def _listen(self) -> Message:
+        message = await self._receive()
+        if message["type"] == "http.disconnect" and not self._ended:
+            self.went_away = True
+            self.request.cancel()
+        return message
+
+    def end(self) -> None:
+        self._ended = True
+        if self._listener is not None:
+            self._listener.cancel()
+
+
+# --- recorder ---
+# The outermost layer of a request: begins its notes, and makes metrics and one log line of them when it is over.
+
+WENT_AWAY = 499  # what nginx writes for a client that did not wait
+UNMATCHED = "unmatched"  # the address of no route is a stranger's text: it is kept nowhere
+_METHODS = frozenset({"GET", "HEAD", "POST", "OPTIONS"})
+
+
+class Recorder:
+    """Notes every request, whatever becomes of it."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+        self.app = app
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass one request on."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        trace, status = begin(), WENT_AWAY
+
+        async def send_noted(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            await self.app(scope, receive, send_noted)
+        except Exception:
+            status = 500
+            raise
+        finally:
+            self._write(trace, scope, status)
+
+    def _write(self, trace: Trace, scope: Scope, status: int) -> None:
+        now = time.perf_counter()
+        if trace.answered is not None:
+            trace.add("encode", now - trace.answered)
+        trace.add("total", now - trace.begun)
+        method = scope["method"] if scope["method"] in _METHODS else "OTHER"
+        route = template_of(scope)
+        self._metrics.record(trace, method=method, route=route, status=status)
+        write_line(trace, method=method, route=route, status=status)
+
+
+def template_of(scope: Scope) -> str:
+    """Return the route's template, `/v2/models/{name}`: never what a client put into it."""
+    route = scope.get("route")
+    if route is not None:
+        return str(getattr(route, "path", UNMATCHED))
+    return (
+        "/static"
+        if scope.get("root_path", "").endswith("/static") or scope["path"].startswith("/static/")
+        else UNMATCHED
+    )

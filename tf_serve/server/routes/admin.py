@@ -1,0 +1,144 @@
+"""Addresses for operators: the model repository, health and metrics."""
+
+from __future__ import annotations
+
+import hmac
+from typing import Annotated, Any
+
+import anyio.to_thread
+from fastapi import APIRouter, Depends, Request
+from fastapi.responses import Response
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+
+from tf_serve.errors import NotAllowed
+from tf_serve.models.registry import Loaded
+from tf_serve.predict import describe_model
+from tf_serve.server import openapi as schemas
+from tf_serve.server.messages import malformed, object_of, read_json, text_of
+from tf_serve.server.routes.common import add_route, engine_of, json_answer
+from tf_serve.server.upload import read_body
+
+# --- repository ---
+# The Open Inference Protocol's repository extension: which models there are, load, unload, roll back.
+#
+# Whoever may replace a model decides over every answer after it, so these addresses exist only for the
+# bearer of the admin token, and for nobody where the server was started without one.
+
+repository_router = APIRouter(prefix="/v2/repository", tags=["Open Inference Protocol v2: repository"])
+_bearer = HTTPBearer(scheme_name="adminToken", description="--admin-token or $TBCONV_ADMIN_TOKEN", auto_error=False)
+
+
+class NoToken(NotAllowed):
+    """The admin token is missing or another one."""
+
+    status = 401
+
+
+async def bearer_of_the_token(
+    request: Request, given: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
+) -> None:
+    """Let the bearer of the admin token pass.
+
+    Raises:
+        NotAllowed: the server has no admin token.
+        NoToken: the request has none, or another.
+    """
+    wanted: str | None = getattr(request.app.state, "admin_token", None)
+    if not wanted:
+        fix = "start it with TBCONV_ADMIN_TOKEN set, or --admin-token"
+        raise NotAllowed("the server has no admin token", why="so nobody may change its models", fix=fix)
+    sent = given.credentials if given else ""
+    if not hmac.compare_digest(sent.encode(), wanted.encode()):  # takes as long for any token: nothing to guess by
+        why = "another one came" if sent else "none came"
+        raise NoToken("this address needs the admin token", why=why, fix="Authorization: Bearer TOKEN")
+
+
+async def index(request: Request) -> Response:
+    """List every version of every model, and why some do not answer."""
+    ready = (await _message(request)).get("ready", False)
+    if not isinstance(ready, bool):
+        raise malformed("ready has to be true or false", "it chooses the models that answer")
+    rows = engine_of(request).registry.index()
+    return json_answer([row for row in rows if row["state"] == "READY" or not ready])
+
+
+async def load(request: Request) -> Response:
+    """Make a version current, by default the newest that is certified; the old one answers until then."""
+    parameters = object_of((await _message(request)).get("parameters"), "parameters")
+    if set(parameters) - {"version"}:
+        raise malformed("a load has one parameter, version", "models come from the server's folder alone")
+    version = text_of(parameters["version"], "version") if "version" in parameters else None
+    return _now(await engine_of(request).load(request.path_params["name"], version))
+
+
+async def unload(request: Request) -> Response:
+    """Take a model away until it is loaded again."""
+    await _message(request)
+    name = request.path_params["name"]
+    await engine_of(request).unload(name)
+    return json_answer({"name": name, "version": "", "state": "UNAVAILABLE"})
+
+
+async def roll_back(request: Request) -> Response:
+    """Make the version current that was so before."""
+    await _message(request)
+    return _now(await engine_of(request).roll_back(request.path_params["name"]))
+
+
+async def _message(request: Request) -> dict[str, Any]:
+    body = await read_body(request)
+    return read_json(body) if body else {}
+
+
+def _now(loaded: Loaded) -> Response:
+    return json_answer({"name": loaded.name, "version": loaded.version, "state": "READY"})
+
+
+repository_router.dependencies.append(Depends(bearer_of_the_token))
+add_route(repository_router, "POST", "/index", index, schemas.index(""))
+for word, route, said in (
+    ("load", load, "Load a model, or a version of it"),
+    ("unload", unload, "Take a model away"),
+    ("rollback", roll_back, "Go back to the version before"),
+):
+    place = f"/models/{{name}}/{word}"
+    add_route(repository_router, "POST", place, route, schemas.change(place, said))
+
+
+# --- health ---
+# Liveness and readiness, as the Open Inference Protocol v2 words them.
+
+health_router = APIRouter(prefix="/v2/health", tags=["Open Inference Protocol v2"])
+
+
+async def live(request: Request) -> Response:  # noqa: ARG001  (FastAPI passes it)
+    """Say that the process answers; it stays true while a model loads and while the server drains."""
+    return json_answer({"live": True})
+
+
+async def ready(request: Request) -> Response:
+    """Say whether films are answered, by which network, and why by the baseline if so."""
+    engine = engine_of(request)
+    if engine.not_ready is not None:
+        return json_answer({"error": engine.not_ready}, 503)
+    loaded = engine.registry.get()
+    return json_answer({"ready": True, "model": describe_model(loaded.served, loaded.bundle.manifest)})
+
+
+add_route(health_router, "GET", "/live", live, schemas.LIVE)
+add_route(health_router, "GET", "/ready", ready, schemas.SERVER_READY)
+
+
+# --- metrics ---
+# `GET /metrics`: what Prometheus fetches.
+
+metrics_router = APIRouter()
+
+
+@metrics_router.get("/metrics", include_in_schema=False)
+async def metrics(request: Request) -> Response:
+    """Give all metrics of the server, of every process of it."""
+    metrics = engine_of(request).metrics
+    metrics.write_drift()
+    text, content_type = await anyio.to_thread.run_sync(metrics.text, request.headers.get("accept", ""))
+    return Response(text, headers={"content-type": content_type})

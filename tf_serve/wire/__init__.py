@@ -1,1 +1,0 @@
-"""What passes over the wire: bytes to tensors and films, and back; pure functions that know no server."""

@@ -1,0 +1,114 @@
+"""The films of one run: preprocessed once, split by patient, named by digest from here on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tbconv.contract.bundle import sha256_bytes
+from tbconv.contract.manifest import Labels
+from tbconv.contract.reporting import Reporter
+from torch_train.config import TrainConfig
+from torch_train.data.index import read_index
+from torch_train.data.loading import LoadedFilms, cache_folder, load_cached
+from torch_train.data.records import FilmIndex
+from torch_train.data.split import PARTS, find_duplicates, split_films
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingFilms:
+    """Pixels, labels and parts; patients as numbers, so that no identity can leak into a file."""
+
+    squares: NDArray[np.uint8]  # [N, 224, 224]
+    labels: NDArray[np.int64]  # [N], 1 positive
+    patients: NDArray[np.int64]  # [N], equal where the patient is
+    parts: dict[str, NDArray[np.int64]]  # indices by part: train, validation, test
+    digests: tuple[str, ...]  # SHA-256 of each film
+    names: Labels
+    patients_known: bool  # False: each film counts as a patient
+    synthetic: bool
+    split_digest: str
+
+    @property
+    def data_digest(self) -> str:
+        """SHA-256 over all films' digests and labels, in an order that file names do not matter to."""
+        rows = sorted(f"{digest} {label}" for digest, label in zip(self.digests, self.labels, strict=True))
+        return sha256_bytes("\n".join(rows).encode())
+
+    def labels_of(self, part: str) -> NDArray[np.int64]:
+        """Return the labels of one part, int64 [n]."""
+        return self.labels[self.parts[part]]
+
+    def patients_of(self, part: str) -> NDArray[np.int64]:
+        """Return the patients of one part, int64 [n]."""
+        return self.patients[self.parts[part]]
+
+
+def prepare_films(config: TrainConfig, reporter: Reporter) -> TrainingFilms:
+    """Index, preprocess, look for duplicates, split.
+
+    Raises:
+        DataError: the folder cannot be read, or a part lacks a class.
+    """
+    loaded, copies = load_and_compare(config, reporter)
+    index, digests = loaded.index, loaded.digests
+    split = split_films(index, groups=copies, digests=digests, seed=config.seed, fractions=config.fractions)
+    parts = {part: np.array(rows, np.int64) for part, rows in split.parts.items()}
+    films = replace(put_together(index, loaded.squares, digests), parts=parts, split_digest=split.digest)
+    _say_split(films, reporter)
+    return films
+
+
+def load_and_compare(config: TrainConfig, reporter: Reporter) -> tuple[LoadedFilms, tuple[tuple[int, ...], ...]]:
+    """Index and preprocess films, and find those that are copies of each other.
+
+    Raises:
+        DataError: the folder cannot be read.
+        ConfigError: an option does not fit it.
+    """
+    found = read_index(
+        config.data, patient=config.patient, positive=config.positive, labels_from_masks=config.labels_from_masks
+    )
+    _say_what_was_found(found, reporter)
+    loaded = load_cached(found, cache_folder() if config.film_cache else None, reporter)
+    return loaded, find_duplicates(loaded.squares, loaded.digests).groups
+
+
+def put_together(index: FilmIndex, squares: NDArray[np.uint8], digests: Sequence[str]) -> TrainingFilms:
+    """Return films that are not yet split.
+
+    Args:
+        index: the films.
+        squares: uint8 [N, 224, 224], in its order.
+        digests: SHA-256 of each file.
+    """
+    _, patients = np.unique([film.patient for film in index.films], return_inverse=True)
+    return TrainingFilms(
+        squares=squares,
+        labels=np.array([film.label for film in index.films], np.int64),
+        patients=patients.astype(np.int64),
+        parts={},
+        digests=tuple(digests),
+        names=index.labels,
+        patients_known=index.patients_known,
+        synthetic=index.synthetic,
+        split_digest="",
+    )
+
+
+def _say_what_was_found(index: FilmIndex, reporter: Reporter) -> None:
+    kind = "synthetic films (drawn, not of patients)" if index.synthetic else "films"
+    reporter.say(f"data: {len(index.films)} {kind}, layout {index.layout}, positive is {index.labels.positive!r}")
+    for note in index.notes:
+        reporter.say(f"  note: {note}")
+
+
+def _say_split(films: TrainingFilms, reporter: Reporter) -> None:
+    for part in PARTS:
+        labels = films.labels_of(part)
+        patients = f", {len(np.unique(films.patients_of(part)))} patients" if films.patients_known else ""
+        counts = f"{(labels == 1).sum()} {films.names.positive}, {(labels == 0).sum()} {films.names.negative}"
+        reporter.say(f"  {part}: {len(labels)} films ({counts}{patients})")

@@ -1,0 +1,228 @@
+"""The records of a data set: one film, one set of films, and what is read of the people on them."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+
+from tbconv.contract.errors import ConfigError, DataError
+from tbconv.contract.manifest import Labels
+
+# --- film ---
+# One film and one set of films, as every adapter gives them and training reads them.
+
+SUFFIXES = (".png", ".jpg", ".jpeg")
+MASK_FOLDERS = ("mask", "masks")
+IMAGE_FOLDERS = ("image", "images")
+SYNTHETIC_MARK = "SYNTHETIC.txt"  # a folder that holds this file holds phantoms
+
+
+@dataclass(frozen=True, slots=True)
+class Film:
+    """One film: where it is and what its folder, name or table says of it."""
+
+    path: Path
+    label: int  # 0 negative, 1 positive
+    patient: str  # films with the same key are of one person
+    site: str | None = None
+    age: float | None = None  # years
+    sex: str | None = None  # "F", "M" or "O"
+    mask: Path | None = None
+
+    def __post_init__(self) -> None:
+        if self.label not in (0, 1):
+            raise ValueError(f"label must be 0 or 1, got {self.label!r}")
+
+
+@dataclass(frozen=True, slots=True)
+class FilmIndex:
+    """The films of one folder, sorted by path, with their labels and what to know of them."""
+
+    root: Path
+    layout: str  # which known layout it is, in words
+    labels: Labels
+    films: tuple[Film, ...]
+    patients_known: bool  # False: a film counts as a patient
+    notes: tuple[str, ...] = ()  # what was guessed, left out or not known
+    synthetic: bool = False  # phantoms, no patients
+    label_source: str = "the folder names"  # where the labels stand, in words
+
+    def count(self, label: int) -> int:
+        """Return how many films have this label."""
+        return sum(film.label == label for film in self.films)
+
+    def name_of(self, film: Film) -> str:
+        """Return a film's path inside the set, with forward slashes."""
+        return self.name_of_path(film.path)
+
+    def name_of_path(self, path: Path) -> str:
+        """Return a path inside the set, with forward slashes."""
+        return (path.relative_to(self.root) if path.is_relative_to(self.root) else path).as_posix()
+
+
+def require_both_classes(index: FilmIndex) -> None:
+    """Raise DataError where one of the two classes has no film."""
+    for label, name in enumerate(index.labels.names):
+        if not index.count(label):
+            raise DataError(
+                f"{index.root} has no film of the class {name}",
+                why=f"all {len(index.films)} films are {index.labels.names[1 - label]} by {index.label_source}",
+                fix="add films of the other class; a classifier needs both",
+            )
+
+
+def list_films(folder: Path) -> list[Path]:
+    """Return the PNG and JPEG files under a folder, sorted; masks and hidden files are not films."""
+    found = (path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
+    return sorted(path for path in found if _is_film_place(path.relative_to(folder)))
+
+
+def _is_film_place(path: Path) -> bool:
+    hidden = any(part.startswith((".", "__")) for part in path.parts)
+    return not hidden and not any(part.lower() in MASK_FOLDERS for part in path.parts[:-1])
+
+
+def visible_folders(folder: Path) -> list[Path]:
+    """Return the folders right inside a folder, sorted, without hidden ones."""
+    return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith((".", "__")))
+
+
+def find_folder(root: Path, names: tuple[str, ...]) -> Path | None:
+    """Return the folder of `root` with one of these names, in any case; None where there is none."""
+    return next((path for path in visible_folders(root) if path.name.lower() in names), None)
+
+
+def find_masks(root: Path) -> dict[str, Path]:
+    """Return the masks beside the films by the stem of their film (`1000` of `1000.png` or `1000_mask.png`)."""
+    folder = find_folder(root, MASK_FOLDERS)
+    if folder is None:
+        return {}
+    masks = (path for path in sorted(folder.iterdir()) if path.suffix.lower() in SUFFIXES and path.name[0] != ".")
+    return {path.stem.removesuffix("_mask"): path for path in masks}
+
+
+def some(names: list[str], at_most: int = 5) -> str:
+    """Return the first names of a list and how many more there are."""
+    more = f" and {len(names) - at_most} more" if len(names) > at_most else ""
+    return ", ".join(names[:at_most]) + more
+
+
+def repeated(values: list[str]) -> list[str]:
+    """Return the values that occur more than once, sorted."""
+    return sorted(value for value, count in Counter(values).items() if count > 1)
+
+
+# --- demographics ---
+# Age and sex as people write them in tables: `044`, `1yr`, `16month`, `male35`, `Female,`.
+
+_AGE = re.compile(r"(\d+(?:\.\d+)?)\s*(y|m|w|d)?", re.IGNORECASE)
+_YEARS = {"": 1.0, "y": 1.0, "m": 1 / 12, "w": 7 / 365.25, "d": 1 / 365.25}
+OLDEST = 120.0  # years; above it a number is a slip of the pen
+
+
+def parse_age(text: str | None) -> float | None:
+    """Return years, or None where the text holds no age a person can have."""
+    found = _AGE.search(text or "")
+    if found is None:
+        return None
+    years = float(found[1]) * _YEARS[(found[2] or "").lower()]
+    return round(years, 3) if years <= OLDEST else None
+
+
+def parse_sex(text: str | None) -> str | None:
+    """Return F, M or O, or None where the text says neither."""
+    word = (text or "").strip().lower()
+    if word.startswith(("f", "woman")):
+        return "F"
+    if word.startswith("o"):
+        return "O"
+    return "M" if word == "m" or word.startswith(("ma", "m,")) else None
+
+
+def parse_person(age: str | None, sex: str | None) -> tuple[float | None, str | None]:
+    """Return age and sex of two cells, each looked for in the other where its own says nothing."""
+    years, letter = parse_age(age), parse_sex(sex)
+    return (parse_age(sex) if years is None else years), (letter or parse_sex(age))
+
+
+# --- polarity ---
+# Which of two class names is the positive one: asked for, or guessed from well-known names and said.
+
+# fmt: off
+POSITIVE_WORDS = frozenset({
+    "tuberculosis", "tb", "ptb", "pneumonia", "positive", "pos", "abnormal", "disease", "diseased", "sick", "covid",
+    "cancer", "nodule", "lesion", "lesions", "opacity", "infected", "bacteria", "bacterial", "virus", "viral",
+    "effusion", "pathology", "yes", "true", "1",
+})
+NEGATIVE_WORDS = frozenset({
+    "normal", "normals", "negative", "neg", "healthy", "clear", "control", "controls", "no", "non", "not", "none",
+    "false", "0",
+})
+# fmt: on
+
+
+def choose_labels(names: Collection[str], positive: str | None, *, source: str) -> tuple[Labels, tuple[str, ...]]:
+    """Decide which class is positive.
+
+    Args:
+        names: the class names that were found.
+        positive: the name that the user gave, in any case; None to guess.
+        source: where the names stand, for errors.
+
+    Returns:
+        The labels, and a note where they were guessed.
+
+    Raises:
+        DataError: one class only, more than two, or no well-known name among them.
+        ConfigError: `positive` is none of the names.
+    """
+    _require_two(sorted(names), source)
+    if positive is not None:
+        return _asked(sorted(names), positive), ()
+    kinds = {name: _kind(name) for name in sorted(names)}
+    first, second = kinds
+    if kinds[first] == kinds[second]:
+        raise DataError(
+            f"which of {first!r} and {second!r} is positive cannot be told",
+            why=f"{source} have no well-known pair of names such as Normal and Tuberculosis",
+            fix=f"say it: --positive {second!r} or --positive {first!r}",
+        )
+    labels = Labels(first, second) if kinds[first] < kinds[second] else Labels(second, first)
+    return labels, (f"positive is {labels.positive!r}: guessed from the names, --positive says otherwise",)
+
+
+def _kind(name: str) -> int:
+    words = set(re.findall(r"[a-z]+|\d+", name.lower()))
+    if words & NEGATIVE_WORDS:  # first, for "no tuberculosis"
+        return -1
+    return int(bool(words & POSITIVE_WORDS))
+
+
+def _asked(names: list[str], positive: str) -> Labels:
+    matches = [name for name in names if name == positive] or [n for n in names if n.lower() == positive.lower()]
+    if len(matches) != 1:
+        raise ConfigError(
+            f"--positive {positive!r} is no class of this set",
+            why=f"its classes are {names[0]!r} and {names[1]!r}",
+            fix=f"--positive {names[0]!r} or --positive {names[1]!r}",
+        )
+    return Labels(next(name for name in names if name != matches[0]), matches[0])
+
+
+def _require_two(names: list[str], source: str) -> None:
+    if len(names) == 2:
+        return
+    if len(names) < 2:
+        raise DataError(
+            f"there is one class only: {names[0]!r}" if names else "there is no class",
+            why=f"{source} name the classes, and a classifier needs two",
+            fix="add films of the other class, in a folder or with a label of their own",
+        )
+    raise DataError(
+        f"there are {len(names)} classes: {', '.join(names[:6])}{' ...' if len(names) > 6 else ''}",
+        why=f"{source} name the classes, and labels here are (negative, positive)",
+        fix="merge or leave out classes until two remain",
+    )

@@ -1,0 +1,1 @@
+"""How a network is trained: steps, epochs, checkpoints, several processes."""

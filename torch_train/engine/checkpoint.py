@@ -1,0 +1,198 @@
+"""The checkpoint: all of a run after its last whole epoch; an interruption leaves the old one or the new.
+
+Nothing random is stored: every stream of randomness depends on (seed, epoch) alone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pickle
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from tbconv.contract.errors import BundleError, ConfigError, SetupError
+from torch_train.engine.state import EpochRecord, Learner
+
+BEFORE = {"processes": 1, "schedule": "plateau"}  # what checkpoints of an earlier tbconv do not say
+# These touch no past epoch.
+MAY_DIFFER = ("patience", "calibration_films", "heldout_films", "wished_sensitivity", "film_cache")
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What makes two runs the same run."""
+
+    config: dict[str, Any]  # TrainConfig.stored, with the precision and kind of device in use
+    data_digest: str
+    split_digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a run has come."""
+
+    history: tuple[EpochRecord, ...]
+    best: dict[str, Tensor]  # network state of the kept epoch, on the CPU
+
+
+def take_state(learner: Learner, progress: Progress, identity: Identity) -> dict[str, Any]:
+    """Copy all of a run to the CPU, so that training can go on while it is written."""
+    return {
+        "network": _on_cpu(learner.tuning.network.state_dict()),
+        "optimiser": _on_cpu(learner.optimiser.state_dict()),
+        "scheduler": _on_cpu(learner.scheduler.state_dict()),
+        "scaler": _on_cpu(learner.scaler.state_dict()),
+        "best": progress.best,  # a copy already
+        "history": [asdict(record) for record in progress.history],
+        "identity": asdict(identity),
+    }
+
+
+def _on_cpu(value: Any) -> Any:
+    """Copy every tensor within dictionaries and lists; other values as they are."""
+    if isinstance(value, Tensor):
+        return value.detach().to("cpu", copy=True)
+    if isinstance(value, dict):
+        return {key: _on_cpu(one) for key, one in value.items()}
+    return [_on_cpu(one) for one in value] if isinstance(value, list) else value
+
+
+def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
+    """Write a checkpoint beside its place, then rename it there; Ctrl-C waits that long.
+
+    Raises:
+        SetupError: the disk is full, or refuses.
+    """
+    temporary = path.with_name(f".{path.name}")  # the same each time: what a kill -9 leaves is overwritten
+    with signals_wait():
+        try:
+            with temporary.open("wb") as file:
+                torch.save(state, file)
+                file.flush()
+                os.fsync(file.fileno())  # renamed before it is on the disk, it would be empty after a power cut
+            temporary.replace(path)
+        except (OSError, RuntimeError) as error:  # PyTorch's zip writer says RuntimeError where the disk is full
+            raise _not_saved(path, error) from error
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+def _not_saved(path: Path, error: Exception) -> SetupError:
+    kept = f"the checkpoint of the epoch before is whole: go on with --resume in {path.parent}"
+    return SetupError(
+        f"the checkpoint {path} cannot be written",
+        why=f"the disk is full, or refuses ({str(error).splitlines()[0]})",
+        fix=f"free some space; {kept if path.is_file() else 'then give the same command again'}",
+    )
+
+
+def load_checkpoint(path: Path, learner: Learner, identity: Identity) -> Progress:
+    """Put a run back to where its checkpoint was written.
+
+    Raises:
+        ConfigError: there is none, or it belongs to another recipe, data set or split.
+        BundleError: it cannot be read.
+    """
+    if not path.is_file():
+        fix = "leave --resume away to begin"
+        raise ConfigError(f"nothing to resume in {path.parent}", why=f"it has no {path.name}", fix=fix)
+    state = _read(path, learner.precision.device)
+    _refuse_other_run(Identity(**state["identity"]), identity)
+    learner.tuning.network.load_state_dict(state["network"])
+    learner.optimiser.load_state_dict(state["optimiser"])
+    learner.scheduler.load_state_dict(state["scheduler"])
+    learner.scaler.load_state_dict(state["scaler"])
+    history = tuple(EpochRecord(**row) for row in state["history"])
+    return Progress(history, {key: value.cpu() for key, value in state["best"].items()})
+
+
+def _read(path: Path, device: torch.device) -> dict[str, Any]:
+    try:
+        state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
+    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        fix = "delete it and train again without --resume"
+        raise BundleError(f"{path} cannot be read", why=str(error).splitlines()[0], fix=fix) from error
+    return state
+
+
+def _refuse_other_run(then: Identity, now: Identity) -> None:
+    _refuse_other("data set", then.data_digest[:12], now.data_digest[:12])
+    _refuse_other("split", then.split_digest[:12], now.split_digest[:12])
+    free = (*MAY_DIFFER, "epochs") if now.config.get("schedule") == "plateau" else MAY_DIFFER  # a cosine spans them all
+    for key in sorted(then.config.keys() | now.config.keys()):
+        if key not in free:
+            _refuse_other(key, then.config.get(key, BEFORE.get(key)), now.config.get(key))
+
+
+def _refuse_other(name: str, then: object, now: object) -> None:
+    if then != now:
+        raise ConfigError(
+            f"{name} is {now}, the checkpoint was made with {then}",
+            why="a run that goes on under other terms is neither of the two",
+            fix="go on as it began, or train anew in another --out",
+        )
+
+
+@contextlib.contextmanager
+def signals_wait() -> Iterator[None]:
+    """Hold back SIGINT and SIGTERM: half a write, and an exception within the zip writer, help nobody."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    seen: list[int] = []
+    kinds = (signal.SIGINT, signal.SIGTERM)
+    before = {kind: signal.signal(kind, lambda number, _: seen.append(number)) for kind in kinds}
+    try:
+        yield
+    finally:
+        for kind, handler in before.items():
+            signal.signal(kind, handler)
+    for number in seen[:1]:
+        signal.raise_signal(number)
+
+
+# --- beside ---
+# Work that goes on beside training, one piece at a time: a checkpoint takes as long to write as half an epoch.
+
+
+class BesideTraining:
+    """Does what it is given in the order in which it came; leaving the block waits for the last piece.
+
+    So does an interruption: an epoch that is over is stored before the program ends.
+    """
+
+    def __init__(self) -> None:
+        self._pool = ThreadPoolExecutor(1)
+        self._last: Future[None] | None = None
+
+    def begin(self, work: Callable[[], None]) -> None:
+        """Start a piece of work once the one before is done; what that one raised is raised here."""
+        self.wait()
+        self._last = self._pool.submit(work)
+
+    def wait(self) -> None:
+        """Wait for what was begun."""
+        last, self._last = self._last, None
+        if last is not None:
+            last.result()
+
+    def __enter__(self) -> BesideTraining:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            self.wait()
+        finally:
+            self._pool.shutdown()

@@ -1,0 +1,199 @@
+"""The state of a training run: parameter groups and schedule, what changes while it trains, and its history."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.amp.grad_scaler import GradScaler
+from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau
+
+from tbconv.contract.bundle import write_atomic
+from tbconv.contract.errors import ConfigError
+from torch_train.config import TrainConfig
+from torch_train.engine.amp import LossFunction, Precision
+from torch_train.engine.distributed import copy_from_leader
+from torch_train.model.network import XrayNetwork, weighted_layers
+
+# --- finetune ---
+# Which layers learn: weighted layers counted from the output, each with its BatchNorm; the rest stands still.
+
+
+@dataclass(frozen=True, slots=True)
+class FineTuning:
+    """A network of which a part learns."""
+
+    network: XrayNetwork
+    layers: tuple[str, ...]  # names of the layers that learn, from the output inwards
+    of: int  # weighted layers in all
+    frozen_norms: tuple[nn.Module, ...]
+
+    def parameters(self) -> list[nn.Parameter]:
+        """Return what learns."""
+        return [parameter for parameter in self.network.parameters() if parameter.requires_grad]
+
+    def train_mode(self) -> None:
+        """Set the network learning, with frozen BatchNorms in eval mode: their statistics are frozen too."""
+        self.network.train()
+        for norm in self.frozen_norms:
+            norm.eval()
+
+    def parameter_groups(self, weight_decay: float) -> list[dict[str, Any]]:
+        """Return the optimiser's groups: decay on weights, none on biases and BatchNorms (both 1-D)."""
+        parameters = self.parameters()
+        weights = [parameter for parameter in parameters if parameter.ndim > 1]
+        others = [parameter for parameter in parameters if parameter.ndim <= 1]
+        return [{"params": weights, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
+
+    def describe(self) -> str:
+        """Return the line that is printed before training."""
+        learning = sum(parameter.numel() for parameter in self.parameters())
+        total = sum(parameter.numel() for parameter in self.network.parameters())
+        return (
+            f"trainable: {len(self.layers)} of {self.of} layers, from {self.layers[-1]} to the output; "
+            f"{learning:,} of {total:,} parameters"
+        )
+
+
+def choose_layers(network: XrayNetwork, fine_tune: str) -> FineTuning:
+    """Let the last layers learn and freeze the others.
+
+    Args:
+        network: changed in place (requires_grad).
+        fine_tune: "all", or how many weighted layers from the output.
+
+    Raises:
+        ConfigError: the network has fewer layers.
+    """
+    rows = weighted_layers(network)
+    count = len(rows) if fine_tune == "all" else int(fine_tune)
+    if count > len(rows):
+        fix = f"--fine-tune all, or a number up to {len(rows)}"
+        raise ConfigError(f"--fine-tune is {count}", why=f"the network has {len(rows)} weighted layers", fix=fix)
+    network.requires_grad_(False)
+    for _, layer, norm in rows[:count]:
+        layer.requires_grad_(True)
+        if norm is not None:
+            norm.requires_grad_(True)
+    names = tuple(name for name, _, _ in rows[:count])
+    frozen = tuple(norm for _, _, norm in rows[count:] if norm is not None)
+    return FineTuning(network, names, len(rows), frozen)
+
+
+# --- learner ---
+# All of a run that changes while it trains, and the rule by which it does; what a checkpoint holds.
+
+
+@dataclass(frozen=True, slots=True)
+class Learner:
+    """A network, its optimiser and schedule, and its loss."""
+
+    tuning: FineTuning
+    optimiser: torch.optim.Optimizer
+    scheduler: ReduceLROnPlateau | LambdaLR
+    scaler: GradScaler
+    precision: Precision
+    loss_function: LossFunction
+
+    @property
+    def rate(self) -> float:
+        """The learning rate in use; of a float32 tensor the shortest number that it can be written as."""
+        rate: float | Tensor = self.optimiser.param_groups[0]["lr"]
+        return float(str(np.float32(rate.item()))) if isinstance(rate, Tensor) else float(rate)
+
+    def end_epoch(self, validation_loss: float) -> None:
+        """Set the learning rate of the next epoch."""
+        if isinstance(self.scheduler, ReduceLROnPlateau):
+            self.scheduler.step(validation_loss)
+        else:
+            self.scheduler.step()
+
+
+def make_learner(tuning: FineTuning, precision: Precision, loss_function: LossFunction, config: TrainConfig) -> Learner:
+    """Put the network on its device and give it an optimiser.
+
+    On CUDA AdamW is fused and its rate a tensor, one a group: what a graph has captured reads both from
+    memory, and a shared tensor would be lowered once for each group that holds it.
+    """
+    tuning.network.to(precision.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    copy_from_leader(tuning.network.state_dict().values())  # equal from the start, whatever each rank has read
+    cuda = precision.device.type == "cuda"
+    groups: list[dict[str, Any]] = tuning.parameter_groups(config.weight_decay)
+    if cuda:
+        groups = [{**group, "lr": torch.tensor(config.rate, device=precision.device)} for group in groups]
+    optimiser = torch.optim.AdamW(groups, lr=config.rate, fused=cuda or None, capturable=cuda)
+    return Learner(tuning, optimiser, _schedule(optimiser, config), precision.scaler(), precision, loss_function)
+
+
+def _schedule(optimiser: torch.optim.Optimizer, config: TrainConfig) -> ReduceLROnPlateau | LambdaLR:
+    """Return how the rate falls: half a cosine over all epochs, or a step wherever the validation loss stands still."""
+    if config.schedule == "plateau":
+        return ReduceLROnPlateau(optimiser, factor=config.plateau_factor, patience=config.plateau_patience)
+    epochs = config.epochs
+    return LambdaLR(optimiser, lambda done: (1 + math.cos(math.pi * min(done, epochs) / epochs)) / 2)
+
+
+# --- history ---
+# What each epoch left behind, and what follows from it: the epoch that is kept, and when to stop.
+
+
+@dataclass(frozen=True, slots=True)
+class EpochRecord:
+    """One line of history.jsonl."""
+
+    epoch: int  # from 1
+    train_loss: float
+    validation_loss: float
+    validation_auroc: float
+    learning_rate: float
+    seconds: float  # training and validation
+    films_per_second: float  # of training alone
+
+    def line(self, epochs: int, *, digits: int) -> str:
+        """Return what is said after the epoch, AUROC with so many decimals."""
+        return (
+            f"epoch {self.epoch}/{epochs}: loss {self.train_loss:.4f}, validation loss {self.validation_loss:.4f}, "
+            f"AUROC {self.validation_auroc:.{digits}f}, rate {self.learning_rate:.1e}, {self.seconds:.1f} s, "
+            f"{self.films_per_second:.0f} films/s"
+        )
+
+
+def best_epoch(history: Sequence[EpochRecord]) -> EpochRecord:
+    """Return the epoch with the highest validation AUROC; of equals the one with the lower loss."""
+    return max(history, key=lambda record: (record.validation_auroc, -record.validation_loss, -record.epoch))
+
+
+def kept_epoch(history: Sequence[EpochRecord], schedule: str) -> EpochRecord:
+    """Return the epoch whose weights are kept: the last of a cosine, which no film chooses, else the best."""
+    return history[-1] if schedule == "cosine" else best_epoch(history)
+
+
+def goes_on(history: Sequence[EpochRecord], config: TrainConfig) -> bool:
+    """Return whether there is another epoch: a plateau stops early, where nothing gets better."""
+    if len(history) >= config.epochs:
+        return False
+    return config.schedule == "cosine" or epochs_without_gain(history) < config.patience
+
+
+def epochs_without_gain(history: Sequence[EpochRecord]) -> int:
+    """Return how many epochs ago validation loss or AUROC was last better than ever.
+
+    Both count: on few films AUROC reaches its peak by luck long before the network has learnt.
+    """
+    if not history:
+        return 0
+    lowest = min(history, key=lambda record: (record.validation_loss, record.epoch))
+    return history[-1].epoch - max(best_epoch(history).epoch, lowest.epoch)
+
+
+def write_history(path: Path, history: Sequence[EpochRecord]) -> None:
+    """Write one JSON line an epoch, whole or not at all."""
+    lines = [json.dumps(asdict(record), sort_keys=True, allow_nan=False) for record in history]
+    write_atomic(path, "".join(f"{line}\n" for line in lines).encode())

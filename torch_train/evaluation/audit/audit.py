@@ -1,0 +1,104 @@
+"""`tbconv audit` read from top to bottom: films, probes of films, probes of the run, verdict, report."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from tbconv.contract.bundle import write_atomic, write_json
+from tbconv.contract.errors import DataError
+from tbconv.contract.reporting import DISCLAIMER, Reporter
+from torch_train.data.loading import cache_folder, load_cached
+from torch_train.data.records import FilmIndex, require_both_classes
+from torch_train.data.split import find_duplicates
+from torch_train.evaluation.audit.findings import AuditConfig, Finding, Verdict, overall
+from torch_train.evaluation.audit.image_probes import count_sources, film_findings
+from torch_train.evaluation.audit.model_probes import read_reader, run_findings
+from torch_train.evaluation.audit.report import audit_page
+from torch_train.evaluation.audit.samples import Sample, all_films, draw, read_sources
+
+RECORD, PAGE = "audit.json", "audit.html"
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """All that was found, and the films that the page shows the mean of."""
+
+    index: FilmIndex
+    findings: tuple[Finding, ...]
+    sample: Sample
+    copies: int  # groups of films that are copies of each other
+    run: str | None
+
+    @property
+    def verdict(self) -> Verdict:
+        """SUSPECT where one rule spoke."""
+        return overall(self.findings)
+
+    @property
+    def spoke(self) -> tuple[str, ...]:
+        """The probes whose rule says SUSPECT."""
+        return tuple(found.probe for found in self.findings if found.verdict is Verdict.SUSPECT)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return audit.json."""
+        index = self.index
+        return {
+            "verdict": str(self.verdict),
+            "suspect": list(self.spoke),
+            "findings": [finding.to_json() for finding in self.findings],
+            "films": len(index.films),
+            "films_looked_at": len(self.sample.labels),
+            "classes": {name: index.count(label) for label, name in enumerate(index.labels.names)},
+            "labels": {"negative": index.labels.negative, "positive": index.labels.positive},
+            "sources": count_sources(index),
+            "patients_known": index.patients_known,
+            "groups_of_copies": self.copies,
+            "synthetic": index.synthetic,
+            "run": self.run,
+            "notes": list(index.notes),
+            "disclaimer": DISCLAIMER,
+        }
+
+
+def audit(config: AuditConfig, reporter: Reporter) -> Audit:
+    """Audit and write audit.json and audit.html.
+
+    Args:
+        config: which films, which run.
+        reporter: where progress is told.
+
+    Raises:
+        DataError: the films cannot be read, or are too few for any probe.
+        BundleError: the run cannot be read.
+    """
+    reader = None if config.run is None else read_reader(config.run)
+    index = read_sources(config)
+    require_both_classes(index)
+    loaded = load_cached(index, cache_folder(), reporter)
+    copies = find_duplicates(loaded.squares, loaded.digests).groups
+    everything = all_films(loaded, copies)
+    sample = draw(everything, config.most, config.seed)
+    findings = film_findings(everything, sample, index.labels, seed=config.seed, reporter=reporter)
+    if reader is not None:
+        findings += run_findings(reader, everything, copies, config, synthetic=index.synthetic, reporter=reporter)
+    found = Audit(loaded.index, tuple(findings), sample, len(copies), None if reader is None else reader.name)
+    _require_something_asked(found)
+    _write(found, config)
+    return found
+
+
+def _require_something_asked(found: Audit) -> None:
+    if found.verdict is Verdict.NOT_ASKED:
+        raise DataError(
+            f"{len(found.index.films)} films are too few to audit",
+            why="; ".join(sorted({finding.reason for finding in found.findings})),
+            fix="bring more films of the rarer class",
+        )
+
+
+def _write(found: Audit, config: AuditConfig) -> None:
+    config.out.mkdir(parents=True, exist_ok=True)
+    record = found.to_json()
+    write_json(config.out / RECORD, record)
+    write_atomic(config.out / PAGE, audit_page(record, found.sample).encode())

@@ -1,0 +1,316 @@
+"""How an evaluation cuts its films: the pool, grouped and stratified cuts, and the protocols made of them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.model_selection import StratifiedGroupKFold
+
+from tbconv.contract.errors import DataError
+from tbconv.contract.manifest import Labels
+from tbconv.contract.reporting import Reporter
+from torch_train.config import TrainConfig
+from torch_train.data.dataset import TrainingFilms, load_and_compare, put_together
+from torch_train.data.records import FilmIndex
+from torch_train.data.split import PARTS, digest_of, join_groups, split_films
+from torch_train.evaluation.config import MOST_FOLDS, EvaluateConfig
+
+# --- pool ---
+# All films of an evaluation, read once for every fold, and what of them must stay on one side of any cut.
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """The films, not yet cut, and who is on them."""
+
+    films: TrainingFilms  # its parts are empty
+    index: FilmIndex  # of the same films, in the same order: site, age, sex
+    copies: tuple[tuple[int, ...], ...]  # films that are copies of each other
+    units: NDArray[np.int64]  # [N], equal where films share a patient, a file or a picture
+
+    @property
+    def labels(self) -> NDArray[np.int64]:
+        """int64 [N], 1 positive."""
+        return self.films.labels
+
+    @property
+    def in_order(self) -> NDArray[np.int64]:
+        """Rows by the digest of their films, so that no cut depends on file names; int64 [N]."""
+        return np.argsort(np.array(self.films.digests), kind="stable").astype(np.int64)
+
+    def units_with(self, label: int, rows: NDArray[np.int64]) -> int:
+        """Count the units of some films that have a film of this class."""
+        return len(np.unique(self.units[rows[self.labels[rows] == label]]))
+
+
+def read_pool(config: TrainConfig, reporter: Reporter) -> Pool:
+    """Index, preprocess, look for duplicates.
+
+    Raises:
+        DataError: the folder cannot be read.
+        ConfigError: an option does not fit it.
+    """
+    loaded, copies = load_and_compare(config, reporter)
+    return pool_of(loaded.index, loaded.squares, loaded.digests, copies)
+
+
+def pool_of(
+    index: FilmIndex, squares: NDArray[np.uint8], digests: Sequence[str], copies: Sequence[Sequence[int]]
+) -> Pool:
+    """Put films together.
+
+    Args:
+        index: the films.
+        squares: uint8 [N, 224, 224], in its order.
+        digests: SHA-256 of each file.
+        copies: groups of films that are copies of each other.
+    """
+    films = put_together(index, squares, digests)
+    return Pool(films, index, tuple(tuple(group) for group in copies), _join(films, copies))
+
+
+def _join(films: TrainingFilms, copies: Sequence[Sequence[int]]) -> NDArray[np.int64]:
+    """Number the units by the first of their digests, so that the numbers do not depend on file names."""
+    _, same_file = np.unique(films.digests, return_inverse=True)
+    joined = join_groups(len(films.digests), [*_alike(films.patients), *_alike(same_file), *copies])
+    units = np.empty(len(films.digests), np.int64)
+    for number, unit in enumerate(sorted(joined, key=lambda unit: min(films.digests[film] for film in unit))):
+        units[list(unit)] = number
+    return units
+
+
+def _alike(keys: NDArray[np.int64]) -> list[list[int]]:
+    """Return the rows of each key."""
+    _, counts = np.unique(keys, return_counts=True)
+    return [rows.tolist() for rows in np.split(np.argsort(keys, kind="stable"), np.cumsum(counts)[:-1])]
+
+
+# --- fold plan ---
+# One fold before it is fitted: who trains, who chooses and who is tested, and the seed of all chance in it.
+
+Rows = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class FoldPlan:
+    """The films of one fit."""
+
+    repeat: int  # from 0
+    number: int  # within the repeat, from 0
+    name: str  # "fold 2 of 5", a site's name, "70/20/10"
+    seed: int  # of the fold alone: the order in which folds are fitted, and where, changes none of them
+    train: Rows  # indices of films, ascending, as in the other two
+    validation: Rows
+    test: Rows
+
+    @property
+    def key(self) -> str:
+        """The name of its folder."""
+        return f"repeat-{self.repeat + 1}-fold-{self.number + 1}"
+
+    def left_out(self, pool: Pool) -> int:
+        """Count the films that no part holds."""
+        return len(pool.labels) - len(self.train) - len(self.validation) - len(self.test)
+
+    def films_of(self, pool: Pool) -> TrainingFilms:
+        """Return the films with the parts of this fold."""
+        parts = (self.train, self.validation, self.test)
+        digest = digest_of([part.tolist() for part in parts], pool.films.digests)
+        return replace(pool.films, parts=dict(zip(PARTS, parts, strict=True)), split_digest=digest)
+
+
+def seed_of(*numbers: int) -> int:
+    """Return an independent seed for each tuple of numbers; 32 bits, the most that scikit-learn takes."""
+    return int(np.random.SeedSequence(numbers).generate_state(1)[0])
+
+
+# --- grouped cuts ---
+# Stratified cuts that keep a patient and all copies on one side; the one place where scikit-learn cuts films.
+#
+# Films are handed over in the order of their digests, so neither the folder nor the file names
+# can change a cut, and a cut is drawn anew until every part has both classes.
+
+VALIDATION_SHARE = 5  # one in five of a fold's films chooses the epoch and the threshold, the others train
+DRAWS = 20  # of a cut, before it counts as impossible: the greedy cut of few uneven patients depends on their order
+
+
+def cut(pool: Pool, rows: Rows, k: int, seed: int) -> list[Rows]:
+    """Cut films into k parts with about the same share of both classes; no unit is in two of them.
+
+    Args:
+        pool: all films.
+        rows: int64 [n], those to cut, in the order of their digests.
+        k: parts; no more than there are units of either class.
+        seed: of the draw.
+    """
+    splitter = StratifiedGroupKFold(n_splits=k, shuffle=True, random_state=seed)
+    parts = splitter.split(np.zeros(len(rows)), pool.labels[rows], pool.units[rows])
+    return [rows[part] for _, part in parts]
+
+
+def set_validation_apart(pool: Pool, rows: Rows, seed: int) -> tuple[Rows, Rows] | None:
+    """Split films that are not tested into training and validation, both ascending.
+
+    Returns:
+        None where no cut leaves films of both classes in both.
+    """
+    k = min(VALIDATION_SHARE, *(pool.units_with(label, rows) for label in (0, 1)))
+    if k < 2:
+        return None
+    for draw in range(DRAWS):
+        parts = cut(pool, rows, k, seed_of(seed, draw))
+        validation = np.sort(parts[draw % k])
+        train = np.setdiff1d(rows, validation)
+        if has_both(pool, train) and has_both(pool, validation):
+            return train, validation
+    return None
+
+
+def has_both(pool: Pool, rows: Rows) -> bool:
+    """Say whether films are of both classes."""
+    return len(np.unique(pool.labels[rows])) == 2
+
+
+def rest_of(pool: Pool, test: Rows) -> Rows:
+    """Return the films that share no unit with tested ones, in the order of their digests."""
+    rows = pool.in_order
+    return rows[~np.isin(pool.units[rows], pool.units[test])]
+
+
+# --- protocols ---
+# The three ways to share films out: repeated folds, a site at a time, and the users' 70/20/10.
+
+
+def plan_folds(pool: Pool, config: EvaluateConfig) -> tuple[FoldPlan, ...]:
+    """Share the films out, for every repeat.
+
+    Raises:
+        DataError: the films are too few, or their sites do not allow it.
+    """
+    draw = {"folds": _plan_folds, "sites": _plan_sites, "70/20/10": _plan_users_split}[config.protocol]
+    return tuple(plan for repeat in range(config.times) for plan in draw(pool, config, repeat))
+
+
+def digest_of_plans(plans: Sequence[FoldPlan], pool: Pool) -> str:
+    """Return the SHA-256 of all cuts and seeds: two evaluations with the same one fit the same films."""
+    lines = [f"{plan.key} {plan.seed} {plan.films_of(pool).split_digest}\n" for plan in plans]
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def _plan_folds(pool: Pool, config: EvaluateConfig, repeat: int) -> list[FoldPlan]:
+    plans = _draw_folds(pool, config.k, config.recipe.seed, repeat)
+    if plans is None:
+        raise _too_few(pool, config, repeat)
+    return plans
+
+
+def _draw_folds(pool: Pool, k: int, seed: int, repeat: int) -> list[FoldPlan] | None:
+    """Cut the films into k folds of both classes; None where that cannot be."""
+    if k > _fewest(pool)[0]:
+        return None
+    for draw in range(DRAWS):
+        tests = cut(pool, pool.in_order, k, seed_of(seed, repeat, k, draw))
+        plans = [
+            _plan(pool, test, (seed, repeat, number), f"fold {number + 1} of {k}") for number, test in enumerate(tests)
+        ]
+        found = [plan for plan in plans if plan is not None]
+        if len(found) == k:
+            return found
+    return None
+
+
+def _plan(pool: Pool, test: Rows, numbers: tuple[int, int, int], name: str) -> FoldPlan | None:
+    """Plan a fold whose tested films are known; None where a part would lack a class."""
+    seed = seed_of(*numbers)
+    rest = set_validation_apart(pool, rest_of(pool, test), seed)
+    if rest is None or not has_both(pool, test):
+        return None
+    _, repeat, number = numbers
+    return FoldPlan(repeat, number, name, seed, train=rest[0], validation=rest[1], test=np.sort(test))
+
+
+def _plan_sites(pool: Pool, config: EvaluateConfig, repeat: int) -> list[FoldPlan]:
+    plans = []
+    for number, (site, test) in enumerate(films_by_site(pool).items()):
+        plan = _plan(pool, test, (config.recipe.seed, repeat, number), site)
+        if plan is None:
+            raise DataError(
+                f"without the site {site} too few films are left to train on",
+                why="training and validation each need patients of both classes from the other sites",
+                fix="--protocol folds, or add films of the other sites",
+            )
+        plans.append(plan)
+    return plans
+
+
+def _plan_users_split(pool: Pool, config: EvaluateConfig, repeat: int) -> list[FoldPlan]:
+    """Split as `tbconv train` does; the first repeat is its very run."""
+    seed = config.recipe.seed if repeat == 0 else seed_of(config.recipe.seed, repeat)
+    split = split_films(
+        pool.index, groups=pool.copies, digests=pool.films.digests, seed=seed, fractions=config.recipe.fractions
+    )
+    parts = {name: np.array(rows, np.int64) for name, rows in split.parts.items()}
+    return [FoldPlan(repeat, 0, "70/20/10", seed, **parts)]
+
+
+def _fewest(pool: Pool) -> tuple[int, str]:
+    """Return how many units the rarer class has, and its name."""
+    names: Labels = pool.films.names
+    return min((pool.units_with(label, pool.in_order), names.names[label]) for label in (0, 1))
+
+
+def _too_few(pool: Pool, config: EvaluateConfig, repeat: int) -> DataError:
+    (count, name), seed = _fewest(pool), config.recipe.seed
+    largest = next((k for k in range(min(MOST_FOLDS, count), 1, -1) if _draw_folds(pool, k, seed, repeat)), None)
+    who = "patients" if pool.films.patients_known else "films"
+    return DataError(
+        f"--folds {config.k} cannot be had: every fold needs {name} {who} to test, to choose and to train on",
+        why=f"{count} {who} have a {name} film, copies counted once",
+        fix=f"--folds {largest} is the most that works" if largest else f"add {name} {who}: three at the very least",
+    )
+
+
+# --- site films ---
+# Films by the site that they come from, where every film has one and every site both classes.
+
+FOLDS_INSTEAD = "--protocol folds"
+
+
+def films_by_site(pool: Pool) -> dict[str, Rows]:
+    """Return the films of each site, by its name.
+
+    Raises:
+        DataError: a site is not known, there is only one, or one has films of one class alone.
+    """
+    sites = [film.site for film in pool.index.films]
+    _require_known(sites)
+    found = {name: np.flatnonzero(np.array(sites) == name) for name in sorted({site for site in sites if site})}
+    if len(found) < 2:
+        why = f"all {len(sites)} films come from {next(iter(found))}"
+        raise DataError("--protocol sites needs films of two sites", why=why, fix=FOLDS_INSTEAD)
+    for site, rows in found.items():
+        _require_both_classes(pool, site, rows)
+    return found
+
+
+def _require_known(sites: list[str | None]) -> None:
+    if unknown := sum(not site for site in sites):
+        raise DataError(
+            f"--protocol sites: {unknown} of {len(sites)} films have no site",
+            why="a film of an unknown site may be of the very site that is tested",
+            fix=f"a CSV with the columns file,label,site, or {FOLDS_INSTEAD}",
+        )
+
+
+def _require_both_classes(pool: Pool, site: str, rows: Rows) -> None:
+    for label, name in enumerate(pool.films.names.names):
+        if not (pool.labels[rows] == label).any():
+            raise DataError(
+                f"the site {site} has no {name} film",
+                why=f"all its {len(rows)} films are of one class, so a network may tell the site and not the disease",
+                fix=f"add {name} films of {site}, leave the site out, or {FOLDS_INSTEAD}",
+            )
