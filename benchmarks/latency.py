@@ -82,7 +82,7 @@ def contenders(bundle: Path, *, openvino: Path | None, tensorflow: bool) -> list
     """
     try:
         manifest = json.loads((bundle / "manifest.json").read_text(encoding="utf-8"))
-        calibration = manifest["readouts"]["trained"]["calibration"]
+        calibration = manifest["decision_rules"]["trained"]["calibration"]
     except (OSError, KeyError, ValueError) as error:
         raise BundleError(
             f"{bundle} is no bundle of a trained network", why=str(error), fix="tbconv convert RUN --out BUNDLE"
@@ -189,8 +189,8 @@ def phantom_of(bundle: Path) -> NDArray[np.uint8]:
         names = [str(name) for name in golden["names"]]
         row = next((index for index, name in enumerate(names) if "phantom" in name), 0)
         say(f"the film is the golden input {names[row]}")
-        square: NDArray[np.uint8] = golden["squares"][row]
-    return square
+        model_input: NDArray[np.uint8] = golden["model_inputs"][row]
+    return model_input
 
 
 def install_peers(folder: Path) -> Path:

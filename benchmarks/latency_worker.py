@@ -25,8 +25,8 @@ WARM_UP = 5  # films: the first ones plan memory, pack weights and fill caches
 def main() -> None:
     """Load the runtime that the request names, warm it up, then answer until stdin ends."""
     request = json.loads(sys.argv[1])
-    square: NDArray[np.uint8] = np.load(request["film"], allow_pickle=False)  # uint8 [224, 224]
-    ask, version = LOADERS[request["runtime"]](request, square)
+    model_input: NDArray[np.uint8] = np.load(request["film"], allow_pickle=False)  # uint8 [224, 224]
+    ask, version = LOADERS[request["runtime"]](request, model_input)
     for _ in range(WARM_UP):
         logits = np.asarray(ask()["logits"], np.float64).reshape(-1)
     answer({"version": version, "margin": float(logits[1] - logits[0])})
@@ -46,7 +46,7 @@ def answer(value: Any) -> None:
     print(json.dumps(value), flush=True)
 
 
-def load_tflite(request: dict[str, Any], square: NDArray[np.uint8]) -> tuple[Ask, str]:
+def load_tflite(request: dict[str, Any], model_input: NDArray[np.uint8]) -> tuple[Ask, str]:
     """Open a `.tflite` file with LiteRT, whose default kernels are XNNPACK's."""
     from importlib import metadata
 
@@ -54,18 +54,18 @@ def load_tflite(request: dict[str, Any], square: NDArray[np.uint8]) -> tuple[Ask
 
     runner = Interpreter(request["model"], num_threads=request["threads"]).get_signature_runner()
     dtype = runner.get_input_details()["image"]["dtype"]
-    image = np.ascontiguousarray(square[None, :, :, None].astype(dtype))
+    image = np.ascontiguousarray(model_input[None, :, :, None].astype(dtype))
     return lambda: runner(image=image), f"LiteRT {metadata.version('ai-edge-litert')} XNNPACK"
 
 
-def load_onnxruntime(request: dict[str, Any], square: NDArray[np.uint8]) -> tuple[Ask, str]:
+def load_onnxruntime(request: dict[str, Any], model_input: NDArray[np.uint8]) -> tuple[Ask, str]:
     """Open the ONNX with ONNX Runtime, all its optimisations on."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = request["threads"], 1
     session = onnxruntime.InferenceSession(request["model"], options, providers=["CPUExecutionProvider"])
-    image = channels_first(square)
+    image = channels_first(model_input)
 
     def ask() -> dict[str, Any]:
         return dict(zip(OUTPUTS, session.run(OUTPUTS, {"image": image}), strict=True))
@@ -73,7 +73,7 @@ def load_onnxruntime(request: dict[str, Any], square: NDArray[np.uint8]) -> tupl
     return ask, f"ONNX Runtime {onnxruntime.__version__}"
 
 
-def load_openvino(request: dict[str, Any], square: NDArray[np.uint8]) -> tuple[Ask, str]:
+def load_openvino(request: dict[str, Any], model_input: NDArray[np.uint8]) -> tuple[Ask, str]:
     """Open the ONNX with OpenVINO, batch 1, in float32: left alone it takes bfloat16 where the processor has it."""
     import openvino  # type: ignore[import-not-found,unused-ignore]  # of a peer environment
 
@@ -85,7 +85,7 @@ def load_openvino(request: dict[str, Any], square: NDArray[np.uint8]) -> tuple[A
         "INFERENCE_PRECISION_HINT": "f32",
         "PERFORMANCE_HINT": "LATENCY",
     }
-    inference, image = core.compile_model(model, "CPU", config).create_infer_request(), channels_first(square)
+    inference, image = core.compile_model(model, "CPU", config).create_infer_request(), channels_first(model_input)
 
     def ask() -> dict[str, Any]:
         inference.infer({"image": image})
@@ -94,7 +94,7 @@ def load_openvino(request: dict[str, Any], square: NDArray[np.uint8]) -> tuple[A
     return ask, f"OpenVINO {openvino.__version__.split('-')[0]}"
 
 
-def load_torch(request: dict[str, Any], square: NDArray[np.uint8]) -> tuple[Ask, str]:
+def load_torch(request: dict[str, Any], model_input: NDArray[np.uint8]) -> tuple[Ask, str]:
     """Load the weights into PyTorch, eager; request: folder, arch, calibration."""
     from pathlib import Path
 
@@ -107,7 +107,7 @@ def load_torch(request: dict[str, Any], square: NDArray[np.uint8]) -> tuple[Ask,
     torch.set_num_interop_threads(1)
     calibration = Calibration(**request["calibration"])
     network = load_deployed(Path(request["model"]), "trained", arch=request["arch"], calibration=calibration)
-    image = torch.from_numpy(channels_first(square))
+    image = torch.from_numpy(channels_first(model_input))
 
     def ask() -> dict[str, Any]:
         with torch.inference_mode():
@@ -117,14 +117,14 @@ def load_torch(request: dict[str, Any], square: NDArray[np.uint8]) -> tuple[Ask,
     return ask, f"PyTorch {torch.__version__} eager"
 
 
-def load_tensorflow(request: dict[str, Any], square: NDArray[np.uint8]) -> tuple[Ask, str]:
+def load_tensorflow(request: dict[str, Any], model_input: NDArray[np.uint8]) -> tuple[Ask, str]:
     """Open the SavedModel."""
     import tensorflow as tf  # type: ignore[import-untyped,unused-ignore]
 
     tf.config.threading.set_intra_op_parallelism_threads(request["threads"])
     tf.config.threading.set_inter_op_parallelism_threads(1)
     loaded = tf.saved_model.load(request["model"])  # kept: a signature alone does not keep its variables
-    image = tf.constant(square[None, :, :, None].astype(np.float32))
+    image = tf.constant(model_input[None, :, :, None].astype(np.float32))
 
     def ask() -> dict[str, Any]:
         return {name: tensor.numpy() for name, tensor in loaded.signatures["serving_default"](image=image).items()}
@@ -132,9 +132,9 @@ def load_tensorflow(request: dict[str, Any], square: NDArray[np.uint8]) -> tuple
     return ask, f"TensorFlow {tf.__version__} SavedModel"
 
 
-def channels_first(square: NDArray[np.uint8]) -> NDArray[np.float32]:
+def channels_first(model_input: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Return the film as PyTorch and ONNX take it: float32 [1, 1, 224, 224]."""
-    return np.ascontiguousarray(square[None, None].astype(np.float32))
+    return np.ascontiguousarray(model_input[None, None].astype(np.float32))
 
 
 LOADERS = {

@@ -133,14 +133,14 @@ def export(name: str, films: Path, place: Path) -> None:
     from tbconv.contract.preprocess import PreprocessSpec
 
     paths = np.array(find_films(films))
-    squares = np.stack([PreprocessSpec(size=SIDE).from_file(path) for path in evenly(paths, BATCH_NORM_FILMS)])
+    model_inputs = np.stack([PreprocessSpec(size=SIDE).from_file(path) for path in evenly(paths, BATCH_NORM_FILMS)])
     torch.manual_seed(SEED)
     network = torchvision.models.get_model(name, weights=None)
     norms = [module for module in network.modules() if isinstance(module, torch.nn.BatchNorm2d)]
     for norm in norms:
         norm.momentum = None  # the plain mean over what it sees
     with torch.no_grad():
-        network.train()(torch.from_numpy(prepare(squares, choose_normalise(3))))
+        network.train()(torch.from_numpy(prepare(model_inputs, choose_normalise(3))))
     network.eval()
     batch = torch.export.Dim("batch", min=1, max=64)
     torch.onnx.export(

@@ -62,7 +62,7 @@ def fit_way(way: Way, films: TrainingFilms, config: TrainConfig) -> dict[str, ND
     """
     config = replace(config, schedule="cosine" if way.cosine else "plateau")
     start = start_network(config, Silence())
-    store = place_films(films.squares, films.labels, start.precision.device, Silence())
+    store = place_films(films.model_inputs, films.labels, start.precision.device, Silence())
     network = start.tuning.network
     if way.head_first:
         _train(way, network, replace(config, fine_tune=HEAD, epochs=way.head_first, learning_rate=1e-3), films, store)

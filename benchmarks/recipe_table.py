@@ -49,7 +49,7 @@ def compare_ways(
         films.patients_known,
         films.synthetic,
         config.title,
-        config.recipe.wished_sensitivity,
+        config.recipe.target_sensitivity,
         films.data_digest,
         config.recipe.stored(),
         folds,

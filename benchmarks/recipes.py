@@ -106,8 +106,8 @@ def _where() -> dict[str, Any]:
 
 def _at_side(pool: Pool, side: int) -> Pool:
     spec = PreprocessSpec(size=side)
-    squares = np.stack([spec.square(read_xray(film.path)) for film in pool.index.films])
-    return replace(pool, films=replace(pool.films, squares=squares))
+    model_inputs = np.stack([spec.model_input(read_xray(film.path)) for film in pool.index.films])
+    return replace(pool, films=replace(pool.films, model_inputs=model_inputs))
 
 
 if __name__ == "__main__":

@@ -50,13 +50,13 @@ class Given:
     bundle: Path
     name: str  # of the model, in addresses
     film: bytes  # a PNG file
-    square: NDArray[np.uint8]  # the same, prepared, [224, 224]
+    model_input: NDArray[np.uint8]  # the same, prepared, [224, 224]
     folder: Path  # for logs
 
     @property
     def tensor(self) -> bytes:
         """The request that most parts send."""
-        return infer_request(self.name, self.square)
+        return infer_request(self.name, self.model_input)
 
 
 def measure_throughput(given: Given) -> Iterator[Figure]:
@@ -66,7 +66,7 @@ def measure_throughput(given: Given) -> Iterator[Figure]:
         given.bundle,
         given.bundle / words.artefact,
         given.film,
-        given.square,
+        given.model_input,
         folder=given.folder,
         rounds=words.rounds,
         films=words.films,
@@ -107,7 +107,7 @@ def measure_swap(given: Given) -> Iterator[Figure]:
         say("no --other bundle: swapping is left out")
         return
     words = ["--artefact", given.words.artefact, "--threads", "1"]
-    raw = infer_request("m", given.square)
+    raw = infer_request("m", given.model_input)
     yield from of_swap(swap_once(given.bundle, given.words.other.resolve(), given.folder, raw, words=words))
 
 
@@ -161,8 +161,8 @@ def main() -> int:
         manifest = read_bundle(words.bundle.resolve()).manifest
         film = words.film.read_bytes() if words.film else drawn_film()
         with tempfile.TemporaryDirectory(prefix="tbconv-serve-bench-") as folder:
-            square = manifest.preprocessing.from_bytes(film)[0, ..., 0].astype(np.uint8)
-            given = Given(words, words.bundle.resolve(), manifest.name, film, square, Path(folder))
+            model_input = manifest.preprocessing.from_bytes(film)[0, ..., 0].astype(np.uint8)
+            given = Given(words, words.bundle.resolve(), manifest.name, film, model_input, Path(folder))
             for part in words.only:
                 found = [*MEASURE[part](given)]
                 append_rows(words.csv, [{**around, "bundle": given.bundle.name, **one.row(part)} for one in found])

@@ -40,10 +40,10 @@ def request(path: str, body: bytes = b"", *, method: str = "POST", **headers: st
     return "\r\n".join([*lines, "", ""]).encode() + body
 
 
-def infer_request(model: str, square: NDArray[np.uint8]) -> bytes:
+def infer_request(model: str, model_input: NDArray[np.uint8]) -> bytes:
     """Return a request of the Open Inference Protocol with one film, uint8 [224, 224], as a binary tensor."""
-    data = square.tobytes()
-    return _infer(model, {"datatype": "UINT8", "shape": [1, *square.shape, 1]}, data)
+    data = model_input.tobytes()
+    return _infer(model, {"datatype": "UINT8", "shape": [1, *model_input.shape, 1]}, data)
 
 
 def infer_film_request(model: str, film: bytes) -> bytes:

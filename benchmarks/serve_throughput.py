@@ -69,7 +69,7 @@ def measure(
     bundle: Path,
     model: Path,
     film: bytes,
-    square: NDArray[np.uint8],
+    model_input: NDArray[np.uint8],
     *,
     folder: Path,
     rounds: int,
@@ -83,7 +83,7 @@ def measure(
         bundle: what we serve.
         model: the .tflite file of it, for the peers.
         film: a PNG file.
-        square: the same film prepared, uint8 [224, 224].
+        model_input: the same film prepared, uint8 [224, 224].
         folder: for logs and films.
         rounds: how often everybody's turn comes.
         films: a turn.
@@ -96,16 +96,16 @@ def measure(
     with ExitStack() as stack:
         ours = stack.enter_context(tbconv_server(bundle, folder / "tbconv.log", cores=[SERVER]))
         name = _model_name(ours)
-        asked = [*stack.enter_context(bare_loop(model, film, square, folder))]
+        asked = [*stack.enter_context(bare_loop(model, film, model_input, folder))]
         forms = {
             SCREEN: (FILM, request("/api/v1/screen", film, content_type="image/png")),
-            INFER: (TENSOR, infer_request(name, square)),
+            INFER: (TENSOR, infer_request(name, model_input)),
             INFER_FILM: (FILM, infer_film_request(name, film)),
         }
         asked += [_served(ours, form, given, raw) for form, (given, raw) in forms.items()]
         for peer in peers:
             running = stack.enter_context(peer_server(peer, model, folder, cores=[SERVER]))
-            for given, data in ((FILM, film), (TENSOR, square.tobytes())):
+            for given, data in ((FILM, film), (TENSOR, model_input.tobytes())):
                 raw = request(f"/{given}", data, content_type="application/octet-stream")
                 asked.append(_served(running, peer, given, raw))
         _refuse_strangers(asked)
@@ -143,10 +143,10 @@ def _served(running: Running, name: str, given: str, raw: bytes) -> Contender:
 
 
 @contextmanager
-def bare_loop(model: Path, film: bytes, square: NDArray[np.uint8], folder: Path) -> Iterator[list[Contender]]:
+def bare_loop(model: Path, film: bytes, model_input: NDArray[np.uint8], folder: Path) -> Iterator[list[Contender]]:
     """Run the loop as a process on the server's core, once for films and once for tensors."""
     (folder / "film.png").write_bytes(film)
-    (folder / "tensor.bin").write_bytes(square.tobytes())
+    (folder / "tensor.bin").write_bytes(model_input.tobytes())
     words = [str(model), str(folder / "film.png"), str(folder / "tensor.bin")]
     command = ["taskset", "-c", str(SERVER), sys.executable, "-m", "benchmarks.serve_peers.bare_loop", *words]
     with subprocess.Popen(

@@ -4,7 +4,7 @@ One run, one GPU. All three train the same network in float32 weights and bfloat
 torchvision's references do with --amp: float16 and a loss scaler); each is timed over whole rounds, in turn.
 
 a  plain: DataLoader with a worker a core, films decoded and augmented on the CPU, eager steps
-b  tbconv: `train_epoch` on the films' uint8 squares, drawn, fetched and augmented as `tbconv train` does
+b  tbconv: `train_epoch` on the films' uint8 model inputs, drawn, fetched and augmented as `tbconv train` does
 c  ceiling: the compiled and captured step of b on random float images that are on the GPU already
 
 `--device cpu` holds b to a where nothing is compiled or captured, so that there is no c. A few steps a round are
@@ -103,20 +103,26 @@ def main() -> None:
     for tuning in given.tunings:
         for batch in given.batches or BATCHES[given.device]:
             case = Case(tuning, batch, given.films, films_a_round, given.device)
-            measured = measure(case, paths, loaded.squares, labels, rounds=given.rounds, graph=given.graph)
+            measured = measure(case, paths, loaded.model_inputs, labels, rounds=given.rounds, graph=given.graph)
             append_rows(CSV, measured)
             rows += measured
             print_table(rows)
 
 
 def measure(
-    case: Case, paths: list[Path], squares: NDArray[np.uint8], labels: NDArray[np.int64], *, rounds: int, graph: bool
+    case: Case,
+    paths: list[Path],
+    model_inputs: NDArray[np.uint8],
+    labels: NDArray[np.int64],
+    *,
+    rounds: int,
+    graph: bool,
 ) -> list[dict[str, Any]]:
     """Time all programs of one case in turn, `rounds` times each, after rounds that warm them up."""
     torch._dynamo.reset()  # what was compiled for the case before
     device = choose_precision(case.device, "auto").device
     set_determinism(case.config, device)
-    store = place_films(squares, labels, device, Printer())
+    store = place_films(model_inputs, labels, device, Printer())
     programs: dict[str, Callable[[], int]] = {}
     plain = PlainLoop(network_of(case), paths, labels, batch=case.batch, films=case.films_a_round, device=device)
     programs["plain"] = plain.round

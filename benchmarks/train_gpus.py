@@ -107,9 +107,9 @@ def measure(ranks: Ranks, case: Case, folder: Path) -> None:
     config, precision = case.config, choose_precision(case.device, "auto")
     set_determinism(config, precision.device)
     generator = np.random.default_rng(0)
-    squares = generator.integers(0, 256, (FILMS, 224, 224), dtype=np.uint8)
+    model_inputs = generator.integers(0, 256, (FILMS, 224, 224), dtype=np.uint8)
     labels = np.arange(FILMS) % 2
-    store = place_films(squares, labels, precision.device, Silence())
+    store = place_films(model_inputs, labels, precision.device, Silence())
     torch.manual_seed(config.seed)
     tuning = choose_layers(XrayNetwork(config.arch), config.fine_tune)
     learner = make_learner(tuning, precision, class_loss(labels, config, precision.device), config)

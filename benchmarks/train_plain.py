@@ -46,8 +46,8 @@ class FilmFolder(Dataset[tuple[Tensor, int]]):
         return len(self.paths)
 
     def __getitem__(self, row: int) -> tuple[Tensor, int]:
-        square = PreprocessSpec().square(read_xray(self.paths[row]))
-        return self.transform(Image.fromarray(square)).float(), int(self.labels[row])
+        model_input = PreprocessSpec().model_input(read_xray(self.paths[row]))
+        return self.transform(Image.fromarray(model_input)).float(), int(self.labels[row])
 
 
 class PlainLoop:

@@ -138,9 +138,15 @@ def _measure(
     count, tests = len(rows), int((held.part[rows] == "test").sum())
     kind = "synthetic " if facts.synthetic else ""
     description = f"{count} {kind}films of the run ({tests} test, {count - tests} validation)"
-    filmset = FilmSet(description, held.squares[rows], held.labels[rows], golden, tuple(names))
+    filmset = FilmSet(description, held.model_inputs[rows], held.labels[rows], golden, tuple(names))
     measurement = measure(
-        folder, artefacts, filmset, arch=facts.arch, readouts=facts.readouts, extra=witnesses, reporter=reporter
+        folder,
+        artefacts,
+        filmset,
+        arch=facts.arch,
+        decision_rules=facts.decision_rules,
+        extra=witnesses,
+        reporter=reporter,
     )
     answers = {name: part_of(answer, count, None) for name, answer in measurement.answers.items()}
     write_golden(folder / GOLDEN, Golden(tuple(names), golden, answers))
@@ -190,7 +196,7 @@ def _describe(facts: RunFacts, artefacts: tuple[Artefact, ...]) -> Manifest:
         kind="baseline" if facts.arch is None else "trained",
         labels=facts.labels,
         preprocessing=PreprocessSpec(),
-        readouts=facts.readouts,
+        decision_rules=facts.decision_rules,
         artefacts=artefacts,
         provenance={"training": facts.provenance, "conversion": provenance(), "arch": facts.arch},
         synthetic=facts.synthetic,
@@ -212,7 +218,7 @@ def _write_texts(
 # The steps of a conversion, each framework in a process of its own.
 
 ROUTES = ("keras", "onnx2tf")
-EQUALISED = "equalised_saved_model"
+EQUALIZED = "equalized_saved_model"
 PRECISIONS = ("float32", "float16", "dynamic")  # of one SavedModel; int8 has a graph of its own
 
 
@@ -247,7 +253,7 @@ class Workshop:
 
     def export(self, name: str, network: str, out: Path) -> None:
         """Export one network to ONNX."""
-        calibration = asdict(self.facts.readouts[network].calibration)
+        calibration = asdict(self.facts.decision_rules[network].calibration)
         request = {"folder": str(self.folder), "network": network, "arch": self.facts.arch}
         self.step(name, "convert.formats.torch_to_onnx", **request, calibration=calibration, out=str(out))
 
@@ -265,7 +271,7 @@ def make_files(shop: Workshop) -> Made:
         jobs = [beside.submit(_make_baseline, shop)]
         if shop.facts.arch is not None:
             shop.export("onnx", "trained", shop.folder / "model.onnx")
-            jobs.append(beside.submit(_equalise, shop))
+            jobs.append(beside.submit(_equalize, shop))
             make_from_onnx(shop)
         for job in jobs:
             job.result()
@@ -301,24 +307,24 @@ def _make_tflite(shop: Workshop) -> None:
     shop.converters |= dict.fromkeys(PRECISIONS, shop.converters["tflite"])
 
 
-def _equalise(shop: Workshop) -> None:
-    onnx, films = shop.aside / "equalised.onnx", str(shop.run / CALIBRATION_FILMS)
+def _equalize(shop: Workshop) -> None:
+    onnx, films = shop.aside / "equalized.onnx", str(shop.run / CALIBRATION_FILMS)
     shop.step(
-        "equalised",
+        "equalized",
         "convert.quantization.equalization",
         onnx=str(shop.folder / "model.onnx"),
         films=films,
         out=str(onnx),
     )
-    place = str(shop.aside / EQUALISED)
-    shop.step("equalised keras", "convert.formats.onnx_to_keras", onnx=str(onnx), saved_model=place)
+    place = str(shop.aside / EQUALIZED)
+    shop.step("equalized keras", "convert.formats.onnx_to_keras", onnx=str(onnx), saved_model=place)
 
 
 def _make_int8(shop: Workshop) -> None:
     shop.step(
         "int8",
         "convert.quantization.int8",
-        saved_model=str(shop.aside / EQUALISED),
+        saved_model=str(shop.aside / EQUALIZED),
         films=str(shop.run / CALIBRATION_FILMS),
         keep_float=list(shop.keep_float),
         out=str(shop.folder / "model_int8.tflite"),

@@ -127,7 +127,7 @@ def _measure(config: VerifyConfig, bundle: Bundle, golden: Golden, reporter: Rep
             artefacts,
             filmset,
             arch=bundle.manifest.provenance["arch"],
-            readouts=bundle.manifest.readouts,
+            decision_rules=bundle.manifest.decision_rules,
             extra=extra,
             reporter=reporter,
         )
@@ -221,24 +221,26 @@ def allowed_move(recorded: Prediction, reference: Prediction) -> float:
 def _filmset(config: VerifyConfig, golden: Golden, reporter: Reporter) -> FilmSet:
     if config.films is not None:
         folder = FilmFolder(folder=config.films, most=config.most, patient=config.patient, positive=config.positive)
-        squares, labels, description = read_films_of(folder, config.bundle, reporter)
-        return FilmSet(description, squares, labels, golden.squares, golden.names)
+        model_inputs, labels, description = read_films_of(folder, config.bundle, reporter)
+        return FilmSet(description, model_inputs, labels, golden.model_inputs, golden.names)
     if config.matrix:
-        squares = draw_phantoms(PreprocessSpec(), config.most or PHANTOMS)
-        description = f"{len(squares)} drawn phantoms, since no films were given"
-        return FilmSet(description, squares, None, golden.squares, golden.names)
-    none = np.zeros((0, *golden.squares.shape[1:]), np.uint8)
+        model_inputs = draw_phantoms(PreprocessSpec(), config.most or PHANTOMS)
+        description = f"{len(model_inputs)} drawn phantoms, since no films were given"
+        return FilmSet(description, model_inputs, None, golden.model_inputs, golden.names)
+    none = np.zeros((0, *golden.model_inputs.shape[1:]), np.uint8)
     description = f"the bundle's {len(golden.names)} golden inputs"
-    return FilmSet(description, none, None, golden.squares, golden.names)
+    return FilmSet(description, none, None, golden.model_inputs, golden.names)
 
 
 def _with_probes(bundle: Bundle, filmset: FilmSet, aside: Path, reporter: Reporter) -> FilmSet:
     """Add films searched to lie near the threshold of the trained network, or of the baseline where it is alone."""
     manifest = bundle.manifest
     network: Kind = "trained" if any(one.network == "trained" for one in manifest.artefacts) else "baseline"
-    readout, arch = manifest.readouts[network], manifest.provenance["arch"]
-    [reference, _] = torch_witnesses(bundle.root, network, arch=arch, calibration=readout.calibration)
-    probes = find_near_threshold(reference, filmset.together, threshold=readout.operating_point.margin, folder=aside)
+    decision_rule, arch = manifest.decision_rules[network], manifest.provenance["arch"]
+    [reference, _] = torch_witnesses(bundle.root, network, arch=arch, calibration=decision_rule.calibration)
+    probes = find_near_threshold(
+        reference, filmset.together, threshold=decision_rule.operating_point.margin, folder=aside
+    )
     sides = "blends of two films each" if len(probes) else "none: all films lie on one side of it"
     reporter.say(f"{len(probes)} inputs searched near the threshold ({sides})")
     return replace(filmset, probes=probes)

@@ -36,8 +36,11 @@ EXTRA_OF = {
 
 PURPOSE = "Train a chest X-ray classifier in PyTorch, ship it as TensorFlow, prove that nothing changed."
 
+OLD_OPTIONS = {"wished-sensitivity": "target-sensitivity"}  # both are understood
+
 app = typer.Typer(
     name="tbconv",
+    context_settings={"token_normalize_func": lambda option: OLD_OPTIONS.get(option, option)},
     help=f"{PURPOSE}\n\n{DISCLAIMER}",
     no_args_is_help=True,
     add_completion=False,

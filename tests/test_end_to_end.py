@@ -59,7 +59,7 @@ def ask_pytorch(bundle, film, folder):
     """Ask the eager network in a process of its own about the same film."""
     manifest = json.loads((bundle / "manifest.json").read_text())
     np.save(folder / "film.npy", PreprocessSpec().from_file(film)[None])
-    calibration = manifest["readouts"]["trained"]["calibration"]
+    calibration = manifest["decision_rules"]["trained"]["calibration"]
     request = {"folder": str(bundle), "network": "trained", "arch": "resnet50", "calibration": calibration}
     places = {"images": str(folder / "film.npy"), "out": str(folder / "answer.npz")}
     run_step("convert.runners.pytorch", request | places | {"dtype": "float32"}, threads=1)

@@ -18,7 +18,7 @@ import numpy as np
 from tbconv.contract.bundle import MAKE_AGAIN, Bundle
 from tbconv.contract.certificate import ArtefactVerdict, Verdict
 from tbconv.contract.errors import ArtefactError, BundleError, ConfigError
-from tbconv.contract.manifest import Kind, Readout
+from tbconv.contract.manifest import DecisionRule, Kind
 from tbconv.contract.prediction import Classifier
 from tf_serve.runtime.selftest import check_preprocessing
 from tf_serve.runtime.tflite import TFLiteModel
@@ -48,7 +48,7 @@ class Served:
     verdict: ArtefactVerdict
     reason: str | None  # why the baseline answers; None when the trained network does
     classifier: Classifier
-    readout: Readout
+    decision_rule: DecisionRule
 
     def __post_init__(self) -> None:
         if (self.kind == "baseline") != (self.reason is not None):
@@ -124,16 +124,18 @@ def _fastest(bundle: Bundle) -> str:
 
 def _open_trained(bundle: Bundle, name: str, open_file: OpenFile) -> Served:
     bundle.path(name)  # a missing file is told before its verdict
-    verdict, readout = bundle.verdict(name), _readout(bundle, "trained")
+    verdict, decision_rule = bundle.verdict(name), _decision_rule(bundle, "trained")
     _check_may_serve(name, verdict)
-    return Served("trained", name, bundle.digest(name), verdict, None, open_file(bundle, name), readout)
+    return Served("trained", name, bundle.digest(name), verdict, None, open_file(bundle, name), decision_rule)
 
 
 def open_baseline(bundle: Bundle, reason: str, *, open_file: OpenFile = open_file) -> Served:
     """Open the baseline, with the reason why it answers; BundleError where it may not."""
     bundle.path(BASELINE)
-    verdict, readout = _baseline_verdict(bundle), _readout(bundle, "baseline")
-    return Served("baseline", BASELINE, bundle.digest(BASELINE), verdict, reason, open_file(bundle, BASELINE), readout)
+    verdict, decision_rule = _baseline_verdict(bundle), _decision_rule(bundle, "baseline")
+    return Served(
+        "baseline", BASELINE, bundle.digest(BASELINE), verdict, reason, open_file(bundle, BASELINE), decision_rule
+    )
 
 
 def _baseline_verdict(bundle: Bundle) -> ArtefactVerdict:
@@ -157,12 +159,14 @@ def _check_may_serve(name: str, verdict: ArtefactVerdict) -> None:
         raise ArtefactError(f"{name} may not serve", why=why, fix=MAKE_AGAIN)
 
 
-def _readout(bundle: Bundle, network: Kind) -> Readout:
+def _decision_rule(bundle: Bundle, network: Kind) -> DecisionRule:
     try:
-        return bundle.manifest.readouts[network]
+        return bundle.manifest.decision_rules[network]
     except KeyError:
         why = "its margin would have no threshold"
-        raise BundleError(f"the manifest has no readout of the {network} network", why=why, fix=MAKE_AGAIN) from None
+        raise BundleError(
+            f"the manifest has no decision_rule of the {network} network", why=why, fix=MAKE_AGAIN
+        ) from None
 
 
 # --- operating ---
@@ -191,7 +195,7 @@ def operating_figures(served: Served, films: str) -> dict[str, Any]:
     measured = served.verdict.figures.get("operating") or {}
     if films and all((measured.get(name) or {}).get("low") is not None for name in ("sensitivity", "specificity")):
         return {name: measured[name] for name in ("sensitivity", "specificity")} | {"of": films}
-    point = served.readout.operating_point
+    point = served.decision_rule.operating_point
     return {
         "sensitivity": proportion(round(point.sensitivity * point.positives), point.positives),
         "specificity": proportion(round(point.specificity * point.negatives), point.negatives),

@@ -16,7 +16,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from tbconv.contract.bundle import MAKE_AGAIN, Bundle, read_bundle
 from tbconv.contract.errors import BundleError, FilmError
-from tbconv.contract.manifest import Manifest, Readout
+from tbconv.contract.manifest import DecisionRule, Manifest
 from tbconv.contract.prediction import Prediction
 from tbconv.contract.reporting import DISCLAIMER, LIMITS, Reporter
 from tbconv.contract.xray import read_bytes
@@ -118,13 +118,13 @@ def screen(
             refusal = refuse(film, gate)
         finding = None if refusal else find(film.pixels, served, manifest)
     model = describe_model(served, manifest)
-    return ScreenResult(finding, refusal, describe_calibration(served.readout), model, said)
+    return ScreenResult(finding, refusal, describe_calibration(served.decision_rule), model, said)
 
 
 def find(pixels: NDArray[np.uint8], served: Served, manifest: Manifest) -> Finding:
     """Ask the network about a decoded film, uint8 [H, W]."""
     prediction = served.classifier.predict(manifest.preprocessing.apply(pixels))
-    point, calibration = served.readout.operating_point, served.readout.calibration
+    point, calibration = served.decision_rule.operating_point, served.decision_rule.calibration
     evidence = _finite_evidence(prediction, served.artefact)
     region = locate(evidence, film_box(*pixels.shape))
     # from the margin, not from the graph: the sigmoid of an int8 file has steps of 1/256
@@ -146,12 +146,16 @@ def decide(margin: float, served: Served) -> Decision:
 
     Args:
         margin: logit of positive minus logit of negative.
-        served: its verdict holds the band (convert.parity.statistics), its readout the threshold.
+        served: its verdict holds the band (convert.parity.statistics), its decision_rule the threshold.
     """
-    threshold = served.readout.operating_point.margin
+    threshold = served.decision_rule.operating_point.margin
     if served.band and abs(margin - threshold) <= served.band:
         return "indeterminate"
-    return "refer" if served.readout.operating_point.refer(np.array([margin], np.float32))[0] else "not_flagged"
+    return (
+        "refer"
+        if served.decision_rule.operating_point.is_positive(np.array([margin], np.float32))[0]
+        else "not_flagged"
+    )
 
 
 def _finite_evidence(prediction: Prediction, artefact: str) -> NDArray[np.floating]:
@@ -176,10 +180,10 @@ def describe_model(served: Served, manifest: Manifest) -> dict[str, Any]:
     }
 
 
-def describe_calibration(readout: Readout) -> dict[str, float]:
+def describe_calibration(decision_rule: DecisionRule) -> dict[str, float]:
     """Return slope, offset, the films they were fitted on, and the threshold as a probability."""
-    [threshold] = readout.calibration.probability(np.array([readout.operating_point.margin]))
-    return {**asdict(readout.calibration), "threshold_probability": round(float(threshold), 4)}
+    [threshold] = decision_rule.calibration.probability(np.array([decision_rule.operating_point.margin]))
+    return {**asdict(decision_rule.calibration), "threshold_probability": round(float(threshold), 4)}
 
 
 def limits(served: Served, manifest: Manifest) -> tuple[str, ...]:
@@ -240,7 +244,7 @@ class Region:
 
 
 def film_box(height: int, width: int) -> FilmBox:
-    """Return where `PreprocessSpec.square` puts a film of this size."""
+    """Return where `PreprocessSpec.model_input` puts a film of this size."""
     side = max(height, width)
     left, top = (side - width) // 2, (side - height) // 2
     return FilmBox(left / side, top / side, (left + width) / side, (top + height) / side)
@@ -250,7 +254,7 @@ def locate(evidence: NDArray[np.floating], box: FilmBox) -> Region:
     """Name the side and the zone of the strongest positive cells.
 
     Args:
-        evidence: [7, 7], rows from the top of the padded square.
+        evidence: [7, 7], rows from the top of the padded model_input.
         box: cells whose centre lies outside are padding and do not count.
 
     Returns:
@@ -412,7 +416,7 @@ def film_evidence(evidence: NDArray[np.floating], height: int, width: int) -> ND
     """Stretch a map over the film alone, bilinear.
 
     Args:
-        evidence: [7, 7], over the padded square.
+        evidence: [7, 7], over the padded model_input.
         height: of the film, pixels.
         width: of the film, pixels.
 

@@ -71,7 +71,7 @@ class AdoptConfig:
     trained_on: Path | None = None  # list of SHA-256 of films that the checkpoint has seen
     seed: int = 0
 
-    wished_sensitivity: float = 0.90
+    target_sensitivity: float = 0.90
     calibration_films: int = 128
     heldout_films: int = 512
     device: str = "auto"
@@ -135,7 +135,7 @@ class AdoptConfig:
             fractions=self.fractions,
             seed=self.seed,
             device=self.device,
-            wished_sensitivity=self.wished_sensitivity,
+            target_sensitivity=self.target_sensitivity,
             calibration_films=self.calibration_films,
             heldout_films=self.heldout_films,
         )
@@ -184,12 +184,12 @@ def adopt(config: AdoptConfig, reporter: Reporter) -> Path:
     network = load_network(config, reporter)
     require_free(config.out)
     films = split_by_what_was_seen(config, reporter)
-    baseline = fit_baseline(films.squares[films.parts["train"]], films.labels_of("train"), seed=config.seed)
+    baseline = fit_baseline(films.model_inputs[films.parts["train"]], films.labels_of("train"), seed=config.seed)
     adopted = Adopted(network, measure_margins(network.to(device), films, device, reporter))
     require_right_way_round(adopted.margins, films, config)
     judged = {
         TRAINED: read_out(adopted.margins, films, config.films()),
-        BASELINE_NETWORK: read_out(baseline_margins(baseline, films.squares), films, config.films()),
+        BASELINE_NETWORK: read_out(baseline_margins(baseline, films.model_inputs), films, config.films()),
     }
     origin = origin_of(config)
     metrics = collect_metrics(judged, films, config.films()) | {"adopted": origin.checkpoint}
@@ -277,7 +277,7 @@ def measure_margins(
     margins = np.full(len(films.labels), np.nan, np.float32)
     with torch.inference_mode(), exact_float32():
         for batch in reporter.track(some, title="asking the network", total=len(some)):
-            images = torch.from_numpy(films.squares[batch])[:, None].to(device).float()
+            images = torch.from_numpy(films.model_inputs[batch])[:, None].to(device).float()
             logits = network(images.contiguous(memory_format=torch.channels_last)).cpu().numpy()
             margins[batch] = logits[:, 1] - logits[:, 0]
     if not np.isfinite(margins[rows]).all():
@@ -388,7 +388,7 @@ def set_apart(films: TrainingFilms, seen: frozenset[str], *, seed: int, fraction
 def _units(films: TrainingFilms) -> list[NDArray[np.int64]]:
     """Return the rows that must stay together: of one patient, or duplicates of each other."""
     patients = [np.flatnonzero(films.patients == patient).tolist() for patient in np.unique(films.patients)]
-    twins = find_duplicates(films.squares, films.digests).groups
+    twins = find_duplicates(films.model_inputs, films.digests).groups
     return [np.array(unit, np.int64) for unit in join_groups(len(films.labels), [*patients, *twins])]
 
 

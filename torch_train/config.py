@@ -57,7 +57,7 @@ class TrainConfig:
     deterministic: bool = False  # to the bit, on the same kind of device
     film_cache: bool = True  # decoded films are kept for the next run
 
-    wished_sensitivity: float = 0.90
+    target_sensitivity: float = 0.90
     baseline_only: bool = False
     calibration_films: int = 128  # of the training part, kept for int8
     heldout_films: int = 512  # test first, then validation, kept for parity
@@ -96,7 +96,7 @@ class TrainConfig:
             raise _refusal("--device", self.device, "auto, cpu, cuda or cuda:N")
 
     def _refuse_impossible_numbers(self) -> None:
-        _inside("--wished-sensitivity", self.wished_sensitivity, 0.0, 1.0, open_low=True)
+        _inside("--target-sensitivity", self.target_sensitivity, 0.0, 1.0, open_low=True)
         _inside("--rotation", self.rotation, 0.0, 180.0)
         for name in ("shift", "brightness", "contrast", "label_smoothing"):
             _inside(_option(name), getattr(self, name), 0.0, 1.0)

@@ -165,7 +165,7 @@ def figures(margins: Margins, labels: Ints, point: OperatingPoint) -> dict[str, 
 
     Films count as independent here; `auroc_by_patient` does not assume it.
     """
-    count = confusion(point.refer(margins), labels)
+    count = confusion(point.is_positive(margins), labels)
     tp, fp, fn, tn = count.true_positives, count.false_positives, count.false_negatives, count.true_negatives
     return {
         "auroc": auroc_estimate(auroc(margins, labels), positives=tp + fn, negatives=tn + fp),
@@ -198,7 +198,7 @@ def judge(
     margins: Margins, labels: Ints, patients: Ints, point: OperatingPoint, *, names: Labels, seed: int
 ) -> dict[str, Any]:
     """Return all that is said about one network on one part, ready for JSON."""
-    decisions = point.refer(margins)
+    decisions = point.is_positive(margins)
     found = figures(margins, labels, point)
     if len(np.unique(patients)) < len(patients):
         found["auroc_by_patient"] = auroc_by_patient(margins, labels, patients, seed=seed)
@@ -223,14 +223,14 @@ def judge(
 
 
 def choose_operating_point(
-    margins: NDArray[np.floating], labels: NDArray[np.int64], *, wished_sensitivity: float, chosen_on: str
+    margins: NDArray[np.floating], labels: NDArray[np.int64], *, target_sensitivity: float, chosen_on: str
 ) -> OperatingPoint:
     """Choose the margin from which a film counts as positive.
 
     Args:
         margins: [N], of validation films.
         labels: int64 [N], 1 positive; both classes occur.
-        wished_sensitivity: share of positives to find, in (0, 1].
+        target_sensitivity: share of positives to find, in (0, 1].
         chosen_on: SHA-256 of the split.
 
     Returns:
@@ -239,12 +239,12 @@ def choose_operating_point(
     """
     exact = np.asarray(margins, np.float64)
     found = np.sort(exact[labels == 1])[::-1]
-    needed = math.ceil(wished_sensitivity * len(found) - 1e-9)  # 0.7 * 10 is 7.000000000000001 in binary
+    needed = math.ceil(target_sensitivity * len(found) - 1e-9)  # 0.7 * 10 is 7.000000000000001 in binary
     threshold = _midway_below(float(found[needed - 1]), exact)
     count = confusion(exact >= threshold, labels)
     return OperatingPoint(
         margin=threshold,
-        wished_sensitivity=wished_sensitivity,
+        target_sensitivity=target_sensitivity,
         sensitivity=count.true_positives / len(found),
         specificity=count.true_negatives / (len(labels) - len(found)),
         positives=len(found),

@@ -1,4 +1,4 @@
-"""Fills the run folder: weights, readouts, figures, and the films that conversion needs; run.json comes last."""
+"""Fills the run folder: weights, decision_rules, figures, and the films that conversion needs; run.json comes last."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from safetensors.torch import save
 
 from tbconv.contract.bundle import write_atomic, write_json
 from tbconv.contract.environment import provenance
-from tbconv.contract.manifest import Labels, Readout
+from tbconv.contract.manifest import DecisionRule, Labels
 from tbconv.contract.reporting import DISCLAIMER
 from torch_train.config import TrainConfig
 from torch_train.data.dataset import TrainingFilms
@@ -44,16 +44,16 @@ if TYPE_CHECKING:
 
 
 # --- judgement ---
-# From margins to what is said about a run: readouts fixed on validation, figures from the test part.
+# From margins to what is said about a run: decision_rules fixed on validation, figures from the test part.
 
 TRAINED, BASELINE_NETWORK = "trained", "baseline"
 
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """One network's readout and its margins on every film."""
+    """One network's decision_rule and its margins on every film."""
 
-    readout: Readout
+    decision_rule: DecisionRule
     margins: NDArray[np.floating]  # [N]; what is NaN for training films is never read
 
 
@@ -62,9 +62,9 @@ def read_out(margins: NDArray[np.floating], films: TrainingFilms, config: TrainC
     rows = films.parts["validation"]
     chosen, labels = margins[rows], films.labels[rows]
     point = choose_operating_point(
-        chosen, labels, wished_sensitivity=config.wished_sensitivity, chosen_on=films.split_digest
+        chosen, labels, target_sensitivity=config.target_sensitivity, chosen_on=films.split_digest
     )
-    return Judged(Readout(fit_calibration(chosen, labels), point), margins)
+    return Judged(DecisionRule(fit_calibration(chosen, labels), point), margins)
 
 
 def collect_metrics(judged: dict[str, Judged], films: TrainingFilms, config: TrainConfig) -> dict[str, Any]:
@@ -96,7 +96,7 @@ def _counts(films: TrainingFilms, part: str) -> dict[str, int]:
 
 
 def _network(judged: Judged, films: TrainingFilms, config: TrainConfig) -> dict[str, Any]:
-    point = judged.readout.operating_point
+    point = judged.decision_rule.operating_point
     parts = {
         part: judge(
             judged.margins[films.parts[part]],
@@ -108,7 +108,7 @@ def _network(judged: Judged, films: TrainingFilms, config: TrainConfig) -> dict[
         )
         for part in ("validation", "test")
     }
-    return {**asdict(judged.readout), **parts}
+    return {**asdict(judged.decision_rule), **parts}
 
 
 def _gain(judged: dict[str, Judged], films: TrainingFilms, config: TrainConfig) -> dict[str, Any]:
@@ -213,8 +213,8 @@ def heldout_films(films: TrainingFilms, config: TrainConfig) -> Films:
     test = _draw(films.parts["test"], cap, config.seed)
     validation = _draw(films.parts["validation"], cap - len(test), config.seed)
     both = _films(films, test, "test"), _films(films, validation, "validation")
-    squares, labels, part = (np.concatenate([getattr(one, key) for one in both]) for key in Films.__slots__)
-    return Films(squares, labels, part)
+    model_inputs, labels, part = (np.concatenate([getattr(one, key) for one in both]) for key in Films.__slots__)
+    return Films(model_inputs, labels, part)
 
 
 def _draw(rows: NDArray[np.int64], most: int, seed: int) -> NDArray[np.int64]:
@@ -222,7 +222,7 @@ def _draw(rows: NDArray[np.int64], most: int, seed: int) -> NDArray[np.int64]:
 
 
 def _films(films: TrainingFilms, rows: NDArray[np.int64], part: str) -> Films:
-    return Films(films.squares[rows], films.labels[rows], np.full(len(rows), part))
+    return Films(films.model_inputs[rows], films.labels[rows], np.full(len(rows), part))
 
 
 def _facts(
@@ -246,7 +246,7 @@ def _facts(
         name=_name(films, arch),
         arch=arch,
         labels=films.names,
-        readouts={name: one.readout for name, one in judged.items()},
+        decision_rules={name: one.decision_rule for name, one in judged.items()},
         synthetic=films.synthetic,
         provenance=facts,
     )

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from tbconv.contract.bundle import read_json, sha256_bytes, write_json
 from tbconv.contract.errors import BundleError
-from tbconv.contract.manifest import Calibration, Labels, OperatingPoint, Readout
+from tbconv.contract.golden import stored_inputs
+from tbconv.contract.manifest import Calibration, DecisionRule, Labels, OperatingPoint
 from torch_train.metrics import LOWEST_SLOPE, digits_for
 
 RUN = "run.json"  # RunFacts: written last, so a folder with it is a finished run
@@ -24,8 +25,8 @@ WEIGHTS = "weights.safetensors"  # float32: XrayNetwork's state of the kept epoc
 BASELINE = "baseline.safetensors"  # weight [784], bias [1]
 SPLIT = "split.json"
 CHECKPOINT = "checkpoint.pt"
-CALIBRATION_FILMS = "calibration.npz"  # of the training part: squares uint8 [N, 224, 224], labels int64 [N]
-HELDOUT_FILMS = "heldout.npz"  # test films first, then validation: squares, labels, part
+CALIBRATION_FILMS = "calibration.npz"  # of the training part: model_inputs uint8 [N, 224, 224], labels int64 [N]
+HELDOUT_FILMS = "heldout.npz"  # test films first, then validation: model inputs, labels, part
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +36,7 @@ class RunFacts:
     name: str
     arch: str | None  # resnet50, or torchvision-NAME if adopted; None where only the baseline was fitted
     labels: Labels
-    readouts: dict[str, Readout]  # by network: trained, baseline
+    decision_rules: dict[str, DecisionRule]  # by network: trained, baseline
     synthetic: bool
     provenance: dict[str, Any]  # commit, packages, machine, data digest, split digest
 
@@ -44,14 +45,14 @@ class RunFacts:
 class Films:
     """Preprocessed films and their labels; no names, no patients."""
 
-    squares: NDArray[np.uint8]  # [N, 224, 224]
+    model_inputs: NDArray[np.uint8]  # [N, 224, 224]
     labels: NDArray[np.int64]  # [N], 1 positive
     part: NDArray[np.str_]  # [N], train | test | validation
 
     @property
     def digest(self) -> str:
         """SHA-256 over pixels and labels."""
-        return sha256_bytes(self.squares.tobytes() + self.labels.tobytes())
+        return sha256_bytes(self.model_inputs.tobytes() + self.labels.tobytes())
 
 
 def write_run(folder: Path, facts: RunFacts) -> None:
@@ -77,7 +78,7 @@ def read_run(folder: Path) -> RunFacts:
         return RunFacts(
             **{key: value[key] for key in ("name", "arch", "synthetic", "provenance")},
             labels=Labels(**value["labels"]),
-            readouts={network: _readout(row) for network, row in value["readouts"].items()},
+            decision_rules={network: _decision_rule(row) for network, row in value["decision_rules"].items()},
         )
     except (KeyError, TypeError, ValueError) as error:
         what = f"{folder / RUN} cannot be understood"
@@ -85,14 +86,14 @@ def read_run(folder: Path) -> RunFacts:
         raise BundleError(what, why=f"{type(error).__name__}: {error}", fix=fix) from error
 
 
-def _readout(row: dict[str, Any]) -> Readout:
-    return Readout(Calibration(**row["calibration"]), OperatingPoint(**row["operating_point"]))
+def _decision_rule(row: dict[str, Any]) -> DecisionRule:
+    return DecisionRule(Calibration(**row["calibration"]), OperatingPoint(**row["operating_point"]))
 
 
 def write_films(path: Path, films: Films) -> None:
     """Write films as a compressed .npz without pickles, whole or not at all."""
     temporary = path.with_name(f".{path.name}")  # a name that ends in .npz, or numpy appends it
-    np.savez_compressed(temporary, squares=films.squares, labels=films.labels, part=films.part)
+    np.savez_compressed(temporary, model_inputs=films.model_inputs, labels=films.labels, part=films.part)
     temporary.replace(path)
 
 
@@ -104,7 +105,7 @@ def read_films(path: Path) -> Films:
     """
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-            return Films(arrays["squares"], arrays["labels"], arrays["part"])
+            return Films(stored_inputs(arrays), arrays["labels"], arrays["part"])
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:  # all numpy's, on damage
         what = f"{path} holds no films"
         fix = "train again: tbconv train --data DIR --out RUN"
@@ -178,7 +179,7 @@ def _point_lines(network: dict[str, Any], names: dict[str, str]) -> list[str]:
     slope, offset = calibration["slope"], calibration["offset"]
     return [
         f"Operating point: {names['positive']} from a margin of {point['margin']:.3f} up, chosen on {n} validation",
-        f"films for a sensitivity of {point['wished_sensitivity']:g}; there it reached {reached}, {spared}.",
+        f"films for a sensitivity of {point['target_sensitivity']:g}; there it reached {reached}, {spared}.",
         f"Probability = sigmoid({slope:.3f} x margin {offset:+.3f}), fitted on the same films.",
         *(
             ["(Validation margins do not rise with the label: this probability says nothing.)"]

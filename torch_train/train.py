@@ -53,8 +53,8 @@ def train(config: TrainConfig, reporter: Reporter, *, resume: bool = False) -> P
     start = None if config.baseline_only else start_network(config, reporter)
     with leader_first("films"):
         films = prepare_films(config, reporter)
-    baseline = fit_baseline(films.squares[films.parts["train"]], films.labels_of("train"), seed=config.seed)
-    judged = {BASELINE_NETWORK: read_out(baseline_margins(baseline, films.squares), films, config)}
+    baseline = fit_baseline(films.model_inputs[films.parts["train"]], films.labels_of("train"), seed=config.seed)
+    judged = {BASELINE_NETWORK: read_out(baseline_margins(baseline, films.model_inputs), films, config)}
     trained = None if start is None else fit_network(start, films, config, reporter, resume=resume)
     if trained is not None:
         judged = {TRAINED: read_out(trained.margins, films, config), **judged}

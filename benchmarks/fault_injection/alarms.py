@@ -45,7 +45,7 @@ def find_alarms(bundles: Sequence[Path], reporter: Reporter, *, trace: bool) -> 
         trace: whether to walk them node by node as well.
     """
     images = bundles[0].parent / "golden.npy"
-    np.save(images, read_golden(bundles[0] / GOLDEN).squares)
+    np.save(images, read_golden(bundles[0] / GOLDEN).model_inputs)
     shown = ask_servers([(bundle, FILE) for bundle in bundles], images)
     minded = Minded()
     for bundle, one in zip(bundles, shown, strict=True):

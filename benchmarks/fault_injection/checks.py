@@ -44,7 +44,7 @@ def check_answer(setting: Setting, path: str, answer: Answer | str) -> dict[str,
     """
     if isinstance(answer, str):
         return {MADE: answer}
-    problem = find_problem(answer, len(setting.squares))
+    problem = find_problem(answer, len(setting.model_inputs))
     if problem is not None:
         return {USABLE: problem}
     artefact, claimed = setting.manifest.artefact(path), setting.measurement.judge(setting.manifest.artefact(path), "")

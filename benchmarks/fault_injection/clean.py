@@ -19,7 +19,7 @@ from convert.certificate.certify import binding, write_down
 from convert.formats.tflite_metadata import facts_of_run
 from convert.parity.inputs import FilmSet, golden_inputs, part_of
 from convert.parity.runtimes import ORACLE, artefact_witness, torch_witnesses
-from convert.pipeline import EQUALISED, PRECISIONS, Made, list_artefacts
+from convert.pipeline import EQUALIZED, PRECISIONS, Made, list_artefacts
 from convert.quantization.float_ops import HEAD
 from convert.runners.base import Answer
 from tbconv.contract.bundle import CERTIFICATE, seal, sha256_file, write_json
@@ -81,7 +81,7 @@ def convert_clean(seeds: Sequence[int], folder: Path, say: Callable[[str], None]
 
 def _onnx(place: Place) -> dict[str, Any]:
     facts = read_run(place.run)
-    calibration = asdict(facts.readouts["trained"].calibration)
+    calibration = asdict(facts.decision_rules["trained"].calibration)
     asked = {"folder": str(place.bundle), "network": "trained", "arch": facts.arch}
     return {**asked, "calibration": calibration, "out": place.at("model.onnx")}
 
@@ -96,26 +96,26 @@ def _tflite(place: Place) -> dict[str, Any]:
     return {"saved_model": place.at("saved_model"), **files}
 
 
-def _equalised(place: Place) -> dict[str, Any]:
+def _equalized(place: Place) -> dict[str, Any]:
     films = str(place.run / CALIBRATION_FILMS)
-    return {"onnx": place.at("model.onnx"), "films": films, "out": str(place.root / "equalised.onnx")}
+    return {"onnx": place.at("model.onnx"), "films": films, "out": str(place.root / "equalized.onnx")}
 
 
-def _equalised_keras(place: Place) -> dict[str, Any]:
-    return {"onnx": str(place.root / "equalised.onnx"), "saved_model": str(place.root / EQUALISED)}
+def _equalized_keras(place: Place) -> dict[str, Any]:
+    return {"onnx": str(place.root / "equalized.onnx"), "saved_model": str(place.root / EQUALIZED)}
 
 
 def _int8(place: Place) -> dict[str, Any]:
     films, out = str(place.run / CALIBRATION_FILMS), place.at("model_int8.tflite")
-    return {"saved_model": str(place.root / EQUALISED), "films": films, "keep_float": [HEAD], "out": out}
+    return {"saved_model": str(place.root / EQUALIZED), "films": films, "keep_float": [HEAD], "out": out}
 
 
 STAGES: tuple[tuple[str, str, str, Callable[[Place], dict[str, Any]]], ...] = (
     ("ONNX", "convert.formats.torch_to_onnx", "torch_to_onnx", _onnx),
     ("Keras and SavedModel", "convert.formats.onnx_to_keras", "onnx_to_keras", _keras),
     ("TFLite in three precisions", "convert.formats.saved_model_to_tflite", "quantize", _tflite),
-    ("equalised", "convert.quantization.equalization", "equalise", _equalised),
-    ("equalised SavedModel", "convert.formats.onnx_to_keras", "onnx_to_keras", _equalised_keras),
+    ("equalized", "convert.quantization.equalization", "equalize", _equalized),
+    ("equalized SavedModel", "convert.formats.onnx_to_keras", "onnx_to_keras", _equalized_keras),
     ("int8", "convert.quantization.int8", "make_int8", _int8),
 )
 
@@ -124,7 +124,7 @@ def _fed(place: Place, folder: Path) -> tuple[Path, FilmSet]:
     """Return what every seed is fed: the held-out films are drawn alike for all of them."""
     held = read_films(place.run / HELDOUT_FILMS)
     names, golden = golden_inputs(PreprocessSpec())
-    filmset = FilmSet("held-out films", held.squares, held.labels, golden, tuple(names))
+    filmset = FilmSet("held-out films", held.model_inputs, held.labels, golden, tuple(names))
     np.save(folder / "images.npy", filmset.together)
     return folder / "images.npy", filmset
 
@@ -143,12 +143,12 @@ def _answers(places: Sequence[Place], images: Path, folder: Path) -> list[dict[s
         witnesses = {str(index): artefact_witness(one.bundle, artefact) for index, one in enumerate(places)}
         requests = {key: one.request for key, one in witnesses.items()}
         _collect(found, artefact.path, ask_many(witnesses["0"].module, requests, images, folder / artefact.path))
-    readout = read_run(places[0].run).readouts["trained"]
+    decision_rule = read_run(places[0].run).decision_rules["trained"]
     for kind, name in enumerate((REFERENCE, ORACLE)):
         requests = {}
         for index, one in enumerate(places):
             arch = read_run(one.run).arch
-            pair = torch_witnesses(one.bundle, "trained", arch=arch, calibration=readout.calibration)
+            pair = torch_witnesses(one.bundle, "trained", arch=arch, calibration=decision_rule.calibration)
             requests[str(index)] = pair[kind].request
         asked = ask_many("convert.runners.pytorch", requests, images, folder / name)
         _collect(found, f"{name} (trained)", asked)
@@ -179,12 +179,14 @@ def _seal(place: Place, filmset: FilmSet, answers: dict[str, Answer]) -> None:
         kind="trained",
         labels=facts.labels,
         preprocessing=PreprocessSpec(),
-        readouts={"trained": facts.readouts["trained"]},
+        decision_rules={"trained": facts.decision_rules["trained"]},
         artefacts=artefacts,
         provenance={"training": facts.provenance, "conversion": {}, "arch": facts.arch},
         synthetic=True,
     )
-    measurement = measured(place.bundle, artefacts, filmset, answers, facts.readouts["trained"].operating_point.margin)
+    measurement = measured(
+        place.bundle, artefacts, filmset, answers, facts.decision_rules["trained"].operating_point.margin
+    )
     sealed = seal(place.bundle, manifest)
     digests = {one.path: _digest(place.bundle, sealed, one.path) for one in artefacts}
     verdicts = {one.path: measurement.judge(one, digests[one.path]) for one in artefacts}

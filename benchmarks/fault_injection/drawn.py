@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tbconv.contract.environment import provenance
-from tbconv.contract.manifest import Calibration, Labels, OperatingPoint, Readout
+from tbconv.contract.manifest import Calibration, DecisionRule, Labels, OperatingPoint
 from tbconv.contract.preprocess import PreprocessSpec
 from torch_train.data.phantom import draw_phantom
 from torch_train.run_folder import (
@@ -32,10 +32,10 @@ def draw_squares(n: int, *, first_seed: int) -> tuple[NDArray[np.uint8], NDArray
     labels = np.arange(n) % 2
     spec = PreprocessSpec()
     phantoms = [draw_phantom(first_seed + index, positive=bool(label)) for index, label in enumerate(labels)]
-    return np.stack([spec.square(phantom.pixels) for phantom in phantoms]), labels.astype(np.int64)
+    return np.stack([spec.model_input(phantom.pixels) for phantom in phantoms]), labels.astype(np.int64)
 
 
-def draw_network(squares: NDArray[np.uint8], *, seed: int, arch: Any = "resnet10") -> Any:
+def draw_network(model_inputs: NDArray[np.uint8], *, seed: int, arch: Any = "resnet10") -> Any:
     """Return a network of random weights whose BatchNorm statistics are those of the phantoms; loads torch."""
     import torch
 
@@ -43,7 +43,7 @@ def draw_network(squares: NDArray[np.uint8], *, seed: int, arch: Any = "resnet10
 
     torch.manual_seed(seed)
     network = XrayNetwork(arch)
-    images = torch.from_numpy(squares)[:, None].float()
+    images = torch.from_numpy(model_inputs)[:, None].float()
     with torch.no_grad():
         for module in network.modules():
             if isinstance(module, torch.nn.BatchNorm1d | torch.nn.BatchNorm2d):
@@ -55,12 +55,12 @@ def draw_network(squares: NDArray[np.uint8], *, seed: int, arch: Any = "resnet10
     return network.eval()
 
 
-def readout_of(margins: NDArray[np.floating]) -> Readout:
-    """Return a readout whose threshold is in the middle of the widest gap: no decision hangs on rounding."""
+def readout_of(margins: NDArray[np.floating]) -> DecisionRule:
+    """Return a decision_rule whose threshold is in the middle of the widest gap: no decision hangs on rounding."""
     inner = np.sort(margins)[len(margins) // 4 : -(len(margins) // 4)]
     widest = int(np.diff(inner).argmax())
     threshold = float(inner[widest : widest + 2].mean())
-    return Readout(CALIBRATION, OperatingPoint(threshold, 0.9, 0.9, 0.5, 10, 10, "5" * 64))
+    return DecisionRule(CALIBRATION, OperatingPoint(threshold, 0.9, 0.9, 0.5, 10, 10, "5" * 64))
 
 
 def write_drawn_run(run: Path, *, seed: int, arch: str = "resnet10") -> Path:
@@ -84,8 +84,8 @@ def write_drawn_run(run: Path, *, seed: int, arch: str = "resnet10") -> Path:
     write_films(run / CALIBRATION_FILMS, Films(calibration, calibration_labels, np.full(N_CALIBRATION, "train")))
     write_films(run / HELDOUT_FILMS, Films(heldout, labels, part))
     origin = {**provenance(), "gpu": None, "data_digest": "d" * 64, "split_digest": "5" * 64}
-    readouts = {name: readout_of(found) for name, found in margins.items()}
-    write_run(run, RunFacts("drawn", arch, Labels("Normal", "Tuberculosis"), readouts, True, origin))
+    decision_rules = {name: readout_of(found) for name, found in margins.items()}
+    write_run(run, RunFacts("drawn", arch, Labels("Normal", "Tuberculosis"), decision_rules, True, origin))
     return run
 
 

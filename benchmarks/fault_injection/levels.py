@@ -73,11 +73,11 @@ def _judged(setting: Setting, fault: Fault, answers: dict[str, Answer | str]) ->
 def try_films(setting: Setting, faults: Sequence[Fault]) -> list[Result]:
     """Open drawn films wrongly, feed them to the clean float32 file, and hold the opening to the golden films."""
     films, spec = list(draw_films().values()), PreprocessSpec()
-    clean = [spec.square(decode_xray(data)) for data in films]
+    clean = [spec.model_input(decode_xray(data)) for data in films]
     rungs = [(fault, severity) for fault in faults for _, severity in fault.rungs]
-    squares = clean + [fault.spoil(data, severity) for fault, severity in rungs for data in films]
+    model_inputs = clean + [fault.spoil(data, severity) for fault, severity in rungs for data in films]
     images = setting.aside / "films.npy"
-    np.save(images, np.stack(squares))
+    np.save(images, np.stack(model_inputs))
     path = "model_float32.tflite"
     request = {path: {"artefact": str(setting.bundle / path)}}
     answer = ask_many(RUNNERS["tflite"], request, images, setting.aside / "film answers")[path]

@@ -43,15 +43,17 @@ def many(request: dict[str, Any]) -> dict[str, Any]:
     module = importlib.import_module(request["module"])
     if "do" in request:
         return {"done": [getattr(module, request["step"])(one) for one in request["do"]]}
-    squares = np.load(request["images"], allow_pickle=False)
-    return {"found": {one["name"]: _ask(module, one, squares) for one in request["ask"]}}
+    model_inputs = np.load(request["images"], allow_pickle=False)
+    return {"found": {one["name"]: _ask(module, one, model_inputs) for one in request["ask"]}}
 
 
-def _ask(module: Any, one: dict[str, Any], squares: Any) -> str | None:
+def _ask(module: Any, one: dict[str, Any], model_inputs: Any) -> str | None:
     """Answer the films and write the arrays; the sentence of whatever the file made its runtime raise."""
     try:
         classifier, size = module.load(one["request"]), 1 if one["request"].get("film_by_film") else BATCH
-        parts = [classifier.predict(as_model_input(squares[at : at + size])) for at in range(0, len(squares), size)]
+        parts = [
+            classifier.predict(as_model_input(model_inputs[at : at + size])) for at in range(0, len(model_inputs), size)
+        ]
     except Exception as error:  # noqa: BLE001  # a spoilt file may raise whatever its runtime has
         return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
     np.savez(one["out"], **_arrays(parts))

@@ -42,16 +42,16 @@ def ask_servers(folders: list[tuple[Path, str]], images: Path) -> list[Shown]:
 
 def serve(request: dict[str, Any]) -> dict[str, Any]:
     """Be the child."""
-    squares = np.load(request["images"], allow_pickle=False)
-    return {"shown": [asdict(_show(Path(folder), path, squares)) for folder, path in request["folders"]]}
+    model_inputs = np.load(request["images"], allow_pickle=False)
+    return {"shown": [asdict(_show(Path(folder), path, model_inputs)) for folder, path in request["folders"]]}
 
 
-def _show(folder: Path, path: str, squares: Any) -> Shown:
+def _show(folder: Path, path: str, model_inputs: Any) -> Shown:
     caught: dict[str, str] = {}
     _try(caught, DIGESTS, lambda: open_bundle(folder))
     _try(caught, SELF_TEST, lambda: _self_test(folder))
     try:
-        return _answer(folder, path, squares, caught)
+        return _answer(folder, path, model_inputs, caught)
     except TbconvError as error:
         return Shown(caught | {SERVES: error.one_line}, (), (), (), "")
 
@@ -72,7 +72,7 @@ def _self_test(folder: Path) -> str | None:
     return "; ".join(f"{row.path}: {row.problem}" for row in rows if row.problem) or None
 
 
-def _answer(folder: Path, path: str, squares: Any, caught: dict[str, str]) -> Shown:
+def _answer(folder: Path, path: str, model_inputs: Any, caught: dict[str, str]) -> Shown:
     from tf_serve.fallback import choose_model
     from tf_serve.predict import decide
 
@@ -81,12 +81,12 @@ def _answer(folder: Path, path: str, squares: Any, caught: dict[str, str]) -> Sh
     if served.reason is not None:
         caught = caught | {SERVES: served.reason}
     size = bundle.manifest.preprocessing.size
-    if squares.shape[1] != size:
+    if model_inputs.shape[1] != size:
         return Shown(
-            caught | {SERVES: f"films are {size} pixels wide, the file takes {squares.shape[1]}"}, (), (), (), ""
+            caught | {SERVES: f"films are {size} pixels wide, the file takes {model_inputs.shape[1]}"}, (), (), (), ""
         )
-    margin = served.classifier.predict(as_model_input(squares)).margin
-    probability = served.readout.calibration.probability(margin)
+    margin = served.classifier.predict(as_model_input(model_inputs)).margin
+    probability = served.decision_rule.calibration.probability(margin)
     decisions = tuple(decide(float(one), served) for one in margin)
     shown = tuple(float(one) for one in probability), tuple(float(one) for one in margin)
     return Shown(caught, decisions, shown[0], shown[1], bundle.manifest.labels.positive)

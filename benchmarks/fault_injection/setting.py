@@ -81,7 +81,7 @@ class Setting:
     kernels: dict[str, Noise] = field(default_factory=dict)  # of reduced files, under two sets of correct kernels
 
     @property
-    def squares(self) -> NDArray[np.uint8]:
+    def model_inputs(self) -> NDArray[np.uint8]:
         """All that is fed, uint8 [N, 224, 224]."""
         return self.measurement.filmset.together
 
@@ -142,10 +142,10 @@ def make_setting(bundle: Path, run: Path, aside: Path, reporter: Reporter) -> Se
     manifest, golden = open_bundle(bundle).manifest, read_golden(bundle / GOLDEN)
     held = read_films(run / HELDOUT_FILMS)
     rows = choose_films(held.part, 512)
-    filmset = FilmSet("held-out films", held.squares[rows], held.labels[rows], golden.squares, golden.names)
-    arch, readouts = manifest.provenance["arch"], manifest.readouts
+    filmset = FilmSet("held-out films", held.model_inputs[rows], held.labels[rows], golden.model_inputs, golden.names)
+    arch, decision_rules = manifest.provenance["arch"], manifest.decision_rules
     measurement = measure(
-        bundle, manifest.artefacts, filmset, arch=arch, readouts=readouts, extra=(), reporter=reporter
+        bundle, manifest.artefacts, filmset, arch=arch, decision_rules=decision_rules, extra=(), reporter=reporter
     )
     images = aside / "images.npy"
     np.save(images, filmset.together)
@@ -161,11 +161,11 @@ def setting_of_golden(bundle: Path, aside: Path) -> Setting:
         aside: a folder for what is made on the way.
     """
     manifest, golden = open_bundle(bundle).manifest, read_golden(bundle / GOLDEN)
-    none = np.zeros((0, *golden.squares.shape[1:]), np.uint8)
-    filmset = FilmSet("the golden inputs", none, None, golden.squares, golden.names)
+    none = np.zeros((0, *golden.model_inputs.shape[1:]), np.uint8)
+    filmset = FilmSet("the golden inputs", none, None, golden.model_inputs, golden.names)
     answers = {name: Answer(one.logits, one.probability, one.evidence) for name, one in golden.answers.items()}
     files = [one for one in manifest.artefacts if one.network == "trained"]
-    threshold = manifest.readouts["trained"].operating_point.margin
+    threshold = manifest.decision_rules["trained"].operating_point.margin
     measurement = measured(bundle, files, filmset, answers, threshold)
     images = aside / "images.npy"
     np.save(images, filmset.together)

@@ -87,7 +87,7 @@ def _torch(bundle: Path) -> Callable[[Fault, float, Path], None]:
     from torch_train.model.deployed import load_deployed
 
     manifest = read_bundle(bundle).manifest
-    calibration, arch = manifest.readouts["trained"].calibration, manifest.provenance["arch"]
+    calibration, arch = manifest.decision_rules["trained"].calibration, manifest.provenance["arch"]
     warnings.simplefilter("ignore")  # that it is exported in training mode is the fault
 
     def write(fault: Fault, severity: float, place: Path) -> None:

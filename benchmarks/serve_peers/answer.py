@@ -34,9 +34,9 @@ class Answerer:
         with Image.open(io.BytesIO(data), formats=("PNG", "JPEG")) as film:
             grey = film.convert("L")
         side = max(grey.size)
-        square = Image.new("L", (side, side))
-        square.paste(grey, ((side - grey.width) // 2, (side - grey.height) // 2))
-        small = square.resize((SIDE, SIDE), Image.Resampling.BILINEAR)
+        model_input = Image.new("L", (side, side))
+        model_input.paste(grey, ((side - grey.width) // 2, (side - grey.height) // 2))
+        small = model_input.resize((SIDE, SIDE), Image.Resampling.BILINEAR)
         return self.of_image(np.asarray(small, np.uint8).reshape(1, SIDE, SIDE, 1))
 
     def of_tensor(self, data: bytes) -> dict[str, Any]:

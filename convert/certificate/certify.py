@@ -113,7 +113,7 @@ def binding(folder: Path, run: Path | None = None) -> dict[str, Any]:
         run: the run folder, for its calibration films; None where a finished bundle is measured again.
 
     Returns:
-        weights (SHA-256 by file), calibration (digests of the films that quantisation saw, or None), packages,
+        weights (SHA-256 by file), calibration (digests of the films that quantization saw, or None), packages,
         processor, kernels and metrics (each test figure with its 95 % interval and n, by network).
 
     Raises:
@@ -134,8 +134,8 @@ def _calibration(path: Path) -> dict[str, Any] | None:
     if not path.is_file():
         return None
     films = read_films(path)
-    listed = "".join(f"{sha256_bytes(square.tobytes())}\n" for square in films.squares)
-    return {"films": len(films.squares), "sha256": films.digest, "list_sha256": sha256_bytes(listed.encode())}
+    listed = "".join(f"{sha256_bytes(model_input.tobytes())}\n" for model_input in films.model_inputs)
+    return {"films": len(films.model_inputs), "sha256": films.digest, "list_sha256": sha256_bytes(listed.encode())}
 
 
 def _metrics(path: Path) -> dict[str, Any]:

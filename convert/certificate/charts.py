@@ -336,7 +336,7 @@ def draw_maps(golden: Golden, reference: Prediction, other: Prediction, *, thres
         name: of the file.
     """
     cards = [
-        _card(kind, golden.squares[row], _pick(reference, row), _pick(other, row), threshold=threshold, file=name)
+        _card(kind, golden.model_inputs[row], _pick(reference, row), _pick(other, row), threshold=threshold, file=name)
         for row, kind in enumerate(golden.names)
     ]
     return f'<div class="maps">{"".join(cards)}</div>'
@@ -354,7 +354,7 @@ def _pick(answer: Prediction, row: int) -> tuple[float, NDArray[np.floating] | N
 
 def _card(
     name: str,
-    square: NDArray[np.uint8],
+    model_input: NDArray[np.uint8],
     first: tuple[float, NDArray[np.floating] | None],
     second: tuple[float, NDArray[np.floating] | None],
     *,
@@ -364,7 +364,7 @@ def _card(
     known = [np.abs(m).max() for _, m in (first, second) if m is not None and np.isfinite(m).all()]
     scale = max([FAINTEST_SCALE, *map(float, known)])
     pictures = "".join(
-        _half(square, evidence, scale, margin, threshold, who)
+        _half(model_input, evidence, scale, margin, threshold, who)
         for who, (margin, evidence) in (("PyTorch", first), (file, second))
     )
     words = f"{describe_input(name)}; full colour is {scale:.3g} logits"
@@ -372,7 +372,7 @@ def _card(
 
 
 def _half(
-    square: NDArray[np.uint8],
+    model_input: NDArray[np.uint8],
     evidence: NDArray[np.floating] | None,
     scale: float,
     margin: float,
@@ -383,13 +383,13 @@ def _half(
         return f'<div><div class="none">no finite map</div><b>{escape(who)}</b></div>'
     decision = "refer" if margin >= threshold else "not flagged"
     said = f"{escape(who)}: margin {margin:+.3f}, {decision}"
-    picture = f'<img alt="{said}" width="{SIDE}" height="{SIDE}" src="{picture_uri(square, evidence, scale)}">'
+    picture = f'<img alt="{said}" width="{SIDE}" height="{SIDE}" src="{picture_uri(model_input, evidence, scale)}">'
     return f"<div>{picture}<b>{escape(who)}</b><span>{margin:+.3f}<br>{decision}</span></div>"
 
 
-def picture_uri(square: NDArray[np.uint8], evidence: NDArray[np.floating], scale: float) -> str:
+def picture_uri(model_input: NDArray[np.uint8], evidence: NDArray[np.floating], scale: float) -> str:
     """Return a film, uint8 [S, S], coloured by its evidence, [7, 7] in logits, as a data URI (JPEG)."""
-    film = Image.fromarray(square).resize((SIDE, SIDE), Image.Resampling.BILINEAR)
+    film = Image.fromarray(model_input).resize((SIDE, SIDE), Image.Resampling.BILINEAR)
     grid = Image.fromarray(evidence.astype(np.float32)).resize((SIDE, SIDE), Image.Resampling.BILINEAR)
     strength = np.clip(np.asarray(grid) / scale, -1, 1)[..., None]
     colour = np.where(strength > 0, np.array(POSITIVE), np.array(NEGATIVE))

@@ -104,7 +104,9 @@ def run_problems(bundle: Bundle) -> dict[str, str]:
 def _chosen_on(bundle: Bundle) -> list[str]:
     """Hold every operating point to the split that the run says it was trained on."""
     split = _training(bundle).get("split_digest")
-    points = {name: readout.operating_point.chosen_on for name, readout in bundle.manifest.readouts.items()}
+    points = {
+        name: decision_rule.operating_point.chosen_on for name, decision_rule in bundle.manifest.decision_rules.items()
+    }
     return [
         f"the {name} threshold was chosen on split {chosen[:12]}, the run's is {split[:12]}"
         for name, chosen in points.items()
@@ -131,9 +133,9 @@ def _split(bundle: Bundle, split: Any) -> list[str]:
 def _metrics(bundle: Bundle, metrics: Any) -> list[str]:
     manifest, networks = bundle.manifest, metrics.get("networks", {})
     problems = differences(metrics, {"labels": asdict(manifest.labels)}, of="its")
-    for name, readout in manifest.readouts.items():
+    for name, decision_rule in manifest.decision_rules.items():
         if name in networks:
-            problems += differences(networks[name], asdict(readout), of=f"its {name}")
+            problems += differences(networks[name], asdict(decision_rule), of=f"its {name}")
         else:
             problems.append(f"it has no figures of the {name} network")
     return problems
@@ -235,10 +237,10 @@ def _deployed(certificate: Certificate) -> list[str]:
 
 
 def _networks(bundle: Bundle) -> list[str]:
-    """Hold kind, networks and readouts of the manifest to each other."""
+    """Hold kind, networks and decision_rules of the manifest to each other."""
     manifest = bundle.manifest
     networks = {one.network for one in manifest.artefacts}
-    problems = [f"the {name} network has no threshold" for name in sorted(networks - manifest.readouts.keys())]
+    problems = [f"the {name} network has no threshold" for name in sorted(networks - manifest.decision_rules.keys())]
     if manifest.kind not in networks:
         problems.append(f"it is a bundle of the {manifest.kind} network, and no artefact is of it")
     return problems

@@ -176,7 +176,7 @@ class Facts:
 
     def threshold(self, artefact: Artefact) -> float:
         """Return the margin, in logits, that decisions of its network compare with."""
-        return self.manifest.readouts[artefact.network].operating_point.margin
+        return self.manifest.decision_rules[artefact.network].operating_point.margin
 
     def size(self, artefact: Artefact) -> int | None:
         """Return the bytes of a file or folder; None where nobody told."""

@@ -23,7 +23,7 @@ from convert.formats.reproducible import timeless_entry
 from convert.worker import child_main
 from tbconv.contract.bundle import write_atomic
 from tbconv.contract.errors import ArtefactError, ConversionError
-from tbconv.contract.manifest import Kind, Labels, Readout
+from tbconv.contract.manifest import DecisionRule, Kind, Labels
 from tbconv.contract.preprocess import PreprocessSpec
 from tbconv.contract.reporting import DISCLAIMER
 from tf_serve.predict import BASELINE_LIMIT, SYNTHETIC_LIMIT
@@ -58,7 +58,7 @@ class TFLiteFacts:
     network: Kind
     labels: Labels
     preprocessing: PreprocessSpec
-    readout: Readout
+    decision_rule: DecisionRule
     weights_sha256: str  # of the weights that were converted
     synthetic: bool
     author: str = "tbconv"
@@ -74,7 +74,7 @@ class TFLiteFacts:
     def files(self) -> dict[str, bytes]:
         """Return the files that are appended, by name."""
         decision = {
-            **asdict(self.readout),
+            **asdict(self.decision_rule),
             "rule": RULE,
             "calibrated": CALIBRATION,
             "network": self.network,
@@ -100,7 +100,7 @@ def facts_of_run(run: RunFacts, network: Kind, weights_sha256: str) -> TFLiteFac
         network=network,
         labels=run.labels,
         preprocessing=PreprocessSpec(),
-        readout=run.readouts[network],
+        decision_rule=run.decision_rules[network],
         weights_sha256=weights_sha256,
         synthetic=run.synthetic,
     )

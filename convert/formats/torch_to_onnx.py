@@ -19,7 +19,7 @@ from torch_train.model.deployed import load_deployed
 OPSET = 18  # every conversion of docs/log.md was measured with it, onnx2tf 2.6.9 and ONNX Runtime 1.26
 OUTPUTS = ["logits", "probability", "evidence"]
 LARGEST_BATCH = 1024
-LOWEST_CONSTANT = -1e6  # below it stands a masked pooling border, which poisons a quantiser's ranges
+LOWEST_CONSTANT = -1e6  # below it stands a masked pooling border, which poisons a quantizer's ranges
 
 
 def torch_to_onnx(request: dict[str, Any]) -> dict[str, Any]:
@@ -63,7 +63,7 @@ def export(network: torch.nn.Module) -> onnx.ModelProto:
     model = program.model_proto
     _name_nodes(model)
     _strip(model)
-    _assert_quantisable(model)
+    _assert_quantizable(model)
     onnx.checker.check_model(model)
     return model
 
@@ -93,11 +93,11 @@ def _strip(model: onnx.ModelProto) -> None:
     del model.graph.value_info[:]
 
 
-def _assert_quantisable(model: onnx.ModelProto) -> None:
+def _assert_quantizable(model: onnx.ModelProto) -> None:
     for tensor in model.graph.initializer:
         values = onnx.numpy_helper.to_array(tensor)
         if values.dtype.kind == "f" and values.size and values.min() < LOWEST_CONSTANT:
-            raise ValueError(f"{tensor.name} holds {values.min():g}: a quantiser would take it for a value")
+            raise ValueError(f"{tensor.name} holds {values.min():g}: a quantizer would take it for a value")
 
 
 if __name__ == "__main__":

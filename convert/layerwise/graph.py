@@ -105,9 +105,9 @@ def as_rows(array: NDArray[Any], *, channels_first: bool = False) -> NDArray[np.
     return np.ascontiguousarray(values.reshape(-1, values.shape[-1] if values.ndim > 1 else 1))
 
 
-def why_glue(op: str, dtype: np.dtype[Any], *, quantised: bool = False) -> str | None:
+def why_glue(op: str, dtype: np.dtype[Any], *, quantized: bool = False) -> str | None:
     """Return why an operation is not compared, or None: int32 and int64 that stand for no real number are shapes."""
-    if op not in GLUE and dtype in (np.int32, np.int64) and not quantised:
+    if op not in GLUE and dtype in (np.int32, np.int64) and not quantized:
         return SHAPES
     return GLUE.get(op)
 

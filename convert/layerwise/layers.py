@@ -78,10 +78,10 @@ class _Bench:
     probed: list[Probed] = field(default_factory=list)
     sums: dict[str, dict[str, Sums]] = field(default_factory=dict)  # by file, by operation
 
-    def save(self, name: str, squares: NDArray[np.uint8]) -> str:
+    def save(self, name: str, model_inputs: NDArray[np.uint8]) -> str:
         """Write films for the runners."""
         path = self.folder / name
-        np.save(path, squares)
+        np.save(path, model_inputs)
         return str(path)
 
     def ask_onnx(self, images: str, folder: Path, nodes: list[str] | None) -> dict[str, Any]:
@@ -108,17 +108,17 @@ def verify_layers(config: LayersConfig, reporter: Reporter) -> LayersReport:
     start = time.monotonic()
     bundle = read_bundle(config.bundle)
     artefacts = _artefacts(bundle)
-    squares, description = _squares(config, bundle, reporter)
+    model_inputs, description = _squares(config, bundle, reporter)
     with tempfile.TemporaryDirectory(prefix="tbconv-layers-") as folder:
         bench = _Bench(bundle, Path(folder), config.xnnpack)
-        nodes = _probe(bench, artefacts, squares[-1:], reporter)
-        _measure(bench, squares, reporter)
+        nodes = _probe(bench, artefacts, model_inputs[-1:], reporter)
+        _measure(bench, model_inputs, reporter)
     coverage = [_coverage(nodes, probed) for probed in bench.probed]
     rows = [row for one, probed in zip(coverage, bench.probed, strict=True) for row in _rows(bench, nodes, probed, one)]
     report = LayersReport(
         rows=tuple(rows),
         coverage=tuple(coverage),
-        films=len(squares),
+        films=len(model_inputs),
         description=description,
         kernels="XNNPACK" if config.xnnpack else "LiteRT built-in",
         seconds=time.monotonic() - start,
@@ -141,9 +141,9 @@ def _artefacts(bundle: Bundle) -> list[Artefact]:
     return sorted(tflite, key=lambda one: KINDS.index(one.precision) if one.precision in KINDS else len(KINDS))
 
 
-def _probe(bench: _Bench, artefacts: list[Artefact], square: NDArray[np.uint8], reporter: Reporter) -> LayerGraph:
+def _probe(bench: _Bench, artefacts: list[Artefact], model_input: NDArray[np.uint8], reporter: Reporter) -> LayerGraph:
     """Match operations with nodes on one film; reduced files take float32's matches over if they are built alike."""
-    images, folder = bench.save("probe.npy", square), bench.folder / "probe"
+    images, folder = bench.save("probe.npy", model_input), bench.folder / "probe"
     with ThreadPoolExecutor(PROCESSES) as pool, drop_waiting(pool):
         onnx = pool.submit(bench.ask_onnx, images, folder, None)
         jobs = [pool.submit(bench.ask_tflite, one, images, bench.folder / f"{one.path}.npz") for one in artefacts]
@@ -162,12 +162,12 @@ def _probe(bench: _Bench, artefacts: list[Artefact], square: NDArray[np.uint8], 
     return nodes
 
 
-def _measure(bench: _Bench, squares: NDArray[np.uint8], reporter: Reporter) -> None:
+def _measure(bench: _Bench, model_inputs: NDArray[np.uint8], reporter: Reporter) -> None:
     """Sum up the differences, some films at a time."""
     nodes = sorted({match.node for probed in bench.probed for match in probed.matches})
-    starts = range(0, len(squares), AT_ONCE)
+    starts = range(0, len(model_inputs), AT_ONCE)
     for start in reporter.track(starts, title="layers", total=len(starts)):
-        images, folder = bench.save("films.npy", squares[start : start + AT_ONCE]), bench.folder / "reference"
+        images, folder = bench.save("films.npy", model_inputs[start : start + AT_ONCE]), bench.folder / "reference"
         bench.ask_onnx(images, folder, nodes)
         with ThreadPoolExecutor(PROCESSES) as pool, drop_waiting(pool):
             jobs = [pool.submit(_sum_up, bench, probed, images, folder) for probed in bench.probed]
@@ -217,7 +217,9 @@ def _coverage(nodes: LayerGraph, probed: Probed) -> Coverage:
 def _squares(config: LayersConfig, bundle: Bundle, reporter: Reporter) -> tuple[NDArray[np.uint8], str]:
     if config.films is None:
         golden = read_golden(bundle.path(GOLDEN))  # drawn figures first, phantoms behind them
-        squares = golden.squares[-config.most :]
-        return squares, f"{len(squares)} of the bundle's golden inputs"
-    squares, _, description = read_films_of(FilmFolder(folder=config.films, most=config.most), bundle.root, reporter)
-    return squares, description
+        model_inputs = golden.model_inputs[-config.most :]
+        return model_inputs, f"{len(model_inputs)} of the bundle's golden inputs"
+    model_inputs, _, description = read_films_of(
+        FilmFolder(folder=config.films, most=config.most), bundle.root, reporter
+    )
+    return model_inputs, description

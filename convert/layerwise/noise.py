@@ -15,7 +15,7 @@ from convert.layerwise.graph import INPUT, LayerGraph
 # The noise of one tensor against its reference, from sums over films, channel by channel.
 #
 # numpy only. Sums instead of tensors: any number of films fits into memory, and a scale that an
-# equalisation put on each channel can still be fitted afterwards.
+# equalization put on each channel can still be fitted afterwards.
 
 OFF = 0.05  # a fitted scale further from 1 counts as a rescaled channel; int8 noise alone moves it less
 
@@ -57,9 +57,9 @@ class Sums:
         wanted, given = reference.astype(np.float64), tensor.astype(np.float64)
         away = given - wanted
         pairs = ((wanted, wanted), (wanted, given), (given, given), (away, away))
-        squares = [np.einsum("pc,pc->c", one, other) for one, other in pairs]
+        model_inputs = [np.einsum("pc,pc->c", one, other) for one, other in pairs]
         count = np.full(wanted.shape[1], float(len(wanted)))
-        return self.plus(Sums.of(np.stack([*squares, wanted.sum(axis=0), given.sum(axis=0), count])))
+        return self.plus(Sums.of(np.stack([*model_inputs, wanted.sum(axis=0), given.sum(axis=0), count])))
 
     def plus(self, other: Sums) -> Sums:
         """Return the sums over both sets of films."""
@@ -74,8 +74,8 @@ class Sums:
         counted = np.maximum(self.count, 1)
         first, other = self.first / counted, self.other / counted
         pairs = ((first, first), (first, other), (other, other), (other - first, other - first))
-        squares = (self.signal, self.product, self.tensor, self.noise)
-        apart = [square - counted * one * two for square, (one, two) in zip(squares, pairs, strict=True)]
+        model_inputs = (self.signal, self.product, self.tensor, self.noise)
+        apart = [model_input - counted * one * two for model_input, (one, two) in zip(model_inputs, pairs, strict=True)]
         return Sums.of(np.stack([*np.maximum(apart, 0.0), 0 * first, 0 * other, self.count]))
 
 
@@ -143,7 +143,7 @@ def _noise_db(signal: float, noise: float) -> float:
 # numpy only. A node is judged by its worst channel, so that one wrong filter of 2048 is not drowned by the
 # others; a channel quieter than the mean one is held to the mean's power. The order is that of the reference graph.
 
-LEAST_UNEVEN = 1.05  # 90th over 10th percentile of an equalisation's scales; a fault of the whole tensor has one scale
+LEAST_UNEVEN = 1.05  # 90th over 10th percentile of an equalization's scales; a fault of the whole tensor has one scale
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +191,7 @@ class Level:
     """How far one node is from its reference, over all films on which it can be judged."""
 
     db: float  # of the worst channel; inf where nothing differs, NaN of NaN
-    rescaled: bool = False  # an equalisation evened its channels; they were brought back to scale first
+    rescaled: bool = False  # an equalization evened its channels; they were brought back to scale first
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,7 +210,7 @@ def level_of(sums: Sums, *, precision: str, before_bias: bool) -> Level:
 
     Args:
         sums: over the films, by channel.
-        precision: of the file; an int8 file comes from an equalised graph.
+        precision: of the file; an int8 file comes from an equalized graph.
         before_bias: the operation ends before the node's bias, of which a folded BatchNorm may have moved a part.
     """
     kept = sums.centred() if before_bias else sums
@@ -222,7 +222,7 @@ def level_of(sums: Sums, *, precision: str, before_bias: bool) -> Level:
 
 
 def best_scale(product: NDArray[np.float64], power: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the factor that brings each channel nearest to its reference; an equalisation's is never negative.
+    """Return the factor that brings each channel nearest to its reference; an equalization's is never negative.
 
     Args:
         product: sum of tensor times reference, [C].

@@ -71,12 +71,12 @@ class Reference:
         return found
 
 
-def make_reference(bundle: Path, squares: NDArray[np.uint8], folder: Path) -> Reference:
+def make_reference(bundle: Path, model_inputs: NDArray[np.uint8], folder: Path) -> Reference:
     """Export the bundle's weights anew, and write what every node gives.
 
     Args:
         bundle: its weights.safetensors, architecture and calibration are read, no other file.
-        squares: films, uint8 [N, 224, 224].
+        model_inputs: films, uint8 [N, 224, 224].
         folder: gets the files; 130 MB a film for ResNet50.
 
     Raises:
@@ -87,7 +87,7 @@ def make_reference(bundle: Path, squares: NDArray[np.uint8], folder: Path) -> Re
     asked = _network(opened)
     folder.mkdir(parents=True, exist_ok=True)
     images, onnx = folder / "films.npy", folder / "model.onnx"
-    np.save(images, squares)
+    np.save(images, model_inputs)
     with ThreadPoolExecutor(1) as beside, drop_waiting(beside):
         request = asked | {"images": str(images), "out": str(folder / "eager.npz"), "dtype": "float32"}
         eager = beside.submit(run_step, EAGER, request, threads=1)
@@ -98,14 +98,19 @@ def make_reference(bundle: Path, squares: NDArray[np.uint8], folder: Path) -> Re
         moved = run_step(NOISE, {"reference": str(folder), "shakes": SHAKES}, threads=1)
         (folder / "noise.json").write_text(json.dumps(moved["noise"]))
         eager.result()
-    reference = Reference(folder, len(squares), {})
-    return Reference(folder, len(squares), _prove(reference, read_prediction(folder / "eager.npz")))
+    reference = Reference(folder, len(model_inputs), {})
+    return Reference(folder, len(model_inputs), _prove(reference, read_prediction(folder / "eager.npz")))
 
 
 def _network(bundle: Bundle) -> dict[str, object]:
-    readout = bundle.manifest.readouts.get("trained")
+    decision_rule = bundle.manifest.decision_rules.get("trained")
     arch = bundle.manifest.provenance.get("arch")
-    if readout is None or arch is None or WEIGHTS not in bundle.manifest.files or GOLDEN not in bundle.manifest.files:
+    if (
+        decision_rule is None
+        or arch is None
+        or WEIGHTS not in bundle.manifest.files
+        or GOLDEN not in bundle.manifest.files
+    ):
         raise BundleError(
             f"{bundle.root} has no trained network of ours to trace",
             why=f"the reference is exported anew from {WEIGHTS}, with the architecture that the manifest names",
@@ -116,7 +121,7 @@ def _network(bundle: Bundle) -> dict[str, object]:
         "folder": str(weights.parent),
         "network": "trained",
         "arch": arch,
-        "calibration": asdict(readout.calibration),
+        "calibration": asdict(decision_rule.calibration),
     }
 
 
@@ -211,8 +216,8 @@ def trace_bundle(config: TraceConfig, reporter: Reporter, *, reference: Referenc
     with tempfile.TemporaryDirectory(prefix="tbconv-trace-") as aside:
         description = "the films of a given reference"
         if reference is None:
-            squares, description = _squares(config, bundle, reporter)
-            reference = make_reference(config.bundle, squares, Path(aside))
+            model_inputs, description = _squares(config, bundle, reporter)
+            reference = make_reference(config.bundle, model_inputs, Path(aside))
             reporter.say(f"reference exported anew in {time.monotonic() - start:.0f} s")
         files = _look_into(bundle, artefacts, reference, reporter)
         proof, noise = reference.proof_db, reference.noise_db
@@ -241,10 +246,14 @@ def _artefacts(bundle: Bundle, asked: tuple[str, ...] | None) -> list[Artefact]:
 
 def _squares(config: TraceConfig, bundle: Bundle, reporter: Reporter) -> tuple[NDArray[np.uint8], str]:
     if config.films is None:
-        squares = read_golden(bundle.path(GOLDEN)).squares[-config.most :]  # drawn figures first, phantoms behind them
-        return squares, f"{len(squares)} of the bundle's golden inputs"
-    squares, _, description = read_films_of(FilmFolder(folder=config.films, most=config.most), bundle.root, reporter)
-    return squares, description
+        model_inputs = read_golden(bundle.path(GOLDEN)).model_inputs[
+            -config.most :
+        ]  # drawn figures first, phantoms behind them
+        return model_inputs, f"{len(model_inputs)} of the bundle's golden inputs"
+    model_inputs, _, description = read_films_of(
+        FilmFolder(folder=config.films, most=config.most), bundle.root, reporter
+    )
+    return model_inputs, description
 
 
 def _look_into(

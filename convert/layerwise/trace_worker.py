@@ -30,7 +30,7 @@ Changes = Callable[[tuple[str, ...]], Mapping[str, str]]
 class Opened(Protocol):
     """A file whose tensors in between can be read."""
 
-    def answer(self, square: NDArray[np.uint8]) -> Tensors:
+    def answer(self, model_input: NDArray[np.uint8]) -> Tensors:
         """Run one film, uint8 [224, 224]; float32 [positions, channels] by operation."""
         ...
 
@@ -56,20 +56,22 @@ def look(
     _keep_memory()
     folder = Path(request["reference"])
     graph = LayerGraph.from_json(json.loads((folder / "graph.json").read_text()))
-    squares = np.load(folder / "films.npy", allow_pickle=False)
+    model_inputs = np.load(folder / "films.npy", allow_pickle=False)
     budget = budget_of(request["precision"])
     with ExitStack() as stack:
-        reference = [stack.enter_context(np.load(folder / f"{i}.npz", allow_pickle=False)) for i in range(len(squares))]
-        tensors = opened.answer(squares[0])
+        reference = [
+            stack.enter_context(np.load(folder / f"{i}.npz", allow_pickle=False)) for i in range(len(model_inputs))
+        ]
+        tensors = opened.answer(model_inputs[0])
         file = opened.graph()
         matches = [one for one in match(graph, file, reference[0], tensors) if _comparable(one, reference[0], tensors)]
         odd = misfits(graph, file, matches, tensors)
-        levels = measure(graph, matches, opened, squares, reference, request["precision"], first=tensors)
+        levels = measure(graph, matches, opened, model_inputs, reference, request["precision"], first=tensors)
         found = find_first(graph, levels, odd, budget, json.loads((folder / "noise.json").read_text()))
         first = None
         if found is not None:
             shape = odd.get(found.node, ())
-            kind = _other_shape(shape) if shape else _kind(found, graph, matches, opened, squares, reference)
+            kind = _other_shape(shape) if shape else _kind(found, graph, matches, opened, model_inputs, reference)
             first = _first_bad(request["path"], found, graph, kind, changes, shape)
     compute = {one.key for one in graph.compute}
     order = [one.key for one in graph.operations if one.key in levels]
@@ -107,7 +109,7 @@ def measure(
     graph: LayerGraph,
     matches: list[Match],
     opened: Opened,
-    squares: NDArray[np.uint8],
+    model_inputs: NDArray[np.uint8],
     reference: list[Any],
     precision: str,
     *,
@@ -122,7 +124,7 @@ def measure(
         graph: the reference.
         matches: which operation ends in which of its nodes.
         opened: the file.
-        squares: films, uint8 [N, 224, 224].
+        model_inputs: films, uint8 [N, 224, 224].
         reference: what the nodes give, film by film.
         precision: of the file.
         first: what the file gave for the first film, where it is known.
@@ -130,8 +132,8 @@ def measure(
     behind = locks_before(graph)
     sums: dict[str, Sums] = {}
     nan: set[str] = set()
-    for square, wanted in zip(squares, reference, strict=True):
-        given = opened.answer(square) if first is None else first
+    for model_input, wanted in zip(model_inputs, reference, strict=True):
+        given = opened.answer(model_input) if first is None else first
         first = None
         signs = _signs(matches, wanted, given, set().union(*behind.values()))
         for one in matches:
@@ -239,12 +241,12 @@ def _kind(
     graph: LayerGraph,
     matches: list[Match],
     opened: Opened,
-    squares: NDArray[np.uint8],
+    model_inputs: NDArray[np.uint8],
     reference: list[Any],
 ) -> str:
     """Say what kind of error the found node shows; inside its bias, or brought back to scale, as it was judged."""
     match = next(one for one in matches if one.node == found.node)
-    given = np.stack([opened.answer(square)[match.operation] for square in squares])
+    given = np.stack([opened.answer(model_input)[match.operation] for model_input in model_inputs])
     wanted = np.stack([film[match.reference] for film in reference])
     tensor = given.reshape(wanted.shape).astype(np.float64)
     if found.rescaled:

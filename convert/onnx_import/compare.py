@@ -279,7 +279,7 @@ def ask_source(
     source: Path,
     facts: dict[str, Any],
     normalise: Normalise,
-    squares: NDArray[np.uint8],
+    model_inputs: NDArray[np.uint8],
     folder: Path,
     reporter: Reporter,
 ) -> tuple[Outputs, Outputs, Outputs]:
@@ -289,8 +289,8 @@ def ask_source(
         Its answers without optimisations (the oracle), with them, and without them on films normalised in float32.
     """
     whole, rounded = folder / "prepared.npy", folder / "rounded.npy"
-    np.save(whole, prepare(squares, normalise))
-    np.save(rounded, round_early(squares, normalise))
+    np.save(whole, prepare(model_inputs, normalise))
+    np.save(rounded, round_early(model_inputs, normalise))
     batch = facts["source_batch"]
     options = {"input": facts["input"]["name"], "names": facts["renamed_outputs"]}
     options |= {"batch": batch if isinstance(batch, int) and batch > 0 else None}
@@ -305,10 +305,10 @@ def ask_source(
     return oracle, optimised, early
 
 
-def round_early(squares: NDArray[np.uint8], normalise: Normalise) -> NDArray[np.float32]:
+def round_early(model_inputs: NDArray[np.uint8], normalise: Normalise) -> NDArray[np.float32]:
     """Normalise in float32, rounded after each step: uint8 [N, S, S] -> float32 [N, C, S, S]."""
     scale, offset = (one.astype(np.float32)[:, None, None] for one in (normalise.scale, normalise.offset))
-    rounded: NDArray[np.float32] = squares[:, None].astype(np.float32) * scale + offset
+    rounded: NDArray[np.float32] = model_inputs[:, None].astype(np.float32) * scale + offset
     return rounded
 
 

@@ -145,17 +145,17 @@ def check_choice(name: str | None, mean: tuple[float, ...] | None, std: tuple[fl
         )
 
 
-def prepare(squares: NDArray[np.uint8], normalise: Normalise) -> NDArray[np.float32]:
+def prepare(model_inputs: NDArray[np.uint8], normalise: Normalise) -> NDArray[np.float32]:
     """Return what the foreign file itself is fed with: computed in float64, rounded once.
 
     Args:
-        squares: uint8 [N, H, W].
+        model_inputs: uint8 [N, H, W].
         normalise: of as many channels as the network has.
 
     Returns:
         float32 [N, C, H, W].
     """
-    grey = np.repeat(squares[:, None].astype(np.float64), len(normalise.mean), axis=1)
+    grey = np.repeat(model_inputs[:, None].astype(np.float64), len(normalise.mean), axis=1)
     scale, offset = (one[:, None, None] for one in (normalise.scale, normalise.offset))
     prepared: NDArray[np.float32] = (grey * scale + offset).astype(np.float32)
     return prepared

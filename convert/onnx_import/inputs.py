@@ -48,7 +48,7 @@ class FolderFilms:
 
 
 def read_folder(folder: Path, *, size: int, films: int, reporter: Reporter) -> FolderFilms:
-    """Read films evenly spread over a folder's paths, grey and square.
+    """Read films evenly spread over a folder's paths, grey and model_input.
 
     Args:
         folder: PNG and JPEG films, in subfolders or not.
@@ -70,15 +70,15 @@ def read_folder(folder: Path, *, size: int, films: int, reporter: Reporter) -> F
         )
     names = list(read)
     calibrating, compared = split(len(names), films)
-    squares = np.stack([read[name][0] for name in names])
+    model_inputs = np.stack([read[name][0] for name in names])
     digests = [read[name][1] for name in names]
     if len(calibrating) == len(compared) == len(names):
         reporter.say(
             f"{len(names)} films are too few to keep some apart: int8 is compared on what it was calibrated on"
         )
     return FolderFilms(
-        calibration=squares[calibrating],
-        parity=squares[compared],
+        calibration=model_inputs[calibrating],
+        parity=model_inputs[compared],
         parity_names=tuple(str(names[row].relative_to(folder)) for row in compared),
         calibration_sha256=tuple(digests[row] for row in calibrating),
         parity_sha256=tuple(digests[row] for row in compared),
@@ -108,11 +108,11 @@ def _read(paths: list[Path], size: int, reporter: Reporter) -> dict[Path, tuple[
     spec, found, seen = PreprocessSpec(size=size), {}, set()
     for path in reporter.track(paths, title="reading films", total=len(paths)):
         try:
-            square, digest = spec.from_file(path), sha256_file(path)
+            model_input, digest = spec.from_file(path), sha256_file(path)
         except FilmError as error:
             reporter.say(f"left out: {error.one_line}")
             continue
         if digest not in seen:
             seen.add(digest)
-            found[path] = (square, digest)
+            found[path] = (model_input, digest)
     return found

@@ -115,17 +115,17 @@ def make_formats(bench: Bench, calibration: NDArray[np.uint8], facts: dict[str, 
 
 def _make_int8(bench: Bench, calibration: NDArray[np.uint8], facts: dict[str, Any]) -> None:
     """Make the int8 file; a recipe that does not fit this graph is a reason in the report, not the end."""
-    films, equalised = bench.aside / CALIBRATION_FILMS, bench.aside / "equalised"
+    films, equalized = bench.aside / CALIBRATION_FILMS, bench.aside / "equalized"
     unknown = np.zeros(len(calibration), np.int64)  # nobody said what these films show, and no range needs it
     write_films(films, Films(calibration, unknown, np.full(len(calibration), "train")))
     keep = bench.config.keep_float or _keep(facts)
-    onnx, out = str(bench.aside / "equalised.onnx"), bench.folder / "model_int8.tflite"
+    onnx, out = str(bench.aside / "equalized.onnx"), bench.folder / "model_int8.tflite"
     try:
         bench.step(
-            "equalised", "convert.quantization.equalization", onnx=str(bench.folder / MODEL), films=str(films), out=onnx
+            "equalized", "convert.quantization.equalization", onnx=str(bench.folder / MODEL), films=str(films), out=onnx
         )
-        bench.step("equalised keras", "convert.formats.onnx_to_keras", onnx=onnx, saved_model=str(equalised))
-        given = {"saved_model": str(equalised), "films": str(films), "keep_float": list(keep)}
+        bench.step("equalized keras", "convert.formats.onnx_to_keras", onnx=onnx, saved_model=str(equalized))
+        given = {"saved_model": str(equalized), "films": str(films), "keep_float": list(keep)}
         bench.step("int8", "convert.quantization.int8", **given, out=str(out))
     except ConversionError as error:
         bench.not_made[out.name] = _line(error)
@@ -229,7 +229,7 @@ def _check_labels(labels: tuple[str, ...], oracle: Outputs) -> None:
 def _judge_files(
     bench: Bench, facts: dict[str, Any], films: FolderFilms, oracle: Outputs, noise: dict[str, Noise]
 ) -> tuple[tuple[Judged, ...], Judged]:
-    images = bench.aside / "squares.npy"
+    images = bench.aside / "model_inputs.npy"
     np.save(images, films.parity)
     batch = {"model.onnx": {} if facts["dynamic_batch"] else {"batch": 1}}
     present = [row for row in FILES if row[0] not in bench.not_made]

@@ -324,7 +324,7 @@ def _near(one: NDArray[np.float32], other: NDArray[np.float32]) -> bool:
 
 LOWEST_OPSET = 7  # from there on Add and Mul broadcast as numpy does, which the front relies on
 CHANNELS = (1, 3)
-QUANTISED = (
+QUANTIZED = (
     "QLinear",
     "QuantizeLinear",
     "DequantizeLinear",
@@ -398,16 +398,16 @@ def check_body(model: onnx.ModelProto) -> int:
     """Return the opset, after what no front can mend was refused.
 
     Raises:
-        ConversionError: an old opset, a file that is quantised already, weights of another float type,
+        ConversionError: an old opset, a file that is quantized already, weights of another float type,
             or outputs that are no classes.
     """
     opset = max((one.version for one in model.opset_import if one.domain in ("", "ai.onnx")), default=0)
     if opset < LOWEST_OPSET:
         why = f"{LOWEST_OPSET} is the first whose Add and Mul broadcast"
         raise _refused(f"its opset is {opset}", why, "export with opset 18")
-    quantised = [node for node in model.graph.node if node.op_type.startswith(QUANTISED)]
-    if quantised:
-        what = f"it is quantised already: {len(quantised)} nodes such as {quantised[0].op_type}"
+    quantized = [node for node in model.graph.node if node.op_type.startswith(QUANTIZED)]
+    if quantized:
+        what = f"it is quantized already: {len(quantized)} nodes such as {quantized[0].op_type}"
         raise _refused(what, "rounding twice cannot be told from an error", "export the float32 network")
     others = {t.data_type for t in model.graph.initializer} & {
         TensorProto.FLOAT16,
@@ -475,7 +475,9 @@ def _check_shape(name: str, shape: list[Any]) -> None:
             f"its input {name} is {said}, height or width dynamic", why, "export with a fixed size, such as 224"
         )
     if height != width:
-        raise _refused(f"its input {name} is {said}, not square", "films are padded to a square", "export it square")
+        raise _refused(
+            f"its input {name} is {said}, not square", "films are padded to a model_input", "export it model_input"
+        )
 
 
 def _refused(what: str, why: str, fix: str) -> ConversionError:

@@ -139,7 +139,7 @@ def oracle_distance(answer: Prediction, reference: Prediction, oracle: Predictio
     """Return the root mean square distances of the margins from the oracle's, and their ratio in dB.
 
     Eager PyTorch can be lucky, so its own distance counts as at least one float32 rounding step of what the margin
-    is summed from: epsilon x mean |evidence| of each film, root mean square.
+    is summed from: epsilon x mean |evidence| of each film, root mean model_input.
 
     Args:
         answer: one file's answers for N films, finite.

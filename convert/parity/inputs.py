@@ -106,7 +106,7 @@ def read_films_of(source: FilmFolder, bundle: Path, reporter: Reporter) -> tuple
     """Read a folder as a data set with labels, or as a mere folder of films where it is none.
 
     Returns:
-        squares uint8 [N, 224, 224], labels int64 [N] or None, and a sentence that says what was fed.
+        model_inputs uint8 [N, 224, 224], labels int64 [N] or None, and a sentence that says what was fed.
 
     Raises:
         DataError: the folder holds no film that can be read.
@@ -117,16 +117,16 @@ def read_films_of(source: FilmFolder, bundle: Path, reporter: Reporter) -> tuple
     try:
         index = read_index(source.folder, patient=source.patient, positive=source.positive)
     except DataError as error:
-        squares = _plain_films(source, bundle, reporter)
+        model_inputs = _plain_films(source, bundle, reporter)
         reporter.say(f"labels are not used: {error.what}")
-        return squares, None, f"{len(squares)} films without labels"
+        return model_inputs, None, f"{len(model_inputs)} films without labels"
     held = len(index.films)
     chosen = [index.films[row] for row in _choose([film.path for film in index.films], source.most, bundle)]
     loaded = load_films(replace(index, films=tuple(chosen)), reporter)
     labels = _labels(source, bundle, loaded.index, reporter)
     kind = "synthetic films" if index.synthetic else "films"
-    which = f"{len(loaded.squares)} {kind} of a folder" + (f" of {held}" if len(chosen) < held else "")
-    return loaded.squares, labels, which + _overlap(bundle, loaded.digests)
+    which = f"{len(loaded.model_inputs)} {kind} of a folder" + (f" of {held}" if len(chosen) < held else "")
+    return loaded.model_inputs, labels, which + _overlap(bundle, loaded.digests)
 
 
 def _choose(paths: Sequence[Path], most: int | None, bundle: Path) -> NDArray[np.int64]:
@@ -169,20 +169,20 @@ def _overlap(bundle: Path, digests: Iterable[str]) -> str:
 def _plain_films(source: FilmFolder, bundle: Path, reporter: Reporter) -> Any:
     from tbconv.contract.preprocess import PreprocessSpec
 
-    spec, squares = PreprocessSpec(), []
+    spec, model_inputs = PreprocessSpec(), []
     paths = sorted(path for path in source.folder.rglob("*") if path.suffix.lower() in FILM_SUFFIXES)
     for row in _choose(paths, source.most, bundle):
         try:
-            squares.append(spec.from_file(paths[row]))
+            model_inputs.append(spec.from_file(paths[row]))
         except FilmError as error:
             reporter.say(f"left out: {error.one_line}")
-    if not squares:
+    if not model_inputs:
         raise DataError(
             f"{source.folder} holds no film that can be read",
             why="parity cannot pass on nothing",
             fix="name a folder of PNG or JPEG films, or leave out --films",
         )
-    return np.stack(squares)
+    return np.stack(model_inputs)
 
 
 # --- probes ---
@@ -198,7 +198,7 @@ def golden_inputs(spec: PreprocessSpec) -> tuple[list[str], NDArray[np.uint8]]:
     """Return names and films, uint8 [N, size, size]."""
     figures = _figures(spec.size)
     phantoms = {
-        f"phantom_{'positive' if index % 2 else 'negative'}_{index}": spec.square(
+        f"phantom_{'positive' if index % 2 else 'negative'}_{index}": spec.model_input(
             draw_phantom(FIRST_PROBE_SEED + index, positive=bool(index % 2)).pixels
         )
         for index in range(PHANTOMS)
@@ -211,7 +211,7 @@ def draw_phantoms(spec: PreprocessSpec, n: int) -> NDArray[np.uint8]:
     """Draw further phantoms, uint8 [n, size, size], every other one positive; none of them is a golden input."""
     first = FIRST_PROBE_SEED + PHANTOMS
     drawn = [draw_phantom(first + index, positive=bool(index % 2)) for index in range(n)]
-    return np.stack([spec.square(phantom.pixels) for phantom in drawn])
+    return np.stack([spec.model_input(phantom.pixels) for phantom in drawn])
 
 
 def _figures(size: int) -> dict[str, NDArray[np.uint8]]:
@@ -237,7 +237,7 @@ def _figures(size: int) -> dict[str, NDArray[np.uint8]]:
 # --- draw films ---
 # The golden films: drawn files of every kind that clients open differently, none of a patient.
 #
-# What a film has to become is known from its drawing, not from opening it: the squares come from
+# What a film has to become is known from its drawing, not from opening it: the model inputs come from
 # numpy (`convert.parity.inputs`), so they check this machine's Pillow as well. Only what a JPEG
 # holds after its loss is asked of the decoder.
 
@@ -397,40 +397,40 @@ Margins = Callable[[NDArray[np.uint8]], NDArray[np.floating]]
 
 
 def find_near_threshold(
-    reference: Witness, squares: NDArray[np.uint8], *, threshold: float, folder: Path
+    reference: Witness, model_inputs: NDArray[np.uint8], *, threshold: float, folder: Path
 ) -> NDArray[np.uint8]:
     """Return blends near the threshold, uint8 [0 to 8, 224, 224]; none where all films lie on one side.
 
     Args:
         reference: PyTorch in float32.
-        squares: films to blend, uint8 [N, 224, 224]; at most 24 of them, evenly spread, are asked.
+        model_inputs: films to blend, uint8 [N, 224, 224]; at most 24 of them, evenly spread, are asked.
         threshold: margin in logits.
         folder: for the arrays on their way.
     """
-    rows = np.arange(min(CANDIDATES, len(squares))) * len(squares) // min(CANDIDATES, len(squares))
+    rows = np.arange(min(CANDIDATES, len(model_inputs))) * len(model_inputs) // min(CANDIDATES, len(model_inputs))
     images, out = folder / "candidates.npy", folder / "near.npy"
-    np.save(images, squares[rows])
+    np.save(images, model_inputs[rows])
     request = reference.request | {"images": str(images), "out": str(out), "threshold": threshold}
     run_step("convert.parity.inputs", request, threads=2)
     found: NDArray[np.uint8] = np.load(out, allow_pickle=False)
     return found
 
 
-def blend_to_threshold(squares: NDArray[np.uint8], margins: Margins, *, threshold: float) -> NDArray[np.uint8]:
+def blend_to_threshold(model_inputs: NDArray[np.uint8], margins: Margins, *, threshold: float) -> NDArray[np.uint8]:
     """Bisect between pairs of films until their blends lie within 1e-3 logits of the threshold, or 24 times.
 
     Args:
-        squares: uint8 [N, size, size].
+        model_inputs: uint8 [N, size, size].
         margins: of films, in logits; asked once for all, then once a bisection for all pairs.
         threshold: margin in logits; a film at or above it is positive.
     """
-    given = margins(squares)
+    given = margins(model_inputs)
     below, above = np.flatnonzero(given < threshold), np.flatnonzero(given >= threshold)
     pairs = min(PAIRS, len(below) * len(above))
     if not pairs:
-        return squares[:0]
+        return model_inputs[:0]
     drawn = np.random.default_rng(0).permutation(len(below) * len(above))[:pairs]
-    first, second = squares[below[drawn // len(above)]], squares[above[drawn % len(above)]]
+    first, second = model_inputs[below[drawn // len(above)]], model_inputs[above[drawn % len(above)]]
     low: NDArray[np.float64] = np.zeros(pairs)
     high: NDArray[np.float64] = np.ones(pairs)
     best: NDArray[np.uint8] = first
@@ -461,9 +461,9 @@ def search(request: dict[str, Any]) -> dict[str, Any]:
     from tbconv.contract.preprocess import as_model_input
 
     network = load(request)
-    squares = np.load(request["images"], allow_pickle=False)
+    model_inputs = np.load(request["images"], allow_pickle=False)
     found = blend_to_threshold(
-        squares, lambda films: network.predict(as_model_input(films)).margin, threshold=request["threshold"]
+        model_inputs, lambda films: network.predict(as_model_input(films)).margin, threshold=request["threshold"]
     )
     np.save(request["out"], found)
     return {"films": len(found)}

@@ -18,7 +18,7 @@ from convert.parity.verdicts import Tolerances, judge_float32, judge_reduced
 from convert.runners.base import Answer
 from tbconv.contract.certificate import ArtefactVerdict, Verdict
 from tbconv.contract.golden import REFERENCE
-from tbconv.contract.manifest import Artefact, Kind, Readout
+from tbconv.contract.manifest import Artefact, DecisionRule, Kind
 from tbconv.contract.reporting import Reporter
 
 # --- row ---
@@ -257,7 +257,7 @@ def measure(
     filmset: FilmSet,
     *,
     arch: str | None,
-    readouts: dict[str, Readout],
+    decision_rules: dict[str, DecisionRule],
     extra: Sequence[Witness],
     reporter: Reporter,
 ) -> Measurement:
@@ -268,19 +268,19 @@ def measure(
         artefacts: what is judged.
         filmset: what is fed.
         arch: of the trained network.
-        readouts: calibration and threshold by network.
+        decision_rules: calibration and threshold by network.
         extra: further witnesses, compared but not judged.
         reporter: shows who has answered.
     """
     networks = sorted({artefact.network for artefact in artefacts})
     witnesses = [artefact_witness(folder, artefact) for artefact in artefacts] + list(extra)
     for network in networks:
-        witnesses += torch_witnesses(folder, network, arch=arch, calibration=readouts[network].calibration)
+        witnesses += torch_witnesses(folder, network, arch=arch, calibration=decision_rules[network].calibration)
     answers = ask(witnesses, filmset.together, reporter, sample=filmset.sample)
     count, total = len(filmset.films), len(filmset.films) + len(filmset.golden)
     golden = {network: _tolerances(answers, network, count, total) for network in networks}
     tolerances = {network: _tolerances(answers, network, 0, count) for network in networks} if count else golden
-    thresholds = {network: readouts[network].operating_point.margin for network in networks}
+    thresholds = {network: decision_rules[network].operating_point.margin for network in networks}
     rows = tuple(_row(witness, answers, filmset, thresholds[witness.network]) for witness in witnesses)
     return Measurement(rows, tolerances, golden, thresholds, answers, filmset)
 

@@ -66,7 +66,7 @@ def artefact_witness(folder: Path, artefact: Artefact) -> Witness:
 
 def ask(
     witnesses: Sequence[Witness],
-    squares: NDArray[np.uint8],
+    model_inputs: NDArray[np.uint8],
     reporter: Reporter,
     *,
     sample: NDArray[np.int64] | None = None,
@@ -75,9 +75,9 @@ def ask(
 
     Args:
         witnesses: with names that differ.
-        squares: uint8 [N, 224, 224].
+        model_inputs: uint8 [N, 224, 224].
         reporter: shows who has answered.
-        sample: rows of `squares` that sampled witnesses answer; None for all.
+        sample: rows of `model_inputs` that sampled witnesses answer; None for all.
 
     Returns:
         The answers by witness name.
@@ -90,13 +90,13 @@ def ask(
     with place as name, ThreadPoolExecutor(processes) as pool, drop_waiting(pool):
         folder = Path(name)
         images = {False: folder / "images.npy", True: folder / "sample.npy"}
-        np.save(images[False], squares)
-        np.save(images[True], squares if sample is None else squares[sample])
+        np.save(images[False], model_inputs)
+        np.save(images[True], model_inputs if sample is None else model_inputs[sample])
         waiting = {
             pool.submit(_ask_one, witness, images[witness.sampled], folder / f"{index}.npz"): witness.name
             for index, witness in enumerate(sorted(witnesses, key=_slow_first))
         }
-        title = f"asking {len(witnesses)} files about {len(squares)} films"
+        title = f"asking {len(witnesses)} files about {len(model_inputs)} films"
         done = reporter.track(as_completed(waiting), title=title, total=len(waiting))
         return {waiting[future]: future.result() for future in done}
 

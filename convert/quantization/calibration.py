@@ -1,4 +1,4 @@
-"""What calibration films tell the quantiser: the range of each tensor, and the mean error of each bias."""
+"""What calibration films tell the quantizer: the range of each tensor, and the mean error of each bias."""
 
 from __future__ import annotations
 
@@ -67,14 +67,14 @@ class Histogram:
         self.limit *= 2
 
 
-def set_ranges(calibrated: bytearray, squares: NDArray[np.uint8], *, left_out: float = LEFT_OUT) -> int:
+def set_ranges(calibrated: bytearray, model_inputs: NDArray[np.uint8], *, left_out: float = LEFT_OUT) -> int:
     """Write the ranges that the films reach into a calibrated float file, in place.
 
     What comes before the first convolution keeps its range: there the whole grey scale is needed.
 
     Args:
         calibrated: what TensorFlow's converter gives with `_experimental_calibrate_only`.
-        squares: calibration films, uint8 [N, 224, 224].
+        model_inputs: calibration films, uint8 [N, 224, 224].
         left_out: share of the values of an image tensor beyond each end; 0 spans all of them.
 
     Returns:
@@ -83,7 +83,7 @@ def set_ranges(calibrated: bytearray, squares: NDArray[np.uint8], *, left_out: f
     graph = TFLiteGraph(calibrated)
     first = next(i for i, operator in enumerate(graph.operators) if operator.kind == "CONV_2D")
     wanted = [operator for operator in graph.operators[first:] if graph.range_of(operator.index) is not None]
-    histograms = _count(calibrated, wanted, squares)
+    histograms = _count(calibrated, wanted, model_inputs)
     ranges: dict[int, tuple[float, float]] = {}
     for operator in wanted:
         share = left_out if operator.rank == IMAGE_RANK else 0.0
@@ -93,10 +93,10 @@ def set_ranges(calibrated: bytearray, squares: NDArray[np.uint8], *, left_out: f
     return len(ranges)
 
 
-def _count(data: bytearray, wanted: list[Operator], squares: NDArray[np.uint8]) -> dict[int, Histogram]:
+def _count(data: bytearray, wanted: list[Operator], model_inputs: NDArray[np.uint8]) -> dict[int, Histogram]:
     asked, histograms = Intermediates(data), {operator.index: Histogram() for operator in wanted}
-    for square in squares:
-        asked.ask(square)
+    for model_input in model_inputs:
+        asked.ask(model_input)
         for tensor, histogram in histograms.items():
             histogram.add(asked.value(tensor))
     return histograms
@@ -109,7 +109,7 @@ def _write(graph: TFLiteGraph, operator: Operator, found: tuple[float, float]) -
 
 
 # --- intermediates ---
-# What every operator of a TFLite file computes on a film: LiteRT with all tensors kept, for the quantiser.
+# What every operator of a TFLite file computes on a film: LiteRT with all tensors kept, for the quantizer.
 #
 # With all tensors kept XNNPACK takes each operator by itself (ai-edge-litert 2.1.2), so these are
 # the kernels that serve, at their speed.
@@ -128,9 +128,9 @@ class Intermediates:
         [self._input] = self._interpreter.get_input_details()
         self._details = {detail["index"]: detail for detail in self._interpreter.get_tensor_details()}
 
-    def ask(self, square: NDArray[np.uint8]) -> None:
+    def ask(self, model_input: NDArray[np.uint8]) -> None:
         """Answer one film, uint8 [224, 224]."""
-        film = square[None, :, :, None].astype(self._input["dtype"])
+        film = model_input[None, :, :, None].astype(self._input["dtype"])
         self._interpreter.set_tensor(self._input["index"], film)
         self._interpreter.invoke()
 
@@ -142,7 +142,7 @@ class Intermediates:
 
 
 def mean_by_channel(
-    data: bytes | bytearray, tensors: list[int], squares: NDArray[np.uint8]
+    data: bytes | bytearray, tensors: list[int], model_inputs: NDArray[np.uint8]
 ) -> dict[int, NDArray[np.float64]]:
     """Return by tensor [N, H, W, C] the mean of each channel over films and places, float64 [C]."""
 
@@ -150,21 +150,21 @@ def mean_by_channel(
         found: NDArray[np.float64] = value.mean((0, 1, 2), dtype=np.float64)
         return found
 
-    rows = over_films(data, tensors, squares, mean)
+    rows = over_films(data, tensors, model_inputs, mean)
     return {tensor: np.mean(found, axis=0) for tensor, found in rows.items()}
 
 
 def over_films[Found](
     data: bytes | bytearray,
     tensors: list[int],
-    squares: NDArray[np.uint8],
+    model_inputs: NDArray[np.uint8],
     read: Callable[[NDArray[np.float32]], Found],
 ) -> dict[int, list[Found]]:
     """Return by tensor what `read` makes of it, film by film."""
     asked = Intermediates(data)
     found: dict[int, list[Found]] = {tensor: [] for tensor in tensors}
-    for square in squares:
-        asked.ask(square)
+    for model_input in model_inputs:
+        asked.ask(model_input)
         for tensor in tensors:
             found[tensor].append(read(asked.value(tensor)))
     return found
@@ -180,27 +180,27 @@ def over_films[Found](
 CONVOLUTIONS = ("CONV_2D", "DEPTHWISE_CONV_2D")
 
 
-def correct_bias(quantised: bytearray, original: bytes | bytearray, squares: NDArray[np.uint8]) -> int:
+def correct_bias(quantized: bytearray, original: bytes | bytearray, model_inputs: NDArray[np.uint8]) -> int:
     """Shift the biases of every int8 convolution so that its mean output is that of the float file, in place.
 
     One after the other: corrected together, each would also take out what those before it no longer add, and
     on delhi that was worse than nothing (docs/log.md).
 
     Args:
-        quantised: an int8 TFLite file.
+        quantized: an int8 TFLite file.
         original: the float file that it was made from; operators have the same names.
-        squares: calibration films, uint8 [N, 224, 224].
+        model_inputs: calibration films, uint8 [N, 224, 224].
 
     Returns:
         The number of convolutions corrected.
     """
-    graph = TFLiteGraph(quantised)
+    graph = TFLiteGraph(quantized)
     tensors = {operator.output: operator.index for operator in TFLiteGraph(bytearray(original)).operators}
     layers = [one for one in graph.operators if one.kind in CONVOLUTIONS and _correctable(graph, one)]
     layers = [one for one in layers if one.output in tensors]
-    wanted = mean_by_channel(original, [tensors[one.output] for one in layers], squares)
+    wanted = mean_by_channel(original, [tensors[one.output] for one in layers], model_inputs)
     for one in layers:
-        found = mean_by_channel(quantised, [one.index], squares)
+        found = mean_by_channel(quantized, [one.index], model_inputs)
         _shift(graph, one, found[one.index] - wanted[tensors[one.output]])
     return len(layers)
 

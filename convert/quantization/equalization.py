@@ -1,4 +1,4 @@
-"""ONNX -> ONNX of the same function whose channels have more equal ranges, for the quantiser alone.
+"""ONNX -> ONNX of the same function whose channels have more equal ranges, for the quantizer alone.
 
 One int8 scale has to hold all channels of a tensor: a channel that never passes 1 beside one that
 reaches 20 has twelve steps left. The factors balance what channels reach on the calibration films
@@ -45,7 +45,7 @@ class ChannelGroup:
     tensors: tuple[str, ...]
     writers: tuple[Node, ...]  # BatchNormalization, or Conv with no BatchNormalization behind it
     readers: tuple[Node, ...]  # Conv
-    measured: tuple[str, ...]  # those tensors that a quantiser stores: what no ReLU is fused behind
+    measured: tuple[str, ...]  # those tensors that a quantizer stores: what no ReLU is fused behind
 
 
 def channel_groups(graph: Graph) -> list[ChannelGroup]:
@@ -145,7 +145,7 @@ def _fused_away(name: str, read: dict[str, list[Node]]) -> bool:
     return len(read[name]) == 1 and read[name][0].op in ("Relu", "Identity")
 
 
-# --- equalise ---
+# --- equalize ---
 
 BALANCE = 0.5  # how much of the unevenness moves into the weights; measured in docs/log.md
 LARGEST_FACTOR = 100.0  # a channel that is dead on the calibration films is not blown up
@@ -153,8 +153,8 @@ FILMS = 32  # calibration films whose largest values count, at most
 BATCH = 2  # every tensor of a batch is kept: 45 MB a film
 
 
-def equalise(request: dict[str, Any]) -> dict[str, Any]:
-    """Write the equalised graph, with the BatchNorms of dense layers folded.
+def equalize(request: dict[str, Any]) -> dict[str, Any]:
+    """Write the equalized graph, with the BatchNorms of dense layers folded.
 
     Args:
         request: onnx, films (path of calibration films), out; balance (0 to 1) may be given.
@@ -168,20 +168,20 @@ def equalise(request: dict[str, Any]) -> dict[str, Any]:
     source = Path(request["onnx"])
     graph = read_graph(source)
     groups = channel_groups(graph)
-    squares = evenly(read_films(Path(request["films"])).squares, FILMS)
-    if not len(squares):
+    model_inputs = evenly(read_films(Path(request["films"])).model_inputs, FILMS)
+    if not len(model_inputs):
         raise ConversionError(
             "there are no calibration films",
             why="what each channel reaches is measured on them",
             fix="train again: tbconv train --data DIR --out RUN",
         )
-    reached = measure_channels(source, [name for group in groups for name in group.measured], squares)
+    reached = measure_channels(source, [name for group in groups for name in group.measured], model_inputs)
     constants = dict(graph.constants)
     for group in groups:
         rescale(constants, group, factors(graph, group, reached, request.get("balance", BALANCE)))
     _write(source, constants, Path(request["out"]))
     channels = sum(len(reached[group.measured[0]]) for group in groups)
-    return {"converter": f"tbconv's equalisation, onnx {onnx.__version__}", "groups": len(groups), "channels": channels}
+    return {"converter": f"tbconv's equalization, onnx {onnx.__version__}", "groups": len(groups), "channels": channels}
 
 
 def factors(graph: Graph, group: ChannelGroup, reached: dict[str, NDArray[np.float32]], balance: float) -> Any:
@@ -214,14 +214,14 @@ def rescale(constants: dict[str, NDArray[Any]], group: ChannelGroup, factor: NDA
         constants[node.inputs[1]] = constants[node.inputs[1]] * factor.reshape(1, -1, 1, 1)
 
 
-def measure_channels(source: Path, names: list[str], squares: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
+def measure_channels(source: Path, names: list[str], model_inputs: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
     """Return by tensor the largest |value| that each channel reaches on the films, float32 [C]."""
     largest: dict[str, NDArray[np.float32]] = {}
     if not names:  # ONNX Runtime takes no graph without outputs
         return largest
     session = _session_with(source, names)
-    for start in range(0, len(squares), BATCH):
-        films = as_model_input(squares[start : start + BATCH]).transpose(0, 3, 1, 2)
+    for start in range(0, len(model_inputs), BATCH):
+        films = as_model_input(model_inputs[start : start + BATCH]).transpose(0, 3, 1, 2)
         for name, value in zip(names, session.run(names, {"image": np.ascontiguousarray(films)}), strict=True):
             found = np.abs(value).max((0, 2, 3))
             largest[name] = np.maximum(largest.get(name, found), found)
@@ -341,4 +341,4 @@ def _store(model: onnx.ModelProto, constants: dict[str, NDArray[Any]], changed: 
 
 
 if __name__ == "__main__":
-    child_main(equalise)
+    child_main(equalize)

@@ -44,49 +44,49 @@ def make_int8(request: dict[str, Any]) -> dict[str, Any]:
         request: saved_model, films (path of calibration films), keep_float (names), out.
     """
     kept = tuple(request["keep_float"])
-    squares = read_films(Path(request["films"])).squares
-    Path(request["out"]).write_bytes(to_int8(request["saved_model"], squares, Int8Recipe(keep_float=kept)))
-    steps = "equalised, own ranges, biases corrected"
+    model_inputs = read_films(Path(request["films"])).model_inputs
+    Path(request["out"]).write_bytes(to_int8(request["saved_model"], model_inputs, Int8Recipe(keep_float=kept)))
+    steps = "equalized, own ranges, biases corrected"
     return {"converter": f"tensorflow {tf.__version__} TFLiteConverter, {steps}, in float: {', '.join(kept)}"}
 
 
-def to_int8(saved_model: str, squares: NDArray[np.uint8], recipe: Int8Recipe) -> bytes:
+def to_int8(saved_model: str, model_inputs: NDArray[np.uint8], recipe: Int8Recipe) -> bytes:
     """Return the int8 file: uint8 grey levels in, float32 out.
 
     Args:
         saved_model: folder with the signature `serving_default`.
-        squares: calibration films of the training part, uint8 [N, 224, 224].
+        model_inputs: calibration films of the training part, uint8 [N, 224, 224].
         recipe: the steps.
 
     Raises:
         ConfigError: a node to keep in float is not in the graph.
     """
-    calibrated = calibrate(saved_model, squares[:1])
-    set_ranges(calibrated, evenly(squares, recipe.films), left_out=recipe.left_out)
-    quantised = bytearray(_quantise(calibrated, float_islands(calibrated, recipe.keep_float)))
+    calibrated = calibrate(saved_model, model_inputs[:1])
+    set_ranges(calibrated, evenly(model_inputs, recipe.films), left_out=recipe.left_out)
+    quantized = bytearray(_quantize(calibrated, float_islands(calibrated, recipe.keep_float)))
     if recipe.correct_bias:
-        correct_bias(quantised, calibrated, evenly(squares, BIAS_FILMS))
-    return _finish(bytes(quantised))
+        correct_bias(quantized, calibrated, evenly(model_inputs, BIAS_FILMS))
+    return _finish(bytes(quantized))
 
 
-def calibrate(saved_model: str, squares: NDArray[np.uint8]) -> bytearray:
+def calibrate(saved_model: str, model_inputs: NDArray[np.uint8]) -> bytearray:
     """Return the float file with the range of every tensor on these films; black and white are in the first."""
     converter = open_converter(saved_model)
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    converter.representative_dataset = representative(squares)
+    converter.representative_dataset = representative(model_inputs)
     converter._experimental_calibrate_only = True  # TensorFlow's own QuantizationDebugger goes the same way
     return bytearray(converter.convert())
 
 
-def representative(squares: NDArray[np.uint8]) -> Callable[[], Iterator[dict[str, NDArray[np.float32]]]]:
+def representative(model_inputs: NDArray[np.uint8]) -> Callable[[], Iterator[dict[str, NDArray[np.float32]]]]:
     """Return the calibration films, one by one, with black and white present in the first.
 
     With 0 and 255 seen, the uint8 input gets exactly scale 1 and zero point 0: grey levels.
 
     Args:
-        squares: uint8 [N, 224, 224], of the training part only.
+        model_inputs: uint8 [N, 224, 224], of the training part only.
     """
-    if not len(squares):
+    if not len(model_inputs):
         raise ConversionError(
             "there are no calibration films",
             why="full int8 needs the ranges that real films reach",
@@ -94,8 +94,8 @@ def representative(squares: NDArray[np.uint8]) -> Callable[[], Iterator[dict[str
         )
 
     def films() -> Iterator[dict[str, NDArray[np.float32]]]:
-        for index, square in enumerate(squares):
-            film = as_model_input(square[None])
+        for index, model_input in enumerate(model_inputs):
+            film = as_model_input(model_input[None])
             if index == 0:
                 film[0, 0, 0, 0], film[0, -1, -1, 0] = 0.0, 255.0
             yield {"image": film}
@@ -103,18 +103,18 @@ def representative(squares: NDArray[np.uint8]) -> Callable[[], Iterator[dict[str
     return films
 
 
-def _quantise(calibrated: bytearray, keep: list[str]) -> Any:
+def _quantize(calibrated: bytearray, keep: list[str]) -> Any:
     from tensorflow.lite.python.convert import mlir_quantize
 
     return mlir_quantize(bytes(calibrated), denylisted_nodes=keep)
 
 
-def _finish(quantised: bytes) -> bytes:
+def _finish(quantized: bytes) -> bytes:
     """Give the file its uint8 input, and store equal weights once, as TFLiteConverter.convert does at its end."""
     from tensorflow.lite.python.lite import _deduplicate_readonly_buffers
     from tensorflow.lite.python.util import modify_model_io_type
 
-    return bytes(_deduplicate_readonly_buffers(modify_model_io_type(quantised, tf.uint8, tf.float32)))
+    return bytes(_deduplicate_readonly_buffers(modify_model_io_type(quantized, tf.uint8, tf.float32)))
 
 
 if __name__ == "__main__":

@@ -44,7 +44,7 @@ class TFLiteGraph:
         return quantization.MinAsNumpy(), quantization.MaxAsNumpy()
 
     def scale_of(self, tensor: int) -> NDArray[np.float32]:
-        """Return the scales of a quantised tensor, [1] or one a channel."""
+        """Return the scales of a quantized tensor, [1] or one a channel."""
         scale: NDArray[np.float32] = self._graph.Tensors(tensor).Quantization().ScaleAsNumpy()
         return scale
 

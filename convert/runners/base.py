@@ -32,14 +32,15 @@ def runner_main(load: Callable[[dict[str, Any]], Classifier]) -> None:
     """
 
     def answer(request: dict[str, Any]) -> dict[str, Any]:
-        squares = np.load(request["images"], allow_pickle=False)
+        model_inputs = np.load(request["images"], allow_pickle=False)
         classifier = load(request)
         size = 1 if request.get("film_by_film") else BATCH
         parts = [
-            classifier.predict(as_model_input(squares[start : start + size])) for start in range(0, len(squares), size)
+            classifier.predict(as_model_input(model_inputs[start : start + size]))
+            for start in range(0, len(model_inputs), size)
         ]
         np.savez(request["out"], **_arrays(parts))
-        return {"films": len(squares)}
+        return {"films": len(model_inputs)}
 
     child_main(answer)
 

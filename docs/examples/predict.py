@@ -16,11 +16,11 @@ decision = json.loads(inside.read("operating_point.json"))
 grey = Image.open(film)
 if grey.mode not in ("L", "RGB"):
     sys.exit(f"{film} is {grey.mode}; this example reads 8 bits, tbconv predict also 10 to 16")
-square = Image.new("L", (max(grey.size), max(grey.size)))  # black
-square.paste(grey.convert("L"), ((square.width - grey.width) // 2, (square.height - grey.height) // 2))
+model_input = Image.new("L", (max(grey.size), max(grey.size)))  # black
+model_input.paste(grey.convert("L"), ((model_input.width - grey.width) // 2, (model_input.height - grey.height) // 2))
 runner = Interpreter(model).get_signature_runner("serving_default")
 dtype = runner.get_input_details()["image"]["dtype"]  # uint8 in the int8 file, float32 in the others
-image = np.asarray(square.resize((size, size), Image.Resampling.BILINEAR), dtype)[None, ..., None]
+image = np.asarray(model_input.resize((size, size), Image.Resampling.BILINEAR), dtype)[None, ..., None]
 negative, positive = runner(image=image)["logits"][0]  # by name: their order differs between converters
 margin, threshold = float(positive - negative), decision["operating_point"]["margin"]
 answer = {"margin": margin, "threshold": threshold, "refer": margin >= threshold, "looked for": labels[1]}

@@ -57,7 +57,7 @@ def adopt(
         typer.Option(help="List of the films that it was trained on, as sha256sum prints it: they judge nothing."),
     ] = None,
     seed: Annotated[int, typer.Option(help="Of the split and the draws.")] = 0,
-    wished_sensitivity: Annotated[
+    target_sensitivity: Annotated[
         float, typer.Option(help="What the operating point shall reach on validation.")
     ] = 0.90,
     calibration_films: Annotated[int, typer.Option(help="Training films kept in the run folder, for int8.")] = 128,
@@ -84,7 +84,7 @@ def adopt(
         fractions=numbers(fractions, "--fractions"),  # type: ignore[arg-type]  # the config refuses other counts
         trained_on=trained_on,
         seed=seed,
-        wished_sensitivity=wished_sensitivity,
+        target_sensitivity=target_sensitivity,
         calibration_films=calibration_films,
         heldout_films=heldout_films,
         device=device,

@@ -85,7 +85,7 @@ def _cells(row: Row) -> tuple[str, ...]:
 
 def _foot(answers: Answers) -> list[str]:
     served = answers.served
-    point = served.readout.operating_point
+    point = served.decision_rule.operating_point
     lines = [
         f"answered by {served.artefact} ({served.kind}, {served.verdict.verdict}, {served.version})",
         f"a film is referred at a margin of {point.margin:+.3f} or more",

@@ -41,8 +41,8 @@ def _print_manifest(opened: Bundle) -> None:
     films = "SYNTHETIC phantoms" if manifest.synthetic else "films"
     print_out(f"{manifest.name}: {kind}, from {films}")
     print_out(f"labels: {manifest.labels.positive} (positive) against {manifest.labels.negative}")
-    for network, readout in manifest.readouts.items():
-        point, platt = readout.operating_point, readout.calibration
+    for network, decision_rule in manifest.decision_rules.items():
+        point, platt = decision_rule.operating_point, decision_rule.calibration
         print_out(
             f"{network}: refer at a margin of {point.margin:.3f} or more (sensitivity {point.sensitivity:.2f} of "
             f"{point.positives}, specificity {point.specificity:.2f} of {point.negatives} validation films); "

@@ -70,8 +70,11 @@ def train(
     flip: Annotated[
         bool, typer.Option("--flip", help="Mirror films, too. Off: the side of the heart is information.")
     ] = False,
-    wished_sensitivity: Annotated[
-        float, typer.Option(help="What the operating point shall reach on validation.")
+    target_sensitivity: Annotated[
+        float,
+        typer.Option(
+            "--target-sensitivity", "--wished-sensitivity", help="What the operating point shall reach on validation."
+        ),
     ] = 0.90,
     calibration_films: Annotated[int, typer.Option(help="Training films kept in the run folder, for int8.")] = 128,
     heldout_films: Annotated[int, typer.Option(help="Test, then validation films kept there, for parity.")] = 512,
@@ -114,7 +117,7 @@ def train(
         brightness=brightness,
         contrast=contrast,
         flip=flip,
-        wished_sensitivity=wished_sensitivity,
+        target_sensitivity=target_sensitivity,
         calibration_films=calibration_films,
         heldout_films=heldout_films,
         baseline_only=baseline_only,

@@ -16,7 +16,7 @@ from typing import Any
 
 from tbconv.contract.certificate import ArtefactVerdict, Certificate, Verdict
 from tbconv.contract.errors import ArtefactError, BundleError
-from tbconv.contract.manifest import FileRecord, Manifest
+from tbconv.contract.manifest import FileRecord, Manifest, with_current_keys
 
 MANIFEST = "manifest.json"
 CERTIFICATE = "certificate.json"
@@ -112,9 +112,9 @@ def folder_digest(digests: dict[str, str], name: str) -> str:
 
 
 def read_json(path: Path) -> Any:
-    """Return the JSON of a file; BundleError if it is missing or no JSON."""
+    """Return the JSON of a file, its keys by today's names; BundleError if it is missing or no JSON."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return with_current_keys(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError) as error:
         raise BundleError(f"{path} cannot be read as JSON", why=str(error), fix=MAKE_AGAIN) from error
 

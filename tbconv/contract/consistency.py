@@ -19,7 +19,7 @@ from tbconv.contract.bundle import Bundle
 from tbconv.contract.certificate import Verdict
 from tbconv.contract.errors import ArtefactError
 from tbconv.contract.golden import Golden
-from tbconv.contract.manifest import Artefact, Calibration, Manifest
+from tbconv.contract.manifest import Artefact, Calibration, Manifest, with_current_keys
 from tbconv.contract.prediction import Prediction
 
 LABELS, PREPROCESSING, OPERATING_POINT = "labels.txt", "preprocessing.json", "operating_point.json"
@@ -29,7 +29,7 @@ PROBABILITY = 5e-6
 HALF_ULP16 = 2.0**-11  # by which float16 may round slope and offset: half of its last bit, of a value
 # Where the head itself is int8 (as it was before heads stayed in float), the sigmoid steps by 1/256 and its input has a
 # grid of its own: 2.7 steps at most on three bundles. Its map has another grid than its logits and is not asked.
-QUANTISED_STEPS = 4 / 256
+QUANTIZED_STEPS = 4 / 256
 # |mean(evidence) - margin|: logits in float32 (the certificate's identity), a share of mean |evidence| elsewhere.
 # Measured on seven bundles at most 0.2 % in float16, 3.5 % in dynamic; int8 with a float head is as exact as float32.
 IDENTITY = 1e-4
@@ -73,15 +73,15 @@ def appended_problems(bundle: Bundle) -> dict[str, str]:
 
 
 def _appended(manifest: Manifest, artefact: Artefact, files: dict[str, bytes]) -> list[str]:
-    readout = manifest.readouts.get(artefact.network)
-    decision = {"network": artefact.network} | ({} if readout is None else asdict(readout))
+    decision_rule = manifest.decision_rules.get(artefact.network)
+    decision = {"network": artefact.network} | ({} if decision_rule is None else asdict(decision_rule))
     problems = []
     try:
         labels = files[LABELS].decode().splitlines()
         if labels != list(manifest.labels.names):
             problems.append(f"{LABELS} names {labels}, {list(manifest.labels.names)} is meant")
         problems += differences(json.loads(files[PREPROCESSING]), asdict(manifest.preprocessing), of=PREPROCESSING)
-        problems += differences(json.loads(files[OPERATING_POINT]), decision, of=OPERATING_POINT)
+        problems += differences(with_current_keys(json.loads(files[OPERATING_POINT])), decision, of=OPERATING_POINT)
     except (KeyError, ValueError) as error:
         problems.append(f"what it says of itself cannot be read: {type(error).__name__}: {error}")
     return problems
@@ -96,13 +96,13 @@ def answer_problems(bundle: Bundle, golden: Golden) -> dict[str, str]:
     found: dict[str, str] = {}
     adopted = "adopted" in (bundle.manifest.provenance.get("training") or {})
     for artefact in bundle.manifest.artefacts:
-        readout = bundle.manifest.readouts.get(artefact.network)
-        if readout is None or not _may_serve(bundle, artefact):
+        decision_rule = bundle.manifest.decision_rules.get(artefact.network)
+        if decision_rule is None or not _may_serve(bundle, artefact):
             continue
         answer = golden.answers.get(artefact.path)
         if answer is None:
             found[artefact.path] = "no golden answers of it are recorded"
-        elif problems := _contradictions(answer, readout.calibration, artefact.precision, adopted=adopted):
+        elif problems := _contradictions(answer, decision_rule.calibration, artefact.precision, adopted=adopted):
             found[artefact.path] = "; ".join(problems)
     return found
 
@@ -120,7 +120,7 @@ def _contradictions(
     margins = np.asarray(answer.margin, np.float64)
     probability = np.asarray(answer.probability[:, 0], np.float64)
     if precision == "int8" and _on_a_grid(probability):
-        return _calibrated(margins, probability, calibration, (QUANTISED_STEPS, 0.0))
+        return _calibrated(margins, probability, calibration, (QUANTIZED_STEPS, 0.0))
     problems, missed = [], 0.0
     if answer.evidence is not None:
         evidence = np.asarray(answer.evidence, np.float64)

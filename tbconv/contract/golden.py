@@ -32,13 +32,19 @@ class Golden:
     """Inputs by name, and the answers of each witness."""
 
     names: tuple[str, ...]
-    squares: NDArray[np.uint8]  # [M, 224, 224]
+    model_inputs: NDArray[np.uint8]  # [M, 224, 224]
     answers: Mapping[str, Prediction]  # by witness name
+
+
+def stored_inputs(arrays: Mapping[str, Any]) -> NDArray[np.uint8]:
+    """Return the model inputs of an .npz file; files that were written before name them `squares`."""
+    found: NDArray[np.uint8] = arrays["squares" if "squares" in arrays else "model_inputs"]
+    return found
 
 
 def write_golden(path: Path, golden: Golden) -> None:
     """Write arrays without pickles."""
-    arrays: dict[str, Any] = {"names": np.array(golden.names), "squares": golden.squares}
+    arrays: dict[str, Any] = {"names": np.array(golden.names), "model_inputs": golden.model_inputs}
     for witness, answer in golden.answers.items():
         for output in ("logits", "probability", "evidence"):
             array = getattr(answer, output)
@@ -58,7 +64,7 @@ def read_golden(path: Path) -> Golden:
                 )
                 for name in witnesses
             }
-            return Golden(tuple(arrays["names"].tolist()), arrays["squares"], answers)
+            return Golden(tuple(arrays["names"].tolist()), stored_inputs(arrays), answers)
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:  # all numpy's, on damage
         what = f"{path} holds no golden inputs"
         fix = "tbconv convert RUN --out BUNDLE, or restore the file"
@@ -87,7 +93,7 @@ class GoldenFilm:
 
     name: str
     data: bytes  # a whole PNG or JPEG file
-    square: NDArray[np.uint8]  # [size, size]
+    model_input: NDArray[np.uint8]  # [size, size]
     levels: int  # grey levels that a pixel of the square may differ by
 
 
@@ -120,17 +126,18 @@ def check_films(films: Bundle | Sequence[GoldenFilm], open_film: OpenFilm) -> li
 
 def _check(film: GoldenFilm, open_film: OpenFilm) -> str | None:
     try:
-        square = np.asarray(open_film(film.data))
+        model_input = np.asarray(open_film(film.data))
     except Exception as error:  # noqa: BLE001 (whose code this is, and what it raises, is not known here)
         said = ": ".join([type(error).__name__, *str(error).splitlines()[:1]])
         return f"{film.name}: cannot be opened, {said}"
-    if square.shape != film.square.shape or square.dtype != np.uint8:
-        return f"{film.name}: becomes {square.dtype} {list(square.shape)}, not uint8 {list(film.square.shape)}"
-    apart = np.abs(square.astype(np.int16) - film.square)
+    if model_input.shape != film.model_input.shape or model_input.dtype != np.uint8:
+        expected = list(film.model_input.shape)
+        return f"{film.name}: becomes {model_input.dtype} {list(model_input.shape)}, not uint8 {expected}"
+    apart = np.abs(model_input.astype(np.int16) - film.model_input)
     count = int((apart > film.levels).sum())
     if not count:
         return None
-    hint = likeness(film.data, square, film.square)
+    hint = likeness(film.data, model_input, film.model_input)
     moved = f"{count:,} of {apart.size:,} pixels differ, by up to {apart.max()} grey levels (allowed {film.levels})"
     return f"{film.name}: {moved}{f'; it looks {hint}' if hint else ''}"
 
@@ -148,7 +155,7 @@ def read_films_of_bundle(bundle: Bundle) -> tuple[GoldenFilm, ...]:
 def write_golden_films(path: Path, films: Sequence[GoldenFilm]) -> None:
     """Write films as arrays without pickles; a file's bytes become uint8 [n]."""
     arrays: dict[str, Any] = {f"{film.name}|bytes": np.frombuffer(film.data, np.uint8) for film in films}
-    arrays |= {f"{film.name}|square": film.square for film in films}
+    arrays |= {f"{film.name}|square": film.model_input for film in films}
     names, levels = np.array([film.name for film in films]), np.array([film.levels for film in films], np.uint8)
     np.savez_compressed(path, names=names, levels=levels, **arrays)
 
@@ -176,20 +183,20 @@ Grey = NDArray[np.uint8]
 ALIKE = 0.25  # a fault is named where it explains three quarters of the distance; a choice, since it is but a hint
 
 
-def likeness(data: bytes, square: Grey, true: Grey) -> str:
+def likeness(data: bytes, model_input: Grey, true: Grey) -> str:
     """Return how a square looks that came out otherwise: "resized with bicubic"; empty where nothing is near.
 
     Args:
         data: the film's file.
-        square: what the client made of it, uint8 [size, size].
+        model_input: what the client made of it, uint8 [size, size].
         true: what it should have made of it.
     """
     opened = {name: _try(way, data, true) for name, way in FAULTS.items()}
-    apart = {name: _distance(square, one) for name, one in opened.items() if one is not None}
+    apart = {name: _distance(model_input, one) for name, one in opened.items() if one is not None}
     if not apart:
         return ""
     nearest = min(apart, key=apart.__getitem__)
-    return nearest if apart[nearest] <= ALIKE * _distance(square, true) else ""
+    return nearest if apart[nearest] <= ALIKE * _distance(model_input, true) else ""
 
 
 def _try(way: Callable[[bytes, int], Grey], data: bytes, true: Grey) -> Grey | None:
@@ -209,7 +216,7 @@ def _raw(data: bytes) -> Image.Image:
 
 
 def _fit(pixels: Grey, size: int) -> Grey:
-    return PreprocessSpec(size=size).square(np.ascontiguousarray(pixels))
+    return PreprocessSpec(size=size).model_input(np.ascontiguousarray(pixels))
 
 
 def _pad(pixels: Grey, *, fill: int = 0, centre: bool = True) -> Image.Image:
@@ -304,10 +311,10 @@ FAULTS: dict[str, Callable[[bytes, int], Grey]] = {  # "it looks ..."
     "cropped instead of padded": _cropped,
     "padded with white": _padded(fill=255),
     "padded at one side": _padded(centre=False),
-    "inverted": _moved(lambda square: 255 - square),
+    "inverted": _moved(lambda model_input: 255 - model_input),
     "transposed": _moved(np.transpose),
-    "mirrored": _moved(lambda square: square[:, ::-1]),
-    "upside down": _moved(lambda square: square[::-1]),
+    "mirrored": _moved(lambda model_input: model_input[:, ::-1]),
+    "upside down": _moved(lambda model_input: model_input[::-1]),
     "scaled from 16 bits, not from those in use": _deep(lambda values: np.rint(values * (255 / 65535))),
     "cut to the high byte of 16 bits": _deep(lambda values: values // 256),
     "clipped at 255": _deep(lambda values: values),

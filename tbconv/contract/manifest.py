@@ -12,6 +12,22 @@ from numpy.typing import NDArray
 from tbconv.contract.errors import BundleError
 from tbconv.contract.preprocess import PreprocessSpec
 
+# --- keys ---
+# Keys that got a plainer name; files that were written before are read by either.
+
+OLD_KEYS = {
+    "readouts": "decision_rules",
+    "wished_sensitivity": "target_sensitivity",
+}
+
+
+def with_current_keys(value: Any) -> Any:
+    """Return JSON values with every old key under its current name, at any depth; other values are kept."""
+    if isinstance(value, dict):
+        return {OLD_KEYS.get(key, key): with_current_keys(one) for key, one in value.items()}
+    return [with_current_keys(one) for one in value] if isinstance(value, list) else value
+
+
 # --- labels ---
 # The two class names, in the one order that logits, thresholds and tables share.
 
@@ -34,7 +50,7 @@ class Labels:
 
 
 # --- threshold ---
-# The operating point: a margin in logits, because a quantised sigmoid has steps of 1/256.
+# The operating point: a margin in logits, because a quantized sigmoid has steps of 1/256.
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +58,7 @@ class OperatingPoint:
     """A point on the validation ROC curve, fixed at training time."""
 
     margin: float  # logit of positive minus logit of negative; a film at or above it is positive
-    wished_sensitivity: float
+    target_sensitivity: float
     sensitivity: float  # on the films it was chosen on
     specificity: float  # on the films it was chosen on
     positives: int  # of the films it was chosen on
@@ -53,7 +69,7 @@ class OperatingPoint:
         if not math.isfinite(self.margin):
             raise ValueError(f"margin must be finite, got {self.margin!r}")
 
-    def refer(self, margins: NDArray[np.floating]) -> NDArray[np.bool_]:
+    def is_positive(self, margins: NDArray[np.floating]) -> NDArray[np.bool_]:
         """Decide: True where a film is at or above the threshold (NaN never is).
 
         Args:
@@ -131,7 +147,7 @@ Kind = Literal["trained", "baseline"]
 
 
 @dataclass(frozen=True, slots=True)
-class Readout:
+class DecisionRule:
     """How the margin of one network becomes a probability and a decision."""
 
     calibration: Calibration
@@ -168,7 +184,7 @@ class Manifest:
     kind: Kind
     labels: Labels
     preprocessing: PreprocessSpec
-    readouts: dict[str, Readout]  # by network: trained, baseline
+    decision_rules: dict[str, DecisionRule]  # by network: trained, baseline
     artefacts: tuple[Artefact, ...]
     provenance: dict[str, Any]
     synthetic: bool  # trained on drawn phantoms, not on films
@@ -199,7 +215,7 @@ class Manifest:
             BundleError: a field is missing, of the wrong kind, or of another schema version.
         """
         try:
-            return _read(value)
+            return _read(with_current_keys(value))
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise BundleError(
                 "manifest.json cannot be understood",
@@ -213,16 +229,16 @@ def _read(value: dict[str, Any]) -> Manifest:
         raise ValueError(f"schema version {value['schema_version']!r}, this tbconv reads {SCHEMA_VERSION}")
     if value["kind"] not in ("trained", "baseline"):
         raise ValueError(f"kind {value['kind']!r}")
-    readouts = {
-        network: Readout(Calibration(**row["calibration"]), OperatingPoint(**row["operating_point"]))
-        for network, row in value["readouts"].items()
+    decision_rules = {
+        network: DecisionRule(Calibration(**row["calibration"]), OperatingPoint(**row["operating_point"]))
+        for network, row in value["decision_rules"].items()
     }
     return Manifest(
         name=value["name"],
         kind=value["kind"],
         labels=Labels(**value["labels"]),
         preprocessing=PreprocessSpec(**value["preprocessing"]),
-        readouts=readouts,
+        decision_rules=decision_rules,
         artefacts=tuple(_artefact(row) for row in value["artefacts"]),
         provenance=dict(value["provenance"]),
         synthetic=bool(value["synthetic"]),

@@ -33,7 +33,7 @@ class PreprocessSpec:
         if (self.colour, self.pad, self.resample, self.values) != ("grey", "black", "pillow-bilinear", "0..255"):
             raise ValueError(f"this version has one way to preprocess, not {self}")
 
-    def square(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    def model_input(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Pad to a square and resize.
 
         Args:
@@ -65,7 +65,7 @@ class PreprocessSpec:
         Raises:
             ValueError: `pixels` is not a 2-D uint8 array.
         """
-        return as_model_input(self.square(pixels)[None])
+        return as_model_input(self.model_input(pixels)[None])
 
     def from_bytes(self, data: bytes, *, name: str = "the film") -> NDArray[np.float32]:
         """Turn the bytes of one PNG or JPEG into model input, float32 [1, size, size, 1]."""
@@ -73,9 +73,9 @@ class PreprocessSpec:
 
     def from_file(self, path: Path) -> NDArray[np.uint8]:
         """Turn one film on disk into uint8 [size, size]: what training keeps in memory."""
-        return self.square(read_xray(path))
+        return self.model_input(read_xray(path))
 
 
-def as_model_input(squares: NDArray[np.uint8]) -> NDArray[np.float32]:
+def as_model_input(model_inputs: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Turn uint8 [N, size, size] into float32 [N, size, size, 1], values 0..255."""
-    return squares[..., None].astype(np.float32)
+    return model_inputs[..., None].astype(np.float32)

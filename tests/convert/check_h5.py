@@ -12,8 +12,10 @@ import numpy as np
 def main(path, golden, answers):
     import keras
 
+    from tbconv.contract.golden import stored_inputs
+
     keras.utils.set_random_seed(0)
-    films = np.load(golden)["squares"][..., None].astype(np.float32)
+    films = stored_inputs(np.load(golden))[..., None].astype(np.float32)
     model = keras.models.load_model(path)
     told = model.predict_on_batch(films)
     np.savez(answers, **{name: np.asarray(array) for name, array in told.items()})

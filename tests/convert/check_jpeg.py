@@ -20,6 +20,6 @@ for film in read_golden_films(Path(sys.argv[1])):
     for method in ("INTEGER_ACCURATE", "INTEGER_FAST"):
         pixels = tf.io.decode_jpeg(film.data, channels=1, dct_method=method).numpy()[..., 0]
         upright = np.rot90(pixels, -1) if "exif" in film.name else pixels
-        square = PreprocessSpec().square(np.ascontiguousarray(upright))
-        found[f"{film.name} {method}"] = int(np.abs(square.astype(int) - film.square).max())
+        model_input = PreprocessSpec().model_input(np.ascontiguousarray(upright))
+        found[f"{film.name} {method}"] = int(np.abs(model_input.astype(int) - film.model_input).max())
 sys.stdout.write(json.dumps(found))

@@ -105,9 +105,9 @@ def baseline_run(draw_run):
 
 
 @pytest.fixture(scope="session")
-def quantised(memory, run, tmp_path_factory):
+def quantized(memory, run, tmp_path_factory):
     """Folder of what the int8 file is made from, and of the file itself, step by step as `convert` makes them."""
-    folder = tmp_path_factory.mktemp("quantised")
+    folder = tmp_path_factory.mktemp("quantized")
     facts, films = read_run(run), str(run / CALIBRATION_FILMS)
 
     def step(module, **request):
@@ -117,21 +117,25 @@ def quantised(memory, run, tmp_path_factory):
     def place(name):
         return str(folder / name)
 
-    network = {"network": "trained", "arch": facts.arch, "calibration": asdict(facts.readouts["trained"].calibration)}
+    network = {
+        "network": "trained",
+        "arch": facts.arch,
+        "calibration": asdict(facts.decision_rules["trained"].calibration),
+    }
     step("convert.formats.torch_to_onnx", folder=str(run), **network, out=place("model.onnx"))
     files = {"h5": place("model.h5"), "keras": place("model.keras"), "saved_model": place("saved_model")}
     step("convert.formats.onnx_to_keras", onnx=place("model.onnx"), **files)
-    step("convert.quantization.equalization", onnx=place("model.onnx"), films=films, out=place("equalised.onnx"))
-    step("convert.formats.onnx_to_keras", onnx=place("equalised.onnx"), saved_model=place("equalised"))
-    given = {"saved_model": place("equalised"), "films": films, "keep_float": ["head"]}
+    step("convert.quantization.equalization", onnx=place("model.onnx"), films=films, out=place("equalized.onnx"))
+    step("convert.formats.onnx_to_keras", onnx=place("equalized.onnx"), saved_model=place("equalized"))
+    given = {"saved_model": place("equalized"), "films": films, "keep_float": ["head"]}
     return step("convert.quantization.int8", **given, out=place("model_int8.tflite"))
 
 
 @pytest.fixture(scope="session")
-def recipes(child, quantised, run, tmp_path_factory):
+def recipes(child, quantized, run, tmp_path_factory):
     """Folder of int8 files of the small network, by recipe, and of TensorFlow's default."""
     folder = tmp_path_factory.mktemp("recipes")
-    saved = quantised / "equalised", quantised / "saved_model"
+    saved = quantized / "equalized", quantized / "saved_model"
     child("recipe_small.py", *saved, run / CALIBRATION_FILMS, folder)
     return folder
 

@@ -100,7 +100,7 @@ def wrong():
         helper.make_node("QuantizeLinear", ["input", "s", "z"], ["q"]),
         helper.make_node("DequantizeLinear", ["q", "s", "z"], ["x"]),
     ]
-    yield "quantised", model([*rounded, *body("x", "logits")], [*weights(), *scale])
+    yield "quantized", model([*rounded, *body("x", "logits")], [*weights(), *scale])
     pooled = model(body("input", "l")[:3], weights(), out="g")
     del pooled.graph.output[:]
     pooled.graph.output.append(helper.make_tensor_value_info("g", FLOAT, ["n", 8, 1, 1]))

@@ -1,4 +1,4 @@
-"""Child of test_equalise.py: draw residual networks, rescale their channels, and ask ONNX Runtime before and after.
+"""Child of test_equalize.py: draw residual networks, rescale their channels, and ask ONNX Runtime before and after.
 
 usage: draw_residual.py FOLDER
 """
@@ -13,7 +13,7 @@ import onnxruntime
 from draw_graphs import Graph, normal
 
 from convert.formats.onnx_graph import read_graph
-from convert.quantization.equalization import BALANCE, channel_groups, equalise, factors, measure_channels
+from convert.quantization.equalization import BALANCE, channel_groups, equalize, factors, measure_channels
 from tbconv.contract.preprocess import as_model_input
 from torch_train.run_folder import Films, write_films
 
@@ -138,25 +138,25 @@ def constants_as_nodes(source, place):
     onnx.save(model, str(place))
 
 
-def ask(path, squares):
+def ask(path, model_inputs):
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    films = np.ascontiguousarray(as_model_input(squares).transpose(0, 3, 1, 2))
+    films = np.ascontiguousarray(as_model_input(model_inputs).transpose(0, 3, 1, 2))
     [answer] = session.run(None, {"image": films})
     return answer
 
 
-def reach(path, groups, squares):
+def reach(path, groups, model_inputs):
     """Return what each channel of each group reaches, [group][channel]."""
-    found = measure_channels(path, [name for group in groups for name in group.measured], squares)
+    found = measure_channels(path, [name for group in groups for name in group.measured], model_inputs)
     return [np.max([found[name] for name in group.measured], axis=0).tolist() for group in groups]
 
 
-def study(path, squares, films):
+def study(path, model_inputs, films):
     graph = read_graph(path)
     groups = channel_groups(graph)
-    after = path.with_suffix(".equalised.onnx")
-    said = equalise({"onnx": str(path), "films": str(films), "out": str(after)})
-    first, second = ask(path, squares), ask(after, squares)
+    after = path.with_suffix(".equalized.onnx")
+    said = equalize({"onnx": str(path), "films": str(films), "out": str(after)})
+    first, second = ask(path, model_inputs), ask(after, model_inputs)
     return {
         "groups": [
             {
@@ -171,8 +171,8 @@ def study(path, squares, films):
         "largest": float(np.abs(first).max()),
         "difference": float(np.abs(first - second).max()),
         "moved": sum(_differ(graph.constants[name], value) for name, value in read_graph(after).constants.items()),
-        "reach": reach(path, groups, squares) if groups else [],
-        "reach_after": reach(after, groups, squares) if groups else [],
+        "reach": reach(path, groups, model_inputs) if groups else [],
+        "reach_after": reach(after, groups, model_inputs) if groups else [],
     }
 
 
@@ -189,15 +189,15 @@ def factors_of_extremes(path):
 
 
 def main(folder):
-    squares = DRAW.integers(0, 256, (5, 224, 224)).astype(np.uint8)
+    model_inputs = DRAW.integers(0, 256, (5, 224, 224)).astype(np.uint8)
     films = folder / "films.npz"
-    write_films(films, Films(squares[:3], np.int64([0, 1, 0]), np.full(3, "train")))
+    write_films(films, Films(model_inputs[:3], np.int64([0, 1, 0]), np.full(3, "train")))
     found = {}
     for name, graph in drawn_graphs().items():
         graph.save(folder / f"{name}.onnx")
-        found[name] = study(folder / f"{name}.onnx", squares, films)
+        found[name] = study(folder / f"{name}.onnx", model_inputs, films)
     constants_as_nodes(folder / "residual_conv.onnx", folder / "constants.onnx")
-    found["constants"] = study(folder / "constants.onnx", squares, films)
+    found["constants"] = study(folder / "constants.onnx", model_inputs, films)
     extremes = factors_of_extremes(folder / "residual_conv.onnx")
     sys.stdout.write(json.dumps({"graphs": found, "extremes": extremes}) + "\n")
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from tbconv.contract.environment import provenance
-from tbconv.contract.manifest import Calibration, Labels, OperatingPoint, Readout
+from tbconv.contract.manifest import Calibration, DecisionRule, Labels, OperatingPoint
 from tbconv.contract.preprocess import PreprocessSpec
 from torch_train.data.phantom import draw_phantom
 from torch_train.run_folder import (
@@ -25,10 +25,10 @@ def draw_squares(n, *, first_seed):
     labels = np.arange(n) % 2
     spec = PreprocessSpec()
     phantoms = [draw_phantom(first_seed + index, positive=bool(label)) for index, label in enumerate(labels)]
-    return np.stack([spec.square(phantom.pixels) for phantom in phantoms]), labels.astype(np.int64)
+    return np.stack([spec.model_input(phantom.pixels) for phantom in phantoms]), labels.astype(np.int64)
 
 
-def draw_network(squares, *, seed):
+def draw_network(model_inputs, *, seed):
     """Return the small network: random weights, BatchNorm statistics of phantoms."""
     import torch
 
@@ -36,7 +36,7 @@ def draw_network(squares, *, seed):
 
     torch.manual_seed(seed)
     network = XrayNetwork("resnet10")
-    images = torch.from_numpy(squares)[:, None].float()
+    images = torch.from_numpy(model_inputs)[:, None].float()
     with torch.no_grad():
         for module in network.modules():
             if isinstance(module, torch.nn.BatchNorm1d | torch.nn.BatchNorm2d):
@@ -48,12 +48,12 @@ def draw_network(squares, *, seed):
     return network.eval()
 
 
-def margins_of(network, squares):
+def margins_of(network, model_inputs):
     """Return the margins of films, float [N]."""
     import torch
 
     with torch.inference_mode():
-        logits = network(torch.from_numpy(squares)[:, None].float()).numpy()
+        logits = network(torch.from_numpy(model_inputs)[:, None].float()).numpy()
     return logits[:, 1] - logits[:, 0]
 
 
@@ -65,9 +65,9 @@ def threshold_of(margins):
 
 
 def readout_of(margins):
-    """Return a readout with the threshold in the widest gap."""
+    """Return a decision_rule with the threshold in the widest gap."""
     point = OperatingPoint(threshold_of(margins), 0.9, 0.9, 0.5, 10, 10, "5" * 64)
-    return Readout(Calibration(1.2, -0.3, 10, 10), point)
+    return DecisionRule(Calibration(1.2, -0.3, 10, 10), point)
 
 
 def write_drawn_run(run, *, seed=0, trained=True):
@@ -80,15 +80,15 @@ def write_drawn_run(run, *, seed=0, trained=True):
     run.mkdir()
     baseline = fit_baseline(calibration, calibration_labels, seed=0)
     write_baseline(run / BASELINE, baseline)
-    readouts = {"baseline": readout_of(baseline_margins(baseline, heldout))}
+    decision_rules = {"baseline": readout_of(baseline_margins(baseline, heldout))}
     if trained:
         network = draw_network(calibration, seed=seed)
         write_weights(run / WEIGHTS, network)
-        readouts["trained"] = readout_of(margins_of(network, heldout))
+        decision_rules["trained"] = readout_of(margins_of(network, heldout))
     part = np.array(["test"] * 8 + ["validation"] * (N_HELDOUT - 8))
     write_films(run / CALIBRATION_FILMS, Films(calibration, calibration_labels, np.full(N_CALIBRATION, "train")))
     write_films(run / HELDOUT_FILMS, Films(heldout, labels, part))
     origin = {**provenance(), "gpu": None, "data_digest": "d" * 64, "split_digest": "5" * 64}
     arch = "resnet10" if trained else None
-    write_run(run, RunFacts("drawn", arch, Labels("Normal", "Tuberculosis"), readouts, True, origin))
+    write_run(run, RunFacts("drawn", arch, Labels("Normal", "Tuberculosis"), decision_rules, True, origin))
     return run

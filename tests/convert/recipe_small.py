@@ -1,6 +1,6 @@
-"""Child of test_int8_recipe.py and test_islands.py: one small SavedModel quantised in several ways.
+"""Child of test_int8_recipe.py and test_islands.py: one small SavedModel quantized in several ways.
 
-usage: recipe_small.py EQUALISED_SAVED_MODEL SAVED_MODEL FILMS FOLDER
+usage: recipe_small.py EQUALIZED_SAVED_MODEL SAVED_MODEL FILMS FOLDER
 """
 
 import json
@@ -23,23 +23,23 @@ RECIPES = {
 }
 
 
-def tensorflows_default(saved_model, squares):
+def tensorflows_default(saved_model, model_inputs):
     converter = tf.lite.TFLiteConverter.from_saved_model(saved_model)
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    converter.representative_dataset = representative(squares)
+    converter.representative_dataset = representative(model_inputs)
     converter.inference_input_type = tf.uint8
     return converter.convert()
 
 
-def main(equalised, saved_model, films, folder):
-    squares = read_films(Path(films)).squares
-    calibrated = bytes(calibrate(equalised, squares[:1]))
+def main(equalized, saved_model, films, folder):
+    model_inputs = read_films(Path(films)).model_inputs
+    calibrated = bytes(calibrate(equalized, model_inputs[:1]))
     int8.calibrate = lambda *_: bytearray(calibrated)  # once for all recipes; it takes most of their time
     for name, recipe in RECIPES.items():
-        (folder / f"{name}.tflite").write_bytes(to_int8(equalised, squares, recipe))
-    (folder / "default.tflite").write_bytes(tensorflows_default(saved_model, squares))
+        (folder / f"{name}.tflite").write_bytes(to_int8(equalized, model_inputs, recipe))
+    (folder / "default.tflite").write_bytes(tensorflows_default(saved_model, model_inputs))
     ranged = bytearray(calibrated)
-    count = set_ranges(ranged, evenly(squares, int8.RANGE_FILMS))
+    count = set_ranges(ranged, evenly(model_inputs, int8.RANGE_FILMS))
     (folder / "calibrated.tflite").write_bytes(ranged)
     sys.stdout.write(json.dumps({"ranges": count}) + "\n")
 

@@ -54,7 +54,7 @@ def write_whole(bundle, root):
     told = json.dumps(read_bundle(root).manifest.to_json()).replace(DRAWN_SPLIT, split)
     manifest = Manifest.from_json(json.loads(told))
     figures = {"accuracy": {"value": 0.5, "n": 2}}
-    networks = {name: {**asdict(one), "test": {"figures": figures}} for name, one in manifest.readouts.items()}
+    networks = {name: {**asdict(one), "test": {"figures": figures}} for name, one in manifest.decision_rules.items()}
     counts = {name: {"n": len(part)} for name, part in parts.items()}
     write_json(root / METRICS, {"labels": asdict(manifest.labels), "films": counts, "networks": networks})
     certificate = read_json(root / CERTIFICATE)

@@ -188,9 +188,11 @@ def test_an_adopted_network_is_named_as_its_team_does_and_held_to_its_checkpoint
 
 def test_a_threshold_that_was_chosen_on_another_split_is_found(root):
     manifest = read_bundle(root).manifest
-    readout = manifest.readouts["trained"]
-    other = replace(readout, operating_point=replace(readout.operating_point, chosen_on="7" * 64))
-    found = disagreements(seal_again(root, replace(manifest, readouts=manifest.readouts | {"trained": other})))
+    decision_rule = manifest.decision_rules["trained"]
+    other = replace(decision_rule, operating_point=replace(decision_rule.operating_point, chosen_on="7" * 64))
+    found = disagreements(
+        seal_again(root, replace(manifest, decision_rules=manifest.decision_rules | {"trained": other}))
+    )
     assert "the trained threshold was chosen on split 777777777777, the run's is " in found[MANIFEST]
     assert "operating_point chosen_on is " in found[METRICS]
     assert {FLOAT32, FLOAT16, INT8, "model_dynamic.tflite"} <= set(found)
@@ -198,9 +200,11 @@ def test_a_threshold_that_was_chosen_on_another_split_is_found(root):
 
 def test_a_threshold_changed_in_the_manifest_alone_is_found_in_every_other_place(root):
     manifest = read_bundle(root).manifest
-    readout = manifest.readouts["trained"]
-    other = replace(readout, operating_point=replace(readout.operating_point, margin=5.0))
-    found = disagreements(seal_again(root, replace(manifest, readouts=manifest.readouts | {"trained": other})))
+    decision_rule = manifest.decision_rules["trained"]
+    other = replace(decision_rule, operating_point=replace(decision_rule.operating_point, margin=5.0))
+    found = disagreements(
+        seal_again(root, replace(manifest, decision_rules=manifest.decision_rules | {"trained": other}))
+    )
     assert set(found) == {METRICS, FLOAT32, FLOAT16, INT8, "model_dynamic.tflite"}
 
 
@@ -265,13 +269,13 @@ def test_a_map_that_does_not_add_up_to_the_margin_is_found(root):
         write(root / GOLDEN, (root.parent / "kept.npz").read_bytes())
 
 
-def test_an_int8_file_with_a_quantised_head_may_be_some_steps_off_and_no_further(root):
+def test_an_int8_file_with_a_quantized_head_may_be_some_steps_off_and_no_further(root):
     bundle = edit(root, CERTIFICATE, lambda told: told["artefacts"][INT8].update(verdict="BOUNDED"))
     golden = read_golden(root / GOLDEN)
 
     def on_a_grid(by):
-        quantised = with_probability(lambda margins: np.rint(256 * sigmoid(1.2 * margins - 0.3) + by) / 256)
-        return answer_problems(bundle, replace(golden, answers=quantised(dict(golden.answers), INT8)))
+        quantized = with_probability(lambda margins: np.rint(256 * sigmoid(1.2 * margins - 0.3) + by) / 256)
+        return answer_problems(bundle, replace(golden, answers=quantized(dict(golden.answers), INT8)))
 
     assert on_a_grid(3) == {}
     assert "its probability at a margin of " in only(on_a_grid(6), INT8)

@@ -16,8 +16,8 @@ METRICS = {"networks": {"trained": {"test": {"figures": {"auroc": {"value": 0.9,
 def run(tmp_path):
     """A folder with weights, metrics and calibration films."""
     generator = np.random.default_rng(0)
-    squares = generator.integers(0, 256, (4, 224, 224)).astype(np.uint8)
-    films = Films(squares, np.array([0, 1, 0, 1]), np.array(["train"] * 4))
+    model_inputs = generator.integers(0, 256, (4, 224, 224)).astype(np.uint8)
+    films = Films(model_inputs, np.array([0, 1, 0, 1]), np.array(["train"] * 4))
     write_films(tmp_path / CALIBRATION_FILMS, films)
     (tmp_path / "weights.safetensors").write_bytes(b"drawn")
     (tmp_path / "metrics.json").write_text(json.dumps(METRICS))
@@ -39,7 +39,7 @@ def test_the_binding_holds_digests_of_weights_and_calibration_films_and_is_json(
 def test_another_order_of_the_calibration_films_is_another_list(run):
     folder, films = run
     before = binding(folder, folder)["calibration"]
-    write_films(folder / CALIBRATION_FILMS, Films(films.squares[::-1], films.labels, films.part))
+    write_films(folder / CALIBRATION_FILMS, Films(films.model_inputs[::-1], films.labels, films.part))
     after = binding(folder, folder)["calibration"]
     assert before["list_sha256"] != after["list_sha256"]
     assert before["sha256"] != after["sha256"]

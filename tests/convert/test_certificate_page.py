@@ -15,10 +15,10 @@ from tbconv.contract.golden import Golden
 from tbconv.contract.manifest import (
     Artefact,
     Calibration,
+    DecisionRule,
     Labels,
     Manifest,
     OperatingPoint,
-    Readout,
     image_spec,
     output_specs,
 )
@@ -63,7 +63,7 @@ def page_of():
         "trained",
         Labels("Normal", "Tuberculosis"),
         PreprocessSpec(),
-        {network: Readout(Calibration(1, 0, 20, 20), point) for network in ("trained", "baseline")},
+        {network: DecisionRule(Calibration(1, 0, 20, 20), point) for network in ("trained", "baseline")},
         tuple(Artefact(p, "tflite", kind, net, image, output_specs(), "t", "r") for p, (kind, net, _) in FILES.items()),
         {},
         synthetic=False,
@@ -73,8 +73,8 @@ def page_of():
     tolerances = {"trained": {"logits": 1e-5, "noise": 1e-6, "logits_origin": "10 x noise"}}
     margins = np.linspace(-4, 4, FILMS)
     labels = (margins > 0).astype(np.int64)
-    squares = np.random.default_rng(0).integers(0, 256, (2, 224, 224)).astype(np.uint8)
-    golden = Golden(NAMES, squares, witnesses([1.0, -1.0]))
+    model_inputs = np.random.default_rng(0).integers(0, 256, (2, 224, 224)).astype(np.uint8)
+    golden = Golden(NAMES, model_inputs, witnesses([1.0, -1.0]))
 
     def draw(*, answers=None, labels=labels, report=None, sizes=None, of=manifest, **certified):
         certificate = replace(Certificate(rows, inputs, tolerances, {}, DISCLAIMER), **certified)

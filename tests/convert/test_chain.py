@@ -95,8 +95,8 @@ def test_golden_answers_of_every_format_are_kept(bundle):
 
 
 def test_no_film_of_the_run_is_in_the_bundle(bundle, run):
-    films = read_films(run / HELDOUT_FILMS).squares
-    golden = read_golden(bundle / "golden.npz").squares
+    films = read_films(run / HELDOUT_FILMS).model_inputs
+    golden = read_golden(bundle / "golden.npz").model_inputs
     assert not [index for index, film in enumerate(films) if (golden == film).all((1, 2)).any()]
     assert not [path.name for path in bundle.rglob("*") if "heldout" in path.name or "calibration" in path.name]
 
@@ -125,7 +125,7 @@ def test_the_manifest_says_who_made_and_who_reads_each_file(bundle):
 
 
 def test_a_line_is_said_for_every_step(converted):
-    steps = ("onnx", "keras", "tflite", "equalised", "equalised keras", "int8", "onnx2tf", "baseline")
+    steps = ("onnx", "keras", "tflite", "equalized", "equalized keras", "int8", "onnx2tf", "baseline")
     assert not [step for step in steps if not any(line.startswith(f"  {step}: ") for line in converted[1])]
 
 
@@ -187,7 +187,7 @@ def test_the_onnx_names_tensors_and_modules_but_no_place_of_this_machine(bundle,
     assert not [place for place in (b"/work", b"/tmp", b"/root", b"site-packages", b".py") if place in data]
 
 
-def test_no_constant_poisons_a_quantiser(onnx_facts):
+def test_no_constant_poisons_a_quantizer(onnx_facts):
     assert onnx_facts["lowest"] >= -1e6
 
 
@@ -224,7 +224,7 @@ def test_tensors_of_the_tflite_files_are_those_of_the_manifest(bundle):
 def test_a_film_alone_is_answered_as_among_others(bundle):
     golden = read_golden(bundle / "golden.npz")
     model = TFLiteModel(bundle / "model_float32.tflite")
-    alone = model.predict(golden.squares[5:6, :, :, None].astype(np.float32))
+    alone = model.predict(golden.model_inputs[5:6, :, :, None].astype(np.float32))
     assert np.array_equal(alone.logits[0], golden.answers["model_float32.tflite"].logits[5])
 
 

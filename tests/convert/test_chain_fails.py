@@ -148,7 +148,7 @@ def test_golden_answers_that_were_exchanged_do_not_help_a_stray(verify_bundle, o
     golden = read_golden(own_bundle / "golden.npz")
     lie = golden.answers["baseline.tflite"]
     lies = golden.answers | {name: lie for name in golden.answers if "PyTorch" in name or "float32" in name}
-    write_golden(own_bundle / "golden.npz", Golden(golden.names, golden.squares, lies))
+    write_golden(own_bundle / "golden.npz", Golden(golden.names, golden.model_inputs, lies))
     shutil.copy(own_bundle / "baseline.tflite", own_bundle / "model_float32.tflite")
     reseal(own_bundle, certify=["model_float32.tflite"])
     found, _ = verify_bundle(own_bundle, tmp_path / "out")

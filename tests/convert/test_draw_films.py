@@ -52,7 +52,7 @@ def client_with(fault):
 
 def test_pillow_opens_every_film_as_it_was_drawn(films):
     assert check_films(films, opener(SPEC)) == []
-    assert {(film.square.shape, film.square.dtype) for film in films} == {((224, 224), np.dtype(np.uint8))}
+    assert {(film.model_input.shape, film.model_input.dtype) for film in films} == {((224, 224), np.dtype(np.uint8))}
 
 
 def test_the_films_are_of_every_kind_that_clients_open_differently(films):
@@ -98,7 +98,7 @@ def test_jpegs_may_differ_by_what_libjpegs_two_transforms_differ_by(films, child
 @pytest.mark.parametrize(("height", "width"), [(448, 224), (301, 401), (1, 300), (50, 38), (224, 224), (1023, 777)])
 def test_the_resize_written_out_in_numpy_is_pillows_bit_for_bit(height, width):
     pixels = np.random.default_rng(height).integers(0, 256, (height, width)).astype(np.uint8)
-    assert np.array_equal(plain_square(pixels, 224), SPEC.square(pixels))
+    assert np.array_equal(plain_square(pixels, 224), SPEC.model_input(pixels))
 
 
 def test_a_pillow_that_resizes_otherwise_is_refused_with_what_it_looks_like(monkeypatch):

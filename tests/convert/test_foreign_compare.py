@@ -117,8 +117,8 @@ def test_an_oracle_that_is_nan_or_constant_is_no_oracle():
 
 
 def test_films_are_prepared_as_torchvision_does():
-    square = np.uint8([[[0, 255], [51, 102]]])
-    found = prepare(square, choose_normalise(3))
+    model_input = np.uint8([[[0, 255], [51, 102]]])
+    found = prepare(model_input, choose_normalise(3))
     assert found.shape == (1, 3, 2, 2)
     expected = (np.float64([0, 1, 0.2, 0.4]) - 0.456) / 0.224
     assert found[0, 1].ravel() == pytest.approx(expected, abs=1e-6)

@@ -131,8 +131,10 @@ def test_a_wrong_front_is_found_though_all_formats_agree_with_it(run, monkeypatc
     import convert.onnx_import.compare as asking
 
     prepare = asking.prepare
-    monkeypatch.setattr(asking, "prepare", lambda squares, normalise: prepare(squares[:, ::-1], normalise))
-    monkeypatch.setattr(asking, "round_early", lambda squares, normalise: prepare(squares[:, ::-1], normalise))
+    monkeypatch.setattr(asking, "prepare", lambda model_inputs, normalise: prepare(model_inputs[:, ::-1], normalise))
+    monkeypatch.setattr(
+        asking, "round_early", lambda model_inputs, normalise: prepare(model_inputs[:, ::-1], normalise)
+    )
     with pytest.raises(ParityError, match=r"model\.onnx"):
         run()
 

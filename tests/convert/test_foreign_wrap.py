@@ -11,13 +11,13 @@ from tbconv.contract.errors import ConversionError
 REFUSED = {
     "two_inputs": "2 inputs: input, age",
     "dynamic_size": "[n, 3, h, w], height or width dynamic",
-    "not_square": "[n, 3, 32, 48], not square",
+    "not_square": "[n, 3, 32, 48], not model_input",
     "channels_last": "it looks like [N, H, W, C]",
     "a_vector": "an image is [N, C, H, W]",
     "takes_uint8": "is UINT8",
     "half": "weights in FLOAT16",
     "old_opset": "its opset is 6",
-    "quantised": "quantised already: 2 nodes such as QuantizeLinear",
+    "quantized": "quantized already: 2 nodes such as QuantizeLinear",
     "gives_an_image": "a classifier gives [N, classes]",
     "invalid": "is not a valid ONNX file",
     "cut_off": "is cut off or damaged",
@@ -87,11 +87,11 @@ def test_external_data_are_part_of_the_source_and_come_into_the_wrapped_file(wra
 
 @pytest.mark.parametrize("name", ["plain", "grey", "external", "odd_names"])
 def test_the_wrapped_graph_answers_grey_films_as_theirs_answers_prepared_ones(name, drawn, wrapped, tmp_path):
-    facts, squares = wrapped[1][name], films()
+    facts, model_inputs = wrapped[1][name], films()
     options = {"input": facts["input"]["name"], "names": facts["renamed_outputs"]}
-    fed = prepare(squares, choose_normalise(facts["channels"]))
+    fed = prepare(model_inputs, choose_normalise(facts["channels"]))
     theirs = ask(drawn / f"{name}.onnx", fed, tmp_path, **options)
-    ours = ask(wrapped[2] / f"{name}.onnx", squares, tmp_path)
+    ours = ask(wrapped[2] / f"{name}.onnx", model_inputs, tmp_path)
     assert set(ours) == set(theirs) == set(facts["outputs"])
     for output, answer in theirs.items():
         assert np.abs(ours[output] - answer).max() <= ROUNDING

@@ -21,7 +21,7 @@ PUSH = 0.5  # of a channel's mean |value|: how far the biases are shifted, the s
 @pytest.fixture(scope="module")
 def films(run):
     """The held-out phantoms, float32 [20, 224, 224, 1]."""
-    return as_model_input(read_films(run / HELDOUT_FILMS).squares)
+    return as_model_input(read_films(run / HELDOUT_FILMS).model_inputs)
 
 
 @pytest.fixture(scope="module")
@@ -44,8 +44,8 @@ def logits(run, films):
         return network.eval()(torch.from_numpy(films).permute(0, 3, 1, 2)).numpy()
 
 
-def test_two_runs_in_two_processes_give_the_same_bytes(quantised, recipes):
-    assert (quantised / "model_int8.tflite").read_bytes() == (recipes / "recipe.tflite").read_bytes()
+def test_two_runs_in_two_processes_give_the_same_bytes(quantized, recipes):
+    assert (quantized / "model_int8.tflite").read_bytes() == (recipes / "recipe.tflite").read_bytes()
 
 
 @pytest.mark.parametrize("name", ["recipe", "none", "layer4"])
@@ -93,39 +93,39 @@ def biased(recipes, run):
     """A file whose convolutions all give too much, the same corrected, and the float file that both came from."""
     original = (recipes / "calibrated.tflite").read_bytes()
     spoilt = bytearray((recipes / "uncorrected.tflite").read_bytes())
-    squares = read_films(run / CALIBRATION_FILMS).squares
+    model_inputs = read_films(run / CALIBRATION_FILMS).model_inputs
     graph = TFLiteGraph(spoilt)
     layers = [one for one in graph.operators if one.kind == "CONV_2D"]
-    reached = mean_by_channel(bytes(spoilt), [one.index for one in layers], squares)
+    reached = mean_by_channel(bytes(spoilt), [one.index for one in layers], model_inputs)
     for one in layers:
         push = PUSH * np.abs(reached[one.index]).mean() / graph.scale_of(one.inputs[2])
         graph.int32_of(one.inputs[2])[:] += np.rint(push).astype(np.int32)
     corrected = bytearray(spoilt)
-    assert correct_bias(corrected, original, squares) == CONVOLUTIONS
+    assert correct_bias(corrected, original, model_inputs) == CONVOLUTIONS
     return bytes(spoilt), bytes(corrected), original
 
 
-def mean_error(data, original, squares):
+def mean_error(data, original, model_inputs):
     """Return by convolution the mean |error of a channel's mean|."""
     graph, truth = TFLiteGraph(bytearray(data)), TFLiteGraph(bytearray(original))
     ours = {one.output: one.index for one in graph.operators if one.kind == "CONV_2D"}
     theirs = {one.output: one.index for one in truth.operators if one.output in ours}
     assert len(ours) == len(theirs) == CONVOLUTIONS
-    found = mean_by_channel(data, list(ours.values()), squares)
-    wanted = mean_by_channel(original, list(theirs.values()), squares)
+    found = mean_by_channel(data, list(ours.values()), model_inputs)
+    wanted = mean_by_channel(original, list(theirs.values()), model_inputs)
     return np.array([np.abs(found[ours[name]] - wanted[theirs[name]]).mean() for name in ours])
 
 
 def test_what_every_bias_was_shifted_by_is_found_and_taken_back(biased, run):
-    squares = read_films(run / HELDOUT_FILMS).squares[::2]  # others than those that it is corrected on
-    before, after = (mean_error(data, biased[2], squares) for data in biased[:2])
+    model_inputs = read_films(run / HELDOUT_FILMS).model_inputs[::2]  # others than those that it is corrected on
+    before, after = (mean_error(data, biased[2], model_inputs) for data in biased[:2])
     assert (after < before / 2).all()
 
 
 def test_correcting_brings_the_mean_of_every_channel_nearer_on_average_in_every_convolution(recipes, run):
-    squares = read_films(run / HELDOUT_FILMS).squares[::2]
+    model_inputs = read_films(run / HELDOUT_FILMS).model_inputs[::2]
     files = [(recipes / f"{name}.tflite").read_bytes() for name in ("uncorrected", "recipe", "calibrated")]
-    before, after = (mean_error(data, files[2], squares) for data in files[:2])
+    before, after = (mean_error(data, files[2], model_inputs) for data in files[:2])
     assert (after < before).all()
 
 

@@ -138,7 +138,7 @@ def test_a_broken_filter_falls_at_its_own_node(own_bundle, tmp_path, layers, kin
     assert others == [row.sqnr_db for other in KINDS if other != kind for row in layers[0].of(other)]
 
 
-def test_an_equalised_branch_is_brought_back_to_scale_and_said_to_be(own_bundle, tmp_path):
+def test_an_equalized_branch_is_brought_back_to_scale_and_said_to_be(own_bundle, tmp_path):
     weights = Weights(own_bundle / "model_float32.tflite")
     _, filters, bias, output = weights.convolution(BROKEN)
     _, after, *_ = weights.reader(output)

@@ -169,6 +169,6 @@ def test_an_image_of_onnx_and_one_of_tflite_are_the_same_rows():
 
 def test_integers_that_stand_for_no_real_number_are_shapes():
     assert why_glue("GATHER", np.dtype(np.int32)) is not None
-    assert why_glue("CONV_2D", np.dtype(np.int32), quantised=True) is None
+    assert why_glue("CONV_2D", np.dtype(np.int32), quantized=True) is None
     assert why_glue("CONV_2D", np.dtype(np.float32)) is None
     assert why_glue("RESHAPE", np.dtype(np.float32)) is not None

@@ -26,7 +26,7 @@ def test_equal_tensors_are_exact_and_nan_is_no_number():
     assert math.isnan(noise_of(np.where(REFERENCE > 2, np.nan, REFERENCE)).sqnr_db)
 
 
-def test_channels_that_an_equalisation_scaled_are_brought_back_and_said_to_be():
+def test_channels_that_an_equalization_scaled_are_brought_back_and_said_to_be():
     scale = RANDOM.uniform(1.5, 4, 16)
     found = noise_of(scale * (REFERENCE + 0.01 * RANDOM.normal(size=REFERENCE.shape)))
     assert found.rescaled

@@ -93,9 +93,9 @@ def test_films_that_it_was_not_trained_on_are_fed_first(folder_of_20):
     folder, bundle, films = folder_of_20
     from tbconv.contract.preprocess import PreprocessSpec
 
-    squares, labels, said = read_films_of(FilmFolder(folder=folder, most=4), bundle, Silence())
+    model_inputs, labels, said = read_films_of(FilmFolder(folder=folder, most=4), bundle, Silence())
     wanted = [PreprocessSpec().from_file(films[index]) for index in (12, 14, 16, 18)]
-    assert np.array_equal(squares, np.stack(wanted))
+    assert np.array_equal(model_inputs, np.stack(wanted))
     assert (labels, said) == (None, "4 films without labels")
 
 

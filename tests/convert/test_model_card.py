@@ -4,7 +4,7 @@ import pytest
 
 from convert.certificate.model_card import model_card
 from tbconv.contract.certificate import ArtefactVerdict, Certificate, Verdict
-from tbconv.contract.manifest import Calibration, Labels, Manifest, OperatingPoint, Readout
+from tbconv.contract.manifest import Calibration, DecisionRule, Labels, Manifest, OperatingPoint
 from tbconv.contract.preprocess import PreprocessSpec
 
 INT8 = "model_int8.tflite"
@@ -13,13 +13,13 @@ INT8 = "model_int8.tflite"
 @pytest.fixture
 def card(tmp_path):
     """Return a function that writes the card of a drawn bundle with this choice."""
-    readout = Readout(Calibration(1.0, 0.0, 10, 10), OperatingPoint(0.0, 0.9, 0.9, 0.5, 10, 10, "5" * 64))
+    decision_rule = DecisionRule(Calibration(1.0, 0.0, 10, 10), OperatingPoint(0.0, 0.9, 0.9, 0.5, 10, 10, "5" * 64))
     manifest = Manifest(
         "drawn",
         "trained",
         Labels("Normal", "TB"),
         PreprocessSpec(),
-        {"trained": readout},
+        {"trained": decision_rule},
         (),
         {"training": {}},
         synthetic=True,

@@ -6,7 +6,7 @@ import pytest
 from convert.parity.inputs import CLOSE, PAIRS, blend_to_threshold
 
 
-def squares(n, *, seed=0):
+def model_inputs(n, *, seed=0):
     """Films of which the later ones are brighter."""
     noise = np.random.default_rng(seed).integers(0, 60, (n, 32, 32))
     return (noise + np.linspace(0, 190, n).astype(int)[:, None, None]).astype(np.uint8)
@@ -18,18 +18,18 @@ def margins(films):
 
 @pytest.mark.parametrize("threshold", [0.0, -2.5])
 def test_blends_lie_within_a_thousandth_of_the_threshold(threshold):
-    found = blend_to_threshold(squares(12), margins, threshold=threshold)
+    found = blend_to_threshold(model_inputs(12), margins, threshold=threshold)
     assert (found.dtype, found.shape) == (np.uint8, (PAIRS, 32, 32))
     assert np.abs(margins(found) - threshold).max() < CLOSE
     assert len(np.unique(found.reshape(PAIRS, -1), axis=0)) == PAIRS
 
 
 def test_two_films_give_one_blend():
-    assert len(blend_to_threshold(squares(2), margins, threshold=0.0)) == 1
+    assert len(blend_to_threshold(model_inputs(2), margins, threshold=0.0)) == 1
 
 
 def test_films_on_one_side_only_give_none():
-    assert len(blend_to_threshold(squares(6), margins, threshold=99.0)) == 0
+    assert len(blend_to_threshold(model_inputs(6), margins, threshold=99.0)) == 0
 
 
 def test_a_margin_that_jumps_over_the_threshold_still_ends():
@@ -39,5 +39,5 @@ def test_a_margin_that_jumps_over_the_threshold_still_ends():
         asked.append(len(films))
         return np.sign(margins(films))
 
-    assert len(blend_to_threshold(squares(6), steep, threshold=0.5)) > 0
+    assert len(blend_to_threshold(model_inputs(6), steep, threshold=0.5)) > 0
     assert len(asked) <= 25

@@ -73,7 +73,7 @@ def test_golden_inputs_and_answers_come_back_from_disk(tmp_path, golden):
     write_golden(tmp_path / "golden.npz", Golden(tuple(names), films, answers))
     back = read_golden(tmp_path / "golden.npz")
     assert back.names == tuple(names)
-    assert np.array_equal(back.squares, films)
+    assert np.array_equal(back.model_inputs, films)
     assert back.answers.keys() == answers.keys()
     assert back.answers["model.h5"].evidence is None
     assert np.array_equal(back.answers["PyTorch float64 (trained)"].evidence, maps)
@@ -88,6 +88,6 @@ def test_a_damaged_golden_file_is_an_artefact_error(tmp_path, data):
 
 
 def test_golden_files_hold_no_pickles(tmp_path):
-    np.savez(tmp_path / "golden.npz", names=np.array([None], dtype=object), squares=np.zeros((1, 2, 2), np.uint8))
+    np.savez(tmp_path / "golden.npz", names=np.array([None], dtype=object), model_inputs=np.zeros((1, 2, 2), np.uint8))
     with pytest.raises(ArtefactError, match="holds no golden inputs"):
         read_golden(tmp_path / "golden.npz")

@@ -35,7 +35,7 @@ def seeded_step(module, request, *, seed="77"):
 @pytest.fixture(scope="module")
 def twice(run, memory, tmp_path_factory):
     """Two folders with ONNX, H5, `.keras` and SavedModel of one run, made by other processes each."""
-    calibration = asdict(read_run(run).readouts["trained"].calibration)
+    calibration = asdict(read_run(run).decision_rules["trained"].calibration)
     network = {"folder": str(run), "network": "trained", "arch": "resnet10", "calibration": calibration}
     folders = []
     for name, step in (("first", memory.run_step), ("second", seeded_step)):

@@ -15,7 +15,7 @@ from convert.parity.runtimes import ROUNDED, Witness
 from convert.runners.base import Answer
 from tbconv.commands.parity_table import print_parity
 from tbconv.contract.certificate import Verdict
-from tbconv.contract.manifest import Artefact, Calibration, OperatingPoint, Readout, output_specs
+from tbconv.contract.manifest import Artefact, Calibration, DecisionRule, OperatingPoint, output_specs
 from tbconv.contract.reporting import Silence
 
 N, GOLDEN, PROBES = 40, 3, 4
@@ -63,9 +63,15 @@ def setup(monkeypatch):
         monkeypatch.setattr("convert.parity.measure.ask", lambda *_, **__: answers)
         artefacts = [artefact(FLOAT32, "float32"), artefact(FLOAT16, "float16")]
         point = OperatingPoint(0.0, 0.9, 0.9, 0.5, 10, 10, "5" * 64)
-        readouts = {"trained": Readout(Calibration(1.0, 0.0, 10, 10), point)}
+        decision_rules = {"trained": DecisionRule(Calibration(1.0, 0.0, 10, 10), point)}
         measurement = measure(
-            Path("bundle"), artefacts, filmset, arch="resnet10", readouts=readouts, extra=extra, reporter=Silence()
+            Path("bundle"),
+            artefacts,
+            filmset,
+            arch="resnet10",
+            decision_rules=decision_rules,
+            extra=extra,
+            reporter=Silence(),
         )
         return measurement, {one.path: measurement.judge(one, "0" * 64) for one in artefacts}
 

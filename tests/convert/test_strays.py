@@ -14,7 +14,7 @@ from convert.parity.runtimes import ROUNDED, Witness
 from convert.runners.base import Answer
 from convert.verify import band_notes, find_strays
 from tbconv.contract.certificate import Verdict
-from tbconv.contract.manifest import Artefact, Calibration, OperatingPoint, Readout
+from tbconv.contract.manifest import Artefact, Calibration, DecisionRule, OperatingPoint
 from tbconv.contract.reporting import Silence
 
 N, GOLDEN = 300, 4
@@ -37,9 +37,9 @@ def strays_of(monkeypatch):
     """Return a function that measures made-up answers and compares them with a certificate in which all was well."""
     monkeypatch.setattr("convert.parity.statistics.RESAMPLES", 250)
     artefacts = [Artefact(path, "tflite", path[6:-7], "trained", (), (), "made up", "LiteRT") for path in (HALF, INT8)]
-    squares = np.zeros((N + GOLDEN, 1, 1), np.uint8)
+    model_inputs = np.zeros((N + GOLDEN, 1, 1), np.uint8)
     point = OperatingPoint(0.0, 0.9, 0.9, 0.5, 10, 10, "5" * 64)
-    readouts = {"trained": Readout(Calibration(1.0, 0.0, 10, 10), point)}
+    decision_rules = {"trained": DecisionRule(Calibration(1.0, 0.0, 10, 10), point)}
     given = {
         name: answer(TRUTH, seed=seed) for seed, name in enumerate((HALF, INT8, THREADS.name, YARDSTICK.name), start=1)
     }
@@ -50,13 +50,13 @@ def strays_of(monkeypatch):
         answers = {name: Answer(one.logits[fed], one.probability[fed], None) for name, one in (given | change).items()}
         monkeypatch.setattr("convert.parity.measure.ask", lambda *_, **__: answers)
         labels = (np.arange(films) % 2).astype(np.int64)
-        filmset = FilmSet("made up", squares[:films], labels, squares[N:], tuple("abcd"), squares[:0])
+        filmset = FilmSet("made up", model_inputs[:films], labels, model_inputs[N:], tuple("abcd"), model_inputs[:0])
         measurement = measure(
             Path("bundle"),
             artefacts,
             filmset,
             arch="resnet10",
-            readouts=readouts,
+            decision_rules=decision_rules,
             extra=(THREADS, YARDSTICK),
             reporter=Silence(),
         )

@@ -24,7 +24,7 @@ from convert.formats.tflite_metadata import (
     set_batch_of_one,
 )
 from tbconv.contract.errors import ArtefactError, ConversionError
-from tbconv.contract.manifest import Calibration, Labels, OperatingPoint, Readout
+from tbconv.contract.manifest import Calibration, DecisionRule, Labels, OperatingPoint
 from tbconv.contract.preprocess import PreprocessSpec, as_model_input
 from tbconv.contract.reporting import DISCLAIMER
 from tf_serve.runtime.tflite import TFLiteModel, check_tflite
@@ -39,7 +39,7 @@ FACTS = TFLiteFacts(
     network="trained",
     labels=Labels("Normal", "Active tuberculosis"),
     preprocessing=PreprocessSpec(),
-    readout=Readout(Calibration(1.2, -0.3, 40, 60), POINT),
+    decision_rule=DecisionRule(Calibration(1.2, -0.3, 40, 60), POINT),
     weights_sha256="ab" * 32,
     synthetic=False,
 )
@@ -170,7 +170,7 @@ def test_any_unzip_program_finds_labels_preprocessing_and_threshold(labelled):
         assert PreprocessSpec(**json.loads(archive.read("preprocessing.json"))) == PreprocessSpec()
         decision = json.loads(archive.read("operating_point.json"))
     assert OperatingPoint(**decision["operating_point"]) == POINT
-    assert Calibration(**decision["calibration"]) == FACTS.readout.calibration
+    assert Calibration(**decision["calibration"]) == FACTS.decision_rule.calibration
 
 
 def test_the_entries_of_the_converter_are_kept(drawn, labelled):

@@ -30,8 +30,8 @@ FILES = (
 @pytest.fixture(scope="session")
 def reference(bundle, tmp_path_factory):
     """What every node of the small network should give."""
-    squares = read_golden(bundle / GOLDEN).squares[-FILMS:]
-    return make_reference(bundle, squares, tmp_path_factory.mktemp("trace") / "reference")
+    model_inputs = read_golden(bundle / GOLDEN).model_inputs[-FILMS:]
+    return make_reference(bundle, model_inputs, tmp_path_factory.mktemp("trace") / "reference")
 
 
 @pytest.fixture(scope="session")

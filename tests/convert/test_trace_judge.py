@@ -83,8 +83,8 @@ class Fixed:
     def __init__(self, answers):
         self.answers = answers
 
-    def answer(self, square):
-        return self.answers[int(square[0, 0])]
+    def answer(self, model_input):
+        return self.answers[int(model_input[0, 0])]
 
 
 def test_a_film_whose_lock_flipped_says_nothing_behind_the_lock():
@@ -100,10 +100,10 @@ def test_a_film_whose_lock_flipped_says_nothing_behind_the_lock():
     jumped = {"pre": np.float32([[-1e-9, 1.0]]), "lock": np.float32([[0, 1]]), "map": np.float32([[0, 5]])}
     wrong = right | {"map": np.float32([[5, 4]])}
     matches = [Match(name, name, "name", before_bias=False, agreement=1.0) for name in right]
-    squares = np.stack([np.full((224, 224), i, np.uint8) for i in range(2)])
+    model_inputs = np.stack([np.full((224, 224), i, np.uint8) for i in range(2)])
 
     def seen(*answers):
-        return measure(graph, matches, Fixed(answers), squares, [right, right], "float32")
+        return measure(graph, matches, Fixed(answers), model_inputs, [right, right], "float32")
 
     assert seen(right, jumped)["map"].db == math.inf
     assert seen(jumped, jumped).keys() == {"pre"}

@@ -11,7 +11,7 @@ from convert.verify import PHANTOMS, VerifyConfig, allowed_move, verify
 from tbconv.contract.bundle import CERTIFICATE
 from tbconv.contract.certificate import ArtefactVerdict, Certificate, Verdict
 from tbconv.contract.golden import GOLDEN_FILMS, NOT_RECORDED, Golden
-from tbconv.contract.manifest import Artefact, Calibration, OperatingPoint, Readout, output_specs
+from tbconv.contract.manifest import Artefact, Calibration, DecisionRule, OperatingPoint, output_specs
 from tbconv.contract.prediction import Prediction
 from tbconv.contract.preprocess import PreprocessSpec
 from tbconv.contract.reporting import Silence
@@ -24,9 +24,9 @@ SQUARES = np.arange(4, 224, 20, dtype=np.uint8)[:, None, None] * np.ones((11, 8,
 GOLDEN, FILMS = SQUARES[:5], SQUARES[5:]
 
 
-def respond(name, squares):
+def respond(name, model_inputs):
     """Answer films by their mean grey level, none at the threshold; each witness is off by its shift, up or down."""
-    margins = squares.mean((1, 2)) / 40 - 2.7 + SHIFT[name] * np.cos(squares[:, 0, 0])
+    margins = model_inputs.mean((1, 2)) / 40 - 2.7 + SHIFT[name] * np.cos(model_inputs[:, 0, 0])
     logits = np.stack([-margins / 2, margins / 2], axis=1).astype(np.float32)
     maps = np.repeat((logits[:, 1] - logits[:, 0])[:, None, None], 7, axis=1).repeat(7, axis=2)
     return Answer(logits, (1 / (1 + np.exp(-margins)))[:, None].astype(np.float32), maps)
@@ -43,7 +43,7 @@ def verify_made_up(monkeypatch, tmp_path):
     manifest = SimpleNamespace(
         artefacts=artefacts,
         files={},
-        readouts={"trained": Readout(Calibration(1.0, 0.0, 10, 10), point)},
+        decision_rules={"trained": DecisionRule(Calibration(1.0, 0.0, 10, 10), point)},
         provenance={"arch": "resnet10"},
         preprocessing=PreprocessSpec(),
     )
@@ -67,8 +67,8 @@ def verify_made_up(monkeypatch, tmp_path):
             certificate=lambda: Certificate(claimed, deploy=deploy),
         )
 
-        def ask(witnesses, squares, reporter, *, sample):
-            return {one.name: spoil(one.name, respond(one.name, squares)) for one in witnesses}
+        def ask(witnesses, model_inputs, reporter, *, sample):
+            return {one.name: spoil(one.name, respond(one.name, model_inputs)) for one in witnesses}
 
         def draw(spec, n):
             drawn.append(n)

@@ -16,10 +16,10 @@ from tbconv.contract.certificate import ArtefactVerdict, Certificate, Verdict
 from tbconv.contract.manifest import (
     Artefact,
     Calibration,
+    DecisionRule,
     Labels,
     Manifest,
     OperatingPoint,
-    Readout,
     image_spec,
     output_specs,
 )
@@ -72,7 +72,9 @@ def manifest():
         kind="trained",
         labels=Labels("Normal", "Tuberculosis"),
         preprocessing=PreprocessSpec(),
-        readouts={network: Readout(Calibration(1.2, -0.3, 40, 60), point) for network in ("trained", "baseline")},
+        decision_rules={
+            network: DecisionRule(Calibration(1.2, -0.3, 40, 60), point) for network in ("trained", "baseline")
+        },
         artefacts=(
             Artefact("saved_model", "saved_model", "float32", "trained", image, output_specs(), "drawn", "nobody"),
             Artefact("baseline.tflite", "tflite", "float32", "baseline", image, output_specs(), "drawn", "nobody"),

@@ -36,9 +36,9 @@ def moved(by, at=slice(0, 2)):
     """The true way, with a few pixels some levels off."""
 
     def open_film(data):
-        square = TRUE_WAY(data).copy()
-        square[0, at] = np.where(square[0, at] < 128, square[0, at] + by, square[0, at] - by)
-        return square
+        model_input = TRUE_WAY(data).copy()
+        model_input[0, at] = np.where(model_input[0, at] < 128, model_input[0, at] + by, model_input[0, at] - by)
+        return model_input
 
     return open_film
 
@@ -88,8 +88,8 @@ def test_no_films_are_no_pass():
 
 def test_what_looks_like_no_known_fault_gets_no_name(films):
     noise = np.random.default_rng(0).integers(0, 256, (32, 32)).astype(np.uint8)
-    assert likeness(films[0].data, noise, films[0].square) == ""
-    assert likeness(films[0].data, films[0].square[:, ::-1], films[0].square) == "mirrored"
+    assert likeness(films[0].data, noise, films[0].model_input) == ""
+    assert likeness(films[0].data, films[0].model_input[:, ::-1], films[0].model_input) == "mirrored"
 
 
 def test_films_come_back_from_disk_byte_for_byte_and_the_file_repeats(films, tmp_path):
@@ -98,7 +98,7 @@ def test_films_come_back_from_disk_byte_for_byte_and_the_file_repeats(films, tmp
     assert (tmp_path / "one.npz").read_bytes() == (tmp_path / "two.npz").read_bytes()
     back = read_golden_films(tmp_path / "one.npz")
     assert [(film.name, film.data, film.levels) for film in back] == [(f.name, f.data, f.levels) for f in films]
-    assert all(np.array_equal(one.square, other.square) for one, other in zip(back, films, strict=True))
+    assert all(np.array_equal(one.model_input, other.model_input) for one, other in zip(back, films, strict=True))
 
 
 @pytest.mark.parametrize("data", [b"", b"PK\x03\x04 not whole", b"no zip at all"])

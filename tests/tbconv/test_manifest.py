@@ -25,7 +25,7 @@ def test_a_manifest_comes_back_from_json_as_it_was(manifest):
         ({"schema_version": SCHEMA_VERSION + 1}, str(SCHEMA_VERSION + 1)),
         ({"kind": "magic"}, "magic"),
         ({"labels": {"negative": "TB", "positive": "TB"}}, "TB"),
-        ({"readouts": {"trained": {}}}, "calibration"),
+        ({"decision_rules": {"trained": {}}}, "calibration"),
         ({"artefacts": [{"path": "model.onnx"}]}, "inputs"),
         ({"files": []}, "items"),
     ],
@@ -36,7 +36,7 @@ def test_a_manifest_that_says_nonsense_is_refused_with_the_reason(manifest, chan
     assert word in caught.value.why
 
 
-@pytest.mark.parametrize("field", ["name", "labels", "readouts", "artefacts", "files", "schema_version"])
+@pytest.mark.parametrize("field", ["name", "labels", "decision_rules", "artefacts", "files", "schema_version"])
 def test_a_manifest_without_a_field_is_refused_and_the_field_named(manifest, field):
     value = _through_json(manifest)
     del value[field]
@@ -53,7 +53,7 @@ def test_a_manifest_that_is_no_object_is_refused(value):
 
 def test_nan_in_a_stored_operating_point_is_refused(manifest):
     value = _through_json(manifest)
-    value["readouts"]["trained"]["operating_point"]["margin"] = math.nan
+    value["decision_rules"]["trained"]["operating_point"]["margin"] = math.nan
     with pytest.raises(BundleError) as caught:
         Manifest.from_json(value)
     assert "finite" in caught.value.why

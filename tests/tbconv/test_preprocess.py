@@ -9,8 +9,8 @@ SPEC = PreprocessSpec()
 
 @pytest.mark.parametrize(("height", "width"), [(448, 224), (224, 448), (640, 480), (1, 224)])
 def test_padding_keeps_the_aspect_and_centres(height, width):
-    square = SPEC.square(np.full((height, width), 200, np.uint8))
-    rows, columns = np.flatnonzero(square.max(1) >= 100), np.flatnonzero(square.max(0) >= 100)
+    model_input = SPEC.model_input(np.full((height, width), 200, np.uint8))
+    rows, columns = np.flatnonzero(model_input.max(1) >= 100), np.flatnonzero(model_input.max(0) >= 100)
     side = max(height, width)
     wanted = (height * 224 / side, width * 224 / side)
     assert abs(len(rows) - wanted[0]) <= 1.5
@@ -21,12 +21,12 @@ def test_padding_keeps_the_aspect_and_centres(height, width):
 
 def test_a_square_of_the_right_side_passes_unchanged():
     pixels = np.random.default_rng(0).integers(0, 256, (224, 224)).astype(np.uint8)
-    assert np.array_equal(SPEC.square(pixels), pixels)
+    assert np.array_equal(SPEC.model_input(pixels), pixels)
 
 
 def test_shrinking_averages_instead_of_skipping():
     checkerboard = ((np.add.outer(np.arange(896), np.arange(896)) % 2) * 255).astype(np.uint8)
-    inner = SPEC.square(checkerboard)[2:-2, 2:-2].astype(int)
+    inner = SPEC.model_input(checkerboard)[2:-2, 2:-2].astype(int)
     assert np.abs(inner - 127.5).max() <= 2
 
 
@@ -47,7 +47,7 @@ def test_no_axis_is_swapped_or_mirrored():
 )
 def test_only_uint8_rows_and_columns_are_taken(pixels):
     with pytest.raises(ValueError, match="must be uint8") as caught:
-        SPEC.square(pixels)
+        SPEC.model_input(pixels)
     assert str(pixels.shape) in str(caught.value)
 
 

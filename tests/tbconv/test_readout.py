@@ -24,7 +24,7 @@ def test_a_calibration_refuses_what_is_no_number(slope, offset):
 
 def test_a_film_at_the_threshold_is_referred_and_nan_never_is():
     margins = np.array([0.25, np.nextafter(0.25, 0), 0.3, np.nan, np.inf, -np.inf])
-    assert point(0.25).refer(margins).tolist() == [True, False, True, False, True, False]
+    assert point(0.25).is_positive(margins).tolist() == [True, False, True, False, True, False]
 
 
 def test_probability_is_the_sigmoid_of_the_calibrated_margin():

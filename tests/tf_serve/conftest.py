@@ -23,10 +23,10 @@ from tbconv.contract.golden import GOLDEN, REFERENCE, Golden, write_golden
 from tbconv.contract.manifest import (
     Artefact,
     Calibration,
+    DecisionRule,
     Labels,
     Manifest,
     OperatingPoint,
-    Readout,
     image_spec,
     output_specs,
 )
@@ -60,9 +60,9 @@ def networks(tmp_path_factory):
     return folder
 
 
-def readout(margin):
+def decision_rule(margin):
     point = OperatingPoint(margin, 0.9, 0.91, 0.85, 40, 60, "0" * 64)
-    return Readout(Calibration(1.2, -0.3, 40, 60), point)
+    return DecisionRule(Calibration(1.2, -0.3, 40, 60), point)
 
 
 def artefact(path):
@@ -88,11 +88,11 @@ def make_bundle(networks, tmp_path):
                 if verdict is not None
             }
             write_json(folder / CERTIFICATE, asdict(Certificate(rows)))
-            readouts = {"trained": readout(threshold), "baseline": readout(0.1)}
+            decision_rules = {"trained": decision_rule(threshold), "baseline": decision_rule(0.1)}
             labels = Labels("Normal", "Tuberculosis")
             artefacts = tuple(artefact(path) for path in verdicts)
             spec = PreprocessSpec()
-            seal(folder, Manifest("tiny", kind, labels, spec, readouts, artefacts, {}, synthetic))
+            seal(folder, Manifest("tiny", kind, labels, spec, decision_rules, artefacts, {}, synthetic))
         return place
 
     return make
@@ -103,14 +103,14 @@ def add_golden():
     """Return a function that records in a bundle what its files answer to three drawn inputs, and seals it again."""
 
     def add(root):
-        squares = np.random.default_rng(1).integers(0, 256, (3, 224, 224)).astype(np.uint8)
+        model_inputs = np.random.default_rng(1).integers(0, 256, (3, 224, 224)).astype(np.uint8)
         manifest = read_bundle(root).manifest
         paths = [artefact.path for artefact in manifest.artefacts]
-        answers = {path: TFLiteModel(root / path).predict(as_model_input(squares)) for path in paths}
+        answers = {path: TFLiteModel(root / path).predict(as_model_input(model_inputs)) for path in paths}
         for network in ("trained", "baseline"):
             path = next(artefact.path for artefact in manifest.artefacts if artefact.network == network)
             answers[f"{REFERENCE} ({network})"] = answers[path]
-        write_golden(root / GOLDEN, Golden(("one", "two", "three"), squares, answers))
+        write_golden(root / GOLDEN, Golden(("one", "two", "three"), model_inputs, answers))
         (root / MANIFEST).unlink()
         seal(root, replace(manifest, files={}))
         return root

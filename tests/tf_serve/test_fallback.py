@@ -44,7 +44,7 @@ def test_a_served_file_missing_or_altered_brings_the_baseline_with_the_reason(bu
     served = choose_model(bundle)
     assert (served.kind, served.artefact) == ("baseline", "baseline.tflite")
     assert served.reason.startswith(reason)
-    assert served.readout.operating_point.margin == 0.1
+    assert served.decision_rule.operating_point.margin == 0.1
 
 
 @pytest.mark.parametrize("lost", [FAILED, UNVERIFIED, None])
@@ -91,9 +91,9 @@ def test_every_other_error_passes_through(bundle):
     with pytest.raises(BundleError, match=r"model_int4\.tflite"):
         choose_model(bundle, artefact="model_int4.tflite")
     manifest = json.loads((bundle.root / MANIFEST).read_text())
-    del manifest["readouts"]["trained"]
+    del manifest["decision_rules"]["trained"]
     (bundle.root / MANIFEST).write_text(json.dumps(manifest))
-    with pytest.raises(BundleError, match="no readout of the trained network"):
+    with pytest.raises(BundleError, match="no decision_rule of the trained network"):
         choose_model(read_bundle(bundle.root))
 
 

@@ -32,9 +32,9 @@ REFUSED = {400, 404, 405, 408, 411, 413, 415, 503}  # what a request may get tha
 EVERY_S = 0.4  # seconds between two faults
 
 
-def odd(square):
+def odd(model_input):
     """Return a film at which the network "nan" answers NaN."""
-    spoilt = square.copy()
+    spoilt = model_input.copy()
     spoilt[0, 0] = 7
     return spoilt
 
@@ -73,8 +73,8 @@ def said(answer):
 class Hostile:
     """One request after the other that should never have been sent."""
 
-    def __init__(self, port, square, film, seed):
-        self.port, self.square, self.film, self.draw = port, square, film, random.Random(seed)
+    def __init__(self, port, model_input, film, seed):
+        self.port, self.model_input, self.film, self.draw = port, model_input, film, random.Random(seed)
 
     def ask(self):
         """Send one; say what is wrong with what came back."""
@@ -87,14 +87,14 @@ class Hostile:
         return ask_once(self.port, raw, timeout_s=15, **how)
 
     def torn(self):
-        raw = infer_request("tiny", self.square)
+        raw = infer_request("tiny", self.model_input)
         return self.send(
             raw, send=lambda connection, data: hang_up(connection, data[: self.draw.randrange(1, len(data))])
         )
 
     def left(self):
         with socket.create_connection(("127.0.0.1", self.port), timeout=15) as connection:
-            connection.sendall(infer_request("tiny", self.square))
+            connection.sendall(infer_request("tiny", self.model_input))
         return Answer(0, 0, 0)  # it did not wait
 
     def slow(self):
@@ -103,13 +103,13 @@ class Hostile:
                 connection.sendall(data[start : start + len(data) // 5])
                 time.sleep(0.1)
 
-        return self.send(infer_request("tiny", self.square), send=dribble)
+        return self.send(infer_request("tiny", self.model_input), send=dribble)
 
     def noise(self):
         return self.send(self.draw.randbytes(self.draw.randrange(1, 5000)) + b"\r\n\r\n", send=hang_up)
 
     def odd(self):
-        answer = self.send(infer_request("tiny", odd(self.square)))
+        answer = self.send(infer_request("tiny", odd(self.model_input)))
         values = answer.body[int(answer.headers.get("inference-header-content-length", 0)) :]
         finite = answer.status == 200 and np.isfinite(np.frombuffer(values, "<f4")).all()
         return Answer(0, 0, 0) if finite else answer  # another network than "nan" answers it as any film
@@ -260,7 +260,7 @@ def test_under_faults_no_unverified_model_answers_and_nothing_crashes(
     make_bundle, networks, draw_film, as_png, tmp_path, requests, rounds
 ):
     drawn = [draw_film(seed) for seed in range(6)]
-    films = [PreprocessSpec().square(film) for film in drawn]
+    films = [PreprocessSpec().model_input(film) for film in drawn]
     make_bundle("models/tiny/1", verdicts=VERDICTS)
     with tbconv_server(tmp_path / "models", tmp_path / "log", "--workers", "2", "--threads", "1") as server:
         askers = Askers(server.port, Truth(networks, films), films, [as_png(film) for film in drawn])

@@ -127,10 +127,10 @@ def test_oversized_json_is_refused_in_a_moment_and_in_little_memory(client):
 
 
 def bomb(megabytes, **arrays):
-    """An .npz file with small arrays, and with squares that unpack to so much."""
+    """An .npz file with small arrays, and with model inputs that unpack to so much."""
     out = io.BytesIO()
     np.savez(out, **arrays)
-    with zipfile.ZipFile(out, "a", zipfile.ZIP_DEFLATED) as archive, archive.open("squares.npy", "w") as member:
+    with zipfile.ZipFile(out, "a", zipfile.ZIP_DEFLATED) as archive, archive.open("model_inputs.npy", "w") as member:
         shape = {"descr": "|u1", "fortran_order": False, "shape": (megabytes, 1024, 1024)}
         np.lib.format.write_array_header_1_0(member, shape)
         for _ in range(megabytes):
@@ -150,7 +150,7 @@ class Runs:
 
 def pickled(mark):
     out = io.BytesIO()
-    np.savez(out, names=np.array(["one"]), squares=np.array([Runs(mark)], object))
+    np.savez(out, names=np.array(["one"]), model_inputs=np.array([Runs(mark)], object))
     return out.getvalue()
 
 
@@ -176,7 +176,7 @@ def spoil(make_bundle, add_golden):
 
 def without_squares(golden):
     with np.load(io.BytesIO(golden), allow_pickle=False) as arrays:
-        return {name: arrays[name] for name in arrays.files if name != "squares"}
+        return {name: arrays[name] for name in arrays.files if name != "model_inputs"}
 
 
 def test_golden_inputs_that_unpack_to_gigabytes_are_not_unpacked(spoil):

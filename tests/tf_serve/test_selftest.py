@@ -48,16 +48,16 @@ def golden_bundle(make_bundle, film):
 
     def make(change=lambda answers: answers, *, verdicts=None, bound=None, off=0):
         root = make_bundle(verdicts=verdicts or CERTIFIED_AS | {"model_int8.tflite": Verdict.BOUNDED})
-        squares = np.random.default_rng(1).integers(0, 256, (3, 224, 224)).astype(np.uint8)
-        answers = {name: TFLiteModel(root / name).predict(as_model_input(squares)) for name in FILES}
+        model_inputs = np.random.default_rng(1).integers(0, 256, (3, 224, 224)).astype(np.uint8)
+        answers = {name: TFLiteModel(root / name).predict(as_model_input(model_inputs)) for name in FILES}
         answers["PyTorch float32 (trained)"] = answers["model_float32.tflite"]
         answers["PyTorch float32 (baseline)"] = answers["baseline.tflite"]
-        write_golden(root / GOLDEN, Golden(("one", "two", "three"), squares, change(answers)))
+        write_golden(root / GOLDEN, Golden(("one", "two", "three"), model_inputs, change(answers)))
         write_json(root / CERTIFICATE, read_json(root / CERTIFICATE) | {"bound": bound or {}})
         if off is not None:
-            square = opener(PreprocessSpec())(film).copy()
-            square[100, 100] -= off
-            write_golden_films(root / GOLDEN_FILMS, [GoldenFilm("drawn", film, square, 0)])
+            model_input = opener(PreprocessSpec())(film).copy()
+            model_input[100, 100] -= off
+            write_golden_films(root / GOLDEN_FILMS, [GoldenFilm("drawn", film, model_input, 0)])
         manifest = read_bundle(root).manifest
         (root / MANIFEST).unlink()
         seal(root, replace(manifest, files={}))
@@ -102,9 +102,9 @@ def test_a_decision_that_changes_within_the_tolerance_is_counted_and_passes(gold
     name = "model_float32.tflite"
     bundle = golden_bundle(lambda answers: answers | {name: moved(answers[name], 5e-5)})
     recorded = float(read_golden(bundle.path(GOLDEN)).answers[name].margin[0])
-    readout = bundle.manifest.readouts["trained"]
-    point = replace(readout.operating_point, margin=recorded - 2e-5)  # between the answer then and the answer now
-    manifest = replace(bundle.manifest, readouts={"trained": replace(readout, operating_point=point)})
+    decision_rule = bundle.manifest.decision_rules["trained"]
+    point = replace(decision_rule.operating_point, margin=recorded - 2e-5)  # between the answer then and the answer now
+    manifest = replace(bundle.manifest, decision_rules={"trained": replace(decision_rule, operating_point=point)})
     [row] = self_test(replace(bundle, manifest=manifest), artefacts=[name]).rows
     assert (row.passed, row.decisions_changed) == (True, 1)
 

@@ -21,8 +21,8 @@ def draw_pool(labels, patients=None, *, sites=None, copies=(), people=None, root
     ]
     index = FilmIndex(root, "drawn", Labels("no", "yes"), tuple(films), patients_known=True)
     digests = [hashlib.sha256(str(number).encode()).hexdigest() for number in range(len(films))]
-    squares = np.zeros((len(films), 2, 2), np.uint8)
-    return pool_of(index, squares, digests, copies)
+    model_inputs = np.zeros((len(films), 2, 2), np.uint8)
+    return pool_of(index, model_inputs, digests, copies)
 
 
 def draw_uneven(seed, *, n=90, share=0.3):

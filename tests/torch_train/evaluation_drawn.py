@@ -48,7 +48,7 @@ def draw_predictions(
         "patients_known": True,
         "synthetic": False,
         "protocol": f"{repeats} x {folds} folds",
-        "wished_sensitivity": 0.9,
+        "target_sensitivity": 0.9,
         "data_digest": "0" * 64,
         "recipe": {"arch": "resnet10"},
         "folds": tuple(made),

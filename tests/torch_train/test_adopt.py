@@ -68,7 +68,7 @@ def adopted(checkpoint, films, tmp_path_factory):
 def test_the_run_folder_is_one_that_training_could_have_left(adopted):
     run, _ = adopted
     facts = read_run(run)
-    assert (facts.arch, set(facts.readouts)) == ("torchvision-resnet18", {"trained", "baseline"})
+    assert (facts.arch, set(facts.decision_rules)) == ("torchvision-resnet18", {"trained", "baseline"})
     names = {"metrics.json", "weights.safetensors", "baseline.safetensors", "split.json", "report.md", "confusion.png"}
     assert names <= {path.name for path in run.iterdir()}
     assert set(read_films(run / "calibration.npz").part) == {"train"}
@@ -133,7 +133,7 @@ def test_imagenets_three_channels_do_not_fit_a_grey_stem(order, tmp_path):
         ({"arch": "xray-resnet50", "normalise": "unit"}, "--arch xray-resnet50 with --normalise"),
         ({"positive_output": 2}, "--positive-output is 2"),
         ({"fractions": (0.5, 0.5, 0.5)}, "fractions"),
-        ({"wished_sensitivity": 1.5}, "--wished-sensitivity"),
+        ({"target_sensitivity": 1.5}, "--target-sensitivity"),
     ],
 )
 def test_options_that_do_not_fit_are_refused_before_a_film_is_read(order, change, said):

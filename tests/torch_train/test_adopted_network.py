@@ -65,7 +65,7 @@ def test_one_output_becomes_the_logit_of_its_class_beside_a_zero(positive_output
     assert torch.equal(logits[:, 1 - positive_output], torch.zeros(2))
 
 
-def test_no_pooling_is_left_whose_border_would_poison_a_quantiser():
+def test_no_pooling_is_left_whose_border_would_poison_a_quantizer():
     pools = [one for one in AdoptedNetwork("resnet18", channels=3).modules() if isinstance(one, torch.nn.MaxPool2d)]
     assert [pool.padding for pool in pools] == [0]
 

@@ -51,9 +51,9 @@ def _sample(tmp_path, labels, **columns):
         Film(tmp_path / f"film{i}.png", label, str(i), **{name: values[i] for name, values in columns.items()})
         for i, label in enumerate(labels)
     )
-    squares = np.zeros((n, 224, 224), np.uint8)
+    model_inputs = np.zeros((n, 224, 224), np.uint8)
     digests = tuple(f"{i:064x}" for i in range(n))
-    return Sample(squares, np.array(labels, np.int64), np.arange(n), films, (FACTS,) * n, digests)
+    return Sample(model_inputs, np.array(labels, np.int64), np.arange(n), films, (FACTS,) * n, digests)
 
 
 def _estimate(low, value=0.9):
@@ -107,11 +107,11 @@ def test_a_name_of_the_positive_class_is_refused_where_folders_tell_the_class(tm
 
 
 def test_a_film_is_cut_out_of_its_padding_whichever_way_exif_turned_it():
-    square = np.zeros((224, 224), np.uint8)
-    square[:, 56:168] = 90  # twice as high as wide
+    model_input = np.zeros((224, 224), np.uint8)
+    model_input[:, 56:168] = 90  # twice as high as wide
     upright, turned = (XrayFacts(width, height, "L", "JPEG", 8) for width, height in ((100, 200), (200, 100)))
-    assert (image_probes.film_area(square, upright) == 90).all()
-    assert image_probes.film_area(square, turned).shape == (224, 112)
+    assert (image_probes.film_area(model_input, upright) == 90).all()
+    assert image_probes.film_area(model_input, turned).shape == (224, 112)
 
 
 def test_a_flat_bar_has_a_depth_and_a_step_and_a_film_without_one_has_neither():
@@ -146,7 +146,7 @@ def test_files_that_differ_by_size_and_compression_are_told_apart_and_bytes_are_
         pixels = noise.integers(0, 1 + 250 * (number % 2), (32, 32)).astype(np.uint8)  # noise takes more bytes
         Image.fromarray(pixels).save(film.path.with_suffix(".jpg"), quality=75)
     same = Sample(
-        films.squares,
+        films.model_inputs,
         films.labels,
         films.groups,
         tuple(Film(film.path.with_suffix(".jpg"), film.label, film.patient) for film in films.films),
@@ -164,7 +164,7 @@ def test_class_names_and_numbers_are_taken_out_of_file_names(tmp_path):
     names = [f"{name}-{100 + i}" for i in range(12) for name in labels.names]
     films = tuple(Film(tmp_path / f"{name}.png", i % 2, name) for i, name in enumerate(names))
     base = _sample(tmp_path, [0, 1] * 12)
-    told = Sample(base.squares, base.labels, base.groups, films, base.facts, base.digests)
+    told = Sample(base.model_inputs, base.labels, base.groups, films, base.facts, base.digests)
     assert (name_features(told, labels) == name_features(told, labels)[0]).all()
 
 
@@ -281,7 +281,7 @@ def test_a_source_that_is_seen_counts_only_where_the_label_is_tied_to_it(tmp_pat
 
 def test_a_sample_keeps_patients_whole_and_all_of_a_rare_class(tmp_path):
     films = _sample(tmp_path, [1] * 10 + [0] * 190)
-    films = Sample(films.squares, films.labels, np.arange(200) // 2, films.films, films.facts, films.digests)
+    films = Sample(films.model_inputs, films.labels, np.arange(200) // 2, films.films, films.facts, films.digests)
     drawn = draw(films, 60, 0)
     assert (drawn.labels.sum(), len(drawn.labels)) == (10, 60)
     assert (np.bincount(drawn.groups)[np.unique(drawn.groups)] == 2).all()
@@ -387,11 +387,11 @@ def test_proposals_are_the_nearest_without_what_all_films_share():
 def copied_film(tmp_path):
     """Return films of which the last 45, held out, are copies of the last of 90 training films, and their reader."""
     films = _sample(tmp_path, [0, 1] * 67 + [0])
-    squares = np.random.default_rng(0).integers(0, 255, (90, 224, 224)).astype(np.uint8)
-    films.squares[:90], films.squares[90:] = squares, squares[45:]
+    model_inputs = np.random.default_rng(0).integers(0, 255, (90, 224, 224)).astype(np.uint8)
+    films.model_inputs[:90], films.model_inputs[90:] = model_inputs, model_inputs[45:]
 
-    def embed(squares, reporter):
-        rows = squares[:, :20, :20].reshape(len(squares), -1).astype(np.float32)
+    def embed(model_inputs, reporter):
+        rows = model_inputs[:, :20, :20].reshape(len(model_inputs), -1).astype(np.float32)
         return rows / np.linalg.norm(rows, axis=1, keepdims=True)
 
     digests = films.digests
@@ -415,7 +415,7 @@ def test_lookalikes_are_sought_among_all_training_films_however_few_are_held_out
 
 def test_no_lookalikes_among_a_part_of_the_training_films_is_noted_and_never_a_pass(copied_film, monkeypatch):
     films, reader = copied_film
-    films.squares[90:] = 255 - np.random.default_rng(1).integers(0, 255, (45, 224, 224)).astype(np.uint8)
+    films.model_inputs[90:] = 255 - np.random.default_rng(1).integers(0, 255, (45, 224, 224)).astype(np.uint8)
     assert _look_for_alikes(films, reader).verdict is Verdict.PASS
     monkeypatch.setattr(model_probes, "MOST_LEARNT", 50)
     found = _look_for_alikes(films, reader)

@@ -79,7 +79,10 @@ def test_the_order_of_the_files_changes_no_cut():
     back = FilmIndex(index.root, "drawn", index.labels, index.films[::-1], patients_known=True)
     last = len(index.films) - 1
     turned = pool_of(
-        back, pool.films.squares, pool.films.digests[::-1], [[last - film for film in group] for group in pool.copies]
+        back,
+        pool.films.model_inputs,
+        pool.films.digests[::-1],
+        [[last - film for film in group] for group in pool.copies],
     )
     assert digest_of_plans(plan_folds(pool, config()), pool) == digest_of_plans(plan_folds(turned, config()), turned)
 

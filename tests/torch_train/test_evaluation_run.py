@@ -217,9 +217,9 @@ def test_the_users_split_is_the_very_run_of_tbconv_train(make, tmp_path):
     config = make(tmp_path / "split", protocol="70/20/10", folds=None, repeats=None, seed=3)
     [fold] = fit_folds(config, Silence()).folds
     run = train(replace(config.recipe, out=tmp_path / "run"), Silence())
-    readouts = json.loads((run / "run.json").read_text())["readouts"]
+    decision_rules = json.loads((run / "run.json").read_text())["decision_rules"]
     for reader in (TRAINED, BASELINE):
-        assert fold.thresholds[reader] == readouts[reader]["operating_point"]["margin"]
+        assert fold.thresholds[reader] == decision_rules[reader]["operating_point"]["margin"]
     split = json.loads((run / "split.json").read_text())
     assert (len(fold.rows), fold.name) == (len(split["test"]), "70/20/10")
 

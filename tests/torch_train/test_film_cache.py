@@ -34,7 +34,7 @@ def no_decoder(monkeypatch):
 
 def _same(one, other):
     return (
-        np.array_equal(one.squares, other.squares)
+        np.array_equal(one.model_inputs, other.model_inputs)
         and (one.index, one.digests, one.facts) == (other.index, other.digests, other.facts)
         and one.unreadable == other.unreadable
     )
@@ -60,7 +60,7 @@ def test_a_renamed_film_is_found_and_a_changed_one_is_decoded(films, tmp_path):
     moved, listener = read_index(tmp_path / "films"), Listener()
     loaded = load_cached(moved, tmp_path / "kept", listener)
     assert listener.lines[0].startswith("  27 of 28 films")
-    assert (loaded.squares[-1] == 200).all()
+    assert (loaded.model_inputs[-1] == 200).all()
 
 
 @pytest.mark.parametrize("spoil", [lambda data: data[:100], lambda data: b"\xff" + data[1:], lambda _: b""])
@@ -91,7 +91,7 @@ def test_unreadable_films_are_told_and_a_class_of_them_is_refused(films, tmp_pat
     place.write_bytes(b"no film")
     listener = Listener()
     loaded = load_cached(read_index(broken), tmp_path / "kept", listener)
-    assert (len(loaded.squares), [path for path, _ in loaded.unreadable]) == (27, [place])
+    assert (len(loaded.model_inputs), [path for path, _ in loaded.unreadable]) == (27, [place])
     assert listener.lines[0].startswith(f"left out: {place}")
     for path in place.parent.iterdir():
         path.write_bytes(b"no film")
@@ -103,7 +103,7 @@ def test_a_folder_that_cannot_be_written_is_said_and_trains_all_the_same(films, 
     (tmp_path / "kept").write_text("a file")
     listener = Listener()
     loaded = load_cached(read_index(films), tmp_path / "kept", listener)
-    assert (len(loaded.squares), "not kept" in listener.lines[0]) == (28, True)
+    assert (len(loaded.model_inputs), "not kept" in listener.lines[0]) == (28, True)
 
 
 def test_films_are_kept_where_only_their_owner_looks_and_where_the_environment_says(films, tmp_path, monkeypatch):

@@ -14,7 +14,7 @@ def _drawn(n=200, gap=1.0, seed=0):
 
 
 def _point(margins, labels, wished):
-    return choose_operating_point(margins, labels, wished_sensitivity=wished, chosen_on="split")
+    return choose_operating_point(margins, labels, target_sensitivity=wished, chosen_on="split")
 
 
 def test_auroc_counts_ties_half_as_scikit_learn_does():
@@ -24,7 +24,7 @@ def test_auroc_counts_ties_half_as_scikit_learn_does():
 
 
 @pytest.mark.parametrize("wished", [0.5, 0.7, 0.9, 0.95, 1.0])
-def test_the_operating_point_reaches_the_wished_sensitivity_and_no_higher_one_does(wished):
+def test_the_operating_point_reaches_the_target_sensitivity_and_no_higher_one_does(wished):
     margins, labels = _drawn()
     point = _point(margins, labels, wished)
     assert point.sensitivity == (margins[labels == 1] >= point.margin).mean() >= wished

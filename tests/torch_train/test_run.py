@@ -132,10 +132,10 @@ def test_a_disk_that_is_full_is_stated_and_leaves_no_half_checkpoint(recipe, mon
 
 
 def test_fewer_heldout_films_than_test_films_are_still_of_both_classes(recipe):
-    squares = np.zeros((40, 224, 224), np.uint8)
+    model_inputs = np.zeros((40, 224, 224), np.uint8)
     labels = np.repeat([0, 1], 20)  # as paths sort them: one class, then the other
     parts = {"train": np.arange(0), "validation": np.arange(0), "test": np.arange(40)}
-    films = SimpleNamespace(squares=squares, labels=labels, parts=parts)
+    films = SimpleNamespace(model_inputs=model_inputs, labels=labels, parts=parts)
     kept = heldout_films(films, recipe(heldout_films=12))
     assert (len(kept.labels), set(kept.labels.tolist()), set(kept.part.tolist())) == (12, {0, 1}, {"test"})
 
@@ -167,7 +167,7 @@ def test_run_and_metrics_name_no_file_folder_or_patient(films, finished):
 def test_the_run_folder_holds_what_conversion_needs(finished):
     run, _ = finished
     facts, calibration, heldout = read_run(run), read_films(run / "calibration.npz"), read_films(run / "heldout.npz")
-    assert (set(facts.readouts), facts.labels.positive, facts.synthetic) == (
+    assert (set(facts.decision_rules), facts.labels.positive, facts.synthetic) == (
         {"trained", "baseline"},
         "Tuberculosis",
         False,
@@ -176,7 +176,9 @@ def test_the_run_folder_holds_what_conversion_needs(finished):
     split = json.loads((run / "split.json").read_text())
     test = min(7, len(split["test"]))
     assert heldout.part.tolist() == ["test"] * test + ["validation"] * (7 - test)
-    assert facts.readouts["trained"].operating_point.chosen_on == split["digest"] == facts.provenance["split_digest"]
+    assert (
+        facts.decision_rules["trained"].operating_point.chosen_on == split["digest"] == facts.provenance["split_digest"]
+    )
     assert not set(split["train"]) & (set(split["test"]) | set(split["validation"]))
 
 
@@ -195,7 +197,7 @@ def test_the_weights_are_those_of_the_kept_epoch_and_give_the_metrics(finished):
     rows = films.part == "test"
     assert rows.sum() == len(split["test"])
     with torch.inference_mode():
-        logits = network(torch.from_numpy(films.squares[rows])[:, None].float()).numpy()
+        logits = network(torch.from_numpy(films.model_inputs[rows])[:, None].float()).numpy()
     figure = json.loads((run / "metrics.json").read_text())["networks"]["trained"]["test"]["figures"]["auroc"]
     assert figure["value"] == pytest.approx(roc_auc_score(films.labels[rows], logits[:, 1] - logits[:, 0]))
 
@@ -214,7 +216,7 @@ def test_frozen_random_layers_are_warned_of_and_the_baseline_alone_needs_no_netw
     alone = recipe(out=config.out.parent / "alone", baseline_only=True)
     train(alone, Silence())
     facts = read_run(alone.out)
-    assert (facts.arch, set(facts.readouts), (alone.out / "weights.safetensors").exists()) == (
+    assert (facts.arch, set(facts.decision_rules), (alone.out / "weights.safetensors").exists()) == (
         None,
         {"baseline"},
         False,

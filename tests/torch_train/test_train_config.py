@@ -13,8 +13,8 @@ PLACES = {"data": Path("films"), "out": Path("run")}
 @pytest.mark.parametrize(
     ("field", "value", "option"),
     [
-        ("wished_sensitivity", 0.0, "--wished-sensitivity"),
-        ("wished_sensitivity", float("nan"), "--wished-sensitivity"),
+        ("target_sensitivity", 0.0, "--target-sensitivity"),
+        ("target_sensitivity", float("nan"), "--target-sensitivity"),
         ("fine_tune", "0", "--fine-tune"),
         ("fine_tune", "some", "--fine-tune"),
         ("batch", 1, "--batch"),

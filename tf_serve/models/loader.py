@@ -89,7 +89,7 @@ def fall_back(loaded: Loaded, reason: str, *, what: str = "was dropped") -> Load
 # --- archives ---
 # Whether a bundle's archives unpack to what they should be, found out before one byte of them is unpacked.
 
-# Bytes in all; 16 squares and 12 witnesses' answers are 1 MB, drawn films a few. Zeros pack a thousand to one.
+# Bytes in all; 16 model inputs and 12 witnesses' answers are 1 MB, drawn films a few. Zeros pack a thousand to one.
 MOST = 64 * 1024 * 1024
 
 

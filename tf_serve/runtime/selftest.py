@@ -36,7 +36,7 @@ from tbconv.contract.preprocess import as_model_input
 from tf_serve.runtime.tflite import TFLiteModel
 
 FLOOR = 1e-4  # logits; the identity that float32 files are held to, and the tolerance of a certificate without any
-PROBABILITY_STEPS = 2 / 256  # two steps of a quantised sigmoid
+PROBABILITY_STEPS = 2 / 256  # two steps of a quantized sigmoid
 TIMES_TYPICAL = 10.0  # times the file's median distance from PyTorch; other kernels moved 4 times that at most
 
 
@@ -166,13 +166,13 @@ def _repeat(
         verdict = verdict if model else str(bundle.verdict(artefact.path).verdict)
         recorded = _recorded(golden, artefact)
         model = model or TFLiteModel(bundle.path(artefact.path))
-        answer = model.predict(as_model_input(golden.squares))
+        answer = model.predict(as_model_input(golden.model_inputs))
         allowed = _allowed(artefact, recorded, golden, certificate)
         problem = _misshapen(recorded, answer)
         if problem is None:
-            readout = bundle.manifest.readouts[artefact.network]
-            slope, point = readout.calibration.slope, readout.operating_point
-            changed = int((point.refer(recorded.margin) != point.refer(answer.margin)).sum())
+            decision_rule = bundle.manifest.decision_rules[artefact.network]
+            slope, point = decision_rule.calibration.slope, decision_rule.operating_point
+            changed = int((point.is_positive(recorded.margin) != point.is_positive(answer.margin)).sum())
             moved = _furthest(answer.logits, recorded.logits)
             problem = _strays(recorded, answer, artefact, slope=slope, allowed=allowed)
     except ArtefactError as error:

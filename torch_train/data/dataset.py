@@ -22,7 +22,7 @@ from torch_train.data.split import PARTS, find_duplicates, split_films
 class TrainingFilms:
     """Pixels, labels and parts; patients as numbers, so that no identity can leak into a file."""
 
-    squares: NDArray[np.uint8]  # [N, 224, 224]
+    model_inputs: NDArray[np.uint8]  # [N, 224, 224]
     labels: NDArray[np.int64]  # [N], 1 positive
     patients: NDArray[np.int64]  # [N], equal where the patient is
     parts: dict[str, NDArray[np.int64]]  # indices by part: train, validation, test
@@ -57,7 +57,7 @@ def prepare_films(config: TrainConfig, reporter: Reporter) -> TrainingFilms:
     index, digests = loaded.index, loaded.digests
     split = split_films(index, groups=copies, digests=digests, seed=config.seed, fractions=config.fractions)
     parts = {part: np.array(rows, np.int64) for part, rows in split.parts.items()}
-    films = replace(put_together(index, loaded.squares, digests), parts=parts, split_digest=split.digest)
+    films = replace(put_together(index, loaded.model_inputs, digests), parts=parts, split_digest=split.digest)
     _say_split(films, reporter)
     return films
 
@@ -74,20 +74,20 @@ def load_and_compare(config: TrainConfig, reporter: Reporter) -> tuple[LoadedFil
     )
     _say_what_was_found(found, reporter)
     loaded = load_cached(found, cache_folder() if config.film_cache else None, reporter)
-    return loaded, find_duplicates(loaded.squares, loaded.digests).groups
+    return loaded, find_duplicates(loaded.model_inputs, loaded.digests).groups
 
 
-def put_together(index: FilmIndex, squares: NDArray[np.uint8], digests: Sequence[str]) -> TrainingFilms:
+def put_together(index: FilmIndex, model_inputs: NDArray[np.uint8], digests: Sequence[str]) -> TrainingFilms:
     """Return films that are not yet split.
 
     Args:
         index: the films.
-        squares: uint8 [N, 224, 224], in its order.
+        model_inputs: uint8 [N, 224, 224], in its order.
         digests: SHA-256 of each file.
     """
     _, patients = np.unique([film.patient for film in index.films], return_inverse=True)
     return TrainingFilms(
-        squares=squares,
+        model_inputs=model_inputs,
         labels=np.array([film.label for film in index.films], np.int64),
         patients=patients.astype(np.int64),
         parts={},

@@ -27,7 +27,7 @@ class LoadedFilms:
     """The readable films of an index, in its order; 50 kB each."""
 
     index: FilmIndex  # the readable films only
-    squares: NDArray[np.uint8]  # [N, 224, 224], 0 black to 255 white
+    model_inputs: NDArray[np.uint8]  # [N, 224, 224], 0 black to 255 white
     digests: tuple[str, ...]  # SHA-256 of each file
     facts: tuple[XrayFacts, ...]  # what each file says of itself
     unreadable: tuple[tuple[Path, str], ...]  # path and reason
@@ -35,7 +35,7 @@ class LoadedFilms:
 
 @dataclass(frozen=True, slots=True)
 class _FileReading:
-    square: NDArray[np.uint8]
+    model_input: NDArray[np.uint8]
     digest: str
     facts: XrayFacts
 
@@ -61,7 +61,7 @@ def load_films(index: FilmIndex, reporter: Reporter) -> LoadedFilms:
     _require_both_classes(kept, unreadable)
     return LoadedFilms(
         index=kept,
-        squares=np.stack([answer.square for _, answer in good]),
+        model_inputs=np.stack([answer.model_input for _, answer in good]),
         digests=tuple(answer.digest for _, answer in good),
         facts=tuple(answer.facts for _, answer in good),
         unreadable=unreadable,
@@ -71,8 +71,8 @@ def load_films(index: FilmIndex, reporter: Reporter) -> LoadedFilms:
 def _read_file(film: Film) -> _FileReading | str:
     try:
         data = read_bytes(film.path)
-        square = PreprocessSpec().square(decode_xray(data, name=film.path.name))
-        return _FileReading(square, sha256_bytes(data), describe_xray(data, name=film.path.name))
+        model_input = PreprocessSpec().model_input(decode_xray(data, name=film.path.name))
+        return _FileReading(model_input, sha256_bytes(data), describe_xray(data, name=film.path.name))
     except FilmError as error:
         return error.one_line
 
@@ -117,13 +117,13 @@ class FilmCache:
             return None
         return np.frombuffer(pixels, np.uint8).reshape(size, size)
 
-    def keep(self, digest: str, square: NDArray[np.uint8]) -> None:
+    def keep(self, digest: str, model_input: NDArray[np.uint8]) -> None:
         """Write a film's square; half a file is no harm, its seal is missing.
 
         Raises:
             OSError: the disk is full, or the folder cannot be written to.
         """
-        path, pixels = self._path(digest), square.tobytes()
+        path, pixels = self._path(digest), model_input.tobytes()
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(pixels + hashlib.sha256(pixels).digest())
 
@@ -187,7 +187,7 @@ def load_cached(index: FilmIndex, folder: Path | None, reporter: Reporter) -> Lo
     _say_what_was_kept([answer for _, answer in good], folder, reporter)
     return LoadedFilms(
         index=kept,
-        squares=np.stack([answer.square for _, answer in good]),
+        model_inputs=np.stack([answer.model_input for _, answer in good]),
         digests=tuple(answer.digest for _, answer in good),
         facts=tuple(answer.facts for _, answer in good),
         unreadable=unreadable,
@@ -196,7 +196,7 @@ def load_cached(index: FilmIndex, folder: Path | None, reporter: Reporter) -> Lo
 
 @dataclass(frozen=True, slots=True)
 class _CachedReading:
-    square: NDArray[np.uint8]
+    model_input: NDArray[np.uint8]
     digest: str
     facts: XrayFacts
     found: bool  # in the cache
@@ -208,17 +208,17 @@ def _read_cached(film: Film, cache: FilmCache) -> _CachedReading | str:
         data = read_bytes(film.path)
         digest, facts = sha256_bytes(data), describe_xray(data, name=film.path.name)
         found = cache.find(digest)
-        square = cache.spec.square(decode_xray(data, name=film.path.name)) if found is None else found
+        model_input = cache.spec.model_input(decode_xray(data, name=film.path.name)) if found is None else found
     except FilmError as error:
         return error.one_line
     return _CachedReading(
-        square, digest, facts, found is not None, "" if found is not None else _keep(cache, digest, square)
+        model_input, digest, facts, found is not None, "" if found is not None else _keep(cache, digest, model_input)
     )
 
 
-def _keep(cache: FilmCache, digest: str, square: NDArray[np.uint8]) -> str:
+def _keep(cache: FilmCache, digest: str, model_input: NDArray[np.uint8]) -> str:
     try:
-        cache.keep(digest, square)
+        cache.keep(digest, model_input)
     except OSError as error:
         return error.strerror or str(error)
     return ""

@@ -332,7 +332,7 @@ def survey_sexes(index: FilmIndex) -> dict[str, Counts]:
 
 def survey_duplicates(loaded: LoadedFilms) -> DuplicateReport:
     """Find copies and name them; a group with two labels is conflicting."""
-    found, index = find_duplicates(loaded.squares, loaded.digests), loaded.index
+    found, index = find_duplicates(loaded.model_inputs, loaded.digests), loaded.index
     conflicting = [group for group in found.groups if len({index.films[film].label for film in group}) > 1]
 
     def by_name(groups: Sequence[Sequence[int]]) -> tuple[tuple[str, ...], ...]:
@@ -369,7 +369,7 @@ def survey_shortcuts(loaded: LoadedFilms) -> dict[str, float]:
     """
     films, facts = loaded.index.films, loaded.facts
     labels = np.array([film.label for film in films])
-    ordered = {"brightness": loaded.squares.mean(axis=(1, 2))}
+    ordered = {"brightness": loaded.model_inputs.mean(axis=(1, 2))}
     aged = np.array([film.age is not None for film in films])
     if min(labels[aged].sum(), (1 - labels[aged]).sum()) >= FEW_AGES:
         ordered["age"] = np.array([film.age if film.age is not None else np.nan for film in films])
@@ -503,7 +503,7 @@ def _draw_ages(axes: Axes, report: DataReport) -> None:
 
 
 def _draw_brightness(axes: Axes, report: DataReport) -> None:
-    brightness = report.loaded.squares.mean(axis=(1, 2))
+    brightness = report.loaded.model_inputs.mean(axis=(1, 2))
     steps = int(np.clip(np.sqrt(len(brightness)), 8, 40))
     bins = np.linspace(brightness.min(), brightness.max() + 1e-3, steps + 1).tolist()
     for label, name, colour in _by_class(report):
@@ -522,5 +522,5 @@ def _draw_sheet(sheet: SubFigure, report: DataReport) -> None:
         own = _of_class(report, label)
         chosen = np.unique(np.linspace(0, len(own) - 1, SHOWN).astype(int))  # evenly over the set, not its start
         for axes, place in zip(grid[label], chosen, strict=False):
-            axes.imshow(report.loaded.squares[own[place]], cmap="gray", vmin=0, vmax=255)
+            axes.imshow(report.loaded.model_inputs[own[place]], cmap="gray", vmin=0, vmax=255)
         grid[label][0].set_title(name, color=colour, fontweight="bold", loc="left")

@@ -197,7 +197,7 @@ def join_groups(count: int, groups: Iterable[Iterable[int]]) -> tuple[tuple[int,
 # Measured on delhi, nih, openist, rahman and kermany (6,625 films) with 12 films of each saved again:
 #   copies (JPEG quality 20, a third of the size, +10 % and +20 grey levels, gamma 0.7): at most 8 of 64 bits, at
 #   least 0.949; different films with at most 10 bits: at most 0.76. Phantoms are more alike: at most 0.90.
-# Rotated, cropped or equalised copies (0.64-0.95) are not promised.
+# Rotated, cropped or equalized copies (0.64-0.95) are not promised.
 MOST_BITS = 10  # of the 64 of a perceptual hash
 LEAST_CORRELATION = 0.93  # of the fine structure
 MARGIN = 28  # pixels of 224 left out on each side: padding and burnt-in letters are alike in different films
@@ -215,15 +215,15 @@ class Duplicates:
     groups: tuple[tuple[int, ...], ...]  # both joined: what must stay on one side of a split
 
 
-def find_duplicates(squares: NDArray[np.uint8], digests: Sequence[str]) -> Duplicates:
+def find_duplicates(model_inputs: NDArray[np.uint8], digests: Sequence[str]) -> Duplicates:
     """Find films that are copies of each other.
 
     Args:
-        squares: uint8 [N, 224, 224].
+        model_inputs: uint8 [N, 224, 224].
         digests: SHA-256 of each film's file.
     """
     exact = _groups_of(len(digests), _same_digest(digests))
-    near_pairs = [(a, b) for a, b in _near_pairs(squares) if digests[a] != digests[b]]
+    near_pairs = [(a, b) for a, b in _near_pairs(model_inputs) if digests[a] != digests[b]]
     near = _groups_of(len(digests), near_pairs)
     return Duplicates(exact, near, _groups_of(len(digests), [*exact, *near]))
 
@@ -239,9 +239,9 @@ def _same_digest(digests: Sequence[str]) -> list[list[int]]:
     return list(films.values())
 
 
-def _near_pairs(squares: NDArray[np.uint8]) -> Iterator[tuple[int, int]]:
-    hashes, structure = hash_films(squares), fine_structure(squares)
-    for start in range(0, len(squares), BLOCK):
+def _near_pairs(model_inputs: NDArray[np.uint8]) -> Iterator[tuple[int, int]]:
+    hashes, structure = hash_films(model_inputs), fine_structure(model_inputs)
+    for start in range(0, len(model_inputs), BLOCK):
         bits = np.bitwise_count(hashes[start : start + BLOCK, None] ^ hashes[None])
         first, second = np.nonzero(bits <= MOST_BITS)
         first = first + start
@@ -251,15 +251,15 @@ def _near_pairs(squares: NDArray[np.uint8]) -> Iterator[tuple[int, int]]:
                 yield a, b
 
 
-def hash_films(squares: NDArray[np.uint8]) -> NDArray[np.uint64]:
+def hash_films(model_inputs: NDArray[np.uint8]) -> NDArray[np.uint64]:
     """Return the 64-bit perceptual hash of each film, uint64 [N]."""
     import imagehash
 
-    bits = np.array([imagehash.phash(Image.fromarray(square)).hash.ravel() for square in squares])
+    bits = np.array([imagehash.phash(Image.fromarray(model_input)).hash.ravel() for model_input in model_inputs])
     return np.packbits(bits, axis=1).view(np.uint64).ravel()
 
 
-def fine_structure(squares: NDArray[np.uint8]) -> NDArray[np.float32]:
+def fine_structure(model_inputs: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Return what is left of each film's middle without its coarse brightness, as unit vectors.
 
     Returns:
@@ -267,10 +267,10 @@ def fine_structure(squares: NDArray[np.uint8]) -> NDArray[np.float32]:
     """
     from scipy import ndimage
 
-    side = (squares.shape[1] - 2 * MARGIN) // CELL
-    rows = np.empty((len(squares), side * side), dtype=np.float32)
-    for row, square in zip(rows, squares, strict=True):
-        middle = square[MARGIN : MARGIN + side * CELL, MARGIN : MARGIN + side * CELL].astype(np.float32)
+    side = (model_inputs.shape[1] - 2 * MARGIN) // CELL
+    rows = np.empty((len(model_inputs), side * side), dtype=np.float32)
+    for row, model_input in zip(rows, model_inputs, strict=True):
+        middle = model_input[MARGIN : MARGIN + side * CELL, MARGIN : MARGIN + side * CELL].astype(np.float32)
         cells = middle.reshape(side, CELL, side, CELL).mean(axis=(1, 3))
         fine = cells - ndimage.uniform_filter(cells, COARSE)
         fine -= fine.mean()

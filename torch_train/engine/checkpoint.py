@@ -21,11 +21,12 @@ import torch
 from torch import Tensor
 
 from tbconv.contract.errors import BundleError, ConfigError, SetupError
+from tbconv.contract.manifest import with_current_keys
 from torch_train.engine.state import EpochRecord, Learner
 
 BEFORE = {"processes": 1, "schedule": "plateau"}  # what checkpoints of an earlier tbconv do not say
 # These touch no past epoch.
-MAY_DIFFER = ("patience", "calibration_films", "heldout_films", "wished_sensitivity", "film_cache")
+MAY_DIFFER = ("patience", "calibration_films", "heldout_films", "target_sensitivity", "film_cache")
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +108,7 @@ def load_checkpoint(path: Path, learner: Learner, identity: Identity) -> Progres
         fix = "leave --resume away to begin"
         raise ConfigError(f"nothing to resume in {path.parent}", why=f"it has no {path.name}", fix=fix)
     state = _read(path, learner.precision.device)
-    _refuse_other_run(Identity(**state["identity"]), identity)
+    _refuse_other_run(Identity(**with_current_keys(state["identity"])), identity)
     learner.tuning.network.load_state_dict(state["network"])
     learner.optimiser.load_state_dict(state["optimiser"])
     learner.scheduler.load_state_dict(state["scheduler"])

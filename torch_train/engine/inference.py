@@ -72,17 +72,17 @@ def _use_gpu(number: int | None) -> None:
 
 
 def place_films(
-    squares: NDArray[np.uint8], labels: NDArray[np.int64], device: torch.device, reporter: Reporter
+    model_inputs: NDArray[np.uint8], labels: NDArray[np.int64], device: torch.device, reporter: Reporter
 ) -> FilmStore:
     """Put films where batches can be indexed fastest.
 
     Args:
-        squares: uint8 [N, S, S].
+        model_inputs: uint8 [N, S, S].
         labels: int64 [N].
         device: of the network.
         reporter: hears where they are if they do not fit.
     """
-    films = torch.from_numpy(squares)[:, None]
+    films = torch.from_numpy(model_inputs)[:, None]
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
         if films.nbytes <= GPU_SHARE * free:

@@ -98,7 +98,7 @@ def fit_network(
     set_determinism(config, precision.device)
     loss = class_loss(films.labels_of("train"), config, precision.device)
     learner = make_learner(start.tuning, precision, loss, config)
-    store = place_films(films.squares, films.labels, precision.device, reporter)
+    store = place_films(films.model_inputs, films.labels, precision.device, reporter)
     identity = _identity(films, config, precision)
     progress = load_checkpoint(config.out / CHECKPOINT, learner, identity) if resume else Progress((), {})
     if resume and here().leads:

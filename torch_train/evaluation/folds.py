@@ -155,7 +155,7 @@ def gather(plans: Sequence[FoldPlan], pool: Pool, config: EvaluateConfig) -> Pre
         patients_known=pool.films.patients_known,
         synthetic=pool.films.synthetic,
         protocol=config.title,
-        wished_sensitivity=config.recipe.wished_sensitivity,
+        target_sensitivity=config.recipe.target_sensitivity,
         data_digest=pool.films.data_digest,
         recipe=config.recipe.stored(),
         folds=folds,
@@ -172,7 +172,7 @@ Margins = NDArray[np.float64]
 def margins_of_baseline(films: TrainingFilms, *, seed: int) -> Margins:
     """Fit the thumbnail baseline on the training part and let it read every film, float64 [N]."""
     rows = films.parts["train"]
-    return baseline_margins(fit_baseline(films.squares[rows], films.labels[rows], seed=seed), films.squares)
+    return baseline_margins(fit_baseline(films.model_inputs[rows], films.labels[rows], seed=seed), films.model_inputs)
 
 
 def margins_of_prior(films: TrainingFilms) -> Margins:
@@ -245,7 +245,7 @@ def _choose_threshold(margins: Margins, films: TrainingFilms, recipe: TrainConfi
     point = choose_operating_point(
         margins[films.parts["validation"]],
         films.labels_of("validation"),
-        wished_sensitivity=recipe.wished_sensitivity,
+        target_sensitivity=recipe.target_sensitivity,
         chosen_on=films.split_digest,
     )
     return point.margin

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tbconv.contract.bundle import write_json
-from tbconv.contract.manifest import Labels
+from tbconv.contract.manifest import Labels, with_current_keys
 
 TRAINED, BASELINE, AGE_SEX, PRIOR = "trained", "baseline", "age and sex", "class prior"
 FILE = "predictions.json"
@@ -41,7 +41,7 @@ class Predictions:
     patients_known: bool
     synthetic: bool
     protocol: str  # "5 x 5 folds", "leave one site out", "70/20/10"
-    wished_sensitivity: float
+    target_sensitivity: float
     data_digest: str
     recipe: dict[str, Any]  # TrainConfig.stored()
     folds: tuple[Fold, ...]
@@ -70,7 +70,7 @@ def fold_to_json(fold: Fold) -> dict[str, Any]:
 
 def read_predictions(folder: Path) -> Predictions:
     """Read what `write_predictions` wrote."""
-    fields: dict[str, Any] = json.loads((folder / FILE).read_text())
+    fields: dict[str, Any] = with_current_keys(json.loads((folder / FILE).read_text()))
     fields |= {"folds": tuple(fold_from_json(one) for one in fields["folds"]), "names": Labels(**fields["names"])}
     fields |= {name: tuple(fields[name]) for name in ("sites", "sexes", "ages")}
     fields |= {name: np.asarray(fields[name], np.int64) for name in ("labels", "patients")}

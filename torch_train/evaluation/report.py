@@ -150,7 +150,7 @@ def folds_section(summary: Json) -> Section:
         (f"{row['fold']}, repeat {row['repeat'] + 1}", f"{row['positives']} + {row['negatives']}", *_fold_cells(row))
         for row in found["rows"]
     )
-    wished, spread = f"{summary['wished_sensitivity']:g}", found["spread"]
+    wished, spread = f"{summary['target_sensitivity']:g}", found["spread"]
     ranges = "; ".join(
         f"{name} {one['low']:.2f} to {one['high']:.2f}, median {one['median']:.2f}"
         for name, one in spread.items()
@@ -701,7 +701,7 @@ def draw_folds(summary: Json) -> str:
                 spread = np.linspace(-0.22, 0.22, len(known)) if len(known) > 1 else np.zeros(1)
                 axes.plot(known, y + spread, "o", color=colour, markersize=5, alpha=0.6, markeredgewidth=0)
                 axes.plot([np.median(known)] * 2, [y - 0.32, y + 0.32], color=INK, linewidth=2)
-        axes.plot([summary["wished_sensitivity"]] * 2, [0.6, 1.4], color=INK, linestyle="--", linewidth=1.2)
+        axes.plot([summary["target_sensitivity"]] * 2, [0.6, 1.4], color=INK, linestyle="--", linewidth=1.2)
         axes.set_yticks([0, 1], ["specificity", "sensitivity"])
         axes.set(xlim=(-0.02, 1.02), ylim=(-0.5, 1.5))
         return to_svg(figure, key="folds", says="sensitivity and specificity of every fold")

@@ -55,21 +55,21 @@ def read_pool(config: TrainConfig, reporter: Reporter) -> Pool:
         ConfigError: an option does not fit it.
     """
     loaded, copies = load_and_compare(config, reporter)
-    return pool_of(loaded.index, loaded.squares, loaded.digests, copies)
+    return pool_of(loaded.index, loaded.model_inputs, loaded.digests, copies)
 
 
 def pool_of(
-    index: FilmIndex, squares: NDArray[np.uint8], digests: Sequence[str], copies: Sequence[Sequence[int]]
+    index: FilmIndex, model_inputs: NDArray[np.uint8], digests: Sequence[str], copies: Sequence[Sequence[int]]
 ) -> Pool:
     """Put films together.
 
     Args:
         index: the films.
-        squares: uint8 [N, 224, 224], in its order.
+        model_inputs: uint8 [N, 224, 224], in its order.
         digests: SHA-256 of each file.
         copies: groups of films that are copies of each other.
     """
-    films = put_together(index, squares, digests)
+    films = put_together(index, model_inputs, digests)
     return Pool(films, index, tuple(tuple(group) for group in copies), _join(films, copies))
 
 

@@ -583,7 +583,7 @@ def _spread(rows: list[dict[str, Any]], name: str) -> dict[str, float] | None:
 
 def _short(rows: list[dict[str, Any]], predictions: Predictions) -> int:
     """Return in how many folds the threshold found a smaller share than was wished for."""
-    wished = predictions.wished_sensitivity
+    wished = predictions.target_sensitivity
     known = [row["sensitivity"]["value"] for row in rows if row["sensitivity"]["value"] is not None]
     return sum(value < wished - 1e-9 for value in known)
 

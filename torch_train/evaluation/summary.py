@@ -121,7 +121,7 @@ def _about(predictions: Predictions, tested: NDArray[np.int64], source: PatientD
         "protocol": predictions.protocol,
         "repeats": len({fold.repeat for fold in predictions.folds}),
         "fits": len(predictions.folds),
-        "wished_sensitivity": predictions.wished_sensitivity,
+        "target_sensitivity": predictions.target_sensitivity,
         "data_digest": predictions.data_digest,
         "recipe": predictions.recipe,
         "settings": asdict(config),
@@ -150,7 +150,7 @@ def _graded(pooled: dict[str, tuple[Answers, ...]]) -> list[str]:
 def _enough(found: Resampled, predictions: Predictions) -> Json:
     """Return what the tested patients could prove of the wished sensitivity and of WHO's specificity."""
     claims = {
-        "sensitivity": (predictions.wished_sensitivity, 1),
+        "sensitivity": (predictions.target_sensitivity, 1),
         "specificity": (statistics.SPECIFICITY, 0),
     }
     return {name: asdict(_claim(found, name, target, truth)) for name, (target, truth) in claims.items() if target < 1}

@@ -29,31 +29,31 @@ class BaselineWeights:
     bias: float
 
 
-def fit_baseline(squares: NDArray[np.uint8], labels: NDArray[np.int64], *, seed: int) -> BaselineWeights:
+def fit_baseline(model_inputs: NDArray[np.uint8], labels: NDArray[np.int64], *, seed: int) -> BaselineWeights:
     """Fit on training films.
 
     Args:
-        squares: uint8 [N, 224, 224].
+        model_inputs: uint8 [N, 224, 224].
         labels: int64 [N], 1 positive.
         seed: of the solver.
     """
     from sklearn.linear_model import LogisticRegression
 
     model = LogisticRegression(C=REGULARISATION, class_weight="balanced", max_iter=2000, random_state=seed)
-    model.fit(thumbnails(squares), labels)
+    model.fit(thumbnails(model_inputs), labels)
     return BaselineWeights(model.coef_[0].astype(np.float32), float(model.intercept_[0]))
 
 
-def thumbnails(squares: NDArray[np.uint8]) -> NDArray[np.float32]:
+def thumbnails(model_inputs: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Average 8 x 8 pixels: uint8 [N, 224, 224] -> float32 [N, 784], values 0..1."""
-    cells = squares.reshape(len(squares), THUMBNAIL, CELL, THUMBNAIL, CELL)
+    cells = model_inputs.reshape(len(model_inputs), THUMBNAIL, CELL, THUMBNAIL, CELL)
     mean = np.stack([cell.mean((1, 3), dtype=np.float32) for cell in cells])
-    return np.asarray((mean / np.float32(255)).reshape(len(squares), -1), np.float32)
+    return np.asarray((mean / np.float32(255)).reshape(len(model_inputs), -1), np.float32)
 
 
-def baseline_margins(weights: BaselineWeights, squares: NDArray[np.uint8]) -> NDArray[np.float64]:
+def baseline_margins(weights: BaselineWeights, model_inputs: NDArray[np.uint8]) -> NDArray[np.float64]:
     """Return the margins of films uint8 [N, 224, 224], float64 [N]."""
-    return np.asarray(thumbnails(squares).astype(np.float64) @ weights.weight.astype(np.float64) + weights.bias)
+    return np.asarray(thumbnails(model_inputs).astype(np.float64) @ weights.weight.astype(np.float64) + weights.bias)
 
 
 class DeployedBaseline(nn.Module):

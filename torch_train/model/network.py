@@ -48,7 +48,7 @@ class Body(nn.Module):
 
     Module names are torchvision's own, so that its weights load by name. The stem's pooling
     pads with zeros and pools without padding: exact after a ReLU, and no -3.4e38 constant
-    reaches a quantiser.
+    reaches a quantizer.
     """
 
     def __init__(self, arch: Arch) -> None:

@@ -30,8 +30,8 @@ def _point(folder: Path, key: str, move: Any) -> None:
     part = "operating_point" if key == "margin" else "calibration"
 
     def change(value: Any) -> None:
-        readout = value["readouts"]["trained"][part]
-        readout[key] = move(readout[key])
+        decision_rule = value["decision_rules"]["trained"][part]
+        decision_rule[key] = move(decision_rule[key])
 
     _manifest(folder, change)
 
@@ -69,7 +69,7 @@ def _other_readout(folder: Path, _: float) -> None:
     """The baseline's threshold and calibration for the trained network."""
 
     def change(value: Any) -> None:
-        value["readouts"]["trained"] = value["readouts"]["baseline"]
+        value["decision_rules"]["trained"] = value["decision_rules"]["baseline"]
 
     _manifest(folder, change)
 
@@ -163,7 +163,7 @@ FAULTS = (
     _fault("threshold's sign", "of negative minus positive", _threshold_turned),
     _fault("slope of another version", "times 1 + s", _slope, (0.2, 1e-2, 1e-4)),
     _fault("offset of another version", "s off", _offset, (0.2, 1e-2, 1e-4)),
-    _fault("readout exchanged", "the baseline's for the trained network", _other_readout),
+    _fault("decision_rule exchanged", "the baseline's for the trained network", _other_readout),
     _fault("labels swapped", "in the manifest", _labels),
     _fault("other size", "the manifest says 256 pixels", _preprocessing),
     _fault("stale file", "one bit of the served file differs", _stale),

@@ -23,7 +23,7 @@ def _batch_statistics(network: Any, _: float) -> Any:
     class OnBatch(torch.nn.Module):
         def forward(self, x: Any) -> Any:
             mean = x.mean((0, 2, 3), keepdim=True)
-            variance = (x - mean).square().mean((0, 2, 3), keepdim=True)
+            variance = (x - mean).model_input().mean((0, 2, 3), keepdim=True)
             scaled = (x - mean) / torch.sqrt(variance + norm.eps)
             return scaled * norm.weight.reshape(1, -1, 1, 1) + norm.bias.reshape(1, -1, 1, 1)
 
@@ -121,8 +121,8 @@ def _stale(_: Any, severity: float) -> Any:
     from benchmarks.fault_injection.drawn import draw_network, draw_squares
     from torch_train.model.network import DeployedNetwork
 
-    squares, _labels = draw_squares(8, first_seed=500)
-    return DeployedNetwork(draw_network(squares, seed=1000 + int(severity)), slope=1.2, offset=-0.3)
+    model_inputs, _labels = draw_squares(8, first_seed=500)
+    return DeployedNetwork(draw_network(model_inputs, seed=1000 + int(severity)), slope=1.2, offset=-0.3)
 
 
 def _fault(

@@ -26,9 +26,9 @@ class OpenedKeras:
         self._model = keras.Model(model.inputs, tensors)
         self._shapes: dict[str, tuple[int, int]] = {}
 
-    def answer(self, square: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
+    def answer(self, model_input: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
         """Run one film, uint8 [224, 224]; float32 [positions, channels] by call."""
-        answer = self._model(as_model_input(square[None]), training=False)
+        answer = self._model(as_model_input(model_input[None]), training=False)
         rows = {key: as_rows(np.asarray(tensor)) for key, tensor in answer.items()}
         self._shapes = {key: (one.shape[0], one.shape[1]) for key, one in rows.items()}
         return rows

@@ -33,12 +33,12 @@ def trace(request: dict[str, Any]) -> dict[str, Any]:
     Args:
         request: artefact; images (.npy, uint8 [N, 224, 224]); folder; nodes (names, null for all of them).
     """
-    graph, squares = read_graph(Path(request["artefact"])), np.load(request["images"], allow_pickle=False)
+    graph, model_inputs = read_graph(Path(request["artefact"])), np.load(request["images"], allow_pickle=False)
     nodes = [node for node in graph.nodes if request["nodes"] is None or node.name in set(request["nodes"])]
     session = open_traced(onnx.load(request["artefact"]), [node.outputs[0] for node in nodes])
     operations: list[Operation] = []
-    for index, square in enumerate(squares):
-        image = as_model_input(square[None]).transpose(0, 3, 1, 2)
+    for index, model_input in enumerate(model_inputs):
+        image = as_model_input(model_input[None]).transpose(0, 3, 1, 2)
         values = session.run([node.outputs[0] for node in nodes], {graph.input: np.ascontiguousarray(image)})
         rows = {node.name: as_rows(value, channels_first=True) for node, value in zip(nodes, values, strict=True)}
         operations = [_describe(graph, n, v, rows[n.name]) for n, v in zip(nodes, values, strict=True)]
@@ -95,9 +95,9 @@ class OpenedOnnx:
         self._session = open_traced(onnx.load(path), [node.outputs[0] for node in self.read.nodes])
         self._operations: tuple[Operation, ...] = ()
 
-    def answer(self, square: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
+    def answer(self, model_input: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
         """Run one film, uint8 [224, 224]; float32 [positions, channels] by node."""
-        nodes, image = self.read.nodes, as_model_input(square[None]).transpose(0, 3, 1, 2)
+        nodes, image = self.read.nodes, as_model_input(model_input[None]).transpose(0, 3, 1, 2)
         asked = {self.read.input: np.ascontiguousarray(image)}
         values = self._session.run([node.outputs[0] for node in nodes], asked)
         rows = {node.name: as_rows(value, channels_first=True) for node, value in zip(nodes, values, strict=True)}

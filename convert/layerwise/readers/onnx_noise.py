@@ -33,13 +33,13 @@ class Shaken:
         self._nodes = [(name, tensor) for name, tensor in self._nodes if name in graph.by_key]
         self._session: Any = None
 
-    def answer(self, square: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
+    def answer(self, model_input: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
         """Run one film, uint8 [224, 224]; float32 [positions, channels] by node."""
         if self._asked % self._films == 0:
             model = shake(onnx.load(self._path), np.random.default_rng([self._seed, self._asked]))
             self._session = open_traced(model, [tensor for _, tensor in self._nodes])
         self._asked += 1
-        image = np.ascontiguousarray(as_model_input(square[None]).transpose(0, 3, 1, 2))
+        image = np.ascontiguousarray(as_model_input(model_input[None]).transpose(0, 3, 1, 2))
         asked = {self._session.get_inputs()[0].name: image}
         values = self._session.run([tensor for _, tensor in self._nodes], asked)
         pairs = zip(self._nodes, values, strict=True)
@@ -71,14 +71,16 @@ def listen(request: dict[str, Any]) -> dict[str, Any]:
     """
     folder = Path(request["reference"])
     graph = LayerGraph.from_json(json.loads((folder / "graph.json").read_text()))
-    squares = np.load(folder / "films.npy", allow_pickle=False)
+    model_inputs = np.load(folder / "films.npy", allow_pickle=False)
     matches = [Match(one.key, one.key, "name", before_bias=False, agreement=1.0) for one in graph.operations]
-    shaken, shakes = Shaken(folder / "model.onnx", graph, len(squares), seed=0), request["shakes"]
+    shaken, shakes = Shaken(folder / "model.onnx", graph, len(model_inputs), seed=0), request["shakes"]
     with ExitStack() as stack:
-        wanted = [stack.enter_context(np.load(folder / f"{i}.npz", allow_pickle=False)) for i in range(len(squares))]
-        films = np.concatenate([squares] * shakes)
+        wanted = [
+            stack.enter_context(np.load(folder / f"{i}.npz", allow_pickle=False)) for i in range(len(model_inputs))
+        ]
+        films = np.concatenate([model_inputs] * shakes)
         levels = measure(graph, matches, shaken, films, wanted * shakes, "float32")
-    values = {one.key: len(squares) * one.shape[0] * one.shape[1] for one in graph.operations}
+    values = {one.key: len(model_inputs) * one.shape[0] * one.shape[1] for one in graph.operations}
     moved = {key: one.db - luck_db(values[key], shakes) for key, one in levels.items() if math.isfinite(one.db)}
     return {"noise": moved}
 

@@ -35,9 +35,9 @@ class OpenedSavedModel:
         self._pruned = frozen.prune([frozen.inputs[0].name], [tensor.name for tensor in fetches])
         self._shapes: dict[str, tuple[int, int]] = {}
 
-    def answer(self, square: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
+    def answer(self, model_input: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
         """Run one film, uint8 [224, 224]; float32 [positions, channels] by scope."""
-        values = self._pruned(tf.constant(as_model_input(square[None])))
+        values = self._pruned(tf.constant(as_model_input(model_input[None])))
         rows = {name: as_rows(tensor.numpy()) for name, tensor in zip(self._names, values, strict=True)}
         self._shapes = {key: (one.shape[0], one.shape[1]) for key, one in rows.items()}
         return rows

@@ -48,15 +48,15 @@ class Opened:
         self.outputs = self._interpreter.get_signature_runner(SIGNATURE).get_output_details()
         [self._input] = self._interpreter.get_input_details()
 
-    def answer(self, square: NDArray[np.uint8]) -> None:
+    def answer(self, model_input: NDArray[np.uint8]) -> None:
         """Run one film, uint8 [224, 224]; its tensors are then read with `read`."""
-        film = as_model_input(square[None]).astype(self._input["dtype"])
+        film = as_model_input(model_input[None]).astype(self._input["dtype"])
         self._interpreter.set_tensor(self._input["index"], film)
         self._interpreter.invoke()
         self._details = {one["index"]: one for one in self._interpreter.get_tensor_details()}
 
     def read(self, operation: dict[str, Any]) -> NDArray[np.float32]:
-        """Return what an operation gave as float32 [positions, channels], dequantised."""
+        """Return what an operation gave as float32 [positions, channels], dequantized."""
         index = int(operation["outputs"][0])
         return as_rows(_as_real(self._interpreter.get_tensor(index), self._details[index]["quantization_parameters"]))
 
@@ -73,7 +73,7 @@ class Opened:
     def _describe(self, one: dict[str, Any], makers: dict[int, str]) -> Operation:
         detail = self._details[int(one["outputs"][0])]
         rows = self.read(one)
-        quantised = len(detail["quantization_parameters"]["scales"]) > 0
+        quantized = len(detail["quantization_parameters"]["scales"]) > 0
         return Operation(
             key=str(one["index"]),
             op=one["op_name"],
@@ -81,19 +81,19 @@ class Opened:
             shape=(rows.shape[0], rows.shape[1]),
             names=tuple(name for name in detail["name"].split(";") if name),
             outputs=tuple(name for name, given in self.outputs.items() if given["index"] == detail["index"]),
-            glue=why_glue(one["op_name"], np.dtype(detail["dtype"]), quantised=quantised),
-            integer=quantised and np.issubdtype(detail["dtype"], np.integer),
+            glue=why_glue(one["op_name"], np.dtype(detail["dtype"]), quantized=quantized),
+            integer=quantized and np.issubdtype(detail["dtype"], np.integer),
         )
 
 
-def _as_real(values: NDArray[Any], quantisation: dict[str, Any]) -> NDArray[Any]:
+def _as_real(values: NDArray[Any], quantization: dict[str, Any]) -> NDArray[Any]:
     """Return integers as the real numbers that they stand for; anything else as it is."""
-    scales, zeros = quantisation["scales"], quantisation["zero_points"]
+    scales, zeros = quantization["scales"], quantization["zero_points"]
     if not len(scales) or not np.issubdtype(values.dtype, np.integer):
         return values
     around = [1] * values.ndim
     if len(scales) > 1:
-        around[quantisation["quantized_dimension"]] = len(scales)
+        around[quantization["quantized_dimension"]] = len(scales)
     real: NDArray[Any] = (values.astype(np.float32) - zeros.reshape(around)) * scales.reshape(around)
     return real
 
@@ -104,15 +104,15 @@ def probe(request: dict[str, Any]) -> dict[str, Any]:
     Args:
         request: artefact; images (.npy, uint8 [1, 224, 224]); out (.npz, by operation); xnnpack.
     """
-    [square] = np.load(request["images"], allow_pickle=False)
+    [model_input] = np.load(request["images"], allow_pickle=False)
     opened = Opened(request["artefact"], xnnpack=request["xnnpack"])
-    opened.answer(square)
+    opened.answer(model_input)
     operations = opened.describe()
     kept = {one.key for one in operations if one.glue is None}
     rows = {str(one["index"]): opened.read(one) for one in opened.operations if str(one["index"]) in kept}
     np.savez(request["out"], allow_pickle=False, **rows)
     served = TFLiteModel(Path(request["artefact"]), threads=1, xnnpack=request["xnnpack"])
-    logits = served.predict(as_model_input(square[None])).logits
+    logits = served.predict(as_model_input(model_input[None])).logits
     as_served = np.array_equal(logits, opened.output("logits"))
     return {"operations": [asdict(one) for one in operations], "as_served": as_served}
 
@@ -124,16 +124,16 @@ def measure(request: dict[str, Any]) -> dict[str, Any]:
         request: artefact; images (.npy); folder (0.npz and so on, as the ONNX runner wrote them);
             pairs (operation -> name in these files); out (.npz); xnnpack.
     """
-    squares = np.load(request["images"], allow_pickle=False)
+    model_inputs = np.load(request["images"], allow_pickle=False)
     opened, pairs = Opened(request["artefact"], xnnpack=request["xnnpack"]), request["pairs"]
     sums: dict[str, Sums] = {}
-    for index, square in enumerate(squares):
-        opened.answer(square)
+    for index, model_input in enumerate(model_inputs):
+        opened.answer(model_input)
         with np.load(Path(request["folder"]) / f"{index}.npz", allow_pickle=False) as reference:
             for key, rows in _rows(opened, pairs):
                 sums[key] = sums.get(key, Sums.none(rows.shape[1])).add(reference[pairs[key]], rows)
     np.savez(request["out"], allow_pickle=False, **{key: one.stacked() for key, one in sums.items()})
-    return {"films": len(squares)}
+    return {"films": len(model_inputs)}
 
 
 def _rows(opened: Opened, pairs: dict[str, str]) -> Iterator[tuple[str, NDArray[np.float32]]]:
@@ -148,9 +148,9 @@ class Traced:
     def __init__(self, path: str) -> None:
         self._opened = Opened(path, xnnpack=True)
 
-    def answer(self, square: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
+    def answer(self, model_input: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
         """Run one film, uint8 [224, 224]; float32 [positions, channels] by operation."""
-        self._opened.answer(square)
+        self._opened.answer(model_input)
         return {str(one["index"]): self._opened.read(one) for one in self._opened.operations}
 
     def graph(self) -> LayerGraph:
@@ -165,8 +165,8 @@ def compare(request: dict[str, Any]) -> dict[str, Any]:
         if request["like"] is None:
             return match_graphs(nodes, file, reference, tensors)
         like = Traced(request["like"])  # as `verify --layers` does: its tensors confirm what a noisy file's cannot
-        square = np.load(Path(request["reference"]) / "films.npy", allow_pickle=False)[0]
-        model, known = like.answer(square), like.graph()
+        model_input = np.load(Path(request["reference"]) / "films.npy", allow_pickle=False)[0]
+        model, known = like.answer(model_input), like.graph()
         taken = match_like(match_graphs(nodes, known, reference, model), known, file)
         return match_graphs(nodes, file, reference, tensors) if taken is None else taken
 

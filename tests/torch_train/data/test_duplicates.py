@@ -36,8 +36,8 @@ def brightened(pixels):
 
 
 def find(films):
-    squares = np.stack([PreprocessSpec().square(film) for film in films])
-    return find_duplicates(squares, [sha256_bytes(film.tobytes()) for film in films])
+    model_inputs = np.stack([PreprocessSpec().model_input(film) for film in films])
+    return find_duplicates(model_inputs, [sha256_bytes(film.tobytes()) for film in films])
 
 
 def test_the_same_bytes_are_exact_copies():
@@ -71,5 +71,5 @@ def test_flat_films_are_no_copies_of_each_other():
 @pytest.mark.parametrize(("name", "exact"), [("delhi", 0), ("rahman", 0), ("nih", 1)])
 def test_real_sets_hold_exact_copies_only(name, exact):
     loaded = load_films(read_index(SHARED / name), Silence())
-    found = find_duplicates(loaded.squares, loaded.digests)
+    found = find_duplicates(loaded.model_inputs, loaded.digests)
     assert (len(found.exact), len(found.near)) == (exact, 0)

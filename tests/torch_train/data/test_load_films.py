@@ -14,8 +14,8 @@ from torch_train.data.loading import load_films
 def test_films_come_as_serving_will_see_them_with_the_digest_of_their_bytes(class_folders):
     loaded = load_films(read_index(class_folders), Silence())
     first = class_folders / "Normal/n0.png"
-    assert (loaded.squares.shape, loaded.squares.dtype) == ((10, 224, 224), np.uint8)
-    assert np.array_equal(loaded.squares[0], PreprocessSpec().from_file(first))
+    assert (loaded.model_inputs.shape, loaded.model_inputs.dtype) == ((10, 224, 224), np.uint8)
+    assert np.array_equal(loaded.model_inputs[0], PreprocessSpec().from_file(first))
     assert loaded.digests[0] == hashlib.sha256(first.read_bytes()).hexdigest()
 
 
@@ -27,7 +27,7 @@ def test_damaged_films_are_listed_and_left_out(class_folders):
     loaded = load_films(read_index(class_folders), Silence())
     assert [path.name for path, _ in loaded.unreadable] == ["n1.png", "n2.png", "n3.png"]
     assert [film.path.name for film in loaded.index.films][:2] == ["n0.png", "n4.png"]
-    assert len(loaded.squares) == len(loaded.digests) == len(loaded.facts) == len(loaded.index.films) == 7
+    assert len(loaded.model_inputs) == len(loaded.digests) == len(loaded.facts) == len(loaded.index.films) == 7
 
 
 def test_a_class_without_a_readable_film_is_refused_by_name(class_folders):

@@ -88,13 +88,13 @@ async def predict(request: Request, given: Given, loaded: Loaded, seat: Seat) ->
     engine = engine_of(request)
     if isinstance(given, Films):
         preprocessing, gate = loaded.bundle.manifest.preprocessing, engine.settings.gate
-        answer = await engine.infer_films(lambda: squares_of(given, preprocessing, gate), loaded, seat)
+        answer = await engine.infer_films(lambda: model_inputs_of(given, preprocessing, gate), loaded, seat)
     else:
         answer = await engine.infer(given, loaded, seat)
     return {name: getattr(answer, name) for name in ("logits", "probability", "evidence")}
 
 
-def squares_of(films: Films, preprocessing: PreprocessSpec, gate: GateLevel) -> NDArray[np.uint8]:
+def model_inputs_of(films: Films, preprocessing: PreprocessSpec, gate: GateLevel) -> NDArray[np.uint8]:
     """Open films and bring them into the shape of the network, as the screening API does.
 
     Returns:
@@ -104,8 +104,8 @@ def squares_of(films: Films, preprocessing: PreprocessSpec, gate: GateLevel) -> 
         BadRequest: the gate rejects a film, since a tensor has no place for a reason.
         FilmError: a film is damaged, too large or of another type.
     """
-    squares = [_square(data, number, preprocessing, gate) for number, data in enumerate(films.files)]
-    return np.stack(squares)[..., None]
+    model_inputs = [_square(data, number, preprocessing, gate) for number, data in enumerate(films.files)]
+    return np.stack(model_inputs)[..., None]
 
 
 def _square(data: bytes, number: int, preprocessing: PreprocessSpec, gate: GateLevel) -> NDArray[np.uint8]:
@@ -115,7 +115,7 @@ def _square(data: bytes, number: int, preprocessing: PreprocessSpec, gate: GateL
         raise _rejected(number, error.value, error.explanation) from error
     if refusal := refuse(film, gate):
         raise _rejected(number, refusal.value, refusal.explanation)
-    return preprocessing.square(film.pixels)
+    return preprocessing.model_input(film.pixels)
 
 
 def _rejected(number: int, code: str, explanation: str) -> BadRequest:

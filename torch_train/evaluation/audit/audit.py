@@ -76,7 +76,7 @@ def audit(config: AuditConfig, reporter: Reporter) -> Audit:
     index = read_sources(config)
     require_both_classes(index)
     loaded = load_cached(index, cache_folder(), reporter)
-    copies = find_duplicates(loaded.squares, loaded.digests).groups
+    copies = find_duplicates(loaded.model_inputs, loaded.digests).groups
     everything = all_films(loaded, copies)
     sample = draw(everything, config.most, config.seed)
     findings = film_findings(everything, sample, index.labels, seed=config.seed, reporter=reporter)

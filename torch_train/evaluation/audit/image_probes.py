@@ -55,22 +55,22 @@ SURELY_BRIGHT = 120  # grey levels above its surroundings; brighter tells no mor
 QUANTILES = (10, 50, 90)
 
 
-def film_area(square: Square, facts: XrayFacts) -> Square:
+def film_area(model_input: Square, facts: XrayFacts) -> Square:
     """Return the part of a padded square that is film.
 
     Args:
-        square: uint8 [S, S], the film centred in it.
+        model_input: uint8 [S, S], the film centred in it.
         facts: width and height as stored; a film turned by EXIF has them the other way round.
     """
     longer = max(facts.width, facts.height)
-    rows, columns = (max(1, round(len(square) * length / longer)) for length in (facts.height, facts.width))
-    as_stored, turned = _centre(square, rows, columns), _centre(square, columns, rows)
+    rows, columns = (max(1, round(len(model_input) * length / longer)) for length in (facts.height, facts.width))
+    as_stored, turned = _centre(model_input, rows, columns), _centre(model_input, columns, rows)
     return turned if turned.sum(dtype=np.int64) > as_stored.sum(dtype=np.int64) else as_stored
 
 
-def _centre(square: Square, rows: int, columns: int) -> Square:
-    top, left = (len(square) - rows) // 2, (len(square) - columns) // 2
-    return square[top : top + rows, left : left + columns]
+def _centre(model_input: Square, rows: int, columns: int) -> Square:
+    top, left = (len(model_input) - rows) // 2, (len(model_input) - columns) // 2
+    return model_input[top : top + rows, left : left + columns]
 
 
 def greys(film: Square) -> Rows:
@@ -135,16 +135,16 @@ def _small_objects(film: Square) -> tuple[NDArray[np.int16], ...]:
 
 
 def look_at(
-    look: Callable[[Square], Rows], squares: NDArray[np.uint8], facts: tuple[XrayFacts, ...]
+    look: Callable[[Square], Rows], model_inputs: NDArray[np.uint8], facts: tuple[XrayFacts, ...]
 ) -> NDArray[np.float64]:
     """Return one row of features a film, float64 [N, features].
 
     Args:
         look: one of the functions above.
-        squares: uint8 [N, 224, 224].
+        model_inputs: uint8 [N, 224, 224].
         facts: of each film's file.
     """
-    return np.stack([look(film_area(square, fact)) for square, fact in zip(squares, facts, strict=True)])
+    return np.stack([look(film_area(model_input, fact)) for model_input, fact in zip(model_inputs, facts, strict=True)])
 
 
 # --- film probes ---
@@ -199,7 +199,7 @@ def _features(films: Sample, labels: Labels, reporter: Reporter) -> dict[str, Fe
     seen = {GREYS: greys, PROBED_FRAME: frame, PROBED_BORDER: border_greys, TAGS: corner_tags}
     seen[PLACES] = tag_places
     looked = reporter.track(seen.items(), title="looking at films", total=len(seen))
-    found = {name: look_at(look, films.squares, films.facts) for name, look in looked}
+    found = {name: look_at(look, films.model_inputs, films.facts) for name, look in looked}
     return {**found, FILE: file_features(films), NAME: name_features(films, labels)}
 
 
@@ -245,7 +245,7 @@ def file_features(films: Sample) -> Columns:
 
 
 def _compression(path: Path) -> str:
-    """Digest a JPEG's quantisation tables, sampling of colour and order of scans; "" for a PNG."""
+    """Digest a JPEG's quantization tables, sampling of colour and order of scans; "" for a PNG."""
     with Image.open(path) as image:
         tables = getattr(image, "quantization", None)
         if tables is None:

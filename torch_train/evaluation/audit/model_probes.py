@@ -58,17 +58,17 @@ class Reader:
     kept: frozenset[str]  # of validation and test
     name: str
 
-    def answer(self, squares: Squares, reporter: Reporter, *, title: str) -> Answers:
+    def answer(self, model_inputs: Squares, reporter: Reporter, *, title: str) -> Answers:
         """Read films uint8 [N, 224, 224]."""
         parts = [
             (logits[:, 1] - logits[:, 0], evidence)
-            for logits, _, evidence in _outputs(self.network, squares, self.device, reporter, title)
+            for logits, _, evidence in _outputs(self.network, model_inputs, self.device, reporter, title)
         ]
         return Answers(*(torch.cat(column).cpu().numpy() for column in zip(*parts, strict=True)))
 
-    def embed(self, squares: Squares, reporter: Reporter) -> NDArray[np.float32]:
+    def embed(self, model_inputs: Squares, reporter: Reporter) -> NDArray[np.float32]:
         """Return the pooled features of films uint8 [N, 224, 224] as unit vectors, float32 [N, C]."""
-        return embed(self.network.network, squares, self.device, reporter)
+        return embed(self.network.network, model_inputs, self.device, reporter)
 
 
 def read_reader(run: Path) -> Reader:
@@ -86,13 +86,15 @@ def read_reader(run: Path) -> Reader:
             fix="leave --run away, or train: tbconv train --data DIR --out RUN",
         )
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    network = load_deployed(run, TRAINED, arch=facts.arch, calibration=facts.readouts[TRAINED].calibration)
+    network = load_deployed(run, TRAINED, arch=facts.arch, calibration=facts.decision_rules[TRAINED].calibration)
     split = read_json(run / SPLIT)
     kept = frozenset(split["validation"]) | frozenset(split["test"])
     return Reader(network.to(device), device, frozenset(split["train"]), kept, facts.name)
 
 
-def embed_with_weights(weights: str, squares: Squares, device: torch.device, reporter: Reporter) -> NDArray[np.float32]:
+def embed_with_weights(
+    weights: str, model_inputs: Squares, device: torch.device, reporter: Reporter
+) -> NDArray[np.float32]:
     """Return what `Reader.embed` returns, of a ResNet50 with these weights: imagenet or a file.
 
     Raises:
@@ -100,22 +102,22 @@ def embed_with_weights(weights: str, squares: Squares, device: torch.device, rep
         SetupError: the weights cannot be downloaded.
     """
     network: XrayNetwork = build_network("resnet50", weights, seed=0).to(device)
-    return embed(network.eval(), squares, device, reporter)
+    return embed(network.eval(), model_inputs, device, reporter)
 
 
-def embed(network: Any, squares: Squares, device: torch.device, reporter: Reporter) -> NDArray[np.float32]:
+def embed(network: Any, model_inputs: Squares, device: torch.device, reporter: Reporter) -> NDArray[np.float32]:
     """Return pooled features as unit vectors, float32 [N, C]; `network` has `normalise` and `body`."""
 
     def pooled(image: torch.Tensor) -> tuple[torch.Tensor]:
         return (network.body(network.normalise(image)).mean((2, 3)),)
 
-    rows = torch.cat([row for (row,) in _outputs(pooled, squares, device, reporter, "features")]).cpu()
+    rows = torch.cat([row for (row,) in _outputs(pooled, model_inputs, device, reporter, "features")]).cpu()
     return np.asarray(torch.nn.functional.normalize(rows, dim=1).numpy())
 
 
-def _outputs(network: Any, squares: Squares, device: torch.device, reporter: Reporter, title: str) -> list[Any]:
+def _outputs(network: Any, model_inputs: Squares, device: torch.device, reporter: Reporter, title: str) -> list[Any]:
     size = BATCH[device.type]
-    films = torch.from_numpy(squares)[:, None]
+    films = torch.from_numpy(model_inputs)[:, None]
     batches = range(0, len(films), size)
     with torch.inference_mode():
         return [
@@ -147,18 +149,18 @@ def read_mask(path: Path) -> Marks:
     Raises:
         FilmError: it cannot be read.
     """
-    return np.asarray(PreprocessSpec().square(read_xray(path)) > MARKED)
+    return np.asarray(PreprocessSpec().model_input(read_xray(path)) > MARKED)
 
 
 def central_box(films: Sample, number: int) -> Marks:
     """Return the box of one film that stands for its lungs, bool [224, 224]."""
-    fact, side = films.facts[number], films.squares.shape[1]
+    fact, side = films.facts[number], films.model_inputs.shape[1]
     return area_of(fact, side, (OUTSIDE, OUTSIDE, 1 - OUTSIDE, 1 - OUTSIDE))
 
 
 def outside_border(films: Sample, number: int, share: float) -> Marks:
     """Return all of a film but its border, bool [224, 224]."""
-    fact, side = films.facts[number], films.squares.shape[1]
+    fact, side = films.facts[number], films.model_inputs.shape[1]
     return area_of(fact, side, (share, share, 1 - share, 1 - share))
 
 
@@ -221,7 +223,7 @@ def area_of(fact: XrayFacts, side: int, box: Corners) -> NDArray[np.bool_]:
 
     Args:
         fact: the film's width and height.
-        side: of the square.
+        side: of the model_input.
         box: corners as fractions of the film.
     """
     longer = max(fact.width, fact.height)
@@ -353,13 +355,13 @@ def run_findings(
     films = draw(unseen, config.most_read, config.seed)
     reporter.say(f"network: {len(films.labels)} films that the run did not train on")
     masks = [None if place is None else read_mask(place) for place in find_masks_of(films, config.masks)]
-    whole = reader.answer(films.squares, reporter, title="whole films")
+    whole = reader.answer(films.model_inputs, reporter, title="whole films")
     findings += occlusion_findings(reader, films, masks, whole, seed=config.seed, reporter=reporter)
     return findings + _evidence(films, whole.evidence, masks, config)
 
 
 def _evidence(films: Sample, maps: Maps, masks: list[Marks | None], config: AuditConfig) -> list[Finding]:
-    side = films.squares.shape[1]
+    side = films.model_inputs.shape[1]
     rows = np.flatnonzero(films.labels == 1)
     positives = films.part(rows)
     areas = [area_of(fact, side, (0, 0, 1, 1)) for fact in positives.facts]
@@ -401,8 +403,8 @@ def occlusion_findings(
     count = len(films.labels)
     lungs = np.stack([central_box(films, n) if (mask := masks[n]) is None else mask for n in range(count)])
     inside = np.stack([outside_border(films, n, LOOK_BORDER) for n in range(count)])
-    blind = reader.answer(np.where(lungs, 0, films.squares).astype(np.uint8), reporter, title="lungs blacked out")
-    rim = reader.answer(np.where(inside, 0, films.squares).astype(np.uint8), reporter, title="border only")
+    blind = reader.answer(np.where(lungs, 0, films.model_inputs).astype(np.uint8), reporter, title="lungs blacked out")
+    rim = reader.answer(np.where(inside, 0, films.model_inputs).astype(np.uint8), reporter, title="border only")
     told = (films.labels, films.groups)
     before = auroc_by_patient(whole.margins, *told, seed=seed)
     fall = auroc_difference(whole.margins, blind.margins, *told, seed=seed)
@@ -480,9 +482,9 @@ def alike_finding(
     everything, held = (films.part(np.flatnonzero(mask)) for mask in masks)
     learnt, kept = _to_compare_with(everything, reader, most, seed), draw(held, most, seed)
     first, second = (_embed(reader, part, weights, reporter) for part in (kept, learnt))
-    rows = zip(kept.squares, proposals(first, second), strict=True)
+    rows = zip(kept.model_inputs, proposals(first, second), strict=True)
     likes = [
-        likeness(film, learnt.squares[near])
+        likeness(film, learnt.model_inputs[near])
         for film, near in reporter.track(rows, title="look-alikes", total=len(kept.labels))
     ]
     level = ALIKE_SYNTHETIC if synthetic else ALIKE
@@ -511,8 +513,8 @@ def _to_compare_with(everything: Sample, reader: Reader, most: int, seed: int) -
 
 def _embed(reader: Reader, films: Sample, weights: str | None, reporter: Reporter) -> NDArray[np.float32]:
     if weights is None:
-        return reader.embed(films.squares, reporter)
-    return embed_with_weights(weights, films.squares, reader.device, reporter)
+        return reader.embed(films.model_inputs, reporter)
+    return embed_with_weights(weights, films.model_inputs, reader.device, reporter)
 
 
 # --- lookalikes ---
@@ -563,8 +565,8 @@ def likeness(film: NDArray[np.uint8], others: Squares) -> float:
     return best
 
 
-def _spectra(squares: Squares) -> NDArray[np.complex128]:
-    rows = fine_structure(squares)
+def _spectra(model_inputs: Squares) -> NDArray[np.complex128]:
+    rows = fine_structure(model_inputs)
     side = round(rows.shape[1] ** 0.5)
     return np.asarray(np.fft.fft2(rows.reshape(-1, side, side)))
 

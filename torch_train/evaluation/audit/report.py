@@ -145,7 +145,7 @@ def _title(finding: dict[str, Any]) -> str:
 
 def draw_means(films: Sample, names: tuple[str, str]) -> str:
     """Return the mean film of each class and their difference, as a data address of a PNG."""
-    means = [films.squares[films.labels == label].mean(0) for label in (0, 1)]
+    means = [films.model_inputs[films.labels == label].mean(0) for label in (0, 1)]
     difference = means[1] - means[0]
     widest = max(10.0, float(np.abs(difference).max()))
     figure = Figure(figsize=(8.6, 3.1), dpi=110, layout="constrained")
@@ -164,8 +164,8 @@ def draw_means(films: Sample, names: tuple[str, str]) -> str:
 
 def draw_borders(films: Sample, names: tuple[str, str]) -> str:
     """Return the mean grey level around the film, class by class with its spread, as a data address of a PNG."""
-    pairs = zip(films.squares, films.facts, strict=True)
-    rims = np.stack([_rim(film_area(square, fact)) for square, fact in pairs])
+    pairs = zip(films.model_inputs, films.facts, strict=True)
+    rims = np.stack([_rim(film_area(model_input, fact)) for model_input, fact in pairs])
     figure, axes = _canvas(8.6, 2.7)
     for label, name in enumerate(names):
         own = rims[films.labels == label]

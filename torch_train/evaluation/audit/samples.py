@@ -30,7 +30,7 @@ Ints = NDArray[np.int64]
 class Sample:
     """Films that probes look at."""
 
-    squares: NDArray[np.uint8]  # [N, 224, 224]
+    model_inputs: NDArray[np.uint8]  # [N, 224, 224]
     labels: Ints  # [N], 1 positive
     groups: Ints  # [N], equal where a patient or a copy joins films: never on both sides of a fold
     films: tuple[Film, ...]
@@ -44,7 +44,7 @@ class Sample:
     def part(self, rows: Ints) -> Sample:
         """Return some of the films."""
         return Sample(
-            self.squares[rows],
+            self.model_inputs[rows],
             self.labels[rows],
             self.groups[rows],
             tuple(self.films[row] for row in rows),
@@ -63,7 +63,7 @@ def all_films(loaded: LoadedFilms, copies: Sequence[Sequence[int]]) -> Sample:
     for number, members in enumerate(join_groups(len(films), [*by_patient.values(), *copies])):
         groups[list(members)] = number
     labels = np.array([film.label for film in films], np.int64)
-    return Sample(loaded.squares, labels, groups, films, loaded.facts, loaded.digests)
+    return Sample(loaded.model_inputs, labels, groups, films, loaded.facts, loaded.digests)
 
 
 def draw(films: Sample, most: int, seed: int) -> Sample:

@@ -1,6 +1,6 @@
-"""Child of test_equalise.py: ask ONNX Runtime for the same films before and after equalisation.
+"""Child of test_equalize.py: ask ONNX Runtime for the same films before and after equalization.
 
-usage: check_equalised.py BEFORE AFTER FILMS
+usage: check_equalized.py BEFORE AFTER FILMS
 """
 
 import json
@@ -18,25 +18,25 @@ from tbconv.contract.preprocess import as_model_input
 from torch_train.run_folder import CALIBRATION_FILMS, HELDOUT_FILMS, read_films
 
 
-def ask(path, squares):
+def ask(path, model_inputs):
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    films = np.ascontiguousarray(as_model_input(squares).transpose(0, 3, 1, 2))
+    films = np.ascontiguousarray(as_model_input(model_inputs).transpose(0, 3, 1, 2))
     names = [output.name for output in session.get_outputs()]
     return dict(zip(names, session.run(names, {"image": films}), strict=True))
 
 
-def unevenness(path, groups, squares):
+def unevenness(path, groups, model_inputs):
     """Return by group the spread of log2 of what its live channels reach."""
-    reached = measure_channels(path, [name for group in groups for name in group.measured], squares)
+    reached = measure_channels(path, [name for group in groups for name in group.measured], model_inputs)
     largest = [np.max([reached[name] for name in group.measured], axis=0) for group in groups]
     return [float(np.log2(one[one > 0]).std()) for one in largest]
 
 
 def main(before, after, run):
-    squares = read_films(run / HELDOUT_FILMS).squares
-    first, second = ask(before, squares), ask(after, squares)
+    model_inputs = read_films(run / HELDOUT_FILMS).model_inputs
+    first, second = ask(before, model_inputs), ask(after, model_inputs)
     groups = channel_groups(read_graph(before))
-    films = read_films(run / CALIBRATION_FILMS).squares
+    films = read_films(run / CALIBRATION_FILMS).model_inputs
     found = {
         "largest": {name: float(np.abs(value).max()) for name, value in first.items()},
         "difference": {name: float(np.abs(value - second[name]).max()) for name, value in first.items()},

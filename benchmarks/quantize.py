@@ -1,4 +1,4 @@
-"""What each step of the int8 recipe is worth, on a run's held-out films: `python -m benchmarks.quantise RUN BUNDLE`.
+"""What each step of the int8 recipe is worth, on a run's held-out films: `python -m benchmarks.quantize RUN BUNDLE`.
 
 Every row is one int8 file against PyTorch's float32 answers. Decisions are counted at the run's
 operating point; a loss is PyTorch minus file, with the one-sided 95 % upper bound of a paired bootstrap.
@@ -38,7 +38,7 @@ class Case:
     """One row: which graph, and which recipe; None is TensorFlow's converter as it comes."""
 
     name: str
-    equalised: float | None
+    equalized: float | None
     recipe: Int8Recipe | None
 
 
@@ -48,13 +48,13 @@ def cases(keep: list[str]) -> list[Case]:
         Case("TensorFlow's default", None, None),
         Case("own ranges", None, Int8Recipe(plain, 0.0, correct_bias=False)),
         Case("+ float head", None, Int8Recipe(head, 0.0, correct_bias=False)),
-        Case("+ biases corrected (not equalised)", None, Int8Recipe(head, 0.0)),
+        Case("+ biases corrected (not equalized)", None, Int8Recipe(head, 0.0)),
     ]
     shares = (0.0, 1e-6, 1e-5, 1e-4)
-    clipped = [(f"equalised 0.5, left out {share:g}", Int8Recipe(head, share, correct_bias=False)) for share in shares]
-    clipped += [(f"equalised 0.5, left out {share:g}, biases", Int8Recipe(head, share)) for share in shares]
+    clipped = [(f"equalized 0.5, left out {share:g}", Int8Recipe(head, share, correct_bias=False)) for share in shares]
+    clipped += [(f"equalized 0.5, left out {share:g}, biases", Int8Recipe(head, share)) for share in shares]
     rows += [Case(name, 0.5, recipe) for name, recipe in clipped]
-    rows.append(Case("equalised 0.8, left out 1e-5, biases", 0.8, Int8Recipe(head, 1e-5)))
+    rows.append(Case("equalized 0.8, left out 1e-5, biases", 0.8, Int8Recipe(head, 1e-5)))
     rows += [Case(f"recipe, ranges of {films} films", 0.5, Int8Recipe(films=films)) for films in (4, 128)]
     rows += [Case(f"recipe + float {name}", 0.5, Int8Recipe((*head, name))) for name in keep]
     return rows
@@ -80,70 +80,70 @@ def main() -> None:
     parser.add_argument("--only", default="", help="rows whose name holds this")
     given = parser.parse_args()
     facts = read_run(given.run)
-    squares, labels = films(given)
-    truth = reference(given.run, facts, squares)
+    model_inputs, labels = films(given)
+    truth = reference(given.run, facts, model_inputs)
     with tempfile.TemporaryDirectory() as place:
         for case, data in make(given, Path(place)):
             (Path(place) / "model.tflite").write_bytes(data)
-            answer = TFLiteModel(Path(place) / "model.tflite").predict(as_model_input(squares))
+            answer = TFLiteModel(Path(place) / "model.tflite").predict(as_model_input(model_inputs))
             row = measure(facts, labels, truth, answer) | {"MB": round(len(data) / 1e6, 1)}
             print(f"{case.name:42s} " + "  ".join(f"{key} {value}" for key, value in row.items()), flush=True)
-            append_rows(RESULTS / "quantise.csv", [circumstances() | {"network": facts.name, "case": case.name} | row])
+            append_rows(RESULTS / "quantize.csv", [circumstances() | {"network": facts.name, "case": case.name} | row])
 
 
 def films(given: argparse.Namespace) -> tuple[Any, Any]:
     if given.search:  # the held-out films are for the verdict, not for a choice
         chosen = read_films(given.run / CALIBRATION_FILMS)
-        return chosen.squares, chosen.labels
+        return chosen.model_inputs, chosen.labels
     if given.data is not None:
         folder = FilmFolder(folder=given.data, most=given.films)
-        squares, labels, _ = read_films_of(folder, given.bundle, TerminalReporter())
-        return squares, labels
+        model_inputs, labels, _ = read_films_of(folder, given.bundle, TerminalReporter())
+        return model_inputs, labels
     held = read_films(given.run / HELDOUT_FILMS)
-    rows = np.linspace(0, len(held.squares) - 1, min(given.films, len(held.squares))).astype(int)
-    return held.squares[rows], held.labels[rows]
+    rows = np.linspace(0, len(held.model_inputs) - 1, min(given.films, len(held.model_inputs))).astype(int)
+    return held.model_inputs[rows], held.labels[rows]
 
 
-def reference(run: Path, facts: RunFacts, squares: Any) -> Prediction:
-    calibration = facts.readouts["trained"].calibration
+def reference(run: Path, facts: RunFacts, model_inputs: Any) -> Prediction:
+    calibration = facts.decision_rules["trained"].calibration
     first = torch_witnesses(run, "trained", arch=facts.arch, calibration=calibration)[:1]
-    return ask(first, squares, TerminalReporter())[f"{REFERENCE} (trained)"]
+    return ask(first, model_inputs, TerminalReporter())[f"{REFERENCE} (trained)"]
 
 
 def make(given: argparse.Namespace, place: Path) -> Iterator[tuple[Case, bytes]]:
-    squares = read_films(given.run / CALIBRATION_FILMS).squares
+    model_inputs = read_films(given.run / CALIBRATION_FILMS).model_inputs
     saved: dict[float | None, str] = {None: str(given.bundle / "saved_model")}
     for case in blocks(given.bundle) if given.search else cases(given.keep_float):
         if given.only not in case.name:
             continue
-        if case.equalised not in saved:
-            onnx, folder = str(place / f"{case.equalised}.onnx"), str(place / f"{case.equalised}")
+        if case.equalized not in saved:
+            onnx, folder = str(place / f"{case.equalized}.onnx"), str(place / f"{case.equalized}")
             films = str(given.run / CALIBRATION_FILMS)
             source = str(given.bundle / "model.onnx")
             run_step(
                 "convert.quantization.equalization",
-                {"onnx": source, "films": films, "out": onnx, "balance": case.equalised},
+                {"onnx": source, "films": films, "out": onnx, "balance": case.equalized},
             )
             run_step("convert.formats.onnx_to_keras", {"onnx": onnx, "saved_model": folder})
-            saved[case.equalised] = folder
-        folder = saved[case.equalised]
-        yield case, default(folder, squares) if case.recipe is None else to_int8(folder, squares, case.recipe)
+            saved[case.equalized] = folder
+        folder = saved[case.equalized]
+        yield case, default(folder, model_inputs) if case.recipe is None else to_int8(folder, model_inputs, case.recipe)
 
 
-def default(saved_model: str, squares: Any) -> bytes:
+def default(saved_model: str, model_inputs: Any) -> bytes:
     import tensorflow as tf
 
     from convert.quantization.int8 import representative
 
     converter = tf.lite.TFLiteConverter.from_saved_model(saved_model)
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    converter.representative_dataset = representative(squares)
+    converter.representative_dataset = representative(model_inputs)
     converter.inference_input_type = tf.uint8
     return bytes(converter.convert())
 
 
 def measure(facts: RunFacts, labels: Any, truth: Prediction, answer: Prediction) -> dict[str, Any]:
-    threshold = facts.readouts["trained"].operating_point.margin
+    threshold = facts.decision_rules["trained"].operating_point.margin
     found = compare(truth, answer, threshold=threshold)
     losses = paired_losses(truth.margin, answer.margin, labels, threshold=threshold)
     band = indeterminate_band(truth.margin, answer.margin, threshold=threshold)

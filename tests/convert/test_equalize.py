@@ -30,7 +30,7 @@ WITHOUT_STREAM = {
 
 @pytest.fixture(scope="module")
 def drawn(child, tmp_path_factory):
-    """What equalisation made of each drawn graph."""
+    """What equalization made of each drawn graph."""
     return child("draw_residual.py", tmp_path_factory.mktemp("residual"))
 
 
@@ -78,7 +78,7 @@ def test_nodes_without_names_are_told_apart(graphs):
 
 
 @pytest.mark.parametrize("name", [*WITH_STREAM, *WITHOUT_STREAM, "plain", "dead", "no_group"])
-def test_the_equalised_graph_answers_as_before(name, graphs):
+def test_the_equalized_graph_answers_as_before(name, graphs):
     found = graphs[name]
     assert found["difference"] <= RELATIVE * found["largest"]
     assert (found["moved"] > 0) == (name != "no_group")  # else nothing was tried
@@ -114,18 +114,18 @@ def test_a_graph_without_a_group_is_only_folded(graphs):
     assert (graphs["no_group"]["said"]["groups"], graphs["no_group"]["difference"]) == (0, 0.0)
 
 
-def test_without_calibration_films_there_is_nothing_to_measure_and_the_error_says_so(quantised, tmp_path):
+def test_without_calibration_films_there_is_nothing_to_measure_and_the_error_says_so(quantized, tmp_path):
     write_films(tmp_path / "none.npz", Films(np.zeros((0, 224, 224), np.uint8), np.int64([]), np.array([], str)))
-    request = {"onnx": str(quantised / "model.onnx"), "films": str(tmp_path / "none.npz"), "out": str(tmp_path / "x")}
+    request = {"onnx": str(quantized / "model.onnx"), "films": str(tmp_path / "none.npz"), "out": str(tmp_path / "x")}
     with pytest.raises(ConversionError, match="no calibration films") as caught:
         run_step("convert.quantization.equalization", request)
     assert "tbconv train" in caught.value.fix
 
 
 @pytest.fixture(scope="module")
-def small(child, quantised, run):
+def small(child, quantized, run):
     """The small network before and after, asked about the held-out phantoms."""
-    return child("check_equalised.py", quantised / "model.onnx", quantised / "equalised.onnx", run)
+    return child("check_equalized.py", quantized / "model.onnx", quantized / "equalized.onnx", run)
 
 
 def test_the_small_network_answers_as_before(small):
