@@ -16,9 +16,16 @@ from tbconv.contract.reporting import Silence
 from torch_train.config import TrainConfig
 from torch_train.data.dataset import TrainingFilms
 from torch_train.engine.amp import choose_precision
-from torch_train.engine.augment import Augmentation, augment
+from torch_train.engine.augment import DRAWS, Augmentation, augment_films
 from torch_train.engine.inference import FilmStore, exact_margins, logits_of, place_films
-from torch_train.engine.state import EpochRecord, Learner, choose_layers, goes_on, kept_epoch, make_learner
+from torch_train.engine.state import (
+    EpochRecord,
+    TrainState,
+    choose_layers,
+    make_train_state,
+    selected_epoch,
+    should_continue,
+)
 from torch_train.engine.step import Step, choose_step, set_determinism
 from torch_train.engine.trainer import class_loss, start_network, train_epoch
 from torch_train.metrics import auroc
@@ -79,18 +86,18 @@ def _train(way: Way, network: XrayNetwork, config: TrainConfig, films: TrainingF
     precision = choose_precision(config.device, config.precision)
     set_determinism(config, precision.device)
     loss = class_loss(films.labels_of("train"), config, precision.device)
-    learner = make_learner(choose_layers(network, config.fine_tune), precision, loss, config)
-    step = choose_step(learner, config, films=len(films.parts["train"]), reporter=Silence())
+    train_state = make_train_state(choose_layers(network, config.fine_tune), precision, loss, config)
+    step = choose_step(train_state, config, films=len(films.parts["train"]), reporter=Silence())
     judged = network
     if way.ema:
         average = MovingAverage(network, copy.deepcopy(network), way.ema)
         judged, step = average.copy, _followed(step, average)
     history: list[EpochRecord] = []
     best: dict[str, Tensor] = {}
-    while goes_on(history, config):
-        record = _epoch(learner, step, judged, store, films, config, len(history) + 1)
+    while should_continue(history, config):
+        record = _epoch(train_state, step, judged, store, films, config, len(history) + 1)
         history.append(record)
-        if kept_epoch(history, config.schedule) is record:
+        if selected_epoch(history, config.schedule) is record:
             best = {key: value.detach().clone() for key, value in judged.state_dict().items()}
     judged.load_state_dict(best)
     return judged
@@ -106,7 +113,7 @@ def _followed(step: Step, average: MovingAverage) -> Step:
 
 
 def _epoch(
-    learner: Learner,
+    train_state: TrainState,
     step: Step,
     judged: XrayNetwork,
     store: FilmStore,
@@ -114,13 +121,13 @@ def _epoch(
     config: TrainConfig,
     epoch: int,
 ) -> EpochRecord:
-    start, rate = time.perf_counter(), learner.rate
-    train_loss = train_epoch(learner, step, store, films.parts["train"], config, epoch=epoch, reporter=Silence())
+    start, rate = time.perf_counter(), train_state.rate
+    train_loss = train_epoch(train_state, step, store, films.parts["train"], config, epoch=epoch, reporter=Silence())
     rows = films.parts["validation"]
-    logits = logits_of(judged, store, rows, learner.precision)
-    loss = float(learner.loss_function(logits, store.labels[torch.from_numpy(rows).to(store.device)]))
+    logits = logits_of(judged, store, rows, train_state.precision)
+    loss = float(train_state.loss_function(logits, store.labels[torch.from_numpy(rows).to(store.device)]))
     area = auroc((logits[:, 1] - logits[:, 0]).cpu().numpy(), films.labels[rows])
-    learner.end_epoch(loss)
+    train_state.end_epoch(loss)
     seconds = time.perf_counter() - start
     return EpochRecord(epoch, train_loss, loss, area, rate, seconds, len(films.parts["train"]) / seconds)
 
@@ -135,7 +142,8 @@ def _margins_of_views(
         margins = []
         with torch.inference_mode():
             for some in torch.split(torch.from_numpy(rows).to(store.device), 256):
-                logits = network(augment(store.batch(some)[0], numbers, generator))
+                draws = torch.rand(len(some), DRAWS, generator=generator, device=store.device) * 2 - 1
+                logits = network(augment_films(store.batch(some)[0], draws, numbers))
                 margins.append((logits[:, 1] - logits[:, 0]).float().cpu())
         seen.append(torch.cat(margins).numpy())
     return np.asarray(np.mean(seen, axis=0), np.float32)

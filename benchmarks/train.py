@@ -35,7 +35,7 @@ from torch_train.data.loading import load_films
 from torch_train.engine.amp import choose_precision
 from torch_train.engine.augment import Augmentation
 from torch_train.engine.inference import FilmStore, place_films
-from torch_train.engine.state import Learner, choose_layers, make_learner
+from torch_train.engine.state import TrainState, choose_layers, make_train_state
 from torch_train.engine.step import CapturedStep, EagerStep, Step, compiled_step, eager_step, set_determinism
 from torch_train.engine.trainer import class_loss, train_epoch
 from torch_train.model.network import XrayNetwork
@@ -154,8 +154,8 @@ def own_programs(case: Case, store: FilmStore, *, compiled: bool) -> dict[str, C
     """Return tbconv's epoch, and its step alone on random images."""
     config = case.config
     loss = class_loss(store.labels.cpu().numpy(), config, store.device)
-    learner = make_learner(network_of(case), choose_precision(case.device, "auto"), loss, config)
-    plain = eager_step(learner, Augmentation.of(config), config.clip_norm)
+    train_state = make_train_state(network_of(case), choose_precision(case.device, "auto"), loss, config)
+    plain = eager_step(train_state, Augmentation.of(config), config.clip_norm)
     fused = compiled_step(plain) if compiled else None
     step = captured(fused or plain, store.device)
     rows = np.arange(case.steps * case.batch)  # whole batches: a step is what is compared
@@ -163,12 +163,12 @@ def own_programs(case: Case, store: FilmStore, *, compiled: bool) -> dict[str, C
     epochs = iter(range(1, 10**6))
 
     def epoch() -> int:
-        train_epoch(learner, step, store, rows, config, epoch=next(epochs), reporter=Printer())
+        train_epoch(train_state, step, store, rows, config, epoch=next(epochs), reporter=Printer())
         return len(rows)
 
     if fused is None and store.device.type == "cpu":
         return {"tbconv": epoch}
-    return {"tbconv": epoch, "ceiling": ceiling(case, learner, fused or plain, store.device)}
+    return {"tbconv": epoch, "ceiling": ceiling(case, train_state, fused or plain, store.device)}
 
 
 def captured(step: Step, device: torch.device) -> Step:
@@ -187,7 +187,7 @@ def device_name(device: str) -> str:
     return torch.cuda.get_device_name() if device == "cuda" else "none"
 
 
-def ceiling(case: Case, learner: Learner, own: EagerStep, device: torch.device) -> Callable[[], int]:
+def ceiling(case: Case, train_state: TrainState, own: EagerStep, device: torch.device) -> Callable[[], int]:
     """Return rounds of the step without films, order or augmentation, captured in the same way."""
     images = [torch.rand(case.batch, 1, 224, 224, device=device) * 255 for _ in range(RANDOM_BATCHES)]
     labels = torch.randint(0, 2, (case.batch,), device=device)
@@ -199,7 +199,7 @@ def ceiling(case: Case, learner: Learner, own: EagerStep, device: torch.device) 
     step = captured(learn, device)
 
     def round_() -> int:
-        learner.tuning.train_mode()
+        train_state.tuning.train_mode()
         for number in range(case.steps):
             step(images[number % RANDOM_BATCHES], labels, unused)
         return case.steps * case.batch

@@ -26,9 +26,9 @@ from benchmarks.train import LAYERS, device_name, wait_for
 from tbconv.contract.reporting import Silence
 from torch_train.config import TrainConfig
 from torch_train.engine.amp import choose_precision
-from torch_train.engine.distributed import Job, Ranks, run_together
+from torch_train.engine.distributed import Job, Ranks, launch_processes
 from torch_train.engine.inference import exact_margins, place_films
-from torch_train.engine.state import choose_layers, make_learner
+from torch_train.engine.state import choose_layers, make_train_state
 from torch_train.engine.step import choose_step, set_determinism
 from torch_train.engine.trainer import class_loss, train_epoch
 from torch_train.model.network import XrayNetwork
@@ -57,12 +57,12 @@ class Case:
         return TrainConfig(
             data=Path("drawn"),
             out=Path("unused"),
-            arch=self.arch,  # type: ignore[arg-type]  # the config refuses other words
+            arch=self.arch,
             weights="none",
             batch=self.batch,
             fine_tune=LAYERS[self.tuning],
             device=self.device,
-            step=self.step,  # type: ignore[arg-type]
+            step=self.step,  # type: ignore[arg-type]  # the config refuses other words
         )
 
 
@@ -93,7 +93,7 @@ def compare(case: Case, gpus: int, turns: int) -> list[dict[str, Any]]:
     with TemporaryDirectory() as folder:
         for _ in range(turns):
             for size in rates:
-                run_together(Job(measure, (case, Path(folder)), size, case.device))
+                launch_processes(Job(measure, (case, Path(folder)), size, case.device))
                 rates[size] += json.loads((Path(folder) / "rates.json").read_text())
                 margins[size] = np.load(Path(folder) / "margins.npy")
     apart = np.abs(margins[1] - margins[gpus])
@@ -112,21 +112,21 @@ def measure(ranks: Ranks, case: Case, folder: Path) -> None:
     store = place_films(model_inputs, labels, precision.device, Silence())
     torch.manual_seed(config.seed)
     tuning = choose_layers(XrayNetwork(config.arch), config.fine_tune)
-    learner = make_learner(tuning, precision, class_loss(labels, config, precision.device), config)
+    train_state = make_train_state(tuning, precision, class_loss(labels, config, precision.device), config)
     margins = exact_margins(tuning.network, store, np.arange(case.judged))
-    step = choose_step(learner, config, films=10**9, reporter=Silence())
+    step = choose_step(train_state, config, films=10**9, reporter=Silence())
     rows = np.resize(np.arange(FILMS), case.steps * case.batch * ranks.size)
 
     def one_round(number: int) -> float:
         ranks.total(torch.zeros(1, device=store.device))  # all begin together
         wait_for(store.device)
         start = time.perf_counter()
-        train_epoch(learner, step, store, rows, config, epoch=number, reporter=Silence())
+        train_epoch(train_state, step, store, rows, config, epoch=number, reporter=Silence())
         wait_for(store.device)
         return len(rows) / (time.perf_counter() - start)
 
     rates = [one_round(number) for number in range(1, case.rounds + 2)][1:]
-    if ranks.leads:
+    if ranks.is_main:
         (folder / "rates.json").write_text(json.dumps(rates))
         np.save(folder / "margins.npy", margins)
 

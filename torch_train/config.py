@@ -10,19 +10,20 @@ from typing import Any, Literal
 
 from tbconv.contract.bundle import sha256_file
 from tbconv.contract.errors import ConfigError
+from torch_train.model.backbones import BACKBONES
 
-RATE_TRANSFER = 3e-4  # measured on kermany from pre-trained weights (../shared/weights/README.md)
+RATE_TRANSFER = 3e-4  # measured on kermany from pretrained weights (../shared/weights/README.md)
 RATE_SCRATCH = 1e-3  # measured on kermany from random weights
-NO_TRACE = ("data", "out", "weights")  # paths stay out of what is stored
+NOT_STORED = ("data", "out", "weights")  # paths
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainConfig:
-    """What `tbconv train` does, to the last number."""
+    """Every number of `tbconv train`."""
 
     data: Path
     out: Path
-    arch: Literal["resnet50", "resnet10"] = "resnet50"
+    arch: str = "resnet50"  # a key of `BACKBONES`
 
     patient: str | None = None  # regular expression over file names
     positive: str | None = None  # name of the positive class
@@ -47,15 +48,15 @@ class TrainConfig:
     clip_norm: float = 1.0  # of all gradients together
     batch: int = 32
     epochs: int = 16  # as good as 50 on delhi and no worse than 8 on kermany (benchmarks/results/recipes.csv)
-    schedule: Literal["cosine", "plateau"] = "cosine"  # cosine: to zero over the epochs, and the last one is kept
-    patience: int = 10  # plateau: epochs without a better loss or AUROC until it stops, and the best one is kept
+    schedule: Literal["cosine", "plateau"] = "cosine"  # cosine: to zero over the epochs, the last one is selected
+    patience: int = 10  # plateau: epochs without a better loss or AUROC until it stops; the best one is selected
     plateau_factor: float = 0.5  # of the learning rate, when the validation loss stops falling
     plateau_patience: int = 4
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     device: str = "auto"
     step: Literal["auto", "compiled", "graph", "eager"] = "auto"  # how CUDA runs it; a CPU runs it eagerly
     deterministic: bool = False  # to the bit, on the same kind of device
-    film_cache: bool = True  # decoded films are kept for the next run
+    film_cache: bool = True  # keep decoded films for the next run
 
     target_sensitivity: float = 0.90
     baseline_only: bool = False
@@ -74,8 +75,8 @@ class TrainConfig:
         return RATE_SCRATCH if self.weights == "none" else RATE_TRANSFER
 
     def stored(self) -> dict[str, Any]:
-        """Return what the run folder keeps: every number, no path; a weight file by its digest."""
-        kept = {key: value for key, value in asdict(self).items() if key not in NO_TRACE}
+        """Return what the run folder stores: every number, no path; a weight file by its digest."""
+        kept = {key: value for key, value in asdict(self).items() if key not in NOT_STORED}
         return {**kept, "learning_rate": self.rate, "fractions": list(self.fractions), "weights": self._weights_name()}
 
     def _weights_name(self) -> str:
@@ -85,7 +86,7 @@ class TrainConfig:
         return f"file sha256:{sha256_file(path)}" if path.is_file() else "file"
 
     def _refuse_unknown_words(self) -> None:
-        _one_of("--arch", self.arch, ("resnet50", "resnet10"))
+        _one_of("--arch", self.arch, tuple(BACKBONES))
         _one_of("--balance", self.balance, ("loss", "sampler"))
         _one_of("--schedule", self.schedule, ("cosine", "plateau"))
         _one_of("--step", self.step, ("auto", "compiled", "graph", "eager"))
@@ -107,7 +108,7 @@ class TrainConfig:
         _inside("--clip-norm", self.clip_norm, 0.0, math.inf, open_low=True)
         for name in ("epochs", "patience", "calibration_films", "heldout_films"):
             _inside(_option(name), getattr(self, name), 1, math.inf)
-        _inside("--batch", self.batch, 2, math.inf)  # a BatchNorm cannot learn from one film
+        _inside("--batch", self.batch, 2, math.inf)  # BatchNorm cannot train on one film
         _inside("--plateau-patience", self.plateau_patience, 0, math.inf)
         _inside("--seed", self.seed, 0, 2**63 - 1)
         if min(self.fractions) <= 0 or abs(sum(self.fractions) - 1) > 1e-9:

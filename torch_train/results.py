@@ -1,4 +1,4 @@
-"""Fills the run folder: weights, decision_rules, figures, and the films that conversion needs; run.json comes last."""
+"""Fills the run folder: weights, decision rules, figures, and the films that conversion needs; run.json comes last."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -20,9 +20,9 @@ from tbconv.contract.reporting import DISCLAIMER
 from torch_train.config import TrainConfig
 from torch_train.data.dataset import TrainingFilms
 from torch_train.data.split import PARTS
-from torch_train.engine.state import EpochRecord, kept_epoch
+from torch_train.engine.state import EpochRecord, Trained, selected_epoch
 from torch_train.metrics import Confusion, auroc_difference, choose_operating_point, fit_calibration, judge
-from torch_train.model.baseline import BaselineWeights
+from torch_train.model.baseline import BaselineWeights, baseline_margins, fit_baseline
 from torch_train.run_folder import (
     BASELINE,
     CALIBRATION_FILMS,
@@ -43,101 +43,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-# --- judgement ---
-# From margins to what is said about a run: decision_rules fixed on validation, figures from the test part.
-
 TRAINED, BASELINE_NETWORK = "trained", "baseline"
-
-
-@dataclass(frozen=True, slots=True)
-class Judged:
-    """One network's decision_rule and its margins on every film."""
-
-    decision_rule: DecisionRule
-    margins: NDArray[np.floating]  # [N]; what is NaN for training films is never read
-
-
-def read_out(margins: NDArray[np.floating], films: TrainingFilms, config: TrainConfig) -> Judged:
-    """Fix calibration and operating point on the validation part."""
-    rows = films.parts["validation"]
-    chosen, labels = margins[rows], films.labels[rows]
-    point = choose_operating_point(
-        chosen, labels, target_sensitivity=config.target_sensitivity, chosen_on=films.split_digest
-    )
-    return Judged(DecisionRule(fit_calibration(chosen, labels), point), margins)
-
-
-def collect_metrics(judged: dict[str, Judged], films: TrainingFilms, config: TrainConfig) -> dict[str, Any]:
-    """Return metrics.json: every network on validation and test, and their difference on test.
-
-    Args:
-        judged: by network: baseline, and trained if there is one.
-        films: of the run.
-        config: for the seed of the bootstraps.
-    """
-    metrics = {
-        "synthetic": films.synthetic,
-        "disclaimer": DISCLAIMER,
-        "labels": asdict(films.names),
-        "patients_known": films.patients_known,
-        "films": {part: _counts(films, part) for part in PARTS},
-        "networks": {name: _network(one, films, config) for name, one in judged.items()},
-    }
-    if TRAINED in judged:
-        metrics["auroc_gain"] = _gain(judged, films, config)
-    return metrics
-
-
-def _counts(films: TrainingFilms, part: str) -> dict[str, int]:
-    labels = films.labels_of(part)
-    positives = int((labels == 1).sum())
-    patients = len(np.unique(films.patients_of(part)))
-    return {"n": len(labels), "positives": positives, "negatives": len(labels) - positives, "patients": patients}
-
-
-def _network(judged: Judged, films: TrainingFilms, config: TrainConfig) -> dict[str, Any]:
-    point = judged.decision_rule.operating_point
-    parts = {
-        part: judge(
-            judged.margins[films.parts[part]],
-            films.labels_of(part),
-            films.patients_of(part),
-            point,
-            names=films.names,
-            seed=config.seed,
-        )
-        for part in ("validation", "test")
-    }
-    return {**asdict(judged.decision_rule), **parts}
-
-
-def _gain(judged: dict[str, Judged], films: TrainingFilms, config: TrainConfig) -> dict[str, Any]:
-    rows = films.parts["test"]
-    first, second = judged[TRAINED].margins[rows], judged[BASELINE_NETWORK].margins[rows]
-    labels, patients = films.labels_of("test"), films.patients_of("test")
-    return asdict(auroc_difference(first, second, labels, patients, seed=config.seed))
-
-
-# --- results ---
-
 CURVES, CONFUSION, REPORT = "curves.png", "confusion.png", "report.md"
 Metrics = dict[str, Any]
-
-
-class Fitted(Protocol):
-    """What is stored of a trained network, whoever trained it."""
-
-    @property
-    def network(self) -> torch.nn.Module:
-        """On the CPU, in eval mode."""
-
-    @property
-    def history(self) -> tuple[EpochRecord, ...]:
-        """Empty where others trained it."""
-
-    @property
-    def precision(self) -> str | None:
-        """Of training; None where it is not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,22 +53,31 @@ class Origin:
     """Where a network comes from that was not trained here."""
 
     arch: str  # as run.json calls it
-    recipe: dict[str, Any]  # instead of training's: train_config.json
-    checkpoint: dict[str, Any]  # sha256, arch and what it was fed; goes into the provenance
+    recipe: dict[str, Any]  # train_config.json, instead of training's
+    checkpoint: dict[str, Any]  # sha256, arch and normalisation; goes into the provenance
 
 
-def write_results(
-    films: TrainingFilms,
-    config: TrainConfig,
-    *,
-    trained: Fitted | None,
-    baseline: BaselineWeights,
-    judged: dict[str, Judged],
-    metrics: Metrics,
-    origin: Origin | None = None,
+def store_run(
+    films: TrainingFilms, config: TrainConfig, trained: Trained | None, *, origin: Origin | None = None
 ) -> None:
-    """Write everything but history and checkpoint, which training wrote; `origin` where others trained."""
-    out, facts = config.out, _facts(films, config, judged, trained, origin)
+    """Fit the baseline, fix the decision rules, evaluate, and fill the run folder.
+
+    Everything is written but history and checkpoint, which training wrote.
+
+    Args:
+        films: of the run, split.
+        config: the recipe, or for an adopted network its half about the films.
+        trained: the network and its margins; None where only the baseline is fitted.
+        origin: where the network comes from, if it was not trained here.
+    """
+    out = config.out
+    baseline = fit_baseline(films.model_inputs[films.parts["train"]], films.labels_of("train"), seed=config.seed)
+    margins: Margins = {} if trained is None else {TRAINED: trained.margins}
+    margins[BASELINE_NETWORK] = baseline_margins(baseline, films.model_inputs)
+    rules = {name: _decision_rule(one, films, config) for name, one in margins.items()}
+    metrics = _collect_metrics(margins, rules, films, config)
+    metrics |= {} if origin is None else {"adopted": origin.checkpoint}
+    facts = _facts(films, config, rules, trained, origin)
     (out / RUN).unlink(missing_ok=True)  # until all of it is new
     write_json(out / CONFIG, config.stored() if origin is None else origin.recipe)
     if trained is not None:
@@ -171,9 +88,72 @@ def write_results(
     write_films(out / HELDOUT_FILMS, heldout_films(films, config))
     pictures = _draw_pictures(out, trained, metrics, films, config.schedule)
     write_json(out / METRICS, metrics)
-    lines = report_lines(metrics, _origin(facts), pictures=pictures)
+    lines = report_lines(metrics, _origin_rows(facts), pictures=pictures)
     write_atomic(out / REPORT, "".join(f"{line}\n" for line in lines).encode())
     write_run(out, facts)
+
+
+# --- evaluation ---
+# Decision rules are fixed on the validation part, figures are of the test part.
+
+Margins = dict[str, NDArray[np.floating]]  # by network, [N]; what is NaN for training films is never read
+
+
+def _decision_rule(margins: NDArray[np.floating], films: TrainingFilms, config: TrainConfig) -> DecisionRule:
+    """Fix calibration and operating point on the validation part."""
+    rows = films.parts["validation"]
+    chosen, labels = margins[rows], films.labels[rows]
+    point = choose_operating_point(
+        chosen, labels, target_sensitivity=config.target_sensitivity, chosen_on=films.split_digest
+    )
+    return DecisionRule(fit_calibration(chosen, labels), point)
+
+
+def _collect_metrics(
+    margins: Margins, rules: dict[str, DecisionRule], films: TrainingFilms, config: TrainConfig
+) -> Metrics:
+    """Return metrics.json: every network on validation and test, and their difference on test."""
+    metrics = {
+        "synthetic": films.synthetic,
+        "disclaimer": DISCLAIMER,
+        "labels": asdict(films.names),
+        "patients_known": films.patients_known,
+        "films": {part: _counts(films, part) for part in PARTS},
+        "networks": {name: _evaluate(margins[name], rule, films, config) for name, rule in rules.items()},
+    }
+    if TRAINED in margins:
+        first, second = (margins[name][films.parts["test"]] for name in (TRAINED, BASELINE_NETWORK))
+        labels, patients = films.labels_of("test"), films.patients_of("test")
+        metrics["auroc_gain"] = asdict(auroc_difference(first, second, labels, patients, seed=config.seed))
+    return metrics
+
+
+def _counts(films: TrainingFilms, part: str) -> dict[str, int]:
+    labels = films.labels_of(part)
+    positives = int((labels == 1).sum())
+    patients = len(np.unique(films.patients_of(part)))
+    return {"n": len(labels), "positives": positives, "negatives": len(labels) - positives, "patients": patients}
+
+
+def _evaluate(
+    margins: NDArray[np.floating], rule: DecisionRule, films: TrainingFilms, config: TrainConfig
+) -> dict[str, Any]:
+    point = rule.operating_point
+    parts = {
+        part: judge(
+            margins[films.parts[part]],
+            films.labels_of(part),
+            films.patients_of(part),
+            point,
+            names=films.names,
+            seed=config.seed,
+        )
+        for part in ("validation", "test")
+    }
+    return {**asdict(rule), **parts}
+
+
+# --- files ---
 
 
 def write_weights(path: Path, network: torch.nn.Module) -> None:
@@ -228,61 +208,48 @@ def _films(films: TrainingFilms, rows: NDArray[np.int64], part: str) -> Films:
 def _facts(
     films: TrainingFilms,
     config: TrainConfig,
-    judged: dict[str, Judged],
-    trained: Fitted | None,
+    rules: dict[str, DecisionRule],
+    trained: Trained | None,
     origin: Origin | None,
 ) -> RunFacts:
     arch = None if trained is None else config.arch if origin is None else origin.arch
-    precision = None if trained is None else trained.precision
     facts = {
         **provenance(),
-        "gpu": _gpu(),
-        "precision": precision,
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        "precision": None if trained is None else trained.precision,
         "data_digest": films.data_digest,
         "split_digest": films.split_digest,
     }
     facts |= {} if origin is None else {"adopted": origin.checkpoint}
+    name = f"{'synthetic ' * films.synthetic}{arch or 'baseline'} {films.names.positive} against {films.names.negative}"
     return RunFacts(
-        name=_name(films, arch),
+        name=re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-"),
         arch=arch,
         labels=films.names,
-        decision_rules={name: one.decision_rule for name, one in judged.items()},
+        decision_rules=rules,
         synthetic=films.synthetic,
         provenance=facts,
     )
 
 
-def _name(films: TrainingFilms, arch: str | None) -> str:
-    words = ["synthetic"] * films.synthetic + [
-        arch or "baseline",
-        films.names.positive,
-        "against",
-        films.names.negative,
-    ]
-    return re.sub(r"[^a-z0-9]+", "-", " ".join(words).lower()).strip("-")
-
-
-def _gpu() -> str | None:
-    return torch.cuda.get_device_name() if torch.cuda.is_available() else None
-
-
-def _origin(facts: RunFacts) -> dict[str, str]:
+def _origin_rows(facts: RunFacts) -> dict[str, str]:
     origin = facts.provenance
     rows = {
         "name": facts.name,
         "commit": origin["git_commit"],
         "GPU": origin["gpu"],
         "processor": origin["machine"]["processor"],
+        "data digest": origin["data_digest"],
+        "split digest": origin["split_digest"],
     }
-    rows |= {"data digest": origin["data_digest"], "split digest": origin["split_digest"]}
     if "adopted" in origin:
-        told = origin["adopted"]
-        rows |= {"checkpoint": f"{told['sha256']} ({told['arch']}, normalised by: {told['normalise']})"}
+        adopted = origin["adopted"]
+        rows["checkpoint"] = f"{adopted['sha256']} ({adopted['arch']}, normalised by: {adopted['normalise']})"
     return {key: str(value or "-") for key, value in rows.items()}
 
 
 def _draw_pictures(
-    out: Path, trained: Fitted | None, metrics: Metrics, films: TrainingFilms, schedule: str
+    out: Path, trained: Trained | None, metrics: Metrics, films: TrainingFilms, schedule: str
 ) -> list[str]:
     kind = "synthetic films" if films.synthetic else "films"
     network = TRAINED if trained is not None else BASELINE_NETWORK
@@ -290,20 +257,22 @@ def _draw_pictures(
     draw_confusion(out / CONFUSION, counts, films.names, title=f"{network}: {counts.n} {kind} of the test part")
     if trained is None or not trained.history:
         return [CONFUSION]
-    kept = kept_epoch(trained.history, schedule).epoch
-    draw_curves(out / CURVES, trained.history, kept=kept, title=f"{len(films.parts['train'])} {kind} to train on")
+    selected = selected_epoch(trained.history, schedule).epoch
+    draw_curves(
+        out / CURVES, trained.history, selected=selected, title=f"{len(films.parts['train'])} {kind} to train on"
+    )
     return [CURVES, CONFUSION]
 
 
 # --- curves ---
 # The two pictures of a run: its curves and its confusion matrix.
 
-BLUE, ORANGE, GREY = "#0b6fa4", "#c4570c", "#6b7280"  # told apart by colour-blind readers too
+BLUE, ORANGE, GREY = "#0b6fa4", "#c4570c", "#6b7280"  # distinguishable for colour-blind readers too
 DPI = 120
 
 
-def draw_curves(path: Path, history: Sequence[EpochRecord], *, kept: int, title: str) -> None:
-    """Draw losses, validation AUROC and learning rate over epochs, and a line at the epoch whose weights were kept."""
+def draw_curves(path: Path, history: Sequence[EpochRecord], *, selected: int, title: str) -> None:
+    """Draw losses, validation AUROC and learning rate over epochs, and a line at the selected epoch."""
     from matplotlib.ticker import MaxNLocator
 
     figure = _new_figure(7, 7.5)
@@ -320,7 +289,7 @@ def draw_curves(path: Path, history: Sequence[EpochRecord], *, kept: int, title:
     rate.set(ylabel="learning rate", xlabel="epoch", yscale="log")
     rate.xaxis.set_major_locator(MaxNLocator(integer=True))
     for axes in (losses, area, rate):
-        axes.axvline(kept, color=GREY, linestyle=":", label="kept epoch")
+        axes.axvline(selected, color=GREY, linestyle=":", label="selected epoch")
         axes.grid(alpha=0.25)
     losses.legend(frameon=False)
     area.legend(frameon=False, loc="lower right")
@@ -348,7 +317,7 @@ def draw_confusion(path: Path, counts: Confusion, names: Labels, *, title: str) 
 
 
 def _new_figure(width: float, height: float) -> Figure:
-    """Return a figure of so many inches that draws with Agg and never asks for a display."""
+    """Return a figure of so many inches that draws with Agg and needs no display."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

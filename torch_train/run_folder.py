@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tbconv.contract.bundle import read_json, sha256_bytes, write_json
-from tbconv.contract.errors import BundleError
+from tbconv.contract.bundle import MANIFEST, read_json, sha256_bytes, write_json
+from tbconv.contract.errors import BundleError, ConfigError
 from tbconv.contract.golden import stored_inputs
 from tbconv.contract.manifest import Calibration, DecisionRule, Labels, OperatingPoint
 from torch_train.metrics import LOWEST_SLOPE, digits_for
@@ -21,7 +21,7 @@ RUN = "run.json"  # RunFacts: written last, so a folder with it is a finished ru
 CONFIG = "train_config.json"
 HISTORY = "history.jsonl"
 METRICS = "metrics.json"
-WEIGHTS = "weights.safetensors"  # float32: XrayNetwork's state of the kept epoch, or AdoptedNetwork's
+WEIGHTS = "weights.safetensors"  # float32: XrayNetwork's state of the selected epoch, or AdoptedNetwork's
 BASELINE = "baseline.safetensors"  # weight [784], bias [1]
 SPLIT = "split.json"
 CHECKPOINT = "checkpoint.pt"
@@ -34,7 +34,7 @@ class RunFacts:
     """run.json: what the weights mean."""
 
     name: str
-    arch: str | None  # resnet50, or torchvision-NAME if adopted; None where only the baseline was fitted
+    arch: str | None  # of `BACKBONES`, torchvision-NAME if adopted; None where only the baseline was fitted
     labels: Labels
     decision_rules: dict[str, DecisionRule]  # by network: trained, baseline
     synthetic: bool
@@ -55,6 +55,15 @@ class Films:
         return sha256_bytes(self.model_inputs.tobytes() + self.labels.tobytes())
 
 
+def require_free_folder(out: Path, *, fix: str) -> None:
+    """Refuse a folder that holds a run or a bundle, before a film is read; `fix` is for a run."""
+    for name in (RUN, CHECKPOINT, MANIFEST):
+        if (out / name).exists():
+            kind, fix = ("a bundle", "another --out") if name == MANIFEST else ("a run", fix)
+            why = "writing a run there would overwrite it"
+            raise ConfigError(f"{out} holds {kind} already ({name})", why=why, fix=fix)
+
+
 def write_run(folder: Path, facts: RunFacts) -> None:
     """Write run.json."""
     write_json(folder / RUN, asdict(facts))
@@ -64,7 +73,7 @@ def read_run(folder: Path) -> RunFacts:
     """Read run.json.
 
     Raises:
-        BundleError: the folder is no finished run.
+        BundleError: the folder does not hold a finished run.
     """
     if not (folder / RUN).is_file():
         begun = (folder / CHECKPOINT).is_file()
@@ -101,7 +110,7 @@ def read_films(path: Path) -> Films:
     """Read films.
 
     Raises:
-        BundleError: the file is missing or not such a file.
+        BundleError: the file is missing or damaged.
     """
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
@@ -113,7 +122,7 @@ def read_films(path: Path) -> Films:
 
 
 # --- report ---
-# What a run says of itself, from metrics.json alone: tables that read the same on a terminal and in Markdown.
+# The results of a run from metrics.json alone, as tables that read the same on a terminal and in Markdown.
 
 TITLES = {
     "auroc": "AUROC",
@@ -128,12 +137,12 @@ NETWORKS = {"trained": "trained network", "baseline": "baseline (28 x 28 pixels,
 
 
 def summary_lines(metrics: dict[str, Any]) -> list[str]:
-    """Return the result: who was tested on what, the figures with their intervals, what they mean."""
+    """Return the test films, the figures with their intervals, and how to read them."""
     lines = [_subject(metrics), ""]
     for name, network in _networks(metrics):
         lines += [f"### {NETWORKS[name]}", "", *_point_lines(network, metrics["labels"]), "", *_table(network), ""]
     lines += [_gain_line(metrics["auroc_gain"]), ""] if "auroc_gain" in metrics else []
-    return [*lines, *_meaning(metrics), "", metrics["disclaimer"]]
+    return [*lines, *_how_to_read(metrics), "", metrics["disclaimer"]]
 
 
 def report_lines(metrics: dict[str, Any], facts: dict[str, str], *, pictures: list[str]) -> list[str]:
@@ -145,7 +154,7 @@ def report_lines(metrics: dict[str, Any], facts: dict[str, str], *, pictures: li
         report = network["test"]["classification_report"].rstrip()
         lines += ["", f"### Classification report, {NETWORKS[name]}, test part", "", "```text", report, "```"]
     lines += ["", *(f"![{picture}]({picture})" for picture in pictures)]
-    lines += ["", "### Where it came from", "", *_align([["what", "value"], *map(list, facts.items())])]
+    lines += ["", "### Provenance", "", *_align([["fact", "value"], *map(list, facts.items())])]
     return lines
 
 
@@ -159,30 +168,28 @@ def _subject(metrics: dict[str, Any]) -> str:
     kind = "synthetic films (drawn phantoms, no patients)" if metrics["synthetic"] else "films"
     patients = f" of {test['patients']} patients" if metrics["patients_known"] else ", each counted as one patient"
     counts = f"{test['positives']} {names['positive']}, {test['negatives']} {names['negative']}"
-    told = metrics.get("adopted")
-    seen = "neither training nor threshold saw them"
-    if told is not None:
-        listed = (
-            "its team lists them as unseen in training"
-            if told["training_films_listed"]
-            else "nobody told whether training did"
-        )
-        seen = f"the threshold did not see them, {listed}"
-    return f"Test part: {test['n']} {kind}{patients} ({counts}); {seen}."
+    adopted = metrics.get("adopted")
+    if adopted is None:
+        use = "used neither for training nor for the threshold"
+    elif adopted["training_films_listed"]:
+        use = "not used for the threshold, and not in the list of training films"
+    else:
+        use = "not used for the threshold; whether training used them is unknown"
+    return f"Test part: {test['n']} {kind}{patients} ({counts}); {use}."
 
 
 def _point_lines(network: dict[str, Any], names: dict[str, str]) -> list[str]:
     point, calibration = network["operating_point"], network["calibration"]
     n = point["positives"] + point["negatives"]
-    reached = f"sensitivity {_share(point['sensitivity'], point['positives'])} of {point['positives']} positives"
-    spared = f"specificity {_share(point['specificity'], point['negatives'])} of {point['negatives']} negatives"
+    sensitivity = f"sensitivity {_share(point['sensitivity'], point['positives'])} of {point['positives']} positives"
+    specificity = f"specificity {_share(point['specificity'], point['negatives'])} of {point['negatives']} negatives"
     slope, offset = calibration["slope"], calibration["offset"]
     return [
         f"Operating point: {names['positive']} from a margin of {point['margin']:.3f} up, chosen on {n} validation",
-        f"films for a sensitivity of {point['target_sensitivity']:g}; there it reached {reached}, {spared}.",
+        f"films for a sensitivity of {point['target_sensitivity']:g}; there: {sensitivity}, {specificity}.",
         f"Probability = sigmoid({slope:.3f} x margin {offset:+.3f}), fitted on the same films.",
         *(
-            ["(Validation margins do not rise with the label: this probability says nothing.)"]
+            ["(Validation margins do not rise with the label: this probability carries no information.)"]
             * (slope <= LOWEST_SLOPE)
         ),
         "Every figure below but AUROC is at that operating point.",
@@ -205,7 +212,7 @@ def _table(network: dict[str, Any]) -> list[str]:
 
 def _cells(estimate: dict[str, Any]) -> list[str]:
     if estimate["value"] is None:
-        return ["-", "-", "0", "no film to count"]
+        return ["-", "-", "0", "no films"]
     digits = digits_for(estimate["n"])
     interval = f"{estimate['low']:.{digits}f} to {estimate['high']:.{digits}f}"
     return [_number(estimate["value"], digits), interval, str(estimate["n"]), estimate["method"]]
@@ -216,7 +223,7 @@ def _share(value: float, n: int) -> str:
 
 
 def _number(value: float, digits: int) -> str:
-    """Round, but never to a perfect score that was not reached."""
+    """Round, but never up to a perfect score."""
     text = f"{value:.{digits}f}"
     return f">{1 - 10**-digits:.{digits}f}" if value < 1 and float(text) == 1 else text
 
@@ -224,22 +231,22 @@ def _number(value: float, digits: int) -> str:
 def _gain_line(gain: dict[str, Any]) -> str:
     digits = digits_for(gain["n"])
     low, high = f"{gain['low']:+.{digits}f}", f"{gain['high']:+.{digits}f}"
-    verdict = "more than chance would give" if gain["low"] > 0 else "which may be chance"
+    verdict = "above 0 at 95 % confidence" if gain["low"] > 0 else "which may be chance"
     return (
         f"AUROC of the trained network minus the baseline's: {gain['value']:+.{digits}f} ({low} to {high}, "
         f"{gain['method']}), {verdict if gain['value'] > 0 else 'no gain'}."
     )
 
 
-def _meaning(metrics: dict[str, Any]) -> list[str]:
+def _how_to_read(metrics: dict[str, Any]) -> list[str]:
     n = metrics["films"]["test"]["n"]
     digits = digits_for(n)
     floor = 0.025 ** (1 / n)  # Clopper-Pearson's lower bound at n of n
     return [
-        f"A 95 % interval holds the true value in 19 of 20 such samples. One film of {n} is {1 / n:.{digits + 1}f}",
-        f"of accuracy, and even {n} right of {n} would allow a true accuracy of {floor:.{digits}f};",
+        f"A 95 % interval contains the true value in 19 of 20 such samples. One film of {n} is {1 / n:.{digits + 1}f}",
+        f"of accuracy, and even {n} of {n} correct is compatible with a true accuracy of {floor:.{digits}f};",
         f"figures are rounded to what {n} films support.",
-        "Figures by film treat films as independent; where patients have several, the one by patient does not.",
+        "Figures by film treat films as independent; AUROC by patient does not.",
     ]
 
 

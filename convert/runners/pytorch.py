@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 
 from convert.runners.base import Answer, runner_main
 from tbconv.contract.manifest import Calibration
-from torch_train.model.deployed import load_deployed
-from torch_train.model.network import DeployedNetwork
+from torch_train.model.deployed import DeployedNetwork, load_deployed
 
 
 class TorchEager:
@@ -23,7 +22,7 @@ class TorchEager:
         self._dtype = dtype
         self._before: list[torch.Tensor] = []  # what the head's dense layers gave since the last film went in
         if isinstance(network, DeployedNetwork):
-            for layer in (network.network.head.dense1, network.network.head.dense2):
+            for _, layer in network.network.head.hidden:
                 layer.register_forward_hook(self._keep)
 
     def predict(self, images: NDArray[np.float32]) -> Answer:

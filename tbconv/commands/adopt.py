@@ -1,15 +1,28 @@
-"""`tbconv adopt`: a checkpoint that others trained in, a run folder out."""
+"""`tbconv adopt`: another team's checkpoint in, a run folder out."""
 
 from __future__ import annotations
 
-import signal
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from tbconv.commands.train import INTERRUPTED, print_result
+from tbconv.commands.train import (
+    AsJson,
+    CalibrationFilms,
+    Data,
+    Device,
+    HeldoutFilms,
+    LabelsFromMasks,
+    Out,
+    Patient,
+    Positive,
+    TargetSensitivity,
+    interruptible,
+    print_result,
+)
 from tbconv.console import TerminalReporter
+from torch_train.model.backbones import ADOPTABLE  # loads no framework
 
 
 def adopt(
@@ -19,51 +32,46 @@ def adopt(
     arch: Annotated[
         str,
         typer.Option(
-            help="torchvision's resnet18, resnet34, resnet50, resnet101, resnext50_32x4d, wide_resnet50_2, "
-            "densenet121, mobilenet_v2, efficientnet_b0 or regnet_y_400mf, with one dense layer of 1 or 2 outputs; "
-            "xray-resnet50 for a run's own weights."
+            help=f"torchvision's {', '.join(ADOPTABLE)}, with one dense layer of 1 or 2 outputs; "
+            "xray-resnet50 for the weights of a run."
         ),
     ],
-    data: Annotated[Path, typer.Option("--data", help="Folder of films; `tbconv data check` says what it holds.")],
-    out: Annotated[Path, typer.Option("--out", help="Run folder to write.")],
+    data: Data,
+    out: Out,
     normalise: Annotated[
         str | None,
         typer.Option(
-            help="What it was fed: imagenet (normalised channel by channel), unit (0..1) or none (0..255).",
+            help="Its input in training: imagenet (normalised by channel), unit (0..1) or none (0..255).",
             show_default="imagenet",
         ),
     ] = None,
     mean: Annotated[
-        str | None, typer.Option(help="Instead: mean of grey / 255, one value or three with commas.")
+        str | None, typer.Option(help="Or: mean of grey / 255, one value or three separated by commas.")
     ] = None,
-    std: Annotated[str | None, typer.Option(help="Deviation of grey / 255, one value or three with commas.")] = None,
+    std: Annotated[
+        str | None, typer.Option(help="Standard deviation of grey / 255, one value or three separated by commas.")
+    ] = None,
     positive_output: Annotated[
-        int, typer.Option(help="Which output speaks for the positive class; 0 turns a single output round.")
+        int, typer.Option(help="Which output is the positive class; 0 negates a single output.")
     ] = 1,
-    patient: Annotated[
-        str | None, typer.Option(help="Regular expression that finds the patient in a file name.")
-    ] = None,
-    positive: Annotated[
-        str | None, typer.Option(help="Name of the positive class, where it cannot be guessed.")
-    ] = None,
-    labels_from_masks: Annotated[
-        bool, typer.Option("--labels-from-masks", help="Positive where a lesion mask marks anything.")
-    ] = False,
+    patient: Patient = None,
+    positive: Positive = None,
+    labels_from_masks: LabelsFromMasks = False,
     fractions: Annotated[
-        str, typer.Option(help="Of the films: baseline and int8 ranges, threshold, figures.")
+        str, typer.Option(help="Shares of the films for baseline and int8 calibration, threshold, figures.")
     ] = "0.7,0.2,0.1",
     trained_on: Annotated[
         Path | None,
-        typer.Option(help="List of the films that it was trained on, as sha256sum prints it: they judge nothing."),
+        typer.Option(
+            help="List of the films it was trained on, as sha256sum prints it: kept out of threshold and figures."
+        ),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of the split and the draws.")] = 0,
-    target_sensitivity: Annotated[
-        float, typer.Option(help="What the operating point shall reach on validation.")
-    ] = 0.90,
-    calibration_films: Annotated[int, typer.Option(help="Training films kept in the run folder, for int8.")] = 128,
-    heldout_films: Annotated[int, typer.Option(help="Test, then validation films kept there, for parity.")] = 512,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
-    as_json: Annotated[bool, typer.Option("--json", help="Print metrics.json instead of tables.")] = False,
+    seed: Annotated[int, typer.Option(help="Seed of the split and of the films that are stored.")] = 0,
+    target_sensitivity: TargetSensitivity = 0.90,
+    calibration_films: CalibrationFilms = 128,
+    heldout_films: HeldoutFilms = 512,
+    device: Device = "auto",
+    as_json: AsJson = False,
 ) -> None:
     """Take over a trained checkpoint: threshold, calibration, baseline and figures from films; nothing is trained."""
     from torch_train.adopt import AdoptConfig
@@ -89,26 +97,21 @@ def adopt(
         heldout_films=heldout_films,
         device=device,
     )
-    reporter = TerminalReporter()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a polite kill is a Ctrl-C
-    try:
-        run(config, reporter)
-    except KeyboardInterrupt:
-        reporter.say(f"stopped; {out} holds no finished run, and the same command begins again")
-        raise typer.Exit(INTERRUPTED) from None
-    print_result(out, as_json=as_json)
+    with interruptible(lambda: f"stopped; {out} holds no finished run, the same command begins again"):
+        run(config, TerminalReporter())
+        print_result(out, as_json=as_json)
 
 
 def numbers(text: str, option: str) -> tuple[float, ...]:
-    """Read numbers with commas between them.
+    """Read numbers separated by commas.
 
     Raises:
-        ConfigError: one of them is none.
+        ConfigError: one of them is not a number.
     """
     from tbconv.contract.errors import ConfigError
 
     try:
         return tuple(float(word) for word in text.split(","))
     except ValueError as error:
-        why, fix = f"it must be numbers with commas between them: {error}", f"{option} 0.485,0.456,0.406"
+        why, fix = f"it must be numbers separated by commas: {error}", f"{option} 0.485,0.456,0.406"
         raise ConfigError(f"{option} is {text!r}", why=why, fix=fix) from error

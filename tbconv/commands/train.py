@@ -4,85 +4,100 @@ from __future__ import annotations
 
 import json
 import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from tbconv.console import TerminalReporter, print_out
+from torch_train.model.backbones import BACKBONES  # loads no framework
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells count
 
 
+Data = Annotated[Path, typer.Option("--data", help="Folder of films; `tbconv data check` describes it.")]
+Out = Annotated[Path, typer.Option("--out", help="Run folder to write.")]
+Patient = Annotated[str | None, typer.Option(help="Regular expression that finds the patient in a file name.")]
+Positive = Annotated[str | None, typer.Option(help="Name of the positive class, if it cannot be guessed.")]
+LabelsFromMasks = Annotated[
+    bool, typer.Option("--labels-from-masks", help="Label a film positive if its lesion mask marks any pixel.")
+]
+TargetSensitivity = Annotated[
+    float, typer.Option(help="Sensitivity that the operating point has to reach on validation.")
+]
+CalibrationFilms = Annotated[int, typer.Option(help="Training films stored in the run folder to calibrate int8.")]
+HeldoutFilms = Annotated[int, typer.Option(help="Test, then validation films stored there to measure parity.")]
+Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print metrics.json instead of tables.")]
+
+
 def train(
-    data: Annotated[Path, typer.Option("--data", help="Folder of films; `tbconv data check` says what it holds.")],
-    out: Annotated[Path, typer.Option("--out", help="Run folder to write.")],
-    patient: Annotated[
-        str | None, typer.Option(help="Regular expression that finds the patient in a file name.")
-    ] = None,
-    positive: Annotated[
-        str | None, typer.Option(help="Name of the positive class, where it cannot be guessed.")
-    ] = None,
-    labels_from_masks: Annotated[
-        bool, typer.Option("--labels-from-masks", help="Positive where a lesion mask marks anything.")
-    ] = False,
-    seed: Annotated[int, typer.Option(help="Of the split, the order, the augmentation and the weights.")] = 0,
-    arch: Annotated[str, typer.Option(help="resnet50; resnet10 is for quick tests.")] = "resnet50",
+    data: Data,
+    out: Out,
+    patient: Patient = None,
+    positive: Positive = None,
+    labels_from_masks: LabelsFromMasks = False,
+    seed: Annotated[int, typer.Option(help="Seed of split, order, augmentation and initial weights.")] = 0,
+    arch: Annotated[str, typer.Option(help=f"Backbone: {', '.join(BACKBONES)} (for quick tests).")] = "resnet50",
     weights: Annotated[
         str, typer.Option(help="imagenet, none, or a .safetensors / .pt file with torchvision's key names.")
     ] = "imagenet",
-    fine_tune: Annotated[str, typer.Option(help="How many layers learn, counted from the output, or all.")] = "all",
-    balance: Annotated[str, typer.Option(help="Balance the classes by the loss or by the sampler.")] = "loss",
+    fine_tune: Annotated[str, typer.Option(help="Number of layers to train, counted from the output, or all.")] = "all",
+    balance: Annotated[
+        str, typer.Option(help="Balance the classes in the loss or by the sampler: loss or sampler.")
+    ] = "loss",
     learning_rate: Annotated[float | None, typer.Option(help="Default 3e-4; 1e-3 with --weights none.")] = None,
-    weight_decay: Annotated[float, typer.Option(help="AdamW's, not on biases and BatchNorms.")] = 0.05,
-    label_smoothing: Annotated[float, typer.Option(help="Share of the target given to the other class.")] = 0.0,
-    batch: Annotated[int, typer.Option(help="Films a step, of each GPU.")] = 32,
-    epochs: Annotated[int, typer.Option(help="Passes over the films.")] = 16,
+    weight_decay: Annotated[float, typer.Option(help="Weight decay of AdamW; biases and BatchNorms have none.")] = 0.05,
+    label_smoothing: Annotated[
+        float, typer.Option(help="Share of each target that is spread over both classes.")
+    ] = 0.0,
+    batch: Annotated[int, typer.Option(help="Batch size per GPU.")] = 32,
+    epochs: Annotated[int, typer.Option(help="Passes over the training films.")] = 16,
     schedule: Annotated[
         str,
         typer.Option(
-            help="cosine: the rate falls to zero over all epochs and the last is kept; plateau: it halves where the "
-            "validation loss stands still, training stops early and the best epoch is kept."
+            help="cosine: the learning rate falls to zero and the last epoch is selected; plateau: it halves when the "
+            "validation loss stops falling, training stops early and the best epoch is selected."
         ),
     ] = "cosine",
     patience: Annotated[
-        int, typer.Option(help="Of plateau: stop after so many epochs without a better validation loss or AUROC.")
+        int, typer.Option(help="With plateau: stop after this many epochs without a better validation loss or AUROC.")
     ] = 10,
     precision: Annotated[
         str, typer.Option(help="auto, float32, bfloat16 or float16; auto is bfloat16 on CUDA.")
     ] = "auto",
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
-    gpus: Annotated[int, typer.Option(help="Train on so many GPUs at once, a process each.")] = 1,
+    device: Device = "auto",
+    gpus: Annotated[int, typer.Option(help="Number of GPUs, one process each.")] = 1,
     step: Annotated[
-        str, typer.Option(help="How CUDA runs a step: compiled, graph or eager; auto compiles where that pays.")
+        str, typer.Option(help="How CUDA runs a step: compiled, graph or eager; auto compiles long runs only.")
     ] = "auto",
     deterministic: Annotated[
-        bool, typer.Option("--deterministic", help="Repeat to the bit on the same kind of device; slower.")
+        bool, typer.Option("--deterministic", help="Repeatable to the bit on the same kind of device; slower.")
     ] = False,
     film_cache: Annotated[
         bool, typer.Option("--film-cache/--no-film-cache", help="Keep decoded films for the next run.")
     ] = True,
-    rotation: Annotated[float, typer.Option(help="Degrees to either side.")] = 10.0,
-    shift: Annotated[float, typer.Option(help="Share of the side.")] = 0.05,
-    zoom: Annotated[float, typer.Option(help="0.1: from 0.9 to 1.1 times.")] = 0.1,
-    brightness: Annotated[float, typer.Option(help="Share of the grey scale, up or down.")] = 0.1,
-    contrast: Annotated[float, typer.Option(help="Share of the distance from the film's mean.")] = 0.1,
+    rotation: Annotated[float, typer.Option(help="Rotate by up to this many degrees.")] = 10.0,
+    shift: Annotated[float, typer.Option(help="Shift by up to this share of the side.")] = 0.05,
+    zoom: Annotated[float, typer.Option(help="Scale by up to this share: 0.1 is 0.9 to 1.1 times.")] = 0.1,
+    brightness: Annotated[float, typer.Option(help="Change brightness by up to this share of the grey scale.")] = 0.1,
+    contrast: Annotated[float, typer.Option(help="Change contrast by up to this share.")] = 0.1,
     flip: Annotated[
-        bool, typer.Option("--flip", help="Mirror films, too. Off: the side of the heart is information.")
-    ] = False,
-    target_sensitivity: Annotated[
-        float,
+        bool,
         typer.Option(
-            "--target-sensitivity", "--wished-sensitivity", help="What the operating point shall reach on validation."
+            "--flip", help="Mirror films as well. Off by default: the side of the heart is clinical information."
         ),
-    ] = 0.90,
-    calibration_films: Annotated[int, typer.Option(help="Training films kept in the run folder, for int8.")] = 128,
-    heldout_films: Annotated[int, typer.Option(help="Test, then validation films kept there, for parity.")] = 512,
-    baseline_only: Annotated[
-        bool, typer.Option("--baseline-only", help="Fit only the thumbnail baseline, no network.")
     ] = False,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from the last epoch of --out, exactly.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print metrics.json instead of tables.")] = False,
+    target_sensitivity: TargetSensitivity = 0.90,
+    calibration_films: CalibrationFilms = 128,
+    heldout_films: HeldoutFilms = 512,
+    baseline_only: Annotated[
+        bool, typer.Option("--baseline-only", help="Fit the thumbnail baseline only, no network.")
+    ] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue exactly from the last epoch in --out.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Train on a folder of films: weights, operating point, calibration, baseline, figures with intervals."""
     from torch_train.config import TrainConfig
@@ -95,10 +110,10 @@ def train(
         positive=positive,
         labels_from_masks=labels_from_masks,
         seed=seed,
-        arch=arch,  # type: ignore[arg-type]  # the config refuses other words
+        arch=arch,
         weights=weights,
         fine_tune=fine_tune,
-        balance=balance,  # type: ignore[arg-type]
+        balance=balance,  # type: ignore[arg-type]  # the config refuses other words
         learning_rate=learning_rate,
         weight_decay=weight_decay,
         label_smoothing=label_smoothing,
@@ -122,32 +137,40 @@ def train(
         heldout_films=heldout_films,
         baseline_only=baseline_only,
     )
-    reporter = TerminalReporter()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a polite kill is a Ctrl-C
+    with interruptible(lambda: _how_to_continue(out)):
+        if start_training(config, TerminalReporter, processes=gpus, resume=resume):
+            print_result(out, as_json=as_json)
+
+
+@contextmanager
+def interruptible(message: Callable[[], str]) -> Iterator[None]:
+    """Let SIGTERM act as Ctrl-C, and on either print a message and exit with 130."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        leads = start_training(config, reporter, processes=gpus, resume=resume)
+        yield
     except KeyboardInterrupt:
-        reporter.say(how_to_go_on(out))
+        TerminalReporter().say(message())
         raise typer.Exit(INTERRUPTED) from None
-    if leads:  # of the processes that torchrun started
-        print_result(out, as_json=as_json)
 
 
-def how_to_go_on(out: Path) -> str:
-    """Say what an interrupted run left behind."""
+def _how_to_continue(out: Path) -> str:
     from torch_train.run_folder import CHECKPOINT
 
     if not (out / CHECKPOINT).is_file():
-        return "stopped before the first epoch was done, so nothing is kept: give the same command again"
-    return f"stopped; {out / CHECKPOINT} holds the last whole epoch. To go on exactly: the same command with --resume"
+        return "stopped before the first epoch was finished, so nothing is stored: run the same command again"
+    return (
+        f"stopped; {out / CHECKPOINT} holds the last whole epoch. To continue exactly: the same command with --resume"
+    )
 
 
 def print_result(out: Path, *, as_json: bool) -> None:
-    """Print what the run made."""
+    """Print the figures of the run, and what to do next."""
     from tbconv.contract.bundle import read_json
     from torch_train.run_folder import METRICS, summary_lines
 
     metrics = read_json(out / METRICS)
-    lines = [json.dumps(metrics, indent=2, sort_keys=True)] if as_json else summary_lines(metrics)
-    for line in lines if as_json else [*lines, "", f"run folder: {out}", f"next: tbconv convert {out} --out BUNDLE"]:
+    if as_json:
+        print_out(json.dumps(metrics, indent=2, sort_keys=True))
+        return
+    for line in [*summary_lines(metrics), "", f"run folder: {out}", f"next: tbconv convert {out} --out BUNDLE"]:
         print_out(line)

@@ -11,9 +11,9 @@ from torch_train.data.dataset import prepare_films
 from torch_train.engine import inference
 from torch_train.engine.amp import choose_precision
 from torch_train.engine.augment import Augmentation
-from torch_train.engine.distributed import here, leader_first
+from torch_train.engine.distributed import main_process_first, rank_info
 from torch_train.engine.inference import FilmStore, exact_margins
-from torch_train.engine.state import choose_layers, make_learner
+from torch_train.engine.state import choose_layers, make_train_state
 from torch_train.engine.step import averaged, eager_step
 from torch_train.engine.trainer import DROPOUT, draw_batches, fit_network, start_network, stream
 from torch_train.model.network import XrayNetwork
@@ -43,39 +43,39 @@ def margins(rows):
     return exact_margins(network, drawn_store(), np.asarray(rows))
 
 
-def learner_of(recipe, seed=0):
+def train_state_of(recipe, seed=0):
     tuning = choose_layers(drawn_network(seed), "all")
-    learner = make_learner(tuning, choose_precision("cpu", "auto"), nn.functional.cross_entropy, recipe)
+    train_state = make_train_state(tuning, choose_precision("cpu", "auto"), nn.functional.cross_entropy, recipe)
     tuning.train_mode()
-    return learner
+    return train_state
 
 
 def own_steps(recipe):
     """Take the averaged step a few times, from weights that only the leader has; return the weights."""
-    learner, store, ranks = learner_of(recipe, seed=here().rank), drawn_store(), here()
-    step = averaged(eager_step(learner, STILL, 1.0), "eager", batch=4, reporter=Silence())
+    train_state, store, ranks = train_state_of(recipe, seed=rank_info().rank), drawn_store(), rank_info()
+    step = averaged(eager_step(train_state, STILL, 1.0), "eager", batch=4, reporter=Silence())
     for number in range(STEPS):
         step(*store.batch(ranks.share(torch.arange(8) + 8 * number)), torch.zeros(4, 7))
-    return dict(learner.tuning.network.named_parameters())
+    return dict(train_state.tuning.network.named_parameters())
 
 
 def peer_steps(recipe):
     """Take the same steps with PyTorch's DistributedDataParallel."""
-    learner, store, ranks = learner_of(recipe), drawn_store(), here()
-    network = nn.parallel.DistributedDataParallel(learner.tuning.network, broadcast_buffers=False)
+    train_state, store, ranks = train_state_of(recipe), drawn_store(), rank_info()
+    network = nn.parallel.DistributedDataParallel(train_state.tuning.network, broadcast_buffers=False)
     for number in range(STEPS):
         films, labels = store.batch(ranks.share(torch.arange(8) + 8 * number))
         images = films.float().contiguous(memory_format=torch.channels_last)
-        learner.optimiser.zero_grad()
+        train_state.optimiser.zero_grad()
         nn.functional.cross_entropy(network(images), labels).backward()
         nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-        learner.optimiser.step()
-    return dict(learner.tuning.network.named_parameters())
+        train_state.optimiser.step()
+    return dict(train_state.tuning.network.named_parameters())
 
 
 def fit(recipe, *, resume=False):
     """Train as `tbconv train` does; return the weights after the last epoch and the best epoch's margins."""
-    with leader_first("films"):
+    with main_process_first("films"):
         films = prepare_films(recipe, Silence())
     recipe.out.mkdir(exist_ok=True)
     trained = fit_network(start_network(recipe, Silence()), films, recipe, Silence(), resume=resume)

@@ -14,8 +14,7 @@ from torch_train.adopt import (
     adopt,
     load_network,
     read_digests,
-    require_differences,
-    require_right_way_round,
+    require_usable,
     set_apart,
 )
 from torch_train.data.dataset import prepare_films
@@ -106,11 +105,18 @@ def test_films_that_are_refused_leave_no_folder(order, tmp_path):
     assert not config.out.exists()
 
 
-def test_a_network_that_answers_every_film_alike_is_refused():
-    with pytest.raises(ConfigError, match="answers every film alike") as caught:
-        require_differences(np.float32([2.5, 2.50001, 2.50002]))
-    assert "on 3 films lie between 2.5 and 2.50002" in caught.value.why
-    require_differences(np.float32([2.5, 2.51]))
+@pytest.mark.parametrize(("unseen", "what"), [(2.5 + 1e-6, "same margin for every film"), (np.inf, "NaN or infinity")])
+def test_margins_that_are_alike_or_not_finite_are_refused_and_those_of_training_films_not_read(order, unseen, what):
+    found = prepare_films(order().films(), Silence())
+    margins = np.full(len(found.labels), np.nan, np.float32)
+    for part in ("validation", "test"):
+        margins[found.parts[part]] = 2.5
+    margins[found.parts["test"][0]] = unseen
+    with pytest.raises(ConfigError, match=what) as caught:
+        require_usable(margins, found, order())
+    assert "--normalise" in caught.value.fix
+    margins[found.parts["test"][0]] = 2.51
+    require_usable(margins, found, order())
 
 
 def test_imagenets_three_channels_do_not_fit_a_grey_stem(order, tmp_path):
@@ -160,14 +166,14 @@ def test_a_list_that_leaves_nothing_to_judge_by_or_fits_no_film_is_refused(order
     found = prepare_films(order().films(), Silence())
     with pytest.raises(DataError, match="validation part has no film"):
         set_apart(found, frozenset(found.digests), seed=0, fractions=(0.7, 0.2, 0.1))
-    with pytest.raises(ConfigError, match="fits no film"):
+    with pytest.raises(ConfigError, match="matches no film"):
         set_apart(found, frozenset({"0" * 64}), seed=0, fractions=(0.7, 0.2, 0.1))
 
 
 def test_outputs_that_stand_the_other_way_round_are_noticed(order):
     found = prepare_films(order(fractions=(0.2, 0.6, 0.2)).films(), Silence())
     right = np.where(found.labels == 1, 2.0, -2.0).astype(np.float32)
-    require_right_way_round(right, found, order())
+    require_usable(right, found, order())
     with pytest.raises(ConfigError, match="wrong way round") as caught:
-        require_right_way_round(-right, found, order())
+        require_usable(-right, found, order())
     assert "--positive-output 0" in caught.value.fix

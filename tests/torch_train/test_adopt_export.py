@@ -5,7 +5,7 @@ import torch
 
 from convert.worker import run_step
 from tbconv.contract.manifest import Calibration
-from torch_train.model.torchvision_network import IMAGENET, AdoptedNetwork, Normalisation
+from torch_train.model.network import IMAGENET, AdoptedNetwork, Normalisation
 from torch_train.results import write_weights
 
 

@@ -4,15 +4,10 @@ from team_networks import draw_net, grey_films
 
 from tbconv.contract.errors import BundleError
 from tbconv.contract.manifest import Calibration
-from torch_train.model.deployed import load_deployed
-from torch_train.model.torchvision_network import (
-    IMAGENET,
-    LAYOUTS,
-    AdoptedNetwork,
-    DeployedAdopted,
-    Normalisation,
-    build_adopted,
-)
+from torch_train.model.backbones import ADOPTABLE
+from torch_train.model.deployed import DeployedNetwork, load_deployed
+from torch_train.model.network import IMAGENET, AdoptedNetwork, Normalisation
+from torch_train.model.pretrained import build_adopted
 from torch_train.results import write_weights
 
 MEAN, STD = (torch.tensor(values).reshape(1, 3, 1, 1) for values in IMAGENET)
@@ -26,12 +21,12 @@ def _adopt(net, arch, normalisation, positive_output=1):
 
 
 @pytest.mark.parametrize(
-    "arch", [pytest.param(arch, marks=[] if arch in FAST else pytest.mark.slow) for arch in LAYOUTS]
+    "arch", [pytest.param(arch, marks=[] if arch in FAST else pytest.mark.slow) for arch in ADOPTABLE]
 )
 def test_it_answers_what_the_teams_own_network_answers_on_its_normalised_input(arch):
     net, films = draw_net(arch), grey_films()
     network = _adopt(net, arch, Normalisation(*IMAGENET))
-    deployed = DeployedAdopted(network, slope=1.5, offset=-0.5).double()
+    deployed = DeployedNetwork(network, slope=1.5, offset=-0.5).double()
     with torch.inference_mode():
         wanted = net.double()((films.double().repeat(1, 3, 1, 1) / 255 - MEAN) / STD)
         logits, probability, evidence = deployed(films.double())

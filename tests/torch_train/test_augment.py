@@ -3,7 +3,7 @@ import dataclasses
 import pytest
 import torch
 
-from torch_train.engine.augment import Augmentation, augment
+from torch_train.engine.augment import DRAWS, Augmentation, augment_films
 
 NOTHING = Augmentation(0, 0, 0, 0, 0, flip=False)
 ALL = Augmentation(10, 0.05, 0.1, 0.1, 0.1, flip=True)
@@ -12,6 +12,10 @@ ALL = Augmentation(10, 0.05, 0.1, 0.1, 0.1, flip=True)
 @pytest.fixture
 def films():
     return torch.randint(0, 256, (6, 1, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(3))
+
+
+def augment(films, numbers, generator):
+    return augment_films(films, torch.rand(len(films), DRAWS, generator=generator) * 2 - 1, numbers)
 
 
 def _seeded(seed=0):

@@ -2,23 +2,23 @@ import threading
 
 import pytest
 
-from torch_train.engine.checkpoint import BesideTraining
+from torch_train.engine.checkpoint import BackgroundWriter
 
 
 def test_work_is_done_beside_what_goes_on_one_piece_after_the_other_and_is_waited_for():
     done, go = [], threading.Event()
-    with BesideTraining() as beside:
-        beside.begin(lambda: (go.wait(10), done.append(1)))
+    with BackgroundWriter() as writer:
+        writer.submit(lambda: (go.wait(10), done.append(1)))
         assert done == []
         go.set()
-        beside.begin(lambda: done.append(2))
+        writer.submit(lambda: done.append(2))
     assert done == [1, 2]
 
 
 def test_an_interruption_waits_for_what_was_begun():
     done, go = [], threading.Event()
-    with pytest.raises(KeyboardInterrupt), BesideTraining() as beside:  # noqa: PT012
-        beside.begin(lambda: (go.wait(10), done.append(1)))
+    with pytest.raises(KeyboardInterrupt), BackgroundWriter() as writer:  # noqa: PT012
+        writer.submit(lambda: (go.wait(10), done.append(1)))
         go.set()
         raise KeyboardInterrupt
     assert done == [1]
@@ -28,7 +28,7 @@ def test_what_the_work_raised_is_raised_to_who_gave_it_and_once():
     def full():
         raise OSError("no space left")
 
-    with BesideTraining() as beside:
-        beside.begin(full)
+    with BackgroundWriter() as writer:
+        writer.submit(full)
         with pytest.raises(OSError, match="no space left"):
-            beside.begin(lambda: None)
+            writer.submit(lambda: None)

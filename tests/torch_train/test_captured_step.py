@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 from tbconv.contract.reporting import Silence
 from torch_train.engine.amp import choose_precision
 from torch_train.engine.augment import Augmentation
-from torch_train.engine.state import choose_layers, make_learner
+from torch_train.engine.state import choose_layers, make_train_state
 from torch_train.engine.step import WARM_UP, CapturedStep, compiled_step, eager_step, set_determinism
 from torch_train.model.network import XrayNetwork
 from torch_train.train import train
@@ -52,9 +52,9 @@ def _steps(recipe, way, fine_tune, steps=8):
         drop.p = 0.0  # compiled dropout draws other numbers
     tuning = choose_layers(network, fine_tune)
     precision = choose_precision("cuda", "float32")
-    learner = make_learner(tuning, precision, torch.nn.functional.cross_entropy, config)
+    train_state = make_train_state(tuning, precision, torch.nn.functional.cross_entropy, config)
     tuning.train_mode()
-    plain = eager_step(learner, Augmentation.of(config), 1.0)
+    plain = eager_step(train_state, Augmentation.of(config), 1.0)
     listener = Listener()
     step = {
         "eager": lambda: plain,
@@ -70,7 +70,7 @@ def _steps(recipe, way, fine_tune, steps=8):
     assert listener.lines == []
     if way != "eager":
         assert list(step.recordings) == [8]
-    return losses, learner
+    return losses, train_state
 
 
 @pytest.mark.parametrize("fine_tune", ["all", "5"])
@@ -82,11 +82,11 @@ def test_captured_steps_are_eager_steps_to_the_bit_and_compiled_ones_but_for_rou
 
 
 def test_a_captured_step_follows_a_rate_that_falls_and_each_group_falls_once(recipe):
-    _, learner = _steps(recipe, "graph", "all")
+    _, train_state = _steps(recipe, "graph", "all")
     for _ in range(6):
-        learner.end_epoch(1.0)
-    assert {round(float(group["lr"]), 9) for group in learner.optimiser.param_groups} == {0.00005}
-    assert learner.rate == 0.00005
+        train_state.end_epoch(1.0)
+    assert {round(float(group["lr"]), 9) for group in train_state.optimiser.param_groups} == {0.00005}
+    assert train_state.rate == 0.00005
 
 
 @pytest.mark.parametrize("step", ["graph", "eager"])

@@ -9,7 +9,7 @@ import torch
 
 from tbconv.contract.errors import ConfigError, SetupError
 from torch_train.config import TrainConfig
-from torch_train.engine.distributed import Job, run_together, use_device
+from torch_train.engine.distributed import Job, launch_processes, use_device
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +33,7 @@ def recipe_of_two(films, tmp_path_factory):
 def answers(recipe_of_two, tmp_path_factory):
     """What each of two ranks found."""
     folder = tmp_path_factory.mktemp("answers")
-    run_together(Job(ranked_work.all_together, (recipe_of_two, folder), 2, "cpu"))
+    launch_processes(Job(ranked_work.all_together, (recipe_of_two, folder), 2, "cpu"))
     return [torch.load(folder / f"{rank}.pt", weights_only=False) for rank in range(2)]
 
 
@@ -91,10 +91,10 @@ def test_two_ranks_resume_to_the_bit(answers):
 
 def test_an_error_that_one_rank_states_ends_all_and_is_raised():
     with pytest.raises(ConfigError, match="the second cannot"):
-        run_together(Job(ranked_ends.refuse_on_the_second, (), 2, "cpu"))
+        launch_processes(Job(ranked_ends.refuse_on_the_second, (), 2, "cpu"))
 
 
 def test_a_rank_that_was_killed_ends_all_and_is_stated():
     with pytest.raises(SetupError, match="1 of 2 processes is gone") as caught:
-        run_together(Job(ranked_ends.kill_the_second, (), 2, "cpu"))
+        launch_processes(Job(ranked_ends.kill_the_second, (), 2, "cpu"))
     assert "SIGKILL" in caught.value.why

@@ -6,7 +6,7 @@ import torch
 from tbconv.contract.errors import ConfigError
 from tbconv.contract.reporting import Silence
 from torch_train.engine.amp import choose_precision
-from torch_train.engine.state import EpochRecord, choose_layers, goes_on, kept_epoch, make_learner
+from torch_train.engine.state import EpochRecord, choose_layers, make_train_state, selected_epoch, should_continue
 from torch_train.model.network import XrayNetwork
 from torch_train.train import train
 
@@ -18,12 +18,12 @@ HISTORY = tuple(
 
 def _rates(config, losses):
     tuning = choose_layers(XrayNetwork("resnet10"), "all")
-    learner = make_learner(tuning, choose_precision("cpu", "auto"), torch.nn.functional.cross_entropy, config)
+    train_state = make_train_state(tuning, choose_precision("cpu", "auto"), torch.nn.functional.cross_entropy, config)
     rates = []
     for loss in losses:
-        rates.append(learner.rate)
-        learner.optimiser.step()
-        learner.end_epoch(loss)
+        rates.append(train_state.rate)
+        train_state.optimiser.step()
+        train_state.end_epoch(loss)
     return rates
 
 
@@ -39,14 +39,14 @@ def test_a_plateau_halves_the_rate_where_the_loss_stands_still(recipe):
 
 
 def test_a_cosine_keeps_its_last_epoch_and_a_plateau_its_best(recipe):
-    assert (kept_epoch(HISTORY, "cosine").epoch, kept_epoch(HISTORY, "plateau").epoch) == (4, 2)
+    assert (selected_epoch(HISTORY, "cosine").epoch, selected_epoch(HISTORY, "plateau").epoch) == (4, 2)
 
 
 def test_a_plateau_stops_early_and_a_cosine_goes_to_its_end(recipe):
-    assert not goes_on(HISTORY, recipe(epochs=9, schedule="plateau", patience=2))
-    assert goes_on(HISTORY, recipe(epochs=9, schedule="plateau", patience=3))
-    assert goes_on(HISTORY, recipe(epochs=9, schedule="cosine", patience=2))
-    assert not goes_on(HISTORY, recipe(epochs=4, schedule="cosine"))
+    assert not should_continue(HISTORY, recipe(epochs=9, schedule="plateau", patience=2))
+    assert should_continue(HISTORY, recipe(epochs=9, schedule="plateau", patience=3))
+    assert should_continue(HISTORY, recipe(epochs=9, schedule="cosine", patience=2))
+    assert not should_continue(HISTORY, recipe(epochs=4, schedule="cosine"))
 
 
 def test_an_unknown_schedule_is_refused_by_its_name(recipe):

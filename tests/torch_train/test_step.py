@@ -7,11 +7,18 @@ from torch._dynamo.exc import TorchDynamoException
 
 from tbconv.contract.reporting import Silence
 from torch_train.engine.amp import Precision, choose_precision
-from torch_train.engine.augment import Augmentation, change_films
+from torch_train.engine.augment import Augmentation, augment_films
 from torch_train.engine.inference import FilmStore
-from torch_train.engine.state import choose_layers, make_learner
-from torch_train.engine.step import CompiledWherePossible, EagerStep, choose_step, choose_way, compiled_step, eager_step
-from torch_train.engine.trainer import count_before, draw_batches, draw_changes
+from torch_train.engine.state import choose_layers, make_train_state
+from torch_train.engine.step import (
+    CompiledWherePossible,
+    EagerStep,
+    choose_step,
+    choose_step_mode,
+    compiled_step,
+    eager_step,
+)
+from torch_train.engine.trainer import count_earlier, draw_augmentations, draw_batches
 from torch_train.model.network import XrayNetwork
 
 LABELS = torch.tensor([0] * 30 + [1] * 10)
@@ -28,7 +35,7 @@ class Listener(Silence):
 
 def _changes_by_film(config):
     batches = draw_batches(LABELS, ROWS, config, 1)
-    draws = draw_changes(batches, 40, config, 1)
+    draws = draw_augmentations(batches, 40, config, 1)
     return dict(zip(torch.cat(batches).tolist(), torch.cat(draws), strict=True))
 
 
@@ -36,18 +43,18 @@ def test_a_films_change_depends_on_seed_epoch_and_film_and_not_on_the_batch_it_i
     small, large = _changes_by_film(recipe(batch=8)), _changes_by_film(recipe(batch=20))
     assert all(torch.equal(small[film], large[film]) for film in range(40))
     assert len({tuple(draws.tolist()) for draws in small.values()}) == 40
-    backwards = draw_changes([torch.arange(39, -1, -1)], 40, recipe(), 1)[0]
+    backwards = draw_augmentations([torch.arange(39, -1, -1)], 40, recipe(), 1)[0]
     assert all(torch.equal(backwards[39 - film], small[film]) for film in range(40))
-    assert not torch.equal(draw_changes([torch.arange(40)], 40, recipe(), 2)[0][3], small[3])
+    assert not torch.equal(draw_augmentations([torch.arange(40)], 40, recipe(), 2)[0][3], small[3])
 
 
 def test_a_film_that_is_shown_twice_in_an_epoch_gets_two_changes(recipe):
-    first, second = draw_changes([torch.tensor([5, 5])], 40, recipe(balance="sampler"), 1)[0]
+    first, second = draw_augmentations([torch.tensor([5, 5])], 40, recipe(balance="sampler"), 1)[0]
     assert not torch.equal(first, second)
 
 
 def test_showings_of_a_film_are_counted_in_the_order_of_the_epoch():
-    assert count_before(torch.tensor([7, 2, 7, 7, 2, 9])).tolist() == [0, 0, 1, 2, 1, 0]
+    assert count_earlier(torch.tensor([7, 2, 7, 7, 2, 9])).tolist() == [0, 0, 1, 2, 1, 0]
 
 
 def test_films_in_main_memory_come_in_the_same_batches_as_resident_ones(monkeypatch):
@@ -72,7 +79,9 @@ def test_a_step_that_cannot_be_compiled_is_taken_plainly_and_said_once():
     for size in (4, 3, 4):
         step(*[torch.zeros(size)] * 3)
     assert taken == [4, 3, 4]
-    assert listener.lines == ["the step cannot be compiled, so it runs as it is, slower: no compiler here"]
+    [line] = listener.lines
+    assert line.startswith("the step cannot be compiled")
+    assert line.endswith(": no compiler here")
 
 
 def test_another_error_within_the_compiled_step_is_not_swallowed():
@@ -84,27 +93,27 @@ def test_another_error_within_the_compiled_step_is_not_swallowed():
 
 
 @pytest.fixture
-def learner(recipe):
+def train_state(recipe):
     torch.manual_seed(0)
     tuning = choose_layers(XrayNetwork("resnet10"), "5")
     tuning.train_mode()
-    return make_learner(tuning, choose_precision("cpu", "auto"), torch.nn.functional.cross_entropy, recipe())
+    return make_train_state(tuning, choose_precision("cpu", "auto"), torch.nn.functional.cross_entropy, recipe())
 
 
-def test_a_cpu_takes_eager_steps_whatever_is_asked_for_and_says_so(learner, recipe):
+def test_a_cpu_takes_eager_steps_whatever_is_asked_for_and_says_so(train_state, recipe):
     listener = Listener()
-    step = choose_step(learner, recipe(step="compiled"), films=10**9, reporter=listener)
+    step = choose_step(train_state, recipe(step="compiled"), films=10**9, reporter=listener)
     assert isinstance(step, EagerStep)
-    assert listener.lines == ["step: eager, one kernel after the other"]
+    assert "eager" in listener.lines[0]
 
 
-def test_network_and_augmentation_are_traced_whole(learner, monkeypatch):
+def test_network_and_augmentation_are_traced_whole(train_state, monkeypatch):
     compile_ = torch.compile
     monkeypatch.setattr(torch, "compile", lambda function, **how: compile_(function, backend="eager", **how))
-    plain = eager_step(learner, Augmentation(10, 0.05, 0.1, 0.1, 0.1, flip=True), 1.0)
+    plain = eager_step(train_state, Augmentation(10, 0.05, 0.1, 0.1, 0.1, flip=True), 1.0)
     fused = compiled_step(plain)
     films, draws = torch.randint(0, 256, (4, 1, 64, 64), dtype=torch.uint8), torch.rand(4, 7) * 2 - 1
-    assert torch.equal(fused.change(films, draws, plain.numbers), change_films(films, draws, plain.numbers))
+    assert torch.equal(fused.augment(films, draws, plain.numbers), augment_films(films, draws, plain.numbers))
     assert torch.isfinite(fused(films, torch.tensor([0, 1, 0, 1]), draws))
 
 
@@ -120,7 +129,7 @@ def test_network_and_augmentation_are_traced_whole(learner, monkeypatch):
     ],
 )
 def test_a_gpu_compiles_where_it_pays_and_never_behind_a_loss_scaler(recipe, change, films, scaled, way):
-    learner = SimpleNamespace(
+    train_state = SimpleNamespace(
         precision=Precision(torch.device("cuda"), torch.bfloat16), scaler=SimpleNamespace(is_enabled=lambda: scaled)
     )
-    assert choose_way(learner, recipe(**change), films) == way
+    assert choose_step_mode(train_state, recipe(**change), films) == way

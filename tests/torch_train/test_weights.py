@@ -7,7 +7,7 @@ import torchvision
 from safetensors.torch import save_file
 
 from tbconv.contract.errors import ConfigError, SetupError
-from torch_train.model import pretrained
+from torch_train.model.backbones import BACKBONES
 from torch_train.model.pretrained import build_network
 
 REAL = Path("/work/shared/weights/resnet50_grey_tinyimagenet.safetensors")
@@ -70,13 +70,14 @@ def test_a_path_without_a_file_is_named():
         build_network("resnet10", "nowhere.pt", seed=0)
 
 
-def test_a_failed_download_says_what_to_do_instead(monkeypatch):
+@pytest.mark.parametrize("arch", ["resnet50", "densenet121"])
+def test_a_failed_download_says_what_to_do_instead(monkeypatch, arch):
     def offline(self, **_):
         raise urllib.error.URLError("no route to host")
 
-    monkeypatch.setattr(type(pretrained.ResNet50_Weights.IMAGENET1K_V2), "get_state_dict", offline)
-    with pytest.raises(SetupError, match="ImageNet") as caught:
-        build_network("resnet50", "imagenet", seed=0)
+    monkeypatch.setattr(torchvision.models.WeightsEnum, "get_state_dict", offline)
+    with pytest.raises(SetupError, match=f"ImageNet weights of {arch}") as caught:
+        build_network(arch, "imagenet", seed=0)
     assert "no route to host" in caught.value.why
     assert "--weights none" in caught.value.fix
 
@@ -86,3 +87,22 @@ def test_the_shared_float16_weights_load_without_a_vanished_variance():
     network = build_network("resnet50", str(REAL), seed=0)
     assert float(network.mean) == pytest.approx(115.3)
     assert min(float(m.running_var.min()) for m in network.body.modules() if isinstance(m, torch.nn.BatchNorm2d)) > 0
+
+
+def test_the_table_names_weights_that_torchvision_has():
+    for arch, row in BACKBONES.items():
+        assert row.weights is None or row.weights in torchvision.models.get_model_weights(arch).__members__
+
+
+@pytest.mark.parametrize("arch", ["densenet121", "efficientnet_b0", "vgg16_bn"])
+def test_torchvisions_state_of_another_backbone_loads_but_for_its_classifier(tmp_path, arch):
+    torch.manual_seed(5)
+    state = torchvision.models.get_model(arch, weights=None).state_dict()
+    torch.save({key.replace(".norm1.", ".norm.1."): value for key, value in state.items()}, tmp_path / "net.pth")
+    body = build_network(arch, str(tmp_path / "net.pth"), seed=0).body.state_dict()
+    stem = f"{BACKBONES[arch].stem}.weight"
+    assert torch.equal(body.pop(stem), state[stem].sum(1, keepdim=True))
+    assert all(torch.equal(value, state[key]) for key, value in body.items())
+    with pytest.raises(ConfigError, match="does not fit") as caught:
+        build_network("resnet10", str(tmp_path / "net.pth"), seed=0)
+    assert "resnet10" in caught.value.fix

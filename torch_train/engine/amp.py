@@ -3,7 +3,7 @@
 zero_grad, autocast forward, loss in float32, scale, backward, unscale, clip, step once, update.
 It is made of two halves, because several GPUs average their gradients between backward and unscale.
 There is no `if amp:`: a disabled autocast and a disabled scaler pass everything through.
-(pytorch/vision#4874 is the loop that was wrong in three ways.)
+(pytorch/vision#4874 was a loop with three errors in that order.)
 """
 
 from __future__ import annotations
@@ -48,8 +48,8 @@ def choose_precision(device: str, precision: str) -> Precision:
     """Turn the options into a device and a dtype; auto is bfloat16 on CUDA and float32 elsewhere.
 
     Raises:
-        SetupError: CUDA is asked for and not there.
-        ConfigError: mixed precision is asked for on a CPU.
+        SetupError: CUDA is requested but not available.
+        ConfigError: mixed precision is requested on a CPU.
     """
     cuda = torch.cuda.is_available()
     place = torch.device(("cuda" if cuda else "cpu") if device == "auto" else device)
@@ -58,7 +58,7 @@ def choose_precision(device: str, precision: str) -> Precision:
     if precision == "auto":
         precision = "bfloat16" if place.type == "cuda" else "float32"
     if place.type == "cpu" and precision != "float32":
-        why = "mixed precision saves time on a GPU; on a CPU it only costs digits"
+        why = "mixed precision saves time on a GPU; on a CPU it only loses precision"
         raise ConfigError(f"--precision is {precision!r} on a CPU", why=why, fix="--precision float32, or auto")
     return Precision(place, DTYPES[precision])
 
@@ -89,16 +89,16 @@ def amp_step(
         clip_norm: largest norm of all gradients together.
 
     Returns:
-        The loss, detached and still on its device: reading it would wait for the GPU.
+        The loss, detached and still on its device: reading it would synchronise with the GPU.
     """
-    loss = find_gradients(
+    loss = compute_gradients(
         network, images, labels, loss_function=loss_function, optimiser=optimiser, scaler=scaler, precision=precision
     )
-    follow_gradients(optimiser, scaler, parameters, clip_norm)
+    apply_gradients(optimiser, scaler, parameters, clip_norm)
     return loss
 
 
-def find_gradients(
+def compute_gradients(
     network: Callable[[Tensor], Tensor],
     images: Tensor,
     labels: Tensor,
@@ -117,7 +117,7 @@ def find_gradients(
     return loss.detach()
 
 
-def follow_gradients(
+def apply_gradients(
     optimiser: torch.optim.Optimizer, scaler: GradScaler, parameters: Iterable[nn.Parameter], clip_norm: float
 ) -> None:
     """Take the second half of `amp_step`: unscale, clip, step once, update the scale."""
@@ -129,7 +129,7 @@ def follow_gradients(
 
 @contextmanager
 def exact_float32() -> Iterator[None]:
-    """Keep TF32 out of convolutions and products: what is judged and shipped is float32."""
+    """Turn TF32 off in convolutions and matrix products: what is evaluated and shipped is float32."""
     matmul = torch.backends.cuda.matmul.allow_tf32
     torch.backends.cuda.matmul.allow_tf32 = False
     try:

@@ -1,4 +1,4 @@
-"""The checkpoint: all of a run after its last whole epoch; an interruption leaves the old one or the new.
+"""The checkpoint: the whole state of a run after an epoch; an interruption leaves the old one or the new.
 
 Nothing random is stored: every stream of randomness depends on (seed, epoch) alone.
 """
@@ -22,10 +22,10 @@ from torch import Tensor
 
 from tbconv.contract.errors import BundleError, ConfigError, SetupError
 from tbconv.contract.manifest import with_current_keys
-from torch_train.engine.state import EpochRecord, Learner
+from torch_train.engine.state import EpochRecord, TrainState
 
-BEFORE = {"processes": 1, "schedule": "plateau"}  # what checkpoints of an earlier tbconv do not say
-# These touch no past epoch.
+BEFORE = {"processes": 1, "schedule": "plateau"}  # defaults for checkpoints of an earlier tbconv
+# These do not affect past epochs.
 MAY_DIFFER = ("patience", "calibration_films", "heldout_films", "target_sensitivity", "film_cache")
 
 
@@ -43,16 +43,16 @@ class Progress:
     """How far a run has come."""
 
     history: tuple[EpochRecord, ...]
-    best: dict[str, Tensor]  # network state of the kept epoch, on the CPU
+    best: dict[str, Tensor]  # network state of the selected epoch, on the CPU
 
 
-def take_state(learner: Learner, progress: Progress, identity: Identity) -> dict[str, Any]:
-    """Copy all of a run to the CPU, so that training can go on while it is written."""
+def take_state(train_state: TrainState, progress: Progress, identity: Identity) -> dict[str, Any]:
+    """Copy the state of a run to the CPU, so that training can continue while it is written."""
     return {
-        "network": _on_cpu(learner.tuning.network.state_dict()),
-        "optimiser": _on_cpu(learner.optimiser.state_dict()),
-        "scheduler": _on_cpu(learner.scheduler.state_dict()),
-        "scaler": _on_cpu(learner.scaler.state_dict()),
+        "network": _on_cpu(train_state.tuning.network.state_dict()),
+        "optimiser": _on_cpu(train_state.optimiser.state_dict()),
+        "scheduler": _on_cpu(train_state.scheduler.state_dict()),
+        "scaler": _on_cpu(train_state.scaler.state_dict()),
         "best": progress.best,  # a copy already
         "history": [asdict(record) for record in progress.history],
         "identity": asdict(identity),
@@ -69,10 +69,10 @@ def _on_cpu(value: Any) -> Any:
 
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
-    """Write a checkpoint beside its place, then rename it there; Ctrl-C waits that long.
+    """Write a checkpoint to a temporary file, then rename it; Ctrl-C waits that long.
 
     Raises:
-        SetupError: the disk is full, or refuses.
+        SetupError: the disk is full or refuses to write.
     """
     temporary = path.with_name(f".{path.name}")  # the same each time: what a kill -9 leaves is overwritten
     with signals_wait():
@@ -82,37 +82,37 @@ def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
                 file.flush()
                 os.fsync(file.fileno())  # renamed before it is on the disk, it would be empty after a power cut
             temporary.replace(path)
-        except (OSError, RuntimeError) as error:  # PyTorch's zip writer says RuntimeError where the disk is full
+        except (OSError, RuntimeError) as error:  # PyTorch's zip writer raises RuntimeError where the disk is full
             raise _not_saved(path, error) from error
         finally:
             temporary.unlink(missing_ok=True)
 
 
 def _not_saved(path: Path, error: Exception) -> SetupError:
-    kept = f"the checkpoint of the epoch before is whole: go on with --resume in {path.parent}"
+    kept = f"the checkpoint of the epoch before is intact: continue with --resume in {path.parent}"
     return SetupError(
         f"the checkpoint {path} cannot be written",
-        why=f"the disk is full, or refuses ({str(error).splitlines()[0]})",
+        why=f"the disk is full or refuses to write ({str(error).splitlines()[0]})",
         fix=f"free some space; {kept if path.is_file() else 'then give the same command again'}",
     )
 
 
-def load_checkpoint(path: Path, learner: Learner, identity: Identity) -> Progress:
-    """Put a run back to where its checkpoint was written.
+def load_checkpoint(path: Path, train_state: TrainState, identity: Identity) -> Progress:
+    """Restore a run to its checkpoint.
 
     Raises:
         ConfigError: there is none, or it belongs to another recipe, data set or split.
         BundleError: it cannot be read.
     """
     if not path.is_file():
-        fix = "leave --resume away to begin"
+        fix = "omit --resume to begin"
         raise ConfigError(f"nothing to resume in {path.parent}", why=f"it has no {path.name}", fix=fix)
-    state = _read(path, learner.precision.device)
+    state = _read(path, train_state.precision.device)
     _refuse_other_run(Identity(**with_current_keys(state["identity"])), identity)
-    learner.tuning.network.load_state_dict(state["network"])
-    learner.optimiser.load_state_dict(state["optimiser"])
-    learner.scheduler.load_state_dict(state["scheduler"])
-    learner.scaler.load_state_dict(state["scaler"])
+    train_state.tuning.network.load_state_dict(state["network"])
+    train_state.optimiser.load_state_dict(state["optimiser"])
+    train_state.scheduler.load_state_dict(state["scheduler"])
+    train_state.scaler.load_state_dict(state["scaler"])
     history = tuple(EpochRecord(**row) for row in state["history"])
     return Progress(history, {key: value.cpu() for key, value in state["best"].items()})
 
@@ -139,14 +139,14 @@ def _refuse_other(name: str, then: object, now: object) -> None:
     if then != now:
         raise ConfigError(
             f"{name} is {now}, the checkpoint was made with {then}",
-            why="a run that goes on under other terms is neither of the two",
-            fix="go on as it began, or train anew in another --out",
+            why="a run that is continued with other settings is neither of the two",
+            fix="continue with the settings it began with, or train again in another --out",
         )
 
 
 @contextlib.contextmanager
 def signals_wait() -> Iterator[None]:
-    """Hold back SIGINT and SIGTERM: half a write, and an exception within the zip writer, help nobody."""
+    """Delay SIGINT and SIGTERM until the block ends, so that a write is not cut off."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -162,32 +162,29 @@ def signals_wait() -> Iterator[None]:
         signal.raise_signal(number)
 
 
-# --- beside ---
-# Work that goes on beside training, one piece at a time: a checkpoint takes as long to write as half an epoch.
+# --- background ---
+# Writing in the background, one task at a time: a checkpoint takes as long to write as half an epoch.
 
 
-class BesideTraining:
-    """Does what it is given in the order in which it came; leaving the block waits for the last piece.
-
-    So does an interruption: an epoch that is over is stored before the program ends.
-    """
+class BackgroundWriter:
+    """Runs tasks in order on one thread; leaving the block, by an interruption too, waits for the last one."""
 
     def __init__(self) -> None:
         self._pool = ThreadPoolExecutor(1)
         self._last: Future[None] | None = None
 
-    def begin(self, work: Callable[[], None]) -> None:
-        """Start a piece of work once the one before is done; what that one raised is raised here."""
+    def submit(self, task: Callable[[], None]) -> None:
+        """Start a task once the one before is done; an error of that one is raised here."""
         self.wait()
-        self._last = self._pool.submit(work)
+        self._last = self._pool.submit(task)
 
     def wait(self) -> None:
-        """Wait for what was begun."""
+        """Wait for the task that was submitted last."""
         last, self._last = self._last, None
         if last is not None:
             last.result()
 
-    def __enter__(self) -> BesideTraining:
+    def __enter__(self) -> BackgroundWriter:
         return self
 
     def __exit__(

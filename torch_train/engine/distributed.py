@@ -1,6 +1,6 @@
-"""The processes that train one network together, one a GPU: who this one is, and all that they say to each other.
+"""The processes that train one network together, one a GPU: ranks, collectives, launch.
 
-Alone, every sentence is a no-op, so the recipe reads the same for one process and for eight.
+In a single process every collective is a no-op, so the recipe reads the same for one process and for eight.
 """
 
 from __future__ import annotations
@@ -34,21 +34,21 @@ if TYPE_CHECKING:
     from torch._C._distributed_c10d import Store
 
 
-PATIENCE = timedelta(hours=2)  # with a leader that decodes films without a cache and fits the baseline
-LOOK_EVERY_S = 0.1  # at whether the leader is done; a wait within the store would not hear of a Ctrl-C
+TIMEOUT = timedelta(hours=2)  # the main process may decode all films first
+POLL_S = 0.1  # a blocking wait within the store could not be interrupted by Ctrl-C
 
 
 @dataclass(frozen=True, slots=True)
 class Ranks:
-    """This process among those that train together."""
+    """The rank of this process among those that train together."""
 
     rank: int = 0
     size: int = 1
-    store: Store | None = None  # where they leave each other notes; None alone
+    store: Store | None = None  # key-value store that all reach; None in a single process
 
     @property
-    def leads(self) -> bool:
-        """Whether this is the one process that writes and speaks."""
+    def is_main(self) -> bool:
+        """Whether this is the one process that writes files and reports progress."""
         return self.rank == 0
 
     def share(self, batch: Tensor) -> Tensor:
@@ -63,18 +63,18 @@ class Ranks:
         return value
 
 
-_ALONE = Ranks()
+_SINGLE = Ranks()
 _joined: list[Ranks] = []
 
 
-def here() -> Ranks:
-    """Return this process' place: alone, unless it has joined others."""
-    return _joined[-1] if _joined else _ALONE
+def rank_info() -> Ranks:
+    """Return the rank of this process: 0 of 1, unless it has joined others."""
+    return _joined[-1] if _joined else _SINGLE
 
 
 @contextmanager
 def joined(store: Store, *, rank: int, size: int, backend: str) -> Iterator[Ranks]:
-    """Be one of `size` processes within the block.
+    """Join `size` processes within the block.
 
     Args:
         store: that all of them reach.
@@ -82,48 +82,48 @@ def joined(store: Store, *, rank: int, size: int, backend: str) -> Iterator[Rank
         size: how many there are.
         backend: nccl between GPUs, gloo between CPU processes.
     """
-    # Not torn down after an error: that could wait for a process that is gone. The process ends anyway.
-    dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=PATIENCE)
+    # Not destroyed after an error: that could wait for a process that has died. The process ends anyway.
+    dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=TIMEOUT)
     _joined.append(Ranks(rank, size, store))
     try:
-        yield here()
+        yield rank_info()
     finally:
         _joined.pop()
     dist.destroy_process_group()
 
 
 @contextmanager
-def leader_first(what: str) -> Iterator[None]:
-    """Let the leader through the block before the others: they find in the film cache what it has decoded."""
-    ranks = here()
+def main_process_first(what: str) -> Iterator[None]:
+    """Run the block in the main process first: the others then find its decoded films in the cache."""
+    ranks = rank_info()
     if ranks.store is None:
         yield
         return
-    if not ranks.leads:
+    if not ranks.is_main:
         while not ranks.store.check([what]):
-            time.sleep(LOOK_EVERY_S)
+            time.sleep(POLL_S)
     yield
-    if ranks.leads:
+    if ranks.is_main:
         ranks.store.set(what, "done")
 
 
 def gather_batches(own: Sequence[Tensor], sizes: Sequence[int], like: Tensor) -> Tensor:
-    """Put answers to batches together in the batches' order, every entry once.
+    """Gather the outputs of batches from all ranks, in the batches' order.
 
     Args:
-        own: this rank's answers [n, C]: to batches rank, rank + size, rank + 2 size, ...
+        own: this rank's outputs [n, C], of batches rank, rank + size, rank + 2 size, ...
         sizes: n of all batches, in order; known to every rank.
-        like: [0, C], of the answers' dtype and device, where a rank has no batch.
+        like: [0, C], of the outputs' dtype and device, for a rank without a batch.
 
     Returns:
         [sum of sizes, C], on every rank.
     """
-    ranks, mine = here(), torch.cat([like, *own])
+    ranks, mine = rank_info(), torch.cat([like, *own])
     if ranks.size == 1:
         return mine
     shares = [list(sizes[rank :: ranks.size]) for rank in range(ranks.size)]
     longest = max(sum(share) for share in shares)
-    # Collectives want equal lengths: answers are padded and cut again, no film is shown twice for it.
+    # Collectives need equal lengths: outputs are padded and cut again.
     padded = torch.cat([mine, mine.new_zeros(longest - len(mine), *mine.shape[1:])])
     rows = [torch.empty_like(padded) for _ in shares]
     dist.all_gather(rows, padded)
@@ -131,9 +131,9 @@ def gather_batches(own: Sequence[Tensor], sizes: Sequence[int], like: Tensor) ->
     return torch.cat([parts[number % ranks.size][number // ranks.size] for number in range(len(sizes))])
 
 
-def copy_from_leader(tensors: Iterable[Tensor]) -> None:
-    """Overwrite tensors with the leader's."""
-    if here().size > 1:
+def broadcast_from_main(tensors: Iterable[Tensor]) -> None:
+    """Overwrite tensors with those of the main process."""
+    if rank_info().size > 1:
         for tensor in tensors:
             value = tensor.detach().contiguous()
             dist.broadcast(value, 0)
@@ -141,8 +141,8 @@ def copy_from_leader(tensors: Iterable[Tensor]) -> None:
 
 
 def average_statistics(network: nn.Module) -> None:
-    """Give all ranks the mean of their learning BatchNorms' running statistics; frozen ones never moved."""
-    ranks = here()
+    """Average the running statistics of trainable BatchNorms over all ranks; frozen ones do not change."""
+    ranks = rank_info()
     if ranks.size == 1:
         return
     for norm in network.modules():
@@ -152,20 +152,20 @@ def average_statistics(network: nn.Module) -> None:
                     statistic.copy_(ranks.total(statistic) / ranks.size)
 
 
-# --- together ---
-# Processes that do one piece of work together: the one place that starts, watches and ends them.
+# --- launch ---
+# Starts, supervises and ends the processes of one job.
 #
-# What one of them cannot go on from is raised here, once; Ctrl-C, a polite kill and the end of this process end all.
+# The first error of any of them is raised here, once; Ctrl-C, SIGTERM and the end of this process end all.
 
-logging.getLogger("torch.multiprocessing.spawn").setLevel(logging.ERROR)  # else it says which process it ends
-GRACE_S = 30.0  # for a process that was told to go to write its last epoch, before it is killed; PyTorch's own
+logging.getLogger("torch.multiprocessing.spawn").setLevel(logging.ERROR)  # else it logs each process that it ends
+GRACE_S = 30.0  # from SIGTERM to SIGKILL, for a process to write its last epoch; PyTorch's own
 BACKENDS = {"cuda": "nccl", "cpu": "gloo"}
 INTERRUPTED = 130  # 128 + SIGINT, as shells count
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What every process does: `work(ranks, *args)`, a function of a module, so that another process finds it."""
+    """What every process runs: `work(ranks, *args)`, a module-level function, so that it can be pickled."""
 
     work: Callable[..., None]
     args: tuple[Any, ...]
@@ -174,66 +174,66 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True)
-class LastWords:
-    """What a process says that cannot go on, an error or an interruption."""
+class ChildFailure:
+    """Why a process ended early: an error or an interruption."""
 
-    error: TbconvError | KeyboardInterrupt | None  # None: a mistake in the program
+    error: TbconvError | KeyboardInterrupt | None  # None: an unexpected error
     trace: str
 
 
-def run_together(job: Job) -> None:
+def launch_processes(job: Job) -> None:
     """Run a job in processes of its own, to the end of all of them.
 
     Raises:
-        TbconvError: the first that one of them raised; a SetupError where one was killed.
-        RuntimeError: another error, with its trace.
+        TbconvError: the first that one of them raised; a SetupError if one was killed.
+        RuntimeError: any other error, with its traceback.
         KeyboardInterrupt: they were interrupted, and have ended.
     """
     with TemporaryDirectory(prefix="tbconv-") as folder:
-        said: SimpleQueue[LastWords] = get_context("spawn").SimpleQueue()
-        args = (job, str(Path(folder) / "notes"), said)
+        failures: SimpleQueue[ChildFailure] = get_context("spawn").SimpleQueue()
+        args = (job, str(Path(folder) / "store"), failures)
         context: ProcessContext = start_processes(_child, args, nprocs=job.size, join=False)  # type: ignore[no-untyped-call]
         killed: list[int] = []
         try:
             while True:
                 killed = _killed(context, wait(list(context.sentinels)))
-                if context.join():  # one that failed ends the others here, as a polite kill does
+                if context.join():  # a failed process makes it end the others
                     return
         except KeyboardInterrupt:
-            _end(context)
+            _terminate(context)
             raise
         except (ProcessRaisedException, ProcessExitedException) as error:
-            raise _cause(said, killed, job, str(error)) from None
+            raise _cause(failures, killed, job, str(error)) from None
 
 
 def _killed(context: ProcessContext, ended: Sequence[object]) -> list[int]:
-    """Return the exit codes of those that a signal has ended; `ended` are sentinels of processes at their end."""
+    """Return the exit codes of processes that a signal has ended; `ended` holds sentinels of ended processes."""
     those = [process for process in context.processes if process.sentinel in ended]
     for process in those:
-        process.join()  # the sentinel speaks a moment before there is an exit code
+        process.join()  # the sentinel is ready a moment before the exit code
     return [process.exitcode for process in those if process.exitcode < 0]
 
 
-def _child(rank: int, job: Job, notes: str, said: SimpleQueue[LastWords]) -> None:
+def _child(rank: int, job: Job, store_file: str, failures: SimpleQueue[ChildFailure]) -> None:
     _stop_once()
     try:
         try:
             use_device(job.kind, rank, job.size)
-            store = dist.FileStore(notes, job.size)  # type: ignore[attr-defined]  # it is public
+            store = dist.FileStore(store_file, job.size)  # type: ignore[attr-defined]  # it is public
             with joined(store, rank=rank, size=job.size, backend=BACKENDS[job.kind]) as ranks:
                 job.work(ranks, *job.args)
-        except Exception as error:  # noqa: BLE001  # whatever it is, the first process says it
-            said.put(LastWords(error if isinstance(error, TbconvError) else None, traceback.format_exc()))
-            sys.exit(1)  # raised again, torch would leave a file of it in the temporary folder for good
+        except Exception as error:  # noqa: BLE001  # whatever it is, the parent reports it
+            failures.put(ChildFailure(error if isinstance(error, TbconvError) else None, traceback.format_exc()))
+            sys.exit(1)  # raised again, torch would leave an error file in the temporary folder
     except KeyboardInterrupt as error:
-        said.put(LastWords(error, ""))
+        failures.put(ChildFailure(error, ""))
         sys.exit(INTERRUPTED)
     finally:
-        _on_stop(_ignore)  # it is leaving
+        _on_stop(_ignore)  # it is ending
 
 
 def _stop_once() -> None:
-    """Let the first Ctrl-C or polite kill interrupt; a second one finds a process that is leaving already."""
+    """Let the first SIGINT or SIGTERM interrupt, and ignore later ones while the process ends."""
 
     def stop(*_: object) -> None:
         _on_stop(_ignore)
@@ -243,7 +243,7 @@ def _stop_once() -> None:
 
 
 def _ignore(*_: object) -> None:
-    """Do nothing, in place of SIG_IGN: Python complains where that is set while a signal is on its way."""
+    """Do nothing, in place of SIG_IGN: Python warns if that is set while a signal is pending."""
 
 
 def _on_stop(action: Callable[..., None]) -> None:
@@ -252,30 +252,30 @@ def _on_stop(action: Callable[..., None]) -> None:
 
 
 def use_device(kind: str, rank: int, size: int) -> None:
-    """Take the GPU of this rank, or its share of the CPU's cores."""
+    """Use the GPU of this rank, or its share of the CPU's cores."""
     if kind == "cuda":
         torch.cuda.set_device(rank)
     else:
         torch.set_num_threads(max(1, (os.cpu_count() or 1) // size))
 
 
-def _end(context: ProcessContext) -> None:
-    """End processes that have not ended by themselves; Ctrl-C has told them, a kill of this process has not."""
-    for tell in ("terminate", "kill"):
+def _terminate(context: ProcessContext) -> None:
+    """End processes that still run: Ctrl-C reaches them by itself, a SIGTERM to this process does not."""
+    for method in ("terminate", "kill"):
         for process in context.processes:
             if process.is_alive():
-                getattr(process, tell)()
+                getattr(process, method)()
         for process in context.processes:
             process.join(GRACE_S)
 
 
-def _cause(said: SimpleQueue[LastWords], killed: list[int], job: Job, end: str) -> BaseException:
-    """Find what went wrong first: what others say after it, of a peer that is gone, is its consequence."""
-    if not killed and not said.empty():
-        first = said.get()
-        return first.error or RuntimeError(f"a process that trained cannot go on:\n{first.trace}")
+def _cause(failures: SimpleQueue[ChildFailure], killed: list[int], job: Job, end: str) -> BaseException:
+    """Return the first failure: later ones, of peers that lost a process, are consequences."""
+    if not killed and not failures.empty():
+        first = failures.get()
+        return first.error or RuntimeError(f"a training process failed:\n{first.trace}")
     return SetupError(
-        f"{len(killed) or 1} of {job.size} processes is gone",
+        f"{len(killed) or 1} of {job.size} processes died",
         why=f"it was killed or crashed, often for lack of memory ({end})",
-        fix="fewer processes or a smaller --batch; to go on where it was: --resume with the same --gpus",
+        fix="fewer processes or a smaller --batch; to continue: --resume with the same --gpus",
     )

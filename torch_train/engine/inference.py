@@ -1,4 +1,4 @@
-"""Logits of many films: eval mode, no gradients, large batches; in float32 where figures are made of them."""
+"""Logits of many films: eval mode, no gradients, large batches; float32 without TF32 for published figures."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
-from tbconv.contract.reporting import Reporter
+from tbconv.contract.reporting import Reporter, Silence
+from torch_train.data.dataset import TrainingFilms
 from torch_train.engine.amp import Precision, exact_float32
-from torch_train.engine.distributed import gather_batches, here
-from torch_train.model.network import XrayNetwork
+from torch_train.engine.distributed import gather_batches, rank_info
 
 # --- device ---
-# The films where the network is: uint8 on the GPU when they fit, streamed to it from main memory when they do not.
+# Films as uint8 in GPU memory if they fit, streamed from main memory otherwise.
 
-AHEAD = 3  # batches in main memory that wait for their turn
+PREFETCH = 3  # batches that are copied to pinned memory ahead of use
 GPU_SHARE = 0.5  # of the free GPU memory that films may take; the network needs the rest
 
 
 @dataclass(frozen=True, slots=True)
 class FilmStore:
-    """All films and labels of a run, asked for by index."""
+    """All films and labels of a run, read by index."""
 
     films: Tensor  # uint8 [N, 1, S, S], on the device or in main memory
     labels: Tensor  # int64 [N], on the device
@@ -54,11 +54,11 @@ class FilmStore:
         own = torch.cuda.current_device() if self.device.type == "cuda" else None
         places = [some.cpu() for some in rows]  # all at once: each of these waits for the GPU
         with ThreadPoolExecutor(1, initializer=_use_gpu, initargs=(own,)) as pool:
-            fetched = deque(pool.submit(self._fetch, some) for some in places[:AHEAD])
+            fetched = deque(pool.submit(self._fetch, some) for some in places[:PREFETCH])
             for number, some in enumerate(rows):
                 films = fetched.popleft().result().to(self.device, non_blocking=True)
-                if number + AHEAD < len(places):
-                    fetched.append(pool.submit(self._fetch, places[number + AHEAD]))
+                if number + PREFETCH < len(places):
+                    fetched.append(pool.submit(self._fetch, places[number + PREFETCH]))
                 yield films, self.labels[some]
 
     def _fetch(self, rows: Tensor) -> Tensor:
@@ -74,13 +74,13 @@ def _use_gpu(number: int | None) -> None:
 def place_films(
     model_inputs: NDArray[np.uint8], labels: NDArray[np.int64], device: torch.device, reporter: Reporter
 ) -> FilmStore:
-    """Put films where batches can be indexed fastest.
+    """Put films on the device, or keep them in main memory if they do not fit.
 
     Args:
         model_inputs: uint8 [N, S, S].
         labels: int64 [N].
         device: of the network.
-        reporter: hears where they are if they do not fit.
+        reporter: is told if they do not fit.
     """
     films = torch.from_numpy(model_inputs)[:, None]
     if device.type == "cuda":
@@ -92,37 +92,58 @@ def place_films(
     return FilmStore(films, torch.from_numpy(labels).to(device), device)
 
 
-# --- evaluate ---
+# --- logits ---
 
+SILENT = Silence()
 BATCH = {"cuda": 256, "cpu": 64}  # 64 films of a ResNet50's first stage are 200 MB in float32
 
 
-def logits_of(network: XrayNetwork, store: FilmStore, rows: NDArray[np.int64], precision: Precision) -> Tensor:
+def logits_of(
+    network: nn.Module,
+    store: FilmStore,
+    rows: NDArray[np.int64],
+    precision: Precision,
+    reporter: Reporter = SILENT,
+) -> Tensor:
     """Return logits, float32 [n, 2], on the device; the network is left in eval mode.
 
-    Several ranks take whole batches in turn, the batches that one rank alone would take: so
-    their number changes no logit, to the bit where kernels repeat themselves.
+    Several ranks take the batches of a single one in turn, so their number changes no logit.
 
     Args:
         network: on the store's device.
         store: all films.
         rows: int64 [n], which of them.
         precision: of the forward pass.
+        reporter: where progress goes.
     """
     network.eval()
     batches = torch.split(torch.from_numpy(rows).to(store.device), BATCH[store.device.type])
-    ranks = here()
+    ranks = rank_info()
     with torch.inference_mode(), precision.autocast():
-        own = [network(_as_images(store.batch(some)[0])).float() for some in batches[ranks.rank :: ranks.size]]
+        mine = batches[ranks.rank :: ranks.size]
+        tracked = reporter.track(mine, title="running the network", total=len(mine))
+        own = [network(_as_images(store.batch(some)[0])).float() for some in tracked]
         nothing = torch.empty(0, 2, device=store.device)
         return gather_batches(own, [len(some) for some in batches], nothing)
 
 
-def exact_margins(network: XrayNetwork, store: FilmStore, rows: NDArray[np.int64]) -> NDArray[np.float32]:
-    """Return margins in float32 without TF32, float32 [n]: what is judged is what is shipped."""
+def exact_margins(
+    network: nn.Module, store: FilmStore, rows: NDArray[np.int64], reporter: Reporter = SILENT
+) -> NDArray[np.float32]:
+    """Return margins in float32 without TF32, float32 [n]: what is evaluated is what is shipped."""
     with exact_float32():
-        logits = logits_of(network, store, rows, Precision(store.device, torch.float32)).cpu().numpy()
+        logits = logits_of(network, store, rows, Precision(store.device, torch.float32), reporter).cpu().numpy()
     return np.asarray(logits[:, 1] - logits[:, 0])
+
+
+def unseen_margins(
+    network: nn.Module, store: FilmStore, films: TrainingFilms, reporter: Reporter
+) -> NDArray[np.float32]:
+    """Return the exact margins of validation and test films, float32 [N], NaN for training films."""
+    rows = np.concatenate([films.parts["validation"], films.parts["test"]])
+    margins = np.full(len(films.labels), np.nan, np.float32)
+    margins[rows] = exact_margins(network, store, rows, reporter)
+    return margins
 
 
 def _as_images(films: Tensor) -> Tensor:

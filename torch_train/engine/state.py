@@ -1,4 +1,4 @@
-"""The state of a training run: parameter groups and schedule, what changes while it trains, and its history."""
+"""The state of a training run: which layers learn, optimiser and schedule, and the history of its epochs."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.amp.grad_scaler import GradScaler
 from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau
@@ -19,16 +20,27 @@ from tbconv.contract.bundle import write_atomic
 from tbconv.contract.errors import ConfigError
 from torch_train.config import TrainConfig
 from torch_train.engine.amp import LossFunction, Precision
-from torch_train.engine.distributed import copy_from_leader
-from torch_train.model.network import XrayNetwork, weighted_layers
+from torch_train.engine.distributed import broadcast_from_main
+from torch_train.model.network import GreyClassifier, XrayNetwork, weighted_layers
 
-# --- finetune ---
-# Which layers learn: weighted layers counted from the output, each with its BatchNorm; the rest stands still.
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """A network and its margins on the films that it did not learn from, whoever trained it."""
+
+    network: GreyClassifier  # on the CPU, eval mode
+    margins: NDArray[np.float32]  # [N], float32 without TF32; NaN for training films
+    history: tuple[EpochRecord, ...] = ()  # empty: not trained here
+    precision: str | None = None  # of training: float32, bfloat16 or float16; None: not known
+
+
+# --- fine-tuning ---
+# Which layers learn: weighted layers counted from the output, each with its BatchNorms; the others are frozen.
 
 
 @dataclass(frozen=True, slots=True)
 class FineTuning:
-    """A network of which a part learns."""
+    """A network with the layers that are trained."""
 
     network: XrayNetwork
     layers: tuple[str, ...]  # names of the layers that learn, from the output inwards
@@ -40,7 +52,7 @@ class FineTuning:
         return [parameter for parameter in self.network.parameters() if parameter.requires_grad]
 
     def train_mode(self) -> None:
-        """Set the network learning, with frozen BatchNorms in eval mode: their statistics are frozen too."""
+        """Put the network in train mode, frozen BatchNorms in eval mode: their statistics are frozen too."""
         self.network.train()
         for norm in self.frozen_norms:
             norm.eval()
@@ -63,7 +75,7 @@ class FineTuning:
 
 
 def choose_layers(network: XrayNetwork, fine_tune: str) -> FineTuning:
-    """Let the last layers learn and freeze the others.
+    """Make the last layers trainable and freeze the others.
 
     Args:
         network: changed in place (requires_grad).
@@ -78,21 +90,19 @@ def choose_layers(network: XrayNetwork, fine_tune: str) -> FineTuning:
         fix = f"--fine-tune all, or a number up to {len(rows)}"
         raise ConfigError(f"--fine-tune is {count}", why=f"the network has {len(rows)} weighted layers", fix=fix)
     network.requires_grad_(False)
-    for _, layer, norm in rows[:count]:
-        layer.requires_grad_(True)
-        if norm is not None:
-            norm.requires_grad_(True)
+    for _, layer, norms in rows[:count]:
+        for module in (layer, *norms):
+            module.requires_grad_(True)
     names = tuple(name for name, _, _ in rows[:count])
-    frozen = tuple(norm for _, _, norm in rows[count:] if norm is not None)
-    return FineTuning(network, names, len(rows), frozen)
+    return FineTuning(network, names, len(rows), tuple(norm for _, _, norms in rows[count:] for norm in norms))
 
 
-# --- learner ---
-# All of a run that changes while it trains, and the rule by which it does; what a checkpoint holds.
+# --- train state ---
+# All of a run that changes while it trains: what a checkpoint holds.
 
 
 @dataclass(frozen=True, slots=True)
-class Learner:
+class TrainState:
     """A network, its optimiser and schedule, and its loss."""
 
     tuning: FineTuning
@@ -104,7 +114,7 @@ class Learner:
 
     @property
     def rate(self) -> float:
-        """The learning rate in use; of a float32 tensor the shortest number that it can be written as."""
+        """The learning rate in use; a float32 tensor is rounded to its shortest decimal form."""
         rate: float | Tensor = self.optimiser.param_groups[0]["lr"]
         return float(str(np.float32(rate.item()))) if isinstance(rate, Tensor) else float(rate)
 
@@ -116,24 +126,26 @@ class Learner:
             self.scheduler.step()
 
 
-def make_learner(tuning: FineTuning, precision: Precision, loss_function: LossFunction, config: TrainConfig) -> Learner:
+def make_train_state(
+    tuning: FineTuning, precision: Precision, loss_function: LossFunction, config: TrainConfig
+) -> TrainState:
     """Put the network on its device and give it an optimiser.
 
     On CUDA AdamW is fused and its rate a tensor, one a group: what a graph has captured reads both from
     memory, and a shared tensor would be lowered once for each group that holds it.
     """
     tuning.network.to(precision.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    copy_from_leader(tuning.network.state_dict().values())  # equal from the start, whatever each rank has read
+    broadcast_from_main(tuning.network.state_dict().values())  # all ranks begin with the same weights
     cuda = precision.device.type == "cuda"
     groups: list[dict[str, Any]] = tuning.parameter_groups(config.weight_decay)
     if cuda:
         groups = [{**group, "lr": torch.tensor(config.rate, device=precision.device)} for group in groups]
     optimiser = torch.optim.AdamW(groups, lr=config.rate, fused=cuda or None, capturable=cuda)
-    return Learner(tuning, optimiser, _schedule(optimiser, config), precision.scaler(), precision, loss_function)
+    return TrainState(tuning, optimiser, _schedule(optimiser, config), precision.scaler(), precision, loss_function)
 
 
 def _schedule(optimiser: torch.optim.Optimizer, config: TrainConfig) -> ReduceLROnPlateau | LambdaLR:
-    """Return how the rate falls: half a cosine over all epochs, or a step wherever the validation loss stands still."""
+    """Return half a cosine over all epochs, or a step wherever the validation loss stops falling."""
     if config.schedule == "plateau":
         return ReduceLROnPlateau(optimiser, factor=config.plateau_factor, patience=config.plateau_patience)
     epochs = config.epochs
@@ -141,7 +153,7 @@ def _schedule(optimiser: torch.optim.Optimizer, config: TrainConfig) -> ReduceLR
 
 
 # --- history ---
-# What each epoch left behind, and what follows from it: the epoch that is kept, and when to stop.
+# One record an epoch, and what follows from them: which epoch is selected, and when to stop.
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +169,7 @@ class EpochRecord:
     films_per_second: float  # of training alone
 
     def line(self, epochs: int, *, digits: int) -> str:
-        """Return what is said after the epoch, AUROC with so many decimals."""
+        """Return the progress line of the epoch, AUROC with so many decimals."""
         return (
             f"epoch {self.epoch}/{epochs}: loss {self.train_loss:.4f}, validation loss {self.validation_loss:.4f}, "
             f"AUROC {self.validation_auroc:.{digits}f}, rate {self.learning_rate:.1e}, {self.seconds:.1f} s, "
@@ -170,22 +182,22 @@ def best_epoch(history: Sequence[EpochRecord]) -> EpochRecord:
     return max(history, key=lambda record: (record.validation_auroc, -record.validation_loss, -record.epoch))
 
 
-def kept_epoch(history: Sequence[EpochRecord], schedule: str) -> EpochRecord:
-    """Return the epoch whose weights are kept: the last of a cosine, which no film chooses, else the best."""
+def selected_epoch(history: Sequence[EpochRecord], schedule: str) -> EpochRecord:
+    """Return the epoch whose weights are kept: the last of a cosine schedule, else the best on validation."""
     return history[-1] if schedule == "cosine" else best_epoch(history)
 
 
-def goes_on(history: Sequence[EpochRecord], config: TrainConfig) -> bool:
-    """Return whether there is another epoch: a plateau stops early, where nothing gets better."""
+def should_continue(history: Sequence[EpochRecord], config: TrainConfig) -> bool:
+    """Return whether to train another epoch: a plateau schedule stops early when nothing improves."""
     if len(history) >= config.epochs:
         return False
     return config.schedule == "cosine" or epochs_without_gain(history) < config.patience
 
 
 def epochs_without_gain(history: Sequence[EpochRecord]) -> int:
-    """Return how many epochs ago validation loss or AUROC was last better than ever.
+    """Return how many epochs ago validation loss or AUROC last reached a new best.
 
-    Both count: on few films AUROC reaches its peak by luck long before the network has learnt.
+    Both count: on few films AUROC peaks by chance long before training has converged.
     """
     if not history:
         return 0

@@ -1,4 +1,4 @@
-"""Fine-tuning from the first epoch, or from a checkpoint, to the weights that are kept."""
+"""Training from the first epoch, or from a checkpoint, to the weights that are kept."""
 
 from __future__ import annotations
 
@@ -23,23 +23,24 @@ from torch_train.data.dataset import TrainingFilms
 from torch_train.engine.amp import LossFunction, Precision, choose_precision
 from torch_train.engine.augment import draw_table
 from torch_train.engine.checkpoint import (
-    BesideTraining,
+    BackgroundWriter,
     Identity,
     Progress,
     load_checkpoint,
     save_checkpoint,
     take_state,
 )
-from torch_train.engine.distributed import average_statistics, here
-from torch_train.engine.inference import FilmStore, exact_margins, logits_of, place_films
+from torch_train.engine.distributed import average_statistics, rank_info
+from torch_train.engine.inference import FilmStore, logits_of, place_films, unseen_margins
 from torch_train.engine.state import (
     EpochRecord,
     FineTuning,
-    Learner,
+    Trained,
+    TrainState,
     choose_layers,
-    goes_on,
-    kept_epoch,
-    make_learner,
+    make_train_state,
+    selected_epoch,
+    should_continue,
     write_history,
 )
 from torch_train.engine.step import Step, choose_step, set_determinism
@@ -50,46 +51,36 @@ from torch_train.run_folder import CHECKPOINT, HISTORY, RUN
 
 
 @dataclass(frozen=True, slots=True)
-class Trained:
-    """The kept epoch's network and its margins on the films that it did not learn from."""
-
-    network: XrayNetwork  # on the CPU, eval mode
-    history: tuple[EpochRecord, ...]
-    margins: NDArray[np.float32]  # [N], float32 without TF32; NaN for training films
-    precision: str  # of training, as it ran: float32, bfloat16 or float16
-
-
-@dataclass(frozen=True, slots=True)
 class Start:
-    """A network that is ready to learn, and how its numbers are held."""
+    """A network that is ready to train, its device and its precision."""
 
     tuning: FineTuning
     precision: Precision
 
 
 def start_network(config: TrainConfig, reporter: Reporter) -> Start:
-    """Load the weights and choose the layers and the device: what can be wrong before a film is read.
+    """Load the weights and choose layers and device: what can fail before a film is read.
 
     Raises:
-        SetupError: the weights or the device cannot be had.
+        SetupError: the weights or the device are not available.
         ConfigError: the layers or the precision do not fit.
     """
     precision = choose_precision(config.device, config.precision)
     tuning = choose_layers(build_network(config.arch, config.weights, seed=config.seed), config.fine_tune)
-    _say_start(tuning, config, precision, reporter)
+    _report_start(tuning, config, precision, reporter)
     return Start(tuning, precision)
 
 
 def fit_network(
     start: Start, films: TrainingFilms, config: TrainConfig, reporter: Reporter, *, resume: bool, stored: bool = True
 ) -> Trained:
-    """Train until the epochs are done, or with a plateau schedule nothing gets better, and return the kept epoch.
+    """Train all epochs, or until a plateau schedule stops early, and return the selected epoch.
 
-    After every epoch a checkpoint is written from which `resume` goes on exactly, while the next one trains; only
-    the history where `stored` is off, for fits that are sooner done again than written.
+    After every epoch a checkpoint from which `resume` continues exactly is written in the background. Without
+    `stored` only the history is, for fits that are faster to repeat than to write.
 
     Raises:
-        ConfigError: the loss is no longer a number, or `resume` meets another run.
+        ConfigError: the loss became NaN or infinite, or the checkpoint belongs to another run.
     """
     precision = start.precision
     _require_enough(len(films.parts["train"]))
@@ -97,31 +88,33 @@ def fit_network(
         torch.cuda.set_device(precision.device)  # streams and graphs are made on the current one
     set_determinism(config, precision.device)
     loss = class_loss(films.labels_of("train"), config, precision.device)
-    learner = make_learner(start.tuning, precision, loss, config)
+    train_state = make_train_state(start.tuning, precision, loss, config)
     store = place_films(films.model_inputs, films.labels, precision.device, reporter)
     identity = _identity(films, config, precision)
-    progress = load_checkpoint(config.out / CHECKPOINT, learner, identity) if resume else Progress((), {})
-    if resume and here().leads:
+    progress = load_checkpoint(config.out / CHECKPOINT, train_state, identity) if resume else Progress((), {})
+    if resume and rank_info().is_main:
         write_history(config.out / HISTORY, progress.history)  # a kill between the two files left it an epoch behind
-    step = choose_step(learner, config, films=len(films.parts["train"]), reporter=reporter)
+    step = choose_step(train_state, config, films=len(films.parts["train"]), reporter=reporter)
     digits = digits_for(len(films.parts["validation"]))
-    with BesideTraining() as beside:
-        while goes_on(progress.history, config):
-            (config.out / RUN).unlink(missing_ok=True)  # a finished run that goes on is not finished
-            progress = _one_more_epoch(learner, step, store, films, config, progress, stored=stored, reporter=reporter)
-            if not here().leads:
-                continue  # all ranks hold the same; one writes it
+    with BackgroundWriter() as writer:
+        while should_continue(progress.history, config):
+            (config.out / RUN).unlink(missing_ok=True)  # a finished run that is continued is not finished
+            progress = _one_more_epoch(
+                train_state, step, store, films, config, progress, stored=stored, reporter=reporter
+            )
+            if not rank_info().is_main:
+                continue  # all ranks hold the same state; one writes it
             line = progress.history[-1].line(config.epochs, digits=digits)
-            state = take_state(learner, progress, identity) if stored else None
-            beside.begin(partial(_store_epoch, config.out, state, progress.history, line, reporter))
-    return _judge(learner, store, films, progress, config, reporter=reporter)
+            state = take_state(train_state, progress, identity) if stored else None
+            writer.submit(partial(_store_epoch, config.out, state, progress.history, line, reporter))
+    return _select(train_state, store, films, progress, config, reporter=reporter)
 
 
 def _require_enough(films: int) -> None:
-    if films < 2 * here().size:
+    if films < 2 * rank_info().size:
         raise ConfigError(
-            f"{films} training films for {here().size} processes",
-            why="each takes two a step at the least: a BatchNorm cannot learn from one",
+            f"{films} training films for {rank_info().size} processes",
+            why="each process needs at least two films a step: BatchNorm cannot train on one",
             fix="fewer --gpus, or more films",
         )
 
@@ -129,31 +122,30 @@ def _require_enough(films: int) -> None:
 def _store_epoch(
     out: Path, state: dict[str, Any] | None, history: tuple[EpochRecord, ...], line: str, reporter: Reporter
 ) -> None:
-    """Write an epoch, then say that it is over: what was said is safe."""
+    """Write an epoch, then report it: a reported epoch is stored."""
     if state is not None:
         save_checkpoint(out / CHECKPOINT, state)
     write_history(out / HISTORY, history)
     reporter.say(line)
 
 
-def _say_start(tuning: FineTuning, config: TrainConfig, precision: Precision, reporter: Reporter) -> None:
+def _report_start(tuning: FineTuning, config: TrainConfig, precision: Precision, reporter: Reporter) -> None:
     reporter.say(f"device: {precision.device}, {precision.name}")
     reporter.say(tuning.describe())
     if config.weights == "none" and len(tuning.layers) < tuning.of:
         reporter.say(
-            f"warning: {tuning.of - len(tuning.layers)} frozen layers hold random weights and will never learn; "
+            f"warning: {tuning.of - len(tuning.layers)} frozen layers hold random weights and will never be trained; "
             "--fine-tune all, or start from --weights imagenet or a file"
         )
 
 
 def _identity(films: TrainingFilms, config: TrainConfig, precision: Precision) -> Identity:
-    ways = {"precision": precision.name, "device": precision.device.type, "processes": here().size}
-    terms = {**config.stored(), **ways}
-    return Identity(terms, films.data_digest, films.split_digest)
+    setup = {"precision": precision.name, "device": precision.device.type, "processes": rank_info().size}
+    return Identity({**config.stored(), **setup}, films.data_digest, films.split_digest)
 
 
 def _one_more_epoch(
-    learner: Learner,
+    train_state: TrainState,
     step: Step,
     store: FilmStore,
     films: TrainingFilms,
@@ -164,13 +156,13 @@ def _one_more_epoch(
     reporter: Reporter,
 ) -> Progress:
     epoch, start = len(progress.history) + 1, time.perf_counter()
-    rate = learner.rate
-    train_loss = train_epoch(learner, step, store, films.parts["train"], config, epoch=epoch, reporter=reporter)
+    rate = train_state.rate
+    train_loss = train_epoch(train_state, step, store, films.parts["train"], config, epoch=epoch, reporter=reporter)
     trained = time.perf_counter()
-    validation_loss, validation_auroc = _validate(learner, store, films)
+    validation_loss, validation_auroc = _validate(train_state, store, films)
     if not (math.isfinite(train_loss) and math.isfinite(validation_loss)):
-        raise _lost(epoch, config.out if stored else None, train_loss, validation_loss)
-    learner.end_epoch(validation_loss)
+        raise _diverged(epoch, config.out if stored else None, train_loss, validation_loss)
+    train_state.end_epoch(validation_loss)
     record = EpochRecord(
         epoch=epoch,
         train_loss=train_loss,
@@ -181,14 +173,16 @@ def _one_more_epoch(
         films_per_second=len(films.parts["train"]) / (trained - start),
     )
     history = (*progress.history, record)
-    best = _copy_state(learner.tuning.network) if kept_epoch(history, config.schedule) is record else progress.best
+    best = (
+        _copy_state(train_state.tuning.network) if selected_epoch(history, config.schedule) is record else progress.best
+    )
     return Progress(history, best)
 
 
-def _validate(learner: Learner, store: FilmStore, films: TrainingFilms) -> tuple[float, float]:
+def _validate(train_state: TrainState, store: FilmStore, films: TrainingFilms) -> tuple[float, float]:
     rows = films.parts["validation"]
-    logits = logits_of(learner.tuning.network, store, rows, learner.precision)
-    loss = float(learner.loss_function(logits, store.labels[torch.from_numpy(rows).to(store.device)]))
+    logits = logits_of(train_state.tuning.network, store, rows, train_state.precision)
+    loss = float(train_state.loss_function(logits, store.labels[torch.from_numpy(rows).to(store.device)]))
     margins = (logits[:, 1] - logits[:, 0]).cpu().numpy()
     return loss, auroc(np.nan_to_num(margins), films.labels[rows])
 
@@ -197,17 +191,17 @@ def _copy_state(network: XrayNetwork) -> dict[str, Tensor]:
     return {key: value.detach().cpu().clone() for key, value in network.state_dict().items()}
 
 
-def _lost(epoch: int, stored_in: Path | None, train_loss: float, validation_loss: float) -> ConfigError:
+def _diverged(epoch: int, stored_in: Path | None, train_loss: float, validation_loss: float) -> ConfigError:
     kept = "" if stored_in is None or epoch == 1 else f"; {stored_in / CHECKPOINT} keeps the epochs before"
     return ConfigError(
-        f"the loss is no number in epoch {epoch}: training {train_loss}, validation {validation_loss}",
+        f"the loss became NaN or infinite in epoch {epoch}: training {train_loss}, validation {validation_loss}",
         why=f"the learning rate is too high, or the precision too low for it{kept}",
-        fix="a tenth of the --learning-rate, or --precision float32, in another --out",
+        fix="try a tenth of the --learning-rate, or --precision float32, in another --out",
     )
 
 
-def _judge(
-    learner: Learner,
+def _select(
+    train_state: TrainState,
     store: FilmStore,
     films: TrainingFilms,
     progress: Progress,
@@ -215,18 +209,16 @@ def _judge(
     *,
     reporter: Reporter,
 ) -> Trained:
-    network, kept = learner.tuning.network, kept_epoch(progress.history, config.schedule)
+    network, selected = train_state.tuning.network, selected_epoch(progress.history, config.schedule)
     word = "last" if config.schedule == "cosine" else "best"
-    reporter.say(f"kept: epoch {kept.epoch} of {len(progress.history)}, the {word} one")
+    reporter.say(f"selected: epoch {selected.epoch} of {len(progress.history)}, the {word} one")
     network.load_state_dict(progress.best)
-    judged = np.concatenate([films.parts["validation"], films.parts["test"]])
-    margins = np.full(len(films.labels), np.nan, np.float32)
-    margins[judged] = exact_margins(network, store, judged)
-    return Trained(network.cpu(), progress.history, margins, learner.precision.name)
+    margins = unseen_margins(network, store, films, reporter)
+    return Trained(network.cpu(), margins, progress.history, train_state.precision.name)
 
 
 # --- epoch ---
-# One pass over the training films; all that is random in it depends on (seed, epoch) alone.
+# One pass over the training films; its randomness depends on (seed, epoch) alone.
 
 ORDER, AUGMENT, DROPOUT = range(3)  # three independent streams of randomness
 
@@ -238,7 +230,7 @@ def stream(seed: int, epoch: int, purpose: int, rank: int = 0) -> int:
 
 
 def train_epoch(
-    learner: Learner,
+    train_state: TrainState,
     step: Step,
     store: FilmStore,
     rows: NDArray[np.int64],
@@ -247,34 +239,33 @@ def train_epoch(
     epoch: int,
     reporter: Reporter,
 ) -> float:
-    """Show the network every training film once, changed a little; of several ranks each shows its share.
+    """Train on every training film once, augmented; each of several ranks takes its share.
 
     Returns:
         The mean loss over films.
     """
-    ranks = here()
-    learner.tuning.train_mode()
+    ranks = rank_info()
+    train_state.tuning.train_mode()
     torch.manual_seed(stream(config.seed, epoch, DROPOUT, ranks.rank))
     batches = draw_batches(store.labels, rows, config, epoch)
-    draws = [ranks.share(changes) for changes in draw_changes(batches, len(store.labels), config, epoch)]
+    draws = [ranks.share(drawn) for drawn in draw_augmentations(batches, len(store.labels), config, epoch)]
     total = torch.zeros((), device=store.device)
     shown = zip(store.batches([ranks.share(batch) for batch in batches]), draws, strict=True)
     title = f"epoch {epoch}/{config.epochs}"
-    for (films, labels), changes in reporter.track(shown, title=title, total=len(batches)):
-        total += step(films, labels, changes) * len(labels)
-    average_statistics(learner.tuning.network)
-    return float(ranks.total(total)) / sum(len(batch) for batch in batches)  # the only wait for the GPU
+    for (films, labels), drawn in reporter.track(shown, title=title, total=len(batches)):
+        total += step(films, labels, drawn) * len(labels)
+    average_statistics(train_state.tuning.network)
+    return float(ranks.total(total)) / sum(len(batch) for batch in batches)  # the only synchronisation with the GPU
 
 
 def draw_batches(labels: Tensor, rows: NDArray[np.int64], config: TrainConfig, epoch: int) -> list[Tensor]:
     """Draw an epoch's order, the same on every rank.
 
     Returns:
-        Indices int64 [batch x ranks] on the labels' device, all ranks' films of a step. Of the last batch those are
-        left out that would give one rank more films than another, and all where each would get but one: a
-        BatchNorm cannot learn from it. The next epoch has another order.
+        Indices int64 [batch x ranks] on the labels' device, all ranks' films of a step. The last batch is cut to a
+        multiple of the ranks, and dropped if each would get a single film, on which BatchNorm cannot train.
     """
-    size = here().size
+    size = rank_info().size
     generator = torch.Generator().manual_seed(stream(config.seed, epoch, ORDER))
     if config.balance == "sampler":
         own = labels.cpu()[torch.from_numpy(rows)]
@@ -287,8 +278,8 @@ def draw_batches(labels: Tensor, rows: NDArray[np.int64], config: TrainConfig, e
     return [batch for batch in batches if len(batch) > size]
 
 
-def draw_changes(batches: Sequence[Tensor], films: int, config: TrainConfig, epoch: int) -> tuple[Tensor, ...]:
-    """Draw what augmentation does: by (seed, epoch, film, showing), whatever the order and the batches.
+def draw_augmentations(batches: Sequence[Tensor], films: int, config: TrainConfig, epoch: int) -> tuple[Tensor, ...]:
+    """Draw augmentations by (seed, epoch, film, repetition), independent of order and batches.
 
     Args:
         batches: as `draw_batches` draws them.
@@ -300,13 +291,13 @@ def draw_changes(batches: Sequence[Tensor], films: int, config: TrainConfig, epo
         float32 [n, DRAWS] a batch, on the batches' device.
     """
     order = torch.cat(list(batches)).cpu()
-    showing = count_before(order)
-    table = draw_table(films, int(showing.max()) + 1, stream(config.seed, epoch, AUGMENT))
-    return torch.split(table[showing, order].to(batches[0].device), [len(batch) for batch in batches])
+    repetition = count_earlier(order)
+    table = draw_table(films, int(repetition.max()) + 1, stream(config.seed, epoch, AUGMENT))
+    return torch.split(table[repetition, order].to(batches[0].device), [len(batch) for batch in batches])
 
 
-def count_before(order: Tensor) -> Tensor:
-    """Return how often each entry stood in `order` before, int64: 0 where a film is shown for the first time."""
+def count_earlier(order: Tensor) -> Tensor:
+    """Return how often each entry occurred earlier in `order`, int64: 0 at its first occurrence."""
     by_film = torch.argsort(order, stable=True)
     _, counts = torch.unique_consecutive(order[by_film], return_counts=True)
     first = torch.repeat_interleave(torch.cumsum(counts, 0) - counts, counts)
@@ -316,7 +307,7 @@ def count_before(order: Tensor) -> Tensor:
 
 
 def class_loss(labels: NDArray[np.int64], config: TrainConfig, device: torch.device) -> LossFunction:
-    """Return the cross-entropy; with balance "loss" both classes weigh the same in the sum.
+    """Return the cross-entropy; with balance "loss" both classes have the same total weight.
 
     Args:
         labels: int64 [n], of the training part.
@@ -337,15 +328,15 @@ def class_loss(labels: NDArray[np.int64], config: TrainConfig, device: torch.dev
 
 
 def smoothed_cross_entropy(logits: Tensor, truth: Tensor, weight: Tensor | None, smoothing: float) -> Tensor:
-    """Return what `F.cross_entropy` does with label smoothing, without its wait for the GPU, which no graph can hold.
+    """Return `F.cross_entropy` with label smoothing, without its host synchronisation, which no CUDA graph can hold.
 
     Args:
         logits: float [n, 2].
         truth: int64 [n].
         weight: float [2] of the classes, or None.
-        smoothing: share of each target that both classes divide.
+        smoothing: share of each target that is divided between both classes.
     """
     positive = truth * (1 - smoothing) + smoothing / 2
     weights = torch.ones_like(logits[0]) if weight is None else weight
-    surprise = -torch.stack((1 - positive, positive), dim=1) * F.log_softmax(logits, dim=1) * weights
-    return surprise.sum() / weights[truth].sum()
+    losses = -torch.stack((1 - positive, positive), dim=1) * F.log_softmax(logits, dim=1) * weights
+    return losses.sum() / weights[truth].sum()

@@ -47,7 +47,7 @@ from torch_train.evaluation.splits import FoldPlan, Pool, digest_of_plans, plan_
 from torch_train.metrics import choose_operating_point
 from torch_train.model.baseline import baseline_margins, fit_baseline
 from torch_train.run_folder import CHECKPOINT, RUN
-from torch_train.train import say_recipe
+from torch_train.train import report_config
 
 if TYPE_CHECKING:
     from multiprocessing.queues import SimpleQueue
@@ -71,7 +71,7 @@ def fit_folds(config: EvaluateConfig, reporter: Reporter, *, resume: bool = Fals
     """
     open_folder(config, resume=resume)
     processes = count_processes(config)
-    say_recipe(config.recipe, reporter)
+    report_config(config.recipe, reporter)
     place = _try_start(config.recipe)
     pool = read_pool(config.recipe, reporter)
     plans = plan_folds(pool, config)

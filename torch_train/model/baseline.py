@@ -1,4 +1,4 @@
-"""The baseline: logistic regression on a 28 x 28 thumbnail, as plain a reader as can be stored.
+"""The baseline: logistic regression on a 28 x 28 thumbnail, as plain a classifier as can be stored.
 
 Whatever the trained network claims is compared with it on the same split, and it is what a
 server falls back to. Its graph is 8 x 8 average pooling and one linear layer, so its 7 x 7
@@ -10,11 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
-
-from tbconv.contract.manifest import EVIDENCE_SIDE
 
 THUMBNAIL = 28
 CELL = 8  # 224 / 28 film pixels a thumbnail pixel
@@ -54,38 +50,3 @@ def thumbnails(model_inputs: NDArray[np.uint8]) -> NDArray[np.float32]:
 def baseline_margins(weights: BaselineWeights, model_inputs: NDArray[np.uint8]) -> NDArray[np.float64]:
     """Return the margins of films uint8 [N, 224, 224], float64 [N]."""
     return np.asarray(thumbnails(model_inputs).astype(np.float64) @ weights.weight.astype(np.float64) + weights.bias)
-
-
-class DeployedBaseline(nn.Module):
-    """The baseline in the shape of the network: `image` -> `logits`, `probability`, `evidence`."""
-
-    weight: Tensor
-    bias: Tensor
-    slope: Tensor
-    offset: Tensor
-
-    def __init__(self, weights: BaselineWeights, *, slope: float, offset: float) -> None:
-        super().__init__()
-        weight = torch.from_numpy(weights.weight)
-        self.thumbnail = nn.AvgPool2d(CELL)
-        self.cells = nn.AvgPool2d(THUMBNAIL // EVIDENCE_SIDE)
-        self.logits = nn.Linear(THUMBNAIL**2, 2)
-        self.margin = nn.Linear(THUMBNAIL**2, 1)
-        with torch.no_grad():
-            self.logits.weight.copy_(torch.stack([-weight, weight]) / 2)
-            self.logits.bias.copy_(torch.tensor([-weights.bias, weights.bias]) / 2)
-            self.margin.weight.copy_(weight[None])
-            self.margin.bias.fill_(weights.bias)
-        self.register_buffer("weight", weight.reshape(1, 1, THUMBNAIL, THUMBNAIL) * THUMBNAIL**2)
-        self.register_buffer("bias", torch.tensor(weights.bias))
-        self.register_buffer("slope", torch.tensor(slope))
-        self.register_buffer("offset", torch.tensor(offset))
-        self.eval()
-
-    def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Turn films float [N, 1, 224, 224] into [N, 2], [N, 1] and [N, 7, 7]."""
-        thumbnail = self.thumbnail(image) / 255.0
-        rows = thumbnail.reshape(-1, THUMBNAIL**2)
-        evidence = self.cells(thumbnail * self.weight) + self.bias
-        probability = torch.sigmoid(self.margin(rows) * self.slope + self.offset)
-        return self.logits(rows), probability, evidence.reshape(-1, EVIDENCE_SIDE, EVIDENCE_SIDE)

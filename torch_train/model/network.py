@@ -1,25 +1,82 @@
-"""The network as the world sees it: one grey film in, logits, probability and evidence out.
+"""The networks as they are trained: grey levels in, logits out.
 
-Body and head are trained by `XrayNetwork`; `DeployedNetwork` wraps the same modules with the
-calibration and the evidence map, in operations that ONNX, Keras, TFLite and onnx2tf all keep:
-no Unsqueeze, no Gather, dense layers as 2-D products (../shared/layout.md says what they break).
+`XrayNetwork` is what `tbconv train` makes of a backbone, `AdoptedNetwork` what `tbconv adopt` takes over
+from another team. Both share the body; `torch_train.model.deployed` adds what is shipped.
 """
 
 from __future__ import annotations
 
-from typing import Literal
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torchvision.models import resnet
+from torchvision.models import get_model, resnet
 
-from tbconv.contract.manifest import EVIDENCE_SIDE
+from torch_train.model.backbones import backbone
 
-Arch = Literal["resnet50", "resnet10"]
 HIDDEN = (512, 256)
 DROPOUT = (0.5, 0.3)
 # ImageNet's channel means 0.485, 0.456, 0.406 and deviations 0.229, 0.224, 0.225, averaged and times 255.
 PIXEL_MEAN, PIXEL_STD = 114.5, 57.6
+WHITE = 255.0
+# What torchvision's own weights were trained with, of channels in 0..1.
+IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+
+
+def build_body(arch: str, *, channels: int) -> nn.Sequential:
+    """Return a backbone up to its last feature map [N, C, h, w], randomly initialised, under torchvision's names.
+
+    Padded pooling is written as zero padding and unpadded pooling: exact behind a ReLU, and no -3.4e38
+    constant reaches a quantizer.
+
+    Args:
+        arch: a key of `BACKBONES`.
+        channels: of the stem, 1 or 3.
+    """
+    row = backbone(arch)
+    net = resnet.ResNet(resnet.BasicBlock, [1, 1, 1, 1]) if arch == "resnet10" else get_model(arch, weights=None)
+    children = [(name, child) for name, child in net.named_children() if name not in ("avgpool", row.classifier)]
+    body = nn.Sequential(OrderedDict(children))
+    if not row.ends_in_relu:
+        body.add_module("relu", nn.ReLU())
+    stem: Any = body.get_submodule(row.stem)
+    if stem.in_channels != channels:
+        body.set_submodule(row.stem, _stem(stem, channels))
+    pools = [(name, one) for name, one in body.named_modules() if isinstance(one, nn.MaxPool2d) and one.padding]
+    for name, pool in pools:
+        pad = nn.ZeroPad2d(pool.padding)  # type: ignore[arg-type]  # torchvision gives one number for all sides
+        parts = OrderedDict(pad=pad, pool=nn.MaxPool2d(pool.kernel_size, pool.stride))
+        body.set_submodule(name, nn.Sequential(parts))
+    return body
+
+
+def _stem(old: nn.Conv2d, channels: int) -> nn.Conv2d:
+    bias = old.bias is not None
+    stem = nn.Conv2d(channels, old.out_channels, old.kernel_size, old.stride, old.padding, bias=bias)  # type: ignore[arg-type]
+    nn.init.kaiming_normal_(stem.weight, mode="fan_out", nonlinearity="relu")
+    if stem.bias is not None:
+        nn.init.zeros_(stem.bias)
+    return stem
+
+
+class GreyClassifier(nn.Module):
+    """Normalisation, body, mean over places, head: what all networks have in common."""
+
+    normalise: Callable[[Tensor], Tensor]
+    body: nn.Sequential
+    head: Head | DenseHead
+    features: int  # channels of the last feature map
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Turn films float [N, 1, 224, 224], values 0..255, into logits [N, 2]."""
+        logits: Tensor = self.head(self.body(self.normalise(image)).mean((2, 3)))
+        return logits
+
+
+# --- trained ---
 
 
 class Head(nn.Module):
@@ -42,142 +99,115 @@ class Head(nn.Module):
         logits: Tensor = self.dense3(hidden)
         return logits
 
+    @property
+    def hidden(self) -> tuple[tuple[nn.BatchNorm1d, nn.Linear], ...]:
+        """The layers that a ReLU follows, each behind its BatchNorm."""
+        return (self.bn1, self.dense1), (self.bn2, self.dense2)
 
-class Body(nn.Module):
-    """torchvision's ResNet with a one-channel stem, up to the last feature map.
-
-    Module names are torchvision's own, so that its weights load by name. The stem's pooling
-    pads with zeros and pools without padding: exact after a ReLU, and no -3.4e38 constant
-    reaches a quantizer.
-    """
-
-    def __init__(self, arch: Arch) -> None:
-        super().__init__()
-        net = _torchvision(arch)
-        self.conv1 = nn.Conv2d(1, 64, kernel_size=7, stride=2, padding=3, bias=False)
-        nn.init.kaiming_normal_(self.conv1.weight, mode="fan_out", nonlinearity="relu")
-        self.bn1 = net.bn1
-        self.pad = nn.ZeroPad2d(1)
-        self.maxpool = nn.MaxPool2d(kernel_size=3, stride=2)
-        self.layer1, self.layer2, self.layer3, self.layer4 = net.layer1, net.layer2, net.layer3, net.layer4
-        self.features: int = net.fc.in_features
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Turn normalised films [N, 1, 224, 224] into features [N, C, 7, 7]."""
-        x = self.maxpool(self.pad(torch.relu(self.bn1(self.conv1(x)))))
-        features: Tensor = self.layer4(self.layer3(self.layer2(self.layer1(x))))
-        return features
+    @property
+    def last(self) -> nn.Linear:
+        """The layer that gives the logits."""
+        return self.dense3
 
 
-def _torchvision(arch: Arch) -> resnet.ResNet:
-    if arch == "resnet50":
-        return resnet.resnet50(weights=None)
-    if arch == "resnet10":  # one basic block a stage: for unit tests, where seconds count
-        return resnet.ResNet(resnet.BasicBlock, [1, 1, 1, 1])
-    raise ValueError(f"arch must be resnet50 or resnet10, got {arch!r}")
-
-
-class XrayNetwork(nn.Module):
-    """What is trained: grey levels in, logits out."""
+class XrayNetwork(GreyClassifier):
+    """What `tbconv train` trains: a backbone with a stem of one channel, and this project's head."""
 
     mean: Tensor
     std: Tensor
 
-    def __init__(self, arch: Arch = "resnet50", *, mean: float = PIXEL_MEAN, std: float = PIXEL_STD) -> None:
+    def __init__(self, arch: str = "resnet50", *, mean: float = PIXEL_MEAN, std: float = PIXEL_STD) -> None:
         super().__init__()
         self.register_buffer("mean", torch.tensor(mean))
         self.register_buffer("std", torch.tensor(std))
-        self.body = Body(arch)
-        self.head = Head(self.body.features)
+        self.body = build_body(arch, channels=1)
+        self.features = backbone(arch).features
+        self.head: Head = Head(self.features)
 
     def normalise(self, image: Tensor) -> Tensor:
         """Turn grey levels 0..255 into what the body was trained on."""
         return (image - self.mean) / self.std
 
-    def forward(self, image: Tensor) -> Tensor:
-        """Turn films float [N, 1, 224, 224], values 0..255, into logits [N, 2]."""
-        logits: Tensor = self.head(self.body(self.normalise(image)).mean((2, 3)))
-        return logits
 
-
-class DeployedNetwork(nn.Module):
-    """What is shipped: `image` -> `logits`, `probability`, `evidence`, in eval mode.
-
-    evidence[y, x] is the margin of the head with its ReLUs locked as they are on this film,
-    applied to the features at (y, x) alone. The locked head is affine, so the mean of the
-    map is the margin, exactly but for rounding.
-    """
-
-    slope: Tensor
-    offset: Tensor
-
-    def __init__(self, network: XrayNetwork, *, slope: float, offset: float) -> None:
-        super().__init__()
-        self.network = network
-        self.margin = nn.Linear(HIDDEN[1], 1)
-        with torch.no_grad():
-            last = network.head.dense3
-            self.margin.weight.copy_(last.weight[1:2] - last.weight[0:1])
-            self.margin.bias.copy_(last.bias[1:2] - last.bias[0:1])
-        self.register_buffer("slope", torch.tensor(slope))
-        self.register_buffer("offset", torch.tensor(offset))
-        self.eval()
-
-    def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Turn films float [N, 1, 224, 224] into [N, 2], [N, 1] and [N, 7, 7]."""
-        network, head = self.network, self.network.head
-        places = rows_of_places(network.body(network.normalise(image)))
-        before1 = head.dense1(head.bn1(places.mean(1)))
-        before2 = head.dense2(head.bn2(torch.relu(before1)))
-        hidden = torch.relu(before2)
-        logits = head.dense3(hidden)
-        probability = torch.sigmoid(self.margin(hidden) * self.slope + self.offset)
-        return logits, probability, self._evidence(places, before1, before2)
-
-    def _evidence(self, places: Tensor, before1: Tensor, before2: Tensor) -> Tensor:
-        head, count = self.network.head, places.shape[1]
-        rows = places.reshape(-1, self.network.body.features)
-        rows = _lock(head.dense1(head.bn1(rows)), before1, count)
-        rows = _lock(head.dense2(head.bn2(rows)), before2, count)
-        evidence: Tensor = self.margin(rows)
-        return evidence.reshape(-1, EVIDENCE_SIDE, EVIDENCE_SIDE)
-
-
-def rows_of_places(features: Tensor) -> Tensor:
-    """Turn features [N, C, 7, 7] into [N, 49, C]: one row a place.
-
-    Pooling reads these rows too: two readers of the feature map itself, one through a
-    transpose, leave onnx2tf 2.6.9 with an unbound tensor.
-    """
-    return features.permute(0, 2, 3, 1).contiguous().view(-1, EVIDENCE_SIDE**2, features.shape[1])
-
-
-def _lock(rows: Tensor, before: Tensor, places: int) -> Tensor:
-    """Pass rows [N * places, D] where the film's own pre-activation [N, D] is positive."""
-    width = before.shape[1]
-    open_ = (before > 0).to(rows.dtype).reshape(-1, 1, width)
-    return (rows.reshape(-1, places, width) * open_).reshape(-1, width)
-
-
-def weighted_layers(network: XrayNetwork) -> list[tuple[str, nn.Module, nn.Module | None]]:
-    """List the convolutions and dense layers from the output inwards.
+def weighted_layers(network: XrayNetwork) -> list[tuple[str, nn.Module, tuple[nn.Module, ...]]]:
+    """List the convolutions and dense layers from the output inwards: what `--fine-tune N` counts.
 
     Returns:
-        (name, layer, the BatchNorm that goes with it): behind a convolution, before a dense layer.
+        (name, layer, the BatchNorms that learn with it): those that follow a convolution, that before a dense layer.
     """
     head = network.head
-    rows: list[tuple[str, nn.Module, nn.Module | None]] = [
-        ("head.dense3", head.dense3, None),
-        ("head.dense2", head.dense2, head.bn2),
-        ("head.dense1", head.dense1, head.bn1),
+    body: list[tuple[str, nn.Module, tuple[nn.Module, ...]]] = []
+    for name, module in network.body.named_modules():
+        if isinstance(module, nn.Conv2d):
+            body.append((f"body.{name}", module, ()))
+        elif isinstance(module, nn.BatchNorm2d):
+            layer, convolution, norms = body.pop()
+            body.append((layer, convolution, (*norms, module)))
+    return [
+        ("head.dense3", head.dense3, ()),
+        ("head.dense2", head.dense2, (head.bn2,)),
+        ("head.dense1", head.dense1, (head.bn1,)),
+        *reversed(body),
     ]
-    modules = dict(network.body.named_modules())
-    convolutions = [name for name, module in modules.items() if isinstance(module, nn.Conv2d)]
-    rows += [(f"body.{name}", modules[name], modules[_batch_norm_of(name)]) for name in reversed(convolutions)]
-    return rows
 
 
-def _batch_norm_of(convolution: str) -> str:
-    if convolution.endswith("downsample.0"):
-        return convolution.removesuffix("0") + "1"
-    return convolution.replace("conv", "bn")
+# --- adopted ---
+
+
+@dataclass(frozen=True, slots=True)
+class Normalisation:
+    """What a network was fed in training: (grey / 255 - mean) / std, channel by channel."""
+
+    mean: tuple[float, ...]  # one value for all channels, or one each
+    std: tuple[float, ...]
+
+    def factors(self, channels: int) -> tuple[Tensor, Tensor]:
+        """Return scale and shift for grey levels 0..255, float32 [channels]."""
+        mean, std = (torch.tensor(values, dtype=torch.float64).expand(channels) for values in (self.mean, self.std))
+        return (1 / (WHITE * std)).float(), (-mean / std).float()
+
+
+class DenseHead(nn.Module):
+    """One dense layer on the pooled features."""
+
+    hidden: tuple[tuple[nn.BatchNorm1d, nn.Linear], ...] = ()
+
+    def __init__(self, features: int) -> None:
+        super().__init__()
+        self.dense = nn.Linear(features, 2)
+
+    def forward(self, pooled: Tensor) -> Tensor:
+        """Turn pooled features [N, C] into logits [N, 2]."""
+        logits: Tensor = self.dense(pooled)
+        return logits
+
+    @property
+    def last(self) -> nn.Linear:
+        """The layer that gives the logits."""
+        return self.dense
+
+
+class AdoptedNetwork(GreyClassifier):
+    """What another team trained, behind its own normalisation, written as a 1 x 1 convolution of the grey film."""
+
+    normalise: nn.Conv2d
+
+    def __init__(self, arch: str, *, channels: int) -> None:
+        """Build it with random weights.
+
+        Args:
+            arch: a key of `BACKBONES`.
+            channels: of the stem, 1 or 3.
+        """
+        super().__init__()
+        self.normalise = nn.Conv2d(1, channels, kernel_size=1)
+        self.body = build_body(arch, channels=channels)
+        self.features = backbone(arch).features
+        self.head: DenseHead = DenseHead(self.features)
+
+    def set_normalisation(self, normalisation: Normalisation) -> None:
+        """Write scale and shift into the convolution in front."""
+        scale, shift = normalisation.factors(self.normalise.out_channels)
+        with torch.no_grad():
+            self.normalise.weight.copy_(scale.reshape(-1, 1, 1, 1))
+            self.normalise.bias.copy_(shift)  # type: ignore[union-attr]

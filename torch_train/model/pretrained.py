@@ -1,4 +1,8 @@
-"""Weights to start from: torchvision's own, or a file with torchvision's key names."""
+"""Weights to start from or to take over: torchvision's own, a file with torchvision's key names, another team's.
+
+Nothing is guessed: every key of a file has to have its place in the network, and every parameter of the
+network its key. No code that a file may hold is run.
+"""
 
 from __future__ import annotations
 
@@ -6,26 +10,34 @@ import pickle
 import re
 from http.client import HTTPException
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from torch import Tensor
-from torchvision.models import ResNet50_Weights
+from torch import Tensor, nn
+from torchvision.models import get_model_weights
 
 from tbconv.contract.errors import ConfigError, SetupError
-from torch_train.model.network import Arch, XrayNetwork
+from tbconv.contract.manifest import EVIDENCE_SIDE
+from torch_train.model.backbones import OF_RUNS, backbone, no_exact_evidence
+from torch_train.model.network import AdoptedNetwork, XrayNetwork
 
-SUFFIXES = (".safetensors", ".pt", ".pth")
+State = dict[str, Tensor]
+SUFFIXES = (".safetensors", ".pt", ".pth", ".ckpt", ".tar")
+WRAPPERS = ("state_dict", "model_state_dict", "model", "net")  # where training scripts put the state beside the rest
+PLAIN = "save the tensors alone: torch.save(model.state_dict(), PATH)"
 OFFLINE = "--weights FILE (.safetensors or .pt with torchvision's key names), or --weights none"
 # How a weight file may say what it was trained on, e.g. "(pixel0..255 - 115.3)/66.8".
 INPUT = re.compile(r"- *(\d+(?:\.\d+)?)\) */ *(\d+(?:\.\d+)?)")
+# torchvision's published densenet121 still has the names of before 2017: norm.1 for norm1.
+OLD_DENSENET = re.compile(r"(denselayer\d+\.(?:norm|conv))\.([12]\.)")
 
 
-def build_network(arch: Arch, weights: str, *, seed: int) -> XrayNetwork:
-    """Build the network with a random head and a body from `weights`.
+def build_network(arch: str, weights: str, *, seed: int) -> XrayNetwork:
+    """Build the network to train, with a random head and a body from `weights`.
 
     Args:
-        arch: resnet50, or resnet10 for tests.
+        arch: a key of `BACKBONES`.
         weights: imagenet, none or a path.
         seed: of everything that is drawn.
 
@@ -37,93 +49,171 @@ def build_network(arch: Arch, weights: str, *, seed: int) -> XrayNetwork:
     network = XrayNetwork(arch)
     if weights == "none":
         return network
-    state, metadata = (_imagenet(arch), {}) if weights == "imagenet" else _read_file(Path(weights))
-    _load_body(network, state, source=weights)
+    state, metadata = (_imagenet(arch), {}) if weights == "imagenet" else read_weights(Path(weights))
+    row = backbone(arch)
+    stem = f"{row.stem}.weight"
+    state = {key: value for key, value in _bare(state, stem).items() if not key.startswith(f"{row.classifier}.")}
+    if stem in state and state[stem].ndim == 4 and state[stem].shape[1] == 3:
+        state[stem] = state[stem].sum(1, keepdim=True)  # a grey film shows the same in all three channels
+    if why := _load(network.body, state):
+        raise ConfigError(f"{weights} does not fit the network", why=why, fix=f"weights of torchvision's {arch}")
     if found := INPUT.search(metadata.get("input", "")):
         network.mean.fill_(float(found[1]))
         network.std.fill_(float(found[2]))
     return network
 
 
-def _imagenet(arch: Arch) -> dict[str, Tensor]:
-    if arch != "resnet50":
-        raise ConfigError(
-            f"torchvision has no weights for {arch}", why="it is a network for tests", fix="--weights none"
-        )
+def _imagenet(arch: str) -> State:
+    name = backbone(arch).weights
+    if name is None:
+        why = "it is a network for quick tests"
+        raise ConfigError(f"torchvision has no weights for {arch}", why=why, fix="--weights none")
     try:
-        state: dict[str, Tensor] = ResNet50_Weights.IMAGENET1K_V2.get_state_dict(progress=True)
+        state: State = get_model_weights(arch)[name].get_state_dict(progress=True)
     except (OSError, RuntimeError, HTTPException) as error:  # no network, no room; a download cut off or altered
-        what = "torchvision's ImageNet weights cannot be downloaded"
+        what = f"torchvision's ImageNet weights of {arch} cannot be downloaded"
         raise SetupError(what, why=str(error), fix=OFFLINE) from error
     return state
 
 
-def _read_file(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    if not path.is_file() or path.suffix not in SUFFIXES:
-        why = f"it is no {', '.join(SUFFIXES)} file" if path.is_file() else "there is no such file"
-        raise ConfigError(f"--weights is {str(path)!r}", why=why, fix="imagenet, none or a weight file")
-    try:
-        return read_safetensors(path) if path.suffix == ".safetensors" else (_read_pt(path), {})
-    except (OSError, RuntimeError, ValueError, EOFError, KeyError, pickle.UnpicklingError) as error:
-        what, fix = f"{path} cannot be read as weights", "save a plain state_dict of tensors"
-        raise ConfigError(what, why=why_unreadable(error), fix=fix) from error
+def read_weights(path: Path) -> tuple[State, dict[str, str]]:
+    """Read a state_dict, bare or wrapped.
 
+    Returns:
+        The tensors by the file's own names, floats as float32, and a safetensors file's metadata.
 
-def why_unreadable(error: Exception) -> str:
-    """Say why, but never pass on PyTorch's advice to load the file without `weights_only`."""
-    if isinstance(error, pickle.UnpicklingError):
-        return "it is no file of tensors, or holds other objects too, and those are not loaded"
-    return (str(error).splitlines() or [""])[0] or f"it is cut off ({type(error).__name__})"
-
-
-def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Return the tensors and the metadata of a safetensors file; ValueError if it is none."""
-    try:
-        with safe_open(path, framework="pt") as file:
-            return {key: file.get_tensor(key) for key in file.keys()}, file.metadata() or {}  # noqa: SIM118
-    except SafetensorError as error:
-        raise ValueError(str(error)) from error
-
-
-def _read_pt(path: Path) -> dict[str, Tensor]:
-    state = torch.load(path, map_location="cpu", weights_only=True)
-    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise ValueError("it holds something else than a dictionary of tensors")
-    return state
-
-
-def _load_body(network: XrayNetwork, state: dict[str, Tensor], *, source: str) -> None:
-    own = network.body.state_dict()
-    given = {key: as_float32(value) for key, value in state.items() if not key.startswith("fc.")}
-    stem = given.get("conv1.weight")
-    if stem is not None and stem.ndim == 4 and stem.shape[1] == 3:
-        given["conv1.weight"] = stem.sum(1, keepdim=True)  # a grey film shows the same in all three channels
-    if why := misfits(own, given):
-        raise ConfigError(f"{source} does not fit the network", why=why, fix="weights of torchvision's resnet50")
-    network.body.load_state_dict({**own, **given})
-
-
-def misfits(own: dict[str, Tensor], given: dict[str, Tensor]) -> str:
-    """Return what keeps a state from being loaded: the first missing, unexpected and misshapen keys; "" if nothing.
-
-    Args:
-        own: the network's state; BatchNorms' counters may be missing from the other.
-        given: the state that is to be loaded.
+    Raises:
+        ConfigError: the file is missing, holds other objects, or values that are not finite.
     """
+    if not path.is_file() or path.suffix not in SUFFIXES:
+        why = f"it is not a {', '.join(SUFFIXES)} file" if path.is_file() else "there is no such file"
+        raise ConfigError(f"{str(path)!r} is not a weight file", why=why, fix="the file that holds the trained weights")
+    metadata: dict[str, str] = {}
+    try:
+        if path.suffix == ".safetensors":
+            with safe_open(path, framework="pt") as file:
+                state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+                metadata = file.metadata() or {}
+        else:
+            state = _unwrap(torch.load(path, map_location="cpu", weights_only=True))
+    except (pickle.UnpicklingError, LookupError) as error:  # PyTorch's text would advise to run what the file holds
+        why = "it is not a file of tensors, or holds other objects too, and those are not loaded"
+        raise ConfigError(f"{path} cannot be read as weights", why=why, fix=PLAIN) from error
+    except (OSError, RuntimeError, ValueError, EOFError, SafetensorError) as error:
+        why = (str(error).splitlines() or [""])[0] or f"it is cut off ({type(error).__name__})"
+        raise ConfigError(f"{path} cannot be read as weights", why=why, fix=PLAIN) from error
+    if broken := [key for key, value in state.items() if not torch.isfinite(value).all()]:
+        why = f"NaN or infinite values in {', '.join(broken[:3])}"
+        raise ConfigError(f"{path} holds no usable network", why=why, fix="an earlier checkpoint")
+    # The smallest BatchNorm variances are subnormal in float16.
+    return {key: value.float() if value.is_floating_point() else value for key, value in state.items()}, metadata
+
+
+def _unwrap(value: Any) -> State:
+    """Return the state inside of what a training script saved; ValueError if there is none."""
+    if isinstance(value, dict):
+        inner = next((value[name] for name in WRAPPERS if isinstance(value.get(name), dict)), None)
+        if inner is not None:
+            return _unwrap(inner)
+        if value and all(isinstance(one, Tensor) for one in value.values()):
+            return {str(key): one for key, one in value.items()}
+    raise ValueError(f"it holds no dictionary of tensors, neither bare nor under {', '.join(WRAPPERS)}")
+
+
+def _bare(state: State, stem: str) -> State:
+    """Drop the prefix that all keys share in front of torchvision's names (DataParallel's `module.`, a wrapper's)."""
+    ends = [key.removesuffix(stem) for key in state if key == stem or key.endswith(f".{stem}")]
+    prefix = min(ends, key=len, default="")
+    if not all(key.startswith(prefix) for key in state):
+        prefix = ""
+    return {OLD_DENSENET.sub(r"\1\2", key.removeprefix(prefix)): value for key, value in state.items()}
+
+
+def _load(module: nn.Module, state: State) -> str:
+    """Load a state, or return what does not fit: the first missing, unexpected and misshapen keys.
+
+    BatchNorms' counters may be missing.
+    """
+    own = module.state_dict()
     needed = {key for key in own if not key.endswith("num_batches_tracked")}
     faults = {
-        "missing": sorted(needed - given.keys()),
-        "unexpected": sorted(given.keys() - own.keys()),
-        "shape": sorted(key for key in given.keys() & own.keys() if given[key].shape != own[key].shape),
+        "missing": sorted(needed - state.keys()),
+        "unexpected": sorted(state.keys() - own.keys()),
+        "shape": sorted(key for key in state.keys() & own.keys() if state[key].shape != own[key].shape),
     }
+    if not any(faults.values()):
+        module.load_state_dict({**own, **state})
     return "; ".join(f"{kind}: {_some(keys)}" for kind, keys in faults.items() if keys)
-
-
-def as_float32(value: Tensor) -> Tensor:
-    """Widen what is floating point: the smallest BatchNorm variances are subnormal in float16."""
-    return value.float() if value.is_floating_point() else value
 
 
 def _some(keys: list[str], most: int = 4) -> str:
     rest = f" and {len(keys) - most} more" if len(keys) > most else ""
     return ", ".join(keys[:most]) + rest
+
+
+# --- adopted checkpoints ---
+
+
+def build_xray(state: State, arch: str) -> XrayNetwork:
+    """Return this project's own network with the weights of a run, in eval mode.
+
+    Raises:
+        ConfigError: the state is of another network.
+    """
+    network = XrayNetwork(OF_RUNS[arch])
+    if why := _load(network, state):
+        fix = "weights.safetensors of a run, or another --arch"
+        raise ConfigError(f"the checkpoint is not a {arch}", why=why, fix=fix)
+    return network.eval()
+
+
+def build_adopted(state: State, arch: str, *, positive_output: int) -> AdoptedNetwork:
+    """Return torchvision's network with the checkpoint's weights, in eval mode, its normalisation still to be set.
+
+    Args:
+        state: of torchvision's names, perhaps all behind one prefix such as `module.`.
+        arch: one of `ADOPTABLE`.
+        positive_output: 1, or 0 where the checkpoint's first output (or its only one, negated) is the positive class.
+
+    Raises:
+        ConfigError: keys or shapes do not fit, or the head has no exact map.
+    """
+    row = backbone(arch)
+    stem = f"{row.stem}.weight"
+    state = _bare(state, stem)
+    head = {key: value for key, value in state.items() if key.startswith(f"{row.classifier}.")}
+    body = {key: value for key, value in state.items() if key not in head}
+    grey = stem in state and state[stem].ndim == 4 and state[stem].shape[1] == 1
+    network = AdoptedNetwork(arch, channels=1 if grey else 3)
+    if why := _load(network.body, body):
+        own = network.body.state_dict()
+        shown = f"{stem} {list(own[stem].shape)} to {list(own)[-1]}"
+        fix = f"a state_dict of torchvision's {arch}: {len(own)} tensors from {shown}, and its {row.classifier}"
+        raise ConfigError(f"the checkpoint is not a {arch}", why=why, fix=fix)
+    weight, bias = _dense(head, arch, network.features)
+    order = [0, 1] if positive_output == 1 else [1, 0]
+    network.head.load_state_dict({"dense.weight": weight[order], "dense.bias": bias[order]})
+    with torch.inference_mode():
+        shape = tuple(network.eval().body(network.normalise(torch.zeros(1, 1, 224, 224))).shape)
+    if shape != (1, network.features, EVIDENCE_SIDE, EVIDENCE_SIDE):
+        raise no_exact_evidence(f"this {arch}", f"its last feature map is {list(shape)} at 224 x 224, not 7 x 7")
+    return network
+
+
+def _dense(head: State, arch: str, features: int) -> tuple[Tensor, Tensor]:
+    """Return weight [2, C] and bias [2]; a single output z becomes the logits (0, z)."""
+    weights = [key for key, value in head.items() if value.ndim == 2 and key.endswith(".weight")]
+    biases = [key.removesuffix("weight") + "bias" for key in weights]
+    if len(weights) != 1 or set(head) - {*weights, *biases}:
+        why = f"its head holds {', '.join(sorted(head)) or 'nothing'} under {backbone(arch).classifier}"
+        raise no_exact_evidence(f"this {arch}", why)
+    weight = head[weights[0]]
+    bias = head.get(biases[0], torch.zeros(len(weight)))
+    if len(weight) not in (1, 2):
+        raise no_exact_evidence(f"this {arch}", f"it has {len(weight)} outputs ({weights[0]})")
+    if tuple(weight.shape[1:]) != (features,) or tuple(bias.shape) != (len(weight),):
+        why = f"shape: {weights[0]} is {list(weight.shape)}, expected is [{len(weight)}, {features}]"
+        raise ConfigError(f"the checkpoint is not a {arch}", why=why, fix="another --arch")
+    if len(weight) == 1:
+        weight, bias = torch.cat([torch.zeros_like(weight), weight]), torch.cat([torch.zeros_like(bias), bias])
+    return weight, bias

@@ -23,7 +23,7 @@ def _batch_statistics(network: Any, _: float) -> Any:
     class OnBatch(torch.nn.Module):
         def forward(self, x: Any) -> Any:
             mean = x.mean((0, 2, 3), keepdim=True)
-            variance = (x - mean).model_input().mean((0, 2, 3), keepdim=True)
+            variance = (x - mean).square().mean((0, 2, 3), keepdim=True)
             scaled = (x - mean) / torch.sqrt(variance + norm.eps)
             return scaled * norm.weight.reshape(1, -1, 1, 1) + norm.bias.reshape(1, -1, 1, 1)
 
@@ -91,8 +91,8 @@ def _unlocked(network: Any, _: float) -> Any:
     head, margin = network.network.head, network.margin
 
     def evidence(places: Any, *_: Any) -> Any:
-        rows = places.reshape(-1, network.network.body.features)
-        return margin(head.dense2(head.bn2(head.dense1(head.bn1(rows))))).reshape(-1, 7, 7)
+        rows = places.reshape(-1, network.network.features)
+        return margin(head.dense2(head.bn2(head.dense1(head.bn1(rows)))))
 
     network._evidence = evidence
     return network
@@ -105,8 +105,8 @@ def _own_locks(network: Any, _: float) -> Any:
     head, margin = network.network.head, network.margin
 
     def evidence(places: Any, *_: Any) -> Any:
-        rows = torch.relu(head.dense1(head.bn1(places.reshape(-1, network.network.body.features))))
-        return margin(torch.relu(head.dense2(head.bn2(rows)))).reshape(-1, 7, 7)
+        rows = torch.relu(head.dense1(head.bn1(places.reshape(-1, network.network.features))))
+        return margin(torch.relu(head.dense2(head.bn2(rows))))
 
     network._evidence = evidence
     return network
@@ -119,7 +119,7 @@ def _half(network: Any, _: float) -> Any:
 def _stale(_: Any, severity: float) -> Any:
     """A network that was drawn with another seed."""
     from benchmarks.fault_injection.drawn import draw_network, draw_squares
-    from torch_train.model.network import DeployedNetwork
+    from torch_train.model.deployed import DeployedNetwork
 
     model_inputs, _labels = draw_squares(8, first_seed=500)
     return DeployedNetwork(draw_network(model_inputs, seed=1000 + int(severity)), slope=1.2, offset=-0.3)
