@@ -20,6 +20,7 @@ from memory import Memory
 
 from convert.pipeline import ConvertConfig, convert
 from convert.verify import VerifyConfig, verify
+from convert.worker import workers
 from tbconv.contract.reporting import Silence
 from torch_train.data.phantom import draw_phantom
 from torch_train.run_folder import CALIBRATION_FILMS, read_run
@@ -35,6 +36,13 @@ class Listener(Silence):
     def say(self, line):
         with self._lock:
             self.lines.append(line)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_worker_a_framework():
+    """Steps of all tests share the processes of their frameworks, so that a session imports each once."""
+    with workers():
+        yield
 
 
 @pytest.fixture(scope="session")
