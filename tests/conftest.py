@@ -1,7 +1,8 @@
 """What holds for all tests: threads, the home folder, what workers share, and which worker runs which test.
 
 `make test` runs two workers of pytest-xdist. Tests of one group run one after the other in one worker, so that
-what a module or a conversion builds is built once; groups that take longest start first.
+what a module builds is built once; groups that take longest start first. A conversion is built by one worker for
+all (`build_once`).
 """
 
 import fcntl
@@ -14,8 +15,20 @@ import pytest
 WORKER = "PYTEST_XDIST_WORKER"
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
 GPU_MARK = "mark.gpu"
-# Fixtures of a session that stand on one conversion of the small network: who uses them shares a worker.
-CONVERSION = {"run", "baseline_run", "quantized", "recipes", "converted", "bundle", "own_bundle", "memory"}
+HERE = Path(__file__).parent
+# What takes longest comes first, or one worker would end alone; the second builds what the others of `convert` share.
+FIRST = (
+    "test_end_to_end.py",
+    "convert/test_chain.py",
+    "convert/test_chain_fails.py",
+    "torch_train/test_evaluation_run.py",
+    "convert/test_trace.py",
+    "convert/test_layers.py",
+    "convert/test_mutants.py",
+    "torch_train/test_run.py",
+    "torch_train/test_kill.py",
+    "torch_train/test_audit_command.py",
+)
 
 if WORKER in os.environ:  # before a framework is loaded: two workers have two cores
     for _name in THREADS:
@@ -26,25 +39,25 @@ def pytest_ignore_collect(collection_path, config):
     """With `-m gpu`, import no file without such a test: a GPU machine has neither a server nor a converter."""
     if config.option.markexpr != "gpu":
         return None
-    files = collection_path.rglob("*.py") if collection_path.is_dir() else [collection_path]
-    here = Path(__file__)
-    return True if not any(GPU_MARK in path.read_text("utf-8") for path in files if path != here) else None
+    files = collection_path.rglob("test_*.py") if collection_path.is_dir() else [collection_path]
+    return None if any(GPU_MARK in path.read_text("utf-8") for path in files) else True
 
 
 @pytest.hookimpl(tryfirst=True)  # xdist reads the groups
-def pytest_collection_modifyitems(items):
-    """Give each test that has no group one of its file's or of its conversion's."""
+def pytest_collection_modifyitems(config, items):
+    """Run the tests of a file in one worker, and the files that take longest first."""
+    if not config.getoption("numprocesses", None) and WORKER not in os.environ:
+        return
     for item in items:
         if not item.get_closest_marker("xdist_group"):
-            item.add_marker(pytest.mark.xdist_group(group_of(item)))
+            item.add_marker(pytest.mark.xdist_group(item.path.relative_to(HERE).as_posix()))
+    items.sort(key=order)
 
 
-def group_of(item):
-    """Return the name of the group that a test runs in."""
-    path = item.path.relative_to(Path(__file__).parent)
-    if path.parts[0] == "convert" and CONVERSION & set(item.fixturenames):
-        return "conversion"
-    return "page" if path.parts[0] == "page" else path.as_posix()
+def order(item):
+    """Return where in the session a test comes; the order within a file stays."""
+    name = item.path.relative_to(HERE).as_posix()
+    return FIRST.index(name) if name in FIRST else len(FIRST)
 
 
 @pytest.fixture(scope="session", autouse=True)
