@@ -2,11 +2,12 @@ import os
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from convert.worker import run_step, workers
+from convert.worker import _Pool, run_side_by_side, run_step, workers
 from tbconv.contract.errors import ArtefactError, BundleError, ConversionError
 
 STEP = """
@@ -16,6 +17,12 @@ def step(request):
     print("so far so good")
     {body}
 """
+
+
+@pytest.fixture(autouse=True)
+def _no_worker_of_other_tests(monkeypatch):
+    """The tests of this folder share workers; those here look at when one starts and ends."""
+    monkeypatch.setattr("convert.worker._POOL", _Pool())
 
 
 @pytest.fixture
@@ -151,6 +158,31 @@ def test_the_step_after_a_crash_gets_a_fresh_process(named):
         with pytest.raises(ConversionError, match="exit code 3"):
             named("torch", die=True)
         assert named("torch") != before
+
+
+def test_jobs_of_one_framework_follow_each_other_on_one_worker(named):
+    jobs = [(f"{one}_step:step", partial(named, one)) for one in ("torch", "litert", "torch", "litert")]
+    with workers():
+        found = list(run_side_by_side(jobs, 1))
+    assert [number for number, _ in found] == [0, 2, 1, 3]
+    assert len({pid for _, pid in found}) == 2
+
+
+def test_a_worker_that_waits_is_ended_before_more_than_the_limit_live(named, monkeypatch):
+    monkeypatch.setattr("convert.worker.MOST_ALIVE", 1)
+    with workers():
+        first = named("torch")
+        second = named("litert")
+        assert not runs(first)
+        assert named("litert") == second
+
+
+def test_no_job_starts_after_one_failed(named):
+    started = []
+    jobs = [("torch_step:step", lambda: named("torch", refuse=True)), ("torch_step:step", lambda: started.append(1))]
+    with pytest.raises(ArtefactError):
+        list(run_side_by_side(jobs, 1))
+    assert len(started) <= 1
 
 
 def test_a_worker_ends_with_its_parent_in_the_midst_of_a_step(tmp_path):
