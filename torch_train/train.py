@@ -171,7 +171,7 @@ def _join_torchrun(config: TrainConfig, new_reporter: NewReporter, *, processes:
 
 def main() -> None:
     """Become `tbconv train`, which finds torchrun's variables: its options are parsed in one place only."""
-    os.execv(sys.executable, [sys.executable, "-m", "tbconv", "train", *sys.argv[1:]])  # noqa: S606  # no shell: ourselves
+    os.execv(sys.executable, [sys.executable, "-P", "-m", "tbconv", "train", *sys.argv[1:]])  # noqa: S606  # no shell: ourselves
 
 
 if __name__ == "__main__":

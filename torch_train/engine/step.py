@@ -13,6 +13,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch._dynamo.exc import TorchDynamoException
 
+from tbconv.contract.environment import hide_working_folder
 from tbconv.contract.reporting import Reporter
 from torch_train.config import TrainConfig
 from torch_train.engine.amp import amp_step, apply_gradients, compute_gradients
@@ -82,8 +83,14 @@ def compiled_step(plain: EagerStep) -> EagerStep:
 
     A graph break is an error (`fullgraph`): a step that is compiled in parts would be slow unnoticed.
     """
+<<<<<<< HEAD
     network = torch.compile(plain.train_state.tuning.network, fullgraph=True, dynamic=False)
     return replace(plain, network=network, augment=torch.compile(augment_films, fullgraph=True, dynamic=False))
+=======
+    hide_working_folder()  # the compiler has processes of its own
+    network = torch.compile(plain.learner.tuning.network, fullgraph=True, dynamic=False)
+    return replace(plain, network=network, change=torch.compile(change_films, fullgraph=True, dynamic=False))
+>>>>>>> main
 
 
 class CompiledWherePossible:
