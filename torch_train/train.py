@@ -85,17 +85,20 @@ def report_config(config: TrainConfig, reporter: Reporter) -> None:
 # OPTIONS` takes the same options.
 
 TORCHRUN = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
-NewReporter = Callable[[], Reporter]  # a class or module-level function, so that other processes can make their own
+NewReporter = Callable[[], Reporter]  # of another process: a class or a module-level function, which can be pickled
 
 
-def start_training(config: TrainConfig, new_reporter: NewReporter, *, processes: int, resume: bool) -> bool:
+def start_training(
+    config: TrainConfig, reporter: Reporter, *, processes: int, resume: bool, new_reporter: NewReporter = Silence
+) -> bool:
     """Train in this process, in processes of our own, or as one of those that torchrun has started.
 
     Args:
         config: the recipe; `batch` is of each process.
-        new_reporter: makes the reporter in the process that reports.
+        reporter: where progress goes if this process trains.
         processes: how many to start; torchrun sets it by itself.
         resume: continue from the checkpoint in `config.out`.
+        new_reporter: makes the reporter of the main one among the processes that are started.
 
     Returns:
         Whether this process is the one to show the result.
@@ -105,9 +108,9 @@ def start_training(config: TrainConfig, new_reporter: NewReporter, *, processes:
         SetupError: there are not enough GPUs, or a process was killed.
     """
     if all(name in os.environ for name in TORCHRUN):
-        return _join_torchrun(config, new_reporter, processes=processes, resume=resume)
+        return _join_torchrun(config, reporter, processes=processes, resume=resume)
     if processes == 1:
-        train(config, new_reporter(), resume=resume)
+        train(config, reporter, resume=resume)
         return True
     _require_distributable(config, processes, local=processes)
     launch_processes(Job(train_rank, (config, new_reporter, resume), processes, _device_type(config)))
@@ -148,20 +151,20 @@ def _device_type(config: TrainConfig) -> str:
     return choose_precision(config.device, config.precision).device.type
 
 
-def _join_torchrun(config: TrainConfig, new_reporter: NewReporter, *, processes: int, resume: bool) -> bool:
+def _join_torchrun(config: TrainConfig, reporter: Reporter, *, processes: int, resume: bool) -> bool:
     store, rank, size = next(iter(dist.rendezvous("env://")))  # type: ignore[attr-defined]  # it is public
     if processes not in (1, size):
         why = f"torchrun has started {size} processes"
         raise ConfigError(f"--gpus {processes} under torchrun", why=why, fix="omit --gpus")
     if size == 1:
-        train(config, new_reporter(), resume=resume)
+        train(config, reporter, resume=resume)
         return True
     local_rank, local_size = int(os.environ["LOCAL_RANK"]), int(os.environ["LOCAL_WORLD_SIZE"])
     _require_distributable(config, size, local=local_size)
     use_device(_device_type(config), local_rank, local_size)
     try:
         with joined(store, rank=rank, size=size, backend=BACKENDS[_device_type(config)]) as ranks:
-            train_rank(ranks, config, new_reporter, resume)
+            train_rank(ranks, config, lambda: reporter, resume)
     except KeyboardInterrupt:
         if rank == 0:
             raise

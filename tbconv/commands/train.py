@@ -138,7 +138,7 @@ def train(
         baseline_only=baseline_only,
     )
     with interruptible(lambda: _how_to_continue(out)):
-        if start_training(config, TerminalReporter, processes=gpus, resume=resume):
+        if start_training(config, TerminalReporter(), processes=gpus, resume=resume, new_reporter=TerminalReporter):
             print_result(out, as_json=as_json)
 
 

@@ -209,7 +209,7 @@ def test_it_does_not_evaluate_into_a_run_or_a_bundle(make, tmp_path, name, kind)
 def test_an_error_of_a_fold_in_another_process_ends_all_in_three_parts(make, tmp_path):
     config = make(tmp_path / "wild", jobs=2, epochs=9, fine_tune="all")
     wild = replace(config.recipe, learning_rate=9.0, clip_norm=1e30, weight_decay=9.0)
-    with pytest.raises(ConfigError, match="no number in epoch") as caught:
+    with pytest.raises(ConfigError, match="became NaN or infinite in epoch") as caught:
         fit_folds(replace(config, recipe=wild), Silence())
     assert "--learning-rate" in caught.value.fix
 

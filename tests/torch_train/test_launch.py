@@ -34,7 +34,7 @@ def test_what_several_processes_cannot_share_is_refused_before_one_starts(recipe
 def test_more_gpus_than_there_are_are_refused_and_none_become_cpu_processes_unasked(recipe, monkeypatch):
     for found, fix in ((0, "--device cpu"), (4, "--gpus 4")):
         monkeypatch.setattr(torch.cuda, "device_count", lambda found=found: found)
-        with pytest.raises(SetupError, match="8 GPUs are asked for") as caught:
+        with pytest.raises(SetupError, match="8 GPUs are requested") as caught:
             start_training(recipe(device="auto"), Silence(), processes=8, resume=False)
         assert (f"sees {found}" in caught.value.why, fix in caught.value.fix) == (True, True)
 
@@ -65,7 +65,7 @@ def test_an_interrupted_run_of_two_leaves_a_checkpoint_no_process_and_says_how_t
         said += process.stderr.read()
         process.wait(90)
     assert (process.returncode, "--resume" in said, "Traceback" in said) == (130, True, False), said
-    assert "2 processes with 4 films a step each: 8 films a step in all" in said
+    assert "2 processes, batch size 4 each: 8 films a step in all" in said
     assert len(torch.load(tmp_path / "run" / "checkpoint.pt", weights_only=True)["history"]) >= 1
     _wait_until_none_is_left(process.pid)
 

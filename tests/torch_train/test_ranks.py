@@ -95,6 +95,6 @@ def test_an_error_that_one_rank_states_ends_all_and_is_raised():
 
 
 def test_a_rank_that_was_killed_ends_all_and_is_stated():
-    with pytest.raises(SetupError, match="1 of 2 processes is gone") as caught:
+    with pytest.raises(SetupError, match="1 of 2 processes died") as caught:
         launch_processes(Job(ranked_ends.kill_the_second, (), 2, "cpu"))
     assert "SIGKILL" in caught.value.why

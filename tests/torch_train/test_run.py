@@ -150,7 +150,7 @@ def test_films_that_were_cut_off_are_stated(tmp_path, finished):
 
 def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_epochs_before(recipe):
     config = recipe(learning_rate=9.0, clip_norm=1e30, weight_decay=9.0, epochs=9)
-    with pytest.raises(ConfigError, match="no number in epoch") as caught:
+    with pytest.raises(ConfigError, match="became NaN or infinite in epoch") as caught:
         train(config, Silence())
     assert "--learning-rate" in caught.value.fix
     assert not (config.out / "run.json").exists()

@@ -83,14 +83,9 @@ def compiled_step(plain: EagerStep) -> EagerStep:
 
     A graph break is an error (`fullgraph`): a step that is compiled in parts would be slow unnoticed.
     """
-<<<<<<< HEAD
+    hide_working_folder()  # the compiler has processes of its own
     network = torch.compile(plain.train_state.tuning.network, fullgraph=True, dynamic=False)
     return replace(plain, network=network, augment=torch.compile(augment_films, fullgraph=True, dynamic=False))
-=======
-    hide_working_folder()  # the compiler has processes of its own
-    network = torch.compile(plain.learner.tuning.network, fullgraph=True, dynamic=False)
-    return replace(plain, network=network, change=torch.compile(change_films, fullgraph=True, dynamic=False))
->>>>>>> main
 
 
 class CompiledWherePossible:
