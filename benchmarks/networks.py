@@ -18,21 +18,9 @@ from typing import Any
 from benchmarks.networks_table import FLOAT32, KINDS, SEED, SIDE, draw_table, read_rows
 from benchmarks.process_tree import Usage, measure
 from benchmarks.results import RESULTS, append_rows, circumstances
+from torch_train.model.backbones import BACKBONES
 
-NETWORKS = (
-    "resnet18",
-    "mobilenet_v2",
-    "mobilenet_v3_large",
-    "regnet_y_400mf",
-    "efficientnet_b0",
-    "resnet34",
-    "densenet121",
-    "resnet50",
-    "resnext50_32x4d",
-    "wide_resnet50_2",
-    "resnet101",
-    "vgg16_bn",
-)
+NETWORKS = tuple(name for name, row in BACKBONES.items() if row.weights)  # those of torchvision
 OPSET = 18
 BATCH_NORM_FILMS = 16
 FILMS = 64

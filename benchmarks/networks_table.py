@@ -21,19 +21,23 @@ COLUMNS = (
     *(f"{kind}: MB, dB, flips" for kind in KINDS),
     "onnx2tf",
 )
-HEAD = f"""# Twelve networks that others made
+HEAD = f"""# Twelve backbones
 
 Written by `python -m benchmarks.networks FILMS`; its rows are in `benchmarks/results/networks.csv`, with date, commit,
 load and versions.
+
+Each can be trained: `tbconv train --arch NAME` puts this project's head, with its exact evidence map, in place of
+the classifier; `tbconv adopt` takes over those whose own classifier is one dense layer. The table of both is
+`torch_train/model/backbones.py`. What follows is a third way, the network as an ONNX file.
 
 torchvision's classifiers with **random weights** (seed {SEED}) and 1,000 outputs, BatchNorm statistics of real films,
 {SIDE} x {SIDE}, through `tbconv convert MODEL.onnx --calibration FILMS`. Parity is against ONNX Runtime without
 optimisations on the file itself. float32 is the worst of ONNX, `.keras`, H5, SavedModel and TFLite, flips their sum:
 films whose largest class changes. Random weights put 1,000 classes close together, so the flips of reduced files say
 little of trained networks; 0 of 64 flips still allow 4.6 % (95 %). The weights of this mobilenet_v2 rounded to float16
-give 32 dB in ONNX Runtime itself (12 films), so a low figure there is the draw's. Parameters and nodes are those of the
-ONNX, whose exporter folds BatchNorm. Seconds are of the whole conversion beside other work on two cores, GB its peak of
-memory.
+give 32 dB in ONNX Runtime itself (12 films), so a low figure there is due to the draw. Parameters and nodes are
+those of the ONNX, whose exporter folds BatchNorm. Seconds are of the whole conversion beside other work on two cores,
+GB its peak of memory.
 """
 
 

@@ -257,7 +257,7 @@ def train(
     from torch_train.run_folder import METRICS
     from torch_train.train import start_training
 
-    config = TrainConfig(data=Path(data), out=Path(out), **recipe)  # type: ignore[arg-type]  # it refuses other words
+    config = TrainConfig(data=Path(data), out=Path(out), **recipe)
     start_training(config, reporter or Silence(), processes=gpus, resume=resume)
     return TrainedRun(config.out, read_json(config.out / METRICS))
 

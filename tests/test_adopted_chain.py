@@ -1,10 +1,12 @@
-"""Another team's checkpoint - another architecture, random weights - on the road from films to a certified bundle."""
+"""Other architectures from films to a certified bundle: another team's checkpoint, and one trained here and served."""
 
 import json
 import os
 import subprocess
 import sys
 
+import httpx
+import numpy as np
 import pytest
 import torch
 from torch.nn import functional
@@ -47,3 +49,34 @@ def test_an_adopted_mobilenet_is_certified_verified_and_traced(tmp_path):
     traced = json.loads(tbconv("verify", "bundle", "--trace", "--json", cwd=tmp_path))
     assert traced["found"] == []
     assert min(traced["noise_db"].values()) < 106 < max(traced["noise_db"].values())  # random, and so it amplifies
+
+
+def screen(bundle, film, *, cwd):
+    """Serve the float32 file on a free port, screen one film, and stop."""
+    command = [sys.executable, "-m", "tbconv", "serve", bundle, "--port", "0", "--artefact", "model_float32.tflite"]
+    with subprocess.Popen(command, cwd=cwd, stderr=subprocess.PIPE, text=True) as server:
+        try:
+            lines = iter(server.stderr.readline, "")
+            url = next(line.split(" on ")[1].strip() for line in lines if " on http://127.0.0.1:" in line)
+            files = {"file": ("a.png", film.read_bytes(), "image/png")}
+            return httpx.post(f"{url}/api/v1/screen", files=files, timeout=60).json()
+        finally:
+            server.terminate()
+
+
+def test_a_trained_densenet_is_certified_verified_and_served_with_a_map_whose_mean_is_the_margin(tmp_path):
+    tbconv("data", "phantom", "films", "--n", "24", cwd=tmp_path)
+    recipe = ("--arch", "densenet121", "--weights", "none", "--epochs", "1", "--batch", "8", "--device", "cpu")
+    tbconv("train", "--data", "films", "--out", "run", *recipe, "--calibration-films", "8", cwd=tmp_path)
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["arch"] == "densenet121"
+    converted = json.loads(tbconv("convert", "run", "--out", "bundle", "--json", cwd=tmp_path))
+    certified = {row["name"] for row in converted["rows"] if row["verdict"] == "CERTIFIED"}
+    assert certified >= {"model.onnx", "saved_model", "model.h5", "model.keras", "model_float32.tflite"}
+    verified = json.loads(tbconv("verify", "bundle", "--json", cwd=tmp_path))
+    assert {row["name"] for row in verified["rows"] if row["verdict"] == "CERTIFIED"} == certified
+    film = sorted((tmp_path / "films" / "image").iterdir())[0]
+    served = screen("bundle", film, cwd=tmp_path)
+    evidence = np.array(served["evidence"]["map"])
+    assert (served["status"], evidence.shape) == ("ok", (7, 7))
+    assert evidence.mean() == pytest.approx(served["margin"], abs=1e-4)
+    assert evidence.std() > 0

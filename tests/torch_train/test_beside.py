@@ -2,7 +2,7 @@ import threading
 
 import pytest
 
-from torch_train.engine.checkpoint import BackgroundWriter
+from torch_train.engine.state import BackgroundWriter
 
 
 def test_work_is_done_beside_what_goes_on_one_piece_after_the_other_and_is_waited_for():

@@ -22,25 +22,23 @@ from torch_train.config import TrainConfig
 from torch_train.data.dataset import TrainingFilms
 from torch_train.engine.amp import LossFunction, Precision, choose_precision
 from torch_train.engine.augment import draw_table
-from torch_train.engine.checkpoint import (
-    BackgroundWriter,
-    Identity,
-    Progress,
-    load_checkpoint,
-    save_checkpoint,
-    take_state,
-)
 from torch_train.engine.distributed import average_statistics, rank_info
 from torch_train.engine.inference import FilmStore, logits_of, place_films, unseen_margins
 from torch_train.engine.state import (
+    BackgroundWriter,
     EpochRecord,
     FineTuning,
+    Identity,
+    Progress,
     Trained,
     TrainState,
     choose_layers,
+    load_checkpoint,
     make_train_state,
+    save_checkpoint,
     selected_epoch,
     should_continue,
+    take_state,
     write_history,
 )
 from torch_train.engine.step import Step, choose_step, set_determinism
