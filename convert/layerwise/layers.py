@@ -29,7 +29,7 @@ from convert.layerwise.layers_report import (
 )
 from convert.layerwise.noise import Sums, judge_noise
 from convert.parity.inputs import FilmFolder, read_films_of
-from convert.worker import drop_waiting, run_step
+from convert.worker import drop_waiting, run_step, workers
 from tbconv.contract.bundle import Bundle, read_bundle
 from tbconv.contract.errors import BundleError, ConfigError
 from tbconv.contract.golden import GOLDEN, read_golden
@@ -97,6 +97,7 @@ class _Bench:
         return run_step(TFLITE_RUNNER, fixed | request, threads=1)
 
 
+@workers()
 def verify_layers(config: LayersConfig, reporter: Reporter) -> LayersReport:
     """Measure every TFLite file of a bundle node by node, and write layers.json, layers.csv and layers.png.
 

@@ -25,7 +25,7 @@ from convert.layerwise.noise import BUDGETS, Sums, level_of
 from convert.layerwise.trace_report import FileTrace, FirstBad, TraceReport
 from convert.parity.inputs import FilmFolder, read_films_of
 from convert.runners.base import Answer, read_prediction
-from convert.worker import drop_waiting, run_step
+from convert.worker import drop_waiting, run_step, workers
 from tbconv.contract.bundle import Bundle, read_bundle, write_json
 from tbconv.contract.errors import BundleError, ConfigError, ConversionError, ParityError
 from tbconv.contract.golden import GOLDEN, read_golden
@@ -197,6 +197,7 @@ class TraceConfig:
             raise ConfigError(f"--most {self.most}", why="nothing can be traced without a film", fix="--most 3")
 
 
+@workers()
 def trace_bundle(config: TraceConfig, reporter: Reporter, *, reference: Reference | None = None) -> TraceReport:
     """Name the first bad node of each file of a bundle.
 
