@@ -31,7 +31,8 @@ from convert.layerwise.noise import (
     levels_before,
 )
 
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, KEPT, DEFAULT = -1, -3, 2**30, 2**16  # malloc.h; bytes
+THRESHOLDS = (-1, -3)  # malloc.h: M_TRIM_THRESHOLD, M_MMAP_THRESHOLD
+KEPT, DEFAULT = 2**30, 2**16  # bytes; convert.worker.RETURN_MEMORY
 Matcher = Callable[[LayerGraph, LayerGraph, Tensors, Tensors], list[Match]]
 Changes = Callable[[tuple[str, ...]], Mapping[str, str]]
 Films = Iterable[tuple[NDArray[np.uint8], Tensors]]  # a model input, uint8 [224, 224], and the reference's tensors
@@ -143,19 +144,17 @@ def _memory_kept() -> Iterator[None]:
     `convert.worker` sets the contrary, for converters that hold on to what they free. Other C libraries have
     no mallopt, and need none.
     """
-    libc = ctypes.CDLL(None)
-    mallopt, trim = getattr(libc, "mallopt", None), getattr(libc, "malloc_trim", None)
-    if mallopt is None or trim is None:
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is None:
         yield
         return
-    for parameter in (M_TRIM_THRESHOLD, M_MMAP_THRESHOLD):
+    for parameter in THRESHOLDS:
         mallopt(parameter, KEPT)
     try:
         yield
     finally:
-        for parameter in (M_TRIM_THRESHOLD, M_MMAP_THRESHOLD):
+        for parameter in THRESHOLDS:
             mallopt(parameter, DEFAULT)
-        trim(0)
 
 
 def _match(
@@ -293,7 +292,8 @@ def _kind(found: BrokenBudget, matches: list[Match], reader: Reader, reference: 
     match = next(one for one in matches if one.node == found.node)
     graph = reference.graph.by_key
     inside = {source for key in found.one_of for source in graph[key].sources} - {INPUT, found.node}
-    given, wanted, sources = [], [], {}
+    given, wanted = [], []
+    sources: dict[str, list[NDArray[np.float32]]] = {}
     for model_input, nodes in reference.films():
         given.append(reader.run(model_input)[match.operation])
         wanted.append(nodes[match.reference])

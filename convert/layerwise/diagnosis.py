@@ -6,7 +6,7 @@ Each test tries whether one simple change of the reference explains the file's o
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import product
 
 import numpy as np
@@ -81,7 +81,9 @@ def _not_finite(got: Tensor) -> str:
 def _constant(wanted: Tensor, got: Tensor) -> str:
     constant = got.size > 1 and np.ptp(got) == 0 and np.ptp(wanted) > 0
     return (
-        f"every value is {got.flat[0]:.3g}: a range or a scale that clips everything, or zeroed weights" if constant else ""
+        f"every value is {got.flat[0]:.3g}: a range or a scale that clips everything, or zeroed weights"
+        if constant
+        else ""
     )
 
 
@@ -166,8 +168,8 @@ def _shifted(wanted: Tensor, got: Tensor) -> str:
     if best == (0.0, 0.0) or 1 - found[best] > (1 - found[0.0, 0.0]) / 2:
         return ""
     return (
-        f"it matches the reference shifted by {best[0]:g}, {best[1]:g} pixels (correlation {found[best]:.3f}, unshifted "
-        f"{found[0.0, 0.0]:.3f}): padding on the wrong sides (SAME for explicit zeros), or another stride"
+        f"it matches the reference shifted by {best[0]:g}, {best[1]:g} pixels (correlation {found[best]:.3f}, "
+        f"unshifted {found[0.0, 0.0]:.3f}): padding on the wrong sides (SAME for explicit zeros), or another stride"
     )
 
 

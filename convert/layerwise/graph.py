@@ -285,16 +285,14 @@ class _Matcher:
 
     def match(self, operation: Operation) -> None:
         """Match one operation, or leave it out."""
-        ways = (
-            ("output", lambda: self._outputs.get(operation.key)),
-            ("name", lambda: self._by_name(operation)),
-            ("place", lambda: self._by_place(operation)),
-        )
-        for how, find in ways:
-            if (node := find()) is not None:
-                agrees = self._agreement(operation, node)
-                self.found[operation.key] = Match(operation.key, node, how, before_bias=False, agreement=agrees)
-                return
+        how, node = "output", self._outputs.get(operation.key)
+        if node is None:
+            how, node = "name", self._by_name(operation)
+        if node is None:
+            how, node = "place", self._by_place(operation)
+        if node is not None:
+            agrees = self._agreement(operation, node)
+            self.found[operation.key] = Match(operation.key, node, how, before_bias=False, agreement=agrees)
 
     def _agreement(self, operation: Operation, node: str) -> float:
         pair = operation.key, node

@@ -227,12 +227,15 @@ def _measure(
         for one, job in walk(bundle, artefacts, reference, sums=folder, xnnpack=xnnpack, known=answers.copy()):
             answer = job.result()
             with np.load(folder / f"{one.path}.npz", allow_pickle=False) as arrays:
-                sums[one.path] = add_sums(sums[one.path], {key: Sums(*arrays[key]) for key in arrays.files})
+                sums[one.path] = add_sums(sums[one.path], {key: Sums.of(arrays[key]) for key in arrays.files})
             if one.path not in answers:
                 answers[one.path] = answer
                 reporter.say(f"{one.path}: {len(answer['matches'])} operations matched")
         if names is None:
-            graph, names = reference.graph, sorted({one["node"] for file in answers.values() for one in file["matches"]})
+            graph, names = (
+                reference.graph,
+                sorted({one["node"] for file in answers.values() for one in file["matches"]}),
+            )
     return [_Measured(one, graph, answers[one.path], sums[one.path]) for one in artefacts]
 
 
@@ -343,7 +346,9 @@ def _coverage_lines(one: Coverage) -> list[str]:
 
 
 def _row_line(row: LayerRow) -> str:
-    notes = [note for note, holds in (("before its bias", row.before_bias), ("ReLU pattern", row.relu_pattern)) if holds]
+    notes = [
+        note for note, holds in (("before its bias", row.before_bias), ("ReLU pattern", row.relu_pattern)) if holds
+    ]
     if row.rescaled:
         low, high = row.scales
         notes.append(f"rescaled by {low:.2g} to {high:.2g}, {decibels(row.as_is_db, 1)} as it is")

@@ -33,7 +33,12 @@ class Sums:
     @classmethod
     def none(cls, channels: int) -> Sums:
         """Return the sums of no film."""
-        return cls(*np.zeros((7, channels), np.float64))
+        return cls.of(np.zeros((7, channels), np.float64))
+
+    @classmethod
+    def of(cls, stacked: NDArray[np.float64]) -> Sums:
+        """Read what `stacked` returned."""
+        return cls(*stacked)
 
     def add(self, reference: NDArray[np.floating], tensor: NDArray[np.floating]) -> Sums:
         """Return the sums with one more film.
@@ -52,11 +57,11 @@ class Sums:
         pairs = ((wanted, wanted), (wanted, given), (given, given), (difference, difference))
         products = [np.einsum("pc,pc->c", one, other) for one, other in pairs]
         count = np.full(wanted.shape[1], float(len(wanted)))
-        return self.plus(Sums(*products, wanted.sum(axis=0), given.sum(axis=0), count))
+        return self.plus(Sums.of(np.stack([*products, wanted.sum(axis=0), given.sum(axis=0), count])))
 
     def plus(self, other: Sums) -> Sums:
         """Return the sums over both sets of films."""
-        return Sums(*(self.stacked() + other.stacked()))
+        return Sums.of(self.stacked() + other.stacked())
 
     def stacked(self) -> NDArray[np.float64]:
         """Return the sums as [7, C]."""
@@ -69,7 +74,7 @@ class Sums:
         pairs = ((first, first), (first, other), (other, other), (other - first, other - first))
         squares = (self.signal, self.product, self.tensor, self.noise)
         centred = [np.maximum(sums - counted * one * two, 0.0) for sums, (one, two) in zip(squares, pairs, strict=True)]
-        return Sums(*centred, 0 * first, 0 * other, self.count)
+        return Sums.of(np.stack([*centred, 0 * first, 0 * other, self.count]))
 
 
 def add_sums(one: Mapping[str, Sums], other: Mapping[str, Sums]) -> dict[str, Sums]:

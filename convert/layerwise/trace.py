@@ -109,7 +109,7 @@ class TraceReport:
             "passed": self.passed,
             "films": self.films,
             "description": self.description,
-            "reference": "exported anew from weights.safetensors, ONNX Runtime unoptimised, outputs compared with PyTorch",
+            "reference": "exported anew from weights.safetensors, ONNX Runtime unoptimised, compared with PyTorch",
             "proof_db": plain(self.proof_db),
             "noise_db": plain(self.noise_db),
             "found": [plain(asdict(one)) for one in self.found],
@@ -158,8 +158,8 @@ def _file_trace(artefact: Artefact, job: Future[dict[str, Any]], *, nodes: int) 
         answer = job.result()
     except ConversionError as error:
         why = error.why.strip().splitlines()[-1].strip()
-        first = FirstBad(artefact.path, "", "", (), math.nan, (), f"it cannot be run at all: {error.what} ({why})")
-        return FileTrace(artefact.path, artefact.precision, nodes, 0, {}, None, first)
+        bad = FirstBad(artefact.path, "", "", (), math.nan, (), f"it cannot be run at all: {error.what} ({why})")
+        return FileTrace(artefact.path, artefact.precision, nodes, 0, {}, None, bad)
     levels, note = answer["levels"], answer.get("note", "")
     first = None if answer["first"] is None else FirstBad.from_json(answer["first"])
     if first is None and not levels:
@@ -191,8 +191,8 @@ def make_reference(bundle: Path, model_inputs: NDArray[np.uint8], folder: Path) 
     np.save(images, model_inputs)
     with workers(), ThreadPoolExecutor(1) as pool, drop_waiting(pool):
         request = network | {"images": str(images), "out": str(eager), "dtype": "float32"}
-        run_step("convert.formats.torch_to_onnx:EXPORT", network | {"out": str(onnx)}, threads=1)
-        job = pool.submit(run_step, "convert.runners.pytorch:RUN", request, threads=1)
+        run_step("convert.formats.torch_to_onnx:torch_to_onnx", network | {"out": str(onnx)}, threads=1)
+        job = pool.submit(run_step, "convert.runners.pytorch:run", request, threads=1)
         reference = write_reference(onnx, model_inputs, folder)
         run_step(f"{READERS['onnx']}:write_rounding_noise", {"folder": str(folder)}, threads=1)
         job.result()
@@ -242,7 +242,9 @@ def _prove(reference: NodeReference, eager: Answer) -> dict[str, float]:
     if bad or not found:
         raise ParityError(
             "the outputs of the weights exported anew differ from PyTorch's",
-            why=", ".join(f"{name} at {value:.1f} dB, at least {floors[name]:.0f} needed" for name, value in bad.items())
+            why=", ".join(
+                f"{name} at {value:.1f} dB, at least {floors[name]:.0f} needed" for name, value in bad.items()
+            )
             or "it has no output",
             fix="run 'tbconv doctor': a wrong export can judge no file; "
             "tbconv verify without --trace judges the files by their outputs",

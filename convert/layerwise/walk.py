@@ -106,7 +106,9 @@ def write_reference(
     """
     folder.mkdir(parents=True, exist_ok=True)
     np.save(folder / "films.npy", model_inputs)
-    run_step(f"{READERS['onnx']}:write_reference", {"artefact": str(onnx), "folder": str(folder), "nodes": nodes}, threads=1)
+    run_step(
+        f"{READERS['onnx']}:write_reference", {"artefact": str(onnx), "folder": str(folder), "nodes": nodes}, threads=1
+    )
     return NodeReference(folder)
 
 

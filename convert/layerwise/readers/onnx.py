@@ -1,4 +1,4 @@
-"""ONNX Runtime with every intermediate tensor as an output: the reference's nodes, their rounding noise, a file's nodes.
+"""ONNX Runtime with every intermediate tensor as an output: the reference's nodes, their rounding noise, a file's.
 
 Optimisation is off, so that the nodes are those of the file. One film at a time bounds the memory: all tensors of
 one film through ResNet50 are some 130 MB.
@@ -114,7 +114,7 @@ def write_reference(request: dict[str, Any]) -> dict[str, Any]:
 
 
 def _before_bias(graph: Graph, rows: dict[str, NDArray[np.float32]]) -> dict[str, NDArray[np.float32]]:
-    """Return BatchNormalization and Gemm less the constant that they add last: TFLite may add it in a later operation."""
+    """Return BatchNormalization and Gemm less the constant that they add last: TFLite may add that one later."""
     offsets = {node.name: _offset(graph, node) for node in graph.nodes if node.name in rows}
     return {f"{name}{BEFORE_BIAS}": rows[name] - offset for name, offset in offsets.items() if offset is not None}
 
@@ -211,7 +211,9 @@ def _changes(reference: Graph, wanted: Node, graph: Graph, given: Node | None) -
     if before != now:
         changes.append(f"reads {' and '.join(now)} for {' and '.join(before)}")
     for name in sorted(wanted.attributes.keys() | given.attributes.keys()):
-        one, other = ("none" if node.attributes.get(name) is None else node.attributes[name] for node in (wanted, given))
+        one, other = (
+            "none" if node.attributes.get(name) is None else node.attributes[name] for node in (wanted, given)
+        )
         if one != other:
             changes.append(f"attribute {name} {other} for {one}")
     pairs = zip(_constants(reference, wanted), _constants(graph, given), strict=False)
