@@ -13,7 +13,8 @@ from benchmarks.fault_injection.checks import AGREE, DECISIONS, PARITY, TRACE
 from benchmarks.fault_injection.many import do_many
 from benchmarks.fault_injection.serve import ask_servers
 from convert.certificate.consistency import disagreements
-from convert.layerwise.trace import TraceConfig, trace_bundle
+from convert.layerwise.trace import trace_bundle
+from convert.layerwise.walk import WalkConfig
 from convert.pipeline import ConvertConfig, convert
 from tbconv.contract.bundle import read_bundle
 from tbconv.contract.certificate import ArtefactVerdict
@@ -75,7 +76,7 @@ def _is_price(artefact: Artefact, verdict: ArtefactVerdict) -> bool:
 
 def _traced(bundle: Path) -> list[str]:
     try:
-        found = trace_bundle(TraceConfig(bundle=bundle, out=None), Silence()).found
+        found = trace_bundle(WalkConfig(bundle=bundle, out=None), Silence()).found
     except TbconvError as error:  # a clean network that the trace will not judge; what the others said is kept
         return [f"{TRACE}: {error.one_line}"]
     return [f"{TRACE}: {one.path}: {one.node or 'no node'}: {one.reason}" for one in found]
@@ -85,7 +86,7 @@ def resnet50_alarms(seed: int, folder: Path, reporter: Reporter) -> Minded:
     """Draw a ResNet50 of random weights, convert it as `tbconv convert` does, and run every check on it."""
     place = folder / f"ResNet50 seed {seed}"
     run, bundle = place / "run", place / "bundle"
-    do_many("benchmarks.fault_injection.drawn", "draw", [{"run": str(run), "seed": seed, "arch": "resnet50"}])
+    do_many("benchmarks.fault_injection.drawn:draw", [{"run": str(run), "seed": seed, "arch": "resnet50"}])
     try:
         convert(ConvertConfig(run=run, out=bundle), reporter)
         return find_alarms([bundle], reporter, trace=True)

@@ -26,7 +26,7 @@ from convert.layerwise.noise import LEAST_COUNT, Sums, add_sums, judge_noise
 from convert.layerwise.walk import (
     WalkConfig,
     choose_artefacts,
-    decibels,
+    format_db,
     plain,
     read_model_inputs,
     walk,
@@ -77,7 +77,7 @@ class LayerRow:
         return LOWEST_DB if math.isnan(self.sqnr_db) else max(min(self.sqnr_db, EXACT_DB), LOWEST_DB)
 
     def __str__(self) -> str:
-        return f"{self.node} (from {decibels(self.before_db, 1)} to {decibels(self.sqnr_db, 1)} dB)"
+        return f"{self.node} (from {format_db(self.before_db, 1)} to {format_db(self.sqnr_db, 1)} dB)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -351,8 +351,8 @@ def _row_line(row: LayerRow) -> str:
     ]
     if row.rescaled:
         low, high = row.scales
-        notes.append(f"rescaled by {low:.2g} to {high:.2g}, {decibels(row.as_is_db, 1)} as it is")
-    levels = f"{decibels(row.sqnr_db, 1):>8} {decibels(row.before_db, 1):>8} {row.drop_db:6.1f}"
+        notes.append(f"rescaled by {low:.2g} to {high:.2g}, {format_db(row.as_is_db, 1)} as it is")
+    levels = f"{format_db(row.sqnr_db, 1):>8} {format_db(row.before_db, 1):>8} {row.drop_db:6.1f}"
     return f"  {row.node:32} {row.op:16} {levels} {'; '.join(notes)}".rstrip()
 
 

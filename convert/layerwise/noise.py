@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convert.layerwise.graph import INPUT, LayerGraph
+from tbconv.contract.statistics import decibels
 
 OFF = 0.05  # a fitted scale further from 1 counts as a rescaled channel; int8 noise alone moves it less
 
@@ -102,7 +103,7 @@ def judge_noise(sums: Sums, *, before_bias: bool = False) -> Noise:
     """
     if before_bias:
         sums = sums.centred()
-    as_is = _noise_db(sums.signal.sum(), sums.noise.sum())
+    as_is = decibels(sums.signal.sum(), sums.noise.sum())
     silent = sums.tensor == 0
     scale = np.where(silent, 1.0, sums.product / np.where(silent, 1.0, sums.tensor))  # least squares, by channel
     left = np.maximum(sums.signal - scale * sums.product, 0.0)
@@ -110,7 +111,7 @@ def judge_noise(sums: Sums, *, before_bias: bool = False) -> Noise:
     if not _is_rescaled(sums, scale, left, live):
         return Noise(as_is, as_is, rescaled=False, scales=(1.0, 1.0))
     low, high = np.quantile(scale[live], (0.1, 0.9)).tolist()
-    return Noise(_noise_db(sums.signal.sum(), left.sum()), as_is, rescaled=True, scales=(low, high))
+    return Noise(decibels(sums.signal.sum(), left.sum()), as_is, rescaled=True, scales=(low, high))
 
 
 def _is_rescaled(sums: Sums, scale: NDArray[np.float64], left: NDArray[np.float64], live: NDArray[np.bool_]) -> bool:
@@ -126,12 +127,6 @@ def _is_rescaled(sums: Sums, scale: NDArray[np.float64], left: NDArray[np.float6
     explained = left[live] / sums.signal[live] < relative / (1 + relative) / 2
     off = (scale[live] > 0) & (np.abs(scale[live] - 1) > OFF)
     return bool((explained & off).mean() > 0.5)
-
-
-def _noise_db(signal: float, noise: float) -> float:
-    if not np.isfinite(signal) or not np.isfinite(noise):
-        return math.nan
-    return math.inf if noise == 0 else 10 * float(np.log10(max(signal, 1e-300) / noise))
 
 
 # --- budgets ---

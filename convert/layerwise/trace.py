@@ -25,7 +25,7 @@ from convert.layerwise.walk import (
     READERS,
     WalkConfig,
     choose_artefacts,
-    decibels,
+    format_db,
     plain,
     read_model_inputs,
     walk,
@@ -70,7 +70,7 @@ class FileTrace:
         note = [f"  {self.note}"] if self.note else []
         if self.first is None:
             real = [value for value in self.levels.values() if value != math.inf]
-            lowest = f"lowest {decibels(min(real), 0, ' dB')}" if real else "none differs"
+            lowest = f"lowest {format_db(min(real), 0, ' dB')}" if real else "none differs"
             return [f"{self.path:{width}}  clean: {self.seen} of {self.nodes} computing nodes seen, {lowest}", *note]
         if not self.first.node:
             return [f"{self.path:{width}}  BAD: {self.first.reason}", *note]
@@ -261,7 +261,7 @@ def _level(sums: Sums) -> float:
 
 def trace_lines(report: TraceReport) -> list[str]:
     """Return the lines for a terminal: one a file, and what to check after a bad one."""
-    proof = ", ".join(f"{name} {decibels(value, 0, ' dB')}" for name, value in report.proof_db.items())
+    proof = ", ".join(f"{name} {format_db(value, 0, ' dB')}" for name, value in report.proof_db.items())
     lines = [
         f"node by node from the input on, {report.description}, {report.seconds:.0f} s",
         f"reference: the weights exported anew, ONNX Runtime unoptimised; against PyTorch: {proof}",
@@ -282,7 +282,7 @@ def _rounding(report: TraceReport) -> list[str]:
     passes = f"; a dead channel may pass there in {' and '.join(dead)} files" if dead else ""
     lower = ", ".join(f"{name} {value:.0f}" for name, value in lowered.items() if value > 0)
     return [
-        f"this network amplifies its rounding: other last bits alone bring {node} to {decibels(noise, 0, ' dB')}",
+        f"this network amplifies its rounding: other last bits alone bring {node} to {format_db(noise, 0, ' dB')}",
         f"  floors of such nodes are lower by as much, in dB at most: {lower}{passes}",
     ]
 
@@ -290,7 +290,7 @@ def _rounding(report: TraceReport) -> list[str]:
 def _details(bad: FirstBad) -> list[str]:
     positions, channels = bad.shape
     given = f", in the file {bad.given[0]} x {bad.given[1]}" if bad.given else ""
-    levels = f"{decibels(bad.error_db, 0, ' dB')} here, {decibels(bad.before_db, 0, ' dB')} at its inputs"
+    levels = f"{format_db(bad.error_db, 0, ' dB')} here, {format_db(bad.before_db, 0, ' dB')} at its inputs"
     return [
         f"  {bad.op}, {positions} positions x {channels} channels{given}; {levels}",
         *([f"  one of: {_names(bad.one_of)}"] if len(bad.one_of) > 1 else []),

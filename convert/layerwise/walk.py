@@ -181,7 +181,7 @@ def plain(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def decibels(value: float, digits: int = 0, unit: str = "") -> str:
+def format_db(value: float, digits: int = 0, unit: str = "") -> str:
     """Return a level as it is printed; a few films support no more than whole dB."""
     if value == math.inf:
         return "exact"
