@@ -25,7 +25,8 @@ class SavedModelReader:
     """A signature that returns the tensor which leaves the scope of each layer, and its outputs."""
 
     def __init__(self, path: str) -> None:
-        signature = tf.saved_model.load(path).signatures["serving_default"]
+        loaded = tf.saved_model.load(path)  # it holds the variables, which the signature alone does not
+        signature = loaded.signatures["serving_default"]
         frozen = convert_variables_to_constants_v2(signature)
         outputs = dict(zip(sorted(signature.structured_outputs), frozen.outputs, strict=True))
         self.scopes = _leaving(frozen.graph)
