@@ -206,6 +206,7 @@ def test_it_does_not_evaluate_into_a_run_or_a_bundle(make, tmp_path, name, kind)
         fit_folds(make(tmp_path), Silence())
 
 
+@pytest.mark.slow
 def test_an_error_of_a_fold_in_another_process_ends_all_in_three_parts(make, tmp_path):
     config = make(tmp_path / "wild", jobs=2, epochs=9, fine_tune="all")
     wild = replace(config.recipe, learning_rate=9.0, clip_norm=1e30, weight_decay=9.0)
@@ -273,6 +274,7 @@ def _command(films, out, *options):
     return [sys.executable, "-c", code, *places, *network, "--folds", "2", "--repeats", "1", *options]
 
 
+@pytest.mark.slow
 def test_kill_9_leaves_no_process_behind_and_a_folder_to_go_on_with(films, tmp_path):
     out = tmp_path / "killed"
     command = _command(films, out, "--jobs", "2", "--epochs", "500", "--patience", "500")
