@@ -117,7 +117,7 @@ def _fit_all(
 ) -> Iterator[str]:
     """Fit and write folds; yield each one's name."""
     if processes > 1 and len(plans) > 1:
-        fitted = fit_beside_each_other(plans, pool, config, min(processes, len(plans)))
+        fitted = fit_in_parallel(plans, pool, config, min(processes, len(plans)))
         for number, (plan, said) in enumerate(fitted):
             for line in said if number == 0 else ():
                 reporter.say(f"  {line}")
@@ -127,7 +127,7 @@ def _fit_all(
     torch.set_num_threads(threads_of_a_fold())
     try:
         for number, plan in enumerate(plans):
-            voice = FoldVoice(reporter, name=_name(plan, config), speaks=number == 0)
+            voice = FoldReporter(reporter, name=_name(plan, config), speaks=number == 0)
             write_fold(config, plan.key, fit_fold(plan, pool, config, voice))
             yield _name(plan, config)
     finally:
@@ -162,10 +162,10 @@ def gather(plans: Sequence[FoldPlan], pool: Pool, config: EvaluateConfig) -> Pre
     )
 
 
-# --- readers ---
+# --- classifiers ---
 # What a network has to beat: its baseline, age and sex alone, and the mere share of positives.
 
-KNOWN_ENOUGH = 0.5  # of the films of either class; with fewer, who was asked says more than what they answered
+LEAST_KNOWN = 0.5  # of the films of either class; with fewer, who was asked says more than what they answered
 Margins = NDArray[np.float64]
 
 
@@ -182,7 +182,7 @@ def margins_of_prior(films: TrainingFilms) -> Margins:
     return np.full(len(films.labels), np.log(positives / (len(labels) - positives)))
 
 
-def person_columns(pool: Pool) -> NDArray[np.float64] | None:
+def demographic_columns(pool: Pool) -> NDArray[np.float64] | None:
     """Return what is known of the persons.
 
     Returns:
@@ -191,14 +191,14 @@ def person_columns(pool: Pool) -> NDArray[np.float64] | None:
     """
     films = pool.index.films
     known = np.array([film.age is not None or film.sex is not None for film in films])
-    if any(known[pool.labels == label].mean() < KNOWN_ENOUGH for label in (0, 1)):
+    if any(known[pool.labels == label].mean() < LEAST_KNOWN for label in (0, 1)):
         return None
     age = np.array([np.nan if film.age is None else film.age for film in films])
     sexes = [np.array([film.sex == sex for film in films], np.float64) for sex in ("F", "M")]
     return np.column_stack([age, age**2, *sexes])  # the square: the very young and the very old may be alike
 
 
-def margins_of_persons(columns: NDArray[np.float64], films: TrainingFilms) -> Margins:
+def margins_of_demographics(columns: NDArray[np.float64], films: TrainingFilms) -> Margins:
     """Fit a logistic regression on age and sex of the training part and let it judge every film, float64 [N].
 
     An unknown age is taken as the median of the training part; a class it then says nothing about.
@@ -213,11 +213,11 @@ def margins_of_persons(columns: NDArray[np.float64], films: TrainingFilms) -> Ma
 
 
 # --- fit fold ---
-# One fold: every reader learns from its training films, chooses on its validation films, answers on the rest.
+# One fold: every classifier learns from its training films, chooses on its validation films, answers on the rest.
 
 
 def fit_fold(plan: FoldPlan, pool: Pool, config: EvaluateConfig, reporter: Reporter) -> Fold:
-    """Fit every reader on one fold.
+    """Fit every classifier on one fold.
 
     A fold that was stopped goes on from its last checkpoint, if it has one.
 
@@ -228,15 +228,15 @@ def fit_fold(plan: FoldPlan, pool: Pool, config: EvaluateConfig, reporter: Repor
     films, recipe = plan.films_of(pool), config.recipe_of(plan.key, plan.seed)
     margins = {} if recipe.baseline_only else {TRAINED: _margins_of_network(films, recipe, reporter)}
     margins |= {BASELINE: margins_of_baseline(films, seed=plan.seed), PRIOR: margins_of_prior(films)}
-    columns = person_columns(pool)
+    columns = demographic_columns(pool)
     if columns is not None:
-        margins[AGE_SEX] = margins_of_persons(columns, films)
+        margins[AGE_SEX] = margins_of_demographics(columns, films)
     return Fold(
         repeat=plan.repeat,
         name=plan.name,
         rows=plan.test,
-        margins={reader: values[plan.test] for reader, values in margins.items()},
-        thresholds={reader: _choose_threshold(values, films, recipe) for reader, values in margins.items()},
+        margins={classifier: values[plan.test] for classifier, values in margins.items()},
+        thresholds={classifier: _choose_threshold(values, films, recipe) for classifier, values in margins.items()},
     )
 
 
@@ -262,11 +262,11 @@ def _margins_of_network(films: TrainingFilms, recipe: TrainConfig, reporter: Rep
     margins = np.asarray(trained.margins, np.float64)
     if start.precision.device.type == "cuda":
         del trained, start
-        _let_go_of_the_gpu()
+        _free_gpu_memory()
     return margins
 
 
-def _let_go_of_the_gpu() -> None:
+def _free_gpu_memory() -> None:
     """Free what one fold leaves there: a captured graph keeps its memory, and the compiler counts its networks."""
     torch.compiler.reset()  # after eight networks it would give up and run the ninth as it is
     gc.collect()
@@ -358,7 +358,7 @@ def count_done(folder: Path) -> int:
 # has the same threads whether one runs or eight.
 
 THREADS = 8  # of a fold on a CPU, at most: beyond it a batch of 32 films gains little
-LOOKS_EVERY_S = 0.5  # how soon a process notices that it is alone
+POLL_S = 0.5  # how soon a process notices that it is alone
 GPUS = "CUDA_VISIBLE_DEVICES"
 
 
@@ -393,7 +393,7 @@ def threads_of_a_fold() -> int:
     return min(THREADS, torch.get_num_threads())
 
 
-def fit_beside_each_other(
+def fit_in_parallel(
     plans: Sequence[FoldPlan], pool: Pool, config: EvaluateConfig, processes: int
 ) -> Iterator[tuple[FoldPlan, tuple[str, ...]]]:
     """Fit and write folds, several at once.
@@ -409,7 +409,7 @@ def fit_beside_each_other(
     for gpu in _gpus(config):
         gpus.put(gpu)
     start = (pool, config, threads_of_a_fold(), stop, gpus)
-    with ProcessPoolExecutor(processes, context, _begin, start) as executor:
+    with ProcessPoolExecutor(processes, context, _start_process, start) as executor:
         try:
             asked = {executor.submit(_fit, plan): plan for plan in plans}
             for done in as_completed(asked):
@@ -436,28 +436,28 @@ def _gpus(config: EvaluateConfig) -> list[str]:
 _work: list[tuple[Pool, EvaluateConfig]] = []  # of a process: the films are sent to it once
 
 
-def _begin(pool: Pool, config: EvaluateConfig, threads: int, stop: Event, gpus: SimpleQueue[str]) -> None:
+def _start_process(pool: Pool, config: EvaluateConfig, threads: int, stop: Event, gpus: SimpleQueue[str]) -> None:
     """Set up a process before it touches CUDA."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to all: the first process says what to do
-    threading.Thread(target=_end_with, args=(stop,), daemon=True).start()
+    threading.Thread(target=_exit_when_stopped, args=(stop,), daemon=True).start()
     if config.gpus > 1:
         os.environ[GPUS] = gpus.get()
     torch.set_num_threads(threads)
     _work.append((pool, config))
 
 
-def _end_with(stop: Event) -> None:
+def _exit_when_stopped(stop: Event) -> None:
     """End this process when it is told to, or when the one that began it is gone, however it went."""
     parent = multiprocessing.parent_process()
     # Not `stop.wait`: setting an Event waits for its sleepers, and one that a SIGTERM has ended never answers.
     while not stop.is_set() and parent is not None and parent.is_alive():
-        time.sleep(LOOKS_EVERY_S)
+        time.sleep(POLL_S)
     os._exit(1)
 
 
 def _fit(plan: FoldPlan) -> tuple[str, ...]:
     pool, config = _work[0]
-    notes = Notes()
+    notes = RecordedLines()
     write_fold(config, plan.key, fit_fold(plan, pool, config, notes))
     return tuple(notes.lines)
 
@@ -468,7 +468,7 @@ def _fit(plan: FoldPlan) -> tuple[str, ...]:
 T = TypeVar("T")
 
 
-class Notes(Silence):
+class RecordedLines(Silence):
     """Writes down what is said, for another process to say."""
 
     def __init__(self) -> None:
@@ -479,7 +479,7 @@ class Notes(Silence):
         self.lines.append(line)
 
 
-class FoldVoice:
+class FoldReporter:
     """Names the fold in every bar; its lines are said for the first fold alone, since all are fitted alike."""
 
     def __init__(self, reporter: Reporter, *, name: str, speaks: bool) -> None:

@@ -24,8 +24,10 @@ class Fold:
     repeat: int  # from 0
     name: str  # "fold 2 of 5", a site's name, "70/20/10"
     rows: NDArray[np.int64]  # [n], indices of the films that it is tested on
-    margins: dict[str, NDArray[np.float64]]  # by reader (TRAINED, BASELINE, AGE_SEX, PRIOR): logits, [n]
-    thresholds: dict[str, float]  # by reader: margin from which it refers, chosen on the fold's own validation films
+    margins: dict[str, NDArray[np.float64]]  # by classifier (TRAINED, BASELINE, AGE_SEX, PRIOR): logits, [n]
+    thresholds: dict[
+        str, float
+    ]  # by classifier: margin from which it refers, chosen on the fold's own validation films
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +49,7 @@ class Predictions:
     folds: tuple[Fold, ...]
 
     @property
-    def readers(self) -> tuple[str, ...]:
+    def classifiers(self) -> tuple[str, ...]:
         """Who answered in every fold."""
         known = (TRAINED, BASELINE, AGE_SEX, PRIOR)
         return tuple(name for name in known if self.folds and all(name in fold.margins for fold in self.folds))

@@ -138,7 +138,7 @@ VALIDATION_SHARE = 5  # one in five of a fold's films chooses the epoch and the 
 DRAWS = 20  # of a cut, before it counts as impossible: the greedy cut of few uneven patients depends on their order
 
 
-def cut(pool: Pool, rows: Rows, k: int, seed: int) -> list[Rows]:
+def split_into(pool: Pool, rows: Rows, k: int, seed: int) -> list[Rows]:
     """Cut films into k parts with about the same share of both classes; no unit is in two of them.
 
     Args:
@@ -152,7 +152,7 @@ def cut(pool: Pool, rows: Rows, k: int, seed: int) -> list[Rows]:
     return [rows[part] for _, part in parts]
 
 
-def set_validation_apart(pool: Pool, rows: Rows, seed: int) -> tuple[Rows, Rows] | None:
+def split_off_validation(pool: Pool, rows: Rows, seed: int) -> tuple[Rows, Rows] | None:
     """Split films that are not tested into training and validation, both ascending.
 
     Returns:
@@ -162,7 +162,7 @@ def set_validation_apart(pool: Pool, rows: Rows, seed: int) -> tuple[Rows, Rows]
     if k < 2:
         return None
     for draw in range(DRAWS):
-        parts = cut(pool, rows, k, seed_of(seed, draw))
+        parts = split_into(pool, rows, k, seed_of(seed, draw))
         validation = np.sort(parts[draw % k])
         train = np.setdiff1d(rows, validation)
         if has_both(pool, train) and has_both(pool, validation):
@@ -175,7 +175,7 @@ def has_both(pool: Pool, rows: Rows) -> bool:
     return len(np.unique(pool.labels[rows])) == 2
 
 
-def rest_of(pool: Pool, test: Rows) -> Rows:
+def films_apart_from(pool: Pool, test: Rows) -> Rows:
     """Return the films that share no unit with tested ones, in the order of their digests."""
     rows = pool.in_order
     return rows[~np.isin(pool.units[rows], pool.units[test])]
@@ -213,7 +213,7 @@ def _draw_folds(pool: Pool, k: int, seed: int, repeat: int) -> list[FoldPlan] | 
     if k > _fewest(pool)[0]:
         return None
     for draw in range(DRAWS):
-        tests = cut(pool, pool.in_order, k, seed_of(seed, repeat, k, draw))
+        tests = split_into(pool, pool.in_order, k, seed_of(seed, repeat, k, draw))
         plans = [
             _plan(pool, test, (seed, repeat, number), f"fold {number + 1} of {k}") for number, test in enumerate(tests)
         ]
@@ -226,7 +226,7 @@ def _draw_folds(pool: Pool, k: int, seed: int, repeat: int) -> list[FoldPlan] | 
 def _plan(pool: Pool, test: Rows, numbers: tuple[int, int, int], name: str) -> FoldPlan | None:
     """Plan a fold whose tested films are known; None where a part would lack a class."""
     seed = seed_of(*numbers)
-    rest = set_validation_apart(pool, rest_of(pool, test), seed)
+    rest = split_off_validation(pool, films_apart_from(pool, test), seed)
     if rest is None or not has_both(pool, test):
         return None
     _, repeat, number = numbers

@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from tbconv.contract.errors import ConfigError
 from tbconv.contract.reporting import DISCLAIMER
 from torch_train.evaluation import statistics
-from torch_train.evaluation.bootstrap import Enough, PatientDraws, draw_patients, what_n_could_prove
+from torch_train.evaluation.bootstrap import PatientResamples, SampleSize, assess_sample_size, draw_patients
 from torch_train.evaluation.predictions import Predictions
 from torch_train.evaluation.statistics import (
     FIGURES,
-    Answers,
     Field,
+    OutOfFold,
     Resampled,
     describe_calibration,
     describe_folds,
@@ -68,28 +68,31 @@ def summarise(predictions: Predictions, config: SummaryConfig) -> Json:
     """Return every figure of an evaluation, ready for `write_json`.
 
     Args:
-        predictions: with at least one fold and one reader that answered in all folds.
+        predictions: with at least one fold and one classifier that answered in all folds.
         config: prevalence, costs and the seed of the resamples.
 
     Raises:
-        ValueError: no reader answered in every fold, or the tested films are of one class.
+        ValueError: no classifier answered in every fold, or the tested films are of one class.
     """
-    pooled = {reader: pool_folds(predictions, reader) for reader in predictions.readers}
+    pooled = {classifier: pool_folds(predictions, classifier) for classifier in predictions.classifiers}
     tested = _tested(predictions)
     _check(predictions, tested)
     source = draw_patients(predictions.labels, predictions.patients, tested, seed=config.seed)
-    resampled = {reader: resample(repeats, source) for reader, repeats in pooled.items()}
-    main = predictions.readers[0]
+    resampled = {classifier: resample(repeats, source) for classifier, repeats in pooled.items()}
+    main = predictions.classifiers[0]
     field = Field(config.prevalence, config.cost_film, config.cost_test)
     return {
         **_about(predictions, tested, source, config),
         "main": main,
-        "readers": {reader: _figures(found) for reader, found in resampled.items()},
+        "readers": {classifier: _figures(found) for classifier, found in resampled.items()},
         "differences": _differences(resampled, main),
         "enough": _enough(resampled[main], predictions),
-        "calibration": {reader: describe_calibration(pooled[reader], source) for reader in _graded(pooled)},
+        "calibration": {classifier: describe_calibration(pooled[classifier], source) for classifier in _graded(pooled)},
         "subgroups": describe_subgroups(predictions, pooled[main], source),
-        "folds": {reader: describe_folds(predictions, reader, pooled[reader], source) for reader in _graded(pooled)},
+        "folds": {
+            classifier: describe_folds(predictions, classifier, pooled[classifier], source)
+            for classifier in _graded(pooled)
+        },
         "transported": describe_transported(resampled[main], field),
         "thresholds": sweep_thresholds(pooled[main], source, field),
     }
@@ -101,13 +104,15 @@ def _tested(predictions: Predictions) -> NDArray[np.int64]:
 
 
 def _check(predictions: Predictions, tested: NDArray[np.int64]) -> None:
-    if not predictions.readers:
-        raise ValueError("no reader answered in every fold")
+    if not predictions.classifiers:
+        raise ValueError("no classifier answered in every fold")
     if len(np.unique(predictions.labels[tested])) < 2:
         raise ValueError("the tested films are all of one class")
 
 
-def _about(predictions: Predictions, tested: NDArray[np.int64], source: PatientDraws, config: SummaryConfig) -> Json:
+def _about(
+    predictions: Predictions, tested: NDArray[np.int64], source: PatientResamples, config: SummaryConfig
+) -> Json:
     """Return what was judged, on what, and how."""
     sick = int((predictions.labels[tested] == 1).sum())
     films = {"n": len(tested), "positives": sick, "negatives": len(tested) - sick, "of": len(predictions.labels)}
@@ -134,17 +139,17 @@ def _figures(found: Resampled) -> dict[str, Json]:
 
 
 def _differences(resampled: dict[str, Resampled], main: str) -> Json:
-    """Return the main reader minus each other one."""
-    others = (reader for reader in resampled if reader != main)
+    """Return the main classifier minus each other one."""
+    others = (classifier for classifier in resampled if classifier != main)
     return {
         other: {name: asdict(one) for name, one in differences(resampled[main], resampled[other]).items()}
         for other in others
     }
 
 
-def _graded(pooled: dict[str, tuple[Answers, ...]]) -> list[str]:
-    """Return the readers whose margins say anything of a film."""
-    return [reader for reader, repeats in pooled.items() if not all(one.orders_nothing for one in repeats)]
+def _graded(pooled: dict[str, tuple[OutOfFold, ...]]) -> list[str]:
+    """Return the classifiers whose margins say anything of a film."""
+    return [classifier for classifier, repeats in pooled.items() if not all(one.is_constant for one in repeats)]
 
 
 def _enough(found: Resampled, predictions: Predictions) -> Json:
@@ -156,6 +161,6 @@ def _enough(found: Resampled, predictions: Predictions) -> Json:
     return {name: asdict(_claim(found, name, target, truth)) for name, (target, truth) in claims.items() if target < 1}
 
 
-def _claim(found: Resampled, name: str, target: float, truth: int) -> Enough:
+def _claim(found: Resampled, name: str, target: float, truth: int) -> SampleSize:
     patients = found.source.patients_of(found.rows[found.labels == truth])
-    return what_n_could_prove(patients, target=target, observed=found.estimate(name).value)
+    return assess_sample_size(patients, target=target, observed=found.estimate(name).value)

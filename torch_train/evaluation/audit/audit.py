@@ -13,7 +13,7 @@ from torch_train.data.records import FilmIndex, require_both_classes
 from torch_train.data.split import find_duplicates
 from torch_train.evaluation.audit.findings import AuditConfig, Finding, Verdict, overall
 from torch_train.evaluation.audit.image_probes import count_sources, film_findings
-from torch_train.evaluation.audit.model_probes import read_reader, run_findings
+from torch_train.evaluation.audit.model_probes import load_audited_run, run_findings
 from torch_train.evaluation.audit.report import audit_page
 from torch_train.evaluation.audit.samples import Sample, all_films, draw, read_sources
 
@@ -72,7 +72,7 @@ def audit(config: AuditConfig, reporter: Reporter) -> Audit:
         DataError: the films cannot be read, or are too few for any probe.
         BundleError: the run cannot be read.
     """
-    reader = None if config.run is None else read_reader(config.run)
+    audited = None if config.run is None else load_audited_run(config.run)
     index = read_sources(config)
     require_both_classes(index)
     loaded = load_cached(index, cache_folder(), reporter)
@@ -80,15 +80,15 @@ def audit(config: AuditConfig, reporter: Reporter) -> Audit:
     everything = all_films(loaded, copies)
     sample = draw(everything, config.most, config.seed)
     findings = film_findings(everything, sample, index.labels, seed=config.seed, reporter=reporter)
-    if reader is not None:
-        findings += run_findings(reader, everything, copies, config, synthetic=index.synthetic, reporter=reporter)
-    found = Audit(loaded.index, tuple(findings), sample, len(copies), None if reader is None else reader.name)
-    _require_something_asked(found)
+    if audited is not None:
+        findings += run_findings(audited, everything, copies, config, synthetic=index.synthetic, reporter=reporter)
+    found = Audit(loaded.index, tuple(findings), sample, len(copies), None if audited is None else audited.name)
+    _require_a_measurement(found)
     _write(found, config)
     return found
 
 
-def _require_something_asked(found: Audit) -> None:
+def _require_a_measurement(found: Audit) -> None:
     if found.verdict is Verdict.NOT_ASKED:
         raise DataError(
             f"{len(found.index.films)} films are too few to audit",

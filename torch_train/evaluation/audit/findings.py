@@ -76,7 +76,7 @@ def noted(probe: str, estimate: Estimate, *, what: str) -> Finding:
     return Finding(probe, "none: shown, never counted", Verdict.NOTED, what, estimate=estimate)
 
 
-def not_asked(probe: str, why: str) -> Finding:
+def not_measured(probe: str, why: str) -> Finding:
     """Return a probe that had nothing to measure."""
     return Finding(probe, "none", Verdict.NOT_ASKED, why)
 
@@ -112,7 +112,7 @@ class AuditConfig:
     run: Path | None = None  # a trained run folder
     boxes: Path | None = None  # CSV: file,x_min,y_min,x_max,y_max in fractions of the film
     masks: Path | None = None  # folder of lung masks named as the films
-    weights: str | None = None  # another network for the look-alikes across the split
+    weights: str | None = None  # another network for the near duplicates across the split
     most: int = MOST
     most_read: int = MOST_READ
     seed: int = 0

@@ -29,7 +29,7 @@ from torch_train.evaluation.audit.findings import (
     Finding,
     Verdict,
     above,
-    not_asked,
+    not_measured,
     noted,
 )
 from torch_train.evaluation.audit.samples import Sample, probe_auroc
@@ -135,7 +135,7 @@ def _small_objects(film: Square) -> tuple[NDArray[np.int16], ...]:
     return objects[:high, :wide], objects[:high, -wide:], objects[-high:, :wide], objects[-high:, -wide:]
 
 
-def look_at(
+def features_of(
     look: Callable[[Square], Rows], model_inputs: NDArray[np.uint8], facts: tuple[XrayFacts, ...]
 ) -> NDArray[np.float64]:
     """Return one row of features a film, float64 [N, features].
@@ -151,7 +151,7 @@ def look_at(
 # --- film probes ---
 
 Features = NDArray[np.float64]
-GREYS, PROBED_FRAME, PROBED_BORDER, TAGS, PLACES, FILE, NAME, PEOPLE = (
+GREYS, PROBED_FRAME, PROBED_BORDER, TAGS, PLACES, FILE, NAME, DEMOGRAPHICS = (
     "greys",
     "border",
     "border greys",
@@ -189,18 +189,18 @@ def film_findings(everything: Sample, films: Sample, labels: Labels, *, seed: in
     few = min(films.patients_of(label) for label in (0, 1))
     for name, columns in reporter.track(features.items(), title="probes", total=len(features)):
         if few < FEWEST:
-            findings.append(not_asked(name, f"{few} patients of the rarer class, and it takes {FEWEST}"))
+            findings.append(not_measured(name, f"{few} patients of the rarer class, and it takes {FEWEST}"))
             continue
         estimate = probe_auroc(columns, films.labels, films.groups, seed=seed)
         findings.append(_judge(name, estimate))
-    return [*findings, _people(films, seed=seed)]
+    return [*findings, _demographics(films, seed=seed)]
 
 
 def _features(films: Sample, labels: Labels, reporter: Reporter) -> dict[str, Features]:
     seen = {GREYS: greys, PROBED_FRAME: frame, PROBED_BORDER: border_greys, TAGS: corner_tags}
     seen[PLACES] = tag_places
     looked = reporter.track(seen.items(), title="looking at films", total=len(seen))
-    found = {name: look_at(look, films.model_inputs, films.facts) for name, look in looked}
+    found = {name: features_of(look, films.model_inputs, films.facts) for name, look in looked}
     return {**found, FILE: file_features(films), NAME: name_features(films, labels)}
 
 
@@ -214,12 +214,12 @@ def _judge(name: str, estimate: Estimate) -> Finding:
     return above(name, estimate, level=LEVELS.get(name, LEVEL), what=WHAT[name])
 
 
-def _people(films: Sample, *, seed: int) -> Finding:
+def _demographics(films: Sample, *, seed: int) -> Finding:
     known = min(count_known(films.films, label) for label in (0, 1))
     if known < FEWEST:
-        return not_asked(PEOPLE, f"known of {known} films of a class, and it takes {FEWEST}")
-    estimate = probe_auroc(people_features(films.films), films.labels, films.groups, seed=seed)
-    return above(PEOPLE, estimate, level=LEVEL, what="age, sex, and whether they are known")
+        return not_measured(DEMOGRAPHICS, f"known of {known} films of a class, and it takes {FEWEST}")
+    estimate = probe_auroc(demographic_features(films.films), films.labels, films.groups, seed=seed)
+    return above(DEMOGRAPHICS, estimate, level=LEVEL, what="age, sex, and whether they are known")
 
 
 # --- file facts ---
@@ -273,10 +273,10 @@ def one_column_a_value(values: Sequence[str]) -> Columns:
 
 
 # --- people ---
-# Age and sex, as far as a set tells them: what a reader would know without the film.
+# Age and sex, as far as a set tells them: what a audited would know without the film.
 
 
-def people_features(films: tuple[Film, ...]) -> NDArray[np.float64]:
+def demographic_features(films: tuple[Film, ...]) -> NDArray[np.float64]:
     """Return age / 10, whether it is known, F, M and O, float64 [N, 5]; that a cell is empty may tell the class."""
     known = [film.age for film in films if film.age is not None]
     middle = float(np.median(known)) if known else 0.0
@@ -337,9 +337,9 @@ def tied_to_source(films: Sample, *, seed: int) -> Finding:
     known = numbers >= 0
     labels, sources, groups = films.labels[known], numbers[known], films.groups[known]
     if len(names) < 2:
-        return not_asked(TIED, "each source is of one patient" if names == [OTHERS] else ONE_SOURCE)
+        return not_measured(TIED, "each source is of one patient" if names == [OTHERS] else ONE_SOURCE)
     if len(np.unique(labels)) < 2:
-        return not_asked(TIED, "the source is known of films of one class only")
+        return not_measured(TIED, "the source is known of films of one class only")
     found = bootstrap_by_patient(
         lambda rows: cramers_v(labels[rows], sources[rows], groups[rows]), labels=labels, patients=groups, seed=seed
     )
@@ -384,11 +384,11 @@ def source_seen(films: Sample, features: NDArray[np.float64], tied: Finding, *, 
     numbers, names = source_numbers(films)
     known = numbers >= 0
     if len(names) < 2:
-        return not_asked(SEEN, ONE_SOURCE)
+        return not_measured(SEEN, ONE_SOURCE)
     largest = int(np.bincount(numbers[known]).argmax())
     is_largest, groups = (numbers[known] == largest).astype(np.int64), films.groups[known]
     if min(len(np.unique(groups[is_largest == side])) for side in (0, 1)) < FEWEST:
-        return not_asked(SEEN, f"fewer than {FEWEST} patients of the largest source, or of all others")
+        return not_measured(SEEN, f"fewer than {FEWEST} patients of the largest source, or of all others")
     found = probe_auroc(features[known], is_largest, groups, seed=seed)
     return _counted_where_tied(found, tied, what=f"{names[largest]} against the others")
 

@@ -170,7 +170,7 @@ def _films_of(folder: Path, label: int) -> list[Film]:
 
 
 # --- crossval ---
-# How well features tell a class on films that were not learnt from: one fixed learner, folds by patient and copy.
+# How well features tell a class on films that were not training from: one fixed learner, folds by patient and copy.
 
 FOLDS = 5
 # Logistic regression on standardised features, with a strong prior: 52 features on 104 films. Boosted trees found no
@@ -196,9 +196,9 @@ def cross_validated_margins(
 
     margins = np.empty(len(labels))
     folds = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=seed)
-    for learnt, kept in folds.split(features, labels, groups):
+    for training, kept in folds.split(features, labels, groups):
         regression = LogisticRegression(C=REGULARISATION, class_weight="balanced", max_iter=2000)
-        model = make_pipeline(StandardScaler(), regression).fit(features[learnt], labels[learnt])
+        model = make_pipeline(StandardScaler(), regression).fit(features[training], labels[training])
         margins[kept] = model.decision_function(features[kept])
     return margins
 
