@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -65,7 +65,7 @@ def split_films(
         ValueError: not one digest a film.
     """
     _check(index, digests, fractions)
-    units = _units(index, groups, digests)
+    units = join_films([film.patient for film in index.films], digests, groups)
     counts = _count_labels(index, units)
     order = _draw_order(units, counts, digests, seed)
     part_of_unit = _fill(counts, order, fractions)
@@ -97,14 +97,6 @@ def _check(index: FilmIndex, digests: Sequence[str], fractions: tuple[float, flo
             why="it takes three positive fractions, for train, validation and test, that sum to 1",
             fix="0.7, 0.2, 0.1",
         )
-
-
-def _units(index: FilmIndex, groups: Sequence[Sequence[int]], digests: Sequence[str]) -> tuple[tuple[int, ...], ...]:
-    same: dict[tuple[str, str], list[int]] = {}
-    for number, film in enumerate(index.films):
-        same.setdefault(("patient", film.patient), []).append(number)
-        same.setdefault(("digest", digests[number]), []).append(number)
-    return join_groups(len(index.films), [*same.values(), *groups])
 
 
 def _count_labels(index: FilmIndex, units: Sequence[Sequence[int]]) -> Counts:
@@ -165,6 +157,23 @@ def _require_both_classes(index: FilmIndex, counts: Counts, part_of_unit: Sequen
 
 # --- groups ---
 # Which films belong together: the connected components of all the reasons that join them.
+
+
+def join_films(
+    patients: Sequence[Hashable], digests: Sequence[str], copies: Iterable[Iterable[int]]
+) -> tuple[tuple[int, ...], ...]:
+    """Return the films that stay on one side of any split: of one patient, of the same bytes, or copies of each other.
+
+    Args:
+        patients: of each film, equal where the patient is.
+        digests: SHA-256 of each film's file.
+        copies: groups of indices of films that are copies of each other.
+    """
+    same: dict[tuple[str, Hashable], list[int]] = {}
+    for number, (patient, digest) in enumerate(zip(patients, digests, strict=True)):
+        same.setdefault(("patient", patient), []).append(number)
+        same.setdefault(("digest", digest), []).append(number)
+    return join_groups(len(digests), [*same.values(), *copies])
 
 
 def join_groups(count: int, groups: Iterable[Iterable[int]]) -> tuple[tuple[int, ...], ...]:

@@ -529,7 +529,7 @@ def describe_folds(
     predictions: Predictions, classifier: str, repeats: Sequence[OutOfFold], source: PatientResamples
 ) -> dict[str, Any]:
     """Return a row a fold, and the spread of what the threshold reached; ready for JSON."""
-    rows = []
+    rows: list[dict[str, Any]] = []
     for repeat, predicted in zip(sorted({fold.repeat for fold in predictions.folds}), repeats, strict=True):
         folds = [fold for fold in predictions.folds if fold.repeat == repeat]
         for number, fold in enumerate(folds):

@@ -1,4 +1,4 @@
-"""`tbconv audit` read from top to bottom: films, probes of films, probes of the run, verdict, report."""
+"""`tbconv audit`, top to bottom: films, probes of films, probes of the run, verdict, report."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ class Audit:
 
     @property
     def verdict(self) -> Verdict:
-        """SUSPECT where one rule spoke."""
+        """SUSPECT where one rule says so."""
         return overall(self.findings)
 
     @property
-    def spoke(self) -> tuple[str, ...]:
+    def suspects(self) -> tuple[str, ...]:
         """The probes whose rule says SUSPECT."""
         return tuple(found.probe for found in self.findings if found.verdict is Verdict.SUSPECT)
 
@@ -45,7 +45,7 @@ class Audit:
         index = self.index
         return {
             "verdict": str(self.verdict),
-            "suspect": list(self.spoke),
+            "suspect": list(self.suspects),
             "findings": [finding.to_json() for finding in self.findings],
             "films": len(index.films),
             "films_looked_at": len(self.sample.labels),
@@ -66,7 +66,7 @@ def audit(config: AuditConfig, reporter: Reporter) -> Audit:
 
     Args:
         config: which films, which run.
-        reporter: where progress is told.
+        reporter: where progress goes.
 
     Raises:
         DataError: the films cannot be read, or are too few for any probe.
@@ -83,22 +83,14 @@ def audit(config: AuditConfig, reporter: Reporter) -> Audit:
     if audited is not None:
         findings += run_findings(audited, everything, copies, config, synthetic=index.synthetic, reporter=reporter)
     found = Audit(loaded.index, tuple(findings), sample, len(copies), None if audited is None else audited.name)
-    _require_a_measurement(found)
-    _write(found, config)
-    return found
-
-
-def _require_a_measurement(found: Audit) -> None:
     if found.verdict is Verdict.NOT_ASKED:
         raise DataError(
-            f"{len(found.index.films)} films are too few to audit",
-            why="; ".join(sorted({finding.reason for finding in found.findings})),
+            f"{len(index.films)} films are too few to audit",
+            why="; ".join(sorted({finding.reason for finding in findings})),
             fix="bring more films of the rarer class",
         )
-
-
-def _write(found: Audit, config: AuditConfig) -> None:
     config.out.mkdir(parents=True, exist_ok=True)
     record = found.to_json()
     write_json(config.out / RECORD, record)
-    write_atomic(config.out / PAGE, audit_page(record, found.sample).encode())
+    write_atomic(config.out / PAGE, audit_page(record, sample).encode())
+    return found

@@ -1,4 +1,4 @@
-"""The probes that need films and labels only: what can be told without reading a chest."""
+"""The probes that need films and labels only: what predicts the class without reading a chest."""
 
 from __future__ import annotations
 
@@ -35,18 +35,18 @@ from torch_train.evaluation.audit.findings import (
 from torch_train.evaluation.audit.samples import Sample, probe_auroc
 from torch_train.metrics import bootstrap_by_patient
 
-# --- looks ---
-# What a film looks like apart from its anatomy: greys, border, frame and corners, the food of the cheap probes.
+# --- appearance ---
+# A film's appearance apart from its anatomy: greys, border, frame and corners, the features of the cheap probes.
 #
 # Every feature is taken inside the film, never from the black that pads it to a square: the padding says how wide
-# a file is, and `file_facts` asks that by itself.
+# a file is, and `file_features` measures that by itself.
 
 Rows = NDArray[np.float64]  # [N, features]
 Square = NDArray[np.uint8]  # [H, W] inside a square of 224
 
 BINS = 32  # of 8 grey levels; finer ones hold few pixels of a small film
 LOOK_BORDER = 0.05  # of a film's side on each side: 0.7 % of the lungs of openist's masks lie there
-LOOK_FRAME = 0.125  # of a film's side, how deep a frame is looked for
+LOOK_FRAME = 0.125  # of a film's side, how deep a frame is searched for
 FLAT = 12  # grey levels; a row of a frame spans less from its 5th to its 95th hundredth, noise and JPEG included
 CORNER = 0.15  # of a film's side: markers and burnt-in names stand there, ribs do not
 OBJECT = 13  # pixels of 224; what is narrower in both directions is small: letters are, shoulders are not
@@ -174,14 +174,14 @@ WHAT = {
 
 
 def film_findings(everything: Sample, films: Sample, labels: Labels, *, seed: int, reporter: Reporter) -> list[Finding]:
-    """Ask every probe that needs no network.
+    """Measure every probe that needs no network.
 
     Args:
         everything: all films, for the table of sources.
         films: the sample that features are taken of.
         labels: the class names.
         seed: of folds and bootstraps.
-        reporter: where progress is told.
+        reporter: where progress goes.
     """
     tied = tied_to_source(everything, seed=seed)
     features = _features(films, labels, reporter)
@@ -199,7 +199,7 @@ def film_findings(everything: Sample, films: Sample, labels: Labels, *, seed: in
 def _features(films: Sample, labels: Labels, reporter: Reporter) -> dict[str, Features]:
     seen = {GREYS: greys, PROBED_FRAME: frame, PROBED_BORDER: border_greys, TAGS: corner_tags}
     seen[PLACES] = tag_places
-    looked = reporter.track(seen.items(), title="looking at films", total=len(seen))
+    looked = reporter.track(seen.items(), title="appearance of films", total=len(seen))
     found = {name: features_of(look, films.model_inputs, films.facts) for name, look in looked}
     return {**found, FILE: file_features(films), NAME: name_features(films, labels)}
 
@@ -223,9 +223,9 @@ def _demographics(films: Sample, *, seed: int) -> Finding:
 
 
 # --- file facts ---
-# What a film's file is, without looking at the film: its size, depth and how it was compressed; and its name.
+# A film's file: its size, depth, compression and name.
 
-RARE = 10  # a value of fewer films than this tells of these films, not of a class
+RARE = 10  # a value of fewer films than this describes these films, not a class
 Columns = NDArray[np.float64]
 
 
@@ -251,8 +251,8 @@ def _compression(path: Path) -> str:
         tables = getattr(image, "quantization", None)
         if tables is None:
             return ""
-        said = f"{sorted(tables.items())} {getattr(image, 'layer', None)} {bool(image.info.get('progressive'))}"
-    return hashlib.sha256(said.encode()).hexdigest()
+        settings = f"{sorted(tables.items())} {getattr(image, 'layer', None)} {bool(image.info.get('progressive'))}"
+    return hashlib.sha256(settings.encode()).hexdigest()
 
 
 def name_features(films: Sample, labels: Labels) -> Columns:
@@ -272,8 +272,8 @@ def one_column_a_value(values: Sequence[str]) -> Columns:
     return np.array([[value == other for other in often] for value in values], np.float64).reshape(len(values), -1)
 
 
-# --- people ---
-# Age and sex, as far as a set tells them: what a audited would know without the film.
+# --- demographics ---
+# Age and sex, as far as a set records them: what is known without the film.
 
 
 def demographic_features(films: tuple[Film, ...]) -> NDArray[np.float64]:
@@ -293,11 +293,11 @@ def count_known(films: tuple[Film, ...], label: int) -> int:
 
 
 # --- sources probe ---
-# Do the labels come from different places, and do the films show where? A label tied to a place is a shortcut.
+# Whether the labels depend on the source, and whether the films show it: then the source is a shortcut.
 
 Ints = NDArray[np.int64]
 TIED, SEEN = "label tied to source", "source seen in the film"
-OTHERS, ONE_SOURCE = "others", "the set tells of one source or none"
+OTHERS, ONE_SOURCE = "others", "the set names one source or none"
 
 
 def count_sources(index: FilmIndex) -> dict[str, Counts]:
@@ -377,7 +377,7 @@ def cramers_v(labels: Ints, sources: Ints, patients: Ints | None = None) -> floa
 
 
 def source_seen(films: Sample, features: NDArray[np.float64], tied: Finding, *, seed: int) -> Finding:
-    """Judge how well cheap features tell the largest source from the others.
+    """Judge how well cheap features distinguish the largest source from the others.
 
     That a source can be seen is no fault by itself: it counts where the label is also tied to it.
     """

@@ -1,4 +1,4 @@
-"""The probes that question a trained run, on films that it did not learn from."""
+"""The probes of a trained run, on films that it was not trained on."""
 
 from __future__ import annotations
 
@@ -39,20 +39,19 @@ from torch_train.evaluation.audit.image_probes import LOOK_BORDER
 from torch_train.evaluation.audit.samples import Sample, draw
 from torch_train.metrics import RESAMPLES, auroc_by_patient, auroc_difference
 from torch_train.model.deployed import load_deployed
-from torch_train.model.network import XrayNetwork
 from torch_train.model.pretrained import build_network
 from torch_train.results import TRAINED
 from torch_train.run_folder import SPLIT, read_run
 
-# --- audited ---
-# The network that is questioned: one pass over films gives margin, evidence and features.
+# --- audited run ---
+# The audited network: one pass over films gives margins and evidence, another pooled features.
 
 Squares = NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True)
 class Outputs:
-    """What a network said of films."""
+    """The network's outputs for films."""
 
     margins: NDArray[np.float32]  # [N], logit of positive minus logit of negative
     evidence: NDArray[np.float32]  # [N, 7, 7], its mean is the margin
@@ -60,7 +59,7 @@ class Outputs:
 
 @dataclass(frozen=True, slots=True)
 class AuditedRun:
-    """A trained run, and which films it training from."""
+    """A trained run, and which films it was trained on."""
 
     network: Any  # DeployedNetwork or DeployedAdopted, in eval mode on `device`
     device: torch.device
@@ -68,17 +67,36 @@ class AuditedRun:
     held_out: frozenset[str]  # of validation and test
     name: str
 
-    def answer(self, model_inputs: Squares, reporter: Reporter, *, title: str) -> Outputs:
-        """Read films uint8 [N, 224, 224]."""
+    def run(self, model_inputs: Squares, reporter: Reporter, *, title: str) -> Outputs:
+        """Run the network on films uint8 [N, 224, 224]."""
         parts = [
             (logits[:, 1] - logits[:, 0], evidence)
-            for logits, _, evidence in _outputs(self.network, model_inputs, self.device, reporter, title)
+            for logits, _, evidence in _in_batches(self.network, model_inputs, self.device, reporter, title)
         ]
         return Outputs(*(torch.cat(column).cpu().numpy() for column in zip(*parts, strict=True)))
 
-    def embed(self, model_inputs: Squares, reporter: Reporter) -> NDArray[np.float32]:
-        """Return the pooled features of films uint8 [N, 224, 224] as unit vectors, float32 [N, C]."""
-        return embed(self.network.network, model_inputs, self.device, reporter)
+    def embed(self, model_inputs: Squares, reporter: Reporter, *, weights: str | None = None) -> NDArray[np.float32]:
+        """Return the pooled features of films uint8 [N, 224, 224] as unit vectors, float32 [N, C].
+
+        Args:
+            model_inputs: the films.
+            reporter: where progress goes.
+            weights: of a ResNet50 to use instead of the audited network: imagenet or a file.
+
+        Raises:
+            ConfigError: the file does not fit.
+            SetupError: the weights cannot be downloaded.
+        """
+        network: Any = self.network.network
+        if weights is not None:
+            network = build_network("resnet50", weights, seed=0).to(self.device).eval()
+
+        def pooled(image: torch.Tensor) -> tuple[torch.Tensor]:
+            return (network.body(network.normalise(image)).mean((2, 3)),)
+
+        batches = _in_batches(pooled, model_inputs, self.device, reporter, "features")
+        rows = torch.cat([row for (row,) in batches]).cpu()
+        return np.asarray(torch.nn.functional.normalize(rows, dim=1).numpy())
 
 
 def load_audited_run(run: Path) -> AuditedRun:
@@ -93,7 +111,7 @@ def load_audited_run(run: Path) -> AuditedRun:
         raise ConfigError(
             f"{run} holds no trained network",
             why="it was made with --baseline-only",
-            fix="leave --run away, or train: tbconv train --data DIR --out RUN",
+            fix="omit --run, or train: tbconv train --data DIR --out RUN",
         )
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     network = load_deployed(run, TRAINED, arch=facts.arch, calibration=facts.decision_rules[TRAINED].calibration)
@@ -102,30 +120,7 @@ def load_audited_run(run: Path) -> AuditedRun:
     return AuditedRun(network.to(device), device, frozenset(split["train"]), held_out, facts.name)
 
 
-def embed_with_weights(
-    weights: str, model_inputs: Squares, device: torch.device, reporter: Reporter
-) -> NDArray[np.float32]:
-    """Return what `AuditedRun.embed` returns, of a ResNet50 with these weights: imagenet or a file.
-
-    Raises:
-        ConfigError: the file does not fit.
-        SetupError: the weights cannot be downloaded.
-    """
-    network: XrayNetwork = build_network("resnet50", weights, seed=0).to(device)
-    return embed(network.eval(), model_inputs, device, reporter)
-
-
-def embed(network: Any, model_inputs: Squares, device: torch.device, reporter: Reporter) -> NDArray[np.float32]:
-    """Return pooled features as unit vectors, float32 [N, C]; `network` has `normalise` and `body`."""
-
-    def pooled(image: torch.Tensor) -> tuple[torch.Tensor]:
-        return (network.body(network.normalise(image)).mean((2, 3)),)
-
-    rows = torch.cat([row for (row,) in _outputs(pooled, model_inputs, device, reporter, "features")]).cpu()
-    return np.asarray(torch.nn.functional.normalize(rows, dim=1).numpy())
-
-
-def _outputs(network: Any, model_inputs: Squares, device: torch.device, reporter: Reporter, title: str) -> list[Any]:
+def _in_batches(network: Any, model_inputs: Squares, device: torch.device, reporter: Reporter, title: str) -> list[Any]:
     size = BATCH[device.type]
     films = torch.from_numpy(model_inputs)[:, None]
     batches = range(0, len(films), size)
@@ -162,16 +157,10 @@ def read_mask(path: Path) -> Marks:
     return np.asarray(PreprocessSpec().model_input(read_xray(path)) > MARKED)
 
 
-def central_box(films: Sample, number: int) -> Marks:
-    """Return the box of one film that stands for its lungs, bool [224, 224]."""
-    fact, side = films.facts[number], films.model_inputs.shape[1]
-    return area_of(fact, side, (OUTSIDE, OUTSIDE, 1 - OUTSIDE, 1 - OUTSIDE))
-
-
-def outside_border(films: Sample, number: int, share: float) -> Marks:
-    """Return all of a film but its border, bool [224, 224]."""
-    fact, side = films.facts[number], films.model_inputs.shape[1]
-    return area_of(fact, side, (share, share, 1 - share, 1 - share))
+def inner_area(films: Sample, number: int, border: float) -> Marks:
+    """Return all of one film but its border, a share of each side, bool [224, 224]."""
+    side = films.model_inputs.shape[1]
+    return area_of(films.facts[number], side, (border, border, 1 - border, 1 - border))
 
 
 # --- boxes ---
@@ -221,11 +210,6 @@ def boxes_of(films: Sample, boxes: dict[str, list[Corners]]) -> list[list[Corner
         files = [file for file in by_name.get(film.path.name, []) if place.endswith(f"/{file}")]
         found.append([box for file in files for box in boxes[file]])
     return found
-
-
-def mark_boxes(boxes: list[Corners], fact: XrayFacts, side: int) -> NDArray[np.bool_]:
-    """Return what the boxes of one film cover, bool [side, side]."""
-    return np.asarray(np.logical_or.reduce([area_of(fact, side, box) for box in boxes]))
 
 
 def area_of(fact: XrayFacts, side: int, box: Corners) -> NDArray[np.bool_]:
@@ -336,7 +320,7 @@ def run_findings(
     synthetic: bool,
     reporter: Reporter,
 ) -> list[Finding]:
-    """Ask all that a run can be asked.
+    """Measure every probe of a run.
 
     Args:
         audited: the run.
@@ -344,7 +328,7 @@ def run_findings(
         copies: groups of indices into them.
         config: boxes, masks, how many films, seed.
         synthetic: whether the films are phantoms.
-        reporter: where progress is told.
+        reporter: where progress goes.
     """
     training, _ = masks_of_split(audited, everything)
     unseen = everything.part(np.flatnonzero(~training))
@@ -365,7 +349,7 @@ def run_findings(
     films = draw(unseen, config.most_read, config.seed)
     reporter.say(f"network: {len(films.labels)} films that the run did not train on")
     masks = [None if place is None else read_mask(place) for place in find_masks_of(films, config.masks)]
-    whole = audited.answer(films.model_inputs, reporter, title="whole films")
+    whole = audited.run(films.model_inputs, reporter, title="whole films")
     findings += occlusion_findings(audited, films, masks, whole, seed=config.seed, reporter=reporter)
     return findings + _evidence(films, whole.evidence, masks, config)
 
@@ -379,17 +363,19 @@ def _evidence(films: Sample, maps: Maps, masks: list[Marks | None], config: Audi
     if config.boxes is not None:
         boxes = boxes_of(positives, read_boxes(config.boxes))
         marks = zip(boxes, positives.facts, strict=True)
-        places[BOXES] = [mark_boxes(own, fact, side) if own else None for own, fact in marks]
+        places[BOXES] = [
+            np.logical_or.reduce([area_of(fact, side, box) for box in own]) if own else None for own, fact in marks
+        ]
     found = [
         evidence_findings(where, maps[rows], marks, areas, positives.groups, seed=config.seed)
         for where, marks in places.items()
     ]
-    asked = [finding for findings in found for finding in findings]
-    return asked if config.boxes else [*asked, not_measured(f"energy in {BOXES}", "no --boxes CSV was given")]
+    measured = [finding for findings in found for finding in findings]
+    return measured if config.boxes else [*measured, not_measured(f"energy in {BOXES}", "no --boxes CSV was given")]
 
 
 # --- occlusion ---
-# What is left of the network's score when it may not see the lungs, or sees nothing but the border.
+# What is left of the network's AUROC without the lungs, or with nothing but the border.
 
 WHOLE, FALL, NO_LUNGS, ONLY_BORDER = "whole film", "fall without lungs", "lungs blacked out", "border only, network"
 LEAST_FALL = 0.05  # of the AUROC; less may be the shock of a black hole in the film
@@ -398,29 +384,31 @@ LEAST_FALL = 0.05  # of the AUROC; less may be the shock of a black hole in the 
 def occlusion_findings(
     audited: AuditedRun, films: Sample, masks: list[Marks | None], whole: Outputs, *, seed: int, reporter: Reporter
 ) -> list[Finding]:
-    """Ask the network about films that it did not train on, with parts of them black.
+    """Compare the network's AUROC on films that it was not trained on with that on films with parts blacked out.
 
     Args:
         audited: the network.
         films: that it did not train on.
         masks: of their lungs, None where a central box stands for them.
-        whole: its answers to the films as they are.
+        whole: its outputs for the films as they are.
         seed: of the bootstraps.
-        reporter: where progress is told.
+        reporter: where progress goes.
     """
     if few := _too_few(films, whole, seed):
         return [not_measured(name, few) for name in (FALL, NO_LUNGS, ONLY_BORDER)]
     count = len(films.labels)
-    lungs = np.stack([central_box(films, n) if (mask := masks[n]) is None else mask for n in range(count)])
-    inside = np.stack([outside_border(films, n, LOOK_BORDER) for n in range(count)])
-    blind = audited.answer(np.where(lungs, 0, films.model_inputs).astype(np.uint8), reporter, title="lungs blacked out")
-    rim = audited.answer(np.where(inside, 0, films.model_inputs).astype(np.uint8), reporter, title="border only")
-    told = (films.labels, films.groups)
-    before = auroc_by_patient(whole.margins, *told, seed=seed)
-    fall = auroc_difference(whole.margins, blind.margins, *told, seed=seed)
-    how = _how(masks)
-    left = auroc_by_patient(blind.margins, *told, seed=seed)
-    edge = auroc_by_patient(rim.margins, *told, seed=seed)
+    lungs = np.stack([inner_area(films, n, OUTSIDE) if (mask := masks[n]) is None else mask for n in range(count)])
+    inside = np.stack([inner_area(films, n, LOOK_BORDER) for n in range(count)])
+    blind = audited.run(np.where(lungs, 0, films.model_inputs).astype(np.uint8), reporter, title="lungs blacked out")
+    rim = audited.run(np.where(inside, 0, films.model_inputs).astype(np.uint8), reporter, title="border only")
+    truth = (films.labels, films.groups)
+    before = auroc_by_patient(whole.margins, *truth, seed=seed)
+    fall = auroc_difference(whole.margins, blind.margins, *truth, seed=seed)
+    known = sum(mask is not None for mask in masks)
+    how = f"lungs by {known} masks, else a central box" if known else "a central box for the lungs"
+    how = "lungs by their masks" if known == count else how
+    left = auroc_by_patient(blind.margins, *truth, seed=seed)
+    edge = auroc_by_patient(rim.margins, *truth, seed=seed)
     return [
         below(FALL, fall, level=LEAST_FALL, what=f"from {before.value:.2f}, {how}", measure="fall of the AUROC"),
         above(NO_LUNGS, left, level=LEVEL, what=how),
@@ -429,7 +417,7 @@ def occlusion_findings(
 
 
 def _too_few(films: Sample, whole: Outputs, seed: int) -> str:
-    """Say why the score cannot be questioned; "" if it can."""
+    """Return why occlusion would say nothing; "" if it says something."""
     fewest = min(films.patients_of(label) for label in (0, 1))
     if fewest < FEWEST:
         return f"{fewest} patients of a class that the run did not train on, and it takes {FEWEST}"
@@ -439,15 +427,8 @@ def _too_few(films: Sample, whole: Outputs, seed: int) -> str:
     return ""
 
 
-def _how(masks: list[Marks | None]) -> str:
-    known = sum(mask is not None for mask in masks)
-    if known == len(masks):
-        return "lungs by their masks"
-    return "a central box for the lungs" if not known else f"lungs by {known} masks, else a central box"
-
-
-# --- leaks ---
-# Films of the held-out part that the run has already seen: copies, and near duplicates, across its split.
+# --- leakage ---
+# Held-out films that the run was trained on: copies, and near duplicates, across its split.
 
 COPIES, NEAR_DUPLICATES = "copies across the split", "near duplicates across the split"
 LEAST = 0.01  # share of held-out films; a copy in a hundred moves a figure by less than its interval
@@ -456,7 +437,7 @@ MOST_TRAINING = 4000
 
 
 def copy_finding(audited: AuditedRun, films: Sample, copies: Sequence[Sequence[int]]) -> Finding:
-    """Judge how many held-out films are copies, by bytes or by perceptual hash, of a film that was training from.
+    """Judge how many held-out films are copies, by bytes or by perceptual hash, of a training film.
 
     Args:
         audited: the run, which knows its split.
@@ -491,14 +472,16 @@ def near_duplicate_finding(
         most: held-out films.
         seed: of the sample.
         synthetic: whether the films are phantoms, which are more alike.
-        reporter: where progress is told.
+        reporter: where progress goes.
     """
     masks = masks_of_split(audited, films)
     if not all(mask.any() for mask in masks):
         return not_measured(NEAR_DUPLICATES, "these are not the films that the run was split from")
     everything, held = (films.part(np.flatnonzero(mask)) for mask in masks)
-    training, held_out = _to_compare_with(everything, audited, most, seed), draw(held, most, seed)
-    first, second = (_embed(audited, part, weights, reporter) for part in (held_out, training))
+    on_cpu = audited.device.type == "cpu"
+    training = draw(everything, max(most, MOST_TRAINING), seed) if on_cpu else everything
+    held_out = draw(held, most, seed)
+    first, second = (audited.embed(part.model_inputs, reporter, weights=weights) for part in (held_out, training))
     rows = zip(held_out.model_inputs, nearest_films(first, second), strict=True)
     correlations = [
         best_correlation(film, training.model_inputs[near])
@@ -516,29 +499,17 @@ def near_duplicate_finding(
 
 
 def masks_of_split(audited: AuditedRun, films: Sample) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Return which films the run training from, and which its split held_out for validation and test, bool [N] each."""
+    """Return which films the run was trained on, and which its split holds out, bool [N] each."""
     training = np.array([digest in audited.trained_on for digest in films.digests])
     return training, np.array([digest in audited.held_out for digest in films.digests])
 
 
-def _to_compare_with(everything: Sample, audited: AuditedRun, most: int, seed: int) -> Sample:
-    if audited.device.type != "cpu":
-        return everything
-    return draw(everything, max(most, MOST_TRAINING), seed)
-
-
-def _embed(audited: AuditedRun, films: Sample, weights: str | None, reporter: Reporter) -> NDArray[np.float32]:
-    if weights is None:
-        return audited.embed(films.model_inputs, reporter)
-    return embed_with_weights(weights, films.model_inputs, audited.device, reporter)
-
-
-# --- lookalikes ---
-# Whether a film of the held-out part is a film of the training part in another dress: turned, zoomed, shifted.
+# --- near duplicates ---
+# Whether a held-out film is a training film that was rotated, zoomed or shifted.
 #
-# Features propose, as a perceptual hash does in `torch_train.data.split`; fine structure confirms, after the
-# film was turned and zoomed until it fits. Features alone cannot: those of a trained network put most kermany films
-# nearer to a stranger of their class than to their own copy turned by 2 degrees (74 of 100).
+# Features propose pairs, as a perceptual hash does in `torch_train.data.split`; fine structure confirms them, after
+# the film was rotated and zoomed until it fits. Features alone cannot: those of a trained network put most of
+# kermany nearer to another patient of their class than to their own copy rotated by 2 degrees (74 of 100).
 
 PROPOSED = 3  # training films next to a held-out film
 ROTATIONS = (-4, -2, 0, 2, 4)  # degrees
@@ -557,7 +528,7 @@ def nearest_films(held: NDArray[np.float32], training: NDArray[np.float32], most
         training: unit vectors float32 [M, C].
         most: how many.
     """
-    middle = training.mean(0)  # what all chests share says nothing
+    middle = training.mean(0)  # what all chests share distinguishes none
     first, second = (rows - middle for rows in (held, training))
     second = second / np.linalg.norm(second, axis=1, keepdims=True)
     return np.asarray(np.argsort(-(first @ second.T), axis=1)[:, :most])
