@@ -28,7 +28,7 @@ from tf_serve.runtime.tflite import TFLiteModel
 SERVING_ORDER = ("model_int8.tflite", "model_dynamic.tflite", "model_float32.tflite", "model_float16.tflite")
 BASELINE = "baseline.tflite"
 NO_TRAINED_MODEL = "no trained model is in the bundle"
-ASKED_FOR = "the baseline was asked for by name"
+ASKED_FOR = "the baseline was requested by name"
 
 OpenFile = Callable[[Bundle, str], Classifier]
 
@@ -39,7 +39,7 @@ def open_file(bundle: Bundle, name: str) -> Classifier:
 
 
 @dataclass(frozen=True, slots=True)
-class Served:
+class ActiveModel:
     """What answers films, and what is to be said of it."""
 
     kind: Kind
@@ -65,7 +65,7 @@ class Served:
         return self.sha256[:12]
 
 
-def choose_model(bundle: Bundle, *, artefact: str | None = None, open_file: OpenFile = open_file) -> Served:
+def choose_model(bundle: Bundle, *, artefact: str | None = None, open_file: OpenFile = open_file) -> ActiveModel:
     """Open the file that may answer.
 
     Args:
@@ -79,7 +79,7 @@ def choose_model(bundle: Bundle, *, artefact: str | None = None, open_file: Open
     Raises:
         ConfigError: `artefact` is no TFLite file.
         BundleError: the bundle has no such artefact, or the baseline cannot answer either.
-        SetupError: this machine opens films otherwise than training did.
+        SetupError: this machine decodes images differently from training.
     """
     check_preprocessing(bundle)
     if artefact is not None:
@@ -122,18 +122,18 @@ def _fastest(bundle: Bundle) -> str:
     raise ArtefactError("no trained file may serve", why=why or "the bundle has none", fix=MAKE_AGAIN)
 
 
-def _open_trained(bundle: Bundle, name: str, open_file: OpenFile) -> Served:
+def _open_trained(bundle: Bundle, name: str, open_file: OpenFile) -> ActiveModel:
     bundle.path(name)  # a missing file is told before its verdict
     verdict, decision_rule = bundle.verdict(name), _decision_rule(bundle, "trained")
     _check_may_serve(name, verdict)
-    return Served("trained", name, bundle.digest(name), verdict, None, open_file(bundle, name), decision_rule)
+    return ActiveModel("trained", name, bundle.digest(name), verdict, None, open_file(bundle, name), decision_rule)
 
 
-def open_baseline(bundle: Bundle, reason: str, *, open_file: OpenFile = open_file) -> Served:
+def open_baseline(bundle: Bundle, reason: str, *, open_file: OpenFile = open_file) -> ActiveModel:
     """Open the baseline, with the reason why it answers; BundleError where it may not."""
     bundle.path(BASELINE)
     verdict, decision_rule = _baseline_verdict(bundle), _decision_rule(bundle, "baseline")
-    return Served(
+    return ActiveModel(
         "baseline", BASELINE, bundle.digest(BASELINE), verdict, reason, open_file(bundle, BASELINE), decision_rule
     )
 
@@ -182,20 +182,20 @@ HALVINGS = 40  # of the interval 0..1: 1e-12, far below what any count of films 
 EXACT = "Clopper-Pearson"
 
 
-def operating_figures(served: Served, films: str) -> dict[str, Any]:
+def operating_figures(active: ActiveModel, films: str) -> dict[str, Any]:
     """Return sensitivity and specificity at the threshold, with intervals, and what films they are of.
 
     Args:
-        served: the file that answers, its verdict and its operating point.
+        active: the file that answers, its verdict and its operating point.
         films: what the certificate was measured on, in words; empty where there is no certificate.
 
     Returns:
         `sensitivity` and `specificity`, each {value, low, high, n, method}, and `of`, a phrase.
     """
-    measured = served.verdict.figures.get("operating") or {}
+    measured = active.verdict.figures.get("operating") or {}
     if films and all((measured.get(name) or {}).get("low") is not None for name in ("sensitivity", "specificity")):
         return {name: measured[name] for name in ("sensitivity", "specificity")} | {"of": films}
-    point = served.decision_rule.operating_point
+    point = active.decision_rule.operating_point
     return {
         "sensitivity": proportion(round(point.sensitivity * point.positives), point.positives),
         "specificity": proportion(round(point.specificity * point.negatives), point.negatives),

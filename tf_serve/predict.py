@@ -20,7 +20,7 @@ from tbconv.contract.manifest import DecisionRule, Manifest
 from tbconv.contract.prediction import Prediction
 from tbconv.contract.reporting import DISCLAIMER, LIMITS, Reporter
 from tbconv.contract.xray import read_bytes
-from tf_serve.fallback import Served, choose_model
+from tf_serve.fallback import ActiveModel, choose_model
 from tf_serve.gate import GateLevel, Refusal, refuse
 from tf_serve.images import FILM_SUFFIXES, Unfit, UnfitReason, open_film
 from tf_serve.telemetry.trace import stage
@@ -84,7 +84,7 @@ class ScreenResult:
 
 def screen(
     data: bytes,
-    served: Served,
+    active: ActiveModel,
     manifest: Manifest,
     *,
     name: str = "the film",
@@ -95,7 +95,7 @@ def screen(
 
     Args:
         data: a whole PNG, JPEG or DICOM file.
-        served: the network that answers.
+        active: the model that answers.
         manifest: of its bundle.
         name: how errors call the film.
         content_type: what the sender calls it.
@@ -106,7 +106,7 @@ def screen(
         BundleError: the network gives no finite margin.
     """
     refusal: Refusal | UnfitReason | None
-    finding, said = None, limits(served, manifest)
+    finding, said = None, limits(active, manifest)
     try:
         with stage("decode"):
             film = open_film(data, content_type=content_type, name=name)
@@ -116,16 +116,16 @@ def screen(
         said = (*said, *film.facts.limits)
         with stage("gate"):
             refusal = refuse(film, gate)
-        finding = None if refusal else find(film.pixels, served, manifest)
-    model = describe_model(served, manifest)
-    return ScreenResult(finding, refusal, describe_calibration(served.decision_rule), model, said)
+        finding = None if refusal else find(film.pixels, active, manifest)
+    model = describe_model(active, manifest)
+    return ScreenResult(finding, refusal, describe_calibration(active.decision_rule), model, said)
 
 
-def find(pixels: NDArray[np.uint8], served: Served, manifest: Manifest) -> Finding:
+def find(pixels: NDArray[np.uint8], active: ActiveModel, manifest: Manifest) -> Finding:
     """Ask the network about a decoded film, uint8 [H, W]."""
-    prediction = served.classifier.predict(manifest.preprocessing.apply(pixels))
-    point, calibration = served.decision_rule.operating_point, served.decision_rule.calibration
-    evidence = _finite_evidence(prediction, served.artefact)
+    prediction = active.classifier.predict(manifest.preprocessing.apply(pixels))
+    point, calibration = active.decision_rule.operating_point, active.decision_rule.calibration
+    evidence = _finite_evidence(prediction, active.artefact)
     region = locate(evidence, film_box(*pixels.shape))
     # from the margin, not from the graph: the sigmoid of an int8 file has steps of 1/256
     [probability] = calibration.probability(prediction.margin)
@@ -133,27 +133,27 @@ def find(pixels: NDArray[np.uint8], served: Served, manifest: Manifest) -> Findi
         margin=float(prediction.margin[0]),
         probability=float(probability),
         threshold=point.margin,
-        decision=decide(float(prediction.margin[0]), served),
-        band=served.band,
+        decision=decide(float(prediction.margin[0]), active),
+        band=active.band,
         evidence=tuple(tuple(float(cell) for cell in row) for row in evidence),
         side=region.side,
         zone=region.zone,
     )
 
 
-def decide(margin: float, served: Served) -> Decision:
+def decide(margin: float, active: ActiveModel) -> Decision:
     """Return the decision; inside the band in which this file was seen to change decisions, none.
 
     Args:
         margin: logit of positive minus logit of negative.
-        served: its verdict holds the band (convert.parity.statistics), its decision_rule the threshold.
+        active: its verdict holds the band (convert.parity.statistics), its decision_rule the threshold.
     """
-    threshold = served.decision_rule.operating_point.margin
-    if served.band and abs(margin - threshold) <= served.band:
+    threshold = active.decision_rule.operating_point.margin
+    if active.band and abs(margin - threshold) <= active.band:
         return "indeterminate"
     return (
         "refer"
-        if served.decision_rule.operating_point.is_positive(np.array([margin], np.float32))[0]
+        if active.decision_rule.operating_point.is_positive(np.array([margin], np.float32))[0]
         else "not_flagged"
     )
 
@@ -162,20 +162,20 @@ def _finite_evidence(prediction: Prediction, artefact: str) -> NDArray[np.floati
     logits, evidence = prediction.logits, prediction.evidence
     if evidence is None or not (np.isfinite(logits).all() and np.isfinite(evidence).all()):
         why = f"its logits are {logits[0].tolist()}, and an answer is made of finite numbers"
-        raise BundleError(f"{artefact} gives no answer", why=why, fix=MAKE_AGAIN)
+        raise BundleError(f"{artefact} returns no valid output", why=why, fix=MAKE_AGAIN)
     return np.asarray(evidence[0])
 
 
-def describe_model(served: Served, manifest: Manifest) -> dict[str, Any]:
+def describe_model(active: ActiveModel, manifest: Manifest) -> dict[str, Any]:
     """Return who answered, as every answer carries it."""
     return {
         "name": manifest.name,
-        "version": served.version,
-        "sha256": served.sha256,
-        "kind": served.kind,
-        "artefact": served.artefact,
-        "verdict": served.verdict.verdict.value,
-        "fallback_reason": served.reason,
+        "version": active.version,
+        "sha256": active.sha256,
+        "kind": active.kind,
+        "artefact": active.artefact,
+        "verdict": active.verdict.verdict.value,
+        "fallback_reason": active.reason,
         "synthetic": manifest.synthetic,
     }
 
@@ -186,15 +186,15 @@ def describe_calibration(decision_rule: DecisionRule) -> dict[str, float]:
     return {**asdict(decision_rule.calibration), "threshold_probability": round(float(threshold), 4)}
 
 
-def limits(served: Served, manifest: Manifest) -> tuple[str, ...]:
+def limits(active: ActiveModel, manifest: Manifest) -> tuple[str, ...]:
     """Return what the answer is not, for this network."""
-    return (*LIMITS, *special_limits(served, manifest))
+    return (*LIMITS, *special_limits(active, manifest))
 
 
-def special_limits(served: Served, manifest: Manifest) -> tuple[str, ...]:
+def special_limits(active: ActiveModel, manifest: Manifest) -> tuple[str, ...]:
     """Return the limits that not every network has: of synthetic training films, and of the baseline."""
     synthetic = (SYNTHETIC_LIMIT,) if manifest.synthetic else ()
-    baseline = (BASELINE_LIMIT,) if served.kind == "baseline" else ()
+    baseline = (BASELINE_LIMIT,) if active.kind == "baseline" else ()
     return (*synthetic, *baseline)
 
 
@@ -301,7 +301,7 @@ class PredictConfig:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class FilmAnswer:
     """One film: its answer, or the error that it met."""
 
     film: Path
@@ -311,11 +311,11 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
-class Answers:
+class BatchAnswer:
     """Who answered, and one row a film, in the order asked."""
 
-    served: Served
-    rows: tuple[Row, ...]
+    active: ActiveModel
+    rows: tuple[FilmAnswer, ...]
 
     @property
     def unreadable(self) -> int:
@@ -323,18 +323,18 @@ class Answers:
         return sum(row.error is not None for row in self.rows)
 
 
-def predict(config: PredictConfig, *, reporter: Reporter) -> Answers:
+def predict(config: PredictConfig, *, reporter: Reporter) -> BatchAnswer:
     """Answer every film.
 
     Raises:
         BundleError: no file of the bundle may answer.
     """
     bundle = read_bundle(config.bundle)
-    served = choose_model(bundle, artefact=config.artefact)
+    active = choose_model(bundle, artefact=config.artefact)
     films = tuple(expand(config.films))
     pictures = picture_paths(films, config.overlay) if config.overlay else [None] * len(films)
     work = reporter.track(zip(films, pictures, strict=True), title="films", total=len(films))
-    return Answers(served, tuple(_row(film, picture, served, bundle) for film, picture in work))
+    return BatchAnswer(active, tuple(_row(film, picture, active, bundle) for film, picture in work))
 
 
 def expand(films: Sequence[Path]) -> Iterator[Path]:
@@ -357,17 +357,17 @@ def picture_paths(films: Sequence[Path], folder: Path) -> list[Path]:
     return list(paths)
 
 
-def _row(film: Path, picture: Path | None, served: Served, bundle: Bundle) -> Row:
+def _row(film: Path, picture: Path | None, active: ActiveModel, bundle: Bundle) -> FilmAnswer:
     try:
         data = _read(film)
-        result = screen(data, served, bundle.manifest, name=str(film))
+        result = screen(data, active, bundle.manifest, name=str(film))
     except FilmError as error:
-        return Row(film, None, error)
+        return FilmAnswer(film, None, error)
     if picture is None or result.finding is None:
-        return Row(film, result, None)
-    notes = special_limits(served, bundle.manifest)
+        return FilmAnswer(film, result, None)
+    notes = special_limits(active, bundle.manifest)
     picture.write_bytes(draw_overlay(open_film(data).pixels, result.finding, notes=notes))
-    return Row(film, result, None, picture)
+    return FilmAnswer(film, result, None, picture)
 
 
 def _read(film: Path) -> bytes:

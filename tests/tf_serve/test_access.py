@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from tbconv.contract.errors import ConfigError
-from tf_serve.server.middleware import is_closed
+from tf_serve.server.middleware import needs_token
 from tf_serve.settings import MB, Deployment, Settings, deployment_of
 
 TOKEN, ADMIN, SITE = "0123abc", "admin-abc", "https://viewer.example.org"
@@ -114,9 +114,9 @@ def test_by_default_other_sites_may_not_ask_and_everybody_else_may(client, ask, 
 
 def test_every_address_that_answers_a_film_is_closed():
     assert all(
-        map(is_closed, ("/api/v1/screen", "/api/v1/picture", "/v1/models/m:predict", "/v2/models/m/infer", "/v2"))
+        map(needs_token, ("/api/v1/screen", "/api/v1/picture", "/v1/models/m:predict", "/v2/models/m/infer", "/v2"))
     )
-    assert not any(map(is_closed, ("/", "/model", "/static/page.js", "/v2/health/ready", "/v2/repository/index")))
+    assert not any(map(needs_token, ("/", "/model", "/static/page.js", "/v2/health/ready", "/v2/repository/index")))
 
 
 @pytest.mark.parametrize("token", ["", "two words", "gehe\u00edm", "line\nbreak"])

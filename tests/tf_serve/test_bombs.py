@@ -78,8 +78,8 @@ def before_pixels(inserted, **elements):
 
 
 def nested(depth):
-    opening = b"\x09\0\x10\x10SQ\0\0\xff\xff\xff\xff" + b"\xfe\xff\0\xe0\xff\xff\xff\xff"
-    return opening * depth
+    loader = b"\x09\0\x10\x10SQ\0\0\xff\xff\xff\xff" + b"\xfe\xff\0\xe0\xff\xff\xff\xff"
+    return loader * depth
 
 
 def long_table():

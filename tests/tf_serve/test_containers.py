@@ -65,8 +65,8 @@ LOSSY = {
 @pytest.fixture
 def margin(bundle):
     """Return a function that answers a film with the bundle's network."""
-    served = choose_model(bundle)
-    return lambda data: find(open_film(data).pixels, served, bundle.manifest).margin
+    active = choose_model(bundle)
+    return lambda data: find(open_film(data).pixels, active, bundle.manifest).margin
 
 
 @pytest.mark.parametrize("name", EXACT)

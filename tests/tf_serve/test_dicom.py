@@ -192,9 +192,9 @@ def test_monochrome1_is_monochrome2_inverted(window, chest):
 
 
 def test_monochrome1_and_2_get_the_same_margin(bundle, chest):
-    served = choose_model(bundle)
+    active = choose_model(bundle)
     films = (draw_dicom(4095 - chest, bits=12, PhotometricInterpretation="MONOCHROME1"), draw_dicom(chest, bits=12))
-    one, two = (find(pixels_of(film), served, bundle.manifest) for film in films)
+    one, two = (find(pixels_of(film), active, bundle.manifest) for film in films)
     assert one.margin == pytest.approx(two.margin, rel=0, abs=1e-6)
 
 

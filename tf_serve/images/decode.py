@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tbconv.contract.errors import FilmError
-from tf_serve.images.png_jpeg import JPEG_START, PNG_START, open_picture, quieten
+from tf_serve.images.png_jpeg import JPEG_START, PNG_START, open_picture, silence_decoders
 from tf_serve.images.types import OpenedFilm
 
 DICOM_TYPE = "application/dicom"
@@ -37,7 +37,7 @@ def open_film(data: bytes, *, content_type: str | None = None, name: str = "the 
         FilmError: the bytes are damaged, too large or of another kind.
         Unfit: a whole DICOM file that says itself that it is no frontal chest film.
     """
-    quieten()
+    silence_decoders()
     if data.startswith((PNG_START, JPEG_START)):
         return open_picture(data, name=name)
     if looks_like_dicom(data) or (data and media_type(content_type) == DICOM_TYPE):

@@ -178,7 +178,7 @@ _PACKAGES = ("PIL", "pydicom")
 _MODULES = r"(PIL|pydicom)\b"
 
 
-def quieten() -> None:
+def silence_decoders() -> None:
     """Silence both; asked before each film, for filters and levels are process-wide and others reset them."""
     # added only where it is not there: threads that add it side by side would make the list longer and longer
     if _MODULES not in {getattr(entry[3], "pattern", None) for entry in warnings.filters}:

@@ -50,7 +50,7 @@ class Pool:
         self.size = size
         self._file = copy_privately(bundle, name, folder)
         place = folder and folder / f"{bundle.digest(name)}.tflite"
-        end = weakref.finalize(self, _let_go, self._file, place)
+        end = weakref.finalize(self, _release_copy, self._file, place)
         end.atexit = False  # a worker that ends leaves the copy to the others
         self._free = [self._open()]
         self._opened = 1
@@ -95,7 +95,7 @@ class Pool:
         return TFLiteModel(Path(f"/dev/fd/{self._file.fileno()}"), name=self.name)
 
 
-def _let_go(copy: BinaryIO, place: Path | None) -> None:
+def _release_copy(copy: BinaryIO, place: Path | None) -> None:
     """Close a copy that nobody here asks any more; whoever has it open still has it, others copy it again."""
     with contextlib.suppress(FileNotFoundError):
         if place is not None and _is(place, copy):

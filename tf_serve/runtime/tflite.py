@@ -92,7 +92,7 @@ class TFLiteModel:
         [details] = self._runner.get_input_details().values()
         if self.inputs[0].dtype == "uint8" and details["quantization"] != (1.0, 0):
             why = f"its scale and zero point are {details['quantization']}, grey levels need (1.0, 0)"
-            raise ArtefactError(f"{self._name} would see another film", why=why, fix=MAKE_AGAIN)
+            raise ArtefactError(f"{self._name} would receive a different image", why=why, fix=MAKE_AGAIN)
 
 
 def _open_runner(path: Path, threads: int, xnnpack: bool, name: str) -> SignatureRunner:

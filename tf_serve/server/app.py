@@ -17,11 +17,11 @@ from tbconv.contract.errors import FilmError, TbconvError
 from tbconv.contract.reporting import DISCLAIMER
 from tf_serve.errors import ServingError
 from tf_serve.server.engine import Engine
-from tf_serve.server.middleware import HEADERS, Departures, Recorder, SafeHeaders, protect
+from tf_serve.server.middleware import HEADERS, CancelOnDisconnect, RequestRecorder, SafeHeaders, protect
 from tf_serve.server.routes import admin, open_inference, page, screening, tf_serving
 from tf_serve.settings import Deployment, Settings, deployment_of
 from tf_serve.telemetry.logs import write_log
-from tf_serve.telemetry.trace import note_error
+from tf_serve.telemetry.trace import record_error
 
 
 def create_app(settings: Settings, *, engine: Engine | None = None) -> FastAPI:
@@ -49,10 +49,10 @@ def create_app(settings: Settings, *, engine: Engine | None = None) -> FastAPI:
         title="tbconv", version=__version__, description=DISCLAIMER, lifespan=lifespan, docs_url=None, redoc_url=None
     )
     app.state.engine, app.state.admin_token = engine, settings.admin_token
-    app.add_middleware(Departures)  # the innermost: what it ends still gets its headers
+    app.add_middleware(CancelOnDisconnect)  # the innermost: what it ends still gets its headers
     protect(app, deployment)
-    app.add_middleware(SafeHeaders, leaving=lambda: engine.leaving)
-    app.add_middleware(Recorder, metrics=engine.metrics)
+    app.add_middleware(SafeHeaders, draining=lambda: engine.draining)
+    app.add_middleware(RequestRecorder, metrics=engine.metrics)
     # those that are asked most stand first: a request is held against one address after the other
     app.include_router(screening.router)
     app.include_router(open_inference.router)
@@ -63,7 +63,7 @@ def create_app(settings: Settings, *, engine: Engine | None = None) -> FastAPI:
     app.include_router(page.router)
     app.mount("/static", StaticFiles(directory=page.FOLDER))
     app.add_exception_handler(HTTPException, _http_error)
-    app.add_exception_handler(TbconvError, _stated_error)
+    app.add_exception_handler(TbconvError, _expected_error)
     app.add_exception_handler(ClientDisconnect, _gone)
     app.add_exception_handler(Exception, _unexpected_error)
     return app
@@ -75,10 +75,10 @@ async def _http_error(request: Request, error: Exception) -> JSONResponse:  # no
     return JSONResponse({"error": error.detail}, error.status_code, headers=error.headers)
 
 
-async def _stated_error(request: Request, error: Exception) -> JSONResponse:  # noqa: ARG001
+async def _expected_error(request: Request, error: Exception) -> JSONResponse:  # noqa: ARG001
     if not isinstance(error, TbconvError):
         raise error
-    note_error(error)
+    record_error(error)
     status = error.status if isinstance(error, ServingError) else 400 if isinstance(error, FilmError) else 500
     wait = error.retry_after if isinstance(error, ServingError) else None
     return JSONResponse({"error": error.one_line}, status, headers={"retry-after": str(wait)} if wait else None)
@@ -91,7 +91,7 @@ async def _gone(request: Request, error: Exception) -> Response:  # noqa: ARG001
 async def _unexpected_error(request: Request, error: Exception) -> JSONResponse:  # noqa: ARG001
     # its text could quote what was sent; the traceback goes to the server's own log.
     # This one answers outside the middleware, so it brings its headers.
-    return JSONResponse({"error": "the server met an error of its own"}, 500, headers=dict(HEADERS))
+    return JSONResponse({"error": "internal server error"}, 500, headers=dict(HEADERS))
 
 
 # --- allocator ---

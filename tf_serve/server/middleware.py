@@ -18,7 +18,7 @@ from tf_serve.errors import Busy, NotAllowed, TooLarge
 from tf_serve.settings import Deployment
 from tf_serve.telemetry.logs import write_line
 from tf_serve.telemetry.metrics import Metrics
-from tf_serve.telemetry.trace import Trace, begin, note_error
+from tf_serve.telemetry.trace import Trace, record_error, start_trace
 
 # --- access ---
 # What stands between a network and the routes: the token, the size of bodies, other sites, names of the host.
@@ -34,7 +34,7 @@ def protect(app: Starlette, deployment: Deployment) -> None:
     """Put the layers that a deployment asks for around the routes; each costs nothing where it is off."""
     app.add_middleware(BodyLimit, limit=deployment.max_body)
     if deployment.token is not None:
-        app.add_middleware(NeedsToken, token=deployment.token)
+        app.add_middleware(TokenAuth, token=deployment.token)
     if deployment.cors_origins:
         app.add_middleware(
             CORSMiddleware,
@@ -85,7 +85,7 @@ class BodyLimit:
             if came > self._limit:
                 raise self._too_large()
             if self._held > BODIES * self._limit:
-                raise Busy("too many bytes are on the way", why="memory is bounded", fix="ask again in a second")
+                raise Busy("too many bytes are on the way", why="memory is bounded", fix="try again in a second")
             return message
 
         try:
@@ -98,7 +98,7 @@ class BodyLimit:
         return TooLarge(what, why="the server was started so", fix="send the film smaller, or start with --max-body")
 
 
-class NeedsToken:
+class TokenAuth:
     """Answers whoever bears the token, and nobody else."""
 
     def __init__(self, app: ASGIApp, token: str) -> None:
@@ -107,22 +107,22 @@ class NeedsToken:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass one request on, or refuse it before its body is read."""
-        if scope["type"] != "http" or not is_closed(scope["path"]) or self._bears_it(scope):
+        if scope["type"] != "http" or not needs_token(scope["path"]) or self._has_token(scope):
             await self.app(scope, receive, send)
             return
         why, fix = "none came, or another one", "Authorization: Bearer TOKEN"
         error = NotAllowed("this address needs the token", why=why, fix=fix)
-        note_error(error)
+        record_error(error)
         answer = JSONResponse({"error": error.one_line}, 401, headers={"www-authenticate": "Bearer"})
         await answer(scope, receive, send)
 
-    def _bears_it(self, scope: Scope) -> bool:
+    def _has_token(self, scope: Scope) -> bool:
         scheme, _, sent = Headers(scope=scope).get("authorization", "").partition(" ")
         # takes as long for any token: nothing to guess by
         return scheme.lower() == "bearer" and hmac.compare_digest(sent.strip().encode(), self._wanted)
 
 
-def is_closed(path: str) -> bool:
+def needs_token(path: str) -> bool:
     """Whether an address needs the token."""
     return path.startswith(CLOSED) and not path.startswith(OPEN)
 
@@ -156,9 +156,9 @@ _CLOSE = (b"connection", b"close")
 class SafeHeaders:
     """Adds the headers to whatever the application answers; while the server leaves, also that it does."""
 
-    def __init__(self, app: ASGIApp, leaving: Callable[[], bool] = lambda: False) -> None:
+    def __init__(self, app: ASGIApp, draining: Callable[[], bool] = lambda: False) -> None:
         self.app = app
-        self._leaving = leaving
+        self._draining = draining
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass one request on."""
@@ -167,7 +167,7 @@ class SafeHeaders:
             if message["type"] == "http.response.start":
                 kept = [pair for pair in message.get("headers", ()) if pair[0] not in _NAMES]
                 # a client that is told so opens its next connection elsewhere, and none is cut under a request
-                message["headers"] = [*kept, *RAW, *((_CLOSE,) if self._leaving() else ())]
+                message["headers"] = [*kept, *RAW, *((_CLOSE,) if self._draining() else ())]
             await send(message)
 
         await self.app(scope, receive, send_safely)
@@ -179,7 +179,7 @@ class SafeHeaders:
 # ASGI tells of a closed connection only whoever listens, and while a film is in the queue nobody does.
 
 
-class Departures:
+class CancelOnDisconnect:
     """Listens once the body is there, and ends the request when its client has gone."""
 
     def __init__(self, app: ASGIApp) -> None:
@@ -190,18 +190,18 @@ class Departures:
         if scope["type"] != "http" or scope["method"] != "POST":
             await self.app(scope, receive, send)
             return
-        visit = _Visit(receive)
+        listener = _DisconnectListener(receive)
         try:
-            await self.app(scope, visit.receive, send)
+            await self.app(scope, listener.receive, send)
         except asyncio.CancelledError:
-            if not visit.went_away:
+            if not listener.disconnected:
                 raise
-            visit.request.uncancel()
+            listener.request.uncancel()
         finally:
-            visit.end()
+            listener.end()
 
 
-class _Visit:
+class _DisconnectListener:
     """One request and its listener."""
 
     def __init__(self, receive: Receive) -> None:
@@ -211,7 +211,7 @@ class _Visit:
         if task is None:
             raise RuntimeError("ASGI runs in a task")
         self.request: asyncio.Task[object] = task
-        self.went_away = False
+        self.disconnected = False
         self._ended = False
 
     async def receive(self) -> Message:
@@ -225,7 +225,7 @@ class _Visit:
     async def _listen(self) -> Message:
         message = await self._receive()
         if message["type"] == "http.disconnect" and not self._ended:
-            self.went_away = True
+            self.disconnected = True
             self.request.cancel()
         return message
 
@@ -238,12 +238,12 @@ class _Visit:
 # --- recorder ---
 # The outermost layer of a request: begins its notes, and makes metrics and one log line of them when it is over.
 
-WENT_AWAY = 499  # what nginx writes for a client that did not wait
+CLIENT_CLOSED_REQUEST = 499  # what nginx writes for a client that did not wait
 UNMATCHED = "unmatched"  # the address of no route is a stranger's text: it is kept nowhere
 _METHODS = frozenset({"GET", "HEAD", "POST", "OPTIONS"})
 
 
-class Recorder:
+class RequestRecorder:
     """Notes every request, whatever becomes of it."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
@@ -255,16 +255,16 @@ class Recorder:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        trace, status = begin(), WENT_AWAY
+        trace, status = start_trace(), CLIENT_CLOSED_REQUEST
 
-        async def send_noted(message: Message) -> None:
+        async def send_recorded(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
             await send(message)
 
         try:
-            await self.app(scope, receive, send_noted)
+            await self.app(scope, receive, send_recorded)
         except Exception:
             status = 500
             raise

@@ -32,7 +32,7 @@ _ERRORS = {
     408: ("The body took too long to arrive.", "the body did not arrive in time (a body may take 30 s)"),
     413: ("More bytes, values or films than one request may have.", "a film may have 32 MB"),
     415: ("A body of another type, or a compressed one.", "the body has to be image/png or image/jpeg"),
-    500: ("An error of the server's own; its log says which.", "the server met an error of its own"),
+    500: ("An error of the server's own; its log says which.", "internal server error"),
     503: ("Not ready, or every place in the queue is taken: come again.", "the queue is full (every worker is busy)"),
 }
 _RETRY = {"Retry-After": {"description": "Seconds after which to ask again.", "schema": INTEGER}}

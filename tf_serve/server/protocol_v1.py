@@ -7,7 +7,7 @@ from typing import Any
 
 from tbconv.contract.manifest import TensorSpec
 from tf_serve.errors import BadRequest
-from tf_serve.models.registry import Loaded
+from tf_serve.models.registry import LoadedModel
 from tf_serve.server.messages import (
     NUMBERS,
     Given,
@@ -104,7 +104,7 @@ def write_predict(arrays: Arrays, *, columns: bool) -> bytes:
     return write_json({"predictions": [dict(zip(lists, row, strict=True)) for row in rows]})
 
 
-def describe_status(versions: tuple[Loaded, ...]) -> dict[str, Any]:
+def describe_status(versions: tuple[LoadedModel, ...]) -> dict[str, Any]:
     """Return the state of versions; whatever the registry holds is available."""
     status = {"error_code": "OK", "error_message": ""}
     rows = [{"version": one.version, "state": "AVAILABLE", "status": status} for one in versions]
@@ -112,7 +112,7 @@ def describe_status(versions: tuple[Loaded, ...]) -> dict[str, Any]:
 
 
 def describe_signature(
-    loaded: Loaded, inputs: tuple[TensorSpec, ...], outputs: tuple[TensorSpec, ...]
+    loaded: LoadedModel, inputs: tuple[TensorSpec, ...], outputs: tuple[TensorSpec, ...]
 ) -> dict[str, Any]:
     """Return the model's metadata, as TensorFlow Serving prints a SavedModel's signature."""
     signature = {

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from tbconv.contract.manifest import TensorSpec
 from tbconv.contract.reporting import DISCLAIMER
-from tf_serve.models.registry import Loaded
+from tf_serve.models.registry import LoadedModel
 from tf_serve.server.messages import (
     DATATYPES,
     DTYPES,
@@ -187,7 +187,7 @@ JSON_LENGTH = "inference-header-content-length"
 Arrays = Mapping[str, NDArray[np.float32]]  # by output
 
 
-def write_infer(request: InferRequest, loaded: Loaded, arrays: Arrays) -> tuple[bytes, dict[str, str]]:
+def write_infer(request: InferRequest, loaded: LoadedModel, arrays: Arrays) -> tuple[bytes, dict[str, str]]:
     """Write an answer.
 
     Returns:
@@ -205,11 +205,11 @@ def write_infer(request: InferRequest, loaded: Loaded, arrays: Arrays) -> tuple[
     return b"".join((head, *tail)), {"content-type": "application/octet-stream", JSON_LENGTH: str(len(head))}
 
 
-def describe_answer(loaded: Loaded) -> dict[str, str]:
+def describe_answer(loaded: LoadedModel) -> dict[str, str]:
     """Return who answered and what the answer is not: strings, as the protocol's parameters may be."""
-    served = loaded.served
-    reason = {"fallback_reason": served.reason} if served.reason else {}
-    return {"kind": served.kind, "verdict": served.verdict.verdict.value, **reason, "disclaimer": DISCLAIMER}
+    active = loaded.active
+    reason = {"fallback_reason": active.reason} if active.reason else {}
+    return {"kind": active.kind, "verdict": active.verdict.verdict.value, **reason, "disclaimer": DISCLAIMER}
 
 
 def _describe(wanted: Wanted, array: NDArray[np.float32]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from fastapi.responses import Response
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from tf_serve.errors import NotAllowed
-from tf_serve.models.registry import Loaded
+from tf_serve.models.registry import LoadedModel
 from tf_serve.predict import describe_model
 from tf_serve.server import openapi as schemas
 from tf_serve.server.messages import malformed, object_of, read_json, text_of
@@ -34,7 +34,7 @@ class NoToken(NotAllowed):
     status = 401
 
 
-async def bearer_of_the_token(
+async def require_admin_token(
     request: Request, given: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
 ) -> None:
     """Let the bearer of the admin token pass.
@@ -90,11 +90,11 @@ async def _message(request: Request) -> dict[str, Any]:
     return read_json(body) if body else {}
 
 
-def _now(loaded: Loaded) -> Response:
+def _now(loaded: LoadedModel) -> Response:
     return json_answer({"name": loaded.name, "version": loaded.version, "state": "READY"})
 
 
-repository_router.dependencies.append(Depends(bearer_of_the_token))
+repository_router.dependencies.append(Depends(require_admin_token))
 add_route(repository_router, "POST", "/index", index, schemas.index(""))
 for word, route, said in (
     ("load", load, "Load a model, or a version of it"),
@@ -122,7 +122,7 @@ async def ready(request: Request) -> Response:
     if engine.not_ready is not None:
         return json_answer({"error": engine.not_ready}, 503)
     loaded = engine.registry.get()
-    return json_answer({"ready": True, "model": describe_model(loaded.served, loaded.bundle.manifest)})
+    return json_answer({"ready": True, "model": describe_model(loaded.active, loaded.bundle.manifest)})
 
 
 add_route(health_router, "GET", "/live", live, schemas.LIVE)

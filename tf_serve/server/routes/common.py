@@ -18,8 +18,8 @@ from tbconv.contract.preprocess import PreprocessSpec
 from tf_serve.errors import BadRequest, UnknownModel
 from tf_serve.gate import GateLevel, refuse
 from tf_serve.images import Unfit, open_film
-from tf_serve.models.registry import Loaded
-from tf_serve.server.engine import Engine, Seat
+from tf_serve.models.registry import LoadedModel
+from tf_serve.server.engine import Engine, Slot
 from tf_serve.server.messages import Films, Given, write_json
 from tf_serve.server.protocol_v2 import Arrays
 
@@ -35,7 +35,7 @@ LABEL = "stable"  # the only label: of the version that answers where none is na
 class Asked:
     """The model that a request's address names, and its tensors."""
 
-    loaded: Loaded
+    loaded: LoadedModel
     artefact: Artefact
 
     @property
@@ -61,21 +61,21 @@ def asked_of(request: Request) -> Asked:
     Raises:
         UnknownModel: there is none.
     """
-    words = request.path_params
-    if words.get("label", LABEL) != LABEL:
+    description = request.path_params
+    if description.get("label", LABEL) != LABEL:
         raise UnknownModel("there is no such label", why=f"the only one is {LABEL}", fix="name it, or a version")
-    loaded = engine_of(request).registry.get(words["name"], words.get("version"))
-    return Asked(loaded, loaded.bundle.manifest.artefact(loaded.served.artefact))
+    loaded = engine_of(request).registry.get(description["name"], description.get("version"))
+    return Asked(loaded, loaded.bundle.manifest.artefact(loaded.active.artefact))
 
 
-async def read_aside[Read](read: Callable[[], Read], json_bytes: int, all_bytes: int = 0) -> Read:
+async def read_in_thread[Read](read: Callable[[], Read], json_bytes: int, all_bytes: int = 0) -> Read:
     """Read a message; a long one in a thread, one after the other: parsing holds Python's lock."""
     if json_bytes <= INLINE_JSON and all_bytes <= INLINE_BINARY:
         return read()
     return await anyio.to_thread.run_sync(read, limiter=_PARSING)
 
 
-async def predict(request: Request, given: Given, loaded: Loaded, seat: Seat) -> Arrays:
+async def predict(request: Request, given: Given, loaded: LoadedModel, slot: Slot) -> Arrays:
     """Ask the network, in worker threads.
 
     Returns:
@@ -88,9 +88,9 @@ async def predict(request: Request, given: Given, loaded: Loaded, seat: Seat) ->
     engine = engine_of(request)
     if isinstance(given, Films):
         preprocessing, gate = loaded.bundle.manifest.preprocessing, engine.settings.gate
-        answer = await engine.infer_films(lambda: model_inputs_of(given, preprocessing, gate), loaded, seat)
+        answer = await engine.infer_films(lambda: model_inputs_of(given, preprocessing, gate), loaded, slot)
     else:
-        answer = await engine.infer(given, loaded, seat)
+        answer = await engine.infer(given, loaded, slot)
     return {name: getattr(answer, name) for name in ("logits", "probability", "evidence")}
 
 

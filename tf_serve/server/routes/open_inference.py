@@ -13,7 +13,7 @@ from tbconv.contract.manifest import TensorSpec
 from tf_serve.server import openapi as schemas
 from tf_serve.server.messages import DATATYPES
 from tf_serve.server.protocol_v2 import json_length_of, read_infer, write_infer
-from tf_serve.server.routes.common import add_route, asked_of, engine_of, json_answer, predict, read_aside
+from tf_serve.server.routes.common import add_route, asked_of, engine_of, json_answer, predict, read_in_thread
 from tf_serve.server.upload import read_body
 
 EXTENSIONS = ("binary_tensor_data", "model_repository")
@@ -51,14 +51,14 @@ async def model_ready(request: Request) -> Response:
 
 async def infer(request: Request) -> Response:
     """Answer images: logits, probability and evidence, as JSON or binary tensors."""
-    with engine_of(request).admit() as seat:
+    with engine_of(request).admit() as slot:
         asked = asked_of(request)
         json_length = json_length_of(request.headers.get("inference-header-content-length"))
         body = await read_body(request)
-        seat.arrived()
+        slot.arrived()
         read = partial(read_infer, body, json_length, asked.input, asked.outputs)
-        message = await read_aside(read, len(body) if json_length is None else json_length, len(body))
-        arrays = await predict(request, message.given, asked.loaded, seat)
+        message = await read_in_thread(read, len(body) if json_length is None else json_length, len(body))
+        arrays = await predict(request, message.given, asked.loaded, slot)
     answer, headers = write_infer(message, asked.loaded, arrays)
     return Response(answer, headers=headers)
 

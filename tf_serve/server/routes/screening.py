@@ -19,7 +19,7 @@ from tf_serve.errors import BadRequest, Busy, NotReady
 from tf_serve.fallback import operating_figures
 from tf_serve.images import Unfit, open_film
 from tf_serve.images.decode import FILM_TYPES
-from tf_serve.models.registry import Loaded
+from tf_serve.models.registry import LoadedModel
 from tf_serve.predict import DECISION_WORDS, describe_calibration, describe_model, limits
 from tf_serve.server import openapi as schemas
 from tf_serve.server.engine import Engine
@@ -27,7 +27,7 @@ from tf_serve.server.openapi import ANY_OBJECT, STRING, Schema, answer, errors, 
 from tf_serve.server.routes.common import add_route, engine_of, json_answer
 from tf_serve.server.upload import read_film
 from tf_serve.settings import deployment_of
-from tf_serve.telemetry.trace import note_result
+from tf_serve.telemetry.trace import record_result_id
 
 # --- screening ---
 # The screening API: all that is clinical lives here.
@@ -38,12 +38,12 @@ router = APIRouter(prefix="/api/v1", tags=["Screening"])
 async def screen(request: Request) -> Response:
     """Answer one film; it is kept nowhere."""
     engine = engine_of(request)
-    with engine.admit() as seat:
-        loaded = _wished(request)
+    with engine.admit() as slot:
+        loaded = _named_model(request)
         film = await read_film(request)
-        result = await engine.screen(film.data, loaded, seat, content_type=film.content_type)
+        result = await engine.screen(film.data, loaded, slot, content_type=film.content_type)
     answer = result.to_json()
-    note_result(answer["result_id"])
+    record_result_id(answer["result_id"])
     return json_answer(answer)
 
 
@@ -51,27 +51,27 @@ async def model(request: Request) -> Response:
     """Say what answers: kind, verdict and its figures, labels, operating point, limits."""
     engine = engine_of(request)
     if engine.not_ready is not None:
-        raise NotReady("the server is not ready", why=engine.not_ready, fix="ask again in a second")
-    loaded = _wished(request)
-    served, manifest = loaded.served, loaded.bundle.manifest
+        raise NotReady("the server is not ready", why=engine.not_ready, fix="try again in a second")
+    loaded = _named_model(request)
+    active, manifest = loaded.active, loaded.bundle.manifest
     return json_answer(
         {
-            **describe_model(served, manifest),
+            **describe_model(active, manifest),
             "labels": asdict(manifest.labels),
-            "certificate": {"reason": served.verdict.reason, "figures": served.verdict.figures},
-            "operating_point": asdict(served.decision_rule.operating_point),
-            "calibration": describe_calibration(served.decision_rule),
+            "certificate": {"reason": active.verdict.reason, "figures": active.verdict.figures},
+            "operating_point": asdict(active.decision_rule.operating_point),
+            "calibration": describe_calibration(active.decision_rule),
             "decisions": DECISION_WORDS,
-            "limits": limits(served, manifest),
+            "limits": limits(active, manifest),
             "accepts": {"types": FILM_TYPES, "bytes": deployment_of(engine.settings).max_body},
         }
     )
 
 
-def _wished(request: Request) -> Loaded:
+def _named_model(request: Request) -> LoadedModel:
     """Return the model that `?model=` and `?version=` name; what is left out is the default."""
-    wishes = request.query_params
-    return engine_of(request).registry.get(wishes.get("model"), wishes.get("version"))
+    desired = request.query_params
+    return engine_of(request).registry.get(desired.get("model"), desired.get("version"))
 
 
 add_route(router, "POST", "/screen", screen, schemas.screen(""))
@@ -115,11 +115,11 @@ async def picture(request: Request) -> Response:
         FilmError: the bytes are damaged or of another kind.
     """
     engine: Engine = request.app.state.engine
-    with engine.admit() as seat:
+    with engine.admit() as slot:
         upload = await read_film(request)
-        seat.arrived()
+        slot.arrived()
         if _AT_ONCE.statistics().tasks_waiting >= WAITING:
-            raise Busy("pictures wait already", why="one is drawn at a time", fix="ask again in a second")
+            raise Busy("too many pictures are waiting", why="one is rendered at a time", fix="try again in a second")
         drawn = await anyio.to_thread.run_sync(draw, upload.data, upload.content_type, limiter=_AT_ONCE)
     return Response(drawn, media_type="image/png")
 
@@ -175,7 +175,7 @@ async def models(request: Request) -> dict[str, Any]:
     registry = ready_engine(request).registry
     found = [registry.get(name) for name in registry.names()]
     rows = [
-        {"name": one.name, "version": one.version, "kind": one.served.kind, "verdict": one.served.verdict.verdict}
+        {"name": one.name, "version": one.version, "kind": one.active.kind, "verdict": one.active.verdict.verdict}
         for one in found
     ]
     return {"models": rows, "default": registry.get().name}
@@ -185,26 +185,26 @@ def ready_engine(request: Request) -> Engine:
     """Return the engine; NotReady while nothing answers."""
     engine: Engine = request.app.state.engine
     if engine.not_ready is not None:
-        raise NotReady("the server is not ready", why=engine.not_ready, fix="ask again in a second")
+        raise NotReady("the server is not ready", why=engine.not_ready, fix="try again in a second")
     return engine
 
 
-def describe_bundle(loaded: Loaded) -> dict[str, Any]:
+def describe_bundle(loaded: LoadedModel) -> dict[str, Any]:
     """Return what the bundle's files say; one that is missing or altered is null, and `missing` says why."""
-    bundle, served = loaded.bundle, loaded.served
+    bundle, active = loaded.bundle, loaded.active
     missing: dict[str, str] = {}
     found = {name: _read(bundle, name, missing) for name in (CERTIFICATE, METRICS, CARD)}
     certified = found[CERTIFICATE] or {}
     return {
-        "model": describe_model(served, bundle.manifest),
+        "model": describe_model(active, bundle.manifest),
         "url_name": loaded.name,
         "manifest": _describe_manifest(bundle.manifest),
-        "operating": operating_figures(served, (certified.get("inputs") or {}).get("description", "")),
+        "operating": operating_figures(active, (certified.get("inputs") or {}).get("description", "")),
         "certificate": found[CERTIFICATE],
         "metrics": found[METRICS],
         "model_card": found[CARD],
         "missing": missing,
-        "limits": limits(served, bundle.manifest),
+        "limits": limits(active, bundle.manifest),
     }
 
 

@@ -8,10 +8,18 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from tbconv.contract.reporting import DISCLAIMER
-from tf_serve.models.registry import Loaded
+from tf_serve.models.registry import LoadedModel
 from tf_serve.server import openapi as schemas
 from tf_serve.server.protocol_v1 import describe_signature, describe_status, read_predict, write_predict
-from tf_serve.server.routes.common import JSON_TYPE, add_route, asked_of, engine_of, json_answer, predict, read_aside
+from tf_serve.server.routes.common import (
+    JSON_TYPE,
+    add_route,
+    asked_of,
+    engine_of,
+    json_answer,
+    predict,
+    read_in_thread,
+)
 from tf_serve.server.upload import read_body
 
 router = APIRouter(prefix="/v1", tags=["TensorFlow Serving REST"])
@@ -33,22 +41,22 @@ async def model_metadata(request: Request) -> Response:
 
 async def predict_rows_or_columns(request: Request) -> Response:
     """Answer rows with rows, columns with columns."""
-    with engine_of(request).admit() as seat:
+    with engine_of(request).admit() as slot:
         asked = asked_of(request)
         body = await read_body(request)
-        seat.arrived()
-        message = await read_aside(partial(read_predict, body, asked.input), len(body))
-        arrays = await predict(request, message.given, asked.loaded, seat)
+        slot.arrived()
+        message = await read_in_thread(partial(read_predict, body, asked.input), len(body))
+        arrays = await predict(request, message.given, asked.loaded, slot)
     return Response(write_predict(arrays, columns=message.columns), headers=_who(asked.loaded), media_type=JSON_TYPE)
 
 
-def _who(loaded: Loaded) -> dict[str, str]:
+def _who(loaded: LoadedModel) -> dict[str, str]:
     """Return who answered, in headers: the API's own JSON has no place for it."""
-    served = loaded.served
+    active = loaded.active
     return {
         "x-model-version": loaded.version,
-        "x-model-kind": served.kind,
-        "x-model-verdict": served.verdict.verdict.value,
+        "x-model-kind": active.kind,
+        "x-model-verdict": active.verdict.verdict.value,
         "x-disclaimer": DISCLAIMER,
     }
 
