@@ -8,9 +8,9 @@ ServingError
 ├── TooLarge         413  more bytes, films or pixels than one request may have
 ├── WrongType        415  a body of another kind
 ├── NotReady         503  nothing answers yet, or no more
-├── Busy             503  the queue is full; said before the body is read
-├── TooLate          503  the deadline passed before a worker was free
-└── Untrusted        503  the network returned an invalid output, and nothing stands in for it
+├── Busy             503  the queue is full; raised before the body is read
+├── DeadlineExceeded 503  the deadline passed before a worker was free
+└── NoValidOutput    503  the network returned an invalid output, and there is no baseline for it
 """
 
 # ruff: noqa: N818  (they are what a client did or met; "BusyError" says no more than "Busy")
@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from tbconv.contract.errors import TbconvError
 
-RETRY_AFTER_S = 1  # seconds; what is told to a client that came while everybody was busy: some fifty films later
+RETRY_AFTER_S = 1  # seconds; for a client that came while all workers were busy: some fifty films later
 
 
 class ServingError(TbconvError):
@@ -88,7 +88,7 @@ class DeadlineExceeded(ServingError):
 
 
 class NoValidOutput(ServingError):
-    """The network returned an invalid output, and nothing stands in for it."""
+    """The network returned an invalid output, and there is no baseline for it."""
 
     label = "Untrusted"  # dashboards know it by this name
     status = 503

@@ -1,4 +1,4 @@
-"""How a server is to run: what it serves, whom it answers, and how it writes its log."""
+"""How a server is to run: what it serves, which clients it answers, and how it writes its log."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tf_serve.gate import GateLevel
 # How a server is to run: the one frozen record that the command fills and every worker process gets.
 
 QUEUE = 16  # requests that wait; with two workers and int8 on two cores the last waits some 0.2 s
-DEADLINE_S = 10.0  # seconds in the queue; who waited as long has gone away
+DEADLINE_S = 10.0  # seconds in the queue; a client that waited as long has given up
 _QUOTA = Path("/sys/fs/cgroup/cpu.max")  # of a container: microseconds of use and of the period, or "max"
 
 
@@ -33,7 +33,7 @@ class Settings:
     default: str | None = None  # model that answers who names none
     shared: Path | None = None  # folder of all workers of this server
     gate: GateLevel = GateLevel.STRICT  # how much the input gate may judge; no request chooses it
-    admin_token: str | None = None  # whoever sends it may change models; None: nobody may
+    admin_token: str | None = None  # its bearer may change models; None: models cannot be changed
 
     def __post_init__(self) -> None:
         for name in ("threads", "workers", "versions"):
@@ -88,7 +88,7 @@ MAX_BODY = 32 * MB
 class Deployment(Settings):
     """Settings of a server that others reach."""
 
-    token: str | None = field(default=None, repr=False)  # whoever sends it is answered; None: everybody is
+    token: str | None = field(default=None, repr=False)  # only its bearer is answered; None: every client is
     cors_origins: tuple[str, ...] = ()  # pages of other sites that may ask
     hosts: tuple[str, ...] = ()  # names by which it may be called; none: any
     max_body: int = MAX_BODY  # bytes
@@ -105,7 +105,7 @@ class Deployment(Settings):
 
 
 def deployment_of(settings: Settings) -> Deployment:
-    """Return the settings where they say all this; else what holds when nobody says anything."""
+    """Return the settings where they are a deployment's; else its defaults."""
     return settings if isinstance(settings, Deployment) else Deployment(root=settings.root)
 
 

@@ -13,7 +13,7 @@ from tbconv.console import TerminalReporter, print_out
 from tbconv.contract.reporting import DISCLAIMER
 
 if TYPE_CHECKING:
-    from tf_serve.predict import BatchAnswer, FilmAnswer
+    from tf_serve.batch import BatchAnswer, FilmAnswer
 
 PIPE_WIDTH = 200  # letters; a pipe has no edge to fold a path at
 
@@ -30,7 +30,7 @@ def predict(
     ] = None,
 ) -> None:
     """Answer films with the bundle's certified network, or its baseline and the reason."""
-    from tf_serve import predict as batch
+    from tf_serve import batch
 
     config = batch.PredictConfig(bundle=bundle, films=tuple(films), overlay=overlay, artefact=artefact)
     answers = batch.predict(config, reporter=TerminalReporter())

@@ -184,7 +184,7 @@ def test_an_error_of_the_program_is_a_500_that_quotes_nothing(make_bundle, serve
     monkeypatch.setattr(engine, "screen", stumble)
     with serve(make_bundle()) as client:
         answer = ask(client, film)
-    assert (answer.status_code, answer.json()) == (500, {"error": "the server met an error of its own"})
+    assert (answer.status_code, answer.json()) == (500, {"error": "internal server error"})
     assert answer.headers["cache-control"] == "no-store"
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from tbconv.contract.bundle import Bundle
 from tf_serve.errors import NotReady, UnknownModel
 from tf_serve.fallback import ActiveModel
+from tf_serve.messages import IndexEntry
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,16 +40,6 @@ class LoadedModel:
 
 
 @dataclass(frozen=True, slots=True)
-class IndexEntry:
-    """One line of the repository's index."""
-
-    name: str
-    version: str
-    state: str  # READY | UNAVAILABLE | LOADING
-    reason: str = ""
-
-
-@dataclass(frozen=True, slots=True)
 class ModelTable:
     """All that is loaded, and what is to be said of the rest."""
 
@@ -58,7 +49,7 @@ class ModelTable:
 
 
 class Registry:
-    """What routes ask for a model."""
+    """Where routes look models up."""
 
     def __init__(self, table: ModelTable | None = None) -> None:
         self.table = table or ModelTable()  # replaced as a whole: a reader sees the old one or the new one
@@ -92,16 +83,14 @@ class Registry:
         """Return all loaded versions of a model, the current one first; UnknownModel where there is none."""
         return _versions(self.table, name)
 
-    def index(self) -> list[dict[str, str]]:
-        """Return the repository's index as the Open Inference Protocol words it."""
-        table = self.table
+    def index(self) -> list[IndexEntry]:
+        """Return the repository's index: what answers first, then what does not, with the reason."""
         ready = [
-            IndexEntry(one.name, one.version, "READY", one.active.reason or "")
-            for versions in table.models.values()
+            IndexEntry(name=one.name, version=one.version, state="READY", reason=one.active.reason or "")
+            for versions in self.table.models.values()
             for one in versions
         ]
-        keys = ("name", "version", "state", "reason")
-        return [{key: getattr(row, key) for key in keys} for row in (*ready, *table.others)]
+        return [*ready, *self.table.others]
 
 
 def _default(table: ModelTable) -> str:

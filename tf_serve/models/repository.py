@@ -19,11 +19,12 @@ from typing import Any
 from tbconv.contract.bundle import MANIFEST, Bundle, read_bundle, read_json, write_json
 from tbconv.contract.errors import BundleError, TbconvError
 from tf_serve.errors import BadRequest, NotReady, UnknownModel
+from tf_serve.messages import IndexEntry
 from tf_serve.models.loader import BundleLoader, fall_back
-from tf_serve.models.registry import IndexEntry, LoadedModel, ModelTable
+from tf_serve.models.registry import LoadedModel, ModelTable
 
-# --- shelf ---
-# What lies in the served folder: bundles, the state their files are in, and whether somebody is still copying.
+# --- model directory ---
+# What lies in the served folder: bundles, the state of their files, and whether they are still being copied.
 #
 # A bundle arrives whole, by a rename (`tbconv convert` does so), or file by file, by a copy. The first is
 # opened at once, the second when nothing has moved for a moment. Folders that begin with a dot are not looked
@@ -45,7 +46,7 @@ class BundleFolder:
     stamp: Stamp
 
     def incomplete_file(self) -> str | None:
-        """Return what a bundle lacks that somebody is still copying; None when it can be opened."""
+        """Return which file a bundle still lacks while it is being copied; None when it can be opened."""
         try:
             missing = _missing(read_bundle(self.folder))
         except BundleError:
@@ -127,8 +128,8 @@ def _manifest_name(root: Path) -> str:
         return root.name
 
 
-# --- wishes ---
-# What the operator asked for, and what tripped: kept apart from the models' folder, and the same for all workers.
+# --- desired state ---
+# What operators requested and which files failed: apart from the model directory, and the same for all workers.
 #
 # Workers are processes; a request to load, unload or roll back reaches one of them. So it is written
 # into a small file in the server's own folder, and every worker looks there as often as at the models.
@@ -140,24 +141,24 @@ class DesiredState:
 
     unloaded: tuple[str, ...] = ()
     rolled_back: dict[str, tuple[str, ...]] = field(default_factory=dict)  # versions that are not to be the current one
-    asked: dict[str, int] = field(default_factory=dict)  # how often a model was loaded by hand: each opens it again
+    load_requests: dict[str, int] = field(default_factory=dict)  # how often a load was requested: each opens it again
     failed: dict[str, str] = field(default_factory=dict)  # SHA-256 of a dropped file: the reason
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> DesiredState:
         """Read what `asdict` wrote."""
         rolled_back = {name: tuple(versions) for name, versions in value["rolled_back"].items()}
-        return cls(tuple(value["unloaded"]), rolled_back, dict(value["asked"]), dict(value["failed"]))
+        return cls(tuple(value["unloaded"]), rolled_back, dict(value["load_requests"]), dict(value["failed"]))
 
 
 class DesiredStateStore:
-    """The one place where wishes are read and changed."""
+    """The one place where the desired state is read and changed."""
 
     def __init__(self, folder: Path | None = None) -> None:
-        """Open the book.
+        """Open the store.
 
         Args:
-            folder: shared by all workers; None keeps the wishes in this process.
+            folder: shared by all workers; None keeps the state in this process.
         """
         self._file = folder and folder / "desired_state.json"
         self._lock = folder and folder / "desired_state.lock"
@@ -189,8 +190,8 @@ class DesiredStateStore:
             yield
 
 
-# --- shelved ---
-# One folder of the shelf and what became of it: opened, waited for, refused with the reason, or let go as a spare.
+# --- model entry ---
+# One bundle folder and its state: loaded, still being copied, refused with the reason, or unloaded.
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,17 +205,17 @@ class Known:
 
 @dataclass(slots=True, eq=False)
 class ModelEntry:
-    """A folder of the shelf."""
+    """A bundle folder and its state."""
 
     place: BundleFolder
     loaded: LoadedModel | None = None
     known: Known | None = None
     tried_stamp: Stamp | None = None  # the state of its files when it was last opened
     error: TbconvError | None = None  # why it is not loaded, or why what lies there now is not
-    incomplete: str | None = None  # what it lacks while somebody copies it
+    incomplete: str | None = None  # what it lacks while it is being copied
     unloaded_because: str | None = None  # why it is not held although it could be
     missing_since: float | None = None  # time.monotonic() at which its folder was missed first
-    by_request: bool = False  # somebody asked for it: it is opened anew, and may be trusted less than what was there
+    by_request: bool = False  # a load was requested: it is opened anew, and may have a lower trust than what was there
 
     def open(self, loader: BundleLoader, desired: DesiredState) -> None:
         """Open what lies there; what was loaded before goes on where that fails or is trusted less."""
@@ -227,7 +228,7 @@ class ModelEntry:
         except TbconvError as error:
             self._forget(error)
             _log.error("%s: not loaded: %s", self.place.name, error.one_line)
-        except Exception:  # noqa: BLE001  (logged, and told by the index; other models go on)
+        except Exception:  # noqa: BLE001  (logged, and shown by the index; other models go on)
             what = f"{self.place.name} cannot be loaded"
             self._forget(NotReady(what, why="internal server error", fix="see the server log"))
             _log.exception(what)
@@ -248,7 +249,7 @@ class ModelEntry:
         self.loaded, self.known = new, Known(new.version, new.trust, new.active.kind == "trained")
 
     def drop_failed(self, desired: DesiredState) -> None:
-        """Let the baseline answer where the file tripped, here or in another worker."""
+        """Let the baseline answer where the file failed, here or in another worker."""
         if self.loaded is None or self.loaded.active.sha256 not in desired.failed:
             return
         try:
@@ -268,13 +269,14 @@ class ModelEntry:
         )
 
     def row(self) -> IndexEntry:
-        """Return its line in the index, beside what answers."""
-        number = self.place.number
-        version = "" if number is None else str(number)
-        if self.error is not None:
-            return IndexEntry(self.place.name, version, "UNAVAILABLE", self.error.one_line)
-        state = "LOADING" if self.incomplete else "UNAVAILABLE"
-        return IndexEntry(self.place.name, version, state, self.incomplete or self.unloaded_because or "not opened yet")
+        """Return its entry in the index, beside what answers."""
+        number, loading = self.place.number, self.error is None and self.incomplete is not None
+        return IndexEntry(
+            name=self.place.name,
+            version="" if number is None else str(number),
+            state="LOADING" if loading else "UNAVAILABLE",
+            reason=self.error.one_line if self.error else self.incomplete or self.unloaded_because or "not opened yet",
+        )
 
     def _check_trust(self, new: LoadedModel) -> None:
         old = self.loaded
@@ -286,7 +288,7 @@ class ModelEntry:
 
 
 def without_failed(loaded: LoadedModel, desired: DesiredState) -> LoadedModel:
-    """Return a version, or its bundle's baseline where its file tripped; NotReady where it has none."""
+    """Return a version, or its bundle's baseline where its file failed; NotReady where it has none."""
     reason = desired.failed.get(loaded.active.sha256)
     if reason is None:
         return loaded
@@ -306,7 +308,7 @@ def ranked(kept: Sequence[ModelEntry], rolled_back: Sequence[str]) -> list[Model
 
 
 # --- repository ---
-# What lies on the shelf brought into the table of what answers: the one place that opens, swaps, drops and refuses.
+# Brings the model directory into the table of what answers: the one place that opens, swaps, disables and refuses.
 #
 # All of it runs in threads beside the event loop, one at a time; readers see whole tables only.
 # A swap loses nothing: who was given the old version keeps it until the answer is made, and its
@@ -349,13 +351,13 @@ class Repository:
         self._default = default
         self._publish = publish
         self._entries: dict[str, list[ModelEntry]] = {}  # by model, highest number first
-        self._asked: dict[str, int] = {}
+        self._handled_loads: dict[str, int] = {}
         self._table = ModelTable()
         self._trims = 0
         self._lock = threading.RLock()
 
     def refresh(self) -> None:
-        """Look at the shelf and at the wishes, open what is new, drop what is gone."""
+        """Scan the directory and the desired state, open what is new, unload what is gone."""
         with self._lock:
             desired = self._store.read()
             self._scan()
@@ -431,7 +433,7 @@ class Repository:
     # what follows is called with the lock held
 
     def _scan(self) -> None:
-        """Bring what is known of the folders to what is on the shelf."""
+        """Bring the entries to what lies in the directory."""
         found = self._directory.scan()
         if found is None:
             return  # the folder itself is away: a volume that will be mounted again
@@ -447,7 +449,7 @@ class Repository:
 
     def _stays_loaded(self, one: ModelEntry) -> bool:
         if self._directory.one_bundle:
-            return True  # it was asked for by name: it answers as long as the server runs
+            return True  # it was named on the command line: it answers as long as the server runs
         one.missing_since = one.missing_since or time.monotonic()
         stays = one.loaded is not None and time.monotonic() - one.missing_since < REMOVAL_GRACE_S
         if not stays:
@@ -455,10 +457,10 @@ class Repository:
         return stays
 
     def _apply_requests(self, desired: DesiredState) -> None:
-        """Open again what was asked for, drop what tripped: here or in another worker."""
+        """Open again what was requested, disable what failed: here or in another worker."""
         for name, kept in self._entries.items():
-            again = desired.asked.get(name, 0) != self._asked.get(name, 0)
-            self._asked[name] = desired.asked.get(name, 0)
+            again = desired.load_requests.get(name, 0) != self._handled_loads.get(name, 0)
+            self._handled_loads[name] = desired.load_requests.get(name, 0)
             for one in kept:
                 if again:
                     one.by_request, one.tried_stamp = True, None
@@ -559,7 +561,7 @@ def _wanted(desired: DesiredState, name: str, rolled_back: tuple[str, ...], dige
         desired,
         unloaded=tuple(one for one in desired.unloaded if one != name),
         rolled_back={**desired.rolled_back, name: rolled_back},
-        asked={**desired.asked, name: desired.asked.get(name, 0) + 1},
+        load_requests={**desired.load_requests, name: desired.load_requests.get(name, 0) + 1},
         failed={digest: reason for digest, reason in desired.failed.items() if digest not in digests},
     )
 

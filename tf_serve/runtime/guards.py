@@ -2,7 +2,7 @@
 
 A network that gives NaN or infinity to any film is broken, and is dropped at once. The other two signs can
 be a film's fault, and a client must not be able to put a network aside by what it sends: so the golden
-inputs are asked again, and the network is dropped when it no longer answers them as it did.
+inputs are run again, and the network is disabled when it no longer answers them as it did.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ SAME_ANSWERS = 16  # different films in a row with the same two logits, bit for 
 STRIDE = 28  # pixels; 8 x 8 of 224 x 224 tell films apart
 DIFFERENT = 4.0  # grey levels, mean; the noise of one film against another of the same chest is less
 RECHECK_EVERY_S = (
-    10.0  # seconds for which repeated golden answers are believed: asking sixteen films is 0.2 s of a core
+    10.0  # seconds for which repeated golden answers are believed: running sixteen inputs is 0.2 s of a core
 )
 DRAWN = 4  # pictures of 7 x 7 random greys: what tells films apart tells these apart
 OUTSIDE = 1.0  # widths of the golden inputs' range beyond its ends: 16 drawn inputs are not all films
-AT_LEAST = 20.0  # logits beyond its ends, where they lie close together: no probability is told apart out there
+AT_LEAST = 20.0  # logits beyond its ends, where they lie close together: probabilities are all 0 or 1 out there
 
 
 class InvalidOutput(Exception):  # noqa: N818  (it is a finding; the engine turns it into an answer)
@@ -64,30 +64,30 @@ class Range:
 
 
 class RecheckLimiter:
-    """Asks the golden inputs again when there is a suspicion, but not at every one: a client could keep a core busy."""
+    """Runs the golden inputs again after a suspicion, but not after every one: a client could keep a core busy."""
 
-    def __init__(self, ask: Callable[[], str | None], *, every_s: float = RECHECK_EVERY_S) -> None:
-        """Keep how to ask.
+    def __init__(self, check: Callable[[], str | None], *, every_s: float = RECHECK_EVERY_S) -> None:
+        """Keep the check.
 
         Args:
-            ask: returns what is wrong; None if nothing is.
+            check: returns what is wrong; None if nothing is.
             every_s: seconds for which an answer is believed.
         """
-        self._ask = ask
+        self._check = check
         self._every_s = every_s
-        self._asked = -math.inf
+        self._checked_at = -math.inf
         self._problem: str | None = None
 
     def __call__(self) -> str | None:
         """Return what is wrong with the network; None if nothing is."""
-        if time.monotonic() - self._asked >= self._every_s:
-            self._asked = time.monotonic()
-            self._problem = self._ask()
+        if time.monotonic() - self._checked_at >= self._every_s:
+            self._checked_at = time.monotonic()
+            self._problem = self._check()
         return self._problem
 
 
 def no_recheck() -> None:
-    """Leave it at a suspicion: a client could put a network aside otherwise."""
+    """Find nothing: without golden inputs a suspicion cannot be confirmed."""
 
 
 def check_random_images(classifier: Classifier, size: int) -> str | None:
@@ -108,7 +108,7 @@ def check_random_images(classifier: Classifier, size: int) -> str | None:
 
 
 class OutputGuard:
-    """A classifier whose answers are looked at before anybody sees them."""
+    """A classifier whose answers are checked before they are used."""
 
     def __init__(
         self,

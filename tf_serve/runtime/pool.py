@@ -1,4 +1,4 @@
-"""A file's interpreters: one at a time for each thread that asks, opened as they are needed, all on one private copy.
+"""A file's interpreters: one for each thread that runs a film, opened as they are needed, all on one private copy.
 
 A LiteRT interpreter answers one film at a time and lets go of Python's lock meanwhile, so several of one
 thread each answer side by side. Each costs memory (docs/serving.md), so the second is opened when two
@@ -96,7 +96,7 @@ class Pool:
 
 
 def _release_copy(copy: BinaryIO, place: Path | None) -> None:
-    """Close a copy that nobody here asks any more; whoever has it open still has it, others copy it again."""
+    """Close a copy that this process does not use any more; processes that have it open keep it."""
     with contextlib.suppress(FileNotFoundError):
         if place is not None and _is(place, copy):
             place.unlink()
@@ -108,7 +108,7 @@ def _is(place: Path, copy: BinaryIO) -> bool:
 
 
 def copy_privately(bundle: Bundle, name: str, folder: Path | None) -> BinaryIO:
-    """Copy a file of a bundle to where nobody overwrites it.
+    """Copy a file of a bundle to where it is never overwritten.
 
     Returns:
         The open copy: without a name where `folder` is None, else named by its digest in there.

@@ -69,7 +69,7 @@ class SelfTest:
 
     @property
     def passed(self) -> bool:
-        """Whether files were asked, each of them answered as it did, and nothing contradicts the manifest."""
+        """Whether files were run, each of them answered as it did, and nothing contradicts the manifest."""
         return bool(self.rows) and all(row.passed for row in self.rows) and not self.problems
 
     def to_json(self) -> dict[str, Any]:
@@ -79,11 +79,11 @@ class SelfTest:
 
 
 def self_test(bundle: Bundle, *, artefacts: Sequence[str] | None = None) -> SelfTest:
-    """Ask TFLite files about the bundle's golden inputs.
+    """Run TFLite files on the bundle's golden inputs.
 
     Args:
         bundle: each file that is read has its digest checked first.
-        artefacts: paths of TFLite files; None asks every one of them.
+        artefacts: paths of TFLite files; None runs every one of them.
 
     Returns:
         One row a file; a file that is altered or cannot be opened is a row with a problem. Beside them what the
@@ -104,7 +104,7 @@ def self_test(bundle: Bundle, *, artefacts: Sequence[str] | None = None) -> Self
 
 
 def golden_check(bundle: Bundle, path: str) -> Callable[[Classifier], GoldenResult] | None:
-    """Prepare to ask an open file about the golden inputs, as often as need be and without the bundle's folder.
+    """Prepare to run an open file on the golden inputs, as often as need be and without the bundle's folder.
 
     Returns:
         A function of the open file; None where the bundle records no golden inputs.
@@ -144,12 +144,12 @@ def _film_problems(bundle: Bundle) -> list[str]:
     return check_films(bundle, opener(bundle.manifest.preprocessing)) if records_films(bundle) else []
 
 
-def _contradictions(bundle: Bundle, golden: Golden, asked: set[str]) -> dict[str, str]:
+def _contradictions(bundle: Bundle, golden: Golden, chosen: set[str]) -> dict[str, str]:
     found, films = appended_problems(bundle), _film_problems(bundle)
     for path, problem in answer_problems(bundle, golden).items():
         found[path] = f"{found[path]}; {problem}" if path in found else problem
-    told = {path: problem for path, problem in found.items() if path in asked}
-    return told | ({GOLDEN_FILMS: "; ".join(films)} if films else {})
+    kept = {path: problem for path, problem in found.items() if path in chosen}
+    return kept | ({GOLDEN_FILMS: "; ".join(films)} if films else {})
 
 
 def _repeat(

@@ -1,4 +1,4 @@
-"""The one place where a TFLite file is opened and asked; `convert` measures through it too.
+"""The one place where a TFLite file is opened and run; `convert` measures through it too.
 
 Tensors are found by the names in the file's signature, never by index: the order of outputs
 differs between converters. What comes back are copies, since LiteRT reuses its memory.
@@ -27,7 +27,7 @@ OUTPUTS = ("logits", "probability", "evidence")
 
 
 class TFLiteModel:
-    """One interpreter behind a lock: any thread may ask, one film is answered at a time."""
+    """One interpreter behind a lock: any thread may call it, one film is answered at a time."""
 
     def __init__(self, path: Path, *, threads: int = 1, xnnpack: bool = True, name: str | None = None) -> None:
         """Open a file.

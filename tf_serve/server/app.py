@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 from collections.abc import AsyncIterator
+from functools import partial
 
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response
@@ -18,6 +19,7 @@ from tbconv.contract.reporting import DISCLAIMER
 from tf_serve.errors import ServingError
 from tf_serve.server.engine import Engine
 from tf_serve.server.middleware import HEADERS, CancelOnDisconnect, RequestRecorder, SafeHeaders, protect
+from tf_serve.server.openapi import describe
 from tf_serve.server.routes import admin, open_inference, page, screening, tf_serving
 from tf_serve.settings import Deployment, Settings, deployment_of
 from tf_serve.telemetry.logs import write_log
@@ -48,12 +50,13 @@ def create_app(settings: Settings, *, engine: Engine | None = None) -> FastAPI:
     app = FastAPI(
         title="tbconv", version=__version__, description=DISCLAIMER, lifespan=lifespan, docs_url=None, redoc_url=None
     )
+    app.openapi = partial(describe, app)  # type: ignore[method-assign]
     app.state.engine, app.state.admin_token = engine, settings.admin_token
     app.add_middleware(CancelOnDisconnect)  # the innermost: what it ends still gets its headers
     protect(app, deployment)
     app.add_middleware(SafeHeaders, draining=lambda: engine.draining)
     app.add_middleware(RequestRecorder, metrics=engine.metrics)
-    # those that are asked most stand first: a request is held against one address after the other
+    # the busiest routes stand first: a request is matched against one address after the other
     app.include_router(screening.router)
     app.include_router(open_inference.router)
     app.include_router(tf_serving.router)
@@ -70,7 +73,7 @@ def create_app(settings: Settings, *, engine: Engine | None = None) -> FastAPI:
 
 
 async def _http_error(request: Request, error: Exception) -> JSONResponse:  # noqa: ARG001
-    if not isinstance(error, HTTPException):  # Starlette asks for a handler of any Exception, and sends only these
+    if not isinstance(error, HTTPException):  # Starlette's type is a handler of any Exception
         raise error
     return JSONResponse({"error": error.detail}, error.status_code, headers=error.headers)
 
@@ -85,7 +88,7 @@ async def _expected_error(request: Request, error: Exception) -> JSONResponse:  
 
 
 async def _gone(request: Request, error: Exception) -> Response:  # noqa: ARG001
-    return Response(status_code=400)  # nobody reads it: the client went away while it sent
+    return Response(status_code=400)  # never read: the client disconnected while it sent
 
 
 async def _unexpected_error(request: Request, error: Exception) -> JSONResponse:  # noqa: ARG001

@@ -33,24 +33,24 @@ from tf_serve.models.registry import LoadedModel, ModelTable, Registry
 from tf_serve.models.repository import DesiredStateStore, ModelDirectory, Repository
 from tf_serve.predict import ScreenResult, screen
 from tf_serve.runtime.guards import InvalidOutput
-from tf_serve.server.messages import MAX_FILMS
+from tf_serve.server.tensors import MAX_FILMS
 from tf_serve.settings import Settings
 from tf_serve.telemetry.metrics import Metrics
 from tf_serve.telemetry.trace import instrumented, record_answer
 
-# --- seats ---
-# Places in the queue, taken before a body is read: who finds none is told so at once, at the cost of no parsing.
+# --- admission queue ---
+# Slots are taken before a body is read: a request that finds none is refused at once, at the cost of no parsing.
 #
-# A place is held from the first byte of a request to the last of its answer. A client that sends
-# slowly keeps nobody waiting: after a moment it is counted apart, and its place goes to another.
+# A slot is held from the first byte of a request to the last of its answer. A slow upload does not block others:
+# after a moment it is counted apart, and its slot goes to another request.
 
-GRACE_S = 0.25  # seconds; a film of 12 MB crosses a local network in less. Whoever needs longer is slow
+GRACE_S = 0.25  # seconds; a film of 12 MB crosses a local network in less. A longer upload is slow
 READ_S = 60.0  # seconds for a whole body: 32 MB at 4.5 Mbit/s, a mobile uplink
 SLOW_AT_ONCE = 64  # slow senders; what they hold in memory is what they have sent
 
 
 class Slot:
-    """One request's place; leave the `with` block to free it."""
+    """One request's slot; leaving the `with` block frees it."""
 
     __slots__ = ("_queue", "_task", "_timer", "_too_slow", "reading", "since")
 
@@ -63,7 +63,7 @@ class Slot:
         self.since = time.monotonic()
 
     def __enter__(self) -> Slot:
-        """Begin to read; who is not done in time is stopped."""
+        """Begin to read; an upload that takes too long is cancelled."""
         self._task = asyncio.current_task()
         self._timer = asyncio.get_running_loop().call_later(READ_S, self._stop)
         return self
@@ -71,7 +71,7 @@ class Slot:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Free the place; TooSlow instead of the cancellation that stopped the reading."""
+        """Free the slot; TooSlow instead of the cancellation that stopped the reading."""
         self.arrived()
         self._queue.free(self)
         if self._too_slow and kind is asyncio.CancelledError and self._task is not None:
@@ -79,7 +79,7 @@ class Slot:
             raise TooSlow("the body came too slowly", why=f"it had {READ_S:.0f} s", fix="send it again") from error
 
     def arrived(self) -> None:
-        """Say that the body is there; from now on the place is one in the queue."""
+        """Mark the body as complete; from now on the request waits for a worker."""
         self.reading = False
         if self._timer is not None:
             self._timer.cancel()
@@ -91,25 +91,25 @@ class Slot:
 
 
 class AdmissionQueue:
-    """How many may be inside at a time."""
+    """Bounds how many requests are read, wait or are answered at a time."""
 
     def __init__(self, places: int) -> None:
-        """Make the places.
+        """Make the slots.
 
         Args:
             places: requests that are read, wait or are answered at a time.
         """
         if places < 1:
-            raise ValueError(f"there must be a place, got {places}")
+            raise ValueError(f"there must be a slot, got {places}")
         self.places = places
         self._taken: set[Slot] = set()
 
     def __len__(self) -> int:
-        """How many are inside."""
+        """How many slots are taken."""
         return len(self._taken)
 
     def admit(self) -> Slot:
-        """Take a place; Busy where none is free."""
+        """Take a slot; Busy where none is free."""
         if len(self._taken) >= self.places and not self._slow_uploads_leave_room():
             raise Busy(
                 "the queue is full",
@@ -121,7 +121,7 @@ class AdmissionQueue:
         return slot
 
     def free(self, slot: Slot) -> None:
-        """Give a place back."""
+        """Give a slot back."""
         self._taken.discard(slot)
 
     def _slow_uploads_leave_room(self) -> bool:
@@ -131,12 +131,12 @@ class AdmissionQueue:
 
 
 # --- engine ---
-# What routes ask: a place in the queue, a film's answer from a worker thread, and which model gives it.
+# What routes call: a slot in the queue, a film's answer from a worker thread, and the model that gives it.
 #
 # The event loop neither decodes nor predicts: it takes requests in, sends answers out, and says how
 # the server is doing, however busy the workers are.
 
-POLL_S = 1.0  # seconds between two looks at the models' folder: some ten `stat` a bundle
+POLL_S = 1.0  # seconds between two scans of the model directory: some ten `stat` a bundle
 LOADING = "the model is being loaded"
 SHUTTING_DOWN = "the server is shutting down"
 T = TypeVar("T")
@@ -203,11 +203,11 @@ class Engine:
         self._workers.shutdown(wait=False, cancel_futures=True)
 
     def start_draining(self) -> None:
-        """Take no new films: what is inside is finished, whoever comes is told to go elsewhere."""
+        """Take no new films; requests already admitted are finished."""
         self.draining = True
 
     def admit(self) -> Slot:
-        """Take a place in the bounded queue, before the body is read: `with engine.admit() as seat`.
+        """Take a slot in the bounded queue, before the body is read: `with engine.admit() as seat`.
 
         Raises:
             Busy: the queue is full.
@@ -231,8 +231,8 @@ class Engine:
 
         Raises:
             FilmError: the bytes are no film.
-            TooLate: the deadline passed before a worker was free.
-            Untrusted: the network returned an invalid output, and nothing stands in for it.
+            DeadlineExceeded: the deadline passed before a worker was free.
+            NoValidOutput: the network returned an invalid output, and there is no baseline for it.
         """
 
         def answer(one: LoadedModel) -> ScreenResult:
@@ -255,14 +255,14 @@ class Engine:
 
         Args:
             images: uint8 or float32 [N, 224, 224, 1], values 0..255.
-            loaded: the version that answers; no other does, since the answer is told by its name.
+            loaded: the version that answers; no other does, since the answer carries its name.
             slot: from `admit`.
 
         Raises:
             BadRequest: another shape, or grey levels that the file cannot take.
             TooLarge: more films than one request may have.
-            TooLate: the deadline passed before a worker was free.
-            Untrusted: the network returned an invalid output.
+            DeadlineExceeded: the deadline passed before a worker was free.
+            NoValidOutput: the network returned an invalid output.
         """
         if len(images) > MAX_FILMS:
             raise TooLarge(f"{len(images)} films", why=f"one request may have {MAX_FILMS}", fix="send several requests")
@@ -281,8 +281,8 @@ class Engine:
             slot: from `admit`.
 
         Raises:
-            TooLate: the deadline passed before a worker was free.
-            Untrusted: the network returned an invalid output.
+            DeadlineExceeded: the deadline passed before a worker was free.
+            NoValidOutput: the network returned an invalid output.
         """
         return await self._ask(prepare, loaded, slot)
 
@@ -352,7 +352,7 @@ class Engine:
         return fallen
 
     def _handle_invalid_output(self, loaded: LoadedModel, error: InvalidOutput) -> None:
-        """Drop a broken network for everybody; an odd film is this film's matter."""
+        """Disable a broken network; an odd margin concerns this film alone."""
         self.metrics.record_invalid_output(loaded, broken=error.broken)
         if not error.broken:
             _log.warning("%s: %s did not answer a film: %s", loaded.name, loaded.active.artefact, error.reason)
@@ -379,7 +379,7 @@ class Engine:
             try:
                 await asyncio.to_thread(self._scan)
                 self._broken = None
-            except Exception:  # noqa: BLE001  (logged, told by readiness, and looked at again in a second)
+            except Exception:  # noqa: BLE001  (logged, shown by readiness, and tried again in a second)
                 self._broken = "the model directory cannot be read; see the server's log"
                 _log.exception(self._broken)
             first.set()

@@ -31,7 +31,7 @@ PREFLIGHT_S = 600  # seconds for which a browser remembers that it may ask
 
 
 def protect(app: Starlette, deployment: Deployment) -> None:
-    """Put the layers that a deployment asks for around the routes; each costs nothing where it is off."""
+    """Put the layers that a deployment asks for around the routes; a layer that is off costs nothing."""
     app.add_middleware(BodyLimit, limit=deployment.max_body)
     if deployment.token is not None:
         app.add_middleware(TokenAuth, token=deployment.token)
@@ -99,7 +99,7 @@ class BodyLimit:
 
 
 class TokenAuth:
-    """Answers whoever bears the token, and nobody else."""
+    """Refuses requests without the bearer token."""
 
     def __init__(self, app: ASGIApp, token: str) -> None:
         self.app = app
@@ -154,7 +154,7 @@ _CLOSE = (b"connection", b"close")
 
 
 class SafeHeaders:
-    """Adds the headers to whatever the application answers; while the server leaves, also that it does."""
+    """Adds the headers to whatever the application answers; while the server drains, also `connection: close`."""
 
     def __init__(self, app: ASGIApp, draining: Callable[[], bool] = lambda: False) -> None:
         self.app = app
@@ -166,21 +166,21 @@ class SafeHeaders:
         async def send_safely(message: Message) -> None:
             if message["type"] == "http.response.start":
                 kept = [pair for pair in message.get("headers", ()) if pair[0] not in _NAMES]
-                # a client that is told so opens its next connection elsewhere, and none is cut under a request
+                # the client then opens its next connection elsewhere, and none is cut during a request
                 message["headers"] = [*kept, *RAW, *((_CLOSE,) if self._draining() else ())]
             await send(message)
 
         await self.app(scope, receive, send_safely)
 
 
-# --- departures ---
-# A client that went away frees its place: what it waited for is not computed any more.
+# --- cancellation ---
+# A client that disconnects frees its slot: its answer is not computed any more.
 #
-# ASGI tells of a closed connection only whoever listens, and while a film is in the queue nobody does.
+# ASGI reports a closed connection only to a task that receives, and while a film is in the queue none does.
 
 
 class CancelOnDisconnect:
-    """Listens once the body is there, and ends the request when its client has gone."""
+    """Watches the connection once the body is there, and cancels the request when its client disconnects."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app

@@ -46,7 +46,7 @@ DEFAULT_PORT = 8080
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServeConfig:
-    """What `tbconv serve` was asked to do."""
+    """Arguments of `tbconv serve`."""
 
     settings: Settings
     host: str
@@ -58,17 +58,17 @@ class ServeConfig:
 
 
 def choose_address(host: str | None, port: int | None, environment: Mapping[str, str] = os.environ) -> tuple[str, int]:
-    """Return host and port: what was asked for, else $PORT on every interface, else this machine alone.
+    """Return host and port: as given, else $PORT on every interface, else this machine alone.
 
     Raises:
         ConfigError: a port that is none.
     """
     given = environment.get("PORT", "")
-    wished = str(port) if port is not None else given or str(DEFAULT_PORT)
-    if not (wished.isascii() and wished.isdigit() and int(wished) <= 65535):
+    stated = str(port) if port is not None else given or str(DEFAULT_PORT)
+    if not (stated.isascii() and stated.isdigit() and int(stated) <= 65535):
         source = "--port" if port is not None else "$PORT"
-        raise ConfigError(f"{source} is {wished!r}", why="a port is a number from 0 to 65535", fix="--port 8080")
-    return host or ("0.0.0.0" if given else "127.0.0.1"), int(wished)  # noqa: S104  (hosts that set $PORT need it)
+        raise ConfigError(f"{source} is {stated!r}", why="a port is a number from 0 to 65535", fix="--port 8080")
+    return host or ("0.0.0.0" if given else "127.0.0.1"), int(stated)  # noqa: S104  (hosts that set $PORT need it)
 
 
 def serve(config: ServeConfig, *, reporter: Reporter) -> None:
@@ -90,7 +90,7 @@ def serve(config: ServeConfig, *, reporter: Reporter) -> None:
             run_one(create_app(settings, engine=engine), listener)
             return
         _announce(_opened(settings), listener, reporter)
-        return_memory()  # what was opened here was opened to be looked at
+        return_memory()  # it was opened here only to check it
         _run_workers(settings, listener)
 
 
@@ -98,7 +98,7 @@ def serve(config: ServeConfig, *, reporter: Reporter) -> None:
 def _exit_zero_on_signal() -> Iterator[None]:
     """End with status 0 at a signal that comes while bundles are opened: nothing was accepted yet, nothing is lost."""
     if threading.current_thread() is not threading.main_thread():
-        yield  # only the main thread is told of signals
+        yield  # only the main thread receives signals
         return
     before = {sig: signal.signal(sig, _exit_zero) for sig in (signal.SIGTERM, signal.SIGINT)}
     try:
@@ -186,11 +186,11 @@ def greeting(registry: Registry, settings: Settings, address: tuple[str, int]) -
 # --- workers ---
 # How processes end and live on: a server that finishes what it accepted, and several of them behind one socket.
 
-# Seconds after SIGTERM in which connections are still taken, and everybody is told to go elsewhere: a client
-# that had sent its film already gets an answer, not a closed connection.
+# Seconds after SIGTERM in which connections are still accepted and every answer says `connection: close`: a client
+# that has sent its film already gets an answer, not a closed connection.
 DRAIN_NOTICE_S = 0.6
-# Seconds of these in which the socket still gives out who has connected, and the kernel lets nobody else connect:
-# closing a listening socket resets whoever stands in its queue.
+# Seconds of these in which the backlog is accepted and the kernel takes no new connections: closing a listening
+# socket resets those in its backlog.
 CLOSE_BACKLOG_S = 0.3
 PENDING_REQUEST_S = 2.0  # seconds for a request that was on its way when its connection was taken
 DRAIN_S = 25  # seconds that accepted films get: a film may wait twice, for its network and for the baseline
@@ -208,7 +208,7 @@ class MakeApp:
 
 
 class Server(uvicorn.Server):
-    """Uvicorn's server, with a farewell before it closes, exit status 0 after it, and an end at a second signal."""
+    """Uvicorn's server, with a notice before it closes, exit status 0 after it, and an end at a second signal."""
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
@@ -221,7 +221,7 @@ class Server(uvicorn.Server):
         await super().startup(sockets=sockets)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002  (Python passes it)
-        """Begin to leave; the second signal ends the process at once."""
+        """Begin to drain; the second signal ends the process at once."""
         if self._drain_until is not None:
             os._exit(1)
         self._drain_until = time.monotonic() + DRAIN_NOTICE_S
@@ -230,7 +230,7 @@ class Server(uvicorn.Server):
             engine.start_draining()
 
     async def on_tick(self, counter: int) -> bool:
-        """Leave when everybody was told."""
+        """Exit at the end of the notice."""
         if self._drain_until is not None:
             left = self._drain_until - time.monotonic()
             if left <= CLOSE_BACKLOG_S:
@@ -240,26 +240,26 @@ class Server(uvicorn.Server):
         return await super().on_tick(counter)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Close the door, hear those who have come in and not spoken yet, then end as Uvicorn does."""
-        doors = [listener.dup() for listener in self._listeners]
+        """Stop listening, read requests of connections that are open already, then end as Uvicorn does."""
+        sockets_left = [listener.dup() for listener in self._listeners]
         for server in self.servers:
             server.close()
         await asyncio.sleep(0)
-        for door in doors:
-            await self._accept_backlog(door)
+        for listener in sockets_left:
+            await self._accept_backlog(listener)
         end = time.monotonic() + PENDING_REQUEST_S
         while time.monotonic() < end and self._has_pending_connection():
             await asyncio.sleep(0.02)
         await super().shutdown(sockets)
 
-    async def _accept_backlog(self, door: socket.socket) -> None:
-        """Take everybody out of the kernel's queue and close it in the same breath."""
-        last = []
-        with door, contextlib.suppress(BlockingIOError):
-            door.setblocking(False)
+    async def _accept_backlog(self, listener: socket.socket) -> None:
+        """Accept all connections of the backlog and close the socket at once."""
+        accepted = []
+        with listener, contextlib.suppress(BlockingIOError):
+            listener.setblocking(False)
             while True:
-                last.append(door.accept()[0])
-        for connection in last:
+                accepted.append(listener.accept()[0])
+        for connection in accepted:
             await asyncio.get_running_loop().connect_accepted_socket(self._protocol, connection)
 
     def _protocol(self) -> asyncio.Protocol:
@@ -267,7 +267,7 @@ class Server(uvicorn.Server):
         return self.config.http_protocol_class(config=self.config, server_state=state, app_state=app_state)  # type: ignore[call-arg]
 
     def _has_pending_connection(self) -> bool:
-        """Whether somebody is connected whose request has not been read yet."""
+        """Whether a connection is open whose request has not been read yet."""
         return any(getattr(one, "cycle", one) is None for one in self.server_state.connections)
 
 
@@ -280,7 +280,7 @@ class WorkerServer(Server):
             super().handle_exit(sig, frame)
 
     async def on_tick(self, counter: int) -> bool:
-        """Leave also when the parent was killed: nobody would end this process, or clear up after it."""
+        """Exit also when the parent was killed: no other process would end this one, or clean up after it."""
         parent = multiprocessing.parent_process()
         if self._drain_until is None and parent is not None and not parent.is_alive():
             super().handle_exit(signal.SIGTERM, None)
@@ -362,7 +362,7 @@ def _config(app: FastAPI | MakeApp, *, workers: int = 1) -> uvicorn.Config:
         factory=isinstance(app, MakeApp),
         workers=workers,
         log_level="warning",
-        access_log=False,  # addresses and times of patients' films are nobody's business
+        access_log=False,  # addresses and times of patients' films are not logged
         server_header=False,
         timeout_graceful_shutdown=DRAIN_S,
         ws="none",
@@ -370,8 +370,8 @@ def _config(app: FastAPI | MakeApp, *, workers: int = 1) -> uvicorn.Config:
     )
 
 
-# --- heads ---
-# Connections that never finish asking: Uvicorn waits for the head of a request without end, this protocol does not.
+# --- header timeout ---
+# Uvicorn waits for the headers of a request without end; this protocol closes the connection after a while.
 
 HEADER_TIMEOUT_S = (
     10.0  # seconds from the first byte, or from the connection, to the end of a request's head; browsers connect ahead
@@ -379,7 +379,7 @@ HEADER_TIMEOUT_S = (
 
 
 class HeaderTimeoutProtocol(HttpToolsProtocol):
-    """Uvicorn's, which closes a connection whose head does not come in time; `seats` watches over bodies."""
+    """Uvicorn's, which closes a connection whose head does not come in time; the admission queue bounds bodies."""
 
     _head_timer: asyncio.TimerHandle | None = None
 

@@ -1,4 +1,4 @@
-"""The body of a request: bounded while it arrives (`seats` bounds the time), in memory alone, never on disk."""
+"""Bodies of requests, bounded while they arrive (the engine bounds the time) and never on disk; JSON answers."""
 
 from __future__ import annotations
 
@@ -9,13 +9,17 @@ from fastapi import Request
 from python_multipart.multipart import parse_options_header
 from starlette.datastructures import FormData, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
+from starlette.responses import Response
 
 from tf_serve.errors import BadRequest, TooLarge, WrongType
-from tf_serve.images.decode import FILM_TYPES, media_type
+from tf_serve.images import FILM_TYPES
+from tf_serve.images.decode import media_type
+from tf_serve.messages import Message, write_json
 from tf_serve.settings import MAX_BODY
 
 ANY_TYPE = "application/octet-stream"  # what curl and browsers say of a DICOM file: its first bytes decide
 FORM = "multipart/form-data"
+JSON_TYPE = "application/json"
 FIELD = "file"
 MAX_TEXT = 4096  # bytes of a field that is no file: none is read
 
@@ -32,6 +36,11 @@ class _InMemoryParser(MultiPartParser):
     """Starlette's parser without its temporary file: a film does not touch a disk."""
 
     spool_max_size = MAX_BODY + 1
+
+
+def json_answer(message: Message | list[Message], status: int = 200) -> Response:
+    """Return an answer as JSON."""
+    return Response(write_json(message), status, media_type=JSON_TYPE)
 
 
 async def read_body(request: Request) -> bytes:

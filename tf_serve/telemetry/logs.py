@@ -19,7 +19,7 @@ SERVER = "uvicorn"  # its logger reports errors of the program while it answered
 
 
 def write_log(form: LogFormat, level: LogLevel) -> None:
-    """Write what the server says to stderr; asked again, only the form and the level change."""
+    """Write what the server says to stderr; called again, only the form and the level change."""
     formatter = JsonLines() if form is LogFormat.JSON else TextLines()
     for name in (OWN, SERVER):
         log = logging.getLogger(name)

@@ -25,10 +25,10 @@ from tf_serve.models.registry import LoadedModel, ModelTable
 from tf_serve.telemetry.trace import InputStatistics, Trace, current_trace
 
 # --- metrics ---
-# Counting what requests did, and saying it as Prometheus asks: the one module that changes a metric.
+# Counts what requests did, for Prometheus: the one module that changes a metric.
 #
 # Of several processes each writes into files of a folder that they share (prometheus_client's own way),
-# and whoever is asked adds them up. Where nothing else is said a method may be called from any thread.
+# and the process that is scraped adds them up. Unless noted a method may be called from any thread.
 
 FOLDER = "PROMETHEUS_MULTIPROC_DIR"  # prometheus_client looks there when it is imported
 WRITE_S = 1.0  # seconds between two writings of the drift: a few sums over 200 numbers
@@ -93,9 +93,9 @@ class Metrics:
                 self._families.current.labels(*_labels(loaded)).set(value)
 
     def wait(self, work: Callable[[], T]) -> Callable[[], T]:
-        """Count somebody as waiting, and return the work that ends it when a worker takes it up."""
+        """Count a request as waiting, and return the work that ends it when a worker takes it up."""
         begun, trace, context = time.perf_counter(), current_trace(), copy_context()
-        if trace is not None and "read" not in trace.seconds:  # a stand-in waits a second time, and has read already
+        if trace is not None and "read" not in trace.seconds:  # the standby waits a second time, and has read already
             trace.add("read", begun - trace.begun)
         self._families.waiting.inc()
 
@@ -109,7 +109,7 @@ class Metrics:
         return run_counted
 
     def cancel_wait(self, future: Future[Any]) -> None:
-        """Count nobody as waiting whom no worker will take up."""
+        """Uncount a cancelled request that no worker will run."""
         if future.cancelled():
             self._families.waiting.dec()
 
@@ -159,7 +159,7 @@ def _labels(loaded: LoadedModel) -> tuple[str, ...]:
 # The names of all metrics, their labels and what they mean, in the one place that says so.
 
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)  # seconds; 10 is the deadline
-RAW = "tbconv_raw_drift"  # summed over processes, and turned into means when somebody asks
+RAW = "tbconv_raw_drift"  # summed over processes, and turned into means when they are scraped
 
 
 class Families:
@@ -226,8 +226,8 @@ class Families:
         )
 
 
-# --- departed ---
-# Processes that ended without a word: what they last said of themselves is taken off the board.
+# --- dead processes ---
+# Gauges of processes that were killed are removed.
 
 _LIVE = re.compile(r"gauge_live[a-z]+_(\d+)\.db")  # how prometheus_client names what holds for a living process
 

@@ -18,7 +18,7 @@ from tf_serve.models.registry import LoadedModel
 # --- trace ---
 # What one request did and how long each part of it took: the only notes that metrics and logs are made of.
 #
-# Nothing here can tell who asked or which film came: no address, no name, no pixel. The notes follow the
+# Nothing here identifies the client or the film: no address, no name, no pixel. The notes follow the
 # request through its task and its worker thread by themselves (a context variable), so that what is
 # measured need not be handed from function to function.
 
