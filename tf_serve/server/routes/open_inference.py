@@ -7,7 +7,7 @@ from functools import partial
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
-from tbconv import __version__
+from tbconv.contract import __version__
 from tbconv.contract.manifest import TensorSpec
 from tf_serve.messages import ErrorAnswer, InferAnswer, InferRequest, ModelMetadata, ModelReady, ServerMetadata
 from tf_serve.messages import TensorMetadata as Tensor
