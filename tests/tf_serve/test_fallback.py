@@ -32,7 +32,7 @@ def test_the_fastest_file_whose_verdict_may_serve_answers(make_bundle):
 def test_a_file_can_be_asked_for_by_name(bundle):
     assert choose_model(bundle, artefact="model_float32.tflite").artefact == "model_float32.tflite"
     baseline = choose_model(bundle, artefact="baseline.tflite")
-    assert (baseline.kind, baseline.reason) == ("baseline", "the baseline was asked for by name")
+    assert (baseline.kind, baseline.reason) == ("baseline", "the baseline was requested by name")
 
 
 @pytest.mark.parametrize(

@@ -62,14 +62,14 @@ def test_a_network_that_answers_nan_is_dropped_and_its_baseline_says_why(odd_bun
     async def work(engine):
         before = engine.registry.get().active.kind
         assert np.isfinite((await infer(engine, films())).logits).all()
-        with pytest.raises(NoValidOutput, match="gave what it may not give"):
+        with pytest.raises(NoValidOutput, match="returned an invalid output"):
             await infer(engine, films(odd=True))
         return before
 
     before, now, index = in_engine(odd_bundle("nan"), work)
     assert (before, now.active.kind) == ("trained", "baseline")
-    assert now.active.reason == f"{TRAINED} was dropped: logits held NaN or infinity"
-    assert [row["reason"] for row in index if row["state"] == "READY"] == [now.active.reason]
+    assert now.active.reason == f"{TRAINED} was disabled: logits held NaN or infinity"
+    assert [row.reason for row in index if row.state == "READY"] == [now.active.reason]
 
 
 def test_the_film_that_met_nan_is_answered_by_the_baseline(odd_bundle, serve, as_png, draw_film, ask):
@@ -93,8 +93,8 @@ def test_without_a_baseline_that_may_answer_nothing_does(odd_bundle):
 
     engine = asyncio.run(run())
     assert engine.registry.names() == ()
-    assert [row["state"] for row in engine.registry.index()] == ["UNAVAILABLE"]
-    assert "was dropped" in engine.registry.index()[0]["reason"]
+    assert [row.state for row in engine.registry.index()] == ["UNAVAILABLE"]
+    assert "was disabled" in engine.registry.index()[0].reason
 
 
 def test_a_margin_far_from_all_golden_ones_is_the_films_matter_while_the_golden_inputs_repeat(odd_bundle):
@@ -112,7 +112,7 @@ def test_a_network_that_says_the_same_to_every_film_is_dropped(odd_bundle):
     async def work(engine):
         for seed in range(SAME_ANSWERS):
             await infer(engine, films(seed=seed))
-        with pytest.raises(NoValidOutput, match="gave what it may not give"):
+        with pytest.raises(NoValidOutput, match="returned an invalid output"):
             await infer(engine, films(seed=SAME_ANSWERS))
 
     _, now, _ = in_engine(odd_bundle("constant"), work)

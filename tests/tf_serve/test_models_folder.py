@@ -56,7 +56,7 @@ class Instrumented:
         return {name: self.registry.get(name).active.kind for name in self.registry.names()}
 
     def reasons(self):
-        return "; ".join(row["reason"] for row in self.registry.index() if row["state"] != "READY")
+        return "; ".join(row.reason for row in self.registry.index() if row.state != "READY")
 
 
 @pytest.fixture
@@ -70,7 +70,7 @@ def test_an_empty_folder_waits_then_the_baseline_answers_then_the_trained_networ
     monkeypatch.setattr(engine, "POLL_S", 0.05)
     with serve(folder, wait=False) as client:
         assert client.get("/v2/health/live").status_code == 200
-        assert "no bundle lies in" in wait_for(lambda: client.get("/v2/health/ready").json()["error"], "no bundle")
+        assert "there is no bundle in" in wait_for(lambda: client.get("/v2/health/ready").json()["error"], "no bundle")
         bring("tiny", **BASELINE)
         model = wait_for(lambda: client.get("/v2/health/ready").json().get("model"))
         assert (model["kind"], model["fallback_reason"]) == ("baseline", "no trained model is in the bundle")
@@ -155,7 +155,7 @@ def test_a_bundle_without_a_verdict_or_less_trusted_is_refused_and_the_old_one_g
         bring("tiny", "other", **options)
         instrumented.look()
         assert instrumented.registry.get() is before
-        assert "trusted less" in instrumented.reasons()
+        assert "lower trust" in instrumented.reasons()
         assert word in instrumented.reasons()
     bring("tiny", "other")
     instrumented.look()
@@ -195,8 +195,8 @@ def test_a_folder_that_is_still_being_copied_is_no_bundle_yet(folder, bring, ins
     shutil.copy(whole / "manifest.json", folder / "slow")  # the worst order: the manifest comes first
     instrumented.look()
     assert instrumented.registry.names() == ("whole",)
-    [row] = [row for row in instrumented.registry.index() if row["name"] == "slow"]
-    assert (row["state"], "it is being copied" in row["reason"]) == ("LOADING", True)
+    [row] = [row for row in instrumented.registry.index() if row.name == "slow"]
+    assert (row.state, "it is being copied" in row.reason) == ("LOADING", True)
     with pytest.raises(NotReady, match="slow is not loaded"):
         instrumented.registry.get("slow")
     for path in whole.iterdir():

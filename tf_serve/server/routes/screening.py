@@ -14,7 +14,7 @@ from PIL import Image
 
 from tbconv.contract.bundle import CERTIFICATE, Bundle, read_json
 from tbconv.contract.errors import BundleError
-from tbconv.contract.manifest import Manifest
+from tbconv.contract.manifest import Manifest, OperatingPoint
 from tbconv.contract.statistics import proportion
 from tf_serve.errors import BadRequest, Busy, NotReady
 from tf_serve.fallback import ActiveModel
@@ -64,7 +64,7 @@ async def model(request: Request) -> Response:
             **describe_model(active, manifest),
             labels=asdict(manifest.labels),
             certificate=CertificateSummary(reason=active.verdict.reason, figures=active.verdict.figures),
-            operating_point=asdict(active.decision_rule.operating_point),
+            operating_point=_describe_point(active.decision_rule.operating_point),
             calibration=describe_calibration(active.decision_rule),
             decisions=DECISION_WORDS,
             limits=list(limits(active, manifest)),
@@ -201,6 +201,11 @@ def _read(bundle: Bundle, name: str, missing: dict[str, str]) -> Any:
         return None
 
 
+def _describe_point(point: OperatingPoint) -> dict[str, Any]:
+    """Return the operating point, its target sensitivity also by the name that the first clients read."""
+    return asdict(point) | {"wished_sensitivity": point.target_sensitivity}
+
+
 def _describe_manifest(manifest: Manifest) -> dict[str, Any]:
     """Return the manifest without the digests of every file: those of artefacts stand in the certificate."""
     sizes = {
@@ -215,7 +220,9 @@ def _describe_manifest(manifest: Manifest) -> dict[str, Any]:
         for one in manifest.artefacts
     ]
     plain = {key: value for key, value in asdict(manifest).items() if key not in ("files", "artefacts")}
-    return plain | {"artefacts": artefacts}
+    for network, rule in manifest.decision_rules.items():
+        plain["decision_rules"][network]["operating_point"] = _describe_point(rule.operating_point)
+    return plain | {"artefacts": artefacts, "readouts": plain["decision_rules"]}  # its name in the first clients
 
 
 add_route(
