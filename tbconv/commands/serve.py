@@ -64,10 +64,10 @@ def serve(
     """Serve certified networks, or their baselines and the reason, until Ctrl-C."""
     from tf_serve.gate import GateLevel
     from tf_serve.server import process
-    from tf_serve.settings import MB, Deployment, LogFormat, LogLevel, usable_cores
+    from tf_serve.settings import MB, LogFormat, LogLevel, Settings, usable_cores
 
     chosen_host, chosen_port = process.choose_address(host, port)
-    settings = Deployment(
+    settings = Settings(
         root=bundle,
         artefact=artefact,
         threads=threads or max(1, usable_cores() // workers),

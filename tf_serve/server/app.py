@@ -21,7 +21,7 @@ from tf_serve.server.engine import Engine
 from tf_serve.server.middleware import HEADERS, CancelOnDisconnect, RequestRecorder, SafeHeaders, protect
 from tf_serve.server.openapi import describe
 from tf_serve.server.routes import admin, open_inference, page, screening, tf_serving
-from tf_serve.settings import Deployment, Settings, deployment_of
+from tf_serve.settings import Settings
 from tf_serve.telemetry.logs import write_log
 from tf_serve.telemetry.trace import record_error
 
@@ -34,12 +34,11 @@ def create_app(settings: Settings, *, engine: Engine | None = None) -> FastAPI:
         engine: where the caller has made it already, to open bundles before the server runs.
     """
     engine = engine or Engine(settings)
-    deployment = deployment_of(settings)
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Engine]]:  # noqa: ARG001  (FastAPI passes it)
-        if isinstance(settings, Deployment):  # after uvicorn has set up its own log, in each process
-            write_log(deployment.log_format, deployment.log_level)
+        if settings.log_level is not None:  # after uvicorn has set up its own log, in each process
+            write_log(settings.log_format, settings.log_level)
         keep_memory_of_films()
         # one of several workers accepts connections only when it can answer: the others have them meanwhile
         await engine.start(wait=settings.workers > 1)
@@ -53,7 +52,7 @@ def create_app(settings: Settings, *, engine: Engine | None = None) -> FastAPI:
     app.openapi = partial(describe, app)  # type: ignore[method-assign]
     app.state.engine, app.state.admin_token = engine, settings.admin_token
     app.add_middleware(CancelOnDisconnect)  # the innermost: what it ends still gets its headers
-    protect(app, deployment)
+    protect(app, settings)
     app.add_middleware(SafeHeaders, draining=lambda: engine.draining)
     app.add_middleware(RequestRecorder, metrics=engine.metrics)
     # the busiest routes stand first: a request is matched against one address after the other

@@ -250,11 +250,14 @@ class Engine:
             self._handle_invalid_output(standby, error)
             raise _no_valid_output(standby, error) from error
 
-    async def infer(self, images: NDArray[np.generic], loaded: LoadedModel, slot: Slot) -> Prediction:
-        """Answer films that a client has prepared itself.
+    async def infer(
+        self, images: NDArray[Any] | Callable[[], NDArray[Any]], loaded: LoadedModel, slot: Slot
+    ) -> Prediction:
+        """Run the network on films.
 
         Args:
-            images: uint8 or float32 [N, 224, 224, 1], values 0..255.
+            images: uint8 or float32 [N, 224, 224, 1], values 0..255, that a client has prepared itself; or a function
+                that prepares them in the worker, whose errors are passed on.
             loaded: the version that answers; no other does, since the answer carries its name.
             slot: from `admit`.
 
@@ -264,29 +267,9 @@ class Engine:
             DeadlineExceeded: the deadline passed before a worker was free.
             NoValidOutput: the network returned an invalid output.
         """
-        if len(images) > MAX_FILMS:
-            raise TooLarge(f"{len(images)} films", why=f"one request may have {MAX_FILMS}", fix="send several requests")
-        levels = np.asarray(images)
-        # beyond grey levels any network overflows: that would be the client's doing, and would look like the network's
-        if levels.dtype.kind == "f" and not ((levels >= 0) & (levels <= 255)).all():
-            raise BadRequest("the films hold no grey levels", why="these are finite, 0 to 255", fix="see the metadata")
-        return await self._ask(lambda: levels, loaded, slot)
-
-    async def infer_films(self, prepare: Callable[[], NDArray[Any]], loaded: LoadedModel, slot: Slot) -> Prediction:
-        """Answer films that the server prepares itself, in the same turn of a worker.
-
-        Args:
-            prepare: opens them, uint8 [N, 224, 224, 1]; what it raises is passed on.
-            loaded: the version that answers.
-            slot: from `admit`.
-
-        Raises:
-            DeadlineExceeded: the deadline passed before a worker was free.
-            NoValidOutput: the network returned an invalid output.
-        """
-        return await self._ask(prepare, loaded, slot)
-
-    async def _ask(self, prepare: Callable[[], NDArray[Any]], loaded: LoadedModel, slot: Slot) -> Prediction:
+        if not callable(images):
+            _check_levels(images)
+        prepare = images if callable(images) else lambda: images
         try:
             answer = await self._run_in_worker(lambda: instrumented(loaded.active).classifier.predict(prepare()), slot)
         except ValueError as error:
@@ -296,28 +279,6 @@ class Engine:
             raise _no_valid_output(loaded, error) from error
         record_answer(loaded)
         return answer
-
-    async def load(self, name: str, version: str | None = None) -> LoadedModel:
-        """Make a version of a model the current one; None reads its folder anew and takes the best.
-
-        Raises:
-            UnknownModel: there is no such model or version.
-            NotReady: it cannot be opened; the reason is the bundle's.
-        """
-        return await asyncio.to_thread(self.repository.load, name, version)
-
-    async def unload(self, name: str) -> None:
-        """Take a model away until it is loaded again; UnknownModel where there is none."""
-        await asyncio.to_thread(self.repository.unload, name)
-
-    async def roll_back(self, name: str) -> LoadedModel:
-        """Put the current version aside and answer by the next best.
-
-        Raises:
-            UnknownModel: there is no such model.
-            BadRequest: there is no other version.
-        """
-        return await asyncio.to_thread(self.repository.roll_back, name)
 
     async def _run_in_worker(self, work: Callable[[], T], slot: Slot) -> T:
         """Run work in a worker thread, unless the deadline passes before one is free."""
@@ -394,6 +355,14 @@ def _noted(result: ScreenResult, loaded: LoadedModel) -> ScreenResult:
         rejected=refusal.value if refusal else None,
     )
     return result
+
+
+def _check_levels(images: NDArray[np.generic]) -> None:
+    if len(images) > MAX_FILMS:
+        raise TooLarge(f"{len(images)} films", why=f"one request may have {MAX_FILMS}", fix="send several requests")
+    # beyond grey levels any network overflows: that would be the client's doing, and would look like the network's
+    if images.dtype.kind == "f" and not ((images >= 0) & (images <= 255)).all():
+        raise BadRequest("the films hold no grey levels", why="these are finite, 0 to 255", fix="see the metadata")
 
 
 def _no_valid_output(loaded: LoadedModel, error: InvalidOutput) -> NoValidOutput:

@@ -15,7 +15,7 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tf_serve.errors import Busy, NotAllowed, TooLarge
-from tf_serve.settings import Deployment
+from tf_serve.settings import Settings
 from tf_serve.telemetry.logs import write_line
 from tf_serve.telemetry.metrics import Metrics
 from tf_serve.telemetry.trace import Trace, record_error, start_trace
@@ -30,22 +30,22 @@ OPEN = ("/v2/health/", "/v2/repository/")
 PREFLIGHT_S = 600  # seconds for which a browser remembers that it may ask
 
 
-def protect(app: Starlette, deployment: Deployment) -> None:
-    """Put the layers that a deployment asks for around the routes; a layer that is off costs nothing."""
-    app.add_middleware(BodyLimit, limit=deployment.max_body)
-    if deployment.token is not None:
-        app.add_middleware(TokenAuth, token=deployment.token)
-    if deployment.cors_origins:
+def protect(app: Starlette, settings: Settings) -> None:
+    """Put the layers that the settings ask for around the routes; a layer that is off costs nothing."""
+    app.add_middleware(BodyLimit, limit=settings.max_body)
+    if settings.token is not None:
+        app.add_middleware(TokenAuth, token=settings.token)
+    if settings.cors_origins:
         app.add_middleware(
             CORSMiddleware,
-            allow_origins=deployment.cors_origins,
+            allow_origins=settings.cors_origins,
             allow_methods=["GET", "POST"],
             allow_headers=["authorization", "content-type", "inference-header-content-length"],
             expose_headers=["retry-after", "inference-header-content-length", "x-model-version", "x-model-kind"],
             max_age=PREFLIGHT_S,
         )
-    if deployment.hosts:
-        app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(deployment.hosts), www_redirect=False)
+    if settings.hosts:
+        app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(settings.hosts), www_redirect=False)
 
 
 BODIES = 4  # bodies of the largest size that may be in memory at once: 128 MB, where a host has 512

@@ -30,7 +30,7 @@ from tf_serve.models.registry import Registry
 from tf_serve.models.repository import return_memory
 from tf_serve.server.app import create_app
 from tf_serve.server.engine import Engine
-from tf_serve.settings import LogFormat, Settings, deployment_of
+from tf_serve.settings import LogFormat, LogLevel, Settings
 from tf_serve.telemetry.logs import write_log
 from tf_serve.telemetry.metrics import FOLDER
 
@@ -78,8 +78,8 @@ def serve(config: ServeConfig, *, reporter: Reporter) -> None:
         BundleError: a bundle was named and no file of it may answer, or what was named is neither bundle nor folder.
         SetupError: the port is taken.
     """
-    settings, deployment = config.settings, deployment_of(config.settings)
-    write_log(deployment.log_format, deployment.log_level)
+    settings = config.settings
+    write_log(settings.log_format, settings.log_level or LogLevel.INFO)
     if not settings.root.is_dir():
         what, fix = f"{settings.root} is no folder", "name a bundle, or a folder for bundles: mkdir MODELS_DIR"
         raise BundleError(what, why="there is nothing to serve or to watch", fix=fix)
@@ -134,7 +134,7 @@ def _run_workers(settings: Settings, listener: socket.socket) -> None:
 
 def _announce(engine: Engine, listener: socket.socket, reporter: Reporter) -> None:
     for line in greeting(engine.registry, engine.settings, listener.getsockname()):
-        if deployment_of(engine.settings).log_format is LogFormat.JSON:
+        if engine.settings.log_format is LogFormat.JSON:
             logging.getLogger("tf_serve").info(line)
         else:
             reporter.say(line)

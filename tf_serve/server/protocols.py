@@ -116,7 +116,7 @@ async def predict(request: Request, batch: InputBatch, loaded: LoadedModel, slot
     engine = engine_of(request)
     if isinstance(batch, tuple):
         preprocessing, gate = loaded.bundle.manifest.preprocessing, engine.settings.gate
-        answer = await engine.infer_films(lambda: model_inputs_of(batch, preprocessing, gate), loaded, slot)
+        answer = await engine.infer(lambda: model_inputs_of(batch, preprocessing, gate), loaded, slot)
     else:
         answer = await engine.infer(batch, loaded, slot)
     return {name: getattr(answer, name) for name in ("logits", "probability", "evidence")}

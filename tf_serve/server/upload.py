@@ -1,8 +1,7 @@
-"""Bodies of requests, bounded while they arrive (the engine bounds the time) and never on disk; JSON answers."""
+"""Bodies of requests, in memory alone and never on disk (`middleware.BodyLimit` bounds them); JSON answers."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 
 from fastapi import Request
@@ -11,7 +10,7 @@ from starlette.datastructures import FormData, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.responses import Response
 
-from tf_serve.errors import BadRequest, TooLarge, WrongType
+from tf_serve.errors import BadRequest, WrongType
 from tf_serve.images import FILM_TYPES
 from tf_serve.images.decode import media_type
 from tf_serve.messages import Message, write_json
@@ -47,11 +46,11 @@ async def read_body(request: Request) -> bytes:
     """Return the whole body.
 
     Raises:
-        TooLarge: it has more than `MAX_BODY` bytes, said so or not.
+        TooLarge: it has more bytes than the server takes (`middleware.BodyLimit`).
         WrongType: it is compressed.
     """
     _check_head(request)
-    return b"".join([chunk async for chunk in _bounded(request)])
+    return await request.body()
 
 
 async def read_film(request: Request) -> Upload:
@@ -60,7 +59,7 @@ async def read_film(request: Request) -> Upload:
     Raises:
         BadRequest: an empty body, no such field, or no form at all.
         WrongType: another type than the films'.
-        TooLarge: more than `MAX_BODY` bytes.
+        TooLarge: more bytes than the server takes.
     """
     kind = media_type(request.headers.get("content-type"))
     if kind != FORM:
@@ -79,7 +78,7 @@ async def read_film(request: Request) -> Upload:
 async def _parse(request: Request) -> FormData:
     _check_head(request)
     _check_charset(request)
-    parser = _InMemoryParser(request.headers, _bounded(request), max_files=1, max_fields=8, max_part_size=MAX_TEXT)
+    parser = _InMemoryParser(request.headers, request.stream(), max_files=1, max_fields=8, max_part_size=MAX_TEXT)
     try:
         return await parser.parse()
     except MultiPartException as error:
@@ -98,17 +97,6 @@ def _check_head(request: Request) -> None:
     if request.headers.get("content-encoding", "identity") != "identity":
         fix = "send it as it is: films are packed already"
         raise WrongType("the body is compressed", why="a few bytes could unpack to gigabytes", fix=fix)
-    if int(request.headers.get("content-length") or 0) > MAX_BODY:  # the HTTP parser saw to it that it is a number
-        raise _too_large()
-
-
-async def _bounded(request: Request) -> AsyncGenerator[bytes, None]:
-    received = 0
-    async for chunk in request.stream():
-        received += len(chunk)
-        if received > MAX_BODY:
-            raise _too_large()
-        yield chunk
 
 
 def _whole(data: bytes, content_type: str | None) -> Upload:
@@ -127,8 +115,3 @@ def _film_type(found: str, wanted: tuple[str, ...], what: str) -> str | None:
 
 def _bad(what: str, why: str) -> BadRequest:
     return BadRequest(what, why=why, fix=f"curl -F {FIELD}=@film.png, or --data-binary with the film's content type")
-
-
-def _too_large() -> TooLarge:
-    what = f"a film may have {MAX_BODY // 1024**2} MB"
-    return TooLarge(what, why="what one request holds in memory is bounded", fix="send the film at a side of 4,096")

@@ -75,21 +75,23 @@ async def load(request: Request) -> Response:
     """Make a version current, by default the newest that is certified; the old one answers until then."""
     parameters = read_message(LoadRequest, await read_body(request)).parameters
     version = parameters.version if parameters else None
-    return _ready(await engine_of(request).load(request.path_params["name"], version))
+    repository = engine_of(request).repository
+    return _ready(await anyio.to_thread.run_sync(repository.load, request.path_params["name"], version))
 
 
 async def unload(request: Request) -> Response:
     """Unload a model until it is loaded again."""
     read_message(RepositoryRequest, await read_body(request))
     name = request.path_params["name"]
-    await engine_of(request).unload(name)
+    await anyio.to_thread.run_sync(engine_of(request).repository.unload, name)
     return json_answer(ModelState(name=name, version="", state="UNAVAILABLE"))
 
 
 async def roll_back(request: Request) -> Response:
     """Make the previous version current again."""
     read_message(RepositoryRequest, await read_body(request))
-    return _ready(await engine_of(request).roll_back(request.path_params["name"]))
+    repository = engine_of(request).repository
+    return _ready(await anyio.to_thread.run_sync(repository.roll_back, request.path_params["name"]))
 
 
 def _ready(loaded: LoadedModel) -> Response:

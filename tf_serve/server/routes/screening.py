@@ -35,7 +35,6 @@ from tf_serve.server import openapi
 from tf_serve.server.engine import Engine
 from tf_serve.server.openapi import WHICH_MODEL, add_route
 from tf_serve.server.upload import json_answer, read_film
-from tf_serve.settings import deployment_of
 from tf_serve.telemetry.trace import record_result_id
 
 router = APIRouter(prefix="/api/v1", tags=["Screening"])
@@ -68,7 +67,7 @@ async def model(request: Request) -> Response:
             calibration=describe_calibration(active.decision_rule),
             decisions=DECISION_WORDS,
             limits=list(limits(active, manifest)),
-            accepts=Accepted(types=list(FILM_TYPES), bytes=deployment_of(engine.settings).max_body),
+            accepts=Accepted(types=list(FILM_TYPES), bytes=engine.settings.max_body),
         )
     )
 
