@@ -91,7 +91,9 @@ def _foot(answers: BatchAnswer) -> list[str]:
         f"a film is referred at a margin of {point.margin:+.3f} or more",
     ]
     if active.band:
-        lines.append(f"within {active.band:.2g} of it nothing is decided: this file's rounding could turn the answer")
+        lines.append(
+            f"within {active.band:.2g} of it the answer is indeterminate: this file's rounding could change the decision"
+        )
     if active.reason:
         lines.insert(0, f"the baseline answers: {active.reason}")
     rows = [row.result for row in answers.rows if row.result is not None]

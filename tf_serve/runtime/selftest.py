@@ -1,4 +1,4 @@
-"""The quick check: does every TFLite file answer as it did, and does this machine open films as training did?
+"""The quick check: does every TFLite file answer as it did, and does this machine decode images as training did?
 
 Serving's packages alone are needed. With the same kernels answers repeat bit for bit (measured on
 two bundles); other kernels round elsewhere, and a tolerance says how far that may lead.

@@ -357,7 +357,7 @@ def _noted(result: ScreenResult, loaded: LoadedModel) -> ScreenResult:
     return result
 
 
-def _check_levels(images: NDArray[np.generic]) -> None:
+def _check_levels(images: NDArray[Any]) -> None:
     if len(images) > MAX_FILMS:
         raise TooLarge(f"{len(images)} films", why=f"one request may have {MAX_FILMS}", fix="send several requests")
     # beyond grey levels any network overflows: that would be the client's doing, and would look like the network's

@@ -1,4 +1,4 @@
-"""ASGI middleware: access, response headers, clients that leave, and the record of every request."""
+"""ASGI middleware: access, response headers, cancellation, and the record of every request."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from tf_serve.telemetry.trace import Trace, record_error, start_trace
 # --- access ---
 # What stands between a network and the routes: the token, the size of bodies, other sites, names of the host.
 
-# Answers, metrics and what describes models need the token. Open stay: what probes ask, the pages and their
-# files, which ask for the token themselves; the repository has a token of its own.
+# Answers, metrics and what describes models need the token. Open stay: health, the pages and their
+# files, which prompt for the token themselves; the repository has a token of its own.
 CLOSED = ("/api/", "/v1/", "/v2/", "/v2", "/metrics", "/openapi.json")
 OPEN = ("/v2/health/", "/v2/repository/")
 PREFLIGHT_S = 600  # seconds for which a browser remembers that it may ask

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 
 # --- run ---
-# Start the server: open what is there, take the port, say where it answers and who.
+# Start the server: open the bundles, take the port, print the address and the active model.
 
 DEFAULT_PORT = 8080
 

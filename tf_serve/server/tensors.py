@@ -23,7 +23,7 @@ from tf_serve.messages import MAX_RANK, malformed
 Images = NDArray[np.float32] | NDArray[np.uint8]  # [N, 224, 224, 1], 0 black to 255 white, lungs dark
 DTYPES: dict[str, np.dtype[Any]] = {"FP32": np.dtype("<f4"), "UINT8": np.dtype("u1")}
 DATATYPES = {"float32": "FP32", "uint8": "UINT8"}  # as manifests and LiteRT name them
-# One film takes some 22 ms of one core (docs/parity.md), and a request holds a place in the queue for all of its films.
+# One film takes some 22 ms of one core (docs/parity.md), and a request holds one slot for all of its films.
 MAX_FILMS = 32
 NUMBERS = frozenset({int, float})
 
@@ -95,7 +95,7 @@ def check_shape(shape: tuple[int, ...], spec: TensorSpec) -> None:
 def check_number(films: int) -> None:
     """Refuse more films than one request may have."""
     if films > MAX_FILMS:
-        why = f"one request may have {MAX_FILMS}, since it holds its place in the queue for all of them"
+        why = f"one request may have {MAX_FILMS}, since it holds one slot of the queue for all of them"
         raise TooLarge(f"the request has {films} films", why=why, fix="send several requests, side by side")
 
 

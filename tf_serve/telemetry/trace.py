@@ -1,4 +1,4 @@
-"""What one request did and how long each part of it took, and models that note what they did."""
+"""What one request did and how long each part of it took, and models that record what they did."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def record_result_id(result_id: str) -> None:
         trace.result_id = result_id
 
 
-# --- watching ---
+# --- instrumentation ---
 # A classifier that notes what it saw and how long it took: the one place where drift is measured.
 
 # Every 7th pixel of 224 x 224 a side, 1,024 a film: their mean is that of all 50,176 to within a grey level
