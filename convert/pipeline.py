@@ -22,7 +22,7 @@ from convert.parity.measure import Measurement, measure
 from convert.parity.report import parity_report
 from convert.parity.runtimes import RUNNERS, Witness
 from convert.quantization.float_ops import HEAD
-from convert.worker import drop_waiting, run_step
+from convert.worker import drop_waiting, run_step, workers
 from tbconv.contract.bundle import CERTIFICATE, Bundle, seal, sha256_file, write_bundle, write_json
 from tbconv.contract.certificate import Certificate, Verdict
 from tbconv.contract.environment import provenance
@@ -79,6 +79,7 @@ class Converted:
     seconds_measuring: float
 
 
+@workers()
 def convert(config: ConvertConfig, reporter: Reporter) -> Converted:
     """Convert a run, measure what came out, and put the bundle in its place if every float32 file passed.
 

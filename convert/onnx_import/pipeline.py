@@ -33,7 +33,7 @@ from convert.onnx_import.inputs import FolderFilms, read_folder
 from convert.onnx_import.report import foreign_report, report_text
 from convert.pipeline import PRECISIONS, drop_report, keep_report
 from convert.quantization.float_ops import HEAD, NOTHING, require_nodes
-from convert.worker import run_step
+from convert.worker import run_step, workers
 from tbconv.contract.bundle import CONVERSION, MANIFEST, folder_whole_or_not, sha256_file, write_json
 from tbconv.contract.environment import provenance
 from tbconv.contract.errors import BundleError, ConfigError, ConversionError, ParityError
@@ -176,6 +176,7 @@ class ForeignConverted:
     seconds_measuring: float
 
 
+@workers()
 def convert_foreign(config: ForeignConfig, reporter: Reporter) -> ForeignConverted:
     """Convert an ONNX file that others made, and put the folder in its place if every float32 file passed.
 

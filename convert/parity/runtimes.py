@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convert.runners.base import Answer, read_prediction
-from convert.worker import drop_waiting, run_step
+from convert.worker import drop_waiting, run_side_by_side, run_step
 from tbconv.contract.golden import REFERENCE
 from tbconv.contract.manifest import Artefact, Calibration, Kind
 from tbconv.contract.reporting import Reporter
@@ -85,20 +86,19 @@ def ask(
     Raises:
         TbconvError: one of them failed.
     """
-    processes = min(MOST_PROCESSES, os.cpu_count() or 1)
-    place = tempfile.TemporaryDirectory(prefix="tbconv-parity-")
-    with place as name, ThreadPoolExecutor(processes) as pool, drop_waiting(pool):
+    ordered = sorted(witnesses, key=_slow_first)
+    with tempfile.TemporaryDirectory(prefix="tbconv-parity-") as name:
         folder = Path(name)
         images = {False: folder / "images.npy", True: folder / "sample.npy"}
         np.save(images[False], model_inputs)
         np.save(images[True], model_inputs if sample is None else model_inputs[sample])
-        waiting = {
-            pool.submit(_ask_one, witness, images[witness.sampled], folder / f"{index}.npz"): witness.name
-            for index, witness in enumerate(sorted(witnesses, key=_slow_first))
-        }
-        title = f"asking {len(witnesses)} files about {len(model_inputs)} films"
-        done = reporter.track(as_completed(waiting), title=title, total=len(waiting))
-        return {waiting[future]: future.result() for future in done}
+        jobs = [
+            (one.module, partial(_ask_one, one, images[one.sampled], folder / f"{index}.npz"))
+            for index, one in enumerate(ordered)
+        ]
+        done = run_side_by_side(jobs, min(MOST_PROCESSES, os.cpu_count() or 1))
+        title = f"asking {len(ordered)} files about {len(model_inputs)} films"
+        return {ordered[number].name: answer for number, answer in reporter.track(done, title=title, total=len(jobs))}
 
 
 def _slow_first(witness: Witness) -> int:
