@@ -92,7 +92,8 @@ def _foot(answers: BatchAnswer) -> list[str]:
     ]
     if active.band:
         lines.append(
-            f"within {active.band:.2g} of it the answer is indeterminate: this file's rounding could change the decision"
+            f"within {active.band:.2g} of it the answer is indeterminate: "
+            "this file's rounding could change the decision"
         )
     if active.reason:
         lines.insert(0, f"the baseline answers: {active.reason}")
