@@ -58,11 +58,11 @@ def main(words: Sequence[str] | None = None) -> int:
         command: {key: statistics.median(row[key] for row in found) for key in found[0]}
         for command, found in rows.items()
     }
-    first, met = medians[given.tbconv[0]], True
-    for command, found in medians.items():
-        print(command, *(f"{key} {value:.2f} ({value / first[key]:.2f})" for key, value in found.items()), sep="  ")
-        ratio = {key: value / first[key] for key, value in found.items()}
-        met &= found is first or (ratio["cpu_s"] <= CPU and ratio["peak_rss_gb"] <= MEMORY)
+    first, met = given.tbconv[0], True
+    for command, median in medians.items():
+        ratio = {key: value / medians[first][key] for key, value in median.items()}
+        print(command, *(f"{key} {value:.2f} ({ratio[key]:.2f})" for key, value in median.items()), sep="  ")
+        met &= command == first or (ratio["cpu_s"] <= CPU and ratio["peak_rss_gb"] <= MEMORY)
     return 0 if met else 1
 
 
