@@ -17,6 +17,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import classification_report
 
 from tbconv.contract.manifest import Calibration, Labels, OperatingPoint
+from tbconv.report_kit.words import digits_for
 
 # --- intervals ---
 # 95 % intervals that hold for few films: exact for counts, score-type for AUROC, bootstrap by patient for the rest.
@@ -36,14 +37,6 @@ class Estimate:
     high: float | None
     n: int  # films behind the figure
     method: str  # of the interval
-
-
-def digits_for(n: int) -> int:
-    """Return how many decimals n films support: the fewest that still tell k of n from k + 1 of n.
-
-    One film is 1/n, so 10 films carry one decimal, 100 carry two, 607 three.
-    """
-    return max(1, math.ceil(math.log10(n))) if n > 1 else 1
 
 
 def proportion(successes: int, n: int) -> Estimate:

@@ -6,9 +6,9 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-
 from convert.certificate.charts import Scale, number, reliability
 from convert.certificate.html import sizes_of
+
 from convert.certificate.page import certificate_page
 from tbconv.contract.certificate import ArtefactVerdict, Certificate, Verdict
 from tbconv.contract.golden import Golden
