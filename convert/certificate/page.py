@@ -13,12 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from convert.parity.verdicts import FLIPS_SHARE, at_most
+from convert.parity.verdicts import FLIPS_SHARE
 from tbconv.contract.certificate import ArtefactVerdict, Certificate
 from tbconv.contract.golden import REFERENCE, Golden
 from tbconv.contract.manifest import Artefact, Manifest
 from tbconv.contract.prediction import Prediction
 from tbconv.contract.reporting import DISCLAIMER
+from tbconv.contract.statistics import proportion, upper_bound
 from tbconv.report_kit import charts
 from tbconv.report_kit.pages import Cell, Chart, Section, Table, data_address, render_page
 from tbconv.report_kit.words import DASH, digits_for, estimate, megabytes, rounded, short, small
@@ -186,12 +187,14 @@ def _verdict_row(facts: Facts, artefact: Artefact) -> list[Cell]:
     why = f"not deployed: {others[artefact.path]}" if artefact.path in others else why
     mark = "deploy" if artefact.path == deploy.get("artefact") else ""
     figures, latency = found.figures, facts.latency(artefact)
-    broken, count, samples = figures.get("problem"), figures.get("flips"), figures.get("samples")
-    unknown = broken or count is None or not samples
+    broken, changed = figures.get("problem"), DASH
+    if not broken and figures.get("flips") is not None and figures.get("samples"):
+        count, samples = figures["flips"], figures["samples"]
+        changed = f"{count} of {samples} (≤ {100 * upper_bound(count, samples):.2g} %)"
     return [
         {"code": artefact.path, "mark": mark, "small": why},
         {"chip": str(found.verdict)},
-        DASH if unknown else f"{count} of {samples} (≤ {100 * at_most(count, samples):.2g} %)",
+        changed,
         estimate(figures.get("auroc")),
         small(None if broken else figures.get("max_abs_logits")),
         megabytes(facts.size(artefact)),
@@ -347,8 +350,6 @@ def reliability(probability: NDArray[np.floating], labels: NDArray[np.int64], bi
         labels: int64 [N], 1 positive.
         bins: of equal width.
     """
-    from torch_train.metrics import proportion
-
     flat = probability.reshape(-1).astype(np.float64)
     which = np.clip((flat * bins).astype(np.int64), 0, bins - 1)
     groups = [which == index for index in np.unique(which)]

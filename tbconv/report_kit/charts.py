@@ -72,7 +72,8 @@ def drawing(
     from matplotlib.figure import Figure
 
     with rc_context(STYLE), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph .* missing from font", category=UserWarning)
+        # names come from outside: of any script, and of any length
+        warnings.filterwarnings("ignore", "(Glyph .* missing from font|constrained_layout not applied)", UserWarning)
         figure = Figure(figsize=(width, height), layout="constrained")
         yield figure, figure.subplots(rows, columns, **grid) if rows else None
 

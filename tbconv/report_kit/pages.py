@@ -8,6 +8,7 @@ unescaped into HTML is the SVG of a `Chart`, which `charts.figure_to_svg` made; 
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -125,4 +126,4 @@ def _as_markdown(value: Any) -> Any:
 
 
 def _as_code(text: str) -> Markdown:
-    return Markdown("`" + " ".join(text.replace("`", "'").replace("|", "\\|").split()) + "`")
+    return Markdown(f"`{text}`" if re.fullmatch(r"[\w./-]+", text) else escape_markdown(text))

@@ -424,7 +424,8 @@ def draw_report(report: DataReport, path: Path) -> None:
     )
     with charts.drawing(18, 10, rows=0) as (figure, _):
         figure.suptitle(title, fontsize=15, x=0.01, ha="left")
-        upper, lower = figure.subfigures(2, 1, height_ratios=(1.2, 1), hspace=0.06)
+        rows = figure.add_gridspec(2, 1, height_ratios=(1.2, 1), hspace=0.06)
+        upper, lower = (figure.add_subfigure(row) for row in (rows[0], rows[1]))
         panels = upper.subplots(1, 4)
         for axes, draw in zip(panels, (_draw_counts, _draw_sizes, _draw_ages, _draw_brightness), strict=True):
             draw(axes, report)
@@ -458,7 +459,9 @@ def _draw_sizes(axes: Axes, report: DataReport) -> None:
         places, counts = np.unique(sizes[own], axis=0, return_counts=True)
         # the area of a circle grows with the films of that size: most sets have a few sizes only
         areas = 20 + 400 * counts / len(own)
-        axes.scatter(*places.T, areas, edgecolors=colour, facecolors="none", linewidths=1.6, label=name)
+        axes.scatter(
+            places[:, 0], places[:, 1], areas, edgecolors=colour, facecolors="none", linewidths=1.6, label=name
+        )
     largest = 1.15 * sizes.max()
     axes.plot([0, largest], [0, largest], color=charts.LINE, linewidth=1, zorder=0)
     axes.set(xlim=(0, largest), ylim=(0, largest), aspect="equal", xlabel="width, pixels", ylabel="height, pixels")

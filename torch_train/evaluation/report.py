@@ -497,8 +497,7 @@ def _fold_dots(summary: Json) -> str:
 
 def _curve(axes: Axes, x: Column, rows: Sequence[Json], name: str, colour: str = BLUE) -> None:
     """Draw a figure with its 95 % interval over x."""
-    bounds = (_column(rows, name, end) for end in ("low", "high"))
-    axes.fill_between(x, *bounds, color=colour, alpha=0.18, linewidth=0)
+    axes.fill_between(x, _column(rows, name, "low"), _column(rows, name, "high"), color=colour, alpha=0.18, linewidth=0)
     axes.plot(x, _column(rows, name), color=colour, label=name)
 
 

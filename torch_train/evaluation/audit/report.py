@@ -109,16 +109,12 @@ STEPS = 100  # places along each side of a film
 
 def _levels(findings: list[Json]) -> Chart:
     """Every figure with its interval and its level."""
-    rows = [
-        charts.Interval(
-            f"{one['probe']} ({one['measure']})",
-            *(one["estimate"][name] for name in ("value", "low", "high")),
-            *MARKS[one["verdict"]],
-            one["level"],
-        )
-        for one in findings
-        if one["estimate"] is not None
-    ]
+    rows = []
+    for one in findings:
+        if (estimate := one["estimate"]) is not None:
+            colour, marker = MARKS[one["verdict"]]
+            ends = estimate["value"], estimate["low"], estimate["high"]
+            rows.append(charts.Interval(f"{one['probe']} ({one['measure']})", *ends, colour, marker, one["level"]))
     with charts.drawing(11, 0.36 * len(rows) + 0.8) as (figure, axes):
         charts.forest_chart(rows, axes)
         axes.set(xlim=(min(-0.02, *(row.low for row in rows)) - 0.02, 1.02), xlabel="value and 95 % interval")
