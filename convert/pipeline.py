@@ -22,7 +22,7 @@ from convert.parity.measure import Measurement, measure
 from convert.parity.report import parity_report
 from convert.parity.runtimes import RUNNERS, Witness
 from convert.quantization.float_ops import HEAD
-from convert.worker import drop_waiting, run_step
+from convert.worker import drop_waiting, run_step, workers
 from tbconv.contract.bundle import CERTIFICATE, Bundle, seal, sha256_file, write_bundle, write_json
 from tbconv.contract.certificate import Certificate, Verdict
 from tbconv.contract.environment import provenance
@@ -79,6 +79,7 @@ class Converted:
     seconds_measuring: float
 
 
+@workers()
 def convert(config: ConvertConfig, reporter: Reporter) -> Converted:
     """Convert a run, measure what came out, and put the bundle in its place if every float32 file passed.
 
@@ -255,7 +256,7 @@ class Workshop:
         """Export one network to ONNX."""
         calibration = asdict(self.facts.decision_rules[network].calibration)
         request = {"folder": str(self.folder), "network": network, "arch": self.facts.arch}
-        self.step(name, "convert.formats.torch_to_onnx", **request, calibration=calibration, out=str(out))
+        self.step(name, "convert.formats.torch_to_onnx:torch_to_onnx", **request, calibration=calibration, out=str(out))
 
 
 def make_files(shop: Workshop) -> Made:
@@ -293,7 +294,7 @@ def make_from_onnx(shop: Workshop) -> None:
 def _make_keras(shop: Workshop) -> None:
     shop.step(
         "keras",
-        "convert.formats.onnx_to_keras",
+        "convert.formats.onnx_to_keras:onnx_to_keras",
         onnx=str(shop.folder / "model.onnx"),
         h5=str(shop.folder / "model.h5"),
         keras=str(shop.folder / "model.keras"),
@@ -303,7 +304,12 @@ def _make_keras(shop: Workshop) -> None:
 
 def _make_tflite(shop: Workshop) -> None:
     files = {precision: str(shop.folder / f"model_{precision}.tflite") for precision in PRECISIONS}
-    shop.step("tflite", "convert.formats.saved_model_to_tflite", saved_model=str(shop.folder / "saved_model"), **files)
+    shop.step(
+        "tflite",
+        "convert.formats.saved_model_to_tflite:quantize",
+        saved_model=str(shop.folder / "saved_model"),
+        **files,
+    )
     shop.converters |= dict.fromkeys(PRECISIONS, shop.converters["tflite"])
 
 
@@ -311,19 +317,19 @@ def _equalize(shop: Workshop) -> None:
     onnx, films = shop.aside / "equalized.onnx", str(shop.run / CALIBRATION_FILMS)
     shop.step(
         "equalized",
-        "convert.quantization.equalization",
+        "convert.quantization.equalization:equalize",
         onnx=str(shop.folder / "model.onnx"),
         films=films,
         out=str(onnx),
     )
     place = str(shop.aside / EQUALIZED)
-    shop.step("equalized keras", "convert.formats.onnx_to_keras", onnx=str(onnx), saved_model=place)
+    shop.step("equalized keras", "convert.formats.onnx_to_keras:onnx_to_keras", onnx=str(onnx), saved_model=place)
 
 
 def _make_int8(shop: Workshop) -> None:
     shop.step(
         "int8",
-        "convert.quantization.int8",
+        "convert.quantization.int8:make_int8",
         saved_model=str(shop.aside / EQUALIZED),
         films=str(shop.run / CALIBRATION_FILMS),
         keep_float=list(shop.keep_float),
@@ -334,7 +340,7 @@ def _make_int8(shop: Workshop) -> None:
 def _make_witness(shop: Workshop) -> None:
     response = shop.step(
         "onnx2tf",
-        "convert.formats.onnx_to_onnx2tf",
+        "convert.formats.onnx_to_onnx2tf:onnx_to_tf",
         onnx=str(shop.folder / "model.onnx"),
         tflite=str(shop.aside / "model_float32.tflite"),
         saved_model=str(shop.aside / "saved_model"),
@@ -349,9 +355,9 @@ def _make_witness(shop: Workshop) -> None:
 def _make_baseline(shop: Workshop) -> None:
     onnx, saved_model = shop.aside / "baseline.onnx", str(shop.aside / "baseline_saved_model")
     shop.export("baseline onnx", "baseline", onnx)
-    shop.step("baseline keras", "convert.formats.onnx_to_keras", onnx=str(onnx), saved_model=saved_model)
+    shop.step("baseline keras", "convert.formats.onnx_to_keras:onnx_to_keras", onnx=str(onnx), saved_model=saved_model)
     out = str(shop.folder / "baseline.tflite")
-    shop.step("baseline", "convert.formats.saved_model_to_tflite", saved_model=saved_model, float32=out)
+    shop.step("baseline", "convert.formats.saved_model_to_tflite:quantize", saved_model=saved_model, float32=out)
 
 
 def _label(shop: Workshop) -> None:

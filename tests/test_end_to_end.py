@@ -16,7 +16,7 @@ from convert.runners.base import read_prediction
 from convert.worker import run_step
 from tbconv.contract.preprocess import PreprocessSpec
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.chain
 
 ROOT = Path(__file__).parents[1]
 REAL_FILMS = ROOT.parent / "shared" / "data" / "delhi"
@@ -62,7 +62,7 @@ def ask_pytorch(bundle, film, folder):
     calibration = manifest["decision_rules"]["trained"]["calibration"]
     request = {"folder": str(bundle), "network": "trained", "arch": "resnet50", "calibration": calibration}
     places = {"images": str(folder / "film.npy"), "out": str(folder / "answer.npz")}
-    run_step("convert.runners.pytorch", request | places | {"dtype": "float32"}, threads=1)
+    run_step("convert.runners.pytorch:run", request | places | {"dtype": "float32"}, threads=1)
     return read_prediction(folder / "answer.npz")
 
 

@@ -29,14 +29,14 @@ from convert.layerwise.layers_report import (
 )
 from convert.layerwise.noise import Sums, judge_noise
 from convert.parity.inputs import FilmFolder, read_films_of
-from convert.worker import drop_waiting, run_step
+from convert.worker import drop_waiting, run_step, workers
 from tbconv.contract.bundle import Bundle, read_bundle
 from tbconv.contract.errors import BundleError, ConfigError
 from tbconv.contract.golden import GOLDEN, read_golden
 from tbconv.contract.manifest import Artefact
 from tbconv.contract.reporting import Reporter
 
-ONNX_RUNNER, TFLITE_RUNNER = "convert.layerwise.readers.onnx", "convert.layerwise.readers.tflite"
+ONNX_RUNNER, TFLITE_RUNNER = "convert.layerwise.readers.onnx:trace", "convert.layerwise.readers.tflite:run"
 KINDS = ("float32", "float16", "dynamic", "int8")
 AT_ONCE = 16  # films whose reference tensors lie on disk together: 45 MB a film for ResNet50
 PROCESSES = 2
@@ -97,6 +97,7 @@ class _Bench:
         return run_step(TFLITE_RUNNER, fixed | request, threads=1)
 
 
+@workers()
 def verify_layers(config: LayersConfig, reporter: Reporter) -> LayersReport:
     """Measure every TFLite file of a bundle node by node, and write layers.json, layers.csv and layers.png.
 

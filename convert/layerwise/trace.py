@@ -25,7 +25,7 @@ from convert.layerwise.noise import BUDGETS, Sums, level_of
 from convert.layerwise.trace_report import FileTrace, FirstBad, TraceReport
 from convert.parity.inputs import FilmFolder, read_films_of
 from convert.runners.base import Answer, read_prediction
-from convert.worker import drop_waiting, run_step
+from convert.worker import drop_waiting, run_step, workers
 from tbconv.contract.bundle import Bundle, read_bundle, write_json
 from tbconv.contract.errors import BundleError, ConfigError, ConversionError, ParityError
 from tbconv.contract.golden import GOLDEN, read_golden
@@ -40,12 +40,12 @@ from torch_train.run_folder import WEIGHTS
 # it like any other file. One reference serves every bundle of the same weights and calibration.
 
 EXPORT, ONNX_RUNNER, EAGER = (
-    "convert.formats.torch_to_onnx",
-    "convert.layerwise.readers.onnx",
-    "convert.runners.pytorch",
+    "convert.formats.torch_to_onnx:torch_to_onnx",
+    "convert.layerwise.readers.onnx:trace",
+    "convert.runners.pytorch:run",
 )
 NOISE, SHAKES = (
-    "convert.layerwise.readers.onnx_noise",
+    "convert.layerwise.readers.onnx:listen",
     2,
 )  # of three films each: the power of noise that few numbers give, twice
 ENDS = ("logits", "probability", "evidence")
@@ -171,11 +171,11 @@ def _refuse(found: Mapping[str, float], floors: Mapping[str, float]) -> None:
 # --- trace ---
 
 RUNNERS = {
-    "onnx": ONNX_RUNNER,
-    "keras": "convert.layerwise.readers.keras",
-    "keras_h5": "convert.layerwise.readers.keras",
-    "saved_model": "convert.layerwise.readers.saved_model",
-    "tflite": "convert.layerwise.readers.tflite",
+    "onnx": "convert.layerwise.readers.onnx:compare",
+    "keras": "convert.layerwise.readers.keras:trace",
+    "keras_h5": "convert.layerwise.readers.keras:trace",
+    "saved_model": "convert.layerwise.readers.saved_model:trace",
+    "tflite": "convert.layerwise.readers.tflite:run",
 }
 FLOAT32 = "model_float32.tflite"  # reduced files of the same operations take its matches over
 PROCESSES = 2
@@ -197,6 +197,7 @@ class TraceConfig:
             raise ConfigError(f"--most {self.most}", why="nothing can be traced without a film", fix="--most 3")
 
 
+@workers()
 def trace_bundle(config: TraceConfig, reporter: Reporter, *, reference: Reference | None = None) -> TraceReport:
     """Name the first bad node of each file of a bundle.
 

@@ -20,9 +20,10 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from convert.onnx_import.config import Normalise, choose_normalise
-from convert.worker import child_main
 from tbconv.contract.bundle import sha256_file
 from tbconv.contract.errors import ConversionError
+
+FRAMEWORK = "litert"
 
 MATRIX = 2  # axes of a dense layer's weights
 
@@ -475,14 +476,8 @@ def _check_shape(name: str, shape: list[Any]) -> None:
             f"its input {name} is {said}, height or width dynamic", why, "export with a fixed size, such as 224"
         )
     if height != width:
-        raise _refused(
-            f"its input {name} is {said}, not square", "films are padded to a model_input", "export it model_input"
-        )
+        raise _refused(f"its input {name} is {said}, not square", "films are padded to a square", "export it square")
 
 
 def _refused(what: str, why: str, fix: str) -> ConversionError:
     return ConversionError(f"this ONNX file cannot be converted: {what}", why=why, fix=fix)
-
-
-if __name__ == "__main__":
-    child_main(wrap)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convert.runners.base import Answer, read_prediction
-from convert.worker import drop_waiting, run_step
+from convert.worker import drop_waiting, run_side_by_side, run_step
 from tbconv.contract.golden import REFERENCE
 from tbconv.contract.manifest import Artefact, Calibration, Kind
 from tbconv.contract.reporting import Reporter
@@ -26,11 +27,11 @@ from tbconv.contract.reporting import Reporter
 
 ORACLE = "PyTorch float64"
 RUNNERS = {
-    "onnx": "convert.runners.onnxruntime",
-    "saved_model": "convert.runners.saved_model",
-    "keras_h5": "convert.runners.keras",
-    "keras": "convert.runners.keras",
-    "tflite": "convert.runners.tflite",
+    "onnx": "convert.runners.onnxruntime:run",
+    "saved_model": "convert.runners.saved_model:run",
+    "keras_h5": "convert.runners.keras:run",
+    "keras": "convert.runners.keras:run",
+    "tflite": "convert.runners.tflite:run",
 }
 MOST_PROCESSES = 4  # one thread each; more would contend for memory, not gain time
 
@@ -51,7 +52,7 @@ class Witness:
 def torch_witnesses(folder: Path, network: Kind, *, arch: str | None, calibration: Calibration) -> list[Witness]:
     """Return the reference (float32, eager) and the oracle (float64) of one network."""
     request = {"folder": str(folder), "network": network, "arch": arch, "calibration": asdict(calibration)}
-    module = "convert.runners.pytorch"
+    module = "convert.runners.pytorch:run"
     return [
         Witness(f"{name} ({network})", network, module, request | {"dtype": dtype})
         for name, dtype in ((REFERENCE, "float32"), (ORACLE, "float64"))
@@ -85,20 +86,19 @@ def ask(
     Raises:
         TbconvError: one of them failed.
     """
-    processes = min(MOST_PROCESSES, os.cpu_count() or 1)
-    place = tempfile.TemporaryDirectory(prefix="tbconv-parity-")
-    with place as name, ThreadPoolExecutor(processes) as pool, drop_waiting(pool):
+    ordered = sorted(witnesses, key=_slow_first)
+    with tempfile.TemporaryDirectory(prefix="tbconv-parity-") as name:
         folder = Path(name)
         images = {False: folder / "images.npy", True: folder / "sample.npy"}
         np.save(images[False], model_inputs)
         np.save(images[True], model_inputs if sample is None else model_inputs[sample])
-        waiting = {
-            pool.submit(_ask_one, witness, images[witness.sampled], folder / f"{index}.npz"): witness.name
-            for index, witness in enumerate(sorted(witnesses, key=_slow_first))
-        }
-        title = f"asking {len(witnesses)} files about {len(model_inputs)} films"
-        done = reporter.track(as_completed(waiting), title=title, total=len(waiting))
-        return {waiting[future]: future.result() for future in done}
+        jobs = [
+            (one.module, partial(_ask_one, one, images[one.sampled], folder / f"{index}.npz"))
+            for index, one in enumerate(ordered)
+        ]
+        done = run_side_by_side(jobs, min(MOST_PROCESSES, os.cpu_count() or 1))
+        title = f"asking {len(ordered)} files about {len(model_inputs)} films"
+        return {ordered[number].name: answer for number, answer in reporter.track(done, title=title, total=len(jobs))}
 
 
 def _slow_first(witness: Witness) -> int:
@@ -164,22 +164,24 @@ def _kernels(root: Path, artefact: Artefact, xnnpack: bool, threads: int) -> Wit
 
 def _round(onnx: Path, aside: Path) -> list[Witness]:
     out = aside / "rounded.onnx"
-    run_step("convert.quantization.float16", {"onnx": str(onnx), "out": str(out)})
+    run_step("convert.quantization.float16:round_onnx", {"onnx": str(onnx), "out": str(out)})
     return [Witness(ROUNDED, "trained", RUNNERS["onnx"], {"artefact": str(out)}, "float16")]
 
 
 def _onnx2tf(onnx: Path, aside: Path) -> list[Witness]:
     tflite, saved_model = aside / "model_float32.tflite", aside / "saved_model"
     places = {"tflite": str(tflite), "saved_model": str(saved_model)}
-    response = run_step("convert.formats.onnx_to_onnx2tf", {"onnx": str(onnx)} | places)
+    response = run_step("convert.formats.onnx_to_onnx2tf:onnx_to_tf", {"onnx": str(onnx)} | places)
     return _pair("onnx2tf", tflite, saved_model)[: 1 if response.get("lacks") else 2]
 
 
 def _own_layers(onnx: Path, aside: Path) -> list[Witness]:
     """Convert by our own layers where the bundle ships onnx2tf's files."""
     tflite, saved_model = aside / "model_float32.tflite", aside / "saved_model"
-    run_step("convert.formats.onnx_to_keras", {"onnx": str(onnx), "saved_model": str(saved_model)})
-    run_step("convert.formats.saved_model_to_tflite", {"saved_model": str(saved_model), "float32": str(tflite)})
+    run_step("convert.formats.onnx_to_keras:onnx_to_keras", {"onnx": str(onnx), "saved_model": str(saved_model)})
+    run_step(
+        "convert.formats.saved_model_to_tflite:quantize", {"saved_model": str(saved_model), "float32": str(tflite)}
+    )
     return _pair("tbconv's layers", tflite, saved_model)
 
 
