@@ -23,7 +23,6 @@ from tbconv.contract.statistics import proportion, upper_bound
 from tbconv.report_kit import charts
 from tbconv.report_kit.pages import Cell, Chart, Section, Table, data_address, render_page
 from tbconv.report_kit.words import DASH, digits_for, estimate, megabytes, rounded, short, small
-from tf_serve.predict import FAINTEST_SCALE, NEGATIVE, POSITIVE
 
 PAGE = "certificate.html"
 TEMPLATE = Path(__file__).with_name("certificate.html.j2")
@@ -429,7 +428,8 @@ def _tolerances(facts: Facts) -> Section:
 # The golden inputs as pictures: PyTorch's evidence beside the file's, on one scale, so that a difference is seen.
 
 SIDE = 112  # pixels of a picture: half of what the network sees
-OPACITY = 0.55  # of the strongest cell
+POSITIVE, NEGATIVE = (230, 97, 1), (33, 102, 172)  # as in tf_serve.predict, which would load LiteRT
+OPACITY, FAINTEST_SCALE = 0.55, 1.0  # of the strongest cell; logits
 
 
 def _maps(facts: Facts) -> dict[str, Any] | None:

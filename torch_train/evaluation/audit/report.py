@@ -73,7 +73,7 @@ COLUMNS = ("probe", "verdict", "figure", "95 % interval", "level", "n", "what")
 def finding_cells(finding: Json) -> list[str]:
     """Return one row of the table of findings."""
     estimate, level = finding["estimate"], finding["level"]
-    if estimate is None:
+    if estimate is None or estimate["low"] is None:
         return [finding["probe"], finding["verdict"], *"----", finding["reason"]]
     value, low, high = (f"{estimate[name]:.{digits_for(estimate['n'])}f}" for name in ("value", "low", "high"))
     figures = (f"{finding['measure']} {value}", f"{low} to {high}", "-" if level is None else f"{level:g}")
@@ -111,13 +111,13 @@ def _levels(findings: list[Json]) -> Chart:
     """Every figure with its interval and its level."""
     rows = []
     for one in findings:
-        if (estimate := one["estimate"]) is not None:
+        if (estimate := one["estimate"]) is not None and estimate["low"] is not None:
             colour, marker = MARKS[one["verdict"]]
             ends = estimate["value"], estimate["low"], estimate["high"]
             rows.append(charts.Interval(f"{one['probe']} ({one['measure']})", *ends, colour, marker, one["level"]))
     with charts.drawing(11, 0.36 * len(rows) + 0.8) as (figure, axes):
         charts.forest_chart(rows, axes)
-        axes.set(xlim=(min(-0.02, *(row.low for row in rows)) - 0.02, 1.02), xlabel="value and 95 % interval")
+        axes.set(xlim=(min([-0.02, *(row.low for row in rows)]) - 0.02, 1.02), xlabel="value and 95 % interval")
         svg = charts.figure_to_svg(figure, key="levels-chart", title="figures against their levels")
     caption = (
         "Blue dot: PASS; orange diamond: SUSPECT; grey square: shown, never counted. Black line: the check's level."
