@@ -170,7 +170,7 @@ def auroc_difference(first: Margins, second: Margins, labels: Ints, patients: In
 def judge(
     margins: Margins, labels: Ints, patients: Ints, point: OperatingPoint, *, names: Labels, seed: int
 ) -> dict[str, Any]:
-    """Return all that is said about one network on one part, ready for JSON."""
+    """Return every figure of one network on one part, ready for JSON."""
     decisions = point.is_positive(margins)
     found = figures(margins, labels, point)
     if len(np.unique(patients)) < len(patients):
@@ -192,7 +192,7 @@ def judge(
 
 
 # --- operating point ---
-# The operating point: the highest threshold that still finds the wished share of validation positives.
+# The operating point: the highest threshold that still reaches the target sensitivity on validation films.
 
 
 def choose_operating_point(

@@ -22,7 +22,7 @@ NOT_HERE = ("out", "resume", "as_json", "gpus", "calibration_films", "heldout_fi
 
 
 def with_train_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the options of `tbconv train` in place of its `**recipe`: they are told in one place only."""
+    """Give a command the options of `tbconv train` in place of its `**recipe`: they are defined in one place only."""
     own = [one for one in inspect.signature(command, eval_str=True).parameters.values() if one.name != "recipe"]
     taught = inspect.signature(train_command, eval_str=True).parameters.values()
     both = [*own, *(one for one in taught if one.name not in NOT_HERE)]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -62,7 +62,7 @@ class DuplicateReport:
 
 @dataclass(frozen=True, slots=True)
 class PatientReport:
-    """Who is on how many films."""
+    """Patients and their films."""
 
     known: bool  # False: a film counts as a patient
     patients: int
@@ -94,7 +94,7 @@ class DataReport:
     ages: dict[str, dict[str, float]]  # class to known, minimum, median, maximum (years)
     sexes: dict[str, Counts]  # class to sex to films
     masks: MaskReport
-    alone: dict[str, float]  # what one property alone tells of the class, AUROC 0.5..1
+    alone: dict[str, float]  # AUROC of one property alone for the class, 0.5..1
     notes: tuple[str, ...]
     warnings: tuple[str, ...]
     loaded: LoadedFilms  # for the figure; not part of the JSON
@@ -106,37 +106,27 @@ class DataReport:
 
     def to_json(self) -> dict[str, Any]:
         """Return everything but the pixels."""
-        plain = ("root", "layout", "label_source", "synthetic", "films", "classes", "sites", "sizes")
-        more = ("smallest_side", "bit_depths", "modes", "formats", "ages", "sexes", "alone")
+        values = {one.name: getattr(self, one.name) for one in fields(self) if one.name != "loaded"}
         return {
-            **{name: getattr(self, name) for name in (*plain, *more)},
-            "labels": {"negative": self.labels.negative, "positive": self.labels.positive},
+            **{
+                name: asdict(value) if isinstance(value, Labels | DuplicateReport | PatientReport) else value
+                for name, value in values.items()
+            },
             "positive_share": round(self.positive_share, 4),
             "unreadable": [{"file": name, "reason": reason} for name, reason in self.unreadable],
-            "duplicates": {
-                kind: [list(group) for group in getattr(self.duplicates, kind)]
-                for kind in ("exact", "near", "conflicting")
-            },
-            "patients": _fields(self.patients),
-            "masks": {**_fields(self.masks), "kind": self.masks.kind},
-            "notes": list(self.notes),
-            "warnings": list(self.warnings),
+            "masks": {**asdict(self.masks), "kind": self.masks.kind},
         }
 
 
-def _fields(record: PatientReport | MaskReport) -> dict[str, Any]:
-    values = {name: getattr(record, name) for name in record.__slots__}
-    return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
-
-
 # --- check ---
-# What people have, read and said before anything is trained: `tbconv data check`.
+# The films of a folder, read and reported before anything is trained: `tbconv data check`.
 
-RARE_CLASS = 0.2  # a smaller share of the rarer class is worth a word
+SYNTHETIC = "the films are synthetic phantoms: nothing here says anything about disease"
+RARE_CLASS = 0.2  # a smaller share of the rarer class is worth a warning
 TELLS_THE_CLASS = 0.75  # AUROC; one number of a file that does this well is a shortcut, not a finding
 CHILD = 15.0  # years; the World Health Organization counts childhood tuberculosis below it
 FEW_CHILDREN = 10
-ONE_SIDED = 0.85  # of the children in one class: then "child" alone is an answer
+ONE_SIDED = 0.85  # of the children in one class: then "child" alone predicts the class
 FEW_TEST_FILMS = 100  # one film is a point of accuracy or more
 
 
@@ -150,7 +140,7 @@ def check_data(
         patient: regular expression that takes the patient from a file name.
         positive: the class that is positive.
         labels_from_masks: label by lesion masks.
-        reporter: where progress and unreadable films are told.
+        reporter: where progress and unreadable films go.
 
     Raises:
         DataError: the set cannot be trained on at all.
@@ -183,15 +173,10 @@ def check_data(
         sexes=survey_sexes(kept),
         masks=masks,
         alone=alone,
-        notes=_notes(kept),
-        warnings=_warnings(loaded, duplicates, patients, masks, alone),
+        notes=(*((SYNTHETIC,) if kept.synthetic else ()), *kept.notes),
+        warnings=tuple(_warnings(loaded, duplicates, patients, masks, alone)),
         loaded=loaded,
     )
-
-
-def _notes(index: FilmIndex) -> tuple[str, ...]:
-    said = ("the films are synthetic phantoms: nothing here says anything about disease",) if index.synthetic else ()
-    return (*said, *index.notes)
 
 
 def _warnings(
@@ -200,77 +185,41 @@ def _warnings(
     patients: PatientReport,
     masks: MaskReport,
     alone: dict[str, float],
-) -> tuple[str, ...]:
-    index = loaded.index
-    return (
-        *_warn_of_files(loaded),
-        *_warn_of_copies(duplicates),
-        *_warn_of_counts(index),
-        *_warn_of_patients(patients),
-        *_warn_of_children(index),
-        *_warn_of_masks(masks),
-        *_warn_of_shortcuts(alone),
-    )
+) -> Iterator[str]:
+    index, side = loaded.index, PreprocessSpec().size
+    if loaded.unreadable:
+        yield f"{len(loaded.unreadable)} films cannot be read and are left out"
+    if small := sum(max(fact.width, fact.height) < side for fact in loaded.facts):
+        yield f"{small} films are smaller than {side} pixels: they are enlarged"
+    if conflicting := [" = ".join(group) for group in duplicates.conflicting]:
+        yield f"{len(conflicting)} films occur with both labels, one of them is wrong: {some(conflicting, 3)}"
+    yield from _warn_of_counts(index)
+    if both := patients.of_both_classes:
+        yield f"{both} patients have films of both classes: right over time, or a wrong --patient"
+    if masks.unreadable:
+        yield f"{len(masks.unreadable)} masks cannot be read: {some(list(masks.unreadable), 3)}"
+    for name, area in alone.items():
+        if area >= TELLS_THE_CLASS:
+            yield f"the {name} alone predicts the class, AUROC {area:.2f}: a network may learn that instead of disease"
 
 
-def _warn_of_files(loaded: LoadedFilms) -> list[str]:
-    side = PreprocessSpec().size
-    small = sum(max(fact.width, fact.height) < side for fact in loaded.facts)
-    warnings = [f"{len(loaded.unreadable)} films cannot be read and are left out"] if loaded.unreadable else []
-    return warnings + ([f"{small} films are smaller than {side} pixels: they are enlarged"] if small else [])
-
-
-def _warn_of_copies(duplicates: DuplicateReport) -> list[str]:
-    if not duplicates.conflicting:
-        return []
-    names = [" = ".join(group) for group in duplicates.conflicting]
-    return [f"{len(names)} films occur with both labels, one of them is wrong: {some(names, 3)}"]
-
-
-def _warn_of_counts(index: FilmIndex) -> list[str]:
-    total, warnings = len(index.films), []
-    rarer = min((0, 1), key=index.count)
-    share = index.count(rarer) / total
+def _warn_of_counts(index: FilmIndex) -> Iterator[str]:
+    total, rarer = len(index.films), min((0, 1), key=index.count)
+    share, test = index.count(rarer) / total, round(FRACTIONS[2] * total)
     if share < RARE_CLASS:
-        warnings.append(f"only {share:.0%} of the films are {index.labels.names[rarer]}: accuracy would flatter")
-    test = round(FRACTIONS[2] * total)
+        yield f"only {share:.0%} of the films are {index.labels.names[rarer]}: accuracy would flatter"
     if test < FEW_TEST_FILMS:
-        warnings.append(
-            f"a test part of {FRACTIONS[2]:.0%} holds about {test} films: one film is {100 / max(test, 1):.1f} points"
-        )
-    return warnings
-
-
-def _warn_of_patients(patients: PatientReport) -> list[str]:
-    if not patients.of_both_classes:
-        return []
-    return [f"{patients.of_both_classes} patients have films of both classes: right over time, or a wrong --patient"]
-
-
-def _warn_of_children(index: FilmIndex) -> list[str]:
-    labels = [film.label for film in index.films if film.age is not None and film.age < CHILD]
-    most = max((0, 1), key=labels.count)
-    if len(labels) < FEW_CHILDREN or labels.count(most) < ONE_SIDED * len(labels):
-        return []
-    name = index.labels.names[most]
-    return [f"{labels.count(most)} of {len(labels)} films of children under 15 are {name}: age alone is an answer"]
-
-
-def _warn_of_masks(masks: MaskReport) -> list[str]:
-    warnings = [f"{len(masks.unreadable)} masks cannot be read: {some(list(masks.unreadable), 3)}"]
-    return warnings if masks.unreadable else []
-
-
-def _warn_of_shortcuts(alone: dict[str, float]) -> list[str]:
-    return [
-        f"the {name} alone tells the classes apart with AUROC {auroc:.2f}: a network may learn that instead of disease"
-        for name, auroc in alone.items()
-        if auroc >= TELLS_THE_CLASS
-    ]
+        points = 100 / max(test, 1)
+        yield f"a test part of {FRACTIONS[2]:.0%} holds about {test} films: one film is {points:.1f} points"
+    children = [film.label for film in index.films if film.age is not None and film.age < CHILD]
+    most = max((0, 1), key=children.count)
+    if len(children) >= FEW_CHILDREN and children.count(most) >= ONE_SIDED * len(children):
+        counts = f"{children.count(most)} of {len(children)} films of children under 15 are {index.labels.names[most]}"
+        yield f"{counts}: age alone predicts the class"
 
 
 # --- survey ---
-# Counting: who, where, how large, how bright, and what of it gives the class away.
+# Counts of patients, sites, sizes and brightness, and what of these predicts the class.
 
 FEW_AGES = 10  # a class with fewer known ages says nothing about age
 
@@ -363,13 +312,15 @@ def survey_masks(index: FilmIndex, reporter: Reporter) -> MaskReport:
 
 
 def survey_shortcuts(loaded: LoadedFilms) -> dict[str, float]:
-    """Return how well one property alone tells the classes apart, each as an AUROC from 0.5 to 1.
+    """Return how well one property alone predicts the class, each as an AUROC from 0.5 to 1.
 
     Values without an order (site, size, mode) are ranked by their share of positives, which
     flatters values of few films: those of fewer than ten are put together.
     """
+    from torch_train.metrics import auroc
+
     films, facts = loaded.index.films, loaded.facts
-    labels = np.array([film.label for film in films])
+    labels = np.array([film.label for film in films], np.int64)
     ordered = {"brightness": loaded.model_inputs.mean(axis=(1, 2))}
     aged = np.array([film.age is not None for film in films])
     if min(labels[aged].sum(), (1 - labels[aged]).sum()) >= FEW_AGES:
@@ -381,7 +332,13 @@ def survey_shortcuts(loaded: LoadedFilms) -> dict[str, float]:
         "site": [film.site or "" for film in films],
     }
     scores = {**ordered, **{name: _rank_by_share(values, labels) for name, values in named.items()}}
-    return {name: round(_auroc(values, labels), 3) for name, values in scores.items() if len(set(values)) > 1}
+    areas = {}
+    for name, values in scores.items():
+        if len(set(values)) > 1:
+            known = np.isfinite(values)
+            area = auroc(values[known], labels[known])
+            areas[name] = round(max(area, 1 - area), 3)
+    return areas
 
 
 def _rank_by_share(values: Sequence[str], labels: NDArray[np.int_]) -> NDArray[np.float64]:
@@ -389,16 +346,6 @@ def _rank_by_share(values: Sequence[str], labels: NDArray[np.int_]) -> NDArray[n
     merged = np.array([value if value in often else "rare" for value in values])
     share = {value: labels[merged == value].mean() for value in set(merged.tolist())}
     return np.array([share[value] for value in merged.tolist()])
-
-
-def _auroc(values: NDArray[np.floating], labels: NDArray[np.int_]) -> float:
-    from scipy import stats
-
-    known = np.isfinite(values)
-    ranks, own = stats.rankdata(values[known]), labels[known]
-    positives, negatives = int(own.sum()), int((1 - own).sum())
-    area = (ranks[own == 1].sum() - positives * (positives + 1) / 2) / (positives * negatives)
-    return float(max(area, 1 - area))
 
 
 # --- figure ---
