@@ -18,20 +18,13 @@ from sklearn.metrics import classification_report
 
 from tbconv.contract.manifest import Calibration, Labels, OperatingPoint
 from tbconv.contract.statistics import CONFIDENCE, EXACT, Estimate, is_positive, proportion
+from tbconv.report_kit.words import digits_for
 
 # --- intervals ---
 # 95 % intervals that hold for few films: exact for counts, score-type for AUROC, bootstrap by patient for the rest.
 
 Z = NormalDist().inv_cdf(0.5 + CONFIDENCE / 2)  # 1.96
 RESAMPLES = 2000  # a percentile at 2.5 % then rests on 50 resamples
-
-
-def digits_for(n: int) -> int:
-    """Return how many decimals n films support: the fewest that still tell k of n from k + 1 of n.
-
-    One film is 1/n, so 10 films carry one decimal, 100 carry two, 607 three.
-    """
-    return max(1, math.ceil(math.log10(n))) if n > 1 else 1
 
 
 def f1_score(true_positives: int, false_positives: int, false_negatives: int) -> Estimate:

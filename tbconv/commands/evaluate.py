@@ -92,16 +92,16 @@ def how_to_resume(out: Path) -> str:
 
 def print_figures(summary: dict[str, Any], paths: list[Path]) -> None:
     """Print the films, the figures of each classifier, and the files with the rest."""
-    from torch_train.evaluation.report import readers_section, subject
+    from torch_train.evaluation.report import models_section, subject
 
-    console, section = table_console(), readers_section(summary)
+    console, section = table_console(), models_section(summary)
     console.print(subject(summary), soft_wrap=True, markup=False)
     for one in section.tables:
         table = Table(box=box.SIMPLE)
         for column in one.columns:
             table.add_column(column)
         for row in one.rows:
-            table.add_row(*row)
+            table.add_row(*map(str, row))
         console.print(table)
     for line in (*section.text, summary["disclaimer"], *map(str, paths)):
         console.print(line, soft_wrap=True, markup=False)
