@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from convert.pipeline import FROM_RUN, Workshop, make_files, make_from_onnx
+from convert.pipeline import FROM_RUN, ConversionContext, make_files, make_from_onnx
 from convert.quantization.float_ops import HEAD
 from tbconv.console import TerminalReporter
 from torch_train.run_folder import read_run
@@ -20,14 +20,14 @@ from torch_train.run_folder import read_run
 WITNESS = "convert.formats.onnx_to_onnx2tf"  # the step that has onnx2tf convert the same ONNX, to compare with
 
 
-class WithoutWitness(Workshop):
+class WithoutReferenceConversion(ConversionContext):
     """Makes what is shipped and leaves out what is only asked."""
 
     __slots__ = ()
 
     def step(self, name: str, module: str, **request: Any) -> dict[str, Any]:
         """Run one step, but not the witness's."""
-        return {} if module == WITNESS else Workshop.step(self, name, module, **request)
+        return {} if module == WITNESS else ConversionContext.step(self, name, module, **request)
 
 
 def make_formats(run: Path, folder: Path, *, witness: bool) -> None:
@@ -42,7 +42,7 @@ def make_formats(run: Path, folder: Path, *, witness: bool) -> None:
     for name in FROM_RUN:
         if (run / name).is_file():
             shutil.copyfile(run / name, folder / name)
-    kind = Workshop if witness else WithoutWitness
+    kind = ConversionContext if witness else WithoutReferenceConversion
     with tempfile.TemporaryDirectory(prefix="tbconv-aside-") as aside:
         make_files(kind(run, folder, Path(aside), read_run(run), "keras", (HEAD,), TerminalReporter()))
 
@@ -51,7 +51,7 @@ def make_peers_formats(run: Path, folder: Path, onnx: Path) -> None:
     """Make of a finished ONNX what the peer makes of it: SavedModel, H5, `.keras`, TFLite float32, float16, dynamic."""
     folder.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(onnx, folder / "model.onnx")
-    make_from_onnx(Workshop(run, folder, folder, read_run(run), "keras", (HEAD,), TerminalReporter()))
+    make_from_onnx(ConversionContext(run, folder, folder, read_run(run), "keras", (HEAD,), TerminalReporter()))
 
 
 def main() -> None:

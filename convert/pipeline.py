@@ -14,13 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convert.certificate.certify import certify, draw_certificate
-from convert.certificate.consistency import disagreements
+from convert.certificate.consistency import inconsistencies
 from convert.certificate.model_card import model_card
 from convert.certificate.page import PAGE
 from convert.parity.inputs import FilmSet, draw_golden_films, evenly, golden_inputs, part_of
 from convert.parity.measure import Measurement, measure
 from convert.parity.report import parity_report
-from convert.parity.runtimes import RUNNERS, Witness
+from convert.parity.runtimes import RUNNERS, Runtime
 from convert.quantization.float_ops import HEAD
 from convert.worker import drop_waiting, run_step
 from tbconv.contract.bundle import CERTIFICATE, Bundle, seal, sha256_file, write_bundle, write_json
@@ -96,7 +96,9 @@ def convert(config: ConvertConfig, reporter: Reporter) -> Converted:
             folder / GOLDEN_FILMS, draw_golden_films(PreprocessSpec())
         )  # refused early, not after minutes
         start = time.monotonic()
-        made = make_files(Workshop(config.run, folder, Path(aside), facts, config.route, config.keep_float, reporter))
+        made = make_files(
+            ConversionContext(config.run, folder, Path(aside), facts, config.route, config.keep_float, reporter)
+        )
         converted = time.monotonic()
         reporter.say(f"all formats made in {converted - start:.0f} s; now every one of them is asked")
         artefacts = list_artefacts(facts, made, route=config.route)
@@ -129,7 +131,7 @@ def _measure(
     folder: Path,
     facts: RunFacts,
     artefacts: tuple[Artefact, ...],
-    witnesses: tuple[Witness, ...],
+    witnesses: tuple[Runtime, ...],
     reporter: Reporter,
 ) -> Measurement:
     held = read_films(config.run / HELDOUT_FILMS)
@@ -181,7 +183,7 @@ def _refuse_strays(config: ConvertConfig, certificate: Certificate, report: dict
 
 
 def _refuse_disagreements(config: ConvertConfig, bundle: Bundle) -> None:
-    found = disagreements(bundle)
+    found = inconsistencies(bundle)
     if found:
         raise ConversionError(
             f"{', '.join(found)}: not what the manifest says",
@@ -227,11 +229,11 @@ class Made:
     """Who made what, and who can be asked beside the bundle's own files."""
 
     converters: dict[str, str]  # by step
-    witnesses: tuple[Witness, ...]
+    witnesses: tuple[Runtime, ...]
 
 
 @dataclass(slots=True)
-class Workshop:
+class ConversionContext:
     """The folders of one conversion, and a line for each step that is done."""
 
     run: Path
@@ -258,7 +260,7 @@ class Workshop:
         self.step(name, "convert.formats.torch_to_onnx", **request, calibration=calibration, out=str(out))
 
 
-def make_files(shop: Workshop) -> Made:
+def make_files(shop: ConversionContext) -> Made:
     """Make every file of the bundle, and the witnesses beside it.
 
     Two lanes: what needs much memory goes one after the other, and what needs little runs beside it (the
@@ -277,20 +279,20 @@ def make_files(shop: Workshop) -> Made:
             job.result()
     if shop.facts.arch is not None:
         _make_int8(shop)
-        _make_witness(shop)
+        _make_reference_conversion(shop)
         if shop.route == "onnx2tf":
             _swap(shop)
     _label(shop)
-    return Made(shop.converters, _witnesses(shop))
+    return Made(shop.converters, _further_runtimes(shop))
 
 
-def make_from_onnx(shop: Workshop) -> None:
+def make_from_onnx(shop: ConversionContext) -> None:
     """Make H5, `.keras`, SavedModel and TFLite in float32, float16 and dynamic range of the folder's model.onnx."""
     _make_keras(shop)
     _make_tflite(shop)
 
 
-def _make_keras(shop: Workshop) -> None:
+def _make_keras(shop: ConversionContext) -> None:
     shop.step(
         "keras",
         "convert.formats.onnx_to_keras",
@@ -301,13 +303,13 @@ def _make_keras(shop: Workshop) -> None:
     )
 
 
-def _make_tflite(shop: Workshop) -> None:
+def _make_tflite(shop: ConversionContext) -> None:
     files = {precision: str(shop.folder / f"model_{precision}.tflite") for precision in PRECISIONS}
     shop.step("tflite", "convert.formats.saved_model_to_tflite", saved_model=str(shop.folder / "saved_model"), **files)
     shop.converters |= dict.fromkeys(PRECISIONS, shop.converters["tflite"])
 
 
-def _equalize(shop: Workshop) -> None:
+def _equalize(shop: ConversionContext) -> None:
     onnx, films = shop.aside / "equalized.onnx", str(shop.run / CALIBRATION_FILMS)
     shop.step(
         "equalized",
@@ -320,7 +322,7 @@ def _equalize(shop: Workshop) -> None:
     shop.step("equalized keras", "convert.formats.onnx_to_keras", onnx=str(onnx), saved_model=place)
 
 
-def _make_int8(shop: Workshop) -> None:
+def _make_int8(shop: ConversionContext) -> None:
     shop.step(
         "int8",
         "convert.quantization.int8",
@@ -331,7 +333,7 @@ def _make_int8(shop: Workshop) -> None:
     )
 
 
-def _make_witness(shop: Workshop) -> None:
+def _make_reference_conversion(shop: ConversionContext) -> None:
     response = shop.step(
         "onnx2tf",
         "convert.formats.onnx_to_onnx2tf",
@@ -346,7 +348,7 @@ def _make_witness(shop: Workshop) -> None:
         shop.reporter.say(f"  onnx2tf writes no SavedModel of it, its TFLite alone is a witness: {response['lacks']}")
 
 
-def _make_baseline(shop: Workshop) -> None:
+def _make_baseline(shop: ConversionContext) -> None:
     onnx, saved_model = shop.aside / "baseline.onnx", str(shop.aside / "baseline_saved_model")
     shop.export("baseline onnx", "baseline", onnx)
     shop.step("baseline keras", "convert.formats.onnx_to_keras", onnx=str(onnx), saved_model=saved_model)
@@ -354,7 +356,7 @@ def _make_baseline(shop: Workshop) -> None:
     shop.step("baseline", "convert.formats.saved_model_to_tflite", saved_model=saved_model, float32=out)
 
 
-def _label(shop: Workshop) -> None:
+def _label(shop: ConversionContext) -> None:
     """Put labels, preprocessing and threshold into every TFLite file."""
     from convert.formats.tflite_metadata import (
         facts_of_run,
@@ -367,7 +369,7 @@ def _label(shop: Workshop) -> None:
         label_tflite(path, facts_of_run(shop.facts, network, sha256_file(weights)))
 
 
-def _swap(shop: Workshop) -> None:
+def _swap(shop: ConversionContext) -> None:
     """Ship onnx2tf's two files, and keep ours as witnesses."""
     for name in ("saved_model", "model_float32.tflite"):
         spare = shop.aside / f"swap-{name}"
@@ -376,8 +378,8 @@ def _swap(shop: Workshop) -> None:
         shutil.move(spare, shop.aside / name)
 
 
-def _witnesses(shop: Workshop) -> tuple[Witness, ...]:
-    baseline = Witness(
+def _further_runtimes(shop: ConversionContext) -> tuple[Runtime, ...]:
+    baseline = Runtime(
         "baseline.onnx (witness)", "baseline", RUNNERS["onnx"], {"artefact": str(shop.aside / "baseline.onnx")}
     )
     if shop.facts.arch is None:
@@ -386,8 +388,8 @@ def _witnesses(shop: Workshop) -> tuple[Witness, ...]:
     tflite = {"artefact": str(shop.aside / "model_float32.tflite")}
     saved = {"artefact": str(shop.aside / "saved_model"), "film_by_film": other == "onnx2tf"}
     pair = (
-        Witness(f"{other} TFLite (witness)", "trained", RUNNERS["tflite"], tflite),
-        Witness(f"{other} SavedModel (witness)", "trained", RUNNERS["saved_model"], saved),
+        Runtime(f"{other} TFLite (witness)", "trained", RUNNERS["tflite"], tflite),
+        Runtime(f"{other} SavedModel (witness)", "trained", RUNNERS["saved_model"], saved),
     )
     return (*pair[: 2 if (shop.aside / "saved_model").exists() else 1], baseline)
 

@@ -13,14 +13,14 @@ from typing import Any
 
 import numpy as np
 
-from convert.certificate.certify import binding, draw_certificate, write_down
-from convert.certificate.consistency import disagreements
-from convert.certificate.deployment import FILMS, lost
+from convert.certificate.certify import certificate_scope, draw_certificate, write_certificate
+from convert.certificate.consistency import inconsistencies
+from convert.certificate.deployment import FILMS, missed_criteria
 from convert.certificate.page import PAGE
 from convert.parity.inputs import FilmFolder, FilmSet, draw_phantoms, find_near_threshold, part_of, read_films_of
 from convert.parity.measure import Measurement, measure
 from convert.parity.report import parity_report, write_film_table
-from convert.parity.runtimes import Witness, matrix_witnesses, torch_witnesses
+from convert.parity.runtimes import Runtime, matrix_runtimes, torch_runtimes
 from convert.parity.verdicts import IDENTITY
 from tbconv.contract.bundle import CERTIFICATE, Bundle, open_bundle, write_json
 from tbconv.contract.certificate import ArtefactVerdict, Certificate, Verdict
@@ -97,8 +97,8 @@ def verify(config: VerifyConfig, reporter: Reporter) -> Verified:
     }
     notes = (*_film_notes(bundle), *band_notes(claimed, measurement, deployed=deployed))
     report = parity_report(measurement, verdicts) | {"notes": list(notes)}
-    strays = find_strays(claimed, verdicts, measurement, report, deployed=deployed)
-    strays = with_findings(strays, disagreements(bundle), _film_problems(bundle))
+    strays = find_regressions(claimed, verdicts, measurement, report, deployed=deployed)
+    strays = with_findings(strays, inconsistencies(bundle), _film_problems(bundle))
     certificate = _certificate(bundle, measurement, verdicts, strays)
     _write(config.out, bundle, measurement, certificate, report)
     return Verified(certificate, report, strays, notes)
@@ -118,9 +118,9 @@ def _measure(config: VerifyConfig, bundle: Bundle, golden: Golden, reporter: Rep
     artefacts = bundle.manifest.artefacts
     with tempfile.TemporaryDirectory(prefix="tbconv-matrix-") as aside:
         filmset = _filmset(config, golden, reporter)
-        extra: tuple[Witness, ...] = ()
+        extra: tuple[Runtime, ...] = ()
         if config.matrix:
-            extra = matrix_witnesses(bundle.root, artefacts, Path(aside), reporter)
+            extra = matrix_runtimes(bundle.root, artefacts, Path(aside), reporter)
             filmset = _with_probes(bundle, filmset, Path(aside), reporter)
         return measure(
             bundle.root,
@@ -141,8 +141,8 @@ def _certificate(
     A file that strays is proposed no longer, but nor is another in its place: nobody clocked them here.
     """
     old = bundle.certificate()
-    bound = binding(bundle.root) | {"calibration": old.bound.get("calibration")}
-    return write_down(measurement, verdicts, bound, _deploy(old.deploy, strays, measurement.filmset.description))
+    bound = certificate_scope(bundle.root) | {"calibration": old.bound.get("calibration")}
+    return write_certificate(measurement, verdicts, bound, _deploy(old.deploy, strays, measurement.filmset.description))
 
 
 def _deploy(old: dict[str, Any], strays: dict[str, str], fed: str) -> dict[str, Any]:
@@ -237,7 +237,7 @@ def _with_probes(bundle: Bundle, filmset: FilmSet, aside: Path, reporter: Report
     manifest = bundle.manifest
     network: Kind = "trained" if any(one.network == "trained" for one in manifest.artefacts) else "baseline"
     decision_rule, arch = manifest.decision_rules[network], manifest.provenance["arch"]
-    [reference, _] = torch_witnesses(bundle.root, network, arch=arch, calibration=decision_rule.calibration)
+    [reference, _] = torch_runtimes(bundle.root, network, arch=arch, calibration=decision_rule.calibration)
     probes = find_near_threshold(
         reference, filmset.together, threshold=decision_rule.operating_point.margin, folder=aside
     )
@@ -252,7 +252,7 @@ def _with_probes(bundle: Bundle, filmset: FilmSet, aside: Path, reporter: Report
 ORDER = (Verdict.CERTIFIED, Verdict.BOUNDED, Verdict.UNVERIFIED, Verdict.FAILED)
 
 
-def find_strays(
+def find_regressions(
     claimed: dict[str, ArtefactVerdict],
     verdicts: dict[str, ArtefactVerdict],
     measurement: Measurement,
@@ -314,7 +314,7 @@ def _bars(verdicts: dict[str, ArtefactVerdict], measurement: Measurement, deploy
     decisions = figures.get("decisions")
     if decisions is None or decisions["n"] < FILMS:
         return {}
-    missed = lost(figures)
+    missed = missed_criteria(figures)
     return {deployed: f"proposed, but its bars do not hold on these films: {'; '.join(missed)}"} if missed else {}
 
 

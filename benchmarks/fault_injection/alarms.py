@@ -12,7 +12,7 @@ import numpy as np
 from benchmarks.fault_injection.checks import AGREE, DECISIONS, PARITY, TRACE
 from benchmarks.fault_injection.many import do_many
 from benchmarks.fault_injection.serve import ask_servers
-from convert.certificate.consistency import disagreements
+from convert.certificate.consistency import inconsistencies
 from convert.layerwise.trace import TraceConfig, trace_bundle
 from convert.pipeline import ConvertConfig, convert
 from tbconv.contract.bundle import read_bundle
@@ -51,7 +51,7 @@ def find_alarms(bundles: Sequence[Path], reporter: Reporter, *, trace: bool) -> 
     for bundle, one in zip(bundles, shown, strict=True):
         name = bundle.parent.name
         found = [f"{check}: {why}" for check, why in one.caught.items()]
-        found += [f"{AGREE}: {path}: {why}" for path, why in disagreements(read_bundle(bundle)).items()]
+        found += [f"{AGREE}: {path}: {why}" for path, why in inconsistencies(read_bundle(bundle)).items()]
         found += _traced(bundle) if trace else []
         failed, prices = _verdicts(bundle)
         found += failed

@@ -15,10 +15,10 @@ import numpy as np
 
 from benchmarks.fault_injection.many import ask_many, do_many
 from benchmarks.fault_injection.setting import measured
-from convert.certificate.certify import binding, write_down
+from convert.certificate.certify import certificate_scope, write_certificate
 from convert.formats.tflite_metadata import facts_of_run
 from convert.parity.inputs import FilmSet, golden_inputs, part_of
-from convert.parity.runtimes import ORACLE, artefact_witness, torch_witnesses
+from convert.parity.runtimes import FLOAT64, artefact_runtime, torch_runtimes
 from convert.pipeline import EQUALIZED, PRECISIONS, Made, list_artefacts
 from convert.quantization.float_ops import HEAD
 from convert.runners.base import Answer
@@ -140,15 +140,15 @@ def _answers(places: Sequence[Place], images: Path, folder: Path) -> list[dict[s
     """Ask every file of every seed, one process a format."""
     found: list[dict[str, Answer]] = [{} for _ in places]
     for artefact in artefacts_of(places[0]):
-        witnesses = {str(index): artefact_witness(one.bundle, artefact) for index, one in enumerate(places)}
+        witnesses = {str(index): artefact_runtime(one.bundle, artefact) for index, one in enumerate(places)}
         requests = {key: one.request for key, one in witnesses.items()}
         _collect(found, artefact.path, ask_many(witnesses["0"].module, requests, images, folder / artefact.path))
     decision_rule = read_run(places[0].run).decision_rules["trained"]
-    for kind, name in enumerate((REFERENCE, ORACLE)):
+    for kind, name in enumerate((REFERENCE, FLOAT64)):
         requests = {}
         for index, one in enumerate(places):
             arch = read_run(one.run).arch
-            pair = torch_witnesses(one.bundle, "trained", arch=arch, calibration=decision_rule.calibration)
+            pair = torch_runtimes(one.bundle, "trained", arch=arch, calibration=decision_rule.calibration)
             requests[str(index)] = pair[kind].request
         asked = ask_many("convert.runners.pytorch", requests, images, folder / name)
         _collect(found, f"{name} (trained)", asked)
@@ -190,7 +190,7 @@ def _seal(place: Place, filmset: FilmSet, answers: dict[str, Answer]) -> None:
     sealed = seal(place.bundle, manifest)
     digests = {one.path: _digest(place.bundle, sealed, one.path) for one in artefacts}
     verdicts = {one.path: measurement.judge(one, digests[one.path]) for one in artefacts}
-    certificate = write_down(measurement, verdicts, binding(place.bundle, place.run), {})
+    certificate = write_certificate(measurement, verdicts, certificate_scope(place.bundle, place.run), {})
     write_json(place.bundle / CERTIFICATE, asdict(certificate))
     seal(place.bundle, manifest)
 

@@ -20,7 +20,7 @@ from benchmarks.fault_injection.result import Result, Rung
 from benchmarks.fault_injection.serve import Shown, ask_servers
 from benchmarks.fault_injection.setting import Setting, copy_bundle
 from benchmarks.fault_injection.spoil import spoil_many
-from convert.certificate.consistency import disagreements
+from convert.certificate.consistency import inconsistencies
 from convert.parity.inputs import draw_golden_films
 from convert.parity.runtimes import RUNNERS
 from convert.runners.base import Answer
@@ -121,7 +121,7 @@ def try_serving(setting: Setting, faults: Sequence[Fault]) -> list[Result]:
 
 def _disagreements(place: Path) -> dict[str, str]:
     try:
-        found = disagreements(read_bundle(place))
+        found = inconsistencies(read_bundle(place))
     except TbconvError as error:
         return {AGREE: error.one_line}
     return {AGREE: "; ".join(f"{path}: {why}" for path, why in found.items())} if found else {}

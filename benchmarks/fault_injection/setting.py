@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from benchmarks.fault_injection.many import ask_many
 from convert.parity.inputs import FilmSet, part_of
-from convert.parity.measure import Measurement, Row, Yardstick, make_row, measure
-from convert.parity.runtimes import ORACLE, RUNNERS, artefact_witness
+from convert.parity.measure import Measurement, ReferenceAnswers, Row, make_row, measure
+from convert.parity.runtimes import FLOAT64, RUNNERS, artefact_runtime
 from convert.parity.verdicts import Tolerances
 from convert.pipeline import choose_films
 from convert.runners.base import Answer
@@ -176,7 +176,7 @@ def setting_of_golden(bundle: Path, aside: Path) -> Setting:
 def noise_of(manifest: Manifest, measurement: Measurement) -> Noise:
     """Return the noise of the trained network's float32 files and of float64 PyTorch, against float32 PyTorch."""
     files = [one.path for one in manifest.artefacts if one.network == "trained" and one.precision == "float32"]
-    return Noise.of(measurement.answers, [*files, f"{ORACLE} (trained)"], f"{REFERENCE} (trained)")
+    return Noise.of(measurement.answers, [*files, f"{FLOAT64} (trained)"], f"{REFERENCE} (trained)")
 
 
 def kernel_noise(bundle: Path, manifest: Manifest, measurement: Measurement, images: Path) -> dict[str, Noise]:
@@ -203,7 +203,7 @@ def measured(
     folder: Path, artefacts: Sequence[Artefact], filmset: FilmSet, answers: dict[str, Answer], threshold: float
 ) -> Measurement:
     """Return the measurement of answers that were given already, of the trained network's files."""
-    reference, oracle = (answers[f"{name} (trained)"] for name in (REFERENCE, ORACLE))
+    reference, oracle = (answers[f"{name} (trained)"] for name in (REFERENCE, FLOAT64))
     count = len(filmset.films)
     golden = Tolerances.derive(part_of(reference, count, None), part_of(oracle, count, None))
     films = Tolerances.derive(part_of(reference, 0, count), part_of(oracle, 0, count)) if count else golden
@@ -217,7 +217,7 @@ def row_of(
 ) -> Row:
     """Return one file's row of the measurement."""
     network = artefact.network
-    reference, oracle = (answers[f"{name} ({network})"] for name in (REFERENCE, ORACLE))
+    reference, oracle = (answers[f"{name} ({network})"] for name in (REFERENCE, FLOAT64))
     count = len(filmset.films)
-    yardstick = Yardstick(reference, oracle, thresholds[network], filmset.labels, count, len(filmset.golden))
-    return make_row(artefact_witness(folder, artefact), answers[artefact.path], yardstick)
+    yardstick = ReferenceAnswers(reference, oracle, thresholds[network], filmset.labels, count, len(filmset.golden))
+    return make_row(artefact_runtime(folder, artefact), answers[artefact.path], yardstick)

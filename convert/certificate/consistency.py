@@ -22,7 +22,7 @@ from torch_train.data.split import PARTS, digest_of
 from torch_train.run_folder import BASELINE, CONFIG, METRICS, SPLIT, WEIGHTS
 
 
-def disagreements(bundle: Bundle) -> dict[str, str]:
+def inconsistencies(bundle: Bundle) -> dict[str, str]:
     """Return, by path, what in a bundle contradicts its manifest; empty where all agree.
 
     Threshold, calibration, labels and preprocessing inside each `.tflite` file; the calibration inside each graph, from

@@ -15,7 +15,7 @@ FILMS = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ForeignConfig:
+class OnnxConfig:
     """Which file, which films, and what is known of the network."""
 
     onnx: Path

@@ -28,7 +28,7 @@ from convert.onnx_import.compare import (
     measure_noise,
     oracle_problem,
 )
-from convert.onnx_import.config import ForeignConfig, Normalise
+from convert.onnx_import.config import Normalise, OnnxConfig
 from convert.onnx_import.inputs import FolderFilms, read_folder
 from convert.onnx_import.report import foreign_report, report_text
 from convert.pipeline import PRECISIONS, drop_report, keep_report
@@ -60,7 +60,7 @@ LARGEST_HEAD = 0.5  # of the weights: VGG keeps nine tenths in its head, and suc
 class Bench:
     """The folders of one conversion, who made what, and how long it took."""
 
-    config: ForeignConfig
+    config: OnnxConfig
     folder: Path  # what becomes --out
     aside: Path  # what is asked but not shipped
     reporter: Reporter
@@ -110,7 +110,7 @@ def make_formats(bench: Bench, calibration: NDArray[np.uint8], facts: dict[str, 
     files = {precision: str(bench.folder / f"model_{precision}.tflite") for precision in PRECISIONS}
     bench.step("tflite", "convert.formats.saved_model_to_tflite", saved_model=saved, **files)
     _make_int8(bench, calibration, facts)
-    _make_witness(bench)
+    _make_reference_conversion(bench)
 
 
 def _make_int8(bench: Bench, calibration: NDArray[np.uint8], facts: dict[str, Any]) -> None:
@@ -137,7 +137,7 @@ def _keep(facts: dict[str, Any]) -> tuple[str, ...]:
     return (NOTHING,) if facts["dense_share"] > LARGEST_HEAD else (HEAD,)
 
 
-def _make_witness(bench: Bench) -> None:
+def _make_reference_conversion(bench: Bench) -> None:
     """Have onnx2tf convert the same file: what it cannot do is no failure of ours."""
     place = bench.aside / "witness.tflite"
     try:
@@ -168,7 +168,7 @@ class ForeignConverted:
     seconds_measuring: float
 
 
-def convert_foreign(config: ForeignConfig, reporter: Reporter) -> ForeignConverted:
+def convert_foreign(config: OnnxConfig, reporter: Reporter) -> ForeignConverted:
     """Convert an ONNX file that others made, and put the folder in its place if every float32 file passed.
 
     Raises:
@@ -264,7 +264,7 @@ def _judge_one(
     return judge(path, kind, precision, compare(oracle, answer), noise, **size)
 
 
-def _refuse_strays(config: ForeignConfig, report: dict[str, Any], judged: tuple[Judged, ...]) -> None:
+def _refuse_strays(config: OnnxConfig, report: dict[str, Any], judged: tuple[Judged, ...]) -> None:
     strays = {one.path: one.reason for one in judged if one.precision == "float32" and one.verdict == FAILED}
     if not strays:
         return

@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from convert.onnx_import.compare import CERTIFIED, FAILED, FLIPS_SHARE, FLOOR, NOT_MADE, TIMES, Judged, Noise
-from convert.onnx_import.config import ForeignConfig, Normalise
+from convert.onnx_import.config import Normalise, OnnxConfig
 from convert.onnx_import.inputs import FolderFilms
 from tbconv.contract.reporting import DISCLAIMER
 
@@ -22,7 +22,7 @@ WITNESS_WORDS = {CERTIFIED: "agrees", FAILED: "differs", NOT_MADE: "does not con
 
 
 def foreign_report(
-    config: ForeignConfig,
+    config: OnnxConfig,
     facts: dict[str, Any],
     normalise: Normalise,
     films: FolderFilms,

@@ -135,7 +135,7 @@ OR_STEP = "or than one float32 rounding step of what the margin is summed from, 
 ALLOWED_GAP_DB = 3.0  # a float16 file beside another runtime with the same rounded weights
 
 
-def oracle_distance(answer: Prediction, reference: Prediction, oracle: Prediction) -> dict[str, float]:
+def float64_distance(answer: Prediction, reference: Prediction, oracle: Prediction) -> dict[str, float]:
     """Return the root mean square distances of the margins from the oracle's, and their ratio in dB.
 
     Eager PyTorch can be lucky, so its own distance counts as at least one float32 rounding step of what the margin

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from convert.parity.runtimes import Witness
+from convert.parity.runtimes import Runtime
 from convert.runners.base import Answer
 from convert.worker import child_main, run_step
 from tbconv.contract.bundle import read_bundle, read_json, sha256_file
@@ -397,7 +397,7 @@ Margins = Callable[[NDArray[np.uint8]], NDArray[np.floating]]
 
 
 def find_near_threshold(
-    reference: Witness, model_inputs: NDArray[np.uint8], *, threshold: float, folder: Path
+    reference: Runtime, model_inputs: NDArray[np.uint8], *, threshold: float, folder: Path
 ) -> NDArray[np.uint8]:
     """Return blends near the threshold, uint8 [0 to 8, 224, 224]; none where all films lie on one side.
 

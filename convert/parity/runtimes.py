@@ -24,7 +24,7 @@ from tbconv.contract.reporting import Reporter
 #
 # A witness that is slow answers a stated sample of them.
 
-ORACLE = "PyTorch float64"
+FLOAT64 = "PyTorch float64"
 RUNNERS = {
     "onnx": "convert.runners.onnxruntime",
     "saved_model": "convert.runners.saved_model",
@@ -36,7 +36,7 @@ MOST_PROCESSES = 4  # one thread each; more would contend for memory, not gain t
 
 
 @dataclass(frozen=True, slots=True)
-class Witness:
+class Runtime:
     """One program that answers the films."""
 
     name: str
@@ -48,24 +48,24 @@ class Witness:
     sampled: bool = False  # answers a sample of the films, and every golden input and probe
 
 
-def torch_witnesses(folder: Path, network: Kind, *, arch: str | None, calibration: Calibration) -> list[Witness]:
+def torch_runtimes(folder: Path, network: Kind, *, arch: str | None, calibration: Calibration) -> list[Runtime]:
     """Return the reference (float32, eager) and the oracle (float64) of one network."""
     request = {"folder": str(folder), "network": network, "arch": arch, "calibration": asdict(calibration)}
     module = "convert.runners.pytorch"
     return [
-        Witness(f"{name} ({network})", network, module, request | {"dtype": dtype})
-        for name, dtype in ((REFERENCE, "float32"), (ORACLE, "float64"))
+        Runtime(f"{name} ({network})", network, module, request | {"dtype": dtype})
+        for name, dtype in ((REFERENCE, "float32"), (FLOAT64, "float64"))
     ]
 
 
-def artefact_witness(folder: Path, artefact: Artefact) -> Witness:
+def artefact_runtime(folder: Path, artefact: Artefact) -> Runtime:
     """Return the witness for one file of a bundle."""
     request = {"artefact": str(folder / artefact.path), "film_by_film": "one film a call" in artefact.reader}
-    return Witness(artefact.path, artefact.network, RUNNERS[artefact.format], request, artefact.precision)
+    return Runtime(artefact.path, artefact.network, RUNNERS[artefact.format], request, artefact.precision)
 
 
-def ask(
-    witnesses: Sequence[Witness],
+def run_all(
+    witnesses: Sequence[Runtime],
     model_inputs: NDArray[np.uint8],
     reporter: Reporter,
     *,
@@ -101,14 +101,14 @@ def ask(
         return {waiting[future]: future.result() for future in done}
 
 
-def _slow_first(witness: Witness) -> int:
+def _slow_first(witness: Runtime) -> int:
     """Start float64, film-by-film and built-in kernels first, so that none of them runs on alone at the end."""
     request = witness.request
     slow = request.get("dtype") == "float64" or request.get("film_by_film") or not request.get("xnnpack", True)
     return 0 if slow else 1
 
 
-def _ask_one(witness: Witness, images: Path, out: Path) -> Answer:
+def _ask_one(witness: Runtime, images: Path, out: Path) -> Answer:
     request = witness.request | {"images": str(images), "out": str(out)}
     run_step(witness.module, request, threads=witness.threads)
     return read_prediction(out)
@@ -126,7 +126,7 @@ ROUNDED = "ONNX Runtime, float16 weights"  # what a float16 file is measured aga
 KERNELS = ((True, 2), (False, 1), (False, 2))
 
 
-def matrix_witnesses(root: Path, artefacts: Sequence[Artefact], aside: Path, reporter: Reporter) -> tuple[Witness, ...]:
+def matrix_runtimes(root: Path, artefacts: Sequence[Artefact], aside: Path, reporter: Reporter) -> tuple[Runtime, ...]:
     """Make what has to be made, and return every further witness of a bundle's main network.
 
     Args:
@@ -151,31 +151,31 @@ def matrix_witnesses(root: Path, artefacts: Sequence[Artefact], aside: Path, rep
         made = [witness for job in jobs for witness in job.result()]
     reporter.say("made afresh for the matrix: " + ", ".join(witness.name for witness in made))
     unoptimised = {"artefact": str(onnx), "optimised": False}
-    return (Witness("ONNX Runtime, not optimised", "trained", RUNNERS["onnx"], unoptimised), *made, *kernels)
+    return (Runtime("ONNX Runtime, not optimised", "trained", RUNNERS["onnx"], unoptimised), *made, *kernels)
 
 
-def _kernels(root: Path, artefact: Artefact, xnnpack: bool, threads: int) -> Witness:
+def _kernels(root: Path, artefact: Artefact, xnnpack: bool, threads: int) -> Runtime:
     name = f"{artefact.path} {'XNNPACK' if xnnpack else 'built-in'} x{threads}"  # x2: two threads
     request = {"artefact": str(root / artefact.path), "xnnpack": xnnpack, "threads": threads}
-    return Witness(
+    return Runtime(
         name, artefact.network, RUNNERS["tflite"], request, artefact.precision, threads=threads, sampled=not xnnpack
     )
 
 
-def _round(onnx: Path, aside: Path) -> list[Witness]:
+def _round(onnx: Path, aside: Path) -> list[Runtime]:
     out = aside / "rounded.onnx"
     run_step("convert.quantization.float16", {"onnx": str(onnx), "out": str(out)})
-    return [Witness(ROUNDED, "trained", RUNNERS["onnx"], {"artefact": str(out)}, "float16")]
+    return [Runtime(ROUNDED, "trained", RUNNERS["onnx"], {"artefact": str(out)}, "float16")]
 
 
-def _onnx2tf(onnx: Path, aside: Path) -> list[Witness]:
+def _onnx2tf(onnx: Path, aside: Path) -> list[Runtime]:
     tflite, saved_model = aside / "model_float32.tflite", aside / "saved_model"
     places = {"tflite": str(tflite), "saved_model": str(saved_model)}
     response = run_step("convert.formats.onnx_to_onnx2tf", {"onnx": str(onnx)} | places)
     return _pair("onnx2tf", tflite, saved_model)[: 1 if response.get("lacks") else 2]
 
 
-def _own_layers(onnx: Path, aside: Path) -> list[Witness]:
+def _own_layers(onnx: Path, aside: Path) -> list[Runtime]:
     """Convert by our own layers where the bundle ships onnx2tf's files."""
     tflite, saved_model = aside / "model_float32.tflite", aside / "saved_model"
     run_step("convert.formats.onnx_to_keras", {"onnx": str(onnx), "saved_model": str(saved_model)})
@@ -183,9 +183,9 @@ def _own_layers(onnx: Path, aside: Path) -> list[Witness]:
     return _pair("tbconv's layers", tflite, saved_model)
 
 
-def _pair(maker: str, tflite: Path, saved_model: Path) -> list[Witness]:
+def _pair(maker: str, tflite: Path, saved_model: Path) -> list[Runtime]:
     saved = {"artefact": str(saved_model), "film_by_film": maker == "onnx2tf"}
     return [
-        Witness(f"{maker} TFLite (witness)", "trained", RUNNERS["tflite"], {"artefact": str(tflite)}),
-        Witness(f"{maker} SavedModel (witness)", "trained", RUNNERS["saved_model"], saved),
+        Runtime(f"{maker} TFLite (witness)", "trained", RUNNERS["tflite"], {"artefact": str(tflite)}),
+        Runtime(f"{maker} SavedModel (witness)", "trained", RUNNERS["saved_model"], saved),
     ]

@@ -13,7 +13,7 @@ from tbconv.contract.prediction import Prediction
 
 TIMES_NOISE = 10.0  # times the distance of float32 PyTorch from its float64 self
 IDENTITY = 1e-4  # logits; measured 8e-6 on ResNet50 in TFLite float32 (../shared/layout.md)
-ORACLE_FILMS = 256  # of 31 films the distance to float64 had an interval of 6 dB (docs/log.md)
+FLOAT64_FILMS = 256  # of 31 films the distance to float64 had an interval of 6 dB (docs/log.md)
 FLIPS_SHARE = 0.01  # of decisions that a reduced-precision file may change and still serve
 CONFIDENCE = 0.95
 
@@ -58,7 +58,7 @@ def _same_for_all() -> dict[str, Any]:
         "identity_origin": "some ten times the 8e-6 logits by which ResNet50 in TFLite float32 was measured to miss",
         "flips_share": FLIPS_SHARE,
         "flips_share_origin": "a choice: of a hundred films one may change sides and the file may still serve",
-        "oracle_db": {"allowed": ALLOWED_DB, "films": ORACLE_FILMS, "origin": oracle},
+        "oracle_db": {"allowed": ALLOWED_DB, "films": FLOAT64_FILMS, "origin": oracle},
     }
 
 
@@ -93,7 +93,7 @@ def judge_float32(
         strays.append(f"{difference.flips} of {difference.samples} decisions flip")
     if difference.identity is not None and not difference.identity <= IDENTITY:
         strays.append(f"the evidence misses the margin by {difference.identity:.1e}, allowed are {IDENTITY:.0e}")
-    if oracle is not None and difference.samples >= ORACLE_FILMS and not oracle["db"] <= ALLOWED_DB:
+    if oracle is not None and difference.samples >= FLOAT64_FILMS and not oracle["db"] <= ALLOWED_DB:
         further = f"{oracle['db']:.1f} dB further from float64 than float32 PyTorch ({OR_STEP})"
         strays.append(f"{further}, allowed are {ALLOWED_DB:g}")
     if strays:

@@ -141,7 +141,7 @@ def convert_onnx(
     Raises:
         TbconvError: what the file, the films or the options lack.
     """
-    from convert.onnx_import.config import FILMS, ForeignConfig
+    from convert.onnx_import.config import FILMS, OnnxConfig
     from convert.onnx_import.pipeline import convert_foreign
 
     if not onnx.is_file():
@@ -150,7 +150,7 @@ def convert_onnx(
         why = "int8 needs the ranges that films reach, and every format is asked about films"
         raise ConfigError(f"{onnx.name} without --calibration", why=why, fix="add --calibration DIR, a folder of films")
     mean, std = (numbers(text, option) for text, option in zip(mean_and_std, ("--mean", "--std"), strict=True))
-    config = ForeignConfig(
+    config = OnnxConfig(
         onnx=onnx,
         out=out,
         calibration=calibration,

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from convert.onnx_import.config import ForeignConfig
+from convert.onnx_import.config import OnnxConfig
 from convert.onnx_import.pipeline import convert_foreign
 from tbconv.commands.convert import convert
 from tbconv.contract.bundle import read_bundle, sha256_file
@@ -81,7 +81,7 @@ def run(memory, theirs, tmp_path, monkeypatch):
         monkeypatch.setattr("convert.onnx_import.pipeline.run_step", drawn)
         monkeypatch.setattr("convert.onnx_import.compare.run_step", drawn)
         place = out or tmp_path / "out"
-        config = ForeignConfig(onnx=theirs[0] / f"{name}.onnx", out=place, calibration=theirs[1], **options)
+        config = OnnxConfig(onnx=theirs[0] / f"{name}.onnx", out=place, calibration=theirs[1], **options)
         return convert_foreign(config, Silence())
 
     return call
@@ -211,7 +211,7 @@ def test_options_that_do_not_belong_to_the_way_are_refused(theirs, tmp_path, nam
 
 def test_the_folder_must_not_hold_what_is_converted(theirs):
     with pytest.raises(ConfigError, match="holds what is converted"):
-        ForeignConfig(onnx=theirs[0] / "plain.onnx", out=theirs[0], calibration=theirs[1])
+        OnnxConfig(onnx=theirs[0] / "plain.onnx", out=theirs[0], calibration=theirs[1])
 
 
 @pytest.mark.slow

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from convert.pipeline import Workshop, _make_witness, _witnesses
+from convert.pipeline import ConversionContext, _further_runtimes, _make_reference_conversion
 from tbconv.contract.errors import ConversionError
 
 DEPTHWISE = "ValueError: `input.shape.rank` must be at least 5"
@@ -33,7 +33,7 @@ def made(monkeypatch, tmp_path):
 
 def shop(route, aside, said):
     reporter = SimpleNamespace(say=said.append)
-    return Workshop(Path("run"), Path("folder"), aside, SimpleNamespace(arch="a"), route, (), reporter)
+    return ConversionContext(Path("run"), Path("folder"), aside, SimpleNamespace(arch="a"), route, (), reporter)
 
 
 def test_both_files_are_kept(made):
@@ -55,9 +55,9 @@ def test_without_a_saved_model_the_tflite_file_is_the_witness_alone_and_the_reas
     answer = {"converter": "onnx2tf", "lacks": DEPTHWISE}
     monkeypatch.setattr("convert.pipeline.run_step", lambda module, request: answer)
     said = []
-    _make_witness(shop("keras", tmp_path, said))
+    _make_reference_conversion(shop("keras", tmp_path, said))
     assert DEPTHWISE in said[-1]
-    names = [one.name for one in _witnesses(shop("keras", tmp_path, said))]
+    names = [one.name for one in _further_runtimes(shop("keras", tmp_path, said))]
     assert names == ["onnx2tf TFLite (witness)", "baseline.onnx (witness)"]
 
 
@@ -65,5 +65,5 @@ def test_a_route_that_would_ship_the_missing_saved_model_is_refused(monkeypatch,
     answer = {"converter": "onnx2tf", "lacks": DEPTHWISE}
     monkeypatch.setattr("convert.pipeline.run_step", lambda module, request: answer)
     with pytest.raises(ConversionError, match="no SavedModel of this network") as caught:
-        _make_witness(shop("onnx2tf", tmp_path, []))
+        _make_reference_conversion(shop("onnx2tf", tmp_path, []))
     assert caught.value.why == DEPTHWISE

@@ -11,7 +11,7 @@ from convert.parity.compare import NOT_FINITE
 from convert.parity.inputs import SAMPLE, FilmSet, evenly, part_of
 from convert.parity.measure import measure
 from convert.parity.report import parity_report, write_film_table
-from convert.parity.runtimes import ROUNDED, Witness
+from convert.parity.runtimes import ROUNDED, Runtime
 from convert.runners.base import Answer
 from tbconv.commands.parity_table import print_parity
 from tbconv.contract.certificate import Verdict
@@ -21,8 +21,8 @@ from tbconv.contract.reporting import Silence
 N, GOLDEN, PROBES = 40, 3, 4
 NOISE = 1e-6
 FLOAT32, FLOAT16 = "model_float32.tflite", "model_float16.tflite"
-BUILT_IN = Witness("float32 built-in", "trained", "", sampled=True)
-HALF = Witness(ROUNDED, "trained", "", precision="float16")
+BUILT_IN = Runtime("float32 built-in", "trained", "", sampled=True)
+HALF = Runtime(ROUNDED, "trained", "", precision="float16")
 
 
 def answer(margins, *, noise=0.0, seed=0, dtype=np.float32):
@@ -60,7 +60,7 @@ def setup(monkeypatch):
     def call(*, extra=(BUILT_IN, HALF), **change):
         answers = given | change
         monkeypatch.setattr("convert.parity.statistics.RESAMPLES", 250)
-        monkeypatch.setattr("convert.parity.measure.ask", lambda *_, **__: answers)
+        monkeypatch.setattr("convert.parity.measure.run_all", lambda *_, **__: answers)
         artefacts = [artefact(FLOAT32, "float32"), artefact(FLOAT16, "float16")]
         point = OperatingPoint(0.0, 0.9, 0.9, 0.5, 10, 10, "5" * 64)
         decision_rules = {"trained": DecisionRule(Calibration(1.0, 0.0, 10, 10), point)}
