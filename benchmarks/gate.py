@@ -42,11 +42,11 @@ from benchmarks.gate_fit import (
 from benchmarks.gate_pictures import FAMILIES
 from benchmarks.gate_source import Pixels, Source, resize
 from benchmarks.results import RESULTS, append_rows, circumstances
+from tbconv.contract.statistics import proportion
 from tf_serve.gate import Refusal, refuse
 from tf_serve.gate.likeness import thumbnail
 from tf_serve.images import FilmFacts, OpenedFilm, open_film
 from torch_train.data.phantom import draw_phantom
-from torch_train.metrics import proportion
 
 EACH = 200  # pictures a family
 MOST_FILMS, LEAST_OTHERS = 0.02, 0.95  # the bars, shares refused

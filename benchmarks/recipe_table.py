@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 
 from benchmarks.recipe_ways import WAYS
+from tbconv.contract.statistics import Estimate
 from torch_train.evaluation.bootstrap import draw_patients
 from torch_train.evaluation.config import EvaluateConfig
 from torch_train.evaluation.predictions import Fold, Predictions
 from torch_train.evaluation.splits import FoldPlan, Pool
 from torch_train.evaluation.statistics import AUROC, FOLDS_AUROC, Resampled, differences, pool_folds, resample
-from torch_train.metrics import Estimate
 
 Json = dict[str, Any]
 

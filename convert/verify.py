@@ -20,8 +20,7 @@ from convert.certificate.page import PAGE
 from convert.parity.inputs import FilmFolder, FilmSet, draw_phantoms, find_near_threshold, part_of, read_films_of
 from convert.parity.measure import Measurement, measure
 from convert.parity.report import parity_report, write_film_table
-from convert.parity.runtimes import Runtime, matrix_runtimes, torch_runtimes
-from convert.parity.verdicts import IDENTITY
+from convert.parity.runtimes import Witness, matrix_witnesses, torch_witnesses
 from tbconv.contract.bundle import CERTIFICATE, Bundle, open_bundle, write_json
 from tbconv.contract.certificate import ArtefactVerdict, Certificate, Verdict
 from tbconv.contract.errors import ConfigError
@@ -37,14 +36,11 @@ from tbconv.contract.golden import (
     records_films,
 )
 from tbconv.contract.manifest import Artefact, Kind
-from tbconv.contract.prediction import Prediction
 from tbconv.contract.preprocess import PreprocessSpec
 from tbconv.contract.reporting import Reporter
+from tbconv.contract.statistics import allowed_move, is_positive
 
 PHANTOMS = 256  # drawn for a matrix without films: as many as one of films should have; some 9 s to draw
-TIMES_TYPICAL = (
-    10.0  # a reduced file may move by so many of its median distances from PyTorch (tf_serve.runtime.selftest)
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -200,24 +196,6 @@ def _judge_repeat(
     return ArtefactVerdict(verdict, claimed.sha256, reason, figures)
 
 
-def allowed_move(recorded: Prediction, reference: Prediction) -> float:
-    """Return how far a reduced file's golden logits may move from the recorded ones, in logits.
-
-    As far as they were from PyTorch, but not by more than ten times their median distance: one input far from any
-    film (int8 answers black 9 logits off) would else excuse anything. `tf_serve.runtime.selftest` holds files to the
-    same; it opens LiteRT, which no process of a conversion's orchestration may load.
-
-    Args:
-        recorded: the file's golden answers.
-        reference: PyTorch's to the same inputs.
-    """
-    distance = np.abs(recorded.logits.astype(np.float64) - reference.logits).max(axis=1)
-    distance = distance[np.isfinite(distance)]
-    if not len(distance):
-        return IDENTITY
-    return max(IDENTITY, min(float(distance.max()), TIMES_TYPICAL * float(np.median(distance))))
-
-
 def _filmset(config: VerifyConfig, golden: Golden, reporter: Reporter) -> FilmSet:
     if config.films is not None:
         folder = FilmFolder(folder=config.films, most=config.most, patient=config.patient, positive=config.positive)
@@ -334,7 +312,7 @@ def band_notes(
     reference = measurement.answers[f"{REFERENCE} ({row.network})"].margin[:count]
     margin = measurement.answers[deployed].margin[:count]
     away = np.abs(margin.astype(np.float64) - threshold)
-    outside = away[((reference >= threshold) != (margin >= threshold)) & (away > band)]
+    outside = away[(is_positive(reference, threshold) != is_positive(margin, threshold)) & (away > band)]
     if row.precision == "float32" or not len(outside):
         return ()
     flipped = f"{len(outside)} of {count} films flip outside the band of {band:.2g} logits that its certificate claims"

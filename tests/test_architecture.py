@@ -1,9 +1,13 @@
 """The project's own rules: which way arrows point, and who loads what."""
 
+import ast
+import re
 import subprocess
 import sys
 import sysconfig
 from pathlib import Path
+
+import pytest
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("tbconv", "torch_train", "convert", "tf_serve")
@@ -84,7 +88,38 @@ def test_commands_load_no_stage_before_they_are_called():
 
 
 def test_every_module_opens_with_one_sentence():
-    import ast
-
     without = [path for path in sources() if not ast.get_docstring(ast.parse(path.read_text()))]
     assert [str(path.relative_to(ROOT)) for path in without] == []
+
+
+THE_DECISION = "tbconv/contract/statistics.py"
+LIKENESS = {"tf_serve/gate/rules.py", "benchmarks/gate.py"}  # of a picture to a film: no margin
+THRESHOLD = re.compile(r"threshold|point\.margin")
+
+
+def comparisons_with_a_threshold(tree):
+    """Yield where something is ordered against a threshold: `x >= threshold`, `rule.threshold < x`, and so on."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Compare) and isinstance(node.ops[0], ast.Gt | ast.GtE | ast.Lt | ast.LtE):
+            sides = [ast.unparse(side) for side in (node.left, *node.comparators) if not isinstance(side, ast.Call)]
+            if any(THRESHOLD.search(side) for side in sides):
+                yield f"{node.lineno}: {ast.unparse(node)}"
+
+
+def test_one_place_decides_whether_a_margin_is_positive():
+    places = [*sources(), *sorted((ROOT / "benchmarks").rglob("*.py"))]
+    names = {str(path.relative_to(ROOT)): path for path in places}
+    found = [
+        f"{name}:{one}"
+        for name, path in names.items()
+        if name not in LIKENESS | {THE_DECISION}
+        for one in comparisons_with_a_threshold(ast.parse(path.read_text()))
+    ]
+    assert found == [], "compare margins with tbconv.contract.statistics.is_positive"
+
+
+@pytest.mark.parametrize("one", ["threshold", "rule.threshold", "thresholds[0]", "rule.operating_point.margin"])
+def test_a_second_decision_is_found_in_each_spelling(one):
+    for line in (f"margins >= {one}", f"margins[:, None] < {one}", f"{one} <= margin"):
+        assert list(comparisons_with_a_threshold(ast.parse(line)))
+    assert not list(comparisons_with_a_threshold(ast.parse(f"abs(margin - {one}) <= band")))

@@ -8,18 +8,16 @@ machine opens films: that would show every network another film.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
-
-import numpy as np
 
 from tbconv.contract.bundle import MAKE_AGAIN, Bundle
 from tbconv.contract.certificate import ArtefactVerdict, Verdict
 from tbconv.contract.errors import ArtefactError, BundleError, ConfigError
 from tbconv.contract.manifest import DecisionRule, Kind
 from tbconv.contract.prediction import Classifier
+from tbconv.contract.statistics import proportion
 from tf_serve.runtime.selftest import check_preprocessing
 from tf_serve.runtime.tflite import TFLiteModel
 
@@ -174,12 +172,7 @@ def _decision_rule(bundle: Bundle, network: Kind) -> DecisionRule:
 #
 # The page turns sensitivity and specificity into "of 100 people flagged, so many have it". They
 # are those of the served file itself where its certificate counted them, else those of the films
-# that the threshold was chosen on. SciPy stays out of the server, so the interval is solved here;
-# a test holds it against `torch_train.metrics.proportion`.
-
-TAIL = 0.025  # each side of a 95 % interval
-HALVINGS = 40  # of the interval 0..1: 1e-12, far below what any count of films can tell
-EXACT = "Clopper-Pearson"
+# that the threshold was chosen on.
 
 
 def operating_figures(served: Served, films: str) -> dict[str, Any]:
@@ -197,36 +190,7 @@ def operating_figures(served: Served, films: str) -> dict[str, Any]:
         return {name: measured[name] for name in ("sensitivity", "specificity")} | {"of": films}
     point = served.decision_rule.operating_point
     return {
-        "sensitivity": proportion(round(point.sensitivity * point.positives), point.positives),
-        "specificity": proportion(round(point.specificity * point.negatives), point.negatives),
+        "sensitivity": asdict(proportion(round(point.sensitivity * point.positives), point.positives)),
+        "specificity": asdict(proportion(round(point.specificity * point.negatives), point.negatives)),
         "of": "the validation films that the threshold was chosen on, which flatters it",
     }
-
-
-def proportion(successes: int, n: int) -> dict[str, Any]:
-    """Return successes / n with its exact interval (Clopper and Pearson, 1934); None where n is 0."""
-    if n == 0:
-        return {"value": None, "low": None, "high": None, "n": 0, "method": EXACT}
-    low, high = exact_interval(successes, n)
-    return {"value": successes / n, "low": low, "high": high, "n": n, "method": EXACT}
-
-
-@functools.lru_cache
-def exact_interval(successes: int, n: int) -> tuple[float, float]:
-    """Return the bounds at which so many successes, or more, or fewer, have a chance of 2.5 %."""
-    low = 0.0 if successes == 0 else _solve(successes, n)
-    high = 1.0 if successes == n else 1 - _solve(n - successes, n)
-    return low, high
-
-
-def _solve(successes: int, n: int) -> float:
-    """Return the share at which `successes` or more of n have a chance of `TAIL`; it rises with the share."""
-    counts = np.arange(successes, n + 1)
-    factorials = np.concatenate([[0.0], np.cumsum(np.log(np.arange(1, n + 1)))])
-    ways = factorials[n] - factorials[counts] - factorials[n - counts]
-    low, high = 0.0, 1.0
-    for _ in range(HALVINGS):
-        share = (low + high) / 2
-        chance = np.exp(ways + counts * np.log(share) + (n - counts) * np.log1p(-share)).sum()
-        low, high = (share, high) if chance < TAIL else (low, share)
-    return (low + high) / 2

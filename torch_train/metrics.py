@@ -12,30 +12,18 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import brentq
 from scipy.special import expit
-from scipy.stats import binomtest, rankdata
+from scipy.stats import rankdata
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import classification_report
 
 from tbconv.contract.manifest import Calibration, Labels, OperatingPoint
+from tbconv.contract.statistics import CONFIDENCE, EXACT, Estimate, is_positive, proportion
 
 # --- intervals ---
 # 95 % intervals that hold for few films: exact for counts, score-type for AUROC, bootstrap by patient for the rest.
 
-CONFIDENCE = 0.95
 Z = NormalDist().inv_cdf(0.5 + CONFIDENCE / 2)  # 1.96
 RESAMPLES = 2000  # a percentile at 2.5 % then rests on 50 resamples
-EXACT = "Clopper-Pearson"
-
-
-@dataclass(frozen=True, slots=True)
-class Estimate:
-    """A figure, its 95 % interval and what it rests on; None where there was nothing to count."""
-
-    value: float | None
-    low: float | None
-    high: float | None
-    n: int  # films behind the figure
-    method: str  # of the interval
 
 
 def digits_for(n: int) -> int:
@@ -44,14 +32,6 @@ def digits_for(n: int) -> int:
     One film is 1/n, so 10 films carry one decimal, 100 carry two, 607 three.
     """
     return max(1, math.ceil(math.log10(n))) if n > 1 else 1
-
-
-def proportion(successes: int, n: int) -> Estimate:
-    """Return successes / n with its exact interval (Clopper and Pearson, 1934)."""
-    if n == 0:
-        return Estimate(None, None, None, 0, EXACT)
-    found = binomtest(int(successes), int(n)).proportion_ci(CONFIDENCE, method="exact")
-    return Estimate(successes / n, float(found.low), float(found.high), n, EXACT)
 
 
 def f1_score(true_positives: int, false_positives: int, false_negatives: int) -> Estimate:
@@ -241,7 +221,7 @@ def choose_operating_point(
     found = np.sort(exact[labels == 1])[::-1]
     needed = math.ceil(target_sensitivity * len(found) - 1e-9)  # 0.7 * 10 is 7.000000000000001 in binary
     threshold = _midway_below(float(found[needed - 1]), exact)
-    count = confusion(exact >= threshold, labels)
+    count = confusion(is_positive(exact, threshold), labels)
     return OperatingPoint(
         margin=threshold,
         target_sensitivity=target_sensitivity,

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from benchmarks.fault_injection.setting import Setting, with_answer
-from convert.parity.compare import find_problem, identity_error
+from convert.parity.compare import find_problem
 from convert.parity.inputs import part_of
 from convert.parity.measure import Measurement
 from convert.parity.report import parity_report
-from convert.parity.verdicts import IDENTITY
 from convert.runners.base import Answer
 from convert.verify import find_regressions
 from tbconv.contract.bundle import Bundle
 from tbconv.contract.consistency import answer_problems
 from tbconv.contract.golden import Golden
+from tbconv.contract.statistics import IDENTITY, identity_error
 
 MADE, USABLE, PARITY, IDENTICAL, VERIFY = "made and opened", "usable", "parity", "evidence identity", "verify"
 DECISIONS = "decisions"
@@ -23,8 +23,8 @@ CHECKS = {
     USABLE: "a wrong shape, NaN or infinity, one answer to all films (`convert.parity.compare.find_problem`)",
     PARITY: "the verdict on a float32 file's answers (`convert.parity.measure.Measurement.judge`)",
     DECISIONS: "more than 1 % of a reduced file's decisions flip (`convert.parity.verdicts.judge_reduced`)",
-    IDENTICAL: "margin = mean(evidence), part of that verdict (`convert.parity.compare.identity_error`)",
-    VERIFY: "what `tbconv verify` finds beyond that verdict (`convert.verify.find_regressions`)",
+    IDENTICAL: "margin = mean(evidence), part of that verdict (`tbconv.contract.statistics.identity_error`)",
+    VERIFY: "what `tbconv verify` finds beyond that verdict (`convert.verify.find_strays`)",
     TRACE: "`tbconv verify --trace` names a node (`convert.layerwise.trace.trace_bundle`)",
     FILMS: "the golden films, from their bytes on (`tbconv.contract.golden.check_films`)",
     AGREE: "what is written in several places differs (`convert.certificate.consistency.inconsistencies`)",

@@ -8,7 +8,7 @@ from typing import Any
 from benchmarks.fault_injection.checks import CHECKS, TRACE
 from benchmarks.fault_injection.faults.fault import GRAPH_LEVELS, LEVELS
 from benchmarks.fault_injection.result import Result
-from convert.parity.verdicts import at_most
+from tbconv.contract.statistics import upper_bound
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ class Score:
     @property
     def bound(self) -> float:
         """The share of such mutants that may be missed, at 95 % confidence (Clopper-Pearson, one-sided)."""
-        return at_most(len(self.missed), len(self.counted))
+        return upper_bound(len(self.missed), len(self.counted))
 
     def by_level(self) -> list[tuple[str, int, int, int, int]]:
         """Return level, live, caught, asked to be placed, placed, of each level with a mutant."""

@@ -17,6 +17,7 @@ from convert.certificate.html import Facts, figure, megabytes, milliseconds, par
 from tbconv.contract.golden import Golden
 from tbconv.contract.manifest import Artefact
 from tbconv.contract.prediction import Prediction
+from tbconv.contract.statistics import is_positive, proportion
 
 # --- axes ---
 # Scales, ticks and frames of the page's drawings: SVG whose colours follow the page, light or dark.
@@ -225,7 +226,7 @@ def _margin_panel(facts: Facts, artefact: Artefact) -> str:
         return figure("", "NaN, infinite or misshapen answers: nothing to draw.", title=artefact.path)
     threshold, band = facts.threshold(artefact), facts.verdict(artefact).band
     drawing = draw_margins(reference, other, threshold=threshold, band=band, labels=facts.labels)
-    flipped = int(((reference >= threshold) != (other >= threshold)).sum())
+    flipped = int((is_positive(reference, threshold) != is_positive(other, threshold)).sum())
     inside = int((np.abs(other - threshold) <= band).sum())
     caption = (
         f"{flipped} of {len(reference)} films shown flip; threshold {threshold:+.3f}, band ±{band:.2g} logits, "
@@ -381,7 +382,7 @@ def _half(
 ) -> str:
     if evidence is None or not np.isfinite(evidence).all() or not np.isfinite(margin):
         return f'<div><div class="none">no finite map</div><b>{escape(who)}</b></div>'
-    decision = "refer" if margin >= threshold else "not flagged"
+    decision = "refer" if is_positive(margin, threshold) else "not flagged"
     said = f"{escape(who)}: margin {margin:+.3f}, {decision}"
     picture = f'<img alt="{said}" width="{SIDE}" height="{SIDE}" src="{picture_uri(model_input, evidence, scale)}">'
     return f"<div>{picture}<b>{escape(who)}</b><span>{margin:+.3f}<br>{decision}</span></div>"
@@ -427,7 +428,7 @@ def draw_margins(
     reach = max(float(np.abs(difference).max()), 1e-9) * 1.1
     x = Scale(*_margins_ends(reference, threshold), MARGINS_LEFT, MARGINS_WIDTH - MARGINS_RIGHT)
     y = Scale(-reach, reach, MARGINS_BOTTOM, MARGINS_TOP)
-    flipped = (reference >= threshold) != (other >= threshold)
+    flipped = is_positive(reference, threshold) != is_positive(other, threshold)
     groups = _groups(labels, len(reference))
     points = [dots(map(x, reference[rows]), map(y, difference[rows]), kind) for kind, rows in groups.items()]
     rings = [_ring(x(a), y(b)) for a, b in zip(reference[flipped], difference[flipped], strict=True)]
@@ -497,8 +498,6 @@ def reliability(probability: NDArray[np.floating], labels: NDArray[np.int64]) ->
         probability: [N] or [N, 1], finite, 0..1.
         labels: int64 [N], 1 positive.
     """
-    from torch_train.metrics import proportion
-
     flat = probability.reshape(-1).astype(np.float64)
     which = np.clip((flat * BINS).astype(np.int64), 0, BINS - 1)
     found = []

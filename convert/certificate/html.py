@@ -94,12 +94,12 @@ def fixed(value: float, digits: int) -> str:
 
 def flips(figures: dict[str, Any]) -> str:
     """Return how many decisions change and what share that bounds, at 95 % confidence."""
-    from convert.parity.verdicts import at_most
+    from tbconv.contract.statistics import upper_bound
 
     count, samples = figures.get("flips"), figures.get("samples")
     if count is None or not samples or figures.get("problem"):
         return DASH
-    return f"{count} of {samples} (≤ {100 * at_most(count, samples):.2g} %)"
+    return f"{count} of {samples} (≤ {100 * upper_bound(count, samples):.2g} %)"
 
 
 def megabytes(size: float | None) -> str:

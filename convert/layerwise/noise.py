@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convert.layerwise.graph import INPUT, LayerGraph
+from tbconv.contract.statistics import decibels
 
 # --- layer noise ---
 # The noise of one tensor against its reference, from sums over films, channel by channel.
@@ -99,13 +100,13 @@ def judge_noise(sums: Sums, *, up_to_a_constant: bool = False) -> Noise:
     """
     if up_to_a_constant:
         sums = sums.centred()
-    as_is = _noise_db(sums.signal.sum(), sums.noise.sum())
+    as_is = decibels(sums.signal.sum(), sums.noise.sum())
     scale, left = _fit(sums)
     live = (sums.signal > 0) & (sums.tensor > 0) & np.isfinite(scale)
     if not _is_rescaled(sums, scale, left, live):
         return Noise(as_is, as_is, rescaled=False, scales=(1.0, 1.0))
     low, high = np.quantile(scale[live], (0.1, 0.9)).tolist()
-    return Noise(_noise_db(sums.signal.sum(), left.sum()), as_is, rescaled=True, scales=(low, high))
+    return Noise(decibels(sums.signal.sum(), left.sum()), as_is, rescaled=True, scales=(low, high))
 
 
 def _fit(sums: Sums) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -129,12 +130,6 @@ def _is_rescaled(sums: Sums, scale: NDArray[np.float64], left: NDArray[np.float6
     explained = left[live] / sums.signal[live] < relative / (1 + relative) / 2
     off = (scale[live] > 0) & (np.abs(scale[live] - 1) > OFF)
     return bool((explained & off).mean() > 0.5)
-
-
-def _noise_db(signal: float, noise: float) -> float:
-    if not np.isfinite(signal) or not np.isfinite(noise):
-        return float("nan")
-    return float("inf") if noise == 0 else 10 * float(np.log10(max(signal, 1e-300) / noise))
 
 
 # --- trace judge ---

@@ -13,11 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convert.onnx_import.config import Normalise, prepare
-from convert.parity.compare import sqnr_db
-from convert.parity.verdicts import at_most
 from convert.worker import drop_waiting, run_step
 from tbconv.contract.errors import ConversionError
 from tbconv.contract.reporting import Reporter
+from tbconv.contract.statistics import sqnr_db, upper_bound
 
 # --- compare ---
 # What one file's outputs are held against: the oracle's, film by film, decision by decision; numpy only.
@@ -228,7 +227,7 @@ def _problem(one: Difference) -> str:
 
 def _flips(one: Difference) -> str:
     """Say how many decisions differ, and how many may, at 95 % confidence, on films like these."""
-    return f"{one.flips} of {one.samples} decisions differ (at most {at_most(one.flips, one.samples):.1%}, 95 %)"
+    return f"{one.flips} of {one.samples} decisions differ (at most {upper_bound(one.flips, one.samples):.1%}, 95 %)"
 
 
 # --- ask ---

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tbconv.contract.prediction import Prediction
+from tbconv.contract.statistics import identity_error, is_positive, sqnr_db
 
 # --- parity ---
 # Compare what two programs say of the same films: in numbers, worst first, decisions counted.
@@ -64,7 +65,7 @@ def compare(reference: Prediction, other: Prediction, *, threshold: float, alike
         problem = NOT_FINITE
     if problem is not None:
         return Difference(len(reference.logits), problem, np.inf, np.inf, np.inf, None, None, -np.inf, 0, 0)
-    refers, others = reference.margin >= threshold, other.margin >= threshold
+    refers, others = is_positive(reference.margin, threshold), is_positive(other.margin, threshold)
     return Difference(
         samples=len(reference.logits),
         problem=None,
@@ -100,21 +101,6 @@ def is_finite(answer: Prediction) -> bool:
     """Return whether no output that is there holds NaN or infinity."""
     arrays = (answer.logits, answer.probability, answer.evidence)
     return all(bool(np.isfinite(array).all()) for array in arrays if array is not None)
-
-
-def identity_error(answer: Prediction) -> float | None:
-    """Return max |margin - mean(evidence)| over films, in logits; None without a map."""
-    if answer.evidence is None:
-        return None
-    mean = answer.evidence.astype(np.float64).mean((1, 2))
-    return float(np.abs(answer.margin.astype(np.float64) - mean).max())
-
-
-def sqnr_db(reference: NDArray[np.floating], other: NDArray[np.floating]) -> float:
-    """Return 10 log10 of the reference's power over the power of the difference, in dB."""
-    signal = float(np.square(reference.astype(np.float64)).sum())
-    noise = float(np.square(other.astype(np.float64) - reference).sum())
-    return float(np.inf) if noise == 0 else 10 * float(np.log10(max(signal, 1e-300) / noise))
 
 
 def _max_abs(reference: NDArray[np.floating] | None, other: NDArray[np.floating]) -> float:

@@ -22,6 +22,7 @@ from tbconv.contract.manifest import Labels
 from tbconv.contract.prediction import Prediction
 from tbconv.contract.preprocess import PreprocessSpec
 from tbconv.contract.reporting import Reporter
+from tbconv.contract.statistics import is_positive
 from tbconv.contract.xray import decode_xray
 from torch_train.data.phantom import draw_phantom
 from torch_train.data.records import FilmIndex
@@ -425,7 +426,8 @@ def blend_to_threshold(model_inputs: NDArray[np.uint8], margins: Margins, *, thr
         threshold: margin in logits; a film at or above it is positive.
     """
     given = margins(model_inputs)
-    below, above = np.flatnonzero(given < threshold), np.flatnonzero(given >= threshold)
+    positive = is_positive(given, threshold)
+    below, above = np.flatnonzero(~positive & ~np.isnan(given)), np.flatnonzero(positive)
     pairs = min(PAIRS, len(below) * len(above))
     if not pairs:
         return model_inputs[:0]

@@ -26,6 +26,7 @@ from tbconv.contract.certificate import ArtefactVerdict, Verdict
 from tbconv.contract.golden import REFERENCE
 from tbconv.contract.manifest import Artefact, DecisionRule, Kind
 from tbconv.contract.reporting import Reporter
+from tbconv.contract.statistics import is_positive, proportion
 
 # --- row ---
 # One witness's row: everything measured of its answers against PyTorch in float32 and float64.
@@ -136,7 +137,7 @@ def _probes(answer: Answer, yardstick: ReferenceAnswers) -> dict[str, Any] | Non
     distance = np.abs(reference.margin.astype(np.float64) - yardstick.threshold)
     flipped = np.zeros(len(distance), np.bool_)
     if problem is None:
-        flipped = (reference.margin >= yardstick.threshold) != (answer.margin >= yardstick.threshold)
+        flipped = is_positive(reference.margin, yardstick.threshold) != is_positive(answer.margin, yardstick.threshold)
     return found.to_json() | {
         "problem": problem,
         "furthest_from_threshold": float(distance[np.isfinite(distance)].max(initial=0.0)),
@@ -164,12 +165,10 @@ def _decisions(answer: Answer, yardstick: ReferenceAnswers) -> dict[str, Any] | 
 
 def _operating(answer: Answer, yardstick: ReferenceAnswers) -> dict[str, Any] | None:
     """Return the file's own sensitivity and specificity at the threshold, each an estimate with its exact interval."""
-    from torch_train.metrics import proportion
-
     margins, labels = _labelled(answer, yardstick), yardstick.labels
     if margins is None or labels is None:
         return None
-    refers, positive = margins >= yardstick.threshold, labels == 1
+    refers, positive = is_positive(margins, yardstick.threshold), labels == 1
     right = {"sensitivity": refers[positive], "specificity": ~refers[~positive]}
     return {name: asdict(proportion(int(films.sum()), len(films))) for name, films in right.items()}
 

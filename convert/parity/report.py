@@ -12,11 +12,12 @@ from convert.parity.inputs import FilmSet, pick
 from convert.parity.measure import Measurement, Row
 from convert.parity.runtimes import FLOAT64, ROUNDED
 from convert.parity.statistics import per_film
-from convert.parity.verdicts import FLOAT64_FILMS, at_most
+from convert.parity.verdicts import ORACLE_FILMS
 from tbconv.contract.bundle import sha256_bytes
 from tbconv.contract.certificate import ArtefactVerdict
 from tbconv.contract.golden import REFERENCE
 from tbconv.contract.reporting import DISCLAIMER
+from tbconv.contract.statistics import upper_bound
 
 
 def parity_report(measurement: Measurement, verdicts: dict[str, ArtefactVerdict]) -> dict[str, Any]:
@@ -97,7 +98,7 @@ def _flips_at_most(row: Row) -> float | None:
     """Return the share of films that may flip at 95 % confidence; None without films or a usable answer."""
     if row.films is None or row.films.problem is not None:
         return None
-    return at_most(row.films.flips, row.films.samples)
+    return upper_bound(row.films.flips, row.films.samples)
 
 
 # --- film table ---

@@ -9,10 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from convert.parity.compare import sqnr_db
 from convert.parity.verdicts import TIMES_NOISE
 from convert.runners.base import Answer
-from tbconv.contract.prediction import Prediction
+from tbconv.contract.statistics import identity_errors, is_positive, sqnr_db, upper_bound
 
 # --- paired ---
 # What a file costs in decisions against PyTorch on the same labelled films: paired, with bootstrap intervals.
@@ -56,7 +55,7 @@ def paired_losses(
     """
     truth = _check(reference_margin, other_margin, labels)
     order = _kernel(reference_margin, truth) - _kernel(other_margin, truth)
-    right = [(np.asarray(m) >= threshold) == truth for m in (reference_margin, other_margin)]
+    right = [is_positive(m, threshold) == truth for m in (reference_margin, other_margin)]
     lost = right[0].astype(np.float32) - right[1]  # 1 lost, -1 gained
     groups = {"sensitivity_loss": lost[truth], "specificity_loss": lost[~truth]}
     drawn = np.concatenate(list(_resample(order, *groups.values(), seed=seed)), axis=1)
@@ -112,11 +111,8 @@ def _summarise(value: float, drawn: NDArray[np.float64]) -> dict[str, float]:
 
 
 def _count(changes: NDArray[np.float32]) -> dict[str, Any]:
-    from scipy.stats import beta
-
     lost, n = int((changes == 1).sum()), len(changes)
-    bound = 1.0 if lost == n else float(beta.ppf(ONE_SIDED, lost + 1, n - lost))
-    return {"lost": lost, "gained": int((changes == -1).sum()), "at_most": bound}
+    return {"lost": lost, "gained": int((changes == -1).sum()), "at_most": upper_bound(lost, n)}
 
 
 # --- locks ---
@@ -224,15 +220,8 @@ def per_film(reference: Answer, other: Answer) -> dict[str, NDArray[np.float64]]
     maps = map_distance(reference, other)
     if maps is not None:
         found["abs_evidence"] = maps
-    if other.evidence is not None:
-        found["identity"] = _identity(other)
-    return found
-
-
-def _identity(answer: Prediction) -> NDArray[np.float64]:
-    mean = np.asarray(answer.evidence).astype(np.float64).mean((1, 2))
-    missed: NDArray[np.float64] = np.abs(answer.margin.astype(np.float64) - mean)
-    return missed
+    identity = identity_errors(other)
+    return found if identity is None else found | {"identity": identity}
 
 
 def _maps(distance: NDArray[np.float64] | None, locks: ReluPatterns) -> dict[str, Any]:

@@ -10,12 +10,11 @@ import numpy as np
 from convert.parity.compare import ALLOWED_DB, OR_STEP, Difference
 from tbconv.contract.certificate import ArtefactVerdict, Verdict
 from tbconv.contract.prediction import Prediction
+from tbconv.contract.statistics import IDENTITY, upper_bound
 
 TIMES_NOISE = 10.0  # times the distance of float32 PyTorch from its float64 self
-IDENTITY = 1e-4  # logits; measured 8e-6 on ResNet50 in TFLite float32 (../shared/layout.md)
-FLOAT64_FILMS = 256  # of 31 films the distance to float64 had an interval of 6 dB (docs/log.md)
+ORACLE_FILMS = 256  # of 31 films the distance to float64 had an interval of 6 dB (docs/log.md)
 FLIPS_SHARE = 0.01  # of decisions that a reduced-precision file may change and still serve
-CONFIDENCE = 0.95
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,16 +61,6 @@ def _same_for_all() -> dict[str, Any]:
     }
 
 
-def at_most(flips: int, samples: int) -> float:
-    """Return the share of films that may flip, at 95 % confidence, when `flips` of `samples` did.
-
-    The one-sided Clopper-Pearson bound; for 0 flips it is 1 - 0.05^(1/N), about 3/N.
-    """
-    from scipy.stats import beta
-
-    return 1.0 if flips >= samples else float(beta.ppf(CONFIDENCE, flips + 1, samples - flips))
-
-
 def judge_float32(
     difference: Difference, tolerances: Tolerances, *, sha256: str, oracle: dict[str, float] | None = None
 ) -> ArtefactVerdict:
@@ -115,7 +104,7 @@ def judge_reduced(difference: Difference, *, sha256: str) -> ArtefactVerdict:
 
 
 def _flips(difference: Difference) -> str:
-    bound = at_most(difference.flips, difference.samples)
+    bound = upper_bound(difference.flips, difference.samples)
     return (
         f"{difference.flips} of {difference.samples} decisions flip, "
         f"so at most {100 * bound:.2g} % of such films at 95 % confidence"

@@ -21,6 +21,7 @@ from tbconv.contract.errors import ArtefactError
 from tbconv.contract.golden import Golden
 from tbconv.contract.manifest import Artefact, Calibration, Manifest, with_current_keys
 from tbconv.contract.prediction import Prediction
+from tbconv.contract.statistics import IDENTITY, identity_error
 
 LABELS, PREPROCESSING, OPERATING_POINT = "labels.txt", "preprocessing.json", "operating_point.json"
 # Of a probability: float32 files of four networks were 8e-7 at most from sigmoid(slope * margin + offset), XNNPACK's
@@ -30,9 +31,8 @@ HALF_ULP16 = 2.0**-11  # by which float16 may round slope and offset: half of it
 # Where the head itself is int8 (as it was before heads stayed in float), the sigmoid steps by 1/256 and its input has a
 # grid of its own: 2.7 steps at most on three bundles. Its map has another grid than its logits and is not asked.
 QUANTIZED_STEPS = 4 / 256
-# |mean(evidence) - margin|: logits in float32 (the certificate's identity), a share of mean |evidence| elsewhere.
+# |mean(evidence) - margin| outside float32, as a share of mean |evidence|.
 # Measured on seven bundles at most 0.2 % in float16, 3.5 % in dynamic; int8 with a float head is as exact as float32.
-IDENTITY = 1e-4
 IDENTITY_SHARE = {"float16": 0.01, "dynamic": 0.1}
 
 
@@ -122,10 +122,9 @@ def _contradictions(
     if precision == "int8" and _on_a_grid(probability):
         return _calibrated(margins, probability, calibration, (QUANTIZED_STEPS, 0.0))
     problems, missed = [], 0.0
-    if answer.evidence is not None:
-        evidence = np.asarray(answer.evidence, np.float64)
-        missed = float(np.abs(evidence.mean((1, 2)) - margins).max())
-        allowed = max(IDENTITY, IDENTITY_SHARE.get(precision, 0.0) * float(np.abs(evidence).mean()))
+    if answer.evidence is not None and (error := identity_error(answer)) is not None:
+        missed, size = error, float(np.abs(answer.evidence.astype(np.float64)).mean())
+        allowed = max(IDENTITY, IDENTITY_SHARE.get(precision, 0.0) * size)
         if not missed <= allowed:  # NaN is no agreement
             problems.append(f"the evidence misses the margin by {missed:.1e} logits, allowed are {allowed:.1e}")
     # float16 rounds what margin, logits and map are made from apart, so the margin inside the graph may be as far from

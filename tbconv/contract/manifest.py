@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from tbconv.contract.errors import BundleError
 from tbconv.contract.preprocess import PreprocessSpec
+from tbconv.contract.statistics import is_positive
 
 # --- keys ---
 # Keys that got a plainer name; files that were written before are read by either.
@@ -75,7 +76,7 @@ class OperatingPoint:
         Args:
             margins: [N], logits of positive minus logits of negative.
         """
-        return np.asarray(margins) >= self.margin
+        return is_positive(margins, self.margin)
 
 
 # --- calibration ---

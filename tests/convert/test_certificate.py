@@ -5,16 +5,15 @@ import pytest
 
 from convert.parity.compare import Difference
 from convert.parity.verdicts import (
-    FLOAT64_FILMS,
-    IDENTITY,
+    ORACLE_FILMS,
     TIMES_NOISE,
     Tolerances,
-    at_most,
     judge_float32,
     judge_reduced,
 )
 from tbconv.contract.certificate import Verdict
 from tbconv.contract.prediction import Prediction
+from tbconv.contract.statistics import IDENTITY
 
 GOOD = Difference(200, None, 1e-6, 2e-6, 1e-7, 1e-6, 1e-5, 120.0, 0, 0)
 TOLERANCES = Tolerances(1e-5, 1e-6, 1e-7)
@@ -65,21 +64,6 @@ def test_the_origin_says_that_ten_times_the_larger_of_noise_and_step_is_allowed(
     origin = TOLERANCES.to_json()["logits_origin"]
     assert origin.startswith("10 x the larger of two: the largest difference between PyTorch in float32 and in float64")
     assert "at least one" not in origin
-
-
-@pytest.mark.parametrize("n", [1, 20, 104, 299, 512])
-def test_no_flip_of_n_bounds_the_share_at_1_minus_the_nth_root_of_5_percent(n):
-    assert at_most(0, n) == pytest.approx(1 - 0.05 ** (1 / n), rel=1e-9)
-
-
-def test_299_films_without_a_flip_are_what_one_percent_takes():
-    assert at_most(0, 298) > 0.01 >= at_most(0, 299)
-
-
-def test_the_bound_grows_with_flips_and_ends_at_1():
-    bounds = [at_most(flips, 20) for flips in range(21)]
-    assert bounds == sorted(bounds)
-    assert bounds[-1] == 1.0
 
 
 def test_a_float32_file_inside_every_bar_is_certified_with_its_digest():

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from convert.parity.compare import identity_error, sqnr_db
 from convert.quantization.calibration import correct_bias, mean_by_channel
 from convert.quantization.tflite_graph import TFLiteGraph
 from tbconv.contract.preprocess import as_model_input
+from tbconv.contract.statistics import IDENTITY, identity_error, sqnr_db
 from tf_serve.runtime.tflite import TFLiteModel
 from torch_train.run_folder import CALIBRATION_FILMS, HELDOUT_FILMS, WEIGHTS, read_films
 
@@ -14,7 +14,6 @@ from torch_train.run_folder import CALIBRATION_FILMS, HELDOUT_FILMS, WEIGHTS, re
 pytestmark = pytest.mark.filterwarnings("ignore:Warning. Enabling `experimental_preserve_all_tensors`:UserWarning")
 
 CONVOLUTIONS = 12
-IDENTITY = 1e-4  # logits; what every float32 file must keep (convert.parity.verdicts)
 PUSH = 0.5  # of a channel's mean |value|: how far the biases are shifted, the same way on every film
 
 

@@ -1,9 +1,7 @@
-import json
-
 import numpy as np
 import pytest
 
-from convert.parity.compare import NOT_FINITE, compare, find_problem, identity_error, sqnr_db
+from convert.parity.compare import NOT_FINITE, compare, find_problem
 from tbconv.contract.prediction import Prediction
 
 
@@ -124,15 +122,6 @@ def test_one_film_alone_cannot_be_constant():
     assert find_problem(answer([1.0]), 1) is None
 
 
-def test_the_identity_error_is_that_of_the_worst_film():
-    one = answer(MARGINS)
-    one.evidence[1] += 0.25
-    one.evidence[3] -= 0.5
-    assert identity_error(one) == pytest.approx(0.5, abs=1e-6)
-    assert identity_error(answer(MARGINS)) == pytest.approx(0, abs=1e-6)
-    assert identity_error(answer(MARGINS, evidence=False)) is None
-
-
 def test_a_transposed_map_is_seen_though_it_adds_up():
     one = answer(MARGINS)
     turned = Prediction(one.logits, one.probability, one.evidence.transpose(0, 2, 1))
@@ -152,25 +141,3 @@ def test_the_worst_film_decides_and_not_the_mean():
     moved = many.copy()
     moved[500] += 0.2
     assert compare(answer(many), answer(moved), threshold=9.0).max_abs_logits == pytest.approx(0.1, abs=1e-6)
-
-
-def test_sqnr_is_in_decibels_of_power():
-    reference = np.full((10, 2), 10.0)
-    assert sqnr_db(reference, reference + 1.0) == pytest.approx(20.0)
-    assert sqnr_db(reference, reference + 0.1) == pytest.approx(40.0)
-
-
-def test_the_figures_of_a_problem_are_ready_for_json():
-    figures = compare(answer(MARGINS), answer([1.0] * 4), threshold=0.0).to_json()
-    assert json.loads(json.dumps(figures, allow_nan=False))["max_abs_logits"] is None
-
-
-def test_no_film_outside_the_largest_margin_difference_of_the_threshold_flips():
-    rng = np.random.default_rng(3)
-    reference = rng.normal(size=(400, 2)).astype(np.float32)
-    other = reference + rng.normal(scale=0.2, size=(400, 2)).astype(np.float32)
-    [first, second] = (Prediction(logits, np.full((400, 1), 0.5, np.float32), None) for logits in (reference, other))
-    found = compare(first, second, threshold=0.3)
-    flipped = (first.margin >= 0.3) != (second.margin >= 0.3)
-    assert found.flips == flipped.sum() > 0
-    assert np.abs(second.margin[flipped] - 0.3).max() < found.max_abs_margin

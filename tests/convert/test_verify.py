@@ -7,15 +7,13 @@ import numpy as np
 import pytest
 
 from convert.runners.base import Answer
-from convert.verify import PHANTOMS, VerifyConfig, allowed_move, verify
+from convert.verify import PHANTOMS, VerifyConfig, verify
 from tbconv.contract.bundle import CERTIFICATE
 from tbconv.contract.certificate import ArtefactVerdict, Certificate, Verdict
 from tbconv.contract.golden import GOLDEN_FILMS, NOT_RECORDED, Golden
 from tbconv.contract.manifest import Artefact, Calibration, DecisionRule, OperatingPoint, output_specs
-from tbconv.contract.prediction import Prediction
 from tbconv.contract.preprocess import PreprocessSpec
 from tbconv.contract.reporting import Silence
-from tf_serve.runtime import selftest
 
 FLOAT32, INT8, REFERENCE = "model_float32.tflite", "model_int8.tflite", "PyTorch float32 (trained)"
 SHIFT = {FLOAT32: 1e-7, INT8: 0.04, REFERENCE: 0.0, "PyTorch float64 (trained)": 1e-7}  # of the margin, logits
@@ -188,17 +186,3 @@ def test_films_that_this_machine_opens_otherwise_stray_and_a_bundle_without_any_
     assert verify_made_up(films_opened=("one: bad", "two: bad")).strays == {GOLDEN_FILMS: "one: bad; two: bad"}
     found = verify_made_up(films_opened=None)
     assert (found.passed, found.notes) == (True, (NOT_RECORDED,))
-
-
-@pytest.mark.parametrize("outlier", [0.01, 9.0])
-def test_how_far_a_reduced_file_may_move_is_the_rule_of_the_quick_check(outlier):
-    rng = np.random.default_rng(0)
-    reference = rng.normal(size=(16, 2)).astype(np.float32)
-    recorded = reference + rng.normal(scale=0.01, size=(16, 2)).astype(np.float32)
-    recorded[0] += np.float32(outlier)
-    one, other = (Prediction(logits, np.full((16, 1), 0.5, np.float32), None) for logits in (recorded, reference))
-    artefact = Artefact(INT8, "tflite", "int8", "trained", (), (), "made up", "LiteRT")
-    golden = Golden((), np.zeros((16, 1, 1), np.uint8), {INT8: one, REFERENCE: other})
-    assert allowed_move(one, other) == selftest._allowed(artefact, one, golden, Certificate({}))
-    assert allowed_move(one, other) < 0.2
-    assert allowed_move(one, one) == selftest.FLOOR

@@ -5,11 +5,9 @@ import re
 import pytest
 
 from tbconv.contract.reporting import DISCLAIMER
-from tf_serve.fallback import exact_interval
 from tf_serve.images import UnfitReason
 from tf_serve.predict import DECISION_WORDS, FAINTEST_SCALE, NEGATIVE, POSITIVE
 from tf_serve.server.routes.page import FOLDER
-from torch_train.metrics import proportion
 
 FILES = sorted(path.name for path in FOLDER.iterdir() if path.suffix in {".html", ".css", ".js"})
 PAGES = {"index.html": "page.js", "model.html": "model.js"}
@@ -93,9 +91,3 @@ def test_no_file_of_the_page_is_there_for_nothing():
     for entry in PAGES.values():
         used |= imported(entry, set())
     assert {path.name for path in FOLDER.iterdir() if path.is_file()} == used
-
-
-@pytest.mark.parametrize(("successes", "n"), [(0, 5), (5, 5), (1, 1), (36, 40), (349, 388), (1043, 1043), (775, 1043)])
-def test_the_servers_exact_interval_is_the_one_that_training_computes(successes, n):
-    expected = proportion(successes, n)
-    assert exact_interval(successes, n) == pytest.approx((expected.low, expected.high), rel=0, abs=1e-10)

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from tbconv.contract.reporting import DISCLAIMER
-from torch_train.metrics import proportion
+from tbconv.contract.statistics import proportion
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ import torch
 from tbconv.contract.errors import ConfigError, DataError
 from tbconv.contract.manifest import Labels
 from tbconv.contract.reporting import Silence
+from tbconv.contract.statistics import Estimate
 from tbconv.contract.xray import XrayFacts
 from torch_train.data.phantom import draw_phantom
 from torch_train.data.records import Film
@@ -35,7 +36,7 @@ from torch_train.evaluation.audit.model_probes import (
     read_boxes,
 )
 from torch_train.evaluation.audit.samples import Sample, cross_validated_margins, draw, probe_auroc
-from torch_train.metrics import Estimate, auroc
+from torch_train.metrics import auroc
 
 FACTS = XrayFacts(224, 224, "L", "PNG", 8)
 

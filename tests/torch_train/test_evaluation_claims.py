@@ -5,6 +5,7 @@ import pytest
 from evaluation_drawn import draw_predictions
 from scipy.stats import binomtest
 
+from tbconv.contract.statistics import Estimate, proportion
 from torch_train.evaluation.bootstrap import (
     chance_to_show,
     draw_patients,
@@ -23,7 +24,6 @@ from torch_train.evaluation.statistics import (
     pool_folds,
     sweep_thresholds,
 )
-from torch_train.metrics import Estimate, proportion
 
 FIELD = Field(0.01, 2.0, 10.0)
 

@@ -8,6 +8,7 @@ from evaluation_drawn import DISTANCES, binormal_auroc, draw_predictions
 from scipy.special import expit
 from sklearn.metrics import brier_score_loss, log_loss, roc_auc_score
 
+from tbconv.contract.statistics import proportion
 from torch_train.evaluation.bootstrap import draw_patients
 from torch_train.evaluation.predictions import BASELINE, PRIOR, TRAINED
 from torch_train.evaluation.statistics import (
@@ -22,7 +23,7 @@ from torch_train.evaluation.statistics import (
     resample,
     slope_and_offset,
 )
-from torch_train.metrics import fit_calibration, proportion
+from torch_train.metrics import fit_calibration
 
 
 def source_of(predictions, resamples=2000):

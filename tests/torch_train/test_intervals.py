@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from torch_train.metrics import Z, auroc_estimate, bootstrap_by_patient, digits_for, f1_score, proportion
+from tbconv.contract.statistics import proportion
+from torch_train.metrics import Z, auroc_estimate, bootstrap_by_patient, digits_for, f1_score
 
 
 def test_seventy_of_seventy_leave_room_down_to_94_9_percent():

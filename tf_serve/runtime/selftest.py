@@ -33,11 +33,10 @@ from tbconv.contract.golden import (
 from tbconv.contract.manifest import Artefact
 from tbconv.contract.prediction import Classifier, Prediction
 from tbconv.contract.preprocess import as_model_input
+from tbconv.contract.statistics import IDENTITY, allowed_move, identity_errors
 from tf_serve.runtime.tflite import TFLiteModel
 
-FLOOR = 1e-4  # logits; the identity that float32 files are held to, and the tolerance of a certificate without any
 PROBABILITY_STEPS = 2 / 256  # two steps of a quantized sigmoid
-TIMES_TYPICAL = 10.0  # times the file's median distance from PyTorch; other kernels moved 4 times that at most
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,21 +189,11 @@ def _recorded(golden: Golden, artefact: Artefact) -> Prediction:
 
 
 def _allowed(artefact: Artefact, recorded: Prediction, golden: Golden, certificate: Certificate) -> float:
-    """Return how far logits may move.
-
-    A float32 file has the certificate's tolerance for the golden inputs. A reduced one may move as far as
-    it was from PyTorch, but not by more than ten times its median distance: one input far from any film
-    (int8 answers black 9 logits off) would else excuse anything.
-    """
+    """Return how far logits may move: a float32 file has the certificate's tolerance for the golden inputs."""
     if artefact.precision == "float32":
         tolerances = certificate.tolerances.get(artefact.network) or {}
-        return float((tolerances.get("golden") or tolerances).get("logits", FLOOR))
-    reference = golden.answers[f"{REFERENCE} ({artefact.network})"]
-    distance = np.abs(recorded.logits.astype(np.float64) - reference.logits).max(axis=1)
-    distance = distance[np.isfinite(distance)]
-    if not len(distance):
-        return FLOOR
-    return max(FLOOR, min(float(distance.max()), TIMES_TYPICAL * float(np.median(distance))))
+        return float((tolerances.get("golden") or tolerances).get("logits", IDENTITY))
+    return allowed_move(recorded, golden.answers[f"{REFERENCE} ({artefact.network})"])
 
 
 def _furthest(now: NDArray[np.floating], then: NDArray[np.floating]) -> float:
@@ -239,11 +228,11 @@ def _strays(
     if not step <= abs(slope) * 2 * allowed / 4 + PROBABILITY_STEPS:
         return f"logits hold, but the probability moved by {step:.1e}"
     missing = _identity(answer)
-    if artefact.precision == "float32" and not missing <= max(FLOOR, 2 * _identity(recorded)):
+    if artefact.precision == "float32" and not missing <= max(IDENTITY, 2 * _identity(recorded)):
         return f"the evidence misses the margin by {missing:.1e}"
     return None
 
 
 def _identity(answer: Prediction) -> float:
-    means = np.asarray(answer.evidence, np.float64).mean((1, 2))
-    return _furthest(answer.margin, means)
+    errors = identity_errors(answer)
+    return 0.0 if errors is None else float(errors[np.isfinite(errors)].max(initial=0.0))

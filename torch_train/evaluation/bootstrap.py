@@ -9,9 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, logit
-from scipy.stats import beta, binom
+from scipy.stats import binom
 
-from torch_train.metrics import CONFIDENCE, RESAMPLES, Estimate, Z, auroc_estimate
+from tbconv.contract.statistics import CONFIDENCE, Estimate, exact_interval
+from torch_train.metrics import RESAMPLES, Z, auroc_estimate
 
 # --- patient draws ---
 # Resamples of patients as weights of films, all drawn at once: the one source of every interval of an evaluation.
@@ -139,8 +140,7 @@ def share_interval(drawn: Drawn) -> Estimate:
     if not np.isfinite(drawn.value):
         return nothing("no film to count")
     value, films = drawn.value, effective_films(drawn)
-    low = float(beta.ppf(TAIL, value * films, films - value * films + 1)) if value > 0 else 0.0
-    high = float(beta.ppf(1 - TAIL, value * films + 1, films - value * films)) if value < 1 else 1.0
+    low, high = exact_interval(value * films, films)
     return Estimate(value, low, high, drawn.n, f"Clopper-Pearson at the variance of a {drawn.method}")
 
 
@@ -377,7 +377,7 @@ def needed_at_rate(rate: float, target: float) -> int | None:
     if rate <= target:
         return None
     n = np.arange(1, MOST + 1)
-    short = np.flatnonzero(lower_bound(np.floor(rate * n + 1e-9), n) < target)
+    short = np.flatnonzero(~shows(np.floor(rate * n + 1e-9), n, target))
     last = int(n[short[-1]]) if len(short) else 0
     return None if last == MOST else last + 1
 
@@ -385,10 +385,12 @@ def needed_at_rate(rate: float, target: float) -> int | None:
 def chance_to_show(have: int, target: float, true_rate: float) -> float:
     """Return the chance that `have` cases show a rate of at least `target` when it truly is `true_rate`."""
     found = np.arange(have + 1)
-    return float(binom.pmf(found, have, true_rate)[lower_bound(found, np.full(have + 1, have)) >= target].sum())
+    return float(binom.pmf(found, have, true_rate)[shows(found, have, target)].sum())
 
 
-def lower_bound(found: NDArray[np.floating] | NDArray[np.integer], n: NDArray[np.integer]) -> NDArray[np.float64]:
-    """Return the two-sided Clopper-Pearson lower bound of found / n, element by element."""
-    bound = beta.ppf(TWO_SIDED, np.maximum(found, 1e-300), n - found + 1)
-    return np.where(found > 0, bound, 0.0)
+def shows(found: NDArray[np.number], n: NDArray[np.integer] | int, target: float) -> NDArray[np.bool_]:
+    """Return whether found / n has a two-sided exact lower bound of at least `target`, element by element.
+
+    So many or more are then found with a chance of 2.5 % at most where the true rate is the target.
+    """
+    return np.asarray(binom.sf(found - 1, n, target) <= TWO_SIDED)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy.special import expit
 
 from tbconv.contract.manifest import Calibration
+from tbconv.contract.statistics import Estimate, is_positive
 from torch_train.evaluation.bootstrap import (
     Drawn,
     PatientDraws,
@@ -29,7 +30,7 @@ from torch_train.evaluation.bootstrap import (
     weighted_share,
 )
 from torch_train.evaluation.predictions import Fold, Predictions
-from torch_train.metrics import Estimate, fit_calibration
+from torch_train.metrics import fit_calibration
 
 # --- answers ---
 # Each repeat's folds laid end to end: the one place where out-of-fold answers are put on a common scale.
@@ -87,7 +88,7 @@ def _pool_repeat(folds: list[Fold], labels: NDArray[np.int64], reader: str) -> A
     number = np.repeat(np.arange(len(folds)), [len(fold.rows) for fold in folds])
     thresholds = np.array([fold.thresholds[reader] for fold in folds])[number]
     calibrated = calibrate_by_the_others(margins, labels[rows], number)
-    return Answers(rows, labels[rows], number, margins, margins >= thresholds, calibrated)
+    return Answers(rows, labels[rows], number, margins, is_positive(margins, thresholds), calibrated)
 
 
 def calibrate_by_the_others(
@@ -334,7 +335,7 @@ def _shares(
 ) -> list[Estimate]:
     """Return sensitivity (truth 1) or specificity (truth 0) at every threshold."""
     kept = [one.only(one.labels == truth) for one in repeats]
-    right = [(one.scores[:, None] >= thresholds) == bool(truth) for one in kept]
+    right = [is_positive(one.scores[:, None], thresholds) == bool(truth) for one in kept]
     every = [np.ones(len(one.rows), np.bool_) for one in kept]
     values = [weighted_share(ones(one.rows), r, e) for one, r, e in zip(kept, right, every, strict=True)]
     drawn = [

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from tbconv.contract.errors import ConfigError
+from tbconv.contract.statistics import Estimate
 from torch_train.data.report import TELLS_THE_CLASS
-from torch_train.metrics import Estimate
 
 # --- finding ---
 # What a probe found and what its rule says of it; the one place where a figure becomes PASS or SUSPECT.

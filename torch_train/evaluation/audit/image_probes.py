@@ -15,6 +15,7 @@ from PIL import Image
 
 from tbconv.contract.manifest import Labels
 from tbconv.contract.reporting import Reporter
+from tbconv.contract.statistics import Estimate
 from tbconv.contract.xray import XrayFacts
 from torch_train.data.records import Film, FilmIndex
 from torch_train.data.report import Counts, count_by
@@ -32,7 +33,7 @@ from torch_train.evaluation.audit.findings import (
     noted,
 )
 from torch_train.evaluation.audit.samples import Sample, probe_auroc
-from torch_train.metrics import Estimate, bootstrap_by_patient
+from torch_train.metrics import bootstrap_by_patient
 
 # --- looks ---
 # What a film looks like apart from its anatomy: greys, border, frame and corners, the food of the cheap probes.

@@ -19,6 +19,7 @@ from tbconv.contract.errors import ConfigError, DataError
 from tbconv.contract.manifest import EVIDENCE_SIDE
 from tbconv.contract.preprocess import PreprocessSpec
 from tbconv.contract.reporting import Reporter
+from tbconv.contract.statistics import CONFIDENCE, Estimate, proportion
 from tbconv.contract.xray import XrayFacts, read_xray
 from torch_train.data.layouts import MARKED
 from torch_train.data.records import SUFFIXES, some
@@ -27,7 +28,7 @@ from torch_train.engine.inference import BATCH
 from torch_train.evaluation.audit.findings import FEWEST, LEVEL, AuditConfig, Finding, Verdict, above, below, not_asked
 from torch_train.evaluation.audit.image_probes import LOOK_BORDER
 from torch_train.evaluation.audit.samples import Sample, draw
-from torch_train.metrics import CONFIDENCE, RESAMPLES, Estimate, auroc_by_patient, auroc_difference, proportion
+from torch_train.metrics import RESAMPLES, auroc_by_patient, auroc_difference
 from torch_train.model.deployed import load_deployed
 from torch_train.model.network import XrayNetwork
 from torch_train.model.pretrained import build_network

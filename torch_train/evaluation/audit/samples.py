@@ -12,13 +12,14 @@ from numpy.typing import NDArray
 
 from tbconv.contract.errors import DataError
 from tbconv.contract.manifest import Labels
+from tbconv.contract.statistics import Estimate
 from tbconv.contract.xray import XrayFacts
 from torch_train.data.index import name_patients, read_index
 from torch_train.data.loading import LoadedFilms
 from torch_train.data.records import SYNTHETIC_MARK, Film, FilmIndex, list_films
 from torch_train.data.split import join_groups
 from torch_train.evaluation.audit.findings import AuditConfig
-from torch_train.metrics import Estimate, auroc_by_patient, auroc_estimate
+from torch_train.metrics import auroc_by_patient, auroc_estimate
 
 # --- sample ---
 # Which films the probes look at: whole patients with their copies, drawn by content, so many of each class.

@@ -1,0 +1,184 @@
+"""The statistics that every stage shares: the decision, exact binomial intervals, SQNR, and the identity of a map.
+
+Training, conversion, verification and serving must call a film positive, bound a share and judge a moved logit in the
+same way, so each of these rules is written here and nowhere else. Standard library and numpy only: a server has no
+scipy.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import sys
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from tbconv.contract.prediction import Prediction
+
+CONFIDENCE = 0.95  # of every interval and bound, unless a caller says otherwise
+TAIL = (1 - CONFIDENCE) / 2  # each side of a two-sided interval
+EXACT = "Clopper-Pearson"
+
+# --- decision ---
+
+
+def is_positive(margins: ArrayLike, threshold: ArrayLike) -> NDArray[np.bool_]:
+    """Decide: True where a film's margin is at or above the threshold (NaN never is).
+
+    Args:
+        margins: [N] or one, logit of positive minus logit of negative.
+        threshold: in logits; one, or any shape that broadcasts with `margins`.
+    """
+    return np.asarray(np.asarray(margins) >= threshold)
+
+
+# --- binomial intervals ---
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A figure, its 95 % interval and what it rests on; None where there was nothing to count."""
+
+    value: float | None
+    low: float | None
+    high: float | None
+    n: int  # films behind the figure
+    method: str  # of the interval
+
+
+def proportion(successes: int, n: int) -> Estimate:
+    """Return successes / n with its exact 95 % interval (Clopper and Pearson, 1934)."""
+    if n == 0:
+        return Estimate(None, None, None, 0, EXACT)
+    low, high = exact_interval(successes, n)
+    return Estimate(successes / n, low, high, n, EXACT)
+
+
+def exact_interval(successes: float, n: float, level: float = CONFIDENCE) -> tuple[float, float]:
+    """Return the two-sided Clopper-Pearson interval of successes / n.
+
+    Args:
+        successes: how many of `n`; a count, or a weighted one that need not be whole.
+        n: trials, or the number of independent ones that they are worth.
+        level: share of such intervals that hold the true rate, at least.
+
+    Raises:
+        ValueError: `successes` does not lie in 0..n, or `level` not between 0 and 1.
+    """
+    if not 0 <= successes <= n or not 0 < level < 1:
+        raise ValueError(f"no interval of {successes!r} of {n!r} at a level of {level!r}")
+    tail = (1 - level) / 2
+    low = _beta_quantile(tail, successes, n - successes + 1) if successes > 0 else 0.0
+    high = _beta_quantile(1 - tail, successes + 1, n - successes) if successes < n else 1.0
+    return low, high
+
+
+def upper_bound(events: int, n: int, level: float = CONFIDENCE) -> float:
+    """Return the one-sided Clopper-Pearson bound: a share that `events` of `n` do not exceed at this confidence.
+
+    For no event of n it is 1 - 0.05^(1/n), about 3/n; 1.0 where every trial was one, or there was none.
+    """
+    return 1.0 if events >= n else _beta_quantile(level, events + 1, n - events)
+
+
+@functools.lru_cache(maxsize=4096)
+def _beta_quantile(share: float, a: float, b: float) -> float:
+    """Return the x at which the regularised incomplete beta function I_x(a, b) is `share`.
+
+    Newton's method, kept inside a bracket that every step narrows.
+    """
+    low, high, x = 0.0, 1.0, a / (a + b)
+    log_beta = math.lgamma(a) + math.lgamma(b) - math.lgamma(a + b)
+    for _ in range(200):
+        if not 0 < x < 1:
+            break
+        excess = _incomplete_beta(x, a, b, log_beta) - share
+        low, high = (x, high) if excess < 0 else (low, x)
+        log_density = (a - 1) * math.log(x) + (b - 1) * math.log1p(-x) - log_beta
+        step = excess * math.exp(-log_density) if log_density > -700 else math.inf
+        following = x - step if low < x - step < high else (low + high) / 2
+        if abs(following - x) <= 4 * sys.float_info.epsilon * x:
+            return following
+        x = following
+    return x
+
+
+def _incomplete_beta(x: float, a: float, b: float, log_beta: float) -> float:
+    """Return I_x(a, b) by its continued fraction (Numerical Recipes 6.4, Lentz's method)."""
+    if x > (a + 1) / (a + b + 2):  # the fraction converges fast on the other side
+        return 1 - _incomplete_beta(1 - x, b, a, log_beta)
+    tiny = 1e-300
+    c, d = 1.0, 1 / (1 - (a + b) * x / (a + 1) or tiny)
+    fraction = d
+    for m in range(1, 100_000):
+        even = m * (b - m) * x / ((a + 2 * m - 1) * (a + 2 * m))
+        odd = -(a + m) * (a + b + m) * x / ((a + 2 * m) * (a + 2 * m + 1))
+        for term in (even, odd):
+            d, c = 1 / (1 + term * d or tiny), 1 + term / c or tiny
+            fraction *= d * c
+        if abs(d * c - 1) < sys.float_info.epsilon:
+            break
+    return fraction * math.exp(a * math.log(x) + b * math.log1p(-x) - log_beta) / a
+
+
+# --- distances ---
+
+
+def sqnr_db(reference: NDArray[np.floating], other: NDArray[np.floating]) -> float:
+    """Return the signal to quantization noise ratio of `other` against `reference`, both of one shape; see `decibels`.
+
+    The signal is the reference's power, the noise that of the difference.
+    """
+    signal = np.square(reference.astype(np.float64)).sum()
+    return decibels(float(signal), float(np.square(other.astype(np.float64) - reference).sum()))
+
+
+def decibels(signal: float, noise: float) -> float:
+    """Return 10 log10 of a power over another: infinite without noise, NaN where either is not finite."""
+    if not (math.isfinite(signal) and math.isfinite(noise)):
+        return math.nan
+    return math.inf if noise == 0 else 10 * float(np.log10(max(signal, 1e-300) / noise))
+
+
+# --- evidence identity ---
+
+IDENTITY = 1e-4  # logits; |margin - mean(evidence)| in float32, measured 8e-6 on ResNet50 in TFLite float32
+
+
+def identity_errors(prediction: Prediction) -> NDArray[np.float64] | None:
+    """Return |margin - mean(evidence)| of each film in logits, float64 [N]; None without a map."""
+    if prediction.evidence is None:
+        return None
+    mean = np.asarray(prediction.evidence, np.float64).mean((1, 2))
+    return np.asarray(np.abs(np.asarray(prediction.margin, np.float64) - mean), np.float64)
+
+
+def identity_error(prediction: Prediction) -> float | None:
+    """Return max |margin - mean(evidence)| over films, in logits (NaN if one is); None without a map."""
+    errors = identity_errors(prediction)
+    return None if errors is None else float(errors.max())
+
+
+# --- allowed move ---
+
+TIMES_TYPICAL = 10.0  # times the file's median distance from PyTorch; other kernels moved 4 times that at most
+
+
+def allowed_move(recorded: Prediction, reference: Prediction) -> float:
+    """Return how far a reduced-precision file's golden logits may move from the recorded ones, in logits.
+
+    Kernels of another processor round differently, but a file that moves further is another model. It may move as far
+    as it was from PyTorch, but not by more than ten times its median distance: one input far from any film (int8
+    answers black 9 logits off) would excuse anything otherwise.
+
+    Args:
+        recorded: the file's golden answers.
+        reference: PyTorch's to the same inputs.
+    """
+    distance = np.abs(recorded.logits.astype(np.float64) - reference.logits).max(axis=1)
+    distance = distance[np.isfinite(distance)]
+    if not len(distance):
+        return IDENTITY
+    return max(IDENTITY, min(float(distance.max()), TIMES_TYPICAL * float(np.median(distance))))
