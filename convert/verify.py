@@ -20,7 +20,7 @@ from convert.certificate.page import PAGE
 from convert.parity.inputs import FilmFolder, FilmSet, draw_phantoms, find_near_threshold, part_of, read_films_of
 from convert.parity.measure import Measurement, measure
 from convert.parity.report import parity_report, write_film_table
-from convert.parity.runtimes import Witness, matrix_witnesses, torch_witnesses
+from convert.parity.runtimes import Runtime, matrix_runtimes, torch_runtimes
 from tbconv.contract.bundle import CERTIFICATE, Bundle, open_bundle, write_json
 from tbconv.contract.certificate import ArtefactVerdict, Certificate, Verdict
 from tbconv.contract.errors import ConfigError

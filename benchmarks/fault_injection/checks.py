@@ -24,7 +24,7 @@ CHECKS = {
     PARITY: "the verdict on a float32 file's answers (`convert.parity.measure.Measurement.judge`)",
     DECISIONS: "more than 1 % of a reduced file's decisions flip (`convert.parity.verdicts.judge_reduced`)",
     IDENTICAL: "margin = mean(evidence), part of that verdict (`tbconv.contract.statistics.identity_error`)",
-    VERIFY: "what `tbconv verify` finds beyond that verdict (`convert.verify.find_strays`)",
+    VERIFY: "what `tbconv verify` finds beyond that verdict (`convert.verify.find_regressions`)",
     TRACE: "`tbconv verify --trace` names a node (`convert.layerwise.trace.trace_bundle`)",
     FILMS: "the golden films, from their bytes on (`tbconv.contract.golden.check_films`)",
     AGREE: "what is written in several places differs (`convert.certificate.consistency.inconsistencies`)",

@@ -12,7 +12,7 @@ from convert.parity.inputs import FilmSet, pick
 from convert.parity.measure import Measurement, Row
 from convert.parity.runtimes import FLOAT64, ROUNDED
 from convert.parity.statistics import per_film
-from convert.parity.verdicts import ORACLE_FILMS
+from convert.parity.verdicts import FLOAT64_FILMS
 from tbconv.contract.bundle import sha256_bytes
 from tbconv.contract.certificate import ArtefactVerdict
 from tbconv.contract.golden import REFERENCE

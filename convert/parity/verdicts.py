@@ -13,7 +13,7 @@ from tbconv.contract.prediction import Prediction
 from tbconv.contract.statistics import IDENTITY, upper_bound
 
 TIMES_NOISE = 10.0  # times the distance of float32 PyTorch from its float64 self
-ORACLE_FILMS = 256  # of 31 films the distance to float64 had an interval of 6 dB (docs/log.md)
+FLOAT64_FILMS = 256  # of 31 films the distance to float64 had an interval of 6 dB (docs/log.md)
 FLIPS_SHARE = 0.01  # of decisions that a reduced-precision file may change and still serve
 
 

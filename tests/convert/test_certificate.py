@@ -5,7 +5,7 @@ import pytest
 
 from convert.parity.compare import Difference
 from convert.parity.verdicts import (
-    ORACLE_FILMS,
+    FLOAT64_FILMS,
     TIMES_NOISE,
     Tolerances,
     judge_float32,
