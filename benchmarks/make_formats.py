@@ -17,7 +17,9 @@ from convert.quantization.float_ops import HEAD
 from tbconv.console import TerminalReporter
 from torch_train.run_folder import read_run
 
-WITNESS = "convert.formats.onnx_to_onnx2tf"  # the step that has onnx2tf convert the same ONNX, to compare with
+WITNESS = (
+    "convert.formats.onnx_to_onnx2tf:onnx_to_tf"  # the step that has onnx2tf convert the same ONNX, to compare with
+)
 
 
 class WithoutReferenceConversion(ConversionContext):

@@ -121,10 +121,10 @@ def make(given: argparse.Namespace, place: Path) -> Iterator[tuple[Case, bytes]]
             films = str(given.run / CALIBRATION_FILMS)
             source = str(given.bundle / "model.onnx")
             run_step(
-                "convert.quantization.equalization",
+                "convert.quantization.equalization:equalize",
                 {"onnx": source, "films": films, "out": onnx, "balance": case.equalized},
             )
-            run_step("convert.formats.onnx_to_keras", {"onnx": onnx, "saved_model": folder})
+            run_step("convert.formats.onnx_to_keras:onnx_to_keras", {"onnx": onnx, "saved_model": folder})
             saved[case.equalized] = folder
         folder = saved[case.equalized]
         yield case, default(folder, model_inputs) if case.recipe is None else to_int8(folder, model_inputs, case.recipe)

@@ -257,7 +257,7 @@ class ConversionContext:
         """Export one network to ONNX."""
         calibration = asdict(self.facts.decision_rules[network].calibration)
         request = {"folder": str(self.folder), "network": network, "arch": self.facts.arch}
-        self.step(name, "convert.formats.torch_to_onnx", **request, calibration=calibration, out=str(out))
+        self.step(name, "convert.formats.torch_to_onnx:torch_to_onnx", **request, calibration=calibration, out=str(out))
 
 
 def make_files(shop: ConversionContext) -> Made:
@@ -295,7 +295,7 @@ def make_from_onnx(shop: ConversionContext) -> None:
 def _make_keras(shop: ConversionContext) -> None:
     shop.step(
         "keras",
-        "convert.formats.onnx_to_keras",
+        "convert.formats.onnx_to_keras:onnx_to_keras",
         onnx=str(shop.folder / "model.onnx"),
         h5=str(shop.folder / "model.h5"),
         keras=str(shop.folder / "model.keras"),
@@ -305,7 +305,12 @@ def _make_keras(shop: ConversionContext) -> None:
 
 def _make_tflite(shop: ConversionContext) -> None:
     files = {precision: str(shop.folder / f"model_{precision}.tflite") for precision in PRECISIONS}
-    shop.step("tflite", "convert.formats.saved_model_to_tflite", saved_model=str(shop.folder / "saved_model"), **files)
+    shop.step(
+        "tflite",
+        "convert.formats.saved_model_to_tflite:quantize",
+        saved_model=str(shop.folder / "saved_model"),
+        **files,
+    )
     shop.converters |= dict.fromkeys(PRECISIONS, shop.converters["tflite"])
 
 
@@ -313,19 +318,19 @@ def _equalize(shop: ConversionContext) -> None:
     onnx, films = shop.aside / "equalized.onnx", str(shop.run / CALIBRATION_FILMS)
     shop.step(
         "equalized",
-        "convert.quantization.equalization",
+        "convert.quantization.equalization:equalize",
         onnx=str(shop.folder / "model.onnx"),
         films=films,
         out=str(onnx),
     )
     place = str(shop.aside / EQUALIZED)
-    shop.step("equalized keras", "convert.formats.onnx_to_keras", onnx=str(onnx), saved_model=place)
+    shop.step("equalized keras", "convert.formats.onnx_to_keras:onnx_to_keras", onnx=str(onnx), saved_model=place)
 
 
 def _make_int8(shop: ConversionContext) -> None:
     shop.step(
         "int8",
-        "convert.quantization.int8",
+        "convert.quantization.int8:make_int8",
         saved_model=str(shop.aside / EQUALIZED),
         films=str(shop.run / CALIBRATION_FILMS),
         keep_float=list(shop.keep_float),
@@ -336,7 +341,7 @@ def _make_int8(shop: ConversionContext) -> None:
 def _make_reference_conversion(shop: ConversionContext) -> None:
     response = shop.step(
         "onnx2tf",
-        "convert.formats.onnx_to_onnx2tf",
+        "convert.formats.onnx_to_onnx2tf:onnx_to_tf",
         onnx=str(shop.folder / "model.onnx"),
         tflite=str(shop.aside / "model_float32.tflite"),
         saved_model=str(shop.aside / "saved_model"),
@@ -351,9 +356,9 @@ def _make_reference_conversion(shop: ConversionContext) -> None:
 def _make_baseline(shop: ConversionContext) -> None:
     onnx, saved_model = shop.aside / "baseline.onnx", str(shop.aside / "baseline_saved_model")
     shop.export("baseline onnx", "baseline", onnx)
-    shop.step("baseline keras", "convert.formats.onnx_to_keras", onnx=str(onnx), saved_model=saved_model)
+    shop.step("baseline keras", "convert.formats.onnx_to_keras:onnx_to_keras", onnx=str(onnx), saved_model=saved_model)
     out = str(shop.folder / "baseline.tflite")
-    shop.step("baseline", "convert.formats.saved_model_to_tflite", saved_model=saved_model, float32=out)
+    shop.step("baseline", "convert.formats.saved_model_to_tflite:quantize", saved_model=saved_model, float32=out)
 
 
 def _label(shop: ConversionContext) -> None:

@@ -1,18 +1,26 @@
-"""Run one step in a process of its own: JSON in, JSON out, and its failure as a stated error.
+"""Run one step, `module:function`, in the process of its framework: JSON in, JSON out, a failure as an expected error.
 
-PyTorch, TensorFlow and ONNX Runtime in one process have crashed in public reports, and
-converters call `sys.exit`; here each of them gets a process that may die.
+PyTorch, TensorFlow and ONNX Runtime in one process have crashed in public reports, and converters call `sys.exit`;
+so each framework gets processes of its own, which may die. A module names its framework by a line at its top,
+`FRAMEWORK = "torch"`, `"tensorflow"` or `"litert"` (ONNX, ONNX Runtime and LiteRT). Inside of `workers()` its steps
+share processes that stay alive, so that imports are paid once; a module that names none gets a process for each step.
 """
 
 from __future__ import annotations
 
 import contextlib
+import gc
+import importlib
+import importlib.util
 import json
 import os
+import re
+import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -20,40 +28,51 @@ from typing import Any
 from tbconv.contract import errors
 from tbconv.contract.errors import ConversionError, TbconvError
 
-TAIL_LINES = 12  # of the child's output, shown when it dies without a stated error
+TAIL_LINES = 12  # of the worker's output, shown when it dies without an expected error
 REPOSITORY = Path(__file__).resolve().parent.parent
+FRAMEWORK = re.compile(r'^FRAMEWORK = "(torch|tensorflow|litert)"$', re.MULTILINE)
+MAIN = "import sys; from convert.worker import serve; serve(int(sys.argv[1]))"
 
 # glibc keeps what converters free: 1.5 GB of a Keras step is 0.9 GB with these. Other C libraries ignore them.
 RETURN_MEMORY = {"MALLOC_ARENA_MAX": "2", "MALLOC_TRIM_THRESHOLD_": "65536", "MALLOC_MMAP_THRESHOLD_": "65536"}
 
-Step = Callable[[dict[str, Any]], dict[str, Any]]
+
+# --- the caller's side ---
 
 
-def run_step(module: str, request: dict[str, Any], *, threads: int | None = None) -> dict[str, Any]:
-    """Run `python -m module` on a request and return its response.
+def run_step(step: str, request: dict[str, Any], *, threads: int | None = None) -> dict[str, Any]:
+    """Run a step in another process and return its response.
 
     Args:
-        module: a module whose last lines call `child_main`.
+        step: `module:function`; the function takes the request and returns the response.
         request: plain JSON values.
-        threads: of the frameworks' pools; None leaves it to them.
+        threads: of the frameworks' pools; None leaves it to them (TensorFlow: one).
 
     Raises:
-        TbconvError: the error that the step stated.
+        TbconvError: the expected error that the step raised.
         ConversionError: the process died without one.
     """
-    with tempfile.TemporaryDirectory(prefix="tbconv-") as folder:
-        question, answer = Path(folder) / "request.json", Path(folder) / "response.json"
-        question.write_text(json.dumps(request))
-        command = [sys.executable, "-m", module, str(question), str(answer)]
-        done = subprocess.run(
-            command, env=_environment(threads), stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
-        )
-        if not answer.is_file():
-            raise _died(module, done)
-        response: dict[str, Any] = json.loads(answer.read_text())
-    if "error" in response:
-        raise _stated(response["error"])
-    return response
+    with _taken(step, threads) as worker:
+        return worker.run(step, request, threads)
+
+
+@contextlib.contextmanager
+def workers() -> Iterator[None]:
+    """Keep the processes of `run_step` alive, for the next step of their framework, until the (outermost) context ends.
+
+    Steps that run at the same time get a process each.
+    """
+    with _POOL.lock:
+        _POOL.contexts += 1
+    try:
+        yield
+    finally:
+        with _POOL.lock:
+            _POOL.contexts -= 1
+            ended = [] if _POOL.contexts else _POOL.idle[:]
+            _POOL.idle = [worker for worker in _POOL.idle if worker not in ended]
+        for worker in ended:
+            worker.end()
 
 
 @contextlib.contextmanager
@@ -66,15 +85,116 @@ def drop_waiting(pool: ThreadPoolExecutor) -> Iterator[None]:
         raise
 
 
-def child_main(step: Step) -> None:
-    """Be the child: read the request, run the step, write its response or its stated error."""
-    question, answer = Path(sys.argv[1]), Path(sys.argv[2])
+class _Pool:
+    """The workers that wait for a step."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.contexts = 0
+        self.idle: list[_Worker] = []
+
+
+_POOL = _Pool()
+
+
+@contextlib.contextmanager
+def _taken(step: str, threads: int | None) -> Iterator[_Worker]:
+    """Take an idle worker of the step's framework, or start one; put it back if it may be used again."""
+    framework = _framework(step.partition(":")[0])
+    if framework == "tensorflow":
+        threads = threads or 1  # its pools are sized once a process, so that one worker serves every step
+    kind = (framework, threads if framework == "tensorflow" else None)
+    with _POOL.lock:
+        fit = [worker for worker in _POOL.idle if framework and worker.kind == kind]
+        worker = fit[-1] if fit else None
+        if worker is not None:
+            _POOL.idle.remove(worker)
+    worker = worker or _Worker(kind, threads)
+    kept = False
     try:
-        response = step(json.loads(question.read_text()))
-    except TbconvError as error:
-        parts = {"kind": type(error).__name__, "what": error.what, "why": error.why, "fix": error.fix}
-        response = {"error": parts}
-    answer.write_text(json.dumps(response))
+        yield worker
+        kept = True
+    except TbconvError:
+        kept = worker.alive
+        raise
+    finally:
+        with _POOL.lock:
+            kept = kept and framework is not None and _POOL.contexts > 0
+            if kept:
+                _POOL.idle.append(worker)
+        if not kept:
+            worker.end()
+
+
+def _framework(module: str) -> str | None:
+    """Read which framework a module names, without importing it; None for none, or where there is no such module."""
+    try:
+        spec = importlib.util.find_spec(module)
+    except ModuleNotFoundError:
+        return None
+    if spec is None or spec.origin is None:
+        return None
+    found = FRAMEWORK.search(Path(spec.origin).read_text(encoding="utf-8"))
+    return found[1] if found else None
+
+
+class _Worker:
+    """One process, and the socket on which it gets requests."""
+
+    def __init__(self, kind: tuple[str | None, int | None], threads: int | None) -> None:
+        self.kind = kind
+        self._output = tempfile.TemporaryFile()  # noqa: SIM115  # stdout and stderr, to which converters print
+        self._socket, theirs = socket.socketpair()
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", "-c", MAIN, str(theirs.fileno())],
+                env=_environment(threads),
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=self._output,
+                stderr=subprocess.STDOUT,
+            )
+
+    @property
+    def alive(self) -> bool:
+        """Whether the process has not ended."""
+        return self._process.poll() is None
+
+    def run(self, step: str, request: dict[str, Any], threads: int | None) -> dict[str, Any]:
+        """Run one step; see `run_step`."""
+        os.ftruncate(self._output.fileno(), 0)
+        self._output.seek(0)  # of the process too: it writes to the same open file
+        line = json.dumps({"step": step, "request": request, "threads": threads})
+        try:
+            self._socket.sendall(line.encode() + b"\n")
+            with self._socket.makefile("rb") as answers:
+                answer = answers.readline()
+        except ConnectionError:
+            answer = b""
+        if not answer.endswith(b"\n"):
+            raise self._died(step)
+        response: dict[str, Any] = json.loads(answer)
+        if "error" in response:
+            raise _expected(response["error"])
+        return response["response"]  # type: ignore[no-any-return]
+
+    def end(self) -> None:
+        """End the process, whatever it does; nothing that it holds is worth an orderly exit."""
+        self._process.kill()
+        self._process.wait()
+        self._socket.close()
+        self._output.close()
+
+    def _died(self, step: str) -> ConversionError:
+        code = self._process.wait()
+        self._output.seek(0)
+        lines = [line for line in self._output.read().decode(errors="replace").splitlines() if line.strip()]
+        ended = f"signal {-code}" if code < 0 else f"exit code {code}"
+        return ConversionError(
+            f"the step {step} ended with {ended}",
+            why="its last lines were:\n    " + "\n    ".join(lines[-TAIL_LINES:] or ["(nothing)"]),
+            fix="run 'tbconv doctor' to see whether the packages are those that were measured to work",
+        )
 
 
 def _environment(threads: int | None) -> dict[str, str]:
@@ -82,25 +202,74 @@ def _environment(threads: int | None) -> dict[str, str]:
     environment["TF_CPP_MIN_LOG_LEVEL"] = "2"
     environment["KERAS_BACKEND"] = "tensorflow"
     environment["CUDA_VISIBLE_DEVICES"] = ""  # parity is stated for the processor that serves
-    environment["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), environment.get("PATH", "")])
-    environment["PYTHONPATH"] = os.pathsep.join([str(REPOSITORY), environment.get("PYTHONPATH", "")])
-    if threads is not None:
-        for name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
-            environment[name] = str(threads)
+    environment["OPENBLAS_NUM_THREADS"] = "1"  # numpy's; the same whichever step loads it
+    for name, first in (("PATH", Path(sys.executable).parent), ("PYTHONPATH", REPOSITORY)):
+        places = [str(first), *environment.get(name, "").split(os.pathsep)]
+        environment[name] = os.pathsep.join(filter(None, places))  # an empty entry is the user's working folder
+    environment["PYTHONSAFEPATH"] = "1"  # for the programs that a step starts
+    for name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
+        environment[name] = str(threads or 1)  # PyTorch's and ONNX Runtime's are set anew for every step
     return environment
 
 
-def _stated(parts: dict[str, str]) -> TbconvError:
+def _expected(parts: dict[str, str]) -> TbconvError:
     kind = getattr(errors, parts["kind"], ConversionError)
     error: TbconvError = kind(parts["what"], why=parts["why"], fix=parts["fix"])
     return error
 
 
-def _died(module: str, done: subprocess.CompletedProcess[str]) -> ConversionError:
-    lines = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
-    ended = f"signal {-done.returncode}" if done.returncode < 0 else f"exit code {done.returncode}"
-    return ConversionError(
-        f"the step {module} ended with {ended}",
-        why="its last lines were:\n    " + "\n    ".join(lines[-TAIL_LINES:] or ["(nothing)"]),
-        fix="run 'tbconv doctor' to see whether the packages are those that were measured to work",
-    )
+# --- the worker's side ---
+
+
+def serve(descriptor: int) -> None:
+    """Be a worker: run steps until the parent hangs up.
+
+    An expected error is an answer; every other exception ends the process, as a converter's `sys.exit` does, and what
+    it printed is its message.
+    """
+    os.set_inheritable(descriptor, False)  # else a program that a step starts would keep it open after a crash
+    with socket.socket(fileno=descriptor) as parent, parent.makefile("rb") as requests:
+        threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+        for line in requests:
+            asked = json.loads(line)
+            module, _, function = asked["step"].partition(":")
+            _set_threads(asked["threads"])
+            try:
+                response = {"response": getattr(importlib.import_module(module), function)(asked["request"])}
+            except TbconvError as error:
+                parts = {"kind": type(error).__name__, "what": error.what, "why": error.why, "fix": error.fix}
+                response = {"error": parts}
+            parent.sendall(json.dumps(response).encode() + b"\n")
+            del asked, response
+            _give_back_memory()
+
+
+def _end_with(parent: socket.socket) -> None:
+    """End this process once the parent has, in the midst of a step too."""
+    import select
+
+    poll = select.poll()
+    poll.register(parent, select.POLLRDHUP)
+    poll.poll()
+    os._exit(1)
+
+
+def _set_threads(threads: int | None) -> None:
+    """Size the pools that can be sized at any time; ONNX Runtime's sessions read the variable."""
+    if threads is None:
+        os.environ.pop("OMP_NUM_THREADS", None)
+    else:
+        os.environ["OMP_NUM_THREADS"] = str(threads)
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(threads or os.cpu_count() or 1)
+
+
+def _give_back_memory() -> None:
+    """Free what a step left: Keras's graphs and its counters of layer names, cycles, and glibc's free pages."""
+    if "keras" in sys.modules:
+        sys.modules["keras"].backend.clear_session()
+    gc.collect()
+    with contextlib.suppress(AttributeError, OSError):  # another C library
+        import ctypes
+
+        ctypes.CDLL(None).malloc_trim(0)

@@ -128,8 +128,8 @@ def test_a_program_beyond_its_time_limit_is_stopped_with_all_that_it_started(tmp
 
 def test_a_program_is_named_by_its_module_or_by_its_first_words():
     assert (
-        program_of(["/v/bin/python", "-m", "convert.formats.saved_model_to_tflite", "/tmp/q.json"])
-        == "convert.formats.saved_model_to_tflite"
+        program_of(["/v/bin/python", "-m", "convert.formats.saved_model_to_tflite:quantize", "/tmp/q.json"])
+        == "convert.formats.saved_model_to_tflite:quantize"
     )
     assert program_of(["/v/bin/python3", "/v/bin/onnx2tf", "-i"]) == "python3 onnx2tf"
     assert program_of([]) == "(ended)"

@@ -62,7 +62,7 @@ def ask_pytorch(bundle, film, folder):
     calibration = manifest["decision_rules"]["trained"]["calibration"]
     request = {"folder": str(bundle), "network": "trained", "arch": "resnet50", "calibration": calibration}
     places = {"images": str(folder / "film.npy"), "out": str(folder / "answer.npz")}
-    run_step("convert.runners.pytorch", request | places | {"dtype": "float32"}, threads=1)
+    run_step("convert.runners.pytorch:run", request | places | {"dtype": "float32"}, threads=1)
     return read_prediction(folder / "answer.npz")
 
 

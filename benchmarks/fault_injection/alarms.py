@@ -85,7 +85,7 @@ def resnet50_alarms(seed: int, folder: Path, reporter: Reporter) -> Minded:
     """Draw a ResNet50 of random weights, convert it as `tbconv convert` does, and run every check on it."""
     place = folder / f"ResNet50 seed {seed}"
     run, bundle = place / "run", place / "bundle"
-    do_many("benchmarks.fault_injection.drawn", "draw", [{"run": str(run), "seed": seed, "arch": "resnet50"}])
+    do_many("benchmarks.fault_injection.drawn:draw", [{"run": str(run), "seed": seed, "arch": "resnet50"}])
     try:
         convert(ConvertConfig(run=run, out=bundle), reporter)
         return find_alarms([bundle], reporter, trace=True)

@@ -66,12 +66,12 @@ def convert_clean(seeds: Sequence[int], folder: Path, say: Callable[[str], None]
     """
     places = [Place(folder / f"seed {seed}") for seed in seeds]
     runs = [{"run": str(one.run), "seed": seed} for one, seed in zip(places, seeds, strict=True)]
-    do_many("benchmarks.fault_injection.drawn", "draw", runs)
+    do_many("benchmarks.fault_injection.drawn:draw", runs)
     for place in places:
         place.bundle.mkdir()
         (place.bundle / WEIGHTS).write_bytes((place.run / WEIGHTS).read_bytes())
-    for name, module, step, request in STAGES:
-        do_many(module, step, [request(place) for place in places])
+    for name, step, request in STAGES:
+        do_many(step, [request(place) for place in places])
         say(f"{len(places)} clean seeds: {name}")
     images, filmset = _fed(places[0], folder)
     for place, answers in zip(places, _answers(places, images, folder), strict=True):
@@ -110,13 +110,13 @@ def _int8(place: Place) -> dict[str, Any]:
     return {"saved_model": str(place.root / EQUALIZED), "films": films, "keep_float": [HEAD], "out": out}
 
 
-STAGES: tuple[tuple[str, str, str, Callable[[Place], dict[str, Any]]], ...] = (
-    ("ONNX", "convert.formats.torch_to_onnx", "torch_to_onnx", _onnx),
-    ("Keras and SavedModel", "convert.formats.onnx_to_keras", "onnx_to_keras", _keras),
-    ("TFLite in three precisions", "convert.formats.saved_model_to_tflite", "quantize", _tflite),
-    ("equalized", "convert.quantization.equalization", "equalize", _equalized),
-    ("equalized SavedModel", "convert.formats.onnx_to_keras", "onnx_to_keras", _equalized_keras),
-    ("int8", "convert.quantization.int8", "make_int8", _int8),
+STAGES: tuple[tuple[str, str, Callable[[Place], dict[str, Any]]], ...] = (
+    ("ONNX", "convert.formats.torch_to_onnx:torch_to_onnx", _onnx),
+    ("Keras and SavedModel", "convert.formats.onnx_to_keras:onnx_to_keras", _keras),
+    ("TFLite in three precisions", "convert.formats.saved_model_to_tflite:quantize", _tflite),
+    ("equalized", "convert.quantization.equalization:equalize", _equalized),
+    ("equalized SavedModel", "convert.formats.onnx_to_keras:onnx_to_keras", _equalized_keras),
+    ("int8", "convert.quantization.int8:make_int8", _int8),
 )
 
 
@@ -150,7 +150,7 @@ def _answers(places: Sequence[Place], images: Path, folder: Path) -> list[dict[s
             arch = read_run(one.run).arch
             pair = torch_runtimes(one.bundle, "trained", arch=arch, calibration=decision_rule.calibration)
             requests[str(index)] = pair[kind].request
-        asked = ask_many("convert.runners.pytorch", requests, images, folder / name)
+        asked = ask_many("convert.runners.pytorch:run", requests, images, folder / name)
         _collect(found, f"{name} (trained)", asked)
     return found
 

@@ -102,7 +102,7 @@ def _clean_bundle(config: MutantsConfig, folder: Path, reporter: Reporter) -> tu
     if config.bundle is not None and config.run is not None:
         return config.bundle, config.run
     run, bundle = folder / "run", folder / "bundle"
-    do_many("benchmarks.fault_injection.drawn", "draw", [{"run": str(run), "seed": 0}])
+    do_many("benchmarks.fault_injection.drawn:draw", [{"run": str(run), "seed": 0}])
     convert(ConvertConfig(run=run, out=bundle), reporter)
     return bundle, run
 

@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 
 from benchmarks.fault_injection.checks import DIGESTS, SELF_TEST, SERVES
-from convert.worker import child_main, run_step
+from convert.worker import run_step
 from tbconv.contract.bundle import open_bundle, read_bundle
 from tbconv.contract.errors import TbconvError
 from tbconv.contract.preprocess import as_model_input
+
+FRAMEWORK = "litert"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +38,7 @@ def ask_servers(folders: list[tuple[Path, str]], images: Path) -> list[Shown]:
     request = {"folders": [[str(folder), path] for folder, path in folders], "images": str(images)}
     return [
         Shown(one["caught"], tuple(one["decisions"]), tuple(one["probability"]), tuple(one["margin"]), one["positive"])
-        for one in run_step(__name__, request, threads=1)["shown"]
+        for one in run_step(f"{__name__}:serve", request, threads=1)["shown"]
     ]
 
 
@@ -90,7 +92,3 @@ def _answer(folder: Path, path: str, model_inputs: Any, caught: dict[str, str]) 
     decisions = tuple(decide(float(one), served) for one in margin)
     shown = tuple(float(one) for one in probability), tuple(float(one) for one in margin)
     return Shown(caught, decisions, shown[0], shown[1], bundle.manifest.labels.positive)
-
-
-if __name__ == "__main__":
-    child_main(serve)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.fault_injection.faults.fault import Fault
-from convert.worker import child_main, run_step
+from convert.worker import run_step
 
 MODULES = {
     name: f"benchmarks.fault_injection.faults.{name.lower()}_faults" for name in ("weights", "ONNX", "Keras", "TFLite")
@@ -34,7 +34,9 @@ def spoil_many(level: str, wanted: Iterable[tuple[str, float, Path]], bundle: Pa
         By place why the step refused to make the file; None where it is there.
     """
     plan = [[name, severity, str(place)] for name, severity, place in wanted]
-    found: dict[str, str | None] = run_step(__name__, {"level": level, "plan": plan, "bundle": str(bundle)})["found"]
+    found: dict[str, str | None] = run_step(f"{__name__}:spoil", {"level": level, "plan": plan, "bundle": str(bundle)})[
+        "found"
+    ]
     return found
 
 
@@ -120,6 +122,3 @@ def _tflite(bundle: Path) -> Callable[[Fault, float, Path], None]:
 
 
 WRITERS = {"weights": _onnx, "ONNX": _onnx, "PyTorch": _torch, "Keras": _keras, "TFLite": _tflite}
-
-if __name__ == "__main__":
-    child_main(spoil)

@@ -78,7 +78,7 @@ def _clock(
         film = Path(place) / "film.npy"
         np.save(film, as_model_input(measurement.filmset.golden[-1:]))
         request = {"files": [str(folder / one.path) for one in files], "film": str(film)}
-        taken = run_step("convert.runners.tflite_latency", request, threads=1)
+        taken = run_step("convert.runners.tflite:latency", request, threads=1)
     return [_candidate(folder, one, verdicts[one.path], taken[str(folder / one.path)]) for one in files]
 
 

@@ -50,7 +50,9 @@ def _metadata_problems(bundle: Bundle) -> dict[str, str]:
     telling = [one for one in files if appended_files(bundle.root / one.path)]
     if not telling:
         return {}
-    told = run_step("convert.formats.tflite_metadata", {"files": [str(bundle.root / one.path) for one in telling]})
+    told = run_step(
+        "convert.formats.tflite_metadata:claims", {"files": [str(bundle.root / one.path) for one in telling]}
+    )
     found = {one.path: _claimed(bundle, one, told[str(bundle.root / one.path)]) for one in telling}
     return {path: "; ".join(problems) for path, problems in found.items() if problems}
 

@@ -20,8 +20,9 @@ from convert.formats.keras_ops import OPERATIONS
 from convert.formats.keras_ops.walk import IMAGE_RANK, UnknownError, Value, Walk, all_of, unknown
 from convert.formats.onnx_graph import Graph, Node, evaluate, is_static, read_graph, reads_batch, shape_of
 from convert.formats.reproducible import timeless_entry
-from convert.worker import child_main
 from tbconv.contract.errors import ConversionError
+
+FRAMEWORK = "tensorflow"
 
 BATCH_SIZE = "it calculates with the batch, whose size is not known"
 NO_FILM = "it reads no film, and cannot be computed before: it draws at random, or gives several outputs"
@@ -197,7 +198,3 @@ def settle(value: Any, numbers: dict[int, int] | None = None) -> Any:
         key: numbers.setdefault(item, len(numbers)) if key == SHARED else settle(item, numbers)
         for key, item in kept.items()
     }
-
-
-if __name__ == "__main__":
-    child_main(onnx_to_keras)

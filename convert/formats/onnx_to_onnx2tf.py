@@ -16,7 +16,7 @@ from typing import Any
 
 import onnx
 
-from convert.worker import TAIL_LINES, child_main
+from convert.worker import TAIL_LINES
 from tbconv.contract.errors import ConversionError
 
 BACKEND = "flatbuffer_direct"  # named always: onnx2tf's default differs by version; the other one took 15 min
@@ -84,7 +84,3 @@ def _keep_saved_model(output: Path, place: Path, said: str) -> str | None:
         if (output / name).exists():
             shutil.move(output / name, place / name)
     return None
-
-
-if __name__ == "__main__":
-    child_main(onnx_to_tf)

@@ -11,7 +11,8 @@ from typing import Any
 
 import tensorflow as tf
 
-from convert.worker import child_main
+FRAMEWORK = "tensorflow"
+
 
 PRECISIONS = ("float32", "float16", "dynamic")
 
@@ -45,7 +46,3 @@ def _convert(saved_model: str, precision: str) -> bytes:
     if precision == "float16":
         converter.target_spec.supported_types = [tf.float16]
     return bytes(converter.convert())
-
-
-if __name__ == "__main__":
-    child_main(quantize)

@@ -20,7 +20,6 @@ from flatbuffers.table import Table  # type: ignore[import-untyped]
 
 from convert.formats import tflite_schema as known
 from convert.formats.reproducible import timeless_entry
-from convert.worker import child_main
 from tbconv.contract.bundle import write_atomic
 from tbconv.contract.errors import ArtefactError, ConversionError
 from tbconv.contract.manifest import DecisionRule, Kind, Labels
@@ -29,6 +28,8 @@ from tbconv.contract.reporting import DISCLAIMER
 from tf_serve.predict import BASELINE_LIMIT, SYNTHETIC_LIMIT
 from tf_serve.runtime.tflite import IDENTIFIER, INPUT, MAKE_AGAIN, OUTPUTS, SIGNATURE, check_tflite
 from torch_train.run_folder import RunFacts
+
+FRAMEWORK = "litert"
 
 # --- tflite facts ---
 # What a `.tflite` file says of itself, in words and numbers: the one place where they are written down.
@@ -384,7 +385,3 @@ def _root(builder: Any, old: Any, version: int, vectors: dict[int, int], length:
         kept = length - old.Indirect(old.Pos + offset) if offset else 0
         builder.PrependUOffsetTRelativeSlot(field, vectors.get(field, kept), 0)
     return int(builder.EndObject())
-
-
-if __name__ == "__main__":
-    child_main(claims)

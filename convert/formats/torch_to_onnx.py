@@ -12,9 +12,10 @@ import onnx
 import onnxscript.optimizer
 import torch
 
-from convert.worker import child_main
 from tbconv.contract.manifest import Calibration
 from torch_train.model.deployed import load_deployed
+
+FRAMEWORK = "torch"
 
 OPSET = 18  # every conversion of docs/log.md was measured with it, onnx2tf 2.6.9 and ONNX Runtime 1.26
 OUTPUTS = ["logits", "probability", "evidence"]
@@ -98,7 +99,3 @@ def _assert_quantizable(model: onnx.ModelProto) -> None:
         values = onnx.numpy_helper.to_array(tensor)
         if values.dtype.kind == "f" and values.size and values.min() < LOWEST_CONSTANT:
             raise ValueError(f"{tensor.name} holds {values.min():g}: a quantizer would take it for a value")
-
-
-if __name__ == "__main__":
-    child_main(torch_to_onnx)

@@ -36,7 +36,7 @@ from tbconv.contract.golden import GOLDEN, read_golden
 from tbconv.contract.manifest import Artefact
 from tbconv.contract.reporting import Reporter
 
-ONNX_RUNNER, TFLITE_RUNNER = "convert.layerwise.readers.onnx", "convert.layerwise.readers.tflite"
+ONNX_RUNNER, TFLITE_RUNNER = "convert.layerwise.readers.onnx:trace", "convert.layerwise.readers.tflite:run"
 KINDS = ("float32", "float16", "dynamic", "int8")
 AT_ONCE = 16  # films whose reference tensors lie on disk together: 45 MB a film for ResNet50
 PROCESSES = 2

@@ -257,7 +257,7 @@ def find_first(
         levels: by node; what is not in it was not seen.
         misfits: nodes of another shape.
         budget: of the file's precision.
-        noise: how far rounding alone moves a node, in dB by node (convert.layerwise.readers.onnx_noise).
+        noise: how far rounding alone moves a node, in dB by node (convert.layerwise.readers.onnx, listen).
     """
     moved = noise or {}
     feeds = seen_feeds(graph, levels)

@@ -40,12 +40,12 @@ from torch_train.run_folder import WEIGHTS
 # it like any other file. One reference serves every bundle of the same weights and calibration.
 
 EXPORT, ONNX_RUNNER, EAGER = (
-    "convert.formats.torch_to_onnx",
-    "convert.layerwise.readers.onnx",
-    "convert.runners.pytorch",
+    "convert.formats.torch_to_onnx:torch_to_onnx",
+    "convert.layerwise.readers.onnx:trace",
+    "convert.runners.pytorch:run",
 )
 NOISE, SHAKES = (
-    "convert.layerwise.readers.onnx_noise",
+    "convert.layerwise.readers.onnx:listen",
     2,
 )  # of three films each: the power of noise that few numbers give, twice
 ENDS = ("logits", "probability", "evidence")
@@ -171,11 +171,11 @@ def _refuse(found: Mapping[str, float], floors: Mapping[str, float]) -> None:
 # --- trace ---
 
 RUNNERS = {
-    "onnx": ONNX_RUNNER,
-    "keras": "convert.layerwise.readers.keras",
-    "keras_h5": "convert.layerwise.readers.keras",
-    "saved_model": "convert.layerwise.readers.saved_model",
-    "tflite": "convert.layerwise.readers.tflite",
+    "onnx": "convert.layerwise.readers.onnx:compare",
+    "keras": "convert.layerwise.readers.keras:trace",
+    "keras_h5": "convert.layerwise.readers.keras:trace",
+    "saved_model": "convert.layerwise.readers.saved_model:trace",
+    "tflite": "convert.layerwise.readers.tflite:run",
 }
 FLOAT32 = "model_float32.tflite"  # reduced files of the same operations take its matches over
 PROCESSES = 2

@@ -13,6 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convert.onnx_import.config import Normalise, prepare
+from convert.parity.compare import sqnr_db
+from convert.parity.runtimes import RUNNERS as OWN_RUNNERS
+from convert.parity.verdicts import at_most
 from convert.worker import drop_waiting, run_step
 from tbconv.contract.errors import ConversionError
 from tbconv.contract.reporting import Reporter
@@ -233,7 +236,7 @@ def _flips(one: Difference) -> str:
 # --- ask ---
 # Everyone who is asked about a foreign network: the file itself, each converted file, each in a process of its own.
 
-RUNNER = "convert.runners.any_file"
+RUNNERS = OWN_RUNNERS | {"tflite": "convert.runners.tflite:run_any"}  # its outputs have names of their own
 ORACLE, OPTIMISED, ROUNDED = "oracle", "optimised", "rounded"
 MOST_PROCESSES = 4  # one thread each
 
@@ -263,9 +266,9 @@ def ask(everyone: Sequence[Asked], folder: Path, reporter: Reporter) -> dict[str
 
 
 def _ask_one(asked: Asked, out: Path) -> Outputs | str:
-    request = {"artefact": str(asked.path), "format": asked.format, "images": str(asked.images), "out": str(out)}
+    request = {"artefact": str(asked.path), "images": str(asked.images), "out": str(out)}
     try:
-        run_step(RUNNER, request | asked.options, threads=1)
+        run_step(RUNNERS[asked.format], request | asked.options, threads=1)
     except ConversionError as error:
         if not asked.may_fail:
             raise

@@ -83,7 +83,7 @@ def wrap_source(bench: Bench) -> dict[str, Any]:
     config = bench.config
     facts = bench.step(
         "wrap",
-        "convert.onnx_import.wrap",
+        "convert.onnx_import.wrap:wrap",
         onnx=str(config.onnx),
         out=str(bench.folder / MODEL),
         normalise=config.normalise,
@@ -106,9 +106,9 @@ def make_formats(bench: Bench, calibration: NDArray[np.uint8], facts: dict[str, 
     """
     model, saved = str(bench.folder / MODEL), str(bench.folder / SAVED_MODEL)
     places = {"h5": str(bench.folder / "model.h5"), "keras": str(bench.folder / "model.keras"), "saved_model": saved}
-    bench.step("keras", "convert.formats.onnx_to_keras", onnx=model, **places)
+    bench.step("keras", "convert.formats.onnx_to_keras:onnx_to_keras", onnx=model, **places)
     files = {precision: str(bench.folder / f"model_{precision}.tflite") for precision in PRECISIONS}
-    bench.step("tflite", "convert.formats.saved_model_to_tflite", saved_model=saved, **files)
+    bench.step("tflite", "convert.formats.saved_model_to_tflite:quantize", saved_model=saved, **files)
     _make_int8(bench, calibration, facts)
     _make_reference_conversion(bench)
 
@@ -122,11 +122,17 @@ def _make_int8(bench: Bench, calibration: NDArray[np.uint8], facts: dict[str, An
     onnx, out = str(bench.aside / "equalized.onnx"), bench.folder / "model_int8.tflite"
     try:
         bench.step(
-            "equalized", "convert.quantization.equalization", onnx=str(bench.folder / MODEL), films=str(films), out=onnx
+            "equalized",
+            "convert.quantization.equalization:equalize",
+            onnx=str(bench.folder / MODEL),
+            films=str(films),
+            out=onnx,
         )
-        bench.step("equalized keras", "convert.formats.onnx_to_keras", onnx=onnx, saved_model=str(equalized))
+        bench.step(
+            "equalized keras", "convert.formats.onnx_to_keras:onnx_to_keras", onnx=onnx, saved_model=str(equalized)
+        )
         given = {"saved_model": str(equalized), "films": str(films), "keep_float": list(keep)}
-        bench.step("int8", "convert.quantization.int8", **given, out=str(out))
+        bench.step("int8", "convert.quantization.int8:make_int8", **given, out=str(out))
     except ConversionError as error:
         bench.not_made[out.name] = _line(error)
         bench.reporter.say(f"  int8: not made; {_line(error)}")
@@ -141,7 +147,9 @@ def _make_reference_conversion(bench: Bench) -> None:
     """Have onnx2tf convert the same file: what it cannot do is no failure of ours."""
     place = bench.aside / "witness.tflite"
     try:
-        bench.step("onnx2tf", "convert.formats.onnx_to_onnx2tf", onnx=str(bench.folder / MODEL), tflite=str(place))
+        bench.step(
+            "onnx2tf", "convert.formats.onnx_to_onnx2tf:onnx_to_tf", onnx=str(bench.folder / MODEL), tflite=str(place)
+        )
     except ConversionError as error:
         bench.not_made[WITNESS] = f"onnx2tf does not convert it: {_line(error)}"
         bench.reporter.say(f"  {bench.not_made[WITNESS]}")

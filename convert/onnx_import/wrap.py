@@ -20,9 +20,10 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from convert.onnx_import.config import Normalise, choose_normalise
-from convert.worker import child_main
 from tbconv.contract.bundle import sha256_file
 from tbconv.contract.errors import ConversionError
+
+FRAMEWORK = "litert"
 
 MATRIX = 2  # axes of a dense layer's weights
 
@@ -482,7 +483,3 @@ def _check_shape(name: str, shape: list[Any]) -> None:
 
 def _refused(what: str, why: str, fix: str) -> ConversionError:
     return ConversionError(f"this ONNX file cannot be converted: {what}", why=why, fix=fix)
-
-
-if __name__ == "__main__":
-    child_main(wrap)

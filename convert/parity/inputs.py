@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from PIL import Image
 
 from convert.parity.runtimes import Runtime
 from convert.runners.base import Answer
-from convert.worker import child_main, run_step
+from convert.worker import run_step
 from tbconv.contract.bundle import read_bundle, read_json, sha256_file
 from tbconv.contract.errors import DataError, FilmError, SetupError
 from tbconv.contract.golden import JPEG_LEVELS, PNG_LEVELS, GoldenFilm, check_films, opener
@@ -388,13 +388,9 @@ def _weights(side: int, size: int) -> NDArray[np.int64]:
 # Films searched to lie at the operating point: blends of two films, one on each side of it.
 #
 # There the smallest difference flips a decision, so what flips on them is reported apart and never counted among
-# films. The search asks PyTorch in float32, in a process of its own.
+# films. The search runs PyTorch in float32 (convert.runners.pytorch).
 
-PAIRS = 8
 CANDIDATES = 24  # films that are asked for a pair
-CLOSE = 1e-3  # logits; a reduced file strays by 1e-3 and more, a float32 file by 1e-5
-MOST_STEPS = 24  # bisections: grey levels are whole, so a blend comes only so close
-Margins = Callable[[NDArray[np.uint8]], NDArray[np.floating]]
 
 
 def find_near_threshold(
@@ -412,64 +408,6 @@ def find_near_threshold(
     images, out = folder / "candidates.npy", folder / "near.npy"
     np.save(images, model_inputs[rows])
     request = reference.request | {"images": str(images), "out": str(out), "threshold": threshold}
-    run_step("convert.parity.inputs", request, threads=2)
+    run_step("convert.runners.pytorch:near_threshold", request, threads=2)
     found: NDArray[np.uint8] = np.load(out, allow_pickle=False)
     return found
-
-
-def blend_to_threshold(model_inputs: NDArray[np.uint8], margins: Margins, *, threshold: float) -> NDArray[np.uint8]:
-    """Bisect between pairs of films until their blends lie within 1e-3 logits of the threshold, or 24 times.
-
-    Args:
-        model_inputs: uint8 [N, size, size].
-        margins: of films, in logits; asked once for all, then once a bisection for all pairs.
-        threshold: margin in logits; a film at or above it is positive.
-    """
-    given = margins(model_inputs)
-    positive = is_positive(given, threshold)
-    below, above = np.flatnonzero(~positive & ~np.isnan(given)), np.flatnonzero(positive)
-    pairs = min(PAIRS, len(below) * len(above))
-    if not pairs:
-        return model_inputs[:0]
-    drawn = np.random.default_rng(0).permutation(len(below) * len(above))[:pairs]
-    first, second = model_inputs[below[drawn // len(above)]], model_inputs[above[drawn % len(above)]]
-    low: NDArray[np.float64] = np.zeros(pairs)
-    high: NDArray[np.float64] = np.ones(pairs)
-    best: NDArray[np.uint8] = first
-    distance: NDArray[np.float64] = np.full(pairs, np.inf)
-    for _ in range(MOST_STEPS):
-        share = (low + high) / 2
-        blends = _blend(first, second, share)
-        excess = margins(blends) - threshold
-        closer = np.abs(excess) < distance
-        best = np.where(closer[:, None, None], blends, best)
-        distance = np.where(closer, np.abs(excess), distance)
-        if (distance < CLOSE).all():
-            break
-        low, high = np.where(excess < 0, share, low), np.where(excess < 0, high, share)
-    return best
-
-
-def _blend(first: NDArray[np.uint8], second: NDArray[np.uint8], share: NDArray[np.float64]) -> NDArray[np.uint8]:
-    """Blend with a fixed dither: rounding alone would let many grey levels jump at the same share."""
-    part = share[:, None, None]
-    dither = np.random.default_rng(0).random(first.shape[1:])
-    return np.floor((1 - part) * first + part * second + dither).clip(0, 255).astype(np.uint8)
-
-
-def search(request: dict[str, Any]) -> dict[str, Any]:
-    """Be the search's process; request: images, out, threshold, and what convert.runners.pytorch.load reads."""
-    from convert.runners.pytorch import load
-    from tbconv.contract.preprocess import as_model_input
-
-    network = load(request)
-    model_inputs = np.load(request["images"], allow_pickle=False)
-    found = blend_to_threshold(
-        model_inputs, lambda films: network.predict(as_model_input(films)).margin, threshold=request["threshold"]
-    )
-    np.save(request["out"], found)
-    return {"films": len(found)}
-
-
-if __name__ == "__main__":
-    child_main(search)

@@ -26,11 +26,11 @@ from tbconv.contract.reporting import Reporter
 
 FLOAT64 = "PyTorch float64"
 RUNNERS = {
-    "onnx": "convert.runners.onnxruntime",
-    "saved_model": "convert.runners.saved_model",
-    "keras_h5": "convert.runners.keras",
-    "keras": "convert.runners.keras",
-    "tflite": "convert.runners.tflite",
+    "onnx": "convert.runners.onnxruntime:run",
+    "saved_model": "convert.runners.saved_model:run",
+    "keras_h5": "convert.runners.keras:run",
+    "keras": "convert.runners.keras:run",
+    "tflite": "convert.runners.tflite:run",
 }
 MOST_PROCESSES = 4  # one thread each; more would contend for memory, not gain time
 
@@ -51,7 +51,7 @@ class Runtime:
 def torch_runtimes(folder: Path, network: Kind, *, arch: str | None, calibration: Calibration) -> list[Runtime]:
     """Return the reference (float32, eager) and the oracle (float64) of one network."""
     request = {"folder": str(folder), "network": network, "arch": arch, "calibration": asdict(calibration)}
-    module = "convert.runners.pytorch"
+    module = "convert.runners.pytorch:run"
     return [
         Runtime(f"{name} ({network})", network, module, request | {"dtype": dtype})
         for name, dtype in ((REFERENCE, "float32"), (FLOAT64, "float64"))
@@ -164,22 +164,24 @@ def _kernels(root: Path, artefact: Artefact, xnnpack: bool, threads: int) -> Run
 
 def _round(onnx: Path, aside: Path) -> list[Runtime]:
     out = aside / "rounded.onnx"
-    run_step("convert.quantization.float16", {"onnx": str(onnx), "out": str(out)})
-    return [Runtime(ROUNDED, "trained", RUNNERS["onnx"], {"artefact": str(out)}, "float16")]
+    run_step("convert.quantization.float16:round_onnx", {"onnx": str(onnx), "out": str(out)})
+    return [Witness(ROUNDED, "trained", RUNNERS["onnx"], {"artefact": str(out)}, "float16")]
 
 
 def _onnx2tf(onnx: Path, aside: Path) -> list[Runtime]:
     tflite, saved_model = aside / "model_float32.tflite", aside / "saved_model"
     places = {"tflite": str(tflite), "saved_model": str(saved_model)}
-    response = run_step("convert.formats.onnx_to_onnx2tf", {"onnx": str(onnx)} | places)
+    response = run_step("convert.formats.onnx_to_onnx2tf:onnx_to_tf", {"onnx": str(onnx)} | places)
     return _pair("onnx2tf", tflite, saved_model)[: 1 if response.get("lacks") else 2]
 
 
 def _own_layers(onnx: Path, aside: Path) -> list[Runtime]:
     """Convert by our own layers where the bundle ships onnx2tf's files."""
     tflite, saved_model = aside / "model_float32.tflite", aside / "saved_model"
-    run_step("convert.formats.onnx_to_keras", {"onnx": str(onnx), "saved_model": str(saved_model)})
-    run_step("convert.formats.saved_model_to_tflite", {"saved_model": str(saved_model), "float32": str(tflite)})
+    run_step("convert.formats.onnx_to_keras:onnx_to_keras", {"onnx": str(onnx), "saved_model": str(saved_model)})
+    run_step(
+        "convert.formats.saved_model_to_tflite:quantize", {"saved_model": str(saved_model), "float32": str(tflite)}
+    )
     return _pair("tbconv's layers", tflite, saved_model)
 
 

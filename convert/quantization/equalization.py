@@ -1,5 +1,7 @@
 """ONNX -> ONNX of the same function whose channels have more equal ranges, for the quantizer alone.
 
+FRAMEWORK = "litert"
+
 One int8 scale has to hold all channels of a tensor: a channel that never passes 1 beside one that
 reaches 20 has twelve steps left. The factors balance what channels reach on the calibration films
 against the weights that read them (Xiao 2022, arXiv 2211.10438, eq. 4), over whole residual
@@ -22,7 +24,6 @@ from onnx import numpy_helper
 
 from convert.formats.onnx_graph import Graph, Node, load_plain, read_graph, zeros_only
 from convert.parity.inputs import evenly
-from convert.worker import child_main
 from tbconv.contract.errors import ConversionError
 from tbconv.contract.preprocess import as_model_input
 from torch_train.run_folder import read_films
@@ -338,7 +339,3 @@ def _store(model: onnx.ModelProto, constants: dict[str, NDArray[Any]], changed: 
     for tensor in model.graph.initializer:
         if tensor.name in changed:
             tensor.CopyFrom(numpy_helper.from_array(np.ascontiguousarray(constants[tensor.name]), tensor.name))
-
-
-if __name__ == "__main__":
-    child_main(equalize)

@@ -14,7 +14,8 @@ import onnx
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
-from convert.worker import child_main
+FRAMEWORK = "litert"
+
 
 Floats = NDArray[np.float32]
 
@@ -134,7 +135,3 @@ class Folding:
 
     def _readers(self, name: str) -> list[Any]:
         return [node for node in self._graph.node if name in node.input]
-
-
-if __name__ == "__main__":
-    child_main(round_onnx)

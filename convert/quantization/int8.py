@@ -19,10 +19,11 @@ from convert.formats.saved_model_to_tflite import open_converter
 from convert.parity.inputs import evenly
 from convert.quantization.calibration import LEFT_OUT, correct_bias, set_ranges
 from convert.quantization.float_ops import HEAD, float_islands
-from convert.worker import child_main
 from tbconv.contract.errors import ConversionError
 from tbconv.contract.preprocess import as_model_input
 from torch_train.run_folder import read_films
+
+FRAMEWORK = "tensorflow"
 
 RANGE_FILMS, BIAS_FILMS = 16, 8  # calibration films; each costs some 0.2 s, a bias film once a layer
 
@@ -115,7 +116,3 @@ def _finish(quantized: bytes) -> bytes:
     from tensorflow.lite.python.util import modify_model_io_type
 
     return bytes(_deduplicate_readonly_buffers(modify_model_io_type(quantized, tf.uint8, tf.float32)))
-
-
-if __name__ == "__main__":
-    child_main(make_int8)

@@ -1,1 +1,1 @@
-"""One runner a format: films in as .npy, outputs back as .npz, each in a process of its own."""
+"""One runner a format: films in as .npy, outputs by name back as .npz."""

@@ -1,4 +1,4 @@
-"""What the runners share: read the films, answer them in batches, write the arrays."""
+"""What the runners share: films go through an opened file call by call, and its outputs are kept by name."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from convert.worker import child_main
-from tbconv.contract.prediction import Classifier, Prediction
+from tbconv.contract.errors import ConversionError
+from tbconv.contract.prediction import Prediction
 from tbconv.contract.preprocess import as_model_input
 
-BATCH = 16  # films a call where the format takes a batch; bounds the memory of float64 features
-ARRAYS = ("logits", "probability", "evidence", "locks")
+Run = Callable[[NDArray[np.float32]], dict[str, NDArray[Any]]]  # a batch of films -> outputs by name
+BATCH = 16  # films a call where the file takes a batch; bounds the memory of float64 features
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,39 +25,49 @@ class Answer(Prediction):
     locks: NDArray[np.bool_] | None = None  # [N, 768]: which ReLUs of the head are open; PyTorch only
 
 
-def runner_main(load: Callable[[dict[str, Any]], Classifier]) -> None:
-    """Be a runner's process.
+def run_films(run: Run, request: dict[str, Any], *, channels_first: bool = False) -> dict[str, Any]:
+    """Run every film and write the outputs by name, [N, ...] each.
 
-    The request names `images` (.npy, uint8 [N, 224, 224]) and `out` (.npz); `load` reads the rest.
+    Args:
+        run: the opened file.
+        request: images (.npy: uint8 [N, S, S] grey levels, or float32 [N, C, S, S] that are fed as they are), out
+            (.npz); batch (the only number of films that a call takes), film_by_film (1) and
+            names (new name by old one) may be given.
+        channels_first: whether grey levels are fed as [N, 1, S, S].
+
+    Returns:
+        films.
     """
+    images, names = np.load(request["images"], allow_pickle=False), request.get("names") or {}
+    fixed = 1 if request.get("film_by_film") else request.get("batch") or 0
+    size = fixed or BATCH
+    parts = []
+    for start in range(0, len(images), size):
+        films = images[start : start + size]
+        if len(films) < fixed:  # the last film is repeated to fill the call
+            films = np.concatenate([films, np.repeat(films[-1:], fixed - len(films), axis=0)])
+        parts.append(run(_as_input(films, channels_first=channels_first)))
+    rows = {names.get(name, name): np.concatenate([one[name] for one in parts])[: len(images)] for name in parts[0]}
+    np.savez(request["out"], allow_pickle=False, **rows)
+    return {"films": len(images)}
 
-    def answer(request: dict[str, Any]) -> dict[str, Any]:
-        model_inputs = np.load(request["images"], allow_pickle=False)
-        classifier = load(request)
-        size = 1 if request.get("film_by_film") else BATCH
-        parts = [
-            classifier.predict(as_model_input(model_inputs[start : start + size]))
-            for start in range(0, len(model_inputs), size)
-        ]
-        np.savez(request["out"], **_arrays(parts))
-        return {"films": len(model_inputs)}
 
-    child_main(answer)
-
-
-def _arrays(parts: list[Prediction]) -> dict[str, Any]:
-    columns: dict[str, list[Any]] = {name: [getattr(part, name, None) for part in parts] for name in ARRAYS}
-    return {name: np.concatenate(arrays) for name, arrays in columns.items() if all(one is not None for one in arrays)}
+def _as_input(films: NDArray[Any], *, channels_first: bool) -> NDArray[np.float32]:
+    if films.ndim == 4:
+        return np.ascontiguousarray(films, np.float32)
+    grey = as_model_input(films)
+    return np.ascontiguousarray(grey.transpose(0, 3, 1, 2)) if channels_first else grey
 
 
 def read_prediction(path: Path) -> Answer:
-    """Read what a runner wrote."""
+    """Read what a runner wrote of a bundle's file.
+
+    Raises:
+        ConversionError: the file has no logits or no probability.
+    """
     with np.load(path, allow_pickle=False) as arrays:
+        missing = {"logits", "probability"} - set(arrays)
+        if missing:
+            why = f"it gives {', '.join(sorted(arrays)) or 'nothing'}"
+            raise ConversionError(f"the output {', '.join(sorted(missing))} is missing", why=why, fix="convert again")
         return Answer(arrays["logits"], arrays["probability"], arrays.get("evidence"), arrays.get("locks"))
-
-
-def by_name(answer: dict[str, Any]) -> Prediction:
-    """Make a prediction of outputs by name; a missing name is a KeyError, never a guess."""
-    evidence = answer.get("evidence")
-    arrays = {name: np.asarray(answer[name]) for name in ("logits", "probability")}
-    return Prediction(**arrays, evidence=None if evidence is None else np.asarray(evidence))

@@ -6,27 +6,15 @@ from typing import Any
 
 import keras
 import numpy as np
-from numpy.typing import NDArray
 
-from convert.runners.base import by_name, runner_main
-from tbconv.contract.prediction import Prediction
+from convert.runners.base import run_films
 
-
-class KerasFile:
-    """One file that `keras.models.load_model` reads."""
-
-    def __init__(self, path: str) -> None:
-        self._model = keras.models.load_model(path, compile=False)
-
-    def predict(self, images: NDArray[np.float32]) -> Prediction:
-        """Answer films, float32 [N, 224, 224, 1]."""
-        return by_name(self._model.predict_on_batch(images))
+FRAMEWORK = "tensorflow"
 
 
-def load(request: dict[str, Any]) -> KerasFile:
-    """Load a file; request: artefact."""
-    return KerasFile(request["artefact"])
-
-
-if __name__ == "__main__":
-    runner_main(load)
+def run(request: dict[str, Any]) -> dict[str, Any]:
+    """Run one file; request: artefact, and what `run_films` reads."""
+    model = keras.models.load_model(request["artefact"], compile=False)
+    return run_films(
+        lambda films: {name: np.asarray(value) for name, value in model.predict_on_batch(films).items()}, request
+    )

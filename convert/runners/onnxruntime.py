@@ -6,35 +6,36 @@ import os
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import onnxruntime
-from numpy.typing import NDArray
 
-from convert.runners.base import by_name, runner_main
-from tbconv.contract.prediction import Prediction
+from convert.runners.base import run_films
+from tbconv.contract.errors import ConversionError
 
-
-class OnnxRuntime:
-    """One ONNX file, with or without the graph optimisations of ONNX Runtime."""
-
-    def __init__(self, path: Path, *, optimised: bool = True) -> None:
-        options = onnxruntime.SessionOptions()
-        if not optimised:
-            options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-        options.intra_op_num_threads = int(os.environ.get("OMP_NUM_THREADS", "0"))
-        self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-
-    def predict(self, images: NDArray[np.float32]) -> Prediction:
-        """Answer films, float32 [N, 224, 224, 1]."""
-        names = [output.name for output in self._session.get_outputs()]
-        answers = self._session.run(names, {"image": np.ascontiguousarray(images.transpose(0, 3, 1, 2))})
-        return by_name(dict(zip(names, answers, strict=True)))
+FRAMEWORK = "litert"
 
 
-def load(request: dict[str, Any]) -> OnnxRuntime:
-    """Load a file; request: artefact, optimised (default true: what a user gets)."""
-    return OnnxRuntime(Path(request["artefact"]), optimised=request.get("optimised", True))
+def run(request: dict[str, Any]) -> dict[str, Any]:
+    """Run one file.
 
+    Args:
+        request: artefact, optimised (ONNX Runtime's graph optimisations; default true: what a user gets), input (its
+            name; default image), and what `run_films` reads.
 
-if __name__ == "__main__":
-    runner_main(load)
+    Raises:
+        ConversionError: the file cannot be opened.
+    """
+    options = onnxruntime.SessionOptions()
+    if not request.get("optimised", True):
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.intra_op_num_threads = int(os.environ.get("OMP_NUM_THREADS", "0"))
+    try:
+        session = onnxruntime.InferenceSession(request["artefact"], options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # ONNX Runtime's errors have no public base class
+        if not type(error).__module__.startswith("onnxruntime"):
+            raise
+        name, why = Path(request["artefact"]).name, " ".join(str(error).split())
+        raise ConversionError(f"ONNX Runtime cannot open {name}", why=why, fix="export it again") from error
+    names, source = [output.name for output in session.get_outputs()], request.get("input", "image")
+    return run_films(
+        lambda films: dict(zip(names, session.run(names, {source: films}), strict=True)), request, channels_first=True
+    )

@@ -1,7 +1,8 @@
-"""PyTorch eager: the reference in float32, the oracle in float64, both with the locks of their head."""
+"""PyTorch eager: the reference in float32 and in float64, both with the locks of their head."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +10,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from convert.runners.base import Answer, runner_main
+from convert.runners.base import Answer, run_films
 from tbconv.contract.manifest import Calibration
+from tbconv.contract.preprocess import as_model_input
 from torch_train.model.deployed import load_deployed
 from torch_train.model.network import DeployedNetwork
+
+FRAMEWORK = "torch"
 
 
 class TorchEager:
@@ -34,6 +38,12 @@ class TorchEager:
             logits, probability, evidence = self._network(films)
         return Answer(logits.numpy(), probability.numpy(), evidence.numpy(), self._locks(len(images)))
 
+    def outputs(self, images: NDArray[np.float32]) -> dict[str, NDArray[Any]]:
+        """Answer films by the names of the outputs; a network without locks has none."""
+        answer = self.predict(images)
+        named = {name: getattr(answer, name) for name in ("logits", "probability", "evidence", "locks")}
+        return {name: value for name, value in named.items() if value is not None}
+
     def _keep(self, _: torch.nn.Module, __: Any, output: torch.Tensor) -> None:
         self._before.append(output)
 
@@ -50,5 +60,65 @@ def load(request: dict[str, Any]) -> TorchEager:
     return TorchEager(network, getattr(torch, request["dtype"]))
 
 
-if __name__ == "__main__":
-    runner_main(load)
+def run(request: dict[str, Any]) -> dict[str, Any]:
+    """Run one network; request: what `load` and `run_films` read."""
+    return run_films(load(request).outputs, request)
+
+
+# --- near threshold ---
+# Blends of two films, one on each side of the operating point, that lie as near to it as grey levels allow.
+
+PAIRS = 8
+CLOSE = 1e-3  # logits; a reduced file is off by 1e-3 and more, a float32 file by 1e-5
+MOST_STEPS = 24  # bisections: grey levels are whole, so a blend comes only so close
+Margins = Callable[[NDArray[np.uint8]], NDArray[np.floating]]
+
+
+def near_threshold(request: dict[str, Any]) -> dict[str, Any]:
+    """Search films near the threshold; request: images, out, threshold, and what `load` reads."""
+    network = load(request)
+    model_inputs = np.load(request["images"], allow_pickle=False)
+    found = blend_to_threshold(
+        model_inputs, lambda films: network.predict(as_model_input(films)).margin, threshold=request["threshold"]
+    )
+    np.save(request["out"], found)
+    return {"films": len(found)}
+
+
+def blend_to_threshold(model_inputs: NDArray[np.uint8], margins: Margins, *, threshold: float) -> NDArray[np.uint8]:
+    """Bisect between pairs of films until their blends lie within 1e-3 logits of the threshold, or 24 times.
+
+    Args:
+        model_inputs: uint8 [N, size, size].
+        margins: of films, in logits; asked once for all, then once a bisection for all pairs.
+        threshold: margin in logits; a film at or above it is positive.
+    """
+    given = margins(model_inputs)
+    below, above = np.flatnonzero(given < threshold), np.flatnonzero(given >= threshold)
+    pairs = min(PAIRS, len(below) * len(above))
+    if not pairs:
+        return model_inputs[:0]
+    drawn = np.random.default_rng(0).permutation(len(below) * len(above))[:pairs]
+    first, second = model_inputs[below[drawn // len(above)]], model_inputs[above[drawn % len(above)]]
+    low: NDArray[np.float64] = np.zeros(pairs)
+    high: NDArray[np.float64] = np.ones(pairs)
+    best: NDArray[np.uint8] = first
+    distance: NDArray[np.float64] = np.full(pairs, np.inf)
+    for _ in range(MOST_STEPS):
+        share = (low + high) / 2
+        blends = _blend(first, second, share)
+        excess = margins(blends) - threshold
+        closer = np.abs(excess) < distance
+        best = np.where(closer[:, None, None], blends, best)
+        distance = np.where(closer, np.abs(excess), distance)
+        if (distance < CLOSE).all():
+            break
+        low, high = np.where(excess < 0, share, low), np.where(excess < 0, high, share)
+    return best
+
+
+def _blend(first: NDArray[np.uint8], second: NDArray[np.uint8], share: NDArray[np.float64]) -> NDArray[np.uint8]:
+    """Blend with a fixed dither: rounding alone would let many grey levels jump at the same share."""
+    part = share[:, None, None]
+    dither = np.random.default_rng(0).random(first.shape[1:])
+    return np.floor((1 - part) * first + part * second + dither).clip(0, 255).astype(np.uint8)

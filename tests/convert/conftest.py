@@ -122,13 +122,15 @@ def quantized(memory, run, tmp_path_factory):
         "arch": facts.arch,
         "calibration": asdict(facts.decision_rules["trained"].calibration),
     }
-    step("convert.formats.torch_to_onnx", folder=str(run), **network, out=place("model.onnx"))
+    step("convert.formats.torch_to_onnx:torch_to_onnx", folder=str(run), **network, out=place("model.onnx"))
     files = {"h5": place("model.h5"), "keras": place("model.keras"), "saved_model": place("saved_model")}
-    step("convert.formats.onnx_to_keras", onnx=place("model.onnx"), **files)
-    step("convert.quantization.equalization", onnx=place("model.onnx"), films=films, out=place("equalized.onnx"))
-    step("convert.formats.onnx_to_keras", onnx=place("equalized.onnx"), saved_model=place("equalized"))
+    step("convert.formats.onnx_to_keras:onnx_to_keras", onnx=place("model.onnx"), **files)
+    step(
+        "convert.quantization.equalization:equalize", onnx=place("model.onnx"), films=films, out=place("equalized.onnx")
+    )
+    step("convert.formats.onnx_to_keras:onnx_to_keras", onnx=place("equalized.onnx"), saved_model=place("equalized"))
     given = {"saved_model": place("equalized"), "films": films, "keep_float": ["head"]}
-    return step("convert.quantization.int8", **given, out=place("model_int8.tflite"))
+    return step("convert.quantization.int8:make_int8", **given, out=place("model_int8.tflite"))
 
 
 @pytest.fixture(scope="session")

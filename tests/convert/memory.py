@@ -10,10 +10,10 @@ from torch_train.run_folder import BASELINE, WEIGHTS
 
 READ = {"onnx", "saved_model", "films", "artefact", "images"}  # what steps read, but for those that write it
 WRITTEN = {
-    "convert.formats.torch_to_onnx": ("out",),
-    "convert.formats.onnx_to_keras": ("h5", "keras", "saved_model"),
-    "convert.formats.onnx_to_onnx2tf": ("tflite", "saved_model"),
-    "convert.formats.saved_model_to_tflite": ("float32", "float16", "dynamic"),
+    "convert.formats.torch_to_onnx:torch_to_onnx": ("out",),
+    "convert.formats.onnx_to_keras:onnx_to_keras": ("h5", "keras", "saved_model"),
+    "convert.formats.onnx_to_onnx2tf:onnx_to_tf": ("tflite", "saved_model"),
+    "convert.formats.saved_model_to_tflite:quantize": ("float32", "float16", "dynamic"),
 }
 
 

@@ -195,7 +195,7 @@ def test_onnx2tf_did_not_change_the_onnx(bundle, memory):
     exported = [
         kept / "out"
         for module, request, kept in memory.kept
-        if module == "convert.formats.torch_to_onnx" and request["network"] == "trained"
+        if module == "convert.formats.torch_to_onnx:torch_to_onnx" and request["network"] == "trained"
     ]
     assert sha256_file(exported[0]) == sha256_file(bundle / "model.onnx")
 

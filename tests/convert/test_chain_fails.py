@@ -174,14 +174,15 @@ def meddling(memory, bundle):
     baseline = next(
         kept / "float32"
         for module, request, kept in memory.kept
-        if module == "convert.formats.saved_model_to_tflite" and request["float32"].endswith("/baseline.tflite")
+        if module == "convert.formats.saved_model_to_tflite:quantize"
+        and request["float32"].endswith("/baseline.tflite")
     )  # without the labels that the bundle's own has by now
 
     def make(name):
         def step(module, request, **options):
             response = memory.run_step(module, request, **options)
             made = [path for path in request.values() if isinstance(path, str) and path.endswith(f"/{name}")]
-            if module == "convert.formats.saved_model_to_tflite" and made:
+            if module == "convert.formats.saved_model_to_tflite:quantize" and made:
                 shutil.copy(baseline, *made)
             return response
 
@@ -217,7 +218,7 @@ def test_a_step_that_dies_is_a_conversion_error_and_the_old_bundle_stays(
     convert_run, run, own_bundle, converted, memory
 ):
     def step(module, request, **options):
-        if module == "convert.formats.onnx_to_onnx2tf":
+        if module == "convert.formats.onnx_to_onnx2tf:onnx_to_tf":
             raise ConversionError("onnx2tf left no witness_float32.tflite", why="it said complete!", fix="report it")
         return memory.run_step(module, request, **options)
 

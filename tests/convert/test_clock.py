@@ -5,7 +5,7 @@ import statistics
 import numpy as np
 import pytest
 
-from convert.runners.tflite_latency import ROUNDS, WARM_UP, clock
+from convert.runners.tflite import ROUNDS, WARM_UP, latency
 from convert.worker import run_step
 
 
@@ -46,13 +46,13 @@ def film(tmp_path):
 def hours(monkeypatch):
     """A drawn clock in place of the true one."""
     drawn = Hours()
-    monkeypatch.setattr("convert.runners.tflite_latency.TFLiteModel", drawn.model)
-    monkeypatch.setattr("convert.runners.tflite_latency.time", type("Time", (), {"perf_counter": lambda: drawn.now}))
+    monkeypatch.setattr("convert.runners.tflite.TFLiteModel", drawn.model)
+    monkeypatch.setattr("convert.runners.tflite.time", type("Time", (), {"perf_counter": lambda: drawn.now}))
     return drawn
 
 
 def test_every_file_gets_the_median_of_the_stated_rounds(hours, film):
-    found = clock({"files": ["/a/fast.tflite", "/a/slow.tflite"], "film": film})
+    found = latency({"files": ["/a/fast.tflite", "/a/slow.tflite"], "film": film})
     assert found.keys() == {"/a/fast.tflite", "/a/slow.tflite"}
     for path, expected in (("/a/fast.tflite", 10), ("/a/slow.tflite", 40)):
         assert found[path]["median"] == pytest.approx(expected)
@@ -61,22 +61,22 @@ def test_every_file_gets_the_median_of_the_stated_rounds(hours, film):
 
 
 def test_files_are_asked_in_turn_so_that_noise_meets_all_alike(hours, film):
-    clock({"files": ["/a/fast.tflite", "/a/slow.tflite"], "film": film})
+    latency({"files": ["/a/fast.tflite", "/a/slow.tflite"], "film": film})
     assert hours.asked == ["fast", "slow"] * (WARM_UP + ROUNDS)
 
 
 def test_the_first_calls_warm_up_and_are_not_counted(hours, film):
-    found = clock({"files": ["/a/fast.tflite"], "film": film})["/a/fast.tflite"]
+    found = latency({"files": ["/a/fast.tflite"], "film": film})["/a/fast.tflite"]
     assert found["high_quartile"] < 1000
 
 
 def test_no_file_takes_no_time(film):
-    assert clock({"files": [], "film": film}) == {}
+    assert latency({"files": [], "film": film}) == {}
 
 
 def test_real_files_are_timed_in_a_process_of_its_own(recipes, film):
     files = [str(recipes / f"{name}.tflite") for name in ("calibrated", "recipe")]
-    found = run_step("convert.runners.tflite_latency", {"files": files, "film": film}, threads=1)
+    found = run_step("convert.runners.tflite:latency", {"files": files, "film": film}, threads=1)
     assert set(found) == set(files)
     assert all(0 < one["low_quartile"] <= one["median"] <= one["high_quartile"] for one in found.values())
     assert statistics.median(one["rounds"] for one in found.values()) == ROUNDS

@@ -118,7 +118,7 @@ def test_without_calibration_films_there_is_nothing_to_measure_and_the_error_say
     write_films(tmp_path / "none.npz", Films(np.zeros((0, 224, 224), np.uint8), np.int64([]), np.array([], str)))
     request = {"onnx": str(quantized / "model.onnx"), "films": str(tmp_path / "none.npz"), "out": str(tmp_path / "x")}
     with pytest.raises(ConversionError, match="no calibration films") as caught:
-        run_step("convert.quantization.equalization", request)
+        run_step("convert.quantization.equalization:equalize", request)
     assert "tbconv train" in caught.value.fix
 
 

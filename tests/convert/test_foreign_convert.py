@@ -44,18 +44,18 @@ class Drawn:
     def __call__(self, module, request, *, threads=None):
         if module in self.fail:
             raise ConversionError("it fails", why="first line\nError: the last line", fix="none")
-        if module == "convert.onnx_import.wrap":
+        if module == "convert.onnx_import.wrap:wrap":
             self.model = Path(request["out"])
             return self.memory.run_step(module, request)
-        if module != "convert.runners.any_file":
+        if not module.startswith("convert.runners."):
             return self._write(request)
         with self.lock:
-            return self._answer(request)
+            return self._answer(module, request)
 
-    def _answer(self, request):
-        path = Path(request["artefact"])
-        asked = request if request["format"] == "onnx" else request | {"artefact": str(self.model), "format": "onnx"}
-        response = self.memory.run_step("convert.runners.any_file", asked)
+    def _answer(self, module, request):
+        path, step = Path(request["artefact"]), "convert.runners.onnxruntime:run"
+        asked = request if module == step else request | {"artefact": str(self.model)}
+        response = self.memory.run_step(step, asked)
         if path.name in self.spoil:
             with np.load(request["out"]) as arrays:
                 answers = {name: self.spoil[path.name](array) for name, array in arrays.items()}
@@ -122,7 +122,7 @@ def test_a_float32_file_that_strays_leaves_nothing_but_a_report_beside(run, tmp_
 
 def test_a_node_that_the_file_has_not_is_refused_before_a_format_is_made(run, tmp_path):
     with pytest.raises(ConfigError, match="--keep-float typo fits no node") as caught:
-        run(keep_float=("typo",), fail=("convert.formats.onnx_to_keras",))
+        run(keep_float=("typo",), fail=("convert.formats.onnx_to_keras:onnx_to_keras",))
     assert "the nearest are" in caught.value.why
     assert list(tmp_path.iterdir()) == []
 
@@ -148,7 +148,7 @@ def test_a_reduced_file_that_gives_nan_is_not_offered(run):
 
 
 def test_what_int8_or_onnx2tf_cannot_do_is_a_line_in_the_report(run):
-    done = run(fail=("convert.quantization.int8", "convert.formats.onnx_to_onnx2tf"))
+    done = run(fail=("convert.quantization.int8:make_int8", "convert.formats.onnx_to_onnx2tf:onnx_to_tf"))
     assert done.conversion["verdicts"]["model_int8.tflite"] == "NOT MADE"
     assert done.report["witness"]["said"] == "does not convert"
     assert "onnx2tf does not convert it: it fails (Error: the last line)" in done.report["witness"]["reason"]

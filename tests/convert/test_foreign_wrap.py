@@ -53,11 +53,10 @@ def ask(path, images, place, **options):
     np.save(place / "images.npy", images)
     request = {
         "artefact": str(path),
-        "format": "onnx",
         "images": str(place / "images.npy"),
         "out": str(place / "o.npz"),
     }
-    run_step("convert.runners.any_file", request | options)
+    run_step("convert.runners.onnxruntime:run", request | options)
     with np.load(place / "o.npz") as arrays:
         return dict(arrays)
 
@@ -149,4 +148,6 @@ def test_a_call_of_a_fixed_number_of_films_is_filled_up(wrapped, tmp_path):
 def test_a_json_file_is_no_onnx_file_whatever_onnx_makes_of_its_suffix(tmp_path):
     (tmp_path / "run.json").write_text('{"arch": "resnet50"}')
     with pytest.raises(ConversionError, match=r"run\.json is not an ONNX file"):
-        run_step("convert.onnx_import.wrap", {"onnx": str(tmp_path / "run.json"), "out": str(tmp_path / "out.onnx")})
+        run_step(
+            "convert.onnx_import.wrap:wrap", {"onnx": str(tmp_path / "run.json"), "out": str(tmp_path / "out.onnx")}
+        )

@@ -7,12 +7,10 @@ from tbconv.contract.errors import ArtefactError, BundleError, ConversionError
 
 STEP = """
 import os, signal, sys
-from convert.worker import child_main
 from tbconv.contract.errors import ArtefactError, TbconvError
 def step(request):
     print("so far so good")
     {body}
-child_main(step)
 """
 
 
@@ -23,7 +21,7 @@ def step(tmp_path, monkeypatch):
 
     def run(body, request=None, **options):
         (tmp_path / "drawn_step.py").write_text(STEP.format(body=body))
-        return run_step("drawn_step", request or {}, **options)
+        return run_step("drawn_step:step", request or {}, **options)
 
     return run
 
@@ -67,7 +65,7 @@ def test_an_error_of_a_kind_that_the_parent_does_not_know_is_a_conversion_error(
     ],
 )
 def test_a_step_that_dies_is_a_conversion_error_with_its_last_lines(step, body, ended):
-    with pytest.raises(ConversionError, match="drawn_step ended with") as caught:
+    with pytest.raises(ConversionError, match="drawn_step:step ended with") as caught:
         step(body)
     assert caught.value.what.endswith(ended)
     assert "last words" in caught.value.why
@@ -89,8 +87,8 @@ def test_a_response_that_is_no_json_is_a_conversion_error(step):
 
 def test_a_module_that_is_not_there_is_a_conversion_error():
     with pytest.raises(ConversionError) as caught:
-        run_step("convert.nothing", {})
-    assert "No module named convert.nothing" in caught.value.why
+        run_step("convert.nothing:step", {})
+    assert "No module named 'convert.nothing'" in caught.value.why
 
 
 def test_the_child_sees_no_gpu_and_the_threads_that_it_was_given(step):

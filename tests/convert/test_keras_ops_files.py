@@ -16,11 +16,11 @@ def files(child, tmp_path_factory):
     place = folder / "zoo"
     made = {"h5": "model.h5", "keras": "model.keras", "saved_model": "saved_model"}
     run_step(
-        "convert.formats.onnx_to_keras",
+        "convert.formats.onnx_to_keras:onnx_to_keras",
         {"onnx": str(place / "model.onnx")} | {key: str(place / name) for key, name in made.items()},
     )
     tflite = {precision: str(place / f"{precision}.tflite") for precision in PRECISIONS}
-    run_step("convert.formats.saved_model_to_tflite", {"saved_model": str(place / "saved_model"), **tflite})
+    run_step("convert.formats.saved_model_to_tflite:quantize", {"saved_model": str(place / "saved_model"), **tflite})
     return child("check_files.py", place)
 
 

@@ -53,7 +53,10 @@ def test_onnx_runtime_is_asked_without_optimisation_and_with_rounded_weights(ask
         "float16",
         str(Path("aside/rounded.onnx")),
     )
-    assert {module for module, _ in asked} == {"convert.quantization.float16", "convert.formats.onnx_to_onnx2tf"}
+    assert {module for module, _ in asked} == {
+        "convert.quantization.float16:round_onnx",
+        "convert.formats.onnx_to_onnx2tf:onnx_to_tf",
+    }
 
 
 def test_a_network_of_which_onnx2tf_writes_no_saved_model_is_witnessed_by_its_tflite_alone(monkeypatch):
@@ -67,9 +70,9 @@ def test_a_network_of_which_onnx2tf_writes_no_saved_model_is_witnessed_by_its_tf
 def test_a_bundle_of_onnx2tf_is_witnessed_by_our_own_layers(asked):
     found = [one.name for one in matrix_runtimes(Path("b"), artefacts(by="onnx2tf 2"), Path("aside"), Silence())]
     assert "tbconv's layers SavedModel (witness)" in found
-    assert [module for module, _ in asked if module != "convert.quantization.float16"] == [
-        "convert.formats.onnx_to_keras",
-        "convert.formats.saved_model_to_tflite",
+    assert [module for module, _ in asked if module != "convert.quantization.float16:round_onnx"] == [
+        "convert.formats.onnx_to_keras:onnx_to_keras",
+        "convert.formats.saved_model_to_tflite:quantize",
     ]
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from convert.parity.inputs import CLOSE, PAIRS, blend_to_threshold
+from convert.runners.pytorch import CLOSE, PAIRS, blend_to_threshold
 
 
 def model_inputs(n, *, seed=0):

@@ -41,9 +41,12 @@ def twice(run, memory, tmp_path_factory):
     for name, step in (("first", memory.run_step), ("second", seeded_step)):
         folder = tmp_path_factory.mktemp(name)
         onnx = str(folder / "model.onnx")
-        step("convert.formats.torch_to_onnx", {**network, "out": onnx})
+        step("convert.formats.torch_to_onnx:torch_to_onnx", {**network, "out": onnx})
         made = {"h5": "model.h5", "keras": "model.keras", "saved_model": "saved_model"}
-        step("convert.formats.onnx_to_keras", {"onnx": onnx} | {key: str(folder / file) for key, file in made.items()})
+        step(
+            "convert.formats.onnx_to_keras:onnx_to_keras",
+            {"onnx": onnx} | {key: str(folder / file) for key, file in made.items()},
+        )
         folders.append(folder)
     return tuple(folders)
 
@@ -63,12 +66,12 @@ def test_what_is_excused_is_there_and_does_differ(twice):
 
 @pytest.mark.parametrize("name", ["model.keras", "saved_model"])
 def test_what_repeats_still_answers_and_alike(name, twice, tmp_path):
-    module = {"model.keras": "convert.runners.keras", "saved_model": "convert.runners.saved_model"}[name]
+    module = {"model.keras": "convert.runners.keras:run", "saved_model": "convert.runners.saved_model:run"}[name]
     np.save(tmp_path / "images.npy", np.random.default_rng(3).integers(0, 256, (2, 224, 224)).astype(np.uint8))
     request = {"artefact": str(twice[0] / name), "images": str(tmp_path / "images.npy"), "out": str(tmp_path / "a.npz")}
     run_step(module, request)
     run_step(
-        "convert.runners.onnxruntime",
+        "convert.runners.onnxruntime:run",
         {**request, "artefact": str(twice[0] / "model.onnx"), "out": f"{tmp_path}/b.npz"},
     )
     answer, onnx = (read_prediction(tmp_path / name) for name in ("a.npz", "b.npz"))

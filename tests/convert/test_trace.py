@@ -110,7 +110,8 @@ def test_a_transposed_kernel_of_a_keras_file_is_named_and_the_file_beside_it_is_
 def test_a_layer_that_was_built_wrong_is_named_in_the_saved_model(spoilt, look, bundle):
     own = spoilt("keras_epsilon")
     run_step(
-        "convert.formats.onnx_to_keras", {"onnx": str(own / "model.onnx"), "saved_model": str(own / "saved_model")}
+        "convert.formats.onnx_to_keras:onnx_to_keras",
+        {"onnx": str(own / "model.onnx"), "saved_model": str(own / "saved_model")},
     )
     seal(own, read_bundle(own).manifest)
     [bad] = look(own, "saved_model").found

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from convert.layerwise.graph import LayerGraph, Operation, as_rows
 from convert.layerwise.trace_worker import look
-from convert.worker import child_main
 from tbconv.contract.preprocess import as_model_input
+
+FRAMEWORK = "tensorflow"
 
 
 class OpenedKeras:
@@ -54,7 +55,3 @@ def _is_input(op: Any) -> bool:
 def trace(request: dict[str, Any]) -> dict[str, Any]:
     """Judge a file; request: artefact, and what `convert.layerwise.trace_worker.look` reads."""
     return look(request, OpenedKeras(request["artefact"]))
-
-
-if __name__ == "__main__":
-    child_main(trace)

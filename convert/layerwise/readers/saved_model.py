@@ -15,8 +15,9 @@ from tensorflow.python.framework.convert_to_constants import convert_variables_t
 
 from convert.layerwise.graph import LayerGraph, Operation, as_rows
 from convert.layerwise.trace_worker import look
-from convert.worker import child_main
 from tbconv.contract.preprocess import as_model_input
+
+FRAMEWORK = "tensorflow"
 
 MODEL = "tbconv"  # the scope of the Keras model that convert.formats.onnx_to_keras made
 
@@ -79,7 +80,3 @@ def trace(request: dict[str, Any]) -> dict[str, Any]:
     opened = OpenedSavedModel(request["artefact"])
     note = "" if opened.scopes else "its tensors carry no names of layers (onnx2tf made it): its outputs alone compared"
     return look(request, opened) | {"note": note}
-
-
-if __name__ == "__main__":
-    child_main(trace)

@@ -29,9 +29,10 @@ from convert.layerwise.graph import (
 )
 from convert.layerwise.noise import Sums
 from convert.layerwise.trace_worker import look
-from convert.worker import child_main
 from tbconv.contract.preprocess import as_model_input
 from tf_serve.runtime.tflite import SIGNATURE, TFLiteModel
+
+FRAMEWORK = "litert"
 
 
 class Opened:
@@ -173,11 +174,8 @@ def compare(request: dict[str, Any]) -> dict[str, Any]:
     return look(request, Traced(request["artefact"]), match=match)
 
 
-def _asked(request: dict[str, Any]) -> dict[str, Any]:
+def run(request: dict[str, Any]) -> dict[str, Any]:
+    """Judge a file against a reference, or measure the noise of its operations, or list them."""
     if "reference" in request:
         return compare(request)
     return measure(request) if "pairs" in request else probe(request)
-
-
-if __name__ == "__main__":
-    child_main(_asked)
