@@ -13,9 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convert.onnx_import.config import Normalise, prepare
-from convert.parity.compare import sqnr_db
 from convert.parity.runtimes import RUNNERS as OWN_RUNNERS
-from convert.parity.verdicts import at_most
 from convert.worker import drop_waiting, run_step
 from tbconv.contract.errors import ConversionError
 from tbconv.contract.reporting import Reporter

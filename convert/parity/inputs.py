@@ -22,7 +22,6 @@ from tbconv.contract.manifest import Labels
 from tbconv.contract.prediction import Prediction
 from tbconv.contract.preprocess import PreprocessSpec
 from tbconv.contract.reporting import Reporter
-from tbconv.contract.statistics import is_positive
 from tbconv.contract.xray import decode_xray
 from torch_train.data.phantom import draw_phantom
 from torch_train.data.records import FilmIndex

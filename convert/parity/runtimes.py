@@ -165,7 +165,7 @@ def _kernels(root: Path, artefact: Artefact, xnnpack: bool, threads: int) -> Run
 def _round(onnx: Path, aside: Path) -> list[Runtime]:
     out = aside / "rounded.onnx"
     run_step("convert.quantization.float16:round_onnx", {"onnx": str(onnx), "out": str(out)})
-    return [Witness(ROUNDED, "trained", RUNNERS["onnx"], {"artefact": str(out)}, "float16")]
+    return [Runtime(ROUNDED, "trained", RUNNERS["onnx"], {"artefact": str(out)}, "float16")]
 
 
 def _onnx2tf(onnx: Path, aside: Path) -> list[Runtime]:
