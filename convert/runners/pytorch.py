@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from convert.runners.base import Answer, run_films
 from tbconv.contract.manifest import Calibration
 from tbconv.contract.preprocess import as_model_input
+from tbconv.contract.statistics import is_positive
 from torch_train.model.deployed import load_deployed
 from torch_train.model.network import DeployedNetwork
 
@@ -94,7 +95,8 @@ def blend_to_threshold(model_inputs: NDArray[np.uint8], margins: Margins, *, thr
         threshold: margin in logits; a film at or above it is positive.
     """
     given = margins(model_inputs)
-    below, above = np.flatnonzero(given < threshold), np.flatnonzero(given >= threshold)
+    positive = is_positive(given, threshold)
+    below, above = np.flatnonzero(~positive & ~np.isnan(given)), np.flatnonzero(positive)
     pairs = min(PAIRS, len(below) * len(above))
     if not pairs:
         return model_inputs[:0]
