@@ -35,7 +35,7 @@ from tbconv.contract.golden import (
     read_golden,
     records_films,
 )
-from tbconv.contract.manifest import Artefact, Kind
+from tbconv.contract.manifest import Artefact, Kind, is_exact
 from tbconv.contract.preprocess import PreprocessSpec
 from tbconv.contract.reporting import Reporter
 from tbconv.contract.statistics import allowed_move, is_positive
@@ -165,7 +165,7 @@ def _judge(
     artefact: Artefact, measurement: Measurement, golden: Golden, claimed: ArtefactVerdict, *, by_films: bool
 ) -> ArtefactVerdict:
     """Return today's verdict on a file; its latency is that of the certificate, for nobody clocks it again."""
-    if artefact.precision == "float32" or by_films:
+    if artefact.is_exact or by_films:
         found = measurement.judge(artefact, claimed.sha256)
         return replace(found, figures=found.figures | _kept(claimed, "latency_ms"))
     return _judge_repeat(artefact, measurement, golden, claimed=claimed)
@@ -286,7 +286,7 @@ def _is_of(name: str, path: str) -> bool:
 
 def _bars(verdicts: dict[str, ArtefactVerdict], measurement: Measurement, deployed: str | None) -> dict[str, str]:
     """Hold the reduced file that is proposed to its bars of quality, where these films are enough to judge them."""
-    if deployed not in verdicts or measurement.row(deployed).precision == "float32":
+    if deployed not in verdicts or is_exact(measurement.row(deployed).precision):
         return {}
     figures = verdicts[deployed].figures
     decisions = figures.get("decisions")
@@ -313,7 +313,7 @@ def band_notes(
     margin = measurement.answers[deployed].margin[:count]
     away = np.abs(margin.astype(np.float64) - threshold)
     outside = away[(is_positive(reference, threshold) != is_positive(margin, threshold)) & (away > band)]
-    if row.precision == "float32" or not len(outside):
+    if is_exact(row.precision) or not len(outside):
         return ()
     flipped = f"{len(outside)} of {count} films flip outside the band of {band:.2g} logits that its certificate claims"
     return (f"{deployed}: {flipped}, the furthest {outside.max():.2g} logits from the threshold",)

@@ -13,8 +13,9 @@ from benchmarks.fault_injection.checks import AGREE, DECISIONS, PARITY, TRACE
 from benchmarks.fault_injection.many import do_many
 from benchmarks.fault_injection.serve import ask_servers
 from convert.certificate.consistency import inconsistencies
+from convert.from_run import ConvertConfig
 from convert.layerwise.trace import TraceConfig, trace_bundle
-from convert.pipeline import ConvertConfig, convert
+from convert.pipeline import convert
 from tbconv.contract.bundle import read_bundle
 from tbconv.contract.certificate import ArtefactVerdict
 from tbconv.contract.errors import TbconvError

@@ -16,10 +16,11 @@ import numpy as np
 from benchmarks.fault_injection.many import ask_many, do_many
 from benchmarks.fault_injection.setting import measured
 from convert.certificate.certify import certificate_scope, write_certificate
+from convert.formats.table import EQUALIZED, FORMATS, KERAS, TFLITE
 from convert.formats.tflite_metadata import facts_of_run
+from convert.from_run import list_artefacts
 from convert.parity.inputs import FilmSet, golden_inputs, part_of
 from convert.parity.runtimes import FLOAT64, artefact_runtime, torch_runtimes
-from convert.pipeline import EQUALIZED, PRECISIONS, Made, list_artefacts
 from convert.quantization.float_ops import HEAD
 from convert.runners.base import Answer
 from tbconv.contract.bundle import CERTIFICATE, seal, sha256_file, write_json
@@ -87,12 +88,11 @@ def _onnx(place: Place) -> dict[str, Any]:
 
 
 def _keras(place: Place) -> dict[str, Any]:
-    names = {"h5": "model.h5", "keras": "model.keras", "saved_model": "saved_model"}
-    return {"onnx": place.at("model.onnx")} | {key: place.at(name) for key, name in names.items()}
+    return {"onnx": place.at("model.onnx")} | {one.argument: place.at(one.path) for one in FORMATS if one.step == KERAS}
 
 
 def _tflite(place: Place) -> dict[str, Any]:
-    files = {precision: place.at(f"model_{precision}.tflite") for precision in PRECISIONS}
+    files = {one.argument: place.at(one.path) for one in FORMATS if one.step == TFLITE}
     return {"saved_model": place.at("saved_model"), **files}
 
 
@@ -132,7 +132,7 @@ def _fed(place: Place, folder: Path) -> tuple[Path, FilmSet]:
 def artefacts_of(place: Place) -> tuple[Artefact, ...]:
     """Return the artefacts of the trained network."""
     facts = read_run(place.run)
-    made = Made(dict.fromkeys(("onnx", "keras", *PRECISIONS, "int8", "baseline"), "clean seeds"), ())
+    made = dict.fromkeys([*(one.step.name for one in FORMATS), "baseline"], "clean seeds")
     return tuple(one for one in list_artefacts(facts, made, route="keras") if one.network == "trained")
 
 

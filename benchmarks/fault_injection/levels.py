@@ -21,8 +21,8 @@ from benchmarks.fault_injection.serve import Shown, ask_servers
 from benchmarks.fault_injection.setting import Setting, copy_bundle
 from benchmarks.fault_injection.spoil import spoil_many
 from convert.certificate.consistency import inconsistencies
+from convert.formats.table import runner_of
 from convert.parity.inputs import draw_golden_films
-from convert.parity.runtimes import RUNNERS
 from convert.runners.base import Answer
 from tbconv.contract.bundle import read_bundle
 from tbconv.contract.errors import ConversionError, TbconvError
@@ -50,7 +50,7 @@ def try_files(setting: Setting, level: str, faults: Sequence[Fault]) -> tuple[li
         if key in made:
             by_path[path][key] = made[key]
     for path, places in by_path.items():
-        module = RUNNERS[setting.manifest.artefact(path).format]
+        module = runner_of(setting.manifest.artefact(path).format)
         requests = {key: {"artefact": str(place)} for key, place in places.items()}
         answers |= ask_many(module, requests, setting.images, folder / f"answers {path}")
     results = [_judged(setting, fault, answers) for fault in faults]
@@ -80,7 +80,7 @@ def try_films(setting: Setting, faults: Sequence[Fault]) -> list[Result]:
     np.save(images, np.stack(model_inputs))
     path = "model_float32.tflite"
     request = {path: {"artefact": str(setting.bundle / path)}}
-    answer = ask_many(RUNNERS["tflite"], request, images, setting.aside / "film answers")[path]
+    answer = ask_many(runner_of("tflite"), request, images, setting.aside / "film answers")[path]
     if isinstance(answer, str):
         raise ConversionError(f"the clean {path} was refused", why=answer, fix="make the bundle again")
     logits = answer.logits.astype(np.float64).reshape(len(rungs) + 1, len(films), 2)

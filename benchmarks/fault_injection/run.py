@@ -20,7 +20,8 @@ from benchmarks.fault_injection.result import Result
 from benchmarks.fault_injection.score import Clean, Score
 from benchmarks.fault_injection.setting import Setting, make_setting
 from benchmarks.fault_injection.spoil import faults_of
-from convert.pipeline import ConvertConfig, convert
+from convert.from_run import ConvertConfig
+from convert.pipeline import convert
 from tbconv.contract.errors import ConfigError
 from tbconv.contract.reporting import Reporter
 

@@ -12,11 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.fault_injection.many import ask_many
+from convert.formats.table import runner_of
+from convert.from_run import choose_films
 from convert.parity.inputs import FilmSet, part_of
 from convert.parity.measure import Measurement, ReferenceAnswers, Row, make_row, measure
-from convert.parity.runtimes import FLOAT64, RUNNERS, artefact_runtime
+from convert.parity.runtimes import FLOAT64, artefact_runtime
 from convert.parity.verdicts import Tolerances
-from convert.pipeline import choose_films
 from convert.runners.base import Answer
 from tbconv.contract.bundle import MANIFEST, open_bundle, read_json, sha256_file, write_json
 from tbconv.contract.golden import GOLDEN, REFERENCE, read_golden
@@ -183,7 +184,7 @@ def kernel_noise(bundle: Path, manifest: Manifest, measurement: Measurement, ima
     """Return how far built-in kernels are from those that serve, on each clean file of reduced precision."""
     reduced = [one.path for one in manifest.artefacts if one.precision != "float32"]
     requests = {path: {"artefact": str(bundle / path), "xnnpack": False} for path in reduced}
-    found = ask_many(RUNNERS["tflite"], requests, images, images.with_name("built-in kernels"))
+    found = ask_many(runner_of("tflite"), requests, images, images.with_name("built-in kernels"))
     answers = {path: answer for path, answer in found.items() if not isinstance(answer, str)}
     return {
         path: Noise.of({path: answer, "": measurement.answers[path]}, [path], "") for path, answer in answers.items()

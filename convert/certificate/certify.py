@@ -71,7 +71,7 @@ def _clock(
     folder: Path, artefacts: tuple[Artefact, ...], verdicts: dict[str, ArtefactVerdict], measurement: Measurement
 ) -> list[Candidate]:
     """Return the trained network's TFLite files with their latency, which their verdict's figures then hold, too."""
-    files = [one for one in artefacts if one.format == "tflite" and one.network == "trained"]
+    files = [one for one in artefacts if one.is_served and one.network == "trained"]
     if not files:
         return []
     with tempfile.TemporaryDirectory(prefix="tbconv-clock-") as place:

@@ -8,6 +8,7 @@ from typing import Any
 
 from convert.parity.verdicts import FLIPS_SHARE
 from tbconv.contract.certificate import ArtefactVerdict
+from tbconv.contract.manifest import is_exact
 
 # --- bars ---
 # What a reduced-precision file has to keep, and to save, before it is proposed for deployment.
@@ -34,7 +35,7 @@ class Candidate:
         """Return in words every bar that the file misses, worst kind first: none means that it may be proposed."""
         if not self.verdict.verdict.may_serve:
             return [f"{self.verdict.verdict}: {self.verdict.reason}"]
-        if self.precision == "float32":
+        if is_exact(self.precision):
             return []
         return [*missed_criteria(self.verdict.figures), *self._not_saved(float32)]
 
@@ -91,7 +92,7 @@ def select_artefact(candidates: Sequence[Candidate]) -> dict[str, Any]:
         `artefact` (a path, or None where none may be deployed), `reason`, `others` (why, by path) and `bars`, what a
         reduced file was held to. Empty for a bundle without a trained network.
     """
-    float32 = next((one for one in candidates if one.precision == "float32"), None)
+    float32 = next((one for one in candidates if is_exact(one.precision)), None)
     if float32 is None:
         return {}
     missed = {one.path: one.missed(float32) for one in candidates}

@@ -166,11 +166,16 @@ def _overlap(bundle: Path, digests: Iterable[str]) -> str:
     return f", {len(seen)} of which it was trained on (AUROC flatters)" if seen else ", none of them trained on"
 
 
+def find_films(folder: Path) -> list[Path]:
+    """Return the films of a folder and its subfolders in the order of their paths."""
+    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in FILM_SUFFIXES)
+
+
 def _plain_films(source: FilmFolder, bundle: Path, reporter: Reporter) -> Any:
     from tbconv.contract.preprocess import PreprocessSpec
 
     spec, model_inputs = PreprocessSpec(), []
-    paths = sorted(path for path in source.folder.rglob("*") if path.suffix.lower() in FILM_SUFFIXES)
+    paths = find_films(source.folder)
     for row in _choose(paths, source.most, bundle):
         try:
             model_inputs.append(spec.from_file(paths[row]))

@@ -24,7 +24,7 @@ from convert.parity.verdicts import Tolerances, judge_float32, judge_reduced
 from convert.runners.base import Answer
 from tbconv.contract.certificate import ArtefactVerdict, Verdict
 from tbconv.contract.golden import REFERENCE
-from tbconv.contract.manifest import Artefact, DecisionRule, Kind
+from tbconv.contract.manifest import Artefact, DecisionRule, Kind, is_exact
 from tbconv.contract.reporting import Reporter
 from tbconv.contract.statistics import is_positive, proportion
 
@@ -123,7 +123,7 @@ def _detail(
     reference, oracle = yardstick.reference, yardstick.oracle
     exact = is_finite(oracle)
     noise = map_noise(reference, oracle) if exact else None
-    locks = find_pattern_changes(reference, answer, noise=noise, float32=witness.precision == "float32")
+    locks = find_pattern_changes(reference, answer, noise=noise, float32=is_exact(witness.precision))
     return error_distribution(reference, answer, locks), float64_distance(answer, reference, oracle) if exact else None
 
 
@@ -236,7 +236,7 @@ class Measurement:
 
     def _band(self, row: Row) -> dict[str, Any] | None:
         """Return the band in which a reduced-precision file decides nothing; None for float32 and without films."""
-        if row.precision == "float32" or row.films is None or row.films.problem is not None:
+        if is_exact(row.precision) or row.films is None or row.films.problem is not None:
             return None
         count = len(self.filmset.films)
         reference = self.answers[f"{REFERENCE} ({row.network})"].margin[:count]
@@ -247,7 +247,7 @@ class Measurement:
         problem = self.problem(artefact)
         if problem is not None:
             return ArtefactVerdict(Verdict.FAILED, sha256, problem, worst.to_json())
-        if artefact.precision != "float32":
+        if not artefact.is_exact:
             return judge_reduced(worst, sha256=sha256)
         tolerances = self.tolerances[artefact.network]
         oracle = row.oracle if worst is row.films else None
@@ -294,7 +294,7 @@ def measure(
 
 def _judge_probes(row: Row, verdict: ArtefactVerdict) -> ArtefactVerdict:
     """A probe that flips further from the threshold than rounding explains fails a float32 file."""
-    if row.probes is None or row.precision != "float32" or not verdict.verdict.may_serve:
+    if row.probes is None or not is_exact(row.precision) or not verdict.verdict.may_serve:
         return verdict
     furthest, allowed = row.probes["furthest_flip"], row.probes["allowed"]
     if furthest is None or furthest <= allowed:
@@ -309,7 +309,7 @@ def _judge_maps(row: Row, verdict: ArtefactVerdict) -> ArtefactVerdict:
     A lock that flips moves the map of a film by right; on 1,024 films of kermany none did (docs/parity.md).
     """
     locks = (row.error_distribution or {}).get("locks")
-    if locks is None or row.precision != "float32" or not verdict.verdict.may_serve:
+    if locks is None or not is_exact(row.precision) or not verdict.verdict.may_serve:
         return verdict
     fed = (row.films or row.golden).samples
     if locks["flipped"] <= JUMPING_SHARE * fed:

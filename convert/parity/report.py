@@ -16,8 +16,11 @@ from convert.parity.verdicts import FLOAT64_FILMS
 from tbconv.contract.bundle import sha256_bytes
 from tbconv.contract.certificate import ArtefactVerdict
 from tbconv.contract.golden import REFERENCE
+from tbconv.contract.manifest import is_exact
 from tbconv.contract.reporting import DISCLAIMER
 from tbconv.contract.statistics import upper_bound
+
+PARITY = "parity.json"
 
 
 def parity_report(measurement: Measurement, verdicts: dict[str, ArtefactVerdict]) -> dict[str, Any]:
@@ -90,7 +93,7 @@ def _row(row: Row, verdicts: dict[str, ArtefactVerdict]) -> dict[str, Any]:
 
 def _group(row: Row, verdict: ArtefactVerdict | None) -> str:
     if verdict is not None:
-        return "float32" if row.precision == "float32" else "reduced"
+        return "float32" if is_exact(row.precision) else "reduced"
     return "reference" if row.name.startswith((REFERENCE, FLOAT64)) else "witness"
 
 

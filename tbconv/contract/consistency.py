@@ -62,7 +62,7 @@ def appended_problems(bundle: Bundle) -> dict[str, str]:
 
     A bundle made before files described themselves has none that does; where one does, all have to.
     """
-    files = {one: appended_files(bundle.root / one.path) for one in bundle.manifest.artefacts if one.format == "tflite"}
+    files = {one: appended_files(bundle.root / one.path) for one in bundle.manifest.artefacts if one.is_served}
     found: dict[str, str] = {}
     for artefact, inside in files.items():
         if inside is None and any(files.values()):
