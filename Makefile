@@ -9,11 +9,15 @@ RUN ?= $(DEMO)/run
 DEMO_FILMS := 160
 DEMO_RECIPE := --weights none --fine-tune all --epochs 10 --batch 16
 
+# Two workers; tests that share a bundle or a server share a worker (tests/conftest.py).
+PYTEST := $(BIN)/python -m pytest -q
+WORKERS := -n 2 --dist loadgroup --no-loadscope-reorder
+
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-page test-fast lint fmt parity mutants bench deploy-check clean setup
+.PHONY: help demo test test-all test-fast test-gpu test-page lint fmt parity mutants bench deploy-check clean setup
 
 help: ## list the targets
-	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 setup: $(READY) ## build .venv with everything in it
 
@@ -45,14 +49,20 @@ $(DEMO)/run/run.json: $(DEMO)/films/SYNTHETIC.txt
 $(DEMO)/bundle/manifest.json: $(DEMO)/run/run.json
 	$(BIN)/tbconv convert $(DEMO)/run --out $(DEMO)/bundle
 
-test: $(READY) ## all tests, the true ResNet50 through every format among them
-	$(BIN)/python -m pytest -q --durations=10 --ignore=tests/page
+test: $(READY) ## what must pass before a change lands: the true ResNet50 through every format once (10 minutes)
+	$(PYTEST) $(WORKERS) --durations=10 -m 'not slow' --ignore=tests/page
+
+test-fast: $(READY) ## the same without the true ResNet50
+	$(PYTEST) $(WORKERS) -m 'not slow and not chain' --ignore=tests/page
+
+test-all: $(READY) ## every test: clean environments, foreign clients, thousands of faults, whole conversions (30 minutes)
+	$(PYTEST) $(WORKERS) --durations=25
 
 test-page: $(READY) ## the page in headless Chromium; skipped, and said so, where there is none (apt-get install chromium)
-	$(BIN)/python -m pytest -q tests/page
+	$(PYTEST) tests/page
 
-test-fast: $(READY) ## the tests that take seconds
-	$(BIN)/python -m pytest -q -m 'not slow' --ignore=tests/page
+test-gpu: ## the tests that need CUDA; where there is no .venv, with python3 and the packages that it has
+	$(if $(wildcard $(BIN)/python),$(BIN)/python,python3) -m pytest -q -m gpu
 
 lint: $(READY) ## ruff, mypy strict, import boundaries
 	$(BIN)/ruff check .

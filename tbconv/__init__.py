@@ -1,3 +1,55 @@
-"""tbconv: train in PyTorch, deploy in TensorFlow, prove that nothing changed."""
+"""tbconv: train in PyTorch, deploy in TensorFlow, prove that nothing changed.
 
-__version__ = "0.1.0"
+>>> import tbconv
+>>> tbconv.load("bundle").predict("film.png").decision  # doctest: +SKIP
+'not_flagged'
+
+Importing this loads no framework; each function loads the stage that it runs (docs/python-api.md).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from tbconv.contract import __version__
+
+if TYPE_CHECKING:
+    from tbconv.api import (
+        Model,
+        Reporter,
+        Screening,
+        TbconvError,
+        TrainedRun,
+        convert,
+        convert_onnx,
+        load,
+        train,
+        verify,
+    )
+
+__all__ = [
+    "Model",
+    "Reporter",
+    "Screening",
+    "TbconvError",
+    "TrainedRun",
+    "__version__",
+    "convert",
+    "convert_onnx",
+    "load",
+    "train",
+    "verify",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import the API on first use (PEP 562): `import tbconv` itself costs a millisecond."""
+    if name not in __all__:
+        raise AttributeError(f"module 'tbconv' has no attribute {name!r}")
+    from tbconv import api
+
+    return getattr(api, name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

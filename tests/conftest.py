@@ -1,6 +1,63 @@
-"""What holds for all tests: nothing is left in the home folder."""
+"""What holds for all tests: threads, the home folder, what workers share, and which worker runs which test.
+
+`make test` runs two workers of pytest-xdist. Tests of one group run one after the other in one worker, so that
+what a module builds is built once; groups that take longest start first. A conversion is built by one worker for
+all (`build_once`).
+"""
+
+import fcntl
+import os
+import shutil
+from pathlib import Path
 
 import pytest
+
+WORKER = "PYTEST_XDIST_WORKER"
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
+GPU_MARK = "mark.gpu"
+HERE = Path(__file__).parent
+# What takes longest comes first, or one worker would end alone; the second builds what the others of `convert` share.
+FIRST = (
+    "test_end_to_end.py",
+    "convert/test_chain.py",
+    "convert/test_chain_fails.py",
+    "torch_train/test_evaluation_run.py",
+    "convert/test_trace.py",
+    "convert/test_layers.py",
+    "convert/test_mutants.py",
+    "torch_train/test_run.py",
+    "torch_train/test_kill.py",
+    "torch_train/test_audit_command.py",
+)
+
+if WORKER in os.environ:  # before a framework is loaded: two workers have two cores
+    for _name in THREADS:
+        os.environ.setdefault(_name, "1")
+
+
+def pytest_ignore_collect(collection_path, config):
+    """With `-m gpu`, import no file without such a test: a GPU machine has neither a server nor a converter."""
+    if config.option.markexpr != "gpu":
+        return None
+    files = collection_path.rglob("test_*.py") if collection_path.is_dir() else [collection_path]
+    return None if any(GPU_MARK in path.read_text("utf-8") for path in files) else True
+
+
+@pytest.hookimpl(tryfirst=True)  # xdist reads the groups
+def pytest_collection_modifyitems(config, items):
+    """Run the tests of a file in one worker, and the files that take longest first."""
+    if not config.getoption("numprocesses", None) and WORKER not in os.environ:
+        return
+    for item in items:
+        if not item.get_closest_marker("xdist_group"):
+            item.add_marker(pytest.mark.xdist_group(item.path.relative_to(HERE).as_posix()))
+    items.sort(key=order)
+
+
+def order(item):
+    """Return where in the session a test comes; the order within a file stays."""
+    name = item.path.relative_to(HERE).as_posix()
+    return FIRST.index(name) if name in FIRST else len(FIRST)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -9,3 +66,24 @@ def films_kept_here(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TBCONV_CACHE", str(tmp_path_factory.mktemp("kept")))
         yield
+
+
+@pytest.fixture(scope="session")
+def build_once(tmp_path_factory):
+    """Return a function that builds a folder once for all workers of a session; nobody writes into it afterwards."""
+    base = tmp_path_factory.getbasetemp()
+    common = (base.parent if WORKER in os.environ else base) / "common"
+    common.mkdir(exist_ok=True)
+
+    def build(name, make):
+        place, done = common / name, common / f"{name}.done"
+        with (common / f"{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not done.exists():
+                shutil.rmtree(place, ignore_errors=True)  # what a failure left
+                place.mkdir(parents=True)
+                make(place)
+                done.touch()
+        return place
+
+    return build

@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("tbconv", "torch_train", "convert", "tf_serve")
 CONVERTERS = ["torch", "torchvision", "tensorflow", "keras", "onnx", "onnxruntime", "onnx2tf", "ai_edge_litert"]
-# One framework a process: these modules start with it; everything else in `convert` is imported without any.
+# One framework a process: the modules of these folders load it; everything else in `convert` is imported without any.
 STARTS_A_FRAMEWORK = (
     "convert.formats.",
     "convert.quantization.",
@@ -20,6 +20,8 @@ STARTS_A_FRAMEWORK = (
     "convert.layerwise.readers.",
     "convert.onnx_import.wrap",
 )
+MOST_ENTRIES = 12  # of a folder: what a reader takes in at a glance
+OPEN_ENDED = {"tbconv/commands", "tf_serve/server/routes"}  # one entry a command, one a family of addresses
 # What a conversion needs of training is imported by the processes that orchestrate.
 OF_TRAINING = ["torch_train.metrics", "torch_train.run_folder", "torch_train.data.index", "torch_train.data.loading"]
 BLOCKED = """
@@ -90,6 +92,23 @@ def test_commands_load_no_stage_before_they_are_called():
 def test_every_module_opens_with_one_sentence():
     without = [path for path in sources() if not ast.get_docstring(ast.parse(path.read_text()))]
     assert [str(path.relative_to(ROOT)) for path in without] == []
+
+
+def test_a_folder_has_at_most_twelve_entries():
+    entries = {}
+    for path in sources():
+        entries.setdefault(path.parent, set()).add(path.name)
+        if path.parent.parent != ROOT:
+            entries.setdefault(path.parent.parent, set()).add(path.parent.name)
+    counts = {str(folder.relative_to(ROOT)): len(found - {"__init__.py"}) for folder, found in entries.items()}
+    assert {folder: n for folder, n in counts.items() if n > MOST_ENTRIES and folder not in OPEN_ENDED} == {}
+
+
+def test_importing_the_package_loads_nothing_but_itself():
+    loaded = (
+        "import tbconv\nsys.exit(' '.join(set(sys.modules) & {'numpy', 'PIL', 'rich', 'typer', 'tbconv.api'}) or 0)"
+    )
+    assert run_blocked([*CONVERTERS, "torch_train", "convert", "tf_serve", "numpy", "PIL"], [], loaded) == (0, "")
 
 
 THE_DECISION = "tbconv/contract/statistics.py"

@@ -16,7 +16,7 @@ from convert.runners.base import read_prediction
 from convert.worker import run_step
 from tbconv.contract.preprocess import PreprocessSpec
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.chain
 
 ROOT = Path(__file__).parents[1]
 REAL_FILMS = ROOT.parent / "shared" / "data" / "delhi"

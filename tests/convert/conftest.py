@@ -6,6 +6,7 @@ read. The first conversion and the first verification are real throughout.
 """
 
 import json
+import pickle
 import shutil
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from memory import Memory
 
 from convert.pipeline import ConvertConfig, convert
 from convert.verify import VerifyConfig, verify
+from convert.worker import workers
 from tbconv.contract.reporting import Silence
 from torch_train.data.phantom import draw_phantom
 from torch_train.run_folder import CALIBRATION_FILMS, read_run
@@ -36,10 +38,28 @@ class Listener(Silence):
             self.lines.append(line)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def one_worker_a_framework():
+    """Steps of all tests share the processes of their frameworks, so that a session imports each once."""
+    with workers():
+        yield
+
+
 @pytest.fixture(scope="session")
-def memory(tmp_path_factory):
-    """What the steps of this session left behind."""
-    return Memory(tmp_path_factory.mktemp("memory"))
+def memory(build_once):
+    """What the steps of this session left behind, in all its workers."""
+    return Memory(build_once("memory", lambda folder: None))
+
+
+@pytest.fixture(scope="session")
+def kept_once(build_once):
+    """Return a function that calls `make(folder)` once for all workers, and returns to each what it returned."""
+
+    def keep(name, make):
+        place = build_once(name, lambda folder: (folder / "returned.pickle").write_bytes(pickle.dumps(make(folder))))
+        return pickle.loads((place / "returned.pickle").read_bytes())
+
+    return keep
 
 
 @pytest.fixture(scope="session")
@@ -93,21 +113,25 @@ def draw_run(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def run(draw_run):
+def run(build_once):
     """A run of the small network."""
-    return draw_run()
+    return build_once("run", lambda folder: write_drawn_run(folder / "run")) / "run"
 
 
 @pytest.fixture(scope="session")
-def baseline_run(draw_run):
+def baseline_run(build_once):
     """A run without a trained checkpoint."""
-    return draw_run(trained=False)
+    return build_once("baseline_run", lambda folder: write_drawn_run(folder / "run", trained=False)) / "run"
 
 
 @pytest.fixture(scope="session")
-def quantized(memory, run, tmp_path_factory):
+def quantized(build_once, memory, run):
     """Folder of what the int8 file is made from, and of the file itself, step by step as `convert` makes them."""
-    folder = tmp_path_factory.mktemp("quantized")
+    return build_once("quantized", lambda folder: quantize(folder, memory, run))
+
+
+def quantize(folder, memory, run):
+    """Make an int8 file of a run, step by step."""
     facts, films = read_run(run), str(run / CALIBRATION_FILMS)
 
     def step(module, **request):
@@ -134,18 +158,16 @@ def quantized(memory, run, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def recipes(child, quantized, run, tmp_path_factory):
+def recipes(build_once, child, quantized, run):
     """Folder of int8 files of the small network, by recipe, and of TensorFlow's default."""
-    folder = tmp_path_factory.mktemp("recipes")
     saved = quantized / "equalized", quantized / "saved_model"
-    child("recipe_small.py", *saved, run / CALIBRATION_FILMS, folder)
-    return folder
+    return build_once("recipes", lambda folder: child("recipe_small.py", *saved, run / CALIBRATION_FILMS, folder))
 
 
 @pytest.fixture(scope="session")
-def converted(convert_run, run, tmp_path_factory):
+def converted(kept_once, convert_run, run):
     """What `convert` returned for the run, and the lines that it said."""
-    return convert_run(run, tmp_path_factory.mktemp("converted") / "bundle")
+    return kept_once("converted", lambda folder: convert_run(run, folder / "bundle"))
 
 
 @pytest.fixture(scope="session")
@@ -161,24 +183,25 @@ def own_bundle(bundle, tmp_path):
 
 
 @pytest.fixture(scope="session")
-def converted_by_onnx2tf(convert_run, run, converted, tmp_path_factory):
+def converted_by_onnx2tf(kept_once, convert_run, run, converted):
     """The same with `--route onnx2tf`."""
-    return convert_run(run, tmp_path_factory.mktemp("foreign") / "bundle", route="onnx2tf")
+    return kept_once("by_onnx2tf", lambda folder: convert_run(run, folder / "bundle", route="onnx2tf"))
 
 
 @pytest.fixture(scope="session")
-def converted_baseline(convert_run, baseline_run, converted, tmp_path_factory):
+def converted_baseline(kept_once, convert_run, baseline_run, converted):
     """The same of a run without a trained checkpoint."""
-    return convert_run(baseline_run, tmp_path_factory.mktemp("alone") / "bundle")
+    return kept_once("alone", lambda folder: convert_run(baseline_run, folder / "bundle"))
 
 
 @pytest.fixture(scope="session")
-def phantom_folder(tmp_path_factory):
+def phantom_folder(build_once):
     """The held-out phantoms as a mere folder of films, in the order of the run."""
     from PIL import Image
 
-    folder = tmp_path_factory.mktemp("phantoms")
-    for index in range(N_HELDOUT):
-        phantom = draw_phantom(FIRST_HELDOUT + index, positive=bool(index % 2))
-        Image.fromarray(phantom.pixels).save(folder / f"{index:02d}.png")
-    return folder
+    def draw(folder):
+        for index in range(N_HELDOUT):
+            phantom = draw_phantom(FIRST_HELDOUT + index, positive=bool(index % 2))
+            Image.fromarray(phantom.pixels).save(folder / f"{index:02d}.png")
+
+    return build_once("phantoms", draw)

@@ -1,5 +1,6 @@
 """Each step of a conversion once for the same content: most of its seconds are imports of frameworks."""
 
+import fcntl
 import json
 import shutil
 from pathlib import Path
@@ -18,22 +19,30 @@ WRITTEN = {
 
 
 class Memory:
-    """`run_step`, and what each step left behind, by the content that it read."""
+    """`run_step`, and what each step left behind, by the content that it read; workers may share its folder."""
 
     def __init__(self, folder):
         self._folder = folder
-        self.kept = []  # module, request, folder
+
+    @property
+    def kept(self):
+        """Module, request and folder of every step that ran, in their order."""
+        finished = sorted(self._folder.glob("*/response.json"), key=lambda path: path.stat().st_mtime_ns)
+        return [(*json.loads((path.parent / "step.json").read_text()), path.parent) for path in finished]
 
     def run_step(self, module, request, *, threads=None):
         written = [name for name in WRITTEN.get(module, ("out",)) if request.get(name)]
         kept = self._folder / self._key(module, request, written)
-        if not (kept / "response.json").is_file():
-            response = run_step(module, request, threads=threads)
-            for name in written:
-                copy(Path(request[name]), kept / name)
-            (kept / "response.json").write_text(json.dumps(response))
-            self.kept.append((module, request, kept))
-            return response
+        kept.mkdir(exist_ok=True)
+        with (kept / "lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not (kept / "response.json").is_file():
+                response = run_step(module, request, threads=threads)
+                for name in written:
+                    copy(Path(request[name]), kept / name)
+                (kept / "step.json").write_text(json.dumps([module, request]))
+                (kept / "response.json").write_text(json.dumps(response))
+                return response
         for name in written:
             copy(kept / name, Path(request[name]))
         return json.loads((kept / "response.json").read_text())

@@ -25,11 +25,11 @@ SEEDS = ("1", "77")  # of the hashes of strings, by which Python orders sets
 MADE = {"model.onnx", "model.h5", "model.keras", "saved_model/saved_model.pb", "saved_model/variables/variables.index"}
 
 
-def seeded_step(module, request, *, seed="77"):
-    """Run one step as `run_step` does, in a process whose strings hash by another seed."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONHASHSEED", seed)
-        return run_step(module, request)
+def seeded_step(step, request, *, seed="77"):
+    """Run one step as `run_step` does, in a new process whose strings hash by another seed."""
+    code = "import json, sys; from convert.worker import run_step; run_step(*json.loads(sys.argv[1]))"
+    environment = {**os.environ, "PYTHONHASHSEED": seed}
+    subprocess.run([sys.executable, "-c", code, json.dumps([step, request])], env=environment, check=True, timeout=300)
 
 
 @pytest.fixture(scope="module")

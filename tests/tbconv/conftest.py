@@ -1,16 +1,19 @@
 """Drawn films and bundles of a few bytes: the contract asks for digests, not for networks."""
 
+import contextlib
 import io
 import os
 import subprocess
 import sys
 from dataclasses import asdict, replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from tbconv.cli import main
 from tbconv.contract.bundle import CERTIFICATE, seal, sha256_file, write_bundle, write_json
 from tbconv.contract.certificate import ArtefactVerdict, Certificate, Verdict
 from tbconv.contract.manifest import (
@@ -109,16 +112,35 @@ def bundle(fill, tmp_path):
     return place
 
 
+def run_here(*words):
+    """Run the command in this process; its exit code and what it wrote."""
+    out, err, code = io.StringIO(), io.StringIO(), 0
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["tbconv", *map(str, words)])
+        patch.setenv("NO_COLOR", "1")
+        patch.setenv("COLUMNS", "120")
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            try:
+                main()
+            except SystemExit as end:
+                code = end.code or 0
+    return SimpleNamespace(returncode=code, stdout=out.getvalue(), stderr=err.getvalue())
+
+
 @pytest.fixture
 def tbconv():
-    """Return a function that runs the command in a process of its own, without colours and without a terminal."""
+    """Return a function that runs the command without colours and without a terminal.
 
-    def call(*words, code=None, cwd=ROOT):
-        command = [sys.executable, "-m", "tbconv"] if code is None else [sys.executable, "-c", code]
+    It runs here, where frameworks are loaded once; with `code` in a process of its own, which runs that code instead.
+    """
+
+    def call(*words, code=None):
+        if code is None:
+            return run_here(*words)
+        command = [sys.executable, "-c", code, *map(str, words)]
         environment = {**os.environ, "NO_COLOR": "1", "COLUMNS": "120", "PYTHONPATH": str(ROOT)}
-        everything = [*command, *map(str, words)]
         return subprocess.run(
-            everything, cwd=cwd, env=environment, capture_output=True, text=True, check=False, timeout=120
+            command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=120
         )
 
     return call

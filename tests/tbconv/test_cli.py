@@ -8,14 +8,18 @@ FRAMEWORKS = ["torch", "torchvision", "tensorflow", "keras", "onnx", "onnxruntim
 SLOW = [*FRAMEWORKS, "numpy", "scipy", "sklearn", "matplotlib", "fastapi"]
 COMMANDS = ("data", "train", "adopt", "convert", "verify", "predict", "serve", "show", "doctor")
 HELP = f"""
-import sys
+import contextlib, io, json, sys
 from tbconv.cli import main
-try:
-    main()
-except SystemExit as end:
-    assert not end.code, end.code
-loaded = sorted(set({SLOW!r}) & set(sys.modules))
-sys.stderr.write(f"loaded {{loaded}}")
+answers = []
+for command in json.loads(sys.argv[1]):
+    sys.argv = ["tbconv", *filter(None, [command]), "--help"]
+    with contextlib.redirect_stdout(io.StringIO()) as said:
+        try:
+            main()
+        except SystemExit as end:
+            code = end.code or 0
+    answers.append([command, code, "Usage:" in said.getvalue(), sorted(set({SLOW!r}) & set(sys.modules))])
+print(json.dumps(answers))
 """
 RAISES = """
 import sys
@@ -28,11 +32,11 @@ cli.main()
 """
 
 
-@pytest.mark.parametrize("words", [("--help",), *((command, "--help") for command in COMMANDS)])
-def test_help_loads_no_framework(tbconv, words):
-    done = tbconv(*words, code=HELP)
-    assert (done.returncode, done.stderr) == (0, "loaded []")
-    assert "Usage:" in done.stdout
+def test_help_loads_no_framework(tbconv):
+    words = ["", *COMMANDS]
+    done = tbconv(json.dumps(words), code=HELP)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == [[word, 0, True, []] for word in words]
 
 
 def test_help_names_every_command_and_what_it_is_not(tbconv):
@@ -138,7 +142,7 @@ main()
 
 
 def test_show_says_what_a_bundle_is(tbconv, bundle):
-    done = tbconv("show", bundle)
+    done = tbconv("show", bundle, code="import runpy; runpy.run_module('tbconv', run_name='__main__', alter_sys=True)")
     assert done.returncode == 0, done.stderr
     for words in ("drawn: trained network, from SYNTHETIC phantoms", "Tuberculosis (positive)", "CERTIFIED", "0.250"):
         assert words in done.stdout

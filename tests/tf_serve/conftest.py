@@ -51,13 +51,15 @@ GOOD = {
 
 
 @pytest.fixture(scope="session")
-def networks(tmp_path_factory):
+def networks(build_once):
     """Folder of {model,baseline}_{float32,int8}.tflite, made by TensorFlow in a process of its own."""
-    folder = tmp_path_factory.mktemp("networks")
-    script = Path(__file__).with_name("draw_networks.py")
-    done = subprocess.run([sys.executable, script, folder], check=False, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr[-2000:]
-    return folder
+
+    def draw(folder):
+        command = [sys.executable, Path(__file__).with_name("draw_networks.py"), folder]
+        done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=300)
+        assert done.returncode == 0, done.stderr[-2000:]
+
+    return build_once("networks", draw)
 
 
 def decision_rule(margin):

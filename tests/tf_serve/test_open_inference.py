@@ -8,7 +8,7 @@ import struct
 import numpy as np
 import pytest
 
-from tbconv import __version__
+from tbconv.contract import __version__
 from tbconv.contract.bundle import read_bundle
 from tbconv.contract.reporting import DISCLAIMER
 from tf_serve.fallback import choose_model

@@ -1,4 +1,4 @@
-"""On a GPU only; elsewhere these are skipped."""
+"""On a GPU only (`make test-gpu`); elsewhere these are skipped."""
 
 import json
 
@@ -14,7 +14,10 @@ from torch_train.engine.step import WARM_UP, CapturedStep, compiled_step, eager_
 from torch_train.model.network import XrayNetwork
 from torch_train.train import train
 
-pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="CUDA graphs need a GPU")
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="CUDA graphs need a GPU"),
+]
 
 
 class Listener(Silence):
@@ -98,7 +101,9 @@ def test_a_deterministic_run_repeats_to_the_bit_and_so_does_one_that_was_resumed
     with pytest.raises(KeyboardInterrupt):
         train(recipe(out=outs[2], **shared), StopAfter(2))
     train(recipe(out=outs[2], **shared), Silence(), resume=True)
-    histories = [[json.loads(line)["train_loss"] for line in (out / "history.jsonl").open()] for out in outs]
+    histories = [
+        [json.loads(line)["train_loss"] for line in (out / "history.jsonl").read_text().splitlines()] for out in outs
+    ]
     assert histories[0] == histories[1] == histories[2]
     one, *others = [load_file(out / "weights.safetensors") for out in outs]
     assert all(torch.equal(one[key], other[key]) for key in one for other in others)

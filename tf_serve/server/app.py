@@ -12,7 +12,7 @@ from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
-from tbconv import __version__
+from tbconv.contract import __version__
 from tbconv.contract.errors import FilmError, TbconvError
 from tbconv.contract.reporting import DISCLAIMER
 from tf_serve.errors import ServingError

@@ -8,7 +8,7 @@ from typing import Any
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
-from tbconv import __version__
+from tbconv.contract import __version__
 from tbconv.contract.manifest import TensorSpec
 from tf_serve.server import openapi as schemas
 from tf_serve.server.messages import DATATYPES
