@@ -154,9 +154,8 @@ class RunReference:
 
     def _export(self, context: ConversionContext, name: str, network: str, out: Path) -> None:
         calibration = asdict(self.facts.decision_rules[network].calibration)
-        request = {"folder": str(context.folder), "network": network, "arch": self.facts.arch}
-        request |= {"calibration": calibration, "out": str(out)}
-        context.step(name, "convert.formats.torch_to_onnx:torch_to_onnx", **request)
+        request = {"folder": str(context.folder), "network": network, "arch": self.facts.arch, "out": str(out)}
+        context.step(name, "convert.formats.torch_to_onnx:torch_to_onnx", calibration=calibration, **request)
 
     def make_beside(self, context: ConversionContext) -> None:
         """Make the baseline's file."""

@@ -142,7 +142,7 @@ def _answers(places: Sequence[Place], images: Path, folder: Path) -> list[dict[s
     for artefact in artefacts_of(places[0]):
         witnesses = {str(index): artefact_runtime(one.bundle, artefact) for index, one in enumerate(places)}
         requests = {key: one.request for key, one in witnesses.items()}
-        _collect(found, artefact.path, ask_many(witnesses["0"].module, requests, images, folder / artefact.path))
+        _collect(found, artefact.path, ask_many(witnesses["0"].step, requests, images, folder / artefact.path))
     decision_rule = read_run(places[0].run).decision_rules["trained"]
     for kind, name in enumerate((REFERENCE, FLOAT64)):
         requests = {}

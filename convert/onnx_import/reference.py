@@ -171,8 +171,8 @@ class OnnxReference:
             f"{facts['opset']}, {facts['parameters']:,} parameters, {batch}; outputs {', '.join(facts['outputs'])}"
         )
         require_nodes(facts["nodes"], config.keep_float or ())
-        given = {key: tuple(value) if isinstance(value, list) else value for key, value in facts["normalise"].items()}
-        normalise = Normalise(**given)
+        given: dict[str, Any] = facts["normalise"]
+        normalise = Normalise(**given | {name: tuple(given[name]) for name in ("mean", "std")})
         say(f"  preprocessing {'assumed' if normalise.assumed else 'as given'}: {normalise}")
         films = read_folder(config.calibration, size=facts["size"], films=config.films, reporter=context.reporter)
         reference, optimised, rounded = run_source(
@@ -299,7 +299,7 @@ def run_source(
     batch = facts["source_batch"]
     request = {"artefact": str(onnx), "input": facts["input"]["name"], "names": facts["renamed_outputs"]}
     request |= {"batch": batch if isinstance(batch, int) and batch > 0 else None}
-    ways = {
+    ways: dict[str, dict[str, Any]] = {
         "reference": {"images": str(whole), "optimised": False},
         "optimised": {"images": str(whole)},
         "rounded": {"images": str(rounded), "optimised": False},

@@ -383,7 +383,7 @@ def test_what_an_older_bundle_does_not_record_is_not_asked(root):
 
 
 def test_a_conversion_that_contradicts_itself_writes_no_bundle(convert_run, run, converted, tmp_path, monkeypatch):
-    monkeypatch.setattr("convert.pipeline.inconsistencies", lambda bundle: {INT8: "another threshold"})
+    monkeypatch.setattr("convert.from_run.inconsistencies", lambda bundle: {INT8: "another threshold"})
     with pytest.raises(ConversionError, match="not what the manifest says") as caught:
         convert_run(run, tmp_path / "out")
     assert caught.value.why == "model_int8.tflite: another threshold"

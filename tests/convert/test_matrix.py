@@ -64,12 +64,12 @@ def test_a_network_of_which_onnx2tf_writes_no_saved_model_is_witnessed_by_its_tf
         "convert.parity.runtimes.run_step", lambda module, request: {"lacks": "no depthwise convolution"}
     )
     found = {one.name for one in matrix_runtimes(Path("b"), artefacts(), Path("aside"), Silence())}
-    assert {name for name in found if "onnx2tf" in name} == {"onnx2tf TFLite (witness)"}
+    assert {name for name in found if "onnx2tf" in name} == {"onnx2tf TFLite"}
 
 
 def test_a_bundle_of_onnx2tf_is_witnessed_by_our_own_layers(asked):
     found = [one.name for one in matrix_runtimes(Path("b"), artefacts(by="onnx2tf 2"), Path("aside"), Silence())]
-    assert "tbconv's layers SavedModel (witness)" in found
+    assert "tbconv's layers SavedModel" in found
     assert [module for module, _ in asked if module != "convert.quantization.float16:round_onnx"] == [
         "convert.formats.onnx_to_keras:onnx_to_keras",
         "convert.formats.saved_model_to_tflite:quantize",
@@ -118,9 +118,9 @@ def test_the_whole_matrix_agrees_about_a_small_network(verify_bundle, bundle, ph
     found, lines = verify_bundle(bundle, tmp_path / "out", films=phantom_folder, most=10, matrix=True)
     rows = {row["name"]: row for row in json.loads((tmp_path / "out" / "parity.json").read_text())["rows"]}
     assert found.passed
-    for name in ("model_int8.tflite built-in x2", "onnx2tf TFLite (witness)", "ONNX Runtime, not optimised", ROUNDED):
+    for name in ("model_int8.tflite built-in x2", "onnx2tf TFLite", "ONNX Runtime, not optimised", ROUNDED):
         assert rows[name]["films"]["problem"] is None
-    assert rows["onnx2tf TFLite (witness)"]["films"]["flips"] == 0
+    assert rows["onnx2tf TFLite"]["films"]["flips"] == 0
     assert rows["PyTorch float64 (trained)"]["spread"]["locks"]["how"] == "counted"
     assert found.report["inputs"]["near_threshold"] > 0
     assert abs(found.report["float16"][0]["db"]) < 3

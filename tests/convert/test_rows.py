@@ -222,7 +222,7 @@ def test_the_film_table_has_one_number_a_film(setup, tmp_path):
 def test_a_witness_that_answers_fewer_films_than_fed_is_a_problem(setup):
     short = part_of(answer(setup.truth), 0, N - 1)
     measurement, verdicts = setup(**{FLOAT32: short})
-    assert "logits has shape" in measurement.row(FLOAT32).films.problem
+    assert "logits: shape" in measurement.row(FLOAT32).films.problem
     assert verdicts[FLOAT32].verdict is Verdict.FAILED
 
 

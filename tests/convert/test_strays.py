@@ -133,7 +133,7 @@ def test_a_witness_or_a_reference_that_answers_nan_strays(strays_of, name, film)
     spoilt.logits[film] = np.nan
     strays, _ = strays_of({name: spoilt})
     assert set(strays) == {name}
-    assert "cannot be compared: logits holds 2 values that are NaN or infinite" in strays[name]
+    assert "cannot be compared: logits: 2 values are NaN or infinite" in strays[name]
 
 
 def test_the_bars_of_quality_are_told_from_figures_alone():
