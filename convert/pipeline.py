@@ -145,6 +145,7 @@ class ConversionContext:
         return self.aside / path if path == EQUALIZED else self.folder / path
 
 
+@workers()
 def convert[Found: Outcome, Result](config: Conversion[Found, Result], reporter: Reporter) -> Result:
     """Convert, measure what came out, and put the folder in its place if every float32 file passed.
 
@@ -160,8 +161,7 @@ def convert[Found: Outcome, Result](config: Conversion[Found, Result], reporter:
     """
     reference = config.reference()
     reporter.say(reference.title)
-    place = tempfile.TemporaryDirectory(prefix="tbconv-aside-")
-    with workers(), reference.write_folder() as folder, place as aside:
+    with reference.write_folder() as folder, tempfile.TemporaryDirectory(prefix="tbconv-aside-") as aside:
         context = ConversionContext(folder, Path(aside), reporter)
         start = time.monotonic()
         reference.prepare(context)

@@ -21,6 +21,7 @@ from convert.parity.inputs import FilmFolder, FilmSet, draw_phantoms, find_near_
 from convert.parity.measure import Measurement, measure
 from convert.parity.report import parity_report, write_film_table
 from convert.parity.runtimes import Runtime, matrix_runtimes, torch_runtimes
+from convert.worker import workers
 from tbconv.contract.bundle import CERTIFICATE, Bundle, open_bundle, write_json
 from tbconv.contract.certificate import ArtefactVerdict, Certificate, Verdict
 from tbconv.contract.errors import ConfigError
@@ -75,6 +76,7 @@ class Verified:
         return bool(self.certificate.artefacts) and not self.strays
 
 
+@workers()
 def verify(config: VerifyConfig, reporter: Reporter) -> Verified:
     """Measure a bundle again and compare with its certificate.
 

@@ -20,8 +20,9 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,9 @@ MAIN = "import sys; from convert.worker import serve; serve(int(sys.argv[1]))"
 
 # glibc keeps what converters free: 1.5 GB of a Keras step is 0.9 GB with these. Other C libraries ignore them.
 RETURN_MEMORY = {"MALLOC_ARENA_MAX": "2", "MALLOC_TRIM_THRESHOLD_": "65536", "MALLOC_MMAP_THRESHOLD_": "65536"}
+
+# A worker that waits holds 0.2 (LiteRT) to 0.9 GB: to start one beyond so many, the one that waits longest is ended.
+MOST_ALIVE = max(2, min(4, os.cpu_count() or 1))
 
 
 # --- the caller's side ---
@@ -75,6 +79,37 @@ def workers() -> Iterator[None]:
             worker.end()
 
 
+def run_side_by_side[T](jobs: Sequence[tuple[str, Callable[[], T]]], processes: int) -> Iterator[tuple[int, T]]:
+    """Do several jobs at once; whoever is done goes on with one of the same framework, whose worker is there.
+
+    Args:
+        jobs: the step that a job runs, and the job; the first are started first.
+        processes: how many jobs run at a time.
+
+    Yields:
+        The number of a job and its result, in the order in which they end.
+    """
+    frameworks = [_framework(step) for step, _ in jobs]
+    waiting, running, lock, before = list(range(len(jobs))), Counter[str | None](), threading.Lock(), threading.local()
+
+    def run_next() -> tuple[int, T]:
+        own = getattr(before, "framework", None)
+        with lock:
+            number = min(waiting, key=lambda one: (frameworks[one] != own, running[frameworks[one]]))
+            waiting.remove(number)
+            before.framework = frameworks[number]
+            running[before.framework] += 1
+        try:
+            return number, jobs[number][1]()
+        finally:
+            with lock:
+                running[before.framework] -= 1
+
+    with ThreadPoolExecutor(processes) as pool, drop_waiting(pool):
+        for done in as_completed([pool.submit(run_next) for _ in jobs]):
+            yield done.result()
+
+
 @contextlib.contextmanager
 def drop_waiting(pool: ThreadPoolExecutor) -> Iterator[None]:
     """Start no further step of a pool once one failed or Ctrl-C came; those under way end."""
@@ -91,7 +126,8 @@ class _Pool:
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.contexts = 0
-        self.idle: list[_Worker] = []
+        self.busy = 0
+        self.idle: list[_Worker] = []  # the one that waits longest first
 
 
 _POOL = _Pool()
@@ -100,36 +136,41 @@ _POOL = _Pool()
 @contextlib.contextmanager
 def _taken(step: str, threads: int | None) -> Iterator[_Worker]:
     """Take an idle worker of the step's framework, or start one; put it back if it may be used again."""
-    framework = _framework(step.partition(":")[0])
+    framework = _framework(step)
     if framework == "tensorflow":
         threads = threads or 1  # its pools are sized once a process, so that one worker serves every step
     kind = (framework, threads if framework == "tensorflow" else None)
     with _POOL.lock:
-        fit = [worker for worker in _POOL.idle if framework and worker.kind == kind]
-        worker = fit[-1] if fit else None
+        _POOL.busy += 1
+        worker = next((one for one in reversed(_POOL.idle) if framework and one.kind == kind), None)
         if worker is not None:
             _POOL.idle.remove(worker)
-    worker = worker or _Worker(kind, threads)
+        surplus = [] if worker else _POOL.idle[: max(0, _POOL.busy + len(_POOL.idle) - MOST_ALIVE)]
+        _POOL.idle = [one for one in _POOL.idle if one not in surplus]
+    for one in surplus:
+        one.end()
     kept = False
     try:
+        worker = worker or _Worker(kind, threads)
         yield worker
         kept = True
     except TbconvError:
-        kept = worker.alive
+        kept = worker is not None and worker.alive
         raise
     finally:
         with _POOL.lock:
+            _POOL.busy -= 1
             kept = kept and framework is not None and _POOL.contexts > 0
-            if kept:
+            if kept and worker is not None:
                 _POOL.idle.append(worker)
-        if not kept:
+        if worker is not None and not kept:
             worker.end()
 
 
-def _framework(module: str) -> str | None:
-    """Read which framework a module names, without importing it; None for none, or where there is no such module."""
+def _framework(step: str) -> str | None:
+    """Read which framework a step's module names, without importing it; None for none, or if there is no module."""
     try:
-        spec = importlib.util.find_spec(module)
+        spec = importlib.util.find_spec(step.partition(":")[0])
     except ModuleNotFoundError:
         return None
     if spec is None or spec.origin is None:

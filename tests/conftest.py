@@ -8,9 +8,15 @@ all (`build_once`).
 import fcntl
 import os
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
+
+OURS = ("tbconv", "torch_train", "convert", "tf_serve", "benchmarks", "sitecustomize", "usercustomize")
+THEIRS = ("numpy", "PIL", "pydicom", "torch", "torchvision", "scipy", "sklearn", "safetensors", "onnx", "onnxscript")
+THEIRS += ("onnxruntime", "onnx2tf", "tensorflow", "keras", "ai_edge_litert", "flatbuffers", "google", "h5py")
+THEIRS += ("uvicorn", "fastapi", "starlette", "pydantic", "anyio", "typer", "click", "rich", "psutil")
 
 WORKER = "PYTEST_XDIST_WORKER"
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
@@ -66,6 +72,32 @@ def films_kept_here(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TBCONV_CACHE", str(tmp_path_factory.mktemp("kept")))
         yield
+
+
+class HostileFolder:
+    """A folder whose files are named after modules and note that they were executed."""
+
+    def __init__(self, path):
+        self.path, self._note = path, path / "executed.txt"
+        for name in {*sys.stdlib_module_names, *OURS, *THEIRS} - {"__main__"}:
+            note = f"open({str(self._note)!r}, 'a').write({name!r} + chr(10))"
+            (path / f"{name}.py").write_text(note)
+
+    @property
+    def executed(self):
+        """Names of the files that were executed."""
+        return self._note.read_text().split() if self._note.exists() else []
+
+
+@pytest.fixture
+def hostile_folder(tmp_path, monkeypatch):
+    """The working folder, and empty entries on the module path lead to it."""
+    place = tmp_path / "hostile"
+    place.mkdir()
+    folder = HostileFolder(place)
+    monkeypatch.chdir(place)
+    monkeypatch.setenv("PYTHONPATH", ":")
+    return folder
 
 
 @pytest.fixture(scope="session")

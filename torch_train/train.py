@@ -201,7 +201,7 @@ def _join_torchrun(config: TrainConfig, reporter: Reporter, *, processes: int, r
 
 def main() -> None:
     """Become `tbconv train`, which finds torchrun's variables: its options are read in one place only."""
-    os.execv(sys.executable, [sys.executable, "-m", "tbconv", "train", *sys.argv[1:]])  # noqa: S606  # no shell: ourselves
+    os.execv(sys.executable, [sys.executable, "-P", "-m", "tbconv", "train", *sys.argv[1:]])  # noqa: S606  # no shell: ourselves
 
 
 if __name__ == "__main__":

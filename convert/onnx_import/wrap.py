@@ -476,9 +476,7 @@ def _check_shape(name: str, shape: list[Any]) -> None:
             f"its input {name} is {said}, height or width dynamic", why, "export with a fixed size, such as 224"
         )
     if height != width:
-        raise _refused(
-            f"its input {name} is {said}, not square", "films are padded to a model_input", "export it model_input"
-        )
+        raise _refused(f"its input {name} is {said}, not square", "films are padded to a square", "export it square")
 
 
 def _refused(what: str, why: str, fix: str) -> ConversionError:

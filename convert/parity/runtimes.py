@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 
 from convert.formats.table import KERAS, ONNX, SAVED_MODEL, TFLITE, TFLITE_FLOAT32, runner_of
 from convert.runners.base import Answer, read_prediction
-from convert.worker import drop_waiting, run_step
+from convert.worker import drop_waiting, run_side_by_side, run_step
 from tbconv.contract.errors import ConversionError
 from tbconv.contract.golden import REFERENCE
 from tbconv.contract.manifest import Artefact, Calibration, Kind
@@ -109,20 +110,19 @@ def _run_all[T](
     sample: NDArray[np.int64] | None,
     read: Callable[[Path], T],
 ) -> dict[str, T | str]:
-    processes = min(MOST_PROCESSES, os.cpu_count() or 1)
-    place = tempfile.TemporaryDirectory(prefix="tbconv-parity-")
-    with place as name, ThreadPoolExecutor(processes) as pool, drop_waiting(pool):
+    ordered = sorted(runtimes, key=_slow_first)
+    with tempfile.TemporaryDirectory(prefix="tbconv-parity-") as name:
         folder = Path(name)
         images = {False: folder / "images.npy", True: folder / "sample.npy"}
         np.save(images[False], model_inputs)
         np.save(images[True], model_inputs if sample is None else model_inputs[sample])
-        waiting = {
-            pool.submit(_run_one, one, images[one.sampled], folder / f"{index}.npz", read): one.name
-            for index, one in enumerate(sorted(runtimes, key=_slow_first))
-        }
-        title = f"running {len(runtimes)} models on {len(model_inputs)} films"
-        done = reporter.track(as_completed(waiting), title=title, total=len(waiting))
-        return {waiting[future]: future.result() for future in done}
+        jobs = [
+            (one.step, partial(_run_one, one, images[one.sampled], folder / f"{index}.npz", read))
+            for index, one in enumerate(ordered)
+        ]
+        done = run_side_by_side(jobs, min(MOST_PROCESSES, os.cpu_count() or 1))
+        title = f"running {len(ordered)} models on {len(model_inputs)} films"
+        return {ordered[number].name: answer for number, answer in reporter.track(done, title=title, total=len(jobs))}
 
 
 def _slow_first(runtime: Runtime) -> int:

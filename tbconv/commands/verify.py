@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
@@ -125,29 +124,25 @@ def _check_quickly(bundle: Path, *, as_json: bool) -> NoReturn:
 
 
 def _show_layers(bundle: Path, place: Path, films: Path | None, most: int | None, *, as_json: bool) -> NoReturn:
-    from convert.layerwise.layers import LayersConfig, verify_layers
-    from convert.layerwise.layers_report import layer_lines
+    from convert.layerwise.layers import layer_lines, verify_layers
+    from convert.layerwise.walk import WalkConfig
 
-    config = LayersConfig(bundle=bundle, out=place, films=films)
-    looked = verify_layers(config if most is None else replace(config, most=most), TerminalReporter())
-    if as_json:
-        print_out(json.dumps(looked.to_json(), indent=2))
-    else:
-        print_out("\n".join([*layer_lines(looked), f"report: {place}"]))
+    report = verify_layers(WalkConfig(bundle=bundle, out=place, films=films, most=most), TerminalReporter())
+    _print_report(report.to_json(), [*layer_lines(report), f"report: {place}"], as_json=as_json)
     raise typer.Exit(0)
 
 
 def _trace(bundle: Path, place: Path, films: Path | None, most: int | None, *, as_json: bool) -> NoReturn:
-    from convert.layerwise.trace import TraceConfig, trace_bundle
-    from convert.layerwise.trace_report import trace_lines
+    from convert.layerwise.trace import trace_bundle, trace_lines
+    from convert.layerwise.walk import WalkConfig
 
-    config = TraceConfig(bundle=bundle, out=place, films=films)
-    found = trace_bundle(config if most is None else replace(config, most=most), TerminalReporter())
-    if as_json:
-        print_out(json.dumps(found.to_json(), indent=2))
-    else:
-        print_out("\n".join([*trace_lines(found), f"report: {place}"]))
-    raise typer.Exit(0 if found.passed else 1)
+    report = trace_bundle(WalkConfig(bundle=bundle, out=place, films=films, most=most), TerminalReporter())
+    _print_report(report.to_json(), [*trace_lines(report), f"report: {place}"], as_json=as_json)
+    raise typer.Exit(0 if report.passed else 1)
+
+
+def _print_report(content: dict[str, Any], lines: list[str], *, as_json: bool) -> None:
+    print_out(json.dumps(content, indent=2) if as_json else "\n".join(lines))
 
 
 def _measure(

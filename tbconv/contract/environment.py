@@ -11,6 +11,17 @@ from typing import Any
 
 from tbconv.contract.bundle import sha256_bytes
 
+
+def hide_working_folder() -> None:
+    """Keep the working folder off the module path of every process that this one starts from now on.
+
+    `python -m` and `python -c`, which `multiprocessing` uses, put it first, and so does an empty entry in PYTHONPATH: a
+    json.py that lies there would be run.
+    """
+    os.environ["PYTHONSAFEPATH"] = "1"
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep)))
+
+
 # --- provenance ---
 # Where a run came from: commit, packages, machine; never a user, host or path name.
 

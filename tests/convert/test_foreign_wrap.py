@@ -11,7 +11,7 @@ from tbconv.contract.errors import ConversionError
 REFUSED = {
     "two_inputs": "2 inputs: input, age",
     "dynamic_size": "[n, 3, h, w], height or width dynamic",
-    "not_square": "[n, 3, 32, 48], not model_input",
+    "not_square": "[n, 3, 32, 48], not square",
     "channels_last": "it looks like [N, H, W, C]",
     "a_vector": "an image is [N, C, H, W]",
     "takes_uint8": "is UINT8",

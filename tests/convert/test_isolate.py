@@ -1,8 +1,13 @@
 import os
+import subprocess
+import sys
+import time
+from functools import partial
+from pathlib import Path
 
 import pytest
 
-from convert.worker import run_step
+from convert.worker import _Pool, run_side_by_side, run_step, workers
 from tbconv.contract.errors import ArtefactError, BundleError, ConversionError
 
 STEP = """
@@ -12,6 +17,12 @@ def step(request):
     print("so far so good")
     {body}
 """
+
+
+@pytest.fixture(autouse=True)
+def _no_worker_of_other_tests(monkeypatch):
+    """The tests of this folder share workers; those here look at when one starts and ends."""
+    monkeypatch.setattr("convert.worker._POOL", _Pool())
 
 
 @pytest.fixture
@@ -95,3 +106,106 @@ def test_the_child_sees_no_gpu_and_the_threads_that_it_was_given(step):
     names = ["CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "KERAS_BACKEND"]
     seen = step(f"return {{name: os.environ.get(name) for name in {names}}}", threads=3)
     assert seen == dict(zip(names, ["", "3", "3", "tensorflow"], strict=True))
+
+
+@pytest.mark.parametrize("step", ["runners.pytorch:run", "runners.keras:run", "runners.onnxruntime:run"])
+def test_a_step_executes_nothing_of_the_working_folder(step, hostile_folder):
+    with pytest.raises(ConversionError, match="exit code 1") as caught:
+        run_step(f"convert.{step}", {})
+    assert "KeyError" in caught.value.why  # its framework was imported, and it missed the request's first entry
+    assert hostile_folder.executed == []
+
+
+NAMED = 'FRAMEWORK = "litert"\n'
+
+
+FRAMEWORK = 'FRAMEWORK = "{}"\n'
+BODY = """
+import os
+from tbconv.contract.errors import ArtefactError
+def step(request):
+    if request.get("refuse"):
+        raise ArtefactError("a", why="b", fix="c")
+    return os._exit(3) if request.get("die") else {"pid": os.getpid()}
+"""
+
+
+@pytest.fixture
+def named(tmp_path, monkeypatch):
+    """Return a function that runs a step of a module that names a framework."""
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    for framework in ("torch", "litert"):
+        (tmp_path / f"{framework}_step.py").write_text(FRAMEWORK.format(framework) + BODY)
+    return lambda framework, **request: run_step(f"{framework}_step:step", request).get("pid")
+
+
+def test_steps_of_one_framework_share_a_process_until_the_context_ends(named):
+    with workers():
+        first = named("litert")
+        with pytest.raises(ArtefactError):
+            named("litert", refuse=True)
+        with workers():
+            assert named("litert") == first != named("torch")
+        assert runs(first)
+    assert not runs(first)
+    assert named("litert") != named("litert")
+
+
+def test_the_step_after_a_crash_gets_a_fresh_process(named):
+    with workers():
+        before = named("torch")
+        with pytest.raises(ConversionError, match="exit code 3"):
+            named("torch", die=True)
+        assert named("torch") != before
+
+
+def test_jobs_of_one_framework_follow_each_other_on_one_worker(named):
+    jobs = [(f"{one}_step:step", partial(named, one)) for one in ("torch", "litert", "torch", "litert")]
+    with workers():
+        found = list(run_side_by_side(jobs, 1))
+    assert [number for number, _ in found] == [0, 2, 1, 3]
+    assert len({pid for _, pid in found}) == 2
+
+
+def test_a_worker_that_waits_is_ended_before_more_than_the_limit_live(named, monkeypatch):
+    monkeypatch.setattr("convert.worker.MOST_ALIVE", 1)
+    with workers():
+        first = named("torch")
+        second = named("litert")
+        assert not runs(first)
+        assert named("litert") == second
+
+
+def test_no_job_starts_after_one_failed(named):
+    started = []
+    jobs = [("torch_step:step", lambda: named("torch", refuse=True)), ("torch_step:step", lambda: started.append(1))]
+    with pytest.raises(ArtefactError):
+        list(run_side_by_side(jobs, 1))
+    assert len(started) <= 1
+
+
+def test_a_worker_ends_with_its_parent_in_the_midst_of_a_step(tmp_path):
+    """A worker that has a step of an hour, whose parent is killed."""
+    (tmp_path / "long.py").write_text(
+        "import os, time\ndef step(request):\n"
+        "    open(request['place'], 'w').write(str(os.getpid()))\n    time.sleep(3600)"
+    )
+    place = tmp_path / "pid"
+    code = f"from convert.worker import run_step; run_step('long:step', {{'place': {str(place)!r}}})"
+    parent = subprocess.Popen([sys.executable, "-P", "-c", code], env=os.environ | {"PYTHONPATH": str(tmp_path)})
+    wait_for(lambda: place.exists() and place.read_text())
+    parent.kill()
+    parent.wait()
+    wait_for(lambda: not runs(place.read_text()))
+
+
+def runs(pid):
+    return Path(f"/proc/{pid}").exists()
+
+
+def wait_for(condition):
+    end = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.02)

@@ -28,7 +28,7 @@ def start(tmp_path):
 
     def begin(root, *words):
         log = tmp_path / f"log{len(servers)}"
-        command = [sys.executable, "-m", "tbconv", "serve", str(root), "--port", "0", *words]
+        command = [sys.executable, "-P", "-m", "tbconv", "serve", str(root), "--port", "0", *words]
         with log.open("w") as file:
             servers.append(subprocess.Popen(command, stderr=file))
         end = time.monotonic() + 20
@@ -184,10 +184,13 @@ def test_a_worker_that_died_is_replaced_and_told_what_the_others_were_told(
     assert server.wait(timeout=30) == 0
 
 
-def test_workers_end_when_their_parent_was_killed(make_bundle, start):
+def test_workers_run_nothing_of_the_working_folder_and_end_when_their_parent_was_killed(
+    make_bundle, start, hostile_folder
+):
     server, _, _ = start(make_bundle(verdicts=VERDICTS), "--workers", "2", "--threads", "1")
     workers = children(server.pid)
     assert len(workers) == 2
+    assert hostile_folder.executed == []
     server.kill()
     server.wait(timeout=10)
     end = time.monotonic() + 20

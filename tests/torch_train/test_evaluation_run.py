@@ -108,12 +108,13 @@ def test_age_and_sex_answer_where_they_are_known_and_phantoms_stay_synthetic(tmp
     assert {fold.repeat for fold in predictions.folds} == {0, 1}
 
 
-def test_two_processes_give_the_same_predictions_as_one_to_the_last_bit(whole, make, tmp_path):
+def test_two_processes_give_the_same_predictions_as_one_to_the_last_bit(whole, make, tmp_path, hostile_folder):
     config, listener = make(tmp_path / "two", jobs=2), Listener()
     fit_folds(config, listener)
     assert content(config) == content(whole[0])
     assert sum("of 2 fits (fold" in line for line in listener.lines) == 2
     assert sum("trainable:" in line for line in listener.lines) == 1
+    assert hostile_folder.executed == []
 
 
 def test_a_stopped_evaluation_goes_on_where_it_was_and_equals_one_that_was_not_stopped(whole, make, tmp_path):

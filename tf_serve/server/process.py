@@ -24,6 +24,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.supervisors.multiprocess import Multiprocess, Process
 
 from tbconv.contract.bundle import MANIFEST
+from tbconv.contract.environment import hide_working_folder
 from tbconv.contract.errors import BundleError, ConfigError, SetupError
 from tbconv.contract.reporting import DISCLAIMER, Reporter
 from tf_serve.models.registry import Registry
@@ -347,6 +348,7 @@ def run_one(app: FastAPI, listener: socket.socket) -> None:
 
 def run_many(settings: Settings, listener: socket.socket) -> None:
     """Serve in several processes until a signal."""
+    hide_working_folder()
     Supervisor(_config(MakeApp(settings), workers=settings.workers), [listener]).run()
 
 

@@ -28,6 +28,7 @@ from torch import Tensor, nn
 from torch.multiprocessing.spawn import ProcessContext, ProcessExitedException, ProcessRaisedException, start_processes
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from tbconv.contract.environment import hide_working_folder
 from tbconv.contract.errors import SetupError, TbconvError
 
 if TYPE_CHECKING:
@@ -189,6 +190,7 @@ def run_together(job: Job) -> None:
         RuntimeError: another error, with its trace.
         KeyboardInterrupt: they were interrupted, and have ended.
     """
+    hide_working_folder()
     with TemporaryDirectory(prefix="tbconv-") as folder:
         said: SimpleQueue[LastWords] = get_context("spawn").SimpleQueue()
         args = (job, str(Path(folder) / "notes"), said)

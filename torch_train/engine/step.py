@@ -13,6 +13,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch._dynamo.exc import TorchDynamoException
 
+from tbconv.contract.environment import hide_working_folder
 from tbconv.contract.reporting import Reporter
 from torch_train.config import TrainConfig
 from torch_train.engine.amp import amp_step, find_gradients, follow_gradients
@@ -82,6 +83,7 @@ def compiled_step(plain: EagerStep) -> EagerStep:
 
     Neither may break into parts (`fullgraph`): a step that is compiled by halves would be slow unnoticed.
     """
+    hide_working_folder()  # the compiler has processes of its own
     network = torch.compile(plain.learner.tuning.network, fullgraph=True, dynamic=False)
     return replace(plain, network=network, change=torch.compile(change_films, fullgraph=True, dynamic=False))
 

@@ -24,6 +24,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from tbconv.contract.bundle import MANIFEST, read_json, sha256_bytes, write_json
+from tbconv.contract.environment import hide_working_folder
 from tbconv.contract.errors import ConfigError, SetupError
 from tbconv.contract.reporting import Reporter, Silence
 from torch_train.config import TrainConfig
@@ -404,6 +405,7 @@ def fit_beside_each_other(
     Raises:
         TbconvError: the first that a fold met; the others are stopped.
     """
+    hide_working_folder()
     context = multiprocessing.get_context("spawn")  # CUDA and OpenMP do not outlive a fork
     stop, gpus = context.Event(), context.SimpleQueue()
     for gpu in _gpus(config):
