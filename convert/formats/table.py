@@ -67,7 +67,7 @@ def _tflite(precision: str, *, step: Step = TFLITE, argument: str | None = None,
     )
 
 
-FORMATS = (
+FORMATS = [
     Format(
         path="model.onnx",
         kind="onnx",
@@ -106,7 +106,7 @@ FORMATS = (
     _tflite("float16"),
     _tflite("dynamic"),
     _tflite("int8", step=INT8, argument="out", dtype="uint8"),
-)
+]
 ONNX, SAVED_MODEL, TFLITE_FLOAT32 = FORMATS[0], FORMATS[1], FORMATS[4]
 INT8_FILE = FORMATS[7]
 

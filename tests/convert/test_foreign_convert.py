@@ -60,7 +60,7 @@ class Drawn:
         response = self.memory.run_step(step, asked)
         if name in self.spoil:
             with np.load(request["out"]) as arrays:
-                answers = {name: self.spoil[name](array) for name, array in arrays.items()}
+                answers = {output: self.spoil[name](array) for output, array in arrays.items()}
             np.savez(request["out"], **answers)
         return response
 
