@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from convert.onnx_import.reference import ConvertedOnnx
     from convert.verify import Verified
     from tbconv.contract.bundle import Bundle
-    from tf_serve.fallback import Served
+    from tf_serve.fallback import ActiveModel
     from tf_serve.predict import ScreenResult
 
 __all__ = [
@@ -113,9 +113,9 @@ class Model:
     Not safe to share between threads: open one a thread, they cost little.
     """
 
-    def __init__(self, bundle: Bundle, served: Served) -> None:
+    def __init__(self, bundle: Bundle, active: ActiveModel) -> None:
         self._bundle = bundle
-        self._served = served
+        self._active = active
 
     @property
     def labels(self) -> tuple[str, str]:
@@ -125,17 +125,17 @@ class Model:
     @property
     def threshold(self) -> float:
         """The operating point, a margin in logits: a film at or above it is flagged."""
-        return self._served.decision_rule.operating_point.margin
+        return self._active.decision_rule.operating_point.margin
 
     @property
     def artefact(self) -> str:
         """The file of the bundle that answers."""
-        return self._served.artefact
+        return self._active.artefact
 
     @property
     def fallback_reason(self) -> str | None:
         """Why the baseline answers instead of the trained network; None where the network does."""
-        return self._served.reason
+        return self._active.reason
 
     def predict(self, film: str | Path | bytes | NDArray[np.uint8] | NDArray[np.uint16]) -> Screening:
         """Answer one film.
@@ -157,7 +157,7 @@ class Model:
             name, data = "the film", film
         else:
             name, data = "the array", _as_png(film)
-        return _screening(screen(data, self._served, self._bundle.manifest, name=name))
+        return _screening(screen(data, self._active, self._bundle.manifest, name=name))
 
 
 def load(bundle: str | Path, *, artefact: str | None = None) -> Model:

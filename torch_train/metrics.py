@@ -18,20 +18,13 @@ from sklearn.metrics import classification_report
 
 from tbconv.contract.manifest import Calibration, Labels, OperatingPoint
 from tbconv.contract.statistics import CONFIDENCE, EXACT, Estimate, is_positive, proportion
+from tbconv.report_kit.words import digits_for
 
 # --- intervals ---
 # 95 % intervals that hold for few films: exact for counts, score-type for AUROC, bootstrap by patient for the rest.
 
 Z = NormalDist().inv_cdf(0.5 + CONFIDENCE / 2)  # 1.96
 RESAMPLES = 2000  # a percentile at 2.5 % then rests on 50 resamples
-
-
-def digits_for(n: int) -> int:
-    """Return how many decimals n films support: the fewest that still tell k of n from k + 1 of n.
-
-    One film is 1/n, so 10 films carry one decimal, 100 carry two, 607 three.
-    """
-    return max(1, math.ceil(math.log10(n))) if n > 1 else 1
 
 
 def f1_score(true_positives: int, false_positives: int, false_negatives: int) -> Estimate:
@@ -177,7 +170,7 @@ def auroc_difference(first: Margins, second: Margins, labels: Ints, patients: In
 def judge(
     margins: Margins, labels: Ints, patients: Ints, point: OperatingPoint, *, names: Labels, seed: int
 ) -> dict[str, Any]:
-    """Return all that is said about one network on one part, ready for JSON."""
+    """Return every figure of one network on one part, ready for JSON."""
     decisions = point.is_positive(margins)
     found = figures(margins, labels, point)
     if len(np.unique(patients)) < len(patients):
@@ -199,7 +192,7 @@ def judge(
 
 
 # --- operating point ---
-# The operating point: the highest threshold that still finds the wished share of validation positives.
+# The operating point: the highest threshold that still reaches the target sensitivity on validation films.
 
 
 def choose_operating_point(

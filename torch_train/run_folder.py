@@ -15,7 +15,8 @@ from tbconv.contract.bundle import read_json, sha256_bytes, write_json
 from tbconv.contract.errors import BundleError
 from tbconv.contract.golden import stored_inputs
 from tbconv.contract.manifest import Calibration, DecisionRule, Labels, OperatingPoint
-from torch_train.metrics import LOWEST_SLOPE, digits_for
+from tbconv.report_kit.words import digits_for
+from torch_train.metrics import LOWEST_SLOPE
 
 RUN = "run.json"  # RunFacts: written last, so a folder with it is a finished run
 CONFIG = "train_config.json"

@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 
 from convert.certificate.deployment import Candidate, select_artefact
-from convert.certificate.html import sizes_of
-from convert.certificate.page import certificate_page
+from convert.certificate.page import certificate_page, sizes_of
 from convert.parity.inputs import part_of
 from convert.parity.measure import Measurement
 from convert.parity.report import describe_inputs

@@ -41,7 +41,10 @@ def check(
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
     figure: Annotated[
         Path | None,
-        typer.Option(metavar="PNG", help="Where the figure goes; DIR-check.png here if not said, none with --json."),
+        typer.Option(
+            metavar="PNG",
+            help="Where the figure goes; by default DIR-check.png in the working folder, none with --json.",
+        ),
     ] = None,
 ) -> None:
     """Say what a folder of films holds: classes, sites, sizes, damage, copies, patients, masks."""

@@ -22,7 +22,7 @@ NOT_HERE = ("out", "resume", "as_json", "gpus", "calibration_films", "heldout_fi
 
 
 def with_train_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the options of `tbconv train` in place of its `**recipe`: they are told in one place only."""
+    """Give a command the options of `tbconv train` in place of its `**recipe`: they are defined in one place only."""
     own = [one for one in inspect.signature(command, eval_str=True).parameters.values() if one.name != "recipe"]
     taught = inspect.signature(train_command, eval_str=True).parameters.values()
     both = [*own, *(one for one in taught if one.name not in NOT_HERE)]
@@ -91,16 +91,16 @@ def how_to_go_on(out: Path) -> str:
 
 def print_figures(summary: dict[str, Any], paths: list[Path]) -> None:
     """Print who was tested, what each reader reached, and where the rest stands."""
-    from torch_train.evaluation.report import readers_section, subject
+    from torch_train.evaluation.report import models_section, subject
 
-    console, section = table_console(), readers_section(summary)
+    console, section = table_console(), models_section(summary)
     console.print(subject(summary), soft_wrap=True, markup=False)
     for one in section.tables:
         table = Table(box=box.SIMPLE)
         for column in one.columns:
             table.add_column(column)
         for row in one.rows:
-            table.add_row(*row)
+            table.add_row(*map(str, row))
         console.print(table)
     for line in (*section.text, summary["disclaimer"], *map(str, paths)):
         console.print(line, soft_wrap=True, markup=False)

@@ -14,7 +14,7 @@ from tbconv.console import TerminalReporter, print_out
 from tbconv.contract.errors import ConfigError
 
 if TYPE_CHECKING:
-    from tf_serve.runtime.selftest import Repeat, SelfTest
+    from tf_serve.runtime.selftest import GoldenResult, SelfTest
 
 
 def verify(
@@ -228,7 +228,7 @@ def _print(found: SelfTest, seconds: float) -> None:
     print_out(_verdict(found, seconds))
 
 
-def _cells(row: Repeat) -> tuple[str, ...]:
+def _cells(row: GoldenResult) -> tuple[str, ...]:
     changed = f"{row.decisions_changed} of {row.inputs}"
     numbers = ["-" if value is None else f"{value:.1e}" for value in (row.moved, row.allowed)]
     return row.path, row.verdict, "yes" if row.passed else "NO", *numbers, changed

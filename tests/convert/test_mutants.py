@@ -13,7 +13,7 @@ from benchmarks.fault_injection.table import times, write_table
 from convert.runners.base import Answer
 from tbconv.contract.errors import ConfigError
 
-# a handful, one a level and more where they are cheap; all of them are `make mutants`
+# a handful, one a level and more where they are cheap, for `make test-all`; all of them are `make mutants`
 WEIGHTS = ("nan weight", "layer scaled")
 ONNX = ("residual dropped", "SAME padding", "BatchNorm's momentum")
 TFLITE = ("float32: truncated", "float32: outputs swapped", "int8: PADV2 poison")
@@ -59,6 +59,7 @@ def test_a_bundle_without_its_run_is_refused(tmp_path):
         MutantsConfig(bundle=tmp_path)
 
 
+@pytest.mark.slow
 def test_faulty_weights_are_live_and_caught_down_to_the_least_size_that_is_live(setting):
     results = found(try_files(setting, "weights", chosen(*WEIGHTS))[0])
     assert list(results["nan weight"].mutant.caught) == [USABLE]
@@ -67,6 +68,7 @@ def test_faulty_weights_are_live_and_caught_down_to_the_least_size_that_is_live(
     assert scaled.smallest(caught=False) == scaled.smallest(caught=True) <= 1e-4
 
 
+@pytest.mark.slow
 def test_a_changed_graph_is_caught_and_one_that_only_looks_changed_is_not(setting):
     results = found(try_files(setting, "ONNX", chosen(*ONNX))[0])
     assert all(PARITY in results[name].mutant.caught for name in ONNX[:2])
@@ -74,6 +76,7 @@ def test_a_changed_graph_is_caught_and_one_that_only_looks_changed_is_not(settin
     assert (momentum.live, momentum.caught) == (False, {})
 
 
+@pytest.mark.slow
 def test_faulty_tflite_files_are_refused_or_unusable(setting):
     results = found(try_files(setting, "TFLite", chosen(*TFLITE))[0])
     assert MADE in results["float32: truncated"].mutant.caught
@@ -96,6 +99,7 @@ def test_a_bundle_of_two_versions_is_caught_before_it_serves(setting):
     assert results[clean.name].mutant == Trial(1.0, 0.0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("level", SLOW_TO_LOAD)
 def test_a_fault_of_what_is_exported_or_built_is_live_and_caught(setting, level):
     [result] = try_files(setting, level, chosen(SLOW_TO_LOAD[level]))[0]

@@ -16,6 +16,7 @@ from torch_train.train import train
 
 pytestmark = [
     pytest.mark.gpu,
+    pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning"),  # torch's own compiler calls it
     pytest.mark.skipif(not torch.cuda.is_available(), reason="CUDA graphs need a GPU"),
 ]
 

@@ -20,7 +20,7 @@ from torch_train.data.split import PARTS, find_duplicates, split_films
 
 @dataclass(frozen=True, slots=True)
 class TrainingFilms:
-    """Pixels, labels and parts; patients as numbers, so that no identity can leak into a file."""
+    """Pixels, labels and parts; patients as numbers, so that no identity can reach a file."""
 
     model_inputs: NDArray[np.uint8]  # [N, 224, 224]
     labels: NDArray[np.int64]  # [N], 1 positive

@@ -1,4 +1,4 @@
-"""From a folder that people have to the list of its films: tries each known layout in turn."""
+"""From a folder to the list of its films: tries each known layout in turn."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def read_index(
 
 
 def _read_known_layout(root: Path, positive: str | None) -> FilmIndex:
-    # tables first: who wrote one meant it, whatever the folders are called
+    # tables first: they are deliberate, whatever the folders are called
     index = (
         read_metadata_set(root)
         or read_table_set(root, positive)
@@ -73,7 +73,7 @@ def _read_known_layout(root: Path, positive: str | None) -> FilmIndex:
 def _require_folder(root: Path) -> Path:
     if not root.is_dir():
         raise DataError(
-            f"{root} is no folder",
+            f"{root} is not a folder",
             why="it is a file" if root.exists() else "there is nothing of this name",
             fix="give the folder that holds the films",
         )
@@ -95,7 +95,7 @@ def _wrong_positive(index: FilmIndex, positive: str) -> ConfigError:
     return ConfigError(
         f"--positive {positive!r} does not fit this set",
         why=f"its labels are {index.labels.negative} and {index.labels.positive} by {index.label_source}",
-        fix=f"leave --positive away, or give {index.labels.positive!r}",
+        fix=f"omit --positive, or give {index.labels.positive!r}",
     )
 
 
@@ -105,19 +105,19 @@ def _unknown_layout(root: Path) -> DataError:
         return DataError(f"{root} has no PNG or JPEG film", why=LAYOUTS, fix="give the folder that holds the films")
     if find_folder(root, IMAGE_FOLDERS) and find_folder(root, MASK_FOLDERS):
         return DataError(
-            f"{root} has films and masks, but nothing that says which films are positive",
+            f"{root} has films and masks, but no labels",
             why="there is no MetaData.csv with the columns id and ptb",
             fix="add it; --labels-from-masks only if the masks are drawings of lesions, not lung fields",
         )
     return DataError(
-        f"{root} has {len(paths)} films and nothing that says which are positive",
+        f"{root} has {len(paths)} films and no labels",
         why=LAYOUTS,
         fix=f"sort the films into one folder a class, or write a CSV with the columns {COLUMNS}",
     )
 
 
 # --- patients ---
-# Who is on which film, taken from the file name with the user's regular expression.
+# The patient of each film, taken from the file name with the user's regular expression.
 #
 # Two films of one person on both sides of a split make a test score a memory test, so a key
 # never joins what a different alternative of the expression found: `person(\d+)_|IM-(\d+)-`
@@ -130,12 +130,12 @@ def name_patients(index: FilmIndex, expression: str | None) -> FilmIndex:
     """Return the index with the patients that the expression finds in the file names.
 
     Args:
-        index: as an adapter read it.
+        index: as a layout's reader made it.
         expression: a regular expression; the first group that matched, or the whole match where it has
-            no group, is the patient. None keeps what the adapter knows.
+            no group, is the patient. None keeps what the layout knows.
 
     Raises:
-        ConfigError: the expression is none, or matches no file name.
+        ConfigError: the expression is invalid, or matches no file name.
     """
     if expression is None:
         return index if index.patients_known else replace(index, notes=(*index.notes, UNKNOWN))
@@ -146,7 +146,7 @@ def name_patients(index: FilmIndex, expression: str | None) -> FilmIndex:
         raise ConfigError(
             f"--patient {expression!r} matches no file name",
             why=f"the names look like {index.films[0].path.name}",
-            fix=r"give an expression whose group is the patient, such as 'person(\d+)_', or leave it away",
+            fix=r"give an expression whose group is the patient, such as 'person(\d+)_', or omit it",
         )
     films = tuple(
         replace(film, patient=key or index.name_of(film)) for film, key in zip(index.films, keys, strict=True)
@@ -173,7 +173,7 @@ def _compile(expression: str) -> re.Pattern[str]:
         return re.compile(expression)
     except re.error as error:
         raise ConfigError(
-            f"--patient {expression!r} is no regular expression",
+            f"--patient {expression!r} is not a valid regular expression",
             why=str(error),
             fix=r"check brackets and backslashes, and quote it in the shell: --patient 'person(\d+)_'",
         ) from error

@@ -23,7 +23,7 @@ def _batch_statistics(network: Any, _: float) -> Any:
     class OnBatch(torch.nn.Module):
         def forward(self, x: Any) -> Any:
             mean = x.mean((0, 2, 3), keepdim=True)
-            variance = (x - mean).model_input().mean((0, 2, 3), keepdim=True)
+            variance = (x - mean).square().mean((0, 2, 3), keepdim=True)
             scaled = (x - mean) / torch.sqrt(variance + norm.eps)
             return scaled * norm.weight.reshape(1, -1, 1, 1) + norm.bias.reshape(1, -1, 1, 1)
 
