@@ -17,6 +17,7 @@ from tbconv.contract.statistics import is_positive
 # Keys that got a plainer name; files that were written before are read by either.
 
 OLD_KEYS = {
+    "lock": "relu_pattern",
     "readouts": "decision_rules",
     "wished_sensitivity": "target_sensitivity",
 }

@@ -89,7 +89,7 @@ def test_labels_swapped_inside_a_file_are_found(root):
 
 def test_a_file_that_says_nothing_of_itself_is_found_where_others_do(root):
     mend_zip(root / INT8, dict.clear)
-    assert "says nothing of itself" in only(inconsistencies(certify_again(root, INT8)), INT8)
+    assert "holds no metadata" in only(inconsistencies(certify_again(root, INT8)), INT8)
 
 
 def test_a_file_without_a_threshold_inside_is_found(root):
@@ -286,7 +286,7 @@ def test_a_certified_file_without_golden_answers_is_found(root):
         return {other: answer for other, answer in answers.items() if other != name}
 
     found = inconsistencies(spoil_golden(root, "model.onnx", forget))
-    assert only(found, "model.onnx") == "no golden answers of it are recorded"
+    assert only(found, "model.onnx") == "no golden outputs of it are recorded"
 
 
 def test_a_file_that_failed_may_answer_anything(root):

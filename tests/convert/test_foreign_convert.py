@@ -180,7 +180,7 @@ def test_only_a_conversion_is_replaced(run, tmp_path):
 
 
 def test_a_conversion_is_not_taken_for_a_bundle(run):
-    with pytest.raises(BundleError, match="a conversion of a foreign ONNX file, not a bundle") as caught:
+    with pytest.raises(BundleError, match="a conversion of a third-party ONNX model, not a bundle") as caught:
         read_bundle(run().folder)
     assert "threshold" in caught.value.why
 
