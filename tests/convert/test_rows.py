@@ -205,7 +205,7 @@ def test_the_report_holds_every_measure_and_float16_beside_its_yardstick(setup):
 def test_the_table_groups_rows_and_never_says_identical(setup, capsys):
     print_parity(parity_report(*setup()))
     said = capsys.readouterr().out
-    for word in ("float32 files", "reduced files", "witnesses", "PyTorch itself", "0 of 32"):
+    for word in ("float32 files", "reduced files", "others", "PyTorch itself", "0 of 32"):
         assert word in said
     assert "0 flips in 40 films: at most 7.2 %" in said
     assert "identical" not in said
