@@ -1,6 +1,6 @@
 """Check a bundle that exists: digests first, then every format against PyTorch, then its own certificate.
 
-A bundle is never written to. An artefact strays when it does worse than its certificate says, any file when it
+A bundle is never written to. An artefact regresses when it does worse than its certificate says; any file fails when it
 contradicts the manifest (`convert.certificate.consistency`).
 """
 
@@ -54,7 +54,7 @@ class VerifyConfig:
     patient: str | None = None
     positive: str | None = None
     most: int | None = None  # films of the folder; None feeds all
-    matrix: bool = False  # ask everyone, not the bundle's files alone
+    matrix: bool = False  # run further runtimes, not the bundle's files alone
 
     def __post_init__(self) -> None:
         if self.most is not None and self.most < 1:
@@ -72,7 +72,7 @@ class Verified:
 
     @property
     def passed(self) -> bool:
-        """Whether every artefact did as well as its certificate says, and every witness gave usable answers."""
+        """Whether every artefact did as well as its certificate says, and every runtime gave usable answers."""
         return bool(self.certificate.artefacts) and not self.strays
 
 
@@ -136,7 +136,7 @@ def _certificate(
 ) -> Certificate:
     """Return today's certificate; what it was calibrated on and which file to deploy is for `convert` to say.
 
-    A file that strays is proposed no longer, but nor is another in its place: nobody clocked them here.
+    A file that regresses is proposed no longer, but nor is another in its place: no latency was measured here.
     """
     old = bundle.certificate()
     bound = certificate_scope(bundle.root) | {"calibration": old.bound.get("calibration")}
@@ -166,7 +166,7 @@ def _write(
 def _judge(
     artefact: Artefact, measurement: Measurement, golden: Golden, claimed: ArtefactVerdict, *, by_films: bool
 ) -> ArtefactVerdict:
-    """Return today's verdict on a file; its latency is that of the certificate, for nobody clocks it again."""
+    """Return today's verdict on a file; its latency is that of the certificate, for it is not measured again."""
     if artefact.is_exact or by_films:
         found = measurement.judge(artefact, claimed.sha256)
         return replace(found, figures=found.figures | _kept(claimed, "latency_ms"))
@@ -226,8 +226,8 @@ def _with_probes(bundle: Bundle, filmset: FilmSet, aside: Path, reporter: Report
     return replace(filmset, probes=probes)
 
 
-# --- strays ---
-# Where a bundle does worse than its certificate says, file by file and witness by witness; numpy only.
+# --- regressions ---
+# Where a bundle does worse than its certificate says, file by file and runtime by runtime; numpy only.
 
 ORDER = (Verdict.CERTIFIED, Verdict.BOUNDED, Verdict.UNVERIFIED, Verdict.FAILED)
 
@@ -240,7 +240,7 @@ def find_regressions(
     *,
     deployed: str | None,
 ) -> dict[str, str]:
-    """Return the files and witnesses that did worse than they may, each with the first reason that was found.
+    """Return the files and runtimes that did worse than they may, each with the first reason that was found.
 
     Args:
         claimed: the certificate's verdicts by path.
