@@ -177,33 +177,54 @@ def open_bundle(root: Path) -> Bundle:
 
 
 @contextlib.contextmanager
+def replace_folder(place: Path, *, marks: tuple[str, ...], kind: str) -> Iterator[Path]:
+    """Yield a temporary folder that takes the place if the block succeeds: of nothing, or of what tbconv made.
+
+    Args:
+        place: the folder to write.
+        marks: files by which a folder that tbconv made is known.
+        kind: what the folder at `place` has to be, in words.
+
+    Raises:
+        BundleError: the place is taken by something else.
+    """
+    known = any((place / name).is_file() for name in marks)
+    if place.exists() and not known and (not place.is_dir() or any(place.iterdir())):
+        raise BundleError(
+            f"{place} exists and is {kind}",
+            why="writing there would replace files that tbconv did not make",
+            fix="choose another --out",
+        )
+    with folder_whole_or_not(place) as temporary:
+        yield temporary
+
+
+@contextlib.contextmanager
 def write_bundle(place: Path) -> Iterator[Path]:
     """Yield a temporary folder that becomes the bundle at `place` if the block succeeds and sealed it.
 
     Raises:
         BundleError: `place` exists and is something else than a bundle, or the block forgot `seal`.
     """
-    if place.exists() and not (place / MANIFEST).is_file() and (not place.is_dir() or any(place.iterdir())):
-        raise BundleError(
-            f"{place} exists and is not a bundle",
-            why="writing there would replace files that tbconv did not make",
-            fix="choose another --out",
-        )
-    with folder_whole_or_not(place) as temporary:
+    with replace_folder(place, marks=(MANIFEST,), kind="not a bundle") as temporary:
         yield temporary
         open_bundle(temporary)
 
 
 def seal(folder: Path, manifest: Manifest) -> Manifest:
     """Write manifest.json over every file of the folder, and return it with their digests."""
-    files = {
-        path.relative_to(folder).as_posix(): FileRecord(sha256_file(path), path.stat().st_size)
-        for path in sorted(folder.rglob("*"))
-        if path.is_file() and path != folder / MANIFEST
-    }
-    sealed = replace(manifest, files=files)
+    sealed = replace(manifest, files=file_records(folder, but=MANIFEST))
     write_json(folder / MANIFEST, sealed.to_json())
     return sealed
+
+
+def file_records(folder: Path, *, but: str) -> dict[str, FileRecord]:
+    """Return digest and size of every file of a folder, by path; without the one that will hold them."""
+    return {
+        path.relative_to(folder).as_posix(): FileRecord(sha256_file(path), path.stat().st_size)
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path != folder / but
+    }
 
 
 # --- files ---

@@ -61,7 +61,7 @@ def appended_problems(bundle: Bundle) -> dict[str, str]:
 
     Bundles of early versions have no such metadata; where one file has it, all must.
     """
-    files = {one: appended_files(bundle.root / one.path) for one in bundle.manifest.artefacts if one.format == "tflite"}
+    files = {one: appended_files(bundle.root / one.path) for one in bundle.manifest.artefacts if one.is_served}
     found: dict[str, str] = {}
     for artefact, inside in files.items():
         if inside is None and any(files.values()):
