@@ -14,7 +14,7 @@ from tbconv.console import TerminalReporter, print_out
 from tbconv.contract.errors import ConfigError
 
 if TYPE_CHECKING:
-    from tf_serve.runtime.selftest import Repeat, SelfTest
+    from tf_serve.runtime.selftest import GoldenResult, SelfTest
 
 
 def verify(
@@ -29,11 +29,11 @@ def verify(
     positive: Annotated[str | None, typer.Option(help="As in `tbconv train`; for folders with labels.")] = None,
     most: Annotated[
         int | None,
-        typer.Option(help="Feed at most so many films, evenly spread, those first that it was not trained on."),
+        typer.Option(help="Most films to run, evenly spread, those first that it was not trained on."),
     ] = None,
     matrix: Annotated[
         bool,
-        typer.Option("--matrix", help="Ask every witness: other kernels, threads, optimisation, onnx2tf; minutes."),
+        typer.Option("--matrix", help="Run further runtimes: other kernels, threads, optimisation, onnx2tf; minutes."),
     ] = False,
     layers: Annotated[
         bool, typer.Option("--layers", help="Show where each TFLite file loses, node by node, against model.onnx.")
@@ -228,7 +228,7 @@ def _print(found: SelfTest, seconds: float) -> None:
     print_out(_verdict(found, seconds))
 
 
-def _cells(row: Repeat) -> tuple[str, ...]:
+def _cells(row: GoldenResult) -> tuple[str, ...]:
     changed = f"{row.decisions_changed} of {row.inputs}"
     numbers = ["-" if value is None else f"{value:.1e}" for value in (row.moved, row.allowed)]
     return row.path, row.verdict, "yes" if row.passed else "NO", *numbers, changed
@@ -236,7 +236,7 @@ def _cells(row: Repeat) -> tuple[str, ...]:
 
 def _verdict(found: SelfTest, seconds: float) -> str:
     if not found.rows:
-        return "verdict: FAILED, the bundle holds no TFLite file that could be asked"
+        return "verdict: FAILED, the bundle holds no TFLite file that could be run"
     if not found.passed:
         return f"verdict: FAILED ({seconds:.0f} s)"
     barred = sum(row.verdict not in MAY_SERVE for row in found.rows)

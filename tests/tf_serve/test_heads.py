@@ -27,7 +27,7 @@ def address(monkeypatch):
         await send({"type": "http.response.body", "body": b"ok"})
 
     listener = take_port("127.0.0.1", 0)
-    config = uvicorn.Config(app, http=process.PatientProtocol, log_level="error", lifespan="off", ws="none")
+    config = uvicorn.Config(app, http=process.HeaderTimeoutProtocol, log_level="error", lifespan="off", ws="none")
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()

@@ -80,13 +80,13 @@ def fold_times(config):
 
 def test_every_reader_answers_on_every_film_once(whole):
     config, predictions = whole
-    assert predictions.readers == (TRAINED, BASELINE, PRIOR)
+    assert predictions.classifiers == (TRAINED, BASELINE, PRIOR)
     assert (predictions.protocol, len(predictions.folds)) == ("2 x 1 folds", 2)
     assert sorted(np.concatenate([fold.rows for fold in predictions.folds]).tolist()) == list(range(28))
     for fold, kept in zip(predictions.folds, read_predictions(config.out).folds, strict=True):
-        assert set(fold.thresholds) == set(predictions.readers)
-        assert all(np.isfinite(fold.margins[reader]).all() for reader in predictions.readers)
-        assert all(np.array_equal(fold.margins[reader], kept.margins[reader]) for reader in predictions.readers)
+        assert set(fold.thresholds) == set(predictions.classifiers)
+        assert all(np.isfinite(fold.margins[reader]).all() for reader in predictions.classifiers)
+        assert all(np.array_equal(fold.margins[reader], kept.margins[reader]) for reader in predictions.classifiers)
 
 
 def test_the_folder_names_no_file_and_keeps_no_checkpoint(whole, films):
@@ -104,7 +104,7 @@ def test_age_and_sex_answer_where_they_are_known_and_phantoms_stay_synthetic(tmp
     write_phantoms(tmp_path / "films", n=24, seed=0, reporter=Silence())
     recipe = TrainConfig(data=tmp_path / "films", out=tmp_path / "out", baseline_only=True)
     predictions = fit_folds(EvaluateConfig(recipe=recipe, folds=2, repeats=2), Silence())
-    assert (predictions.readers, predictions.synthetic) == ((BASELINE, AGE_SEX, PRIOR), True)
+    assert (predictions.classifiers, predictions.synthetic) == ((BASELINE, AGE_SEX, PRIOR), True)
     assert {fold.repeat for fold in predictions.folds} == {0, 1}
 
 
