@@ -129,6 +129,16 @@ class _Pool:
         self.busy = 0
         self.idle: list[_Worker] = []  # the one that waits longest first
 
+    def surplus(self, kind: tuple[str | None, int | None], *, start: bool) -> list[_Worker]:
+        """Return who ends before a step of this kind: what waits holds memory that the step may need."""
+        if kind[0] is None:  # a program of others: onnx2tf takes 2 GB
+            return self.idle
+        alone = self.busy == 1  # then a second worker of its kind is not needed
+        alike = [one for one in self.idle if alone and one.kind == kind]
+        others = [one for one in self.idle if one not in alike]
+        over = self.busy + len(others) - MOST_ALIVE if start else 0
+        return [*alike, *others[: max(0, over)]]
+
 
 _POOL = _Pool()
 
@@ -142,10 +152,11 @@ def _taken(step: str, threads: int | None) -> Iterator[_Worker]:
     kind = (framework, threads if framework == "tensorflow" else None)
     with _POOL.lock:
         _POOL.busy += 1
-        worker = next((one for one in reversed(_POOL.idle) if framework and one.kind == kind), None)
+        fit = [one for one in _POOL.idle if framework and one.kind == kind and one.alive]
+        worker = fit[-1] if fit else None
         if worker is not None:
             _POOL.idle.remove(worker)
-        surplus = [] if worker else _POOL.idle[: max(0, _POOL.busy + len(_POOL.idle) - MOST_ALIVE)]
+        surplus = _POOL.surplus(kind, start=worker is None)
         _POOL.idle = [one for one in _POOL.idle if one not in surplus]
     for one in surplus:
         one.end()

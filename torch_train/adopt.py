@@ -21,13 +21,14 @@ from torch import nn
 from tbconv.contract.bundle import MANIFEST, sha256_file
 from tbconv.contract.errors import ConfigError, DataError
 from tbconv.contract.reporting import Reporter
+from tbconv.report_kit.words import digits_for
 from torch_train.config import TrainConfig
 from torch_train.data.dataset import TrainingFilms, prepare_films
 from torch_train.data.split import PARTS, digest_of, find_duplicates, join_groups
 from torch_train.engine.amp import choose_precision, exact_float32
 from torch_train.engine.inference import BATCH
 from torch_train.engine.state import EpochRecord
-from torch_train.metrics import auroc, auroc_estimate, digits_for
+from torch_train.metrics import auroc, auroc_estimate
 from torch_train.model.baseline import baseline_margins, fit_baseline
 from torch_train.model.torchvision_network import (
     IMAGENET,

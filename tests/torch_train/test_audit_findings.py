@@ -1,3 +1,4 @@
+from html import unescape
 from types import SimpleNamespace
 
 import numpy as np
@@ -12,7 +13,16 @@ from tbconv.contract.xray import XrayFacts
 from torch_train.data.phantom import draw_phantom
 from torch_train.data.records import Film
 from torch_train.evaluation.audit import image_probes, model_probes
-from torch_train.evaluation.audit.findings import AuditConfig, Finding, Verdict, above, below, not_measured, overall
+from torch_train.evaluation.audit.findings import (
+    AuditConfig,
+    Finding,
+    Verdict,
+    above,
+    below,
+    not_measured,
+    noted,
+    overall,
+)
 from torch_train.evaluation.audit.image_probes import (
     cramers_v,
     demographic_features,
@@ -35,6 +45,7 @@ from torch_train.evaluation.audit.model_probes import (
     pointing_share,
     read_boxes,
 )
+from torch_train.evaluation.audit.report import audit_page
 from torch_train.evaluation.audit.samples import Sample, cross_validated_margins, draw, probe_auroc
 from torch_train.metrics import auroc
 
@@ -424,3 +435,33 @@ def test_no_lookalikes_among_a_part_of_the_training_films_is_noted_and_never_a_p
     assert found.reason.startswith("0 of 40 held-out films among 50 of 90 training films")
     audited.device = torch.device("cuda")
     assert "among 90 of 90" in _look_for_alikes(films, audited).reason
+
+
+def test_the_page_shows_every_check_and_escapes_what_films_bring_along(tmp_path):
+    hostile = """<script>alert("1")</script>'&$x^{$"""
+    films = _sample(tmp_path, [0, 1] * 4)
+    findings = [
+        above(hostile, _estimate(0.8), level=0.75, what=hostile),
+        noted("no interval", _estimate(None), what=hostile),
+        not_measured("boxes", hostile),
+    ]
+    record = {
+        "verdict": "SUSPECT",
+        "suspect": [hostile],
+        "findings": [finding.to_json() for finding in findings],
+        "films": 8,
+        "films_looked_at": 8,
+        "classes": {"Normal": 4, hostile: 4},
+        "labels": {"negative": "Normal", "positive": hostile},
+        "sources": {hostile: {"Normal": 4, hostile: 4}},
+        "synthetic": True,
+        "run": hostile,
+        "notes": [hostile],
+        "disclaimer": "drawn",
+    }
+    page = audit_page(record, films)
+    assert "<script" not in page
+    assert unescape(page).count(hostile) >= 13
+    assert "1 of 1 checks found a shortcut" in page
+    assert "NOT ASKED" in page
+    assert page == audit_page(record, films)
