@@ -281,7 +281,8 @@ def serve(descriptor: int) -> None:
     """
     os.set_inheritable(descriptor, False)  # else a program that a step starts would keep it open after a crash
     with socket.socket(fileno=descriptor) as parent, parent.makefile("rb") as requests:
-        threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+        # on a descriptor of its own: a step that fails at once closes the other before the thread looks at it
+        threading.Thread(target=_end_with, args=(os.dup(descriptor),), daemon=True).start()
         for line in requests:
             asked = json.loads(line)
             module, _, function = asked["step"].partition(":")
@@ -296,7 +297,7 @@ def serve(descriptor: int) -> None:
             _give_back_memory()
 
 
-def _end_with(parent: socket.socket) -> None:
+def _end_with(parent: int) -> None:
     """End this process once the parent has, in the midst of a step too."""
     import select
 

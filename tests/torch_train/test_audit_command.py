@@ -118,6 +118,7 @@ def test_what_cannot_be_audited_is_a_stated_error(run_audit, films, phantoms, tm
     assert (type(few), "7 patients of the rarer class, and it takes 10" in few.why) == (DataError, True)
 
 
+@pytest.mark.slow
 @needs_films
 def test_tuberculosis_of_one_source_against_normals_of_another_is_suspect(run_audit):
     folders = ("--positive-films", SHARED / "tbx11k/Tuberculosis", "--negative-films", SHARED / "rahman/Normal")
@@ -127,6 +128,7 @@ def test_tuberculosis_of_one_source_against_normals_of_another_is_suspect(run_au
     assert {"label tied to source", "source seen in the film", "greys"} <= set(suspect)
 
 
+@pytest.mark.slow
 @needs_films
 def test_kermany_is_not_suspect_by_file_border_and_tag_until_a_tag_is_planted(tmp_path):
     index = read_index(SHARED / "kermany", patient=KERMANY)
