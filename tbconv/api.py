@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from convert.onnx_import.pipeline import ForeignConverted
-    from convert.pipeline import Converted
+    from convert.from_run import Converted
+    from convert.onnx_import.reference import ConvertedOnnx
     from convert.verify import Verified
     from tbconv.contract.bundle import Bundle
     from tf_serve.fallback import ActiveModel
@@ -292,7 +292,7 @@ def convert(
         ParityError: a float32 file is not what PyTorch computes; nothing was written.
         ConversionError: a step failed.
     """
-    from convert.pipeline import ConvertConfig
+    from convert.from_run import ConvertConfig
     from convert.pipeline import convert as run_conversion
 
     given: dict[str, Any] = {"films": films, "keep_float": None if keep_float is None else tuple(keep_float)}
@@ -312,7 +312,7 @@ def convert_onnx(
     keep_float: Sequence[str] | None = None,
     labels: Sequence[str] = (),
     reporter: Reporter | None = None,
-) -> ForeignConverted:
+) -> ConvertedOnnx:
     """Convert a third-party ONNX classifier to every format, and measure each against ONNX Runtime on the file itself.
 
     Args:
@@ -331,10 +331,10 @@ def convert_onnx(
         ConfigError: the options contradict each other.
         ConversionError: the file cannot be converted, or a float32 file differs from it.
     """
-    from convert.onnx_import.config import FILMS, ForeignConfig
-    from convert.onnx_import.pipeline import convert_foreign
+    from convert.onnx_import.reference import FILMS, OnnxConfig
+    from convert.pipeline import convert as run_conversion
 
-    config = ForeignConfig(
+    config = OnnxConfig(
         onnx=Path(model),
         out=Path(out),
         calibration=Path(films),
@@ -345,7 +345,7 @@ def convert_onnx(
         keep_float=None if keep_float is None else tuple(keep_float),
         labels=tuple(labels),
     )
-    return convert_foreign(config, reporter or Silence())
+    return run_conversion(config, reporter or Silence())
 
 
 def verify(

@@ -91,8 +91,8 @@ def choose_model(bundle: Bundle, *, artefact: str | None = None, open_file: Open
 
 
 def _check_is_tflite(bundle: Bundle, artefact: str) -> None:
-    if bundle.manifest.artefact(artefact).format != "tflite":
-        known = [found.path for found in bundle.manifest.artefacts if found.format == "tflite"]
+    if not bundle.manifest.artefact(artefact).is_served:
+        known = [found.path for found in bundle.manifest.artefacts if found.is_served]
         raise ConfigError(
             f"{artefact} is no TFLite file", why="the server runs LiteRT alone", fix=f"name one of {', '.join(known)}"
         )

@@ -8,7 +8,7 @@ from convert.parity.inputs import part_of
 from convert.parity.measure import Measurement
 from convert.parity.report import parity_report
 from convert.runners.base import Answer
-from convert.verify import find_strays
+from convert.verify import find_regressions
 from tbconv.contract.bundle import Bundle
 from tbconv.contract.consistency import answer_problems
 from tbconv.contract.golden import Golden
@@ -24,10 +24,10 @@ CHECKS = {
     PARITY: "the verdict on a float32 file's outputs (`convert.parity.measure.Measurement.judge`)",
     DECISIONS: "more than 1 % of a reduced file's decisions flip (`convert.parity.verdicts.judge_reduced`)",
     IDENTICAL: "margin = mean(evidence), part of that verdict (`tbconv.contract.statistics.identity_error`)",
-    VERIFY: "what `tbconv verify` finds beyond that verdict (`convert.verify.find_strays`)",
+    VERIFY: "what `tbconv verify` finds beyond that verdict (`convert.verify.find_regressions`)",
     TRACE: "`tbconv verify --trace` names a node (`convert.layerwise.trace.trace_bundle`)",
     FILMS: "the golden films, from their bytes on (`tbconv.contract.golden.check_films`)",
-    AGREE: "facts that are written in several places differ (`convert.certificate.consistency.disagreements`)",
+    AGREE: "facts that are written in several places differ (`convert.certificate.consistency.inconsistencies`)",
     DIGESTS: "a file is not the one of the manifest (`tbconv.contract.bundle.open_bundle`)",
     SERVES: "the server falls back to the baseline, or refuses to start (`tf_serve.fallback.choose_model`)",
     SELF_TEST: "the outputs for the golden inputs have changed (`tf_serve.runtime.selftest.self_test`)",
@@ -56,7 +56,7 @@ def check_answer(setting: Setting, path: str, answer: Answer | str) -> dict[str,
     identity = identity_error(answer)
     if artefact.precision == "float32" and identity is not None and not identity <= IDENTITY:
         found[IDENTICAL] = f"missed by {identity:.1e}"
-    strays = find_strays(
+    strays = find_regressions(
         {path: claimed}, {path: verdict}, measurement, parity_report(measurement, {path: verdict}), deployed=None
     )
     if strays and not {PARITY, DECISIONS} & set(found):

@@ -19,14 +19,16 @@ from benchmarks.fault_injection.checks import AGREE, DECISIONS, PARITY, TRACE
 from benchmarks.fault_injection.many import run_many, step_many
 from benchmarks.fault_injection.serve import run_servers
 from benchmarks.fault_injection.setting import measured
-from convert.certificate.certify import binding, write_down
-from convert.certificate.consistency import disagreements
+from convert.certificate.certify import certificate_scope, write_certificate
+from convert.certificate.consistency import inconsistencies
+from convert.formats.table import EQUALIZED, FORMATS, KERAS, TFLITE
 from convert.formats.tflite_metadata import facts_of_run
+from convert.from_run import ConvertConfig, list_artefacts
 from convert.layerwise.trace import trace_bundle
 from convert.layerwise.walk import WalkConfig
 from convert.parity.inputs import FilmSet, golden_inputs, part_of
-from convert.parity.runtimes import ORACLE, artefact_witness, torch_witnesses
-from convert.pipeline import EQUALIZED, PRECISIONS, ConvertConfig, Made, convert, list_artefacts
+from convert.parity.runtimes import FLOAT64, artefact_runtime, torch_runtimes
+from convert.pipeline import convert
 from convert.quantization.float_ops import HEAD
 from convert.runners.base import Answer
 from tbconv.contract.bundle import CERTIFICATE, read_bundle, seal, sha256_file, write_json
@@ -110,12 +112,11 @@ def _onnx(place: Place) -> dict[str, Any]:
 
 
 def _keras(place: Place) -> dict[str, Any]:
-    names = {"h5": "model.h5", "keras": "model.keras", "saved_model": "saved_model"}
-    return {"onnx": place.at("model.onnx")} | {key: place.at(name) for key, name in names.items()}
+    return {"onnx": place.at("model.onnx")} | {one.argument: place.at(one.path) for one in FORMATS if one.step == KERAS}
 
 
 def _tflite(place: Place) -> dict[str, Any]:
-    files = {precision: place.at(f"model_{precision}.tflite") for precision in PRECISIONS}
+    files = {one.argument: place.at(one.path) for one in FORMATS if one.step == TFLITE}
     return {"saved_model": place.at("saved_model"), **files}
 
 
@@ -155,7 +156,7 @@ def _fed(place: Place, folder: Path) -> tuple[Path, FilmSet]:
 def artefacts_of(place: Place) -> tuple[Artefact, ...]:
     """Return the artefacts of the trained network."""
     facts = read_run(place.run)
-    made = Made(dict.fromkeys(("onnx", "keras", *PRECISIONS, "int8", "baseline"), "clean seeds"), ())
+    made = dict.fromkeys([*(one.step.name for one in FORMATS), "baseline"], "clean seeds")
     return tuple(one for one in list_artefacts(facts, made, route="keras") if one.network == "trained")
 
 
@@ -163,15 +164,15 @@ def _answers(places: Sequence[Place], images: Path, folder: Path) -> list[dict[s
     """Run every file of every seed, one process for each format."""
     found: list[dict[str, Answer]] = [{} for _ in places]
     for artefact in artefacts_of(places[0]):
-        witnesses = {str(index): artefact_witness(one.bundle, artefact) for index, one in enumerate(places)}
+        witnesses = {str(index): artefact_runtime(one.bundle, artefact) for index, one in enumerate(places)}
         requests = {key: one.request for key, one in witnesses.items()}
-        _collect(found, artefact.path, run_many(witnesses["0"].module, requests, images, folder / artefact.path))
+        _collect(found, artefact.path, run_many(witnesses["0"].step, requests, images, folder / artefact.path))
     decision_rule = read_run(places[0].run).decision_rules["trained"]
-    for kind, name in enumerate((REFERENCE, ORACLE)):
+    for kind, name in enumerate((REFERENCE, FLOAT64)):
         requests = {}
         for index, one in enumerate(places):
             arch = read_run(one.run).arch
-            pair = torch_witnesses(one.bundle, "trained", arch=arch, calibration=decision_rule.calibration)
+            pair = torch_runtimes(one.bundle, "trained", arch=arch, calibration=decision_rule.calibration)
             requests[str(index)] = pair[kind].request
         answers = run_many("convert.runners.pytorch:run", requests, images, folder / name)
         _collect(found, f"{name} (trained)", answers)
@@ -213,7 +214,7 @@ def _seal(place: Place, filmset: FilmSet, answers: dict[str, Answer]) -> None:
     sealed = seal(place.bundle, manifest)
     digests = {one.path: _digest(place.bundle, sealed, one.path) for one in artefacts}
     verdicts = {one.path: measurement.judge(one, digests[one.path]) for one in artefacts}
-    certificate = write_down(measurement, verdicts, binding(place.bundle, place.run), {})
+    certificate = write_certificate(measurement, verdicts, certificate_scope(place.bundle, place.run), {})
     write_json(place.bundle / CERTIFICATE, asdict(certificate))
     seal(place.bundle, manifest)
 
@@ -331,7 +332,7 @@ def find_alarms(bundles: Sequence[Path], reporter: Reporter, *, trace: bool) -> 
     for bundle, one in zip(bundles, shown, strict=True):
         name = bundle.parent.name
         found = [f"{check}: {why}" for check, why in one.caught.items()]
-        found += [f"{AGREE}: {path}: {why}" for path, why in disagreements(read_bundle(bundle)).items()]
+        found += [f"{AGREE}: {path}: {why}" for path, why in inconsistencies(read_bundle(bundle)).items()]
         found += _traced(bundle) if trace else []
         failed, costs = _verdicts(bundle)
         found += failed

@@ -24,12 +24,12 @@ from benchmarks.fault_injection.many import run_many
 from benchmarks.fault_injection.score import Result, Trial, with_trace
 from benchmarks.fault_injection.serve import Served, run_servers
 from benchmarks.fault_injection.setting import Setting, copy_bundle
-from convert.certificate.consistency import disagreements
+from convert.certificate.consistency import inconsistencies
+from convert.formats.table import runner_of
 from convert.layerwise.compare import FirstBad, NodeReference
 from convert.layerwise.trace import make_reference, trace_bundle
 from convert.layerwise.walk import WalkConfig
 from convert.parity.inputs import draw_golden_films
-from convert.parity.runtimes import RUNNERS
 from convert.runners.base import Answer
 from tbconv.contract.bundle import read_bundle
 from tbconv.contract.errors import ConversionError, TbconvError
@@ -59,7 +59,7 @@ def try_files(setting: Setting, level: str, faults: Sequence[Fault]) -> tuple[li
         if key in made:
             by_path[path][key] = made[key]
     for path, places in by_path.items():
-        module = RUNNERS[setting.manifest.artefact(path).format]
+        module = runner_of(setting.manifest.artefact(path).format)
         requests = {key: {"artefact": str(place)} for key, place in places.items()}
         answers |= run_many(module, requests, setting.images, folder / f"answers {path}")
     results = [_judged(setting, fault, answers) for fault in faults]
@@ -89,7 +89,7 @@ def try_films(setting: Setting, faults: Sequence[Fault]) -> list[Result]:
     np.save(images, np.stack(model_inputs))
     path = "model_float32.tflite"
     request = {path: {"artefact": str(setting.bundle / path)}}
-    answer = run_many(RUNNERS["tflite"], request, images, setting.aside / "film answers")[path]
+    answer = run_many(runner_of("tflite"), request, images, setting.aside / "film answers")[path]
     if isinstance(answer, str):
         raise ConversionError(f"the clean {path} was refused", why=answer, fix="convert the bundle again")
     logits = answer.logits.astype(np.float64).reshape(len(trials) + 1, len(films), 2)
@@ -130,7 +130,7 @@ def try_serving(setting: Setting, faults: Sequence[Fault]) -> list[Result]:
 
 def _disagreements(place: Path) -> dict[str, str]:
     try:
-        found = disagreements(read_bundle(place))
+        found = inconsistencies(read_bundle(place))
     except TbconvError as error:
         return {AGREE: error.one_line}
     return {AGREE: "; ".join(f"{path}: {why}" for path, why in found.items())} if found else {}

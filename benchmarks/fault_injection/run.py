@@ -17,7 +17,8 @@ from benchmarks.fault_injection.levels import locate_all, reference_of, try_file
 from benchmarks.fault_injection.many import step_many
 from benchmarks.fault_injection.score import Clean, Result, Score
 from benchmarks.fault_injection.setting import Setting, make_setting
-from convert.pipeline import ConvertConfig, convert
+from convert.from_run import ConvertConfig
+from convert.pipeline import convert
 from convert.worker import workers
 from tbconv.contract.errors import ConfigError
 from tbconv.contract.reporting import Reporter

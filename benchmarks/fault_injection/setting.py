@@ -12,11 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.fault_injection.many import run_many
+from convert.formats.table import runner_of
+from convert.from_run import choose_films
 from convert.parity.inputs import FilmSet, part_of
-from convert.parity.measure import Measurement, Row, Yardstick, make_row, measure
-from convert.parity.runtimes import ORACLE, RUNNERS, artefact_witness
+from convert.parity.measure import Measurement, ReferenceAnswers, Row, make_row, measure
+from convert.parity.runtimes import FLOAT64, artefact_runtime
 from convert.parity.verdicts import Tolerances
-from convert.pipeline import choose_films
 from convert.runners.base import Answer
 from tbconv.contract.bundle import MANIFEST, open_bundle, read_json, sha256_file, write_json
 from tbconv.contract.golden import GOLDEN, REFERENCE, read_golden
@@ -176,14 +177,14 @@ def setting_of_golden(bundle: Path, aside: Path) -> Setting:
 def noise_of(manifest: Manifest, measurement: Measurement) -> Noise:
     """Return the noise of the trained network's float32 files and of float64 PyTorch, against float32 PyTorch."""
     files = [one.path for one in manifest.artefacts if one.network == "trained" and one.precision == "float32"]
-    return Noise.of(measurement.answers, [*files, f"{ORACLE} (trained)"], f"{REFERENCE} (trained)")
+    return Noise.of(measurement.answers, [*files, f"{FLOAT64} (trained)"], f"{REFERENCE} (trained)")
 
 
 def kernel_noise(bundle: Path, manifest: Manifest, measurement: Measurement, images: Path) -> dict[str, Noise]:
     """Return how far built-in kernels are from those that serve, on each clean file of reduced precision."""
     reduced = [one.path for one in manifest.artefacts if one.precision != "float32"]
     requests = {path: {"artefact": str(bundle / path), "xnnpack": False} for path in reduced}
-    found = run_many(RUNNERS["tflite"], requests, images, images.with_name("built-in kernels"))
+    found = run_many(runner_of("tflite"), requests, images, images.with_name("built-in kernels"))
     answers = {path: answer for path, answer in found.items() if not isinstance(answer, str)}
     return {
         path: Noise.of({path: answer, "": measurement.answers[path]}, [path], "") for path, answer in answers.items()
@@ -203,7 +204,7 @@ def measured(
     folder: Path, artefacts: Sequence[Artefact], filmset: FilmSet, answers: dict[str, Answer], threshold: float
 ) -> Measurement:
     """Return the measurement of outputs that are known already, of the trained network's files."""
-    reference, oracle = (answers[f"{name} (trained)"] for name in (REFERENCE, ORACLE))
+    reference, oracle = (answers[f"{name} (trained)"] for name in (REFERENCE, FLOAT64))
     count = len(filmset.films)
     golden = Tolerances.derive(part_of(reference, count, None), part_of(oracle, count, None))
     films = Tolerances.derive(part_of(reference, 0, count), part_of(oracle, 0, count)) if count else golden
@@ -217,7 +218,7 @@ def row_of(
 ) -> Row:
     """Return one file's row of the measurement."""
     network = artefact.network
-    reference, oracle = (answers[f"{name} ({network})"] for name in (REFERENCE, ORACLE))
+    reference, oracle = (answers[f"{name} ({network})"] for name in (REFERENCE, FLOAT64))
     count = len(filmset.films)
-    yardstick = Yardstick(reference, oracle, thresholds[network], filmset.labels, count, len(filmset.golden))
-    return make_row(artefact_witness(folder, artefact), answers[artefact.path], yardstick)
+    yardstick = ReferenceAnswers(reference, oracle, thresholds[network], filmset.labels, count, len(filmset.golden))
+    return make_row(artefact_runtime(folder, artefact), answers[artefact.path], yardstick)

@@ -1,6 +1,6 @@
 """One file against the reference, film by film, in the process that opened it; the same for every format; numpy only.
 
-A format's module in `convert.layerwise.readers` gives a `Reader`; matching, sums, judgement and reason are here.
+A format's module in `convert.layerwise.readers` opens its `Reader`; matching, sums and judgement are here.
 """
 
 from __future__ import annotations

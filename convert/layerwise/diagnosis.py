@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from convert.layerwise.graph import agreement
 
-EXPLAINED = 0.1  # of the error's power may be left by a change that is said to explain it
+EXPLAINED = 0.1  # of the error's power may be left by a change that explains it
 WHOLLY = 1e-3
 FEW = 0.125  # share of the channels: an error in no more of them is one of single filters
 LOUD = 30.0  # times the median channel's noise power: more than reduced precision causes by itself

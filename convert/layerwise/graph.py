@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-INPUT = "(input)"  # stands for the film where an operation reads it
+INPUT = "(input)"  # the film, where an operation reads it
 BEFORE_BIAS = " before its bias"  # output of a node less the constant that it adds last
 
 _STORED = "changes how numbers are stored, computes none"

@@ -47,7 +47,13 @@ AT_ONCE = 16  # films whose reference tensors lie on disk together: 45 MB a film
 # A drop is counted only below it, so that the first rounding to 8 bits, which harms nothing, is not taken for a fault.
 HARMLESS_DB = {"float32": 100.0, "float16": 60.0}
 HARMLESS_8_BIT_DB = 30.0
-COMPARISONS = ("GREATER", "GREATER_EQUAL", "LESS", "LESS_EQUAL", "CAST")  # give a 0/1 ReLU pattern, which has no SQNR
+COMPARISONS = (
+    "GREATER",
+    "GREATER_EQUAL",
+    "LESS",
+    "LESS_EQUAL",
+    "CAST",
+)  # compute a 0/1 ReLU pattern, which has no SQNR
 WORTH_NAMING_DB = 3.0  # a smaller drop does not even halve the ratio of signal to noise
 
 
@@ -359,7 +365,7 @@ def _row_line(row: LayerRow) -> str:
 # --- figure ---
 # layers.png: SQNR by node in the order of the graph, one line a kind.
 
-# Okabe and Ito's colours, each with a dash: told apart by colour-blind readers, and in grey.
+# Okabe and Ito's colours, each with a dash: distinct for colour-blind readers, and in grey.
 STYLES = {
     "float32": ("#000000", "-"),
     "float16": ("#0072B2", "--"),
@@ -419,7 +425,7 @@ def _write_labels(axes: Any, labels: list[tuple[int, float, str, str]], count: i
 
 
 def _stages(nodes: list[str]) -> dict[int, str]:
-    """Return a tick where a block of the body, the head, or what stands before them begins."""
+    """Return a tick where a block of the body, the head, or what comes before them begins."""
     marks: dict[int, str] = {}
     for index, node in enumerate(nodes):
         parts = node.split(".")

@@ -165,7 +165,7 @@ class Budget:
 # Fixed on clean bundles: ResNet50 kermany and delhi, resnet10 of seed 0, 3 to 4 phantoms each (docs/trace.md);
 # resnet10 of seeds 11 and 12 then kept to them. Lowest clean level: float32 106 dB, float16 43, dynamic 15,
 # int8 6; largest clean drop: float16 11 dB, dynamic 10, int8 13. Floors lie 5 to 16 dB below, drops 7 to 9 above.
-# int8's floor is above 0 dB, where a channel that is dead or has the wrong sign stands.
+# int8's floor is above 0 dB, the level of a channel that is dead or has the wrong sign.
 # No node of these four moves further than to 106 dB by its last bits; where one does, its floor is lowered. Of
 # resnet50 of random weights (seed 11, down to 87 dB), 105 would have done, 5 dB of margin included.
 QUIET_DB = 106.0

@@ -135,7 +135,7 @@ def trace_bundle(config: WalkConfig, reporter: Reporter, *, reference: NodeRefer
     bundle = read_bundle(config.bundle)
     artefacts = choose_artefacts(bundle, config, READERS)
     with tempfile.TemporaryDirectory(prefix="tbconv-trace-") as folder, workers():
-        description = "the films of a given reference"
+        description = "the films of an existing reference"
         if reference is None:
             model_inputs, description = read_model_inputs(config, bundle, reporter, most=FILMS)
             reference = make_reference(config.bundle, model_inputs, Path(folder))

@@ -29,11 +29,11 @@ def verify(
     positive: Annotated[str | None, typer.Option(help="As in `tbconv train`; for folders with labels.")] = None,
     most: Annotated[
         int | None,
-        typer.Option(help="Feed at most so many films, evenly spread, those first that it was not trained on."),
+        typer.Option(help="Most films to run, evenly spread, those first that it was not trained on."),
     ] = None,
     matrix: Annotated[
         bool,
-        typer.Option("--matrix", help="Ask every witness: other kernels, threads, optimisation, onnx2tf; minutes."),
+        typer.Option("--matrix", help="Run further runtimes: other kernels, threads, optimisation, onnx2tf; minutes."),
     ] = False,
     layers: Annotated[
         bool, typer.Option("--layers", help="Show where each TFLite file loses, node by node, against model.onnx.")
@@ -236,7 +236,7 @@ def _cells(row: GoldenResult) -> tuple[str, ...]:
 
 def _verdict(found: SelfTest, seconds: float) -> str:
     if not found.rows:
-        return "verdict: FAILED, the bundle holds no TFLite file that could be asked"
+        return "verdict: FAILED, the bundle holds no TFLite file that could be run"
     if not found.passed:
         return f"verdict: FAILED ({seconds:.0f} s)"
     barred = sum(row.verdict not in MAY_SERVE for row in found.rows)

@@ -19,7 +19,8 @@ import pytest
 from draw_run import FIRST_HELDOUT, N_HELDOUT, write_drawn_run
 from memory import Memory
 
-from convert.pipeline import ConvertConfig, convert
+from convert.from_run import ConvertConfig
+from convert.pipeline import convert
 from convert.verify import VerifyConfig, verify
 from convert.worker import run_step, workers
 from tbconv.contract.reporting import Silence

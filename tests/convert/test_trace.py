@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from spoil import ADD, EPSILON, FILTER, KERNEL, STRIDE, WEIGHT
+from inject_fault import ADD, EPSILON, FILTER, KERNEL, STRIDE, WEIGHT
 from typer.testing import CliRunner
 
 from convert.layerwise.trace import TraceReport, make_reference, trace_bundle, trace_lines
@@ -56,7 +56,7 @@ def faulty(own_bundle, child):
     """Return a function that puts a fault into a file of an own bundle."""
 
     def call(fault, name="model.onnx"):
-        child("spoil.py", own_bundle, fault, name)
+        child("inject_fault.py", own_bundle, fault, name)
         return own_bundle
 
     return call

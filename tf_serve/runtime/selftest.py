@@ -94,7 +94,7 @@ def self_test(bundle: Bundle, *, artefacts: Sequence[str] | None = None) -> Self
         ArtefactError: the golden inputs or the certificate are missing or altered.
     """
     golden, certificate = read_golden(bundle.path(GOLDEN)), bundle.certificate()
-    chosen = [one for one in bundle.manifest.artefacts if one.format == "tflite"]
+    chosen = [one for one in bundle.manifest.artefacts if one.is_served]
     if artefacts is not None:
         chosen = [bundle.manifest.artefact(path) for path in artefacts]
     note = tell_difference(certificate.bound.get("processor") or {}, processor())
@@ -190,7 +190,7 @@ def _recorded(golden: Golden, artefact: Artefact) -> Prediction:
 
 def _allowed(artefact: Artefact, recorded: Prediction, golden: Golden, certificate: Certificate) -> float:
     """Return how far logits may move: a float32 file has the certificate's tolerance for the golden inputs."""
-    if artefact.precision == "float32":
+    if artefact.is_exact:
         tolerances = certificate.tolerances.get(artefact.network) or {}
         return float((tolerances.get("golden") or tolerances).get("logits", IDENTITY))
     return allowed_move(recorded, golden.answers[f"{REFERENCE} ({artefact.network})"])
@@ -228,7 +228,7 @@ def _tolerance_problem(
     if not step <= abs(slope) * 2 * allowed / 4 + PROBABILITY_STEPS:
         return f"logits hold, but the probability moved by {step:.1e}"
     missing = _identity(answer)
-    if artefact.precision == "float32" and not missing <= max(IDENTITY, 2 * _identity(recorded)):
+    if artefact.is_exact and not missing <= max(IDENTITY, 2 * _identity(recorded)):
         return f"the evidence misses the margin by {missing:.1e}"
     return None
 

@@ -184,21 +184,22 @@ def plan_folds(pool: Pool, config: EvaluateConfig) -> tuple[FoldPlan, ...]:
     Raises:
         DataError: the films are too few, or their sites do not allow it.
     """
-    draw = {"folds": _plan_folds, "sites": _plan_sites, "70/20/10": _plan_users_split}[config.protocol]
-    return tuple(plan for repeat in range(config.times) for plan in draw(pool, config, repeat))
+    plans: list[FoldPlan] = []
+    for repeat in range(config.times):
+        if config.protocol == "folds":
+            drawn = _draw_folds(pool, config.k, config.recipe.seed, repeat)
+            if drawn is None:
+                raise _too_few(pool, config, repeat)
+            plans += drawn
+        else:
+            plans += (_plan_sites if config.protocol == "sites" else _plan_users_split)(pool, config, repeat)
+    return tuple(plans)
 
 
 def digest_of_plans(plans: Sequence[FoldPlan], pool: Pool) -> str:
     """Return the SHA-256 of all splits and seeds: two evaluations with the same one fit the same films."""
     lines = [f"{plan.key} {plan.seed} {plan.films_of(pool).split_digest}\n" for plan in plans]
     return hashlib.sha256("".join(lines).encode()).hexdigest()
-
-
-def _plan_folds(pool: Pool, config: EvaluateConfig, repeat: int) -> list[FoldPlan]:
-    plans = _draw_folds(pool, config.k, config.recipe.seed, repeat)
-    if plans is None:
-        raise _too_few(pool, config, repeat)
-    return plans
 
 
 def _draw_folds(pool: Pool, k: int, seed: int, repeat: int) -> list[FoldPlan] | None:
@@ -280,30 +281,22 @@ def films_by_site(pool: Pool) -> dict[str, Rows]:
         DataError: a site is not known, there is only one, or one has films of one class alone.
     """
     sites = [film.site for film in pool.index.films]
-    _require_known(sites)
+    if unknown := sum(not site for site in sites):
+        raise DataError(
+            f"--protocol sites: {unknown} of {len(sites)} films have no site",
+            why="a film of an unknown site may be from the very site that is tested",
+            fix=f"a CSV with the columns file,label,site, or {FOLDS_INSTEAD}",
+        )
     found = {name: np.flatnonzero(np.array(sites) == name) for name in sorted({site for site in sites if site})}
     if len(found) < 2:
         why = f"all {len(sites)} films come from {next(iter(found))}"
         raise DataError("--protocol sites needs films of two sites", why=why, fix=FOLDS_INSTEAD)
     for site, rows in found.items():
-        _require_both_classes(pool, site, rows)
+        for label, name in enumerate(pool.films.names.names):
+            if not (pool.labels[rows] == label).any():
+                raise DataError(
+                    f"the site {site} has no {name} film",
+                    why=f"all its {len(rows)} films are of one class: a network may learn the site, not the disease",
+                    fix=f"add {name} films of {site}, leave the site out, or {FOLDS_INSTEAD}",
+                )
     return found
-
-
-def _require_known(sites: list[str | None]) -> None:
-    if unknown := sum(not site for site in sites):
-        raise DataError(
-            f"--protocol sites: {unknown} of {len(sites)} films have no site",
-            why="a film of an unknown site may be of the very site that is tested",
-            fix=f"a CSV with the columns file,label,site, or {FOLDS_INSTEAD}",
-        )
-
-
-def _require_both_classes(pool: Pool, site: str, rows: Rows) -> None:
-    for label, name in enumerate(pool.films.names.names):
-        if not (pool.labels[rows] == label).any():
-            raise DataError(
-                f"the site {site} has no {name} film",
-                why=f"all its {len(rows)} films are of one class, so a network may tell the site and not the disease",
-                fix=f"add {name} films of {site}, leave the site out, or {FOLDS_INSTEAD}",
-            )

@@ -52,7 +52,6 @@ class OnnxReader:
         known = {value.name for value in self._model.graph.output}
         tensors = [node.outputs[0] for node in self._nodes if node.outputs[0] not in known]
         self._model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in tensors)
-        self._makers = {name: node.name for node in self.file.nodes for name in node.outputs} | {self.file.input: INPUT}
         self._operations: tuple[Operation, ...] = ()
         self._session: Any = None
 
@@ -81,7 +80,7 @@ class OnnxReader:
         return Operation(
             key=node.name,
             op=node.op,
-            sources=tuple(self._makers[name] for name in node.inputs if name in self._makers),
+            sources=_sources(self.file, node),
             shape=(rows.shape[0], rows.shape[1]),
             outputs=tuple(name for name in node.outputs if name in self.file.outputs),
             skipped=why_skipped(node.op, dtype),
@@ -220,9 +219,9 @@ def _changes(reference: Graph, wanted: Node, graph: Graph, given: Node | None) -
     return changes + [text for index, (one, other) in enumerate(pairs) if (text := _constant(index, one, other))]
 
 
-def _sources(graph: Graph, node: Node) -> list[str]:
+def _sources(graph: Graph, node: Node) -> tuple[str, ...]:
     makers = {name: other.name for other in graph.nodes for name in other.outputs} | {graph.input: INPUT}
-    return [makers[name] for name in node.inputs if name in makers]
+    return tuple(makers[name] for name in node.inputs if name in makers)
 
 
 def _constants(graph: Graph, node: Node) -> list[NDArray[Any]]:
