@@ -482,7 +482,7 @@ class PredictRequest(Request):
         json_schema_extra={"oneOf": [{"required": ["instances"]}, {"required": ["inputs"]}]},
     )
     signature_name: Literal["", "serving_default"] | None = None
-    instances: JsonArray = Field(default=[], min_length=1)
+    instances: JsonArray = Field(default_factory=list, min_length=1)
     inputs: Annotated[Any, SkipValidation] = None
 
     examples: ClassVar[dict[str, Any]] = {

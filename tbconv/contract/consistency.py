@@ -151,12 +151,12 @@ def _calibrated(
         return []
     film = int(np.argmax(np.where(np.isfinite(over), over, np.inf)))
     said = f"its probability at a margin of {margins[film]:.4g} is {probability[film]:.4g}"
-    told = f"slope {calibration.slope:.4g} and offset {calibration.offset:.4g} make it {meant[film]:.4g}"
-    return [f"{said}, {told}{_as_if(margins, probability)}"]
+    expected = f"slope {calibration.slope:.4g} and offset {calibration.offset:.4g} make it {meant[film]:.4g}"
+    return [f"{said}, {expected}{_as_if(margins, probability)}"]
 
 
 def _as_if(margins: NDArray[np.float64], probability: NDArray[np.float64]) -> str:
-    """Return the line that fits what the graph answers, from answers that are not saturated."""
+    """Return the slope and offset that fit the outputs of the graph, from those that are not saturated."""
     inner = (probability > 1e-4) & (probability < 1 - 1e-4) & np.isfinite(margins)
     if len(np.unique(margins[inner])) < 2:
         return ""

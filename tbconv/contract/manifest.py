@@ -81,7 +81,7 @@ class OperatingPoint:
 
 
 # --- calibration ---
-# Platt's slope and offset: from a margin in logits to a probability that people can read.
+# Platt's slope and offset: from a margin in logits to a probability.
 
 
 @dataclass(frozen=True, slots=True)

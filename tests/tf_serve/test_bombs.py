@@ -171,7 +171,7 @@ def test_a_film_with_a_few_notes_a_profile_and_twelve_scans_is_read():
 @pytest.mark.parametrize(("kind", "options"), [("SOF0", {}), ("SOF2", {"progressive": True})])
 def test_the_outline_of_a_jpeg_tells_its_size_and_scans(kind, options):
     found = read_jpeg_header(grey_jpeg(48, **options))
-    assert (found.width, found.height, found.precision, found.components, found.frames) == (48, 48, 8, 1, 1)
+    assert (found.width, found.height, found.precision, found.samples, found.frames) == (48, 48, 8, 1, 1)
     assert found.orderly
     assert found.scans == (1 if kind == "SOF0" else 6)
 

@@ -16,7 +16,7 @@ WAIT_S = 0.4
 @pytest.fixture
 def address(monkeypatch):
     """Host and port of a server that gives a head 0.4 s, and takes 0.8 s for an answer."""
-    monkeypatch.setattr(process, "HEAD_S", WAIT_S)
+    monkeypatch.setattr(process, "HEADER_TIMEOUT_S", WAIT_S)
 
     async def app(scope, receive, send):
         import asyncio

@@ -163,7 +163,7 @@ def test_a_swap_and_a_guard_are_counted_by_model_and_version(make_bundle):
     metrics = Metrics()
     metrics.publish(ModelTable(), ModelTable({"tiny": (one,)}, "tiny"))
     metrics.publish(ModelTable({"tiny": (one,)}, "tiny"), ModelTable({"tiny": (other, one)}, "tiny"))
-    metrics.trip(other, broken=True)
+    metrics.record_invalid_output(other, broken=True)
     text = metrics.text("")[0].decode()
     assert 'tbconv_swaps_total{model="tiny"} 1.0' in text
     assert f'version="{one.version}"}} 0.0' in text

@@ -316,7 +316,7 @@ def test_a_model_whose_folder_is_gone_answers_a_while_and_then_no_more(bring, in
     shutil.rmtree(root)
     instrumented.look()
     assert instrumented.kinds() == {"tiny": "trained", "other": "trained"}
-    monkeypatch.setattr(repository, "GONE_S", 0)
+    monkeypatch.setattr(repository, "REMOVAL_GRACE_S", 0)
     instrumented.look()
     assert instrumented.kinds() == {"other": "trained"}
 
@@ -348,7 +348,7 @@ def test_a_single_bundle_is_watched_too_and_goes_on_when_its_folder_goes(make_bu
 
 def test_what_one_worker_is_told_the_others_do_at_their_next_look(folder, bring, tmp_path):
     (tmp_path / "shared").mkdir()
-    one, two = (Instrumented(folder, book=DesiredStateStore(tmp_path / "shared")) for _ in range(2))
+    one, two = (Instrumented(folder, store=DesiredStateStore(tmp_path / "shared")) for _ in range(2))
     bring("tiny/1")
     bring("tiny/2", "other")
     for worker in (one, two):

@@ -143,6 +143,9 @@ def describe(app: FastAPI) -> Schema:
         found = get_openapi(
             title=app.title, version=app.version, description=app.description, routes=app.routes, tags=app.openapi_tags
         )
+        for operation in (operation for methods in found["paths"].values() for operation in methods.values()):
+            for part in (operation.get("requestBody", {}), *operation["responses"].values()):
+                _restore_examples(part.get("content", {}))
         models = [one for one in vars(messages).values() if isinstance(one, type) and issubclass(one, Message)]
         _, schemas = models_json_schema([(one, "validation") for one in models], ref_template=_REF)
         found.setdefault("components", {}).setdefault("schemas", {}).update(schemas["$defs"])
@@ -157,6 +160,15 @@ def _content(model: type[Message], *, many: bool = False) -> Schema:
         for said, value in model.examples.items()
     }
     return {JSON_TYPE: {"schema": {"type": "array", "items": reference} if many else reference, "examples": examples}}
+
+
+def _restore_examples(content: Schema) -> None:
+    """Put back the examples as the models have them: FastAPI leaves out every null."""
+    for media in content.values():
+        schema = media.get("schema", {})
+        name = schema.get("items", schema).get("$ref", "").rpartition("/")[2]
+        if name and getattr(messages, name).examples:  # errors have one by status, without nulls
+            media["examples"] = _content(getattr(messages, name))[JSON_TYPE]["examples"]
 
 
 def _summary(model: type[Message]) -> str:

@@ -52,7 +52,11 @@ def read_index(
     folder = _unwrap(_require_folder(root))
     index = index_by_masks(folder) if labels_from_masks else _read_known_layout(folder, positive)
     if positive is not None and positive.lower() != index.labels.positive.lower():
-        raise _wrong_positive(index, positive)
+        raise ConfigError(
+            f"--positive {positive!r} does not fit this set",
+            why=f"its labels are {index.labels.negative} and {index.labels.positive} by {index.label_source}",
+            fix=f"omit --positive, or give {index.labels.positive!r}",
+        )
     require_both_classes(index)
     return name_patients(index, patient)
 
@@ -89,14 +93,6 @@ def _unwrap(root: Path) -> Path:
             return root
         root = inside[0]
     return root
-
-
-def _wrong_positive(index: FilmIndex, positive: str) -> ConfigError:
-    return ConfigError(
-        f"--positive {positive!r} does not fit this set",
-        why=f"its labels are {index.labels.negative} and {index.labels.positive} by {index.label_source}",
-        fix=f"omit --positive, or give {index.labels.positive!r}",
-    )
 
 
 def _unknown_layout(root: Path) -> DataError:

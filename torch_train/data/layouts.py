@@ -377,7 +377,13 @@ def labels_from_masks(root: Path) -> FilmIndex:
         DataError: no masks, films without one, masks that cannot be read, or masks of lung fields.
     """
     films, masks = _pair(root)
-    shapes = {film.path: _read_shape(masks[film.path.stem]) for film in films}
+    shapes = {}
+    for film in films:
+        mask = masks[film.path.stem]
+        try:
+            shapes[film.path] = measure_mask(read_xray(mask))
+        except FilmError as error:
+            raise DataError(f"the mask {mask.name} cannot be read", why=error.one_line, fix=error.fix) from error
     lung_like = sum(shape.is_lung_like for shape in shapes.values())
     if lung_like > MOST_FILMS * len(films):
         table = find_metadata(root)
@@ -419,10 +425,3 @@ def _pair(root: Path) -> tuple[list[Film], dict[str, Path]]:
             fix="add a mask for each film, all black where there is no lesion",
         )
     return films, masks
-
-
-def _read_shape(path: Path) -> MaskShape:
-    try:
-        return measure_mask(read_xray(path))
-    except FilmError as error:
-        raise DataError(f"the mask {path.name} cannot be read", why=error.one_line, fix=error.fix) from error

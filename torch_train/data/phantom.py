@@ -19,10 +19,10 @@ from tbconv.contract.reporting import Reporter
 from torch_train.data.records import SYNTHETIC_MARK
 
 # --- chest ---
-# The drawing of one chest-like phantom: a film that belongs to nobody.
+# The drawing of one chest-like phantom: of no patient.
 #
 # Positives carry opacities of known place. Exposure is drawn apart from the class and every film
-# is brought to a brightness of its own draw, so that brightness alone says nothing. numpy and
+# is brought to a brightness of its own draw, so that brightness alone predicts nothing. numpy and
 # Pillow only: conversion draws its golden inputs here, too.
 
 Field = NDArray[np.float32]  # one value a pixel, [H, W]

@@ -1,4 +1,4 @@
-"""What `tbconv data check` found, as numbers for programs and as lines for people."""
+"""The report of `tbconv data check`: figures for programs, notes and warnings for users."""
 
 from __future__ import annotations
 
@@ -221,7 +221,7 @@ def _warn_of_counts(index: FilmIndex) -> Iterator[str]:
 # --- survey ---
 # Counts of patients, sites, sizes and brightness, and what of these predicts the class.
 
-FEW_AGES = 10  # a class with fewer known ages says nothing about age
+FEW_AGES = 10  # a class with fewer known ages is not compared by age
 
 
 def count_classes(index: FilmIndex) -> Counts:

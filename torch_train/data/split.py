@@ -66,20 +66,18 @@ def split_films(
     """
     _check(index, digests, fractions)
     units = join_films([film.patient for film in index.films], digests, groups)
-    counts = _count_labels(index, units)
+    positives = [sum(index.films[film].label for film in unit) for unit in units]
+    counts = [(len(unit) - own, own, len(unit)) for unit, own in zip(units, positives, strict=True)]
     order = _draw_order(units, counts, digests, seed)
     part_of_unit = _fill(counts, order, fractions)
     _repair(counts, part_of_unit, order)
     _require_both_classes(index, counts, part_of_unit)
-    train, validation, test = (_films_of(units, part_of_unit, part) for part in range(len(PARTS)))
+    part_of_film = {film: part for unit, part in zip(units, part_of_unit, strict=True) for film in unit}
+    train, validation, test = (
+        tuple(film for film in range(len(digests)) if part_of_film[film] == part) for part in range(len(PARTS))
+    )
     digest = digest_of((train, validation, test), digests)
     return Split(train, validation, test, digest, seed=seed, fractions=fractions)
-
-
-def _films_of(units: Sequence[Sequence[int]], part_of_unit: Sequence[int], wanted: int) -> tuple[int, ...]:
-    return tuple(
-        sorted(film for unit, part in zip(units, part_of_unit, strict=True) if part == wanted for film in unit)
-    )
 
 
 def digest_of(parts: Sequence[Sequence[int]], digests: Sequence[str]) -> str:
@@ -97,11 +95,6 @@ def _check(index: FilmIndex, digests: Sequence[str], fractions: tuple[float, flo
             why="three positive fractions, for train, validation and test, must sum to 1",
             fix="0.7, 0.2, 0.1",
         )
-
-
-def _count_labels(index: FilmIndex, units: Sequence[Sequence[int]]) -> Counts:
-    positives = [sum(index.films[film].label for film in unit) for unit in units]
-    return [(len(unit) - own, own, len(unit)) for unit, own in zip(units, positives, strict=True)]
 
 
 def _draw_order(units: Sequence[Sequence[int]], counts: Counts, digests: Sequence[str], seed: int) -> list[int]:

@@ -85,18 +85,13 @@ def draw_patients(
     counts = np.zeros((resamples, len(known)), np.uint8)
     generator = np.random.default_rng(seed)
     for stratum in (np.flatnonzero(~sick), np.flatnonzero(sick)):
-        counts[:, stratum] = _count_draws(generator, len(stratum), resamples)
+        size = len(stratum)
+        if size:
+            drawn = generator.integers(0, size, (resamples, size)) + size * np.arange(resamples)[:, None]
+            counts[:, stratum] = np.bincount(drawn.ravel(), minlength=resamples * size).reshape(resamples, size)
     patient = np.full(len(labels), -1, np.int64)
     patient[tested] = column
     return PatientResamples(counts, patient)
-
-
-def _count_draws(generator: np.random.Generator, size: int, resamples: int) -> NDArray[np.int64]:
-    """Return how often each of `size` was drawn in `size` draws, [resamples, size]."""
-    if size == 0:
-        return np.zeros((resamples, 0), np.int64)
-    drawn = generator.integers(0, size, (resamples, size)) + size * np.arange(resamples)[:, None]
-    return np.bincount(drawn.ravel(), minlength=resamples * size).reshape(resamples, size)
 
 
 def ones(rows: NDArray[np.int64]) -> Weights:
@@ -149,7 +144,7 @@ def share_interval(figure: Bootstrapped) -> Estimate:
 def effective_films(figure: Bootstrapped) -> float:
     """Return how many independent films would vary as much; never more than there are.
 
-    Where all resamples agree they say nothing of the variance, and each patient counts once.
+    Where all resamples agree they do not estimate the variance, and each patient counts once.
     """
     kept = figure.draws[np.isfinite(figure.draws)]
     variance = float(kept.var()) if len(kept) > 1 else 0.0
@@ -181,7 +176,7 @@ def auroc_interval(figure: Bootstrapped, *, positives: int, negatives: int) -> E
 
 
 def difference_interval(figure: Bootstrapped) -> Estimate:
-    """Return the middle 95 % of paired resamples; what no film told apart may still differ in as many as fit zero."""
+    """Return the middle 95 % of paired resamples; where none differs, the exact bound at 0 films."""
     kept = figure.draws[np.isfinite(figure.draws)]
     if not np.isfinite(figure.value) or len(kept) == 0:
         return nothing("nothing to compare")
@@ -189,7 +184,7 @@ def difference_interval(figure: Bootstrapped) -> Estimate:
         return percentile_interval(figure)
     reach = exact_interval(0, max(1, figure.patients))[1]
     low, high = max(-1.0, figure.value - reach), min(1.0, figure.value + reach)
-    method = "no film told them apart: exact" if figure.value == 0 else "all resamples agree"
+    method = "no film distinguishes them: exact" if figure.value == 0 else "all resamples agree"
     return Estimate(figure.value, low, high, figure.n, method)
 
 
@@ -265,7 +260,7 @@ def weighted_line(
         weights: float32 [draws, n].
         margins: [n], not all equal.
         labels: int64 [n], 1 positive.
-        start: slope and offset to begin at; near the answer saves steps.
+        start: slope and offset to begin at; near the solution saves steps.
 
     Returns:
         float64 [draws, 2], slope and offset; NaN where a class has no weight.

@@ -167,7 +167,7 @@ def gather(plans: Sequence[FoldPlan], pool: Pool, config: EvaluateConfig) -> Pre
 # --- classifiers ---
 # What a network has to beat: its baseline, age and sex alone, and the mere share of positives.
 
-LEAST_KNOWN = 0.5  # of the films of either class; with fewer, whether age and sex are known says more than their values
+LEAST_KNOWN = 0.5  # of the films of either class; with fewer, whether they are known predicts more than their values
 Margins = NDArray[np.float64]
 
 
@@ -197,7 +197,7 @@ def demographic_columns(pool: Pool) -> NDArray[np.float64] | None:
 def margins_of_demographics(columns: NDArray[np.float64], films: TrainingFilms) -> Margins:
     """Fit a logistic regression on age and sex of the training part; return its margins for every film, float64 [N].
 
-    An unknown age is taken as the median of the training part; a class it then says nothing about.
+    An unknown age is taken as the median of the training part, which predicts neither class.
     """
     model = make_pipeline(
         SimpleImputer(strategy="median", keep_empty_features=True),
@@ -273,7 +273,7 @@ def _free_gpu_memory() -> None:
 # --- fold files ---
 # The folder of an evaluation: its terms, and a file for every fold that is done, written atomically.
 
-TERMS = "terms.json"  # what all folds share: recipe, protocol, films, cuts
+TERMS = "terms.json"  # what all folds share: recipe, protocol, films, splits
 FOLD = "fold.json"
 
 
@@ -309,7 +309,7 @@ def keep_terms(folder: Path, terms: dict[str, Any], *, resume: bool) -> None:
         write_json(folder / TERMS, terms)
         return
     then = read_json(folder / TERMS)
-    for name in (*terms, *sorted(then.keys() - terms.keys())):  # digests last: the other names say more
+    for name in (*terms, *sorted(then.keys() - terms.keys())):  # digests last: the other names explain more
         if then.get(name) != terms.get(name):
             raise ConfigError(
                 f"{name} is {_short(terms.get(name))}, {folder} was begun with {_short(then.get(name))}",

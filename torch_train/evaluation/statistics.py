@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
-from tbconv.contract.manifest import Calibration
 from tbconv.contract.statistics import Estimate, is_positive
 from torch_train.evaluation.bootstrap import (
     Bootstrapped,
@@ -98,7 +97,7 @@ def calibrate_by_the_others(
 ) -> NDArray[np.float64] | None:
     """Return each film's logit by the slope and offset that the other folds' films give, [n].
 
-    The fit is the one that `tbconv train` ships, so that what is judged is what people get; the
+    The fit is the one that `tbconv train` ships, so that what is judged is what is deployed; the
     line that judges it, `weighted.weighted_line`, is another. None where a fold has no other
     folds with films of both classes to learn from. A classifier that
     orders no films gets an offset alone: a slope through a few nearly equal margins would be noise.
@@ -109,16 +108,12 @@ def calibrate_by_the_others(
         if len(np.unique(labels[~inside])) < 2:
             return None
         found = fit_calibration(0 * margins[~inside] if flat else margins[~inside], labels[~inside])
-        logits[inside] = _logit(found, 0 * margins[inside] if flat else margins[inside])
+        logits[inside] = found.slope * (0 * margins[inside] if flat else margins[inside]) + found.offset
     return logits
 
 
 def _is_constant(margins: NDArray[np.float64], folds: NDArray[np.int64]) -> bool:
     return all(np.ptp(margins[folds == fold]) == 0 for fold in np.unique(folds))
-
-
-def _logit(calibration: Calibration, margins: NDArray[np.float64]) -> NDArray[np.float64]:
-    return calibration.slope * margins + calibration.offset
 
 
 # --- figures ---
@@ -259,19 +254,18 @@ def per_thousand(sensitivity: Estimate, specificity: Estimate, field: Field) -> 
     found["referred"] = _carry(rules["referred"], sensitivity, specificity, crossed=True)
     if field.cost_film is not None and field.cost_test is not None:
         film, test = field.cost_film, field.cost_test
-        found["cost_per_case"] = _carry(
-            lambda se, sp: _cost(film, test, se * ill, (1 - sp) * well), sensitivity, specificity
-        )
+
+        def cost(se: float, sp: float) -> float | None:
+            """Return the price of every film and every test over the cases found; all per person screened."""
+            cases, referred_in_vain = se * ill, (1 - sp) * well
+            return (film + test * (cases + referred_in_vain)) / cases if cases > 0 else None
+
+        found["cost_per_case"] = _carry(cost, sensitivity, specificity)
     return found
 
 
 def _share(right: float, wrong: float) -> float | None:
     return right / (right + wrong) if right + wrong > 0 else None
-
-
-def _cost(film: float, test: float, found: float, called_in_vain: float) -> float | None:
-    """Return the price of every film and every test over the cases found; all per person screened."""
-    return (film + test * (found + called_in_vain)) / found if found > 0 else None
 
 
 def _carry(
@@ -355,7 +349,7 @@ def _plain(sensitivity: Estimate, specificity: Estimate, field: Field) -> dict[s
 
 
 # --- reliability ---
-# Whether a probability means what it says: slope, offset and diagram, on films that the calibration never saw.
+# Whether probabilities are calibrated: slope, offset and diagram, on films that the calibration never saw.
 
 FEWEST_FOR_ECE = 500  # below it the error of a perfectly calibrated classifier is mostly noise
 LINE_RESAMPLES = 500  # each is a fit of its own: a percentile at 2.5 % then rests on 12 of them
@@ -380,7 +374,7 @@ def slope_and_offset(repeats: Sequence[OutOfFold], source: PatientResamples, *, 
     """Fit the label on the logit: slope 1 and offset 0 are what a calibrated logit has.
 
     Args:
-        repeats: one classifier's answers.
+        repeats: one classifier's predictions.
         source: the resamples.
         calibrated: of logits that the other folds calibrated, instead of raw margins.
     """
@@ -468,7 +462,7 @@ def _films(repeats: Sequence[OutOfFold]) -> NDArray[np.int64]:
 # --- subgroups ---
 # The same figures for women and men, young and old, and every site: where a classifier good on the whole is not.
 
-# The age groups of WHO's tuberculosis reports (0-14, 15-24, ... 65+), merged in pairs: few films a group say nothing.
+# The age groups of WHO's tuberculosis reports (0-14, 15-24, ... 65+), merged in pairs: few films have wide intervals.
 AGE_BANDS = ((0, 15, "0-14"), (15, 35, "15-34"), (35, 55, "35-54"), (55, 999, "55 and over"))
 SEXES = {"F": "female", "M": "male", "O": "other"}
 FEWEST = 10  # films of a class: even 10 of 10 leaves everything from 0.69 up possible

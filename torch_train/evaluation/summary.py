@@ -1,4 +1,4 @@
-"""All that an evaluation says, as one JSON value: page, model card and terminal are made from nothing else."""
+"""All figures of an evaluation as one JSON value, from which page, model card and terminal output are made."""
 
 from __future__ import annotations
 

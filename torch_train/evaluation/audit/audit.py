@@ -32,12 +32,12 @@ class Audit:
 
     @property
     def verdict(self) -> Verdict:
-        """SUSPECT where one rule says so."""
+        """SUSPECT where one rule fails."""
         return overall(self.findings)
 
     @property
     def suspects(self) -> tuple[str, ...]:
-        """The probes whose rule says SUSPECT."""
+        """The probes whose verdict is SUSPECT."""
         return tuple(found.probe for found in self.findings if found.verdict is Verdict.SUSPECT)
 
     def to_json(self) -> dict[str, Any]:

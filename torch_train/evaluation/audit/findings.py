@@ -13,7 +13,7 @@ from tbconv.contract.statistics import Estimate
 from torch_train.data.report import TELLS_THE_CLASS
 
 # --- finding ---
-# What a probe found and what its rule says of it; the one place where a figure becomes PASS or SUSPECT.
+# The result of a probe and its verdict; the one place where a figure becomes PASS or SUSPECT.
 
 # Measured with `python -m benchmarks.audit` on sets of one source (delhi, nih, active against obsolete tuberculosis of
 # tbx11k, phantoms) and of two (tbx11k against nih, rahman openist; rahman by itself); kermany chose PLACE_LEVEL only
@@ -26,11 +26,11 @@ GREYS_LEVEL = 0.85
 PLACE_LEVEL = 0.93
 TIED_LEVEL = 0.3  # Cramer's V of label and source: a medium association by Cohen (1988)
 SLIGHTLY_TIED = 0.1  # a small one: below it a source that can be recognised does not give the label away
-FEWEST = 10  # patients of each class, or films of a kind; with fewer no interval says anything
+FEWEST = 10  # patients of each class, or films of a kind; with fewer every interval is too wide
 
 
 class Verdict(StrEnum):
-    """What a rule says."""
+    """The verdict of a rule."""
 
     PASS = "PASS"  # noqa: S105  # no password
     SUSPECT = "SUSPECT"
@@ -82,7 +82,7 @@ def not_measured(probe: str, why: str) -> Finding:
 
 
 def overall(findings: Sequence[Finding]) -> Verdict:
-    """Return SUSPECT where one rule says so, PASS where rules were measured and none does, else NOT ASKED."""
+    """Return SUSPECT where one probe is, PASS where probes were measured and none is, else NOT ASKED."""
     verdicts = {finding.verdict for finding in findings}
     for verdict in (Verdict.SUSPECT, Verdict.PASS):
         if verdict in verdicts:

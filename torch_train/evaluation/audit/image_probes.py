@@ -38,7 +38,7 @@ from torch_train.metrics import bootstrap_by_patient
 # --- appearance ---
 # A film's appearance apart from its anatomy: greys, border, frame and corners, the features of the cheap probes.
 #
-# Every feature is taken inside the film, never from the black that pads it to a square: the padding says how wide
+# Every feature is taken inside the film, never from the black that pads it to a square: the padding shows how wide
 # a file is, and `file_features` measures that by itself.
 
 Rows = NDArray[np.float64]  # [N, features]
@@ -52,7 +52,7 @@ CORNER = 0.15  # of a film's side: markers and burnt-in names stand there, ribs 
 OBJECT = 13  # pixels of 224; what is narrower in both directions is small: letters are, shoulders are not
 BRIGHT = 40  # grey levels above its surroundings
 CELLS = 4  # a side of a corner, 8 pixels each: half a letter
-SURELY_BRIGHT = 120  # grey levels above its surroundings; brighter tells no more
+SURELY_BRIGHT = 120  # grey levels above its surroundings; brighter adds nothing
 QUANTILES = (10, 50, 90)
 
 
@@ -150,7 +150,6 @@ def features_of(
 
 # --- film probes ---
 
-Features = NDArray[np.float64]
 GREYS, PROBED_FRAME, PROBED_BORDER, TAGS, PLACES, FILE, NAME, DEMOGRAPHICS = (
     "greys",
     "border",
@@ -183,43 +182,35 @@ def film_findings(everything: Sample, films: Sample, labels: Labels, *, seed: in
         seed: of folds and bootstraps.
         reporter: where progress goes.
     """
+    appearance = {
+        GREYS: greys,
+        PROBED_FRAME: frame,
+        PROBED_BORDER: border_greys,
+        TAGS: corner_tags,
+        PLACES: tag_places,
+    }
+    measured = reporter.track(appearance.items(), title="appearance of films", total=len(appearance))
+    features = {name: features_of(measure, films.model_inputs, films.facts) for name, measure in measured}
+    features |= {FILE: file_features(films), NAME: name_features(films, labels)}
     tied = tied_to_source(everything, seed=seed)
-    features = _features(films, labels, reporter)
-    findings = [tied, source_seen(films, _cheap(features), tied, seed=seed)]
+    cheap = np.column_stack([features[name] for name in (GREYS, PROBED_FRAME, TAGS, FILE)])
+    findings = [tied, source_seen(films, cheap, tied, seed=seed)]
     few = min(films.patients_of(label) for label in (0, 1))
     for name, columns in reporter.track(features.items(), title="probes", total=len(features)):
         if few < FEWEST:
             findings.append(not_measured(name, f"{few} patients of the rarer class, and it takes {FEWEST}"))
             continue
         estimate = probe_auroc(columns, films.labels, films.groups, seed=seed)
-        findings.append(_judge(name, estimate))
-    return [*findings, _demographics(films, seed=seed)]
-
-
-def _features(films: Sample, labels: Labels, reporter: Reporter) -> dict[str, Features]:
-    seen = {GREYS: greys, PROBED_FRAME: frame, PROBED_BORDER: border_greys, TAGS: corner_tags}
-    seen[PLACES] = tag_places
-    looked = reporter.track(seen.items(), title="appearance of films", total=len(seen))
-    found = {name: features_of(look, films.model_inputs, films.facts) for name, look in looked}
-    return {**found, FILE: file_features(films), NAME: name_features(films, labels)}
-
-
-def _cheap(features: dict[str, Features]) -> Features:
-    return np.column_stack([features[name] for name in (GREYS, PROBED_FRAME, TAGS, FILE)])
-
-
-def _judge(name: str, estimate: Estimate) -> Finding:
-    if name in (NAME, PROBED_BORDER):
-        return noted(name, estimate, what=WHAT[name])
-    return above(name, estimate, level=LEVELS.get(name, LEVEL), what=WHAT[name])
-
-
-def _demographics(films: Sample, *, seed: int) -> Finding:
+        if name in (NAME, PROBED_BORDER):
+            findings.append(noted(name, estimate, what=WHAT[name]))
+        else:
+            findings.append(above(name, estimate, level=LEVELS.get(name, LEVEL), what=WHAT[name]))
     known = min(count_known(films.films, label) for label in (0, 1))
     if known < FEWEST:
-        return not_measured(DEMOGRAPHICS, f"known of {known} films of a class, and it takes {FEWEST}")
+        why = f"known of {known} films of a class, and it takes {FEWEST}"
+        return [*findings, not_measured(DEMOGRAPHICS, why)]
     estimate = probe_auroc(demographic_features(films.films), films.labels, films.groups, seed=seed)
-    return above(DEMOGRAPHICS, estimate, level=LEVEL, what="age, sex, and whether they are known")
+    return [*findings, above(DEMOGRAPHICS, estimate, level=LEVEL, what="age, sex, and whether they are known")]
 
 
 # --- file facts ---
@@ -277,7 +268,7 @@ def one_column_a_value(values: Sequence[str]) -> Columns:
 
 
 def demographic_features(films: tuple[Film, ...]) -> NDArray[np.float64]:
-    """Return age / 10, whether it is known, F, M and O, float64 [N, 5]; that a cell is empty may tell the class."""
+    """Return age / 10, whether it is known, F, M and O, float64 [N, 5]; an empty cell may predict the class."""
     known = [film.age for film in films if film.age is not None]
     middle = float(np.median(known)) if known else 0.0
     rows = [

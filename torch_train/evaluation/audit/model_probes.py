@@ -417,7 +417,7 @@ def occlusion_findings(
 
 
 def _too_few(films: Sample, whole: Outputs, seed: int) -> str:
-    """Return why occlusion would say nothing; "" if it says something."""
+    """Return why occlusion cannot be measured; "" if it can."""
     fewest = min(films.patients_of(label) for label in (0, 1))
     if fewest < FEWEST:
         return f"{fewest} patients of a class that the run did not train on, and it takes {FEWEST}"

@@ -96,11 +96,11 @@ def _in_drawn_order(films: Sample, seed: int) -> list[Ints]:
 
 
 # --- sources ---
-# From folders to one list of films in which every film says where it comes from.
+# From folders to one list of films, each with its source.
 
 
 def read_sources(config: AuditConfig) -> FilmIndex:
-    """List the films; `site` is the folder where there are several, else what the set itself says.
+    """List the films; `site` is the folder where there are several, else the site that the set itself records.
 
     Raises:
         DataError: a folder has no film, or the set cannot be read.
