@@ -201,13 +201,13 @@ def _report_place(out: Path) -> Path:
 def make_files[Found: Outcome, Result](context: ConversionContext, reference: Reference[Found, Result]) -> None:
     """Make every file, and the reference converter's beside them.
 
-    Two lanes: what needs much memory goes one after the other, and what needs little runs beside it (the
-    two largest at once were 3.3 GB, benchmarks/convert.py).
+    Two lanes, and one process a framework: two TensorFlow converters at once were 3.3 GB (benchmarks/convert.py), and
+    to wait for the other's step takes no longer than to import TensorFlow again.
 
     Raises:
         ConversionError: a step failed; the one that runs beside it ends first.
     """
-    with ThreadPoolExecutor(1) as beside, drop_waiting(beside):
+    with workers(each=1), ThreadPoolExecutor(1) as beside, drop_waiting(beside):
         jobs = [beside.submit(reference.make_beside, context)]
         if reference.has_network:
             reference.export(context)
