@@ -230,7 +230,10 @@ def bar_chart(values: Mapping[str, float], words: Callable[[float], str], *, key
 
 def label_powers(axis: Any) -> None:
     """Label a log axis 10⁻², 10⁻¹, ... as plain text: `STYLE` reads no mathematical notation."""
+    from matplotlib.ticker import LogFormatter
+
     axis.set_major_formatter(lambda value, _: "10" + f"{round(np.log10(value))}".translate(_SUPERSCRIPTS))
+    axis.set_minor_formatter(LogFormatter())  # between two powers, where an axis spans less than one or two
 
 
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")

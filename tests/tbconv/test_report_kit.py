@@ -72,6 +72,18 @@ def test_every_film_has_its_dot():
     assert len(re.findall(r"M[^M]*(?:h0|L)", path)) == 50
 
 
+@pytest.mark.parametrize("ends", [(1.3e-4, 3e-4), (1e-4, 8e-4), (1e-7, 1e-1)])
+def test_a_log_axis_is_labelled_in_plain_text_however_little_it_spans(ends):
+    with charts.drawing() as (figure, axes):
+        axes.plot(ends, ends)
+        axes.set(xscale="log")
+        charts.label_powers(axes.xaxis)
+        svg = charts.figure_to_svg(figure, key="k", title="drawn")
+    labels = re.findall(r"<text[^>]*>([^<]*)</text>", svg)
+    assert len(labels) >= 2
+    assert not any("$" in label or "\\" in label for label in labels)
+
+
 def test_jinja_and_matplotlib_are_loaded_only_when_something_is_drawn():
     code = "import sys, tbconv.report_kit.pages, tbconv.report_kit.charts as charts;"
     code += "print({'jinja2', 'matplotlib'} & {*sys.modules})"
