@@ -77,7 +77,7 @@ fmt: $(READY) ## format and fix what can be fixed
 parity: $(READY) ## measure a bundle again: make parity BUNDLE=path
 	$(BIN)/tbconv verify $(BUNDLE)
 
-mutants: $(READY) ## seed faults into conversions, see that every check minds them, write docs/mutants.md
+mutants: $(READY) ## inject faults into conversions, see that a check catches each, write docs/mutants.md
 	$(BIN)/python -m benchmarks.fault_injection --resnet50 3
 
 bench: $(READY) ## conversion against onnx2tf, latency against other runtimes: make bench RUN=path BUNDLE=path (25 quiet minutes)

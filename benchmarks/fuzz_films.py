@@ -18,7 +18,7 @@ from typing import Any
 
 from benchmarks.mutate_films import draw_apart_seeds, draw_seeds, mutate
 from tbconv.contract.errors import FilmError
-from tf_serve.images import Unfit, open_film
+from tf_serve.images import Rejected, open_film
 from tf_serve.images.dicom import decoders
 
 BLOCK = 500
@@ -46,7 +46,7 @@ def judge(data: bytes) -> str:
         film = open_film(data)
     except FilmError:
         return "refused"
-    except Unfit:
+    except Rejected:
         return "unfit"
     return "opened" if film.pixels.size else "empty"
 

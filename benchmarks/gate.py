@@ -43,9 +43,9 @@ from benchmarks.gate_pictures import FAMILIES
 from benchmarks.gate_source import Pixels, Source, resize
 from benchmarks.results import RESULTS, append_rows, circumstances
 from tbconv.contract.statistics import proportion
-from tf_serve.gate import Refusal, refuse
-from tf_serve.gate.likeness import thumbnail
-from tf_serve.images import FilmFacts, OpenedFilm, open_film
+from tf_serve.gate import refuse
+from tf_serve.gate.rules import thumbnail
+from tf_serve.images import Film, RejectionReason, open_film
 from torch_train.data.phantom import draw_phantom
 
 EACH = 200  # pictures a family
@@ -91,17 +91,17 @@ class Counted:
         return f"| {self.name} | {self.part} | {self.refused} of {self.n} | {share} | {self.reasons} |"
 
 
-def count(name: str, kind: str, part: str, refusals: Sequence[Refusal | None]) -> Counted:
+def count(name: str, kind: str, part: str, refusals: Sequence[RejectionReason | None]) -> Counted:
     """Count the refusals of a set."""
     reasons = Counter(str(refusal) for refusal in refusals if refusal)
     told = ", ".join(f"{reason} {times}" for reason, times in reasons.most_common())
     return Counted(name, kind, part, len(refusals), reasons.total(), told)
 
 
-def opened(pixels: Pixels) -> OpenedFilm:
+def opened(pixels: Pixels) -> Film:
     """Return a drawn picture as a grey PNG would be opened."""
     height, width = pixels.shape
-    return OpenedFilm(pixels, FilmFacts("PNG", width, height, 8))
+    return Film(pixels, "PNG", width, height, 8)
 
 
 def count_files(root: Path, folder: str, kind: str) -> list[Counted]:
@@ -110,7 +110,7 @@ def count_files(root: Path, folder: str, kind: str) -> list[Counted]:
     The folders inside it are the classes: nothing was fitted or chosen on them, and whoever turns films away has to
     know whether the sick are turned away more often.
     """
-    found: dict[tuple[str, str], list[Refusal | None]] = {}
+    found: dict[tuple[str, str], list[RejectionReason | None]] = {}
     for path in list_pictures(root / folder):
         data = path.read_bytes()
         part = "report" if part_of(data) is Part.REPORT else "tuning"
@@ -167,11 +167,11 @@ def time_gate() -> dict[str, tuple[float, float]]:
     return found
 
 
-def _chest(shape: tuple[int, int]) -> OpenedFilm:
+def _chest(shape: tuple[int, int]) -> Film:
     return opened(resize(draw_phantom(SEED, positive=False).pixels, *shape))
 
 
-def _milliseconds(film: OpenedFilm) -> float:
+def _milliseconds(film: Film) -> float:
     start = time.perf_counter()
     refuse(film)
     return 1000 * (time.perf_counter() - start)

@@ -29,7 +29,7 @@ from benchmarks.gate_source import Pixels, Source
 from benchmarks.gate_variants import vary
 from tbconv.contract.bundle import write_json
 from tbconv.contract.environment import git_commit
-from tf_serve.gate.likeness import WEIGHTS, Likeness, describe, thumbnail
+from tf_serve.gate.rules import WEIGHTS, Likeness, describe, thumbnail
 from torch_train.data.phantom import draw_phantom
 
 SEED = 6

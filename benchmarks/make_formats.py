@@ -12,48 +12,46 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from convert.pipeline import FROM_RUN, Workshop, make_files, make_from_onnx
-from convert.quantization.float_ops import HEAD
+from convert.from_run import FROM_RUN, ConvertConfig
+from convert.pipeline import ConversionContext, make_files, make_from_onnx
 from tbconv.console import TerminalReporter
-from torch_train.run_folder import read_run
 
-WITNESS = (
-    "convert.formats.onnx_to_onnx2tf:onnx_to_tf"  # the step that has onnx2tf convert the same ONNX, to compare with
-)
+REFERENCE = "convert.formats.onnx_to_onnx2tf:onnx_to_tf"  # has onnx2tf convert the same ONNX, to compare with
 
 
-class WithoutWitness(Workshop):
-    """Makes what is shipped and leaves out what is only asked."""
+class WithoutReferenceConversion(ConversionContext):
+    """Makes what is shipped and leaves out what is only compared."""
 
     __slots__ = ()
 
-    def step(self, name: str, module: str, **request: Any) -> dict[str, Any]:
-        """Run one step, but not the witness's."""
-        return {} if module == WITNESS else Workshop.step(self, name, module, **request)
+    def step(self, name: str, function: str, **request: Any) -> dict[str, Any]:
+        """Run one step, but not the reference converter's."""
+        return {} if function == REFERENCE else ConversionContext.step(self, name, function, **request)
 
 
-def make_formats(run: Path, folder: Path, *, witness: bool) -> None:
+def make_formats(run: Path, folder: Path, *, compare: bool) -> None:
     """Make every file of a bundle in `folder`, which is made.
 
     Args:
         run: what `tbconv train` left.
         folder: new or empty.
-        witness: whether onnx2tf converts the same ONNX beside, as in every `tbconv convert`.
+        compare: whether onnx2tf converts the same ONNX beside, as in every `tbconv convert`.
     """
     folder.mkdir(parents=True, exist_ok=True)
     for name in FROM_RUN:
         if (run / name).is_file():
             shutil.copyfile(run / name, folder / name)
-    kind = Workshop if witness else WithoutWitness
+    kind = ConversionContext if compare else WithoutReferenceConversion
     with tempfile.TemporaryDirectory(prefix="tbconv-aside-") as aside:
-        make_files(kind(run, folder, Path(aside), read_run(run), "keras", (HEAD,), TerminalReporter()))
+        context = kind(folder, Path(aside), TerminalReporter())
+        make_files(context, ConvertConfig(run=run, out=folder).reference())
 
 
-def make_peers_formats(run: Path, folder: Path, onnx: Path) -> None:
+def make_peers_formats(folder: Path, onnx: Path) -> None:
     """Make of a finished ONNX what the peer makes of it: SavedModel, H5, `.keras`, TFLite float32, float16, dynamic."""
     folder.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(onnx, folder / "model.onnx")
-    make_from_onnx(Workshop(run, folder, folder, read_run(run), "keras", (HEAD,), TerminalReporter()))
+    make_from_onnx(ConversionContext(folder, folder, TerminalReporter()))
 
 
 def main() -> None:
@@ -65,9 +63,9 @@ def main() -> None:
     parser.add_argument("--onnx", type=Path, help="make only what the peer makes, of this file")
     words = parser.parse_args()
     if words.onnx is not None:
-        make_peers_formats(words.run, words.folder, words.onnx)
+        make_peers_formats(words.folder, words.onnx)
         return
-    make_formats(words.run, words.folder, witness=not words.no_witness)
+    make_formats(words.run, words.folder, compare=not words.no_witness)
 
 
 if __name__ == "__main__":

@@ -115,9 +115,8 @@ def export(name: str, films: Path, place: Path) -> None:
     import torch
     import torchvision
 
-    from convert.onnx_import.config import choose_normalise, prepare
-    from convert.onnx_import.inputs import find_films
-    from convert.parity.inputs import evenly
+    from convert.onnx_import.normalise import choose_normalise, prepare
+    from convert.parity.inputs import evenly, find_films
     from tbconv.contract.preprocess import PreprocessSpec
 
     paths = np.array(find_films(films))

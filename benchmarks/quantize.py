@@ -19,8 +19,8 @@ from benchmarks.results import RESULTS, append_rows, circumstances
 from convert.formats.onnx_graph import read_graph
 from convert.parity.compare import compare
 from convert.parity.inputs import FilmFolder, read_films_of
-from convert.parity.runtimes import ask, torch_witnesses
-from convert.parity.statistics import indeterminate_band, paired_losses
+from convert.parity.runtimes import run_all, torch_runtimes
+from convert.parity.statistics import abstention_band, paired_losses
 from convert.quantization.int8 import Int8Recipe, to_int8
 from convert.worker import run_step
 from tbconv.console import TerminalReporter
@@ -106,8 +106,8 @@ def films(given: argparse.Namespace) -> tuple[Any, Any]:
 
 def reference(run: Path, facts: RunFacts, model_inputs: Any) -> Prediction:
     calibration = facts.decision_rules["trained"].calibration
-    first = torch_witnesses(run, "trained", arch=facts.arch, calibration=calibration)[:1]
-    return ask(first, model_inputs, TerminalReporter())[f"{REFERENCE} (trained)"]
+    first = torch_runtimes(run, "trained", arch=facts.arch, calibration=calibration)[:1]
+    return run_all(first, model_inputs, TerminalReporter())[f"{REFERENCE} (trained)"]
 
 
 def make(given: argparse.Namespace, place: Path) -> Iterator[tuple[Case, bytes]]:
@@ -146,7 +146,7 @@ def measure(facts: RunFacts, labels: Any, truth: Prediction, answer: Prediction)
     threshold = facts.decision_rules["trained"].operating_point.margin
     found = compare(truth, answer, threshold=threshold)
     losses = paired_losses(truth.margin, answer.margin, labels, threshold=threshold)
-    band = indeterminate_band(truth.margin, answer.margin, threshold=threshold)
+    band = abstention_band(truth.margin, answer.margin, threshold=threshold)
     moved = answer.margin.astype(np.float64) - truth.margin
     near = moved[np.abs(truth.margin - threshold) < NEAR]
     return {

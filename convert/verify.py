@@ -1,6 +1,6 @@
 """Check a bundle that exists: digests first, then every format against PyTorch, then its own certificate.
 
-A bundle is never written to. An artefact strays when it does worse than its certificate says, any file when it
+A bundle is never written to. An artefact regresses when it does worse than its certificate says; any file fails when it
 contradicts the manifest (`convert.certificate.consistency`).
 """
 
@@ -13,14 +13,14 @@ from typing import Any
 
 import numpy as np
 
-from convert.certificate.certify import binding, draw_certificate, write_down
-from convert.certificate.consistency import disagreements
-from convert.certificate.deployment import FILMS, lost
+from convert.certificate.certify import certificate_scope, draw_certificate, write_certificate
+from convert.certificate.consistency import inconsistencies
+from convert.certificate.deployment import FILMS, missed_criteria
 from convert.certificate.page import PAGE
 from convert.parity.inputs import FilmFolder, FilmSet, draw_phantoms, find_near_threshold, part_of, read_films_of
 from convert.parity.measure import Measurement, measure
 from convert.parity.report import parity_report, write_film_table
-from convert.parity.runtimes import Witness, matrix_witnesses, torch_witnesses
+from convert.parity.runtimes import Runtime, matrix_runtimes, torch_runtimes
 from convert.worker import workers
 from tbconv.contract.bundle import CERTIFICATE, Bundle, open_bundle, write_json
 from tbconv.contract.certificate import ArtefactVerdict, Certificate, Verdict
@@ -36,7 +36,7 @@ from tbconv.contract.golden import (
     read_golden,
     records_films,
 )
-from tbconv.contract.manifest import Artefact, Kind
+from tbconv.contract.manifest import Artefact, Kind, is_exact
 from tbconv.contract.preprocess import PreprocessSpec
 from tbconv.contract.reporting import Reporter
 from tbconv.contract.statistics import allowed_move, is_positive
@@ -54,7 +54,7 @@ class VerifyConfig:
     patient: str | None = None
     positive: str | None = None
     most: int | None = None  # films of the folder; None feeds all
-    matrix: bool = False  # ask everyone, not the bundle's files alone
+    matrix: bool = False  # run further runtimes, not the bundle's files alone
 
     def __post_init__(self) -> None:
         if self.most is not None and self.most < 1:
@@ -72,7 +72,7 @@ class Verified:
 
     @property
     def passed(self) -> bool:
-        """Whether every artefact did as well as its certificate says, and every witness gave usable answers."""
+        """Whether every artefact did as well as its certificate says, and every runtime gave usable answers."""
         return bool(self.certificate.artefacts) and not self.strays
 
 
@@ -95,8 +95,8 @@ def verify(config: VerifyConfig, reporter: Reporter) -> Verified:
     }
     notes = (*_film_notes(bundle), *band_notes(claimed, measurement, deployed=deployed))
     report = parity_report(measurement, verdicts) | {"notes": list(notes)}
-    strays = find_strays(claimed, verdicts, measurement, report, deployed=deployed)
-    strays = with_findings(strays, disagreements(bundle), _film_problems(bundle))
+    strays = find_regressions(claimed, verdicts, measurement, report, deployed=deployed)
+    strays = with_findings(strays, inconsistencies(bundle), _film_problems(bundle))
     certificate = _certificate(bundle, measurement, verdicts, strays)
     _write(config.out, bundle, measurement, certificate, report)
     return Verified(certificate, report, strays, notes)
@@ -116,9 +116,9 @@ def _measure(config: VerifyConfig, bundle: Bundle, golden: Golden, reporter: Rep
     artefacts = bundle.manifest.artefacts
     with tempfile.TemporaryDirectory(prefix="tbconv-matrix-") as aside:
         filmset = _filmset(config, golden, reporter)
-        extra: tuple[Witness, ...] = ()
+        extra: tuple[Runtime, ...] = ()
         if config.matrix:
-            extra = matrix_witnesses(bundle.root, artefacts, Path(aside), reporter)
+            extra = matrix_runtimes(bundle.root, artefacts, Path(aside), reporter)
             filmset = _with_probes(bundle, filmset, Path(aside), reporter)
         return measure(
             bundle.root,
@@ -136,11 +136,11 @@ def _certificate(
 ) -> Certificate:
     """Return today's certificate; what it was calibrated on and which file to deploy is for `convert` to say.
 
-    A file that strays is proposed no longer, but nor is another in its place: nobody clocked them here.
+    A file that regresses is proposed no longer, but nor is another in its place: no latency was measured here.
     """
     old = bundle.certificate()
-    bound = binding(bundle.root) | {"calibration": old.bound.get("calibration")}
-    return write_down(measurement, verdicts, bound, _deploy(old.deploy, strays, measurement.filmset.description))
+    bound = certificate_scope(bundle.root) | {"calibration": old.bound.get("calibration")}
+    return write_certificate(measurement, verdicts, bound, _deploy(old.deploy, strays, measurement.filmset.description))
 
 
 def _deploy(old: dict[str, Any], strays: dict[str, str], fed: str) -> dict[str, Any]:
@@ -166,8 +166,8 @@ def _write(
 def _judge(
     artefact: Artefact, measurement: Measurement, golden: Golden, claimed: ArtefactVerdict, *, by_films: bool
 ) -> ArtefactVerdict:
-    """Return today's verdict on a file; its latency is that of the certificate, for nobody clocks it again."""
-    if artefact.precision == "float32" or by_films:
+    """Return today's verdict on a file; its latency is that of the certificate, for it is not measured again."""
+    if artefact.is_exact or by_films:
         found = measurement.judge(artefact, claimed.sha256)
         return replace(found, figures=found.figures | _kept(claimed, "latency_ms"))
     return _judge_repeat(artefact, measurement, golden, claimed=claimed)
@@ -217,7 +217,7 @@ def _with_probes(bundle: Bundle, filmset: FilmSet, aside: Path, reporter: Report
     manifest = bundle.manifest
     network: Kind = "trained" if any(one.network == "trained" for one in manifest.artefacts) else "baseline"
     decision_rule, arch = manifest.decision_rules[network], manifest.provenance["arch"]
-    [reference, _] = torch_witnesses(bundle.root, network, arch=arch, calibration=decision_rule.calibration)
+    [reference, _] = torch_runtimes(bundle.root, network, arch=arch, calibration=decision_rule.calibration)
     probes = find_near_threshold(
         reference, filmset.together, threshold=decision_rule.operating_point.margin, folder=aside
     )
@@ -226,13 +226,13 @@ def _with_probes(bundle: Bundle, filmset: FilmSet, aside: Path, reporter: Report
     return replace(filmset, probes=probes)
 
 
-# --- strays ---
-# Where a bundle does worse than its certificate says, file by file and witness by witness; numpy only.
+# --- regressions ---
+# Where a bundle does worse than its certificate says, file by file and runtime by runtime; numpy only.
 
 ORDER = (Verdict.CERTIFIED, Verdict.BOUNDED, Verdict.UNVERIFIED, Verdict.FAILED)
 
 
-def find_strays(
+def find_regressions(
     claimed: dict[str, ArtefactVerdict],
     verdicts: dict[str, ArtefactVerdict],
     measurement: Measurement,
@@ -240,7 +240,7 @@ def find_strays(
     *,
     deployed: str | None,
 ) -> dict[str, str]:
-    """Return the files and witnesses that did worse than they may, each with the first reason that was found.
+    """Return the files and runtimes that did worse than they may, each with the first reason that was found.
 
     Args:
         claimed: the certificate's verdicts by path.
@@ -288,13 +288,13 @@ def _is_of(name: str, path: str) -> bool:
 
 def _bars(verdicts: dict[str, ArtefactVerdict], measurement: Measurement, deployed: str | None) -> dict[str, str]:
     """Hold the reduced file that is proposed to its bars of quality, where these films are enough to judge them."""
-    if deployed not in verdicts or measurement.row(deployed).precision == "float32":
+    if deployed not in verdicts or is_exact(measurement.row(deployed).precision):
         return {}
     figures = verdicts[deployed].figures
     decisions = figures.get("decisions")
     if decisions is None or decisions["n"] < FILMS:
         return {}
-    missed = lost(figures)
+    missed = missed_criteria(figures)
     return {deployed: f"proposed, but its bars do not hold on these films: {'; '.join(missed)}"} if missed else {}
 
 
@@ -315,7 +315,7 @@ def band_notes(
     margin = measurement.answers[deployed].margin[:count]
     away = np.abs(margin.astype(np.float64) - threshold)
     outside = away[(is_positive(reference, threshold) != is_positive(margin, threshold)) & (away > band)]
-    if row.precision == "float32" or not len(outside):
+    if is_exact(row.precision) or not len(outside):
         return ()
     flipped = f"{len(outside)} of {count} films flip outside the band of {band:.2g} logits that its certificate claims"
     return (f"{deployed}: {flipped}, the furthest {outside.max():.2g} logits from the threshold",)

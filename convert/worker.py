@@ -61,18 +61,22 @@ def run_step(step: str, request: dict[str, Any], *, threads: int | None = None) 
 
 
 @contextlib.contextmanager
-def workers() -> Iterator[None]:
+def workers(*, each: int | None = None) -> Iterator[None]:
     """Keep the processes of `run_step` alive, for the next step of their framework, until the (outermost) context ends.
 
-    Steps that run at the same time get a process each.
+    Args:
+        each: processes of one framework at a time; a further step waits for one of them. None starts one for it.
     """
-    with _POOL.lock:
+    with _POOL.changed:
         _POOL.contexts += 1
+        before, _POOL.each = _POOL.each, each
     try:
         yield
     finally:
-        with _POOL.lock:
+        with _POOL.changed:
             _POOL.contexts -= 1
+            _POOL.each = before
+            _POOL.changed.notify_all()
             ended = [] if _POOL.contexts else _POOL.idle[:]
             _POOL.idle = [worker for worker in _POOL.idle if worker not in ended]
         for worker in ended:
@@ -124,10 +128,22 @@ class _Pool:
     """The workers that wait for a step."""
 
     def __init__(self) -> None:
-        self.lock = threading.Lock()
+        self.changed = threading.Condition()
         self.contexts = 0
-        self.busy = 0
+        self.each: int | None = None
+        self.busy = Counter[str | None]()  # steps that run, by framework
         self.idle: list[_Worker] = []  # the one that waits longest first
+
+    def surplus(self, kind: tuple[str | None, int | None], *, start: bool) -> list[_Worker]:
+        """Return who ends before a step of this kind: what waits holds memory that the step may need."""
+        if kind[0] is None:  # a program of others: onnx2tf takes 2 GB
+            return self.idle
+        busy = self.busy.total()
+        alone = busy == 1  # then a second worker of its kind is not needed
+        alike = [one for one in self.idle if alone and one.kind == kind]
+        others = [one for one in self.idle if one not in alike]
+        over = busy + len(others) - MOST_ALIVE if start else 0
+        return [*alike, *others[: max(0, over)]]
 
 
 _POOL = _Pool()
@@ -140,12 +156,14 @@ def _taken(step: str, threads: int | None) -> Iterator[_Worker]:
     if framework == "tensorflow":
         threads = threads or 1  # its pools are sized once a process, so that one worker serves every step
     kind = (framework, threads if framework == "tensorflow" else None)
-    with _POOL.lock:
-        _POOL.busy += 1
-        worker = next((one for one in reversed(_POOL.idle) if framework and one.kind == kind), None)
+    with _POOL.changed:
+        _POOL.changed.wait_for(lambda: framework is None or not _POOL.each or _POOL.busy[framework] < _POOL.each)
+        _POOL.busy[framework] += 1
+        fit = [one for one in _POOL.idle if framework and one.kind == kind and one.alive]
+        worker = fit[-1] if fit else None
         if worker is not None:
             _POOL.idle.remove(worker)
-        surplus = [] if worker else _POOL.idle[: max(0, _POOL.busy + len(_POOL.idle) - MOST_ALIVE)]
+        surplus = _POOL.surplus(kind, start=worker is None)
         _POOL.idle = [one for one in _POOL.idle if one not in surplus]
     for one in surplus:
         one.end()
@@ -158,8 +176,9 @@ def _taken(step: str, threads: int | None) -> Iterator[_Worker]:
         kept = worker is not None and worker.alive
         raise
     finally:
-        with _POOL.lock:
-            _POOL.busy -= 1
+        with _POOL.changed:
+            _POOL.busy[framework] -= 1
+            _POOL.changed.notify_all()
             kept = kept and framework is not None and _POOL.contexts > 0
             if kept and worker is not None:
                 _POOL.idle.append(worker)
@@ -270,7 +289,8 @@ def serve(descriptor: int) -> None:
     """
     os.set_inheritable(descriptor, False)  # else a program that a step starts would keep it open after a crash
     with socket.socket(fileno=descriptor) as parent, parent.makefile("rb") as requests:
-        threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+        # on a descriptor of its own: a step that fails at once closes the other before the thread looks at it
+        threading.Thread(target=_end_with, args=(os.dup(descriptor),), daemon=True).start()
         for line in requests:
             asked = json.loads(line)
             module, _, function = asked["step"].partition(":")
@@ -285,7 +305,7 @@ def serve(descriptor: int) -> None:
             _give_back_memory()
 
 
-def _end_with(parent: socket.socket) -> None:
+def _end_with(parent: int) -> None:
     """End this process once the parent has, in the midst of a step too."""
     import select
 

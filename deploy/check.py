@@ -15,7 +15,7 @@ from deploy.context import Context
 from deploy.dockerfile import Dockerfile, read_dockerfile
 from deploy.image import Image
 from deploy.manifests import check_manifests
-from deploy.trial import Seen, try_once
+from deploy.trial import TrialResult, try_once
 from tbconv.console import TerminalReporter, print_error
 from tbconv.contract.errors import TbconvError
 
@@ -48,7 +48,7 @@ def main(bundle: Path) -> int:
     return int(bool(problems))
 
 
-def judge(tries: list[Seen], dockerfile: Dockerfile) -> list[str]:
+def judge(tries: list[TrialResult], dockerfile: Dockerfile) -> list[str]:
     """Return what does not hold."""
     best, worst = min(seen.ready_s for seen in tries), max(seen.resident_mb for seen in tries)
     held = {
@@ -63,7 +63,7 @@ def judge(tries: list[Seen], dockerfile: Dockerfile) -> list[str]:
     return [sentence for sentence, holds in held.items() if not holds]
 
 
-def describe(tries: list[Seen]) -> list[str]:
+def describe(tries: list[TrialResult]) -> list[str]:
     """Return what was measured."""
     ready = ", ".join(f"{seen.ready_s:.2f}" for seen in tries)
     cpu = min(seen.cpu_s for seen in tries)

@@ -23,7 +23,7 @@ LONGEST_S = 30.0  # seconds for any one thing
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class TrialResult:
     """What was measured."""
 
     ready_s: float  # from the start of the process to the first 200 of readiness
@@ -37,7 +37,7 @@ class Seen:
     user: int
 
 
-def try_once(image: Image, dockerfile: Dockerfile, port: int) -> Seen:
+def try_once(image: Image, dockerfile: Dockerfile, port: int) -> TrialResult:
     """Start, ask, end."""
     environment = image.environment(PORT=str(port), TMPDIR=str(image.at("/tmp")))  # noqa: S108
     user = int(dockerfile.last("USER").text.split(":")[0]) if os.geteuid() == 0 else os.geteuid()
@@ -61,7 +61,7 @@ def try_once(image: Image, dockerfile: Dockerfile, port: int) -> Seen:
         server.kill()
         server.wait()
     decision = json.loads(answers[-1][1]).get("decision")
-    return Seen(ready, cpu, resident, peak, decision, health.returncode, status, _stray(log), user)
+    return TrialResult(ready, cpu, resident, peak, decision, health.returncode, status, _stray(log), user)
 
 
 def _film() -> bytes:

@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from convert.onnx_import.pipeline import ForeignConverted
-    from convert.pipeline import Converted
+    from convert.from_run import Converted
+    from convert.onnx_import.reference import ConvertedOnnx
     from convert.verify import Verified
     from tbconv.contract.bundle import Bundle
-    from tf_serve.fallback import Served
+    from tf_serve.fallback import ActiveModel
     from tf_serve.predict import ScreenResult
 
 __all__ = [
@@ -113,9 +113,9 @@ class Model:
     Not safe to share between threads: open one a thread, they cost little.
     """
 
-    def __init__(self, bundle: Bundle, served: Served) -> None:
+    def __init__(self, bundle: Bundle, active: ActiveModel) -> None:
         self._bundle = bundle
-        self._served = served
+        self._active = active
 
     @property
     def labels(self) -> tuple[str, str]:
@@ -125,17 +125,17 @@ class Model:
     @property
     def threshold(self) -> float:
         """The operating point, a margin in logits: a film at or above it is flagged."""
-        return self._served.decision_rule.operating_point.margin
+        return self._active.decision_rule.operating_point.margin
 
     @property
     def artefact(self) -> str:
         """The file of the bundle that answers."""
-        return self._served.artefact
+        return self._active.artefact
 
     @property
     def fallback_reason(self) -> str | None:
         """Why the baseline answers instead of the trained network; None where the network does."""
-        return self._served.reason
+        return self._active.reason
 
     def predict(self, film: str | Path | bytes | NDArray[np.uint8] | NDArray[np.uint16]) -> Screening:
         """Answer one film.
@@ -157,7 +157,7 @@ class Model:
             name, data = "the film", film
         else:
             name, data = "the array", _as_png(film)
-        return _screening(screen(data, self._served, self._bundle.manifest, name=name))
+        return _screening(screen(data, self._active, self._bundle.manifest, name=name))
 
 
 def load(bundle: str | Path, *, artefact: str | None = None) -> Model:
@@ -292,7 +292,7 @@ def convert(
         ParityError: a float32 file is not what PyTorch computes; nothing was written.
         ConversionError: a step failed.
     """
-    from convert.pipeline import ConvertConfig
+    from convert.from_run import ConvertConfig
     from convert.pipeline import convert as run_conversion
 
     given: dict[str, Any] = {"films": films, "keep_float": None if keep_float is None else tuple(keep_float)}
@@ -312,7 +312,7 @@ def convert_onnx(
     keep_float: Sequence[str] | None = None,
     labels: Sequence[str] = (),
     reporter: Reporter | None = None,
-) -> ForeignConverted:
+) -> ConvertedOnnx:
     """Convert a third-party ONNX classifier to every format, and measure each against ONNX Runtime on the file itself.
 
     Args:
@@ -331,10 +331,10 @@ def convert_onnx(
         ConfigError: the options contradict each other.
         ConversionError: the file cannot be converted, or a float32 file differs from it.
     """
-    from convert.onnx_import.config import FILMS, ForeignConfig
-    from convert.onnx_import.pipeline import convert_foreign
+    from convert.onnx_import.reference import FILMS, OnnxConfig
+    from convert.pipeline import convert as run_conversion
 
-    config = ForeignConfig(
+    config = OnnxConfig(
         onnx=Path(model),
         out=Path(out),
         calibration=Path(films),
@@ -345,7 +345,7 @@ def convert_onnx(
         keep_float=None if keep_float is None else tuple(keep_float),
         labels=tuple(labels),
     )
-    return convert_foreign(config, reporter or Silence())
+    return run_conversion(config, reporter or Silence())
 
 
 def verify(

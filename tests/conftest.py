@@ -26,14 +26,16 @@ HERE = Path(__file__).parent
 FIRST = (
     "test_end_to_end.py",
     "convert/test_chain.py",
-    "convert/test_chain_fails.py",
-    "torch_train/test_evaluation_run.py",
+    "torch_train/test_ranks.py",
     "convert/test_trace.py",
+    "convert/test_chain_fails.py",
     "convert/test_layers.py",
-    "convert/test_mutants.py",
     "torch_train/test_run.py",
-    "torch_train/test_kill.py",
+    "tf_serve/test_models_folder.py",
+    "torch_train/test_evaluation_run.py",
     "torch_train/test_audit_command.py",
+    "tf_serve/test_drain.py",
+    "torch_train/test_kill.py",
 )
 
 if WORKER in os.environ:  # before a framework is loaded: two workers have two cores

@@ -73,6 +73,28 @@ def test_what_orchestrates_a_conversion_loads_no_framework():
     assert run_blocked(CONVERTERS, [*orchestrating, *OF_TRAINING]) == (0, "")
 
 
+STEP = re.compile(r'"((?:convert|benchmarks)\.[\w.]+):(\w+)"')  # as `run_step` takes it
+FRAMEWORK = re.compile(r'^FRAMEWORK = "(\w+)"$', re.MULTILINE)
+IMPORTED = re.compile(r"^ *(?:import|from) ([\w]+)", re.MULTILINE)
+EXCLUDES = {
+    "torch": {"tensorflow", "keras", "onnxruntime", "ai_edge_litert"},
+    "tensorflow": {"torch", "torchvision", "onnxruntime"},
+    "litert": {"torch", "torchvision", "tensorflow", "keras"},
+}
+FOREIGN = {"convert.formats.onnx_to_onnx2tf"}  # it starts a program of others, in a process of its own
+
+
+def test_every_step_is_there_and_its_module_names_one_framework_and_imports_no_other():
+    steps = {found for path in sources() for found in STEP.findall(path.read_text())}
+    assert len(steps) > 15
+    for module, function in steps:
+        text = (ROOT / module.replace(".", "/")).with_suffix(".py").read_text()
+        assert re.search(rf"^def {function}\(request", text, re.MULTILINE), f"{module}:{function}"
+        named = FRAMEWORK.search(text)
+        assert (named is None) == (module in FOREIGN), module
+        assert named is None or not EXCLUDES[named[1]] & set(IMPORTED.findall(text)), module
+
+
 def test_reading_a_data_set_loads_no_framework():
     assert run_blocked(CONVERTERS, [], EVERY_MODULE_OF.format(package="torch_train.data")) == (0, "")
 

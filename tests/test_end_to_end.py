@@ -26,12 +26,12 @@ FLOAT32 = {"model.onnx", "saved_model", "model.h5", "model.keras", SERVED, "base
 REDUCED = {"model_float16.tflite", "model_dynamic.tflite", "model_int8.tflite"}
 
 
-def tbconv(*words, cwd, code=0):
+def tbconv(*words, cwd, codes=(0,)):
     """Run the command elsewhere than in the repository, so that the installed package answers."""
     command = [sys.executable, "-m", "tbconv", *map(str, words)]
     environment = {**os.environ, "NO_COLOR": "1"}
     done = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False, timeout=600)
-    assert done.returncode == code, f"{words[0]}: {done.returncode}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
+    assert done.returncode in codes, f"{words[0]}: {done.returncode}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
     return done.stdout
 
 
@@ -79,7 +79,8 @@ def chain(tmp_path_factory):
     if real:
         copy_real_films(home / "real")
     films = ("--films", "real") if real else ()
-    verified = json.loads(tbconv("verify", "bundle", *films, "--json", cwd=home))
+    # one epoch on phantoms puts real films close to the threshold, where int8 may flip one of so few: exit code 1
+    verified = json.loads(tbconv("verify", "bundle", *films, "--json", cwd=home, codes=(0, 1) if real else (0,)))
     film, bundle = sorted((home / "phantoms" / "image").iterdir())[0], home / "bundle"
     [predicted] = json.loads(tbconv("predict", bundle, film, "--artefact", SERVED, "--json", cwd=home))["films"]
     [default] = json.loads(tbconv("predict", bundle, film, "--json", cwd=home))["films"]
@@ -125,6 +126,7 @@ def test_verify_holds_on_real_films(chain):
     if not chain.real:
         pytest.skip("the real films of ../shared/data/delhi are not on this machine")
     assert chain.verified["inputs"]["films"] == 2 * A_CLASS
+    assert set(chain.verified["strays"]) <= REDUCED
     assert not chain.verified["inputs"]["labelled"]  # tuberculosis is not what the phantoms taught
     assert all(row["films"]["flips"] == 0 for row in chain.verified["rows"] if row["precision"] == "float32")
 

@@ -1,4 +1,4 @@
-"""Which file of a bundle answers, and why: the certified network, or the baseline that stands in.
+"""Which file of a bundle answers, and why: the certified network, or the baseline.
 
 `ArtefactError` alone leads to the baseline: a served file that is missing, altered or without
 a verdict. Its sentence is kept as the reason, and every answer carries it. Any other error
@@ -9,15 +9,13 @@ machine opens films: that would show every network another film.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 from tbconv.contract.bundle import MAKE_AGAIN, Bundle
 from tbconv.contract.certificate import ArtefactVerdict, Verdict
 from tbconv.contract.errors import ArtefactError, BundleError, ConfigError
 from tbconv.contract.manifest import DecisionRule, Kind
 from tbconv.contract.prediction import Classifier
-from tbconv.contract.statistics import proportion
 from tf_serve.runtime.selftest import check_preprocessing
 from tf_serve.runtime.tflite import TFLiteModel
 
@@ -26,7 +24,7 @@ from tf_serve.runtime.tflite import TFLiteModel
 SERVING_ORDER = ("model_int8.tflite", "model_dynamic.tflite", "model_float32.tflite", "model_float16.tflite")
 BASELINE = "baseline.tflite"
 NO_TRAINED_MODEL = "no trained model is in the bundle"
-ASKED_FOR = "the baseline was asked for by name"
+ASKED_FOR = "the baseline was requested by name"
 
 OpenFile = Callable[[Bundle, str], Classifier]
 
@@ -37,7 +35,7 @@ def open_file(bundle: Bundle, name: str) -> Classifier:
 
 
 @dataclass(frozen=True, slots=True)
-class Served:
+class ActiveModel:
     """What answers films, and what is to be said of it."""
 
     kind: Kind
@@ -63,7 +61,7 @@ class Served:
         return self.sha256[:12]
 
 
-def choose_model(bundle: Bundle, *, artefact: str | None = None, open_file: OpenFile = open_file) -> Served:
+def choose_model(bundle: Bundle, *, artefact: str | None = None, open_file: OpenFile = open_file) -> ActiveModel:
     """Open the file that may answer.
 
     Args:
@@ -77,11 +75,11 @@ def choose_model(bundle: Bundle, *, artefact: str | None = None, open_file: Open
     Raises:
         ConfigError: `artefact` is no TFLite file.
         BundleError: the bundle has no such artefact, or the baseline cannot answer either.
-        SetupError: this machine opens films otherwise than training did.
+        SetupError: this machine decodes images differently from training.
     """
     check_preprocessing(bundle)
     if artefact is not None:
-        _check_wish(bundle, artefact)
+        _check_is_tflite(bundle, artefact)
     if artefact == BASELINE:
         return open_baseline(bundle, ASKED_FOR, open_file=open_file)
     if bundle.manifest.kind == "baseline":
@@ -92,9 +90,9 @@ def choose_model(bundle: Bundle, *, artefact: str | None = None, open_file: Open
         return open_baseline(bundle, error.one_line, open_file=open_file)
 
 
-def _check_wish(bundle: Bundle, artefact: str) -> None:
-    if bundle.manifest.artefact(artefact).format != "tflite":
-        known = [found.path for found in bundle.manifest.artefacts if found.format == "tflite"]
+def _check_is_tflite(bundle: Bundle, artefact: str) -> None:
+    if not bundle.manifest.artefact(artefact).is_served:
+        known = [found.path for found in bundle.manifest.artefacts if found.is_served]
         raise ConfigError(
             f"{artefact} is no TFLite file", why="the server runs LiteRT alone", fix=f"name one of {', '.join(known)}"
         )
@@ -120,18 +118,18 @@ def _fastest(bundle: Bundle) -> str:
     raise ArtefactError("no trained file may serve", why=why or "the bundle has none", fix=MAKE_AGAIN)
 
 
-def _open_trained(bundle: Bundle, name: str, open_file: OpenFile) -> Served:
-    bundle.path(name)  # a missing file is told before its verdict
+def _open_trained(bundle: Bundle, name: str, open_file: OpenFile) -> ActiveModel:
+    bundle.path(name)  # a missing file is reported before its verdict
     verdict, decision_rule = bundle.verdict(name), _decision_rule(bundle, "trained")
     _check_may_serve(name, verdict)
-    return Served("trained", name, bundle.digest(name), verdict, None, open_file(bundle, name), decision_rule)
+    return ActiveModel("trained", name, bundle.digest(name), verdict, None, open_file(bundle, name), decision_rule)
 
 
-def open_baseline(bundle: Bundle, reason: str, *, open_file: OpenFile = open_file) -> Served:
+def open_baseline(bundle: Bundle, reason: str, *, open_file: OpenFile = open_file) -> ActiveModel:
     """Open the baseline, with the reason why it answers; BundleError where it may not."""
     bundle.path(BASELINE)
     verdict, decision_rule = _baseline_verdict(bundle), _decision_rule(bundle, "baseline")
-    return Served(
+    return ActiveModel(
         "baseline", BASELINE, bundle.digest(BASELINE), verdict, reason, open_file(bundle, BASELINE), decision_rule
     )
 
@@ -165,32 +163,3 @@ def _decision_rule(bundle: Bundle, network: Kind) -> DecisionRule:
         raise BundleError(
             f"the manifest has no decision_rule of the {network} network", why=why, fix=MAKE_AGAIN
         ) from None
-
-
-# --- operating ---
-# How often the file that answers is right at its threshold, with exact 95 % intervals: what a PPV is worked out from.
-#
-# The page turns sensitivity and specificity into "of 100 people flagged, so many have it". They
-# are those of the served file itself where its certificate counted them, else those of the films
-# that the threshold was chosen on.
-
-
-def operating_figures(served: Served, films: str) -> dict[str, Any]:
-    """Return sensitivity and specificity at the threshold, with intervals, and what films they are of.
-
-    Args:
-        served: the file that answers, its verdict and its operating point.
-        films: what the certificate was measured on, in words; empty where there is no certificate.
-
-    Returns:
-        `sensitivity` and `specificity`, each {value, low, high, n, method}, and `of`, a phrase.
-    """
-    measured = served.verdict.figures.get("operating") or {}
-    if films and all((measured.get(name) or {}).get("low") is not None for name in ("sensitivity", "specificity")):
-        return {name: measured[name] for name in ("sensitivity", "specificity")} | {"of": films}
-    point = served.decision_rule.operating_point
-    return {
-        "sensitivity": asdict(proportion(round(point.sensitivity * point.positives), point.positives)),
-        "specificity": asdict(proportion(round(point.specificity * point.negatives), point.negatives)),
-        "of": "the validation films that the threshold was chosen on, which flatters it",
-    }

@@ -1,4 +1,4 @@
-"""How a server is to run: what it serves, whom it answers, and how it writes its log."""
+"""How a server is to run: what it serves, which clients it answers, and how it writes its log."""
 
 from __future__ import annotations
 
@@ -11,52 +11,13 @@ from pathlib import Path
 from tbconv.contract.errors import ConfigError
 from tf_serve.gate import GateLevel
 
-# --- settings ---
-# How a server is to run: the one frozen record that the command fills and every worker process gets.
-
 QUEUE = 16  # requests that wait; with two workers and int8 on two cores the last waits some 0.2 s
-DEADLINE_S = 10.0  # seconds in the queue; who waited as long has gone away
+DEADLINE_S = 10.0  # seconds in the queue; a client that waited as long has given up
 _QUOTA = Path("/sys/fs/cgroup/cpu.max")  # of a container: microseconds of use and of the period, or "max"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
-    """What serves, and how much of it at a time."""
-
-    root: Path  # a bundle, or a folder of bundles
-    artefact: str | None = None  # None: the file that each certificate proposes
-    threads: int = 1  # films answered side by side in one process, each by an interpreter of its own
-    queue: int = QUEUE  # requests that wait for one
-    deadline_s: float = DEADLINE_S
-    workers: int = 1  # processes
-    versions: int = 2  # of a model, held in memory
-    default: str | None = None  # model that answers who names none
-    shared: Path | None = None  # folder of all workers of this server
-    gate: GateLevel = GateLevel.STRICT  # how much the input gate may judge; no request chooses it
-    admin_token: str | None = None  # whoever sends it may change models; None: nobody may
-
-    def __post_init__(self) -> None:
-        for name in ("threads", "workers", "versions"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be 1 or more, got {getattr(self, name)}")
-        if self.queue < 0:
-            raise ValueError(f"queue must be 0 or more, got {self.queue}")
-        if not (math.isfinite(self.deadline_s) and self.deadline_s > 0):
-            raise ValueError(f"deadline_s must be seconds, got {self.deadline_s!r}")
-
-
-def usable_cores(quota: Path = _QUOTA) -> int:
-    """Return how many cores this process may use: those it is bound to, or a container's share, rounded up."""
-    bound = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    try:
-        used, period = quota.read_text(encoding="ascii").split()
-        return max(1, min(bound, math.ceil(int(used) / int(period))))
-    except (OSError, ValueError):  # no container, or "max"
-        return bound
-
-
-# --- log choice ---
-# How the log is written and how much of it: apart, so that the command line knows it without a server.
+MB = 1024 * 1024
+# The largest 16-bit PNG of the published sets (Shenzhen, Montgomery: 4,892 x 4,892) is 48 MB raw
+# and about 12 MB packed; 32 MB leaves room and bounds what one upload holds.
+MAX_BODY = 32 * MB
 
 
 class LogFormat(StrEnum):
@@ -75,28 +36,36 @@ class LogLevel(StrEnum):
     ERROR = "error"
 
 
-# --- deployment ---
-# How a server meets a network: who may ask, from where, how much at a time, and how it writes its log.
-
-MB = 1024 * 1024
-# The largest 16-bit PNG of the published sets (Shenzhen, Montgomery: 4,892 x 4,892) is 48 MB raw
-# and about 12 MB packed; 32 MB leaves room and bounds what one upload holds.
-MAX_BODY = 32 * MB
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Deployment(Settings):
-    """Settings of a server that others reach."""
+class Settings:
+    """How a server runs: the one record that the command fills and every worker process gets."""
 
-    token: str | None = field(default=None, repr=False)  # whoever sends it is answered; None: everybody is
-    cors_origins: tuple[str, ...] = ()  # pages of other sites that may ask
+    root: Path  # a bundle, or a folder of bundles
+    artefact: str | None = None  # None: the file that each certificate proposes
+    threads: int = 1  # films answered side by side in one process, each by an interpreter of its own
+    queue: int = QUEUE  # requests that wait for one
+    deadline_s: float = DEADLINE_S
+    workers: int = 1  # processes
+    versions: int = 2  # of a model, held in memory
+    default: str | None = None  # model that answers who names none
+    shared: Path | None = None  # folder of all workers of this server
+    gate: GateLevel = GateLevel.STRICT  # how much the input gate may judge; no request chooses it
+    admin_token: str | None = None  # its bearer may change models; None: models cannot be changed
+    token: str | None = field(default=None, repr=False)  # only its bearer is answered; None: every client is
+    cors_origins: tuple[str, ...] = ()  # pages of other sites that may call it
     hosts: tuple[str, ...] = ()  # names by which it may be called; none: any
     max_body: int = MAX_BODY  # bytes
     log_format: LogFormat = LogFormat.TEXT
-    log_level: LogLevel = LogLevel.INFO
+    log_level: LogLevel | None = None  # None leaves the log as the process has it
 
     def __post_init__(self) -> None:
-        Settings.__post_init__(self)  # `super()` does not know a class that `slots` has made anew
+        for name in ("threads", "workers", "versions"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be 1 or more, got {getattr(self, name)}")
+        if self.queue < 0:
+            raise ValueError(f"queue must be 0 or more, got {self.queue}")
+        if not (math.isfinite(self.deadline_s) and self.deadline_s > 0):
+            raise ValueError(f"deadline_s must be seconds, got {self.deadline_s!r}")
         if not 0 < self.max_body <= MAX_BODY:
             raise ValueError(f"max_body must lie in 1..{MAX_BODY}, got {self.max_body}")
         _check_token(self.token)
@@ -104,9 +73,14 @@ class Deployment(Settings):
             _check_origin(origin)
 
 
-def deployment_of(settings: Settings) -> Deployment:
-    """Return the settings where they say all this; else what holds when nobody says anything."""
-    return settings if isinstance(settings, Deployment) else Deployment(root=settings.root)
+def usable_cores(quota: Path = _QUOTA) -> int:
+    """Return how many cores this process may use: those it is bound to, or a container's share, rounded up."""
+    bound = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        used, period = quota.read_text(encoding="ascii").split()
+        return max(1, min(bound, math.ceil(int(used) / int(period))))
+    except (OSError, ValueError):  # no container, or "max"
+        return bound
 
 
 def _check_token(token: str | None) -> None:

@@ -19,13 +19,14 @@ from numpy.typing import NDArray
 from tbconv.contract.bundle import sha256_file
 from tbconv.contract.errors import ConfigError, DataError
 from tbconv.contract.reporting import Reporter
+from tbconv.report_kit.words import digits_for
 from torch_train.config import TrainConfig
 from torch_train.data.dataset import TrainingFilms, prepare_films
 from torch_train.data.split import PARTS, digest_of, find_duplicates, join_groups
 from torch_train.engine.amp import choose_precision
 from torch_train.engine.inference import place_films, unseen_margins
 from torch_train.engine.state import Trained
-from torch_train.metrics import auroc, auroc_estimate, digits_for
+from torch_train.metrics import auroc, auroc_estimate
 from torch_train.model.backbones import OF_RUNS, require_adoptable, stored_arch
 from torch_train.model.network import IMAGENET, GreyClassifier, Normalisation
 from torch_train.model.pretrained import build_adopted, build_xray, read_weights

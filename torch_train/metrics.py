@@ -1,4 +1,4 @@
-"""What margins are worth against labels: AUROC, the four counts at the operating point, and figures with intervals."""
+"""Figures of margins against labels: AUROC, the confusion matrix at the operating point, and intervals."""
 
 from __future__ import annotations
 
@@ -17,21 +17,14 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import classification_report
 
 from tbconv.contract.manifest import Calibration, Labels, OperatingPoint
-from tbconv.contract.statistics import CONFIDENCE, EXACT, Estimate, is_positive, proportion
+from tbconv.contract.statistics import CONFIDENCE, EXACT, TAIL, Estimate, is_positive, proportion
+from tbconv.report_kit.words import digits_for
 
 # --- intervals ---
 # 95 % intervals that hold for few films: exact for counts, score-type for AUROC, bootstrap by patient for the rest.
 
 Z = NormalDist().inv_cdf(0.5 + CONFIDENCE / 2)  # 1.96
 RESAMPLES = 2000  # a percentile at 2.5 % then rests on 50 resamples
-
-
-def digits_for(n: int) -> int:
-    """Return how many decimals n films support: the fewest that still tell k of n from k + 1 of n.
-
-    One film is 1/n, so 10 films carry one decimal, 100 carry two, 607 three.
-    """
-    return max(1, math.ceil(math.log10(n))) if n > 1 else 1
 
 
 def f1_score(true_positives: int, false_positives: int, false_negatives: int) -> Estimate:
@@ -54,18 +47,14 @@ def auroc_estimate(auroc: float, *, positives: int, negatives: int) -> Estimate:
     """
 
     def excess(theta: float) -> float:
-        return (theta - auroc) ** 2 - Z**2 * _auroc_variance(theta, positives, negatives)
+        spare = (positives + negatives) / 2 - 1
+        inner = 1 + spare * (1 - theta) / (2 - theta) + spare * theta / (1 + theta)
+        return (theta - auroc) ** 2 - Z**2 * (theta * (1 - theta) * inner / (positives * negatives))
 
     tiny = 1e-12  # the variance is zero at 0 and 1, which solves the equation there for the wrong reason
     low = brentq(excess, tiny, min(auroc, 1 - tiny)) if auroc > tiny else 0.0
     high = brentq(excess, max(auroc, tiny), 1 - tiny) if auroc < 1 - tiny else 1.0
     return Estimate(auroc, float(low), float(high), positives + negatives, "Newcombe 2006, method 5")
-
-
-def _auroc_variance(theta: float, positives: int, negatives: int) -> float:
-    spare = (positives + negatives) / 2 - 1
-    inner = 1 + spare * (1 - theta) / (2 - theta) + spare * theta / (1 + theta)
-    return theta * (1 - theta) * inner / (positives * negatives)
 
 
 def bootstrap_by_patient(
@@ -92,7 +81,7 @@ def bootstrap_by_patient(
         rows = np.concatenate(drawn)
         if 0 < labels[rows].sum() < len(rows):
             values.append(statistic(rows))
-    low, high = np.quantile(values, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    low, high = np.quantile(values, [TAIL, 1 - TAIL])
     method = f"bootstrap of {len(groups)} patients, {RESAMPLES} resamples"
     return Estimate(statistic(np.arange(len(labels))), float(low), float(high), len(labels), method)
 
@@ -177,7 +166,7 @@ def auroc_difference(first: Margins, second: Margins, labels: Ints, patients: In
 def judge(
     margins: Margins, labels: Ints, patients: Ints, point: OperatingPoint, *, names: Labels, seed: int
 ) -> dict[str, Any]:
-    """Return all that is said about one network on one part, ready for JSON."""
+    """Return every figure of one network on one part, ready for JSON."""
     decisions = point.is_positive(margins)
     found = figures(margins, labels, point)
     if len(np.unique(patients)) < len(patients):
@@ -199,7 +188,7 @@ def judge(
 
 
 # --- operating point ---
-# The operating point: the highest threshold that still finds the wished share of validation positives.
+# The operating point: the highest threshold that still reaches the target sensitivity on validation films.
 
 
 def choose_operating_point(
@@ -215,12 +204,15 @@ def choose_operating_point(
 
     Returns:
         The point with what it achieves on these films. The threshold lies midway between two
-        margins, so that a last digit (another format, another machine) flips no film.
+        margins, half a logit below where none is lower, so that a last digit (another format,
+        another machine) flips no film.
     """
     exact = np.asarray(margins, np.float64)
     found = np.sort(exact[labels == 1])[::-1]
     needed = math.ceil(target_sensitivity * len(found) - 1e-9)  # 0.7 * 10 is 7.000000000000001 in binary
-    threshold = _midway_below(float(found[needed - 1]), exact)
+    last = float(found[needed - 1])
+    below = exact[exact < last]
+    threshold = (last + float(below.max())) / 2 if len(below) else last - 0.5
     count = confusion(is_positive(exact, threshold), labels)
     return OperatingPoint(
         margin=threshold,
@@ -233,16 +225,10 @@ def choose_operating_point(
     )
 
 
-def _midway_below(margin: float, margins: NDArray[np.float64]) -> float:
-    """Return the middle between a margin and the next lower one; half a logit below where none is lower."""
-    below = margins[margins < margin]
-    return (margin + float(below.max())) / 2 if len(below) else margin - 0.5
-
-
 # --- calibrate ---
 # Platt's slope and offset, fitted on validation margins at their natural prior.
 #
-# Classes are balanced while training, so a raw sigmoid speaks of a world with as many sick as
+# Classes are balanced while training, so a raw sigmoid assumes as many sick as
 # healthy; the offset puts the validation films' own prior back.
 
 # A margin that orders films the wrong way round must not turn decisions over: the probability is then nearly flat.
@@ -264,7 +250,10 @@ def fit_calibration(margins: NDArray[np.floating], labels: NDArray[np.int64]) ->
     targets = np.where(labels == 1, (positives + 1) / (positives + 2), 1 / (negatives + 2))
     slope, offset = _fit(np.asarray(margins, np.float64), targets)
     if slope < LOWEST_SLOPE:
-        slope, offset = LOWEST_SLOPE, _offset_for(LOWEST_SLOPE, np.asarray(margins, np.float64), targets)
+        logits = LOWEST_SLOPE * np.asarray(margins, np.float64)
+        reach = 50.0 + float(np.abs(logits).max())  # the offset at which the mean probability is the targets' mean
+        excess: Callable[[float], float] = lambda at: float((expit(logits + at) - targets).mean())  # noqa: E731
+        slope, offset = LOWEST_SLOPE, float(brentq(excess, -reach, reach))
     return Calibration(slope, offset, positives, negatives)
 
 
@@ -280,9 +269,3 @@ def _fit(margins: NDArray[np.float64], targets: NDArray[np.float64]) -> tuple[fl
     )
     slope = float(model.coef_[0, 0]) / spread
     return slope, float(model.intercept_[0]) - slope * centre
-
-
-def _offset_for(slope: float, margins: NDArray[np.float64], targets: NDArray[np.float64]) -> float:
-    """Return the offset at which the mean probability is the targets' mean."""
-    reach = 50.0 + slope * float(np.abs(margins).max())
-    return float(brentq(lambda offset: float((expit(slope * margins + offset) - targets).mean()), -reach, reach))

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ from tbconv.contract.bundle import write_atomic, write_json
 from tbconv.contract.environment import provenance
 from tbconv.contract.manifest import DecisionRule, Labels
 from tbconv.contract.reporting import DISCLAIMER
+from tbconv.report_kit.charts import BLUE, GREY, ORANGE, drawing, label_powers, save_png
 from torch_train.config import TrainConfig
 from torch_train.data.dataset import TrainingFilms
 from torch_train.data.split import PARTS
@@ -38,10 +39,6 @@ from torch_train.run_folder import (
     write_films,
     write_run,
 )
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
 
 TRAINED, BASELINE_NETWORK = "trained", "baseline"
 CURVES, CONFUSION, REPORT = "curves.png", "confusion.png", "report.md"
@@ -267,33 +264,28 @@ def _draw_pictures(
 # --- curves ---
 # The two pictures of a run: its curves and its confusion matrix.
 
-BLUE, ORANGE, GREY = "#0b6fa4", "#c4570c", "#6b7280"  # distinguishable for colour-blind readers too
-DPI = 120
-
 
 def draw_curves(path: Path, history: Sequence[EpochRecord], *, selected: int, title: str) -> None:
     """Draw losses, validation AUROC and learning rate over epochs, and a line at the selected epoch."""
     from matplotlib.ticker import MaxNLocator
 
-    figure = _new_figure(7, 7.5)
-    losses, area, rate = figure.subplots(3, 1, sharex=True, height_ratios=(3, 3, 1.5))
     epochs = [record.epoch for record in history]
-    losses.plot(
-        epochs, [record.train_loss for record in history], ".-", color=BLUE, label="training (augmented, dropout)"
-    )
-    losses.plot(epochs, [record.validation_loss for record in history], ".-", color=ORANGE, label="validation")
-    losses.set(ylabel="loss", title=title)
-    area.plot(epochs, [record.validation_auroc for record in history], ".-", color=ORANGE, label="validation")
-    area.set(ylabel="AUROC")
-    rate.step(epochs, [record.learning_rate for record in history], where="mid", color=GREY)
-    rate.set(ylabel="learning rate", xlabel="epoch", yscale="log")
-    rate.xaxis.set_major_locator(MaxNLocator(integer=True))
-    for axes in (losses, area, rate):
-        axes.axvline(selected, color=GREY, linestyle=":", label="selected epoch")
-        axes.grid(alpha=0.25)
-    losses.legend(frameon=False)
-    area.legend(frameon=False, loc="lower right")
-    figure.savefig(path, dpi=DPI)
+    with drawing(7, 7.5, rows=3, sharex=True, height_ratios=(3, 3, 1.5)) as (figure, (losses, area, rate)):
+        training, validation = "training (augmented, dropout)", "validation"
+        losses.plot(epochs, [record.train_loss for record in history], ".-", color=BLUE, label=training)
+        losses.plot(epochs, [record.validation_loss for record in history], ".-", color=ORANGE, label=validation)
+        losses.set(ylabel="loss", title=title)
+        area.plot(epochs, [record.validation_auroc for record in history], ".-", color=ORANGE, label=validation)
+        area.set(ylabel="AUROC")
+        rate.step(epochs, [record.learning_rate for record in history], where="mid", color=GREY)
+        rate.set(ylabel="learning rate", xlabel="epoch", yscale="log")
+        label_powers(rate.yaxis)
+        rate.xaxis.set_major_locator(MaxNLocator(integer=True))
+        for axes in (losses, area, rate):
+            axes.axvline(selected, color=GREY, linestyle=":", label="selected epoch")
+        losses.legend()
+        area.legend(loc="lower right")
+        save_png(figure, path)
 
 
 def draw_confusion(path: Path, counts: Confusion, names: Labels, *, title: str) -> None:
@@ -303,24 +295,14 @@ def draw_confusion(path: Path, counts: Confusion, names: Labels, *, title: str) 
         (counts.false_negatives, counts.true_positives),
     )
     shares = [[count / max(1, sum(row)) for count in row] for row in rows]
-    figure = _new_figure(5, 4.6)
-    axes = figure.subplots()
-    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    for y, row in enumerate(rows):
-        for x, count in enumerate(row):
-            colour = "white" if shares[y][x] > 0.5 else "black"
-            axes.text(x, y, f"{count}\nof {sum(row)}", ha="center", va="center", color=colour, fontsize=14)
-    axes.set_xticks([0, 1], [f"called {name}" for name in names.names])
-    axes.set_yticks([0, 1], names.names, rotation=90, va="center")
-    axes.set(ylabel="truth", title=title)
-    figure.savefig(path, dpi=DPI)
-
-
-def _new_figure(width: float, height: float) -> Figure:
-    """Return a figure of so many inches that draws with Agg and needs no display."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height), layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure
+    with drawing(5, 4.6) as (figure, axes):
+        axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+        for y, row in enumerate(rows):
+            for x, count in enumerate(row):
+                colour = "white" if shares[y][x] > 0.5 else "black"
+                axes.text(x, y, f"{count}\nof {sum(row)}", ha="center", va="center", color=colour, fontsize=14)
+        axes.set_xticks([0, 1], [f"called {name}" for name in names.names])
+        axes.set_yticks([0, 1], names.names, rotation=90, va="center")
+        axes.set(ylabel="truth", title=title)
+        axes.grid(visible=False)
+        save_png(figure, path)

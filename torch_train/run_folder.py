@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -11,11 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tbconv.contract.bundle import MANIFEST, read_json, sha256_bytes, write_json
+from tbconv.contract.bundle import MANIFEST, read_arrays, read_json, sha256_bytes, write_json
 from tbconv.contract.errors import BundleError, ConfigError
 from tbconv.contract.golden import stored_inputs
 from tbconv.contract.manifest import Calibration, DecisionRule, Labels, OperatingPoint
-from torch_train.metrics import LOWEST_SLOPE, digits_for
+from tbconv.report_kit.words import digits_for
+from torch_train.metrics import LOWEST_SLOPE
 
 RUN = "run.json"  # RunFacts: written last, so a folder with it is a finished run
 CONFIG = "train_config.json"
@@ -112,13 +111,9 @@ def read_films(path: Path) -> Films:
     Raises:
         BundleError: the file is missing or damaged.
     """
-    try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-            return Films(stored_inputs(arrays), arrays["labels"], arrays["part"])
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:  # all numpy's, on damage
-        what = f"{path} holds no films"
-        fix = "train again: tbconv train --data DIR --out RUN"
-        raise BundleError(what, why=f"{type(error).__name__}: {error}", fix=fix) from error
+    fix = "train again: tbconv train --data DIR --out RUN"
+    with read_arrays(path, "films", error=BundleError, fix=fix) as arrays:
+        return Films(stored_inputs(arrays), arrays["labels"], arrays["part"])
 
 
 # --- report ---

@@ -1,4 +1,4 @@
-"""`make mutants`: seed every fault, print the table and write it down; ends with 1 where a live mutant was missed."""
+"""`make mutants`: inject every fault, print and write the table; exits with 1 if a live mutant was missed."""
 
 from __future__ import annotations
 
@@ -20,32 +20,32 @@ SCORE = "mutants.json"
 
 def main(words: Sequence[str]) -> int:
     """Read the options, run, print, write; 0 done, 1 a live mutant missed or a false alarm, 2 wrong usage."""
-    asked = _parser().parse_args(words)
-    options = {name: getattr(asked, name) for name in ("only", "seeds", "resnet50", "bundle", "run")}
+    options = _parser().parse_args(words)
+    chosen = {name: getattr(options, name) for name in ("only", "seeds", "resnet50", "bundle", "run")}
     try:
-        score = run_mutants(MutantsConfig(**options, trace=not asked.no_trace), TerminalReporter())
+        score = run_mutants(MutantsConfig(**chosen, trace=not options.no_trace), TerminalReporter())
     except TbconvError as error:
         print_error(error)
         return 1
-    print_out(json.dumps(score.to_json(), indent=2) if asked.json else write_table(score))
-    if asked.out is not None:
-        asked.out.mkdir(parents=True, exist_ok=True)
-        write_json(asked.out / SCORE, score.to_json())
-    if asked.only is None and not asked.no_trace:  # a part of the faults is not the score
+    print_out(json.dumps(score.to_json(), indent=2) if options.json else write_table(score))
+    if options.out is not None:
+        options.out.mkdir(parents=True, exist_ok=True)
+        write_json(options.out / SCORE, score.to_json())
+    if options.only is None and not options.no_trace:  # a part of the faults is not the score
         write_atomic(TABLE, write_table(score).encode())
     return 0 if score.passed else 1
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.fault_injection", description=__doc__)
-    parser.add_argument("--only", metavar="NAME", help="faults of this name or level; docs/mutants.md stays as it is")
+    parser.add_argument("--only", metavar="NAME", help="only faults of this name or level; docs/mutants.md stays")
     parser.add_argument("--seeds", type=int, default=20, help="clean conversions of the small network (default 20)")
     parser.add_argument(
         "--resnet50", type=int, default=0, metavar="N", help="clean conversions of ResNet50 (default 0)"
     )
-    parser.add_argument("--bundle", type=Path, help="a finished bundle to seed faults in, with --run")
+    parser.add_argument("--bundle", type=Path, help="a finished bundle that gets the faults, with --run")
     parser.add_argument("--run", type=Path, help="the run folder that it was converted from")
-    parser.add_argument("--no-trace", action="store_true", help="do not look for the node; saves most of the time")
+    parser.add_argument("--no-trace", action="store_true", help="do not locate faults; saves most of the time")
     parser.add_argument("--out", type=Path, metavar="FOLDER", help=f"gets {SCORE}")
     parser.add_argument("--json", action="store_true", help="print the score as JSON")
     return parser

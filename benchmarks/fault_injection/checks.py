@@ -1,4 +1,4 @@
-"""The project's own checks, run on what a spoilt file answered; none is written for the faults."""
+"""The project's own checks, run on the outputs of a faulty file; none is written for the faults."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from convert.parity.inputs import part_of
 from convert.parity.measure import Measurement
 from convert.parity.report import parity_report
 from convert.runners.base import Answer
-from convert.verify import find_strays
+from convert.verify import find_regressions
 from tbconv.contract.bundle import Bundle
 from tbconv.contract.consistency import answer_problems
 from tbconv.contract.golden import Golden
@@ -16,31 +16,31 @@ from tbconv.contract.statistics import IDENTITY, identity_error
 
 MADE, USABLE, PARITY, IDENTICAL, VERIFY = "made and opened", "usable", "parity", "evidence identity", "verify"
 DECISIONS = "decisions"
-TRACE, FILMS, AGREE = "trace", "golden films", "agreement"
+TRACE, FILMS, AGREE = "trace", "golden films", "consistency"
 DIGESTS, SERVES, SELF_TEST = "digests", "server", "self-test"
 CHECKS = {
     MADE: "the step refuses to write the file, or its runtime to open it (`tbconv convert`)",
-    USABLE: "a wrong shape, NaN or infinity, one answer to all films (`convert.parity.compare.find_problem`)",
-    PARITY: "the verdict on a float32 file's answers (`convert.parity.measure.Measurement.judge`)",
+    USABLE: "a wrong shape, NaN or infinity, one output for all films (`convert.parity.compare.find_problem`)",
+    PARITY: "the verdict on a float32 file's outputs (`convert.parity.measure.Measurement.judge`)",
     DECISIONS: "more than 1 % of a reduced file's decisions flip (`convert.parity.verdicts.judge_reduced`)",
     IDENTICAL: "margin = mean(evidence), part of that verdict (`tbconv.contract.statistics.identity_error`)",
-    VERIFY: "what `tbconv verify` finds beyond that verdict (`convert.verify.find_strays`)",
+    VERIFY: "what `tbconv verify` finds beyond that verdict (`convert.verify.find_regressions`)",
     TRACE: "`tbconv verify --trace` names a node (`convert.layerwise.trace.trace_bundle`)",
     FILMS: "the golden films, from their bytes on (`tbconv.contract.golden.check_films`)",
-    AGREE: "what is written in several places differs (`convert.certificate.consistency.disagreements`)",
+    AGREE: "facts that are written in several places differ (`convert.certificate.consistency.inconsistencies`)",
     DIGESTS: "a file is not the one of the manifest (`tbconv.contract.bundle.open_bundle`)",
     SERVES: "the server falls back to the baseline, or refuses to start (`tf_serve.fallback.choose_model`)",
-    SELF_TEST: "the golden inputs are answered otherwise than before (`tf_serve.runtime.selftest.self_test`)",
+    SELF_TEST: "the outputs for the golden inputs have changed (`tf_serve.runtime.selftest.self_test`)",
 }
 
 
 def check_answer(setting: Setting, path: str, answer: Answer | str) -> dict[str, str]:
-    """Return the checks that minded what a file answered to films and golden inputs, each with its reason.
+    """Return the checks that caught a file by its outputs for films and golden inputs, each with its reason.
 
     Args:
         setting: the clean bundle.
         path: of the artefact that the file stands for.
-        answer: to all that was fed; or the sentence with which the file was refused.
+        answer: its outputs for all inputs; or the message with which the file was refused.
     """
     if isinstance(answer, str):
         return {MADE: answer}
@@ -56,7 +56,7 @@ def check_answer(setting: Setting, path: str, answer: Answer | str) -> dict[str,
     identity = identity_error(answer)
     if artefact.precision == "float32" and identity is not None and not identity <= IDENTITY:
         found[IDENTICAL] = f"missed by {identity:.1e}"
-    strays = find_strays(
+    strays = find_regressions(
         {path: claimed}, {path: verdict}, measurement, parity_report(measurement, {path: verdict}), deployed=None
     )
     if strays and not {PARITY, DECISIONS} & set(found):

@@ -1,66 +1,46 @@
-"""Many requests to one step or one runner, in one process: what imports cost is paid once; a failure is one answer."""
+"""Many requests to one step, two at a time in workers that stay alive: imports are paid once for each framework."""
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 from convert.runners.base import Answer, read_prediction
-from convert.worker import run_step
-from tbconv.contract.errors import ConversionError
+from convert.worker import drop_waiting, run_step, workers
+from tbconv.contract.errors import TbconvError
 
-MANY = f"{__name__}:many"  # it loads the framework of the module that it is given: a process of its own
-Step = Callable[[dict[str, Any]], dict[str, Any]]
+PROCESSES = 2
 
 
-def ask_many(runner: str, requests: dict[str, dict[str, Any]], images: Path, folder: Path) -> dict[str, Answer | str]:
-    """Ask the runner of one format about many files.
+def run_many(runner: str, requests: dict[str, dict[str, Any]], images: Path, folder: Path) -> dict[str, Answer | str]:
+    """Run many files of one format.
 
     Args:
-        runner: its step, `module:function`.
+        runner: `module:function`.
         requests: what it reads, by a name.
         images: .npy, uint8 [N, 224, 224].
-        folder: where answers are kept for the time of the call.
+        folder: gets the outputs.
 
     Returns:
-        By name the answer, or the sentence with which the file was refused.
+        By name the outputs, or the message of the error.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    outs = {name: folder / f"{index}.npz" for index, name in enumerate(requests)}
-    plan = {name: requests[name] | {"out": str(out)} for name, out in outs.items()}
-    request = {"step": runner, "images": str(images), "ask": plan}
-    found = run_step(MANY, request, threads=1)["found"]
-    return {name: found[name] or _read(out) for name, out in outs.items()}
+
+    def run(index: int, request: dict[str, Any]) -> Answer | str:
+        out = folder / f"{index}.npz"
+        try:
+            run_step(runner, request | {"images": str(images), "out": str(out)}, threads=1)
+            return read_prediction(out)
+        except TbconvError as error:
+            return f"{error.what}: {error.why.strip().splitlines()[-1].strip()[:200]}"
+
+    with workers(), ThreadPoolExecutor(PROCESSES) as pool, drop_waiting(pool):
+        return dict(zip(requests, pool.map(run, range(len(requests)), requests.values()), strict=True))
 
 
-def do_many(step: str, requests: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Run one step of a conversion on many requests, in one process; any failure ends it."""
-    done: list[dict[str, Any]] = run_step(MANY, {"step": step, "do": requests})["done"]
-    return done
-
-
-def many(request: dict[str, Any]) -> dict[str, Any]:
-    """Be the child of both."""
-    module, _, function = request["step"].partition(":")
-    step = getattr(importlib.import_module(module), function)
-    if "do" in request:
-        return {"done": [step(one) for one in request["do"]]}
-    return {"found": {name: _ask(step, one | {"images": request["images"]}) for name, one in request["ask"].items()}}
-
-
-def _ask(step: Step, request: dict[str, Any]) -> str | None:
-    """Run one file; the sentence of whatever the file made its runtime raise."""
-    try:
-        step(request)
-    except Exception as error:  # noqa: BLE001  # a spoilt file may raise whatever its runtime has
-        return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
-    return None
-
-
-def _read(out: Path) -> Answer | str:
-    try:
-        return read_prediction(out)
-    except ConversionError as error:
-        return error.one_line
+def step_many(step: str, requests: list[dict[str, Any]]) -> None:
+    """Run one step of a conversion on many requests; any failure ends it."""
+    with workers(), ThreadPoolExecutor(PROCESSES) as pool, drop_waiting(pool):
+        for job in [pool.submit(run_step, step, request, threads=1) for request in requests]:
+            job.result()

@@ -9,18 +9,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from benchmarks.fault_injection.alarms import Minded, find_alarms, resnet50_alarms
-from benchmarks.fault_injection.clean import FIRST_SEED, convert_clean
+from benchmarks.fault_injection.clean import FIRST_SEED, Findings, convert_clean, find_alarms, resnet50_alarms
 from benchmarks.fault_injection.faults import film_faults, serving_faults
 from benchmarks.fault_injection.faults.fault import GRAPH_LEVELS, Fault
-from benchmarks.fault_injection.levels import try_files, try_films, try_serving
-from benchmarks.fault_injection.many import do_many
-from benchmarks.fault_injection.placing import place_all, reference_of
-from benchmarks.fault_injection.result import Result
-from benchmarks.fault_injection.score import Clean, Score
+from benchmarks.fault_injection.inject import faults_of
+from benchmarks.fault_injection.levels import locate_all, reference_of, try_files, try_films, try_serving
+from benchmarks.fault_injection.many import step_many
+from benchmarks.fault_injection.score import Clean, Result, Score
 from benchmarks.fault_injection.setting import Setting, make_setting
-from benchmarks.fault_injection.spoil import faults_of
-from convert.pipeline import ConvertConfig, convert
+from convert.from_run import ConvertConfig
+from convert.pipeline import convert
+from convert.worker import workers
 from tbconv.contract.errors import ConfigError
 from tbconv.contract.reporting import Reporter
 
@@ -42,25 +41,25 @@ class MutantsConfig:
 
 
 def run_mutants(config: MutantsConfig, reporter: Reporter) -> Score:
-    """Seed every fault that is asked for, and let the checks judge.
+    """Inject every chosen fault, and let the checks judge.
 
     Raises:
         ConfigError: no fault has such a name.
-        TbconvError: a clean step failed, of which nothing can be judged.
+        TbconvError: a clean step failed, so nothing can be judged.
     """
     wanted = faults(config.only)
-    with tempfile.TemporaryDirectory(prefix="tbconv-mutants-") as name:
+    with tempfile.TemporaryDirectory(prefix="tbconv-mutants-") as name, workers():
         folder = Path(name)
         bundle, run = _clean_bundle(config, folder, reporter)
         setting = _setting(bundle, run, folder / "faults", reporter)
-        results = seed_faults(setting, wanted, reporter, trace=config.trace)
+        results = inject_faults(setting, wanted, reporter, trace=config.trace)
         shutil.rmtree(setting.aside)
         clean = _clean(config, folder, reporter)
     return Score(tuple(results), asdict(setting.noise), clean)
 
 
 def faults(only: str | None = None) -> list[Fault]:
-    """Return the faults of all levels, or those whose name or level holds a word.
+    """Return the faults of all levels, or those whose name or level contains a word.
 
     Raises:
         ConfigError: there is none.
@@ -77,7 +76,7 @@ def faults(only: str | None = None) -> list[Fault]:
     return chosen
 
 
-def seed_faults(setting: Setting, wanted: Sequence[Fault], reporter: Reporter, *, trace: bool) -> list[Result]:
+def inject_faults(setting: Setting, wanted: Sequence[Fault], reporter: Reporter, *, trace: bool) -> list[Result]:
     """Try faults level by level, in the order in which a conversion could go wrong."""
     results: list[Result] = []
     reference = reference_of(setting) if trace and any(one.level in GRAPH_LEVELS for one in wanted) else None
@@ -86,7 +85,7 @@ def seed_faults(setting: Setting, wanted: Sequence[Fault], reporter: Reporter, *
         if level in GRAPH_LEVELS:
             found, files = try_files(setting, level, chosen)
             if reference is not None:
-                found = place_all(setting, found, files, reference)
+                found = locate_all(setting, found, files, reference)
             for place in {file.parent for file in files.values()}:
                 shutil.rmtree(place)
         else:
@@ -102,7 +101,7 @@ def _clean_bundle(config: MutantsConfig, folder: Path, reporter: Reporter) -> tu
     if config.bundle is not None and config.run is not None:
         return config.bundle, config.run
     run, bundle = folder / "run", folder / "bundle"
-    do_many("benchmarks.fault_injection.drawn:draw", [{"run": str(run), "seed": 0}])
+    step_many("benchmarks.fault_injection.clean:draw", [{"run": str(run), "seed": 0}])
     convert(ConvertConfig(run=run, out=bundle), reporter)
     return bundle, run
 
@@ -114,13 +113,13 @@ def _setting(bundle: Path, run: Path, aside: Path, reporter: Reporter) -> Settin
 
 def _clean(config: MutantsConfig, folder: Path, reporter: Reporter) -> Clean:
     say: Callable[[str], None] = reporter.say
-    minded = Minded()
+    caught = Findings()
     if config.seeds:
         place = folder / "clean"
         place.mkdir()
         seeds = range(FIRST_SEED, FIRST_SEED + config.seeds)
-        minded += find_alarms(convert_clean(seeds, place, say), reporter, trace=config.trace)
+        caught += find_alarms(convert_clean(seeds, place, say), reporter, trace=config.trace)
         shutil.rmtree(place)
     for seed in range(1, config.resnet50 + 1):
-        minded += resnet50_alarms(seed, folder, reporter)
-    return Clean(config.seeds, config.resnet50, minded.alarms, minded.prices)
+        caught += resnet50_alarms(seed, folder, reporter)
+    return Clean(config.seeds, config.resnet50, caught.alarms, caught.costs)

@@ -1,4 +1,4 @@
-"""What a server would show of a bundle, and which of the checks before it would stop it: LiteRT, so a child process."""
+"""What a server would return with a bundle, and which checks would stop it before: LiteRT, so a process of its own."""
 
 from __future__ import annotations
 
@@ -18,44 +18,44 @@ FRAMEWORK = "litert"
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
-    """What is shown of each film, and who minded."""
+class Served:
+    """What is returned for each film, and which checks caught a fault."""
 
     caught: dict[str, str]  # by check
-    decisions: tuple[str, ...]  # by film; empty where nothing is answered
+    decisions: tuple[str, ...]  # by film; empty where nothing is served
     probability: tuple[float, ...]
     margin: tuple[float, ...]
-    positive: str  # what a positive film is called
+    positive: str  # label of a positive film
 
 
-def ask_servers(folders: list[tuple[Path, str]], images: Path) -> list[Shown]:
-    """Return what is shown of some films by each bundle's file.
+def run_servers(folders: list[tuple[Path, str]], images: Path) -> list[Served]:
+    """Return what each bundle's file returns for some films.
 
     Args:
-        folders: bundles, and the TFLite file that is asked for by name.
+        folders: bundles, and the name of the TFLite file to serve.
         images: .npy, uint8 [N, 224, 224].
     """
     request = {"folders": [[str(folder), path] for folder, path in folders], "images": str(images)}
     return [
-        Shown(one["caught"], tuple(one["decisions"]), tuple(one["probability"]), tuple(one["margin"]), one["positive"])
+        Served(one["caught"], tuple(one["decisions"]), tuple(one["probability"]), tuple(one["margin"]), one["positive"])
         for one in run_step(f"{__name__}:serve", request, threads=1)["shown"]
     ]
 
 
 def serve(request: dict[str, Any]) -> dict[str, Any]:
-    """Be the child."""
+    """Serve each bundle; request: folders (bundle, file), images."""
     model_inputs = np.load(request["images"], allow_pickle=False)
     return {"shown": [asdict(_show(Path(folder), path, model_inputs)) for folder, path in request["folders"]]}
 
 
-def _show(folder: Path, path: str, model_inputs: Any) -> Shown:
+def _show(folder: Path, path: str, model_inputs: Any) -> Served:
     caught: dict[str, str] = {}
     _try(caught, DIGESTS, lambda: open_bundle(folder))
     _try(caught, SELF_TEST, lambda: _self_test(folder))
     try:
         return _answer(folder, path, model_inputs, caught)
     except TbconvError as error:
-        return Shown(caught | {SERVES: error.one_line}, (), (), (), "")
+        return Served(caught | {SERVES: error.one_line}, (), (), (), "")
 
 
 def _try(caught: dict[str, str], check: str, ask: Any) -> None:
@@ -74,7 +74,7 @@ def _self_test(folder: Path) -> str | None:
     return "; ".join(f"{row.path}: {row.problem}" for row in rows if row.problem) or None
 
 
-def _answer(folder: Path, path: str, model_inputs: Any, caught: dict[str, str]) -> Shown:
+def _answer(folder: Path, path: str, model_inputs: Any, caught: dict[str, str]) -> Served:
     from tf_serve.fallback import choose_model
     from tf_serve.predict import decide
 
@@ -84,11 +84,11 @@ def _answer(folder: Path, path: str, model_inputs: Any, caught: dict[str, str]) 
         caught = caught | {SERVES: served.reason}
     size = bundle.manifest.preprocessing.size
     if model_inputs.shape[1] != size:
-        return Shown(
-            caught | {SERVES: f"films are {size} pixels wide, the file takes {model_inputs.shape[1]}"}, (), (), (), ""
+        return Served(
+            caught | {SERVES: f"films are {size} pixels wide, the file accepts {model_inputs.shape[1]}"}, (), (), (), ""
         )
     margin = served.classifier.predict(as_model_input(model_inputs)).margin
     probability = served.decision_rule.calibration.probability(margin)
     decisions = tuple(decide(float(one), served) for one in margin)
     shown = tuple(float(one) for one in probability), tuple(float(one) for one in margin)
-    return Shown(caught, decisions, shown[0], shown[1], bundle.manifest.labels.positive)
+    return Served(caught, decisions, shown[0], shown[1], bundle.manifest.labels.positive)

@@ -1,4 +1,4 @@
-"""The clean bundle that faults are seeded in, what it answers, and how far its correct float32 files are apart."""
+"""The clean bundle that gets the faults, its outputs, and how far its correct float32 files are apart."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.fault_injection.many import ask_many
+from benchmarks.fault_injection.many import run_many
+from convert.formats.table import runner_of
+from convert.from_run import choose_films
 from convert.parity.inputs import FilmSet, part_of
-from convert.parity.measure import Measurement, Row, Yardstick, make_row, measure
-from convert.parity.runtimes import ORACLE, RUNNERS, artefact_witness
+from convert.parity.measure import Measurement, ReferenceAnswers, Row, make_row, measure
+from convert.parity.runtimes import FLOAT64, artefact_runtime
 from convert.parity.verdicts import Tolerances
-from convert.pipeline import choose_films
 from convert.runners.base import Answer
 from tbconv.contract.bundle import MANIFEST, open_bundle, read_json, sha256_file, write_json
 from tbconv.contract.golden import GOLDEN, REFERENCE, read_golden
@@ -49,7 +50,7 @@ class Noise:
         return Noise(*(max(getattr(self, output), getattr(other, output)) for output in OUTPUTS))
 
     def times(self, answer: Answer, clean: Answer) -> float:
-        """Return how many times the noise an answer is from the clean one, in the output that moved most."""
+        """Return how far an answer is from the clean one, in times the noise, for the output that moved most."""
         moved = [_furthest(answer, clean, output) / max(getattr(self, output), 1e-12) for output in OUTPUTS]
         return float(max(moved))
 
@@ -59,7 +60,7 @@ def _has(answer: Answer, output: str) -> bool:
 
 
 def _furthest(one: Answer, other: Answer, output: str) -> float:
-    """Return max |one - other| over films; infinity where a shape differs or a number is none."""
+    """Return max |one - other| over films; infinity where a shape differs or a value is not finite."""
     here, there = getattr(one, output), getattr(other, output)
     if here is None or there is None:
         return 0.0 if here is there else float(np.inf)
@@ -76,17 +77,17 @@ class Setting:
     manifest: Manifest
     measurement: Measurement
     noise: Noise
-    images: Path  # .npy of all that is fed, uint8 [N, 224, 224]
+    images: Path  # .npy of all inputs, uint8 [N, 224, 224]
     aside: Path  # for files that are made and thrown away
     kernels: dict[str, Noise] = field(default_factory=dict)  # of reduced files, under two sets of correct kernels
 
     @property
     def model_inputs(self) -> NDArray[np.uint8]:
-        """All that is fed, uint8 [N, 224, 224]."""
+        """All inputs, uint8 [N, 224, 224]."""
         return self.measurement.filmset.together
 
     def times(self, path: str, answer: Answer) -> float:
-        """Return how many times its noise a file's answer is from the clean one.
+        """Return how far a file's outputs are from the clean ones, in times its noise.
 
         Two correct kernel sets round one reduced file differently (int8: 1e-2 logits); of such a file the larger noise
         counts, output by output.
@@ -95,14 +96,14 @@ class Setting:
         return noise.times(answer, self.clean(path))
 
     def clean(self, path: str) -> Answer:
-        """Return what a file of the clean bundle answered."""
+        """Return the outputs of a file of the clean bundle."""
         return self.measurement.answers[path]
 
     def bundle_with(self, place: Path, files: dict[str, Path]) -> Path:
-        """Make a bundle that differs in some files, digests and all, as if it had been converted so.
+        """Make a bundle that differs in some files, digests and all, as if it had been converted that way.
 
         Args:
-            place: is not there yet.
+            place: does not exist yet.
             files: what replaces a file of the bundle, by its path there.
         """
         copy_bundle(self.bundle, place)
@@ -137,7 +138,7 @@ def make_setting(bundle: Path, run: Path, aside: Path, reporter: Reporter) -> Se
         bundle: of `run`.
         run: its held-out films are fed beside the golden inputs.
         aside: a folder for what is made on the way.
-        reporter: shows who has answered.
+        reporter: shows what has run.
     """
     manifest, golden = open_bundle(bundle).manifest, read_golden(bundle / GOLDEN)
     held = read_films(run / HELDOUT_FILMS)
@@ -154,7 +155,7 @@ def make_setting(bundle: Path, run: Path, aside: Path, reporter: Reporter) -> Se
 
 
 def setting_of_golden(bundle: Path, aside: Path) -> Setting:
-    """Open a clean bundle and take the answers that it recorded of its golden inputs: nobody is asked again.
+    """Open a clean bundle and take its recorded outputs for the golden inputs: nothing runs again.
 
     Args:
         bundle: with the trained network.
@@ -176,14 +177,14 @@ def setting_of_golden(bundle: Path, aside: Path) -> Setting:
 def noise_of(manifest: Manifest, measurement: Measurement) -> Noise:
     """Return the noise of the trained network's float32 files and of float64 PyTorch, against float32 PyTorch."""
     files = [one.path for one in manifest.artefacts if one.network == "trained" and one.precision == "float32"]
-    return Noise.of(measurement.answers, [*files, f"{ORACLE} (trained)"], f"{REFERENCE} (trained)")
+    return Noise.of(measurement.answers, [*files, f"{FLOAT64} (trained)"], f"{REFERENCE} (trained)")
 
 
 def kernel_noise(bundle: Path, manifest: Manifest, measurement: Measurement, images: Path) -> dict[str, Noise]:
     """Return how far built-in kernels are from those that serve, on each clean file of reduced precision."""
     reduced = [one.path for one in manifest.artefacts if one.precision != "float32"]
     requests = {path: {"artefact": str(bundle / path), "xnnpack": False} for path in reduced}
-    found = ask_many(RUNNERS["tflite"], requests, images, images.with_name("built-in kernels"))
+    found = run_many(runner_of("tflite"), requests, images, images.with_name("built-in kernels"))
     answers = {path: answer for path, answer in found.items() if not isinstance(answer, str)}
     return {
         path: Noise.of({path: answer, "": measurement.answers[path]}, [path], "") for path, answer in answers.items()
@@ -191,7 +192,7 @@ def kernel_noise(bundle: Path, manifest: Manifest, measurement: Measurement, ima
 
 
 def with_answer(setting: Setting, path: str, answer: Answer) -> Measurement:
-    """Return the measurement in which one file answered otherwise, judged by the same code."""
+    """Return the measurement with other outputs of one file, judged by the same code."""
     clean = setting.measurement
     row = row_of(setting.bundle, setting.manifest.artefact(path), clean.filmset, clean.answers | {path: answer},
                  clean.thresholds)  # fmt: skip
@@ -202,8 +203,8 @@ def with_answer(setting: Setting, path: str, answer: Answer) -> Measurement:
 def measured(
     folder: Path, artefacts: Sequence[Artefact], filmset: FilmSet, answers: dict[str, Answer], threshold: float
 ) -> Measurement:
-    """Return the measurement of answers that were given already, of the trained network's files."""
-    reference, oracle = (answers[f"{name} (trained)"] for name in (REFERENCE, ORACLE))
+    """Return the measurement of outputs that are known already, of the trained network's files."""
+    reference, oracle = (answers[f"{name} (trained)"] for name in (REFERENCE, FLOAT64))
     count = len(filmset.films)
     golden = Tolerances.derive(part_of(reference, count, None), part_of(oracle, count, None))
     films = Tolerances.derive(part_of(reference, 0, count), part_of(oracle, 0, count)) if count else golden
@@ -217,7 +218,7 @@ def row_of(
 ) -> Row:
     """Return one file's row of the measurement."""
     network = artefact.network
-    reference, oracle = (answers[f"{name} ({network})"] for name in (REFERENCE, ORACLE))
+    reference, oracle = (answers[f"{name} ({network})"] for name in (REFERENCE, FLOAT64))
     count = len(filmset.films)
-    yardstick = Yardstick(reference, oracle, thresholds[network], filmset.labels, count, len(filmset.golden))
-    return make_row(artefact_witness(folder, artefact), answers[artefact.path], yardstick)
+    yardstick = ReferenceAnswers(reference, oracle, thresholds[network], filmset.labels, count, len(filmset.golden))
+    return make_row(artefact_runtime(folder, artefact), answers[artefact.path], yardstick)

@@ -9,9 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from convert.certificate.deployment import Candidate, choose
-from convert.certificate.html import sizes_of
-from convert.certificate.page import certificate_page
+from convert.certificate.deployment import Candidate, select_artefact
+from convert.certificate.page import certificate_page, sizes_of
 from convert.parity.inputs import part_of
 from convert.parity.measure import Measurement
 from convert.parity.report import describe_inputs
@@ -42,10 +41,10 @@ def certify(folder: Path, run: Path, artefacts: tuple[Artefact, ...], measuremen
         verdicts[artefact.path] = measurement.judge(artefact, sha256)
     candidates = _clock(folder, artefacts, verdicts, measurement)
     verdicts |= {one.path: one.verdict for one in candidates}
-    return write_down(measurement, verdicts, binding(folder, run), choose(candidates))
+    return write_certificate(measurement, verdicts, certificate_scope(folder, run), select_artefact(candidates))
 
 
-def write_down(
+def write_certificate(
     measurement: Measurement, verdicts: dict[str, ArtefactVerdict], bound: dict[str, Any], deploy: dict[str, Any]
 ) -> Certificate:
     """Return the certificate of these verdicts: on what was fed, by which tolerances, and where.
@@ -71,7 +70,7 @@ def _clock(
     folder: Path, artefacts: tuple[Artefact, ...], verdicts: dict[str, ArtefactVerdict], measurement: Measurement
 ) -> list[Candidate]:
     """Return the trained network's TFLite files with their latency, which their verdict's figures then hold, too."""
-    files = [one for one in artefacts if one.format == "tflite" and one.network == "trained"]
+    files = [one for one in artefacts if one.is_served and one.network == "trained"]
     if not files:
         return []
     with tempfile.TemporaryDirectory(prefix="tbconv-clock-") as place:
@@ -105,7 +104,7 @@ def draw_certificate(
 KERNELS = {"runtime": "ai-edge-litert", "delegate": "XNNPACK", "threads": 1, "films_a_call": 1}
 
 
-def binding(folder: Path, run: Path | None = None) -> dict[str, Any]:
+def certificate_scope(folder: Path, run: Path | None = None) -> dict[str, Any]:
     """Return what the verdicts on a bundle's files are bound to, ready for JSON.
 
     Args:

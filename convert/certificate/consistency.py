@@ -12,6 +12,7 @@ from dataclasses import asdict
 from typing import Any
 
 from convert.formats.tflite_schema import GRAYSCALE
+from convert.parity.report import PARITY
 from convert.worker import run_step
 from tbconv.contract.bundle import CERTIFICATE, MANIFEST, Bundle, read_json
 from tbconv.contract.certificate import ArtefactVerdict, Certificate, Verdict
@@ -22,7 +23,7 @@ from torch_train.data.split import PARTS, digest_of
 from torch_train.run_folder import BASELINE, CONFIG, METRICS, SPLIT, WEIGHTS
 
 
-def disagreements(bundle: Bundle) -> dict[str, str]:
+def inconsistencies(bundle: Bundle) -> dict[str, str]:
     """Return, by path, what in a bundle contradicts its manifest; empty where all agree.
 
     Threshold, calibration, labels and preprocessing inside each `.tflite` file; the calibration inside each graph, from
@@ -46,7 +47,7 @@ def disagreements(bundle: Bundle) -> dict[str, str]:
 
 def _metadata_problems(bundle: Bundle) -> dict[str, str]:
     """Hold the metadata flatbuffers, which Android's extractor reads, to the manifest."""
-    files = [one for one in bundle.manifest.artefacts if one.format == "tflite"]
+    files = [one for one in bundle.manifest.artefacts if one.is_served]
     telling = [one for one in files if appended_files(bundle.root / one.path)]
     if not telling:
         return {}
@@ -161,8 +162,6 @@ def _training(bundle: Bundle) -> dict[str, Any]:
 
 # --- agree certificate ---
 # Whether the certificate is about the files of its bundle, and bound to the weights and figures that lie beside it.
-
-PARITY = "parity.json"
 
 
 def certificate_problems(bundle: Bundle) -> dict[str, str]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from convert.parity.verdicts import FLIPS_SHARE
 from tbconv.contract.certificate import ArtefactVerdict
+from tbconv.contract.manifest import is_exact
 
 # --- bars ---
 # What a reduced-precision file has to keep, and to save, before it is proposed for deployment.
@@ -34,9 +35,9 @@ class Candidate:
         """Return in words every bar that the file misses, worst kind first: none means that it may be proposed."""
         if not self.verdict.verdict.may_serve:
             return [f"{self.verdict.verdict}: {self.verdict.reason}"]
-        if self.precision == "float32":
+        if is_exact(self.precision):
             return []
-        return [*lost(self.verdict.figures), *self._not_saved(float32)]
+        return [*missed_criteria(self.verdict.figures), *self._not_saved(float32)]
 
     def _not_saved(self, float32: Candidate) -> list[str]:
         size, latency = self.bytes / float32.bytes, self.latency_ms / float32.latency_ms
@@ -44,7 +45,7 @@ class Candidate:
         return [f"{words} of float32, allowed {allowed:.2f}" for value, allowed, words in rows if not value <= allowed]
 
 
-def lost(figures: dict[str, Any]) -> list[str]:
+def missed_criteria(figures: dict[str, Any]) -> list[str]:
     """Return in words which bars of quality a reduced-precision file misses.
 
     Args:
@@ -71,7 +72,7 @@ def lost(figures: dict[str, Any]) -> list[str]:
 # --- choose ---
 # Which file of a bundle to deploy: the fastest whose bars hold, and why each of the others lost.
 
-BARS = {
+CRITERIA = {
     "auroc_loss": AUROC_LOSS,  # one-sided 95 % bound
     "sensitivity_loss": SENSITIVITY_LOSS,
     "flips_share": FLIPS_SHARE,
@@ -81,7 +82,7 @@ BARS = {
 }
 
 
-def choose(candidates: Sequence[Candidate]) -> dict[str, Any]:
+def select_artefact(candidates: Sequence[Candidate]) -> dict[str, Any]:
     """Return what certificate.json states under `deploy`.
 
     Args:
@@ -91,18 +92,18 @@ def choose(candidates: Sequence[Candidate]) -> dict[str, Any]:
         `artefact` (a path, or None where none may be deployed), `reason`, `others` (why, by path) and `bars`, what a
         reduced file was held to. Empty for a bundle without a trained network.
     """
-    float32 = next((one for one in candidates if one.precision == "float32"), None)
+    float32 = next((one for one in candidates if is_exact(one.precision)), None)
     if float32 is None:
         return {}
     missed = {one.path: one.missed(float32) for one in candidates}
     able = sorted((one for one in candidates if not missed[one.path]), key=lambda one: one.latency_ms)
     others = {path: "; ".join(why) for path, why in missed.items() if why}
     if not able:
-        return {"artefact": None, "reason": "no file may be deployed", "others": others, "bars": dict(BARS)}
+        return {"artefact": None, "reason": "no file may be deployed", "others": others, "bars": dict(CRITERIA)}
     best, rest = able[0], able[1:]
     others |= {one.path: f"its bars hold, but it is slower: {_speed(one, float32)}" for one in rest}
     reason = f"the fastest whose bars hold: {_speed(best, float32)}"
-    return {"artefact": best.path, "reason": reason, "others": others, "bars": dict(BARS)}
+    return {"artefact": best.path, "reason": reason, "others": others, "bars": dict(CRITERIA)}
 
 
 def _speed(one: Candidate, float32: Candidate) -> str:

@@ -9,8 +9,10 @@ from tbconv.contract.bundle import read_json
 from tbconv.contract.certificate import Certificate
 from tbconv.contract.manifest import Manifest
 from tbconv.contract.reporting import LIMITS
+from tbconv.report_kit.pages import Markdown, escape_markdown, render_card
 from torch_train.run_folder import METRICS, summary_lines
 
+TEMPLATE = Path(__file__).with_name("model_card.md.j2")
 INTENDED = (
     "Intended for research on converting and serving chest X-ray classifiers. It must not decide about a patient, "
     "and it was not examined by any authority."
@@ -26,34 +28,35 @@ def model_card(folder: Path, manifest: Manifest, certificate: Certificate, repor
         certificate: its verdicts.
         report: parity.json.
     """
-    lines = [f"# {manifest.name}", "", *_what(manifest), "", "## Figures of the training run", ""]
-    lines += summary_lines(read_json(folder / METRICS)) if (folder / METRICS).is_file() else ["Not stored."]
-    lines += ["", "## Files and their parity with PyTorch", "", f"Measured on {report['inputs']['description']}.", ""]
-    lines += ["| file | verdict | reason |", "|---|---|---|"]
-    lines += [f"| `{path}` | {row.verdict} | {row.reason} |" for path, row in certificate.artefacts.items()]
-    if certificate.proposal is not None:
-        lines += ["", f"Proposed for serving: {certificate.proposal}."]
-    lines += ["", "## Limits", "", f"- {INTENDED}", *(f"- {limit}" for limit in LIMITS)]
-    return "\n".join(lines) + "\n"
+    figures = "Not stored."
+    if (folder / METRICS).is_file():
+        metrics = read_json(folder / METRICS)
+        names = {key: escape_markdown(str(name)) for key, name in metrics["labels"].items()}
+        figures = Markdown("\n".join(summary_lines(metrics | {"labels": names})))
+    trained = manifest.kind == "trained"
+    return render_card(
+        TEMPLATE,
+        manifest=manifest,
+        kind="A trained network" if trained else "The baseline alone: no trained network is in here",
+        films="SYNTHETIC phantoms (drawn, no patients)" if manifest.synthetic else "films",
+        facts=_facts(manifest),
+        figures=figures,
+        inputs=report["inputs"]["description"],
+        certificate=certificate,
+        limits=[INTENDED, *LIMITS],
+    )
 
 
-def _what(manifest: Manifest) -> list[str]:
-    kind = "A trained network" if manifest.kind == "trained" else "The baseline alone: no trained network is in here"
-    films = "SYNTHETIC phantoms (drawn, no patients)" if manifest.synthetic else "films"
+def _facts(manifest: Manifest) -> list[str]:
     training, spec = manifest.provenance["training"], manifest.preprocessing
-    return [
-        f"{kind}, {manifest.labels.positive} against {manifest.labels.negative}, from {films}.",
-        "",
-        f"- input: one grey film, padded with {spec.pad} to a square, {spec.size} x {spec.size}, values {spec.values}",
-        "- outputs: logits (negative, positive), calibrated probability, evidence 7 x 7 with margin = mean(evidence)",
-        f"- split {str(training.get('split_digest'))[:12]}, data {str(training.get('data_digest'))[:12]} (SHA-256)",
-        _origin(training),
-    ]
-
-
-def _origin(training: dict[str, Any]) -> str:
     adopted = training.get("adopted")
-    if adopted is None:
-        return f"- trained at commit {training.get('git_commit') or 'unknown'}, GPU {training.get('gpu') or 'none'}"
-    checkpoint = f"a checkpoint, SHA-256 {adopted['sha256'][:12]}, {adopted['arch']}"
-    return f"- adopted from {checkpoint}; who trained it and on what is not known here"
+    origin = f"trained at commit {training.get('git_commit') or 'unknown'}, GPU {training.get('gpu') or 'none'}"
+    if adopted is not None:
+        checkpoint = f"a checkpoint, SHA-256 {adopted['sha256'][:12]}, {adopted['arch']}"
+        origin = f"adopted from {checkpoint}; who trained it and on what is not known here"
+    return [
+        f"input: one grey film, padded with {spec.pad} to a square, {spec.size} x {spec.size}, values {spec.values}",
+        "outputs: logits (negative, positive), calibrated probability, evidence 7 x 7 with margin = mean(evidence)",
+        f"split {str(training.get('split_digest'))[:12]}, data {str(training.get('data_digest'))[:12]} (SHA-256)",
+        origin,
+    ]

@@ -1,9 +1,13 @@
-"""The noise of a tensor against its reference, and the budget by which a node of a trace is judged."""
+"""The noise of a tensor against its reference, and the budgets by which a node is judged; numpy only.
+
+Sums instead of tensors: any number of films fits into memory, and the scale that an equalization put on each
+channel can still be fitted afterwards.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,12 +15,6 @@ from numpy.typing import NDArray
 
 from convert.layerwise.graph import INPUT, LayerGraph
 from tbconv.contract.statistics import decibels
-
-# --- layer noise ---
-# The noise of one tensor against its reference, from sums over films, channel by channel.
-#
-# numpy only. Sums instead of tensors: any number of films fits into memory, and a scale that an
-# equalization put on each channel can still be fitted afterwards.
 
 OFF = 0.05  # a fitted scale further from 1 counts as a rescaled channel; int8 noise alone moves it less
 
@@ -47,8 +45,8 @@ class Sums:
         """Return the sums with one more film.
 
         Args:
-            reference: what the node gives, [positions, C].
-            tensor: what the operation gives, of the same shape.
+            reference: output of the node, [positions, C].
+            tensor: output of the operation, of the same shape.
 
         Raises:
             ValueError: the shapes differ.
@@ -56,11 +54,11 @@ class Sums:
         if reference.shape != tensor.shape:
             raise ValueError(f"shapes differ: {reference.shape} and {tensor.shape}")
         wanted, given = reference.astype(np.float64), tensor.astype(np.float64)
-        away = given - wanted
-        pairs = ((wanted, wanted), (wanted, given), (given, given), (away, away))
-        model_inputs = [np.einsum("pc,pc->c", one, other) for one, other in pairs]
+        difference = given - wanted
+        pairs = ((wanted, wanted), (wanted, given), (given, given), (difference, difference))
+        products = [np.einsum("pc,pc->c", one, other) for one, other in pairs]
         count = np.full(wanted.shape[1], float(len(wanted)))
-        return self.plus(Sums.of(np.stack([*model_inputs, wanted.sum(axis=0), given.sum(axis=0), count])))
+        return self.plus(Sums.of(np.stack([*products, wanted.sum(axis=0), given.sum(axis=0), count])))
 
     def plus(self, other: Sums) -> Sums:
         """Return the sums over both sets of films."""
@@ -75,33 +73,40 @@ class Sums:
         counted = np.maximum(self.count, 1)
         first, other = self.first / counted, self.other / counted
         pairs = ((first, first), (first, other), (other, other), (other - first, other - first))
-        model_inputs = (self.signal, self.product, self.tensor, self.noise)
-        apart = [model_input - counted * one * two for model_input, (one, two) in zip(model_inputs, pairs, strict=True)]
-        return Sums.of(np.stack([*np.maximum(apart, 0.0), 0 * first, 0 * other, self.count]))
+        squares = (self.signal, self.product, self.tensor, self.noise)
+        centred = [np.maximum(sums - counted * one * two, 0.0) for sums, (one, two) in zip(squares, pairs, strict=True)]
+        return Sums.of(np.stack([*centred, 0 * first, 0 * other, self.count]))
+
+
+def add_sums(one: Mapping[str, Sums], other: Mapping[str, Sums]) -> dict[str, Sums]:
+    """Return the sums by operation over the films of both."""
+    return {**one, **{key: one[key].plus(sums) if key in one else sums for key, sums in other.items()}}
 
 
 @dataclass(frozen=True, slots=True)
 class Noise:
     """How far one tensor is from its reference."""
 
-    sqnr_db: float  # after the fitted scales where `rescaled`; inf where nothing differs, nan where it is not finite
+    sqnr_db: float  # after the fitted scales where `rescaled`; inf where nothing differs, NaN where it is not finite
     as_is_db: float
     rescaled: bool
-    scales: tuple[float, float]  # bring a channel back: the 10th and 90th percentile; 1, 1 where not rescaled
+    scales: tuple[float, float]  # restore a channel's scale: the 10th and 90th percentile; 1, 1 where not rescaled
 
 
-def judge_noise(sums: Sums, *, up_to_a_constant: bool = False) -> Noise:
+def judge_noise(sums: Sums, *, before_bias: bool = False) -> Noise:
     """Return the SQNR of a tensor, its channels brought back to scale where they were rescaled.
 
     Args:
         sums: of the tensor and its reference.
-        up_to_a_constant: compare what is left of both without each channel's mean, as where the bias comes later:
-            a folded BatchNorm moves a part of what stood before that bias into it.
+        before_bias: compare both without each channel's mean, since the bias comes later: a folded BatchNorm
+            moves a part of what stood before that bias into it.
     """
-    if up_to_a_constant:
+    if before_bias:
         sums = sums.centred()
     as_is = decibels(sums.signal.sum(), sums.noise.sum())
-    scale, left = _fit(sums)
+    silent = sums.tensor == 0
+    scale = np.where(silent, 1.0, sums.product / np.where(silent, 1.0, sums.tensor))  # least squares, by channel
+    left = np.maximum(sums.signal - scale * sums.product, 0.0)
     live = (sums.signal > 0) & (sums.tensor > 0) & np.isfinite(scale)
     if not _is_rescaled(sums, scale, left, live):
         return Noise(as_is, as_is, rescaled=False, scales=(1.0, 1.0))
@@ -109,18 +114,10 @@ def judge_noise(sums: Sums, *, up_to_a_constant: bool = False) -> Noise:
     return Noise(decibels(sums.signal.sum(), left.sum()), as_is, rescaled=True, scales=(low, high))
 
 
-def _fit(sums: Sums) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the least-squares scale of each channel (1 where it is silent), and the noise left after it."""
-    silent = sums.tensor == 0
-    scale = np.where(silent, 1.0, sums.product / np.where(silent, 1.0, sums.tensor))
-    left = sums.signal - scale * sums.product
-    return scale, np.maximum(left, 0.0)
-
-
 def _is_rescaled(sums: Sums, scale: NDArray[np.float64], left: NDArray[np.float64], live: NDArray[np.bool_]) -> bool:
     """Whether most channels are off by a scale that noise does not explain.
 
-    Noise of power n (relative to the signal) that knows nothing of the signal leaves n / (1 + n) after
+    Noise of power n (relative to the signal) that is independent of the signal leaves n / (1 + n) after
     the best scale; a channel counts where the scale leaves less than half of that. Most channels: a
     fault in one filter is a fault, not a rescaling.
     """
@@ -132,18 +129,19 @@ def _is_rescaled(sums: Sums, scale: NDArray[np.float64], left: NDArray[np.float6
     return bool((explained & off).mean() > 0.5)
 
 
-# --- trace judge ---
+# --- budgets ---
 # When a node counts as bad, and which one is the first: the one place with the budgets of `verify --trace`.
 #
-# numpy only. A node is judged by its worst channel, so that one wrong filter of 2048 is not drowned by the
-# others; a channel quieter than the mean one is held to the mean's power. The order is that of the reference graph.
+# A node is judged by its worst channel, so that one wrong filter of 2048 is not averaged away by the others; a
+# channel quieter than the mean one is held to the mean's power. The order is that of the reference graph.
 
 LEAST_UNEVEN = 1.05  # 90th over 10th percentile of an equalization's scales; a fault of the whole tensor has one scale
+LEAST_COUNT = 2  # values a channel for which something is left without their mean
 
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """What a clean file of one precision keeps to at every node."""
+    """The limits that a clean file of one precision keeps at every node."""
 
     floor_db: float  # of the level at a node
     drop_db: float  # from the worst level that it reads, both cut at `ceiling_db`
@@ -155,13 +153,11 @@ class Budget:
         return self.floor_db - max(0.0, self.quiet_db - noise_db)
 
     def is_broken(self, level_db: float, before_db: float, noise_db: float = math.inf) -> bool:
-        """Whether a level, in dB, is below the floor or too far below what the node reads; NaN always is."""
-        if not level_db >= self.floor_at(noise_db):
-            return True
-        return self.drop(level_db, before_db) > self.drop_db
+        """Whether a level, in dB, is below the floor or too far below the node's inputs; NaN always is."""
+        return not level_db >= self.floor_at(noise_db) or self.drop(level_db, before_db) > self.drop_db
 
     def drop(self, level_db: float, before_db: float) -> float:
-        """Return how far a level, in dB, is below what the node reads, both cut at the ceiling."""
+        """Return how far a level, in dB, is below the node's inputs, both cut at the ceiling."""
         before, level = min(before_db, self.ceiling_db), min(level_db, self.ceiling_db)
         return 0.0 if before == level else before - level  # exact behind exact
 
@@ -169,8 +165,8 @@ class Budget:
 # Fixed on clean bundles: ResNet50 kermany and delhi, resnet10 of seed 0, 3 to 4 phantoms each (docs/trace.md);
 # resnet10 of seeds 11 and 12 then kept to them. Lowest clean level: float32 106 dB, float16 43, dynamic 15,
 # int8 6; largest clean drop: float16 11 dB, dynamic 10, int8 13. Floors lie 5 to 16 dB below, drops 7 to 9 above.
-# int8's floor is above 0 dB, where a channel that is dead or turned around stands.
-# No node of these four moves further than to 106 dB by its last bits; where one does, its floor gives way. Of
+# int8's floor is above 0 dB, the level of a channel that is dead or has the wrong sign.
+# No node of these four moves further than to 106 dB by its last bits; where one does, its floor is lowered. Of
 # resnet50 of random weights (seed 11, down to 87 dB), 105 would have done, 5 dB of margin included.
 QUIET_DB = 106.0
 BUDGETS = {
@@ -190,13 +186,13 @@ class Level:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """The first bad node."""
+class BrokenBudget:
+    """The first node that is out of its budget."""
 
     node: str
-    one_of: tuple[str, ...]  # it and those before it that no tensor was seen of, in the graph's order
+    one_of: tuple[str, ...]  # it and the nodes before it of which no tensor was seen, in the graph's order
     level_db: float  # NaN where there is no number: another shape, or NaN
-    before_db: float  # the worst level of what it reads
+    before_db: float  # the worst level of its inputs
     rescaled: bool = False  # its channels were brought back to scale first
 
 
@@ -208,12 +204,18 @@ def level_of(sums: Sums, *, precision: str, before_bias: bool) -> Level:
         precision: of the file; an int8 file comes from an equalized graph.
         before_bias: the operation ends before the node's bias, of which a folded BatchNorm may have moved a part.
     """
+    if not np.isfinite(sums.noise).all():
+        return Level(math.nan)
     kept = sums.centred() if before_bias else sums
     found = judge_noise(kept)
     low, high = found.scales
-    if found.rescaled and precision == "int8" and high > LEAST_UNEVEN * low:
-        return Level(_worst_channel(kept, _left(kept)), rescaled=True)
-    return Level(_worst_channel(kept, kept.noise))
+    rescaled = found.rescaled and precision == "int8" and high > LEAST_UNEVEN * low
+    noise = kept.noise
+    if rescaled:
+        noise = np.maximum(kept.signal - best_scale(kept.product, kept.tensor) * kept.product, 0.0)
+    power = np.maximum(np.maximum(kept.signal, kept.signal.mean()), 1e-300)  # a quiet channel: the mean one's
+    worst = float((noise / power).max())
+    return Level(math.inf if worst == 0 else -10 * math.log10(worst), rescaled)
 
 
 def best_scale(product: NDArray[np.float64], power: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -227,62 +229,41 @@ def best_scale(product: NDArray[np.float64], power: NDArray[np.float64]) -> NDAr
     return scale
 
 
-def _left(sums: Sums) -> NDArray[np.float64]:
-    """Return the noise of each channel after its best scale."""
-    scale = best_scale(sums.product, sums.tensor)
-    left: NDArray[np.float64] = np.maximum(sums.signal - scale * sums.product, 0.0)
-    return left
-
-
-def _worst_channel(sums: Sums, noise: NDArray[np.float64]) -> float:
-    """Return the worst channel's noise against its own power or the mean channel's, the larger; in dB."""
-    power = np.maximum(sums.signal, sums.signal.mean())
-    if not np.isfinite(power).all() or not np.isfinite(noise).all():
-        return math.nan
-    worst = float((noise / np.maximum(power, 1e-300)).max())
-    return math.inf if worst == 0 else -10 * math.log10(worst)
-
-
 def find_first(
     graph: LayerGraph,
     levels: Mapping[str, Level],
-    misfits: Mapping[str, object],
+    misfits: Container[str],
     budget: Budget,
     noise: Mapping[str, float] | None = None,
-) -> Found | None:
+) -> BrokenBudget | None:
     """Return the first node, in the graph's order, that is out of its budget or of another shape.
 
     Args:
         graph: the reference.
-        levels: by node; what is not in it was not seen.
+        levels: by node; a node without one was not seen.
         misfits: nodes of another shape.
         budget: of the file's precision.
-        noise: how far rounding alone moves a node, in dB by node (convert.layerwise.readers.onnx, listen).
+        noise: how far rounding alone moves a node, in dB by node.
     """
     moved = noise or {}
-    feeds = seen_feeds(graph, levels)
+    before = levels_before(graph, levels)
     for one in graph.operations:
-        before = min((_judged_db(levels[key]) for key in feeds[one.key]), default=math.inf)
+        level, read = levels.get(one.key), before[one.key]
         if one.key in misfits:
-            return Found(one.key, _unseen(graph, one.key, levels), math.nan, before)
-        if one.key in levels and budget.is_broken(levels[one.key].db, before, moved.get(one.key, math.inf)):
-            level = levels[one.key]
-            return Found(one.key, _unseen(graph, one.key, levels), level.db, before, level.rescaled)
+            return BrokenBudget(one.key, _unseen(graph, one.key, levels), math.nan, read)
+        if level is not None and budget.is_broken(level.db, read, moved.get(one.key, math.inf)):
+            return BrokenBudget(one.key, _unseen(graph, one.key, levels), level.db, read, level.rescaled)
     return None
 
 
-def seen_feeds(graph: LayerGraph, levels: Mapping[str, Level]) -> dict[str, set[str]]:
-    """Return, for each node, the nearest nodes before it of which a tensor was seen."""
-    found: dict[str, set[str]] = {INPUT: set()}
-    for one in graph.operations:
-        found[one.key] = set()
-        for source in one.sources:
-            found[one.key] |= {source} if source in levels else found[source]
-    return found
+def levels_before(graph: LayerGraph, levels: Mapping[str, Level]) -> dict[str, float]:
+    """Return the worst level that each node reads, in dB: -inf of NaN, inf where no tensor was seen before it."""
+    seen = {key: -math.inf if math.isnan(one.db) else one.db for key, one in levels.items()}
+    return {key: min((seen[name] for name in names), default=math.inf) for key, names in graph.nearest(seen).items()}
 
 
 def _unseen(graph: LayerGraph, end: str, levels: Mapping[str, Level]) -> tuple[str, ...]:
-    """Return a node and those before it that were not seen, back to the nearest that were.
+    """Return a node and the nodes before it that were not seen, back to the nearest that were.
 
     A rescaled node is right up to its scales, of which a wrong one comes to light at its reader: it is in
     question too, with what is fused into it, but nothing further back.
@@ -296,7 +277,3 @@ def _unseen(graph: LayerGraph, end: str, levels: Mapping[str, Level]) -> tuple[s
         found.add(name)
         waiting += [(source, behind or rescaled) for source in known[name].sources]
     return tuple(one.key for one in graph.operations if one.key in found)
-
-
-def _judged_db(level: Level) -> float:
-    return -math.inf if math.isnan(level.db) else level.db

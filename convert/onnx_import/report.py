@@ -1,38 +1,80 @@
-"""What is said of a foreign conversion: parity.json for programs, report.md for people, with what neither can say."""
+"""The report of a third-party conversion: parity.json for programs, report.md for people, and what neither can say."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from typing import Any
 
-from convert.onnx_import.compare import CERTIFIED, FAILED, FLIPS_SHARE, FLOOR, NOT_MADE, TIMES, Judged, Noise
-from convert.onnx_import.config import ForeignConfig, Normalise
-from convert.onnx_import.inputs import FolderFilms
+from convert.onnx_import.films import FolderFilms
+from convert.onnx_import.normalise import Normalise
+from convert.parity.compare import OutputDifference
+from convert.parity.verdicts import (
+    CERTIFIED,
+    FAILED,
+    FLIPS_SHARE,
+    NOT_MADE,
+    OUTPUT_ORIGIN,
+    OutputTolerance,
+)
 from tbconv.contract.reporting import DISCLAIMER
 
-ORIGIN = (
-    f"{TIMES:g} times the largest of: ONNX Runtime optimised against not, preprocessing rounded in float32 against "
-    f"float64, one float32 step of the output's scale; at least {FLOOR:g} of that scale"
-)
-COLUMNS = (
+COLUMNS = ("file", "MB", "verdict", "output", "max", "median", "99 %", "SQNR dB", "flips")
+LEGEND = (
     "max, median and 99 % are of each film's largest difference. A flip is another class in front (of a single output: "
     f"another side of its middle). A reduced file beyond {FLIPS_SHARE:.0%} flips is moved to `not_offered`."
 )
-WITNESS_WORDS = {CERTIFIED: "agrees", FAILED: "differs", NOT_MADE: "does not convert"}
+AGREES = {CERTIFIED: "agrees", FAILED: "differs", NOT_MADE: "does not convert"}
 
 
-def foreign_report(
-    config: ForeignConfig,
-    facts: dict[str, Any],
+@dataclass(frozen=True, slots=True)
+class JudgedFile:
+    """One file, what was measured of it and what follows."""
+
+    path: str
+    format: str
+    precision: str
+    verdict: str
+    reason: str
+    outputs: tuple[OutputDifference, ...] = ()
+    facts: dict[str, Any] = field(default_factory=dict)  # bytes
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the row of parity.json."""
+        own = {name: getattr(self, name) for name in ("path", "format", "precision", "verdict", "reason")}
+        return own | self.facts | {"outputs": [one.to_json() for one in self.outputs]}
+
+    @property
+    def agreement(self) -> str:
+        """Return in a few words whether a file that is only compared gives the same answers."""
+        if not self.outputs:
+            return AGREES[self.verdict]
+        worst = max(one.max_abs for one in self.outputs)
+        return f"{AGREES[self.verdict]} (max {worst:.1e}, {max(one.flips for one in self.outputs)} flips)"
+
+
+def onnx_report(
+    source: tuple[str, dict[str, Any]],
     normalise: Normalise,
     films: FolderFilms,
-    noise: dict[str, Noise],
-    judged: tuple[Judged, ...],
-    witness: Judged,
+    tolerances: dict[str, OutputTolerance],
+    judged: tuple[JudgedFile, ...],
+    converter: JudgedFile,
 ) -> dict[str, Any]:
-    """Return parity.json: films by digest only, since their names may be patients'."""
+    """Return parity.json: films by digest only, since their names may be patients'.
+
+    Args:
+        source: name of the ONNX file, and what `convert.onnx_import.wrap` found in it.
+        normalise: the preprocessing.
+        films: that every file was run on.
+        tolerances: by output.
+        judged: every exported file.
+        converter: what the reference converter made of the same model.onnx.
+    """
+    name, facts = source
     return {
-        "source": config.onnx.name,
+        "source": name,
         "source_sha256": facts["source"],
         "inputs": {
             "description": films.description,
@@ -40,57 +82,51 @@ def foreign_report(
             "parity_sha256": list(films.parity_sha256),
             "calibration_sha256": list(films.calibration_sha256),
         },
-        "oracle": "ONNX Runtime without optimisations, on the given file, fed with films that numpy normalised",
-        "preprocessing": {"said": str(normalise), "assumed": normalise.assumed},
+        "reference": "ONNX Runtime without optimisations, on the given file, fed with films that numpy normalised",
+        "preprocessing": {"description": str(normalise), "assumed": normalise.assumed},
         "renamed_outputs": facts["renamed_outputs"],
-        "tolerances": {name: _noise(one) for name, one in noise.items()},
+        "tolerances": {name: one.to_json() for name, one in tolerances.items()},
         "rows": [one.to_json() for one in judged],
-        "witness": witness.to_json()
-        | {"verdict": WITNESS_WORDS[witness.verdict].upper(), "said": witness_words(witness)},
-        "limits": limits(normalise, films),
+        "reference_converter": converter.to_json()
+        | {"verdict": AGREES[converter.verdict].upper(), "agreement": converter.agreement},
+        "limits": _limits(normalise, films),
         "disclaimer": DISCLAIMER,
     }
 
 
-def limits(normalise: Normalise, films: FolderFilms) -> list[str]:
+def _limits(normalise: Normalise, films: FolderFilms) -> list[str]:
     """Return what a conversion without a threshold, labels or PyTorch cannot say."""
-    which = "assumed, since nobody said it" if normalise.assumed else "taken from the command line"
-    oracle = "The oracle is ONNX Runtime on the given file, not the network that it was exported from"
+    which = "assumed, since none was given" if normalise.assumed else "taken from the command line"
+    reference = "The reference is ONNX Runtime on the given file, not the network that it was exported from"
     shown = f"The preprocessing is {which} ({normalise}), on grey films padded to a square"
     return [
         "There is no threshold, and labels are not read: nothing here speaks of sensitivity, specificity, calibration.",
-        f"{oracle}: what the export got wrong is wrong in every file here.",
+        f"{reference}: what the export got wrong is wrong in every file here.",
         "There is no evidence map: it needs a head whose layers are known.",
-        f"{shown}: if the network was trained otherwise, all files are wrong alike.",
+        f"{shown}: if the network was trained differently, all files are wrong alike.",
         f"Measured on {films.description}; other films may differ.",
     ]
-
-
-def witness_words(witness: Judged) -> str:
-    """Say in a few words what onnx2tf made of the same file."""
-    said = WITNESS_WORDS[witness.verdict]
-    return said if not witness.outputs else f"{said} (max {witness.worst:.1e}, {witness.flips} flips)"
 
 
 def report_text(report: dict[str, Any]) -> str:
     """Return report.md."""
     held, shown = report["inputs"]["description"], report["preprocessing"]
+    tolerances = ", ".join(f"{one['tolerance']:.1e} ({name})" for name, one in report["tolerances"].items())
     lines = [
         f"# {report['source']}, converted",
         "",
-        f"Held against {report['oracle']}: {held}.",
-        f"Preprocessing ({'assumed' if shown['assumed'] else 'as said'}): {shown['said']}.",
-        *_renamed(report),
+        f"Compared with {report['reference']}: {held}.",
+        f"Preprocessing ({'assumed' if shown['assumed'] else 'as given'}): {shown['description']}.",
+        *(f"Output `{old}` is called `{new}` here." for old, new in report["renamed_outputs"].items()),
         "",
-        "| file | MB | verdict | output | max | median | 99 % | SQNR dB | flips |",
-        "|---|---|---|---|---|---|---|---|---|",
-        *(line for row in [*report["rows"], report["witness"]] for line in _rows(row)),
+        f"| {' | '.join(COLUMNS)} |",
+        "|---" * len(COLUMNS) + "|",
+        *(f"| {' | '.join(cells)} |" for cells in table_rows(report)),
         "",
-        *(f"- {row['path']}: {row['verdict']}; {row['reason']}" for row in report["rows"]),
-        f"- onnx2tf, which shares no code with our route: {report['witness']['said']}; {report['witness']['reason']}",
+        *(f"- {line}" for line in verdict_lines(report)),
         "",
-        COLUMNS,
-        f"float32 files may differ by {_tolerances(report)}: {ORIGIN}.",
+        LEGEND,
+        f"float32 files may differ by {tolerances}: {OUTPUT_ORIGIN}.",
         "",
         "## What this cannot say",
         "",
@@ -101,31 +137,28 @@ def report_text(report: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _noise(one: Noise) -> dict[str, Any]:
-    figures = {"optimised": one.optimised, "preprocessing": one.preprocessing, "step": one.step, "scale": one.scale}
-    return figures | {"tolerance": one.tolerance, "origin": ORIGIN}
+def verdict_lines(report: dict[str, Any]) -> Iterator[str]:
+    """Yield the verdict on each file with its reason, and whether the reference converter agrees."""
+    for row in report["rows"]:
+        yield f"{row['path']}: {row['verdict']}; {row['reason']}"
+    converter = report["reference_converter"]
+    yield f"onnx2tf, which shares no code with our route: {converter['agreement']}; {converter['reason']}"
 
 
-def _renamed(report: dict[str, Any]) -> list[str]:
-    return [f"Output `{old}` is called `{new}` here." for old, new in report["renamed_outputs"].items()]
+def table_rows(report: dict[str, Any]) -> Iterator[tuple[str, ...]]:
+    """Yield the cells of the table, a row an output, in the order of COLUMNS."""
+    for row in [*report["rows"], report["reference_converter"]]:
+        size = f"{row['bytes'] / 1e6:.3g}" if "bytes" in row else "-"
+        for one in row["outputs"] or [None]:
+            yield (row["path"], size, row["verdict"], *_figures(one))
 
 
-def _rows(row: dict[str, Any]) -> list[str]:
-    size = f"{row['bytes'] / 1e6:.3g}" if "bytes" in row else "-"
-    head = f"| {row['path']} | {size} | {row['verdict']} |"
-    if not row["outputs"]:
-        return [f"{head} - | - | - | - | - | - |"]
-    return [f"{head} {one['output']} | {_figures(one)} |" for one in row["outputs"]]
-
-
-def _figures(one: dict[str, Any]) -> str:
-    distances = " | ".join(_number(one[name], ".1e") for name in ("max_abs", "median", "p99"))
-    return f"{distances} | {_number(one['sqnr_db'], '.0f')} | {one['flips']} of {one['samples']}"
+def _figures(one: dict[str, Any] | None) -> tuple[str, ...]:
+    if one is None:
+        return ("-",) * 6
+    distances = (_number(one[name], ".1e") for name in ("max_abs", "median", "p99"))
+    return (one["output"], *distances, _number(one["sqnr_db"], ".0f"), f"{one['flips']} of {one['samples']}")
 
 
 def _number(value: float | None, style: str) -> str:
     return "-" if value is None or not math.isfinite(value) else format(value, style)
-
-
-def _tolerances(report: dict[str, Any]) -> str:
-    return ", ".join(f"{one['tolerance']:.1e} ({name})" for name, one in report["tolerances"].items())

@@ -1,7 +1,12 @@
-"""Compare two runtimes' answers to the same films, with each other and with float64 PyTorch."""
+"""The one comparer of two programs' answers to the same films: in numbers, worst first, decisions counted.
+
+numpy only. NaN equals nothing, an empty set agrees with nothing, and a shape that differs is a difference, not an
+exception.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -11,11 +16,7 @@ from numpy.typing import NDArray
 from tbconv.contract.prediction import Prediction
 from tbconv.contract.statistics import identity_error, is_positive, sqnr_db
 
-# --- parity ---
-# Compare what two programs say of the same films: in numbers, worst first, decisions counted.
-#
-# numpy only. NaN equals nothing, an empty set agrees with nothing, and a shape that differs is
-# a difference, not an exception.
+# --- a bundle's outputs ---
 
 SHAPES = {"logits": (2,), "probability": (1,), "evidence": (7, 7)}
 NOT_FINITE = "PyTorch's own answer holds values that are NaN or infinite"
@@ -33,8 +34,8 @@ class Difference:
     identity: float | None  # max |margin - mean(evidence)|; None where there is no map
     max_abs_evidence: float | None
     sqnr_db: float  # of the logits against the reference, in dB
-    missed: int  # the reference refers, this one does not
-    added: int  # this one refers, the reference does not
+    missed: int  # positive by the reference, not by this one
+    added: int  # positive by this one, not by the reference
 
     @property
     def flips(self) -> int:
@@ -43,12 +44,16 @@ class Difference:
 
     def to_json(self) -> dict[str, Any]:
         """Return the figures ready for JSON, which knows neither NaN nor Infinity."""
-        values = asdict(self) | {"flips": self.flips}
-        return {k: None if isinstance(v, float) and not np.isfinite(v) else v for k, v in values.items()}
+        return finite_or_none(asdict(self) | {"flips": self.flips})
 
     def within(self, atol: float) -> bool:
-        """Whether samples were compared, none strays beyond `atol`, and no decision changes."""
+        """Whether samples were compared, none differs by more than `atol`, and no decision changes."""
         return self.samples > 0 and self.problem is None and self.max_abs_logits <= atol and self.flips == 0
+
+
+def finite_or_none(figures: Mapping[str, Any]) -> dict[str, Any]:
+    """Return figures with None in the place of NaN and Infinity, which JSON does not know."""
+    return {k: None if isinstance(v, float) and not np.isfinite(v) else v for k, v in figures.items()}
 
 
 def compare(reference: Prediction, other: Prediction, *, threshold: float, alike: bool = False) -> Difference:
@@ -88,13 +93,23 @@ def find_problem(answer: Prediction, samples: int, *, alike: bool = False) -> st
         array = getattr(answer, name)
         if array is None and name == "evidence":
             continue
-        if array.shape != (samples, *shape):
-            return f"{name} has shape {array.shape}, not {(samples, *shape)}"
-        if not np.isfinite(array).all():
-            return f"{name} holds {int((~np.isfinite(array)).sum())} values that are NaN or infinite"
-    if samples > 1 and not alike and np.ptp(answer.logits, axis=0).max() == 0:
-        return "logits are the same for every film"
-    return None
+        problem = array_problem(array, (samples, *shape))
+        if problem is not None:
+            return f"{name}: {problem}"
+    return None if alike or varies(answer.logits) else "logits are the same for every film"
+
+
+def array_problem(array: NDArray[Any], shape: tuple[int, ...]) -> str | None:
+    """Return what makes one output unusable: another shape, NaN, infinity; else None."""
+    if array.shape != shape:
+        return f"shape {list(array.shape)}, not {list(shape)}"
+    wrong = int((~np.isfinite(array)).sum())
+    return f"{wrong} values are NaN or infinite" if wrong else None
+
+
+def varies(array: NDArray[Any]) -> bool:
+    """Return whether not all films have the same answer; one film alone says nothing."""
+    return len(array) < 2 or bool(np.ptp(array, axis=0).max() > 0)
 
 
 def is_finite(answer: Prediction) -> bool:
@@ -109,43 +124,119 @@ def _max_abs(reference: NDArray[np.floating] | None, other: NDArray[np.floating]
     return float(np.abs(other.astype(np.float64) - reference).max())
 
 
-# --- oracle ---
-# How far a file is from the float64 oracle, against how far float32 PyTorch itself is: one number in dB.
+# --- outputs ---
+# Of a third-party network nobody knows what its outputs mean: each is compared by itself, by name.
+#
+# There is no threshold, so a decision is the class with the largest output, or for a single output the side of its
+# middle on which it lies.
+
+HALF = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class OutputDifference:
+    """One output of one file against the reference's, over all films."""
+
+    output: str
+    samples: int
+    problem: str | None  # a missing output, another shape, NaN, Inf, a constant: nothing else is then measured
+    max_abs: float
+    median: float  # of each film's largest difference
+    p99: float
+    sqnr_db: float
+    flips: int  # decisions that differ
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the figures ready for JSON."""
+        return finite_or_none(asdict(self))
+
+
+def compare_outputs(
+    reference: Mapping[str, NDArray[Any]], other: Mapping[str, NDArray[Any]]
+) -> tuple[OutputDifference, ...]:
+    """Measure every output of the reference; one that the other lacks is a problem, not an exception."""
+    return tuple(_compare_output(name, answer, other.get(name)) for name, answer in reference.items())
+
+
+def _compare_output(name: str, reference: NDArray[Any], other: NDArray[Any] | None) -> OutputDifference:
+    samples, problem = len(reference), output_problem(reference, other)
+    if problem is not None or other is None:
+        return OutputDifference(name, samples, problem, np.inf, np.inf, np.inf, -np.inf, samples)
+    distance = np.abs(other.astype(np.float64) - reference).reshape(samples, -1).max(1)
+    return OutputDifference(
+        output=name,
+        samples=samples,
+        problem=None,
+        max_abs=float(distance.max()),
+        median=float(np.median(distance)),
+        p99=float(np.quantile(distance, 0.99)),
+        sqnr_db=sqnr_db(reference, other),
+        flips=int((decide(reference, reference) != decide(other, reference)).sum()),
+    )
+
+
+def output_problem(reference: NDArray[Any], other: NDArray[Any] | None) -> str | None:
+    """Return what makes an output unusable before any distance is measured, or None."""
+    if other is None:
+        return "the output is missing"
+    if len(reference) == 0:
+        return "no film was compared"
+    problem = array_problem(other, reference.shape)
+    if problem is None and varies(reference) and not varies(other):
+        problem = "it is the same for every film"
+    return problem
+
+
+def decide(answer: NDArray[Any], reference: NDArray[Any]) -> NDArray[np.int64]:
+    """Return the decision on each film, int64 [N]: the largest class, or the side of the middle.
+
+    The middle of a single output is 0, or 0.5 where the reference gives nothing outside 0..1: a probability.
+    """
+    rows = answer.reshape(len(answer), -1)
+    if rows.shape[1] > 1:
+        largest: NDArray[np.int64] = rows.argmax(1)
+        return largest
+    middle = HALF if float(reference.min()) >= 0 and float(reference.max()) <= 1 else 0.0
+    return (rows[:, 0] > middle).astype(np.int64)
+
+
+# --- float64 ---
+# How far a file is from the float64 reference, against how far float32 PyTorch itself is: one number in dB.
 #
 # numpy only. A file compared with float32 PyTorch pays for PyTorch's rounding as well; here it pays for its own.
 # Against PyTorch's own distance, or against one float32 rounding step of what the margin is summed from, where that
 # is larger.
 
-ALLOWED_DB = 6.0  # a float32 file may be twice as far from the oracle as eager PyTorch (or the step), root mean square
+ALLOWED_DB = 6.0  # a float32 file may be twice as far from float64 as eager PyTorch (or the step), root mean square
 OR_STEP = "or than one float32 rounding step of what the margin is summed from, where that is larger"
 ALLOWED_GAP_DB = 3.0  # a float16 file beside another runtime with the same rounded weights
 
 
-def oracle_distance(answer: Prediction, reference: Prediction, oracle: Prediction) -> dict[str, float]:
-    """Return the root mean square distances of the margins from the oracle's, and their ratio in dB.
+def float64_distance(answer: Prediction, reference: Prediction, exact: Prediction) -> dict[str, float]:
+    """Return the root mean square distances of the margins from those in float64, and their ratio in dB.
 
     Eager PyTorch can be lucky, so its own distance counts as at least one float32 rounding step of what the margin
-    is summed from: epsilon x mean |evidence| of each film, root mean model_input.
+    is summed from: epsilon x mean |evidence| of each film, root mean square.
 
     Args:
         answer: one file's answers for N films, finite.
         reference: PyTorch's in float32.
-        oracle: PyTorch's in float64.
+        exact: PyTorch's in float64.
 
     Returns:
         `rms` and `eager_rms` and `floor_rms` in logits, `db` = 20 log10(rms / max(eager_rms, floor_rms)).
     """
-    rms, eager = (_rms(one.margin.astype(np.float64) - oracle.margin) for one in (answer, reference))
-    summed = np.abs(oracle.logits).max(axis=1) if oracle.evidence is None else np.abs(oracle.evidence).mean((1, 2))
+    rms, eager = (_rms(one.margin.astype(np.float64) - exact.margin) for one in (answer, reference))
+    summed = np.abs(exact.logits).max(axis=1) if exact.evidence is None else np.abs(exact.evidence).mean((1, 2))
     floor = _rms(summed.astype(np.float64)) * float(np.finfo(np.float32).eps)
-    tiny = 1e-300  # an answer that is the oracle's has no logarithm
+    tiny = 1e-300  # an answer without any distance has no logarithm
     ratio = 20 * float(np.log10(max(rms, tiny) / max(eager, floor, tiny)))
     return {"rms": rms, "eager_rms": eager, "floor_rms": floor, "db": max(ratio, -300.0)}
 
 
-def gap_db(file: dict[str, float], yardstick: dict[str, float]) -> float | None:
-    """Return how much further a file is from the oracle than its yardstick, in dB; None where either is on it."""
-    return 20 * float(np.log10(file["rms"] / yardstick["rms"])) if file["rms"] > 0 and yardstick["rms"] > 0 else None
+def gap_db(file: dict[str, float], other: dict[str, float]) -> float | None:
+    """Return how much further a file is from float64 than another one, in dB; None where either has no distance."""
+    return 20 * float(np.log10(file["rms"] / other["rms"])) if file["rms"] > 0 and other["rms"] > 0 else None
 
 
 def _rms(values: NDArray[np.float64]) -> float:

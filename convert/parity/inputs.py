@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from convert.parity.runtimes import Witness
+from convert.parity.runtimes import Runtime
 from convert.runners.base import Answer
 from convert.worker import run_step
 from tbconv.contract.bundle import read_bundle, read_json, sha256_file
@@ -166,11 +166,16 @@ def _overlap(bundle: Path, digests: Iterable[str]) -> str:
     return f", {len(seen)} of which it was trained on (AUROC flatters)" if seen else ", none of them trained on"
 
 
+def find_films(folder: Path) -> list[Path]:
+    """Return the films of a folder and its subfolders in the order of their paths."""
+    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in FILM_SUFFIXES)
+
+
 def _plain_films(source: FilmFolder, bundle: Path, reporter: Reporter) -> Any:
     from tbconv.contract.preprocess import PreprocessSpec
 
     spec, model_inputs = PreprocessSpec(), []
-    paths = sorted(path for path in source.folder.rglob("*") if path.suffix.lower() in FILM_SUFFIXES)
+    paths = find_films(source.folder)
     for row in _choose(paths, source.most, bundle):
         try:
             model_inputs.append(spec.from_file(paths[row]))
@@ -393,7 +398,7 @@ CANDIDATES = 24  # films that are asked for a pair
 
 
 def find_near_threshold(
-    reference: Witness, model_inputs: NDArray[np.uint8], *, threshold: float, folder: Path
+    reference: Runtime, model_inputs: NDArray[np.uint8], *, threshold: float, folder: Path
 ) -> NDArray[np.uint8]:
     """Return blends near the threshold, uint8 [0 to 8, 224, 224]; none where all films lie on one side.
 

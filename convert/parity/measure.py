@@ -10,15 +10,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from convert.parity.compare import NOT_FINITE, Difference, compare, is_finite, oracle_distance
+from convert.parity.compare import NOT_FINITE, Difference, compare, float64_distance, is_finite
 from convert.parity.inputs import FilmSet, part_of, pick
-from convert.parity.runtimes import ORACLE, Witness, artefact_witness, ask, torch_witnesses
-from convert.parity.statistics import find_flipped, indeterminate_band, map_noise, paired_losses, spread
+from convert.parity.runtimes import FLOAT64, Runtime, artefact_runtime, run_all, torch_runtimes
+from convert.parity.statistics import (
+    abstention_band,
+    error_distribution,
+    find_pattern_changes,
+    map_noise,
+    paired_losses,
+)
 from convert.parity.verdicts import Tolerances, judge_float32, judge_reduced
 from convert.runners.base import Answer
 from tbconv.contract.certificate import ArtefactVerdict, Verdict
 from tbconv.contract.golden import REFERENCE
-from tbconv.contract.manifest import Artefact, DecisionRule, Kind
+from tbconv.contract.manifest import Artefact, DecisionRule, Kind, is_exact
 from tbconv.contract.reporting import Reporter
 from tbconv.contract.statistics import is_positive, proportion
 
@@ -36,7 +42,9 @@ class Row:
     films: Difference | None  # None where no films were fed
     golden: Difference
     auroc: dict[str, Any] | None  # an estimate with its interval, where labels are known
-    spread: dict[str, Any] | None  # film by film (convert.parity.statistics); None where the answer is unusable
+    error_distribution: (
+        dict[str, Any] | None
+    )  # film by film (convert.parity.statistics); None where the answer is unusable
     operating: dict[str, Any] | None = None  # sensitivity and specificity of its own, with intervals; as auroc
     oracle: dict[str, float] | None = (
         None  # distance from float64 (convert.parity.compare); None where either is unusable
@@ -58,7 +66,7 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
-class Yardstick:
+class ReferenceAnswers:
     """What one witness is measured against: PyTorch's answers to what this witness was fed."""
 
     reference: Answer
@@ -68,17 +76,17 @@ class Yardstick:
     films: int  # how many come first
     golden: int  # how many stand behind them; the rest are probes
 
-    def part(self, start: int, end: int | None) -> Yardstick:
+    def part(self, start: int, end: int | None) -> ReferenceAnswers:
         """Return the yardstick of some of the inputs."""
         reference, oracle = part_of(self.reference, start, end), part_of(self.oracle, start, end)
-        return Yardstick(reference, oracle, self.threshold, self.labels, self.films, self.golden)
+        return ReferenceAnswers(reference, oracle, self.threshold, self.labels, self.films, self.golden)
 
     def compare(self, answer: Answer, start: int, end: int | None) -> Difference:
         """Compare some of the answers with PyTorch's in float32."""
         return compare(part_of(self.reference, start, end), part_of(answer, start, end), threshold=self.threshold)
 
 
-def make_row(witness: Witness, answer: Answer, yardstick: Yardstick) -> Row:
+def make_row(witness: Runtime, answer: Answer, yardstick: ReferenceAnswers) -> Row:
     """Measure one witness.
 
     Args:
@@ -99,7 +107,7 @@ def make_row(witness: Witness, answer: Answer, yardstick: Yardstick) -> Row:
         films=difference,
         golden=golden,
         auroc=_auroc(answer, yardstick) if usable else None,
-        spread=detail[0],
+        error_distribution=detail[0],
         operating=_operating(answer, yardstick) if usable else None,
         oracle=detail[1],
         decisions=_decisions(answer, yardstick) if usable else None,
@@ -109,15 +117,17 @@ def make_row(witness: Witness, answer: Answer, yardstick: Yardstick) -> Row:
     )
 
 
-def _detail(answer: Answer, yardstick: Yardstick, witness: Witness) -> tuple[dict[str, Any], dict[str, float] | None]:
+def _detail(
+    answer: Answer, yardstick: ReferenceAnswers, witness: Runtime
+) -> tuple[dict[str, Any], dict[str, float] | None]:
     reference, oracle = yardstick.reference, yardstick.oracle
     exact = is_finite(oracle)
     noise = map_noise(reference, oracle) if exact else None
-    locks = find_flipped(reference, answer, noise=noise, float32=witness.precision == "float32")
-    return spread(reference, answer, locks), oracle_distance(answer, reference, oracle) if exact else None
+    locks = find_pattern_changes(reference, answer, noise=noise, float32=is_exact(witness.precision))
+    return error_distribution(reference, answer, locks), float64_distance(answer, reference, oracle) if exact else None
 
 
-def _probes(answer: Answer, yardstick: Yardstick) -> dict[str, Any] | None:
+def _probes(answer: Answer, yardstick: ReferenceAnswers) -> dict[str, Any] | None:
     """Return what flipped on films that were searched to lie at the threshold, and how far from it the furthest was."""
     reference, oracle = yardstick.reference, yardstick.oracle
     if not len(reference.logits):
@@ -136,7 +146,7 @@ def _probes(answer: Answer, yardstick: Yardstick) -> dict[str, Any] | None:
     }
 
 
-def _labelled(answer: Answer, yardstick: Yardstick) -> NDArray[np.floating] | None:
+def _labelled(answer: Answer, yardstick: ReferenceAnswers) -> NDArray[np.floating] | None:
     """Return the margins of labelled films; None without both classes or where it or PyTorch answers NaN."""
     labels, margins = yardstick.labels, answer.margin[: yardstick.films]
     if labels is None or len(np.unique(labels)) < 2 or len(margins) != len(labels):
@@ -145,7 +155,7 @@ def _labelled(answer: Answer, yardstick: Yardstick) -> NDArray[np.floating] | No
     return margins if np.isfinite(both).all() else None
 
 
-def _decisions(answer: Answer, yardstick: Yardstick) -> dict[str, Any] | None:
+def _decisions(answer: Answer, yardstick: ReferenceAnswers) -> dict[str, Any] | None:
     margins = _labelled(answer, yardstick)
     if margins is None or yardstick.labels is None:
         return None
@@ -153,7 +163,7 @@ def _decisions(answer: Answer, yardstick: Yardstick) -> dict[str, Any] | None:
     return paired_losses(reference, margins, yardstick.labels, threshold=yardstick.threshold)
 
 
-def _operating(answer: Answer, yardstick: Yardstick) -> dict[str, Any] | None:
+def _operating(answer: Answer, yardstick: ReferenceAnswers) -> dict[str, Any] | None:
     """Return the file's own sensitivity and specificity at the threshold, each an estimate with its exact interval."""
     margins, labels = _labelled(answer, yardstick), yardstick.labels
     if margins is None or labels is None:
@@ -163,7 +173,7 @@ def _operating(answer: Answer, yardstick: Yardstick) -> dict[str, Any] | None:
     return {name: asdict(proportion(int(films.sum()), len(films))) for name, films in right.items()}
 
 
-def _auroc(answer: Answer, yardstick: Yardstick) -> dict[str, Any] | None:
+def _auroc(answer: Answer, yardstick: ReferenceAnswers) -> dict[str, Any] | None:
     from torch_train.metrics import auroc, auroc_estimate
 
     margins, labels = _labelled(answer, yardstick), yardstick.labels
@@ -226,20 +236,18 @@ class Measurement:
 
     def _band(self, row: Row) -> dict[str, Any] | None:
         """Return the band in which a reduced-precision file decides nothing; None for float32 and without films."""
-        if row.precision == "float32" or row.films is None or row.films.problem is not None:
+        if is_exact(row.precision) or row.films is None or row.films.problem is not None:
             return None
         count = len(self.filmset.films)
         reference = self.answers[f"{REFERENCE} ({row.network})"].margin[:count]
-        return indeterminate_band(
-            reference, self.answers[row.name].margin[:count], threshold=self.thresholds[row.network]
-        )
+        return abstention_band(reference, self.answers[row.name].margin[:count], threshold=self.thresholds[row.network])
 
     def _judge(self, row: Row, artefact: Artefact, sha256: str) -> ArtefactVerdict:
         worst = row.films if row.golden.problem is None and row.films is not None else row.golden
         problem = self.problem(artefact)
         if problem is not None:
             return ArtefactVerdict(Verdict.FAILED, sha256, problem, worst.to_json())
-        if artefact.precision != "float32":
+        if not artefact.is_exact:
             return judge_reduced(worst, sha256=sha256)
         tolerances = self.tolerances[artefact.network]
         oracle = row.oracle if worst is row.films else None
@@ -257,7 +265,7 @@ def measure(
     *,
     arch: str | None,
     decision_rules: dict[str, DecisionRule],
-    extra: Sequence[Witness],
+    extra: Sequence[Runtime],
     reporter: Reporter,
 ) -> Measurement:
     """Ask every artefact, PyTorch in float32 and float64, and the extra witnesses.
@@ -272,10 +280,10 @@ def measure(
         reporter: shows who has answered.
     """
     networks = sorted({artefact.network for artefact in artefacts})
-    witnesses = [artefact_witness(folder, artefact) for artefact in artefacts] + list(extra)
+    witnesses = [artefact_runtime(folder, artefact) for artefact in artefacts] + list(extra)
     for network in networks:
-        witnesses += torch_witnesses(folder, network, arch=arch, calibration=decision_rules[network].calibration)
-    answers = ask(witnesses, filmset.together, reporter, sample=filmset.sample)
+        witnesses += torch_runtimes(folder, network, arch=arch, calibration=decision_rules[network].calibration)
+    answers = run_all(witnesses, filmset.together, reporter, sample=filmset.sample)
     count, total = len(filmset.films), len(filmset.films) + len(filmset.golden)
     golden = {network: _tolerances(answers, network, count, total) for network in networks}
     tolerances = {network: _tolerances(answers, network, 0, count) for network in networks} if count else golden
@@ -286,7 +294,7 @@ def measure(
 
 def _judge_probes(row: Row, verdict: ArtefactVerdict) -> ArtefactVerdict:
     """A probe that flips further from the threshold than rounding explains fails a float32 file."""
-    if row.probes is None or row.precision != "float32" or not verdict.verdict.may_serve:
+    if row.probes is None or not is_exact(row.precision) or not verdict.verdict.may_serve:
         return verdict
     furthest, allowed = row.probes["furthest_flip"], row.probes["allowed"]
     if furthest is None or furthest <= allowed:
@@ -300,8 +308,8 @@ def _judge_maps(row: Row, verdict: ArtefactVerdict) -> ArtefactVerdict:
 
     A lock that flips moves the map of a film by right; on 1,024 films of kermany none did (docs/parity.md).
     """
-    locks = (row.spread or {}).get("locks")
-    if locks is None or row.precision != "float32" or not verdict.verdict.may_serve:
+    locks = (row.error_distribution or {}).get("locks")
+    if locks is None or not is_exact(row.precision) or not verdict.verdict.may_serve:
         return verdict
     fed = (row.films or row.golden).samples
     if locks["flipped"] <= JUMPING_SHARE * fed:
@@ -311,14 +319,14 @@ def _judge_maps(row: Row, verdict: ArtefactVerdict) -> ArtefactVerdict:
 
 
 def _tolerances(answers: dict[str, Answer], network: Kind, start: int, end: int) -> Tolerances:
-    reference, oracle = answers[f"{REFERENCE} ({network})"], answers[f"{ORACLE} ({network})"]
+    reference, oracle = answers[f"{REFERENCE} ({network})"], answers[f"{FLOAT64} ({network})"]
     return Tolerances.derive(part_of(reference, start, end), part_of(oracle, start, end))
 
 
-def _row(witness: Witness, answers: dict[str, Answer], filmset: FilmSet, threshold: float) -> Row:
+def _row(witness: Runtime, answers: dict[str, Answer], filmset: FilmSet, threshold: float) -> Row:
     fed: NDArray[np.int64] = filmset.sample if witness.sampled else np.arange(filmset.count)
-    reference, oracle = (pick(answers[f"{name} ({witness.network})"], fed) for name in (REFERENCE, ORACLE))
+    reference, oracle = (pick(answers[f"{name} ({witness.network})"], fed) for name in (REFERENCE, FLOAT64))
     films = int((fed < len(filmset.films)).sum())
     labels = None if filmset.labels is None else filmset.labels[fed[:films]]
-    yardstick = Yardstick(reference, oracle, threshold, labels, films, len(filmset.golden))
+    yardstick = ReferenceAnswers(reference, oracle, threshold, labels, films, len(filmset.golden))
     return make_row(witness, answers[witness.name], yardstick)

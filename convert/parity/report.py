@@ -10,14 +10,17 @@ import numpy as np
 from convert.parity.compare import ALLOWED_DB, ALLOWED_GAP_DB, gap_db
 from convert.parity.inputs import FilmSet, pick
 from convert.parity.measure import Measurement, Row
-from convert.parity.runtimes import ORACLE, ROUNDED
+from convert.parity.runtimes import FLOAT64, ROUNDED
 from convert.parity.statistics import per_film
-from convert.parity.verdicts import ORACLE_FILMS
+from convert.parity.verdicts import FLOAT64_FILMS
 from tbconv.contract.bundle import sha256_bytes
 from tbconv.contract.certificate import ArtefactVerdict
 from tbconv.contract.golden import REFERENCE
+from tbconv.contract.manifest import is_exact
 from tbconv.contract.reporting import DISCLAIMER
 from tbconv.contract.statistics import upper_bound
+
+PARITY = "parity.json"
 
 
 def parity_report(measurement: Measurement, verdicts: dict[str, ArtefactVerdict]) -> dict[str, Any]:
@@ -26,7 +29,7 @@ def parity_report(measurement: Measurement, verdicts: dict[str, ArtefactVerdict]
     return {
         "inputs": describe_inputs(measurement.filmset),
         "tolerances": measurement.tolerances_json(),
-        "oracle_db": {"allowed": ALLOWED_DB, "judged": len(measurement.filmset.films) >= ORACLE_FILMS},
+        "oracle_db": {"allowed": ALLOWED_DB, "judged": len(measurement.filmset.films) >= FLOAT64_FILMS},
         "float16": _float16(measurement),
         "rows": [_row(row, verdicts) for row in rows],
         "disclaimer": DISCLAIMER,
@@ -79,7 +82,7 @@ def _row(row: Row, verdicts: dict[str, ArtefactVerdict]) -> dict[str, Any]:
         "flips_at_most": _flips_at_most(row),
         "auroc": row.auroc,
         "operating": row.operating,
-        "spread": row.spread,
+        "spread": row.error_distribution,
         "oracle": row.oracle,
         "decisions": row.decisions,
         "near_threshold": row.probes,
@@ -90,8 +93,8 @@ def _row(row: Row, verdicts: dict[str, ArtefactVerdict]) -> dict[str, Any]:
 
 def _group(row: Row, verdict: ArtefactVerdict | None) -> str:
     if verdict is not None:
-        return "float32" if row.precision == "float32" else "reduced"
-    return "reference" if row.name.startswith((REFERENCE, ORACLE)) else "witness"
+        return "float32" if is_exact(row.precision) else "reduced"
+    return "reference" if row.name.startswith((REFERENCE, FLOAT64)) else "witness"
 
 
 def _flips_at_most(row: Row) -> float | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from functools import partial
@@ -14,180 +14,203 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from convert.formats.table import KERAS, ONNX, SAVED_MODEL, TFLITE, TFLITE_FLOAT32, runner_of
 from convert.runners.base import Answer, read_prediction
 from convert.worker import drop_waiting, run_side_by_side, run_step
+from tbconv.contract.errors import ConversionError
 from tbconv.contract.golden import REFERENCE
 from tbconv.contract.manifest import Artefact, Calibration, Kind
 from tbconv.contract.reporting import Reporter
 
-# --- witnesses ---
-# Everyone who is asked: each artefact, each reference, in a process of its own, on the same films.
-#
-# A witness that is slow answers a stated sample of them.
-
-ORACLE = "PyTorch float64"
-RUNNERS = {
-    "onnx": "convert.runners.onnxruntime:run",
-    "saved_model": "convert.runners.saved_model:run",
-    "keras_h5": "convert.runners.keras:run",
-    "keras": "convert.runners.keras:run",
-    "tflite": "convert.runners.tflite:run",
-}
+FLOAT64 = "PyTorch float64"
+REFERENCE_CONVERTER = "onnx2tf TFLite"  # of the same ONNX, by a converter that shares no code with ours
 MOST_PROCESSES = 4  # one thread each; more would contend for memory, not gain time
+Outputs = dict[str, NDArray[Any]]  # by name, [N, ...] each
 
 
 @dataclass(frozen=True, slots=True)
-class Witness:
-    """One program that answers the films."""
+class Runtime:
+    """One program that runs a model on the films."""
 
     name: str
     network: Kind
-    module: str
+    step: str  # `module:function`
     request: dict[str, Any] = field(default_factory=dict)
     precision: str = "float32"
     threads: int = 1
-    sampled: bool = False  # answers a sample of the films, and every golden input and probe
+    sampled: bool = False  # runs a sample of the films, and every golden input and probe
+    may_fail: bool = False  # a failure is then a finding, in words
 
 
-def torch_witnesses(folder: Path, network: Kind, *, arch: str | None, calibration: Calibration) -> list[Witness]:
-    """Return the reference (float32, eager) and the oracle (float64) of one network."""
+def torch_runtimes(folder: Path, network: Kind, *, arch: str | None, calibration: Calibration) -> list[Runtime]:
+    """Return PyTorch eager of one network: the reference (float32) and the reference in float64."""
     request = {"folder": str(folder), "network": network, "arch": arch, "calibration": asdict(calibration)}
-    module = "convert.runners.pytorch:run"
     return [
-        Witness(f"{name} ({network})", network, module, request | {"dtype": dtype})
-        for name, dtype in ((REFERENCE, "float32"), (ORACLE, "float64"))
+        Runtime(f"{name} ({network})", network, "convert.runners.pytorch:run", request | {"dtype": dtype})
+        for name, dtype in ((REFERENCE, "float32"), (FLOAT64, "float64"))
     ]
 
 
-def artefact_witness(folder: Path, artefact: Artefact) -> Witness:
-    """Return the witness for one file of a bundle."""
+def artefact_runtime(folder: Path, artefact: Artefact) -> Runtime:
+    """Return the runtime of one file of a bundle."""
     request = {"artefact": str(folder / artefact.path), "film_by_film": "one film a call" in artefact.reader}
-    return Witness(artefact.path, artefact.network, RUNNERS[artefact.format], request, artefact.precision)
+    return Runtime(artefact.path, artefact.network, runner_of(artefact.format), request, artefact.precision)
 
 
-def ask(
-    witnesses: Sequence[Witness],
+def run_all(
+    runtimes: Sequence[Runtime],
     model_inputs: NDArray[np.uint8],
     reporter: Reporter,
     *,
     sample: NDArray[np.int64] | None = None,
 ) -> dict[str, Answer]:
-    """Ask everyone about the same films.
+    """Run every runtime on the same films, each in the process of its framework.
 
     Args:
-        witnesses: with names that differ.
+        runtimes: with names that differ.
         model_inputs: uint8 [N, 224, 224].
-        reporter: shows who has answered.
-        sample: rows of `model_inputs` that sampled witnesses answer; None for all.
+        reporter: shows who is done.
+        sample: rows of `model_inputs` that sampled runtimes get; None for all.
 
     Returns:
-        The answers by witness name.
+        The answers by name.
 
     Raises:
         TbconvError: one of them failed.
     """
-    ordered = sorted(witnesses, key=_slow_first)
+    found = _run_all(runtimes, model_inputs, reporter, sample, read_prediction)
+    return {name: answer for name, answer in found.items() if not isinstance(answer, str)}
+
+
+def run_outputs(
+    runtimes: Sequence[Runtime], model_inputs: NDArray[np.uint8], reporter: Reporter
+) -> dict[str, Outputs | str]:
+    """Run files whose outputs have names of their own; of one that may fail, return the reason in their place.
+
+    Args:
+        runtimes: as for `run_all`; a request that names `images` of its own is run on those.
+        model_inputs: uint8 [N, S, S].
+        reporter: shows who is done.
+
+    Raises:
+        TbconvError: one that may not fail did.
+    """
+    return _run_all(runtimes, model_inputs, reporter, None, _read_outputs)
+
+
+def _read_outputs(path: Path) -> Outputs:
+    with np.load(path, allow_pickle=False) as arrays:
+        return dict(arrays)
+
+
+def _run_all[T](
+    runtimes: Sequence[Runtime],
+    model_inputs: NDArray[np.uint8],
+    reporter: Reporter,
+    sample: NDArray[np.int64] | None,
+    read: Callable[[Path], T],
+) -> dict[str, T | str]:
+    ordered = sorted(runtimes, key=_slow_first)
     with tempfile.TemporaryDirectory(prefix="tbconv-parity-") as name:
         folder = Path(name)
         images = {False: folder / "images.npy", True: folder / "sample.npy"}
         np.save(images[False], model_inputs)
         np.save(images[True], model_inputs if sample is None else model_inputs[sample])
         jobs = [
-            (one.module, partial(_ask_one, one, images[one.sampled], folder / f"{index}.npz"))
+            (one.step, partial(_run_one, one, images[one.sampled], folder / f"{index}.npz", read))
             for index, one in enumerate(ordered)
         ]
         done = run_side_by_side(jobs, min(MOST_PROCESSES, os.cpu_count() or 1))
-        title = f"asking {len(ordered)} files about {len(model_inputs)} films"
+        title = f"running {len(ordered)} models on {len(model_inputs)} films"
         return {ordered[number].name: answer for number, answer in reporter.track(done, title=title, total=len(jobs))}
 
 
-def _slow_first(witness: Witness) -> int:
+def _slow_first(runtime: Runtime) -> int:
     """Start float64, film-by-film and built-in kernels first, so that none of them runs on alone at the end."""
-    request = witness.request
+    request = runtime.request
     slow = request.get("dtype") == "float64" or request.get("film_by_film") or not request.get("xnnpack", True)
     return 0 if slow else 1
 
 
-def _ask_one(witness: Witness, images: Path, out: Path) -> Answer:
-    request = witness.request | {"images": str(images), "out": str(out)}
-    run_step(witness.module, request, threads=witness.threads)
-    return read_prediction(out)
+def _run_one[T](runtime: Runtime, images: Path, out: Path, read: Callable[[Path], T]) -> T | str:
+    try:
+        run_step(runtime.step, {"images": str(images)} | runtime.request | {"out": str(out)}, threads=runtime.threads)
+    except ConversionError as error:
+        if not runtime.may_fail:
+            raise
+        return error.one_line
+    return read(out)
 
 
 # --- matrix ---
-# Who else is asked by `verify --matrix`: other kernels, other threads, other optimisation, another converter.
+# What `verify --matrix` runs as well: other kernels, other threads, other optimisation, another converter.
 #
 # Each file of a bundle has one row of its own; these show how much of that row is the file and how much is the
 # program that ran it.
 
-ONNX = "model.onnx"
 ROUNDED = "ONNX Runtime, float16 weights"  # what a float16 file is measured against
 # (xnnpack, threads) beside the file's own row, which is XNNPACK with one thread
 KERNELS = ((True, 2), (False, 1), (False, 2))
 
 
-def matrix_witnesses(root: Path, artefacts: Sequence[Artefact], aside: Path, reporter: Reporter) -> tuple[Witness, ...]:
-    """Make what has to be made, and return every further witness of a bundle's main network.
+def matrix_runtimes(root: Path, artefacts: Sequence[Artefact], aside: Path, reporter: Reporter) -> tuple[Runtime, ...]:
+    """Make what has to be made, and return every further runtime of a bundle's main network.
 
     Args:
         root: of the bundle, which is only read.
         artefacts: of the bundle.
-        aside: a folder for the witnesses' own files; has to outlive the asking.
+        aside: a folder for files made here; has to outlive the run.
         reporter: a line for each file made.
 
     Raises:
         ConversionError: a step failed.
     """
     main = [one for one in artefacts if one.network == "trained"] or list(artefacts)
-    kernels = [
-        _kernels(root, one, xnnpack, threads) for one in main if one.format == "tflite" for xnnpack, threads in KERNELS
-    ]
-    onnx = root / ONNX
-    if not any(one.path == ONNX for one in main):
+    kernels = [_kernels(root, one, xnnpack, threads) for one in main if one.is_served for xnnpack, threads in KERNELS]
+    onnx = root / ONNX.path
+    if not any(one.path == ONNX.path for one in main):
         return tuple(kernels)
-    foreign = any(one.path == "saved_model" and one.converter.startswith("onnx2tf") for one in main)
+    swapped = any(one.path == SAVED_MODEL.path and one.converter.startswith("onnx2tf") for one in main)
     with ThreadPoolExecutor(2) as pool, drop_waiting(pool):
-        jobs = [pool.submit(_round, onnx, aside), pool.submit(_own_layers if foreign else _onnx2tf, onnx, aside)]
-        made = [witness for job in jobs for witness in job.result()]
-    reporter.say("made afresh for the matrix: " + ", ".join(witness.name for witness in made))
+        jobs = [pool.submit(_round, onnx, aside), pool.submit(_own_layers if swapped else _onnx2tf, onnx, aside)]
+        made = [runtime for job in jobs for runtime in job.result()]
+    reporter.say("made anew for the matrix: " + ", ".join(runtime.name for runtime in made))
     unoptimised = {"artefact": str(onnx), "optimised": False}
-    return (Witness("ONNX Runtime, not optimised", "trained", RUNNERS["onnx"], unoptimised), *made, *kernels)
+    return (Runtime("ONNX Runtime, not optimised", "trained", ONNX.runner, unoptimised), *made, *kernels)
 
 
-def _kernels(root: Path, artefact: Artefact, xnnpack: bool, threads: int) -> Witness:
+def _kernels(root: Path, artefact: Artefact, xnnpack: bool, threads: int) -> Runtime:
     name = f"{artefact.path} {'XNNPACK' if xnnpack else 'built-in'} x{threads}"  # x2: two threads
     request = {"artefact": str(root / artefact.path), "xnnpack": xnnpack, "threads": threads}
-    return Witness(
-        name, artefact.network, RUNNERS["tflite"], request, artefact.precision, threads=threads, sampled=not xnnpack
-    )
+    runner = runner_of(artefact.format)
+    return Runtime(name, artefact.network, runner, request, artefact.precision, threads=threads, sampled=not xnnpack)
 
 
-def _round(onnx: Path, aside: Path) -> list[Witness]:
+def _round(onnx: Path, aside: Path) -> list[Runtime]:
     out = aside / "rounded.onnx"
     run_step("convert.quantization.float16:round_onnx", {"onnx": str(onnx), "out": str(out)})
-    return [Witness(ROUNDED, "trained", RUNNERS["onnx"], {"artefact": str(out)}, "float16")]
+    return [Runtime(ROUNDED, "trained", ONNX.runner, {"artefact": str(out)}, "float16")]
 
 
-def _onnx2tf(onnx: Path, aside: Path) -> list[Witness]:
-    tflite, saved_model = aside / "model_float32.tflite", aside / "saved_model"
-    places = {"tflite": str(tflite), "saved_model": str(saved_model)}
+def _onnx2tf(onnx: Path, aside: Path) -> list[Runtime]:
+    places = {"tflite": str(aside / TFLITE_FLOAT32.path), "saved_model": str(aside / SAVED_MODEL.path)}
     response = run_step("convert.formats.onnx_to_onnx2tf:onnx_to_tf", {"onnx": str(onnx)} | places)
-    return _pair("onnx2tf", tflite, saved_model)[: 1 if response.get("lacks") else 2]
+    return converter_runtimes("onnx2tf", aside)[: 1 if response.get("lacks") else 2]
 
 
-def _own_layers(onnx: Path, aside: Path) -> list[Witness]:
+def _own_layers(onnx: Path, aside: Path) -> list[Runtime]:
     """Convert by our own layers where the bundle ships onnx2tf's files."""
-    tflite, saved_model = aside / "model_float32.tflite", aside / "saved_model"
-    run_step("convert.formats.onnx_to_keras:onnx_to_keras", {"onnx": str(onnx), "saved_model": str(saved_model)})
-    run_step(
-        "convert.formats.saved_model_to_tflite:quantize", {"saved_model": str(saved_model), "float32": str(tflite)}
-    )
-    return _pair("tbconv's layers", tflite, saved_model)
+    saved_model, tflite = str(aside / SAVED_MODEL.path), str(aside / TFLITE_FLOAT32.path)
+    run_step(KERAS.function, {"onnx": str(onnx), "saved_model": saved_model})
+    run_step(TFLITE.function, {"saved_model": saved_model, "float32": tflite})
+    return converter_runtimes("tbconv's layers", aside)
 
 
-def _pair(maker: str, tflite: Path, saved_model: Path) -> list[Witness]:
-    saved = {"artefact": str(saved_model), "film_by_film": maker == "onnx2tf"}
+def converter_runtimes(maker: str, aside: Path) -> list[Runtime]:
+    """Return the two files that another converter made of the same ONNX and left aside: TFLite, then SavedModel."""
+    saved_model = {"artefact": str(aside / SAVED_MODEL.path), "film_by_film": maker == "onnx2tf"}
+    tflite = {"artefact": str(aside / TFLITE_FLOAT32.path)}
     return [
-        Witness(f"{maker} TFLite (witness)", "trained", RUNNERS["tflite"], {"artefact": str(tflite)}),
-        Witness(f"{maker} SavedModel (witness)", "trained", RUNNERS["saved_model"], saved),
+        Runtime(f"{maker} TFLite", "trained", TFLITE_FLOAT32.runner, tflite),
+        Runtime(f"{maker} SavedModel", "trained", SAVED_MODEL.runner, saved_model),
     ]

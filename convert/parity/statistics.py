@@ -124,7 +124,7 @@ COUNTED, INFERRED, UNTOLD = "counted", "inferred", "not told"
 
 
 @dataclass(frozen=True, slots=True)
-class Locks:
+class ReluPatterns:
     """Films whose map is left out of the map's difference, and how they are known."""
 
     flipped: NDArray[np.bool_]  # [N]
@@ -152,7 +152,7 @@ def map_noise(reference: Answer, oracle: Answer) -> float | None:
     return max(float(distance[equal].max(initial=0.0)), step)
 
 
-def find_flipped(reference: Answer, other: Answer, *, noise: float | None, float32: bool) -> Locks:
+def find_pattern_changes(reference: Answer, other: Answer, *, noise: float | None, float32: bool) -> ReluPatterns:
     """Find the films whose locks differ from the reference's.
 
     Args:
@@ -162,11 +162,11 @@ def find_flipped(reference: Answer, other: Answer, *, noise: float | None, float
         float32: a reduced file's rounding moves every map further than a lock does, so nothing is inferred there.
     """
     if other.locks is not None and reference.locks is not None:
-        return Locks(_counted(reference, other), COUNTED)
+        return ReluPatterns(_counted(reference, other), COUNTED)
     distance = map_distance(reference, other)
     if distance is None or noise is None or not float32:
-        return Locks(np.zeros(len(other.logits), np.bool_), UNTOLD)
-    return Locks(distance > TIMES_NOISE * noise, INFERRED)  # as for the logits: rounding alone explains no more
+        return ReluPatterns(np.zeros(len(other.logits), np.bool_), UNTOLD)
+    return ReluPatterns(distance > TIMES_NOISE * noise, INFERRED)  # as for the logits: rounding alone explains no more
 
 
 def _counted(reference: Answer, other: Answer) -> NDArray[np.bool_]:
@@ -185,7 +185,7 @@ QUANTILES = (0.5, 0.9, 0.99)
 STEPS = (0, 1, 4, 16, 64, 256)  # float32 steps (ULP): the last of each bin of the histogram; one open bin follows
 
 
-def spread(reference: Answer, other: Answer, locks: Locks) -> dict[str, Any]:
+def error_distribution(reference: Answer, other: Answer, locks: ReluPatterns) -> dict[str, Any]:
     """Return the spread of one file's outputs around the reference's, ready for JSON.
 
     Args:
@@ -224,7 +224,7 @@ def per_film(reference: Answer, other: Answer) -> dict[str, NDArray[np.float64]]
     return found if identity is None else found | {"identity": identity}
 
 
-def _maps(distance: NDArray[np.float64] | None, locks: Locks) -> dict[str, Any]:
+def _maps(distance: NDArray[np.float64] | None, locks: ReluPatterns) -> dict[str, Any]:
     """Split the maps by whether locks flipped: a jump says nothing about the rounding of the rest."""
     if distance is None:
         return {"abs_evidence": None, "locks": None}
@@ -292,7 +292,7 @@ def _finite(value: float) -> float | None:
 NEAREST = 32  # films that the width rests on at least: a handful near the threshold would promise too much
 
 
-def indeterminate_band(
+def abstention_band(
     reference_margin: NDArray[np.floating], other_margin: NDArray[np.floating], *, threshold: float
 ) -> dict[str, Any]:
     """Return the band in which a reduced-precision file leaves a film undecided.

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from convert.parity.compare import ALLOWED_DB, OR_STEP, Difference
+from convert.parity.compare import ALLOWED_DB, OR_STEP, Difference, OutputDifference
 from tbconv.contract.certificate import ArtefactVerdict, Verdict
 from tbconv.contract.prediction import Prediction
 from tbconv.contract.statistics import IDENTITY, upper_bound
 
 TIMES_NOISE = 10.0  # times the distance of float32 PyTorch from its float64 self
-ORACLE_FILMS = 256  # of 31 films the distance to float64 had an interval of 6 dB (docs/log.md)
+FLOAT64_FILMS = 256  # of 31 films the distance to float64 had an interval of 6 dB (docs/log.md)
 FLIPS_SHARE = 0.01  # of decisions that a reduced-precision file may change and still serve
 
 
@@ -57,7 +59,7 @@ def _same_for_all() -> dict[str, Any]:
         "identity_origin": "some ten times the 8e-6 logits by which ResNet50 in TFLite float32 was measured to miss",
         "flips_share": FLIPS_SHARE,
         "flips_share_origin": "a choice: of a hundred films one may change sides and the file may still serve",
-        "oracle_db": {"allowed": ALLOWED_DB, "films": ORACLE_FILMS, "origin": oracle},
+        "oracle_db": {"allowed": ALLOWED_DB, "films": FLOAT64_FILMS, "origin": oracle},
     }
 
 
@@ -75,18 +77,18 @@ def judge_float32(
     figures = difference.to_json()
     if difference.problem is not None:
         return ArtefactVerdict(Verdict.FAILED, sha256, difference.problem, figures)
-    strays = []
+    problems = []
     if not difference.max_abs_logits <= tolerances.logits:
-        strays.append(f"logits differ by {difference.max_abs_logits:.1e}, allowed are {tolerances.logits:.1e}")
+        problems.append(f"logits differ by {difference.max_abs_logits:.1e}, allowed are {tolerances.logits:.1e}")
     if difference.flips:
-        strays.append(f"{difference.flips} of {difference.samples} decisions flip")
+        problems.append(f"{difference.flips} of {difference.samples} decisions flip")
     if difference.identity is not None and not difference.identity <= IDENTITY:
-        strays.append(f"the evidence misses the margin by {difference.identity:.1e}, allowed are {IDENTITY:.0e}")
-    if oracle is not None and difference.samples >= ORACLE_FILMS and not oracle["db"] <= ALLOWED_DB:
+        problems.append(f"the evidence misses the margin by {difference.identity:.1e}, allowed are {IDENTITY:.0e}")
+    if oracle is not None and difference.samples >= FLOAT64_FILMS and not oracle["db"] <= ALLOWED_DB:
         further = f"{oracle['db']:.1f} dB further from float64 than float32 PyTorch ({OR_STEP})"
-        strays.append(f"{further}, allowed are {ALLOWED_DB:g}")
-    if strays:
-        return ArtefactVerdict(Verdict.FAILED, sha256, "; ".join(strays), figures)
+        problems.append(f"{further}, allowed are {ALLOWED_DB:g}")
+    if problems:
+        return ArtefactVerdict(Verdict.FAILED, sha256, "; ".join(problems), figures)
     distance = f"logits within {difference.max_abs_logits:.1e} of PyTorch (allowed {tolerances.logits:.1e})"
     reason = f"{distance}, {_flips(difference)}"
     return ArtefactVerdict(Verdict.CERTIFIED, sha256, reason, figures)
@@ -109,3 +111,84 @@ def _flips(difference: Difference) -> str:
         f"{difference.flips} of {difference.samples} decisions flip, "
         f"so at most {100 * bound:.2g} % of such films at 95 % confidence"
     )
+
+
+# --- outputs ---
+# Of third-party files: every output is held to the reference's own rounding, and no decision may change.
+
+OUTPUT_FLOOR = 1e-6  # of the output's scale; about eight rounding steps, where ONNX Runtime shows no noise at all
+CERTIFIED, MEASURED, FAILED, NOT_MADE = "CERTIFIED", "MEASURED", "FAILED", "NOT MADE"
+TINY = float(np.finfo(np.float64).tiny)  # in the place of a tolerance of 0: one film whose answer is 0
+OUTPUT_ORIGIN = (
+    f"{TIMES_NOISE:g} times the largest of: ONNX Runtime optimised against not, preprocessing rounded in float32 "
+    f"against float64, one float32 step of the output's scale; at least {OUTPUT_FLOOR:g} of that scale"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class OutputTolerance:
+    """How much one output of the reference moves for reasons that are none of the converted file's."""
+
+    optimised: float  # max |ONNX Runtime optimised - unoptimised|
+    preprocessing: float  # max |preprocessing in float32 - in float64|, through the reference
+    step: float  # one float32 rounding step of the output's scale
+    scale: float  # largest |output|
+
+    @classmethod
+    def derive(cls, reference: NDArray[Any], optimised: NDArray[Any], rounded: NDArray[Any]) -> OutputTolerance:
+        """Derive the tolerance from the reference's own rounding on the same films.
+
+        Args:
+            reference: ONNX Runtime without optimisations.
+            optimised: the same file with them.
+            rounded: without them, on films that were normalised in float32, multiply and add, as the graph does.
+        """
+        scale = float(np.abs(reference).max())
+        moved = [float(np.abs(one.astype(np.float64) - reference).max()) for one in (optimised, rounded)]
+        return cls(moved[0], moved[1], step=float(np.finfo(np.float32).eps) * scale, scale=scale)
+
+    @property
+    def tolerance(self) -> float:
+        """What a float32 file may differ by."""
+        return max(TIMES_NOISE * max(self.optimised, self.preprocessing, self.step), OUTPUT_FLOOR * self.scale)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the numbers with the tolerance and its origin."""
+        return asdict(self) | {"tolerance": self.tolerance, "origin": OUTPUT_ORIGIN}
+
+
+def judge_outputs(
+    found: Sequence[OutputDifference], tolerances: Mapping[str, OutputTolerance], *, exact: bool
+) -> tuple[str, str]:
+    """Return verdict and reason: float32 is certified or fails, a reduced file is measured, or changes too much.
+
+    Args:
+        found: its outputs against the reference's.
+        tolerances: by output.
+        exact: whether it is a float32 file.
+    """
+    problems = [f"{one.output}: {one.problem}" for one in found if one.problem is not None]
+    if not exact:
+        if problems:
+            return FAILED, "; ".join(problems)
+        worst = max(found, key=lambda one: (one.flips, -one.sqnr_db))
+        reason = f"{worst.output}: {worst.sqnr_db:.0f} dB, {_output_flips(worst)}"
+        if worst.flips > FLIPS_SHARE * worst.samples:
+            return FAILED, f"{reason}; allowed {FLIPS_SHARE:.0%}: not offered"
+        return MEASURED, reason
+    for one in found:
+        allowed = tolerances[one.output].tolerance
+        if one.problem is None and not one.max_abs <= allowed:
+            problems.append(f"{one.output} differs by {one.max_abs:.2g}, allowed {allowed:.2g}")
+        if one.problem is None and one.flips:
+            problems.append(f"{one.flips} of {one.samples} decisions on {one.output} differ")
+    if problems:
+        return FAILED, "; ".join(problems)
+    worst = max(found, key=lambda one: one.max_abs / max(tolerances[one.output].tolerance, TINY))
+    allowed = tolerances[worst.output].tolerance
+    return CERTIFIED, f"{worst.output} within {worst.max_abs:.2g}, allowed {allowed:.2g}; {_output_flips(worst)}"
+
+
+def _output_flips(one: OutputDifference) -> str:
+    """Say how many decisions differ, and how many may, at 95 % confidence, on films like these."""
+    return f"{one.flips} of {one.samples} decisions differ (at most {upper_bound(one.flips, one.samples):.1%}, 95 %)"

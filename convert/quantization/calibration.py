@@ -200,7 +200,7 @@ def correct_bias(quantized: bytearray, original: bytes | bytearray, model_inputs
     layers = [one for one in layers if one.output in tensors]
     wanted = mean_by_channel(original, [tensors[one.output] for one in layers], model_inputs)
     for one in layers:
-        found = mean_by_channel(quantized, [one.index], model_inputs)
+        found = mean_by_channel(graph.until(one.index), [one.index], model_inputs)
         _shift(graph, one, found[one.index] - wanted[tensors[one.output]])
     return len(layers)
 

@@ -12,6 +12,7 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 from numpy.typing import NDArray
 
+OUTPUTS, OPERATORS = 2, 3  # fields of a subgraph (schema.fbs)
 _CODES = {code: name for name, code in vars(schema.BuiltinOperator).items() if not name.startswith("_")}
 
 
@@ -60,6 +61,15 @@ class TFLiteGraph:
     def is_int8(self, tensor: int) -> bool:
         """Whether a tensor holds int8."""
         return bool(self._graph.Tensors(tensor).Type() == schema.TensorType.INT8)
+
+    def until(self, tensor: int) -> bytes:
+        """Return a copy of the file that ends with the operator that gives a tensor, its only output then."""
+        table, cut = self._graph._tab, bytearray(self.data)
+        last = next(index for index, operator in enumerate(self.operators) if operator.index == tensor)
+        outputs, operators = (table.Vector(table.Offset(4 + 2 * field)) for field in (OUTPUTS, OPERATORS))
+        for place, number in ((outputs - 4, 1), (outputs, tensor), (operators - 4, last + 1)):  # lengths stand before
+            cut[place : place + 4] = number.to_bytes(4, "little")
+        return bytes(cut)
 
     def _operator(self, index: int) -> Operator:
         operator = self._graph.Operators(index)

@@ -1,4 +1,4 @@
-"""`tbconv audit`: does a shortcut explain the score?"""
+"""`tbconv audit`: whether a shortcut explains a network's AUROC."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def audit(
         str | None, typer.Option(help="Name of the positive class, where it cannot be guessed.")
     ] = None,
     run: Annotated[
-        Path | None, typer.Option(metavar="RUN", help="A trained run folder, to question its network, too.")
+        Path | None, typer.Option(metavar="RUN", help="A trained run folder whose network is audited, too.")
     ] = None,
     boxes: Annotated[
         Path | None,
@@ -43,20 +43,18 @@ def audit(
     weights: Annotated[
         str | None,
         typer.Option(
-            metavar="FILE", help="ResNet50 whose features propose look-alikes, instead of the run's (with --run)."
+            metavar="FILE", help="ResNet50 whose features propose near duplicates, instead of the run's (with --run)."
         ),
     ] = None,
-    most: Annotated[int, typer.Option(metavar="N", help="Films that a probe looks at, drawn by patient.")] = 600,
+    most: Annotated[int, typer.Option(metavar="N", help="Films that a probe measures, drawn by patient.")] = 600,
     most_read: Annotated[
         int,
-        typer.Option(
-            metavar="N", help="Films that the network reads in each way; held-out films whose look-alikes are sought."
-        ),
+        typer.Option(metavar="N", help="Films that the network runs on; held-out films compared with training films."),
     ] = 200,
     seed: Annotated[int, typer.Option(min=0, help="Of the sample, the folds and the intervals.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print audit.json instead of the table.")] = False,
 ) -> None:
-    """Probe films, and a network trained on them, for what is not disease: exit 0 PASS, 1 SUSPECT."""
+    """Probe films, and a network trained on them, for shortcuts: exit 0 PASS, 1 SUSPECT."""
     from torch_train.evaluation.audit.audit import PAGE, RECORD
     from torch_train.evaluation.audit.audit import audit as probe
     from torch_train.evaluation.audit.findings import AuditConfig, Verdict

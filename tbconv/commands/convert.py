@@ -1,4 +1,4 @@
-"""`tbconv convert`: a run in, a certified bundle out; or a foreign ONNX file in, every format measured out."""
+"""`tbconv convert`: a run in, a certified bundle out; or a third-party ONNX model in, every format measured out."""
 
 from __future__ import annotations
 
@@ -20,47 +20,58 @@ if TYPE_CHECKING:
     from tbconv.contract.certificate import Certificate
 
 
-FILMS = 512  # held-out films of a run, at most; a foreign file has convert.onnx_import.config's
+FILMS = 512  # held-out films of a run, at most; an ONNX file has convert.onnx_import.reference's
 OF_A_RUN, OF_ONNX = ("--route",), ("--calibration", "--normalise", "--mean", "--std", "--labels")
 
 
 def convert(
     run: Annotated[
-        Path, typer.Argument(metavar="RUN|MODEL.onnx", help="Run folder of `tbconv train`, or an ONNX file of others.")
+        Path,
+        typer.Argument(metavar="RUN|MODEL.onnx", help="Run folder of `tbconv train`, or a third-party ONNX model."),
     ],
     out: Annotated[Path, typer.Option("--out", help="Bundle to write; an old bundle there is replaced whole.")],
     route: Annotated[
         str | None,
-        typer.Option(help="Whose SavedModel and float32 TFLite are shipped: keras (ours, the default) or onnx2tf."),
+        typer.Option(
+            help="Which converter's SavedModel and float32 TFLite to ship: keras (ours, the default) or onnx2tf."
+        ),
     ] = None,
     films: Annotated[
-        int | None, typer.Option(help="Films that every format must answer, at most: 512 of a run, 64 of a folder.")
+        int | None, typer.Option(help="Most films to compare every format on: 512 of a run, 64 of a folder.")
     ] = None,
     keep_float: Annotated[
         list[str] | None,
         typer.Option(
             help="Node, or prefix of nodes, that the int8 file keeps in float32; may be repeated. Default: head, all "
-            "behind the last feature map; name head, too, to keep it. 'none' keeps nothing."
+            "behind the last feature map; name head as well to keep it. 'none' keeps nothing."
         ),
     ] = None,
     calibration: Annotated[
-        Path | None, typer.Option(help="Folder of films, for an ONNX file: calibrates int8 and feeds every format.")
+        Path | None,
+        typer.Option(
+            help="Folder of films for an ONNX model: some calibrate int8, every format is compared on the others."
+        ),
     ] = None,
     normalise: Annotated[
-        str | None, typer.Option(help="What an ONNX file wants: imagenet (assumed for 3 channels), unit or none.")
+        str | None,
+        typer.Option(help="Preprocessing of an ONNX model: imagenet (assumed for 3 channels), unit or none."),
     ] = None,
     mean: Annotated[str | None, typer.Option(help="Instead of --normalise: mean of x / 255, one a channel.")] = None,
     std: Annotated[str | None, typer.Option(help="Instead of --normalise: deviation of x / 255.")] = None,
-    labels: Annotated[str | None, typer.Option(help="Classes of an ONNX file in their order: normal,tb.")] = None,
+    labels: Annotated[str | None, typer.Option(help="Classes of an ONNX model in their order: normal,tb.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report and the file to deploy as JSON.")] = False,
 ) -> None:
     """Convert to ONNX, SavedModel, H5, Keras and four TFLite files, and prove that nothing changed."""
     given = {"--calibration": calibration, "--normalise": normalise, "--mean": mean, "--std": std, "--labels": labels}
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a polite kill is a Ctrl-C: nothing is left behind
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # SIGTERM ends like Ctrl-C: nothing is left behind
     try:
         if is_onnx(run):
-            refuse(given | {"--route": route}, OF_A_RUN, "for an ONNX file", "it has one route, and onnx2tf as witness")
-
+            refuse(
+                given | {"--route": route},
+                OF_A_RUN,
+                "for an ONNX file",
+                "it has one route, with onnx2tf as reference converter",
+            )
             convert_onnx(run, out, calibration, films, keep_float, normalise, (mean, std), labels, as_json=as_json)
         else:
             refuse(given, OF_ONNX, "for a run", "a run knows its films, labels and preprocessing")
@@ -75,21 +86,21 @@ def is_onnx(path: Path) -> bool:
     return path.is_file() or (path.suffix.lower() == ".onnx" and not path.is_dir())
 
 
-def refuse(given: Mapping[str, object], foreign: tuple[str, ...], way: str, why: str) -> None:
-    """Refuse options that the chosen way of converting would drop without a word.
+def refuse(given: Mapping[str, object], others: tuple[str, ...], way: str, why: str) -> None:
+    """Refuse options that the chosen way of converting would ignore silently.
 
     Raises:
         ConfigError: naming them.
     """
-    dropped = " and ".join(name for name, value in given.items() if name in foreign and value is not None)
+    dropped = " and ".join(name for name, value in given.items() if name in others and value is not None)
     if dropped:
-        raise ConfigError(f"{dropped} {way}", why=why, fix=f"leave out {dropped}")
+        raise ConfigError(f"{dropped} {way}", why=why, fix=f"omit {dropped}")
 
 
 def _convert_run(
     run: Path, out: Path, route: str | None, films: int | None, keep_float: list[str] | None, *, as_json: bool
 ) -> None:
-    from convert.pipeline import ConvertConfig
+    from convert.from_run import ConvertConfig
     from convert.pipeline import convert as run_conversion
     from convert.quantization.float_ops import HEAD
     from tbconv.commands.parity_table import print_parity
@@ -119,9 +130,7 @@ def _print_choice(certificate: Certificate) -> None:
 
 
 # --- convert onnx ---
-# `tbconv convert MODEL.onnx`: what the command line says of a foreign network, and what it prints of its formats.
-
-COLUMNS = ("file", "MB", "verdict", "output", "max", "median", "99 %", "SQNR dB", "flips")
+# `tbconv convert MODEL.onnx`: what the command line says of a third-party network, and what it prints of its formats.
 
 
 def convert_onnx(
@@ -141,16 +150,16 @@ def convert_onnx(
     Raises:
         TbconvError: what the file, the films or the options lack.
     """
-    from convert.onnx_import.config import FILMS, ForeignConfig
-    from convert.onnx_import.pipeline import convert_foreign
+    from convert.onnx_import.reference import FILMS, OnnxConfig
+    from convert.pipeline import convert as run_conversion
 
     if not onnx.is_file():
         raise ConfigError(f"{onnx} is not there", why="an ONNX file is needed", fix="check the path")
     if calibration is None:
-        why = "int8 needs the ranges that films reach, and every format is asked about films"
+        why = "int8 needs the ranges that films reach, and every format is compared on films"
         raise ConfigError(f"{onnx.name} without --calibration", why=why, fix="add --calibration DIR, a folder of films")
     mean, std = (numbers(text, option) for text, option in zip(mean_and_std, ("--mean", "--std"), strict=True))
-    config = ForeignConfig(
+    config = OnnxConfig(
         onnx=onnx,
         out=out,
         calibration=calibration,
@@ -161,7 +170,7 @@ def convert_onnx(
         keep_float=tuple(keep_float) if keep_float else None,
         labels=tuple(one.strip() for one in labels.split(",")) if labels else (),
     )
-    done = convert_foreign(config, TerminalReporter())
+    done = run_conversion(config, TerminalReporter())
     if as_json:
         print_out(json.dumps(done.report, indent=2))
         return
@@ -178,37 +187,23 @@ def numbers(text: str | None, option: str) -> tuple[float, ...] | None:
         return tuple(float(one) for one in text.split(","))
     except ValueError as error:
         fix = f"{option} 0.485,0.456,0.406"
-        raise ConfigError(f"{option} {text}", why="numbers with commas between are needed", fix=fix) from error
+        raise ConfigError(f"{option} {text}", why="numbers separated by commas are needed", fix=fix) from error
 
 
 def _print_report(report: dict[str, Any]) -> None:
+    from convert.onnx_import.report import COLUMNS, table_rows, verdict_lines
+
     title = f"against ONNX Runtime on {report['source']}, on {report['inputs']['description']}"
     table = Table(title=title, box=box.SIMPLE)
     for column in COLUMNS:
         left = column in ("file", "verdict", "output")
         table.add_column(column, justify="left" if left else "right", no_wrap=left)
-    for row in [*report["rows"], report["witness"]]:
-        for cells in _rows(row):
-            table.add_row(*cells)
+    for cells in table_rows(report):
+        table.add_row(*cells)
     table_console().print(table)
-    for row in report["rows"]:
-        print_out(f"  {row['path']}: {row['verdict']}; {row['reason']}")
-    print_out(f"  onnx2tf: {report['witness']['said']}; {report['witness']['reason']}")
+    for line in verdict_lines(report):
+        print_out(f"  {line}")
     print_out("\nwhat this cannot say:")
     for limit in report["limits"]:
         print_out(f"  - {limit}")
     print_out(report["disclaimer"])
-
-
-def _rows(row: dict[str, Any]) -> list[tuple[str, ...]]:
-    size = f"{row['bytes'] / 1e6:.3g}" if "bytes" in row else "-"
-    head = (row["path"], size, row["verdict"])
-    if not row["outputs"]:
-        return [(*head, *("-",) * 6)]
-    return [(*head, one["output"], *_figures(one)) for one in row["outputs"]]
-
-
-def _figures(one: dict[str, Any]) -> tuple[str, ...]:
-    distances = tuple("-" if one[name] is None else f"{one[name]:.1e}" for name in ("max_abs", "median", "p99"))
-    decibels = "-" if one["sqnr_db"] is None else f"{one['sqnr_db']:.0f}"
-    return (*distances, decibels, f"{one['flips']} of {one['samples']}")

@@ -1,4 +1,4 @@
-"""`tbconv data`: look at films before training on them, or draw some that belong to nobody."""
+"""`tbconv data`: check films before training on them, or draw synthetic ones."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from torch_train.data.report import Counts, DataReport
 
 app = typer.Typer(
-    help="Look at films before training on them, or draw some that belong to nobody.",
+    help="Check films before training on them, or draw synthetic ones.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -36,15 +36,19 @@ def check(
         str | None, typer.Option(metavar="NAME", help="The class that is positive; guessed from well-known names.")
     ] = None,
     labels_from_masks: Annotated[
-        bool, typer.Option("--labels-from-masks", help="Positive is what a lesion mask marks; lung masks are refused.")
+        bool,
+        typer.Option("--labels-from-masks", help="Positive where a lesion mask marks anything; not for lung masks."),
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
     figure: Annotated[
         Path | None,
-        typer.Option(metavar="PNG", help="Where the figure goes; DIR-check.png here if not said, none with --json."),
+        typer.Option(
+            metavar="PNG",
+            help="Where the figure goes; by default DIR-check.png in the working folder, none with --json.",
+        ),
     ] = None,
 ) -> None:
-    """Say what a folder of films holds: classes, sites, sizes, damage, copies, patients, masks."""
+    """Report what a folder of films holds: classes, sites, sizes, damage, copies, patients, masks."""
     from torch_train.data.report import check_data
 
     report = check_data(
@@ -76,7 +80,7 @@ def phantom(
     from torch_train.data.phantom import write_phantoms
 
     write_phantoms(folder, n=n, seed=seed, reporter=TerminalReporter())
-    print_out(f"{n} synthetic phantoms, {n // 2} with opacities, none of a person: {folder}")
+    print_out(f"{n} synthetic phantoms, {n // 2} with opacities, of no person: {folder}")
     print_out(f"next: tbconv data check {folder}")
 
 
@@ -134,7 +138,7 @@ def _facts_table(report: DataReport) -> Table:
         "age": "; ".join(_age_line(name, ages) for name, ages in report.ages.items()) or "not known",
         "sex": "; ".join(f"{name}: {_line(counts)}" for name, counts in report.sexes.items()) or "not known",
         "masks": f"{masks.films_with} of {report.films}: {masks.kind}" if masks.films_with else "none",
-        "tells the class alone": ", ".join(f"{name} {auroc:.2f}" for name, auroc in report.alone.items()) + " (AUROC)",
+        "one fact alone predicts": ", ".join(f"{name}, AUROC {auroc:.2f}" for name, auroc in report.alone.items()),
     }
     for name, value in rows.items():
         table.add_row(name, value)

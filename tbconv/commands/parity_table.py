@@ -27,13 +27,13 @@ COLOURS = {"CERTIFIED": "green", "BOUNDED": "cyan", "FAILED": "red", "UNVERIFIED
 GROUPS = {
     "float32": "float32 files",
     "reduced": "reduced files",
-    "witness": "witnesses: compared, not judged",
+    "witness": "others: compared, not judged",
     "reference": "PyTorch itself",
 }
 
 
 def print_parity(report: dict[str, Any]) -> None:
-    """Print one row a witness: float32 files, reduced files, witnesses, references; worst first in each."""
+    """Print one row a runtime: float32 files, reduced files, others, references; worst first in each."""
     table = Table(title=f"against PyTorch float32, on {report['inputs']['description']}", box=box.SIMPLE)
     for column in COLUMNS:
         left = column in ("file", "verdict")
@@ -80,7 +80,7 @@ def _sampled(report: dict[str, Any]) -> str:
     """Explain a count below that of the films, where a row has one."""
     fed = report["inputs"]["films"]
     counts = sorted({row["films"]["samples"] for row in report["rows"] if row["sampled"] and row["films"]} - {fed})
-    return f"; a witness that says `of {counts[0]}` answered a sample of them" if counts else ""
+    return f"; a row that says `of {counts[0]}` is of a sample of them" if counts else ""
 
 
 def _aurocs(report: dict[str, Any]) -> Iterator[str]:
@@ -128,7 +128,7 @@ def _cells(row: dict[str, Any]) -> list[str]:
         _small(figures["max_abs_probability"]),
         _small(figures["identity"]),
         "exact" if figures["sqnr_db"] is None else f"{figures['sqnr_db']:.1f}",
-        _oracle(row["oracle"]),
+        _float64(row["oracle"]),
         f"{figures['flips']} of {figures['samples']}",
         _loss(row["decisions"]),
     ]
@@ -138,10 +138,10 @@ def _small(value: float | None) -> str:
     return "-" if value is None else f"{value:.1e}"
 
 
-def _oracle(distance: dict[str, float] | None) -> str:
+def _float64(distance: dict[str, float] | None) -> str:
     if distance is None:
         return "-"
-    return "oracle" if distance["rms"] == 0 else f"{distance['db']:+.1f}"
+    return "exact" if distance["rms"] == 0 else f"{distance['db']:+.1f}"
 
 
 def _auroc(estimate: dict[str, Any]) -> str:

@@ -13,7 +13,7 @@ from tbconv.console import TerminalReporter, print_out
 from tbconv.contract.reporting import DISCLAIMER
 
 if TYPE_CHECKING:
-    from tf_serve.predict import Answers, Row
+    from tf_serve.batch import BatchAnswer, FilmAnswer
 
 PIPE_WIDTH = 200  # letters; a pipe has no edge to fold a path at
 
@@ -30,7 +30,7 @@ def predict(
     ] = None,
 ) -> None:
     """Answer films with the bundle's certified network, or its baseline and the reason."""
-    from tf_serve import predict as batch
+    from tf_serve import batch
 
     config = batch.PredictConfig(bundle=bundle, films=tuple(films), overlay=overlay, artefact=artefact)
     answers = batch.predict(config, reporter=TerminalReporter())
@@ -42,7 +42,7 @@ def predict(
         raise typer.Exit(1)
 
 
-def _row_json(row: Row) -> dict[str, Any]:
+def _row_json(row: FilmAnswer) -> dict[str, Any]:
     if row.error is not None:
         error = {"what": row.error.what, "why": row.error.why, "fix": row.error.fix}
         return {"film": str(row.film), "status": "error", "error": error}
@@ -50,7 +50,7 @@ def _row_json(row: Row) -> dict[str, Any]:
     return {"film": str(row.film), **(row.result.to_json() if row.result else {}), "overlay": picture}
 
 
-def _print_table(answers: Answers) -> None:
+def _print_table(answers: BatchAnswer) -> None:
     from rich.console import Console
     from rich.table import Table
 
@@ -65,7 +65,7 @@ def _print_table(answers: Answers) -> None:
         print_out(line)
 
 
-def _cells(row: Row) -> tuple[str, ...]:
+def _cells(row: FilmAnswer) -> tuple[str, ...]:
     from tf_serve.predict import DECISION_WORDS
 
     if row.error is not None:
@@ -83,17 +83,20 @@ def _cells(row: Row) -> tuple[str, ...]:
     )
 
 
-def _foot(answers: Answers) -> list[str]:
-    served = answers.served
-    point = served.decision_rule.operating_point
+def _foot(answers: BatchAnswer) -> list[str]:
+    active = answers.active
+    point = active.decision_rule.operating_point
     lines = [
-        f"answered by {served.artefact} ({served.kind}, {served.verdict.verdict}, {served.version})",
+        f"answered by {active.artefact} ({active.kind}, {active.verdict.verdict}, {active.version})",
         f"a film is referred at a margin of {point.margin:+.3f} or more",
     ]
-    if served.band:
-        lines.append(f"within {served.band:.2g} of it nothing is decided: this file's rounding could turn the answer")
-    if served.reason:
-        lines.insert(0, f"the baseline answers: {served.reason}")
+    if active.band:
+        lines.append(
+            f"within {active.band:.2g} of it the answer is indeterminate: "
+            "this file's rounding could change the decision"
+        )
+    if active.reason:
+        lines.insert(0, f"the baseline answers: {active.reason}")
     rows = [row.result for row in answers.rows if row.result is not None]
     lines += list(rows[0].limits) if rows else [DISCLAIMER]
     return [*lines, *(f"wrote {row.overlay}" for row in answers.rows if row.overlay)]

@@ -9,7 +9,7 @@ import typer
 
 from tbconv.console import TerminalReporter
 
-# as tf_serve spells them, which no command loads before it is called; a test holds them to it
+# as tf_serve spells them, which is loaded only when the command runs; a test compares them
 GateWord = Literal["strict", "basic", "off"]
 FormatWord = Literal["text", "json"]
 LevelWord = Literal["debug", "info", "warning", "error"]
@@ -29,45 +29,47 @@ def serve(
         str | None, typer.Option(help="TFLite file; the one that each certificate proposes by default.")
     ] = None,
     threads: Annotated[
-        int | None, typer.Option(min=1, help="Films answered side by side in a process; the cores it may use.")
+        int | None,
+        typer.Option(min=1, help="Films processed in parallel in one process; one a core by default."),
     ] = None,
     queue: Annotated[int, typer.Option(min=0, help="Requests that wait; further ones get 503 at once.")] = 16,
     deadline: Annotated[float, typer.Option(min=0.1, help="Seconds in the queue; then 503, and it is not run.")] = 10,
     workers: Annotated[int, typer.Option(min=1, help="Processes behind the port.")] = 1,
     versions: Annotated[int, typer.Option(min=1, help="Versions of a model held in memory.")] = 2,
     default_model: Annotated[
-        str | None, typer.Option(help="Model that answers who names none; the most trusted by default.")
+        str | None, typer.Option(help="Model for requests that name none; the most trusted by default.")
     ] = None,
     admin_token: Annotated[
         str | None,
-        typer.Option(envvar="TBCONV_ADMIN_TOKEN", help="Lets its bearer load, unload and roll back models."),
+        typer.Option(envvar="TBCONV_ADMIN_TOKEN", help="Token for loading, unloading and rolling back models."),
     ] = None,
     token: Annotated[
         str | None,
-        typer.Option(envvar="TBCONV_TOKEN", help="Only its bearer is answered; health and the page are open."),
+        typer.Option(envvar="TBCONV_TOKEN", help="Token that every request needs; health and the page stay open."),
     ] = None,
     cors_origin: Annotated[
-        list[str] | None, typer.Option(help="Site whose pages may ask, https://viewer.example.org; again for another.")
+        list[str] | None,
+        typer.Option(help="Origin whose pages may call the API, https://viewer.example.org; repeatable."),
     ] = None,
     allowed_host: Annotated[
-        list[str] | None, typer.Option(help="Name by which the server may be called, *.example.org; any by default.")
+        list[str] | None, typer.Option(help="Host name that requests may use, *.example.org; any by default.")
     ] = None,
     max_body: Annotated[int, typer.Option(min=1, max=32, help="Megabytes of one request.")] = 32,
     gate: Annotated[
-        GateWord, typer.Option(help="How much the input gate may judge; basic keeps to size, shape, colour, blank.")
+        GateWord, typer.Option(help="What the input gate checks; basic: size, shape, colour and blank pictures alone.")
     ] = "strict",
     log_format: Annotated[
         FormatWord, typer.Option(help="json: one object a line, nothing of a patient in it.")
     ] = "text",
-    log_level: Annotated[LevelWord, typer.Option(help="debug also writes what probes fetch.")] = "info",
+    log_level: Annotated[LevelWord, typer.Option(help="debug also logs requests of probes.")] = "info",
 ) -> None:
     """Serve certified networks, or their baselines and the reason, until Ctrl-C."""
     from tf_serve.gate import GateLevel
     from tf_serve.server import process
-    from tf_serve.settings import MB, Deployment, LogFormat, LogLevel, usable_cores
+    from tf_serve.settings import MB, LogFormat, LogLevel, Settings, usable_cores
 
     chosen_host, chosen_port = process.choose_address(host, port)
-    settings = Deployment(
+    settings = Settings(
         root=bundle,
         artefact=artefact,
         threads=threads or max(1, usable_cores() // workers),

@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
@@ -15,7 +14,7 @@ from tbconv.console import TerminalReporter, print_out
 from tbconv.contract.errors import ConfigError
 
 if TYPE_CHECKING:
-    from tf_serve.runtime.selftest import Repeat, SelfTest
+    from tf_serve.runtime.selftest import GoldenResult, SelfTest
 
 
 def verify(
@@ -30,11 +29,11 @@ def verify(
     positive: Annotated[str | None, typer.Option(help="As in `tbconv train`; for folders with labels.")] = None,
     most: Annotated[
         int | None,
-        typer.Option(help="Feed at most so many films, evenly spread, those first that it was not trained on."),
+        typer.Option(help="Most films to run, evenly spread, those first that it was not trained on."),
     ] = None,
     matrix: Annotated[
         bool,
-        typer.Option("--matrix", help="Ask every witness: other kernels, threads, optimisation, onnx2tf; minutes."),
+        typer.Option("--matrix", help="Run further runtimes: other kernels, threads, optimisation, onnx2tf; minutes."),
     ] = False,
     layers: Annotated[
         bool, typer.Option("--layers", help="Show where each TFLite file loses, node by node, against model.onnx.")
@@ -125,29 +124,25 @@ def _check_quickly(bundle: Path, *, as_json: bool) -> NoReturn:
 
 
 def _show_layers(bundle: Path, place: Path, films: Path | None, most: int | None, *, as_json: bool) -> NoReturn:
-    from convert.layerwise.layers import LayersConfig, verify_layers
-    from convert.layerwise.layers_report import layer_lines
+    from convert.layerwise.layers import layer_lines, verify_layers
+    from convert.layerwise.walk import WalkConfig
 
-    config = LayersConfig(bundle=bundle, out=place, films=films)
-    looked = verify_layers(config if most is None else replace(config, most=most), TerminalReporter())
-    if as_json:
-        print_out(json.dumps(looked.to_json(), indent=2))
-    else:
-        print_out("\n".join([*layer_lines(looked), f"report: {place}"]))
+    report = verify_layers(WalkConfig(bundle=bundle, out=place, films=films, most=most), TerminalReporter())
+    _print_report(report.to_json(), [*layer_lines(report), f"report: {place}"], as_json=as_json)
     raise typer.Exit(0)
 
 
 def _trace(bundle: Path, place: Path, films: Path | None, most: int | None, *, as_json: bool) -> NoReturn:
-    from convert.layerwise.trace import TraceConfig, trace_bundle
-    from convert.layerwise.trace_report import trace_lines
+    from convert.layerwise.trace import trace_bundle, trace_lines
+    from convert.layerwise.walk import WalkConfig
 
-    config = TraceConfig(bundle=bundle, out=place, films=films)
-    found = trace_bundle(config if most is None else replace(config, most=most), TerminalReporter())
-    if as_json:
-        print_out(json.dumps(found.to_json(), indent=2))
-    else:
-        print_out("\n".join([*trace_lines(found), f"report: {place}"]))
-    raise typer.Exit(0 if found.passed else 1)
+    report = trace_bundle(WalkConfig(bundle=bundle, out=place, films=films, most=most), TerminalReporter())
+    _print_report(report.to_json(), [*trace_lines(report), f"report: {place}"], as_json=as_json)
+    raise typer.Exit(0 if report.passed else 1)
+
+
+def _print_report(content: dict[str, Any], lines: list[str], *, as_json: bool) -> None:
+    print_out(json.dumps(content, indent=2) if as_json else "\n".join(lines))
 
 
 def _measure(
@@ -233,7 +228,7 @@ def _print(found: SelfTest, seconds: float) -> None:
     print_out(_verdict(found, seconds))
 
 
-def _cells(row: Repeat) -> tuple[str, ...]:
+def _cells(row: GoldenResult) -> tuple[str, ...]:
     changed = f"{row.decisions_changed} of {row.inputs}"
     numbers = ["-" if value is None else f"{value:.1e}" for value in (row.moved, row.allowed)]
     return row.path, row.verdict, "yes" if row.passed else "NO", *numbers, changed
@@ -241,7 +236,7 @@ def _cells(row: Repeat) -> tuple[str, ...]:
 
 def _verdict(found: SelfTest, seconds: float) -> str:
     if not found.rows:
-        return "verdict: FAILED, the bundle holds no TFLite file that could be asked"
+        return "verdict: FAILED, the bundle holds no TFLite file that could be run"
     if not found.passed:
         return f"verdict: FAILED ({seconds:.0f} s)"
     barred = sum(row.verdict not in MAY_SERVE for row in found.rows)

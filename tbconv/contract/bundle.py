@@ -1,4 +1,4 @@
-"""The bundle on disk: open = verify digests, write = whole or not at all."""
+"""The bundle on disk: open = verify digests, write = atomic; and the one way to read JSON and arrays."""
 
 from __future__ import annotations
 
@@ -9,18 +9,22 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+import zipfile
+import zlib
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+import numpy as np
+
 from tbconv.contract.certificate import ArtefactVerdict, Certificate, Verdict
-from tbconv.contract.errors import ArtefactError, BundleError
+from tbconv.contract.errors import ArtefactError, BundleError, TbconvError
 from tbconv.contract.manifest import FileRecord, Manifest, with_current_keys
 
 MANIFEST = "manifest.json"
 CERTIFICATE = "certificate.json"
-CONVERSION = "conversion.json"  # of a foreign ONNX file's formats, which are no bundle
+CONVERSION = "conversion.json"  # of a third-party ONNX model's formats, which are no bundle
 MAKE_AGAIN = "tbconv convert RUN --out BUNDLE, or restore the file"
 
 
@@ -42,7 +46,7 @@ class Bundle:
         """
         names = [key for key in self.manifest.files if key == name or key.startswith(f"{name}/")]
         if not names:
-            raise ArtefactError(f"{name} is not in the manifest", why="nothing vouches for it", fix=MAKE_AGAIN)
+            raise ArtefactError(f"{name} is not in the manifest", why="no digest of it is recorded", fix=MAKE_AGAIN)
         for key in names:
             self._check(key)
         return self.root / name
@@ -81,7 +85,7 @@ class Bundle:
         """Return what the certificate says of one artefact; UNVERIFIED where it says nothing.
 
         Raises:
-            ArtefactError: the certificate is missing or altered, or speaks of another digest.
+            ArtefactError: the certificate is missing or altered, or is about another digest.
         """
         found = self.certificate().artefacts.get(name)
         if found is None:
@@ -119,16 +123,35 @@ def read_json(path: Path) -> Any:
         raise BundleError(f"{path} cannot be read as JSON", why=str(error), fix=MAKE_AGAIN) from error
 
 
+@contextlib.contextmanager
+def read_arrays(
+    path: Path, what: str, *, error: type[TbconvError] = ArtefactError, fix: str = MAKE_AGAIN
+) -> Iterator[Mapping[str, Any]]:
+    """Yield the arrays of an .npz file by name, without pickles.
+
+    Args:
+        path: the file.
+        what: it should hold, in words, for the error.
+        error: to raise where it is missing or damaged, or lacks an array that the block reads.
+        fix: of that error.
+    """
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+            yield arrays
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as found:  # all numpy's, on damage
+        raise error(f"{path} holds no {what}", why=f"{type(found).__name__}: {found}", fix=fix) from found
+
+
 def read_bundle(root: Path) -> Bundle:
-    """Read the manifest and trust no file yet: each is checked when it is asked for.
+    """Read the manifest and trust no file yet: each is checked when its path is requested.
 
     Raises:
         BundleError: no folder, no manifest, one of another schema, or one that points outside the folder.
     """
     if not (root / MANIFEST).is_file() and (root / CONVERSION).is_file():
         raise BundleError(
-            f"{root} is a conversion of a foreign ONNX file, not a bundle",
-            why="nobody chose a threshold or checked it on labelled films, so there is no decision to serve or verify",
+            f"{root} is a conversion of a third-party ONNX model, not a bundle",
+            why="no threshold was chosen or tested on labelled films, so there is no decision to serve or verify",
             fix=f"read {root / 'report.md'}; its files load in their own runtimes, and tbconv adopt takes a checkpoint",
         )
     if not (root / MANIFEST).is_file():
@@ -154,37 +177,58 @@ def open_bundle(root: Path) -> Bundle:
 
 
 @contextlib.contextmanager
+def replace_folder(place: Path, *, marks: tuple[str, ...], kind: str) -> Iterator[Path]:
+    """Yield a temporary folder that takes the place if the block succeeds: of nothing, or of what tbconv made.
+
+    Args:
+        place: the folder to write.
+        marks: files by which a folder that tbconv made is known.
+        kind: what the folder at `place` has to be, in words.
+
+    Raises:
+        BundleError: the place is taken by something else.
+    """
+    known = any((place / name).is_file() for name in marks)
+    if place.exists() and not known and (not place.is_dir() or any(place.iterdir())):
+        raise BundleError(
+            f"{place} exists and is {kind}",
+            why="writing there would replace files that tbconv did not make",
+            fix="choose another --out",
+        )
+    with folder_whole_or_not(place) as temporary:
+        yield temporary
+
+
+@contextlib.contextmanager
 def write_bundle(place: Path) -> Iterator[Path]:
     """Yield a temporary folder that becomes the bundle at `place` if the block succeeds and sealed it.
 
     Raises:
         BundleError: `place` exists and is something else than a bundle, or the block forgot `seal`.
     """
-    if place.exists() and not (place / MANIFEST).is_file() and (not place.is_dir() or any(place.iterdir())):
-        raise BundleError(
-            f"{place} exists and is not a bundle",
-            why="writing there would replace files that tbconv did not make",
-            fix="choose another --out",
-        )
-    with folder_whole_or_not(place) as temporary:
+    with replace_folder(place, marks=(MANIFEST,), kind="not a bundle") as temporary:
         yield temporary
         open_bundle(temporary)
 
 
 def seal(folder: Path, manifest: Manifest) -> Manifest:
     """Write manifest.json over every file of the folder, and return it with their digests."""
-    files = {
-        path.relative_to(folder).as_posix(): FileRecord(sha256_file(path), path.stat().st_size)
-        for path in sorted(folder.rglob("*"))
-        if path.is_file() and path != folder / MANIFEST
-    }
-    sealed = replace(manifest, files=files)
+    sealed = replace(manifest, files=file_records(folder, but=MANIFEST))
     write_json(folder / MANIFEST, sealed.to_json())
     return sealed
 
 
+def file_records(folder: Path, *, but: str) -> dict[str, FileRecord]:
+    """Return digest and size of every file of a folder, by path; without the one that will hold them."""
+    return {
+        path.relative_to(folder).as_posix(): FileRecord(sha256_file(path), path.stat().st_size)
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path != folder / but
+    }
+
+
 # --- files ---
-# Digests, and writes that are seen whole or not at all.
+# Digests, and atomic writes.
 
 _EXCHANGE = 2  # RENAME_EXCHANGE of renameat2(2)
 _AT_FDCWD = -100  # of <fcntl.h>: paths are relative to the working folder

@@ -8,7 +8,7 @@ from typing import Any
 
 
 class Verdict(StrEnum):
-    """What the measurements allow to say."""
+    """The conclusion that the measurements support."""
 
     CERTIFIED = "CERTIFIED"  # float32, as close to PyTorch as PyTorch is to exact arithmetic
     BOUNDED = "BOUNDED"  # reduced precision, measured, at most 1 % of the decisions flip; proposing it is for the bars
@@ -32,7 +32,7 @@ class ArtefactVerdict:
 
     @property
     def band(self) -> float:
-        """Half width of the band around the threshold in which the file decides nothing, in logits.
+        """Half width of the band around the threshold in which the file abstains, in logits.
 
         A reduced file without a measured band (an older certificate, or no films) has the widest that its figures
         allow: the largest movement of a margin, which a band narrows, or what two logits can move it by.

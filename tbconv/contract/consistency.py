@@ -1,6 +1,6 @@
-"""What a bundle can be asked with numpy alone: whether its files and its recorded answers say what its manifest says.
+"""Consistency checks that need numpy alone: whether a bundle's files and golden outputs agree with its manifest.
 
-`verify --quick` has no more than this; `convert.certificate.consistency` asks the rest.
+`verify --quick` runs no more than these; `convert.certificate.consistency` runs the rest.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tbconv.contract.bundle import Bundle
-from tbconv.contract.certificate import Verdict
 from tbconv.contract.errors import ArtefactError
 from tbconv.contract.golden import Golden
 from tbconv.contract.manifest import Artefact, Calibration, Manifest, with_current_keys
@@ -29,7 +28,7 @@ LABELS, PREPROCESSING, OPERATING_POINT = "labels.txt", "preprocessing.json", "op
 PROBABILITY = 5e-6
 HALF_ULP16 = 2.0**-11  # by which float16 may round slope and offset: half of its last bit, of a value
 # Where the head itself is int8 (as it was before heads stayed in float), the sigmoid steps by 1/256 and its input has a
-# grid of its own: 2.7 steps at most on three bundles. Its map has another grid than its logits and is not asked.
+# grid of its own: 2.7 steps at most on three bundles. Its map has another grid than its logits and is not checked.
 QUANTIZED_STEPS = 4 / 256
 # |mean(evidence) - margin| outside float32, as a share of mean |evidence|.
 # Measured on seven bundles at most 0.2 % in float16, 3.5 % in dynamic; int8 with a float head is as exact as float32.
@@ -37,7 +36,7 @@ IDENTITY_SHARE = {"float16": 0.01, "dynamic": 0.1}
 
 
 def differences(said: Any, meant: Mapping[str, Any], *, of: str) -> list[str]:
-    """Return, field by field, where a statement says something else than is meant; further fields may stand in it."""
+    """Return, field by field, where `said` differs from `meant`; further fields in it are ignored."""
     found = []
     for name, value in meant.items():
         other = said.get(name) if isinstance(said, Mapping) else said
@@ -58,15 +57,15 @@ def appended_files(path: Path) -> dict[str, bytes] | None:
 
 
 def appended_problems(bundle: Bundle) -> dict[str, str]:
-    """Return, by path, what labels, preprocessing and decision inside `.tflite` files say otherwise than the manifest.
+    """Return, by path, where labels, preprocessing and decision rule inside `.tflite` files differ from the manifest.
 
-    A bundle made before files described themselves has none that does; where one does, all have to.
+    Bundles of early versions have no such metadata; where one file has it, all must.
     """
-    files = {one: appended_files(bundle.root / one.path) for one in bundle.manifest.artefacts if one.format == "tflite"}
+    files = {one: appended_files(bundle.root / one.path) for one in bundle.manifest.artefacts if one.is_served}
     found: dict[str, str] = {}
     for artefact, inside in files.items():
         if inside is None and any(files.values()):
-            found[artefact.path] = "it says nothing of itself, while other files of the bundle do"
+            found[artefact.path] = "it holds no metadata, while other files of the bundle do"
         elif inside is not None and (problems := _appended(bundle.manifest, artefact, inside)):
             found[artefact.path] = "; ".join(problems)
     return found
@@ -83,35 +82,32 @@ def _appended(manifest: Manifest, artefact: Artefact, files: dict[str, bytes]) -
         problems += differences(json.loads(files[PREPROCESSING]), asdict(manifest.preprocessing), of=PREPROCESSING)
         problems += differences(with_current_keys(json.loads(files[OPERATING_POINT])), decision, of=OPERATING_POINT)
     except (KeyError, ValueError) as error:
-        problems.append(f"what it says of itself cannot be read: {type(error).__name__}: {error}")
+        problems.append(f"its metadata cannot be read: {type(error).__name__}: {error}")
     return problems
 
 
 def answer_problems(bundle: Bundle, golden: Golden) -> dict[str, str]:
-    """Return, by path, which recorded answers contradict themselves: the graph holds another calibration or map.
+    """Return, by path, which golden outputs contradict themselves: the graph holds another calibration or map.
 
-    Asked of outputs alone: probability = sigmoid(slope * margin + offset), mean(evidence) = margin. A file that the
-    certificate calls FAILED or did not measure may answer anything.
+    From outputs alone: probability = sigmoid(slope * margin + offset), mean(evidence) = margin. Files that the
+    certificate calls FAILED or did not measure are not checked.
     """
     found: dict[str, str] = {}
     adopted = "adopted" in (bundle.manifest.provenance.get("training") or {})
     for artefact in bundle.manifest.artefacts:
         decision_rule = bundle.manifest.decision_rules.get(artefact.network)
-        if decision_rule is None or not _may_serve(bundle, artefact):
+        try:
+            judged = decision_rule is not None and bundle.verdict(artefact.path).verdict.may_serve
+        except ArtefactError:  # the verdict is about another digest, which is a finding of its own
+            judged = False
+        if decision_rule is None or not judged:
             continue
         answer = golden.answers.get(artefact.path)
         if answer is None:
-            found[artefact.path] = "no golden answers of it are recorded"
+            found[artefact.path] = "no golden outputs of it are recorded"
         elif problems := _contradictions(answer, decision_rule.calibration, artefact.precision, adopted=adopted):
             found[artefact.path] = "; ".join(problems)
     return found
-
-
-def _may_serve(bundle: Bundle, artefact: Artefact) -> bool:
-    try:
-        return bundle.verdict(artefact.path).verdict in (Verdict.CERTIFIED, Verdict.BOUNDED)
-    except ArtefactError:  # it speaks of another digest, which is a finding of its own
-        return False
 
 
 def _contradictions(
@@ -125,7 +121,7 @@ def _contradictions(
     if answer.evidence is not None and (error := identity_error(answer)) is not None:
         missed, size = error, float(np.abs(answer.evidence.astype(np.float64)).mean())
         allowed = max(IDENTITY, IDENTITY_SHARE.get(precision, 0.0) * size)
-        if not missed <= allowed:  # NaN is no agreement
+        if not missed <= allowed:  # NaN fails
             problems.append(f"the evidence misses the margin by {missed:.1e} logits, allowed are {allowed:.1e}")
     # float16 rounds what margin, logits and map are made from apart, so the margin inside the graph may be as far from
     # that of the logits as the map's mean is; twice, since both were rounded. So does dynamic where the margin's layer
@@ -155,12 +151,12 @@ def _calibrated(
         return []
     film = int(np.argmax(np.where(np.isfinite(over), over, np.inf)))
     said = f"its probability at a margin of {margins[film]:.4g} is {probability[film]:.4g}"
-    told = f"slope {calibration.slope:.4g} and offset {calibration.offset:.4g} make it {meant[film]:.4g}"
-    return [f"{said}, {told}{_as_if(margins, probability)}"]
+    expected = f"slope {calibration.slope:.4g} and offset {calibration.offset:.4g} make it {meant[film]:.4g}"
+    return [f"{said}, {expected}{_as_if(margins, probability)}"]
 
 
 def _as_if(margins: NDArray[np.float64], probability: NDArray[np.float64]) -> str:
-    """Return the line that fits what the graph answers, from answers that are not saturated."""
+    """Return the slope and offset that fit the outputs of the graph, from those that are not saturated."""
     inner = (probability > 1e-4) & (probability < 1 - 1e-4) & np.isfinite(margins)
     if len(np.unique(margins[inner])) < 2:
         return ""

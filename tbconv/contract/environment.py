@@ -1,4 +1,4 @@
-"""Where a run came from and what it runs on: commit, packages, machine, processor."""
+"""Provenance of a run: commit, packages, machine, processor."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ def hide_working_folder() -> None:
 # --- provenance ---
 # Where a run came from: commit, packages, machine; never a user, host or path name.
 
+CPUINFO = Path("/proc/cpuinfo")
 COMMIT_VARIABLE = "TBCONV_GIT_COMMIT"  # for a copy of the tree on a machine without git, such as a rented GPU
 PACKAGES = (
     "tbconv",
@@ -74,20 +75,11 @@ def machine() -> dict[str, Any]:
     """Return processor, cores, system and Python version."""
     return {
         "architecture": platform.machine(),
-        "processor": _processor(),
+        "processor": _read_cpuinfo(CPUINFO, "model name") or platform.processor(),
         "cores": os.cpu_count(),
         "system": platform.system(),
         "python": platform.python_version(),
     }
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor()
-    names = (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
-    return next(names, platform.processor())
 
 
 def provenance() -> dict[str, Any]:
@@ -96,9 +88,8 @@ def provenance() -> dict[str, Any]:
 
 
 # --- processor ---
-# Which processor answers: its flags decide which kernels run, and so how an answer rounds.
+# The processor's flags decide which kernels run, and so how outputs round.
 
-CPUINFO = Path("/proc/cpuinfo")
 # What XNNPACK and LiteRT's own kernels branch on: vector and matrix instructions of x86 and of ARM.
 KERNEL_FLAGS = ("amx", "asimd", "avx", "bf16", "f16c", "fma", "fphp", "i8mm", "neon", "sme", "sse4", "ssse3", "sve")
 
@@ -110,9 +101,9 @@ def processor(cpuinfo: Path = CPUINFO) -> dict[str, Any]:
         cpuinfo: a file in the format of Linux's /proc/cpuinfo.
 
     Returns:
-        model, kernel_flags (sorted) and flags_sha256, which is None where the system tells no flags.
+        model, kernel_flags (sorted) and flags_sha256, which is None where the system reports no flags.
     """
-    flags = _flags(cpuinfo)
+    flags = sorted(set(_read_cpuinfo(cpuinfo, "flags", "Features").split()))  # on x86, on ARM
     return {
         "model": machine()["processor"],
         "kernel_flags": [flag for flag in flags if flag.startswith(KERNEL_FLAGS)],
@@ -135,11 +126,10 @@ def tell_difference(certified: dict[str, Any], here: dict[str, Any]) -> str | No
     return f"certified on {certified.get('model')}; this processor, {here.get('model')}, {' and '.join(lacking + more)}"
 
 
-def _flags(cpuinfo: Path) -> list[str]:
-    """Return the first processor's flags, sorted: `flags` on x86, `Features` on ARM."""
+def _read_cpuinfo(cpuinfo: Path, *names: str) -> str:
+    """Return the first processor's value of the first of these lines that there is; empty where there is none."""
     try:
         lines = cpuinfo.read_text(encoding="utf-8").splitlines()
     except OSError:
-        return []
-    found = (line.split(":", 1)[1].split() for line in lines if line.startswith(("flags", "Features")))
-    return sorted(set(next(found, [])))
+        return ""
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith(names)), "")

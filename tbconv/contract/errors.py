@@ -7,8 +7,8 @@ TbconvError
 ├── SetupError           a package, weight file, port or disk that the machine lacks
 ├── BundleError          a bundle or run folder that is not one, or not whole
 │   └── ArtefactError    one file of a bundle is missing, altered or without a verdict
-├── ConversionError      a converter failed, or left something that is not what it says
-└── ParityError          a converted file does not answer as PyTorch does
+├── ConversionError      a converter failed, or left an invalid file
+└── ParityError          the outputs of a converted file differ from PyTorch
 
 `ValueError` and `TypeError` stay what they are: a mistake in the program, not in the world.
 """
@@ -35,7 +35,7 @@ class TbconvError(Exception):
 
     @property
     def one_line(self) -> str:
-        """The error as one sentence, for answers and logs."""
+        """The error as one sentence, for responses and logs."""
         return f"{self.what} ({self.why})"
 
 
@@ -68,8 +68,8 @@ class ArtefactError(BundleError):
 
 
 class ConversionError(TbconvError):
-    """A converter failed, or left something that is not what it says."""
+    """A converter failed, or left an invalid file."""
 
 
 class ParityError(TbconvError):
-    """A converted file does not answer as PyTorch does."""
+    """The outputs of a converted file differ from PyTorch."""

@@ -1,10 +1,8 @@
-"""Golden inputs that no patient stands behind, and what every format answered: as model inputs and as image files."""
+"""Golden inputs, of no patient, and the outputs of every format for them: as model inputs and as image files."""
 
 from __future__ import annotations
 
 import io
-import zipfile
-import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,26 +12,26 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from tbconv.contract.bundle import MAKE_AGAIN, Bundle
-from tbconv.contract.errors import ArtefactError, FilmError
+from tbconv.contract.bundle import Bundle, read_arrays
+from tbconv.contract.errors import FilmError
 from tbconv.contract.prediction import Prediction
 from tbconv.contract.preprocess import PreprocessSpec
 from tbconv.contract.xray import decode_xray
 
 # --- golden ---
-# golden.npz: inputs that no patient stands behind, and what every format answered to them.
+# golden.npz: synthetic inputs, of no patient, and the outputs of every format for them.
 
 GOLDEN = "golden.npz"
-REFERENCE = "PyTorch float32"  # followed by the network in brackets: the witness that all others are held to
+REFERENCE = "PyTorch float32"  # followed by the network in brackets: the reference of every other runtime
 
 
 @dataclass(frozen=True, slots=True)
 class Golden:
-    """Inputs by name, and the answers of each witness."""
+    """Inputs by name, and the outputs of each runtime."""
 
     names: tuple[str, ...]
     model_inputs: NDArray[np.uint8]  # [M, 224, 224]
-    answers: Mapping[str, Prediction]  # by witness name
+    answers: Mapping[str, Prediction]  # by the runtime's or file's name
 
 
 def stored_inputs(arrays: Mapping[str, Any]) -> NDArray[np.uint8]:
@@ -45,37 +43,30 @@ def stored_inputs(arrays: Mapping[str, Any]) -> NDArray[np.uint8]:
 def write_golden(path: Path, golden: Golden) -> None:
     """Write arrays without pickles."""
     arrays: dict[str, Any] = {"names": np.array(golden.names), "model_inputs": golden.model_inputs}
-    for witness, answer in golden.answers.items():
+    for runtime, answer in golden.answers.items():
         for output in ("logits", "probability", "evidence"):
             array = getattr(answer, output)
             if array is not None:
-                arrays[f"{witness}|{output}"] = array
+                arrays[f"{runtime}|{output}"] = array
     np.savez_compressed(path, **dict(sorted(arrays.items())))  # in one order, so that it repeats
 
 
 def read_golden(path: Path) -> Golden:
     """Read golden.npz; ArtefactError if it is not one."""
-    try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-            witnesses = {key.split("|")[0] for key in arrays.files if "|" in key}
-            answers = {
-                name: Prediction(
-                    arrays[f"{name}|logits"], arrays[f"{name}|probability"], arrays.get(f"{name}|evidence")
-                )
-                for name in witnesses
-            }
-            return Golden(tuple(arrays["names"].tolist()), stored_inputs(arrays), answers)
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:  # all numpy's, on damage
-        what = f"{path} holds no golden inputs"
-        fix = "tbconv convert RUN --out BUNDLE, or restore the file"
-        raise ArtefactError(what, why=f"{type(error).__name__}: {error}", fix=fix) from error
+    with read_arrays(path, "golden inputs") as arrays:
+        runtimes = {key.split("|")[0] for key in arrays if "|" in key}
+        answers = {
+            name: Prediction(arrays[f"{name}|logits"], arrays[f"{name}|probability"], arrays.get(f"{name}|evidence"))
+            for name in runtimes
+        }
+        return Golden(tuple(arrays["names"].tolist()), stored_inputs(arrays), answers)
 
 
 # --- golden films ---
 # golden_films.npz: films as the bytes of files, and the one check that begins where a client begins, at those bytes.
 #
-# Everything behind the square is compared elsewhere; a client that resizes, scales or turns a film
-# otherwise gives the right network another film, and only this sees it.
+# Everything behind the model input is compared elsewhere; a client that resizes, scales or rotates a film in another
+# way feeds the right network another film, and only this check sees it.
 
 GOLDEN_FILMS = "golden_films.npz"
 NOT_RECORDED = "the bundle records no golden films, so how films are opened was not checked"
@@ -89,12 +80,12 @@ OpenFilm = Callable[[bytes], NDArray[np.uint8]]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class GoldenFilm:
-    """One drawn film, no patient's: its file, and what the network has to be shown of it."""
+    """One drawn film, of no patient: its file, and the model input that it must become."""
 
     name: str
     data: bytes  # a whole PNG or JPEG file
     model_input: NDArray[np.uint8]  # [size, size]
-    levels: int  # grey levels that a pixel of the square may differ by
+    levels: int  # grey levels that a pixel of the model input may differ by
 
 
 def opener(spec: PreprocessSpec) -> OpenFilm:
@@ -103,14 +94,14 @@ def opener(spec: PreprocessSpec) -> OpenFilm:
 
 
 def check_films(films: Bundle | Sequence[GoldenFilm], open_film: OpenFilm) -> list[str]:
-    """Judge any client's way from a file's bytes to the network's input.
+    """Check how a client turns a file's bytes into the network's input.
 
     Args:
         films: golden films, or a bundle that records some.
         open_film: what is judged: the bytes of a PNG or JPEG to uint8 [size, size].
 
     Returns:
-        One sentence for each film that came out otherwise: its name, how many pixels differ, by how many grey
+        One sentence for each film that came out differently: its name, how many pixels differ, by how many grey
         levels, and what that looks like (a hint: the nearest of the known faults). Empty where all agree; of a
         bundle without golden films, that nothing was checked.
 
@@ -128,8 +119,8 @@ def _check(film: GoldenFilm, open_film: OpenFilm) -> str | None:
     try:
         model_input = np.asarray(open_film(film.data))
     except Exception as error:  # noqa: BLE001 (whose code this is, and what it raises, is not known here)
-        said = ": ".join([type(error).__name__, *str(error).splitlines()[:1]])
-        return f"{film.name}: cannot be opened, {said}"
+        raised = ": ".join([type(error).__name__, *str(error).splitlines()[:1]])
+        return f"{film.name}: cannot be opened, {raised}"
     if model_input.shape != film.model_input.shape or model_input.dtype != np.uint8:
         expected = list(film.model_input.shape)
         return f"{film.name}: becomes {model_input.dtype} {list(model_input.shape)}, not uint8 {expected}"
@@ -137,7 +128,7 @@ def _check(film: GoldenFilm, open_film: OpenFilm) -> str | None:
     count = int((apart > film.levels).sum())
     if not count:
         return None
-    hint = likeness(film.data, model_input, film.model_input)
+    hint = nearest_fault(film.data, model_input, film.model_input)
     moved = f"{count:,} of {apart.size:,} pixels differ, by up to {apart.max()} grey levels (allowed {film.levels})"
     return f"{film.name}: {moved}{f'; it looks {hint}' if hint else ''}"
 
@@ -162,29 +153,24 @@ def write_golden_films(path: Path, films: Sequence[GoldenFilm]) -> None:
 
 def read_golden_films(path: Path) -> tuple[GoldenFilm, ...]:
     """Read golden_films.npz; ArtefactError if it is not one."""
-    try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-            told = zip(arrays["names"].tolist(), arrays["levels"].tolist(), strict=True)
-            return tuple(
-                GoldenFilm(name, arrays[f"{name}|bytes"].tobytes(), arrays[f"{name}|square"], levels)
-                for name, levels in told
-            )
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:  # all numpy's, on damage
-        what, why = f"{path} holds no golden films", f"{type(error).__name__}: {error}"
-        raise ArtefactError(what, why=why, fix=MAKE_AGAIN) from error
+    with read_arrays(path, "golden films") as arrays:
+        return tuple(
+            GoldenFilm(name, arrays[f"{name}|bytes"].tobytes(), arrays[f"{name}|square"], levels)
+            for name, levels in zip(arrays["names"].tolist(), arrays["levels"].tolist(), strict=True)
+        )
 
 
 # --- film faults ---
-# Ways to open a film wrongly that clients were seen to take: the one list, to name a fault and to prove it is caught.
+# Known ways to decode a film wrongly: the one list, to name a fault and to prove that it is caught.
 #
-# Never a way to open a film: that is `PreprocessSpec` alone.
+# Films are opened by `PreprocessSpec` alone.
 
 Grey = NDArray[np.uint8]
 ALIKE = 0.25  # a fault is named where it explains three quarters of the distance; a choice, since it is but a hint
 
 
-def likeness(data: bytes, model_input: Grey, true: Grey) -> str:
-    """Return how a square looks that came out otherwise: "resized with bicubic"; empty where nothing is near.
+def nearest_fault(data: bytes, model_input: Grey, true: Grey) -> str:
+    """Return the known fault that explains a wrong model input best: "resized with bicubic"; empty where none is near.
 
     Args:
         data: the film's file.

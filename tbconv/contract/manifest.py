@@ -17,6 +17,7 @@ from tbconv.contract.statistics import is_positive
 # Keys that got a plainer name; files that were written before are read by either.
 
 OLD_KEYS = {
+    "lock": "relu_pattern",
     "readouts": "decision_rules",
     "wished_sensitivity": "target_sensitivity",
 }
@@ -80,7 +81,7 @@ class OperatingPoint:
 
 
 # --- calibration ---
-# Platt's slope and offset: from a margin in logits to a probability that people can read.
+# Platt's slope and offset: from a margin in logits to a probability.
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +164,11 @@ class FileRecord:
     bytes: int
 
 
+def is_exact(precision: str) -> bool:
+    """Whether files of a precision are held to the reference's own rounding; reduced ones are held to its decisions."""
+    return precision == "float32"
+
+
 @dataclass(frozen=True, slots=True)
 class Artefact:
     """One converted file (or SavedModel folder), what it takes, what it gives, who made it, who reads it."""
@@ -175,6 +181,16 @@ class Artefact:
     outputs: tuple[TensorSpec, ...]
     converter: str
     reader: str
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether it is held to the reference's own rounding."""
+        return is_exact(self.precision)
+
+    @property
+    def is_served(self) -> bool:
+        """Whether the server can run it."""
+        return self.format == "tflite"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""What every runner of every framework answers: three named arrays for a batch of films."""
+"""The outputs of every runner of every framework: three named arrays for a batch of films."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ class Prediction:
 
 
 class Classifier(Protocol):
-    """Anything that answers films."""
+    """Anything that predicts films."""
 
     def predict(self, images: NDArray[np.float32]) -> Prediction:
-        """Answer films, float32 [N, 224, 224, 1], values 0..255."""
+        """Return the outputs for films, float32 [N, 224, 224, 1], values 0..255."""
         ...

@@ -1,4 +1,4 @@
-"""What a user is told: how a stage reports its progress, and the disclaimer beside every result."""
+"""How a stage reports its progress, and the disclaimer beside every result."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import Protocol, TypeVar
 
 # --- reporter ---
-# How a stage says where it is, without knowing whether a terminal, a pipe or a test listens.
+# How a stage reports progress, independent of whether a terminal, a pipe or a test reads it.
 
 T = TypeVar("T")
 
@@ -35,7 +35,7 @@ class Silence:
 
 
 # --- disclaimer ---
-# The sentence that stands wherever a result is shown.
+# Shown beside every result.
 
 DISCLAIMER = (
     "Research tool, not a medical device: a flag calls for a bacteriological test, its absence rules nothing out."

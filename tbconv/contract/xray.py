@@ -30,7 +30,7 @@ _STRIP = 256  # rows turned grey at once: a whole film would stand in memory fou
 
 @dataclass(frozen=True, slots=True)
 class XrayFacts:
-    """What a film's file says of itself, before any conversion."""
+    """Size, mode and format of a film's file, before any conversion."""
 
     width: int
     height: int

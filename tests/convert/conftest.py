@@ -6,6 +6,7 @@ read. The first conversion and the first verification are real throughout.
 """
 
 import json
+import os
 import pickle
 import shutil
 import subprocess
@@ -18,9 +19,10 @@ import pytest
 from draw_run import FIRST_HELDOUT, N_HELDOUT, write_drawn_run
 from memory import Memory
 
-from convert.pipeline import ConvertConfig, convert
+from convert.from_run import ConvertConfig
+from convert.pipeline import convert
 from convert.verify import VerifyConfig, verify
-from convert.worker import workers
+from convert.worker import run_step, workers
 from tbconv.contract.reporting import Silence
 from torch_train.data.phantom import draw_phantom
 from torch_train.run_folder import CALIBRATION_FILMS, read_run
@@ -41,7 +43,8 @@ class Listener(Silence):
 @pytest.fixture(scope="session", autouse=True)
 def one_worker_a_framework():
     """Steps of all tests share the processes of their frameworks, so that a session imports each once."""
-    with workers():
+    with pytest.MonkeyPatch.context() as patch, workers():
+        patch.setenv("PYTHONPATH", str(Path(__file__).parent), prepend=os.pathsep)  # `keras_script`
         yield
 
 
@@ -98,6 +101,16 @@ def child():
         done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False, timeout=300)
         assert done.returncode == 0, done.stderr[-3000:]
         return json.loads(done.stdout.splitlines()[-1])
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def keras_child():
+    """Return a function that runs a script as `child` does, in the worker of TensorFlow that others have warmed up."""
+
+    def call(script, *words):
+        return run_step("keras_script:run", {"script": script, "words": [str(word) for word in words]})["said"]
 
     return call
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from retell import certify_again, edit, mend_zip, seal_again, write, write_whole
 
-from convert.certificate.consistency import disagreements
+from convert.certificate.consistency import inconsistencies
 from convert.formats.tflite_metadata import claims
 from tbconv.contract.bundle import CERTIFICATE, MANIFEST, read_bundle
 from tbconv.contract.consistency import answer_problems, appended_files
@@ -44,8 +44,8 @@ def only(found, path):
 
 
 def test_a_whole_bundle_agrees_and_so_does_a_drawn_one(whole, bundle):
-    assert disagreements(read_bundle(whole)) == {}
-    assert disagreements(read_bundle(bundle)) == {}
+    assert inconsistencies(read_bundle(whole)) == {}
+    assert inconsistencies(read_bundle(bundle)) == {}
 
 
 def edit_inside(root, name, inside, change):
@@ -78,23 +78,23 @@ def test_another_decision_or_preprocessing_inside_a_file_is_found(root, name, in
             told = told[key]
         told[keys[-1]] = value
 
-    assert words in only(disagreements(edit_inside(root, name, inside, change)), name)
+    assert words in only(inconsistencies(edit_inside(root, name, inside, change)), name)
 
 
 def test_labels_swapped_inside_a_file_are_found(root):
     mend_zip(root / INT8, lambda files: files.update({"labels.txt": b"Tuberculosis\nNormal\n"}))
-    found = only(disagreements(certify_again(root, INT8)), INT8)
+    found = only(inconsistencies(certify_again(root, INT8)), INT8)
     assert found == "labels.txt names ['Tuberculosis', 'Normal'], ['Normal', 'Tuberculosis'] is meant"
 
 
 def test_a_file_that_says_nothing_of_itself_is_found_where_others_do(root):
     mend_zip(root / INT8, dict.clear)
-    assert "says nothing of itself" in only(disagreements(certify_again(root, INT8)), INT8)
+    assert "holds no metadata" in only(inconsistencies(certify_again(root, INT8)), INT8)
 
 
 def test_a_file_without_a_threshold_inside_is_found(root):
     mend_zip(root / INT8, lambda files: files.pop("operating_point.json"))
-    assert "cannot be read: KeyError" in only(disagreements(certify_again(root, INT8)), INT8)
+    assert "cannot be read: KeyError" in only(inconsistencies(certify_again(root, INT8)), INT8)
 
 
 @pytest.mark.parametrize(
@@ -128,7 +128,7 @@ def test_metadata_that_says_otherwise_is_found(root, monkeypatch, change, words)
         return told
 
     monkeypatch.setattr("convert.certificate.consistency.run_step", lie)
-    assert words in only(disagreements(read_bundle(root)), INT8)
+    assert words in only(inconsistencies(read_bundle(root)), INT8)
 
 
 class _Told(dict):
@@ -145,7 +145,7 @@ class _Told(dict):
 def test_a_file_whose_metadata_is_lost_is_found(root):
     data = (root / INT8).read_bytes()
     write(root / INT8, data.replace(b"TFLITE_METADATA", b"TFLITE_METEDATA"))
-    assert "has no TFLITE_METADATA" in only(disagreements(certify_again(root, INT8)), INT8)
+    assert "has no TFLITE_METADATA" in only(inconsistencies(certify_again(root, INT8)), INT8)
 
 
 @pytest.mark.parametrize(
@@ -172,7 +172,7 @@ def test_a_file_whose_metadata_is_lost_is_found(root):
     ],
 )
 def test_a_run_file_of_another_run_is_found(root, name, change, words):
-    assert words in disagreements(edit(root, name, change))[name]
+    assert words in inconsistencies(edit(root, name, change))[name]
 
 
 def test_an_adopted_network_is_named_as_its_team_does_and_held_to_its_checkpoint(root):
@@ -181,8 +181,8 @@ def test_an_adopted_network_is_named_as_its_team_does_and_held_to_its_checkpoint
     recipe = {"arch": "resnet18", "checkpoint_sha256": "a" * 64, "seed": 3, "fractions": [0.7, 0.2, 0.1]}
     write(root / CONFIG, json.dumps(recipe).encode())
     adopted = replace(manifest, provenance=manifest.provenance | {"training": training})
-    assert disagreements(seal_again(root, adopted)) == {}
-    found = disagreements(edit(root, CONFIG, lambda recipe: recipe.update(checkpoint_sha256="b" * 64)))
+    assert inconsistencies(seal_again(root, adopted)) == {}
+    found = inconsistencies(edit(root, CONFIG, lambda recipe: recipe.update(checkpoint_sha256="b" * 64)))
     assert "its checkpoint_sha256 is 'bbbb" in only(found, CONFIG)
 
 
@@ -190,7 +190,7 @@ def test_a_threshold_that_was_chosen_on_another_split_is_found(root):
     manifest = read_bundle(root).manifest
     decision_rule = manifest.decision_rules["trained"]
     other = replace(decision_rule, operating_point=replace(decision_rule.operating_point, chosen_on="7" * 64))
-    found = disagreements(
+    found = inconsistencies(
         seal_again(root, replace(manifest, decision_rules=manifest.decision_rules | {"trained": other}))
     )
     assert "the trained threshold was chosen on split 777777777777, the run's is " in found[MANIFEST]
@@ -202,7 +202,7 @@ def test_a_threshold_changed_in_the_manifest_alone_is_found_in_every_other_place
     manifest = read_bundle(root).manifest
     decision_rule = manifest.decision_rules["trained"]
     other = replace(decision_rule, operating_point=replace(decision_rule.operating_point, margin=5.0))
-    found = disagreements(
+    found = inconsistencies(
         seal_again(root, replace(manifest, decision_rules=manifest.decision_rules | {"trained": other}))
     )
     assert set(found) == {METRICS, FLOAT32, FLOAT16, INT8, "model_dynamic.tflite"}
@@ -244,9 +244,9 @@ def test_another_calibration_inside_the_graph_is_found_from_its_answers(whole, n
 
 def test_a_sigmoid_taken_twice_or_none_is_found(root):
     twice = with_probability(lambda margins: sigmoid(sigmoid(1.2 * margins - 0.3)))
-    assert "its probability at a margin of " in only(disagreements(spoil_golden(root, FLOAT32, twice)), FLOAT32)
+    assert "its probability at a margin of " in only(inconsistencies(spoil_golden(root, FLOAT32, twice)), FLOAT32)
     raw = with_probability(lambda margins: 1.2 * margins - 0.3)
-    assert "its probability at a margin of " in only(disagreements(spoil_golden(root, FLOAT32, raw)), FLOAT32)
+    assert "its probability at a margin of " in only(inconsistencies(spoil_golden(root, FLOAT32, raw)), FLOAT32)
 
 
 @pytest.mark.parametrize("output", ["logits", "probability", "evidence"])
@@ -255,7 +255,7 @@ def test_a_recorded_answer_that_is_nan_is_found(root, output):
         getattr(answers[name], output).ravel()[0] = np.nan
         return answers
 
-    assert "nan" in only(disagreements(spoil_golden(root, FLOAT32, change)), FLOAT32)
+    assert "nan" in only(inconsistencies(spoil_golden(root, FLOAT32, change)), FLOAT32)
 
 
 def test_a_map_that_does_not_add_up_to_the_margin_is_found(root):
@@ -265,7 +265,7 @@ def test_a_map_that_does_not_add_up_to_the_margin_is_found(root):
 
     for name in (FLOAT32, "model.onnx"):
         shutil.copy(root / GOLDEN, root.parent / "kept.npz")
-        assert "the evidence misses the margin by " in only(disagreements(spoil_golden(root, name, change)), name)
+        assert "the evidence misses the margin by " in only(inconsistencies(spoil_golden(root, name, change)), name)
         write(root / GOLDEN, (root.parent / "kept.npz").read_bytes())
 
 
@@ -285,8 +285,8 @@ def test_a_certified_file_without_golden_answers_is_found(root):
     def forget(answers, name):
         return {other: answer for other, answer in answers.items() if other != name}
 
-    found = disagreements(spoil_golden(root, "model.onnx", forget))
-    assert only(found, "model.onnx") == "no golden answers of it are recorded"
+    found = inconsistencies(spoil_golden(root, "model.onnx", forget))
+    assert only(found, "model.onnx") == "no golden outputs of it are recorded"
 
 
 def test_a_file_that_failed_may_answer_anything(root):
@@ -299,7 +299,7 @@ def test_a_file_that_failed_may_answer_anything(root):
     edit(root, CERTIFICATE, fail)
     edit(root, "parity.json", report_it)
     spoilt = spoil_golden(root, FLOAT16, with_probability(lambda margins: margins * np.nan))
-    assert disagreements(spoilt) == {}
+    assert inconsistencies(spoilt) == {}
 
 
 def change_verdict(path, **changes):
@@ -342,14 +342,14 @@ def change_verdict(path, **changes):
     ],
 )
 def test_a_certificate_about_something_else_is_found(root, path, change, words):
-    assert words in disagreements(edit(root, CERTIFICATE, change))[path]
+    assert words in inconsistencies(edit(root, CERTIFICATE, change))[path]
 
 
 def test_a_band_that_was_narrowed_after_it_was_measured_is_found(root):
     def change(told):
         told["artefacts"][INT8]["figures"]["band"]["half_width"] /= 2
 
-    found = only(disagreements(edit(root, CERTIFICATE, change)), INT8)
+    found = only(inconsistencies(edit(root, CERTIFICATE, change)), INT8)
     assert "the report of its measurement differs: band half_width is " in found
 
 
@@ -358,7 +358,7 @@ def test_a_proposal_that_may_not_serve_is_found(root):
         told["deploy"]["artefact"] = INT8
         told["artefacts"][INT8]["verdict"] = "FAILED"
 
-    assert f"it proposes {INT8}, which is FAILED" in disagreements(edit(root, CERTIFICATE, change))[CERTIFICATE]
+    assert f"it proposes {INT8}, which is FAILED" in inconsistencies(edit(root, CERTIFICATE, change))[CERTIFICATE]
 
 
 def test_what_an_older_bundle_does_not_record_is_not_asked(root):
@@ -378,12 +378,12 @@ def test_what_an_older_bundle_does_not_record_is_not_asked(root):
     edit(root, "parity.json", forget_bands)
     for name in (SPLIT, CONFIG, METRICS):
         (root / name).unlink()
-    assert disagreements(edit(root, CERTIFICATE, forget)) == {}
+    assert inconsistencies(edit(root, CERTIFICATE, forget)) == {}
     assert appended_files(root / INT8) is None
 
 
 def test_a_conversion_that_contradicts_itself_writes_no_bundle(convert_run, run, converted, tmp_path, monkeypatch):
-    monkeypatch.setattr("convert.pipeline.disagreements", lambda bundle: {INT8: "another threshold"})
+    monkeypatch.setattr("convert.from_run.inconsistencies", lambda bundle: {INT8: "another threshold"})
     with pytest.raises(ConversionError, match="not what the manifest says") as caught:
         convert_run(run, tmp_path / "out")
     assert caught.value.why == "model_int8.tflite: another threshold"

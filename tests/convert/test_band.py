@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from convert.parity.statistics import NEAREST, indeterminate_band
+from convert.parity.statistics import NEAREST, abstention_band
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -13,7 +13,7 @@ def test_no_film_outside_the_band_changed_its_decision(seed):
     draw = np.random.default_rng(seed)
     truth = draw.normal(0, 3, 400)
     other = truth + draw.normal(0, 0.02 + 0.2 * np.abs(truth))
-    found = indeterminate_band(truth, other, threshold=0.3)
+    found = abstention_band(truth, other, threshold=0.3)
     flipped = (truth >= 0.3) != (other >= 0.3)
     assert flipped.any()
     assert (np.abs(other - 0.3)[flipped] <= found["half_width"]).all()
@@ -22,7 +22,7 @@ def test_no_film_outside_the_band_changed_its_decision(seed):
 def test_films_that_move_far_from_the_threshold_do_not_widen_it():
     truth = np.linspace(-20, 20, 401)
     other = truth + np.where(np.abs(truth) > 5, 0.8, 0.01)
-    found = indeterminate_band(truth, other, threshold=0.0)
+    found = abstention_band(truth, other, threshold=0.0)
     assert found["half_width"] == pytest.approx(0.01)
     assert found["rests_on"] >= NEAREST
     assert found["inside"] == int((np.abs(other) <= found["half_width"]).sum())
@@ -31,14 +31,14 @@ def test_films_that_move_far_from_the_threshold_do_not_widen_it():
 def test_few_films_near_the_threshold_are_not_trusted_alone():
     truth = np.concatenate([[0.0], np.linspace(5, 20, 40)])
     other = truth + np.concatenate([[1e-6], np.full(40, 0.5)])
-    assert indeterminate_band(truth, other, threshold=0.0)["half_width"] == pytest.approx(0.5)
+    assert abstention_band(truth, other, threshold=0.0)["half_width"] == pytest.approx(0.5)
 
 
 def test_a_set_smaller_than_that_rests_on_all_its_films():
-    found = indeterminate_band(np.array([0.0, 4.0]), np.array([0.1, 4.3]), threshold=1.0)
+    found = abstention_band(np.array([0.0, 4.0]), np.array([0.1, 4.3]), threshold=1.0)
     assert (found["half_width"], found["samples"], found["rests_on"]) == (pytest.approx(0.3), 2, 2)
 
 
 def test_an_exact_copy_has_a_band_of_no_width():
     margins = np.linspace(-1, 1, 50)
-    assert indeterminate_band(margins, margins, threshold=0.01)["half_width"] == 0.0
+    assert abstention_band(margins, margins, threshold=0.01)["half_width"] == 0.0

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from convert.certificate.certify import binding
+from convert.certificate.certify import certificate_scope
 from tbconv.contract.bundle import sha256_bytes
 from torch_train.run_folder import CALIBRATION_FILMS, Films, write_films
 
@@ -26,7 +26,7 @@ def run(tmp_path):
 
 def test_the_binding_holds_digests_of_weights_and_calibration_films_and_is_json(run):
     folder, films = run
-    found = binding(folder, folder)
+    found = certificate_scope(folder, folder)
     assert found["weights"] == {"weights.safetensors": sha256_bytes(b"drawn")}
     assert found["calibration"]["films"] == 4
     assert found["calibration"]["sha256"] == films.digest
@@ -38,17 +38,17 @@ def test_the_binding_holds_digests_of_weights_and_calibration_films_and_is_json(
 
 def test_another_order_of_the_calibration_films_is_another_list(run):
     folder, films = run
-    before = binding(folder, folder)["calibration"]
+    before = certificate_scope(folder, folder)["calibration"]
     write_films(folder / CALIBRATION_FILMS, Films(films.model_inputs[::-1], films.labels, films.part))
-    after = binding(folder, folder)["calibration"]
+    after = certificate_scope(folder, folder)["calibration"]
     assert before["list_sha256"] != after["list_sha256"]
     assert before["sha256"] != after["sha256"]
 
 
 def test_a_finished_bundle_is_bound_without_its_run(run):
-    assert binding(run[0])["calibration"] is None
+    assert certificate_scope(run[0])["calibration"] is None
 
 
 def test_a_folder_with_neither_weights_nor_metrics_is_bound_to_what_there_is(tmp_path):
-    found = binding(tmp_path, tmp_path)
+    found = certificate_scope(tmp_path, tmp_path)
     assert (found["weights"], found["calibration"], found["metrics"]) == ({}, None, {})

@@ -5,7 +5,7 @@ import pytest
 
 from convert.parity.compare import Difference
 from convert.parity.verdicts import (
-    ORACLE_FILMS,
+    FLOAT64_FILMS,
     TIMES_NOISE,
     Tolerances,
     judge_float32,
@@ -54,7 +54,7 @@ def test_without_evidence_the_floor_comes_from_the_logits():
 def test_the_tolerance_carries_its_origin_and_every_other_bar():
     value = TOLERANCES.to_json()
     assert (value["identity"], value["flips_share"], value["logits"]) == (1e-4, 0.01, 1e-5)
-    assert (value["oracle_db"]["allowed"], value["oracle_db"]["films"]) == (6.0, ORACLE_FILMS)
+    assert (value["oracle_db"]["allowed"], value["oracle_db"]["films"]) == (6.0, FLOAT64_FILMS)
     origins = [value["logits_origin"], value["oracle_db"]["origin"], value["identity_origin"]]
     assert all(origins)
     assert "a choice" in value["flips_share_origin"]
@@ -111,10 +111,10 @@ def test_a_reduced_file_with_exactly_one_percent_of_flips_is_bounded():
 
 
 def test_a_float32_file_twice_too_far_from_float64_fails_and_says_beside_what():
-    found = judge_float32(replace(GOOD, samples=ORACLE_FILMS), TOLERANCES, sha256=DIGEST, oracle={"db": 6.1})
+    found = judge_float32(replace(GOOD, samples=FLOAT64_FILMS), TOLERANCES, sha256=DIGEST, oracle={"db": 6.1})
     assert found.verdict is Verdict.FAILED
     assert "6.1 dB further from float64 than float32 PyTorch (or than one float32 rounding step" in found.reason
-    few = judge_float32(replace(GOOD, samples=ORACLE_FILMS - 1), TOLERANCES, sha256=DIGEST, oracle={"db": 6.1})
+    few = judge_float32(replace(GOOD, samples=FLOAT64_FILMS - 1), TOLERANCES, sha256=DIGEST, oracle={"db": 6.1})
     assert few.verdict is Verdict.CERTIFIED
 
 

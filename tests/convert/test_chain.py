@@ -66,7 +66,7 @@ def test_two_routes_that_share_no_code_agree(converted):
     rows = {row["name"]: row for row in converted[0].report["rows"]}
     tolerances = converted[0].report["tolerances"]["trained"]
     allowed = {"films": tolerances["logits"], "golden": tolerances["golden"]["logits"]}
-    for name in ("onnx2tf TFLite (witness)", "onnx2tf SavedModel (witness)"):
+    for name in ("onnx2tf TFLite", "onnx2tf SavedModel"):
         for part in ("films", "golden"):
             assert rows[name][part]["problem"] is None
             assert rows[name][part]["max_abs_logits"] <= allowed[part]
@@ -239,7 +239,7 @@ def test_route_onnx2tf_ships_its_two_files_and_passes(converted_by_onnx2tf, bund
     assert opened.digest("model.onnx") == open_bundle(bundle).digest("model.onnx")
     assert any("route onnx2tf" in line for line in lines)
     names = {row["name"] for row in done.report["rows"]}
-    assert {"tbconv's layers TFLite (witness)", "tbconv's layers SavedModel (witness)"} <= names
+    assert {"tbconv's layers TFLite", "tbconv's layers SavedModel"} <= names
 
 
 def test_a_run_without_a_trained_checkpoint_gives_a_baseline_bundle_that_says_so(converted_baseline):

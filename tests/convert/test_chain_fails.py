@@ -10,7 +10,7 @@ import typer
 from safetensors.numpy import load_file, save_file
 
 from convert.certificate.page import PAGE
-from convert.pipeline import ConvertConfig
+from convert.from_run import ConvertConfig
 from tbconv.contract.bundle import CERTIFICATE, open_bundle, read_bundle, seal, sha256_file, write_json
 from tbconv.contract.certificate import Verdict
 from tbconv.contract.errors import ArtefactError, BundleError, ConfigError, ConversionError, ParityError

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from convert.certificate.deployment import Candidate, choose
+from convert.certificate.deployment import Candidate, select_artefact
 from tbconv.contract.certificate import ArtefactVerdict, Verdict
 
 
@@ -30,7 +30,7 @@ INT8 = candidate("int8")
 
 
 def test_the_fastest_file_whose_bars_hold_is_proposed_and_the_slower_ones_are_told_why():
-    found = choose([FLOAT32, candidate("dynamic", latency=22.0), INT8])
+    found = select_artefact([FLOAT32, candidate("dynamic", latency=22.0), INT8])
     assert found["artefact"] == "model_int8.tflite"
     assert "0.30 x float32" in found["reason"]
     assert set(found["others"]) == {"model_float32.tflite", "model_dynamic.tflite"}
@@ -50,7 +50,7 @@ def test_the_fastest_file_whose_bars_hold_is_proposed_and_the_slower_ones_are_to
     ],
 )
 def test_a_file_that_misses_one_bar_is_not_proposed_and_the_reason_names_the_bar(worse, word):
-    found = choose([FLOAT32, worse])
+    found = select_artefact([FLOAT32, worse])
     assert found["artefact"] == "model_float32.tflite"
     assert word in found["others"]["model_int8.tflite"]
 
@@ -60,17 +60,17 @@ def test_a_file_that_misses_one_bar_is_not_proposed_and_the_reason_names_the_bar
 )
 def test_the_bars_travel_with_the_choice(files):
     bars = {"auroc_loss": 0.002, "sensitivity_loss": 0.005, "flips_share": 0.01, "films": 256}
-    assert choose(files)["bars"] == bars | {"size": 0.30, "latency": 0.40}
+    assert select_artefact(files)["bars"] == bars | {"size": 0.30, "latency": 0.40}
 
 
 def test_a_file_just_inside_every_bar_is_proposed():
     edge = candidate("int8", size=30, latency=28.0, flips=4, decisions=losses(0.002, 0.005))
-    assert choose([FLOAT32, edge])["artefact"] == "model_int8.tflite"
+    assert select_artefact([FLOAT32, edge])["artefact"] == "model_int8.tflite"
 
 
 def test_on_few_films_nothing_but_float32_is_proposed_though_nothing_flips():
     few = candidate("int8", flips=0, decisions=losses() | {"n": 255})
-    found = choose([FLOAT32, few])
+    found = select_artefact([FLOAT32, few])
     assert found["artefact"] == "model_float32.tflite"
     assert "255 labelled films cannot show" in found["others"]["model_int8.tflite"]
 
@@ -78,17 +78,17 @@ def test_on_few_films_nothing_but_float32_is_proposed_though_nothing_flips():
 def test_without_labels_nobody_knows_what_a_reduced_file_costs_so_float32_is_proposed():
     figures = {**INT8.verdict.figures, "decisions": None}
     unknown = replace(INT8, verdict=replace(INT8.verdict, figures=figures))
-    found = choose([FLOAT32, unknown])
+    found = select_artefact([FLOAT32, unknown])
     assert found["artefact"] == "model_float32.tflite"
     assert "unknown" in found["others"]["model_int8.tflite"]
 
 
 def test_where_float32_failed_and_int8_misses_a_bar_nothing_is_proposed():
     failed = replace(FLOAT32, verdict=replace(FLOAT32.verdict, verdict=Verdict.FAILED))
-    found = choose([failed, candidate("int8", size=40)])
+    found = select_artefact([failed, candidate("int8", size=40)])
     assert found["artefact"] is None
     assert set(found["others"]) == {"model_float32.tflite", "model_int8.tflite"}
 
 
 def test_a_bundle_without_a_trained_network_proposes_nothing_and_says_nothing():
-    assert choose([]) == {}
+    assert select_artefact([]) == {}

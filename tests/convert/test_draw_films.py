@@ -85,9 +85,9 @@ def test_every_known_fault_is_seen_and_named(films, fault):
     assert named >= len(problems) / 2
 
 
-def test_jpegs_may_differ_by_what_libjpegs_two_transforms_differ_by(films, child, tmp_path):
+def test_jpegs_may_differ_by_what_libjpegs_two_transforms_differ_by(films, keras_child, tmp_path):
     write_golden_films(tmp_path / "films.npz", films)
-    found = child("check_jpeg.py", tmp_path / "films.npz")
+    found = keras_child("check_jpeg.py", tmp_path / "films.npz")
     allowed = {film.name: film.levels for film in films}
     assert len(found) == 4
     for name, levels in found.items():

@@ -1,23 +1,16 @@
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from convert.onnx_import.compare import (
-    CERTIFIED,
-    FAILED,
-    MEASURED,
-    Noise,
-    compare,
-    decide,
-    judge,
-    measure_noise,
-    oracle_problem,
-)
-from convert.onnx_import.config import Normalise, check_choice, choose_normalise, prepare
-from tbconv.contract.errors import ConfigError
+from convert.onnx_import.normalise import Normalise, check_choice, choose_normalise, prepare
+from convert.onnx_import.reference import check_reference
+from convert.parity.compare import compare_outputs, decide
+from convert.parity.verdicts import CERTIFIED, FAILED, MEASURED, OutputTolerance, judge_outputs
+from tbconv.contract.errors import ConfigError, ConversionError
 
-NOISE = {"logits": Noise(1e-6, 2e-6, 1e-7, 1.0)}
+TOLERANCES = {"logits": OutputTolerance(1e-6, 2e-6, 1e-7, 1.0)}
 
 
 def draw(films=50, classes=3):
@@ -28,18 +21,21 @@ def moved(answer, by):
     return {"logits": answer + np.float32(by)}
 
 
-def verdict(answer, other, precision="float32"):
-    return judge("a", "tflite", precision, compare({"logits": answer}, other), NOISE)
+def verdict(answer, other, precision="float32", tolerances=TOLERANCES):
+    found = compare_outputs({"logits": answer}, other)
+    judged, reason = judge_outputs(found, tolerances, exact=precision == "float32")
+    [one] = found
+    return SimpleNamespace(verdict=judged, reason=reason, flips=one.flips, worst=one.max_abs, to_json=one.to_json)
 
 
 def test_the_tolerance_is_ten_times_the_largest_noise_and_never_below_its_floor():
-    assert NOISE["logits"].tolerance == pytest.approx(2e-5)
-    assert Noise(0.0, 0.0, 0.0, 8.0).tolerance == pytest.approx(8e-6)
+    assert TOLERANCES["logits"].tolerance == pytest.approx(2e-5)
+    assert OutputTolerance(0.0, 0.0, 0.0, 8.0).tolerance == pytest.approx(8e-6)
 
 
-def test_noise_is_how_far_the_oracle_moves_by_itself():
+def test_the_tolerance_is_how_far_the_reference_moves_by_itself():
     answer = draw()
-    found = measure_noise({"logits": answer}, moved(answer, 0.25), moved(answer, 0.5))["logits"]
+    found = OutputTolerance.derive(answer, answer + np.float32(0.25), answer + np.float32(0.5))
     assert (round(found.optimised, 2), round(found.preprocessing, 2)) == (0.25, 0.5)
     assert found.step == pytest.approx(1.19e-7 * np.abs(answer).max(), rel=1e-2)
 
@@ -52,9 +48,9 @@ def test_a_file_within_the_tolerance_is_certified_with_the_bound_on_its_flips():
 
 def test_an_answer_of_nothing_but_zero_has_no_tolerance_and_needs_none():
     nothing = {"logits": np.zeros((1, 2), np.float32)}
-    noise = {"logits": Noise(0.0, 0.0, 0.0, 0.0)}
-    assert noise["logits"].tolerance == 0
-    assert judge("a", "tflite", "float32", compare(nothing, nothing), noise).verdict == CERTIFIED
+    tolerances = {"logits": OutputTolerance(0.0, 0.0, 0.0, 0.0)}
+    assert tolerances["logits"].tolerance == 0
+    assert verdict(nothing["logits"], nothing, tolerances=tolerances).verdict == CERTIFIED
 
 
 def test_a_file_beyond_the_tolerance_fails_though_no_decision_changes():
@@ -74,7 +70,7 @@ def test_a_decision_that_changes_within_the_tolerance_fails_a_float32_file():
     ("other", "said"),
     [
         ({}, "the output is missing"),
-        ({"logits": draw()[:, :2]}, "its shape is [50, 2], not [50, 3]"),
+        ({"logits": draw()[:, :2]}, "shape [50, 2], not [50, 3]"),
         ({"logits": draw() * np.float32(np.nan)}, "150 values are NaN or infinite"),
         ({"logits": np.repeat(draw()[:1], 50, axis=0)}, "the same for every film"),
     ],
@@ -110,10 +106,14 @@ def test_a_single_output_decides_by_its_sign_or_where_it_is_a_probability_by_one
     assert decide(probability, probability).tolist() == [0, 1]
 
 
-def test_an_oracle_that_is_nan_or_constant_is_no_oracle():
-    assert "NaN" in oracle_problem({"logits": np.float32([[np.nan], [1]])})
-    assert "same for every film" in oracle_problem({"logits": np.ones((3, 2), np.float32)})
-    assert oracle_problem({"logits": draw()}) is None
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [(np.float32([[np.nan], [1]]), "NaN"), (np.ones((3, 2), np.float32), "same for every film")],
+)
+def test_a_reference_that_is_nan_or_constant_is_no_reference(answer, words):
+    with pytest.raises(ConversionError, match=words):
+        check_reference({"logits": answer}, ())
+    check_reference({"logits": draw()}, ())
 
 
 def test_films_are_prepared_as_torchvision_does():

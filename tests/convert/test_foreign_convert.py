@@ -9,14 +9,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from convert.onnx_import.config import ForeignConfig
-from convert.onnx_import.pipeline import convert_foreign
+from convert.onnx_import.reference import OnnxConfig
+from convert.pipeline import convert as run_conversion
 from tbconv.commands.convert import convert
 from tbconv.contract.bundle import read_bundle, sha256_file
 from tbconv.contract.errors import BundleError, ConfigError, ConversionError, ParityError
 from tbconv.contract.reporting import Silence
 
 FLOAT32 = ("model.onnx", "model.keras", "model.h5", "saved_model", "model_float32.tflite")
+REFERENCE = "what onnx2tf made"
 REDUCED = ("model_float16.tflite", "model_dynamic.tflite", "model_int8.tflite")
 
 
@@ -54,11 +55,12 @@ class Drawn:
 
     def _answer(self, module, request):
         path, step = Path(request["artefact"]), "convert.runners.onnxruntime:run"
+        name = REFERENCE if path.parent.name.startswith("tbconv-aside-") and path.suffix == ".tflite" else path.name
         asked = request if module == step else request | {"artefact": str(self.model)}
         response = self.memory.run_step(step, asked)
-        if path.name in self.spoil:
+        if name in self.spoil:
             with np.load(request["out"]) as arrays:
-                answers = {name: self.spoil[path.name](array) for name, array in arrays.items()}
+                answers = {output: self.spoil[name](array) for output, array in arrays.items()}
             np.savez(request["out"], **answers)
         return response
 
@@ -78,11 +80,11 @@ def run(memory, theirs, tmp_path, monkeypatch):
 
     def call(name="plain", *, spoil=None, fail=(), out=None, **options):
         drawn = Drawn(memory, spoil, fail)
-        monkeypatch.setattr("convert.onnx_import.pipeline.run_step", drawn)
-        monkeypatch.setattr("convert.onnx_import.compare.run_step", drawn)
+        monkeypatch.setattr("convert.pipeline.run_step", drawn)
+        monkeypatch.setattr("convert.parity.runtimes.run_step", drawn)
         place = out or tmp_path / "out"
-        config = ForeignConfig(onnx=theirs[0] / f"{name}.onnx", out=place, calibration=theirs[1], **options)
-        return convert_foreign(config, Silence())
+        config = OnnxConfig(onnx=theirs[0] / f"{name}.onnx", out=place, calibration=theirs[1], **options)
+        return run_conversion(config, Silence())
 
     return call
 
@@ -128,7 +130,7 @@ def test_a_node_that_the_file_has_not_is_refused_before_a_format_is_made(run, tm
 
 
 def test_a_wrong_front_is_found_though_all_formats_agree_with_it(run, monkeypatch):
-    import convert.onnx_import.compare as asking
+    import convert.onnx_import.reference as asking
 
     prepare = asking.prepare
     monkeypatch.setattr(asking, "prepare", lambda model_inputs, normalise: prepare(model_inputs[:, ::-1], normalise))
@@ -150,14 +152,14 @@ def test_a_reduced_file_that_gives_nan_is_not_offered(run):
 def test_what_int8_or_onnx2tf_cannot_do_is_a_line_in_the_report(run):
     done = run(fail=("convert.quantization.int8:make_int8", "convert.formats.onnx_to_onnx2tf:onnx_to_tf"))
     assert done.conversion["verdicts"]["model_int8.tflite"] == "NOT MADE"
-    assert done.report["witness"]["said"] == "does not convert"
-    assert "onnx2tf does not convert it: it fails (Error: the last line)" in done.report["witness"]["reason"]
+    assert done.report["reference_converter"]["agreement"] == "does not convert"
+    assert "it fails (Error: the last line)" in done.report["reference_converter"]["reason"]
 
 
 def test_a_witness_that_differs_fails_nothing(run):
-    done = run(spoil={"witness.tflite": lambda array: array + 1})
-    assert done.report["witness"]["said"].startswith("differs")
-    assert done.report["witness"]["verdict"] == "DIFFERS"
+    done = run(spoil={REFERENCE: lambda array: array + 1})
+    assert done.report["reference_converter"]["agreement"].startswith("differs")
+    assert done.report["reference_converter"]["verdict"] == "DIFFERS"
     assert done.conversion["verdicts"]["model.onnx"] == "CERTIFIED"
 
 
@@ -178,7 +180,7 @@ def test_only_a_conversion_is_replaced(run, tmp_path):
 
 
 def test_a_conversion_is_not_taken_for_a_bundle(run):
-    with pytest.raises(BundleError, match="a conversion of a foreign ONNX file, not a bundle") as caught:
+    with pytest.raises(BundleError, match="a conversion of a third-party ONNX model, not a bundle") as caught:
         read_bundle(run().folder)
     assert "threshold" in caught.value.why
 
@@ -211,7 +213,7 @@ def test_options_that_do_not_belong_to_the_way_are_refused(theirs, tmp_path, nam
 
 def test_the_folder_must_not_hold_what_is_converted(theirs):
     with pytest.raises(ConfigError, match="holds what is converted"):
-        ForeignConfig(onnx=theirs[0] / "plain.onnx", out=theirs[0], calibration=theirs[1])
+        OnnxConfig(onnx=theirs[0] / "plain.onnx", out=theirs[0], calibration=theirs[1])
 
 
 @pytest.mark.slow
@@ -227,5 +229,5 @@ def test_a_torchvision_network_goes_through_the_command_to_every_format(child, p
     assert {path: verdicts[path] for path in FLOAT32} == dict.fromkeys(FLOAT32, "CERTIFIED")
     # random weights put the classes close together: a reduced file may flip too many, but all of them are made
     assert not [path for path in REDUCED if verdicts[path] == "NOT MADE"]
-    assert report["witness"]["said"].startswith("agrees")
+    assert report["reference_converter"]["agreement"].startswith("agrees")
     assert {path.name for path in (tmp_path / "out").iterdir()} >= {*FLOAT32, "report.md", "conversion.json"}

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from convert.onnx_import.inputs import read_folder, split
+from convert.onnx_import.films import read_folder, split
 from tbconv.contract.errors import DataError
 from tbconv.contract.reporting import Silence
 

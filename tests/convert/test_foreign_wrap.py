@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from convert.onnx_import.config import choose_normalise, prepare
+from convert.onnx_import.normalise import choose_normalise, prepare
 from convert.worker import run_step
 from tbconv.contract.bundle import sha256_file
 from tbconv.contract.errors import ConversionError

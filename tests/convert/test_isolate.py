@@ -2,6 +2,7 @@ import os
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
@@ -166,6 +167,13 @@ def test_jobs_of_one_framework_follow_each_other_on_one_worker(named):
         found = list(run_side_by_side(jobs, 1))
     assert [number for number, _ in found] == [0, 2, 1, 3]
     assert len({pid for _, pid in found}) == 2
+
+
+def test_steps_at_the_same_time_share_a_worker_where_each_framework_may_have_one(named):
+    with workers(), ThreadPoolExecutor(3) as pool:
+        with workers(each=1):
+            assert len(set(pool.map(named, ["torch"] * 3))) == 1
+        assert named("torch") == named("torch")
 
 
 def test_a_worker_that_waits_is_ended_before_more_than_the_limit_live(named, monkeypatch):

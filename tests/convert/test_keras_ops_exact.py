@@ -78,9 +78,9 @@ def drawn(child, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def walks(child, drawn):
+def walks(keras_child, drawn):
     """What walking each graph gave."""
-    return child("walk_graphs.py", drawn[0])
+    return keras_child("walk_graphs.py", drawn[0])
 
 
 @pytest.fixture(scope="module")

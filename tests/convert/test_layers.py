@@ -8,8 +8,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from convert.layerwise.layers import LayersConfig, verify_layers
-from convert.layerwise.layers_report import layer_lines
+from convert.layerwise.layers import layer_lines, verify_layers
+from convert.layerwise.walk import WalkConfig
 from tbconv.contract.bundle import read_bundle, seal
 from tbconv.contract.errors import ArtefactError, BundleError, ConfigError
 from tbconv.contract.reporting import Silence
@@ -21,7 +21,7 @@ READER = "body.layer3.0.bn2"  # the convolution behind it
 
 
 def look(bundle, out, **options):
-    return verify_layers(LayersConfig(bundle=bundle, out=out, most=FILMS, **options), Silence())
+    return verify_layers(WalkConfig(bundle=bundle, out=out, most=FILMS, **options), Silence())
 
 
 class Weights:
@@ -197,5 +197,5 @@ def test_a_bundle_without_a_trained_network_is_refused(converted_baseline, tmp_p
 
 def test_no_films_at_all_are_refused_with_what_to_say_instead(tmp_path):
     with pytest.raises(ConfigError, match="--most 0") as caught:
-        LayersConfig(bundle=tmp_path, out=tmp_path, most=0)
-    assert (caught.value.why, caught.value.fix) == ("layers cannot be compared on nothing", "--most 16")
+        WalkConfig(bundle=tmp_path, out=tmp_path, most=0)
+    assert caught.value.fix == "--most 3"

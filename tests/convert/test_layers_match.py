@@ -1,5 +1,7 @@
 """Which node an operation ends in, on drawn graphs."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -13,7 +15,7 @@ from convert.layerwise.graph import (
     covered_nodes,
     match_graphs,
     match_like,
-    why_glue,
+    why_skipped,
 )
 
 RANDOM = np.random.default_rng(11)
@@ -21,7 +23,7 @@ PLACES, UNITS = (12, 8), (1, 8)
 
 
 def node(key, op, *sources, shape=PLACES, **more):
-    return Operation(key, op, sources, shape, glue=why_glue(op, np.dtype(np.float32)), **more)
+    return Operation(key, op, sources, shape, skipped=why_skipped(op, np.dtype(np.float32)), **more)
 
 
 def operation(key, op, *sources, names=(), shape=PLACES, **more):
@@ -104,15 +106,9 @@ def test_what_lies_behind_an_operation_without_a_match_is_not_covered(matches):
 
 
 def test_lost_names_are_found_by_place_and_value():
-    nameless = LayerGraph(
-        tuple(
-            Operation(o.key, o.op, o.sources, o.shape, (), o.outputs, o.glue) for o in FILE.operations if o.key != "6"
-        )
-    )
-    nameless = LayerGraph(
-        tuple(Operation(o.key, o.op, tuple("2" if s == "6" else s for s in o.sources), o.shape, (), o.outputs, o.glue)
-              for o in nameless.operations)
-    )  # fmt: skip
+    moved = {one.key: tuple("2" if key == "6" else key for key in one.sources) for one in FILE.operations}
+    kept = (replace(one, sources=moved[one.key], names=()) for one in FILE.operations if one.key != "6")
+    nameless = LayerGraph(tuple(kept))
     found = match_graphs(NODES, nameless, REFERENCE, TENSORS)
     assert ends(found) == {key: name for key, name in ENDS.items() if key != "6"}
     assert {one.how for one in found} == {"place", "output"}
@@ -141,7 +137,7 @@ def test_a_reduced_file_of_the_same_operations_takes_the_matches_over(matches):
     moved = [operation(40, "QUANTIZE", INPUT)]
     for one in FILE.operations:
         sources = tuple("40" if key == INPUT else str(int(key) + 50) for key in one.sources)
-        moved.append(Operation(str(int(one.key) + 50), one.op, sources, one.shape, (), one.outputs, one.glue))
+        moved.append(Operation(str(int(one.key) + 50), one.op, sources, one.shape, (), one.outputs, one.skipped))
     found = match_like(matches, FILE, LayerGraph(tuple(moved)))
     assert ends(found) == {str(int(key) + 50): name for key, name in ENDS.items()}
     assert {one.how for one in found} == {"order"}
@@ -168,7 +164,7 @@ def test_an_image_of_onnx_and_one_of_tflite_are_the_same_rows():
 
 
 def test_integers_that_stand_for_no_real_number_are_shapes():
-    assert why_glue("GATHER", np.dtype(np.int32)) is not None
-    assert why_glue("CONV_2D", np.dtype(np.int32), quantized=True) is None
-    assert why_glue("CONV_2D", np.dtype(np.float32)) is None
-    assert why_glue("RESHAPE", np.dtype(np.float32)) is not None
+    assert why_skipped("GATHER", np.dtype(np.int32)) is not None
+    assert why_skipped("CONV_2D", np.dtype(np.int32), quantized=True) is None
+    assert why_skipped("CONV_2D", np.dtype(np.float32)) is None
+    assert why_skipped("RESHAPE", np.dtype(np.float32)) is not None

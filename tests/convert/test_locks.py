@@ -1,9 +1,9 @@
-"""Locks: films whose map may jump are known from PyTorch, inferred for other float32 files, and reported apart."""
+"""Films whose map may jump are known from PyTorch, inferred for other float32 files, and reported apart."""
 
 import numpy as np
 import pytest
 
-from convert.parity.statistics import COUNTED, INFERRED, UNTOLD, find_flipped, map_noise, spread
+from convert.parity.statistics import COUNTED, INFERRED, UNTOLD, error_distribution, find_pattern_changes, map_noise
 from convert.runners.base import Answer
 
 
@@ -26,24 +26,24 @@ def test_the_noise_of_maps_is_that_of_films_with_equal_locks():
 
 
 def test_pytorchs_own_locks_are_counted_film_by_film():
-    found = find_flipped(draw(), draw(jump=[1, 4]), noise=1e-4, float32=True)
+    found = find_pattern_changes(draw(), draw(jump=[1, 4]), noise=1e-4, float32=True)
     assert (found.how, found.flipped.nonzero()[0].tolist()) == (COUNTED, [1, 4])
 
 
 def test_a_float32_map_beyond_ten_times_the_noise_is_taken_for_a_flipped_lock():
     other = draw(noise=5e-4, jump=[3], locks=False, seed=1)
-    found = find_flipped(draw(), other, noise=1e-4, float32=True)
+    found = find_pattern_changes(draw(), other, noise=1e-4, float32=True)
     assert (found.how, found.flipped.nonzero()[0].tolist()) == (INFERRED, [3])
 
 
 def test_of_a_reduced_file_nothing_is_inferred():
-    found = find_flipped(draw(), draw(noise=0.5, locks=False), noise=1e-4, float32=False)
+    found = find_pattern_changes(draw(), draw(noise=0.5, locks=False), noise=1e-4, float32=False)
     assert (found.how, found.flipped.any()) == (UNTOLD, False)
 
 
 def test_maps_that_jumped_are_reported_apart_from_the_rest():
     reference, other = draw(), draw(noise=5e-4, jump=[3], locks=False, seed=1)
-    found = spread(reference, other, find_flipped(reference, other, noise=1e-4, float32=True))
+    found = error_distribution(reference, other, find_pattern_changes(reference, other, noise=1e-4, float32=True))
     assert found["abs_evidence"]["max"] < 6e-4
     assert found["locks"]["films"] == [3]
     assert found["locks"]["max_abs_evidence"] == pytest.approx(1, abs=1e-3)
@@ -51,6 +51,6 @@ def test_maps_that_jumped_are_reported_apart_from_the_rest():
 
 def test_a_file_without_a_map_has_no_locks_to_tell():
     other = Answer(draw().logits, draw().probability, None)
-    found = spread(draw(), other, find_flipped(draw(), other, noise=1e-4, float32=True))
+    found = error_distribution(draw(), other, find_pattern_changes(draw(), other, noise=1e-4, float32=True))
     assert (found["abs_evidence"], found["locks"]) == (None, None)
     assert "identity" not in found

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from convert.parity.inputs import FilmFolder, read_films_of
-from convert.parity.runtimes import ROUNDED, matrix_witnesses
+from convert.parity.runtimes import ROUNDED, matrix_runtimes
 from convert.verify import VerifyConfig
 from tbconv.contract.bundle import sha256_file, write_json
 from tbconv.contract.errors import ConfigError
@@ -36,7 +36,7 @@ def asked(monkeypatch):
 
 
 def test_every_tflite_kind_is_asked_under_both_kernels_and_one_and_two_threads(asked):
-    found = matrix_witnesses(Path("b"), artefacts(), Path("aside"), Silence())
+    found = matrix_runtimes(Path("b"), artefacts(), Path("aside"), Silence())
     requests = [one.request for one in found if "xnnpack" in one.request]
     variants = {(Path(r["artefact"]).name, r["xnnpack"], r["threads"]) for r in requests}
     # XNNPACK with one thread is the file's own row
@@ -47,7 +47,7 @@ def test_every_tflite_kind_is_asked_under_both_kernels_and_one_and_two_threads(a
 
 
 def test_onnx_runtime_is_asked_without_optimisation_and_with_rounded_weights(asked):
-    found = {one.name: one for one in matrix_witnesses(Path("b"), artefacts(), Path("aside"), Silence())}
+    found = {one.name: one for one in matrix_runtimes(Path("b"), artefacts(), Path("aside"), Silence())}
     assert found["ONNX Runtime, not optimised"].request["optimised"] is False
     assert (found[ROUNDED].precision, found[ROUNDED].request["artefact"]) == (
         "float16",
@@ -63,13 +63,13 @@ def test_a_network_of_which_onnx2tf_writes_no_saved_model_is_witnessed_by_its_tf
     monkeypatch.setattr(
         "convert.parity.runtimes.run_step", lambda module, request: {"lacks": "no depthwise convolution"}
     )
-    found = {one.name for one in matrix_witnesses(Path("b"), artefacts(), Path("aside"), Silence())}
-    assert {name for name in found if "onnx2tf" in name} == {"onnx2tf TFLite (witness)"}
+    found = {one.name for one in matrix_runtimes(Path("b"), artefacts(), Path("aside"), Silence())}
+    assert {name for name in found if "onnx2tf" in name} == {"onnx2tf TFLite"}
 
 
 def test_a_bundle_of_onnx2tf_is_witnessed_by_our_own_layers(asked):
-    found = [one.name for one in matrix_witnesses(Path("b"), artefacts(by="onnx2tf 2"), Path("aside"), Silence())]
-    assert "tbconv's layers SavedModel (witness)" in found
+    found = [one.name for one in matrix_runtimes(Path("b"), artefacts(by="onnx2tf 2"), Path("aside"), Silence())]
+    assert "tbconv's layers SavedModel" in found
     assert [module for module, _ in asked if module != "convert.quantization.float16:round_onnx"] == [
         "convert.formats.onnx_to_keras:onnx_to_keras",
         "convert.formats.saved_model_to_tflite:quantize",
@@ -77,7 +77,7 @@ def test_a_bundle_of_onnx2tf_is_witnessed_by_our_own_layers(asked):
 
 
 def test_a_baseline_alone_is_asked_under_its_kernels_only(asked):
-    found = matrix_witnesses(Path("b"), artefacts()[-1:], Path("aside"), Silence())
+    found = matrix_runtimes(Path("b"), artefacts()[-1:], Path("aside"), Silence())
     assert len(found) == 3
     assert not asked
 
@@ -118,9 +118,9 @@ def test_the_whole_matrix_agrees_about_a_small_network(verify_bundle, bundle, ph
     found, lines = verify_bundle(bundle, tmp_path / "out", films=phantom_folder, most=10, matrix=True)
     rows = {row["name"]: row for row in json.loads((tmp_path / "out" / "parity.json").read_text())["rows"]}
     assert found.passed
-    for name in ("model_int8.tflite built-in x2", "onnx2tf TFLite (witness)", "ONNX Runtime, not optimised", ROUNDED):
+    for name in ("model_int8.tflite built-in x2", "onnx2tf TFLite", "ONNX Runtime, not optimised", ROUNDED):
         assert rows[name]["films"]["problem"] is None
-    assert rows["onnx2tf TFLite (witness)"]["films"]["flips"] == 0
+    assert rows["onnx2tf TFLite"]["films"]["flips"] == 0
     assert rows["PyTorch float64 (trained)"]["spread"]["locks"]["how"] == "counted"
     assert found.report["inputs"]["near_threshold"] > 0
     assert abs(found.report["float16"][0]["db"]) < 3

@@ -6,15 +6,14 @@ import pytest
 from benchmarks.fault_injection.checks import AGREE, CHECKS, DIGESTS, FILMS, MADE, PARITY, USABLE
 from benchmarks.fault_injection.faults.fault import GRAPH_LEVELS, LEVELS, Fault
 from benchmarks.fault_injection.levels import try_files, try_films, try_serving
-from benchmarks.fault_injection.result import Result, Rung
 from benchmarks.fault_injection.run import MutantsConfig, faults
-from benchmarks.fault_injection.score import Clean, Score
+from benchmarks.fault_injection.score import Clean, Result, Score, Trial
 from benchmarks.fault_injection.setting import setting_of_golden
 from benchmarks.fault_injection.table import times, write_table
 from convert.runners.base import Answer
 from tbconv.contract.errors import ConfigError
 
-# a handful, one a level and more where they are cheap; all of them are `make mutants`
+# a handful, one a level and more where they are cheap, for `make test-all`; all of them are `make mutants`
 WEIGHTS = ("nan weight", "layer scaled")
 ONNX = ("residual dropped", "SAME padding", "BatchNorm's momentum")
 TFLITE = ("float32: truncated", "float32: outputs swapped", "int8: PADV2 poison")
@@ -60,7 +59,8 @@ def test_a_bundle_without_its_run_is_refused(tmp_path):
         MutantsConfig(bundle=tmp_path)
 
 
-def test_spoilt_weights_are_live_and_caught_down_to_the_least_size_that_is_live(setting):
+@pytest.mark.slow
+def test_faulty_weights_are_live_and_caught_down_to_the_least_size_that_is_live(setting):
     results = found(try_files(setting, "weights", chosen(*WEIGHTS))[0])
     assert list(results["nan weight"].mutant.caught) == [USABLE]
     scaled = results["layer scaled"]
@@ -68,6 +68,7 @@ def test_spoilt_weights_are_live_and_caught_down_to_the_least_size_that_is_live(
     assert scaled.smallest(caught=False) == scaled.smallest(caught=True) <= 1e-4
 
 
+@pytest.mark.slow
 def test_a_changed_graph_is_caught_and_one_that_only_looks_changed_is_not(setting):
     results = found(try_files(setting, "ONNX", chosen(*ONNX))[0])
     assert all(PARITY in results[name].mutant.caught for name in ONNX[:2])
@@ -75,28 +76,30 @@ def test_a_changed_graph_is_caught_and_one_that_only_looks_changed_is_not(settin
     assert (momentum.live, momentum.caught) == (False, {})
 
 
-def test_spoilt_tflite_files_are_refused_or_unusable(setting):
+@pytest.mark.slow
+def test_faulty_tflite_files_are_refused_or_unusable(setting):
     results = found(try_files(setting, "TFLite", chosen(*TFLITE))[0])
     assert MADE in results["float32: truncated"].mutant.caught
     assert all(one.mutant.live and one.mutant.caught for one in results.values())
 
 
-def test_films_opened_wrongly_are_live_and_minded_by_the_golden_films(setting):
+def test_films_opened_wrongly_are_live_and_caught_by_the_golden_films(setting):
     results = found(try_films(setting, chosen("stretched", "high byte", "BGR")))
     assert results["stretched"].mutant.live
     assert FILMS in results["high byte"].mutant.caught
-    assert results["BGR"].mutant == Rung(1.0, 0.0)
+    assert results["BGR"].mutant == Trial(1.0, 0.0)
 
 
-def test_a_bundle_of_two_versions_is_minded_before_it_serves(setting):
+def test_a_bundle_of_two_versions_is_caught_before_it_serves(setting):
     clean = dataclasses.replace(fault_of("serving"), path="model_float32.tflite")
     results = found(try_serving(setting, [*chosen(*SERVING), clean]))
     assert DIGESTS in results["stale file"].mutant.caught
     assert AGREE in results["labels swapped"].mutant.caught
     assert results["labels swapped"].mutant.times == np.inf
-    assert results[clean.name].mutant == Rung(1.0, 0.0)
+    assert results[clean.name].mutant == Trial(1.0, 0.0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("level", SLOW_TO_LOAD)
 def test_a_fault_of_what_is_exported_or_built_is_live_and_caught(setting, level):
     [result] = try_files(setting, level, chosen(SLOW_TO_LOAD[level]))[0]
@@ -113,25 +116,25 @@ def test_noise_is_in_each_outputs_own_unit_and_a_number_that_is_none_is_infinite
     assert setting.noise.times(Answer(answer.logits[1:], answer.probability, answer.evidence), answer) == np.inf
 
 
-def score_of(*rungs, equivalent=""):
-    results = [Result(fault_of(nodes=("a",), equivalent=equivalent), (rung,)) for rung in rungs]
+def score_of(*trials, equivalent=""):
+    results = [Result(fault_of(nodes=("a",), equivalent=equivalent), (trial,)) for trial in trials]
     return Score(tuple(results), {"logits": 1e-6})
 
 
-def test_one_live_mutant_that_nobody_minds_fails_the_score_and_is_named():
-    score = score_of(Rung(1, 100.0, {PARITY: "far"}, "a", True), Rung(1, 100.0))
+def test_one_live_mutant_that_nobody_catches_fails_the_score_and_is_named():
+    score = score_of(Trial(1, 100.0, {PARITY: "far"}, "a", True), Trial(1, 100.0))
     assert not score.passed
     assert "1 of 2 live mutants caught" in write_table(score)
     assert "Missed: **drawn** (ONNX)" in write_table(score)
 
 
 def test_a_mutant_that_moves_nothing_is_not_counted_and_fails_the_score():
-    score = score_of(Rung(1, 100.0, {PARITY: "far"}), Rung(1, 1.0))
+    score = score_of(Trial(1, 100.0, {PARITY: "far"}), Trial(1, 1.0))
     assert (len(score.counted), len(score.dead), score.passed) == (1, 1, False)
 
 
-def test_an_equivalent_that_a_check_minds_fails_the_score():
-    assert len(score_of(Rung(1, 0.0, {PARITY: "far"}), equivalent="it is the same").wrong_equivalents) == 1
+def test_an_equivalent_that_a_check_catches_fails_the_score():
+    assert len(score_of(Trial(1, 0.0, {PARITY: "far"}), equivalent="it is the same").wrong_equivalents) == 1
 
 
 def test_nothing_seeded_is_no_pass():
@@ -139,21 +142,21 @@ def test_nothing_seeded_is_no_pass():
 
 
 def test_clean_files_that_cost_too_many_decisions_are_told_but_are_no_alarm():
-    caught = score_of(Rung(1, 100.0, {PARITY: "far"}, "a", True))
+    caught = score_of(Trial(1, 100.0, {PARITY: "far"}, "a", True))
     priced = dataclasses.replace(caught, clean=Clean(20, 0, (), ("seed 9, decisions: model_int8.tflite: 1 of 20",)))
     assert priced.passed
     assert "1 of 60 clean reduced files flip" in write_table(priced)
 
 
 def test_an_alarm_without_a_fault_fails_the_score():
-    caught = score_of(Rung(1, 100.0, {PARITY: "far"}, "a", True))
+    caught = score_of(Trial(1, 100.0, {PARITY: "far"}, "a", True))
     assert caught.passed
     assert not dataclasses.replace(caught, clean=Clean(20, 3, ("seed 3, parity: far",))).passed
 
 
 def test_a_node_that_is_not_the_spoilt_one_stands_in_brackets_and_does_not_count_as_placed():
-    score = score_of(Rung(1, 100.0, {PARITY: "far"}, "b", False))
-    assert (len(score.asked), len(score.misplaced)) == (1, 1)
+    score = score_of(Trial(1, 100.0, {PARITY: "far"}, "b", False))
+    assert (len(score.traced), len(score.mislocated)) == (1, 1)
     assert "(b)" in write_table(score)
 
 

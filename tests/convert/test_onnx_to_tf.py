@@ -5,7 +5,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from convert.pipeline import Workshop, _make_witness, _witnesses
+from convert.from_run import ConvertConfig, RunReference
+from convert.pipeline import ConversionContext, _make_reference_conversion
 from tbconv.contract.errors import ConversionError
 
 DEPTHWISE = "ValueError: `input.shape.rank` must be at least 5"
@@ -31,9 +32,24 @@ def made(monkeypatch, tmp_path):
     return call
 
 
-def shop(route, aside, said):
-    reporter = SimpleNamespace(say=said.append)
-    return Workshop(Path("run"), Path("folder"), aside, SimpleNamespace(arch="a"), route, (), reporter)
+@pytest.fixture
+def step(monkeypatch, tmp_path):
+    """Return a function that makes the reference conversion of a run of which onnx2tf writes no SavedModel."""
+
+    def call(route):
+        def run_step(function, request):
+            Path(request["tflite"]).write_bytes(b"made")
+            return {"converter": "onnx2tf", "lacks": DEPTHWISE}
+
+        monkeypatch.setattr("convert.pipeline.run_step", run_step)
+        lines = []
+        context = ConversionContext(tmp_path, tmp_path, SimpleNamespace(say=lines.append))
+        config = ConvertConfig(run=Path("run"), out=Path("out"), route=route)
+        reference = RunReference(config, SimpleNamespace(arch="a"))
+        _make_reference_conversion(context, reference)
+        return [one.name for one in reference.further_runtimes(context)], lines
+
+    return call
 
 
 def test_both_files_are_kept(made):
@@ -51,19 +67,13 @@ def test_without_a_tflite_file_there_is_no_witness(made):
         made("saved_model.pb")
 
 
-def test_without_a_saved_model_the_tflite_file_is_the_witness_alone_and_the_reason_is_said(monkeypatch, tmp_path):
-    answer = {"converter": "onnx2tf", "lacks": DEPTHWISE}
-    monkeypatch.setattr("convert.pipeline.run_step", lambda module, request: answer)
-    said = []
-    _make_witness(shop("keras", tmp_path, said))
-    assert DEPTHWISE in said[-1]
-    names = [one.name for one in _witnesses(shop("keras", tmp_path, said))]
-    assert names == ["onnx2tf TFLite (witness)", "baseline.onnx (witness)"]
+def test_without_a_saved_model_the_tflite_file_is_compared_alone_and_the_reason_is_said(step):
+    names, lines = step("keras")
+    assert DEPTHWISE in lines[-1]
+    assert names == ["onnx2tf TFLite", "baseline.onnx"]
 
 
-def test_a_route_that_would_ship_the_missing_saved_model_is_refused(monkeypatch, tmp_path):
-    answer = {"converter": "onnx2tf", "lacks": DEPTHWISE}
-    monkeypatch.setattr("convert.pipeline.run_step", lambda module, request: answer)
+def test_a_route_that_would_ship_the_missing_saved_model_is_refused(step):
     with pytest.raises(ConversionError, match="no SavedModel of this network") as caught:
-        _make_witness(shop("onnx2tf", tmp_path, []))
+        step("onnx2tf")
     assert caught.value.why == DEPTHWISE

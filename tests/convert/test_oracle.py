@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from convert.parity.compare import gap_db, oracle_distance
+from convert.parity.compare import float64_distance, gap_db
 from tbconv.contract.prediction import Prediction
 
 
@@ -14,34 +14,34 @@ def answer(margins, *, dtype=np.float64, evidence=1.0):
     return Prediction(logits, np.full((len(margins), 1), 0.5), maps)
 
 
-ORACLE = np.linspace(-3, 3, 40)
+FLOAT64 = np.linspace(-3, 3, 40)
 
 
 def test_twice_as_far_is_six_decibels():
-    found = oracle_distance(answer(ORACLE + 2e-4), answer(ORACLE - 1e-4), answer(ORACLE))
+    found = float64_distance(answer(FLOAT64 + 2e-4), answer(FLOAT64 - 1e-4), answer(FLOAT64))
     assert found["db"] == pytest.approx(6.02, abs=0.01)
     assert (found["rms"], found["eager_rms"]) == (pytest.approx(2e-4), pytest.approx(1e-4))
 
 
 def test_a_lucky_pytorch_counts_as_one_rounding_step_of_the_evidence():
     step = 100 * np.finfo(np.float32).eps
-    found = oracle_distance(answer(ORACLE + step), answer(ORACLE), answer(ORACLE, evidence=100.0))
+    found = float64_distance(answer(FLOAT64 + step), answer(FLOAT64), answer(FLOAT64, evidence=100.0))
     assert found["eager_rms"] == 0
     assert found["floor_rms"] == pytest.approx(step)
     assert found["db"] == pytest.approx(0, abs=1e-6)
 
 
 def test_an_answer_that_is_the_oracles_stays_a_number():
-    found = oracle_distance(answer(ORACLE), answer(ORACLE), answer(ORACLE))
+    found = float64_distance(answer(FLOAT64), answer(FLOAT64), answer(FLOAT64))
     assert np.isfinite(list(found.values())).all()
     assert found["db"] < -100
     assert gap_db(found, found) is None
 
 
 def test_one_straying_film_counts_by_its_square():
-    strayed = ORACLE.copy()
+    strayed = FLOAT64.copy()
     strayed[7] += 1
-    found = oracle_distance(answer(strayed), answer(ORACLE + 1e-3), answer(ORACLE))
+    found = float64_distance(answer(strayed), answer(FLOAT64 + 1e-3), answer(FLOAT64))
     assert found["rms"] == pytest.approx(np.sqrt(1 / 40))
 
 

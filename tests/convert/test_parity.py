@@ -98,7 +98,7 @@ def test_a_wrong_shape_is_a_problem_that_names_it(output, shape):
     arrays[output] = np.random.default_rng(0).normal(size=shape).astype(np.float32)
     problem = find_problem(Prediction(**arrays), 4)
     assert problem is not None
-    assert problem.startswith(f"{output} has shape {shape}")
+    assert problem.startswith(f"{output}: shape {list(shape)}")
 
 
 def test_a_missing_map_is_no_problem_and_is_not_compared():

@@ -51,6 +51,7 @@ def twice(run, memory, tmp_path_factory):
     return tuple(folders)
 
 
+@pytest.mark.slow
 def test_two_clean_processes_make_the_same_files(twice):
     first, second = twice
     assert content_digests(first).keys() >= MADE
@@ -59,11 +60,13 @@ def test_two_clean_processes_make_the_same_files(twice):
     assert content_digest(first / "saved_model") == content_digest(second / "saved_model")
 
 
+@pytest.mark.slow
 def test_what_is_excused_is_there_and_does_differ(twice):
     first, second = (folder / "saved_model" / "fingerprint.pb" for folder in twice)
     assert first.read_bytes() != second.read_bytes()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["model.keras", "saved_model"])
 def test_what_repeats_still_answers_and_alike(name, twice, tmp_path):
     module = {"model.keras": "convert.runners.keras:run", "saved_model": "convert.runners.saved_model:run"}[name]
@@ -79,6 +82,7 @@ def test_what_repeats_still_answers_and_alike(name, twice, tmp_path):
     assert np.abs(answer.logits - onnx.logits).max() <= 1e-4 * np.abs(onnx.logits).max()
 
 
+@pytest.mark.slow
 def test_a_savedmodel_holds_every_variable_once(twice):
     weights = (twice[0] / "model.h5").stat().st_size
     assert (twice[0] / "saved_model/variables/variables.data-00000-of-00001").stat().st_size < 1.1 * weights
@@ -97,6 +101,7 @@ def test_two_whole_conversions_differ_only_in_what_the_table_names(run, tmp_path
     assert differing(first, second) == ()
 
 
+@pytest.mark.slow
 def test_the_contract_leaves_out_of_a_folder_what_the_table_leaves_out(twice):
     root = twice[0]
     digests = {
@@ -114,6 +119,7 @@ def test_the_contract_leaves_out_of_a_folder_what_the_table_leaves_out(twice):
     )
 
 
+@pytest.mark.slow
 def test_a_changed_variable_changes_the_digest_and_a_changed_fingerprint_does_not(twice, tmp_path):
     copy = tmp_path / "saved_model"
     shutil.copytree(twice[0] / "saved_model", copy)
@@ -137,6 +143,7 @@ def test_a_file_that_only_one_bundle_has_differs(tmp_path):
     assert differing(tmp_path / "one", tmp_path / "other") == ("extra.tflite",)
 
 
+@pytest.mark.slow
 def test_a_keras_file_carries_no_time_and_no_address(twice):
     with zipfile.ZipFile(twice[0] / "model.keras") as archive:
         assert {row.date_time for row in archive.infolist()} == {(1980, 1, 1, 0, 0, 0)}

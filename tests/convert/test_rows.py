@@ -11,7 +11,7 @@ from convert.parity.compare import NOT_FINITE
 from convert.parity.inputs import SAMPLE, FilmSet, evenly, part_of
 from convert.parity.measure import measure
 from convert.parity.report import parity_report, write_film_table
-from convert.parity.runtimes import ROUNDED, Witness
+from convert.parity.runtimes import ROUNDED, Runtime
 from convert.runners.base import Answer
 from tbconv.commands.parity_table import print_parity
 from tbconv.contract.certificate import Verdict
@@ -21,8 +21,8 @@ from tbconv.contract.reporting import Silence
 N, GOLDEN, PROBES = 40, 3, 4
 NOISE = 1e-6
 FLOAT32, FLOAT16 = "model_float32.tflite", "model_float16.tflite"
-BUILT_IN = Witness("float32 built-in", "trained", "", sampled=True)
-HALF = Witness(ROUNDED, "trained", "", precision="float16")
+BUILT_IN = Runtime("float32 built-in", "trained", "", sampled=True)
+HALF = Runtime(ROUNDED, "trained", "", precision="float16")
 
 
 def answer(margins, *, noise=0.0, seed=0, dtype=np.float32):
@@ -60,7 +60,7 @@ def setup(monkeypatch):
     def call(*, extra=(BUILT_IN, HALF), **change):
         answers = given | change
         monkeypatch.setattr("convert.parity.statistics.RESAMPLES", 250)
-        monkeypatch.setattr("convert.parity.measure.ask", lambda *_, **__: answers)
+        monkeypatch.setattr("convert.parity.measure.run_all", lambda *_, **__: answers)
         artefacts = [artefact(FLOAT32, "float32"), artefact(FLOAT16, "float16")]
         point = OperatingPoint(0.0, 0.9, 0.9, 0.5, 10, 10, "5" * 64)
         decision_rules = {"trained": DecisionRule(Calibration(1.0, 0.0, 10, 10), point)}
@@ -205,7 +205,7 @@ def test_the_report_holds_every_measure_and_float16_beside_its_yardstick(setup):
 def test_the_table_groups_rows_and_never_says_identical(setup, capsys):
     print_parity(parity_report(*setup()))
     said = capsys.readouterr().out
-    for word in ("float32 files", "reduced files", "witnesses", "PyTorch itself", "0 of 32"):
+    for word in ("float32 files", "reduced files", "others", "PyTorch itself", "0 of 32"):
         assert word in said
     assert "0 flips in 40 films: at most 7.2 %" in said
     assert "identical" not in said
@@ -222,7 +222,7 @@ def test_the_film_table_has_one_number_a_film(setup, tmp_path):
 def test_a_witness_that_answers_fewer_films_than_fed_is_a_problem(setup):
     short = part_of(answer(setup.truth), 0, N - 1)
     measurement, verdicts = setup(**{FLOAT32: short})
-    assert "logits has shape" in measurement.row(FLOAT32).films.problem
+    assert "logits: shape" in measurement.row(FLOAT32).films.problem
     assert verdicts[FLOAT32].verdict is Verdict.FAILED
 
 

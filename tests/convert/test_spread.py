@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
-from convert.parity.statistics import UNTOLD, Locks, histogram_of_steps, per_film, spearman, spread
+from convert.parity.statistics import UNTOLD, ReluPatterns, error_distribution, histogram_of_steps, per_film, spearman
 from convert.runners.base import Answer
 
 
@@ -14,7 +14,9 @@ def answer(logits):
 
 
 def spread_of(reference, other):
-    return spread(answer(reference), answer(other), Locks(np.zeros(len(reference), np.bool_), UNTOLD))
+    return error_distribution(
+        answer(reference), answer(other), ReluPatterns(np.zeros(len(reference), np.bool_), UNTOLD)
+    )
 
 
 def test_one_straying_film_moves_the_maximum_and_not_the_median():

@@ -6,21 +6,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from convert.certificate.deployment import lost
+from convert.certificate.deployment import missed_criteria
 from convert.parity.inputs import FilmSet
 from convert.parity.measure import measure
 from convert.parity.report import parity_report
-from convert.parity.runtimes import ROUNDED, Witness
+from convert.parity.runtimes import ROUNDED, Runtime
 from convert.runners.base import Answer
-from convert.verify import band_notes, find_strays
+from convert.verify import band_notes, find_regressions
 from tbconv.contract.certificate import Verdict
 from tbconv.contract.manifest import Artefact, Calibration, DecisionRule, OperatingPoint
 from tbconv.contract.reporting import Silence
 
 N, GOLDEN = 300, 4
 HALF, INT8 = "model_float16.tflite", "model_int8.tflite"
-THREADS = Witness(f"{HALF} XNNPACK x2", "trained", "", precision="float16", threads=2)
-YARDSTICK = Witness(ROUNDED, "trained", "", precision="float16")
+THREADS = Runtime(f"{HALF} XNNPACK x2", "trained", "", precision="float16", threads=2)
+YARDSTICK = Runtime(ROUNDED, "trained", "", precision="float16")
 TRUTH = np.concatenate([np.where(np.arange(N) % 2, 3.0, -3.0), [1.0, -1.0, 2.0, -2.0]])
 TRUTH = TRUTH + 0.3 * np.random.default_rng(0).normal(size=len(TRUTH))
 TRUTH[:4] = [-0.02, 0.02, -0.3, 0.3]  # the only films that a small step can flip
@@ -48,7 +48,7 @@ def strays_of(monkeypatch):
     def call(change, *, films=N, deployed=INT8, half_width=0.1):
         fed = [*range(films), *range(N, N + GOLDEN)]
         answers = {name: Answer(one.logits[fed], one.probability[fed], None) for name, one in (given | change).items()}
-        monkeypatch.setattr("convert.parity.measure.ask", lambda *_, **__: answers)
+        monkeypatch.setattr("convert.parity.measure.run_all", lambda *_, **__: answers)
         labels = (np.arange(films) % 2).astype(np.int64)
         filmset = FilmSet("made up", model_inputs[:films], labels, model_inputs[N:], tuple("abcd"), model_inputs[:0])
         measurement = measure(
@@ -66,7 +66,7 @@ def strays_of(monkeypatch):
             for path, found in verdicts.items()
         }
         report = parity_report(measurement, verdicts)
-        strays = find_strays(claimed, verdicts, measurement, report, deployed=deployed)
+        strays = find_regressions(claimed, verdicts, measurement, report, deployed=deployed)
         return strays, band_notes(claimed, measurement, deployed=deployed)
 
     return call
@@ -133,11 +133,11 @@ def test_a_witness_or_a_reference_that_answers_nan_strays(strays_of, name, film)
     spoilt.logits[film] = np.nan
     strays, _ = strays_of({name: spoilt})
     assert set(strays) == {name}
-    assert "cannot be compared: logits holds 2 values that are NaN or infinite" in strays[name]
+    assert "cannot be compared: logits: 2 values are NaN or infinite" in strays[name]
 
 
 def test_the_bars_of_quality_are_told_from_figures_alone():
     loss = {"value": 0.0, "upper95": 0.0}
     figures = {"decisions": {"auroc_loss": loss, "sensitivity_loss": loss, "n": 400, "positives": 200}}
-    assert lost(figures | {"flips": 4, "samples": 400}) == []
-    assert lost(figures | {"flips": 5, "samples": 400}) == ["5 of 400 flip, allowed 0.01"]
+    assert missed_criteria(figures | {"flips": 4, "samples": 400}) == []
+    assert missed_criteria(figures | {"flips": 5, "samples": 400}) == ["5 of 400 flip, allowed 0.01"]

@@ -46,10 +46,10 @@ FACTS = TFLiteFacts(
 
 
 @pytest.fixture(scope="module")
-def drawn(child, tmp_path_factory):
+def drawn(keras_child, tmp_path_factory):
     """Folder of the four kinds, as TensorFlow wrote them."""
     folder = tmp_path_factory.mktemp("kinds")
-    child("draw_tflite.py", folder)
+    keras_child("draw_tflite.py", folder)
     return folder
 
 

@@ -3,15 +3,14 @@
 import json
 import math
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from spoil import ADD, EPSILON, FILTER, KERNEL, STRIDE, WEIGHT
+from inject_fault import ADD, EPSILON, FILTER, KERNEL, STRIDE, WEIGHT
 from typer.testing import CliRunner
 
-from convert.layerwise.trace import TraceConfig, _look, make_reference, trace_bundle
-from convert.layerwise.trace_report import TraceReport, trace_lines
+from convert.layerwise.trace import TraceReport, make_reference, trace_bundle, trace_lines
+from convert.layerwise.walk import WalkConfig
 from convert.worker import run_step
 from tbconv.contract.bundle import read_bundle, seal
 from tbconv.contract.errors import BundleError, ConfigError
@@ -39,7 +38,7 @@ def look(reference):
     """Return a function that traces some files of a bundle, and gives the report."""
 
     def call(bundle, *artefacts, out=None):
-        config = TraceConfig(bundle=bundle, out=out, artefacts=artefacts or None)
+        config = WalkConfig(bundle=bundle, out=out, artefacts=artefacts or None)
         return trace_bundle(config, Silence(), reference=reference)
 
     return call
@@ -53,11 +52,11 @@ def clean(bundle, look, tmp_path_factory):
 
 
 @pytest.fixture
-def spoilt(own_bundle, child):
+def faulty(own_bundle, child):
     """Return a function that puts a fault into a file of an own bundle."""
 
     def call(fault, name="model.onnx"):
-        child("spoil.py", own_bundle, fault, name)
+        child("inject_fault.py", own_bundle, fault, name)
         return own_bundle
 
     return call
@@ -92,8 +91,8 @@ def test_nearly_every_node_is_seen_where_layers_are_nodes(clean):
         ("moved_padding", STRIDE, "attribute pads [0, 0, 1, 1] for [1, 1, 1, 1]"),
     ],
 )
-def test_a_fault_in_the_onnx_file_is_named_at_its_node(spoilt, look, fault, node, words):
-    [bad] = look(spoilt(fault), "model.onnx").found
+def test_a_fault_in_the_onnx_file_is_named_at_its_node(faulty, look, fault, node, words):
+    [bad] = look(faulty(fault), "model.onnx").found
     assert (bad.path, bad.node) == ("model.onnx", node)
     assert node in bad.one_of
     assert words in bad.reason
@@ -101,14 +100,14 @@ def test_a_fault_in_the_onnx_file_is_named_at_its_node(spoilt, look, fault, node
     assert bad.error_db < 80
 
 
-def test_a_transposed_kernel_of_a_keras_file_is_named_and_the_file_beside_it_is_clean(spoilt, look):
-    report = look(spoilt("transposed_kernel", "model.keras"), "model.keras", "model.h5")
+def test_a_transposed_kernel_of_a_keras_file_is_named_and_the_file_beside_it_is_clean(faulty, look):
+    report = look(faulty("transposed_kernel", "model.keras"), "model.keras", "model.h5")
     [bad] = report.found
     assert (bad.path, bad.node, bad.one_of, report.clean) == ("model.keras", KERNEL, (KERNEL,), ("model.h5",))
 
 
-def test_a_layer_that_was_built_wrong_is_named_in_the_saved_model(spoilt, look, bundle):
-    own = spoilt("keras_epsilon")
+def test_a_layer_that_was_built_wrong_is_named_in_the_saved_model(faulty, look, bundle):
+    own = faulty("keras_epsilon")
     run_step(
         "convert.formats.onnx_to_keras:onnx_to_keras",
         {"onnx": str(own / "model.onnx"), "saved_model": str(own / "saved_model")},
@@ -120,8 +119,8 @@ def test_a_layer_that_was_built_wrong_is_named_in_the_saved_model(spoilt, look, 
 
 
 @pytest.mark.parametrize("kind", ["float32", "int8"])
-def test_one_wrong_filter_of_a_tflite_file_is_named_with_what_is_fused(spoilt, look, kind):
-    [bad] = look(spoilt("tflite_filter", f"model_{kind}.tflite"), f"model_{kind}.tflite").found
+def test_one_wrong_filter_of_a_tflite_file_is_named_with_what_is_fused(faulty, look, kind):
+    [bad] = look(faulty("tflite_filter", f"model_{kind}.tflite"), f"model_{kind}.tflite").found
     assert bad.node == FILTER
     assert set(bad.one_of) >= {"body.layer3.0.conv1", "body.layer3.0.bn1", FILTER}
     assert "channel 7" in bad.reason
@@ -165,26 +164,25 @@ def test_options_that_trace_would_drop_are_refused(bundle, option):
 
 
 def test_a_bundle_without_a_trained_network_cannot_be_traced(converted_baseline):
-    config = TraceConfig(bundle=converted_baseline[0].bundle, out=None)
-    with pytest.raises(BundleError, match="no trained network to trace"):
+    config = WalkConfig(bundle=converted_baseline[0].bundle, out=None)
+    with pytest.raises(BundleError, match="no trained network to compare"):
         trace_bundle(config, Silence())
 
 
 def test_a_file_that_the_bundle_has_not_is_refused_by_name(bundle, look):
-    with pytest.raises(BundleError, match=r"no model\.pt to trace"):
+    with pytest.raises(BundleError, match=r"no model\.pt to compare"):
         look(bundle, "model.pt")
 
 
 def test_no_films_at_all_are_refused(tmp_path):
     with pytest.raises(ConfigError, match="--most 0"):
-        TraceConfig(bundle=tmp_path, out=None, most=0)
+        WalkConfig(bundle=tmp_path, out=None, most=0)
 
 
-def test_a_file_of_which_nothing_could_be_compared_is_not_clean(monkeypatch, tmp_path):
-    answer = {"first": None, "levels": {}, "nodes": 63, "seen": 0, "drop": None, "note": "(other names)"}
-    monkeypatch.setattr("convert.layerwise.trace.run_step", lambda module, request, threads: answer)
-    artefact = SimpleNamespace(path="model.onnx", precision="float32", format="onnx")
-    found = _look(SimpleNamespace(root=tmp_path), artefact, SimpleNamespace(folder=tmp_path))
+def test_a_file_of_which_nothing_could_be_compared_is_not_clean(monkeypatch, bundle, look):
+    answer = {"first": None, "levels": {}, "seen": 0, "drop": None, "note": "(other names)"}
+    monkeypatch.setattr("convert.layerwise.walk.run_step", lambda step, request, threads: answer)
+    [found] = look(bundle, "model.onnx").files
     assert found.first is not None
     assert (found.first.node, found.first.reason) == ("", "no tensor of it could be matched with a node (other names)")
 
@@ -194,18 +192,18 @@ def test_a_report_on_nothing_does_not_pass():
     assert np.isfinite(TraceReport((), 0, "", {}, {}, 0.0).seconds)
 
 
-def test_rounding_is_heard_at_every_node_and_loudest_deep_in_the_network(reference):
+def test_rounding_moves_every_node_and_most_deep_in_the_network(reference):
     noise, graph = reference.noise_db, reference.graph
-    assert {one.key for one in graph.compute if one.glue is None} - set(noise) <= {"graph.Mul", "graph.Mul_1"} | {
+    assert {one.key for one in graph.compute if one.skipped is None} - set(noise) <= {"graph.Mul", "graph.Mul_1"} | {
         one.key for one in graph.operations if one.op in ("Greater", "Cast")
     }
     assert 120 < noise["body.conv1"] < 150  # 2**-24 is 144 dB
     assert 90 < noise["head.dense2"] < noise["body.conv1"]
 
 
-def test_a_network_that_rounds_more_is_said_to_and_its_dead_channels_too(clean):
-    loud = replace(clean[0], noise_db={"a": 120.0, "b": 96.0})
-    said = "\n".join(trace_lines(loud))
-    assert "other last bits alone bring b to 96 dB" in said
-    assert "float32 10, float16 10, dynamic 10, int8 10; a dead channel may pass there in dynamic and int8" in said
-    assert "last bits" not in "\n".join(trace_lines(replace(loud, noise_db={"a": 120.0})))
+def test_a_network_that_amplifies_rounding_is_reported_with_what_may_pass(clean):
+    noisy = replace(clean[0], noise_db={"a": 120.0, "b": 96.0})
+    text = "\n".join(trace_lines(noisy))
+    assert "other last bits alone bring b to 96 dB" in text
+    assert "float32 10, float16 10, dynamic 10, int8 10; a dead channel may pass there in dynamic and int8" in text
+    assert "last bits" not in "\n".join(trace_lines(replace(noisy, noise_db={"a": 120.0})))

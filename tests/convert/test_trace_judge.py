@@ -1,13 +1,13 @@
-"""The first bad node of graphs drawn by hand: order, budgets, what is fused, locks, and NaN."""
+"""The first bad node of graphs drawn by hand: order, budgets, what is fused, ReLU patterns, and NaN."""
 
 import math
 
 import numpy as np
 import pytest
 
-from convert.layerwise.graph import INPUT, LayerGraph, Match, Operation
+from convert.layerwise.compare import levels_of, sum_films
+from convert.layerwise.graph import INPUT, LayerGraph, Match, Operation, misfits
 from convert.layerwise.noise import Budget, Level, Sums, find_first, level_of
-from convert.layerwise.trace_worker import locks_before, measure, misfits
 
 BUDGET = Budget(floor_db=50.0, drop_db=20.0, ceiling_db=90.0)
 
@@ -78,16 +78,21 @@ def test_int8_is_excused_for_uneven_scales_alone(scales, rescaled):
 
 
 class Fixed:
-    """A file that answers each film with what it was given."""
+    """A file whose tensors are fixed for each film."""
 
     def __init__(self, answers):
         self.answers = answers
 
-    def answer(self, model_input):
+    def run(self, model_input):
         return self.answers[int(model_input[0, 0])]
 
 
-def test_a_film_whose_lock_flipped_says_nothing_behind_the_lock():
+def measured(graph, matches, reader, films):
+    sums = sum_films(graph, matches, reader, films, same_patterns=True)
+    return levels_of(matches, sums, "float32")
+
+
+def test_a_film_whose_relu_pattern_flipped_does_not_count_behind_it():
     graph = LayerGraph(
         (
             Operation("pre", "Gemm", (INPUT,), (1, 2)),
@@ -95,7 +100,7 @@ def test_a_film_whose_lock_flipped_says_nothing_behind_the_lock():
             Operation("map", "Mul", ("pre", "lock"), (1, 2)),
         )
     )
-    assert locks_before(graph)["map"] == {"pre"}
+    assert graph.relu_patterns()["map"] == {"pre"}
     right = {"pre": np.float32([[1e-9, 1.0]]), "lock": np.float32([[1, 1]]), "map": np.float32([[5, 5]])}
     jumped = {"pre": np.float32([[-1e-9, 1.0]]), "lock": np.float32([[0, 1]]), "map": np.float32([[0, 5]])}
     wrong = right | {"map": np.float32([[5, 4]])}
@@ -103,23 +108,23 @@ def test_a_film_whose_lock_flipped_says_nothing_behind_the_lock():
     model_inputs = np.stack([np.full((224, 224), i, np.uint8) for i in range(2)])
 
     def seen(*answers):
-        return measure(graph, matches, Fixed(answers), model_inputs, [right, right], "float32")
+        return measured(graph, matches, Fixed(answers), zip(model_inputs, [right, right], strict=True))
 
     assert seen(right, jumped)["map"].db == math.inf
     assert seen(jumped, jumped).keys() == {"pre"}
     assert seen(right, wrong)["map"].db < 30
 
 
-def test_nan_behind_a_flipped_lock_is_seen_all_the_same():
+def test_nan_behind_a_flipped_relu_pattern_is_seen_all_the_same():
     graph = chain("a", "b")
     right = {name: np.ones((4, 2), np.float32) for name in ("a", "b")}
-    spoilt = right | {"b": np.full((4, 2), np.nan, np.float32)}
+    faulty = right | {"b": np.full((4, 2), np.nan, np.float32)}
     matches = [Match(name, name, "name", before_bias=False, agreement=1.0) for name in right]
-    found = measure(graph, matches, Fixed([spoilt]), np.zeros((1, 224, 224), np.uint8), [right], "float32")
+    found = measured(graph, matches, Fixed([faulty]), [(np.zeros((224, 224), np.uint8), right)])
     assert math.isnan(found["b"].db)
 
 
 def test_a_layer_of_a_nodes_name_but_another_shape_is_a_misfit():
     graph = chain("body.a", "body.b")
     file = LayerGraph((Operation("0", "Conv2D", (), (16, 2), names=("tbconv_1/body.b_1/convolution",)),))
-    assert misfits(graph, file, [], {"0": np.zeros((16, 2), np.float32)}) == {"body.b": (16, 2)}
+    assert misfits(graph, file, []) == {"body.b": (16, 2)}

@@ -1,9 +1,9 @@
-"""What a wrong tensor is said to be, for one drawn tensor and one simple fault each."""
+"""The diagnosis of a wrong tensor, for one drawn tensor and one simple fault each."""
 
 import numpy as np
 import pytest
 
-from convert.layerwise.trace_worker import explain, look_at
+from convert.layerwise.diagnosis import explain, what_to_check
 
 SIDE, CHANNELS = 14, 12
 
@@ -67,13 +67,13 @@ FAULTS = {
     "a constant offset for each channel": lambda x: x + PER_CHANNEL,
     "a factor for each channel": lambda x: x * PER_CHANNEL,
     "an offset for each channel": lambda x: x * PER_CHANNEL + PER_CHANNEL[::-1] * 3,
-    "moved by 1, 1 places": shift,
-    "moved by -0.5, -0.5 places": half_shift,
-    "channels are those of others": lambda x: x[..., ::-1],
-    "at the border alone": border,
-    "it is the reference's ReLU": lambda x: np.maximum(x, 0),
+    "shifted by 1, 1 pixels": shift,
+    "shifted by -0.5, -0.5 pixels": half_shift,
+    "channels are permuted": lambda x: x[..., ::-1],
+    "only at the border": border,
+    "it equals the reference's ReLU": lambda x: np.maximum(x, 0),
     "it is cut off at 0.5": lambda x: np.minimum(x, 0.5),
-    "differs all over": lambda x: RNG.normal(size=x.shape),
+    "differs everywhere": lambda x: RNG.normal(size=x.shape),
 }
 
 
@@ -85,18 +85,18 @@ def test_each_simple_fault_is_called_what_it_is(words):
 
 def test_a_missing_relu_is_seen_by_its_negative_values():
     before = smooth()
-    assert "it is what conv gives" in explain(np.maximum(before, 0), before, {"conv": before})
+    assert "it equals the output of conv" in explain(np.maximum(before, 0), before, {"conv": before})
     assert "none below 0" in explain(np.maximum(before, 0), np.where(before < 0, 0.1 * before, before), {})
 
 
 def test_a_dropped_residual_is_what_one_source_gives():
     branch, skip = smooth(), smooth(1)
-    assert "it is what branch gives" in explain(branch + skip, branch, {"branch": branch, "skip": skip})
+    assert "it equals the output of branch" in explain(branch + skip, branch, {"branch": branch, "skip": skip})
 
 
-def test_every_op_has_something_to_look_at():
-    assert "epsilon" in look_at(["BatchNormalization"])
-    assert look_at(["Softplus"]) == "look at its attributes and constants"
-    fused = look_at(["Conv", "BatchNormalization", "Relu"])
-    assert fused.startswith("look at Conv: ")
+def test_every_op_has_something_to_check():
+    assert "epsilon" in what_to_check(["BatchNormalization"])
+    assert what_to_check(["Softplus"]) == "check its attributes and constants"
+    fused = what_to_check(["Conv", "BatchNormalization", "Relu"])
+    assert fused.startswith("check Conv: ")
     assert ", or Relu: " in fused

@@ -65,24 +65,24 @@ def verify_made_up(monkeypatch, tmp_path):
             certificate=lambda: Certificate(claimed, deploy=deploy),
         )
 
-        def ask(witnesses, model_inputs, reporter, *, sample):
+        def run_all(witnesses, model_inputs, reporter, *, sample):
             return {one.name: spoil(one.name, respond(one.name, model_inputs)) for one in witnesses}
 
         def draw(spec, n):
             drawn.append(n)
             return FILMS
 
-        monkeypatch.setattr("convert.parity.measure.ask", ask)
+        monkeypatch.setattr("convert.parity.measure.run_all", run_all)
         for name, fake in {
             "open_bundle": lambda path: bundle,
             "read_golden": lambda path: golden,
             "read_films_of": lambda *_: (FILMS, None, "6 films without labels"),
             "draw_phantoms": draw,
-            "matrix_witnesses": lambda *_: (),
+            "matrix_runtimes": lambda *_: (),
             "find_near_threshold": lambda *_, **__: SQUARES[4:7],
-            "binding": lambda root: {},
+            "certificate_scope": lambda root: {},
             "draw_certificate": lambda *_: "page",
-            "disagreements": lambda bundle: dict(contradicts),
+            "inconsistencies": lambda bundle: dict(contradicts),
             "records_films": lambda bundle: films_opened is not None,
             "check_films": lambda bundle, open_film: list(films_opened),
         }.items():

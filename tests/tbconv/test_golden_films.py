@@ -11,7 +11,7 @@ from tbconv.contract.golden import (
     NOT_RECORDED,
     GoldenFilm,
     check_films,
-    likeness,
+    nearest_fault,
     opener,
     read_films_of_bundle,
     read_golden_films,
@@ -88,8 +88,8 @@ def test_no_films_are_no_pass():
 
 def test_what_looks_like_no_known_fault_gets_no_name(films):
     noise = np.random.default_rng(0).integers(0, 256, (32, 32)).astype(np.uint8)
-    assert likeness(films[0].data, noise, films[0].model_input) == ""
-    assert likeness(films[0].data, films[0].model_input[:, ::-1], films[0].model_input) == "mirrored"
+    assert nearest_fault(films[0].data, noise, films[0].model_input) == ""
+    assert nearest_fault(films[0].data, films[0].model_input[:, ::-1], films[0].model_input) == "mirrored"
 
 
 def test_films_come_back_from_disk_byte_for_byte_and_the_file_repeats(films, tmp_path):

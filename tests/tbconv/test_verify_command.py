@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import typer
 
-from convert.pipeline import Converted
+from convert.from_run import Converted
 from convert.verify import Verified
 from tbconv.commands.convert import convert
 from tbconv.commands.verify import verify

@@ -9,8 +9,8 @@ import httpx
 import pytest
 
 from tbconv.contract.errors import ConfigError
-from tf_serve.server.middleware import is_closed
-from tf_serve.settings import MB, Deployment, Settings, deployment_of
+from tf_serve.server.middleware import needs_token
+from tf_serve.settings import MB, Settings
 
 TOKEN, ADMIN, SITE = "0123abc", "admin-abc", "https://viewer.example.org"
 BEARER = {"authorization": f"Bearer {TOKEN}"}
@@ -114,33 +114,33 @@ def test_by_default_other_sites_may_not_ask_and_everybody_else_may(client, ask, 
 
 def test_every_address_that_answers_a_film_is_closed():
     assert all(
-        map(is_closed, ("/api/v1/screen", "/api/v1/picture", "/v1/models/m:predict", "/v2/models/m/infer", "/v2"))
+        map(needs_token, ("/api/v1/screen", "/api/v1/picture", "/v1/models/m:predict", "/v2/models/m/infer", "/v2"))
     )
-    assert not any(map(is_closed, ("/", "/model", "/static/page.js", "/v2/health/ready", "/v2/repository/index")))
+    assert not any(map(needs_token, ("/", "/model", "/static/page.js", "/v2/health/ready", "/v2/repository/index")))
 
 
 @pytest.mark.parametrize("token", ["", "two words", "gehe\u00edm", "line\nbreak"])
 def test_a_token_that_no_header_can_carry_is_refused_and_not_shown(tmp_path, token):
     with pytest.raises(ConfigError) as met:
-        Deployment(root=tmp_path, token=token)
+        Settings(root=tmp_path, token=token)
     assert not token or token not in str(met.value)
 
 
 def test_a_token_is_not_in_what_a_traceback_would_show_of_the_settings(tmp_path):
-    assert TOKEN not in repr(Deployment(root=tmp_path, token=TOKEN))
+    assert TOKEN not in repr(Settings(root=tmp_path, token=TOKEN))
 
 
 @pytest.mark.parametrize("origin", ["viewer.example.org", "https://viewer.example.org/page", "ftp://viewer"])
 def test_an_origin_that_no_browser_sends_is_refused(tmp_path, origin):
     with pytest.raises(ConfigError, match="origin"):
-        Deployment(root=tmp_path, cors_origins=(origin,))
+        Settings(root=tmp_path, cors_origins=(origin,))
 
 
 def test_a_limit_of_nothing_is_refused(tmp_path):
     with pytest.raises(ValueError, match="max_body"):
-        Deployment(root=tmp_path, max_body=0)
+        Settings(root=tmp_path, max_body=0)
 
 
 def test_settings_that_say_nothing_of_a_network_are_open_to_this_machine(tmp_path):
-    plain = deployment_of(Settings(root=tmp_path))
+    plain = Settings(root=tmp_path)
     assert (plain.token, plain.cors_origins, plain.hosts) == (None, (), ())

@@ -40,7 +40,7 @@ def state(make_bundle):
 
 
 @pytest.fixture
-def served(state):
+def active(state):
     """Return a function: what serves a bundle with this band and threshold."""
 
     def choose(half_width, threshold=0.0):
@@ -62,14 +62,14 @@ def served(state):
         (9.0, "refer"),
     ],
 )
-def test_within_a_quarter_of_the_threshold_edges_included_nothing_is_decided(served, margin, decision):
-    assert decide(margin, served(0.25, threshold=0.5)) == decision
+def test_within_a_quarter_of_the_threshold_edges_included_nothing_is_decided(active, margin, decision):
+    assert decide(margin, active(0.25, threshold=0.5)) == decision
 
 
 @pytest.mark.parametrize("half_width", [None, 0.0])
 @pytest.mark.parametrize(("margin", "decision"), [(0.5, "refer"), (np.nextafter(np.float32(0.5), 0), "not_flagged")])
-def test_a_file_without_a_band_always_decides(served, half_width, margin, decision):
-    assert decide(float(margin), served(half_width, threshold=0.5)) == decision
+def test_a_file_without_a_band_always_decides(active, half_width, margin, decision):
+    assert decide(float(margin), active(half_width, threshold=0.5)) == decision
 
 
 def test_the_band_is_that_of_the_file_that_answers(state):
@@ -78,8 +78,8 @@ def test_the_band_is_that_of_the_file_that_answers(state):
     assert bands == {INT8: 50.0, FLOAT32: 0.0, "baseline.tflite": 0.0}
 
 
-def test_figures_without_the_word_have_no_band(served):
-    found = served(0.25)
+def test_figures_without_the_word_have_no_band(active):
+    found = active(0.25)
     bare = replace(found, verdict=replace(found.verdict, figures={"flips": 0}))
     assert (bare.band, decide(0.0, bare)) == (0.0, "refer")
 
@@ -93,8 +93,8 @@ def test_figures_without_the_word_have_no_band(served):
         ({"band": {"half_width": 0.1}, "max_abs_margin": 0.3}, 0.1),
     ],
 )
-def test_a_bounded_file_whose_band_is_not_stated_has_the_widest_that_its_figures_allow(served, figures, band):
-    found = served(0.25)
+def test_a_bounded_file_whose_band_is_not_stated_has_the_widest_that_its_figures_allow(active, figures, band):
+    found = active(0.25)
     older = replace(found, verdict=replace(found.verdict, figures=figures))
     assert older.band == pytest.approx(band)
     decisions = [decide(margin, older) for margin in (-0.9 * band, 0.9 * band, 1.1 * band)]
@@ -173,13 +173,13 @@ def run(tmp_path, draw_film, as_png):
 def test_the_table_says_that_nothing_is_decided_and_how_wide_the_band_is(run, state):
     said = run(state(band=WIDE))
     assert "indeterminate: too close to the threshold to call" in said
-    assert "within 50 of it nothing is decided" in said
+    assert "within 50 of it the answer is indeterminate" in said
 
 
 def test_the_table_speaks_of_no_band_where_there_is_none(run, state):
     said = run(state(band=WIDE), "--artefact", FLOAT32)
     assert "indeterminate" not in said
-    assert "nothing is decided" not in said
+    assert "rounding could change" not in said
 
 
 def test_the_json_of_the_command_has_the_same_decision(run, state):

@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))  # `benchmarks` is not instal
 from benchmarks.draw_dicom import as_file, draw_chest, draw_dicom
 from tbconv.contract.errors import FilmError
 from tf_serve.images import open_film
-from tf_serve.images.png_jpeg import MAX_DECODED, outline
+from tf_serve.images.film import MAX_DECODED, read_jpeg_header
 
 GROWTH_MB = 20  # the bar of docs/films.md for the PNG of 196 megapixels, held for every bomb
 SECONDS = 3  # of processor time; each took less than 0.5 when it was written
@@ -78,8 +78,8 @@ def before_pixels(inserted, **elements):
 
 
 def nested(depth):
-    opening = b"\x09\0\x10\x10SQ\0\0\xff\xff\xff\xff" + b"\xfe\xff\0\xe0\xff\xff\xff\xff"
-    return opening * depth
+    loader = b"\x09\0\x10\x10SQ\0\0\xff\xff\xff\xff" + b"\xfe\xff\0\xe0\xff\xff\xff\xff"
+    return loader * depth
 
 
 def long_table():
@@ -170,8 +170,8 @@ def test_a_film_with_a_few_notes_a_profile_and_twelve_scans_is_read():
 
 @pytest.mark.parametrize(("kind", "options"), [("SOF0", {}), ("SOF2", {"progressive": True})])
 def test_the_outline_of_a_jpeg_tells_its_size_and_scans(kind, options):
-    found = outline(grey_jpeg(48, **options))
-    assert (found.width, found.height, found.precision, found.components, found.frames) == (48, 48, 8, 1, 1)
+    found = read_jpeg_header(grey_jpeg(48, **options))
+    assert (found.width, found.height, found.precision, found.samples, found.frames) == (48, 48, 8, 1, 1)
     assert found.orderly
     assert found.scans == (1 if kind == "SOF0" else 6)
 
@@ -181,7 +181,7 @@ def test_two_headers_in_one_jpeg_of_a_dicom_file_are_refused():
     jpeg = as_file(Image.fromarray(film), "JPEG")
     place = jpeg.index(b"\xff\xc0")
     second = jpeg[:place] + with_size(jpeg[place : place + 13], 60000, 60000) + jpeg[place:]
-    assert outline(second).frames == 2
+    assert read_jpeg_header(second).frames == 2
     data = draw_dicom(film, syntax=uid.JPEGBaseline8Bit)
     padded = jpeg + b"\0" * (len(jpeg) % 2)
     assert padded in data

@@ -14,9 +14,10 @@ sys.path.insert(0, str(Path(__file__).parents[2]))  # `benchmarks` is not instal
 from benchmarks.draw_dicom import as_file, draw_chest, draw_dicom
 from tbconv.contract.errors import FilmError
 from tbconv.contract.reporting import Silence
+from tf_serve.batch import PredictConfig, predict
 from tf_serve.fallback import choose_model
 from tf_serve.images import FILM_SUFFIXES, FILM_TYPES, open_film
-from tf_serve.predict import PredictConfig, find, predict
+from tf_serve.predict import find
 
 ORIENTATION = 0x0112  # EXIF
 GREY = draw_chest(320, 280, bits=8).astype(np.uint8)
@@ -65,8 +66,8 @@ LOSSY = {
 @pytest.fixture
 def margin(bundle):
     """Return a function that answers a film with the bundle's network."""
-    served = choose_model(bundle)
-    return lambda data: find(open_film(data).pixels, served, bundle.manifest).margin
+    active = choose_model(bundle)
+    return lambda data: find(open_film(data).pixels, active, bundle.manifest).margin
 
 
 @pytest.mark.parametrize("name", EXACT)
@@ -97,16 +98,16 @@ def test_16_bits_against_the_8_bits_that_they_round_to_move_the_margin_by_less_t
     [("PNG", "PNG", 8), ("PNG 16 bits", "PNG", 16), ("DICOM 12 of 16 bits", "DICOM", 12), ("DICOM RGB", "DICOM", 8)],
 )
 def test_the_facts_are_those_of_the_file(name, container, bits):
-    facts = open_film(EXACT[name]()).facts
+    facts = open_film(EXACT[name]())
     assert (facts.container, facts.width, facts.height, facts.bits) == (container, 280, 320, bits)
-    assert (facts.chroma, facts.coloured, facts.limits) == (0, False, ())
+    assert (facts.chroma, facts.limits) == (0, ())
 
 
 def test_colours_are_measured_in_every_coloured_container():
     bright = np.stack([GREY, GREY // 2, GREY // 4], axis=2)
     picture = Image.fromarray(bright)
     films = (as_file(picture, "PNG"), as_file(picture.convert("RGBA"), "PNG"), draw_dicom(bright))
-    measured = [open_film(film).facts.chroma for film in films]
+    measured = [open_film(film).chroma for film in films]
     assert measured == pytest.approx([measured[0]] * 3, rel=0.02)
     assert measured[0] > 20
 
@@ -114,7 +115,7 @@ def test_colours_are_measured_in_every_coloured_container():
 @pytest.mark.parametrize("called", [None, "image/png", "image/jpeg", "application/dicom", "text/html; charset=utf-8"])
 def test_the_bytes_say_what_a_film_is_whatever_it_is_called(called):
     films = (EXACT["PNG"](), LOSSY["JPEG"](), EXACT["DICOM 8 bits"]())
-    assert [open_film(film, content_type=called).facts.container for film in films] == ["PNG", "JPEG", "DICOM"]
+    assert [open_film(film, content_type=called).container for film in films] == ["PNG", "JPEG", "DICOM"]
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from deploy.check import judge
 from deploy.context import Context
 from deploy.dockerfile import read_dockerfile
 from deploy.image import Image
-from deploy.trial import Seen
+from deploy.trial import TrialResult
 from tbconv.cli import app as command_line
 from tbconv.contract.errors import ConfigError
 from tf_serve.server.app import create_app
@@ -137,7 +137,7 @@ def test_steps_run_in_a_folder_and_what_the_last_stage_does_not_take_is_gone(tmp
 
 def seen(**change):
     right = {"ready_s": 1.0, "cpu_s": 0.6, "resident_mb": 190.0, "peak_mb": 200.0, "decision": "refer"}
-    return Seen(**(right | {"health": 0, "exit": 0, "stray": (), "user": 65532} | change))
+    return TrialResult(**(right | {"health": 0, "exit": 0, "stray": (), "user": 65532} | change))
 
 
 @pytest.mark.parametrize(

@@ -21,9 +21,9 @@ sys.path.insert(0, str(Path(__file__).parents[2]))  # `benchmarks` is not instal
 from benchmarks.draw_dicom import LOSSLESS, NATIVE, as_file, draw_chest, draw_dicom
 from tbconv.contract.errors import FilmError
 from tf_serve.fallback import choose_model
-from tf_serve.images import Unfit, UnfitReason, open_film
+from tf_serve.images import Rejected, RejectionReason, open_film
 from tf_serve.images.dicom import decoders
-from tf_serve.images.types import BURNED_IN_LIMIT, CHILD_LIMIT, TURNED_LIMIT, WINDOW_LIMIT
+from tf_serve.images.film import BURNED_IN_LIMIT, CHILD_LIMIT, TURNED_LIMIT, WINDOW_LIMIT
 from tf_serve.predict import find, screen
 
 SHIPPED = Path(pydicom.__file__).parent / "data" / "test_files"
@@ -121,7 +121,7 @@ def test_a_coloured_capture_has_the_grey_of_its_rgb_picture_and_its_colours(name
     rgb = pydicom.dcmread(get_testdata_file(name)).pixel_array
     grey = np.asarray(Image.fromarray(rgb).convert("L"), int)
     assert np.abs(opened.pixels - grey).max() <= 2  # YBR to RGB and back rounds twice
-    assert opened.facts.chroma > 100
+    assert opened.chroma > 100
 
 
 def test_rle_keeps_each_colour_in_a_plane_of_its_own():
@@ -131,7 +131,7 @@ def test_rle_keeps_each_colour_in_a_plane_of_its_own():
         open_film(draw_dicom(colours, syntax=how)) for how in (uid.ExplicitVRLittleEndian, uid.RLELossless)
     )
     assert np.array_equal(plain.pixels, packed.pixels)
-    assert plain.facts.chroma == packed.facts.chroma > 20
+    assert plain.chroma == packed.chroma > 20
 
 
 def test_planes_one_after_another_are_the_same_picture():
@@ -145,7 +145,7 @@ def test_planes_one_after_another_are_the_same_picture():
 
 def test_a_palette_is_painted(shipped):
     opened = open_film(shipped("examples_palette.dcm"))
-    assert (opened.facts.photometric, opened.pixels.shape, opened.facts.chroma > 5) == (
+    assert (opened.photometric, opened.pixels.shape, opened.chroma > 5) == (
         "PALETTE COLOR",
         (350, 800),
         True,
@@ -156,7 +156,7 @@ def test_rgb_of_equal_channels_is_the_grey_film(chest):
     grey = (chest >> 4).astype(np.uint8)
     opened = open_film(draw_dicom(np.stack([grey] * 3, axis=2)))
     assert np.array_equal(opened.pixels, grey)
-    assert opened.facts.chroma == 0
+    assert opened.chroma == 0
 
 
 @pytest.mark.parametrize("syntax", [uid.ImplicitVRLittleEndian, uid.ExplicitVRLittleEndian])
@@ -192,9 +192,9 @@ def test_monochrome1_is_monochrome2_inverted(window, chest):
 
 
 def test_monochrome1_and_2_get_the_same_margin(bundle, chest):
-    served = choose_model(bundle)
+    active = choose_model(bundle)
     films = (draw_dicom(4095 - chest, bits=12, PhotometricInterpretation="MONOCHROME1"), draw_dicom(chest, bits=12))
-    one, two = (find(pixels_of(film), served, bundle.manifest) for film in films)
+    one, two = (find(pixels_of(film), active, bundle.manifest) for film in films)
     assert one.margin == pytest.approx(two.margin, rel=0, abs=1e-6)
 
 
@@ -241,7 +241,7 @@ def test_an_unusable_window_is_left_out_and_said_so(width, chest):
     assert element + b"77" in film
     opened = open_film(film.replace(element + b"77", element + width))
     assert np.array_equal(opened.pixels, pixels_of(draw_dicom(chest, bits=12)))
-    assert WINDOW_LIMIT in opened.facts.limits
+    assert WINDOW_LIMIT in opened.limits
 
 
 @pytest.mark.parametrize("function", ["SIGMOID", "LINEAR_EXACT"])
@@ -313,36 +313,36 @@ def test_a_film_that_does_not_say_its_polarity_is_refused(chest):
     ],
 )
 def test_a_file_that_says_it_is_something_else_is_unfit(elements, reason, chest):
-    with pytest.raises(Unfit) as caught:
+    with pytest.raises(Rejected) as caught:
         open_film(draw_dicom(chest, bits=12, **elements))
-    assert (caught.value.value, caught.value.explanation[-1]) == (reason, ".")
+    assert (caught.value.reason, caught.value.reason.explanation[-1]) == (reason, ".")
 
 
 def test_a_lateral_view_is_known_by_its_code_where_the_view_is_missing(chest):
     code = Dataset()
     code.CodeValue, code.CodingSchemeDesignator, code.CodeMeaning = "399198007", "SCT", "left lateral"
-    with pytest.raises(Unfit, match="not one that") as caught:
+    with pytest.raises(Rejected, match="not one that") as caught:
         open_film(draw_dicom(chest, bits=12, ViewPosition=None, ViewCodeSequence=Sequence([code])))
-    assert caught.value.reason is UnfitReason.LATERAL_VIEW
+    assert caught.value.reason is RejectionReason.LATERAL_VIEW
 
 
 def test_several_frames_are_unfit(chest):
-    with pytest.raises(Unfit) as caught:
+    with pytest.raises(Rejected) as caught:
         open_film(draw_dicom(np.stack([chest, chest]), bits=12))
-    assert caught.value.value == "multi_frame"
+    assert caught.value.reason == "multi_frame"
 
 
 @pytest.mark.parametrize("name", ["test-SR.dcm", "rtplan.dcm", "dicomdirtests/DICOMDIR"])
 def test_dicom_without_a_picture_is_unfit_or_of_another_modality(name):
-    with pytest.raises(Unfit) as caught:
+    with pytest.raises(Rejected) as caught:
         open_film((SHIPPED / name).read_bytes())
-    assert caught.value.value in {"no_picture", "other_modality"}
+    assert caught.value.reason in {"no_picture", "other_modality"}
 
 
 @pytest.mark.parametrize("modality", ["DX", "CR", "RG", "OT", "", "cr "])
 @pytest.mark.parametrize("view", ["PA", "AP", "", "AP ERECT", "CHEST"])
 def test_plain_radiographs_of_frontal_or_unknown_views_are_read(modality, view, chest):
-    facts = open_film(draw_dicom(chest, bits=12, Modality=modality, ViewPosition=view)).facts
+    facts = open_film(draw_dicom(chest, bits=12, Modality=modality, ViewPosition=view))
     assert (facts.container, facts.view, facts.limits) == ("DICOM", view if view in {"PA", "AP"} else None, ())
 
 
@@ -353,7 +353,7 @@ def test_missing_tags_are_no_error(chest):
         delattr(film, keyword)
     out = io.BytesIO()
     film.save_as(out)
-    assert open_film(out.getvalue()).facts.modality is None
+    assert open_film(out.getvalue()).modality is None
 
 
 # Limits of an answer
@@ -363,13 +363,13 @@ def test_missing_tags_are_no_error(chest):
     ("age", "child"), [("014Y", True), ("015Y", False), ("018M", True), ("045Y", False), ("", False)]
 )
 def test_the_film_of_a_child_carries_a_limit_and_is_not_turned_away(age, child, chest):
-    assert (CHILD_LIMIT in open_film(draw_dicom(chest, bits=12, PatientAge=age)).facts.limits) is child
+    assert (CHILD_LIMIT in open_film(draw_dicom(chest, bits=12, PatientAge=age)).limits) is child
 
 
 def test_burned_in_writing_and_turned_pictures_carry_a_limit(chest):
     film = draw_dicom(chest, bits=12, BurnedInAnnotation="YES", PatientOrientation=["R", "F"])
-    assert open_film(film).facts.limits == (BURNED_IN_LIMIT, TURNED_LIMIT)
-    assert open_film(draw_dicom(chest, bits=12, PatientOrientation=["L", "F"])).facts.limits == ()
+    assert open_film(film).limits == (BURNED_IN_LIMIT, TURNED_LIMIT)
+    assert open_film(draw_dicom(chest, bits=12, PatientOrientation=["L", "F"])).limits == ()
 
 
 def test_an_unfit_film_is_a_rejected_answer_with_its_code(bundle, chest):
@@ -415,8 +415,8 @@ def test_no_name_number_or_date_leaves_with_an_answer_an_error_or_the_log(spoile
     said = []
     try:
         said.append(json.dumps(screen(film, choose_model(bundle), bundle.manifest).to_json()))
-        said.append(repr(open_film(film).facts))
-    except (FilmError, Unfit) as error:
+        said.append(repr(open_film(film)))
+    except (FilmError, Rejected) as error:
         said += [str(error), error.one_line, repr(error.__cause__)]
     text = " ".join((*said, caplog.text)).lower()
     assert said

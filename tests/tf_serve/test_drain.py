@@ -19,6 +19,12 @@ from tbconv.contract.certificate import Verdict
 
 FILM = np.random.default_rng(0).integers(0, 256, (224, 224)).astype(np.uint8)
 VERDICTS = {"model_float32.tflite": Verdict.CERTIFIED, "baseline.tflite": Verdict.CERTIFIED}
+LAUNCH = """
+import os, sys
+os.environ["PYTHONPATH"] = sys.argv.pop(1)
+from tbconv.cli import main
+main()
+"""
 
 
 @pytest.fixture
@@ -28,9 +34,12 @@ def start(tmp_path):
 
     def begin(root, *words):
         log = tmp_path / f"log{len(servers)}"
-        command = [sys.executable, "-P", "-m", "tbconv", "serve", str(root), "--port", "0", *words]
+        # An empty entry of PYTHONPATH would stop this interpreter itself, before any code of ours: it is set inside.
+        environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+        command = [sys.executable, "-P", "-c", LAUNCH, os.environ.get("PYTHONPATH", "")]
+        command += ["serve", str(root), "--port", "0", *words]
         with log.open("w") as file:
-            servers.append(subprocess.Popen(command, stderr=file))
+            servers.append(subprocess.Popen(command, stderr=file, env=environment))
         end = time.monotonic() + 20
         while not (said := re.search(r" on (http://\S+)", log.read_text())):
             assert time.monotonic() < end, log.read_text()

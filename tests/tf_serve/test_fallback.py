@@ -32,7 +32,7 @@ def test_the_fastest_file_whose_verdict_may_serve_answers(make_bundle):
 def test_a_file_can_be_asked_for_by_name(bundle):
     assert choose_model(bundle, artefact="model_float32.tflite").artefact == "model_float32.tflite"
     baseline = choose_model(bundle, artefact="baseline.tflite")
-    assert (baseline.kind, baseline.reason) == ("baseline", "the baseline was asked for by name")
+    assert (baseline.kind, baseline.reason) == ("baseline", "the baseline was requested by name")
 
 
 @pytest.mark.parametrize(
@@ -41,30 +41,30 @@ def test_a_file_can_be_asked_for_by_name(bundle):
 )
 def test_a_served_file_missing_or_altered_brings_the_baseline_with_the_reason(bundle, damage, reason):
     damage(bundle.root / "model_int8.tflite")
-    served = choose_model(bundle)
-    assert (served.kind, served.artefact) == ("baseline", "baseline.tflite")
-    assert served.reason.startswith(reason)
-    assert served.decision_rule.operating_point.margin == 0.1
+    active = choose_model(bundle)
+    assert (active.kind, active.artefact) == ("baseline", "baseline.tflite")
+    assert active.reason.startswith(reason)
+    assert active.decision_rule.operating_point.margin == 0.1
 
 
 @pytest.mark.parametrize("lost", [FAILED, UNVERIFIED, None])
 def test_without_a_verdict_on_any_trained_file_the_baseline_answers(make_bundle, lost):
-    served = choose_model(read_bundle(make_bundle(verdicts=verdicts(float32=lost, int8=lost))))
-    assert served.kind == "baseline"
-    assert str(lost or UNVERIFIED) in served.reason
+    active = choose_model(read_bundle(make_bundle(verdicts=verdicts(float32=lost, int8=lost))))
+    assert active.kind == "baseline"
+    assert str(lost or UNVERIFIED) in active.reason
 
 
 @pytest.mark.parametrize(("damage", "word"), [(lambda path: path.unlink(), "missing"), (alter, "digest")])
 def test_a_lost_certificate_brings_the_baseline_and_calls_it_unverified(bundle, damage, word):
     damage(bundle.root / "certificate.json")
-    served = choose_model(bundle)
-    assert (served.kind, served.verdict.verdict) == ("baseline", UNVERIFIED)
-    assert word in served.reason
+    active = choose_model(bundle)
+    assert (active.kind, active.verdict.verdict) == ("baseline", UNVERIFIED)
+    assert word in active.reason
 
 
 def test_a_bundle_without_a_trained_network_says_so(make_bundle):
-    served = choose_model(read_bundle(make_bundle(kind="baseline", verdicts={"baseline.tflite": CERTIFIED})))
-    assert (served.kind, served.reason) == ("baseline", "no trained model is in the bundle")
+    active = choose_model(read_bundle(make_bundle(kind="baseline", verdicts={"baseline.tflite": CERTIFIED})))
+    assert (active.kind, active.reason) == ("baseline", "no trained model is in the bundle")
 
 
 def test_a_broken_baseline_is_not_hidden(bundle):
@@ -83,8 +83,8 @@ def test_a_baseline_that_failed_does_not_stand_in(make_bundle):
 def test_a_damaged_network_that_was_certified_brings_the_baseline(make_bundle, networks, tmp_path):
     whole = (networks / "model_int8.tflite").read_bytes()
     (tmp_path / "cut").write_bytes(whole[: len(whole) // 2])
-    served = choose_model(read_bundle(make_bundle(sources={"model_int8.tflite": tmp_path / "cut"})))
-    assert (served.kind, "is damaged" in served.reason) == ("baseline", True)
+    active = choose_model(read_bundle(make_bundle(sources={"model_int8.tflite": tmp_path / "cut"})))
+    assert (active.kind, "is damaged" in active.reason) == ("baseline", True)
 
 
 def test_every_other_error_passes_through(bundle):

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tf_serve.gate.likeness import LENGTH, SIDE, WEIGHTS, Likeness, describe, invert, thumbnail, turn
+from tf_serve.gate.rules import LENGTH, SIDE, WEIGHTS, Likeness, describe, invert, thumbnail, turn
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tf_serve.gate import Refusal, refuse
-from tf_serve.images import open_film
+from tf_serve.gate import refuse
+from tf_serve.images import RejectionReason, open_film
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))  # `benchmarks` is not installed: it belongs to the checkout
@@ -43,7 +43,7 @@ def test_at_least_26_of_the_27_photographs_are_refused_and_those_kept_apart_are_
     assert sum(refusal is not None for refusal in found.values()) >= 26
     apart = [refuse(open_film(data)) for data in kept(shared, PHOTOGRAPHS)]
     assert (len(apart), apart.count(None)) == (19, 0)
-    assert Refusal.NOT_A_CHEST_FILM in apart  # the grey ones: no rule about colour knows them
+    assert RejectionReason.NOT_A_CHEST_FILM in apart  # the grey ones: no rule about colour knows them
 
 
 @pytest.fixture(scope="module")
@@ -67,4 +67,4 @@ def test_at_least_95_in_a_hundred_of_each_family_are_refused(source, family):
 def test_the_upside_down_film_and_the_ct_slice_that_the_data_hold_are_found(shared):
     wrong = ("nih/Normal/00003490_011.jpg", "rahman/Tuberculosis/Tuberculosis-355.jpg")
     found = [refuse(open_film((shared / name).read_bytes())) for name in wrong]
-    assert found == [Refusal.TURNED, Refusal.NOT_A_CHEST_FILM]
+    assert found == [RejectionReason.TURNED, RejectionReason.NOT_A_CHEST_FILM]

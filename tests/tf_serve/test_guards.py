@@ -10,9 +10,9 @@ import pytest
 from tbconv.contract.bundle import read_bundle, seal
 from tbconv.contract.certificate import Verdict
 from tbconv.contract.errors import ArtefactError
-from tf_serve.errors import BadRequest, Untrusted
-from tf_serve.models.loader import Opening
-from tf_serve.runtime.guards import SAME_ANSWERS, AskAgain, Guarded, Range, Tripped, ask_drawn
+from tf_serve.errors import BadRequest, NoValidOutput
+from tf_serve.models.loader import BundleLoader
+from tf_serve.runtime.guards import SAME_ANSWERS, InvalidOutput, OutputGuard, Range, RecheckLimiter, check_random_images
 from tf_serve.server.engine import Engine
 from tf_serve.settings import Settings
 
@@ -54,22 +54,22 @@ def in_engine(root, work):
 
 
 async def infer(engine, images):
-    with engine.admit() as seat:
-        return await engine.infer(images, engine.registry.get(), seat)
+    with engine.admit() as slot:
+        return await engine.infer(images, engine.registry.get(), slot)
 
 
 def test_a_network_that_answers_nan_is_dropped_and_its_baseline_says_why(odd_bundle):
     async def work(engine):
-        before = engine.registry.get().served.kind
+        before = engine.registry.get().active.kind
         assert np.isfinite((await infer(engine, films())).logits).all()
-        with pytest.raises(Untrusted, match="gave what it may not give"):
+        with pytest.raises(NoValidOutput, match="returned an invalid output"):
             await infer(engine, films(odd=True))
         return before
 
     before, now, index = in_engine(odd_bundle("nan"), work)
-    assert (before, now.served.kind) == ("trained", "baseline")
-    assert now.served.reason == f"{TRAINED} was dropped: logits held NaN or infinity"
-    assert [row["reason"] for row in index if row["state"] == "READY"] == [now.served.reason]
+    assert (before, now.active.kind) == ("trained", "baseline")
+    assert now.active.reason == f"{TRAINED} was disabled: logits held NaN or infinity"
+    assert [row.reason for row in index if row.state == "READY"] == [now.active.reason]
 
 
 def test_the_film_that_met_nan_is_answered_by_the_baseline(odd_bundle, serve, as_png, draw_film, ask):
@@ -85,7 +85,7 @@ def test_without_a_baseline_that_may_answer_nothing_does(odd_bundle):
     async def run():
         engine = Engine(Settings(root=odd_bundle("nan", verdicts=VERDICTS | {"baseline.tflite": Verdict.FAILED})))
         engine.open_now()
-        with pytest.raises(Untrusted):
+        with pytest.raises(NoValidOutput):
             await infer(engine, films(odd=True))
         await asyncio.gather(*engine._dropping)
         await engine.stop()
@@ -93,18 +93,18 @@ def test_without_a_baseline_that_may_answer_nothing_does(odd_bundle):
 
     engine = asyncio.run(run())
     assert engine.registry.names() == ()
-    assert [row["state"] for row in engine.registry.index()] == ["UNAVAILABLE"]
-    assert "was dropped" in engine.registry.index()[0]["reason"]
+    assert [row.state for row in engine.registry.index()] == ["UNAVAILABLE"]
+    assert "was disabled" in engine.registry.index()[0].reason
 
 
 def test_a_margin_far_from_all_golden_ones_is_the_films_matter_while_the_golden_inputs_repeat(odd_bundle):
     async def work(engine):
-        with pytest.raises(Untrusted, match="outside"):
+        with pytest.raises(NoValidOutput, match="outside"):
             await infer(engine, films(odd=True))
         return await infer(engine, films())
 
     answer, now, _ = in_engine(odd_bundle("far", golden=True), work)
-    assert now.served.kind == "trained"
+    assert now.active.kind == "trained"
     assert np.isfinite(answer.logits).all()
 
 
@@ -112,19 +112,19 @@ def test_a_network_that_says_the_same_to_every_film_is_dropped(odd_bundle):
     async def work(engine):
         for seed in range(SAME_ANSWERS):
             await infer(engine, films(seed=seed))
-        with pytest.raises(Untrusted, match="gave what it may not give"):
+        with pytest.raises(NoValidOutput, match="returned an invalid output"):
             await infer(engine, films(seed=SAME_ANSWERS))
 
     _, now, _ = in_engine(odd_bundle("constant"), work)
-    assert (now.served.kind, "same logits" in now.served.reason) == ("baseline", True)
+    assert (now.active.kind, "same logits" in now.active.reason) == ("baseline", True)
 
 
 def test_a_network_that_says_the_same_to_every_golden_input_never_answers(odd_bundle):
     async def work(engine):
-        return engine.registry.get().served.reason
+        return engine.registry.get().active.reason
 
     reason, now, _ = in_engine(odd_bundle("constant", golden=True), work)
-    assert now.served.kind == "baseline"
+    assert now.active.kind == "baseline"
     assert "is a constant" in reason
 
 
@@ -135,12 +135,12 @@ def test_the_same_film_again_and_again_is_no_sign():
 
             return Prediction(np.float32([[1, 2]]), np.float32([[0.7]]), np.ones((1, 7, 7), np.float32))
 
-    guarded = Guarded(Same(), ask_again=lambda: "the golden inputs say so too")
+    guarded = OutputGuard(Same(), recheck=lambda: "the golden inputs say so too")
     for _ in range(3 * SAME_ANSWERS):
         guarded.predict(films())
     for seed in range(1, SAME_ANSWERS):
         guarded.predict(films(seed=seed))
-    with pytest.raises(Tripped, match="say so too") as caught:
+    with pytest.raises(InvalidOutput, match="say so too") as caught:
         guarded.predict(films(seed=SAME_ANSWERS))
     assert caught.value.broken
 
@@ -152,7 +152,7 @@ def test_a_client_cannot_put_a_network_aside_by_what_it_sends(odd_bundle):
                 await infer(engine, films() * 0 + np.float32(value))
 
     _, now, _ = in_engine(odd_bundle("model"), work)
-    assert now.served.kind == "trained"
+    assert now.active.kind == "trained"
 
 
 def test_a_bundle_whose_golden_file_would_fill_the_memory_is_not_opened(odd_bundle):
@@ -163,12 +163,12 @@ def test_a_bundle_whose_golden_file_would_fill_the_memory_is_not_opened(odd_bund
     (root / "manifest.json").unlink()
     seal(root, replace(manifest, files={}))
     with pytest.raises(ArtefactError, match=r"golden\.npz is no record"):
-        Opening().open(root)
+        BundleLoader().open(root)
 
 
 def test_golden_inputs_are_asked_again_once_in_a_while():
     asked = []
-    ask = AskAgain(lambda: asked.append(1), every_s=60)
+    ask = RecheckLimiter(lambda: asked.append(1), every_s=60)
     assert [ask(), ask(), ask()] == [None] * 3
     assert len(asked) == 1
 
@@ -195,8 +195,8 @@ def test_without_golden_inputs_drawn_pictures_say_whether_a_network_is_constant(
             ones = np.ones((len(images), 2), np.float32)
             return Prediction(ones, ones[:, :1], np.ones((len(images), 7, 7), np.float32))
 
-    assert ask_drawn(Mean(), 224) is None
-    assert "drawn pictures too" in ask_drawn(Constant(), 224)
+    assert check_random_images(Mean(), 224) is None
+    assert "drawn pictures too" in check_random_images(Constant(), 224)
 
 
 def test_a_suspicion_that_nothing_confirms_puts_no_network_aside():
@@ -206,6 +206,6 @@ def test_a_suspicion_that_nothing_confirms_puts_no_network_aside():
 
             return Prediction(np.float32([[1, 2]]), np.float32([[0.7]]), np.ones((1, 7, 7), np.float32))
 
-    guarded = Guarded(Same())
+    guarded = OutputGuard(Same())
     for seed in range(3 * SAME_ANSWERS):
         guarded.predict(films(seed=seed))

@@ -15,7 +15,7 @@ import pytest
 from tbconv.contract.bundle import CERTIFICATE, MANIFEST, read_bundle, seal, sha256_file
 from tbconv.contract.errors import BundleError
 from tbconv.contract.golden import GOLDEN
-from tf_serve.models.loader import Opening
+from tf_serve.models.loader import BundleLoader
 
 UPWARDS = ["../../../etc/passwd", "..%2f..%2fetc%2fpasswd", "%2e%2e/%2e%2e/app.py", "..%5c..%5capp.py", "/etc/passwd"]
 MB = 2**20
@@ -61,7 +61,7 @@ def test_a_manifest_that_names_a_file_outside_of_its_bundle_is_refused(make_bund
     manifest = (root / MANIFEST).read_text()
     (root / MANIFEST).write_text(manifest.replace("model_float32.tflite", name))
     with pytest.raises(BundleError):
-        Opening().open(root)
+        BundleLoader().open(root)
 
 
 def test_what_a_client_sends_never_becomes_a_header_of_the_answer(client):
@@ -185,7 +185,7 @@ def test_golden_inputs_that_unpack_to_gigabytes_are_not_unpacked(spoil):
     tracemalloc.start()
     try:
         with pytest.raises(BundleError):
-            Opening().open(root)
+            BundleLoader().open(root)
         assert tracemalloc.get_traced_memory()[1] < 64 * MB
     finally:
         tracemalloc.stop()
@@ -196,7 +196,7 @@ def test_a_pickle_in_a_bundle_is_never_loaded(spoil, tmp_path, name):
     mark = tmp_path / "it-ran"
     root = spoil(name, lambda _: pickled(mark) if name == GOLDEN else pickle.dumps(Runs(mark)))
     try:
-        answers = Opening(artefact="model_float32.tflite").open(root).served.artefact
+        answers = BundleLoader(artefact="model_float32.tflite").open(root).active.artefact
     except BundleError:
         answers = None
     assert not mark.exists()

@@ -80,12 +80,12 @@ def test_the_same_pixels_give_the_same_margin_through_the_file_the_command_and_h
     decoded = png.getvalue()
     root = make_bundle()
     bundle = read_bundle(root)
-    served = choose_model(bundle, artefact=artefact)
-    direct = served.classifier.predict(bundle.manifest.preprocessing.from_bytes(decoded)).margin[0]
+    active = choose_model(bundle, artefact=artefact)
+    direct = active.classifier.predict(bundle.manifest.preprocessing.from_bytes(decoded)).margin[0]
     with serve(root, artefact=artefact) as client:
         margins = [
-            screen(decoded, served, bundle.manifest).finding.margin,
-            screen(jpeg.getvalue(), served, bundle.manifest).finding.margin,
+            screen(decoded, active, bundle.manifest).finding.margin,
+            screen(jpeg.getvalue(), active, bundle.manifest).finding.margin,
             ask(client, decoded).json()["margin"],
             ask(client, jpeg.getvalue(), "image/jpeg").json()["margin"],
         ]
@@ -184,7 +184,7 @@ def test_an_error_of_the_program_is_a_500_that_quotes_nothing(make_bundle, serve
     monkeypatch.setattr(engine, "screen", stumble)
     with serve(make_bundle()) as client:
         answer = ask(client, film)
-    assert (answer.status_code, answer.json()) == (500, {"error": "the server met an error of its own"})
+    assert (answer.status_code, answer.json()) == (500, {"error": "internal server error"})
     assert answer.headers["cache-control"] == "no-store"
 
 

@@ -11,14 +11,15 @@ from hypothesis import strategies as some
 
 from tbconv.contract.manifest import image_spec
 from tf_serve.errors import BadRequest, ServingError, TooLarge
-from tf_serve.server.messages import MAX_FILMS, MAX_VALUES, Films, read_json
-from tf_serve.server.protocol_v2 import Wanted, json_length_of, read_infer
+from tf_serve.messages import MAX_VALUES, read_json
+from tf_serve.server.protocols import json_length_of, read_infer
+from tf_serve.server.tensors import MAX_FILMS
 
 SPEC = image_spec(channels_first=False, size=4)
 BYTE_SPEC = image_spec(channels_first=False, size=4, dtype="uint8")
 OUTPUTS = ("logits", "probability", "evidence")
 LEVELS = np.arange(32, dtype=np.float32).reshape(2, 4, 4, 1) * 8
-ALL = tuple(Wanted(name, False) for name in OUTPUTS)
+ALL = dict.fromkeys(OUTPUTS, False)
 
 
 def tensor(**more):
@@ -42,25 +43,25 @@ def elements(*parts):
 @pytest.mark.parametrize("data", [LEVELS.ravel().tolist(), LEVELS.tolist(), LEVELS.astype(int).tolist()])
 def test_flat_and_nested_numbers_are_the_same_tensor(data):
     asked = read({"inputs": [tensor(data=data)]})
-    assert asked.given.dtype == np.float32
-    np.testing.assert_array_equal(asked.given, LEVELS)
-    assert (asked.id, asked.wanted) == (None, ALL)
+    assert asked.batch.dtype == np.float32
+    np.testing.assert_array_equal(asked.batch, LEVELS)
+    assert (asked.id, asked.binary) == (None, ALL)
 
 
 @pytest.mark.parametrize(("datatype", "dtype"), [("FP32", "<f4"), ("UINT8", "u1")])
 def test_binary_tensors_are_the_numbers_that_json_has(datatype, dtype):
     data = LEVELS.astype(dtype).tobytes()
     asked = read(binary_tensor(data, datatype), data)
-    assert asked.given.dtype == np.dtype(dtype)
-    np.testing.assert_array_equal(asked.given, LEVELS)
-    np.testing.assert_array_equal(read({"inputs": [tensor(datatype=datatype)]}).given, asked.given)
+    assert asked.batch.dtype == np.dtype(dtype)
+    np.testing.assert_array_equal(asked.batch, LEVELS)
+    np.testing.assert_array_equal(read({"inputs": [tensor(datatype=datatype)]}).batch, asked.batch)
 
 
 def test_a_body_without_json_is_one_film_in_the_datatype_of_the_metadata():
     for spec, dtype in ((SPEC, "<f4"), (BYTE_SPEC, "u1")):
         asked = read_infer(LEVELS[0].astype(dtype).tobytes(), 0, spec, OUTPUTS)
-        np.testing.assert_array_equal(asked.given, LEVELS[:1])
-        assert all(wanted.binary for wanted in asked.wanted)
+        np.testing.assert_array_equal(asked.batch, LEVELS[:1])
+        assert asked.binary == dict.fromkeys(OUTPUTS, True)
 
 
 @pytest.mark.parametrize("shape", [[2], [2, 1]])
@@ -68,32 +69,32 @@ def test_films_come_as_base64_in_json_and_as_files_or_base64_in_bytes(shape):
     files = (b"\x89PNG one", b"\xff\xd8 two")
     texts = [base64.b64encode(file).decode() for file in files]
     words = {"datatype": "BYTES", "shape": shape}
-    assert read({"inputs": [tensor(**words, data=texts)]}).given == Films(files)
+    assert read({"inputs": [tensor(**words, data=texts)]}).batch == files
     if len(shape) == 2:
-        assert read({"inputs": [tensor(**words, data=[[text] for text in texts])]}).given == Films(files)
+        assert read({"inputs": [tensor(**words, data=[[text] for text in texts])]}).batch == files
     for parts in (files, [text.encode() for text in texts]):
         data = elements(*parts)
-        assert read(binary_tensor(data, "BYTES", shape), data).given == Films(files)
+        assert read(binary_tensor(data, "BYTES", shape), data).batch == files
 
 
 def test_the_id_and_the_outputs_that_are_wanted_are_kept_with_their_form():
     outputs = [{"name": "evidence"}, {"name": "logits", "parameters": {"binary_data": False}}]
     message = {"id": "é-1", "parameters": {"binary_data_output": True}, "inputs": [tensor()], "outputs": outputs}
     asked = read(message)
-    assert (asked.id, asked.wanted) == ("é-1", (Wanted("evidence", True), Wanted("logits", False)))
-    assert read(message | {"outputs": []}).wanted == tuple(Wanted(name, True) for name in OUTPUTS)
+    assert (asked.id, list(asked.binary.items())) == ("é-1", [("evidence", True), ("logits", False)])
+    assert read(message | {"outputs": []}).binary == dict.fromkeys(OUTPUTS, True)
 
 
 ONE = LEVELS.astype("<f4").tobytes()
 WRONG = {
-    "no inputs": ({}, b"", "inputs has to be an array"),
-    "two inputs": ({"inputs": [tensor(), tensor()]}, b"", "one input, image"),
-    "another name": ({"inputs": [tensor(name="film")]}, b"", "no input 'film'"),
-    "another datatype": ({"inputs": [tensor(datatype="INT8")]}, b"", "'INT8'"),
-    "no shape": ({"inputs": [tensor(shape=None)]}, b"", "shape has to be an array"),
+    "no inputs": ({}, b"", "inputs is not valid"),
+    "two inputs": ({"inputs": [tensor(), tensor()]}, b"", "inputs is not valid"),
+    "another name": ({"inputs": [tensor(name="film")]}, b"", "inputs.0.name is not valid"),
+    "another datatype": ({"inputs": [tensor(datatype="INT8")]}, b"", "inputs.0.datatype is not valid"),
+    "no shape": ({"inputs": [tensor(shape=None)]}, b"", "inputs.0.shape is not valid"),
     "an empty shape": ({"inputs": [tensor(shape=[], data=LEVELS.tolist())]}, b"", "shape [] is none"),
-    "a shape of fractions": ({"inputs": [tensor(shape=[2, 4.0, 4, 1])]}, b"", "whole numbers"),
-    "a negative side": ({"inputs": [tensor(shape=[-1, 4, 4, 1])]}, b"", "whole numbers"),
+    "a shape of fractions": ({"inputs": [tensor(shape=[2, 4.0, 4, 1])]}, b"", "inputs.0.shape.1 is not valid"),
+    "a negative side": ({"inputs": [tensor(shape=[-1, 4, 4, 1])]}, b"", "inputs.0.shape.0 is not valid"),
     "no film": ({"inputs": [tensor(shape=[0, 4, 4, 1], data=[])]}, b"", "data is empty"),
     "colours": ({"inputs": [tensor(shape=[2, 4, 4, 3])]}, b"", "[2, 4, 4, 3]"),
     "fewer values": ({"inputs": [tensor(data=[1.0])]}, b"", "1 values"),
@@ -110,16 +111,20 @@ WRONG = {
     "no base64": ({"inputs": [tensor(datatype="BYTES", shape=[1], data=["%"])]}, b"", "film 0 is no base64"),
     "letters": ({"inputs": [tensor(datatype="BYTES", shape=[1], data=["é"])]}, b"", "film 0 is no base64"),
     "films miscounted": ({"inputs": [tensor(datatype="BYTES", shape=[2], data=["AAAA"])]}, b"", "1 films"),
-    "an id that is none": ({"id": 7, "inputs": [tensor()]}, b"", "id has to be a string"),
-    "an endless id": ({"id": "x" * 1025, "inputs": [tensor()]}, b"", "id is too long"),
-    "another output": ({"inputs": [tensor()], "outputs": [{"name": "mask"}]}, b"", "'mask'"),
+    "an id that is none": ({"id": 7, "inputs": [tensor()]}, b"", "id is not valid"),
+    "an endless id": ({"id": "x" * 1025, "inputs": [tensor()]}, b"", "id is not valid"),
+    "another output": ({"inputs": [tensor()], "outputs": [{"name": "mask"}]}, b"", "outputs.0.name is not valid"),
     "an output twice": ({"inputs": [tensor()], "outputs": [{"name": "logits"}] * 2}, b"", "twice"),
     "classification": (
         {"inputs": [tensor()], "outputs": [{"name": "logits", "parameters": {"classification": 1}}]},
         b"",
         "classification is not an extension",
     ),
-    "a flag that is none": ({"inputs": [tensor()], "parameters": {"binary_data_output": 1}}, b"", "true or false"),
+    "a flag that is none": (
+        {"inputs": [tensor()], "parameters": {"binary_data_output": 1}},
+        b"",
+        "parameters.binary_data_output is not valid",
+    ),
     "bytes that nobody claims": ({"inputs": [tensor()]}, b"1234", "no input has a binary_data_size"),
     "bytes and data": (
         {"inputs": [tensor(parameters={"binary_data_size": 4})]},
@@ -131,7 +136,11 @@ WRONG = {
     "NaN bytes": (binary_tensor(b"\xff" * 128), b"\xff" * 128, "nan"),
     "a torn length": (binary_tensor(b"\1\0", "BYTES", [1]), b"\1\0", "no whole length"),
     "a torn element": (binary_tensor(b"\xff\xff\xff\xffx", "BYTES", [1]), b"\xff\xff\xff\xffx", "does not fit into"),
-    "shared memory": ({"inputs": [tensor(parameters={"shared_memory_region": "x"})]}, b"", "shared memory"),
+    "shared memory": (
+        {"inputs": [tensor(parameters={"shared_memory_region": "x"})]},
+        b"",
+        "shared_memory_region is not an extension",
+    ),
 }
 
 
@@ -144,7 +153,7 @@ def test_what_does_not_follow_the_protocol_is_told_which_part(message, binary, w
 
 def test_fractions_are_refused_where_the_file_takes_whole_grey_levels():
     message = {"inputs": [tensor(data=[0.5] * 32)]}
-    assert read(message).given.max() == 0.5
+    assert read(message).batch.max() == 0.5
     with pytest.raises(BadRequest, match="no grey levels"):
         read(message, spec=BYTE_SPEC)
 
@@ -202,7 +211,7 @@ def test_any_message_is_read_or_refused_with_a_status(message, tail, length):
     head = json.dumps(message).encode()
     status, read_as = 200, None
     try:
-        read_as = type(read_infer(head + tail, len(head) if length is None else length, SPEC, OUTPUTS).given)
+        read_as = type(read_infer(head + tail, len(head) if length is None else length, SPEC, OUTPUTS).batch)
     except ServingError as error:
         status = error.status
-    assert (status, read_as) in {(200, np.ndarray), (200, Films), (400, None), (413, None)}
+    assert (status, read_as) in {(200, np.ndarray), (200, tuple), (400, None), (413, None)}

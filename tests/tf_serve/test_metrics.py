@@ -13,10 +13,10 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tbconv.contract.certificate import Verdict
-from tf_serve.models.loader import Opening
-from tf_serve.models.registry import Table
-from tf_serve.telemetry.metrics import FILMS, Drift, Metrics, forget_the_dead
-from tf_serve.telemetry.trace import Seen
+from tf_serve.models.loader import BundleLoader
+from tf_serve.models.registry import ModelTable
+from tf_serve.telemetry.metrics import FILMS, Drift, Metrics, remove_dead_gauges
+from tf_serve.telemetry.trace import InputStatistics
 
 
 def read(client):
@@ -90,9 +90,9 @@ def test_an_error_is_counted_by_its_class_and_a_strange_address_by_none_of_its_w
 
 def test_shed_load_is_counted_as_busy(make_bundle, serve, ask, film):
     with serve(make_bundle(), threads=1, queue=0) as client:
-        seat = client.engine.seats.admit()
+        slot = client.engine.queue.admit()
         assert ask(client, film).status_code == 503
-        client.engine.seats.free(seat)
+        client.engine.queue.free(slot)
         assert value(read(client), "tbconv_refused_total", error="Busy") == 1
 
 
@@ -115,7 +115,7 @@ def test_the_first_films_stay_while_the_last_move_on():
     for grey in (100.0, 160.0):
         for start in range(0, FILMS, 50):
             offsets = np.arange(start, start + 50) % 2 * 10.0
-            drift.add(Seen(grey + offsets, np.full(50, 40.0), np.full(50, -1.0)))
+            drift.add(InputStatistics(grey + offsets, np.full(50, 40.0), np.full(50, -1.0)))
     found = {(quantity, films): sums for quantity, films, sums in drift.sums()}
     first, last = found["grey_level", f"first_{FILMS}"], found["grey_level", f"last_{FILMS}"]
     assert (first.n, last.n) == (FILMS, FILMS)
@@ -158,12 +158,12 @@ def test_any_process_tells_what_all_of_them_counted(make_bundle, infer, tmp_path
 
 
 def test_a_swap_and_a_guard_are_counted_by_model_and_version(make_bundle):
-    one = Opening().open(make_bundle())
+    one = BundleLoader().open(make_bundle())
     other = replace(one, version="0123456789ab")
     metrics = Metrics()
-    metrics.publish(Table(), Table({"tiny": (one,)}, "tiny"))
-    metrics.publish(Table({"tiny": (one,)}, "tiny"), Table({"tiny": (other, one)}, "tiny"))
-    metrics.trip(other, broken=True)
+    metrics.publish(ModelTable(), ModelTable({"tiny": (one,)}, "tiny"))
+    metrics.publish(ModelTable({"tiny": (one,)}, "tiny"), ModelTable({"tiny": (other, one)}, "tiny"))
+    metrics.record_invalid_output(other, broken=True)
     text = metrics.text("")[0].decode()
     assert 'tbconv_swaps_total{model="tiny"} 1.0' in text
     assert f'version="{one.version}"}} 0.0' in text
@@ -177,7 +177,7 @@ def test_a_process_that_died_is_taken_off_the_board_and_what_it_counted_stays(tm
     for name in ("gauge_livesum", "gauge_livemax", "counter"):
         for pid in (ended.pid, os.getpid()):
             (tmp_path / f"{name}_{pid}.db").touch()
-    forget_the_dead(str(tmp_path))
+    remove_dead_gauges(str(tmp_path))
     left = {path.name for path in tmp_path.iterdir()}
     assert left == {f"{name}_{os.getpid()}.db" for name in ("gauge_livesum", "gauge_livemax", "counter")} | {
         f"counter_{ended.pid}.db"

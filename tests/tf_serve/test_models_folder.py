@@ -12,9 +12,9 @@ import pytest
 from tbconv.contract.certificate import Verdict
 from tf_serve.errors import BadRequest, NotReady, UnknownModel
 from tf_serve.models import repository
-from tf_serve.models.loader import Opening
+from tf_serve.models.loader import BundleLoader
 from tf_serve.models.registry import Registry
-from tf_serve.models.repository import Repository, Shelf, WishBook
+from tf_serve.models.repository import DesiredStateStore, ModelDirectory, Repository
 from tf_serve.server import engine
 
 TRAINED = "model_float32.tflite"
@@ -41,27 +41,27 @@ def bring(make_bundle, networks):
     return land
 
 
-class Watched:
+class Instrumented:
     """A repository over a folder, without a server: `look()` is one look at it."""
 
     def __init__(self, root, **options):
         self.registry = Registry()
-        self.repository = Repository(Shelf(root), Opening(), publish=self.publish, **options)
+        self.repository = Repository(ModelDirectory(root), BundleLoader(), publish=self.publish, **options)
         self.look = self.repository.refresh
 
     def publish(self, table):
         self.registry.table = table
 
     def kinds(self):
-        return {name: self.registry.get(name).served.kind for name in self.registry.names()}
+        return {name: self.registry.get(name).active.kind for name in self.registry.names()}
 
     def reasons(self):
-        return "; ".join(row["reason"] for row in self.registry.index() if row["state"] != "READY")
+        return "; ".join(row.reason for row in self.registry.index() if row.state != "READY")
 
 
 @pytest.fixture
-def watched(folder):
-    return Watched(folder)
+def instrumented(folder):
+    return Instrumented(folder)
 
 
 def test_an_empty_folder_waits_then_the_baseline_answers_then_the_trained_network_by_itself(
@@ -70,7 +70,7 @@ def test_an_empty_folder_waits_then_the_baseline_answers_then_the_trained_networ
     monkeypatch.setattr(engine, "POLL_S", 0.05)
     with serve(folder, wait=False) as client:
         assert client.get("/v2/health/live").status_code == 200
-        assert "no bundle lies in" in wait_for(lambda: client.get("/v2/health/ready").json()["error"], "no bundle")
+        assert "there is no bundle in" in wait_for(lambda: client.get("/v2/health/ready").json()["error"], "no bundle")
         bring("tiny", **BASELINE)
         model = wait_for(lambda: client.get("/v2/health/ready").json().get("model"))
         assert (model["kind"], model["fallback_reason"]) == ("baseline", "no trained model is in the bundle")
@@ -128,22 +128,22 @@ def test_swapping_under_load_loses_no_request(folder, bring, serve, infer, monke
     ],
     ids=["altered", "missing", "manifest", "certificate"],
 )
-def test_a_bundle_that_was_spoilt_is_refused_and_the_old_one_goes_on(bring, watched, spoil, words, monkeypatch):
+def test_a_bundle_that_was_spoilt_is_refused_and_the_old_one_goes_on(bring, instrumented, spoil, words, monkeypatch):
     monkeypatch.setattr(repository, "SETTLE_S", 0)
     bring("tiny")
-    watched.look()
-    before = watched.registry.get()
+    instrumented.look()
+    before = instrumented.registry.get()
     spoil(bring("tiny", "other"))
-    watched.look()
-    assert watched.registry.get() is before
-    assert words in watched.reasons()
-    assert np.isfinite(before.served.classifier.predict(FILM[None, ..., None].astype(np.float32)).logits).all()
+    instrumented.look()
+    assert instrumented.registry.get() is before
+    assert words in instrumented.reasons()
+    assert np.isfinite(before.active.classifier.predict(FILM[None, ..., None].astype(np.float32)).logits).all()
 
 
-def test_a_bundle_without_a_verdict_or_less_trusted_is_refused_and_the_old_one_goes_on(bring, watched):
+def test_a_bundle_without_a_verdict_or_less_trusted_is_refused_and_the_old_one_goes_on(bring, instrumented):
     bring("tiny")
-    watched.look()
-    before = watched.registry.get()
+    instrumented.look()
+    before = instrumented.registry.get()
     lower = [
         {"verdicts": VERDICTS | {TRAINED: Verdict.FAILED}},
         {"verdicts": VERDICTS | {TRAINED: Verdict.UNVERIFIED}},
@@ -153,200 +153,202 @@ def test_a_bundle_without_a_verdict_or_less_trusted_is_refused_and_the_old_one_g
     words = ["FAILED", "UNVERIFIED", "no trained model", "synthetic phantoms"]
     for options, word in zip(lower, words, strict=True):
         bring("tiny", "other", **options)
-        watched.look()
-        assert watched.registry.get() is before
-        assert "trusted less" in watched.reasons()
-        assert word in watched.reasons()
+        instrumented.look()
+        assert instrumented.registry.get() is before
+        assert "lower trust" in instrumented.reasons()
+        assert word in instrumented.reasons()
     bring("tiny", "other")
-    watched.look()
-    assert watched.registry.get().version != before.version
-    assert watched.reasons() == ""
+    instrumented.look()
+    assert instrumented.registry.get().version != before.version
+    assert instrumented.reasons() == ""
 
 
-def test_the_first_bundle_that_lands_spoilt_is_answered_by_its_baseline_with_the_reason(bring, watched, monkeypatch):
+def test_the_first_bundle_that_lands_spoilt_is_answered_by_its_baseline_with_the_reason(
+    bring, instrumented, monkeypatch
+):
     monkeypatch.setattr(repository, "SETTLE_S", 0)
     (bring("tiny") / TRAINED).unlink()
-    watched.look()
-    served = watched.registry.get().served
-    assert (served.kind, served.reason.startswith(f"{TRAINED} is missing")) == ("baseline", True)
+    instrumented.look()
+    active = instrumented.registry.get().active
+    assert (active.kind, active.reason.startswith(f"{TRAINED} is missing")) == ("baseline", True)
 
 
-def test_overwriting_the_file_that_answers_changes_nothing_and_ends_nothing(bring, watched, monkeypatch):
+def test_overwriting_the_file_that_answers_changes_nothing_and_ends_nothing(bring, instrumented, monkeypatch):
     root = bring("tiny")
-    watched.look()
-    classifier, film = watched.registry.get().served.classifier, FILM[None, ..., None].astype(np.float32)
+    instrumented.look()
+    classifier, film = instrumented.registry.get().active.classifier, FILM[None, ..., None].astype(np.float32)
     before = classifier.predict(film).logits
     with (root / TRAINED).open("r+b") as file:  # in place, as `cp` does it; and shorter, which ends who maps it
         file.truncate(10)
-    watched.look()
+    instrumented.look()
     np.testing.assert_array_equal(classifier.predict(film).logits, before)
     monkeypatch.setattr(repository, "SETTLE_S", 0)
-    watched.look()
-    assert watched.kinds() == {"tiny": "trained"}
-    assert "has digest" in watched.reasons()
+    instrumented.look()
+    assert instrumented.kinds() == {"tiny": "trained"}
+    assert "has digest" in instrumented.reasons()
 
 
-def test_a_folder_that_is_still_being_copied_is_no_bundle_yet(folder, bring, watched):
+def test_a_folder_that_is_still_being_copied_is_no_bundle_yet(folder, bring, instrumented):
     whole = bring("whole")
     (folder / "slow").mkdir()
-    watched.look()
+    instrumented.look()
     shutil.copy(whole / "manifest.json", folder / "slow")  # the worst order: the manifest comes first
-    watched.look()
-    assert watched.registry.names() == ("whole",)
-    [row] = [row for row in watched.registry.index() if row["name"] == "slow"]
-    assert (row["state"], "it is being copied" in row["reason"]) == ("LOADING", True)
+    instrumented.look()
+    assert instrumented.registry.names() == ("whole",)
+    [row] = [row for row in instrumented.registry.index() if row.name == "slow"]
+    assert (row.state, "it is being copied" in row.reason) == ("LOADING", True)
     with pytest.raises(NotReady, match="slow is not loaded"):
-        watched.registry.get("slow")
+        instrumented.registry.get("slow")
     for path in whole.iterdir():
         shutil.copy(path, folder / "slow")
-    watched.look()
-    assert watched.kinds() == {"whole": "trained", "slow": "trained"}
+    instrumented.look()
+    assert instrumented.kinds() == {"whole": "trained", "slow": "trained"}
 
 
-def test_what_is_no_bundle_is_not_looked_at(folder, bring, watched):
+def test_what_is_no_bundle_is_not_looked_at(folder, bring, instrumented):
     bring(".tiny.x7")
     bring("not a name")
     (folder / "notes.txt").write_text("x")
     (folder / "empty").mkdir()
-    watched.look()
-    assert watched.registry.index() == []
+    instrumented.look()
+    assert instrumented.registry.index() == []
     with pytest.raises(NotReady):
-        watched.registry.get()
+        instrumented.registry.get()
     with pytest.raises(UnknownModel, match="other"):
-        watched.registry.get("other")
+        instrumented.registry.get("other")
 
 
-def test_of_numbered_folders_the_highest_good_one_answers_and_its_number_is_a_version_too(bring, watched):
+def test_of_numbered_folders_the_highest_good_one_answers_and_its_number_is_a_version_too(bring, instrumented):
     bring("tiny/1")
     bring("tiny/3", "far", verdicts=VERDICTS | {TRAINED: Verdict.FAILED})
     bring("tiny/2", "other")
-    watched.look()
-    assert [(one.number, one.served.kind) for one in watched.registry.versions("tiny")] == [
+    instrumented.look()
+    assert [(one.number, one.active.kind) for one in instrumented.registry.versions("tiny")] == [
         (2, "trained"),
         (1, "trained"),
     ]
-    assert watched.registry.get("tiny", "1") is watched.registry.versions("tiny")[1]
-    assert watched.registry.get("tiny", watched.registry.get().version).number == 2
+    assert instrumented.registry.get("tiny", "1") is instrumented.registry.versions("tiny")[1]
+    assert instrumented.registry.get("tiny", instrumented.registry.get().version).number == 2
     bring("tiny/10", "far")
-    watched.look()
-    assert [one.number for one in watched.registry.versions("tiny")] == [10, 2]
+    instrumented.look()
+    assert [one.number for one in instrumented.registry.versions("tiny")] == [10, 2]
     with pytest.raises(UnknownModel, match="None"):
-        watched.registry.get("tiny", "None")
+        instrumented.registry.get("tiny", "None")
 
 
-def test_rolling_back_is_one_call_and_what_lands_next_takes_over_again(bring, watched):
+def test_rolling_back_is_one_call_and_what_lands_next_takes_over_again(bring, instrumented):
     bring("tiny/1")
     bring("tiny/2", "other")
-    watched.look()
-    assert watched.repository.roll_back("tiny").number == 1
-    watched.look()
-    assert watched.registry.get().number == 1
+    instrumented.look()
+    assert instrumented.repository.roll_back("tiny").number == 1
+    instrumented.look()
+    assert instrumented.registry.get().number == 1
     with pytest.raises(BadRequest, match="no version to roll back to"):
-        watched.repository.roll_back("tiny")
+        instrumented.repository.roll_back("tiny")
     bring("tiny/3", "far")
-    watched.look()
-    assert watched.registry.get().number == 3
-    assert watched.repository.roll_back("tiny").number == 1  # 2 was put aside
+    instrumented.look()
+    assert instrumented.registry.get().number == 3
+    assert instrumented.repository.roll_back("tiny").number == 1  # 2 was put aside
 
 
-def test_a_version_can_be_loaded_by_its_number_or_digest_and_the_best_by_none(bring, watched):
+def test_a_version_can_be_loaded_by_its_number_or_digest_and_the_best_by_none(bring, instrumented):
     versions = {}
     for number, network in ((1, "model"), (2, "other"), (3, "far")):
         bring(f"tiny/{number}", network)
-        watched.look()
-        versions[number] = watched.registry.get().version
-    assert watched.repository.load("tiny", "1").number == 1
-    watched.look()
-    assert watched.registry.get().number == 1
-    assert watched.repository.load("tiny", versions[2]).number == 2
-    assert watched.repository.load("tiny").number == 3
+        instrumented.look()
+        versions[number] = instrumented.registry.get().version
+    assert instrumented.repository.load("tiny", "1").number == 1
+    instrumented.look()
+    assert instrumented.registry.get().number == 1
+    assert instrumented.repository.load("tiny", versions[2]).number == 2
+    assert instrumented.repository.load("tiny").number == 3
     for name, version in (("tiny", "4"), ("tiny", "0" * 12), ("none", None)):
         with pytest.raises(UnknownModel):
-            watched.repository.load(name, version)
-    assert watched.registry.get().number == 3
+            instrumented.repository.load(name, version)
+    assert instrumented.registry.get().number == 3
 
 
 def test_with_one_version_in_memory_a_roll_back_opens_the_other(folder, bring):
-    watched = Watched(folder, versions=1)
+    instrumented = Instrumented(folder, versions=1)
     bring("tiny/1")
     bring("tiny/2", "other")
-    watched.look()
-    assert [one.number for one in watched.registry.versions("tiny")] == [2]
-    assert watched.repository.roll_back("tiny").number == 1
-    watched.look()
-    assert [one.number for one in watched.registry.versions("tiny")] == [1]
+    instrumented.look()
+    assert [one.number for one in instrumented.registry.versions("tiny")] == [2]
+    assert instrumented.repository.roll_back("tiny").number == 1
+    instrumented.look()
+    assert [one.number for one in instrumented.registry.versions("tiny")] == [1]
 
 
-def test_a_replaced_folder_has_nothing_to_roll_back_to(bring, watched):
+def test_a_replaced_folder_has_nothing_to_roll_back_to(bring, instrumented):
     bring("tiny")
-    watched.look()
+    instrumented.look()
     with pytest.raises(BadRequest, match="numbered folders"):
-        watched.repository.roll_back("tiny")
-    assert watched.registry.get().served.kind == "trained"
+        instrumented.repository.roll_back("tiny")
+    assert instrumented.registry.get().active.kind == "trained"
 
 
-def test_a_model_is_unloaded_until_it_is_loaded_again(bring, watched):
+def test_a_model_is_unloaded_until_it_is_loaded_again(bring, instrumented):
     bring("tiny")
-    watched.look()
-    watched.repository.unload("tiny")
-    watched.look()
+    instrumented.look()
+    instrumented.repository.unload("tiny")
+    instrumented.look()
     with pytest.raises(NotReady, match="tiny is not loaded") as caught:
-        watched.registry.get("tiny")
+        instrumented.registry.get("tiny")
     assert caught.value.why == "unloaded on request"
-    assert watched.repository.load("tiny").served.kind == "trained"
+    assert instrumented.repository.load("tiny").active.kind == "trained"
     with pytest.raises(UnknownModel):
-        watched.repository.unload("other")
+        instrumented.repository.unload("other")
 
 
-def test_loading_by_hand_takes_also_what_is_trusted_less(bring, watched):
+def test_loading_by_hand_takes_also_what_is_trusted_less(bring, instrumented):
     bring("tiny")
-    watched.look()
+    instrumented.look()
     bring("tiny", **BASELINE)
-    watched.look()
-    assert watched.kinds() == {"tiny": "trained"}
-    assert watched.repository.load("tiny").served.kind == "baseline"
+    instrumented.look()
+    assert instrumented.kinds() == {"tiny": "trained"}
+    assert instrumented.repository.load("tiny").active.kind == "baseline"
 
 
-def test_a_model_whose_folder_is_gone_answers_a_while_and_then_no_more(bring, watched, monkeypatch):
+def test_a_model_whose_folder_is_gone_answers_a_while_and_then_no_more(bring, instrumented, monkeypatch):
     root = bring("tiny")
     bring("other")
-    watched.look()
+    instrumented.look()
     shutil.rmtree(root)
-    watched.look()
-    assert watched.kinds() == {"tiny": "trained", "other": "trained"}
-    monkeypatch.setattr(repository, "GONE_S", 0)
-    watched.look()
-    assert watched.kinds() == {"other": "trained"}
+    instrumented.look()
+    assert instrumented.kinds() == {"tiny": "trained", "other": "trained"}
+    monkeypatch.setattr(repository, "REMOVAL_GRACE_S", 0)
+    instrumented.look()
+    assert instrumented.kinds() == {"other": "trained"}
 
 
-def test_who_names_no_model_is_answered_by_the_most_trusted_or_by_the_one_that_was_chosen(folder, bring, watched):
+def test_who_names_no_model_is_answered_by_the_most_trusted_or_by_the_one_that_was_chosen(folder, bring, instrumented):
     bring("aa", **BASELINE)
-    watched.look()
-    assert watched.registry.get().name == "aa"
+    instrumented.look()
+    assert instrumented.registry.get().name == "aa"
     bring("zz")
-    watched.look()
-    assert watched.registry.get().name == "zz"
-    chosen = Watched(folder, default="aa")
+    instrumented.look()
+    assert instrumented.registry.get().name == "zz"
+    chosen = Instrumented(folder, default="aa")
     chosen.look()
     assert chosen.registry.get().name == "aa"
 
 
 def test_a_single_bundle_is_watched_too_and_goes_on_when_its_folder_goes(make_bundle, networks):
     root = make_bundle("bundle", **BASELINE)
-    watched = Watched(root)
-    watched.look()
-    assert watched.kinds() == {"tiny": "baseline"}
+    instrumented = Instrumented(root)
+    instrumented.look()
+    assert instrumented.kinds() == {"tiny": "baseline"}
     make_bundle("bundle", verdicts=VERDICTS)
-    watched.look()
-    assert watched.kinds() == {"tiny": "trained"}
+    instrumented.look()
+    assert instrumented.kinds() == {"tiny": "trained"}
     shutil.rmtree(root)
-    watched.look()
-    assert watched.kinds() == {"tiny": "trained"}
+    instrumented.look()
+    assert instrumented.kinds() == {"tiny": "trained"}
 
 
 def test_what_one_worker_is_told_the_others_do_at_their_next_look(folder, bring, tmp_path):
     (tmp_path / "shared").mkdir()
-    one, two = (Watched(folder, book=WishBook(tmp_path / "shared")) for _ in range(2))
+    one, two = (Instrumented(folder, store=DesiredStateStore(tmp_path / "shared")) for _ in range(2))
     bring("tiny/1")
     bring("tiny/2", "other")
     for worker in (one, two):
@@ -362,4 +364,4 @@ def test_what_one_worker_is_told_the_others_do_at_their_next_look(folder, bring,
     assert two.registry.get().number == 2
     two.repository.drop(two.registry.get(), "it was seen to fail")
     one.look()
-    assert (one.registry.get("tiny", "2").served.kind, one.registry.get().number) == ("baseline", 1)
+    assert (one.registry.get("tiny", "2").active.kind, one.registry.get().number) == ("baseline", 1)

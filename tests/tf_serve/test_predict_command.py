@@ -47,8 +47,8 @@ def test_the_json_margin_is_the_one_that_the_network_gives(run, make_bundle, fil
     [row] = json.loads(done.stdout)["films"]
     bundle = read_bundle(root)
     pixels = bundle.manifest.preprocessing.from_file(films / "a.png")
-    served = choose_model(bundle, artefact="model_float32.tflite")
-    [margin] = served.classifier.predict(pixels[None, ..., None].astype(np.float32)).margin
+    active = choose_model(bundle, artefact="model_float32.tflite")
+    [margin] = active.classifier.predict(pixels[None, ..., None].astype(np.float32)).margin
     assert row["margin"] == pytest.approx(margin, rel=0, abs=1e-5)
     assert row["margin"] == pytest.approx(np.mean(row["evidence"]["map"]), rel=0, abs=1e-4)
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from tf_serve.errors import Busy
-from tf_serve.server import engine as seats
-from tf_serve.server.engine import Seats
+from tf_serve.server import engine as queue
+from tf_serve.server.engine import AdmissionQueue
 
 FILM = np.random.default_rng(0).integers(0, 256, (224, 224)).astype(np.uint8)
 
@@ -49,7 +49,7 @@ def test_a_full_queue_is_told_before_the_body_is_read_and_health_answers_meanwhi
         waiting = [threading.Thread(target=infer, args=(client, FILM)) for _ in range(3)]
         for one in waiting:
             one.start()
-        wait_for(lambda: len(client.engine.seats) == 3)
+        wait_for(lambda: len(client.engine.queue) == 3)
         with connect(client) as late:
             start = time.monotonic()
             late.sendall(b"POST /v2/models/tiny/infer HTTP/1.1\r\nhost: x\r\ncontent-length: 1000000\r\n\r\n")
@@ -72,7 +72,7 @@ def test_who_waited_past_the_deadline_gets_503_and_is_not_run(occupied, infer):
         assert 0.2 <= time.monotonic() - start < 2
         assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
         assert "waited 0.2 s" in answer.json()["error"]
-        assert len(client.engine.seats) == 0
+        assert len(client.engine.queue) == 0
         go_on.set()
         assert infer(client, FILM).status_code == 200
 
@@ -82,7 +82,7 @@ def test_a_client_that_went_away_frees_its_place(occupied, infer):
         go_on = keep_busy(client.engine)
         with httpx.Client(base_url=client.base_url, timeout=0.3) as impatient, pytest.raises(httpx.ReadTimeout):
             infer(impatient, FILM)
-        wait_for(lambda: len(client.engine.seats) == 0)
+        wait_for(lambda: len(client.engine.queue) == 0)
         assert client.engine._workers._work_queue.qsize() <= 1  # what is left of it there is cancelled
         go_on.set()
         assert infer(client, FILM).status_code == 200
@@ -94,28 +94,28 @@ def test_a_client_that_goes_away_while_it_sends_frees_its_place(occupied):
             hasty.sendall(
                 b"POST /api/v1/screen HTTP/1.1\r\nhost: x\r\ncontent-type: image/png\r\ncontent-length: 99\r\n\r\n"
             )
-            wait_for(lambda: len(client.engine.seats) == 1)
-        wait_for(lambda: len(client.engine.seats) == 0)
+            wait_for(lambda: len(client.engine.queue) == 1)
+        wait_for(lambda: len(client.engine.queue) == 0)
 
 
 def test_a_slow_sender_keeps_nobody_waiting_and_is_stopped_in_the_end(occupied, infer, monkeypatch):
-    monkeypatch.setattr(seats, "GRACE_S", 0.1)
-    monkeypatch.setattr(seats, "READ_S", 1.0)
+    monkeypatch.setattr(queue, "GRACE_S", 0.1)
+    monkeypatch.setattr(queue, "READ_S", 1.0)
     with occupied(queue=0) as client, connect(client) as slow:
         slow.sendall(
             b"POST /api/v1/screen HTTP/1.1\r\nhost: x\r\ncontent-type: image/png\r\ncontent-length: 99\r\n\r\nx"
         )
-        wait_for(lambda: len(client.engine.seats) == 1)
+        wait_for(lambda: len(client.engine.queue) == 1)
         time.sleep(0.15)
         assert infer(client, FILM).status_code == 200
         assert slow.recv(4096).startswith(b"HTTP/1.1 408")
-        assert len(client.engine.seats) == 0
+        assert len(client.engine.queue) == 0
 
 
 def test_only_so_many_slow_senders_are_let_in(monkeypatch):
-    monkeypatch.setattr(seats, "GRACE_S", -1)  # everybody is slow
-    monkeypatch.setattr(seats, "SLOW_AT_ONCE", 3)
-    places = Seats(1)
+    monkeypatch.setattr(queue, "GRACE_S", -1)  # everybody is slow
+    monkeypatch.setattr(queue, "SLOW_AT_ONCE", 3)
+    places = AdmissionQueue(1)
     taken = [places.admit() for _ in range(3)]
     with pytest.raises(Busy):
         places.admit()

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from tf_serve.predict import NEGATIVE, OPACITY, POSITIVE, blend, film_box, film_evidence, locate
+from tf_serve.batch import NEGATIVE, OPACITY, POSITIVE, blend, film_evidence
+from tf_serve.predict import film_box, locate
 
 
 def spot(*cells):
@@ -25,36 +26,33 @@ def spot(*cells):
     ],
 )
 def test_the_images_left_is_the_patients_right(cell, side, zone):
-    region = locate(spot(cell), film_box(100, 100))
-    assert (region.side, region.zone) == (side, zone)
+    assert locate(spot(cell), film_box(100, 100)) == (side, zone)
 
 
 def test_evidence_on_both_sides_is_called_both():
-    assert locate(spot((2, 1), (2, 5)), film_box(100, 100)).side == "both"
+    assert locate(spot((2, 1), (2, 5)), film_box(100, 100))[0] == "both"
 
 
 def test_weak_cells_do_not_move_the_place_of_a_strong_one():
     evidence = spot((1, 1))
     evidence[4:, 4:] = 0.9
-    region = locate(evidence, film_box(100, 100))
-    assert (region.side, region.zone) == ("right", "upper")
+    assert locate(evidence, film_box(100, 100)) == ("right", "upper")
 
 
 def test_cells_on_the_padding_do_not_count():
     evidence = spot((3, 2))
     evidence[:, [0, 6]] = 9.0  # a film of 100 x 60 leaves a fifth of the square to the padding on each side
-    assert locate(evidence, film_box(100, 60)).side == "right"
-    assert locate(np.where(evidence == 9.0, 9.0, -1.0), film_box(100, 60)).side is None
+    assert locate(evidence, film_box(100, 60))[0] == "right"
+    assert locate(np.where(evidence == 9.0, 9.0, -1.0), film_box(100, 60))[0] is None
 
 
 def test_a_film_without_positive_evidence_has_no_place():
-    region = locate(np.full((7, 7), -1.0), film_box(100, 100))
-    assert (region.side, region.zone) == (None, None)
+    assert locate(np.full((7, 7), -1.0), film_box(100, 100)) == (None, None)
 
 
 def test_zones_are_thirds_of_the_film_and_not_of_the_square():
     wide = film_box(50, 100)  # the film is the middle half of the square
-    assert [locate(spot((row, 1)), wide).zone for row in (2, 3, 4)] == ["upper", "middle", "lower"]
+    assert [locate(spot((row, 1)), wide)[1] for row in (2, 3, 4)] == ["upper", "middle", "lower"]
 
 
 def test_the_map_lies_on_the_film_alone():

@@ -82,7 +82,7 @@ def test_a_version_is_loaded_rolled_back_unloaded_and_loaded_again_by_one_call_e
 
 def test_what_cannot_be_loaded_is_refused_and_the_one_before_goes_on(two_versions):
     client, current, _ = two_versions
-    wishes = {
+    desired = {
         404: [("lungs", None), ("..%2Ftiny", None), ("tiny", {"parameters": {"version": "0"}})],
         400: [
             ("tiny", {"parameters": {"config": "{}"}}),
@@ -92,7 +92,7 @@ def test_what_cannot_be_loaded_is_refused_and_the_one_before_goes_on(two_version
             ("tiny", []),
         ],
     }
-    for status, calls in wishes.items():
+    for status, calls in desired.items():
         for name, message in calls:
             answer = post(client, f"/v2/repository/models/{name}/load", message)
             assert (answer.status_code, list(answer.json())) == (status, ["error"]), (name, message)

@@ -195,7 +195,7 @@ def test_a_recorded_probability_of_another_calibration_fails_the_check(golden_bu
 def test_nothing_answers_where_films_are_opened_otherwise_not_even_the_baseline(golden_bundle):
     bundle = golden_bundle(off=1)
     for artefact in (None, "baseline.tflite", "model_float32.tflite"):
-        with pytest.raises(SetupError, match="opens films otherwise") as caught:
+        with pytest.raises(SetupError, match="decodes images differently") as caught:
             choose_model(bundle, artefact=artefact)
         assert "drawn: 1 of 50,176" in caught.value.why
 
@@ -226,7 +226,7 @@ def test_a_server_whose_machine_opens_films_otherwise_is_live_and_never_ready(go
     with serve(golden_bundle(off=1).root, wait=False) as client:
         while "loaded" in (error := client.get("/v2/health/ready").json()["error"]):
             time.sleep(0.02)
-        assert "this machine opens films otherwise" in error
+        assert "this machine decodes images differently" in error
         assert client.get("/v2/health/live").status_code == 200
 
 

@@ -62,7 +62,7 @@ def test_a_folder_for_bundles_may_be_empty_and_the_server_says_that_it_watches_i
         server.stderr.read()
         assert server.wait(timeout=20) == 0
     assert any(line.startswith(f"models of {tmp_path} on http://127.0.0.1:") for line in lines)
-    assert "it is watched: what lands there is served" in lines
+    assert "the directory is watched: bundles copied there are served" in lines
 
 
 def test_a_busy_port_is_an_error_in_three_parts():

@@ -29,11 +29,11 @@ for package in (tbconv.contract, tf_serve):
 """
 ANSWER = """
 from pathlib import Path
-from tf_serve.predict import PredictConfig, predict
+from tf_serve.batch import PredictConfig, predict
 from tbconv.contract.reporting import Silence
 answers = predict(PredictConfig(bundle=Path(sys.argv[1]), films=(Path(sys.argv[2]),)), reporter=Silence())
 assert answers.rows[0].result.finding is not None
-assert answers.served.kind == "trained"
+assert answers.active.kind == "trained"
 """
 
 

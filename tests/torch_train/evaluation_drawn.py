@@ -1,4 +1,4 @@
-"""Drawn predictions of known truth: two normals a distance apart, whose AUROC is a closed form."""
+"""Bootstrapped predictions of known truth: two normals a distance apart, whose AUROC is a closed form."""
 
 import numpy as np
 from scipy.stats import norm

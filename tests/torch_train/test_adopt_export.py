@@ -1,6 +1,7 @@
 from dataclasses import asdict
 
 import onnx
+import pytest
 import torch
 
 from convert.worker import run_step
@@ -9,6 +10,7 @@ from torch_train.model.network import IMAGENET, AdoptedNetwork, Normalisation
 from torch_train.results import write_weights
 
 
+@pytest.mark.slow  # PyTorch's exporter on a whole MobileNet: half a minute
 def test_an_adopted_network_is_exported_in_plain_operations_that_are_named_after_its_modules(tmp_path):
     torch.manual_seed(0)
     network = AdoptedNetwork("mobilenet_v2", channels=3).eval()

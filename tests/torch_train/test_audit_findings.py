@@ -1,3 +1,4 @@
+from html import unescape
 from types import SimpleNamespace
 
 import numpy as np
@@ -12,29 +13,39 @@ from tbconv.contract.xray import XrayFacts
 from torch_train.data.phantom import draw_phantom
 from torch_train.data.records import Film
 from torch_train.evaluation.audit import image_probes, model_probes
-from torch_train.evaluation.audit.findings import AuditConfig, Finding, Verdict, above, below, not_asked, overall
+from torch_train.evaluation.audit.findings import (
+    AuditConfig,
+    Finding,
+    Verdict,
+    above,
+    below,
+    not_measured,
+    noted,
+    overall,
+)
 from torch_train.evaluation.audit.image_probes import (
     cramers_v,
+    demographic_features,
     file_features,
     name_features,
     one_column_a_value,
-    people_features,
     source_seen,
     tied_to_source,
 )
 from torch_train.evaluation.audit.model_probes import (
-    ALIKE_SYNTHETIC,
+    SAME_FILM_SYNTHETIC,
     area_of,
+    best_correlation,
     boxes_of,
     cell_shares,
     energy_share,
     evidence_findings,
-    likeness,
     mean_by_patient,
+    nearest_films,
     pointing_share,
-    proposals,
     read_boxes,
 )
+from torch_train.evaluation.audit.report import audit_page
 from torch_train.evaluation.audit.samples import Sample, cross_validated_margins, draw, probe_auroc
 from torch_train.metrics import auroc
 
@@ -75,7 +86,7 @@ def test_what_must_be_high_is_suspect_unless_its_lower_bound_is_above_the_level(
 
 
 def test_one_suspect_rule_is_enough_and_nothing_asked_is_no_pass():
-    silent = not_asked("masks", "none are known")
+    silent = not_measured("masks", "none are known")
     passed = above("border", _estimate(0.5), level=0.75, what="")
     spoke = above("greys", _estimate(0.9), level=0.85, what="")
     noted = Finding("file name", "none", Verdict.NOTED, "")
@@ -84,9 +95,9 @@ def test_one_suspect_rule_is_enough_and_nothing_asked_is_no_pass():
     assert overall([silent, passed, spoke]) is Verdict.SUSPECT
 
 
-def test_the_films_are_told_in_one_way_only(tmp_path):
+def test_the_films_are_given_in_one_way_only(tmp_path):
     for told in ({}, {"positive_films": (tmp_path,)}, {"data": (tmp_path,), "negative_films": (tmp_path,)}):
-        with pytest.raises(ConfigError, match="the films to audit are not told"):
+        with pytest.raises(ConfigError, match="the films to audit are not specified"):
             AuditConfig(out=tmp_path, **told)
     with pytest.raises(ConfigError, match="39 films are too few"):
         AuditConfig(out=tmp_path, data=(tmp_path,), most=39)
@@ -175,7 +186,7 @@ def test_rare_values_have_no_column():
 
 def test_an_unknown_age_is_the_median_and_says_that_it_is_unknown(tmp_path):
     films = _sample(tmp_path, [0, 1, 1], age=[20.0, 40.0, None], sex=["F", None, "O"]).films
-    assert people_features(films).tolist() == [[2, 1, 1, 0, 0], [4, 1, 0, 0, 0], [3, 0, 0, 0, 1]]
+    assert demographic_features(films).tolist() == [[2, 1, 1, 0, 0], [4, 1, 0, 0, 0], [3, 0, 0, 0, 1]]
 
 
 # cross-validation
@@ -364,7 +375,7 @@ def test_corners_that_were_rounded_beyond_the_edge_are_boxes(tmp_path):
     assert read_boxes(table) == {"a.png": [(-0.0005, 0.0, 1.0005, 1.0)]}
 
 
-# look-alikes
+# near duplicates
 
 
 def test_a_film_that_was_turned_and_zoomed_is_a_lookalike_and_another_film_is_none():
@@ -373,54 +384,84 @@ def test_a_film_that_was_turned_and_zoomed_is_a_lookalike_and_another_film_is_no
     films = np.stack([draw_phantom(seed, positive=False, size=224).pixels for seed in (1, 2)])
     turned = np.asarray(Image.fromarray(films[0]).rotate(3, Image.Resampling.BILINEAR).crop((6, 6, 218, 218)).resize(
         (224, 224), Image.Resampling.BILINEAR))  # fmt: skip
-    assert likeness(films[0], turned[None]) > likeness(films[0], films[1][None]) + 0.1
-    assert likeness(films[0], films[[1, 0]]) == pytest.approx(1.0, abs=1e-3)
-    assert likeness(films[0], films[1][None]) < ALIKE_SYNTHETIC
+    assert best_correlation(films[0], turned[None]) > best_correlation(films[0], films[1][None]) + 0.1
+    assert best_correlation(films[0], films[[1, 0]]) == pytest.approx(1.0, abs=1e-3)
+    assert best_correlation(films[0], films[1][None]) < SAME_FILM_SYNTHETIC
 
 
 def test_proposals_are_the_nearest_without_what_all_films_share():
-    learnt = np.float32([[1, 0.1, 0], [1, 0, 0.1], [1, -0.1, 0]])
-    learnt /= np.linalg.norm(learnt, axis=1, keepdims=True)
-    assert proposals(learnt[[1]], learnt, most=1).tolist() == [[1]]
+    training = np.float32([[1, 0.1, 0], [1, 0, 0.1], [1, -0.1, 0]])
+    training /= np.linalg.norm(training, axis=1, keepdims=True)
+    assert nearest_films(training[[1]], training, most=1).tolist() == [[1]]
 
 
 @pytest.fixture
 def copied_film(tmp_path):
-    """Return films of which the last 45, held out, are copies of the last of 90 training films, and their reader."""
+    """Return films of which the last 45, held out, are copies of the last of 90 training films, and the audited run."""
     films = _sample(tmp_path, [0, 1] * 67 + [0])
     model_inputs = np.random.default_rng(0).integers(0, 255, (90, 224, 224)).astype(np.uint8)
     films.model_inputs[:90], films.model_inputs[90:] = model_inputs, model_inputs[45:]
 
-    def embed(model_inputs, reporter):
+    def embed(model_inputs, reporter, weights=None):
         rows = model_inputs[:, :20, :20].reshape(len(model_inputs), -1).astype(np.float32)
         return rows / np.linalg.norm(rows, axis=1, keepdims=True)
 
     digests = films.digests
-    reader = SimpleNamespace(
-        learnt_from=set(digests[:90]), kept=set(digests[90:]), embed=embed, device=torch.device("cpu")
+    audited = SimpleNamespace(
+        trained_on=set(digests[:90]), held_out=set(digests[90:]), embed=embed, device=torch.device("cpu")
     )
-    return films, reader
+    return films, audited
 
 
-def _look_for_alikes(films, reader, most=40):
-    return model_probes.alike_finding(
-        reader, films, weights=None, most=most, seed=0, synthetic=True, reporter=Silence()
+def _look_for_alikes(films, audited, most=40):
+    return model_probes.near_duplicate_finding(
+        audited, films, weights=None, most=most, seed=0, synthetic=True, reporter=Silence()
     )
 
 
 def test_lookalikes_are_sought_among_all_training_films_however_few_are_held_out(copied_film):
     found = _look_for_alikes(*copied_film)
     assert found.verdict is Verdict.SUSPECT
-    assert found.reason.startswith("40 of 40 held-out films among 90 of 90 training films; the likest 1.00")
+    assert found.reason.startswith("40 of 40 held-out films among 90 of 90 training films; the highest ")
 
 
 def test_no_lookalikes_among_a_part_of_the_training_films_is_noted_and_never_a_pass(copied_film, monkeypatch):
-    films, reader = copied_film
+    films, audited = copied_film
     films.model_inputs[90:] = 255 - np.random.default_rng(1).integers(0, 255, (45, 224, 224)).astype(np.uint8)
-    assert _look_for_alikes(films, reader).verdict is Verdict.PASS
-    monkeypatch.setattr(model_probes, "MOST_LEARNT", 50)
-    found = _look_for_alikes(films, reader)
+    assert _look_for_alikes(films, audited).verdict is Verdict.PASS
+    monkeypatch.setattr(model_probes, "MOST_TRAINING", 50)
+    found = _look_for_alikes(films, audited)
     assert found.verdict is Verdict.NOTED
     assert found.reason.startswith("0 of 40 held-out films among 50 of 90 training films")
-    reader.device = torch.device("cuda")
-    assert "among 90 of 90" in _look_for_alikes(films, reader).reason
+    audited.device = torch.device("cuda")
+    assert "among 90 of 90" in _look_for_alikes(films, audited).reason
+
+
+def test_the_page_shows_every_check_and_escapes_what_films_bring_along(tmp_path):
+    hostile = """<script>alert("1")</script>'&$x^{$"""
+    films = _sample(tmp_path, [0, 1] * 4)
+    findings = [
+        above(hostile, _estimate(0.8), level=0.75, what=hostile),
+        noted("no interval", _estimate(None), what=hostile),
+        not_measured("boxes", hostile),
+    ]
+    record = {
+        "verdict": "SUSPECT",
+        "suspect": [hostile],
+        "findings": [finding.to_json() for finding in findings],
+        "films": 8,
+        "films_looked_at": 8,
+        "classes": {"Normal": 4, hostile: 4},
+        "labels": {"negative": "Normal", "positive": hostile},
+        "sources": {hostile: {"Normal": 4, hostile: 4}},
+        "synthetic": True,
+        "run": hostile,
+        "notes": [hostile],
+        "disclaimer": "drawn",
+    }
+    page = audit_page(record, films)
+    assert "<script" not in page
+    assert unescape(page).count(hostile) >= 13
+    assert "1 of 1 checks found a shortcut" in page
+    assert "NOT ASKED" in page
+    assert page == audit_page(record, films)

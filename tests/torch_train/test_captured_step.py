@@ -16,6 +16,7 @@ from torch_train.train import train
 
 pytestmark = [
     pytest.mark.gpu,
+    pytest.mark.filterwarnings("default"),  # torch's compiler warns of itself: deprecated calls, TF32 that is off
     pytest.mark.skipif(not torch.cuda.is_available(), reason="CUDA graphs need a GPU"),
 ]
 

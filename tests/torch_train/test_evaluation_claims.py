@@ -7,11 +7,11 @@ from scipy.stats import binomtest
 
 from tbconv.contract.statistics import Estimate, proportion
 from torch_train.evaluation.bootstrap import (
-    chance_to_show,
+    assess_sample_size,
     draw_patients,
-    needed_at_rate,
-    needed_if_all_found,
-    what_n_could_prove,
+    power,
+    smallest_n_at_rate,
+    smallest_n_if_all_found,
 )
 from torch_train.evaluation.predictions import TRAINED
 from torch_train.evaluation.statistics import (
@@ -29,35 +29,35 @@ FIELD = Field(0.01, 2.0, 10.0)
 
 
 def test_ninety_percent_takes_29_of_29_one_sided_and_36_of_36_two_sided():
-    assert (needed_if_all_found(0.9, tail=0.05), needed_if_all_found(0.9, tail=0.025)) == (29, 36)
+    assert (smallest_n_if_all_found(0.9, tail=0.05), smallest_n_if_all_found(0.9, tail=0.025)) == (29, 36)
     assert proportion(36, 36).low >= 0.9 > proportion(35, 35).low
     assert binomtest(29, 29, 0.9, "greater").pvalue <= 0.05 < binomtest(28, 28, 0.9, "greater").pvalue
 
 
 @pytest.mark.parametrize("rate", [0.93, 0.95, 1.0])
 def test_from_the_number_needed_at_the_observed_rate_on_the_claim_always_holds(rate):
-    needed = needed_at_rate(rate, 0.9)
+    needed = smallest_n_at_rate(rate, 0.9)
     for n in range(needed, needed + 60):
         assert proportion(int(rate * n + 1e-9), n).low >= 0.9
     assert proportion(int(rate * (needed - 1) + 1e-9), needed - 1).low < 0.9
 
 
 def test_no_number_shows_a_rate_that_was_not_seen():
-    assert (needed_at_rate(0.9, 0.9), needed_at_rate(0.6, 0.9)) == (None, None)
+    assert (smallest_n_at_rate(0.9, 0.9), smallest_n_at_rate(0.6, 0.9)) == (None, None)
 
 
 def test_52_positives_could_show_it_and_20_could_not():
-    many, few = (what_n_could_prove(n, target=0.9, observed=0.95) for n in (52, 20))
+    many, few = (assess_sample_size(n, target=0.9, observed=0.95) for n in (52, 20))
     assert (many.could_show, few.could_show) == (True, False)
     assert (round(many.best_lower_bound, 4), round(few.best_lower_bound, 4)) == (0.9315, 0.8316)
     assert few.power == {"0.95": 0.0, "0.98": 0.0}
-    assert what_n_could_prove(0, target=0.9, observed=None).best_lower_bound == 0
+    assert assess_sample_size(0, target=0.9, observed=None).best_lower_bound == 0
 
 
 def test_the_chance_to_show_is_that_of_the_drawn_sets():
     drawn = np.random.default_rng(0).binomial(52, 0.98, 4000)
     shown = {k: proportion(int(k), 52).low >= 0.9 for k in np.unique(drawn)}
-    assert chance_to_show(52, 0.9, 0.98) == pytest.approx(np.mean([shown[k] for k in drawn]), abs=0.025)
+    assert power(52, 0.9, 0.98) == pytest.approx(np.mean([shown[k] for k in drawn]), abs=0.025)
 
 
 def test_a_thousand_screened_are_counted_as_bayes_would():

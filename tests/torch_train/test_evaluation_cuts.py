@@ -90,7 +90,7 @@ def test_the_order_of_the_files_changes_no_cut():
 @pytest.mark.parametrize(("positives", "largest"), [(4, 4), (3, 3)])
 def test_too_many_folds_are_refused_with_the_largest_number_that_works(positives, largest):
     pool = draw_pool([1] * positives + [0] * 40)
-    with pytest.raises(DataError, match="--folds 5 cannot be had") as caught:
+    with pytest.raises(DataError, match="--folds 5 is too many") as caught:
         plan_folds(pool, config(folds=5))
     assert caught.value.why.startswith(f"{positives} patients have a yes film")
     assert caught.value.fix.startswith(f"--folds {largest} is the most")
@@ -99,7 +99,7 @@ def test_too_many_folds_are_refused_with_the_largest_number_that_works(positives
 
 def test_two_patients_of_a_class_are_too_few_for_any_folds_however_many_films_they_have():
     pool = draw_pool([1] * 12 + [0] * 40, [0] * 6 + [1] * 6 + list(range(2, 42)))
-    with pytest.raises(DataError, match="--folds 2 cannot be had") as caught:
+    with pytest.raises(DataError, match="--folds 2 is too many") as caught:
         plan_folds(pool, config(folds=2))
     assert (caught.value.why[:10], caught.value.fix[:16]) == ("2 patients", "add yes patients")
 

@@ -3,7 +3,7 @@ import pytest
 from drawn_pools import draw_pool
 from sklearn.metrics import roc_auc_score
 
-from torch_train.evaluation.folds import margins_of_persons, margins_of_prior, person_columns
+from torch_train.evaluation.folds import demographic_columns, margins_of_demographics, margins_of_prior
 from torch_train.evaluation.splits import FoldPlan
 
 
@@ -26,7 +26,7 @@ def test_age_and_sex_find_what_is_in_them_and_missing_values_crash_nothing():
     people[::7] = [(None, None)] * len(people[::7])
     people[3], people[4] = (None, "O"), (33.0, None)
     pool = draw_pool(labels, people=people)
-    margins = margins_of_persons(person_columns(pool), films_of(pool, range(200)))
+    margins = margins_of_demographics(demographic_columns(pool), films_of(pool, range(200)))
     assert np.isfinite(margins).all()
     test = np.array([film for film in range(200, 400) if people[film][0] is not None])
     assert roc_auc_score(labels[test], margins[test]) == pytest.approx(
@@ -36,13 +36,13 @@ def test_age_and_sex_find_what_is_in_them_and_missing_values_crash_nothing():
 
 def test_age_and_sex_are_not_asked_where_a_class_hardly_tells_them():
     labels = [0] * 50 + [1] * 50
-    assert person_columns(draw_pool(labels)) is None
-    assert person_columns(draw_pool(labels, people=[(40.0, "F")] * 50 + [(None, None)] * 50)) is None
-    assert person_columns(draw_pool(labels, people=[(40.0, None)] * 75 + [(None, None)] * 25)) is not None
+    assert demographic_columns(draw_pool(labels)) is None
+    assert demographic_columns(draw_pool(labels, people=[(40.0, "F")] * 50 + [(None, None)] * 50)) is None
+    assert demographic_columns(draw_pool(labels, people=[(40.0, None)] * 75 + [(None, None)] * 25)) is not None
 
 
 def test_a_set_without_a_single_age_is_read_by_sex():
     labels = [0, 1] * 40
     pool = draw_pool(labels, people=[(None, "M" if label else "F") for label in labels])
-    margins = margins_of_persons(person_columns(pool), films_of(pool, range(40)))
+    margins = margins_of_demographics(demographic_columns(pool), films_of(pool, range(40)))
     assert roc_auc_score(labels, margins) == 1.0

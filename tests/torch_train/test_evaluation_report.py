@@ -13,6 +13,7 @@ from tbconv.contract.bundle import write_json
 from tbconv.contract.errors import ConfigError
 from tbconv.contract.manifest import Labels
 from tbconv.contract.reporting import DISCLAIMER, LIMITS
+from tbconv.report_kit.words import estimate
 from torch_train.evaluation.predictions import (
     AGE_SEX,
     BASELINE,
@@ -21,7 +22,7 @@ from torch_train.evaluation.predictions import (
     read_predictions,
     write_predictions,
 )
-from torch_train.evaluation.report import CARD, PAGE, amount, estimate, model_card, report_page, subject, write_report
+from torch_train.evaluation.report import CARD, PAGE, amount, model_card, report_page, subject, write_report
 from torch_train.evaluation.summary import SummaryConfig, summarise
 
 HOSTILE = 'Del<script>|"hi'
@@ -74,7 +75,7 @@ def test_the_summary_holds_every_reader_figure_fold_and_group(summary):
 
 def test_the_page_fetches_nothing_runs_nothing_and_its_drawings_are_whole(summary):
     page = report_page(summary)
-    assert not re.search(r"<script|<link|<img|@import|https?://", page)
+    assert not re.search(r"<script|<link|<img|@import|https?://| on\w+=", page)
     assert {uri for uri in re.findall(r"url\(([^)]*)\)", page) if not uri.startswith("#")} == set()
     drawings = re.findall(r"<svg.*?</svg>", page, flags=re.DOTALL)
     assert len(drawings) == 6  # trade-off, folds, reliability, sweep, yield, cost
@@ -99,14 +100,14 @@ def test_page_and_card_say_the_same_figures_and_the_disclaimer(summary):
     for limit in (DISCLAIMER, *LIMITS):
         assert limit in page
         assert limit in card
-    assert "takes 36 (one-sided 29) positive patients, not one called wrongly; here are 60: there are enough" in page
+    assert re.search(r"takes 36 positive patients \(one-sided 29\).*?There are 60: enough", page)
     assert "WHO 2014" in card
 
 
 def test_names_are_escaped_in_both(summary):
     page, card = report_page(summary), model_card(summary)
     assert HOSTILE not in page
-    assert "Del&lt;script&gt;|&quot;hi" in page
+    assert HOSTILE in text_of(page)
     assert 'Del&lt;script&gt;\\|"hi' in card
     assert "<script" not in card
 
@@ -161,10 +162,10 @@ def test_only_some_films_tested_is_said():
 def test_the_subject_claims_no_more_than_the_protocol_holds(summary):
     split = summary | {"protocol": "70/20/10"}
     unknown = summary | {"films": summary["films"] | {"patients_known": False}}
-    assert "each tested 2 times by a reader that had learned from none of that patient's films" in subject(summary)
+    assert "each tested 2 times by a model trained on none of that patient's films" in subject(summary)
     assert "each tested at least once by" in subject(split)
     assert "each tested once by" in subject(split | {"repeats": 1})
-    assert "had learned from neither that film nor a copy of it" in subject(unknown)
+    assert "trained on neither that film nor a copy of it" in subject(unknown)
     assert "that patient" not in subject(unknown)
 
 

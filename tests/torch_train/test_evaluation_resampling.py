@@ -9,7 +9,7 @@ from scipy.stats import binomtest
 from sklearn.metrics import roc_auc_score
 
 from torch_train.evaluation.bootstrap import (
-    Drawn,
+    Bootstrapped,
     auroc_interval,
     difference_interval,
     draw_patients,
@@ -62,7 +62,7 @@ def test_the_bootstrap_agrees_with_the_one_that_resamples_rows():
     rows = np.arange(80)
     source = draw_patients(labels, patients, rows, seed=1)
     draws = source.each(rows, lambda weights: weighted_auroc(weights, margins, labels))
-    found = percentile_interval(Drawn(auroc(margins, labels), draws, 80, 40, source.method))
+    found = percentile_interval(Bootstrapped(auroc(margins, labels), draws, 80, 40, source.method))
     assert found.method == plain.method == f"bootstrap of 40 patients, {RESAMPLES} resamples"
     assert (found.low, found.high) == (pytest.approx(plain.low, abs=0.015), pytest.approx(plain.high, abs=0.015))
 
@@ -149,7 +149,7 @@ def share_of(successes, n, *, films=1, seed=0):
     rows, among = np.arange(n * films), np.ones(n * films, np.bool_)
     source = draw_patients(np.ones(n * films, np.int64), patients, rows, seed=seed)
     draws = source.each(rows, lambda weights: weighted_share(weights, right, among))
-    return Drawn(successes / n, draws, n * films, n, source.method)
+    return Bootstrapped(successes / n, draws, n * films, n, source.method)
 
 
 def test_one_film_a_patient_gives_clopper_and_pearsons_interval():
@@ -171,21 +171,21 @@ def test_three_films_that_always_agree_are_worth_one():
 
 
 def test_a_perfect_auroc_keeps_a_lower_bound_below_one():
-    found = auroc_interval(Drawn(1.0, np.ones(50), 104, 104, "drawn"), positives=52, negatives=52)
+    found = auroc_interval(Bootstrapped(1.0, np.ones(50), 104, 104, "drawn"), positives=52, negatives=52)
     assert (found.value, found.high) == (1.0, 1.0)
     assert 0.9 < found.low < 0.99
 
 
 def test_two_readers_that_no_film_tells_apart_may_still_differ():
-    found = difference_interval(Drawn(0.0, np.zeros(50), 52, 52, "drawn"))
+    found = difference_interval(Bootstrapped(0.0, np.zeros(50), 52, 52, "drawn"))
     assert (found.low, found.high) == (pytest.approx(-0.0685, abs=1e-4), pytest.approx(0.0685, abs=1e-4))
 
 
 def test_a_difference_that_all_resamples_agree_on_stays_within_one_and_is_not_called_none():
-    found = difference_interval(Drawn(1.0, np.ones(50), 52, 52, "drawn"))
+    found = difference_interval(Bootstrapped(1.0, np.ones(50), 52, 52, "drawn"))
     assert (found.value, found.high, found.method) == (1.0, 1.0, "all resamples agree")
     assert found.low == pytest.approx(0.9315, abs=1e-4)
-    assert "exact" in difference_interval(Drawn(0.0, np.zeros(50), 52, 52, "drawn")).method
+    assert "exact" in difference_interval(Bootstrapped(0.0, np.zeros(50), 52, 52, "drawn")).method
 
 
 @pytest.mark.parametrize("distance", [1.2, 3.0])  # AUROC 0.80 and 0.98
@@ -197,7 +197,7 @@ def test_the_interval_holds_the_true_auroc_in_about_95_of_100_drawn_sets(distanc
     for _ in range(sets):
         margins = distance * labels + generator.standard_normal(100)
         draws = source.each(rows, lambda weights, margins=margins: weighted_auroc(weights, margins, labels))
-        drawn = Drawn(auroc(margins, labels), draws, 100, 100, source.method)
+        drawn = Bootstrapped(auroc(margins, labels), draws, 100, 100, source.method)
         found = auroc_interval(drawn, positives=50, negatives=50)
         held += found.low <= binormal_auroc(distance) <= found.high
         too_high[0] += found.low > binormal_auroc(distance)
@@ -215,7 +215,7 @@ def test_the_interval_of_a_share_near_one_holds_it_where_percentiles_do_not():
     for _ in range(sets):
         right = generator.random(50) < truth
         draws = source.each(rows, lambda weights, right=right: weighted_share(weights, right, every))
-        drawn = Drawn(float(right.mean()), draws, 50, 50, source.method)
+        drawn = Bootstrapped(float(right.mean()), draws, 50, 50, source.method)
         for interval in held:
             found = interval(drawn)
             held[interval] += found.low <= truth <= found.high

@@ -80,13 +80,13 @@ def fold_times(config):
 
 def test_every_reader_answers_on_every_film_once(whole):
     config, predictions = whole
-    assert predictions.readers == (TRAINED, BASELINE, PRIOR)
+    assert predictions.classifiers == (TRAINED, BASELINE, PRIOR)
     assert (predictions.protocol, len(predictions.folds)) == ("2 x 1 folds", 2)
     assert sorted(np.concatenate([fold.rows for fold in predictions.folds]).tolist()) == list(range(28))
     for fold, kept in zip(predictions.folds, read_predictions(config.out).folds, strict=True):
-        assert set(fold.thresholds) == set(predictions.readers)
-        assert all(np.isfinite(fold.margins[reader]).all() for reader in predictions.readers)
-        assert all(np.array_equal(fold.margins[reader], kept.margins[reader]) for reader in predictions.readers)
+        assert set(fold.thresholds) == set(predictions.classifiers)
+        assert all(np.isfinite(fold.margins[reader]).all() for reader in predictions.classifiers)
+        assert all(np.array_equal(fold.margins[reader], kept.margins[reader]) for reader in predictions.classifiers)
 
 
 def test_the_folder_names_no_file_and_keeps_no_checkpoint(whole, films):
@@ -104,7 +104,7 @@ def test_age_and_sex_answer_where_they_are_known_and_phantoms_stay_synthetic(tmp
     write_phantoms(tmp_path / "films", n=24, seed=0, reporter=Silence())
     recipe = TrainConfig(data=tmp_path / "films", out=tmp_path / "out", baseline_only=True)
     predictions = fit_folds(EvaluateConfig(recipe=recipe, folds=2, repeats=2), Silence())
-    assert (predictions.readers, predictions.synthetic) == ((BASELINE, AGE_SEX, PRIOR), True)
+    assert (predictions.classifiers, predictions.synthetic) == ((BASELINE, AGE_SEX, PRIOR), True)
     assert {fold.repeat for fold in predictions.folds} == {0, 1}
 
 
@@ -206,6 +206,7 @@ def test_it_does_not_evaluate_into_a_run_or_a_bundle(make, tmp_path, name, kind)
         fit_folds(make(tmp_path), Silence())
 
 
+@pytest.mark.slow
 def test_an_error_of_a_fold_in_another_process_ends_all_in_three_parts(make, tmp_path):
     config = make(tmp_path / "wild", jobs=2, epochs=9, fine_tune="all")
     wild = replace(config.recipe, learning_rate=9.0, clip_norm=1e30, weight_decay=9.0)
@@ -273,6 +274,7 @@ def _command(films, out, *options):
     return [sys.executable, "-c", code, *places, *network, "--folds", "2", "--repeats", "1", *options]
 
 
+@pytest.mark.slow
 def test_kill_9_leaves_no_process_behind_and_a_folder_to_go_on_with(films, tmp_path):
     out = tmp_path / "killed"
     command = _command(films, out, "--jobs", "2", "--epochs", "500", "--patience", "500")

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from tbconv.contract.statistics import proportion
-from torch_train.metrics import Z, auroc_estimate, bootstrap_by_patient, digits_for, f1_score
+from tbconv.report_kit.words import digits_for
+from torch_train.metrics import Z, auroc_estimate, bootstrap_by_patient, f1_score
 
 
 def test_seventy_of_seventy_leave_room_down_to_94_9_percent():

@@ -60,6 +60,7 @@ def test_a_run_that_is_killed_twice_while_it_writes_goes_on_to_the_same_bits(fil
     _assert_goes_on_to(whole, films, run)
 
 
+@pytest.mark.slow
 def test_a_run_that_is_killed_at_a_random_moment_goes_on_to_the_same_bits(films, tmp_path, whole, start):
     epoch, delay = random.SystemRandom().randint(1, 2), random.SystemRandom().uniform(0, LONGEST_DELAY_S)
     with start("never") as process:

@@ -223,7 +223,7 @@ def test_frozen_random_layers_are_warned_of_and_the_baseline_alone_needs_no_netw
     )
 
 
-@pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("kind", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 def test_an_interrupted_command_leaves_a_checkpoint_and_says_how_to_go_on(films, tmp_path, kind):
     heard = (
         "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"  # a job in the background ignores it

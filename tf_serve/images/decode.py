@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
+import struct
+
 from tbconv.contract.errors import FilmError
-from tf_serve.images.png_jpeg import JPEG_START, PNG_START, open_picture, quieten
-from tf_serve.images.types import OpenedFilm
+from tbconv.contract.xray import grey_pixels, open_xray
+from tf_serve.images.film import (
+    DEEP_MODES,
+    MAX_DECODED,
+    MAX_READS,
+    Container,
+    Film,
+    MeteredFile,
+    mean_chroma,
+    read_jpeg_header,
+    silence_decoders,
+)
 
 DICOM_TYPE = "application/dicom"
 FILM_TYPES = ("image/png", "image/jpeg", DICOM_TYPE)
@@ -25,7 +37,7 @@ _OTHERS = {
 }
 
 
-def open_film(data: bytes, *, content_type: str | None = None, name: str = "the film") -> OpenedFilm:
+def open_film(data: bytes, *, content_type: str | None = None, name: str = "the film") -> Film:
     """Decode one film.
 
     Args:
@@ -35,9 +47,9 @@ def open_film(data: bytes, *, content_type: str | None = None, name: str = "the 
 
     Raises:
         FilmError: the bytes are damaged, too large or of another kind.
-        Unfit: a whole DICOM file that says itself that it is no frontal chest film.
+        Rejected: a whole DICOM file that states itself that it is no frontal chest film.
     """
-    quieten()
+    silence_decoders()
     if data.startswith((PNG_START, JPEG_START)):
         return open_picture(data, name=name)
     if looks_like_dicom(data) or (data and media_type(content_type) == DICOM_TYPE):
@@ -67,3 +79,45 @@ def _first_bytes(data: bytes) -> str:
         return "the file is empty"
     kinds = (kind for start, kind in _OTHERS.items() if data.startswith(start))
     return f"its first bytes are those of {next(kinds, 'none of them')}"
+
+
+# --- PNG and JPEG ---
+# The contract's pixels, behind limits on what a small file can cost.
+
+PNG_START = b"\x89PNG\r\n\x1a\n"
+JPEG_START = b"\xff\xd8\xff"
+# Pillow keeps 1 MB of each packed text or profile, up to 64 MB a file, before a pixel is decoded.
+MAX_TEXTS = 8
+_TEXTS = (b"iTXt", b"zTXt", b"iCCP")
+_CHUNK = struct.Struct(">I4s")  # a PNG's chunk begins with the length of its content, and its kind
+_AROUND = 12  # bytes of a chunk beside its content: these, and a checksum
+_BITS = dict.fromkeys(DEEP_MODES, 16) | {"1": 1}
+
+
+def open_picture(data: bytes, *, name: str) -> Film:
+    """Decode a PNG or JPEG.
+
+    Raises:
+        FilmError: damaged, too large, or made of so many parts that decoding it would not end.
+    """
+    container: Container = "PNG" if data.startswith(PNG_START) else "JPEG"
+    if (container == "PNG" and _texts(data) > MAX_TEXTS) or (container == "JPEG" and read_jpeg_header(data).endless):
+        why = "each of its parts costs memory or time, and no film has as many"
+        raise FilmError(f"{name} is made of too many parts", why=why, fix="export the film again, without its notes")
+    picture = open_xray(MeteredFile(data), name=name, max_decoded=MAX_DECODED)
+    bits, chroma = _BITS.get(picture.mode, 8), mean_chroma(picture)
+    pixels = grey_pixels(picture, name=name)
+    height, width = pixels.shape
+    return Film(pixels, container, width, height, bits, chroma)
+
+
+def _texts(data: bytes) -> int:
+    """Count a PNG's packed texts and profiles by walking its chunks; too many chunks count as too many texts."""
+    found, place = 0, len(PNG_START)
+    for _ in range(MAX_READS):
+        if place + 8 > len(data):
+            return found
+        length, kind = _CHUNK.unpack_from(data, place)
+        found += kind in _TEXTS
+        place += length + _AROUND
+    return MAX_TEXTS + 1

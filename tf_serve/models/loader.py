@@ -13,24 +13,24 @@ from tbconv.contract.errors import ArtefactError, BundleError
 from tbconv.contract.golden import GOLDEN, GOLDEN_FILMS, read_golden
 from tbconv.contract.prediction import Classifier
 from tbconv.contract.preprocess import as_model_input
-from tf_serve.fallback import Served, choose_model, open_baseline
-from tf_serve.models.registry import Loaded
-from tf_serve.runtime.guards import AskAgain, Guarded, Range, ask_drawn
+from tf_serve.fallback import ActiveModel, choose_model, open_baseline
+from tf_serve.models.registry import LoadedModel
+from tf_serve.runtime.guards import OutputGuard, Range, RecheckLimiter, check_random_images
 from tf_serve.runtime.pool import Pool
 from tf_serve.runtime.selftest import golden_check
 
-STANDS_BY = "it stands by for the trained network"
+STANDBY_REASON = "standby baseline"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Opening:
+class BundleLoader:
     """How bundles are opened."""
 
     artefact: str | None = None  # None: the file that each certificate proposes
     threads: int = 1  # interpreters of a file at most
     folder: Path | None = None  # where copies are shared with other processes
 
-    def open(self, root: Path, *, name: str | None = None, number: int | None = None) -> Loaded:
+    def open(self, root: Path, *, name: str | None = None, number: int | None = None) -> LoadedModel:
         """Open a bundle, and prove that it answers as it did.
 
         Args:
@@ -40,19 +40,19 @@ class Opening:
 
         Raises:
             BundleError: no file of it may answer.
-            SetupError: this machine opens films otherwise than training did.
+            SetupError: this machine decodes images differently from training.
         """
         bundle = read_bundle(root)
         check_archives(bundle)
-        served = choose_model(bundle, artefact=self.artefact, open_file=self._open_file)
-        stand_in = self._stand_in(bundle) if served.kind == "trained" else None
+        active = choose_model(bundle, artefact=self.artefact, open_file=self._open_file)
+        standby = self._standby(bundle) if active.kind == "trained" else None
         named = name or bundle.manifest.name
-        return Loaded(named, served.version, bundle, served, number=number, stand_in=stand_in)
+        return LoadedModel(named, active.version, bundle, active, number=number, standby=standby)
 
-    def _stand_in(self, bundle: Bundle) -> Served | None:
+    def _standby(self, bundle: Bundle) -> ActiveModel | None:
         """Open the baseline beside a trained network; a bundle without a good one serves all the same."""
         try:
-            return open_baseline(bundle, STANDS_BY, open_file=self._open_file)
+            return open_baseline(bundle, STANDBY_REASON, open_file=self._open_file)
         except BundleError:
             return None
 
@@ -61,12 +61,14 @@ class Opening:
         ask = golden_check(bundle, name)
         if ask is None:
             size = bundle.manifest.preprocessing.size
-            return Guarded(_warmed(bundle, name, pool), ask_again=AskAgain(lambda: ask_drawn(pool, size)))
+            return OutputGuard(
+                _warmed(bundle, name, pool), recheck=RecheckLimiter(lambda: check_random_images(pool, size))
+            )
         found = ask(pool)
         if found.problem is not None:
             raise ArtefactError(f"{name} does not answer as it did", why=found.problem, fix=MAKE_AGAIN)
         margins = read_golden(bundle.path(GOLDEN)).answers[name].margin
-        return Guarded(pool, allowed=Range.around(margins), ask_again=AskAgain(lambda: ask(pool).problem))
+        return OutputGuard(pool, allowed=Range.around(margins), recheck=RecheckLimiter(lambda: ask(pool).problem))
 
 
 def _warmed(bundle: Bundle, name: str, pool: Pool) -> Pool:
@@ -74,16 +76,16 @@ def _warmed(bundle: Bundle, name: str, pool: Pool) -> Pool:
     size = bundle.manifest.preprocessing.size
     answer = pool.predict(as_model_input(np.zeros((1, size, size), np.uint8)))
     if not np.isfinite(answer.logits).all():
-        raise ArtefactError(f"{name} gives no answer", why="its logits are NaN or infinite", fix=MAKE_AGAIN)
+        raise ArtefactError(f"{name} returns no valid output", why="its logits are NaN or infinite", fix=MAKE_AGAIN)
     return pool
 
 
-def fall_back(loaded: Loaded, reason: str, *, what: str = "was dropped") -> Loaded | None:
+def fall_back(loaded: LoadedModel, reason: str, *, what: str = "was disabled") -> LoadedModel | None:
     """Return the same bundle answered by its baseline, with the reason; None where it has none that may."""
-    if loaded.stand_in is None:
+    if loaded.standby is None:
         return None
-    served = replace(loaded.stand_in, reason=f"{loaded.served.artefact} {what}: {reason}")
-    return replace(loaded, version=served.version, served=served, stand_in=None)
+    active = replace(loaded.standby, reason=f"{loaded.active.artefact} {what}: {reason}")
+    return replace(loaded, version=active.version, active=active, standby=None)
 
 
 # --- archives ---

@@ -7,19 +7,20 @@ from dataclasses import dataclass, field
 
 from tbconv.contract.bundle import Bundle
 from tf_serve.errors import NotReady, UnknownModel
-from tf_serve.fallback import Served
+from tf_serve.fallback import ActiveModel
+from tf_serve.messages import IndexEntry
 
 
 @dataclass(frozen=True, slots=True)
-class Loaded:
+class LoadedModel:
     """One version of one model, ready to answer."""
 
     name: str  # in addresses: the folder's name in MODELS_DIR, the manifest's name where one bundle is served
     version: str  # the first 12 hex digits of the serving file's digest
     bundle: Bundle
-    served: Served
+    active: ActiveModel
     number: int | None = None  # of its folder, where versions are numbered; it names the version too
-    stand_in: Served | None = None  # the baseline beside a trained network, opened already
+    standby: ActiveModel | None = None  # the baseline beside a trained network, opened already
 
     def is_version(self, version: str) -> bool:
         """Whether that is how a client may call this version."""
@@ -28,42 +29,32 @@ class Loaded:
     @property
     def trust(self) -> tuple[bool, bool, bool]:
         """How far to trust it, to be compared: films before phantoms, trained before baseline, certified before not."""
-        verdict = self.served.verdict.verdict
-        return not self.bundle.manifest.synthetic, self.served.kind == "trained", verdict.may_serve
+        verdict = self.active.verdict.verdict
+        return not self.bundle.manifest.synthetic, self.active.kind == "trained", verdict.may_serve
 
     @property
-    def words(self) -> str:
+    def description(self) -> str:
         """What answers, in words: file, kind, verdict, and whether phantoms trained it."""
         phantoms = ", trained on synthetic phantoms" if self.bundle.manifest.synthetic else ""
-        return f"{self.served.artefact} ({self.served.kind}, {self.served.verdict.verdict}{phantoms})"
+        return f"{self.active.artefact} ({self.active.kind}, {self.active.verdict.verdict}{phantoms})"
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
-    """One line of the repository's index."""
-
-    name: str
-    version: str
-    state: str  # READY | UNAVAILABLE | LOADING
-    reason: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Table:
+class ModelTable:
     """All that is loaded, and what is to be said of the rest."""
 
-    models: Mapping[str, tuple[Loaded, ...]] = field(default_factory=dict)  # versions, the current one first
+    models: Mapping[str, tuple[LoadedModel, ...]] = field(default_factory=dict)  # versions, the current one first
     default: str | None = None  # which model answers a request that names none
-    others: tuple[Row, ...] = ()  # what is not loaded, and why
+    others: tuple[IndexEntry, ...] = ()  # what is not loaded, and why
 
 
 class Registry:
-    """What routes ask for a model."""
+    """Where routes look models up."""
 
-    def __init__(self, table: Table | None = None) -> None:
-        self.table = table or Table()  # replaced as a whole: a reader sees the old one or the new one
+    def __init__(self, table: ModelTable | None = None) -> None:
+        self.table = table or ModelTable()  # replaced as a whole: a reader sees the old one or the new one
 
-    def get(self, name: str | None = None, version: str | None = None) -> Loaded:
+    def get(self, name: str | None = None, version: str | None = None) -> LoadedModel:
         """Return a model.
 
         Args:
@@ -88,30 +79,28 @@ class Registry:
         """Return the names of all models that answer."""
         return tuple(self.table.models)
 
-    def versions(self, name: str) -> tuple[Loaded, ...]:
+    def versions(self, name: str) -> tuple[LoadedModel, ...]:
         """Return all loaded versions of a model, the current one first; UnknownModel where there is none."""
         return _versions(self.table, name)
 
-    def index(self) -> list[dict[str, str]]:
-        """Return the repository's index as the Open Inference Protocol words it."""
-        table = self.table
+    def index(self) -> list[IndexEntry]:
+        """Return the repository's index: what answers first, then what does not, with the reason."""
         ready = [
-            Row(one.name, one.version, "READY", one.served.reason or "")
-            for versions in table.models.values()
+            IndexEntry(name=one.name, version=one.version, state="READY", reason=one.active.reason or "")
+            for versions in self.table.models.values()
             for one in versions
         ]
-        keys = ("name", "version", "state", "reason")
-        return [{key: getattr(row, key) for key in keys} for row in (*ready, *table.others)]
+        return [*ready, *self.table.others]
 
 
-def _default(table: Table) -> str:
+def _default(table: ModelTable) -> str:
     if table.default is None:
         why = "; ".join(row.reason for row in table.others if row.reason) or "nothing has been opened yet"
-        raise NotReady("no model is loaded", why=why, fix="ask again in a second")
+        raise NotReady("no model is loaded", why=why, fix="try again in a second")
     return table.default
 
 
-def _versions(table: Table, name: str) -> tuple[Loaded, ...]:
+def _versions(table: ModelTable, name: str) -> tuple[LoadedModel, ...]:
     versions = table.models.get(name, ())
     if versions:
         return versions

@@ -19,11 +19,12 @@ from typing import Any
 from tbconv.contract.bundle import MANIFEST, Bundle, read_bundle, read_json, write_json
 from tbconv.contract.errors import BundleError, TbconvError
 from tf_serve.errors import BadRequest, NotReady, UnknownModel
-from tf_serve.models.loader import Opening, fall_back
-from tf_serve.models.registry import Loaded, Row, Table
+from tf_serve.messages import IndexEntry
+from tf_serve.models.loader import BundleLoader, fall_back
+from tf_serve.models.registry import LoadedModel, ModelTable
 
-# --- shelf ---
-# What lies in the served folder: bundles, the state their files are in, and whether somebody is still copying.
+# --- model directory ---
+# What lies in the served folder: bundles, the state of their files, and whether they are still being copied.
 #
 # A bundle arrives whole, by a rename (`tbconv convert` does so), or file by file, by a copy. The first is
 # opened at once, the second when nothing has moved for a moment. Folders that begin with a dot are not looked
@@ -36,7 +37,7 @@ Stamp = tuple[tuple[str, int, int, int], ...]  # name, inode, bytes and time of 
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class BundleFolder:
     """A folder with a manifest."""
 
     name: str  # of the model
@@ -44,8 +45,8 @@ class Place:
     number: int | None  # where versions are numbered
     stamp: Stamp
 
-    def still_arriving(self) -> str | None:
-        """Return what a bundle lacks that somebody is still copying; None when it can be opened."""
+    def incomplete_file(self) -> str | None:
+        """Return which file a bundle still lacks while it is being copied; None when it can be opened."""
         try:
             missing = _missing(read_bundle(self.folder))
         except BundleError:
@@ -53,7 +54,7 @@ class Place:
         return f"it is being copied: it lacks {missing}" if missing and _moved(self.folder) else None
 
 
-class Shelf:
+class ModelDirectory:
     """One bundle, or a folder of bundles."""
 
     def __init__(self, root: Path) -> None:
@@ -67,7 +68,7 @@ class Shelf:
         self.one_bundle = (root / MANIFEST).is_file()
         self._name = _manifest_name(root) if self.one_bundle else ""
 
-    def scan(self) -> dict[str, tuple[Place, ...]] | None:
+    def scan(self) -> dict[str, tuple[BundleFolder, ...]] | None:
         """Return the places of every model, highest number first; None while the folder itself cannot be read."""
         try:
             if self.one_bundle:
@@ -79,15 +80,15 @@ class Shelf:
         return {name: places for name, places in found.items() if places}
 
 
-def _places(name: str, folder: Path) -> tuple[Place, ...]:
+def _places(name: str, folder: Path) -> tuple[BundleFolder, ...]:
     if (stamp := _stamp(folder)) is not None:
-        return (Place(name, folder, None, stamp),)
+        return (BundleFolder(name, folder, None, stamp),)
     try:
         inside = [path for path in folder.iterdir() if path.name.isascii() and path.name.isdigit()]
     except OSError:  # it went away meanwhile
         return ()
     stamped = [(path, _stamp(path)) for path in sorted(inside, key=lambda path: int(path.name), reverse=True)]
-    return tuple(Place(name, path, int(path.name), stamp) for path, stamp in stamped if stamp is not None)
+    return tuple(BundleFolder(name, path, int(path.name), stamp) for path, stamp in stamped if stamp is not None)
 
 
 def _stamp(folder: Path) -> Stamp | None:
@@ -127,57 +128,57 @@ def _manifest_name(root: Path) -> str:
         return root.name
 
 
-# --- wishes ---
-# What the operator asked for, and what tripped: kept apart from the models' folder, and the same for all workers.
+# --- desired state ---
+# What operators requested and which files failed: apart from the model directory, and the same for all workers.
 #
 # Workers are processes; a request to load, unload or roll back reaches one of them. So it is written
 # into a small file in the server's own folder, and every worker looks there as often as at the models.
 
 
 @dataclass(frozen=True, slots=True)
-class Wishes:
+class DesiredState:
     """What is to hold for models by name, and for files by digest."""
 
     unloaded: tuple[str, ...] = ()
-    aside: dict[str, tuple[str, ...]] = field(default_factory=dict)  # versions that are not to be the current one
-    asked: dict[str, int] = field(default_factory=dict)  # how often a model was loaded by hand: each opens it again
-    tripped: dict[str, str] = field(default_factory=dict)  # SHA-256 of a dropped file: the reason
+    rolled_back: dict[str, tuple[str, ...]] = field(default_factory=dict)  # versions that are not to be the current one
+    load_requests: dict[str, int] = field(default_factory=dict)  # how often a load was requested: each opens it again
+    failed: dict[str, str] = field(default_factory=dict)  # SHA-256 of a dropped file: the reason
 
     @classmethod
-    def from_json(cls, value: dict[str, Any]) -> Wishes:
+    def from_json(cls, value: dict[str, Any]) -> DesiredState:
         """Read what `asdict` wrote."""
-        aside = {name: tuple(versions) for name, versions in value["aside"].items()}
-        return cls(tuple(value["unloaded"]), aside, dict(value["asked"]), dict(value["tripped"]))
+        rolled_back = {name: tuple(versions) for name, versions in value["rolled_back"].items()}
+        return cls(tuple(value["unloaded"]), rolled_back, dict(value["load_requests"]), dict(value["failed"]))
 
 
-class WishBook:
-    """The one place where wishes are read and changed."""
+class DesiredStateStore:
+    """The one place where the desired state is read and changed."""
 
     def __init__(self, folder: Path | None = None) -> None:
-        """Open the book.
+        """Open the store.
 
         Args:
-            folder: shared by all workers; None keeps the wishes in this process.
+            folder: shared by all workers; None keeps the state in this process.
         """
-        self._file = folder and folder / "wishes.json"
-        self._lock = folder and folder / "wishes.lock"
-        self._own = Wishes()
+        self._file = folder and folder / "desired_state.json"
+        self._lock = folder and folder / "desired_state.lock"
+        self._own = DesiredState()
 
-    def read(self) -> Wishes:
+    def read(self) -> DesiredState:
         """Return what holds now."""
         if self._file is None or not self._file.is_file():
             return self._own
-        return Wishes.from_json(read_json(self._file))
+        return DesiredState.from_json(read_json(self._file))
 
-    def change(self, how: Callable[[Wishes], Wishes]) -> Wishes:
+    def change(self, how: Callable[[DesiredState], DesiredState]) -> DesiredState:
         """Replace what holds by what `how` makes of it, one process at a time."""
         with self._alone():
-            wishes = how(self.read())
+            desired = how(self.read())
             if self._file is None:
-                self._own = wishes
+                self._own = desired
             else:
-                write_json(self._file, asdict(wishes))
-        return wishes
+                write_json(self._file, asdict(desired))
+        return desired
 
     @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:
@@ -189,8 +190,8 @@ class WishBook:
             yield
 
 
-# --- shelved ---
-# One folder of the shelf and what became of it: opened, waited for, refused with the reason, or let go as a spare.
+# --- model entry ---
+# One bundle folder and its state: loaded, still being copied, refused with the reason, or unloaded.
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,39 +204,39 @@ class Known:
 
 
 @dataclass(slots=True, eq=False)
-class Shelved:
-    """A folder of the shelf."""
+class ModelEntry:
+    """A bundle folder and its state."""
 
-    place: Place
-    loaded: Loaded | None = None
+    place: BundleFolder
+    loaded: LoadedModel | None = None
     known: Known | None = None
-    tried: Stamp | None = None  # the state of its files when it was last opened
+    tried_stamp: Stamp | None = None  # the state of its files when it was last opened
     error: TbconvError | None = None  # why it is not loaded, or why what lies there now is not
-    waits: str | None = None  # what it lacks while somebody copies it
-    idle: str | None = None  # why it is not held although it could be
-    gone_since: float | None = None  # time.monotonic() at which its folder was missed first
-    by_hand: bool = False  # somebody asked for it: it is opened anew, and may be trusted less than what was there
+    incomplete: str | None = None  # what it lacks while it is being copied
+    unloaded_because: str | None = None  # why it is not held although it could be
+    missing_since: float | None = None  # time.monotonic() at which its folder was missed first
+    by_request: bool = False  # a load was requested: it is opened anew, and may have a lower trust than what was there
 
-    def open(self, opening: Opening, wishes: Wishes) -> None:
+    def open(self, loader: BundleLoader, desired: DesiredState) -> None:
         """Open what lies there; what was loaded before goes on where that fails or is trusted less."""
-        self.tried, self.error, self.waits, self.idle = self.place.stamp, None, None, None
+        self.tried_stamp, self.error, self.incomplete, self.unloaded_because = self.place.stamp, None, None, None
         start = time.monotonic()
         try:
-            found = opening.open(self.place.folder, name=self.place.name, number=self.place.number)
-            new = without_tripped(found, wishes)
+            found = loader.open(self.place.folder, name=self.place.name, number=self.place.number)
+            new = without_failed(found, desired)
             self._check_trust(new)
         except TbconvError as error:
             self._forget(error)
             _log.error("%s: not loaded: %s", self.place.name, error.one_line)
-        except Exception:  # noqa: BLE001  (logged, and told by the index; other models go on)
+        except Exception:  # noqa: BLE001  (logged, and shown by the index; other models go on)
             what = f"{self.place.name} cannot be loaded"
-            self._forget(NotReady(what, why="an error of the server's own", fix="read its log"))
+            self._forget(NotReady(what, why="internal server error", fix="see the server log"))
             _log.exception(what)
         else:
             self.take(new)
-            reason = f"; {new.served.reason}" if new.served.reason else ""
-            _log.info("%s %s: %s, %.2f s%s", new.name, new.version, new.words, time.monotonic() - start, reason)
-        self.by_hand = False
+            reason = f"; {new.active.reason}" if new.active.reason else ""
+            _log.info("%s %s: %s, %.2f s%s", new.name, new.version, new.description, time.monotonic() - start, reason)
+        self.by_request = False
 
     def _forget(self, error: TbconvError) -> None:
         """Keep why it does not open; what is not held and does not open has no rank any more."""
@@ -243,22 +244,22 @@ class Shelved:
         if self.loaded is None:
             self.known = None
 
-    def take(self, new: Loaded) -> None:
+    def take(self, new: LoadedModel) -> None:
         """Hold an opened version."""
-        self.loaded, self.known = new, Known(new.version, new.trust, new.served.kind == "trained")
+        self.loaded, self.known = new, Known(new.version, new.trust, new.active.kind == "trained")
 
-    def drop_tripped(self, wishes: Wishes) -> None:
-        """Let the baseline answer where the file tripped, here or in another worker."""
-        if self.loaded is None or self.loaded.served.sha256 not in wishes.tripped:
+    def drop_failed(self, desired: DesiredState) -> None:
+        """Let the baseline answer where the file failed, here or in another worker."""
+        if self.loaded is None or self.loaded.active.sha256 not in desired.failed:
             return
         try:
-            self.take(without_tripped(self.loaded, wishes))
+            self.take(without_failed(self.loaded, desired))
         except NotReady as error:
             self.loaded, self.known, self.error = None, None, error
 
     def release(self, reason: str) -> None:
         """Let the network go; it can be opened again."""
-        self.loaded, self.tried, self.error, self.idle = None, None, None, reason
+        self.loaded, self.tried_stamp, self.error, self.unloaded_because = None, None, None, reason
 
     def is_version(self, version: str) -> bool:
         """Whether a client may call it so."""
@@ -267,50 +268,55 @@ class Shelved:
             number is not None and str(number) == version
         )
 
-    def row(self) -> Row:
-        """Return its line in the index, beside what answers."""
-        number = self.place.number
-        version = "" if number is None else str(number)
-        if self.error is not None:
-            return Row(self.place.name, version, "UNAVAILABLE", self.error.one_line)
-        state = "LOADING" if self.waits else "UNAVAILABLE"
-        return Row(self.place.name, version, state, self.waits or self.idle or "not opened yet")
+    def row(self) -> IndexEntry:
+        """Return its entry in the index, beside what answers."""
+        number, loading = self.place.number, self.error is None and self.incomplete is not None
+        return IndexEntry(
+            name=self.place.name,
+            version="" if number is None else str(number),
+            state="LOADING" if loading else "UNAVAILABLE",
+            reason=self.error.one_line if self.error else self.incomplete or self.unloaded_because or "not opened yet",
+        )
 
-    def _check_trust(self, new: Loaded) -> None:
+    def _check_trust(self, new: LoadedModel) -> None:
         old = self.loaded
-        if old is None or self.by_hand or new.trust >= old.trust:
+        if old is None or self.by_request or new.trust >= old.trust:
             return
-        why = new.served.reason or f"it would be {new.words}"
-        what = f"the new bundle of {new.name} is trusted less than what answers, {old.words}"
-        raise NotReady(what, why=why, fix="bring a certified one, or load it by hand")
+        why = new.active.reason or f"it would be {new.description}"
+        what = f"the new bundle of {new.name} has a lower trust than the active one, {old.description}"
+        raise NotReady(what, why=why, fix="install a certified bundle, or load this one explicitly")
 
 
-def without_tripped(loaded: Loaded, wishes: Wishes) -> Loaded:
-    """Return a version, or its bundle's baseline where its file tripped; NotReady where it has none."""
-    reason = wishes.tripped.get(loaded.served.sha256)
+def without_failed(loaded: LoadedModel, desired: DesiredState) -> LoadedModel:
+    """Return a version, or its bundle's baseline where its file failed; NotReady where it has none."""
+    reason = desired.failed.get(loaded.active.sha256)
     if reason is None:
         return loaded
     fallen = fall_back(loaded, reason)
     if fallen is None:
-        raise NotReady(f"{loaded.served.artefact} was dropped", why=reason, fix="bring another bundle")
+        raise NotReady(f"{loaded.active.artefact} was disabled", why=reason, fix="copy another bundle there")
     return fallen
 
 
-def ranked(kept: Sequence[Shelved], aside: Sequence[str]) -> list[Shelved]:
+def ranked(kept: Sequence[ModelEntry], rolled_back: Sequence[str]) -> list[ModelEntry]:
     """Return those that can answer, best first: not put aside, then the most trusted, then the newest."""
     pairs = [(one, one.known) for one in kept if one.known is not None]
-    pairs.sort(key=lambda pair: (pair[1].version not in aside, pair[1].trust, pair[0].place.number or 0), reverse=True)
+    pairs.sort(
+        key=lambda pair: (pair[1].version not in rolled_back, pair[1].trust, pair[0].place.number or 0), reverse=True
+    )
     return [one for one, _ in pairs]
 
 
 # --- repository ---
-# What lies on the shelf brought into the table of what answers: the one place that opens, swaps, drops and refuses.
+# Brings the model directory into the table of what answers: the one place that opens, swaps, disables and refuses.
 #
 # All of it runs in threads beside the event loop, one at a time; readers see whole tables only.
 # A swap loses nothing: who was given the old version keeps it until the answer is made, and its
 # interpreters go with the last reference.
 
-GONE_S = 10.0  # seconds after which a model whose folder was removed stops answering; one replaced by hand is back
+REMOVAL_GRACE_S = (
+    10.0  # seconds after which a model whose folder was removed stops answering; one replaced by hand is back
+)
 TRIMS = 3  # looks after a swap at which freed memory is returned: requests under way hold the old network a while
 _log = logging.getLogger("tf_serve")
 
@@ -320,48 +326,48 @@ class Repository:
 
     def __init__(
         self,
-        shelf: Shelf,
-        opening: Opening,
+        directory: ModelDirectory,
+        loader: BundleLoader,
         *,
-        publish: Callable[[Table], None],
-        book: WishBook | None = None,
+        publish: Callable[[ModelTable], None],
+        store: DesiredStateStore | None = None,
         versions: int = 2,
         default: str | None = None,
     ) -> None:
         """Make it; nothing is opened yet.
 
         Args:
-            shelf: where bundles lie.
-            opening: how they are opened.
-            book: what operators ask for.
+            directory: where bundles lie.
+            loader: how they are opened.
+            store: what operators want loaded.
             versions: how many versions of a model are held in memory: the second makes a roll back instant.
             default: the model that answers who names none; None takes the most trusted.
             publish: takes every new table.
         """
-        self._shelf = shelf
-        self._opening = opening
-        self._book = book or WishBook()
+        self._directory = directory
+        self._loader = loader
+        self._store = store or DesiredStateStore()
         self._versions = versions
         self._default = default
         self._publish = publish
-        self._shelved: dict[str, list[Shelved]] = {}  # by model, highest number first
-        self._asked: dict[str, int] = {}
-        self._table = Table()
+        self._entries: dict[str, list[ModelEntry]] = {}  # by model, highest number first
+        self._handled_loads: dict[str, int] = {}
+        self._table = ModelTable()
         self._trims = 0
         self._lock = threading.RLock()
 
     def refresh(self) -> None:
-        """Look at the shelf and at the wishes, open what is new, drop what is gone."""
+        """Scan the directory and the desired state, open what is new, unload what is gone."""
         with self._lock:
-            wishes = self._book.read()
-            self._look()
-            self._obey(wishes)
-            for name, kept in self._shelved.items():
-                self._hold(name, kept, wishes)
-            self._show(wishes)
+            desired = self._store.read()
+            self._scan()
+            self._apply_requests(desired)
+            for name, kept in self._entries.items():
+                self._load_best(name, kept, desired)
+            self._publish_table(desired)
             self._return_memory()
 
-    def load(self, name: str, version: str | None = None) -> Loaded:
+    def load(self, name: str, version: str | None = None) -> LoadedModel:
         """Make a version the current one, even if it is trusted less than another.
 
         Args:
@@ -373,10 +379,10 @@ class Repository:
             NotReady: it cannot be opened; the reason is the bundle's.
         """
         with self._lock:
-            self._look()
+            self._scan()
             kept = self._kept(name)
             better = () if version is None else self._better_than(kept, version)
-            self._book.change(lambda wishes: _wanted(wishes, name, better, _digests(kept)))
+            self._store.change(lambda desired: _wanted(desired, name, better, _digests(kept)))
             self.refresh()
             return self._current(name)
 
@@ -384,10 +390,10 @@ class Repository:
         """Stop answering by a model until it is loaded again; UnknownModel where there is none."""
         with self._lock:
             self._kept(name)
-            self._book.change(lambda wishes: replace(wishes, unloaded=tuple({*wishes.unloaded, name})))
+            self._store.change(lambda desired: replace(desired, unloaded=tuple({*desired.unloaded, name})))
             self.refresh()
 
-    def roll_back(self, name: str) -> Loaded:
+    def roll_back(self, name: str) -> LoadedModel:
         """Put the current version aside: the next best answers, until a new one lands or this one is loaded by hand.
 
         Raises:
@@ -396,137 +402,137 @@ class Repository:
             BadRequest: there is no other version.
         """
         with self._lock:
-            before, aside = self._current(name).version, self._book.read().aside.get(name, ())
-            self._put_aside(name, (*aside, before))
+            before, rolled_back = self._current(name).version, self._store.read().rolled_back.get(name, ())
+            self._set_rolled_back(name, (*rolled_back, before))
             try:
                 now = self._current(name)
             except NotReady:
-                self._put_aside(name, aside)
+                self._set_rolled_back(name, rolled_back)
                 raise
-            if now.version not in {*aside, before}:
+            if now.version not in {*rolled_back, before}:
                 return now
-            self._put_aside(name, aside)
+            self._set_rolled_back(name, rolled_back)
             why = "a folder that is replaced leaves none; numbered folders (NAME/1, NAME/2) keep them"
             raise BadRequest(f"{name} has no version to roll back to", why=why, fix="load another one by its version")
 
-    def drop(self, loaded: Loaded, reason: str) -> None:
-        """Stop answering by a file that gave what it may not give: its bundle's baseline answers, with the reason."""
-        digest = loaded.served.sha256
+    def drop(self, loaded: LoadedModel, reason: str) -> None:
+        """Stop answering by a file that returned an invalid output: its bundle's baseline answers, with the reason."""
+        digest = loaded.active.sha256
         with self._lock:
-            if digest in self._book.read().tripped:
+            if digest in self._store.read().failed:
                 return  # several films met it at once
-            _log.error("%s: %s is dropped: %s", loaded.name, loaded.served.artefact, reason)
-            wishes = self._book.change(lambda wishes: replace(wishes, tripped={**wishes.tripped, digest: reason}))
-            self._obey(wishes)
-            self._show(wishes)
+            _log.error("%s: %s is disabled: %s", loaded.name, loaded.active.artefact, reason)
+            desired = self._store.change(lambda desired: replace(desired, failed={**desired.failed, digest: reason}))
+            self._apply_requests(desired)
+            self._publish_table(desired)
 
     def first_error(self) -> TbconvError | None:
-        """Return a stated error for which something is not loaded."""
-        return next((one.error for kept in self._shelved.values() for one in kept if one.error), None)
+        """Return an expected error for which something is not loaded."""
+        return next((one.error for kept in self._entries.values() for one in kept if one.error), None)
 
     # what follows is called with the lock held
 
-    def _look(self) -> None:
-        """Bring what is known of the folders to what is on the shelf."""
-        found = self._shelf.scan()
+    def _scan(self) -> None:
+        """Bring the entries to what lies in the directory."""
+        found = self._directory.scan()
         if found is None:
             return  # the folder itself is away: a volume that will be mounted again
-        for name in {**self._shelved, **found}:
-            known = {one.place.folder: one for one in self._shelved.get(name, [])}
+        for name in {**self._entries, **found}:
+            known = {one.place.folder: one for one in self._entries.get(name, [])}
             for place in found.get(name, ()):
-                one = known.setdefault(place.folder, Shelved(place))
-                one.place, one.gone_since = place, None
+                one = known.setdefault(place.folder, ModelEntry(place))
+                one.place, one.missing_since = place, None
             present = {place.folder for place in found.get(name, ())}
-            stays = [one for one in known.values() if one.place.folder in present or self._lingers(one)]
-            self._shelved[name] = sorted(stays, key=lambda one: one.place.number or 0, reverse=True)
-        self._shelved = {name: kept for name, kept in self._shelved.items() if kept}
+            stays = [one for one in known.values() if one.place.folder in present or self._stays_loaded(one)]
+            self._entries[name] = sorted(stays, key=lambda one: one.place.number or 0, reverse=True)
+        self._entries = {name: kept for name, kept in self._entries.items() if kept}
 
-    def _lingers(self, one: Shelved) -> bool:
-        if self._shelf.one_bundle:
-            return True  # it was asked for by name: it answers as long as the server runs
-        one.gone_since = one.gone_since or time.monotonic()
-        stays = one.loaded is not None and time.monotonic() - one.gone_since < GONE_S
+    def _stays_loaded(self, one: ModelEntry) -> bool:
+        if self._directory.one_bundle:
+            return True  # it was named on the command line: it answers as long as the server runs
+        one.missing_since = one.missing_since or time.monotonic()
+        stays = one.loaded is not None and time.monotonic() - one.missing_since < REMOVAL_GRACE_S
         if not stays:
-            _log.warning("%s: its folder is gone, it does not answer any more", one.place.name)
+            _log.warning("%s: its folder was removed; the model is unloaded", one.place.name)
         return stays
 
-    def _obey(self, wishes: Wishes) -> None:
-        """Open again what was asked for, drop what tripped: here or in another worker."""
-        for name, kept in self._shelved.items():
-            again = wishes.asked.get(name, 0) != self._asked.get(name, 0)
-            self._asked[name] = wishes.asked.get(name, 0)
+    def _apply_requests(self, desired: DesiredState) -> None:
+        """Open again what was requested, disable what failed: here or in another worker."""
+        for name, kept in self._entries.items():
+            again = desired.load_requests.get(name, 0) != self._handled_loads.get(name, 0)
+            self._handled_loads[name] = desired.load_requests.get(name, 0)
             for one in kept:
                 if again:
-                    one.by_hand, one.tried = True, None
-                one.drop_tripped(wishes)
+                    one.by_request, one.tried_stamp = True, None
+                one.drop_failed(desired)
 
-    def _hold(self, name: str, kept: list[Shelved], wishes: Wishes) -> None:
+    def _load_best(self, name: str, kept: list[ModelEntry], desired: DesiredState) -> None:
         """Hold a model's best versions in memory, and no others."""
-        if name in wishes.unloaded:
+        if name in desired.unloaded:
             for one in kept:
                 one.release("unloaded on request")
             return
-        aside = wishes.aside.get(name, ())
+        rolled_back = desired.rolled_back.get(name, ())
         enough = 0
         for one in kept:  # the newest first, until enough are known that may be current
             if one.loaded is not None or (one.known is None and enough < self._versions):
-                self._open_if_new(one, wishes)
-            enough += one.known is not None and one.known.trained and one.known.version not in aside
-        best = ranked(kept, aside)
+                self._open_if_new(one, desired)
+            enough += one.known is not None and one.known.trained and one.known.version not in rolled_back
+        best = ranked(kept, rolled_back)
         for one in best[: self._versions]:
-            self._open_if_new(one, wishes)
+            self._open_if_new(one, desired)
         for one in best[self._versions :]:
             one.release(f"{self._versions} better versions are held")
 
-    def _open_if_new(self, one: Shelved, wishes: Wishes) -> None:
-        if one.tried == one.place.stamp:
+    def _open_if_new(self, one: ModelEntry, desired: DesiredState) -> None:
+        if one.tried_stamp == one.place.stamp:
             return
-        first = self._shelf.one_bundle and one.loaded is None
-        one.waits = None if first else one.place.still_arriving()
-        if one.waits is None:
-            one.open(self._opening, wishes)
-            self._show(wishes)  # the first that is ready answers, while others are opened
+        first = self._directory.one_bundle and one.loaded is None
+        one.incomplete = None if first else one.place.incomplete_file()
+        if one.incomplete is None:
+            one.open(self._loader, desired)
+            self._publish_table(desired)  # the first that is ready answers, while others are opened
 
-    def _show(self, wishes: Wishes) -> None:
+    def _publish_table(self, desired: DesiredState) -> None:
         """Publish what answers now."""
-        order = {name: ranked(kept, wishes.aside.get(name, ())) for name, kept in self._shelved.items()}
+        order = {name: ranked(kept, desired.rolled_back.get(name, ())) for name, kept in self._entries.items()}
         loaded = {name: tuple(one.loaded for one in row if one.loaded) for name, row in order.items()}
         models = {name: versions for name, versions in loaded.items() if versions}
         silent = [
-            one for kept in self._shelved.values() for one in kept if one.loaded is None or one.error or one.waits
+            one for kept in self._entries.values() for one in kept if one.loaded is None or one.error or one.incomplete
         ]
-        table = Table(models, self._default_of(models), tuple(one.row() for one in silent))
+        table = ModelTable(models, self._default_of(models), tuple(one.row() for one in silent))
         if table != self._table:
             self._table, self._trims = table, TRIMS
             self._publish(table)
 
-    def _default_of(self, models: dict[str, tuple[Loaded, ...]]) -> str | None:
+    def _default_of(self, models: dict[str, tuple[LoadedModel, ...]]) -> str | None:
         if self._default is not None:
             return self._default if self._default in models else None
         return max(sorted(models), key=lambda name: models[name][0].trust, default=None)
 
-    def _kept(self, name: str) -> list[Shelved]:
-        if name not in self._shelved:
+    def _kept(self, name: str) -> list[ModelEntry]:
+        if name not in self._entries:
             raise UnknownModel(f"there is no model {name!r}", why="no such folder lies there", fix="see the index")
-        return self._shelved[name]
+        return self._entries[name]
 
-    def _current(self, name: str) -> Loaded:
-        order = ranked(self._kept(name), self._book.read().aside.get(name, ()))
+    def _current(self, name: str) -> LoadedModel:
+        order = ranked(self._kept(name), self._store.read().rolled_back.get(name, ()))
         if not order or order[0].loaded is None:
             why = self._kept(name)[0].row().reason
-            raise NotReady(f"{name} cannot be loaded", why=why, fix="bring another bundle")
+            raise NotReady(f"{name} cannot be loaded", why=why, fix="copy another bundle there")
         return order[0].loaded
 
-    def _put_aside(self, name: str, aside: tuple[str, ...]) -> None:
-        self._book.change(lambda wishes: replace(wishes, aside={**wishes.aside, name: aside}))
+    def _set_rolled_back(self, name: str, rolled_back: tuple[str, ...]) -> None:
+        self._store.change(lambda desired: replace(desired, rolled_back={**desired.rolled_back, name: rolled_back}))
         self.refresh()
 
-    def _better_than(self, kept: list[Shelved], version: str) -> tuple[str, ...]:
+    def _better_than(self, kept: list[ModelEntry], version: str) -> tuple[str, ...]:
         """Return the versions that stand before one; all are opened once if it is not known which folder that is."""
-        wishes = self._book.read()
+        desired = self._store.read()
         for one in kept:
             if one.known is None and not any(other.known and other.is_version(version) for other in kept):
-                one.open(self._opening, wishes)
+                one.open(self._loader, desired)
                 if one.loaded is not None:
                     one.release("opened to learn its version")
         order = ranked(kept, ())
@@ -550,17 +556,17 @@ def return_memory() -> None:
         trim(0)
 
 
-def _wanted(wishes: Wishes, name: str, aside: tuple[str, ...], digests: set[str]) -> Wishes:
+def _wanted(desired: DesiredState, name: str, rolled_back: tuple[str, ...], digests: set[str]) -> DesiredState:
     return replace(
-        wishes,
-        unloaded=tuple(one for one in wishes.unloaded if one != name),
-        aside={**wishes.aside, name: aside},
-        asked={**wishes.asked, name: wishes.asked.get(name, 0) + 1},
-        tripped={digest: reason for digest, reason in wishes.tripped.items() if digest not in digests},
+        desired,
+        unloaded=tuple(one for one in desired.unloaded if one != name),
+        rolled_back={**desired.rolled_back, name: rolled_back},
+        load_requests={**desired.load_requests, name: desired.load_requests.get(name, 0) + 1},
+        failed={digest: reason for digest, reason in desired.failed.items() if digest not in digests},
     )
 
 
-def _digests(kept: list[Shelved]) -> set[str]:
+def _digests(kept: list[ModelEntry]) -> set[str]:
     """Return the digests of all files of a model's bundles, also of those that are not loaded."""
     found: set[str] = set()
     for one in kept:

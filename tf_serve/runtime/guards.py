@@ -2,7 +2,7 @@
 
 A network that gives NaN or infinity to any film is broken, and is dropped at once. The other two signs can
 be a film's fault, and a client must not be able to put a network aside by what it sends: so the golden
-inputs are asked again, and the network is dropped when it no longer answers them as it did.
+inputs are run again, and the network is disabled when it no longer answers them as it did.
 """
 
 from __future__ import annotations
@@ -21,14 +21,16 @@ from tbconv.contract.prediction import Classifier, Prediction
 SAME_ANSWERS = 16  # different films in a row with the same two logits, bit for bit; a float head gives none
 STRIDE = 28  # pixels; 8 x 8 of 224 x 224 tell films apart
 DIFFERENT = 4.0  # grey levels, mean; the noise of one film against another of the same chest is less
-ASK_AGAIN_S = 10.0  # seconds for which repeated golden answers are believed: asking sixteen films is 0.2 s of a core
+RECHECK_EVERY_S = (
+    10.0  # seconds for which repeated golden answers are believed: running sixteen inputs is 0.2 s of a core
+)
 DRAWN = 4  # pictures of 7 x 7 random greys: what tells films apart tells these apart
 OUTSIDE = 1.0  # widths of the golden inputs' range beyond its ends: 16 drawn inputs are not all films
-AT_LEAST = 20.0  # logits beyond its ends, where they lie close together: no probability is told apart out there
+AT_LEAST = 20.0  # logits beyond its ends, where they lie close together: probabilities are all 0 or 1 out there
 
 
-class Tripped(Exception):  # noqa: N818  (it is a finding; the engine turns it into an answer)
-    """A network gave what it may not give."""
+class InvalidOutput(Exception):  # noqa: N818  (it is a finding; the engine turns it into an answer)
+    """A network returned an invalid output."""
 
     def __init__(self, reason: str, *, broken: bool) -> None:
         """Keep the reason.
@@ -61,34 +63,34 @@ class Range:
         return self.low <= margin <= self.high
 
 
-class AskAgain:
-    """Asks the golden inputs again when there is a suspicion, but not at every one: a client could keep a core busy."""
+class RecheckLimiter:
+    """Runs the golden inputs again after a suspicion, but not after every one: a client could keep a core busy."""
 
-    def __init__(self, ask: Callable[[], str | None], *, every_s: float = ASK_AGAIN_S) -> None:
-        """Keep how to ask.
+    def __init__(self, check: Callable[[], str | None], *, every_s: float = RECHECK_EVERY_S) -> None:
+        """Keep the check.
 
         Args:
-            ask: returns what is wrong; None if nothing is.
+            check: returns what is wrong; None if nothing is.
             every_s: seconds for which an answer is believed.
         """
-        self._ask = ask
+        self._check = check
         self._every_s = every_s
-        self._asked = -math.inf
+        self._checked_at = -math.inf
         self._problem: str | None = None
 
     def __call__(self) -> str | None:
         """Return what is wrong with the network; None if nothing is."""
-        if time.monotonic() - self._asked >= self._every_s:
-            self._asked = time.monotonic()
-            self._problem = self._ask()
+        if time.monotonic() - self._checked_at >= self._every_s:
+            self._checked_at = time.monotonic()
+            self._problem = self._check()
         return self._problem
 
 
-def nothing_recorded() -> None:
-    """Leave it at a suspicion: a client could put a network aside otherwise."""
+def no_recheck() -> None:
+    """Find nothing: without golden inputs a suspicion cannot be confirmed."""
 
 
-def ask_drawn(classifier: Classifier, size: int) -> str | None:
+def check_random_images(classifier: Classifier, size: int) -> str | None:
     """Look into a suspicion where no golden inputs are recorded: does it tell drawn pictures apart?
 
     Args:
@@ -105,26 +107,26 @@ def ask_drawn(classifier: Classifier, size: int) -> str | None:
     return f"gave them to {DRAWN} drawn pictures too" if (logits == logits[0]).all() else None
 
 
-class Guarded:
-    """A classifier whose answers are looked at before anybody sees them."""
+class OutputGuard:
+    """A classifier whose answers are checked before they are used."""
 
     def __init__(
         self,
         classifier: Classifier,
         *,
         allowed: Range | None = None,
-        ask_again: Callable[[], str | None] = nothing_recorded,
+        recheck: Callable[[], str | None] = no_recheck,
     ) -> None:
         """Watch a classifier.
 
         Args:
             classifier: what answers.
             allowed: margins that can be answers; None where nothing was recorded.
-            ask_again: asks the golden inputs again and says what is wrong, None if nothing is.
+            recheck: runs the golden inputs again and returns what is wrong, None if nothing is.
         """
         self.classifier = classifier
         self._allowed = allowed
-        self._ask_again = ask_again
+        self._recheck = recheck
         self._lock = threading.Lock()
         self._last: tuple[bytes, NDArray[np.float32]] | None = None  # logits of the last film, and 8 x 8 of it
         self._same = 0
@@ -146,7 +148,7 @@ class Guarded:
         for name in ("logits", "probability", "evidence"):
             values = getattr(answer, name)
             if values is not None and not np.isfinite(values).all():
-                raise Tripped(f"{name} held NaN or infinity", broken=True)
+                raise InvalidOutput(f"{name} held NaN or infinity", broken=True)
 
     def _check_constant(self, film: NDArray[np.float32], logits: NDArray[np.floating]) -> None:
         sketch, said = np.asarray(film[::STRIDE, ::STRIDE, 0], np.float32), logits.tobytes()
@@ -159,7 +161,7 @@ class Guarded:
             if self._same < SAME_ANSWERS:
                 return
             self._same = 0
-        self._suspect(f"it gave the same logits to {SAME_ANSWERS} different films in a row", film_is_fine=True)
+        self._report_suspicion(f"it gave the same logits to {SAME_ANSWERS} different films in a row", film_is_fine=True)
 
     def _check_range(self, margins: NDArray[np.floating]) -> None:
         if self._allowed is None:
@@ -167,11 +169,11 @@ class Guarded:
         for margin in margins:
             if not self._allowed.holds(float(margin)):
                 ends = f"{self._allowed.low:.3g} to {self._allowed.high:.3g}"
-                self._suspect(f"its margin {float(margin):.3g} lay outside {ends}", film_is_fine=False)
+                self._report_suspicion(f"its margin {float(margin):.3g} lay outside {ends}", film_is_fine=False)
 
-    def _suspect(self, sign: str, *, film_is_fine: bool) -> None:
-        problem = self._ask_again()
+    def _report_suspicion(self, sign: str, *, film_is_fine: bool) -> None:
+        problem = self._recheck()
         if problem is not None:
-            raise Tripped(f"{sign}, and {problem}", broken=True)
+            raise InvalidOutput(f"{sign}, and {problem}", broken=True)
         if not film_is_fine:
-            raise Tripped(sign, broken=False)
+            raise InvalidOutput(sign, broken=False)

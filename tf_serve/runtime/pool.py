@@ -1,4 +1,4 @@
-"""A file's interpreters: one at a time for each thread that asks, opened as they are needed, all on one private copy.
+"""A file's interpreters: one for each thread that runs a film, opened as they are needed, all on one private copy.
 
 A LiteRT interpreter answers one film at a time and lets go of Python's lock meanwhile, so several of one
 thread each answer side by side. Each costs memory (docs/serving.md), so the second is opened when two
@@ -50,7 +50,7 @@ class Pool:
         self.size = size
         self._file = copy_privately(bundle, name, folder)
         place = folder and folder / f"{bundle.digest(name)}.tflite"
-        end = weakref.finalize(self, _let_go, self._file, place)
+        end = weakref.finalize(self, _release_copy, self._file, place)
         end.atexit = False  # a worker that ends leaves the copy to the others
         self._free = [self._open()]
         self._opened = 1
@@ -95,8 +95,8 @@ class Pool:
         return TFLiteModel(Path(f"/dev/fd/{self._file.fileno()}"), name=self.name)
 
 
-def _let_go(copy: BinaryIO, place: Path | None) -> None:
-    """Close a copy that nobody here asks any more; whoever has it open still has it, others copy it again."""
+def _release_copy(copy: BinaryIO, place: Path | None) -> None:
+    """Close a copy that this process does not use any more; processes that have it open keep it."""
     with contextlib.suppress(FileNotFoundError):
         if place is not None and _is(place, copy):
             place.unlink()
@@ -108,7 +108,7 @@ def _is(place: Path, copy: BinaryIO) -> bool:
 
 
 def copy_privately(bundle: Bundle, name: str, folder: Path | None) -> BinaryIO:
-    """Copy a file of a bundle to where nobody overwrites it.
+    """Copy a file of a bundle to where it is never overwritten.
 
     Returns:
         The open copy: without a name where `folder` is None, else named by its digest in there.

@@ -1,4 +1,4 @@
-"""The quick check: does every TFLite file answer as it did, and does this machine open films as training did?
+"""The quick check: does every TFLite file answer as it did, and does this machine decode images as training did?
 
 Serving's packages alone are needed. With the same kernels answers repeat bit for bit (measured on
 two bundles); other kernels round elsewhere, and a tolerance says how far that may lead.
@@ -40,7 +40,7 @@ PROBABILITY_STEPS = 2 / 256  # two steps of a quantized sigmoid
 
 
 @dataclass(frozen=True, slots=True)
-class Repeat:
+class GoldenResult:
     """What one file answered to its golden inputs, against what it answered when it was certified."""
 
     path: str
@@ -63,13 +63,13 @@ class Repeat:
 class SelfTest:
     """All files' rows, and what is worth saying of this machine."""
 
-    rows: tuple[Repeat, ...]
+    rows: tuple[GoldenResult, ...]
     notes: tuple[str, ...] = ()
     problems: dict[str, str] = field(default_factory=dict)  # by path, beside the answers: films, contradictions
 
     @property
     def passed(self) -> bool:
-        """Whether files were asked, each of them answered as it did, and nothing contradicts the manifest."""
+        """Whether files were run, each of them answered as it did, and nothing contradicts the manifest."""
         return bool(self.rows) and all(row.passed for row in self.rows) and not self.problems
 
     def to_json(self) -> dict[str, Any]:
@@ -79,11 +79,11 @@ class SelfTest:
 
 
 def self_test(bundle: Bundle, *, artefacts: Sequence[str] | None = None) -> SelfTest:
-    """Ask TFLite files about the bundle's golden inputs.
+    """Run TFLite files on the bundle's golden inputs.
 
     Args:
         bundle: each file that is read has its digest checked first.
-        artefacts: paths of TFLite files; None asks every one of them.
+        artefacts: paths of TFLite files; None runs every one of them.
 
     Returns:
         One row a file; a file that is altered or cannot be opened is a row with a problem. Beside them what the
@@ -94,7 +94,7 @@ def self_test(bundle: Bundle, *, artefacts: Sequence[str] | None = None) -> Self
         ArtefactError: the golden inputs or the certificate are missing or altered.
     """
     golden, certificate = read_golden(bundle.path(GOLDEN)), bundle.certificate()
-    chosen = [one for one in bundle.manifest.artefacts if one.format == "tflite"]
+    chosen = [one for one in bundle.manifest.artefacts if one.is_served]
     if artefacts is not None:
         chosen = [bundle.manifest.artefact(path) for path in artefacts]
     note = tell_difference(certificate.bound.get("processor") or {}, processor())
@@ -103,8 +103,8 @@ def self_test(bundle: Bundle, *, artefacts: Sequence[str] | None = None) -> Self
     return SelfTest(rows, tuple(notes), _contradictions(bundle, golden, {one.path for one in chosen}))
 
 
-def golden_check(bundle: Bundle, path: str) -> Callable[[Classifier], Repeat] | None:
-    """Prepare to ask an open file about the golden inputs, as often as need be and without the bundle's folder.
+def golden_check(bundle: Bundle, path: str) -> Callable[[Classifier], GoldenResult] | None:
+    """Prepare to run an open file on the golden inputs, as often as need be and without the bundle's folder.
 
     Returns:
         A function of the open file; None where the bundle records no golden inputs.
@@ -134,7 +134,7 @@ def check_preprocessing(bundle: Bundle) -> None:
     if problems:
         made_with = (bundle.manifest.provenance.get("conversion") or {}).get("packages", {}).get("pillow")
         raise SetupError(
-            "this machine opens films otherwise than the network was trained on them",
+            "this machine decodes images differently from training",
             why="; ".join(problems),
             fix=f"install Pillow as it was at conversion: pip install pillow{f'=={made_with}' if made_with else ''}",
         )
@@ -144,12 +144,12 @@ def _film_problems(bundle: Bundle) -> list[str]:
     return check_films(bundle, opener(bundle.manifest.preprocessing)) if records_films(bundle) else []
 
 
-def _contradictions(bundle: Bundle, golden: Golden, asked: set[str]) -> dict[str, str]:
+def _contradictions(bundle: Bundle, golden: Golden, chosen: set[str]) -> dict[str, str]:
     found, films = appended_problems(bundle), _film_problems(bundle)
     for path, problem in answer_problems(bundle, golden).items():
         found[path] = f"{found[path]}; {problem}" if path in found else problem
-    told = {path: problem for path, problem in found.items() if path in asked}
-    return told | ({GOLDEN_FILMS: "; ".join(films)} if films else {})
+    kept = {path: problem for path, problem in found.items() if path in chosen}
+    return kept | ({GOLDEN_FILMS: "; ".join(films)} if films else {})
 
 
 def _repeat(
@@ -159,7 +159,7 @@ def _repeat(
     certificate: Certificate,
     model: Classifier | None = None,
     verdict: str = "unknown",
-) -> Repeat:
+) -> GoldenResult:
     start, problem, moved, allowed, changed = time.monotonic(), None, None, None, 0
     try:
         verdict = verdict if model else str(bundle.verdict(artefact.path).verdict)
@@ -167,18 +167,18 @@ def _repeat(
         model = model or TFLiteModel(bundle.path(artefact.path))
         answer = model.predict(as_model_input(golden.model_inputs))
         allowed = _allowed(artefact, recorded, golden, certificate)
-        problem = _misshapen(recorded, answer)
+        problem = _shape_problem(recorded, answer)
         if problem is None:
             decision_rule = bundle.manifest.decision_rules[artefact.network]
             slope, point = decision_rule.calibration.slope, decision_rule.operating_point
             changed = int((point.is_positive(recorded.margin) != point.is_positive(answer.margin)).sum())
-            moved = _furthest(answer.logits, recorded.logits)
-            problem = _strays(recorded, answer, artefact, slope=slope, allowed=allowed)
+            moved = _max_abs_difference(answer.logits, recorded.logits)
+            problem = _tolerance_problem(recorded, answer, artefact, slope=slope, allowed=allowed)
     except ArtefactError as error:
         problem = error.one_line
     seconds = time.monotonic() - start
     number = len(golden.names)
-    return Repeat(artefact.path, artefact.precision, verdict, number, problem, moved, allowed, changed, seconds)
+    return GoldenResult(artefact.path, artefact.precision, verdict, number, problem, moved, allowed, changed, seconds)
 
 
 def _recorded(golden: Golden, artefact: Artefact) -> Prediction:
@@ -190,19 +190,19 @@ def _recorded(golden: Golden, artefact: Artefact) -> Prediction:
 
 def _allowed(artefact: Artefact, recorded: Prediction, golden: Golden, certificate: Certificate) -> float:
     """Return how far logits may move: a float32 file has the certificate's tolerance for the golden inputs."""
-    if artefact.precision == "float32":
+    if artefact.is_exact:
         tolerances = certificate.tolerances.get(artefact.network) or {}
         return float((tolerances.get("golden") or tolerances).get("logits", IDENTITY))
     return allowed_move(recorded, golden.answers[f"{REFERENCE} ({artefact.network})"])
 
 
-def _furthest(now: NDArray[np.floating], then: NDArray[np.floating]) -> float:
+def _max_abs_difference(now: NDArray[np.floating], then: NDArray[np.floating]) -> float:
     """Return max |now - then| over values that are finite in both; 0 where none is."""
     both = np.isfinite(now) & np.isfinite(then)
     return float(np.abs(now[both].astype(np.float64) - then[both]).max(initial=0.0))
 
 
-def _misshapen(recorded: Prediction, answer: Prediction) -> str | None:
+def _shape_problem(recorded: Prediction, answer: Prediction) -> str | None:
     """Return which output has another shape, or other places that are NaN or infinite, than it had."""
     for name in ("logits", "probability", "evidence"):
         now, then = getattr(answer, name), getattr(recorded, name)
@@ -213,7 +213,7 @@ def _misshapen(recorded: Prediction, answer: Prediction) -> str | None:
     return None
 
 
-def _strays(
+def _tolerance_problem(
     recorded: Prediction, answer: Prediction, artefact: Artefact, *, slope: float, allowed: float
 ) -> str | None:
     """Return which value moved too far.
@@ -221,14 +221,14 @@ def _strays(
     A margin is a difference of two logits and moves twice as far at most, so no decision further than
     that from the threshold can change; the sigmoid's steepest is a quarter of its slope.
     """
-    moved = _furthest(answer.logits, recorded.logits)
+    moved = _max_abs_difference(answer.logits, recorded.logits)
     if not moved <= allowed:
         return f"logits moved by {moved:.1e}, allowed are {allowed:.1e}"
-    step = _furthest(answer.probability, recorded.probability)
+    step = _max_abs_difference(answer.probability, recorded.probability)
     if not step <= abs(slope) * 2 * allowed / 4 + PROBABILITY_STEPS:
         return f"logits hold, but the probability moved by {step:.1e}"
     missing = _identity(answer)
-    if artefact.precision == "float32" and not missing <= max(IDENTITY, 2 * _identity(recorded)):
+    if artefact.is_exact and not missing <= max(IDENTITY, 2 * _identity(recorded)):
         return f"the evidence misses the margin by {missing:.1e}"
     return None
 

@@ -1,4 +1,4 @@
-"""The one place where a TFLite file is opened and asked; `convert` measures through it too.
+"""The one place where a TFLite file is opened and run; `convert` measures through it too.
 
 Tensors are found by the names in the file's signature, never by index: the order of outputs
 differs between converters. What comes back are copies, since LiteRT reuses its memory.
@@ -27,7 +27,7 @@ OUTPUTS = ("logits", "probability", "evidence")
 
 
 class TFLiteModel:
-    """One interpreter behind a lock: any thread may ask, one film is answered at a time."""
+    """One interpreter behind a lock: any thread may call it, one film is answered at a time."""
 
     def __init__(self, path: Path, *, threads: int = 1, xnnpack: bool = True, name: str | None = None) -> None:
         """Open a file.
@@ -92,7 +92,7 @@ class TFLiteModel:
         [details] = self._runner.get_input_details().values()
         if self.inputs[0].dtype == "uint8" and details["quantization"] != (1.0, 0):
             why = f"its scale and zero point are {details['quantization']}, grey levels need (1.0, 0)"
-            raise ArtefactError(f"{self._name} would see another film", why=why, fix=MAKE_AGAIN)
+            raise ArtefactError(f"{self._name} would receive a different image", why=why, fix=MAKE_AGAIN)
 
 
 def _open_runner(path: Path, threads: int, xnnpack: bool, name: str) -> SignatureRunner:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 from collections.abc import AsyncIterator
+from functools import partial
 
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response
@@ -17,11 +18,12 @@ from tbconv.contract.errors import FilmError, TbconvError
 from tbconv.contract.reporting import DISCLAIMER
 from tf_serve.errors import ServingError
 from tf_serve.server.engine import Engine
-from tf_serve.server.middleware import HEADERS, Departures, Recorder, SafeHeaders, protect
+from tf_serve.server.middleware import HEADERS, CancelOnDisconnect, RequestRecorder, SafeHeaders, protect
+from tf_serve.server.openapi import describe
 from tf_serve.server.routes import admin, open_inference, page, screening, tf_serving
-from tf_serve.settings import Deployment, Settings, deployment_of
+from tf_serve.settings import Settings
 from tf_serve.telemetry.logs import write_log
-from tf_serve.telemetry.trace import note_error
+from tf_serve.telemetry.trace import record_error
 
 
 def create_app(settings: Settings, *, engine: Engine | None = None) -> FastAPI:
@@ -32,12 +34,11 @@ def create_app(settings: Settings, *, engine: Engine | None = None) -> FastAPI:
         engine: where the caller has made it already, to open bundles before the server runs.
     """
     engine = engine or Engine(settings)
-    deployment = deployment_of(settings)
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Engine]]:  # noqa: ARG001  (FastAPI passes it)
-        if isinstance(settings, Deployment):  # after uvicorn has set up its own log, in each process
-            write_log(deployment.log_format, deployment.log_level)
+        if settings.log_level is not None:  # after uvicorn has set up its own log, in each process
+            write_log(settings.log_format, settings.log_level)
         keep_memory_of_films()
         # one of several workers accepts connections only when it can answer: the others have them meanwhile
         await engine.start(wait=settings.workers > 1)
@@ -48,12 +49,13 @@ def create_app(settings: Settings, *, engine: Engine | None = None) -> FastAPI:
     app = FastAPI(
         title="tbconv", version=__version__, description=DISCLAIMER, lifespan=lifespan, docs_url=None, redoc_url=None
     )
+    app.openapi = partial(describe, app)  # type: ignore[method-assign]
     app.state.engine, app.state.admin_token = engine, settings.admin_token
-    app.add_middleware(Departures)  # the innermost: what it ends still gets its headers
-    protect(app, deployment)
-    app.add_middleware(SafeHeaders, leaving=lambda: engine.leaving)
-    app.add_middleware(Recorder, metrics=engine.metrics)
-    # those that are asked most stand first: a request is held against one address after the other
+    app.add_middleware(CancelOnDisconnect)  # the innermost: what it ends still gets its headers
+    protect(app, settings)
+    app.add_middleware(SafeHeaders, draining=lambda: engine.draining)
+    app.add_middleware(RequestRecorder, metrics=engine.metrics)
+    # the busiest routes stand first: a request is matched against one address after the other
     app.include_router(screening.router)
     app.include_router(open_inference.router)
     app.include_router(tf_serving.router)
@@ -63,35 +65,35 @@ def create_app(settings: Settings, *, engine: Engine | None = None) -> FastAPI:
     app.include_router(page.router)
     app.mount("/static", StaticFiles(directory=page.FOLDER))
     app.add_exception_handler(HTTPException, _http_error)
-    app.add_exception_handler(TbconvError, _stated_error)
+    app.add_exception_handler(TbconvError, _expected_error)
     app.add_exception_handler(ClientDisconnect, _gone)
     app.add_exception_handler(Exception, _unexpected_error)
     return app
 
 
 async def _http_error(request: Request, error: Exception) -> JSONResponse:  # noqa: ARG001
-    if not isinstance(error, HTTPException):  # Starlette asks for a handler of any Exception, and sends only these
+    if not isinstance(error, HTTPException):  # Starlette's type is a handler of any Exception
         raise error
     return JSONResponse({"error": error.detail}, error.status_code, headers=error.headers)
 
 
-async def _stated_error(request: Request, error: Exception) -> JSONResponse:  # noqa: ARG001
+async def _expected_error(request: Request, error: Exception) -> JSONResponse:  # noqa: ARG001
     if not isinstance(error, TbconvError):
         raise error
-    note_error(error)
+    record_error(error)
     status = error.status if isinstance(error, ServingError) else 400 if isinstance(error, FilmError) else 500
     wait = error.retry_after if isinstance(error, ServingError) else None
     return JSONResponse({"error": error.one_line}, status, headers={"retry-after": str(wait)} if wait else None)
 
 
 async def _gone(request: Request, error: Exception) -> Response:  # noqa: ARG001
-    return Response(status_code=400)  # nobody reads it: the client went away while it sent
+    return Response(status_code=400)  # never read: the client disconnected while it sent
 
 
 async def _unexpected_error(request: Request, error: Exception) -> JSONResponse:  # noqa: ARG001
     # its text could quote what was sent; the traceback goes to the server's own log.
     # This one answers outside the middleware, so it brings its headers.
-    return JSONResponse({"error": "the server met an error of its own"}, 500, headers=dict(HEADERS))
+    return JSONResponse({"error": "internal server error"}, 500, headers=dict(HEADERS))
 
 
 # --- allocator ---

@@ -12,49 +12,57 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 from typing import Any, TypeVar
 
-import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from tbconv.contract.errors import TbconvError
 from tbconv.contract.prediction import Prediction
-from tf_serve.errors import RETRY_AFTER_S, BadRequest, Busy, NotReady, TooLarge, TooLate, TooSlow, Untrusted
-from tf_serve.models.loader import Opening, fall_back
-from tf_serve.models.registry import Loaded, Registry, Table
-from tf_serve.models.repository import Repository, Shelf, WishBook
+from tf_serve.errors import (
+    RETRY_AFTER_S,
+    BadRequest,
+    Busy,
+    DeadlineExceeded,
+    NotReady,
+    NoValidOutput,
+    TooLarge,
+    TooSlow,
+)
+from tf_serve.models.loader import BundleLoader, fall_back
+from tf_serve.models.registry import LoadedModel, ModelTable, Registry
+from tf_serve.models.repository import DesiredStateStore, ModelDirectory, Repository
 from tf_serve.predict import ScreenResult, screen
-from tf_serve.runtime.guards import Tripped
-from tf_serve.server.messages import MAX_FILMS
+from tf_serve.runtime.guards import InvalidOutput
+from tf_serve.server.tensors import MAX_FILMS
 from tf_serve.settings import Settings
 from tf_serve.telemetry.metrics import Metrics
-from tf_serve.telemetry.trace import note_answer, watched
+from tf_serve.telemetry.trace import instrumented, record_answer
 
-# --- seats ---
-# Places in the queue, taken before a body is read: who finds none is told so at once, at the cost of no parsing.
+# --- admission queue ---
+# Slots are taken before a body is read: a request that finds none is refused at once, at the cost of no parsing.
 #
-# A place is held from the first byte of a request to the last of its answer. A client that sends
-# slowly keeps nobody waiting: after a moment it is counted apart, and its place goes to another.
+# A slot is held from the first byte of a request to the last of its answer. A slow upload does not block others:
+# after a moment it is counted apart, and its slot goes to another request.
 
-GRACE_S = 0.25  # seconds; a film of 12 MB crosses a local network in less. Whoever needs longer is slow
+GRACE_S = 0.25  # seconds; a film of 12 MB crosses a local network in less. A longer upload is slow
 READ_S = 60.0  # seconds for a whole body: 32 MB at 4.5 Mbit/s, a mobile uplink
 SLOW_AT_ONCE = 64  # slow senders; what they hold in memory is what they have sent
 
 
-class Seat:
-    """One request's place; leave the `with` block to free it."""
+class Slot:
+    """One request's slot; leaving the `with` block frees it."""
 
-    __slots__ = ("_seats", "_task", "_timer", "_too_slow", "reading", "since")
+    __slots__ = ("_queue", "_task", "_timer", "_too_slow", "reading", "since")
 
-    def __init__(self, seats: Seats) -> None:
-        self._seats = seats
+    def __init__(self, queue: AdmissionQueue) -> None:
+        self._queue = queue
         self._task: asyncio.Task[object] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._too_slow = False
         self.reading = True  # its body is still on the way
         self.since = time.monotonic()
 
-    def __enter__(self) -> Seat:
-        """Begin to read; who is not done in time is stopped."""
+    def __enter__(self) -> Slot:
+        """Begin to read; an upload that takes too long is cancelled."""
         self._task = asyncio.current_task()
         self._timer = asyncio.get_running_loop().call_later(READ_S, self._stop)
         return self
@@ -62,15 +70,15 @@ class Seat:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Free the place; TooSlow instead of the cancellation that stopped the reading."""
+        """Free the slot; TooSlow instead of the cancellation that stopped the reading."""
         self.arrived()
-        self._seats.free(self)
+        self._queue.free(self)
         if self._too_slow and kind is asyncio.CancelledError and self._task is not None:
             self._task.uncancel()
             raise TooSlow("the body came too slowly", why=f"it had {READ_S:.0f} s", fix="send it again") from error
 
     def arrived(self) -> None:
-        """Say that the body is there; from now on the place is one in the queue."""
+        """Mark the body as complete; from now on the request waits for a worker."""
         self.reading = False
         if self._timer is not None:
             self._timer.cancel()
@@ -81,60 +89,55 @@ class Seat:
             self._task.cancel()
 
 
-class Seats:
-    """How many may be inside at a time."""
+class AdmissionQueue:
+    """Bounds how many requests are read, wait or are answered at a time."""
 
     def __init__(self, places: int) -> None:
-        """Make the places.
+        """Make the slots.
 
         Args:
             places: requests that are read, wait or are answered at a time.
         """
         if places < 1:
-            raise ValueError(f"there must be a place, got {places}")
+            raise ValueError(f"there must be a slot, got {places}")
         self.places = places
-        self._taken: set[Seat] = set()
+        self._taken: set[Slot] = set()
 
     def __len__(self) -> int:
-        """How many are inside."""
+        """How many slots are taken."""
         return len(self._taken)
 
-    def admit(self) -> Seat:
-        """Take a place; Busy where none is free."""
-        if len(self._taken) >= self.places and not self._slow_ones_make_room():
+    def admit(self) -> Slot:
+        """Take a slot; Busy where none is free."""
+        if len(self._taken) >= self.places and not self._slow_uploads_leave_room():
             raise Busy(
-                "all places are taken",
+                "the queue is full",
                 why=f"{self.places} requests are being answered or wait",
-                fix=f"ask again after {RETRY_AFTER_S} s",
+                fix=f"try again after {RETRY_AFTER_S} s",
             )
-        seat = Seat(self)
-        self._taken.add(seat)
-        return seat
+        slot = Slot(self)
+        self._taken.add(slot)
+        return slot
 
-    def free(self, seat: Seat) -> None:
-        """Give a place back."""
-        self._taken.discard(seat)
+    def free(self, slot: Slot) -> None:
+        """Give a slot back."""
+        self._taken.discard(slot)
 
-    def _slow_ones_make_room(self) -> bool:
+    def _slow_uploads_leave_room(self) -> bool:
         before = time.monotonic() - GRACE_S
-        slow = sum(seat.reading and seat.since < before for seat in self._taken)
+        slow = sum(slot.reading and slot.since < before for slot in self._taken)
         return len(self._taken) - slow < self.places and slow < SLOW_AT_ONCE
 
 
-def too_late(deadline_s: float) -> TooLate:
-    """Return what a request is told that waited longer than its deadline."""
-    return TooLate("the answer would come too late", why=f"it waited {deadline_s:g} s", fix="ask again, or less often")
-
-
 # --- engine ---
-# What routes ask: a place in the queue, a film's answer from a worker thread, and which model gives it.
+# What routes call: a slot in the queue, a film's answer from a worker thread, and the model that gives it.
 #
 # The event loop neither decodes nor predicts: it takes requests in, sends answers out, and says how
 # the server is doing, however busy the workers are.
 
-POLL_S = 1.0  # seconds between two looks at the models' folder: some ten `stat` a bundle
+POLL_S = 1.0  # seconds between two scans of the model directory: some ten `stat` a bundle
 LOADING = "the model is being loaded"
-LEAVING = "the server is shutting down"
+SHUTTING_DOWN = "the server is shutting down"
 T = TypeVar("T")
 _log = logging.getLogger("tf_serve")
 
@@ -146,38 +149,38 @@ class Engine:
         """Make it; nothing is opened until `start` or `open_now`."""
         self.registry, self.metrics = Registry(), Metrics()
         self.settings = settings
-        folder, shelf = settings.shared, Shelf(settings.root)
+        folder, directory = settings.shared, ModelDirectory(settings.root)
         self.repository = Repository(
-            shelf,
-            Opening(artefact=settings.artefact, threads=settings.threads, folder=folder),
-            book=WishBook(folder),
+            directory,
+            BundleLoader(artefact=settings.artefact, threads=settings.threads, folder=folder),
+            store=DesiredStateStore(folder),
             versions=settings.versions,
-            default=None if shelf.one_bundle else settings.default,
+            default=None if directory.one_bundle else settings.default,
             publish=self._publish,
         )
-        self.seats = Seats(settings.threads + settings.queue)
+        self.queue = AdmissionQueue(settings.threads + settings.queue)
         self._workers = ThreadPoolExecutor(settings.threads, thread_name_prefix="film")
-        self._looked = self._warm = False
+        self._scanned = self._warm = False
         self._broken: str | None = None  # an error of the program's own
-        self.leaving = False
-        self._watching: asyncio.Task[None] | None = None
+        self.draining = False
+        self._poller: asyncio.Task[None] | None = None
         self._dropping: set[asyncio.Task[None]] = set()
 
     @property
     def not_ready(self) -> str | None:
         """Why no film is answered; None while films are."""
-        if self.leaving:
-            return LEAVING
+        if self.draining:
+            return SHUTTING_DOWN
         if self.registry.table.models:
             return None
-        if not self._looked:
+        if not self._scanned:
             return LOADING
         reasons = [row.reason for row in self.registry.table.others if row.reason]
-        return self._broken or "; ".join(reasons) or "no bundle lies in the served folder yet"
+        return self._broken or "; ".join(reasons) or "there is no bundle in the model directory yet"
 
     def open_now(self) -> None:
-        """Open what lies there before the server runs; the first stated error where nothing answers."""
-        self._look()
+        """Open what lies there before the server runs; the first expected error where nothing answers."""
+        self._scan()
         error = self.repository.first_error()
         if self.registry.table.default is None and error is not None:
             raise error
@@ -185,25 +188,25 @@ class Engine:
     async def start(self, *, wait: bool = False) -> None:
         """Open bundles and go on watching them in the background; with `wait` return after the first look."""
         first = asyncio.Event()
-        self._watching = asyncio.create_task(self._watch(first))
+        self._poller = asyncio.create_task(self._poll_models(first))
         if wait:
             await first.wait()
 
     async def stop(self) -> None:
         """End the watching and the workers; whoever still waits is cancelled."""
-        self.leaving = True
-        if self._watching is not None:
-            self._watching.cancel()
+        self.draining = True
+        if self._poller is not None:
+            self._poller.cancel()
             with contextlib.suppress(asyncio.CancelledError):
-                await self._watching
+                await self._poller
         self._workers.shutdown(wait=False, cancel_futures=True)
 
-    def leave(self) -> None:
-        """Take no new films: what is inside is finished, whoever comes is told to go elsewhere."""
-        self.leaving = True
+    def start_draining(self) -> None:
+        """Take no new films; requests already admitted are finished."""
+        self.draining = True
 
-    def admit(self) -> Seat:
-        """Take a place in the bounded queue, before the body is read: `with engine.admit() as seat`.
+    def admit(self) -> Slot:
+        """Take a slot in the bounded queue, before the body is read: `with engine.admit() as seat`.
 
         Raises:
             Busy: the queue is full.
@@ -211,111 +214,74 @@ class Engine:
         """
         reason = self.not_ready
         if reason is not None:
-            raise NotReady("the server is not ready", why=reason, fix="ask again in a second")
-        return self.seats.admit()
+            raise NotReady("the server is not ready", why=reason, fix="try again in a second")
+        return self.queue.admit()
 
-    async def screen(self, data: bytes, loaded: Loaded, seat: Seat, *, content_type: str | None = None) -> ScreenResult:
-        """Answer one film; by the baseline, with the reason, where the network gives what it may not give.
+    async def screen(
+        self, data: bytes, loaded: LoadedModel, slot: Slot, *, content_type: str | None = None
+    ) -> ScreenResult:
+        """Answer one film; by the baseline, with the reason, where the network returns an invalid output.
 
         Args:
             data: the whole file.
             loaded: the version that answers.
-            seat: from `admit`.
+            slot: from `admit`.
             content_type: what the client calls it.
 
         Raises:
             FilmError: the bytes are no film.
-            TooLate: the deadline passed before a worker was free.
-            Untrusted: the network gave what it may not give, and nothing stands in for it.
+            DeadlineExceeded: the deadline passed before a worker was free.
+            NoValidOutput: the network returned an invalid output, and there is no baseline for it.
         """
 
-        def answer(one: Loaded) -> ScreenResult:
+        def answer(one: LoadedModel) -> ScreenResult:
             return screen(
-                data, watched(one.served), one.bundle.manifest, content_type=content_type, gate=self.settings.gate
+                data, instrumented(one.active), one.bundle.manifest, content_type=content_type, gate=self.settings.gate
             )
 
         try:
-            return _noted(await self._in_a_worker(lambda: answer(loaded), seat), loaded)
-        except Tripped as error:
-            stand_in = self._stand_in(loaded, error)
+            return _noted(await self._run_in_worker(lambda: answer(loaded), slot), loaded)
+        except InvalidOutput as error:
+            standby = self._standby(loaded, error)
         try:
-            return _noted(await self._in_a_worker(lambda: answer(stand_in), seat), stand_in)
-        except Tripped as error:
-            self._look_into(stand_in, error)
-            raise _untrusted(stand_in, error) from error
+            return _noted(await self._run_in_worker(lambda: answer(standby), slot), standby)
+        except InvalidOutput as error:
+            self._handle_invalid_output(standby, error)
+            raise _no_valid_output(standby, error) from error
 
-    async def infer(self, images: NDArray[np.generic], loaded: Loaded, seat: Seat) -> Prediction:
-        """Answer films that a client has prepared itself.
+    async def infer(
+        self, images: NDArray[Any] | Callable[[], NDArray[Any]], loaded: LoadedModel, slot: Slot
+    ) -> Prediction:
+        """Run the network on films.
 
         Args:
-            images: uint8 or float32 [N, 224, 224, 1], values 0..255.
-            loaded: the version that answers; no other does, since the answer is told by its name.
-            seat: from `admit`.
+            images: uint8 or float32 [N, 224, 224, 1], values 0..255, that a client has prepared itself; or a function
+                that prepares them in the worker, whose errors are passed on.
+            loaded: the version that answers; no other does, since the answer carries its name.
+            slot: from `admit`.
 
         Raises:
             BadRequest: another shape, or grey levels that the file cannot take.
             TooLarge: more films than one request may have.
-            TooLate: the deadline passed before a worker was free.
-            Untrusted: the network gave what it may not give.
+            DeadlineExceeded: the deadline passed before a worker was free.
+            NoValidOutput: the network returned an invalid output.
         """
-        if len(images) > MAX_FILMS:
-            raise TooLarge(f"{len(images)} films", why=f"one request may have {MAX_FILMS}", fix="send several requests")
-        levels = np.asarray(images)
-        # beyond grey levels any network overflows: that would be the client's doing, and would look like the network's
-        if levels.dtype.kind == "f" and not ((levels >= 0) & (levels <= 255)).all():
-            raise BadRequest("the films hold no grey levels", why="these are finite, 0 to 255", fix="see the metadata")
-        return await self._ask(lambda: levels, loaded, seat)
-
-    async def infer_films(self, prepare: Callable[[], NDArray[Any]], loaded: Loaded, seat: Seat) -> Prediction:
-        """Answer films that the server prepares itself, in the same turn of a worker.
-
-        Args:
-            prepare: opens them, uint8 [N, 224, 224, 1]; what it raises is passed on.
-            loaded: the version that answers.
-            seat: from `admit`.
-
-        Raises:
-            TooLate: the deadline passed before a worker was free.
-            Untrusted: the network gave what it may not give.
-        """
-        return await self._ask(prepare, loaded, seat)
-
-    async def _ask(self, prepare: Callable[[], NDArray[Any]], loaded: Loaded, seat: Seat) -> Prediction:
+        if not callable(images):
+            _check_levels(images)
+        prepare = images if callable(images) else lambda: images
         try:
-            answer = await self._in_a_worker(lambda: watched(loaded.served).classifier.predict(prepare()), seat)
+            answer = await self._run_in_worker(lambda: instrumented(loaded.active).classifier.predict(prepare()), slot)
         except ValueError as error:
             raise BadRequest("the films cannot be taken", why=str(error), fix="see the model's metadata") from error
-        except Tripped as error:
-            self._look_into(loaded, error)
-            raise _untrusted(loaded, error) from error
-        note_answer(loaded)
+        except InvalidOutput as error:
+            self._handle_invalid_output(loaded, error)
+            raise _no_valid_output(loaded, error) from error
+        record_answer(loaded)
         return answer
 
-    async def load(self, name: str, version: str | None = None) -> Loaded:
-        """Make a version of a model the current one; None reads its folder anew and takes the best.
-
-        Raises:
-            UnknownModel: there is no such model or version.
-            NotReady: it cannot be opened; the reason is the bundle's.
-        """
-        return await asyncio.to_thread(self.repository.load, name, version)
-
-    async def unload(self, name: str) -> None:
-        """Take a model away until it is loaded again; UnknownModel where there is none."""
-        await asyncio.to_thread(self.repository.unload, name)
-
-    async def roll_back(self, name: str) -> Loaded:
-        """Put the current version aside and answer by the next best.
-
-        Raises:
-            UnknownModel: there is no such model.
-            BadRequest: there is no other version.
-        """
-        return await asyncio.to_thread(self.repository.roll_back, name)
-
-    async def _in_a_worker(self, work: Callable[[], T], seat: Seat) -> T:
+    async def _run_in_worker(self, work: Callable[[], T], slot: Slot) -> T:
         """Run work in a worker thread, unless the deadline passes before one is free."""
-        seat.arrived()
+        slot.arrived()
         future: Future[T] = self._workers.submit(self.metrics.wait(work))
         late = False
 
@@ -328,59 +294,61 @@ class Engine:
             return await asyncio.wrap_future(future)
         except asyncio.CancelledError:
             if late:
-                raise too_late(self.settings.deadline_s) from None
+                why = f"it waited {self.settings.deadline_s:g} s"
+                fix = "try again, or send fewer requests at once"
+                raise DeadlineExceeded("the deadline passed while the request waited", why=why, fix=fix) from None
             raise
         finally:
             timer.cancel()
-            self.metrics.give_up(future)
+            self.metrics.cancel_wait(future)
 
-    def _stand_in(self, loaded: Loaded, error: Tripped) -> Loaded:
+    def _standby(self, loaded: LoadedModel, error: InvalidOutput) -> LoadedModel:
         """Return what answers this film instead."""
-        self._look_into(loaded, error)
-        what = "was dropped" if error.broken else "did not answer this film"
+        self._handle_invalid_output(loaded, error)
+        what = "was disabled" if error.broken else "did not answer this film"
         fallen = fall_back(loaded, error.reason, what=what)
         if fallen is None:
-            raise _untrusted(loaded, error) from error
+            raise _no_valid_output(loaded, error) from error
         return fallen
 
-    def _look_into(self, loaded: Loaded, error: Tripped) -> None:
-        """Drop a broken network for everybody; an odd film is this film's matter."""
-        self.metrics.trip(loaded, broken=error.broken)
+    def _handle_invalid_output(self, loaded: LoadedModel, error: InvalidOutput) -> None:
+        """Disable a broken network; an odd margin concerns this film alone."""
+        self.metrics.record_invalid_output(loaded, broken=error.broken)
         if not error.broken:
-            _log.warning("%s: %s did not answer a film: %s", loaded.name, loaded.served.artefact, error.reason)
+            _log.warning("%s: %s did not answer a film: %s", loaded.name, loaded.active.artefact, error.reason)
             return
         task = asyncio.create_task(asyncio.to_thread(self.repository.drop, loaded, error.reason))
         self._dropping.add(task)  # the loop itself holds tasks weakly
         task.add_done_callback(self._dropping.discard)
 
-    def _look(self) -> None:
+    def _scan(self) -> None:
         try:
             self.repository.refresh()
             if not self._warm and self.registry.table.default is not None:
                 self._warm = True
                 warm_up(self.registry.get())
         finally:
-            self._looked = True
+            self._scanned = True
 
-    def _publish(self, table: Table) -> None:
+    def _publish(self, table: ModelTable) -> None:
         self.metrics.publish(self.registry.table, table)
         self.registry.table = table
 
-    async def _watch(self, first: asyncio.Event) -> None:
+    async def _poll_models(self, first: asyncio.Event) -> None:
         while True:
             try:
-                await asyncio.to_thread(self._look)
+                await asyncio.to_thread(self._scan)
                 self._broken = None
-            except Exception:  # noqa: BLE001  (logged, told by readiness, and looked at again in a second)
-                self._broken = "the models' folder cannot be looked at, the server's log says why"
+            except Exception:  # noqa: BLE001  (logged, shown by readiness, and tried again in a second)
+                self._broken = "the model directory cannot be read; see the server's log"
                 _log.exception(self._broken)
             first.set()
             await asyncio.sleep(POLL_S)
 
 
-def _noted(result: ScreenResult, loaded: Loaded) -> ScreenResult:
+def _noted(result: ScreenResult, loaded: LoadedModel) -> ScreenResult:
     finding, refusal = result.finding, result.refusal
-    note_answer(
+    record_answer(
         loaded,
         decision=finding.decision if finding else None,
         rejected=refusal.value if refusal else None,
@@ -388,18 +356,26 @@ def _noted(result: ScreenResult, loaded: Loaded) -> ScreenResult:
     return result
 
 
-def _untrusted(loaded: Loaded, error: Tripped) -> Untrusted:
-    what = f"{loaded.served.artefact} gave what it may not give"
-    return Untrusted(what, why=error.reason, fix="ask for another version")
+def _check_levels(images: NDArray[Any]) -> None:
+    if len(images) > MAX_FILMS:
+        raise TooLarge(f"{len(images)} films", why=f"one request may have {MAX_FILMS}", fix="send several requests")
+    # beyond grey levels any network overflows: that would be the client's doing, and would look like the network's
+    if images.dtype.kind == "f" and not ((images >= 0) & (images <= 255)).all():
+        raise BadRequest("the films hold no grey levels", why="these are finite, 0 to 255", fix="see the metadata")
+
+
+def _no_valid_output(loaded: LoadedModel, error: InvalidOutput) -> NoValidOutput:
+    what = f"{loaded.active.artefact} returned an invalid output"
+    return NoValidOutput(what, why=error.reason, fix="request another version")
 
 
 # --- warm up ---
 # One drawn film through everything, before the first real one has to wait for decoders and the gate's figures.
 
 
-def warm_up(loaded: Loaded) -> None:
+def warm_up(loaded: LoadedModel) -> None:
     """Ask a version about a grey wedge; what it says of it does not matter."""
     picture = io.BytesIO()
     Image.linear_gradient("L").save(picture, "PNG")
-    with contextlib.suppress(TbconvError, Tripped):
-        screen(picture.getvalue(), loaded.served, loaded.bundle.manifest)
+    with contextlib.suppress(TbconvError, InvalidOutput):
+        screen(picture.getvalue(), loaded.active, loaded.bundle.manifest)

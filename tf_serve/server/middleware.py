@@ -1,4 +1,4 @@
-"""ASGI middleware: access, response headers, clients that leave, and the record of every request."""
+"""ASGI middleware: access, response headers, cancellation, and the record of every request."""
 
 from __future__ import annotations
 
@@ -15,37 +15,37 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tf_serve.errors import Busy, NotAllowed, TooLarge
-from tf_serve.settings import Deployment
+from tf_serve.settings import Settings
 from tf_serve.telemetry.logs import write_line
 from tf_serve.telemetry.metrics import Metrics
-from tf_serve.telemetry.trace import Trace, begin, note_error
+from tf_serve.telemetry.trace import Trace, record_error, start_trace
 
 # --- access ---
 # What stands between a network and the routes: the token, the size of bodies, other sites, names of the host.
 
-# Answers, metrics and what describes models need the token. Open stay: what probes ask, the pages and their
-# files, which ask for the token themselves; the repository has a token of its own.
+# Answers, metrics and what describes models need the token. Open stay: health, the pages and their
+# files, which prompt for the token themselves; the repository has a token of its own.
 CLOSED = ("/api/", "/v1/", "/v2/", "/v2", "/metrics", "/openapi.json")
 OPEN = ("/v2/health/", "/v2/repository/")
 PREFLIGHT_S = 600  # seconds for which a browser remembers that it may ask
 
 
-def protect(app: Starlette, deployment: Deployment) -> None:
-    """Put the layers that a deployment asks for around the routes; each costs nothing where it is off."""
-    app.add_middleware(BodyLimit, limit=deployment.max_body)
-    if deployment.token is not None:
-        app.add_middleware(NeedsToken, token=deployment.token)
-    if deployment.cors_origins:
+def protect(app: Starlette, settings: Settings) -> None:
+    """Put the layers that the settings ask for around the routes; a layer that is off costs nothing."""
+    app.add_middleware(BodyLimit, limit=settings.max_body)
+    if settings.token is not None:
+        app.add_middleware(TokenAuth, token=settings.token)
+    if settings.cors_origins:
         app.add_middleware(
             CORSMiddleware,
-            allow_origins=deployment.cors_origins,
+            allow_origins=settings.cors_origins,
             allow_methods=["GET", "POST"],
             allow_headers=["authorization", "content-type", "inference-header-content-length"],
             expose_headers=["retry-after", "inference-header-content-length", "x-model-version", "x-model-kind"],
             max_age=PREFLIGHT_S,
         )
-    if deployment.hosts:
-        app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(deployment.hosts), www_redirect=False)
+    if settings.hosts:
+        app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(settings.hosts), www_redirect=False)
 
 
 BODIES = 4  # bodies of the largest size that may be in memory at once: 128 MB, where a host has 512
@@ -85,7 +85,7 @@ class BodyLimit:
             if came > self._limit:
                 raise self._too_large()
             if self._held > BODIES * self._limit:
-                raise Busy("too many bytes are on the way", why="memory is bounded", fix="ask again in a second")
+                raise Busy("too many bytes are on the way", why="memory is bounded", fix="try again in a second")
             return message
 
         try:
@@ -98,8 +98,8 @@ class BodyLimit:
         return TooLarge(what, why="the server was started so", fix="send the film smaller, or start with --max-body")
 
 
-class NeedsToken:
-    """Answers whoever bears the token, and nobody else."""
+class TokenAuth:
+    """Refuses requests without the bearer token."""
 
     def __init__(self, app: ASGIApp, token: str) -> None:
         self.app = app
@@ -107,22 +107,22 @@ class NeedsToken:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass one request on, or refuse it before its body is read."""
-        if scope["type"] != "http" or not is_closed(scope["path"]) or self._bears_it(scope):
+        if scope["type"] != "http" or not needs_token(scope["path"]) or self._has_token(scope):
             await self.app(scope, receive, send)
             return
         why, fix = "none came, or another one", "Authorization: Bearer TOKEN"
         error = NotAllowed("this address needs the token", why=why, fix=fix)
-        note_error(error)
+        record_error(error)
         answer = JSONResponse({"error": error.one_line}, 401, headers={"www-authenticate": "Bearer"})
         await answer(scope, receive, send)
 
-    def _bears_it(self, scope: Scope) -> bool:
+    def _has_token(self, scope: Scope) -> bool:
         scheme, _, sent = Headers(scope=scope).get("authorization", "").partition(" ")
         # takes as long for any token: nothing to guess by
         return scheme.lower() == "bearer" and hmac.compare_digest(sent.strip().encode(), self._wanted)
 
 
-def is_closed(path: str) -> bool:
+def needs_token(path: str) -> bool:
     """Whether an address needs the token."""
     return path.startswith(CLOSED) and not path.startswith(OPEN)
 
@@ -154,11 +154,11 @@ _CLOSE = (b"connection", b"close")
 
 
 class SafeHeaders:
-    """Adds the headers to whatever the application answers; while the server leaves, also that it does."""
+    """Adds the headers to whatever the application answers; while the server drains, also `connection: close`."""
 
-    def __init__(self, app: ASGIApp, leaving: Callable[[], bool] = lambda: False) -> None:
+    def __init__(self, app: ASGIApp, draining: Callable[[], bool] = lambda: False) -> None:
         self.app = app
-        self._leaving = leaving
+        self._draining = draining
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass one request on."""
@@ -166,21 +166,21 @@ class SafeHeaders:
         async def send_safely(message: Message) -> None:
             if message["type"] == "http.response.start":
                 kept = [pair for pair in message.get("headers", ()) if pair[0] not in _NAMES]
-                # a client that is told so opens its next connection elsewhere, and none is cut under a request
-                message["headers"] = [*kept, *RAW, *((_CLOSE,) if self._leaving() else ())]
+                # the client then opens its next connection elsewhere, and none is cut during a request
+                message["headers"] = [*kept, *RAW, *((_CLOSE,) if self._draining() else ())]
             await send(message)
 
         await self.app(scope, receive, send_safely)
 
 
-# --- departures ---
-# A client that went away frees its place: what it waited for is not computed any more.
+# --- cancellation ---
+# A client that disconnects frees its slot: its answer is not computed any more.
 #
-# ASGI tells of a closed connection only whoever listens, and while a film is in the queue nobody does.
+# ASGI reports a closed connection only to a task that receives, and while a film is in the queue none does.
 
 
-class Departures:
-    """Listens once the body is there, and ends the request when its client has gone."""
+class CancelOnDisconnect:
+    """Watches the connection once the body is there, and cancels the request when its client disconnects."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -190,18 +190,18 @@ class Departures:
         if scope["type"] != "http" or scope["method"] != "POST":
             await self.app(scope, receive, send)
             return
-        visit = _Visit(receive)
+        listener = _DisconnectListener(receive)
         try:
-            await self.app(scope, visit.receive, send)
+            await self.app(scope, listener.receive, send)
         except asyncio.CancelledError:
-            if not visit.went_away:
+            if not listener.disconnected:
                 raise
-            visit.request.uncancel()
+            listener.request.uncancel()
         finally:
-            visit.end()
+            listener.end()
 
 
-class _Visit:
+class _DisconnectListener:
     """One request and its listener."""
 
     def __init__(self, receive: Receive) -> None:
@@ -211,7 +211,7 @@ class _Visit:
         if task is None:
             raise RuntimeError("ASGI runs in a task")
         self.request: asyncio.Task[object] = task
-        self.went_away = False
+        self.disconnected = False
         self._ended = False
 
     async def receive(self) -> Message:
@@ -225,7 +225,7 @@ class _Visit:
     async def _listen(self) -> Message:
         message = await self._receive()
         if message["type"] == "http.disconnect" and not self._ended:
-            self.went_away = True
+            self.disconnected = True
             self.request.cancel()
         return message
 
@@ -238,12 +238,12 @@ class _Visit:
 # --- recorder ---
 # The outermost layer of a request: begins its notes, and makes metrics and one log line of them when it is over.
 
-WENT_AWAY = 499  # what nginx writes for a client that did not wait
+CLIENT_CLOSED_REQUEST = 499  # what nginx writes for a client that did not wait
 UNMATCHED = "unmatched"  # the address of no route is a stranger's text: it is kept nowhere
 _METHODS = frozenset({"GET", "HEAD", "POST", "OPTIONS"})
 
 
-class Recorder:
+class RequestRecorder:
     """Notes every request, whatever becomes of it."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
@@ -255,16 +255,16 @@ class Recorder:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        trace, status = begin(), WENT_AWAY
+        trace, status = start_trace(), CLIENT_CLOSED_REQUEST
 
-        async def send_noted(message: Message) -> None:
+        async def send_recorded(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
             await send(message)
 
         try:
-            await self.app(scope, receive, send_noted)
+            await self.app(scope, receive, send_recorded)
         except Exception:
             status = 500
             raise

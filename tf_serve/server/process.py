@@ -31,7 +31,7 @@ from tf_serve.models.registry import Registry
 from tf_serve.models.repository import return_memory
 from tf_serve.server.app import create_app
 from tf_serve.server.engine import Engine
-from tf_serve.settings import LogFormat, Settings, deployment_of
+from tf_serve.settings import LogFormat, LogLevel, Settings
 from tf_serve.telemetry.logs import write_log
 from tf_serve.telemetry.metrics import FOLDER
 
@@ -40,14 +40,14 @@ if TYPE_CHECKING:
 
 
 # --- run ---
-# Start the server: open what is there, take the port, say where it answers and who.
+# Start the server: open the bundles, take the port, print the address and the active model.
 
 DEFAULT_PORT = 8080
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServeConfig:
-    """What `tbconv serve` was asked to do."""
+    """Arguments of `tbconv serve`."""
 
     settings: Settings
     host: str
@@ -59,17 +59,17 @@ class ServeConfig:
 
 
 def choose_address(host: str | None, port: int | None, environment: Mapping[str, str] = os.environ) -> tuple[str, int]:
-    """Return host and port: what was asked for, else $PORT on every interface, else this machine alone.
+    """Return host and port: as given, else $PORT on every interface, else this machine alone.
 
     Raises:
         ConfigError: a port that is none.
     """
     given = environment.get("PORT", "")
-    wished = str(port) if port is not None else given or str(DEFAULT_PORT)
-    if not (wished.isascii() and wished.isdigit() and int(wished) <= 65535):
+    stated = str(port) if port is not None else given or str(DEFAULT_PORT)
+    if not (stated.isascii() and stated.isdigit() and int(stated) <= 65535):
         source = "--port" if port is not None else "$PORT"
-        raise ConfigError(f"{source} is {wished!r}", why="a port is a number from 0 to 65535", fix="--port 8080")
-    return host or ("0.0.0.0" if given else "127.0.0.1"), int(wished)  # noqa: S104  (hosts that set $PORT need it)
+        raise ConfigError(f"{source} is {stated!r}", why="a port is a number from 0 to 65535", fix="--port 8080")
+    return host or ("0.0.0.0" if given else "127.0.0.1"), int(stated)  # noqa: S104  (hosts that set $PORT need it)
 
 
 def serve(config: ServeConfig, *, reporter: Reporter) -> None:
@@ -79,29 +79,29 @@ def serve(config: ServeConfig, *, reporter: Reporter) -> None:
         BundleError: a bundle was named and no file of it may answer, or what was named is neither bundle nor folder.
         SetupError: the port is taken.
     """
-    settings, deployment = config.settings, deployment_of(config.settings)
-    write_log(deployment.log_format, deployment.log_level)
+    settings = config.settings
+    write_log(settings.log_format, settings.log_level or LogLevel.INFO)
     if not settings.root.is_dir():
         what, fix = f"{settings.root} is no folder", "name a bundle, or a folder for bundles: mkdir MODELS_DIR"
         raise BundleError(what, why="there is nothing to serve or to watch", fix=fix)
-    with take_port(config.host, config.port) as listener, _ends_quietly():
+    with take_port(config.host, config.port) as listener, _exit_zero_on_signal():
         if settings.workers == 1:
             engine = _opened(settings)
-            _greet(engine, listener, reporter)
+            _announce(engine, listener, reporter)
             run_one(create_app(settings, engine=engine), listener)
             return
-        _greet(_opened(settings), listener, reporter)
-        return_memory()  # what was opened here was opened to be looked at
+        _announce(_opened(settings), listener, reporter)
+        return_memory()  # it was opened here only to check it
         _run_workers(settings, listener)
 
 
 @contextlib.contextmanager
-def _ends_quietly() -> Iterator[None]:
+def _exit_zero_on_signal() -> Iterator[None]:
     """End with status 0 at a signal that comes while bundles are opened: nothing was accepted yet, nothing is lost."""
     if threading.current_thread() is not threading.main_thread():
-        yield  # only the main thread is told of signals
+        yield  # only the main thread receives signals
         return
-    before = {sig: signal.signal(sig, _end) for sig in (signal.SIGTERM, signal.SIGINT)}
+    before = {sig: signal.signal(sig, _exit_zero) for sig in (signal.SIGTERM, signal.SIGINT)}
     try:
         yield
     finally:
@@ -109,7 +109,7 @@ def _ends_quietly() -> Iterator[None]:
             signal.signal(sig, handler)
 
 
-def _end(sig: int, frame: FrameType | None) -> None:  # noqa: ARG001  (Python passes them)
+def _exit_zero(sig: int, frame: FrameType | None) -> None:  # noqa: ARG001  (Python passes them)
     raise SystemExit(0)
 
 
@@ -133,9 +133,9 @@ def _run_workers(settings: Settings, listener: socket.socket) -> None:
         shutil.rmtree(shared, ignore_errors=True)
 
 
-def _greet(engine: Engine, listener: socket.socket, reporter: Reporter) -> None:
+def _announce(engine: Engine, listener: socket.socket, reporter: Reporter) -> None:
     for line in greeting(engine.registry, engine.settings, listener.getsockname()):
-        if deployment_of(engine.settings).log_format is LogFormat.JSON:
+        if engine.settings.log_format is LogFormat.JSON:
             logging.getLogger("tf_serve").info(line)
         else:
             reporter.say(line)
@@ -164,31 +164,36 @@ def greeting(registry: Registry, settings: Settings, address: tuple[str, int]) -
     url = f"http://{host}:{address[1]}"
     many = () if settings.workers == 1 else (f"{settings.workers} processes of {settings.threads} workers",)
     if not registry.names():
-        return (f"models of {settings.root} on {url}", *many, "it is watched: what lands there is served", DISCLAIMER)
+        return (
+            f"models of {settings.root} on {url}",
+            *many,
+            "the directory is watched: bundles copied there are served",
+            DISCLAIMER,
+        )
     loaded = registry.get()
-    served = loaded.served
+    active = loaded.active
     lines = [
         f"{loaded.name} on {url}",
-        f"answered by {served.artefact} ({served.kind}, {served.verdict.verdict}, {loaded.version})",
+        f"answered by {active.artefact} ({active.kind}, {active.verdict.verdict}, {loaded.version})",
         *many,
     ]
-    if served.reason:
-        lines.append(f"the baseline answers: {served.reason}")
+    if active.reason:
+        lines.append(f"the baseline answers: {active.reason}")
     if loaded.bundle.manifest.synthetic:
-        lines.append("trained on synthetic phantoms: no patient's film belongs here")
+        lines.append("trained on synthetic phantoms: not for patients' films")
     return (*lines, DISCLAIMER)
 
 
 # --- workers ---
 # How processes end and live on: a server that finishes what it accepted, and several of them behind one socket.
 
-# Seconds after SIGTERM in which connections are still taken, and everybody is told to go elsewhere: a client
-# that had sent its film already gets an answer, not a closed connection.
-FAREWELL_S = 0.6
-# Seconds of these in which the socket still gives out who has connected, and the kernel lets nobody else connect:
-# closing a listening socket resets whoever stands in its queue.
-LAST_CALL_S = 0.3
-SILENT_S = 2.0  # seconds for a request that was on its way when its connection was taken
+# Seconds after SIGTERM in which connections are still accepted and every answer says `connection: close`: a client
+# that has sent its film already gets an answer, not a closed connection.
+DRAIN_NOTICE_S = 0.6
+# Seconds of these in which the backlog is accepted and the kernel takes no new connections: closing a listening
+# socket resets those in its backlog.
+CLOSE_BACKLOG_S = 0.3
+PENDING_REQUEST_S = 2.0  # seconds for a request that was on its way when its connection was taken
 DRAIN_S = 25  # seconds that accepted films get: a film may wait twice, for its network and for the baseline
 
 
@@ -204,11 +209,11 @@ class MakeApp:
 
 
 class Server(uvicorn.Server):
-    """Uvicorn's server, with a farewell before it closes, exit status 0 after it, and an end at a second signal."""
+    """Uvicorn's server, with a notice before it closes, exit status 0 after it, and an end at a second signal."""
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
-        self._leave_at: float | None = None
+        self._drain_until: float | None = None
         self._listeners: list[socket.socket] = []
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -217,53 +222,53 @@ class Server(uvicorn.Server):
         await super().startup(sockets=sockets)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002  (Python passes it)
-        """Begin to leave; the second signal ends the process at once."""
-        if self._leave_at is not None:
+        """Begin to drain; the second signal ends the process at once."""
+        if self._drain_until is not None:
             os._exit(1)
-        self._leave_at = time.monotonic() + FAREWELL_S
+        self._drain_until = time.monotonic() + DRAIN_NOTICE_S
         engine = self.lifespan.state.get("engine")
         if engine is not None:
-            engine.leave()
+            engine.start_draining()
 
     async def on_tick(self, counter: int) -> bool:
-        """Leave when everybody was told."""
-        if self._leave_at is not None:
-            left = self._leave_at - time.monotonic()
-            if left <= LAST_CALL_S:
+        """Exit at the end of the notice."""
+        if self._drain_until is not None:
+            left = self._drain_until - time.monotonic()
+            if left <= CLOSE_BACKLOG_S:
                 for listener in self._listeners:
                     listener.listen(0)
             self.should_exit = self.should_exit or left <= 0
         return await super().on_tick(counter)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Close the door, hear those who have come in and not spoken yet, then end as Uvicorn does."""
-        doors = [listener.dup() for listener in self._listeners]
+        """Stop listening, read requests of connections that are open already, then end as Uvicorn does."""
+        sockets_left = [listener.dup() for listener in self._listeners]
         for server in self.servers:
             server.close()
         await asyncio.sleep(0)
-        for door in doors:
-            await self._let_in_the_last(door)
-        end = time.monotonic() + SILENT_S
-        while time.monotonic() < end and self._silent():
+        for listener in sockets_left:
+            await self._accept_backlog(listener)
+        end = time.monotonic() + PENDING_REQUEST_S
+        while time.monotonic() < end and self._has_pending_connection():
             await asyncio.sleep(0.02)
         await super().shutdown(sockets)
 
-    async def _let_in_the_last(self, door: socket.socket) -> None:
-        """Take everybody out of the kernel's queue and close it in the same breath."""
-        last = []
-        with door, contextlib.suppress(BlockingIOError):
-            door.setblocking(False)
+    async def _accept_backlog(self, listener: socket.socket) -> None:
+        """Accept all connections of the backlog and close the socket at once."""
+        accepted = []
+        with listener, contextlib.suppress(BlockingIOError):
+            listener.setblocking(False)
             while True:
-                last.append(door.accept()[0])
-        for connection in last:
+                accepted.append(listener.accept()[0])
+        for connection in accepted:
             await asyncio.get_running_loop().connect_accepted_socket(self._protocol, connection)
 
     def _protocol(self) -> asyncio.Protocol:
         state, app_state = self.server_state, self.lifespan.state
         return self.config.http_protocol_class(config=self.config, server_state=state, app_state=app_state)  # type: ignore[call-arg]
 
-    def _silent(self) -> bool:
-        """Whether somebody is connected whose request has not been read yet."""
+    def _has_pending_connection(self) -> bool:
+        """Whether a connection is open whose request has not been read yet."""
         return any(getattr(one, "cycle", one) is None for one in self.server_state.connections)
 
 
@@ -276,9 +281,9 @@ class WorkerServer(Server):
             super().handle_exit(sig, frame)
 
     async def on_tick(self, counter: int) -> bool:
-        """Leave also when the parent was killed: nobody would end this process, or clear up after it."""
+        """Exit also when the parent was killed: no other process would end this one, or clean up after it."""
         parent = multiprocessing.parent_process()
-        if self._leave_at is None and parent is not None and not parent.is_alive():
+        if self._drain_until is None and parent is not None and not parent.is_alive():
             super().handle_exit(signal.SIGTERM, None)
             if isinstance(self.config.app, MakeApp) and self.config.app.settings.shared:
                 shutil.rmtree(self.config.app.settings.shared, ignore_errors=True)
@@ -355,11 +360,11 @@ def run_many(settings: Settings, listener: socket.socket) -> None:
 def _config(app: FastAPI | MakeApp, *, workers: int = 1) -> uvicorn.Config:
     return uvicorn.Config(
         app,
-        http=PatientProtocol,
+        http=HeaderTimeoutProtocol,
         factory=isinstance(app, MakeApp),
         workers=workers,
         log_level="warning",
-        access_log=False,  # addresses and times of patients' films are nobody's business
+        access_log=False,  # addresses and times of patients' films are not logged
         server_header=False,
         timeout_graceful_shutdown=DRAIN_S,
         ws="none",
@@ -367,49 +372,49 @@ def _config(app: FastAPI | MakeApp, *, workers: int = 1) -> uvicorn.Config:
     )
 
 
-# --- heads ---
-# Connections that never finish asking: Uvicorn waits for the head of a request without end, this protocol does not.
+# --- header timeout ---
+# Uvicorn waits for the headers of a request without end; this protocol closes the connection after a while.
 
-HEAD_S = (
+HEADER_TIMEOUT_S = (
     10.0  # seconds from the first byte, or from the connection, to the end of a request's head; browsers connect ahead
 )
 
 
-class PatientProtocol(HttpToolsProtocol):
-    """Uvicorn's, which closes a connection whose head does not come in time; `seats` watches over bodies."""
+class HeaderTimeoutProtocol(HttpToolsProtocol):
+    """Uvicorn's, which closes a connection whose head does not come in time; the admission queue bounds bodies."""
 
     _head_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to wait for the first head."""
         super().connection_made(transport)
-        self._await_head()
+        self._start_timer()
 
     def data_received(self, data: bytes) -> None:
         """Take bytes; those of a further request begin a new wait."""
         if self._head_timer is None and (self.cycle is None or self.cycle.response_complete):
-            self._await_head()
+            self._start_timer()
         super().data_received(data)
 
     def on_headers_complete(self) -> None:
         """End the wait: the rest is the body, or the answer."""
-        self._stop_waiting()
+        self._stop_timer()
         super().on_headers_complete()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the wait."""
-        self._stop_waiting()
+        self._stop_timer()
         super().connection_lost(exc)
 
-    def _await_head(self) -> None:
-        self._head_timer = self.loop.call_later(HEAD_S, self._give_up)
+    def _start_timer(self) -> None:
+        self._head_timer = self.loop.call_later(HEADER_TIMEOUT_S, self._time_out)
 
-    def _stop_waiting(self) -> None:
+    def _stop_timer(self) -> None:
         if self._head_timer is not None:
             self._head_timer.cancel()
             self._head_timer = None
 
-    def _give_up(self) -> None:
+    def _time_out(self) -> None:
         self._head_timer = None
         if not self.transport.is_closing():
             self.transport.close()

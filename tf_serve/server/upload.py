@@ -1,21 +1,24 @@
-"""The body of a request: bounded while it arrives (`seats` bounds the time), in memory alone, never on disk."""
+"""Bodies of requests, in memory alone and never on disk (`middleware.BodyLimit` bounds them); JSON answers."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 
 from fastapi import Request
 from python_multipart.multipart import parse_options_header
 from starlette.datastructures import FormData, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
+from starlette.responses import Response
 
-from tf_serve.errors import BadRequest, TooLarge, WrongType
-from tf_serve.images.decode import FILM_TYPES, media_type
+from tf_serve.errors import BadRequest, WrongType
+from tf_serve.images import FILM_TYPES
+from tf_serve.images.decode import media_type
+from tf_serve.messages import Message, write_json
 from tf_serve.settings import MAX_BODY
 
 ANY_TYPE = "application/octet-stream"  # what curl and browsers say of a DICOM file: its first bytes decide
 FORM = "multipart/form-data"
+JSON_TYPE = "application/json"
 FIELD = "file"
 MAX_TEXT = 4096  # bytes of a field that is no file: none is read
 
@@ -34,15 +37,20 @@ class _InMemoryParser(MultiPartParser):
     spool_max_size = MAX_BODY + 1
 
 
+def json_answer(message: Message | list[Message], status: int = 200) -> Response:
+    """Return an answer as JSON."""
+    return Response(write_json(message), status, media_type=JSON_TYPE)
+
+
 async def read_body(request: Request) -> bytes:
     """Return the whole body.
 
     Raises:
-        TooLarge: it has more than `MAX_BODY` bytes, said so or not.
+        TooLarge: it has more bytes than the server takes (`middleware.BodyLimit`).
         WrongType: it is compressed.
     """
     _check_head(request)
-    return b"".join([chunk async for chunk in _bounded(request)])
+    return await request.body()
 
 
 async def read_film(request: Request) -> Upload:
@@ -51,7 +59,7 @@ async def read_film(request: Request) -> Upload:
     Raises:
         BadRequest: an empty body, no such field, or no form at all.
         WrongType: another type than the films'.
-        TooLarge: more than `MAX_BODY` bytes.
+        TooLarge: more bytes than the server takes.
     """
     kind = media_type(request.headers.get("content-type"))
     if kind != FORM:
@@ -70,7 +78,7 @@ async def read_film(request: Request) -> Upload:
 async def _parse(request: Request) -> FormData:
     _check_head(request)
     _check_charset(request)
-    parser = _InMemoryParser(request.headers, _bounded(request), max_files=1, max_fields=8, max_part_size=MAX_TEXT)
+    parser = _InMemoryParser(request.headers, request.stream(), max_files=1, max_fields=8, max_part_size=MAX_TEXT)
     try:
         return await parser.parse()
     except MultiPartException as error:
@@ -89,17 +97,6 @@ def _check_head(request: Request) -> None:
     if request.headers.get("content-encoding", "identity") != "identity":
         fix = "send it as it is: films are packed already"
         raise WrongType("the body is compressed", why="a few bytes could unpack to gigabytes", fix=fix)
-    if int(request.headers.get("content-length") or 0) > MAX_BODY:  # the HTTP parser saw to it that it is a number
-        raise _too_large()
-
-
-async def _bounded(request: Request) -> AsyncGenerator[bytes, None]:
-    received = 0
-    async for chunk in request.stream():
-        received += len(chunk)
-        if received > MAX_BODY:
-            raise _too_large()
-        yield chunk
 
 
 def _whole(data: bytes, content_type: str | None) -> Upload:
@@ -118,8 +115,3 @@ def _film_type(found: str, wanted: tuple[str, ...], what: str) -> str | None:
 
 def _bad(what: str, why: str) -> BadRequest:
     return BadRequest(what, why=why, fix=f"curl -F {FIELD}=@film.png, or --data-binary with the film's content type")
-
-
-def _too_large() -> TooLarge:
-    what = f"a film may have {MAX_BODY // 1024**2} MB"
-    return TooLarge(what, why="what one request holds in memory is bounded", fix="send the film at a side of 4,096")

@@ -19,7 +19,7 @@ SERVER = "uvicorn"  # its logger reports errors of the program while it answered
 
 
 def write_log(form: LogFormat, level: LogLevel) -> None:
-    """Write what the server says to stderr; asked again, only the form and the level change."""
+    """Write what the server says to stderr; called again, only the form and the level change."""
     formatter = JsonLines() if form is LogFormat.JSON else TextLines()
     for name in (OWN, SERVER):
         log = logging.getLogger(name)
@@ -48,8 +48,13 @@ class TextLines(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line, and a traceback in lines of its own."""
-        words = [_time(record), record.levelname, record.getMessage(), *_request_words(getattr(record, FIELD, None))]
-        return "\n".join([" ".join(words), *(f"  {place}" for place in _places(record))])
+        description = [
+            _time(record),
+            record.levelname,
+            record.getMessage(),
+            *_request_words(getattr(record, FIELD, None)),
+        ]
+        return "\n".join([" ".join(description), *(f"  {place}" for place in _places(record))])
 
 
 def _time(record: logging.LogRecord) -> str:
@@ -69,8 +74,8 @@ def _places(record: logging.LogRecord) -> list[str]:
     if error is None:
         return []
     frames = traceback.extract_tb(error.__traceback__)
-    words = type(error).__name__ if record.name.startswith(SERVER) else f"{type(error).__name__}: {error}"
-    return [*(f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames), words]
+    description = type(error).__name__ if record.name.startswith(SERVER) else f"{type(error).__name__}: {error}"
+    return [*(f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames), description]
 
 
 # --- request log ---
@@ -92,7 +97,7 @@ def describe(trace: Trace, *, method: str, route: str, status: int) -> dict[str,
     """Return what is said of a request."""
     row: dict[str, Any] = {"method": method, "route": route, "status": status}
     if trace.loaded is not None:
-        row |= {"model": trace.loaded.name, "version": trace.loaded.version, "kind": trace.loaded.served.kind}
+        row |= {"model": trace.loaded.name, "version": trace.loaded.version, "kind": trace.loaded.active.kind}
     if trace.result_id is not None:
         row["result_id"] = trace.result_id
     if trace.error is not None:

@@ -21,14 +21,14 @@ from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 from prometheus_client.registry import Collector
 
-from tf_serve.models.registry import Loaded, Table
-from tf_serve.telemetry.trace import Seen, Trace, current
+from tf_serve.models.registry import LoadedModel, ModelTable
+from tf_serve.telemetry.trace import InputStatistics, Trace, current_trace
 
 # --- metrics ---
-# Counting what requests did, and saying it as Prometheus asks: the one module that changes a metric.
+# Counts what requests did, for Prometheus: the one module that changes a metric.
 #
 # Of several processes each writes into files of a folder that they share (prometheus_client's own way),
-# and whoever is asked adds them up. Where nothing else is said a method may be called from any thread.
+# and the process that is scraped adds them up. Unless noted a method may be called from any thread.
 
 FOLDER = "PROMETHEUS_MULTIPROC_DIR"  # prometheus_client looks there when it is imported
 WRITE_S = 1.0  # seconds between two writings of the drift: a few sums over 200 numbers
@@ -62,9 +62,9 @@ class Metrics:
                 child(families.seconds, trace.loaded.name, stage).observe(seconds)
             self._record_answer(trace, trace.loaded)
 
-    def _record_answer(self, trace: Trace, loaded: Loaded) -> None:
+    def _record_answer(self, trace: Trace, loaded: LoadedModel) -> None:
         families, child = self._families, self._child
-        kind = loaded.served.kind
+        kind = loaded.active.kind
         if kind == "baseline":
             child(families.fallbacks, loaded.name, loaded.version).inc()
         if trace.decision is not None:
@@ -76,11 +76,11 @@ class Metrics:
             if time.monotonic() - self._written >= WRITE_S:
                 self.write_drift()
 
-    def trip(self, loaded: Loaded, *, broken: bool) -> None:
+    def record_invalid_output(self, loaded: LoadedModel, *, broken: bool) -> None:
         """Count an answer that a guard kept back."""
-        self._families.tripped.labels(loaded.name, loaded.version, str(broken).lower()).inc()
+        self._families.failed.labels(loaded.name, loaded.version, str(broken).lower()).inc()
 
-    def publish(self, before: Table, after: Table) -> None:
+    def publish(self, before: ModelTable, after: ModelTable) -> None:
         """Count the models whose current version changed, and name those that answer now."""
         live = {(name, one.version) for name, versions in after.models.items() for one in versions}
         self._drift = {key: drift for key, drift in self._drift.copy().items() if key in live}
@@ -93,23 +93,23 @@ class Metrics:
                 self._families.current.labels(*_labels(loaded)).set(value)
 
     def wait(self, work: Callable[[], T]) -> Callable[[], T]:
-        """Count somebody as waiting, and return the work that ends it when a worker takes it up."""
-        begun, trace, context = time.perf_counter(), current(), copy_context()
-        if trace is not None and "read" not in trace.seconds:  # a stand-in waits a second time, and has read already
+        """Count a request as waiting, and return the work that ends it when a worker takes it up."""
+        begun, trace, context = time.perf_counter(), current_trace(), copy_context()
+        if trace is not None and "read" not in trace.seconds:  # the standby waits a second time, and has read already
             trace.add("read", begun - trace.begun)
         self._families.waiting.inc()
 
-        def taken_up() -> T:
+        def run_counted() -> T:
             self._families.waiting.dec()
             if trace is not None:
                 trace.add("queue", time.perf_counter() - begun)
             with self._families.busy.track_inprogress():
                 return context.run(work)
 
-        return taken_up
+        return run_counted
 
-    def give_up(self, future: Future[Any]) -> None:
-        """Count nobody as waiting whom no worker will take up."""
+    def cancel_wait(self, future: Future[Any]) -> None:
+        """Uncount a cancelled request that no worker will run."""
         if future.cancelled():
             self._families.waiting.dec()
 
@@ -122,7 +122,7 @@ class Metrics:
         registry = CollectorRegistry()
         source: Any = self._own
         if self._folder is not None:
-            forget_the_dead(self._folder)
+            remove_dead_gauges(self._folder)
             source = MultiProcessCollector(None, self._folder)  # type: ignore[no-untyped-call]
         registry.register(Report(source))
         encode, content_type = prometheus_client.exposition.choose_encoder(accept)
@@ -146,20 +146,20 @@ class Metrics:
             return self._children.setdefault(key, family.labels(*labels))
 
 
-def _current_of(table: Table) -> dict[str, Loaded]:
+def _current_of(table: ModelTable) -> dict[str, LoadedModel]:
     return {name: versions[0] for name, versions in table.models.items()}
 
 
-def _labels(loaded: Loaded) -> tuple[str, ...]:
-    served = loaded.served
-    return loaded.name, loaded.version, served.kind, served.artefact, served.verdict.verdict.value
+def _labels(loaded: LoadedModel) -> tuple[str, ...]:
+    active = loaded.active
+    return loaded.name, loaded.version, active.kind, active.artefact, active.verdict.verdict.value
 
 
 # --- families ---
 # The names of all metrics, their labels and what they mean, in the one place that says so.
 
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)  # seconds; 10 is the deadline
-RAW = "tbconv_raw_drift"  # summed over processes, and turned into means when somebody asks
+RAW = "tbconv_raw_drift"  # summed over processes, and turned into means when they are scraped
 
 
 class Families:
@@ -183,7 +183,7 @@ class Families:
         )
         self.refused = Counter(
             "tbconv_refused",
-            "Requests that got a stated error, by its class: Busy is shed load, TooLate a missed deadline",
+            "Requests that got an expected error, by its class: Busy is shed load, TooLate a missed deadline",
             ("error",),
             registry=registry,
         )
@@ -199,7 +199,7 @@ class Families:
         self.fallbacks = Counter(
             "tbconv_fallbacks", "Requests answered by the baseline", ("model", "version"), registry=registry
         )
-        self.tripped = Counter(
+        self.failed = Counter(
             "tbconv_guards_tripped",
             "Answers that a guard kept back; broken: the network was dropped",
             ("model", "version", "broken"),
@@ -226,21 +226,21 @@ class Families:
         )
 
 
-# --- departed ---
-# Processes that ended without a word: what they last said of themselves is taken off the board.
+# --- dead processes ---
+# Gauges of processes that were killed are removed.
 
 _LIVE = re.compile(r"gauge_live[a-z]+_(\d+)\.db")  # how prometheus_client names what holds for a living process
 
 
-def forget_the_dead(folder: str) -> None:
+def remove_dead_gauges(folder: str) -> None:
     """Remove the live gauges of processes that are gone; their counters stay, since what was counted was."""
     found = (_LIVE.fullmatch(path.name) for path in Path(folder).glob("gauge_live*.db"))
     for pid in {int(match[1]) for match in found if match}:
-        if not _lives(pid):
+        if not _is_running(pid):
             mark_process_dead(pid, folder)  # type: ignore[no-untyped-call]
 
 
-def _lives(pid: int) -> bool:
+def _is_running(pid: int) -> bool:
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -288,7 +288,7 @@ class Drift:
         self._first: list[tuple[float, ...]] = []
         self._last: deque[tuple[float, ...]] = deque(maxlen=FILMS)
 
-    def add(self, seen: Seen) -> None:
+    def add(self, seen: InputStatistics) -> None:
         """Take films."""
         rows = list(zip(*(values.tolist() for values in seen), strict=True))
         self._first.extend(islice(rows, FILMS - len(self._first)))
@@ -297,7 +297,7 @@ class Drift:
     def sums(self) -> Iterator[tuple[str, str, Sums]]:
         """Yield quantity, which films, and their sums."""
         for films, rows in ((FIRST, self._first), (LAST, self._last)):
-            for quantity, values in zip(Seen._fields, np.array(rows, np.float64).T, strict=True):
+            for quantity, values in zip(InputStatistics._fields, np.array(rows, np.float64).T, strict=True):
                 yield quantity, films, Sums(len(values), float(values.sum()), float(values @ values))
 
 

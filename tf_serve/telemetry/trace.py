@@ -1,4 +1,4 @@
-"""What one request did and how long each part of it took, and models that note what they did."""
+"""What one request did and how long each part of it took, and models that record what they did."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tbconv.contract.prediction import Classifier, Prediction
-from tf_serve.fallback import Served
-from tf_serve.models.registry import Loaded
+from tf_serve.fallback import ActiveModel
+from tf_serve.models.registry import LoadedModel
 
 # --- trace ---
 # What one request did and how long each part of it took: the only notes that metrics and logs are made of.
 #
-# Nothing here can tell who asked or which film came: no address, no name, no pixel. The notes follow the
+# Nothing here identifies the client or the film: no address, no name, no pixel. The notes follow the
 # request through its task and its worker thread by themselves (a context variable), so that what is
 # measured need not be handed from function to function.
 
 STAGES = ("read", "queue", "decode", "gate", "invoke", "encode", "total")
 
 
-class Seen(NamedTuple):
+class InputStatistics(NamedTuple):
     """What the network saw and said of films, one number a film."""
 
     grey_level: NDArray[np.floating]  # [N], mean of the film's grey levels, 0..255
@@ -41,8 +41,8 @@ class Trace:
     def __init__(self) -> None:
         self.begun = time.perf_counter()
         self.seconds: dict[str, float] = {}  # by stage
-        self.loaded: Loaded | None = None  # who answered
-        self.seen: Seen | None = None
+        self.loaded: LoadedModel | None = None  # who answered
+        self.seen: InputStatistics | None = None
         self.decision: str | None = None
         self.rejected: str | None = None  # reason code
         self.error: str | None = None  # the stated error's class
@@ -57,14 +57,14 @@ class Trace:
 _current: ContextVar[Trace | None] = ContextVar("trace", default=None)
 
 
-def begin() -> Trace:
+def start_trace() -> Trace:
     """Begin the notes of the request that runs in this task."""
     trace = Trace()
     _current.set(trace)
     return trace
 
 
-def current() -> Trace | None:
+def current_trace() -> Trace | None:
     """Return the notes of this request; None outside one."""
     return _current.get()
 
@@ -89,7 +89,7 @@ class stage:  # noqa: N801  (read as a word: `with stage("decode")`)
             self._trace.add(self._name, time.perf_counter() - self._begun)
 
 
-def note_answer(loaded: Loaded, *, decision: str | None = None, rejected: str | None = None) -> None:
+def record_answer(loaded: LoadedModel, *, decision: str | None = None, rejected: str | None = None) -> None:
     """Note who answered, and what was decided or why it was not."""
     trace = _current.get()
     if trace is not None:
@@ -97,21 +97,21 @@ def note_answer(loaded: Loaded, *, decision: str | None = None, rejected: str | 
         trace.answered = time.perf_counter()
 
 
-def note_error(error: Exception) -> None:
-    """Note the class of a stated error, and not its words."""
+def record_error(error: Exception) -> None:
+    """Note the class of an expected error, and not its words."""
     trace = _current.get()
     if trace is not None:
-        trace.error = type(error).__name__
+        trace.error = getattr(error, "label", None) or type(error).__name__
 
 
-def note_result(result_id: str) -> None:
+def record_result_id(result_id: str) -> None:
     """Note the answer's number, by which a log line is found again."""
     trace = _current.get()
     if trace is not None:
         trace.result_id = result_id
 
 
-# --- watching ---
+# --- instrumentation ---
 # A classifier that notes what it saw and how long it took: the one place where drift is measured.
 
 # Every 7th pixel of 224 x 224 a side, 1,024 a film: their mean is that of all 50,176 to within a grey level
@@ -119,7 +119,7 @@ def note_result(result_id: str) -> None:
 STRIDE = 7
 
 
-class Watched:
+class Instrumented:
     """Passes films on, and notes their greys, the margins and the time."""
 
     def __init__(self, classifier: Classifier) -> None:
@@ -129,20 +129,20 @@ class Watched:
         """Answer films, [N, 224, 224, 1], values 0..255."""
         with stage("invoke"):
             answer = self._classifier.predict(images)
-        trace = current()
+        trace = current_trace()
         if trace is not None:
-            trace.seen = look_at(images, answer)
+            trace.seen = measure_inputs(images, answer)
         return answer
 
 
-def watched(served: Served) -> Served:
+def instrumented(active: ActiveModel) -> ActiveModel:
     """Return the same network, watched."""
-    return replace(served, classifier=Watched(served.classifier))
+    return replace(active, classifier=Instrumented(active.classifier))
 
 
-def look_at(images: NDArray[np.generic], answer: Prediction) -> Seen:
+def measure_inputs(images: NDArray[np.generic], answer: Prediction) -> InputStatistics:
     """Return mean and spread of the greys of each film, and its margin."""
     sample = np.asarray(images[:, ::STRIDE, ::STRIDE, 0], np.float32).reshape(len(images), -1)
     mean = sample.mean(axis=1)
     squares = np.einsum("ij,ij->i", sample, sample) / sample.shape[1]
-    return Seen(mean, np.sqrt(np.maximum(squares - mean * mean, 0)), answer.margin)
+    return InputStatistics(mean, np.sqrt(np.maximum(squares - mean * mean, 0)), answer.margin)

@@ -20,7 +20,7 @@ from torch_train.data.split import PARTS, find_duplicates, split_films
 
 @dataclass(frozen=True, slots=True)
 class TrainingFilms:
-    """Pixels, labels and parts; patients as numbers, so that no identity can leak into a file."""
+    """Pixels, labels and parts; patients as numbers, so that no identity can reach a file."""
 
     model_inputs: NDArray[np.uint8]  # [N, 224, 224]
     labels: NDArray[np.int64]  # [N], 1 positive
@@ -58,7 +58,11 @@ def prepare_films(config: TrainConfig, reporter: Reporter) -> TrainingFilms:
     split = split_films(index, groups=copies, digests=digests, seed=config.seed, fractions=config.fractions)
     parts = {part: np.array(rows, np.int64) for part, rows in split.parts.items()}
     films = replace(put_together(index, loaded.model_inputs, digests), parts=parts, split_digest=split.digest)
-    _say_split(films, reporter)
+    for part in PARTS:
+        labels = films.labels_of(part)
+        patients = f", {len(np.unique(films.patients_of(part)))} patients" if films.patients_known else ""
+        counts = f"{(labels == 1).sum()} {films.names.positive}, {(labels == 0).sum()} {films.names.negative}"
+        reporter.say(f"  {part}: {len(labels)} films ({counts}{patients})")
     return films
 
 
@@ -72,7 +76,10 @@ def load_and_compare(config: TrainConfig, reporter: Reporter) -> tuple[LoadedFil
     found = read_index(
         config.data, patient=config.patient, positive=config.positive, labels_from_masks=config.labels_from_masks
     )
-    _say_what_was_found(found, reporter)
+    kind = "synthetic films (drawn, not of patients)" if found.synthetic else "films"
+    reporter.say(f"data: {len(found.films)} {kind}, layout {found.layout}, positive is {found.labels.positive!r}")
+    for note in found.notes:
+        reporter.say(f"  note: {note}")
     loaded = load_cached(found, cache_folder() if config.film_cache else None, reporter)
     return loaded, find_duplicates(loaded.model_inputs, loaded.digests).groups
 
@@ -97,18 +104,3 @@ def put_together(index: FilmIndex, model_inputs: NDArray[np.uint8], digests: Seq
         synthetic=index.synthetic,
         split_digest="",
     )
-
-
-def _say_what_was_found(index: FilmIndex, reporter: Reporter) -> None:
-    kind = "synthetic films (drawn, not of patients)" if index.synthetic else "films"
-    reporter.say(f"data: {len(index.films)} {kind}, layout {index.layout}, positive is {index.labels.positive!r}")
-    for note in index.notes:
-        reporter.say(f"  note: {note}")
-
-
-def _say_split(films: TrainingFilms, reporter: Reporter) -> None:
-    for part in PARTS:
-        labels = films.labels_of(part)
-        patients = f", {len(np.unique(films.patients_of(part)))} patients" if films.patients_known else ""
-        counts = f"{(labels == 1).sum()} {films.names.positive}, {(labels == 0).sum()} {films.names.negative}"
-        reporter.say(f"  {part}: {len(labels)} films ({counts}{patients})")

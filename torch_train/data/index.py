@@ -1,4 +1,4 @@
-"""From a folder that people have to the list of its films: tries each known layout in turn."""
+"""From a folder to the list of its films: tries each known layout in turn."""
 
 from __future__ import annotations
 
@@ -52,13 +52,17 @@ def read_index(
     folder = _unwrap(_require_folder(root))
     index = index_by_masks(folder) if labels_from_masks else _read_known_layout(folder, positive)
     if positive is not None and positive.lower() != index.labels.positive.lower():
-        raise _wrong_positive(index, positive)
+        raise ConfigError(
+            f"--positive {positive!r} does not fit this set",
+            why=f"its labels are {index.labels.negative} and {index.labels.positive} by {index.label_source}",
+            fix=f"omit --positive, or give {index.labels.positive!r}",
+        )
     require_both_classes(index)
     return name_patients(index, patient)
 
 
 def _read_known_layout(root: Path, positive: str | None) -> FilmIndex:
-    # tables first: who wrote one meant it, whatever the folders are called
+    # tables first: they are deliberate, whatever the folders are called
     index = (
         read_metadata_set(root)
         or read_table_set(root, positive)
@@ -73,7 +77,7 @@ def _read_known_layout(root: Path, positive: str | None) -> FilmIndex:
 def _require_folder(root: Path) -> Path:
     if not root.is_dir():
         raise DataError(
-            f"{root} is no folder",
+            f"{root} is not a folder",
             why="it is a file" if root.exists() else "there is nothing of this name",
             fix="give the folder that holds the films",
         )
@@ -91,33 +95,25 @@ def _unwrap(root: Path) -> Path:
     return root
 
 
-def _wrong_positive(index: FilmIndex, positive: str) -> ConfigError:
-    return ConfigError(
-        f"--positive {positive!r} does not fit this set",
-        why=f"its labels are {index.labels.negative} and {index.labels.positive} by {index.label_source}",
-        fix=f"leave --positive away, or give {index.labels.positive!r}",
-    )
-
-
 def _unknown_layout(root: Path) -> DataError:
     paths = list_films(root)
     if not paths:
         return DataError(f"{root} has no PNG or JPEG film", why=LAYOUTS, fix="give the folder that holds the films")
     if find_folder(root, IMAGE_FOLDERS) and find_folder(root, MASK_FOLDERS):
         return DataError(
-            f"{root} has films and masks, but nothing that says which films are positive",
+            f"{root} has films and masks, but no labels",
             why="there is no MetaData.csv with the columns id and ptb",
             fix="add it; --labels-from-masks only if the masks are drawings of lesions, not lung fields",
         )
     return DataError(
-        f"{root} has {len(paths)} films and nothing that says which are positive",
+        f"{root} has {len(paths)} films and no labels",
         why=LAYOUTS,
         fix=f"sort the films into one folder a class, or write a CSV with the columns {COLUMNS}",
     )
 
 
 # --- patients ---
-# Who is on which film, taken from the file name with the user's regular expression.
+# The patient of each film, taken from the file name with the user's regular expression.
 #
 # Two films of one person on both sides of a split make a test score a memory test, so a key
 # never joins what a different alternative of the expression found: `person(\d+)_|IM-(\d+)-`
@@ -130,12 +126,12 @@ def name_patients(index: FilmIndex, expression: str | None) -> FilmIndex:
     """Return the index with the patients that the expression finds in the file names.
 
     Args:
-        index: as an adapter read it.
+        index: as a layout's reader made it.
         expression: a regular expression; the first group that matched, or the whole match where it has
-            no group, is the patient. None keeps what the adapter knows.
+            no group, is the patient. None keeps what the layout knows.
 
     Raises:
-        ConfigError: the expression is none, or matches no file name.
+        ConfigError: the expression is invalid, or matches no file name.
     """
     if expression is None:
         return index if index.patients_known else replace(index, notes=(*index.notes, UNKNOWN))
@@ -146,7 +142,7 @@ def name_patients(index: FilmIndex, expression: str | None) -> FilmIndex:
         raise ConfigError(
             f"--patient {expression!r} matches no file name",
             why=f"the names look like {index.films[0].path.name}",
-            fix=r"give an expression whose group is the patient, such as 'person(\d+)_', or leave it away",
+            fix=r"give an expression whose group is the patient, such as 'person(\d+)_', or omit it",
         )
     films = tuple(
         replace(film, patient=key or index.name_of(film)) for film, key in zip(index.films, keys, strict=True)
@@ -173,7 +169,7 @@ def _compile(expression: str) -> re.Pattern[str]:
         return re.compile(expression)
     except re.error as error:
         raise ConfigError(
-            f"--patient {expression!r} is no regular expression",
+            f"--patient {expression!r} is not a valid regular expression",
             why=str(error),
             fix=r"check brackets and backslashes, and quote it in the shell: --patient 'person(\d+)_'",
         ) from error

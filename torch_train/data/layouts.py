@@ -1,4 +1,4 @@
-"""The known layouts of a data set; each reads a folder into a `FilmIndex`, or says that it is not its kind."""
+"""The known layouts of a data set; each reads a folder into a `FilmIndex`, or returns None for another layout."""
 
 from __future__ import annotations
 
@@ -41,13 +41,18 @@ def read_class_folders(root: Path, positive: str | None) -> FilmIndex | None:
     """Read one folder a class; None where the folder holds no folders of films.
 
     Raises:
-        DataError: one class, more than two, folders that are parts of a split, or names that say nothing.
+        DataError: one class, more than two, folders that are parts of a split, or names of unknown meaning.
     """
-    folders = {path.name: list_films(path) for path in visible_folders(root) if _may_be_class(path.name)}
-    folders = {name: paths for name, paths in folders.items() if paths}
+    candidates = [path for path in visible_folders(root) if path.name.lower() not in (*MASK_FOLDERS, *IMAGE_FOLDERS)]
+    folders = {path.name: paths for path in candidates if (paths := list_films(path))}
     if not folders:
         return None
-    _refuse_parts(root, list(folders))
+    if parts := [name for name in folders if name.lower() in PARTS]:
+        raise DataError(
+            f"{root} is split into {', '.join(parts)}",
+            why="these are parts of a split, not classes; tbconv makes its own split, by patient",
+            fix=f"name the part to read: {root / parts[0]}",
+        )
     labels, notes = choose_labels(folders, positive, source=f"the folders of {root}")
     masks = find_masks(root)
     return FilmIndex(
@@ -66,20 +71,6 @@ def read_class_folders(root: Path, positive: str | None) -> FilmIndex | None:
     )
 
 
-def _may_be_class(name: str) -> bool:
-    return name.lower() not in (*MASK_FOLDERS, *IMAGE_FOLDERS)
-
-
-def _refuse_parts(root: Path, names: list[str]) -> None:
-    parts = [name for name in names if name.lower() in PARTS]
-    if parts:
-        raise DataError(
-            f"{root} is cut into {', '.join(parts)}",
-            why="these are parts of a split, not classes; tbconv makes its own split, by patient",
-            fix=f"name the part to read: {root / parts[0]}",
-        )
-
-
 def _left_out(root: Path, folders: dict[str, list[Path]]) -> tuple[str, ...]:
     known = {path for paths in folders.values() for path in paths}
     others = (path for name in sorted(folders) for path in sorted((root / name).rglob("*")))
@@ -88,14 +79,14 @@ def _left_out(root: Path, folders: dict[str, list[Path]]) -> tuple[str, ...]:
 
 
 # --- table ---
-# CSV as people export it: a byte-order mark, odd capitals and spaces in the header, short rows.
+# CSV as spreadsheets export it: a byte-order mark, odd capitals and spaces in the header, short rows.
 
 Row = dict[str, str]  # lower-case column to stripped cell
 ABSENT = frozenset({"", "nan", "none", "null", "na", "n/a"})
 
 
 def read_rows(path: Path) -> list[Row]:
-    """Return the rows that are not blank; cells that say nothing (empty, NaN) are ''."""
+    """Return the rows that are not blank; empty cells and NaN are ''."""
     with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
         rows = [_clean(row) for row in csv.DictReader(file)]
     return [row for row in rows if any(row.values())]
@@ -117,6 +108,20 @@ def _clean(row: dict[str, str]) -> Row:
     return {key: "" if value.lower() in ABSENT else value for key, value in pairs}
 
 
+def _require_once(films: list[str], table: Path) -> None:
+    """Raise DataError where a table names a film twice."""
+    if twice := repeated(films):
+        raise DataError(
+            f"{table.name} names {len(twice)} films more than once: {some(twice)}",
+            why="one film cannot have two rows",
+            fix="delete the rows that are wrong",
+        )
+
+
+def _without_a_row(names: list[str], table: Path) -> tuple[str, ...]:
+    return (f"{len(names)} films have no row in {table.name} and are left out: {some(names)}",) if names else ()
+
+
 # --- film table ---
 # Any CSV with the columns `file` and `label`; `patient_id`, `site`, `age` and `sex` where known.
 
@@ -132,7 +137,12 @@ def read_table_set(root: Path, positive: str | None) -> FilmIndex | None:
     tables = [path for path in list_tables(root) if {"file", "label"} <= read_columns(path)]
     if not tables:
         return None
-    _check_one(tables)
+    if len(tables) > 1:
+        raise DataError(
+            f"{len(tables)} tables name films: {some([path.name for path in tables])}",
+            why="it is not clear which of them holds the labels",
+            fix="keep one of them in this folder",
+        )
     table, rows = tables[0], read_rows(tables[0])
     _check_rows(root, table, rows)
     names = {row["label"] for row in rows}
@@ -143,8 +153,7 @@ def read_table_set(root: Path, positive: str | None) -> FilmIndex | None:
     if 0 < nameless < len(rows):
         notes = (*notes, f"{nameless} rows of {table.name} have no patient_id: each counts as a patient")
     named = {film.path for film in films}
-    if extra := [path.name for path in list_films(root) if path not in named]:
-        notes = (*notes, f"{len(extra)} films have no row in {table.name} and are left out: {some(extra)}")
+    notes += _without_a_row([path.name for path in list_films(root) if path not in named], table)
     return FilmIndex(
         root=root,
         layout=f"table {table.name}",
@@ -164,15 +173,6 @@ def _film_of_table_row(root: Path, row: Row, labels: Labels, masks: dict[str, Pa
     return Film(path, labels.names.index(row["label"]), patient, site, age, sex, masks.get(path.stem))
 
 
-def _check_one(tables: list[Path]) -> None:
-    if len(tables) > 1:
-        raise DataError(
-            f"{len(tables)} tables name films: {some([path.name for path in tables])}",
-            why="which of them holds the labels cannot be told",
-            fix="keep one of them in this folder",
-        )
-
-
 def _check_rows(root: Path, table: Path, rows: list[Row]) -> None:
     if not rows:
         raise DataError(f"{table.name} has no rows", why="a table names the films", fix=f"fill its columns {COLUMNS}")
@@ -182,12 +182,7 @@ def _check_rows(root: Path, table: Path, rows: list[Row]) -> None:
             why="a film without a label can be neither trained on nor tested on",
             fix="fill these cells, or delete these rows",
         )
-    if twice := repeated([row["file"] for row in rows]):
-        raise DataError(
-            f"{table.name} names {len(twice)} films more than once: {some(twice)}",
-            why="one film cannot have two rows",
-            fix="delete the rows that are wrong",
-        )
+    _require_once([row["file"] for row in rows], table)
     if missing := [row["file"] for row in rows if not (root / row["file"]).is_file()]:
         raise DataError(
             f"{table.name} names {len(missing)} files that are not there: {some(missing)}",
@@ -227,14 +222,13 @@ def read_metadata_set(root: Path) -> FilmIndex | None:
     masks = find_masks(root)
     films = [_film_of_metadata_row(paths[stem], row, masks.get(stem)) for stem, row in rows.items()]
     synthetic = (root / SYNTHETIC_MARK).is_file()
-    extra = [path.name for stem, path in paths.items() if stem not in rows]
     return FilmIndex(
         root=root,
         layout=f"{images.name}/ and {table.name}",
         labels=PHANTOM_LABELS if synthetic else LABELS,
         films=tuple(sorted(films, key=lambda film: film.path)),
         patients_known=False,
-        notes=(f"{len(extra)} films have no row in {table.name} and are left out: {some(extra)}",) if extra else (),
+        notes=_without_a_row([path.name for stem, path in paths.items() if stem not in rows], table),
         synthetic=synthetic,
         label_source=f"the column ptb of {table.name}",
     )
@@ -264,12 +258,7 @@ def _check_labels(table: Path) -> None:
 
 def _check_ids(table: Path, paths: dict[str, Path], images: Path) -> None:
     stems = [stem_of(row) for row in read_rows(table)]
-    if twice := repeated(stems):
-        raise DataError(
-            f"{table.name} has ids that occur more than once: {some(twice)}",
-            why="one film cannot have two rows",
-            fix="delete the rows that are wrong",
-        )
+    _require_once(stems, table)
     if missing := [stem for stem in stems if stem not in paths]:
         raise DataError(
             f"{table.name} names {len(missing)} films that are not in {images.name}/: {some(missing)}",
@@ -292,7 +281,7 @@ _READING_AGE = re.compile(r"(?<!\w)(?:fe)?(?:male?)?\s*(\d+\s*(?:y|m|w|d)\w*)", 
 
 
 def read_nlm_set(root: Path) -> FilmIndex | None:
-    """Read films whose names say site and label; None where most names are of another kind."""
+    """Read films whose names hold site and label; None where most names are of another kind."""
     paths = [path for path in list_films(root) if not set(_MASK_PLACES) & set(path.parts)]
     named = [path for path in paths if _NAME.match(path.stem)]
     if not named or 2 * len(named) <= len(paths):
@@ -332,8 +321,8 @@ def _film_of_nlm_name(path: Path, reading: Path | None, mask: Path | None) -> Fi
 # Labels from masks of lesions, and the refusal to read lung fields as lesions.
 #
 # A mask of the lungs is there for the healthy and the sick alike: "any white pixel" would call
-# every film positive. Lung fields give themselves away: nearly every film has them, as one or
-# two large regions that cover a good part of the film.
+# every film positive. Lung fields are recognised: nearly every film has them, as one or two large
+# regions that cover a good part of the film.
 
 # The lungs of openist's 275 masks cover 15-46 % of the film (median 29 %), in two regions each.
 LUNG_SHARE = (0.10, 0.50)  # of the film, all regions together
@@ -388,10 +377,22 @@ def labels_from_masks(root: Path) -> FilmIndex:
         DataError: no masks, films without one, masks that cannot be read, or masks of lung fields.
     """
     films, masks = _pair(root)
-    shapes = {film.path: _read_shape(masks[film.path.stem]) for film in films}
+    shapes = {}
+    for film in films:
+        mask = masks[film.path.stem]
+        try:
+            shapes[film.path] = measure_mask(read_xray(mask))
+        except FilmError as error:
+            raise DataError(f"the mask {mask.name} cannot be read", why=error.one_line, fix=error.fix) from error
     lung_like = sum(shape.is_lung_like for shape in shapes.values())
     if lung_like > MOST_FILMS * len(films):
-        raise _lung_fields(root, lung_like, len(films))
+        table = find_metadata(root)
+        other = "sort the films into one folder a class, or add a MetaData.csv with the columns id and ptb"
+        raise DataError(
+            f"{lung_like} of {len(films)} masks are lung fields, not lesions",
+            why="one or two large regions cover 10-50 % of the film, of the healthy and the sick alike",
+            fix=f"use the column ptb of {table.name}: omit --labels-from-masks" if table else other,
+        )
     labelled = (
         replace(film, label=int(shapes[film.path].marks_something), mask=masks[film.path.stem]) for film in films
     )
@@ -412,9 +413,10 @@ def _pair(root: Path) -> tuple[list[Film], dict[str, Path]]:
         raise DataError(
             f"{root} has no image/ and mask/ folders",
             why="--labels-from-masks reads mask/NAME.png for image/NAME.png",
-            fix="leave the option away, or bring films and masks into these two folders",
+            fix="omit the option, or move films and masks into these two folders",
         )
-    known = {film.path: film for film in _known_films(root)}
+    index = read_metadata_set(root)
+    known = {film.path: film for film in (index.films if index else ())}
     films = [known.get(path, Film(path, 0, path.name)) for path in list_films(images)]
     if bare := [film.path.name for film in films if film.path.stem not in masks]:
         raise DataError(
@@ -423,29 +425,3 @@ def _pair(root: Path) -> tuple[list[Film], dict[str, Path]]:
             fix="add a mask for each film, all black where there is no lesion",
         )
     return films, masks
-
-
-def _known_films(root: Path) -> tuple[Film, ...]:
-    index = read_metadata_set(root)
-    return index.films if index else ()
-
-
-def _read_shape(path: Path) -> MaskShape:
-    try:
-        return measure_mask(read_xray(path))
-    except FilmError as error:
-        raise DataError(f"the mask {path.name} cannot be read", why=error.one_line, fix=error.fix) from error
-
-
-def _lung_fields(root: Path, lung_like: int, films: int) -> DataError:
-    table = find_metadata(root)
-    use = (
-        f"use the column ptb of {table.name}: leave --labels-from-masks away"
-        if table
-        else ("sort the films into one folder a class, or add a MetaData.csv with the columns id and ptb")
-    )
-    return DataError(
-        f"{lung_like} of {films} masks are lung fields, not lesions",
-        why="one or two large regions cover 10-50 % of the film, of the healthy and the sick alike",
-        fix=use,
-    )

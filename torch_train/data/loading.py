@@ -1,4 +1,4 @@
-"""Films from disk into memory, each exactly as every later stage will see it."""
+"""Films from disk into memory, each exactly as every later stage will see it, with a cache of decoded films."""
 
 from __future__ import annotations
 
@@ -29,55 +29,30 @@ class LoadedFilms:
     index: FilmIndex  # the readable films only
     model_inputs: NDArray[np.uint8]  # [N, 224, 224], 0 black to 255 white
     digests: tuple[str, ...]  # SHA-256 of each file
-    facts: tuple[XrayFacts, ...]  # what each file says of itself
+    facts: tuple[XrayFacts, ...]  # size, mode and format of each file
     unreadable: tuple[tuple[Path, str], ...]  # path and reason
 
 
-@dataclass(frozen=True, slots=True)
-class _FileReading:
-    model_input: NDArray[np.uint8]
-    digest: str
-    facts: XrayFacts
-
-
-def load_films(index: FilmIndex, reporter: Reporter) -> LoadedFilms:
-    """Decode all films to the network's input size, on all cores: Pillow lets go of the GIL.
+def load_films(index: FilmIndex, reporter: Reporter, *, cache: FilmCache | None = None) -> LoadedFilms:
+    """Decode all films to the network's input size, on all cores: reading, hashing and decoding release the GIL.
 
     Args:
         index: the films to read.
-        reporter: where progress and unreadable films are told.
+        reporter: where progress and unreadable films go.
+        cache: films that are in it are not decoded; the others are added.
 
     Raises:
         DataError: a class is left without a readable film.
     """
     with ThreadPoolExecutor() as pool:
-        answers = reporter.track(pool.map(_read_file, index.films), title="reading films", total=len(index.films))
-        pairs = list(zip(index.films, answers, strict=True))
-    good = [(film, answer) for film, answer in pairs if isinstance(answer, _FileReading)]
-    unreadable = tuple((film.path, answer) for film, answer in pairs if isinstance(answer, str))
+        readings = pool.map(lambda film: _read_film(film, cache), index.films)
+        tracked = reporter.track(readings, title="films", total=len(index.films))
+        pairs = list(zip(index.films, tracked, strict=True))
+    good = [(film, reading) for film, reading in pairs if isinstance(reading, _FilmReading)]
+    unreadable = tuple((film.path, reading) for film, reading in pairs if isinstance(reading, str))
     for path, reason in unreadable:
         reporter.say(f"left out: {path}: {reason}")
     kept = replace(index, films=tuple(film for film, _ in good))
-    _require_both_classes(kept, unreadable)
-    return LoadedFilms(
-        index=kept,
-        model_inputs=np.stack([answer.model_input for _, answer in good]),
-        digests=tuple(answer.digest for _, answer in good),
-        facts=tuple(answer.facts for _, answer in good),
-        unreadable=unreadable,
-    )
-
-
-def _read_file(film: Film) -> _FileReading | str:
-    try:
-        data = read_bytes(film.path)
-        model_input = PreprocessSpec().model_input(decode_xray(data, name=film.path.name))
-        return _FileReading(model_input, sha256_bytes(data), describe_xray(data, name=film.path.name))
-    except FilmError as error:
-        return error.one_line
-
-
-def _require_both_classes(kept: FilmIndex, unreadable: tuple[tuple[Path, str], ...]) -> None:
     for label, name in enumerate(kept.labels.names):
         if not kept.count(label):
             raise DataError(
@@ -85,6 +60,50 @@ def _require_both_classes(kept: FilmIndex, unreadable: tuple[tuple[Path, str], .
                 why=f"the first one: {unreadable[0][1]}" if unreadable else "the index has none",
                 fix="export or download these films again",
             )
+    if cache is not None:
+        _report_cache([reading for _, reading in good], cache, reporter)
+    return LoadedFilms(
+        index=kept,
+        model_inputs=np.stack([reading.model_input for _, reading in good]),
+        digests=tuple(reading.digest for _, reading in good),
+        facts=tuple(reading.facts for _, reading in good),
+        unreadable=unreadable,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _FilmReading:
+    model_input: NDArray[np.uint8]
+    digest: str
+    facts: XrayFacts
+    cached: bool
+    not_kept: str  # why it is not in the cache now; "" if it is, or if there is none
+
+
+def _read_film(film: Film, cache: FilmCache | None) -> _FilmReading | str:
+    try:
+        data = read_bytes(film.path)
+        digest, facts = sha256_bytes(data), describe_xray(data, name=film.path.name)
+        found = None if cache is None else cache.find(digest)
+        if found is not None:
+            return _FilmReading(found, digest, facts, cached=True, not_kept="")
+        model_input = PreprocessSpec().model_input(decode_xray(data, name=film.path.name))
+    except FilmError as error:
+        return error.one_line
+    not_kept = ""
+    if cache is not None:
+        try:
+            cache.keep(digest, model_input)
+        except OSError as error:
+            not_kept = error.strerror or str(error)
+    return _FilmReading(model_input, digest, facts, cached=False, not_kept=not_kept)
+
+
+def _report_cache(readings: list[_FilmReading], cache: FilmCache, reporter: Reporter) -> None:
+    cached = sum(reading.cached for reading in readings)
+    reporter.say(f"  {cached} of {len(readings)} films were decoded before and come from {cache.folder.parent}")
+    if lost := [reading.not_kept for reading in readings if reading.not_kept]:
+        reporter.say(f"  {len(lost)} films are not kept for the next run: {lost[0]}")
 
 
 # --- film cache ---
@@ -92,7 +111,7 @@ def _require_both_classes(kept: FilmIndex, unreadable: tuple[tuple[Path, str], .
 #
 # What is kept is what `load_films` makes of a film, so a run that finds it there equals one that decodes. A
 # changed film, another Pillow or another version of the code that reads films has another key; a file that was
-# cut off or altered is seen by its digest and decoded anew. Films are of patients: the folder is its owner's alone.
+# cut off or altered fails its digest and is decoded again. Films are of patients: only the owner can enter the folder.
 
 PLACE = "TBCONV_CACHE"  # environment variable: where films are kept
 DIGEST_BYTES = 32  # SHA-256 behind the pixels
@@ -106,7 +125,7 @@ class FilmCache:
     spec: PreprocessSpec
 
     def find(self, digest: str) -> NDArray[np.uint8] | None:
-        """Return the square of the film whose bytes have this SHA-256, or None."""
+        """Return the model input of the film whose bytes have this SHA-256, or None."""
         try:
             data = self._path(digest).read_bytes()
         except OSError:  # not there, or not readable: it will be decoded
@@ -118,7 +137,7 @@ class FilmCache:
         return np.frombuffer(pixels, np.uint8).reshape(size, size)
 
     def keep(self, digest: str, model_input: NDArray[np.uint8]) -> None:
-        """Write a film's square; half a file is no harm, its seal is missing.
+        """Write a film's model input; half a file does no harm, its digest is missing.
 
         Raises:
             OSError: the disk is full, or the folder cannot be written to.
@@ -151,18 +170,18 @@ def open_cache(folder: Path, spec: PreprocessSpec) -> FilmCache:
 
 
 def _reader_digest(spec: PreprocessSpec) -> str:
-    """Digest all that a square depends on beside the film: the spec, Pillow, and the code that reads films."""
+    """Digest all that a model input depends on beside the film: the spec, Pillow, and the code that reads films."""
     code = b"".join(Path(str(module.__file__)).read_bytes() for module in (preprocess, xray))
     return sha256_bytes(json.dumps([asdict(spec), PIL.__version__]).encode() + code)
 
 
 def load_cached(index: FilmIndex, folder: Path | None, reporter: Reporter) -> LoadedFilms:
-    """Load films as `load_films` does, those that are kept without decoding them, and keep the others.
+    """Load films as `load_films` does, through the cache in a folder.
 
     Args:
         index: the films to read.
-        folder: where films are kept; None keeps none.
-        reporter: hears what was found there, and what cannot be kept.
+        folder: where decoded films are kept; None keeps none.
+        reporter: where progress goes, what was found in the cache, and what cannot be kept.
 
     Raises:
         DataError: a class is left without a readable film.
@@ -174,58 +193,4 @@ def load_cached(index: FilmIndex, folder: Path | None, reporter: Reporter) -> Lo
     except OSError as error:
         reporter.say(f"films are not kept for the next run: {folder}: {error.strerror}")
         return load_films(index, reporter)
-    with ThreadPoolExecutor() as pool:  # reading, hashing and decoding all let go of the GIL
-        answers = pool.map(lambda film: _read_cached(film, cache), index.films)
-        pairs = list(zip(index.films, reporter.track(answers, title="films", total=len(index.films)), strict=True))
-    good = [(film, answer) for film, answer in pairs if isinstance(answer, _CachedReading)]
-    kept = replace(index, films=tuple(film for film, _ in good))
-    if not (kept.count(0) and kept.count(1)):
-        return load_films(index, reporter)  # which says what is wrong with them
-    unreadable = tuple((film.path, answer) for film, answer in pairs if isinstance(answer, str))
-    for path, reason in unreadable:
-        reporter.say(f"left out: {path}: {reason}")
-    _say_what_was_kept([answer for _, answer in good], folder, reporter)
-    return LoadedFilms(
-        index=kept,
-        model_inputs=np.stack([answer.model_input for _, answer in good]),
-        digests=tuple(answer.digest for _, answer in good),
-        facts=tuple(answer.facts for _, answer in good),
-        unreadable=unreadable,
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class _CachedReading:
-    model_input: NDArray[np.uint8]
-    digest: str
-    facts: XrayFacts
-    found: bool  # in the cache
-    not_kept: str  # why it is not there now; "" if it is
-
-
-def _read_cached(film: Film, cache: FilmCache) -> _CachedReading | str:
-    try:
-        data = read_bytes(film.path)
-        digest, facts = sha256_bytes(data), describe_xray(data, name=film.path.name)
-        found = cache.find(digest)
-        model_input = cache.spec.model_input(decode_xray(data, name=film.path.name)) if found is None else found
-    except FilmError as error:
-        return error.one_line
-    return _CachedReading(
-        model_input, digest, facts, found is not None, "" if found is not None else _keep(cache, digest, model_input)
-    )
-
-
-def _keep(cache: FilmCache, digest: str, model_input: NDArray[np.uint8]) -> str:
-    try:
-        cache.keep(digest, model_input)
-    except OSError as error:
-        return error.strerror or str(error)
-    return ""
-
-
-def _say_what_was_kept(readings: list[_CachedReading], folder: Path, reporter: Reporter) -> None:
-    found = sum(reading.found for reading in readings)
-    reporter.say(f"  {found} of {len(readings)} films were decoded before and come from {folder}")
-    if lost := [reading.not_kept for reading in readings if reading.not_kept]:
-        reporter.say(f"  {len(lost)} films are not kept for the next run: {lost[0]}")
+    return load_films(index, reporter, cache=cache)

@@ -19,10 +19,10 @@ from tbconv.contract.reporting import Reporter
 from torch_train.data.records import SYNTHETIC_MARK
 
 # --- chest ---
-# The drawing of one chest-like phantom: a film that belongs to nobody.
+# The drawing of one chest-like phantom: of no patient.
 #
 # Positives carry opacities of known place. Exposure is drawn apart from the class and every film
-# is brought to a brightness of its own draw, so that brightness alone says nothing. numpy and
+# is brought to a brightness of its own draw, so that brightness alone predicts nothing. numpy and
 # Pillow only: conversion draws its golden inputs here, too.
 
 Field = NDArray[np.float32]  # one value a pixel, [H, W]
@@ -195,13 +195,13 @@ def _enlarge(field: Field, size: int) -> Field:
 
 def _expose(rng: np.random.Generator, absorption: Field) -> NDArray[np.uint8]:
     """Bring the film to a brightness drawn apart from its class, then add the detector's noise."""
-    wished, noise = rng.uniform(0.36, 0.56), rng.uniform(0.008, 0.025)
+    target, noise = rng.uniform(0.36, 0.56), rng.uniform(0.008, 0.025)
     low, high = np.percentile(absorption[::4, ::4], (0.5, 99.5))
     level = np.clip((absorption - low) / (high - low), 1e-4, 1)
     gamma_low, gamma_high = 0.2, 5.0
     for _ in range(12):  # halvings: gamma to 0.1 %
         gamma = np.sqrt(gamma_low * gamma_high)
-        too_bright = (level[::4, ::4] ** gamma).mean() > wished
+        too_bright = (level[::4, ::4] ** gamma).mean() > target
         gamma_low, gamma_high = (gamma, gamma_high) if too_bright else (gamma_low, gamma)
     grey = level**gamma + noise * rng.standard_normal(level.shape, dtype=np.float32)
     return np.asarray(np.rint(np.clip(grey, 0, 1) * 250), dtype=np.uint8)
@@ -239,7 +239,7 @@ class _Order:
 
     @property
     def stem(self) -> str:
-        """The film's id and file name, which says what it is wherever it is copied."""
+        """The film's id and file name, which shows that it is synthetic wherever it is copied."""
         return f"synthetic-{self.number}"
 
 
@@ -250,7 +250,7 @@ def write_phantoms(root: Path, *, n: int, seed: int, reporter: Reporter) -> None
         root: a folder that is not there yet, or empty; it is seen whole or not at all.
         n: films, at least 20; half of them positive (the smaller half where n is odd).
         seed: the same seed and n give the same films.
-        reporter: where progress is told.
+        reporter: where progress goes.
 
     Raises:
         ConfigError: too few films, or something is at `root`.
@@ -285,20 +285,20 @@ def _draw_orders(n: int, seed: int) -> list[_Order]:
     rng = np.random.default_rng(seed)
     positives = set(rng.permutation(n)[: n // 2].tolist())
     seeds = np.random.SeedSequence(seed).generate_state(n)
-    people = [
+    demographics = [
         (str(rng.choice(["F", "M"])), str(rng.integers(18, 80)), str(rng.choice(SITES, p=[0.8, 0.2]))) for _ in range(n)
     ]
-    return [_Order(FIRST_ID + i, int(seeds[i]), i in positives, people[i]) for i in range(n)]
+    return [_Order(FIRST_ID + i, int(seeds[i]), i in positives, demographics[i]) for i in range(n)]
 
 
 def _write_one(folder: Path, order: _Order) -> Phantom:
     phantom = draw_phantom(order.seed, positive=order.positive)
-    said = PngInfo()
-    said.add_text("Description", "synthetic phantom, not an X-ray of a person")
+    info = PngInfo()
+    info.add_text("Description", "synthetic phantom, not an X-ray of a person")
     name = f"{order.stem}.png"
     # level 1: the films are noise to zlib, higher levels cost time and save 3 %
-    Image.fromarray(phantom.pixels).save(folder / "image" / name, pnginfo=said, compress_level=1)
-    Image.fromarray(phantom.mask).save(folder / "mask" / name, pnginfo=said)
+    Image.fromarray(phantom.pixels).save(folder / "image" / name, pnginfo=info, compress_level=1)
+    Image.fromarray(phantom.mask).save(folder / "mask" / name, pnginfo=info)
     return phantom
 
 

@@ -1,4 +1,4 @@
-"""The records of a data set: one film, one set of films, and what is read of the people on them."""
+"""The records of a data set: one film, one set of films, and the age and sex of patients."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tbconv.contract.errors import ConfigError, DataError
 from tbconv.contract.manifest import Labels
 
 # --- film ---
-# One film and one set of films, as every adapter gives them and training reads them.
+# One film and one set of films, as every layout yields them and training reads them.
 
 SUFFIXES = (".png", ".jpg", ".jpeg")
 MASK_FOLDERS = ("mask", "masks")
@@ -22,7 +22,7 @@ SYNTHETIC_MARK = "SYNTHETIC.txt"  # a folder that holds this file holds phantoms
 
 @dataclass(frozen=True, slots=True)
 class Film:
-    """One film: where it is and what its folder, name or table says of it."""
+    """One film: its path, and what its folder, name or table records."""
 
     path: Path
     label: int  # 0 negative, 1 positive
@@ -39,16 +39,16 @@ class Film:
 
 @dataclass(frozen=True, slots=True)
 class FilmIndex:
-    """The films of one folder, sorted by path, with their labels and what to know of them."""
+    """The films of one folder, sorted by path, with their labels and notes."""
 
     root: Path
     layout: str  # which known layout it is, in words
     labels: Labels
     films: tuple[Film, ...]
     patients_known: bool  # False: a film counts as a patient
-    notes: tuple[str, ...] = ()  # what was guessed, left out or not known
+    notes: tuple[str, ...] = ()  # what was guessed, left out or is not known
     synthetic: bool = False  # phantoms, no patients
-    label_source: str = "the folder names"  # where the labels stand, in words
+    label_source: str = "the folder names"  # where the labels come from, in words
 
     def count(self, label: int) -> int:
         """Return how many films have this label."""
@@ -76,13 +76,14 @@ def require_both_classes(index: FilmIndex) -> None:
 
 def list_films(folder: Path) -> list[Path]:
     """Return the PNG and JPEG files under a folder, sorted; masks and hidden files are not films."""
+
+    def is_film(path: Path) -> bool:
+        *folders, name = path.relative_to(folder).parts
+        hidden = any(part.startswith((".", "__")) for part in (*folders, name))
+        return not hidden and not any(part.lower() in MASK_FOLDERS for part in folders)
+
     found = (path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
-    return sorted(path for path in found if _is_film_place(path.relative_to(folder)))
-
-
-def _is_film_place(path: Path) -> bool:
-    hidden = any(part.startswith((".", "__")) for part in path.parts)
-    return not hidden and not any(part.lower() in MASK_FOLDERS for part in path.parts[:-1])
+    return sorted(filter(is_film, found))
 
 
 def visible_folders(folder: Path) -> list[Path]:
@@ -120,7 +121,7 @@ def repeated(values: list[str]) -> list[str]:
 
 _AGE = re.compile(r"(\d+(?:\.\d+)?)\s*(y|m|w|d)?", re.IGNORECASE)
 _YEARS = {"": 1.0, "y": 1.0, "m": 1 / 12, "w": 7 / 365.25, "d": 1 / 365.25}
-OLDEST = 120.0  # years; above it a number is a slip of the pen
+OLDEST = 120.0  # years; a larger number is a typing error
 
 
 def parse_age(text: str | None) -> float | None:
@@ -133,7 +134,7 @@ def parse_age(text: str | None) -> float | None:
 
 
 def parse_sex(text: str | None) -> str | None:
-    """Return F, M or O, or None where the text says neither."""
+    """Return F, M or O, or None where the text holds none of them."""
     word = (text or "").strip().lower()
     if word.startswith(("f", "woman")):
         return "F"
@@ -143,13 +144,13 @@ def parse_sex(text: str | None) -> str | None:
 
 
 def parse_person(age: str | None, sex: str | None) -> tuple[float | None, str | None]:
-    """Return age and sex of two cells, each looked for in the other where its own says nothing."""
+    """Return age and sex from two cells; each is looked for in the other cell where its own holds none."""
     years, letter = parse_age(age), parse_sex(sex)
     return (parse_age(sex) if years is None else years), (letter or parse_sex(age))
 
 
 # --- polarity ---
-# Which of two class names is the positive one: asked for, or guessed from well-known names and said.
+# Which of two class names is the positive one: given, or guessed from well-known names, with a note.
 
 # fmt: off
 POSITIVE_WORDS = frozenset({
@@ -170,7 +171,7 @@ def choose_labels(names: Collection[str], positive: str | None, *, source: str) 
     Args:
         names: the class names that were found.
         positive: the name that the user gave, in any case; None to guess.
-        source: where the names stand, for errors.
+        source: where the names come from, for errors.
 
     Returns:
         The labels, and a note where they were guessed.
@@ -181,17 +182,17 @@ def choose_labels(names: Collection[str], positive: str | None, *, source: str) 
     """
     _require_two(sorted(names), source)
     if positive is not None:
-        return _asked(sorted(names), positive), ()
+        return _given(sorted(names), positive), ()
     kinds = {name: _kind(name) for name in sorted(names)}
     first, second = kinds
     if kinds[first] == kinds[second]:
         raise DataError(
-            f"which of {first!r} and {second!r} is positive cannot be told",
+            f"it is not clear which of {first!r} and {second!r} is positive",
             why=f"{source} have no well-known pair of names such as Normal and Tuberculosis",
-            fix=f"say it: --positive {second!r} or --positive {first!r}",
+            fix=f"--positive {second!r} or --positive {first!r}",
         )
     labels = Labels(first, second) if kinds[first] < kinds[second] else Labels(second, first)
-    return labels, (f"positive is {labels.positive!r}: guessed from the names, --positive says otherwise",)
+    return labels, (f"positive is {labels.positive!r}: guessed from the names, --positive overrides it",)
 
 
 def _kind(name: str) -> int:
@@ -201,11 +202,11 @@ def _kind(name: str) -> int:
     return int(bool(words & POSITIVE_WORDS))
 
 
-def _asked(names: list[str], positive: str) -> Labels:
+def _given(names: list[str], positive: str) -> Labels:
     matches = [name for name in names if name == positive] or [n for n in names if n.lower() == positive.lower()]
     if len(matches) != 1:
         raise ConfigError(
-            f"--positive {positive!r} is no class of this set",
+            f"--positive {positive!r} is not a class of this set",
             why=f"its classes are {names[0]!r} and {names[1]!r}",
             fix=f"--positive {names[0]!r} or --positive {names[1]!r}",
         )
@@ -217,7 +218,7 @@ def _require_two(names: list[str], source: str) -> None:
         return
     if len(names) < 2:
         raise DataError(
-            f"there is one class only: {names[0]!r}" if names else "there is no class",
+            f"there is only one class: {names[0]!r}" if names else "there is no class",
             why=f"{source} name the classes, and a classifier needs two",
             fix="add films of the other class, in a folder or with a label of their own",
         )

@@ -1,10 +1,10 @@
-"""What `tbconv data check` found, as numbers for programs and as lines for people."""
+"""The report of `tbconv data check`: figures for programs, notes and warnings for users."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ from tbconv.contract.manifest import Labels
 from tbconv.contract.preprocess import PreprocessSpec
 from tbconv.contract.reporting import Reporter
 from tbconv.contract.xray import read_xray
+from tbconv.report_kit import charts
 from torch_train.data.index import read_index
 from torch_train.data.layouts import MaskShape, measure_mask
 from torch_train.data.loading import LoadedFilms, load_films
@@ -61,7 +62,7 @@ class DuplicateReport:
 
 @dataclass(frozen=True, slots=True)
 class PatientReport:
-    """Who is on how many films."""
+    """Patients and their films."""
 
     known: bool  # False: a film counts as a patient
     patients: int
@@ -93,7 +94,7 @@ class DataReport:
     ages: dict[str, dict[str, float]]  # class to known, minimum, median, maximum (years)
     sexes: dict[str, Counts]  # class to sex to films
     masks: MaskReport
-    alone: dict[str, float]  # what one property alone tells of the class, AUROC 0.5..1
+    alone: dict[str, float]  # AUROC of one property alone for the class, 0.5..1
     notes: tuple[str, ...]
     warnings: tuple[str, ...]
     loaded: LoadedFilms  # for the figure; not part of the JSON
@@ -105,37 +106,27 @@ class DataReport:
 
     def to_json(self) -> dict[str, Any]:
         """Return everything but the pixels."""
-        plain = ("root", "layout", "label_source", "synthetic", "films", "classes", "sites", "sizes")
-        more = ("smallest_side", "bit_depths", "modes", "formats", "ages", "sexes", "alone")
+        values = {one.name: getattr(self, one.name) for one in fields(self) if one.name != "loaded"}
         return {
-            **{name: getattr(self, name) for name in (*plain, *more)},
-            "labels": {"negative": self.labels.negative, "positive": self.labels.positive},
+            **{
+                name: asdict(value) if isinstance(value, Labels | DuplicateReport | PatientReport) else value
+                for name, value in values.items()
+            },
             "positive_share": round(self.positive_share, 4),
             "unreadable": [{"file": name, "reason": reason} for name, reason in self.unreadable],
-            "duplicates": {
-                kind: [list(group) for group in getattr(self.duplicates, kind)]
-                for kind in ("exact", "near", "conflicting")
-            },
-            "patients": _fields(self.patients),
-            "masks": {**_fields(self.masks), "kind": self.masks.kind},
-            "notes": list(self.notes),
-            "warnings": list(self.warnings),
+            "masks": {**asdict(self.masks), "kind": self.masks.kind},
         }
 
 
-def _fields(record: PatientReport | MaskReport) -> dict[str, Any]:
-    values = {name: getattr(record, name) for name in record.__slots__}
-    return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
-
-
 # --- check ---
-# What people have, read and said before anything is trained: `tbconv data check`.
+# The films of a folder, read and reported before anything is trained: `tbconv data check`.
 
-RARE_CLASS = 0.2  # a smaller share of the rarer class is worth a word
+SYNTHETIC = "the films are synthetic phantoms: nothing here says anything about disease"
+RARE_CLASS = 0.2  # a smaller share of the rarer class is worth a warning
 TELLS_THE_CLASS = 0.75  # AUROC; one number of a file that does this well is a shortcut, not a finding
 CHILD = 15.0  # years; the World Health Organization counts childhood tuberculosis below it
 FEW_CHILDREN = 10
-ONE_SIDED = 0.85  # of the children in one class: then "child" alone is an answer
+ONE_SIDED = 0.85  # of the children in one class: then "child" alone predicts the class
 FEW_TEST_FILMS = 100  # one film is a point of accuracy or more
 
 
@@ -149,7 +140,7 @@ def check_data(
         patient: regular expression that takes the patient from a file name.
         positive: the class that is positive.
         labels_from_masks: label by lesion masks.
-        reporter: where progress and unreadable films are told.
+        reporter: where progress and unreadable films go.
 
     Raises:
         DataError: the set cannot be trained on at all.
@@ -182,15 +173,10 @@ def check_data(
         sexes=survey_sexes(kept),
         masks=masks,
         alone=alone,
-        notes=_notes(kept),
-        warnings=_warnings(loaded, duplicates, patients, masks, alone),
+        notes=(*((SYNTHETIC,) if kept.synthetic else ()), *kept.notes),
+        warnings=tuple(_warnings(loaded, duplicates, patients, masks, alone)),
         loaded=loaded,
     )
-
-
-def _notes(index: FilmIndex) -> tuple[str, ...]:
-    said = ("the films are synthetic phantoms: nothing here says anything about disease",) if index.synthetic else ()
-    return (*said, *index.notes)
 
 
 def _warnings(
@@ -199,79 +185,43 @@ def _warnings(
     patients: PatientReport,
     masks: MaskReport,
     alone: dict[str, float],
-) -> tuple[str, ...]:
-    index = loaded.index
-    return (
-        *_warn_of_files(loaded),
-        *_warn_of_copies(duplicates),
-        *_warn_of_counts(index),
-        *_warn_of_patients(patients),
-        *_warn_of_children(index),
-        *_warn_of_masks(masks),
-        *_warn_of_shortcuts(alone),
-    )
+) -> Iterator[str]:
+    index, side = loaded.index, PreprocessSpec().size
+    if loaded.unreadable:
+        yield f"{len(loaded.unreadable)} films cannot be read and are left out"
+    if small := sum(max(fact.width, fact.height) < side for fact in loaded.facts):
+        yield f"{small} films are smaller than {side} pixels: they are enlarged"
+    if conflicting := [" = ".join(group) for group in duplicates.conflicting]:
+        yield f"{len(conflicting)} films occur with both labels, one of them is wrong: {some(conflicting, 3)}"
+    yield from _warn_of_counts(index)
+    if both := patients.of_both_classes:
+        yield f"{both} patients have films of both classes: right over time, or a wrong --patient"
+    if masks.unreadable:
+        yield f"{len(masks.unreadable)} masks cannot be read: {some(list(masks.unreadable), 3)}"
+    for name, area in alone.items():
+        if area >= TELLS_THE_CLASS:
+            yield f"the {name} alone predicts the class, AUROC {area:.2f}: a network may learn that instead of disease"
 
 
-def _warn_of_files(loaded: LoadedFilms) -> list[str]:
-    side = PreprocessSpec().size
-    small = sum(max(fact.width, fact.height) < side for fact in loaded.facts)
-    warnings = [f"{len(loaded.unreadable)} films cannot be read and are left out"] if loaded.unreadable else []
-    return warnings + ([f"{small} films are smaller than {side} pixels: they are enlarged"] if small else [])
-
-
-def _warn_of_copies(duplicates: DuplicateReport) -> list[str]:
-    if not duplicates.conflicting:
-        return []
-    names = [" = ".join(group) for group in duplicates.conflicting]
-    return [f"{len(names)} films occur with both labels, one of them is wrong: {some(names, 3)}"]
-
-
-def _warn_of_counts(index: FilmIndex) -> list[str]:
-    total, warnings = len(index.films), []
-    rarer = min((0, 1), key=index.count)
-    share = index.count(rarer) / total
+def _warn_of_counts(index: FilmIndex) -> Iterator[str]:
+    total, rarer = len(index.films), min((0, 1), key=index.count)
+    share, test = index.count(rarer) / total, round(FRACTIONS[2] * total)
     if share < RARE_CLASS:
-        warnings.append(f"only {share:.0%} of the films are {index.labels.names[rarer]}: accuracy would flatter")
-    test = round(FRACTIONS[2] * total)
+        yield f"only {share:.0%} of the films are {index.labels.names[rarer]}: accuracy would flatter"
     if test < FEW_TEST_FILMS:
-        warnings.append(
-            f"a test part of {FRACTIONS[2]:.0%} holds about {test} films: one film is {100 / max(test, 1):.1f} points"
-        )
-    return warnings
-
-
-def _warn_of_patients(patients: PatientReport) -> list[str]:
-    if not patients.of_both_classes:
-        return []
-    return [f"{patients.of_both_classes} patients have films of both classes: right over time, or a wrong --patient"]
-
-
-def _warn_of_children(index: FilmIndex) -> list[str]:
-    labels = [film.label for film in index.films if film.age is not None and film.age < CHILD]
-    most = max((0, 1), key=labels.count)
-    if len(labels) < FEW_CHILDREN or labels.count(most) < ONE_SIDED * len(labels):
-        return []
-    name = index.labels.names[most]
-    return [f"{labels.count(most)} of {len(labels)} films of children under 15 are {name}: age alone is an answer"]
-
-
-def _warn_of_masks(masks: MaskReport) -> list[str]:
-    warnings = [f"{len(masks.unreadable)} masks cannot be read: {some(list(masks.unreadable), 3)}"]
-    return warnings if masks.unreadable else []
-
-
-def _warn_of_shortcuts(alone: dict[str, float]) -> list[str]:
-    return [
-        f"the {name} alone tells the classes apart with AUROC {auroc:.2f}: a network may learn that instead of disease"
-        for name, auroc in alone.items()
-        if auroc >= TELLS_THE_CLASS
-    ]
+        points = 100 / max(test, 1)
+        yield f"a test part of {FRACTIONS[2]:.0%} holds about {test} films: one film is {points:.1f} points"
+    children = [film.label for film in index.films if film.age is not None and film.age < CHILD]
+    most = max((0, 1), key=children.count)
+    if len(children) >= FEW_CHILDREN and children.count(most) >= ONE_SIDED * len(children):
+        counts = f"{children.count(most)} of {len(children)} films of children under 15 are {index.labels.names[most]}"
+        yield f"{counts}: age alone predicts the class"
 
 
 # --- survey ---
-# Counting: who, where, how large, how bright, and what of it gives the class away.
+# Counts of patients, sites, sizes and brightness, and what of these predicts the class.
 
-FEW_AGES = 10  # a class with fewer known ages says nothing about age
+FEW_AGES = 10  # a class with fewer known ages is not compared by age
 
 
 def count_classes(index: FilmIndex) -> Counts:
@@ -362,13 +312,15 @@ def survey_masks(index: FilmIndex, reporter: Reporter) -> MaskReport:
 
 
 def survey_shortcuts(loaded: LoadedFilms) -> dict[str, float]:
-    """Return how well one property alone tells the classes apart, each as an AUROC from 0.5 to 1.
+    """Return how well one property alone predicts the class, each as an AUROC from 0.5 to 1.
 
     Values without an order (site, size, mode) are ranked by their share of positives, which
     flatters values of few films: those of fewer than ten are put together.
     """
+    from torch_train.metrics import auroc
+
     films, facts = loaded.index.films, loaded.facts
-    labels = np.array([film.label for film in films])
+    labels = np.array([film.label for film in films], np.int64)
     ordered = {"brightness": loaded.model_inputs.mean(axis=(1, 2))}
     aged = np.array([film.age is not None for film in films])
     if min(labels[aged].sum(), (1 - labels[aged]).sum()) >= FEW_AGES:
@@ -380,7 +332,13 @@ def survey_shortcuts(loaded: LoadedFilms) -> dict[str, float]:
         "site": [film.site or "" for film in films],
     }
     scores = {**ordered, **{name: _rank_by_share(values, labels) for name, values in named.items()}}
-    return {name: round(_auroc(values, labels), 3) for name, values in scores.items() if len(set(values)) > 1}
+    areas = {}
+    for name, values in scores.items():
+        if len(set(values)) > 1:
+            known = np.isfinite(values)
+            area = auroc(values[known], labels[known])
+            areas[name] = round(max(area, 1 - area), 3)
+    return areas
 
 
 def _rank_by_share(values: Sequence[str], labels: NDArray[np.int_]) -> NDArray[np.float64]:
@@ -390,20 +348,9 @@ def _rank_by_share(values: Sequence[str], labels: NDArray[np.int_]) -> NDArray[n
     return np.array([share[value] for value in merged.tolist()])
 
 
-def _auroc(values: NDArray[np.floating], labels: NDArray[np.int_]) -> float:
-    from scipy import stats
-
-    known = np.isfinite(values)
-    ranks, own = stats.rankdata(values[known]), labels[known]
-    positives, negatives = int(own.sum()), int((1 - own).sum())
-    area = (ranks[own == 1].sum() - positives * (positives + 1) / 2) / (positives * negatives)
-    return float(max(area, 1 - area))
-
-
 # --- figure ---
 # The one picture of a set of films: how many, how large, how old, how bright, and a look at some.
 
-COLOURS = ("#4477aa", "#ee6677")  # negative, positive: Paul Tol's bright scheme, apart for the colour-blind
 SHOWN = 10  # films a class on the contact sheet
 MOST_SITES = 8
 
@@ -415,112 +362,86 @@ def draw_report(report: DataReport, path: Path) -> None:
         report: from `check_data`.
         path: where to; its folder is made if need be.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(18, 10), dpi=100, layout="constrained")
-    FigureCanvasAgg(figure)
-    figure.suptitle(_title(report), fontsize=15, x=0.01, ha="left")
-    rows = figure.add_gridspec(2, 1, height_ratios=(1.2, 1), hspace=0.06)
-    first, second, third, fourth = figure.add_subfigure(rows[0]).subplots(1, 4)
-    _draw_counts(first, report)
-    _draw_sizes(second, report)
-    _draw_ages(third, report)
-    _draw_brightness(fourth, report)
-    _draw_sheet(figure.add_subfigure(rows[1]), report)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, format="png")  # whatever the name ends in
-
-
-def _title(report: DataReport) -> str:
     copies = len(report.duplicates.exact) + len(report.duplicates.near)
-    what = "SYNTHETIC PHANTOMS, no patients · " if report.synthetic else ""
-    return (
-        f"{what}{Path(report.root).resolve().name}: {report.films:,} films ({report.layout}), "
-        f"{report.patients.patients:,} patients{'' if report.patients.known else ' (one a film)'}, "
-        f"{copies} groups of copies, {len(report.unreadable)} unreadable"
+    title = (
+        f"{'SYNTHETIC PHANTOMS, no patients · ' if report.synthetic else ''}{Path(report.root).resolve().name}: "
+        f"{report.films:,} films ({report.layout}), {report.patients.patients:,} patients"
+        f"{'' if report.patients.known else ' (one a film)'}, {copies} groups of copies, "
+        f"{len(report.unreadable)} unreadable"
     )
+    with charts.drawing(18, 10, rows=0) as (figure, _):
+        figure.suptitle(title, fontsize=15, x=0.01, ha="left")
+        rows = figure.add_gridspec(2, 1, height_ratios=(1.2, 1), hspace=0.06)
+        upper, lower = (figure.add_subfigure(row) for row in (rows[0], rows[1]))
+        panels = upper.subplots(1, 4)
+        for axes, draw in zip(panels, (_draw_counts, _draw_sizes, _draw_ages, _draw_brightness), strict=True):
+            draw(axes, report)
+        _draw_sheet(lower, report)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        charts.save_png(figure, path, dpi=100)
 
 
-def _by_class(report: DataReport) -> list[tuple[int, str, str]]:
-    return [(label, name, COLOURS[label]) for label, name in enumerate(report.labels.names)]
-
-
-def _of_class(report: DataReport, label: int) -> list[int]:
-    return [number for number, film in enumerate(report.loaded.index.films) if film.label == label]
-
-
-def _finish(axes: Axes, title: str, across: str, up: str) -> None:
-    axes.set(title=title, xlabel=across, ylabel=up)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.title.set_fontweight("bold")
+def _by_class(report: DataReport) -> list[tuple[str, str, list[int]]]:
+    """Return name, colour and the films of the negative, then of the positive class."""
+    films = list(enumerate(report.loaded.index.films))
+    own = ([row for row, film in films if film.label == label] for label in (0, 1))
+    return list(zip(report.labels.names, charts.CLASSES, own, strict=True))
 
 
 def _draw_counts(axes: Axes, report: DataReport) -> None:
     groups = {"all": report.classes} if len(report.sites) < 2 else report.sites
     groups = dict(sorted(groups.items(), key=lambda item: -sum(item[1].values()))[:MOST_SITES])
-    for label, name, colour in _by_class(report):
-        places = np.arange(len(groups)) + (label - 0.5) * 0.4
-        bars = axes.bar(places, [counts[name] for counts in groups.values()], 0.38, color=colour, label=name)
-        axes.bar_label(bars, padding=2)
+    for side, (name, colour, _) in zip((-0.2, 0.2), _by_class(report), strict=True):
+        counts = [row[name] for row in groups.values()]
+        axes.bar_label(axes.bar(np.arange(len(groups)) + side, counts, 0.38, color=colour, label=name), padding=2)
     axes.set_xticks(range(len(groups)), list(groups))
     axes.margins(y=0.22)  # room for the legend above the bars
-    axes.legend(frameon=False, loc="upper right")
-    _finish(axes, "Films a class" + (" and site" if len(groups) > 1 else ""), "", "films")
+    axes.legend(loc="upper right")
+    axes.set(title="Films a class" + (" and site" if len(groups) > 1 else ""), ylabel="films")
 
 
 def _draw_sizes(axes: Axes, report: DataReport) -> None:
-    for label, name, colour in _by_class(report):
-        facts = [report.loaded.facts[film] for film in _of_class(report, label)]
-        places, counts = np.unique([(fact.width, fact.height) for fact in facts], axis=0, return_counts=True)
+    sizes = np.array([(fact.width, fact.height) for fact in report.loaded.facts])
+    for name, colour, own in _by_class(report):
+        places, counts = np.unique(sizes[own], axis=0, return_counts=True)
         # the area of a circle grows with the films of that size: most sets have a few sizes only
-        areas = 20 + 400 * counts / len(facts)
+        areas = 20 + 400 * counts / len(own)
         axes.scatter(
             places[:, 0], places[:, 1], areas, edgecolors=colour, facecolors="none", linewidths=1.6, label=name
         )
-    largest = 1.15 * max(max(fact.width, fact.height) for fact in report.loaded.facts)
-    axes.plot([0, largest], [0, largest], color="0.8", linewidth=1, zorder=0)
-    axes.set(xlim=(0, largest), ylim=(0, largest), aspect="equal")
-    title = "All one size" if len(report.sizes) == 1 else f"{len(report.sizes)} sizes"
-    _finish(axes, title, "width, pixels", "height, pixels")
+    largest = 1.15 * sizes.max()
+    axes.plot([0, largest], [0, largest], color=charts.LINE, linewidth=1, zorder=0)
+    axes.set(xlim=(0, largest), ylim=(0, largest), aspect="equal", xlabel="width, pixels", ylabel="height, pixels")
+    axes.set(title="All one size" if len(report.sizes) == 1 else f"{len(report.sizes)} sizes")
 
 
 def _draw_ages(axes: Axes, report: DataReport) -> None:
-    ages = [
-        [film.age for film in report.loaded.index.films if film.label == label and film.age is not None]
-        for label in (0, 1)
-    ]
-    if not any(ages):
-        axes.text(0.5, 0.5, "not known", ha="center", va="center", transform=axes.transAxes, color="0.5", fontsize=13)
-        axes.set(xticks=[], yticks=[])
-        _finish(axes, "Age", "", "")
+    films = report.loaded.index.films
+    ages = {name: [age for row in own if (age := films[row].age) is not None] for name, _, own in _by_class(report)}
+    known = [age for own in ages.values() for age in own]
+    if known:
+        charts.draw_histograms(axes, ages, list(range(0, int(max(known)) + 6, 5)), shares=False)
+        axes.set(title=f"Age, known of {len(known):,} films", xlabel="years", ylabel="films")
         return
-    bins = list(range(0, int(max(map(max, filter(None, ages)))) + 6, 5))
-    for label, name, colour in _by_class(report):
-        axes.hist(ages[label], bins=bins, color=colour, alpha=0.5, label=name)
-    known = sum(map(len, ages))
-    _finish(axes, f"Age, known of {known:,} films", "years", "films")
+    axes.text(0.5, 0.5, "not known", ha="center", va="center", transform=axes.transAxes, color=charts.GREY, fontsize=13)
+    axes.set(xticks=[], yticks=[], title="Age")
 
 
 def _draw_brightness(axes: Axes, report: DataReport) -> None:
     brightness = report.loaded.model_inputs.mean(axis=(1, 2))
     steps = int(np.clip(np.sqrt(len(brightness)), 8, 40))
     bins = np.linspace(brightness.min(), brightness.max() + 1e-3, steps + 1).tolist()
-    for label, name, colour in _by_class(report):
-        own = brightness[_of_class(report, label)]
-        axes.hist(own, bins=bins, weights=np.full(len(own), 1 / len(own)), color=colour, alpha=0.5, label=name)
+    charts.draw_histograms(axes, {name: brightness[own] for name, _, own in _by_class(report)}, bins, shares=True)
     alone = f", alone AUROC {report.alone['brightness']:.2f}" if "brightness" in report.alone else ""
-    _finish(axes, f"Brightness{alone}", "mean grey level, 0..255", "share of the class")
+    axes.set(title=f"Brightness{alone}", xlabel="mean grey level, 0..255", ylabel="share of the class")
 
 
 def _draw_sheet(sheet: SubFigure, report: DataReport) -> None:
     grid = sheet.subplots(2, SHOWN, gridspec_kw={"wspace": 0.02, "hspace": 0.02})
     for axes in grid.ravel():
-        axes.set(xticks=[], yticks=[])
         axes.axis("off")
-    for label, name, colour in _by_class(report):
-        own = _of_class(report, label)
+    for row, (name, colour, own) in zip(grid, _by_class(report), strict=True):
         chosen = np.unique(np.linspace(0, len(own) - 1, SHOWN).astype(int))  # evenly over the set, not its start
-        for axes, place in zip(grid[label], chosen, strict=False):
+        for axes, place in zip(row, chosen, strict=False):
             axes.imshow(report.loaded.model_inputs[own[place]], cmap="gray", vmin=0, vmax=255)
-        grid[label][0].set_title(name, color=colour, fontweight="bold", loc="left")
+        row[0].set_title(name, color=colour, loc="left")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +15,7 @@ from tbconv.contract.errors import ConfigError, DataError
 from torch_train.data.records import FilmIndex
 
 # --- split ---
-# Which films train, which choose and which test: by patient, stratified, the same on every machine.
+# Training, validation and test films: by patient, stratified, the same on every machine.
 #
 # Order and chance come from the films' digests and the seed alone, so neither the folder nor
 # the file names nor a library's random generator can change a split.
@@ -65,21 +65,19 @@ def split_films(
         ValueError: not one digest a film.
     """
     _check(index, digests, fractions)
-    units = _units(index, groups, digests)
-    counts = _count_labels(index, units)
+    units = join_films([film.patient for film in index.films], digests, groups)
+    positives = [sum(index.films[film].label for film in unit) for unit in units]
+    counts = [(len(unit) - own, own, len(unit)) for unit, own in zip(units, positives, strict=True)]
     order = _draw_order(units, counts, digests, seed)
     part_of_unit = _fill(counts, order, fractions)
     _repair(counts, part_of_unit, order)
     _require_both_classes(index, counts, part_of_unit)
-    train, validation, test = (_films_of(units, part_of_unit, part) for part in range(len(PARTS)))
+    part_of_film = {film: part for unit, part in zip(units, part_of_unit, strict=True) for film in unit}
+    train, validation, test = (
+        tuple(film for film in range(len(digests)) if part_of_film[film] == part) for part in range(len(PARTS))
+    )
     digest = digest_of((train, validation, test), digests)
     return Split(train, validation, test, digest, seed=seed, fractions=fractions)
-
-
-def _films_of(units: Sequence[Sequence[int]], part_of_unit: Sequence[int], wished: int) -> tuple[int, ...]:
-    return tuple(
-        sorted(film for unit, part in zip(units, part_of_unit, strict=True) if part == wished for film in unit)
-    )
 
 
 def digest_of(parts: Sequence[Sequence[int]], digests: Sequence[str]) -> str:
@@ -93,23 +91,10 @@ def _check(index: FilmIndex, digests: Sequence[str], fractions: tuple[float, flo
         raise ValueError(f"{len(index.films)} films need as many digests, got {len(digests)}")
     if len(fractions) != 3 or min(fractions) <= 0 or not math.isclose(sum(fractions), 1.0, abs_tol=1e-6):
         raise ConfigError(
-            f"the split {', '.join(f'{part:g}' for part in fractions)} is none",
-            why="it takes three positive fractions, for train, validation and test, that sum to 1",
+            f"the split {', '.join(f'{part:g}' for part in fractions)} is not valid",
+            why="three positive fractions, for train, validation and test, must sum to 1",
             fix="0.7, 0.2, 0.1",
         )
-
-
-def _units(index: FilmIndex, groups: Sequence[Sequence[int]], digests: Sequence[str]) -> tuple[tuple[int, ...], ...]:
-    same: dict[tuple[str, str], list[int]] = {}
-    for number, film in enumerate(index.films):
-        same.setdefault(("patient", film.patient), []).append(number)
-        same.setdefault(("digest", digests[number]), []).append(number)
-    return join_groups(len(index.films), [*same.values(), *groups])
-
-
-def _count_labels(index: FilmIndex, units: Sequence[Sequence[int]]) -> Counts:
-    positives = [sum(index.films[film].label for film in unit) for unit in units]
-    return [(len(unit) - own, own, len(unit)) for unit, own in zip(units, positives, strict=True)]
 
 
 def _draw_order(units: Sequence[Sequence[int]], counts: Counts, digests: Sequence[str], seed: int) -> list[int]:
@@ -122,27 +107,27 @@ def _draw_order(units: Sequence[Sequence[int]], counts: Counts, digests: Sequenc
 
 
 def _fill(counts: Counts, order: Sequence[int], fractions: tuple[float, float, float]) -> list[int]:
-    """Give each unit to the part that then strays least from its wished counts of both labels and of films."""
+    """Assign each unit to the part that it brings closest to its target counts of both labels and of films."""
     # plain floats, not numpy's: fused multiply-adds of some machines would break ties another way
     totals = [sum(column) for column in zip(*counts, strict=True)]
-    wished = [[fraction * max(total, 1) for total in totals] for fraction in fractions]
+    targets = [[fraction * max(total, 1) for total in totals] for fraction in fractions]
     held = [[0] * len(totals) for _ in fractions]
     part_of_unit = [0] * len(counts)
     for unit in order:
-        part = min(range(len(PARTS)), key=lambda p: _strain(held[p], wished[p], counts[unit]))
+        part = min(range(len(PARTS)), key=lambda p: _added_error(held[p], targets[p], counts[unit]))
         part_of_unit[unit] = part
         held[part] = [had + new for had, new in zip(held[part], counts[unit], strict=True)]
     return part_of_unit
 
 
-def _strain(held: Sequence[int], wished: Sequence[float], added: Sequence[int]) -> float:
-    """What adding a unit to a part does to its sum of (held - wished)^2 / wished."""
-    columns = zip(held, wished, added, strict=True)
-    return sum((2 * (had - wish) + new) * new / wish for had, wish, new in columns)
+def _added_error(held: Sequence[int], targets: Sequence[float], added: Sequence[int]) -> float:
+    """Return what adding a unit to a part adds to its sum of (held - target)^2 / target."""
+    columns = zip(held, targets, added, strict=True)
+    return sum((2 * (had - target) + new) * new / target for had, target, new in columns)
 
 
 def _repair(counts: Counts, part_of_unit: list[int], order: Sequence[int]) -> None:
-    """Where a part lacks a label that others can spare, move the smallest such unit there."""
+    """Where a part lacks a label that others have in excess, move the smallest such unit there."""
     for label in (0, 1):
         for part in range(len(PARTS)):
             holders = [[u for u in order if counts[u][label] and part_of_unit[u] == p] for p in range(len(PARTS))]
@@ -165,6 +150,23 @@ def _require_both_classes(index: FilmIndex, counts: Counts, part_of_unit: Sequen
 
 # --- groups ---
 # Which films belong together: the connected components of all the reasons that join them.
+
+
+def join_films(
+    patients: Sequence[Hashable], digests: Sequence[str], copies: Iterable[Iterable[int]]
+) -> tuple[tuple[int, ...], ...]:
+    """Return the films that stay on one side of any split: of one patient, of the same bytes, or copies of each other.
+
+    Args:
+        patients: of each film, equal where the patient is.
+        digests: SHA-256 of each film's file.
+        copies: groups of indices of films that are copies of each other.
+    """
+    same: dict[tuple[str, Hashable], list[int]] = {}
+    for number, (patient, digest) in enumerate(zip(patients, digests, strict=True)):
+        same.setdefault(("patient", patient), []).append(number)
+        same.setdefault(("digest", digest), []).append(number)
+    return join_groups(len(digests), [*same.values(), *copies])
 
 
 def join_groups(count: int, groups: Iterable[Iterable[int]]) -> tuple[tuple[int, ...], ...]:
@@ -208,7 +210,7 @@ BLOCK = 512  # films compared at once, so that 5,000 films take 20 MB and not 20
 
 @dataclass(frozen=True, slots=True)
 class Duplicates:
-    """Groups of indices, each ascending; nobody is in two groups of one kind."""
+    """Groups of indices, each ascending; no film is in two groups of one kind."""
 
     exact: tuple[tuple[int, ...], ...]  # the same bytes
     near: tuple[tuple[int, ...], ...]  # the same picture in other bytes
@@ -222,7 +224,10 @@ def find_duplicates(model_inputs: NDArray[np.uint8], digests: Sequence[str]) -> 
         model_inputs: uint8 [N, 224, 224].
         digests: SHA-256 of each film's file.
     """
-    exact = _groups_of(len(digests), _same_digest(digests))
+    same: dict[str, list[int]] = {}
+    for number, digest in enumerate(digests):
+        same.setdefault(digest, []).append(number)
+    exact = _groups_of(len(digests), list(same.values()))
     near_pairs = [(a, b) for a, b in _near_pairs(model_inputs) if digests[a] != digests[b]]
     near = _groups_of(len(digests), near_pairs)
     return Duplicates(exact, near, _groups_of(len(digests), [*exact, *near]))
@@ -230,13 +235,6 @@ def find_duplicates(model_inputs: NDArray[np.uint8], digests: Sequence[str]) -> 
 
 def _groups_of(count: int, members: Sequence[Sequence[int]]) -> tuple[tuple[int, ...], ...]:
     return tuple(group for group in join_groups(count, members) if len(group) > 1)
-
-
-def _same_digest(digests: Sequence[str]) -> list[list[int]]:
-    films: dict[str, list[int]] = {}
-    for number, digest in enumerate(digests):
-        films.setdefault(digest, []).append(number)
-    return list(films.values())
 
 
 def _near_pairs(model_inputs: NDArray[np.uint8]) -> Iterator[tuple[int, int]]:

@@ -18,6 +18,7 @@ from torch.nn import functional as F
 
 from tbconv.contract.errors import ConfigError
 from tbconv.contract.reporting import Reporter
+from tbconv.report_kit.words import digits_for
 from torch_train.config import TrainConfig
 from torch_train.data.dataset import TrainingFilms
 from torch_train.engine.amp import LossFunction, Precision, choose_precision
@@ -42,7 +43,7 @@ from torch_train.engine.state import (
     write_history,
 )
 from torch_train.engine.step import Step, choose_step, set_determinism
-from torch_train.metrics import auroc, digits_for
+from torch_train.metrics import auroc
 from torch_train.model.network import XrayNetwork
 from torch_train.model.pretrained import build_network
 from torch_train.run_folder import CHECKPOINT, HISTORY, RUN

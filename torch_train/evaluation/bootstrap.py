@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 from scipy.special import expit, logit
 from scipy.stats import binom
 
-from tbconv.contract.statistics import CONFIDENCE, Estimate, exact_interval
+from tbconv.contract.statistics import CONFIDENCE, EXACT, TAIL, Estimate, exact_interval
 from torch_train.metrics import RESAMPLES, Z, auroc_estimate
 
-# --- patient draws ---
+# --- patients ---
 # Resamples of patients as weights of films, all drawn at once: the one source of every interval of an evaluation.
 #
-# `intervals.bootstrap_by_patient` calls a statistic once a resample, which 5,000 films, four
-# readers and five repeats cannot wait for. Here a resample is a row of counts, a film's weight
+# `metrics.bootstrap_by_patient` calls a statistic once a resample, which 5,000 films, four
+# classifiers and five repeats cannot wait for. Here a resample is a row of counts, a film's weight
 # is its patient's count, and the same rows serve every figure, so differences are paired.
 
 Weights = NDArray[np.float32]  # [draws, n]
@@ -27,7 +27,7 @@ FILMS_AT_ONCE = 1_000_000  # weights in memory at a time: 4 MB, small enough for
 
 
 @dataclass(frozen=True, slots=True)
-class PatientDraws:
+class PatientResamples:
     """How often each patient was drawn in each resample."""
 
     counts: NDArray[np.uint8]  # [draws, patients]
@@ -38,9 +38,9 @@ class PatientDraws:
         """The interval's name."""
         return f"bootstrap of {self.counts.shape[1]} patients, {self.counts.shape[0]} resamples"
 
-    def first(self, resamples: int) -> PatientDraws:
+    def first(self, resamples: int) -> PatientResamples:
         """Return fewer resamples, for figures that take long."""
-        return PatientDraws(self.counts[:resamples], self.patient)
+        return PatientResamples(self.counts[:resamples], self.patient)
 
     def patients_of(self, rows: NDArray[np.int64]) -> int:
         """Return how many patients the films int64 [n] are of."""
@@ -57,6 +57,10 @@ class PatientDraws:
         parts = [self.counts[start : start + step] for start in range(0, len(self.counts), step)]
         return np.concatenate([statistic(part[:, columns].astype(np.float32)) for part in parts])
 
+    def figure(self, value: float, draws: NDArray[np.float64], rows: NDArray[np.int64]) -> Bootstrapped:
+        """Return a figure of the films int64 [n] with its resamples, float64 [draws]."""
+        return Bootstrapped(float(value), draws, len(rows), self.patients_of(rows), self.method)
+
 
 def draw_patients(
     labels: NDArray[np.int64],
@@ -65,7 +69,7 @@ def draw_patients(
     *,
     seed: int,
     resamples: int = RESAMPLES,
-) -> PatientDraws:
+) -> PatientResamples:
     """Draw patients with replacement, those with a positive film apart from those without.
 
     Args:
@@ -81,18 +85,13 @@ def draw_patients(
     counts = np.zeros((resamples, len(known)), np.uint8)
     generator = np.random.default_rng(seed)
     for stratum in (np.flatnonzero(~sick), np.flatnonzero(sick)):
-        counts[:, stratum] = _count_draws(generator, len(stratum), resamples)
+        size = len(stratum)
+        if size:
+            drawn = generator.integers(0, size, (resamples, size)) + size * np.arange(resamples)[:, None]
+            counts[:, stratum] = np.bincount(drawn.ravel(), minlength=resamples * size).reshape(resamples, size)
     patient = np.full(len(labels), -1, np.int64)
     patient[tested] = column
-    return PatientDraws(counts, patient)
-
-
-def _count_draws(generator: np.random.Generator, size: int, resamples: int) -> NDArray[np.int64]:
-    """Return how often each of `size` was drawn in `size` draws, [resamples, size]."""
-    if size == 0:
-        return np.zeros((resamples, 0), np.int64)
-    drawn = generator.integers(0, size, (resamples, size)) + size * np.arange(resamples)[:, None]
-    return np.bincount(drawn.ravel(), minlength=resamples * size).reshape(resamples, size)
+    return PatientResamples(counts, patient)
 
 
 def ones(rows: NDArray[np.int64]) -> Weights:
@@ -100,7 +99,7 @@ def ones(rows: NDArray[np.int64]) -> Weights:
     return np.ones((1, len(rows)), np.float32)
 
 
-# --- drawn ---
+# --- intervals ---
 # From a figure and its resamples to an interval that stays honest where every resample agrees.
 #
 # A percentile of resamples says "1.00 to 1.00" when 52 of 52 were found. Shares therefore take
@@ -108,11 +107,9 @@ def ones(rows: NDArray[np.int64]) -> Weights:
 # variance is worth (Korn and Graubard 1998, Survey Methodology 24:193), and an AUROC takes
 # its standard error from the resamples but its shape from the logit scale, which ends at 1.
 
-TAIL = (1 - CONFIDENCE) / 2
-
 
 @dataclass(frozen=True, slots=True)
-class Drawn:
+class Bootstrapped:
     """A figure of the films as they are, and of every resample of their patients."""
 
     value: float  # NaN where there was nothing to count
@@ -121,74 +118,74 @@ class Drawn:
     patients: int  # that these films are of
     method: str  # of the draws
 
-    def minus(self, other: Drawn) -> Drawn:
+    def minus(self, other: Bootstrapped) -> Bootstrapped:
         """Return the difference on the same resamples."""
-        return Drawn(self.value - other.value, self.draws - other.draws, self.n, self.patients, self.method)
+        return Bootstrapped(self.value - other.value, self.draws - other.draws, self.n, self.patients, self.method)
 
 
-def percentile_interval(drawn: Drawn) -> Estimate:
+def percentile_interval(figure: Bootstrapped) -> Estimate:
     """Return the middle 95 % of the resamples."""
-    kept = drawn.draws[np.isfinite(drawn.draws)]
-    if not np.isfinite(drawn.value) or len(kept) == 0:
+    kept = figure.draws[np.isfinite(figure.draws)]
+    if not np.isfinite(figure.value) or len(kept) == 0:
         return nothing("nothing to count")
     low, high = np.quantile(kept, [TAIL, 1 - TAIL])
-    return Estimate(drawn.value, float(low), float(high), drawn.n, drawn.method)
+    return Estimate(figure.value, float(low), float(high), figure.n, figure.method)
 
 
-def share_interval(drawn: Drawn) -> Estimate:
+def share_interval(figure: Bootstrapped) -> Estimate:
     """Return a share's exact interval at the number of independent films that its variance is worth."""
-    if not np.isfinite(drawn.value):
+    if not np.isfinite(figure.value):
         return nothing("no film to count")
-    value, films = drawn.value, effective_films(drawn)
+    value, films = figure.value, effective_films(figure)
     low, high = exact_interval(value * films, films)
-    return Estimate(value, low, high, drawn.n, f"Clopper-Pearson at the variance of a {drawn.method}")
+    return Estimate(value, low, high, figure.n, f"{EXACT} at the variance of a {figure.method}")
 
 
-def effective_films(drawn: Drawn) -> float:
+def effective_films(figure: Bootstrapped) -> float:
     """Return how many independent films would vary as much; never more than there are.
 
-    Where all resamples agree they say nothing of the variance, and each patient counts once.
+    Where all resamples agree they do not estimate the variance, and each patient counts once.
     """
-    kept = drawn.draws[np.isfinite(drawn.draws)]
+    kept = figure.draws[np.isfinite(figure.draws)]
     variance = float(kept.var()) if len(kept) > 1 else 0.0
     if variance < 1e-12:
-        return float(drawn.patients)
-    return max(1.0, min(float(drawn.n), drawn.value * (1 - drawn.value) / variance))
+        return float(figure.patients)
+    return max(1.0, min(float(figure.n), figure.value * (1 - figure.value) / variance))
 
 
-def auroc_interval(drawn: Drawn, *, positives: int, negatives: int) -> Estimate:
+def auroc_interval(figure: Bootstrapped, *, positives: int, negatives: int) -> Estimate:
     """Return 1.96 standard errors of the resamples to either side, on the logit scale.
 
     Measured on 104 films: at a true AUROC of 0.98 the percentiles' lower bound lay above it in
     12 of 100 drawn sets, this one's in 4. Newcombe's interval where all resamples agree.
 
     Args:
-        drawn: the AUROC.
+        figure: the AUROC.
         positives: patients with a positive film.
         negatives: patients with a negative film.
     """
-    if not np.isfinite(drawn.value):
+    if not np.isfinite(figure.value):
         return nothing("films of one class have no AUROC")
-    error = float(np.nanstd(drawn.draws))
-    if error > 1e-9 and 0 < drawn.value < 1:
-        reach = Z * error / (drawn.value * (1 - drawn.value))  # the logit's own standard error, by the delta method
-        low, high = (float(expit(logit(drawn.value) + side)) for side in (-reach, reach))
-        return Estimate(drawn.value, low, high, drawn.n, f"{drawn.method}, logit scale")
-    found = auroc_estimate(drawn.value, positives=positives, negatives=negatives)
-    return Estimate(found.value, found.low, found.high, drawn.n, f"{found.method}, of patients: all resamples agree")
+    error = float(np.nanstd(figure.draws))
+    if error > 1e-9 and 0 < figure.value < 1:
+        reach = Z * error / (figure.value * (1 - figure.value))  # the logit's own standard error, by the delta method
+        low, high = (float(expit(logit(figure.value) + side)) for side in (-reach, reach))
+        return Estimate(figure.value, low, high, figure.n, f"{figure.method}, logit scale")
+    found = auroc_estimate(figure.value, positives=positives, negatives=negatives)
+    return Estimate(found.value, found.low, found.high, figure.n, f"{found.method}, of patients: all resamples agree")
 
 
-def difference_interval(drawn: Drawn) -> Estimate:
-    """Return the middle 95 % of paired resamples; what no film told apart may still differ in as many as fit zero."""
-    kept = drawn.draws[np.isfinite(drawn.draws)]
-    if not np.isfinite(drawn.value) or len(kept) == 0:
+def difference_interval(figure: Bootstrapped) -> Estimate:
+    """Return the middle 95 % of paired resamples; where none differs, the exact bound at 0 films."""
+    kept = figure.draws[np.isfinite(figure.draws)]
+    if not np.isfinite(figure.value) or len(kept) == 0:
         return nothing("nothing to compare")
     if kept.std() > 1e-12:
-        return percentile_interval(drawn)
-    reach = 1 - TAIL ** (1 / max(1, drawn.patients))  # Clopper-Pearson's upper bound at 0 of so many
-    low, high = max(-1.0, drawn.value - reach), min(1.0, drawn.value + reach)
-    method = "no film told them apart: exact" if drawn.value == 0 else "all resamples agree"
-    return Estimate(drawn.value, low, high, drawn.n, method)
+        return percentile_interval(figure)
+    reach = exact_interval(0, max(1, figure.patients))[1]
+    low, high = max(-1.0, figure.value - reach), min(1.0, figure.value + reach)
+    method = "no film distinguishes them: exact" if figure.value == 0 else "all resamples agree"
+    return Estimate(figure.value, low, high, figure.n, method)
 
 
 def nothing(reason: str) -> Estimate:
@@ -263,7 +260,7 @@ def weighted_line(
         weights: float32 [draws, n].
         margins: [n], not all equal.
         labels: int64 [n], 1 positive.
-        start: slope and offset to begin at; near the answer saves steps.
+        start: slope and offset to begin at; near the solution saves steps.
 
     Returns:
         float64 [draws, 2], slope and offset; NaN where a class has no weight.
@@ -314,20 +311,19 @@ def ratio(over: Values, under: Values) -> Values:
         return np.where(under > 0, over / under, np.nan)
 
 
-# --- enough ---
-# What n could prove: how many films a claim needs, counted with the exact binomial before any is believed.
+# --- sample size ---
+# How many films a claim needs, by the exact binomial.
 #
 # "Sensitivity of at least 90 %" is shown where the lower bound of the exact interval reaches 90 %:
 # 29 of 29 one-sided, 36 of 36 two-sided, and more as soon as one is missed.
 
-ONE_SIDED, TWO_SIDED = 1 - CONFIDENCE, (1 - CONFIDENCE) / 2
 MOST = 100_000  # films; a claim that needs more is out of reach of any set this tool is for
-POWER_AT = (0.95, 0.98)  # true rates that a hoped-for reader may have
+POWER_AT = (0.95, 0.98)  # true rates that a good classifier may have
 
 
 @dataclass(frozen=True, slots=True)
-class Enough:
-    """What a claim of a rate of at least `target` asks for, and what is there."""
+class SampleSize:
+    """What a claim of a rate of at least `target` requires, and what is there."""
 
     target: float
     have: int  # independent positives (or negatives): patients
@@ -344,32 +340,32 @@ class Enough:
         return self.have >= self.all_found_two_sided
 
 
-def what_n_could_prove(have: int, *, target: float, observed: float | None) -> Enough:
-    """Count for one claim.
+def assess_sample_size(have: int, *, target: float, observed: float | None) -> SampleSize:
+    """Assess the sample size for one claim.
 
     Args:
         have: independent cases that the rate is measured on.
         target: claimed rate, in (0, 1).
         observed: measured rate; None where there is none.
     """
-    return Enough(
+    return SampleSize(
         target=target,
         have=have,
-        all_found_one_sided=needed_if_all_found(target, tail=ONE_SIDED),
-        all_found_two_sided=needed_if_all_found(target, tail=TWO_SIDED),
+        all_found_one_sided=smallest_n_if_all_found(target, tail=1 - CONFIDENCE),
+        all_found_two_sided=smallest_n_if_all_found(target, tail=TAIL),
         observed=observed,
-        at_observed=None if observed is None else needed_at_rate(observed, target),
-        best_lower_bound=TWO_SIDED ** (1 / have) if have else 0.0,
-        power={f"{rate:g}": chance_to_show(have, target, rate) for rate in POWER_AT if rate > target},
+        at_observed=None if observed is None else smallest_n_at_rate(observed, target),
+        best_lower_bound=exact_interval(have, have)[0],
+        power={f"{rate:g}": power(have, target, rate) for rate in POWER_AT if rate > target},
     )
 
 
-def needed_if_all_found(target: float, *, tail: float) -> int:
+def smallest_n_if_all_found(target: float, *, tail: float) -> int:
     """Return the least n for which n of n has a lower bound of `target`: target ** n <= tail."""
     return math.ceil(math.log(tail) / math.log(target) - 1e-9)
 
 
-def needed_at_rate(rate: float, target: float) -> int | None:
+def smallest_n_at_rate(rate: float, target: float) -> int | None:
     """Return the n from which on floor(rate * n) of n has a two-sided lower bound of `target`.
 
     None where the rate does not exceed the target, or MOST would not be enough.
@@ -377,20 +373,20 @@ def needed_at_rate(rate: float, target: float) -> int | None:
     if rate <= target:
         return None
     n = np.arange(1, MOST + 1)
-    short = np.flatnonzero(~shows(np.floor(rate * n + 1e-9), n, target))
+    short = np.flatnonzero(~is_shown(np.floor(rate * n + 1e-9), n, target))
     last = int(n[short[-1]]) if len(short) else 0
     return None if last == MOST else last + 1
 
 
-def chance_to_show(have: int, target: float, true_rate: float) -> float:
+def power(have: int, target: float, true_rate: float) -> float:
     """Return the chance that `have` cases show a rate of at least `target` when it truly is `true_rate`."""
     found = np.arange(have + 1)
-    return float(binom.pmf(found, have, true_rate)[shows(found, have, target)].sum())
+    return float(binom.pmf(found, have, true_rate)[is_shown(found, have, target)].sum())
 
 
-def shows(found: NDArray[np.number], n: NDArray[np.integer] | int, target: float) -> NDArray[np.bool_]:
+def is_shown(found: NDArray[np.number], n: NDArray[np.integer] | int, target: float) -> NDArray[np.bool_]:
     """Return whether found / n has a two-sided exact lower bound of at least `target`, element by element.
 
     So many or more are then found with a chance of 2.5 % at most where the true rate is the target.
     """
-    return np.asarray(binom.sf(found - 1, n, target) <= TWO_SIDED)
+    return np.asarray(binom.sf(found - 1, n, target) <= TAIL)

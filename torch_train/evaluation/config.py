@@ -1,4 +1,4 @@
-"""What `tbconv evaluate` does, to the last number: a training recipe, how films are shared out, and what costs what."""
+"""What `tbconv evaluate` does, to the last number: a training recipe, how films are shared out, and costs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch_train.config import TrainConfig
 from torch_train.evaluation.summary import SummaryConfig
 
 ProtocolName = Literal["folds", "sites", "70/20/10"]
-FOLDS, REPEATS = 5, 5  # five folds test on a fifth of the films; five repeats show what the cut alone changes
+FOLDS, REPEATS = 5, 5  # five folds test on a fifth of the films; five repeats show what the split alone changes
 MOST_FOLDS = 20  # more fits than this buy no more precision: films are as many as they are
 NO_CHANGE = ("film_cache", "calibration_films", "heldout_films")  # of a recipe: these touch no fold's figures
 
@@ -34,8 +34,8 @@ class EvaluateConfig:
         if self.folds is not None and self.protocol != "folds":
             raise ConfigError(
                 f"--folds {self.folds} with --protocol {self.protocol}",
-                why="only the protocol folds cuts the films into a number of parts",
-                fix="leave one of the two away",
+                why="only the protocol folds splits the films into a number of parts",
+                fix="omit one of the two",
             )
         _inside("--folds", self.k, 2, MOST_FOLDS)
         for option, value in (("--repeats", self.times), ("--gpus", self.gpus), ("--jobs", self.jobs)):
@@ -48,7 +48,7 @@ class EvaluateConfig:
 
     @property
     def k(self) -> int:
-        """Parts that the protocol folds cuts the films into."""
+        """Parts that the protocol folds splits the films into."""
         return FOLDS if self.folds is None else self.folds
 
     @property

@@ -1,4 +1,4 @@
-"""`tbconv evaluate`, top to bottom: a fit a fold -> what all folds said -> figures -> reports."""
+"""`tbconv evaluate`, top to bottom: one fit per fold -> predictions -> figures -> reports."""
 
 from __future__ import annotations
 

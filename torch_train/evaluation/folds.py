@@ -1,4 +1,4 @@
-"""All folds of an evaluation, top to bottom: films -> cuts -> a fit a fold, or what is left of them -> predictions."""
+"""All folds of an evaluation, top to bottom: films -> splits -> one fit per fold that is missing -> predictions."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ if TYPE_CHECKING:
 
 
 def fit_folds(config: EvaluateConfig, reporter: Reporter, *, resume: bool = False) -> Predictions:
-    """Fit every fold and keep what each says of the films that it did not learn from.
+    """Fit every fold and keep its predictions for the films held out from it.
 
     Args:
         config: recipe and protocol.
@@ -63,11 +63,11 @@ def fit_folds(config: EvaluateConfig, reporter: Reporter, *, resume: bool = Fals
         resume: go on with the evaluation in `config.out`; folds that are done are not fitted again.
 
     Returns:
-        What stands in predictions.json then.
+        The contents of predictions.json.
 
     Raises:
-        DataError: the films cannot be shared out.
-        ConfigError: the folder holds something else, or began under other terms.
+        DataError: the films cannot be split.
+        ConfigError: the folder holds something else, or was begun under other terms.
         SetupError: weights or a device are missing.
     """
     open_folder(config, resume=resume)
@@ -89,7 +89,7 @@ def fit_folds(config: EvaluateConfig, reporter: Reporter, *, resume: bool = Fals
 
 
 def _try_start(recipe: TrainConfig) -> dict[str, str]:
-    """Meet what is wrong before films are read; return the device and precision that all folds share."""
+    """Fail early, before films are read; return the device and precision that all folds share."""
     if recipe.baseline_only:
         return {}
     precision = start_network(recipe, Silence()).precision
@@ -105,7 +105,9 @@ def fit_missing(
     reporter.say(f"protocol: {config.title}, {len(plans)} fits" + (f", {done} of them done before" if done else ""))
     for plan in plans:
         if left_out := plan.left_out(pool):
-            reporter.say(f"  {_name(plan, config)}: {left_out} films sit out, of patients or pictures that are tested")
+            reporter.say(
+                f"  {_name(plan, config)}: {left_out} films left out: they share a patient or a picture with test films"
+            )
     start = time.monotonic()
     for number, name in enumerate(_fit_all(missing, pool, config, processes, reporter), start=1):
         spent = time.monotonic() - start
@@ -118,9 +120,9 @@ def _fit_all(
 ) -> Iterator[str]:
     """Fit and write folds; yield each one's name."""
     if processes > 1 and len(plans) > 1:
-        fitted = fit_beside_each_other(plans, pool, config, min(processes, len(plans)))
-        for number, (plan, said) in enumerate(fitted):
-            for line in said if number == 0 else ():
+        fitted = fit_in_parallel(plans, pool, config, min(processes, len(plans)))
+        for number, (plan, lines) in enumerate(fitted):
+            for line in lines if number == 0 else ():
                 reporter.say(f"  {line}")
             yield _name(plan, config)
         return
@@ -128,8 +130,8 @@ def _fit_all(
     torch.set_num_threads(threads_of_a_fold())
     try:
         for number, plan in enumerate(plans):
-            voice = FoldVoice(reporter, name=_name(plan, config), speaks=number == 0)
-            write_fold(config, plan.key, fit_fold(plan, pool, config, voice))
+            of_fold = FoldReporter(reporter, name=_name(plan, config), prints=number == 0)
+            write_fold(config, plan.key, fit_fold(plan, pool, config, of_fold))
             yield _name(plan, config)
     finally:
         torch.set_num_threads(threads)
@@ -140,18 +142,17 @@ def _name(plan: FoldPlan, config: EvaluateConfig) -> str:
 
 
 def gather(plans: Sequence[FoldPlan], pool: Pool, config: EvaluateConfig) -> Predictions:
-    """Put together what every fold said."""
+    """Collect the predictions of every fold."""
     found = [(plan, read_fold(config, plan.key)) for plan in plans]
     if unfitted := [plan.key for plan, fold in found if fold is None]:
         raise ValueError(f"folds that are not fitted: {unfitted}")
     folds: tuple[Fold, ...] = tuple(fold for _, fold in found if fold is not None)
-    persons = pool.index.films
     return Predictions(
         labels=pool.labels,
         patients=pool.films.patients,
-        sites=tuple(film.site for film in persons),
-        sexes=tuple(film.sex for film in persons),
-        ages=tuple(film.age for film in persons),
+        sites=tuple(film.site for film in pool.index.films),
+        sexes=tuple(film.sex for film in pool.index.films),
+        ages=tuple(film.age for film in pool.index.films),
         names=pool.films.names,
         patients_known=pool.films.patients_known,
         synthetic=pool.films.synthetic,
@@ -163,17 +164,11 @@ def gather(plans: Sequence[FoldPlan], pool: Pool, config: EvaluateConfig) -> Pre
     )
 
 
-# --- readers ---
+# --- classifiers ---
 # What a network has to beat: its baseline, age and sex alone, and the mere share of positives.
 
-KNOWN_ENOUGH = 0.5  # of the films of either class; with fewer, who was asked says more than what they answered
+LEAST_KNOWN = 0.5  # of the films of either class; with fewer, whether they are known predicts more than their values
 Margins = NDArray[np.float64]
-
-
-def margins_of_baseline(films: TrainingFilms, *, seed: int) -> Margins:
-    """Fit the thumbnail baseline on the training part and let it read every film, float64 [N]."""
-    rows = films.parts["train"]
-    return baseline_margins(fit_baseline(films.model_inputs[rows], films.labels[rows], seed=seed), films.model_inputs)
 
 
 def margins_of_prior(films: TrainingFilms) -> Margins:
@@ -183,8 +178,8 @@ def margins_of_prior(films: TrainingFilms) -> Margins:
     return np.full(len(films.labels), np.log(positives / (len(labels) - positives)))
 
 
-def person_columns(pool: Pool) -> NDArray[np.float64] | None:
-    """Return what is known of the persons.
+def demographic_columns(pool: Pool) -> NDArray[np.float64] | None:
+    """Return age and sex as columns.
 
     Returns:
         float64 [N, 4]: age in years and its square (NaN where unknown), female, male (0 or 1). None where too
@@ -192,17 +187,17 @@ def person_columns(pool: Pool) -> NDArray[np.float64] | None:
     """
     films = pool.index.films
     known = np.array([film.age is not None or film.sex is not None for film in films])
-    if any(known[pool.labels == label].mean() < KNOWN_ENOUGH for label in (0, 1)):
+    if any(known[pool.labels == label].mean() < LEAST_KNOWN for label in (0, 1)):
         return None
     age = np.array([np.nan if film.age is None else film.age for film in films])
     sexes = [np.array([film.sex == sex for film in films], np.float64) for sex in ("F", "M")]
     return np.column_stack([age, age**2, *sexes])  # the square: the very young and the very old may be alike
 
 
-def margins_of_persons(columns: NDArray[np.float64], films: TrainingFilms) -> Margins:
-    """Fit a logistic regression on age and sex of the training part and let it judge every film, float64 [N].
+def margins_of_demographics(columns: NDArray[np.float64], films: TrainingFilms) -> Margins:
+    """Fit a logistic regression on age and sex of the training part; return its margins for every film, float64 [N].
 
-    An unknown age is taken as the median of the training part; a class it then says nothing about.
+    An unknown age is taken as the median of the training part, which predicts neither class.
     """
     model = make_pipeline(
         SimpleImputer(strategy="median", keep_empty_features=True),
@@ -214,30 +209,31 @@ def margins_of_persons(columns: NDArray[np.float64], films: TrainingFilms) -> Ma
 
 
 # --- fit fold ---
-# One fold: every reader learns from its training films, chooses on its validation films, answers on the rest.
+# One fold: every classifier is fitted on its training films, its threshold chosen on validation films, the rest tested.
 
 
 def fit_fold(plan: FoldPlan, pool: Pool, config: EvaluateConfig, reporter: Reporter) -> Fold:
-    """Fit every reader on one fold.
+    """Fit every classifier on one fold.
 
     A fold that was stopped goes on from its last checkpoint, if it has one.
 
     Raises:
-        ConfigError: the loss is no longer a number, or the recipe does not fit.
+        ConfigError: the loss became NaN, or the recipe does not fit.
         SetupError: weights or a device are missing.
     """
     films, recipe = plan.films_of(pool), config.recipe_of(plan.key, plan.seed)
     margins = {} if recipe.baseline_only else {TRAINED: _margins_of_network(films, recipe, reporter)}
-    margins |= {BASELINE: margins_of_baseline(films, seed=plan.seed), PRIOR: margins_of_prior(films)}
-    columns = person_columns(pool)
+    baseline = fit_baseline(films.model_inputs[films.parts["train"]], films.labels_of("train"), seed=plan.seed)
+    margins |= {BASELINE: baseline_margins(baseline, films.model_inputs), PRIOR: margins_of_prior(films)}
+    columns = demographic_columns(pool)
     if columns is not None:
-        margins[AGE_SEX] = margins_of_persons(columns, films)
+        margins[AGE_SEX] = margins_of_demographics(columns, films)
     return Fold(
         repeat=plan.repeat,
         name=plan.name,
         rows=plan.test,
-        margins={reader: values[plan.test] for reader, values in margins.items()},
-        thresholds={reader: _choose_threshold(values, films, recipe) for reader, values in margins.items()},
+        margins={classifier: values[plan.test] for classifier, values in margins.items()},
+        thresholds={classifier: _choose_threshold(values, films, recipe) for classifier, values in margins.items()},
     )
 
 
@@ -263,21 +259,21 @@ def _margins_of_network(films: TrainingFilms, recipe: TrainConfig, reporter: Rep
     margins = np.asarray(trained.margins, np.float64)
     if start.precision.device.type == "cuda":
         del trained, start
-        _let_go_of_the_gpu()
+        _free_gpu_memory()
     return margins
 
 
-def _let_go_of_the_gpu() -> None:
-    """Free what one fold leaves there: a captured graph keeps its memory, and the compiler counts its networks."""
+def _free_gpu_memory() -> None:
+    """Free what one fold leaves on the GPU: a captured graph keeps its memory, and the compiler counts its networks."""
     torch.compiler.reset()  # after eight networks it would give up and run the ninth as it is
     gc.collect()
     torch.cuda.empty_cache()
 
 
 # --- fold files ---
-# The folder of an evaluation: its terms, and a file for every fold that is done, each whole or not there.
+# The folder of an evaluation: its terms, and a file for every fold that is done, written atomically.
 
-TERMS = "terms.json"  # what all folds share: recipe, protocol, films, cuts
+TERMS = "terms.json"  # what all folds share: recipe, protocol, films, splits
 FOLD = "fold.json"
 
 
@@ -288,17 +284,17 @@ def open_folder(config: EvaluateConfig, *, resume: bool) -> None:
         ConfigError: it is not one for this command.
     """
     if resume and not (config.out / TERMS).is_file():
-        why, fix = f"it has no {TERMS}", "leave --resume away to begin"
-        raise ConfigError(f"nothing to resume in {config.out}", why=why, fix=fix)
+        why, fix = f"it has no {TERMS}", "omit --resume to start an evaluation"
+        raise ConfigError(f"there is nothing to resume in {config.out}", why=why, fix=fix)
     kinds = {FILE: "an evaluation", TERMS: "an evaluation", RUN: "a run", CHECKPOINT: "a run", MANIFEST: "a bundle"}
-    kinds["folds"] = "folds of an evaluation"  # without its terms nobody knows what they are of
+    kinds["folds"] = "folds of an evaluation"  # of unknown terms
     for name, kind in kinds.items():
         if (config.out / name).exists() and not resume:
-            go_on = "--resume to go on with it, or " if kind == "an evaluation" else ""
+            go_on = "--resume to continue it, or " if kind == "an evaluation" else ""
             raise ConfigError(
                 f"{config.out} holds {kind} already ({name})",
-                why="evaluating there would overwrite it",
-                fix=f"{go_on}another --out",
+                why="an evaluation there would overwrite it",
+                fix=f"{go_on}choose another --out",
             )
 
 
@@ -313,12 +309,12 @@ def keep_terms(folder: Path, terms: dict[str, Any], *, resume: bool) -> None:
         write_json(folder / TERMS, terms)
         return
     then = read_json(folder / TERMS)
-    for name in (*terms, *sorted(then.keys() - terms.keys())):  # digests last: other words say more
+    for name in (*terms, *sorted(then.keys() - terms.keys())):  # digests last: the other names explain more
         if then.get(name) != terms.get(name):
             raise ConfigError(
-                f"{name} is {_short(terms.get(name))}, {folder} began with {_short(then.get(name))}",
-                why="folds under different terms do not add up to one figure",
-                fix="go on as it began, or evaluate anew in another --out",
+                f"{name} is {_short(terms.get(name))}, {folder} was begun with {_short(then.get(name))}",
+                why="folds fitted under different terms cannot be pooled",
+                fix="resume with the original options, or start a new evaluation in another --out",
             )
 
 
@@ -327,7 +323,7 @@ def _short(value: object) -> str:
 
 
 def write_fold(config: EvaluateConfig, key: str, fold: Fold) -> None:
-    """Write what a fold found, then drop the checkpoint that it no longer needs."""
+    """Write a fold's predictions, then delete the checkpoint that it no longer needs."""
     folder = config.out / "folds" / key
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / FOLD, fold_to_json(fold))
@@ -335,7 +331,7 @@ def write_fold(config: EvaluateConfig, key: str, fold: Fold) -> None:
 
 
 def read_fold(config: EvaluateConfig, key: str) -> Fold | None:
-    """Return what a fold found; None where it is not done.
+    """Return a fold's predictions; None where it is not done.
 
     Raises:
         BundleError: its file is damaged.
@@ -353,13 +349,13 @@ def count_done(folder: Path) -> int:
 
 
 # --- processes ---
-# Folds spread over processes, one GPU or one share of the CPU each; no fold knows how many there are.
+# Folds spread over processes, one GPU or one share of the CPU each; no result depends on how many there are.
 #
 # A fold's numbers depend on its seed, its films and the number of threads, so a fold on a CPU
 # has the same threads whether one runs or eight.
 
 THREADS = 8  # of a fold on a CPU, at most: beyond it a batch of 32 films gains little
-LOOKS_EVERY_S = 0.5  # how soon a process notices that it is alone
+POLL_S = 0.5  # how soon a worker notices that its parent is gone
 GPUS = "CUDA_VISIBLE_DEVICES"
 
 
@@ -394,13 +390,13 @@ def threads_of_a_fold() -> int:
     return min(THREADS, torch.get_num_threads())
 
 
-def fit_beside_each_other(
+def fit_in_parallel(
     plans: Sequence[FoldPlan], pool: Pool, config: EvaluateConfig, processes: int
 ) -> Iterator[tuple[FoldPlan, tuple[str, ...]]]:
     """Fit and write folds, several at once.
 
     Yields:
-        Each fold when it is written, with what its training said.
+        Each fold when it is written, with the lines that its training reported.
 
     Raises:
         TbconvError: the first that a fold met; the others are stopped.
@@ -411,24 +407,24 @@ def fit_beside_each_other(
     for gpu in _gpus(config):
         gpus.put(gpu)
     start = (pool, config, threads_of_a_fold(), stop, gpus)
-    with ProcessPoolExecutor(processes, context, _begin, start) as executor:
+    with ProcessPoolExecutor(processes, context, _start_process, start) as executor:
         try:
-            asked = {executor.submit(_fit, plan): plan for plan in plans}
-            for done in as_completed(asked):
-                yield asked[done], done.result()
+            futures = {executor.submit(_fit, plan): plan for plan in plans}
+            for done in as_completed(futures):
+                yield futures[done], done.result()
         except BrokenProcessPool as error:
             raise SetupError(
-                "a process that fitted folds was ended from outside",
+                "a process that fitted folds was killed",
                 why="most likely this machine has too little memory for so many at once",
                 fix="the same command with --resume and fewer --jobs or --gpus",
             ) from error
         except BaseException:
-            stop.set()  # or leaving the block would wait for folds that nobody wants any more
+            stop.set()  # or leaving the block would wait for folds that are no longer needed
             raise
 
 
 def _gpus(config: EvaluateConfig) -> list[str]:
-    """Name a GPU for each process; none where there is nothing to share out."""
+    """Name a GPU for each process; none where there is only one."""
     if config.gpus == 1:
         return []
     seen = os.environ.get(GPUS)
@@ -438,40 +434,40 @@ def _gpus(config: EvaluateConfig) -> list[str]:
 _work: list[tuple[Pool, EvaluateConfig]] = []  # of a process: the films are sent to it once
 
 
-def _begin(pool: Pool, config: EvaluateConfig, threads: int, stop: Event, gpus: SimpleQueue[str]) -> None:
+def _start_process(pool: Pool, config: EvaluateConfig, threads: int, stop: Event, gpus: SimpleQueue[str]) -> None:
     """Set up a process before it touches CUDA."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to all: the first process says what to do
-    threading.Thread(target=_end_with, args=(stop,), daemon=True).start()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process: the parent handles it
+    threading.Thread(target=_exit_when_stopped, args=(stop,), daemon=True).start()
     if config.gpus > 1:
         os.environ[GPUS] = gpus.get()
     torch.set_num_threads(threads)
     _work.append((pool, config))
 
 
-def _end_with(stop: Event) -> None:
-    """End this process when it is told to, or when the one that began it is gone, however it went."""
+def _exit_when_stopped(stop: Event) -> None:
+    """End this process when `stop` is set, or when its parent is gone for whatever reason."""
     parent = multiprocessing.parent_process()
-    # Not `stop.wait`: setting an Event waits for its sleepers, and one that a SIGTERM has ended never answers.
+    # Not `stop.wait`: setting an Event waits for its sleepers, and one that was ended by SIGTERM never wakes.
     while not stop.is_set() and parent is not None and parent.is_alive():
-        time.sleep(LOOKS_EVERY_S)
+        time.sleep(POLL_S)
     os._exit(1)
 
 
 def _fit(plan: FoldPlan) -> tuple[str, ...]:
     pool, config = _work[0]
-    notes = Notes()
+    notes = RecordedLines()
     write_fold(config, plan.key, fit_fold(plan, pool, config, notes))
     return tuple(notes.lines)
 
 
-# --- fold voice ---
-# What is heard of a fold while many are fitted: everything of the first, of the others where they are.
+# --- fold reporters ---
+# What is reported of a fold while many are fitted: everything of the first, only progress of the others.
 
 T = TypeVar("T")
 
 
-class Notes(Silence):
-    """Writes down what is said, for another process to say."""
+class RecordedLines(Silence):
+    """Records lines, for another process to print."""
 
     def __init__(self) -> None:
         self.lines: list[str] = []
@@ -481,15 +477,15 @@ class Notes(Silence):
         self.lines.append(line)
 
 
-class FoldVoice:
-    """Names the fold in every bar; its lines are said for the first fold alone, since all are fitted alike."""
+class FoldReporter:
+    """Names the fold in every progress bar; prints lines of the first fold alone, since all are fitted alike."""
 
-    def __init__(self, reporter: Reporter, *, name: str, speaks: bool) -> None:
-        self._reporter, self._name, self._speaks = reporter, name, speaks
+    def __init__(self, reporter: Reporter, *, name: str, prints: bool) -> None:
+        self._reporter, self._name, self._prints = reporter, name, prints
 
     def say(self, line: str) -> None:
         """Print one line of the first fold."""
-        if self._speaks:
+        if self._prints:
             self._reporter.say(f"  {line}")
 
     def track(self, items: Iterable[T], *, title: str, total: int) -> Iterator[T]:

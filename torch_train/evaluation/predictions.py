@@ -1,8 +1,7 @@
-"""What every fold said of the films that it did not learn from: the one table that all figures are made of."""
+"""The predictions of every fold for films that it was not trained on: all figures are made of this table."""
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -10,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tbconv.contract.bundle import write_json
-from tbconv.contract.manifest import Labels, with_current_keys
+from tbconv.contract.bundle import read_json, write_json
+from tbconv.contract.manifest import Labels
 
 TRAINED, BASELINE, AGE_SEX, PRIOR = "trained", "baseline", "age and sex", "class prior"
 FILE = "predictions.json"
@@ -19,13 +18,15 @@ FILE = "predictions.json"
 
 @dataclass(frozen=True, slots=True)
 class Fold:
-    """One fit, and its answers on the films kept from it."""
+    """One fit, and its predictions for the films held out from it."""
 
     repeat: int  # from 0
     name: str  # "fold 2 of 5", a site's name, "70/20/10"
     rows: NDArray[np.int64]  # [n], indices of the films that it is tested on
-    margins: dict[str, NDArray[np.float64]]  # by reader (TRAINED, BASELINE, AGE_SEX, PRIOR): logits, [n]
-    thresholds: dict[str, float]  # by reader: margin from which it refers, chosen on the fold's own validation films
+    margins: dict[str, NDArray[np.float64]]  # by classifier (TRAINED, BASELINE, AGE_SEX, PRIOR): logits, [n]
+    thresholds: dict[
+        str, float
+    ]  # by classifier: margin from which it refers, chosen on the fold's own validation films
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +48,8 @@ class Predictions:
     folds: tuple[Fold, ...]
 
     @property
-    def readers(self) -> tuple[str, ...]:
-        """Who answered in every fold."""
+    def classifiers(self) -> tuple[str, ...]:
+        """Those with margins in every fold, the main one first."""
         known = (TRAINED, BASELINE, AGE_SEX, PRIOR)
         return tuple(name for name in known if self.folds and all(name in fold.margins for fold in self.folds))
 
@@ -70,7 +71,7 @@ def fold_to_json(fold: Fold) -> dict[str, Any]:
 
 def read_predictions(folder: Path) -> Predictions:
     """Read what `write_predictions` wrote."""
-    fields: dict[str, Any] = with_current_keys(json.loads((folder / FILE).read_text()))
+    fields: dict[str, Any] = read_json(folder / FILE)
     fields |= {"folds": tuple(fold_from_json(one) for one in fields["folds"]), "names": Labels(**fields["names"])}
     fields |= {name: tuple(fields[name]) for name in ("sites", "sexes", "ages")}
     fields |= {name: np.asarray(fields[name], np.int64) for name in ("labels", "patients")}

@@ -1,4 +1,4 @@
-"""How an evaluation cuts its films: the pool, grouped and stratified cuts, and the protocols made of them."""
+"""How an evaluation splits its films: the pool, grouped and stratified splits, and the protocols made of them."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from tbconv.contract.reporting import Reporter
 from torch_train.config import TrainConfig
 from torch_train.data.dataset import TrainingFilms, load_and_compare, put_together
 from torch_train.data.records import FilmIndex
-from torch_train.data.split import PARTS, digest_of, join_groups, split_films
+from torch_train.data.split import PARTS, digest_of, join_films, split_films
 from torch_train.evaluation.config import MOST_FOLDS, EvaluateConfig
 
 # --- pool ---
-# All films of an evaluation, read once for every fold, and what of them must stay on one side of any cut.
+# All films of an evaluation, read once for every fold, and which of them must stay on one side of any split.
 
 
 @dataclass(frozen=True, slots=True)
 class Pool:
-    """The films, not yet cut, and who is on them."""
+    """The films, not yet split, and the patients on them."""
 
     films: TrainingFilms  # its parts are empty
     index: FilmIndex  # of the same films, in the same order: site, age, sex
@@ -39,7 +39,7 @@ class Pool:
 
     @property
     def in_order(self) -> NDArray[np.int64]:
-        """Rows by the digest of their films, so that no cut depends on file names; int64 [N]."""
+        """Rows by the digest of their films, so that no split depends on file names; int64 [N]."""
         return np.argsort(np.array(self.films.digests), kind="stable").astype(np.int64)
 
     def units_with(self, label: int, rows: NDArray[np.int64]) -> int:
@@ -75,22 +75,15 @@ def pool_of(
 
 def _join(films: TrainingFilms, copies: Sequence[Sequence[int]]) -> NDArray[np.int64]:
     """Number the units by the first of their digests, so that the numbers do not depend on file names."""
-    _, same_file = np.unique(films.digests, return_inverse=True)
-    joined = join_groups(len(films.digests), [*_alike(films.patients), *_alike(same_file), *copies])
+    joined = join_films(films.patients.tolist(), films.digests, copies)
     units = np.empty(len(films.digests), np.int64)
     for number, unit in enumerate(sorted(joined, key=lambda unit: min(films.digests[film] for film in unit))):
         units[list(unit)] = number
     return units
 
 
-def _alike(keys: NDArray[np.int64]) -> list[list[int]]:
-    """Return the rows of each key."""
-    _, counts = np.unique(keys, return_counts=True)
-    return [rows.tolist() for rows in np.split(np.argsort(keys, kind="stable"), np.cumsum(counts)[:-1])]
-
-
 # --- fold plan ---
-# One fold before it is fitted: who trains, who chooses and who is tested, and the seed of all chance in it.
+# One fold before it is fitted: the films that train, validate and test, and the seed of all chance in it.
 
 Rows = NDArray[np.int64]
 
@@ -128,22 +121,22 @@ def seed_of(*numbers: int) -> int:
     return int(np.random.SeedSequence(numbers).generate_state(1)[0])
 
 
-# --- grouped cuts ---
-# Stratified cuts that keep a patient and all copies on one side; the one place where scikit-learn cuts films.
+# --- grouped splits ---
+# Stratified splits that keep a patient and all copies on one side; the one place where scikit-learn splits films.
 #
 # Films are handed over in the order of their digests, so neither the folder nor the file names
-# can change a cut, and a cut is drawn anew until every part has both classes.
+# can change a split, and a split is drawn anew until every part has both classes.
 
 VALIDATION_SHARE = 5  # one in five of a fold's films chooses the epoch and the threshold, the others train
-DRAWS = 20  # of a cut, before it counts as impossible: the greedy cut of few uneven patients depends on their order
+DRAWS = 20  # of a split, before it counts as impossible: the greedy split of few uneven patients depends on their order
 
 
-def cut(pool: Pool, rows: Rows, k: int, seed: int) -> list[Rows]:
-    """Cut films into k parts with about the same share of both classes; no unit is in two of them.
+def split_into(pool: Pool, rows: Rows, k: int, seed: int) -> list[Rows]:
+    """Split films into k parts with about the same share of both classes; no unit is in two of them.
 
     Args:
         pool: all films.
-        rows: int64 [n], those to cut, in the order of their digests.
+        rows: int64 [n], those to split, in the order of their digests.
         k: parts; no more than there are units of either class.
         seed: of the draw.
     """
@@ -152,17 +145,17 @@ def cut(pool: Pool, rows: Rows, k: int, seed: int) -> list[Rows]:
     return [rows[part] for _, part in parts]
 
 
-def set_validation_apart(pool: Pool, rows: Rows, seed: int) -> tuple[Rows, Rows] | None:
+def split_off_validation(pool: Pool, rows: Rows, seed: int) -> tuple[Rows, Rows] | None:
     """Split films that are not tested into training and validation, both ascending.
 
     Returns:
-        None where no cut leaves films of both classes in both.
+        None where no split leaves films of both classes in both.
     """
     k = min(VALIDATION_SHARE, *(pool.units_with(label, rows) for label in (0, 1)))
     if k < 2:
         return None
     for draw in range(DRAWS):
-        parts = cut(pool, rows, k, seed_of(seed, draw))
+        parts = split_into(pool, rows, k, seed_of(seed, draw))
         validation = np.sort(parts[draw % k])
         train = np.setdiff1d(rows, validation)
         if has_both(pool, train) and has_both(pool, validation):
@@ -175,45 +168,46 @@ def has_both(pool: Pool, rows: Rows) -> bool:
     return len(np.unique(pool.labels[rows])) == 2
 
 
-def rest_of(pool: Pool, test: Rows) -> Rows:
+def films_apart_from(pool: Pool, test: Rows) -> Rows:
     """Return the films that share no unit with tested ones, in the order of their digests."""
     rows = pool.in_order
     return rows[~np.isin(pool.units[rows], pool.units[test])]
 
 
 # --- protocols ---
-# The three ways to share films out: repeated folds, a site at a time, and the users' 70/20/10.
+# The three protocols: repeated folds, leave one site out, and the users' 70/20/10.
 
 
 def plan_folds(pool: Pool, config: EvaluateConfig) -> tuple[FoldPlan, ...]:
-    """Share the films out, for every repeat.
+    """Assign the films to training, validation and test, for every repeat.
 
     Raises:
         DataError: the films are too few, or their sites do not allow it.
     """
-    draw = {"folds": _plan_folds, "sites": _plan_sites, "70/20/10": _plan_users_split}[config.protocol]
-    return tuple(plan for repeat in range(config.times) for plan in draw(pool, config, repeat))
+    plans: list[FoldPlan] = []
+    for repeat in range(config.times):
+        if config.protocol == "folds":
+            drawn = _draw_folds(pool, config.k, config.recipe.seed, repeat)
+            if drawn is None:
+                raise _too_few(pool, config, repeat)
+            plans += drawn
+        else:
+            plans += (_plan_sites if config.protocol == "sites" else _plan_users_split)(pool, config, repeat)
+    return tuple(plans)
 
 
 def digest_of_plans(plans: Sequence[FoldPlan], pool: Pool) -> str:
-    """Return the SHA-256 of all cuts and seeds: two evaluations with the same one fit the same films."""
+    """Return the SHA-256 of all splits and seeds: two evaluations with the same one fit the same films."""
     lines = [f"{plan.key} {plan.seed} {plan.films_of(pool).split_digest}\n" for plan in plans]
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
-def _plan_folds(pool: Pool, config: EvaluateConfig, repeat: int) -> list[FoldPlan]:
-    plans = _draw_folds(pool, config.k, config.recipe.seed, repeat)
-    if plans is None:
-        raise _too_few(pool, config, repeat)
-    return plans
-
-
 def _draw_folds(pool: Pool, k: int, seed: int, repeat: int) -> list[FoldPlan] | None:
-    """Cut the films into k folds of both classes; None where that cannot be."""
+    """Split the films into k folds of both classes; None where that is impossible."""
     if k > _fewest(pool)[0]:
         return None
     for draw in range(DRAWS):
-        tests = cut(pool, pool.in_order, k, seed_of(seed, repeat, k, draw))
+        tests = split_into(pool, pool.in_order, k, seed_of(seed, repeat, k, draw))
         plans = [
             _plan(pool, test, (seed, repeat, number), f"fold {number + 1} of {k}") for number, test in enumerate(tests)
         ]
@@ -226,7 +220,7 @@ def _draw_folds(pool: Pool, k: int, seed: int, repeat: int) -> list[FoldPlan] | 
 def _plan(pool: Pool, test: Rows, numbers: tuple[int, int, int], name: str) -> FoldPlan | None:
     """Plan a fold whose tested films are known; None where a part would lack a class."""
     seed = seed_of(*numbers)
-    rest = set_validation_apart(pool, rest_of(pool, test), seed)
+    rest = split_off_validation(pool, films_apart_from(pool, test), seed)
     if rest is None or not has_both(pool, test):
         return None
     _, repeat, number = numbers
@@ -268,7 +262,7 @@ def _too_few(pool: Pool, config: EvaluateConfig, repeat: int) -> DataError:
     largest = next((k for k in range(min(MOST_FOLDS, count), 1, -1) if _draw_folds(pool, k, seed, repeat)), None)
     who = "patients" if pool.films.patients_known else "films"
     return DataError(
-        f"--folds {config.k} cannot be had: every fold needs {name} {who} to test, to choose and to train on",
+        f"--folds {config.k} is too many: every fold needs {name} {who} for training, validation and test",
         why=f"{count} {who} have a {name} film, copies counted once",
         fix=f"--folds {largest} is the most that works" if largest else f"add {name} {who}: three at the very least",
     )
@@ -287,30 +281,22 @@ def films_by_site(pool: Pool) -> dict[str, Rows]:
         DataError: a site is not known, there is only one, or one has films of one class alone.
     """
     sites = [film.site for film in pool.index.films]
-    _require_known(sites)
+    if unknown := sum(not site for site in sites):
+        raise DataError(
+            f"--protocol sites: {unknown} of {len(sites)} films have no site",
+            why="a film of an unknown site may be from the very site that is tested",
+            fix=f"a CSV with the columns file,label,site, or {FOLDS_INSTEAD}",
+        )
     found = {name: np.flatnonzero(np.array(sites) == name) for name in sorted({site for site in sites if site})}
     if len(found) < 2:
         why = f"all {len(sites)} films come from {next(iter(found))}"
         raise DataError("--protocol sites needs films of two sites", why=why, fix=FOLDS_INSTEAD)
     for site, rows in found.items():
-        _require_both_classes(pool, site, rows)
+        for label, name in enumerate(pool.films.names.names):
+            if not (pool.labels[rows] == label).any():
+                raise DataError(
+                    f"the site {site} has no {name} film",
+                    why=f"all its {len(rows)} films are of one class: a network may learn the site, not the disease",
+                    fix=f"add {name} films of {site}, leave the site out, or {FOLDS_INSTEAD}",
+                )
     return found
-
-
-def _require_known(sites: list[str | None]) -> None:
-    if unknown := sum(not site for site in sites):
-        raise DataError(
-            f"--protocol sites: {unknown} of {len(sites)} films have no site",
-            why="a film of an unknown site may be of the very site that is tested",
-            fix=f"a CSV with the columns file,label,site, or {FOLDS_INSTEAD}",
-        )
-
-
-def _require_both_classes(pool: Pool, site: str, rows: Rows) -> None:
-    for label, name in enumerate(pool.films.names.names):
-        if not (pool.labels[rows] == label).any():
-            raise DataError(
-                f"the site {site} has no {name} film",
-                why=f"all its {len(rows)} films are of one class, so a network may tell the site and not the disease",
-                fix=f"add {name} films of {site}, leave the site out, or {FOLDS_INSTEAD}",
-            )

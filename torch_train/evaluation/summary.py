@@ -1,4 +1,4 @@
-"""All that an evaluation says, as one JSON value: page, model card and terminal are made from nothing else."""
+"""All figures of an evaluation as one JSON value, from which page, model card and terminal output are made."""
 
 from __future__ import annotations
 
@@ -7,16 +7,14 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tbconv.contract.errors import ConfigError
 from tbconv.contract.reporting import DISCLAIMER
 from torch_train.evaluation import statistics
-from torch_train.evaluation.bootstrap import Enough, PatientDraws, draw_patients, what_n_could_prove
+from torch_train.evaluation.bootstrap import assess_sample_size, draw_patients
 from torch_train.evaluation.predictions import Predictions
 from torch_train.evaluation.statistics import (
     FIGURES,
-    Answers,
     Field,
     Resampled,
     describe_calibration,
@@ -68,56 +66,38 @@ def summarise(predictions: Predictions, config: SummaryConfig) -> Json:
     """Return every figure of an evaluation, ready for `write_json`.
 
     Args:
-        predictions: with at least one fold and one reader that answered in all folds.
+        predictions: with at least one fold and one classifier that has margins in all of them.
         config: prevalence, costs and the seed of the resamples.
 
     Raises:
-        ValueError: no reader answered in every fold, or the tested films are of one class.
+        ValueError: no classifier has margins in every fold, or the tested films are of one class.
     """
-    pooled = {reader: pool_folds(predictions, reader) for reader in predictions.readers}
-    tested = _tested(predictions)
-    _check(predictions, tested)
-    source = draw_patients(predictions.labels, predictions.patients, tested, seed=config.seed)
-    resampled = {reader: resample(repeats, source) for reader, repeats in pooled.items()}
-    main = predictions.readers[0]
-    field = Field(config.prevalence, config.cost_film, config.cost_test)
-    return {
-        **_about(predictions, tested, source, config),
-        "main": main,
-        "readers": {reader: _figures(found) for reader, found in resampled.items()},
-        "differences": _differences(resampled, main),
-        "enough": _enough(resampled[main], predictions),
-        "calibration": {reader: describe_calibration(pooled[reader], source) for reader in _graded(pooled)},
-        "subgroups": describe_subgroups(predictions, pooled[main], source),
-        "folds": {reader: describe_folds(predictions, reader, pooled[reader], source) for reader in _graded(pooled)},
-        "transported": describe_transported(resampled[main], field),
-        "thresholds": sweep_thresholds(pooled[main], source, field),
-    }
-
-
-def _tested(predictions: Predictions) -> NDArray[np.int64]:
-    rows = [fold.rows for fold in predictions.folds]
-    return np.asarray(np.unique(np.concatenate(rows)) if rows else [], np.int64)
-
-
-def _check(predictions: Predictions, tested: NDArray[np.int64]) -> None:
-    if not predictions.readers:
-        raise ValueError("no reader answered in every fold")
-    if len(np.unique(predictions.labels[tested])) < 2:
+    if not predictions.classifiers:
+        raise ValueError("no classifier has margins in every fold")
+    tested = np.unique(np.concatenate([fold.rows for fold in predictions.folds]))
+    positives = int((predictions.labels[tested] == 1).sum())
+    if positives in (0, len(tested)):
         raise ValueError("the tested films are all of one class")
-
-
-def _about(predictions: Predictions, tested: NDArray[np.int64], source: PatientDraws, config: SummaryConfig) -> Json:
-    """Return what was judged, on what, and how."""
-    sick = int((predictions.labels[tested] == 1).sum())
-    films = {"n": len(tested), "positives": sick, "negatives": len(tested) - sick, "of": len(predictions.labels)}
-    films |= {"patients": source.patients_of(tested), "patients_known": predictions.patients_known}
+    pooled = {classifier: pool_folds(predictions, classifier) for classifier in predictions.classifiers}
+    source = draw_patients(predictions.labels, predictions.patients, tested, seed=config.seed)
+    resampled = {classifier: resample(repeats, source) for classifier, repeats in pooled.items()}
+    main = predictions.classifiers[0]
+    # a class prior gives every film of a fold one margin: there is nothing to calibrate, and no threshold to transport
+    graded = [name for name, repeats in pooled.items() if not all(one.is_constant for one in repeats)]
+    field = Field(config.prevalence, config.cost_film, config.cost_test)
     return {
         "format": FORMAT,
         "disclaimer": DISCLAIMER,
         "synthetic": predictions.synthetic,
         "labels": asdict(predictions.names),
-        "films": films,
+        "films": {
+            "n": len(tested),
+            "positives": positives,
+            "negatives": len(tested) - positives,
+            "of": len(predictions.labels),
+            "patients": source.patients_of(tested),
+            "patients_known": predictions.patients_known,
+        },
         "protocol": predictions.protocol,
         "repeats": len({fold.repeat for fold in predictions.folds}),
         "fits": len(predictions.folds),
@@ -126,36 +106,35 @@ def _about(predictions: Predictions, tested: NDArray[np.int64], source: PatientD
         "recipe": predictions.recipe,
         "settings": asdict(config),
         "interval": source.method,
+        "main": main,
+        "readers": {
+            name: {figure: asdict(found.estimate(figure)) for figure in FIGURES} for name, found in resampled.items()
+        },
+        "differences": {
+            name: {figure: asdict(one) for figure, one in differences(resampled[main], found).items()}
+            for name, found in resampled.items()
+            if name != main
+        },
+        "enough": _sample_sizes(resampled[main], predictions.target_sensitivity),
+        "calibration": {name: describe_calibration(pooled[name], source) for name in graded},
+        "subgroups": describe_subgroups(predictions, pooled[main], source),
+        "folds": {name: describe_folds(predictions, name, pooled[name], source) for name in graded},
+        "transported": describe_transported(resampled[main], field),
+        "thresholds": sweep_thresholds(pooled[main], source, field),
     }
 
 
-def _figures(found: Resampled) -> dict[str, Json]:
-    return {name: asdict(found.estimate(name)) for name in FIGURES}
-
-
-def _differences(resampled: dict[str, Resampled], main: str) -> Json:
-    """Return the main reader minus each other one."""
-    others = (reader for reader in resampled if reader != main)
+def _sample_sizes(found: Resampled, target_sensitivity: float) -> Json:
+    """Return what the tested patients suffice to show of the target sensitivity and of WHO's specificity."""
+    claims = (("sensitivity", target_sensitivity, 1), ("specificity", statistics.SPECIFICITY, 0))
     return {
-        other: {name: asdict(one) for name, one in differences(resampled[main], resampled[other]).items()}
-        for other in others
+        name: asdict(
+            assess_sample_size(
+                found.source.patients_of(found.rows[found.labels == truth]),
+                target=target,
+                observed=found.estimate(name).value,
+            )
+        )
+        for name, target, truth in claims
+        if target < 1
     }
-
-
-def _graded(pooled: dict[str, tuple[Answers, ...]]) -> list[str]:
-    """Return the readers whose margins say anything of a film."""
-    return [reader for reader, repeats in pooled.items() if not all(one.orders_nothing for one in repeats)]
-
-
-def _enough(found: Resampled, predictions: Predictions) -> Json:
-    """Return what the tested patients could prove of the wished sensitivity and of WHO's specificity."""
-    claims = {
-        "sensitivity": (predictions.target_sensitivity, 1),
-        "specificity": (statistics.SPECIFICITY, 0),
-    }
-    return {name: asdict(_claim(found, name, target, truth)) for name, (target, truth) in claims.items() if target < 1}
-
-
-def _claim(found: Resampled, name: str, target: float, truth: int) -> Enough:
-    patients = found.source.patients_of(found.rows[found.labels == truth])
-    return what_n_could_prove(patients, target=target, observed=found.estimate(name).value)

@@ -1,4 +1,4 @@
-"""One seeded fault, as every level lists it: what is done wrong, to which file, and where it should be found."""
+"""One fault, as every level lists it: what is wrong, in which file, and where it should be located."""
 
 from __future__ import annotations
 
@@ -7,32 +7,32 @@ from dataclasses import dataclass
 from typing import Any
 
 LEVELS = ("weights", "PyTorch", "ONNX", "Keras", "TFLite", "preprocessing", "serving")
-GRAPH_LEVELS = LEVELS[:5]  # faults of a file, which the trace can be asked to place
+GRAPH_LEVELS = LEVELS[:5]  # faults of a file, which the trace can locate
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """A fault and its ladder of sizes.
+    """A fault and its severities.
 
-    `spoil` does it. What it is given is the level's own: an ONNX model, a PyTorch network, a Keras model, the bytes of
-    a TFLite file, the bytes of a film, the folder of a bundle; then the severity.
+    `inject` makes it. Its first argument depends on the level: an ONNX model, a PyTorch network, a Keras model,
+    the bytes of a TFLite file, the bytes of a film, the folder of a bundle; the second is the severity.
     """
 
     name: str
     level: str
     what: str  # one line for the table
-    spoil: Callable[[Any, float], Any]
-    path: str = "model.onnx"  # the file of the bundle that is spoilt, of levels where it is one
-    nodes: tuple[str, ...] = ()  # ONNX nodes, any of which is the right place; empty where the fault is of no node
-    severities: tuple[float, ...] = (1.0,)  # the first is the mutant of the table, all of them are its ladder
-    equivalent: str = ""  # why no film can tell it; such a fault must move nothing, and no check may mind it
+    inject: Callable[[Any, float], Any]
+    path: str = "model.onnx"  # the file of the bundle that gets it, where the level has one
+    nodes: tuple[str, ...] = ()  # ONNX nodes, any of which is the right location; empty where it belongs to no node
+    severities: tuple[float, ...] = (1.0,)  # the first is the mutant of the table
+    equivalent: str = ""  # why no output can show it; such a fault must move nothing, and no check may catch it
 
     def __post_init__(self) -> None:
         if self.level not in LEVELS or not self.severities:
             raise ValueError(f"a fault needs a level of {LEVELS} and a severity, got {self.level!r}, {self.severities}")
 
     @property
-    def rungs(self) -> list[tuple[str, float]]:
-        """One (key, severity) a rung; the first key is the fault's own name."""
+    def trials(self) -> list[tuple[str, float]]:
+        """One (key, severity) for each trial; the first key is the fault's own name."""
         keys = [self.name, *(f"{self.name}@{severity:g}" for severity in self.severities[1:])]
         return list(zip(keys, self.severities, strict=True))

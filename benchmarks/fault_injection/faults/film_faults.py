@@ -172,8 +172,8 @@ def _palette_index(data: bytes, _: float) -> Grey:
     return _resized(_square(np.asarray(image) if image.mode == "P" else decode_xray(data)))
 
 
-def _fault(name: str, what: str, spoil: Any, severities: tuple[float, ...] = (1.0,), why: str = "") -> Fault:
-    return Fault(name, "preprocessing", what, spoil, severities=severities, equivalent=why)
+def _fault(name: str, what: str, inject: Any, severities: tuple[float, ...] = (1.0,), why: str = "") -> Fault:
+    return Fault(name, "preprocessing", what, inject, severities=severities, equivalent=why)
 
 
 FAULTS = (

@@ -1,4 +1,4 @@
-"""Faults of the Keras layers: the ONNX is right, a layer was made with other numbers than it says."""
+"""Faults of the Keras layers: the ONNX is right, a layer was built with other numbers."""
 
 from __future__ import annotations
 
@@ -72,9 +72,9 @@ def _momentum(model: Any, severity: float) -> None:
 
 
 def _fault(
-    name: str, what: str, spoil: Any, *nodes: str, severities: tuple[float, ...] = (1.0,), why: str = ""
+    name: str, what: str, inject: Any, *nodes: str, severities: tuple[float, ...] = (1.0,), why: str = ""
 ) -> Fault:
-    return Fault(f"Keras: {name}", "Keras", what, spoil, "model.keras", nodes, severities, why)
+    return Fault(f"Keras: {name}", "Keras", what, inject, "model.keras", nodes, severities, why)
 
 
 FAULTS = (

@@ -71,7 +71,7 @@ def insert_before(model: Any, reader: str, op: str, more: tuple[str, ...] = (), 
 
     place = next(index for index, one in enumerate(model.graph.node) if one.name == reader)
     target = model.graph.node[place]
-    made = helper.make_node(op, [target.input[0], *more], [f"spoilt.{reader}"], f"spoilt.{reader}", **attributes)
+    made = helper.make_node(op, [target.input[0], *more], [f"faulty.{reader}"], f"faulty.{reader}", **attributes)
     target.input[0] = made.output[0]
     model.graph.node.insert(place, made)
 

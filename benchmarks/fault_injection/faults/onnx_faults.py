@@ -1,4 +1,4 @@
-"""Faults of the ONNX graph: operations dropped, exchanged, or told other numbers."""
+"""Faults of the ONNX graph: operations dropped, exchanged, or given other numbers."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ def _append(model: Any, op: str, *more: str, **attributes: Any) -> None:
     from onnx import helper
 
     node(model, "graph.Reshape_8").output[0] = "evidence_before"
-    model.graph.node.append(helper.make_node(op, ["evidence_before", *more], ["evidence"], "spoilt", **attributes))
+    model.graph.node.append(helper.make_node(op, ["evidence_before", *more], ["evidence"], "faulty", **attributes))
 
 
 def _greater_or_equal(model: Any, _: float) -> None:
@@ -132,9 +132,9 @@ def _dropout(model: Any, severity: float) -> None:
 
 
 def _fault(
-    name: str, what: str, spoil: Any, *nodes: str, severities: tuple[float, ...] = (1.0,), why: str = ""
+    name: str, what: str, inject: Any, *nodes: str, severities: tuple[float, ...] = (1.0,), why: str = ""
 ) -> Fault:
-    return Fault(name, "ONNX", what, spoil, nodes=nodes, severities=severities, equivalent=why)
+    return Fault(name, "ONNX", what, inject, nodes=nodes, severities=severities, equivalent=why)
 
 
 EVIDENCE = ("graph.Reshape_8", "margin_1")

@@ -65,7 +65,7 @@ def _labels(folder: Path, _: float) -> None:
     _manifest(folder, change)
 
 
-def _other_readout(folder: Path, _: float) -> None:
+def _other_decision_rule(folder: Path, _: float) -> None:
     """The baseline's threshold and calibration for the trained network."""
 
     def change(value: Any) -> None:
@@ -97,16 +97,16 @@ def _truncated(folder: Path, severity: float) -> None:
 
 
 def _other_version(folder: Path, severity: float) -> None:
-    """A file of other weights, with manifest and certificate told its digest: only its answers are another's."""
+    """A file of other weights, with its digest in manifest and certificate: only its outputs differ."""
     from benchmarks.fault_injection.faults.tflite_faults import FAULTS
 
     fault = next(one for one in FAULTS if one.name == "float32: constants")
-    _replace(folder, FLOAT, fault.spoil((folder / FLOAT).read_bytes(), severity))
+    _replace(folder, FLOAT, fault.inject((folder / FLOAT).read_bytes(), severity))
     record(folder, FLOAT)
 
 
 def _uncertified(folder: Path, severity: float) -> None:
-    """As above, but the manifest alone was told."""
+    """As above, but its digest is in the manifest alone."""
     before = read_json(folder / CERTIFICATE)
     _other_version(folder, severity)
     _certificate(folder, lambda value: value["artefacts"].update(before["artefacts"]))
@@ -153,8 +153,8 @@ def _replace(folder: Path, path: str, data: bytes) -> None:
     (folder / path).write_bytes(data)
 
 
-def _fault(name: str, what: str, spoil: Any, severities: tuple[float, ...] = (1.0,), path: str = FLOAT) -> Fault:
-    return Fault(name, "serving", what, spoil, path, severities=severities)
+def _fault(name: str, what: str, inject: Any, severities: tuple[float, ...] = (1.0,), path: str = FLOAT) -> Fault:
+    return Fault(name, "serving", what, inject, path, severities=severities)
 
 
 FAULTS = (
@@ -163,7 +163,7 @@ FAULTS = (
     _fault("threshold's sign", "of negative minus positive", _threshold_turned),
     _fault("slope of another version", "times 1 + s", _slope, (0.2, 1e-2, 1e-4)),
     _fault("offset of another version", "s off", _offset, (0.2, 1e-2, 1e-4)),
-    _fault("decision_rule exchanged", "the baseline's for the trained network", _other_readout),
+    _fault("decision_rule exchanged", "the baseline's for the trained network", _other_decision_rule),
     _fault("labels swapped", "in the manifest", _labels),
     _fault("other size", "the manifest says 256 pixels", _preprocessing),
     _fault("stale file", "one bit of the served file differs", _stale),

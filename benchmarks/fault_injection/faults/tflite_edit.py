@@ -16,7 +16,7 @@ DTYPES = {0: np.float32, 1: np.float16, 2: np.int32, 4: np.int64, 9: np.int8}  #
 def edited(change: Callable[[Any, float], None]) -> Callable[[bytes, float], bytes]:
     """Return a function of a file's bytes that applies a change to its unpacked model."""
 
-    def spoil(data: bytes, severity: float) -> bytes:
+    def inject(data: bytes, severity: float) -> bytes:
         import flatbuffers  # type: ignore[import-untyped]
         from ai_edge_litert import schema_py_generated as schema
 
@@ -26,7 +26,7 @@ def edited(change: Callable[[Any, float], None]) -> Callable[[bytes, float], byt
         builder.Finish(model.Pack(builder), b"TFL3")
         return bytes(builder.Output()) + _appended(data)
 
-    return spoil
+    return inject
 
 
 def _appended(data: bytes) -> bytes:

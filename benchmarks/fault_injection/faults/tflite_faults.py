@@ -136,10 +136,10 @@ FLOAT, HALF, DYNAMIC, INT8 = (f"model_{name}.tflite" for name in ("float32", "fl
 
 
 def _fault(
-    path: str, name: str, what: str, spoil: Any, *nodes: str, severities: tuple[float, ...] = (1.0,), why: str = ""
+    path: str, name: str, what: str, inject: Any, *nodes: str, severities: tuple[float, ...] = (1.0,), why: str = ""
 ) -> Fault:
     kind = path.removeprefix("model_").removesuffix(".tflite")
-    return Fault(f"{kind}: {name}", "TFLite", what, spoil, path, nodes, severities, why)
+    return Fault(f"{kind}: {name}", "TFLite", what, inject, path, nodes, severities, why)
 
 
 FAULTS = (

@@ -1,4 +1,4 @@
-"""Faults of what is exported: the PyTorch network is put together or told to run in another way than it was trained."""
+"""Faults of the export: the PyTorch network is built or run differently from training."""
 
 from __future__ import annotations
 
@@ -118,17 +118,17 @@ def _half(network: Any, _: float) -> Any:
 
 def _stale(_: Any, severity: float) -> Any:
     """A network that was drawn with another seed."""
-    from benchmarks.fault_injection.drawn import draw_network, draw_squares
+    from benchmarks.fault_injection.clean import draw_model_inputs, draw_network
     from torch_train.model.deployed import DeployedNetwork
 
-    model_inputs, _labels = draw_squares(8, first_seed=500)
+    model_inputs, _labels = draw_model_inputs(8, first_seed=500)
     return DeployedNetwork(draw_network(model_inputs, seed=1000 + int(severity)), slope=1.2, offset=-0.3)
 
 
 def _fault(
-    name: str, what: str, spoil: Change, *nodes: str, severities: tuple[float, ...] = (1.0,), why: str = ""
+    name: str, what: str, inject: Change, *nodes: str, severities: tuple[float, ...] = (1.0,), why: str = ""
 ) -> Fault:
-    return Fault(name, "PyTorch", what, spoil, nodes=nodes, severities=severities, equivalent=why)
+    return Fault(name, "PyTorch", what, inject, nodes=nodes, severities=severities, equivalent=why)
 
 
 GREY = (10.0, 0.1, 0.001, 0.0001)

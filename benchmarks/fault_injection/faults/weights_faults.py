@@ -78,8 +78,8 @@ def _initial_statistics(model: Any, _: float) -> None:
     put(model, f"{NORM}.running_var", np.ones_like(constant(model, f"{NORM}.running_var")))
 
 
-def _fault(name: str, what: str, spoil: Any, *nodes: str, severities: tuple[float, ...] = (1.0,)) -> Fault:
-    return Fault(name, "weights", what, spoil, nodes=nodes, severities=severities)
+def _fault(name: str, what: str, inject: Any, *nodes: str, severities: tuple[float, ...] = (1.0,)) -> Fault:
+    return Fault(name, "weights", what, inject, nodes=nodes, severities=severities)
 
 
 SCALES = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7)

@@ -13,7 +13,9 @@ from openapi_spec_validator import validate
 def main():
     description = json.load(sys.stdin)
     validate(description)
-    faults = [fault for place, content in contents(description) for fault in wrong_examples(place, content)]
+    faults = [
+        fault for place, content in contents(description) for fault in wrong_examples(place, content, description)
+    ]
     sys.exit("\n".join(faults) or 0)
 
 
@@ -25,7 +27,7 @@ def contents(description):
                 yield f"{method} {path} {status}", answer.get("content", {})
 
 
-def wrong_examples(place, content):
+def wrong_examples(place, content, description):
     if "application/json" not in content:
         return
     media = content["application/json"]
@@ -34,7 +36,7 @@ def wrong_examples(place, content):
     ]
     if not examples:
         yield f"{place} has no example"
-    validator = Draft202012Validator(media["schema"])
+    validator = Draft202012Validator({**media["schema"], "components": description["components"]})
     for example in examples:
         yield from (f"{place}: {error.message}" for error in validator.iter_errors(example))
 

@@ -25,8 +25,7 @@ from pydicom.uid import (
 )
 
 from tbconv.contract.errors import FilmError
-from tf_serve.images.png_jpeg import MeteredFile
-from tf_serve.images.types import Unfit, UnfitReason
+from tf_serve.images.film import MeteredFile, Rejected, RejectionReason
 
 # The elements that are read. Segmented palettes are not among them: 6 bytes of one stand for 65,535 colours.
 _TAGS: list[str] = [
@@ -113,7 +112,7 @@ _UNITS_A_YEAR = {"D": 365.25, "W": 52.18, "M": 12.0, "Y": 1.0, "": 1.0}
 
 
 @dataclass(frozen=True, slots=True)
-class Header:
+class DicomHeader:
     """What a film's DICOM header says, cleaned: capital letters, whole numbers, no names."""
 
     syntax: str  # transfer syntax UID
@@ -138,7 +137,7 @@ class Header:
     pictured: bool  # it has pixel data
 
 
-def read_header(elements: FileDataset, *, name: str) -> Header:
+def read_header(elements: FileDataset, *, name: str) -> DicomHeader:
     """Read the header.
 
     Raises:
@@ -146,7 +145,7 @@ def read_header(elements: FileDataset, *, name: str) -> Header:
     """
     try:
         return _header(elements)
-    # pydicom converts values when they are asked for and raises nearly every kind, with the value in the text
+    # pydicom converts values when they are read and raises nearly every kind, with the value in the text
     except Exception:  # noqa: BLE001
         raise damaged(name, "an element of its header holds something else than it should") from None
 
@@ -166,10 +165,10 @@ def read_pixels(elements: FileDataset, *, name: str) -> bytes:
     return value
 
 
-def _header(elements: FileDataset) -> Header:
+def _header(elements: FileDataset) -> DicomHeader:
     allocated = _number(elements, "BitsAllocated", 0)
     stored = _number(elements, "BitsStored", allocated)
-    return Header(
+    return DicomHeader(
         syntax=_syntax(elements),
         sop_class=_words(elements, "SOPClassUID") or _words(elements.file_meta, "MediaStorageSOPClassUID"),
         rows=_number(elements, "Rows", 0),
@@ -248,21 +247,21 @@ OTHER_PARTS = frozenset(
 RAW_INTENT = "FOR PROCESSING"  # Presentation Intent Type (PS3.3 C.8.11.2.1.2)
 
 
-def refuse_unfit(header: Header) -> None:
-    """Raise Unfit with the first reason that the file gives itself."""
+def reject_by_header(header: DicomHeader) -> None:
+    """Raise Rejected with the first reason that the file gives itself."""
     view = header.view
     reasons = (
-        (UnfitReason.OTHER_MODALITY, header.modality and header.modality not in RADIOGRAPHS),
-        (UnfitReason.OTHER_BODY_PART, header.body_part in OTHER_PARTS),
-        (UnfitReason.NOT_FOR_VIEWING, header.intent == RAW_INTENT),
-        (UnfitReason.OTHER_VIEW, view in OTHER_VIEW or _OTHER_WORDS.search(view)),  # first: a lateral decubitus
-        (UnfitReason.LATERAL_VIEW, view in LATERAL or _LATERAL_WORDS.search(view)),
-        (UnfitReason.MULTI_FRAME, header.frames > 1),
-        (UnfitReason.NO_PICTURE, not header.pictured and _stores_no_picture(header.sop_class)),
+        (RejectionReason.OTHER_MODALITY, header.modality and header.modality not in RADIOGRAPHS),
+        (RejectionReason.OTHER_BODY_PART, header.body_part in OTHER_PARTS),
+        (RejectionReason.NOT_FOR_VIEWING, header.intent == RAW_INTENT),
+        (RejectionReason.OTHER_VIEW, view in OTHER_VIEW or _OTHER_WORDS.search(view)),  # first: a lateral decubitus
+        (RejectionReason.LATERAL_VIEW, view in LATERAL or _LATERAL_WORDS.search(view)),
+        (RejectionReason.MULTI_FRAME, header.frames > 1),
+        (RejectionReason.NO_PICTURE, not header.pictured and _stores_no_picture(header.sop_class)),
     )
     for reason, holds in reasons:
         if holds:
-            raise Unfit(reason)
+            raise Rejected(reason)
 
 
 def _stores_no_picture(sop_class: str) -> bool:

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import numpy as np
+from numpy.typing import NDArray
 
 from tbconv.contract.errors import FilmError
 from tbconv.contract.xray import MAX_PIXELS, grey_pixels
 from tf_serve.images.dicom.dataset import (
     FRONTAL,
     RADIOGRAPHS,
-    Header,
+    DicomHeader,
     damaged,
     read_elements,
     read_header,
     read_pixels,
-    refuse_unfit,
+    reject_by_header,
 )
 from tf_serve.images.dicom.decoders import decode_frame
 from tf_serve.images.dicom.pixels import grey_levels, picture_of
-from tf_serve.images.png_jpeg import MAX_DECODED, mean_chroma
-from tf_serve.images.types import FilmFacts, OpenedFilm
+from tf_serve.images.film import MAX_DECODED, Film, mean_chroma
 
 MONOCHROME = ("MONOCHROME1", "MONOCHROME2")
 _SAMPLES = dict.fromkeys((*MONOCHROME, "PALETTE COLOR"), 1) | dict.fromkeys(
@@ -28,26 +28,26 @@ _SAMPLES = dict.fromkeys((*MONOCHROME, "PALETTE COLOR"), 1) | dict.fromkeys(
 _UPRIGHT = ("", "L\\F")  # rows run to the patient's left, columns to the feet: how a chest film is shown
 
 
-def open_dicom(data: bytes, *, name: str) -> OpenedFilm:
+def open_dicom(data: bytes, *, name: str) -> Film:
     """Decode one DICOM film.
 
     Raises:
         FilmError: damaged, too large, or stored in a way that is not read.
-        Unfit: it says itself that it is no frontal chest film.
+        Rejected: it states itself that it is no frontal chest film.
     """
     elements = read_elements(data, name=name)
     header = read_header(elements, name=name)
-    refuse_unfit(header)
+    reject_by_header(header)
     refuse_pixels(header, name=name)
     frame = decode_frame(header, read_pixels(elements, name=name), name=name)
     if frame.photometric in MONOCHROME:
         pixels, window_ignored = grey_levels(frame, elements, name=name)
-        return OpenedFilm(pixels, replace(_facts(header), window_ignored=window_ignored))
+        return _film(pixels, header, window_ignored=window_ignored)
     picture = picture_of(frame, elements, name=name)
-    return OpenedFilm(grey_pixels(picture, name=name), replace(_facts(header), chroma=mean_chroma(picture)))
+    return _film(grey_pixels(picture, name=name), header, chroma=mean_chroma(picture))
 
 
-def refuse_pixels(header: Header, *, name: str) -> None:
+def refuse_pixels(header: DicomHeader, *, name: str) -> None:
     """Hold the header's own numbers against the limits, before a byte of the picture is touched.
 
     Raises:
@@ -70,12 +70,14 @@ def refuse_pixels(header: Header, *, name: str) -> None:
         raise damaged(name, "its pixels do not lie in the lowest bits (High Bit is not Bits Stored less one)")
 
 
-def _facts(header: Header) -> FilmFacts:
-    return FilmFacts(
+def _film(pixels: NDArray[np.uint8], header: DicomHeader, *, chroma: float = 0.0, window_ignored: bool = False) -> Film:
+    return Film(
+        pixels,
         container="DICOM",
         width=header.columns,
         height=header.rows,
         bits=header.bits_stored,
+        chroma=chroma,
         # free text could hold anything, a name too: only known words are passed on
         modality=header.modality if header.modality in RADIOGRAPHS else None,
         view=header.view if header.view in FRONTAL else None,
@@ -83,4 +85,5 @@ def _facts(header: Header) -> FilmFacts:
         photometric=header.photometric,
         burned_in=header.burned_in,
         turned=header.orientation not in _UPRIGHT,
+        window_ignored=window_ignored,
     )

@@ -19,11 +19,11 @@ from pydicom.encaps import encapsulate, get_frame
 from pydicom.pixels.decoders.base import get_decoder
 
 from tbconv.contract.errors import FilmError
-from tf_serve.images.dicom.dataset import Header, damaged
-from tf_serve.images.png_jpeg import MeteredFile, outline
+from tf_serve.images.dicom.dataset import DicomHeader, damaged
+from tf_serve.images.film import MeteredFile, StreamHeader, read_jpeg_header
 
 # --- stream ---
-# What a compressed frame says of itself, held against the film's header before anything is decoded.
+# What a compressed frame states of itself, compared with the film's header before anything is decoded.
 #
 # Decoders believe the stream and make room for what it claims: a film of 2 x 2 pixels could bring 65,535 x 65,535.
 
@@ -31,30 +31,18 @@ _CODESTREAM = b"\xff\x4f\xff\x51"  # SOC and SIZ, the first two markers of JPEG 
 _SIZ_BYTES = 43  # up to the first component's depth
 
 
-@dataclass(frozen=True, slots=True)
-class Stream:
-    """Size and depth as a compressed frame states them."""
-
-    width: int
-    height: int
-    samples: int
-    precision: int  # bits
-
-
-def jpeg_stream(packed: bytes) -> Stream | None:
+def jpeg_stream(packed: bytes) -> StreamHeader | None:
     """Read the header of JPEG or JPEG-LS; None where it is unusual, for decoders do not agree about those."""
-    found = outline(packed)
-    if found.frames != 1 or found.endless or not found.orderly:
-        return None
-    return Stream(found.width, found.height, found.components, found.precision)
+    found = read_jpeg_header(packed)
+    return None if found.frames != 1 or found.endless or not found.orderly else found
 
 
-def jpeg_2000_stream(packed: bytes) -> Stream | None:
+def jpeg_2000_stream(packed: bytes) -> StreamHeader | None:
     """Read the header of a JPEG 2000 stream; None where it does not begin with one."""
     if not packed.startswith(_CODESTREAM) or len(packed) < _SIZ_BYTES:
         return None
     right, bottom, left, top = struct.unpack_from(">4I", packed, 8)
-    return Stream(right - left, bottom - top, int.from_bytes(packed[40:42]), (packed[42] & 0x7F) + 1)
+    return StreamHeader(right - left, bottom - top, (packed[42] & 0x7F) + 1, int.from_bytes(packed[40:42]))
 
 
 def without_boxes(packed: bytes) -> bytes:
@@ -62,7 +50,7 @@ def without_boxes(packed: bytes) -> bytes:
     return packed[max(0, packed.find(_CODESTREAM)) :]
 
 
-def agree(stream: Stream | None, header: Header, *, name: str) -> Stream:
+def check_stream(stream: StreamHeader | None, header: DicomHeader, *, name: str) -> StreamHeader:
     """Return the stream if it is the film's.
 
     Raises:
@@ -87,7 +75,7 @@ JPEG_2000 = (uid.JPEG2000Lossless, uid.JPEG2000, uid.HTJ2KLossless, uid.HTJ2KLos
 
 
 @dataclass(frozen=True, slots=True)
-class Frame:
+class StoredFrame:
     """Stored values, before any look-up table."""
 
     values: NDArray[np.integer]  # [H, W] or [H, W, 3]
@@ -96,7 +84,7 @@ class Frame:
     photometric: str  # of the values, which a decoder may have changed
 
 
-def decode_frame(header: Header, pixel_data: bytes, *, name: str) -> Frame:
+def decode_frame(header: DicomHeader, pixel_data: bytes, *, name: str) -> StoredFrame:
     """Decode the film's only frame.
 
     Raises:
@@ -113,7 +101,7 @@ def decode_frame(header: Header, pixel_data: bytes, *, name: str) -> Frame:
     return _compressed(header, _only_frame(pixel_data, name), name)
 
 
-def _native(header: Header, pixel_data: bytes, name: str) -> Frame:
+def _native(header: DicomHeader, pixel_data: bytes, name: str) -> StoredFrame:
     big = header.syntax == uid.ExplicitVRBigEndian
     return _unpack(header, pixel_data, uid.ExplicitVRBigEndian if big else uid.ExplicitVRLittleEndian, name)
 
@@ -125,23 +113,25 @@ def _only_frame(pixel_data: bytes, name: str) -> bytes:
         raise damaged(name, "the pieces of its compressed picture do not fit together") from None
 
 
-def _compressed(header: Header, packed: bytes, name: str) -> Frame:
+def _compressed(header: DicomHeader, packed: bytes, name: str) -> StoredFrame:
     if header.syntax == uid.RLELossless:
-        stream = Stream(header.columns, header.rows, header.samples, header.bits_stored)
+        stream = StreamHeader(header.columns, header.rows, header.bits_stored, header.samples)
         # each byte of a value, and each colour, is a plane of its own (PS3.5 annex G)
         return _apart("rle", packed, header, stream, name, planar_configuration=1, bits_allocated=header.bits_allocated)
     if header.syntax in JPEG_2000:
         packed = without_boxes(packed)
-        stream = agree(jpeg_2000_stream(packed), header, name=name)
+        stream = check_stream(jpeg_2000_stream(packed), header, name=name)
         return _apart("openjpeg", packed, header, stream, name)
-    stream = agree(jpeg_stream(packed), header, name=name)
+    stream = check_stream(jpeg_stream(packed), header, name=name)
     if header.syntax in JPEG_8_OR_12 and stream.precision == 8:
         source = encapsulate([packed], has_bot=False)
         return _unpack(header, source, uid.JPEGBaseline8Bit, name, stream, decoding_plugin="pillow")
     return _apart("libjpeg", packed, header, stream, name)
 
 
-def _apart(decoder: str, packed: bytes, header: Header, stream: Stream, name: str, **how: int) -> Frame:
+def _apart(
+    decoder: str, packed: bytes, header: DicomHeader, stream: StreamHeader, name: str, **how: int
+) -> StoredFrame:
     size = {"rows": header.rows, "columns": header.columns, "bits_allocated": header.bits_allocated}
     most = header.rows * header.columns * header.samples * 2
     unpacked = decode_apart(decoder, packed, size=size, most=most, name=name)
@@ -149,8 +139,8 @@ def _apart(decoder: str, packed: bytes, header: Header, stream: Stream, name: st
 
 
 def _unpack(
-    header: Header, source: bytes, syntax: uid.UID, name: str, stream: Stream | None = None, **how: Any
-) -> Frame:
+    header: DicomHeader, source: bytes, syntax: uid.UID, name: str, stream: StreamHeader | None = None, **how: Any
+) -> StoredFrame:
     """Let pydicom put bytes into an array: byte order, planes, unused bits and signs."""
     bits = stream.precision if stream else header.bits_stored
     photometric = _after_decoding(header.photometric) if stream else header.photometric
@@ -174,12 +164,12 @@ def _unpack(
         values, found = get_decoder(syntax).as_array(source, index=0, raw=True, **options)
     except Exception:  # noqa: BLE001 - as in read.py
         raise damaged(name, "its picture is damaged, or shorter than its header says") from None
-    # stream and header may each claim more bits than the values use, and black to white is told from them
+    # stream and header may each claim more bits than the values use, and black to white is derived from them
     used = min(bits, header.bits_stored) if _fit(values, header) else bits
-    return Frame(values, used, header.signed, str(found["photometric_interpretation"]))
+    return StoredFrame(values, used, header.signed, str(found["photometric_interpretation"]))
 
 
-def _fit(values: NDArray[np.integer], header: Header) -> bool:
+def _fit(values: NDArray[np.integer], header: DicomHeader) -> bool:
     least = -(2 ** (header.bits_stored - 1)) if header.signed else 0
     return least <= int(values.min()) and int(values.max()) < least + 2**header.bits_stored
 
@@ -195,7 +185,7 @@ def _after_decoding(photometric: str) -> str:
 # Foreign decoders in a process of their own: a hang or a crash on a hostile film ends that process, not the server.
 #
 # pylibjpeg's libjpeg was seen to hang for ever on 58 damaged bytes (tests/tf_serve/test_decoder_fuzz.py), and a thread
-# that runs C cannot be stopped. The child is told what to decode, limits itself, and answers with bytes.
+# that runs C cannot be stopped. The child gets what to decode, limits itself, and answers with bytes.
 
 # The largest film that is read takes openjpeg 5 s of processor and libjpeg 3; a decoder that hangs runs, so the
 # processor's clock ends it. The other clock is for a host that is busy, and for one without the first.

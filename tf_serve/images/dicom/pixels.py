@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +13,7 @@ from pydicom.pixels.processing import apply_color_lut, apply_modality_lut, apply
 
 from tbconv.contract.xray import DEPTHS, levels_in_use, look_up
 from tf_serve.images.dicom.dataset import damaged
-from tf_serve.images.dicom.decoders import Frame
+from tf_serve.images.dicom.decoders import StoredFrame
 
 # --- grey ---
 # Stored values to grey pixels, as a workstation shows them: modality, then window or VOI table, then polarity.
@@ -25,20 +24,7 @@ from tf_serve.images.dicom.decoders import Frame
 Levels = NDArray[np.float64]  # grey levels 0..255, one for each value that a pixel can have
 
 
-@dataclass(frozen=True, slots=True)
-class _Window:
-    center: float
-    width: float
-    function: str  # LINEAR, LINEAR_EXACT or SIGMOID
-
-    @property
-    def usable(self) -> bool:
-        """Whether the function is known, the numbers finite and the width one that it can take."""
-        least = {"LINEAR": self.width >= 1, "LINEAR_EXACT": self.width > 0, "SIGMOID": self.width > 0}
-        return math.isfinite(self.center) and math.isfinite(self.width) and least.get(self.function, False)
-
-
-def grey_levels(frame: Frame, elements: Dataset, *, name: str) -> tuple[NDArray[np.uint8], bool]:
+def grey_levels(frame: StoredFrame, elements: Dataset, *, name: str) -> tuple[NDArray[np.uint8], bool]:
     """Turn a monochrome frame into pixels.
 
     Returns:
@@ -54,15 +40,15 @@ def grey_levels(frame: Frame, elements: Dataset, *, name: str) -> tuple[NDArray[
         raise damaged(name, "one of its look-up tables or windows cannot be followed") from None
 
 
-def _levels(frame: Frame, elements: Dataset) -> tuple[Levels, bool]:
+def _levels(frame: StoredFrame, elements: Dataset) -> tuple[Levels, bool]:
     codes = _codes(frame)
     modality = apply_modality_lut(codes, elements)
-    window = _window(elements)
+    window, usable = _window(elements)
     inverted = frame.photometric == "MONOCHROME1"  # after the tables: its lowest output is shown white
     if elements.get("VOILUTSequence"):
         levels = _scaled(apply_voi(np.rint(modality).astype(np.int32), elements))
-    elif window and window.usable:
-        levels = _windowed(modality, window)
+    elif window is not None and usable:
+        levels = np.clip(apply_windowing(modality, window), 0, 255)
     elif elements.get("ModalityLUTSequence"):
         levels = _scaled(modality)
     else:  # a rescale by itself moves the range and not its order, unless its slope is negative
@@ -70,7 +56,7 @@ def _levels(frame: Frame, elements: Dataset) -> tuple[Levels, bool]:
     return (255.0 - levels if inverted else levels), False
 
 
-def _codes(frame: Frame) -> NDArray[np.int32]:
+def _codes(frame: StoredFrame) -> NDArray[np.int32]:
     """Return every value that a pixel can have, in the order in which numpy looks them up: -1 stands last."""
     codes = np.arange(2**frame.bits, dtype=np.int32)
     if frame.signed:
@@ -83,16 +69,7 @@ def _scaled(table: NDArray[np.integer]) -> Levels:
     return levels
 
 
-def _windowed(modality: NDArray[np.number], window: _Window) -> Levels:
-    display = Dataset()  # of 8 bits, so that pydicom's output runs from 0 to 255
-    display.PhotometricInterpretation, display.PixelRepresentation, display.BitsStored = "MONOCHROME2", 0, 8
-    display.WindowCenter, display.WindowWidth = window.center, window.width
-    display.VOILUTFunction = window.function
-    levels: Levels = np.clip(apply_windowing(modality, display), 0, 255)
-    return levels
-
-
-def _whole_range(frame: Frame, codes: NDArray[np.int32], *, inverted: bool) -> Levels:
+def _whole_range(frame: StoredFrame, codes: NDArray[np.int32], *, inverted: bool) -> Levels:
     """Scale as the contract scales a PNG of the same values: by the depth in use; signed values by their range."""
     low, high = int(frame.values.min()), int(frame.values.max())
     if inverted:  # by its values, so that a film and its inverted twin use the same depth
@@ -103,13 +80,22 @@ def _whole_range(frame: Frame, codes: NDArray[np.int32], *, inverted: bool) -> L
     return np.clip((codes - black) * (255.0 / max(1, white - black)), 0, 255)
 
 
-def _window(elements: Dataset) -> _Window | None:
-    """Return the first window, None where there is none; numbers that are none become NaN."""
+def _window(elements: Dataset) -> tuple[Dataset | None, bool]:
+    """Return the first window as a display of 8 bits, so that pydicom's output runs from 0 to 255, and if it is usable.
+
+    It is where its function is known, its numbers are finite and its width is one that the function can take.
+    """
     center, width = (_first(elements.get(keyword)) for keyword in ("WindowCenter", "WindowWidth"))
     if center is None or width is None:
-        return None
-    function = elements.get("VOILUTFunction") or "LINEAR"
-    return _Window(center, width, str(function).strip().upper())
+        return None, False
+    function = str(elements.get("VOILUTFunction") or "LINEAR").strip().upper()
+    least = {"LINEAR": width >= 1, "LINEAR_EXACT": width > 0, "SIGMOID": width > 0}
+    usable = math.isfinite(center) and math.isfinite(width) and least.get(function, False)
+    display = Dataset()
+    if usable:
+        display.PhotometricInterpretation, display.PixelRepresentation, display.BitsStored = "MONOCHROME2", 0, 8
+        display.WindowCenter, display.WindowWidth, display.VOILUTFunction = center, width, function
+    return display, usable
 
 
 def _first(value: object) -> float | None:
@@ -124,7 +110,7 @@ def _first(value: object) -> float | None:
 # Coloured frames as Pillow pictures: secondary captures, whose grey and whose colours the contract then judges.
 
 
-def picture_of(frame: Frame, elements: Dataset, *, name: str) -> Image.Image:
+def picture_of(frame: StoredFrame, elements: Dataset, *, name: str) -> Image.Image:
     """Return a coloured frame as an RGB picture.
 
     Raises:
@@ -140,7 +126,7 @@ def picture_of(frame: Frame, elements: Dataset, *, name: str) -> Image.Image:
     return Image.frombytes(mode, (width, height), values.tobytes()).convert("RGB")
 
 
-def _painted(frame: Frame, elements: Dataset, name: str) -> NDArray[np.uint8]:
+def _painted(frame: StoredFrame, elements: Dataset, name: str) -> NDArray[np.uint8]:
     try:
         codes = np.arange(2**frame.bits, dtype=np.int32)
         palette = apply_color_lut(codes[None], elements)[0]

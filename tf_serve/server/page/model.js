@@ -48,7 +48,7 @@ function draw() {
 
 function identity() {
   const { model, manifest, operating } = facts;
-  const { margin } = manifest.readouts[model.kind].operating_point;
+  const { margin } = manifest.decision_rules[model.kind].operating_point;
   return [
     pair("File that answers", make("code", {}, model.artefact)),
     pair("Verdict", chip(model.verdict)),
@@ -96,9 +96,9 @@ function gainSentence(metrics) {
 
 function operatingSentence() {
   const { manifest, model, operating } = facts;
-  const { operating_point: point, calibration } = manifest.readouts[model.kind];
+  const { operating_point: point, calibration } = manifest.decision_rules[model.kind];
   const parts = [
-    `Flagged from a margin of ${signed(point.margin)} logits up, chosen on ${thousands(point.positives + point.negatives)} validation films for a sensitivity of ${point.wished_sensitivity}.`,
+    `Flagged from a margin of ${signed(point.margin)} logits up, chosen on ${thousands(point.positives + point.negatives)} validation films for a sensitivity of ${point.target_sensitivity}.`,
     `There it reached sensitivity ${percent(point.sensitivity)} of ${thousands(point.positives)} positives and specificity ${percent(point.specificity)} of ${thousands(point.negatives)} negatives.`,
     `The file that answers: sensitivity ${interval(operating.sensitivity)}, specificity ${interval(operating.specificity)}, on ${operating.of}.`,
     `Probability = sigmoid(${calibration.slope.toFixed(3)} x margin ${signed(calibration.offset)}), fitted on ${thousands(calibration.positives + calibration.negatives)} films.`,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hmac
-from typing import Annotated, Any
+from typing import Annotated
 
 import anyio.to_thread
 from fastapi import APIRouter, Depends, Request
@@ -11,18 +11,29 @@ from fastapi.responses import Response
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from tf_serve.errors import NotAllowed
-from tf_serve.models.registry import Loaded
+from tf_serve.messages import (
+    ErrorAnswer,
+    IndexEntry,
+    IndexRequest,
+    Live,
+    LoadRequest,
+    ModelInfo,
+    ModelState,
+    RepositoryRequest,
+    ServerReady,
+    read_message,
+)
+from tf_serve.models.registry import LoadedModel
 from tf_serve.predict import describe_model
-from tf_serve.server import openapi as schemas
-from tf_serve.server.messages import malformed, object_of, read_json, text_of
-from tf_serve.server.routes.common import add_route, engine_of, json_answer
-from tf_serve.server.upload import read_body
+from tf_serve.server.openapi import add_route
+from tf_serve.server.protocols import engine_of
+from tf_serve.server.upload import json_answer, read_body
 
 # --- repository ---
 # The Open Inference Protocol's repository extension: which models there are, load, unload, roll back.
 #
 # Whoever may replace a model decides over every answer after it, so these addresses exist only for the
-# bearer of the admin token, and for nobody where the server was started without one.
+# bearer of the admin token, and not at all where the server was started without one.
 
 repository_router = APIRouter(prefix="/v2/repository", tags=["Open Inference Protocol v2: repository"])
 _bearer = HTTPBearer(scheme_name="adminToken", description="--admin-token or $TBCONV_ADMIN_TOKEN", auto_error=False)
@@ -34,7 +45,7 @@ class NoToken(NotAllowed):
     status = 401
 
 
-async def bearer_of_the_token(
+async def require_admin_token(
     request: Request, given: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
 ) -> None:
     """Let the bearer of the admin token pass.
@@ -46,7 +57,7 @@ async def bearer_of_the_token(
     wanted: str | None = getattr(request.app.state, "admin_token", None)
     if not wanted:
         fix = "start it with TBCONV_ADMIN_TOKEN set, or --admin-token"
-        raise NotAllowed("the server has no admin token", why="so nobody may change its models", fix=fix)
+        raise NotAllowed("the server has no admin token", why="so its models cannot be changed", fix=fix)
     sent = given.credentials if given else ""
     if not hmac.compare_digest(sent.encode(), wanted.encode()):  # takes as long for any token: nothing to guess by
         why = "another one came" if sent else "none came"
@@ -55,54 +66,67 @@ async def bearer_of_the_token(
 
 async def index(request: Request) -> Response:
     """List every version of every model, and why some do not answer."""
-    ready = (await _message(request)).get("ready", False)
-    if not isinstance(ready, bool):
-        raise malformed("ready has to be true or false", "it chooses the models that answer")
+    ready = read_message(IndexRequest, await read_body(request)).ready
     rows = engine_of(request).registry.index()
-    return json_answer([row for row in rows if row["state"] == "READY" or not ready])
+    return json_answer([row for row in rows if row.state == "READY" or not ready])
 
 
 async def load(request: Request) -> Response:
     """Make a version current, by default the newest that is certified; the old one answers until then."""
-    parameters = object_of((await _message(request)).get("parameters"), "parameters")
-    if set(parameters) - {"version"}:
-        raise malformed("a load has one parameter, version", "models come from the server's folder alone")
-    version = text_of(parameters["version"], "version") if "version" in parameters else None
-    return _now(await engine_of(request).load(request.path_params["name"], version))
+    parameters = read_message(LoadRequest, await read_body(request)).parameters
+    version = parameters.version if parameters else None
+    repository = engine_of(request).repository
+    return _ready(await anyio.to_thread.run_sync(repository.load, request.path_params["name"], version))
 
 
 async def unload(request: Request) -> Response:
-    """Take a model away until it is loaded again."""
-    await _message(request)
+    """Unload a model until it is loaded again."""
+    read_message(RepositoryRequest, await read_body(request))
     name = request.path_params["name"]
-    await engine_of(request).unload(name)
-    return json_answer({"name": name, "version": "", "state": "UNAVAILABLE"})
+    await anyio.to_thread.run_sync(engine_of(request).repository.unload, name)
+    return json_answer(ModelState(name=name, version="", state="UNAVAILABLE"))
 
 
 async def roll_back(request: Request) -> Response:
-    """Make the version current that was so before."""
-    await _message(request)
-    return _now(await engine_of(request).roll_back(request.path_params["name"]))
+    """Make the previous version current again."""
+    read_message(RepositoryRequest, await read_body(request))
+    repository = engine_of(request).repository
+    return _ready(await anyio.to_thread.run_sync(repository.roll_back, request.path_params["name"]))
 
 
-async def _message(request: Request) -> dict[str, Any]:
-    body = await read_body(request)
-    return read_json(body) if body else {}
+def _ready(loaded: LoadedModel) -> Response:
+    return json_answer(ModelState(name=loaded.name, version=loaded.version, state="READY"))
 
 
-def _now(loaded: Loaded) -> Response:
-    return json_answer({"name": loaded.name, "version": loaded.version, "state": "READY"})
-
-
-repository_router.dependencies.append(Depends(bearer_of_the_token))
-add_route(repository_router, "POST", "/index", index, schemas.index(""))
-for word, route, said in (
-    ("load", load, "Load a model, or a version of it"),
-    ("unload", unload, "Take a model away"),
-    ("rollback", roll_back, "Go back to the version before"),
+repository_router.dependencies.append(Depends(require_admin_token))
+add_route(
+    repository_router,
+    "POST",
+    "/index",
+    index,
+    summary="List all models and versions",
+    request=IndexRequest,
+    required=False,
+    answer=IndexEntry,
+    many=True,
+    errors=(400, 401, 403, 413, 415),
+)
+for word, route, message, said in (
+    ("load", load, LoadRequest, "Load a model, or a version of it"),
+    ("unload", unload, RepositoryRequest, "Unload a model"),
+    ("rollback", roll_back, RepositoryRequest, "Go back to the previous version"),
 ):
-    place = f"/models/{{name}}/{word}"
-    add_route(repository_router, "POST", place, route, schemas.change(place, said))
+    add_route(
+        repository_router,
+        "POST",
+        f"/models/{{name}}/{word}",
+        route,
+        summary=said,
+        request=message,
+        required=False,
+        answer=ModelState,
+        errors=(400, 401, 403, 404, 413, 415, 503),
+    )
 
 
 # --- health ---
@@ -112,21 +136,23 @@ health_router = APIRouter(prefix="/v2/health", tags=["Open Inference Protocol v2
 
 
 async def live(request: Request) -> Response:  # noqa: ARG001  (FastAPI passes it)
-    """Say that the process answers; it stays true while a model loads and while the server drains."""
-    return json_answer({"live": True})
+    """Return that the process answers; it stays true while a model loads and while the server drains."""
+    return json_answer(Live(live=True))
 
 
 async def ready(request: Request) -> Response:
-    """Say whether films are answered, by which network, and why by the baseline if so."""
+    """Return whether films are answered, by which model, and why by the baseline if so."""
     engine = engine_of(request)
     if engine.not_ready is not None:
-        return json_answer({"error": engine.not_ready}, 503)
+        return json_answer(ErrorAnswer(error=engine.not_ready), 503)
     loaded = engine.registry.get()
-    return json_answer({"ready": True, "model": describe_model(loaded.served, loaded.bundle.manifest)})
+    return json_answer(
+        ServerReady(ready=True, model=ModelInfo(**describe_model(loaded.active, loaded.bundle.manifest)))
+    )
 
 
-add_route(health_router, "GET", "/live", live, schemas.LIVE)
-add_route(health_router, "GET", "/ready", ready, schemas.SERVER_READY)
+add_route(health_router, "GET", "/live", live, summary="Is the process alive?", answer=Live)
+add_route(health_router, "GET", "/ready", ready, summary="Are films answered?", answer=ServerReady, errors=(503,))
 
 
 # --- metrics ---

@@ -11,8 +11,7 @@ from tf_serve.server.routes import screening
 
 FOLDER = Path(__file__).parent.parent / "page"
 router = APIRouter()
-router.include_router(screening.certificate_router)
-router.include_router(screening.picture_router)
+router.include_router(screening.page_router)
 
 
 @router.get("/", include_in_schema=False)

@@ -3,57 +3,101 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
+from tbconv.contract.manifest import TensorSpec
 from tbconv.contract.reporting import DISCLAIMER
-from tf_serve.models.registry import Loaded
-from tf_serve.server import openapi as schemas
-from tf_serve.server.protocol_v1 import describe_signature, describe_status, read_predict, write_predict
-from tf_serve.server.routes.common import JSON_TYPE, add_route, asked_of, engine_of, json_answer, predict, read_aside
-from tf_serve.server.upload import read_body
+from tf_serve.messages import (
+    SIGNATURE,
+    ModelSpec,
+    ModelStatus,
+    PredictAnswer,
+    PredictRequest,
+    SignatureMetadata,
+    StatusCode,
+    VersionStatus,
+)
+from tf_serve.server.openapi import ANSWER_HEADERS, STRING, add_route
+from tf_serve.server.protocols import engine_of, predict, read_in_thread, read_predict, target_of, write_predict
+from tf_serve.server.upload import JSON_TYPE, json_answer, read_body
 
+_DTYPES = {"float32": "DT_FLOAT", "uint8": "DT_UINT8"}
 router = APIRouter(prefix="/v1", tags=["TensorFlow Serving REST"])
 
 
 async def model_status(request: Request) -> Response:
-    """Say which versions of a model answer: all of them, or the one that the address names."""
-    asked = asked_of(request)
+    """Return which versions of a model answer: all of them, or the one in the address."""
+    loaded = target_of(request).loaded
     named = {"version", "label"} & set(request.path_params)
-    versions = (asked.loaded,) if named else engine_of(request).registry.versions(asked.loaded.name)
-    return json_answer(describe_status(versions))
+    versions = (loaded,) if named else engine_of(request).registry.versions(loaded.name)
+    status = StatusCode(error_code="OK", error_message="")  # whatever the registry holds is available
+    rows = [VersionStatus(version=one.version, state="AVAILABLE", status=status) for one in versions]
+    return json_answer(ModelStatus(model_version_status=rows))
 
 
 async def model_metadata(request: Request) -> Response:
-    """Give a model's signature."""
-    asked = asked_of(request)
-    return json_answer(describe_signature(asked.loaded, asked.artefact.inputs, asked.artefact.outputs))
+    """Return a model's signature, as TensorFlow Serving prints that of a SavedModel."""
+    target = target_of(request)
+    signature = {
+        "inputs": {spec.name: _tensor_info(spec) for spec in target.artefact.inputs},
+        "outputs": {spec.name: _tensor_info(spec) for spec in target.artefact.outputs},
+        "method_name": "tensorflow/serving/predict",
+    }
+    spec = ModelSpec(name=target.loaded.name, signature_name="", version=target.loaded.version)
+    return json_answer(
+        SignatureMetadata(model_spec=spec, metadata={"signature_def": {"signature_def": {SIGNATURE: signature}}})
+    )
 
 
 async def predict_rows_or_columns(request: Request) -> Response:
     """Answer rows with rows, columns with columns."""
-    with engine_of(request).admit() as seat:
-        asked = asked_of(request)
+    with engine_of(request).admit() as slot:
+        target = target_of(request)
         body = await read_body(request)
-        seat.arrived()
-        message = await read_aside(partial(read_predict, body, asked.input), len(body))
-        arrays = await predict(request, message.given, asked.loaded, seat)
-    return Response(write_predict(arrays, columns=message.columns), headers=_who(asked.loaded), media_type=JSON_TYPE)
-
-
-def _who(loaded: Loaded) -> dict[str, str]:
-    """Return who answered, in headers: the API's own JSON has no place for it."""
-    served = loaded.served
-    return {
-        "x-model-version": loaded.version,
-        "x-model-kind": served.kind,
-        "x-model-verdict": served.verdict.verdict.value,
+        slot.arrived()
+        batch, columns = await read_in_thread(partial(read_predict, body, target.input), len(body))
+        arrays = await predict(request, batch, target.loaded, slot)
+    active = target.loaded.active
+    headers = {  # the API's own JSON has no place for them
+        "x-model-version": target.loaded.version,
+        "x-model-kind": active.kind,
+        "x-model-verdict": active.verdict.verdict.value,
         "x-disclaimer": DISCLAIMER,
+    }
+    return Response(write_predict(arrays, columns=columns), headers=headers, media_type=JSON_TYPE)
+
+
+def _tensor_info(spec: TensorSpec) -> dict[str, Any]:
+    sides = [{"size": str(side), "name": ""} for side in spec.shape]  # 64-bit numbers are strings in proto3's JSON
+    return {
+        "dtype": _DTYPES[spec.dtype],
+        "tensor_shape": {"dim": sides, "unknown_rank": False},
+        "name": f"{SIGNATURE}_{spec.name}:0",
     }
 
 
 for place in ("/models/{name}", "/models/{name}/versions/{version}", "/models/{name}/labels/{label}"):
-    add_route(router, "POST", f"{place}:predict", predict_rows_or_columns, schemas.predict(place))
-    add_route(router, "GET", place, model_status, schemas.status(place))
-    add_route(router, "GET", f"{place}/metadata", model_metadata, schemas.metadata(place))
+    add_route(
+        router,
+        "POST",
+        f"{place}:predict",
+        predict_rows_or_columns,
+        summary="Run a model on rows or columns",
+        request=PredictRequest,
+        answer=PredictAnswer,
+        answer_headers={name: {"description": said, "schema": STRING} for name, said in ANSWER_HEADERS.items()},
+        errors=(400, 404, 408, 413, 415, 503),
+    )
+    add_route(router, "GET", place, model_status, summary="Versions of a model", answer=ModelStatus, errors=(404, 503))
+    add_route(
+        router,
+        "GET",
+        f"{place}/metadata",
+        model_metadata,
+        summary="Signature of a model",
+        answer=SignatureMetadata,
+        errors=(404, 503),
+    )

@@ -1,4 +1,4 @@
-"""`tbconv audit` read from top to bottom: films, probes of films, probes of the run, verdict, report."""
+"""`tbconv audit`, top to bottom: films, probes of films, probes of the run, verdict, report."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch_train.data.records import FilmIndex, require_both_classes
 from torch_train.data.split import find_duplicates
 from torch_train.evaluation.audit.findings import AuditConfig, Finding, Verdict, overall
 from torch_train.evaluation.audit.image_probes import count_sources, film_findings
-from torch_train.evaluation.audit.model_probes import read_reader, run_findings
+from torch_train.evaluation.audit.model_probes import load_audited_run, run_findings
 from torch_train.evaluation.audit.report import audit_page
 from torch_train.evaluation.audit.samples import Sample, all_films, draw, read_sources
 
@@ -32,12 +32,12 @@ class Audit:
 
     @property
     def verdict(self) -> Verdict:
-        """SUSPECT where one rule spoke."""
+        """SUSPECT where one rule fails."""
         return overall(self.findings)
 
     @property
-    def spoke(self) -> tuple[str, ...]:
-        """The probes whose rule says SUSPECT."""
+    def suspects(self) -> tuple[str, ...]:
+        """The probes whose verdict is SUSPECT."""
         return tuple(found.probe for found in self.findings if found.verdict is Verdict.SUSPECT)
 
     def to_json(self) -> dict[str, Any]:
@@ -45,7 +45,7 @@ class Audit:
         index = self.index
         return {
             "verdict": str(self.verdict),
-            "suspect": list(self.spoke),
+            "suspect": list(self.suspects),
             "findings": [finding.to_json() for finding in self.findings],
             "films": len(index.films),
             "films_looked_at": len(self.sample.labels),
@@ -66,13 +66,13 @@ def audit(config: AuditConfig, reporter: Reporter) -> Audit:
 
     Args:
         config: which films, which run.
-        reporter: where progress is told.
+        reporter: where progress goes.
 
     Raises:
         DataError: the films cannot be read, or are too few for any probe.
         BundleError: the run cannot be read.
     """
-    reader = None if config.run is None else read_reader(config.run)
+    audited = None if config.run is None else load_audited_run(config.run)
     index = read_sources(config)
     require_both_classes(index)
     loaded = load_cached(index, cache_folder(), reporter)
@@ -80,25 +80,17 @@ def audit(config: AuditConfig, reporter: Reporter) -> Audit:
     everything = all_films(loaded, copies)
     sample = draw(everything, config.most, config.seed)
     findings = film_findings(everything, sample, index.labels, seed=config.seed, reporter=reporter)
-    if reader is not None:
-        findings += run_findings(reader, everything, copies, config, synthetic=index.synthetic, reporter=reporter)
-    found = Audit(loaded.index, tuple(findings), sample, len(copies), None if reader is None else reader.name)
-    _require_something_asked(found)
-    _write(found, config)
-    return found
-
-
-def _require_something_asked(found: Audit) -> None:
+    if audited is not None:
+        findings += run_findings(audited, everything, copies, config, synthetic=index.synthetic, reporter=reporter)
+    found = Audit(loaded.index, tuple(findings), sample, len(copies), None if audited is None else audited.name)
     if found.verdict is Verdict.NOT_ASKED:
         raise DataError(
-            f"{len(found.index.films)} films are too few to audit",
-            why="; ".join(sorted({finding.reason for finding in found.findings})),
+            f"{len(index.films)} films are too few to audit",
+            why="; ".join(sorted({finding.reason for finding in findings})),
             fix="bring more films of the rarer class",
         )
-
-
-def _write(found: Audit, config: AuditConfig) -> None:
     config.out.mkdir(parents=True, exist_ok=True)
     record = found.to_json()
     write_json(config.out / RECORD, record)
-    write_atomic(config.out / PAGE, audit_page(record, found.sample).encode())
+    write_atomic(config.out / PAGE, audit_page(record, sample).encode())
+    return found

@@ -1,4 +1,4 @@
-"""What an audit is asked and what it finds: its configuration, and the rule that makes a figure PASS or SUSPECT."""
+"""An audit's configuration and findings, and the rule that makes a figure PASS or SUSPECT."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tbconv.contract.statistics import Estimate
 from torch_train.data.report import TELLS_THE_CLASS
 
 # --- finding ---
-# What a probe found and what its rule says of it; the one place where a figure becomes PASS or SUSPECT.
+# The result of a probe and its verdict; the one place where a figure becomes PASS or SUSPECT.
 
 # Measured with `python -m benchmarks.audit` on sets of one source (delhi, nih, active against obsolete tuberculosis of
 # tbx11k, phantoms) and of two (tbx11k against nih, rahman openist; rahman by itself); kermany chose PLACE_LEVEL only
@@ -25,12 +25,12 @@ GREYS_LEVEL = 0.85
 # class, but 0.88-0.91 on kermany, whose markers stand elsewhere for sick children. This one was set with kermany seen.
 PLACE_LEVEL = 0.93
 TIED_LEVEL = 0.3  # Cramer's V of label and source: a medium association by Cohen (1988)
-SLIGHTLY_TIED = 0.1  # a small one: below it a source that can be told does not give the label away
-FEWEST = 10  # patients of each class, or films of a kind; with fewer no interval says anything
+SLIGHTLY_TIED = 0.1  # a small one: below it a source that can be recognised does not give the label away
+FEWEST = 10  # patients of each class, or films of a kind; with fewer every interval is too wide
 
 
 class Verdict(StrEnum):
-    """What a rule says."""
+    """The verdict of a rule."""
 
     PASS = "PASS"  # noqa: S105  # no password
     SUSPECT = "SUSPECT"
@@ -40,7 +40,7 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One probe's answer."""
+    """The result of one probe."""
 
     probe: str
     rule: str  # when it is SUSPECT, in words
@@ -76,13 +76,13 @@ def noted(probe: str, estimate: Estimate, *, what: str) -> Finding:
     return Finding(probe, "none: shown, never counted", Verdict.NOTED, what, estimate=estimate)
 
 
-def not_asked(probe: str, why: str) -> Finding:
+def not_measured(probe: str, why: str) -> Finding:
     """Return a probe that had nothing to measure."""
     return Finding(probe, "none", Verdict.NOT_ASKED, why)
 
 
 def overall(findings: Sequence[Finding]) -> Verdict:
-    """Return SUSPECT where one rule spoke, PASS where rules were asked and none spoke, else NOT ASKED."""
+    """Return SUSPECT where one probe is, PASS where probes were measured and none is, else NOT ASKED."""
     verdicts = {finding.verdict for finding in findings}
     for verdict in (Verdict.SUSPECT, Verdict.PASS):
         if verdict in verdicts:
@@ -91,10 +91,10 @@ def overall(findings: Sequence[Finding]) -> Verdict:
 
 
 # --- config ---
-# What `tbconv audit` was asked: the films by folder, a run to question, and where the report goes.
+# The configuration of `tbconv audit`: films by folder, a run to audit, and where the report goes.
 
-MOST = 600  # films that a probe looks at; an AUROC of 0.75 is then known to +-0.04
-MOST_READ = 200  # films that the network reads in each way, some five ways: two minutes on two quiet cores
+MOST = 600  # films that a probe measures; an AUROC of 0.75 is then known to +-0.04
+MOST_READ = 200  # films that the network runs on in each way, some five ways: two minutes on two quiet cores
 
 FEWEST_FILMS = 40
 
@@ -112,7 +112,7 @@ class AuditConfig:
     run: Path | None = None  # a trained run folder
     boxes: Path | None = None  # CSV: file,x_min,y_min,x_max,y_max in fractions of the film
     masks: Path | None = None  # folder of lung masks named as the films
-    weights: str | None = None  # another network for the look-alikes across the split
+    weights: str | None = None  # another network for the near duplicates across the split
     most: int = MOST
     most_read: int = MOST_READ
     seed: int = 0
@@ -121,14 +121,14 @@ class AuditConfig:
         pair = bool(self.positive_films), bool(self.negative_films)
         if bool(self.data) == any(pair) or (any(pair) and not all(pair)):
             raise ConfigError(
-                "the films to audit are not told",
-                why="it takes --data DIR, or --positive-films DIR and --negative-films DIR, and not both ways",
+                "the films to audit are not specified unambiguously",
+                why="either --data DIR, or both --positive-films DIR and --negative-films DIR, is needed",
                 fix="tbconv audit --data DIR --out AUDIT",
             )
         self._refuse_what_would_not_be_used()
         if min(self.most, self.most_read) < FEWEST_FILMS:
             raise ConfigError(
-                f"{min(self.most, self.most_read)} films are too few to look at",
+                f"{min(self.most, self.most_read)} films are too few to audit",
                 why="an AUROC of 20 against 20 films has an interval of a third of the scale",
                 fix=f"--most {MOST} --most-read {MOST_READ}",
             )
@@ -138,12 +138,12 @@ class AuditConfig:
         if idle and self.run is None:
             raise ConfigError(
                 f"{' and '.join(idle)} would not be used",
-                why="the films alone are audited without them; they serve to question a trained run",
-                fix="add --run RUN, or leave them away",
+                why="they belong to the probes of a trained run, and none was given",
+                fix="add --run RUN, or omit them",
             )
         if self.positive is not None and self.positive_films:
             raise ConfigError(
                 "--positive would not be used",
-                why="--positive-films and --negative-films say already which films are positive",
-                fix="leave --positive away",
+                why="--positive-films and --negative-films already define which films are positive",
+                fix="omit --positive",
             )

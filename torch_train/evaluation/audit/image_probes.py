@@ -1,4 +1,4 @@
-"""The probes that need films and labels only: what can be told without reading a chest."""
+"""The probes that need films and labels only: what predicts the class without reading a chest."""
 
 from __future__ import annotations
 
@@ -29,30 +29,30 @@ from torch_train.evaluation.audit.findings import (
     Finding,
     Verdict,
     above,
-    not_asked,
+    not_measured,
     noted,
 )
 from torch_train.evaluation.audit.samples import Sample, probe_auroc
 from torch_train.metrics import bootstrap_by_patient
 
-# --- looks ---
-# What a film looks like apart from its anatomy: greys, border, frame and corners, the food of the cheap probes.
+# --- appearance ---
+# A film's appearance apart from its anatomy: greys, border, frame and corners, the features of the cheap probes.
 #
-# Every feature is taken inside the film, never from the black that pads it to a square: the padding says how wide
-# a file is, and `file_facts` asks that by itself.
+# Every feature is taken inside the film, never from the black that pads it to a square: the padding shows how wide
+# a file is, and `file_features` measures that by itself.
 
 Rows = NDArray[np.float64]  # [N, features]
 Square = NDArray[np.uint8]  # [H, W] inside a square of 224
 
 BINS = 32  # of 8 grey levels; finer ones hold few pixels of a small film
 LOOK_BORDER = 0.05  # of a film's side on each side: 0.7 % of the lungs of openist's masks lie there
-LOOK_FRAME = 0.125  # of a film's side, how deep a frame is looked for
+LOOK_FRAME = 0.125  # of a film's side, how deep a frame is searched for
 FLAT = 12  # grey levels; a row of a frame spans less from its 5th to its 95th hundredth, noise and JPEG included
 CORNER = 0.15  # of a film's side: markers and burnt-in names stand there, ribs do not
 OBJECT = 13  # pixels of 224; what is narrower in both directions is small: letters are, shoulders are not
 BRIGHT = 40  # grey levels above its surroundings
 CELLS = 4  # a side of a corner, 8 pixels each: half a letter
-SURELY_BRIGHT = 120  # grey levels above its surroundings; brighter tells no more
+SURELY_BRIGHT = 120  # grey levels above its surroundings; brighter adds nothing
 QUANTILES = (10, 50, 90)
 
 
@@ -135,7 +135,7 @@ def _small_objects(film: Square) -> tuple[NDArray[np.int16], ...]:
     return objects[:high, :wide], objects[:high, -wide:], objects[-high:, :wide], objects[-high:, -wide:]
 
 
-def look_at(
+def features_of(
     look: Callable[[Square], Rows], model_inputs: NDArray[np.uint8], facts: tuple[XrayFacts, ...]
 ) -> NDArray[np.float64]:
     """Return one row of features a film, float64 [N, features].
@@ -150,8 +150,7 @@ def look_at(
 
 # --- film probes ---
 
-Features = NDArray[np.float64]
-GREYS, PROBED_FRAME, PROBED_BORDER, TAGS, PLACES, FILE, NAME, PEOPLE = (
+GREYS, PROBED_FRAME, PROBED_BORDER, TAGS, PLACES, FILE, NAME, DEMOGRAPHICS = (
     "greys",
     "border",
     "border greys",
@@ -174,58 +173,50 @@ WHAT = {
 
 
 def film_findings(everything: Sample, films: Sample, labels: Labels, *, seed: int, reporter: Reporter) -> list[Finding]:
-    """Ask every probe that needs no network.
+    """Measure every probe that needs no network.
 
     Args:
         everything: all films, for the table of sources.
         films: the sample that features are taken of.
         labels: the class names.
         seed: of folds and bootstraps.
-        reporter: where progress is told.
+        reporter: where progress goes.
     """
+    appearance = {
+        GREYS: greys,
+        PROBED_FRAME: frame,
+        PROBED_BORDER: border_greys,
+        TAGS: corner_tags,
+        PLACES: tag_places,
+    }
+    measured = reporter.track(appearance.items(), title="appearance of films", total=len(appearance))
+    features = {name: features_of(measure, films.model_inputs, films.facts) for name, measure in measured}
+    features |= {FILE: file_features(films), NAME: name_features(films, labels)}
     tied = tied_to_source(everything, seed=seed)
-    features = _features(films, labels, reporter)
-    findings = [tied, source_seen(films, _cheap(features), tied, seed=seed)]
+    cheap = np.column_stack([features[name] for name in (GREYS, PROBED_FRAME, TAGS, FILE)])
+    findings = [tied, source_seen(films, cheap, tied, seed=seed)]
     few = min(films.patients_of(label) for label in (0, 1))
     for name, columns in reporter.track(features.items(), title="probes", total=len(features)):
         if few < FEWEST:
-            findings.append(not_asked(name, f"{few} patients of the rarer class, and it takes {FEWEST}"))
+            findings.append(not_measured(name, f"{few} patients of the rarer class, and it takes {FEWEST}"))
             continue
         estimate = probe_auroc(columns, films.labels, films.groups, seed=seed)
-        findings.append(_judge(name, estimate))
-    return [*findings, _people(films, seed=seed)]
-
-
-def _features(films: Sample, labels: Labels, reporter: Reporter) -> dict[str, Features]:
-    seen = {GREYS: greys, PROBED_FRAME: frame, PROBED_BORDER: border_greys, TAGS: corner_tags}
-    seen[PLACES] = tag_places
-    looked = reporter.track(seen.items(), title="looking at films", total=len(seen))
-    found = {name: look_at(look, films.model_inputs, films.facts) for name, look in looked}
-    return {**found, FILE: file_features(films), NAME: name_features(films, labels)}
-
-
-def _cheap(features: dict[str, Features]) -> Features:
-    return np.column_stack([features[name] for name in (GREYS, PROBED_FRAME, TAGS, FILE)])
-
-
-def _judge(name: str, estimate: Estimate) -> Finding:
-    if name in (NAME, PROBED_BORDER):
-        return noted(name, estimate, what=WHAT[name])
-    return above(name, estimate, level=LEVELS.get(name, LEVEL), what=WHAT[name])
-
-
-def _people(films: Sample, *, seed: int) -> Finding:
+        if name in (NAME, PROBED_BORDER):
+            findings.append(noted(name, estimate, what=WHAT[name]))
+        else:
+            findings.append(above(name, estimate, level=LEVELS.get(name, LEVEL), what=WHAT[name]))
     known = min(count_known(films.films, label) for label in (0, 1))
     if known < FEWEST:
-        return not_asked(PEOPLE, f"known of {known} films of a class, and it takes {FEWEST}")
-    estimate = probe_auroc(people_features(films.films), films.labels, films.groups, seed=seed)
-    return above(PEOPLE, estimate, level=LEVEL, what="age, sex, and whether they are known")
+        why = f"known of {known} films of a class, and it takes {FEWEST}"
+        return [*findings, not_measured(DEMOGRAPHICS, why)]
+    estimate = probe_auroc(demographic_features(films.films), films.labels, films.groups, seed=seed)
+    return [*findings, above(DEMOGRAPHICS, estimate, level=LEVEL, what="age, sex, and whether they are known")]
 
 
 # --- file facts ---
-# What a film's file is, without looking at the film: its size, depth and how it was compressed; and its name.
+# A film's file: its size, depth, compression and name.
 
-RARE = 10  # a value of fewer films than this tells of these films, not of a class
+RARE = 10  # a value of fewer films than this describes these films, not a class
 Columns = NDArray[np.float64]
 
 
@@ -251,8 +242,8 @@ def _compression(path: Path) -> str:
         tables = getattr(image, "quantization", None)
         if tables is None:
             return ""
-        said = f"{sorted(tables.items())} {getattr(image, 'layer', None)} {bool(image.info.get('progressive'))}"
-    return hashlib.sha256(said.encode()).hexdigest()
+        settings = f"{sorted(tables.items())} {getattr(image, 'layer', None)} {bool(image.info.get('progressive'))}"
+    return hashlib.sha256(settings.encode()).hexdigest()
 
 
 def name_features(films: Sample, labels: Labels) -> Columns:
@@ -272,12 +263,12 @@ def one_column_a_value(values: Sequence[str]) -> Columns:
     return np.array([[value == other for other in often] for value in values], np.float64).reshape(len(values), -1)
 
 
-# --- people ---
-# Age and sex, as far as a set tells them: what a reader would know without the film.
+# --- demographics ---
+# Age and sex, as far as a set records them: what is known without the film.
 
 
-def people_features(films: tuple[Film, ...]) -> NDArray[np.float64]:
-    """Return age / 10, whether it is known, F, M and O, float64 [N, 5]; that a cell is empty may tell the class."""
+def demographic_features(films: tuple[Film, ...]) -> NDArray[np.float64]:
+    """Return age / 10, whether it is known, F, M and O, float64 [N, 5]; an empty cell may predict the class."""
     known = [film.age for film in films if film.age is not None]
     middle = float(np.median(known)) if known else 0.0
     rows = [
@@ -293,11 +284,11 @@ def count_known(films: tuple[Film, ...], label: int) -> int:
 
 
 # --- sources probe ---
-# Do the labels come from different places, and do the films show where? A label tied to a place is a shortcut.
+# Whether the labels depend on the source, and whether the films show it: then the source is a shortcut.
 
 Ints = NDArray[np.int64]
 TIED, SEEN = "label tied to source", "source seen in the film"
-OTHERS, ONE_SOURCE = "others", "the set tells of one source or none"
+OTHERS, ONE_SOURCE = "others", "the set names one source or none"
 
 
 def count_sources(index: FilmIndex) -> dict[str, Counts]:
@@ -337,9 +328,9 @@ def tied_to_source(films: Sample, *, seed: int) -> Finding:
     known = numbers >= 0
     labels, sources, groups = films.labels[known], numbers[known], films.groups[known]
     if len(names) < 2:
-        return not_asked(TIED, "each source is of one patient" if names == [OTHERS] else ONE_SOURCE)
+        return not_measured(TIED, "each source is of one patient" if names == [OTHERS] else ONE_SOURCE)
     if len(np.unique(labels)) < 2:
-        return not_asked(TIED, "the source is known of films of one class only")
+        return not_measured(TIED, "the source is known of films of one class only")
     found = bootstrap_by_patient(
         lambda rows: cramers_v(labels[rows], sources[rows], groups[rows]), labels=labels, patients=groups, seed=seed
     )
@@ -377,18 +368,18 @@ def cramers_v(labels: Ints, sources: Ints, patients: Ints | None = None) -> floa
 
 
 def source_seen(films: Sample, features: NDArray[np.float64], tied: Finding, *, seed: int) -> Finding:
-    """Judge how well cheap features tell the largest source from the others.
+    """Judge how well cheap features distinguish the largest source from the others.
 
     That a source can be seen is no fault by itself: it counts where the label is also tied to it.
     """
     numbers, names = source_numbers(films)
     known = numbers >= 0
     if len(names) < 2:
-        return not_asked(SEEN, ONE_SOURCE)
+        return not_measured(SEEN, ONE_SOURCE)
     largest = int(np.bincount(numbers[known]).argmax())
     is_largest, groups = (numbers[known] == largest).astype(np.int64), films.groups[known]
     if min(len(np.unique(groups[is_largest == side])) for side in (0, 1)) < FEWEST:
-        return not_asked(SEEN, f"fewer than {FEWEST} patients of the largest source, or of all others")
+        return not_measured(SEEN, f"fewer than {FEWEST} patients of the largest source, or of all others")
     found = probe_auroc(features[known], is_largest, groups, seed=seed)
     return _counted_where_tied(found, tied, what=f"{names[largest]} against the others")
 

@@ -1,4 +1,4 @@
-"""The probes that question a trained run, on films that it did not learn from."""
+"""The probes of a trained run, on films that it was not trained on."""
 
 from __future__ import annotations
 
@@ -25,54 +25,81 @@ from torch_train.data.layouts import MARKED
 from torch_train.data.records import SUFFIXES, some
 from torch_train.data.split import fine_structure
 from torch_train.engine.inference import BATCH
-from torch_train.evaluation.audit.findings import FEWEST, LEVEL, AuditConfig, Finding, Verdict, above, below, not_asked
+from torch_train.evaluation.audit.findings import (
+    FEWEST,
+    LEVEL,
+    AuditConfig,
+    Finding,
+    Verdict,
+    above,
+    below,
+    not_measured,
+)
 from torch_train.evaluation.audit.image_probes import LOOK_BORDER
 from torch_train.evaluation.audit.samples import Sample, draw
 from torch_train.metrics import RESAMPLES, auroc_by_patient, auroc_difference
 from torch_train.model.deployed import load_deployed
-from torch_train.model.network import XrayNetwork
 from torch_train.model.pretrained import build_network
 from torch_train.results import TRAINED
 from torch_train.run_folder import SPLIT, read_run
 
-# --- reader ---
-# The network that is questioned: one pass over films gives margin, evidence and features.
+# --- audited run ---
+# The audited network: one pass over films gives margins and evidence, another pooled features.
 
 Squares = NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True)
-class Answers:
-    """What a network said of films."""
+class Outputs:
+    """The network's outputs for films."""
 
     margins: NDArray[np.float32]  # [N], logit of positive minus logit of negative
     evidence: NDArray[np.float32]  # [N, 7, 7], its mean is the margin
 
 
 @dataclass(frozen=True, slots=True)
-class Reader:
-    """A trained run, and which films it learnt from."""
+class AuditedRun:
+    """A trained run, and which films it was trained on."""
 
     network: Any  # DeployedNetwork or DeployedAdopted, in eval mode on `device`
     device: torch.device
-    learnt_from: frozenset[str]  # SHA-256 of the files of its training part
-    kept: frozenset[str]  # of validation and test
+    trained_on: frozenset[str]  # SHA-256 of the files of its training part
+    held_out: frozenset[str]  # of validation and test
     name: str
 
-    def answer(self, model_inputs: Squares, reporter: Reporter, *, title: str) -> Answers:
-        """Read films uint8 [N, 224, 224]."""
+    def run(self, model_inputs: Squares, reporter: Reporter, *, title: str) -> Outputs:
+        """Run the network on films uint8 [N, 224, 224]."""
         parts = [
             (logits[:, 1] - logits[:, 0], evidence)
-            for logits, _, evidence in _outputs(self.network, model_inputs, self.device, reporter, title)
+            for logits, _, evidence in _in_batches(self.network, model_inputs, self.device, reporter, title)
         ]
-        return Answers(*(torch.cat(column).cpu().numpy() for column in zip(*parts, strict=True)))
+        return Outputs(*(torch.cat(column).cpu().numpy() for column in zip(*parts, strict=True)))
 
-    def embed(self, model_inputs: Squares, reporter: Reporter) -> NDArray[np.float32]:
-        """Return the pooled features of films uint8 [N, 224, 224] as unit vectors, float32 [N, C]."""
-        return embed(self.network.network, model_inputs, self.device, reporter)
+    def embed(self, model_inputs: Squares, reporter: Reporter, *, weights: str | None = None) -> NDArray[np.float32]:
+        """Return the pooled features of films uint8 [N, 224, 224] as unit vectors, float32 [N, C].
+
+        Args:
+            model_inputs: the films.
+            reporter: where progress goes.
+            weights: of a ResNet50 to use instead of the audited network: imagenet or a file.
+
+        Raises:
+            ConfigError: the file does not fit.
+            SetupError: the weights cannot be downloaded.
+        """
+        network: Any = self.network.network
+        if weights is not None:
+            network = build_network("resnet50", weights, seed=0).to(self.device).eval()
+
+        def pooled(image: torch.Tensor) -> tuple[torch.Tensor]:
+            return (network.body(network.normalise(image)).mean((2, 3)),)
+
+        batches = _in_batches(pooled, model_inputs, self.device, reporter, "features")
+        rows = torch.cat([row for (row,) in batches]).cpu()
+        return np.asarray(torch.nn.functional.normalize(rows, dim=1).numpy())
 
 
-def read_reader(run: Path) -> Reader:
+def load_audited_run(run: Path) -> AuditedRun:
     """Read a run folder.
 
     Raises:
@@ -84,39 +111,16 @@ def read_reader(run: Path) -> Reader:
         raise ConfigError(
             f"{run} holds no trained network",
             why="it was made with --baseline-only",
-            fix="leave --run away, or train: tbconv train --data DIR --out RUN",
+            fix="omit --run, or train: tbconv train --data DIR --out RUN",
         )
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     network = load_deployed(run, TRAINED, arch=facts.arch, calibration=facts.decision_rules[TRAINED].calibration)
     split = read_json(run / SPLIT)
-    kept = frozenset(split["validation"]) | frozenset(split["test"])
-    return Reader(network.to(device), device, frozenset(split["train"]), kept, facts.name)
+    held_out = frozenset(split["validation"]) | frozenset(split["test"])
+    return AuditedRun(network.to(device), device, frozenset(split["train"]), held_out, facts.name)
 
 
-def embed_with_weights(
-    weights: str, model_inputs: Squares, device: torch.device, reporter: Reporter
-) -> NDArray[np.float32]:
-    """Return what `Reader.embed` returns, of a ResNet50 with these weights: imagenet or a file.
-
-    Raises:
-        ConfigError: the file does not fit.
-        SetupError: the weights cannot be downloaded.
-    """
-    network: XrayNetwork = build_network("resnet50", weights, seed=0).to(device)
-    return embed(network.eval(), model_inputs, device, reporter)
-
-
-def embed(network: Any, model_inputs: Squares, device: torch.device, reporter: Reporter) -> NDArray[np.float32]:
-    """Return pooled features as unit vectors, float32 [N, C]; `network` has `normalise` and `body`."""
-
-    def pooled(image: torch.Tensor) -> tuple[torch.Tensor]:
-        return (network.body(network.normalise(image)).mean((2, 3)),)
-
-    rows = torch.cat([row for (row,) in _outputs(pooled, model_inputs, device, reporter, "features")]).cpu()
-    return np.asarray(torch.nn.functional.normalize(rows, dim=1).numpy())
-
-
-def _outputs(network: Any, model_inputs: Squares, device: torch.device, reporter: Reporter, title: str) -> list[Any]:
+def _in_batches(network: Any, model_inputs: Squares, device: torch.device, reporter: Reporter, title: str) -> list[Any]:
     size = BATCH[device.type]
     films = torch.from_numpy(model_inputs)[:, None]
     batches = range(0, len(films), size)
@@ -153,16 +157,10 @@ def read_mask(path: Path) -> Marks:
     return np.asarray(PreprocessSpec().model_input(read_xray(path)) > MARKED)
 
 
-def central_box(films: Sample, number: int) -> Marks:
-    """Return the box of one film that stands for its lungs, bool [224, 224]."""
-    fact, side = films.facts[number], films.model_inputs.shape[1]
-    return area_of(fact, side, (OUTSIDE, OUTSIDE, 1 - OUTSIDE, 1 - OUTSIDE))
-
-
-def outside_border(films: Sample, number: int, share: float) -> Marks:
-    """Return all of a film but its border, bool [224, 224]."""
-    fact, side = films.facts[number], films.model_inputs.shape[1]
-    return area_of(fact, side, (share, share, 1 - share, 1 - share))
+def inner_area(films: Sample, number: int, border: float) -> Marks:
+    """Return all of one film but its border, a share of each side, bool [224, 224]."""
+    side = films.model_inputs.shape[1]
+    return area_of(films.facts[number], side, (border, border, 1 - border, 1 - border))
 
 
 # --- boxes ---
@@ -214,11 +212,6 @@ def boxes_of(films: Sample, boxes: dict[str, list[Corners]]) -> list[list[Corner
     return found
 
 
-def mark_boxes(boxes: list[Corners], fact: XrayFacts, side: int) -> NDArray[np.bool_]:
-    """Return what the boxes of one film cover, bool [side, side]."""
-    return np.asarray(np.logical_or.reduce([area_of(fact, side, box) for box in boxes]))
-
-
 def area_of(fact: XrayFacts, side: int, box: Corners) -> NDArray[np.bool_]:
     """Return a box of a film inside its padded square, bool [side, side].
 
@@ -264,7 +257,7 @@ def evidence_findings(
     known = list(marked)
     if len(np.unique(groups[known])) < FEWEST:
         why = f"they are known of {len(known)} positive films that the run did not train on, and it takes {FEWEST}"
-        return [not_asked(name, why) for name in names]
+        return [not_measured(name, why) for name in names]
     shares = np.stack([cell_shares(mark) for mark in marked.values()])
     chance = np.array([mark.sum() / areas[number].sum() for number, mark in marked.items()])
     scores = (energy_share(maps[known], shares), pointing_share(maps[known], shares))
@@ -319,7 +312,7 @@ LUNGS, BOXES = "lung masks", "experts' boxes"
 
 
 def run_findings(
-    reader: Reader,
+    audited: AuditedRun,
     everything: Sample,
     copies: Sequence[Sequence[int]],
     config: AuditConfig,
@@ -327,22 +320,22 @@ def run_findings(
     synthetic: bool,
     reporter: Reporter,
 ) -> list[Finding]:
-    """Ask all that a run can be asked.
+    """Measure every probe of a run.
 
     Args:
-        reader: the run.
+        audited: the run.
         everything: all films; those that the run trained on are left out but for the search for copies.
         copies: groups of indices into them.
         config: boxes, masks, how many films, seed.
         synthetic: whether the films are phantoms.
-        reporter: where progress is told.
+        reporter: where progress goes.
     """
-    learnt, _ = parts_of(reader, everything)
-    unseen = everything.part(np.flatnonzero(~learnt))
-    findings = [copy_finding(reader, everything, copies)]
+    training, _ = masks_of_split(audited, everything)
+    unseen = everything.part(np.flatnonzero(~training))
+    findings = [copy_finding(audited, everything, copies)]
     findings.append(
-        alike_finding(
-            reader,
+        near_duplicate_finding(
+            audited,
             everything,
             weights=config.weights,
             most=config.most_read,
@@ -352,12 +345,12 @@ def run_findings(
         )
     )
     if not len(unseen.labels):
-        return [*findings, not_asked("network", "the run trained on all of these films")]
+        return [*findings, not_measured("network", "the run trained on all of these films")]
     films = draw(unseen, config.most_read, config.seed)
     reporter.say(f"network: {len(films.labels)} films that the run did not train on")
     masks = [None if place is None else read_mask(place) for place in find_masks_of(films, config.masks)]
-    whole = reader.answer(films.model_inputs, reporter, title="whole films")
-    findings += occlusion_findings(reader, films, masks, whole, seed=config.seed, reporter=reporter)
+    whole = audited.run(films.model_inputs, reporter, title="whole films")
+    findings += occlusion_findings(audited, films, masks, whole, seed=config.seed, reporter=reporter)
     return findings + _evidence(films, whole.evidence, masks, config)
 
 
@@ -370,48 +363,52 @@ def _evidence(films: Sample, maps: Maps, masks: list[Marks | None], config: Audi
     if config.boxes is not None:
         boxes = boxes_of(positives, read_boxes(config.boxes))
         marks = zip(boxes, positives.facts, strict=True)
-        places[BOXES] = [mark_boxes(own, fact, side) if own else None for own, fact in marks]
+        places[BOXES] = [
+            np.logical_or.reduce([area_of(fact, side, box) for box in own]) if own else None for own, fact in marks
+        ]
     found = [
         evidence_findings(where, maps[rows], marks, areas, positives.groups, seed=config.seed)
         for where, marks in places.items()
     ]
-    asked = [finding for findings in found for finding in findings]
-    return asked if config.boxes else [*asked, not_asked(f"energy in {BOXES}", "no --boxes CSV was given")]
+    measured = [finding for findings in found for finding in findings]
+    return measured if config.boxes else [*measured, not_measured(f"energy in {BOXES}", "no --boxes CSV was given")]
 
 
 # --- occlusion ---
-# What is left of the network's score when it may not see the lungs, or sees nothing but the border.
+# What is left of the network's AUROC without the lungs, or with nothing but the border.
 
 WHOLE, FALL, NO_LUNGS, ONLY_BORDER = "whole film", "fall without lungs", "lungs blacked out", "border only, network"
 LEAST_FALL = 0.05  # of the AUROC; less may be the shock of a black hole in the film
 
 
 def occlusion_findings(
-    reader: Reader, films: Sample, masks: list[Marks | None], whole: Answers, *, seed: int, reporter: Reporter
+    audited: AuditedRun, films: Sample, masks: list[Marks | None], whole: Outputs, *, seed: int, reporter: Reporter
 ) -> list[Finding]:
-    """Ask the network about films that it did not train on, with parts of them black.
+    """Compare the network's AUROC on films that it was not trained on with that on films with parts blacked out.
 
     Args:
-        reader: the network.
+        audited: the network.
         films: that it did not train on.
         masks: of their lungs, None where a central box stands for them.
-        whole: its answers to the films as they are.
+        whole: its outputs for the films as they are.
         seed: of the bootstraps.
-        reporter: where progress is told.
+        reporter: where progress goes.
     """
     if few := _too_few(films, whole, seed):
-        return [not_asked(name, few) for name in (FALL, NO_LUNGS, ONLY_BORDER)]
+        return [not_measured(name, few) for name in (FALL, NO_LUNGS, ONLY_BORDER)]
     count = len(films.labels)
-    lungs = np.stack([central_box(films, n) if (mask := masks[n]) is None else mask for n in range(count)])
-    inside = np.stack([outside_border(films, n, LOOK_BORDER) for n in range(count)])
-    blind = reader.answer(np.where(lungs, 0, films.model_inputs).astype(np.uint8), reporter, title="lungs blacked out")
-    rim = reader.answer(np.where(inside, 0, films.model_inputs).astype(np.uint8), reporter, title="border only")
-    told = (films.labels, films.groups)
-    before = auroc_by_patient(whole.margins, *told, seed=seed)
-    fall = auroc_difference(whole.margins, blind.margins, *told, seed=seed)
-    how = _how(masks)
-    left = auroc_by_patient(blind.margins, *told, seed=seed)
-    edge = auroc_by_patient(rim.margins, *told, seed=seed)
+    lungs = np.stack([inner_area(films, n, OUTSIDE) if (mask := masks[n]) is None else mask for n in range(count)])
+    inside = np.stack([inner_area(films, n, LOOK_BORDER) for n in range(count)])
+    blind = audited.run(np.where(lungs, 0, films.model_inputs).astype(np.uint8), reporter, title="lungs blacked out")
+    rim = audited.run(np.where(inside, 0, films.model_inputs).astype(np.uint8), reporter, title="border only")
+    truth = (films.labels, films.groups)
+    before = auroc_by_patient(whole.margins, *truth, seed=seed)
+    fall = auroc_difference(whole.margins, blind.margins, *truth, seed=seed)
+    known = sum(mask is not None for mask in masks)
+    how = f"lungs by {known} masks, else a central box" if known else "a central box for the lungs"
+    how = "lungs by their masks" if known == count else how
+    left = auroc_by_patient(blind.margins, *truth, seed=seed)
+    edge = auroc_by_patient(rim.margins, *truth, seed=seed)
     return [
         below(FALL, fall, level=LEAST_FALL, what=f"from {before.value:.2f}, {how}", measure="fall of the AUROC"),
         above(NO_LUNGS, left, level=LEVEL, what=how),
@@ -419,8 +416,8 @@ def occlusion_findings(
     ]
 
 
-def _too_few(films: Sample, whole: Answers, seed: int) -> str:
-    """Say why the score cannot be questioned; "" if it can."""
+def _too_few(films: Sample, whole: Outputs, seed: int) -> str:
+    """Return why occlusion cannot be measured; "" if it can."""
     fewest = min(films.patients_of(label) for label in (0, 1))
     if fewest < FEWEST:
         return f"{fewest} patients of a class that the run did not train on, and it takes {FEWEST}"
@@ -430,133 +427,122 @@ def _too_few(films: Sample, whole: Answers, seed: int) -> str:
     return ""
 
 
-def _how(masks: list[Marks | None]) -> str:
-    known = sum(mask is not None for mask in masks)
-    if known == len(masks):
-        return "lungs by their masks"
-    return "a central box for the lungs" if not known else f"lungs by {known} masks, else a central box"
+# --- leakage ---
+# Held-out films that the run was trained on: copies, and near duplicates, across its split.
 
-
-# --- leaks ---
-# Films of the held-out part that the run has already seen: copies, and look-alikes, across its split.
-
-COPIES, ALIKES = "copies across the split", "look-alikes across the split"
+COPIES, NEAR_DUPLICATES = "copies across the split", "near duplicates across the split"
 LEAST = 0.01  # share of held-out films; a copy in a hundred moves a figure by less than its interval
 # training films that features are taken of without a GPU: eight minutes at the 8 a second that config.MOST_READ implies
-MOST_LEARNT = 4000
+MOST_TRAINING = 4000
 
 
-def copy_finding(reader: Reader, films: Sample, copies: Sequence[Sequence[int]]) -> Finding:
-    """Judge how many held-out films are copies, by bytes or by perceptual hash, of a film that was learnt from.
+def copy_finding(audited: AuditedRun, films: Sample, copies: Sequence[Sequence[int]]) -> Finding:
+    """Judge how many held-out films are copies, by bytes or by perceptual hash, of a training film.
 
     Args:
-        reader: the run, which knows its split.
+        audited: the run, which knows its split.
         films: all of them.
         copies: groups of indices into them, from `find_duplicates`.
     """
-    learnt, kept = parts_of(reader, films)
-    if not (learnt.any() and kept.any()):
-        return not_asked(COPIES, "these are not the films that the run was split from")
-    crossing = {film for group in copies if learnt[list(group)].any() for film in group if kept[film]}
+    training, held_out = masks_of_split(audited, films)
+    if not (training.any() and held_out.any()):
+        return not_measured(COPIES, "these are not the films that the run was split from")
+    crossing = {film for group in copies if training[list(group)].any() for film in group if held_out[film]}
     names = [films.films[film].path.name for film in sorted(crossing)]
-    what = f"{len(names)} of {kept.sum()} held-out films" + (f": {some(names, 3)}" if names else "")
-    return above(COPIES, proportion(len(names), int(kept.sum())), level=LEAST, what=what, measure="share")
+    what = f"{len(names)} of {held_out.sum()} held-out films" + (f": {some(names, 3)}" if names else "")
+    return above(COPIES, proportion(len(names), int(held_out.sum())), level=LEAST, what=what, measure="share")
 
 
-def alike_finding(
-    reader: Reader, films: Sample, *, weights: str | None, most: int, seed: int, synthetic: bool, reporter: Reporter
+def near_duplicate_finding(
+    audited: AuditedRun,
+    films: Sample,
+    *,
+    weights: str | None,
+    most: int,
+    seed: int,
+    synthetic: bool,
+    reporter: Reporter,
 ) -> Finding:
     """Judge how many held-out films are a training film turned, zoomed or shifted; features propose.
 
     Args:
-        reader: the run, whose features propose the pairs if `weights` is None.
+        audited: the run, whose features propose the pairs if `weights` is None.
         films: all of them; a sample of the held-out part is compared with the training part.
         weights: of a ResNet50 whose features propose instead.
         most: held-out films.
         seed: of the sample.
         synthetic: whether the films are phantoms, which are more alike.
-        reporter: where progress is told.
+        reporter: where progress goes.
     """
-    masks = parts_of(reader, films)
+    masks = masks_of_split(audited, films)
     if not all(mask.any() for mask in masks):
-        return not_asked(ALIKES, "these are not the films that the run was split from")
+        return not_measured(NEAR_DUPLICATES, "these are not the films that the run was split from")
     everything, held = (films.part(np.flatnonzero(mask)) for mask in masks)
-    learnt, kept = _to_compare_with(everything, reader, most, seed), draw(held, most, seed)
-    first, second = (_embed(reader, part, weights, reporter) for part in (kept, learnt))
-    rows = zip(kept.model_inputs, proposals(first, second), strict=True)
-    likes = [
-        likeness(film, learnt.model_inputs[near])
-        for film, near in reporter.track(rows, title="look-alikes", total=len(kept.labels))
+    on_cpu = audited.device.type == "cpu"
+    training = draw(everything, max(most, MOST_TRAINING), seed) if on_cpu else everything
+    held_out = draw(held, most, seed)
+    first, second = (audited.embed(part.model_inputs, reporter, weights=weights) for part in (held_out, training))
+    rows = zip(held_out.model_inputs, nearest_films(first, second), strict=True)
+    correlations = [
+        best_correlation(film, training.model_inputs[near])
+        for film, near in reporter.track(rows, title="near duplicates", total=len(held_out.labels))
     ]
-    level = ALIKE_SYNTHETIC if synthetic else ALIKE
-    names = [kept.films[film].path.name for film in np.flatnonzero(np.array(likes) >= level)]
+    level = SAME_FILM_SYNTHETIC if synthetic else SAME_FILM
+    names = [held_out.films[film].path.name for film in np.flatnonzero(np.array(correlations) >= level)]
     what = (
-        f"{len(names)} of {len(likes)} held-out films among {len(learnt.labels)} of {len(everything.labels)} training "
-        f"films; "
-        f"the likest {max(likes):.2f}, a copy from {level:g}" + (f": {some(names, 3)}" if names else "")
-    )
-    found = above(ALIKES, proportion(len(names), len(likes)), level=LEAST, what=what, measure="share")
-    unseen = len(learnt.labels) < len(everything.labels)  # a film like one of those that were left out is missed
+        f"{len(names)} of {len(correlations)} held-out films among {len(training.labels)} of {len(everything.labels)} "
+        f"training films; the highest correlation is {max(correlations):.2f}, a copy from {level:g}"
+    ) + (f": {some(names, 3)}" if names else "")
+    found = above(NEAR_DUPLICATES, proportion(len(names), len(correlations)), level=LEAST, what=what, measure="share")
+    unseen = len(training.labels) < len(everything.labels)  # a film like one of those that were left out is missed
     return replace(found, verdict=Verdict.NOTED) if unseen and found.verdict is Verdict.PASS else found
 
 
-def parts_of(reader: Reader, films: Sample) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Return which films the run learnt from, and which its split kept for validation and test, bool [N] each."""
-    learnt = np.array([digest in reader.learnt_from for digest in films.digests])
-    return learnt, np.array([digest in reader.kept for digest in films.digests])
+def masks_of_split(audited: AuditedRun, films: Sample) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Return which films the run was trained on, and which its split holds out, bool [N] each."""
+    training = np.array([digest in audited.trained_on for digest in films.digests])
+    return training, np.array([digest in audited.held_out for digest in films.digests])
 
 
-def _to_compare_with(everything: Sample, reader: Reader, most: int, seed: int) -> Sample:
-    if reader.device.type != "cpu":
-        return everything
-    return draw(everything, max(most, MOST_LEARNT), seed)
-
-
-def _embed(reader: Reader, films: Sample, weights: str | None, reporter: Reporter) -> NDArray[np.float32]:
-    if weights is None:
-        return reader.embed(films.model_inputs, reporter)
-    return embed_with_weights(weights, films.model_inputs, reader.device, reporter)
-
-
-# --- lookalikes ---
-# Whether a film of the held-out part is a film of the training part in another dress: turned, zoomed, shifted.
+# --- near duplicates ---
+# Whether a held-out film is a training film that was rotated, zoomed or shifted.
 #
-# Features propose, as a perceptual hash does in `torch_train.data.split`; fine structure confirms, after the
-# film was turned and zoomed until it fits. Features alone cannot: those of a trained network put most kermany films
-# nearer to a stranger of their class than to their own copy turned by 2 degrees (74 of 100).
+# Features propose pairs, as a perceptual hash does in `torch_train.data.split`; fine structure confirms them, after
+# the film was rotated and zoomed until it fits. Features alone cannot: those of a trained network put most of
+# kermany nearer to another patient of their class than to their own copy rotated by 2 degrees (74 of 100).
 
 PROPOSED = 3  # training films next to a held-out film
-TURNS = (-4, -2, 0, 2, 4)  # degrees
+ROTATIONS = (-4, -2, 0, 2, 4)  # degrees
 ZOOMS = (0.92, 0.96, 1.0, 1.04, 1.08)
 SHIFT = 5  # cells of 3 pixels, each way
 # Of 60 films each of delhi, nih, rahman and kermany: copies turned up to 5 degrees, cropped by 2-6 % a side and
 # darkened reach 0.78 or more in 95 of 100; the likest of five films of other patients 0.70 at most, phantoms 0.87.
-ALIKE, ALIKE_SYNTHETIC = 0.78, 0.92
+SAME_FILM, SAME_FILM_SYNTHETIC = 0.78, 0.92
 
 
-def proposals(held: NDArray[np.float32], learnt: NDArray[np.float32], most: int = PROPOSED) -> NDArray[np.int64]:
+def nearest_films(held: NDArray[np.float32], training: NDArray[np.float32], most: int = PROPOSED) -> NDArray[np.int64]:
     """Return the nearest training films of each held-out film, int64 [N, at most `most`], nearest first.
 
     Args:
         held: unit vectors float32 [N, C].
-        learnt: unit vectors float32 [M, C].
+        training: unit vectors float32 [M, C].
         most: how many.
     """
-    middle = learnt.mean(0)  # what all chests share says nothing
-    first, second = (rows - middle for rows in (held, learnt))
+    middle = training.mean(0)  # what all chests share distinguishes none
+    first, second = (rows - middle for rows in (held, training))
     second = second / np.linalg.norm(second, axis=1, keepdims=True)
     return np.asarray(np.argsort(-(first @ second.T), axis=1)[:, :most])
 
 
-def likeness(film: NDArray[np.uint8], others: Squares) -> float:
+def best_correlation(film: NDArray[np.uint8], others: Squares) -> float:
     """Return the best correlation of fine structure over turns, zooms and shifts, -1..1.
 
     Args:
         film: uint8 [224, 224].
         others: uint8 [M, 224, 224].
     """
-    dressed = np.stack([_dress(film, turn, zoom) for turn, zoom in product(TURNS, ZOOMS)])
-    spectra = _spectra(dressed)
+    variants = np.stack([_rotate_and_zoom(film, turn, zoom) for turn, zoom in product(ROTATIONS, ZOOMS)])
+    spectra = _spectra(variants)
     targets = np.conj(_spectra(others))
     best = -1.0
     for target in targets:
@@ -572,7 +558,7 @@ def _spectra(model_inputs: Squares) -> NDArray[np.complex128]:
     return np.asarray(np.fft.fft2(rows.reshape(-1, side, side)))
 
 
-def _dress(film: NDArray[np.uint8], turn: float, zoom: float) -> NDArray[np.uint8]:
+def _rotate_and_zoom(film: NDArray[np.uint8], turn: float, zoom: float) -> NDArray[np.uint8]:
     image, half = Image.fromarray(film), len(film) / 2
     cos, sin = np.cos(np.deg2rad(turn)) / zoom, np.sin(np.deg2rad(turn)) / zoom
     offsets = (half - half * (cos + sin), half - half * (cos - sin))

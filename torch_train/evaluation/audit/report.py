@@ -1,205 +1,67 @@
-"""audit.html: the verdict, the rules behind it and three pictures on one page that fetches nothing."""
+"""audit.html: the verdict, the checks behind it and three figures on one page that fetches nothing."""
 
 from __future__ import annotations
 
-import base64
-import io
-from html import escape
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
-from torch_train.data.report import COLOURS
+from tbconv.report_kit import charts
+from tbconv.report_kit.pages import Cell, Chart, Section, Table, render_page
+from tbconv.report_kit.words import digits_for
 from torch_train.evaluation.audit.image_probes import LOOK_BORDER, film_area
 from torch_train.evaluation.audit.samples import Sample
-from torch_train.metrics import digits_for
 
-STYLE = """
-:root { color-scheme: light; }
-body { margin: 0; background: #f5f6f8; color: #16202b; font: 15px/1.5 system-ui, "DejaVu Sans", sans-serif; }
-main { max-width: 68rem; margin: 0 auto; padding: 1rem 1.25rem 3rem; }
-h1 { font-size: 1.5rem; margin: .2rem 0; } h2 { font-size: 1.1rem; margin: 0 0 .6rem; }
-.verdict { font-size: 1.1rem; font-weight: 700; padding: .6rem .9rem; border-radius: .5rem; border-left: .4rem solid; }
-.verdict.PASS { background: #e5f3e6; color: #1a5a25; } .verdict.SUSPECT { background: #f6e3ee; color: #7a1f56; }
-.banner { background: #fff1d6; color: #5f3c00; padding: .5rem .9rem; border-radius: .5rem; font-weight: 600; }
-section { background: #fff; border: 1px solid #dce1e7; border-radius: .7rem; padding: .9rem 1.1rem; margin: .8rem 0; }
-.wide { overflow-x: auto; }
-table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; font-size: .88rem; }
-th, td { text-align: left; vertical-align: top; padding: .3rem .7rem .3rem 0; border-top: 1px solid #dce1e7; }
-thead th { border-top: 0; color: #586474; font-size: .8rem; } td:nth-child(2), td:nth-child(3), td:nth-child(4) {
-white-space: nowrap; }
-td:last-child { min-width: 15rem; } tr.SUSPECT td:nth-child(2) { color: #7a1f56; font-weight: 700; }
-small { color: #586474; display: block; } img { max-width: 100%; height: auto; } .quiet { color: #586474; }
-"""
+TEMPLATE = Path(__file__).with_name("audit.html.j2")
+Json = dict[str, Any]
 
 
-def audit_page(record: dict[str, Any], films: Sample) -> str:
+def audit_page(record: Json, films: Sample) -> str:
     """Return the page as HTML with everything inside.
 
     Args:
         record: what audit.json holds.
-        films: those that were looked at.
+        films: those that the probes measured.
     """
     names = (record["labels"]["negative"], record["labels"]["positive"])
-    pictures = {
-        "Figures against their levels": (
-            draw_probes(record["findings"]),
-            "Green: the rule passes; purple diamond: it speaks; grey: shown, never counted.",
-        ),
-        "Mean film of each class": (draw_means(films, names), "What stands at one place in one class shows here."),
-        "Mean border": (draw_borders(films, names), "Outer 5 % of the film: median and middle half of each class."),
-    }
-    drawn = "".join(
-        _section(title, f'<img src="{address}" alt="{escape(title)}"><p class="quiet">{escape(caption)}</p>')
-        for title, (address, caption) in pictures.items()
-    )
-    body = _first_screen(record) + _findings(record) + drawn + _sources(record) + _notes(record)
-    head = '<meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1">'
-    title = "<title>Shortcut audit</title>"
-    page = f'<html lang="en"><head>{head}{title}<style>{STYLE}</style></head><body><main>{body}</main></body></html>'
-    return f"<!doctype html>\n{page}\n"
-
-
-def _first_screen(record: dict[str, Any]) -> str:
-    synthetic = '<p class="banner">Synthetic films: drawn phantoms, no patients.</p>' if record["synthetic"] else ""
+    run = f"run {record['run']}" if record["run"] else "no run was audited"
     classes = ", ".join(f"{count} {name}" for name, count in record["classes"].items())
-    run = f"; run {record['run']}" if record["run"] else "; no run was questioned"
-    return (
-        f"<h1>Does a shortcut explain the score?</h1>{synthetic}"
-        f'<p class="verdict {record["verdict"]}">{escape(verdict_line(record))}</p><p>{escape(meaning(record))}</p>'
-        f'<p class="quiet">{escape(classes)}; probes looked at {record["films_looked_at"]} of them{escape(run)}.</p>'
-        f'<p class="banner">{escape(record["disclaimer"])}</p>'
+    return render_page(
+        TEMPLATE,
+        title="Does a shortcut explain the score?",
+        disclaimer=record["disclaimer"],
+        synthetic="Synthetic films: drawn phantoms, no patients." if record["synthetic"] else "",
+        verdict=record["verdict"],
+        line=verdict_line(record),
+        meaning=meaning(record),
+        subject=f"{classes}; the probes measured {record['films_looked_at']} of them; {run}.",
+        sections=[
+            Section("checks", "Probes and their checks", tables=[Table(COLUMNS, _rows(record["findings"]))]),
+            Section("levels", "Figures against their levels", charts=[_levels(record["findings"])]),
+            Section("means", "Mean film of each class", charts=[_means(films, names)]),
+            Section("borders", "Mean border", charts=[_borders(films, names)]),
+            _sources(record),
+            Section("notes", "Notes", points=record["notes"]),
+        ],
     )
 
 
-def _findings(record: dict[str, Any]) -> str:
-    rows = "".join(_row(finding) for finding in record["findings"])
-    head = "".join(f"<th>{escape(column)}</th>" for column in COLUMNS)
-    return _section(
-        "Probes and their rules",
-        f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>',
-    )
+def _rows(findings: list[Json]) -> list[list[Cell]]:
+    rows: list[list[Cell]] = []
+    for finding in findings:
+        probe, verdict, *figures, reason = finding_cells(finding)
+        check = "" if finding["rule"] == "none" else f"SUSPECT where {finding['rule']}"
+        check = "shown, never counted" if verdict == "NOTED" else check
+        rows.append([probe, {"chip": verdict}, *figures, {"text": reason, "small": check}])
+    return rows
 
 
-def _row(finding: dict[str, Any]) -> str:
-    *cells, what = (escape(cell) for cell in finding_cells(finding))
-    rule = "" if finding["rule"] == "none" else f"<small>SUSPECT where {escape(finding['rule'])}</small>"
-    if finding["verdict"] == "NOTED":
-        rule = "<small>shown, never counted</small>"
-    inside = "".join(f"<td>{cell}</td>" for cell in cells)
-    return f'<tr class="{finding["verdict"]}">{inside}<td>{what}{rule}</td></tr>'
-
-
-def _sources(record: dict[str, Any]) -> str:
-    if not record["sources"]:
-        return ""
+def _sources(record: Json) -> Section:
     names = list(record["classes"])
-    head = "".join(f"<th>{escape(column)}</th>" for column in ("source", *names))
-    rows = "".join(
-        f"<tr><td>{escape(source)}</td>{''.join(f'<td>{counts[name]}</td>' for name in names)}</tr>"
-        for source, counts in record["sources"].items()
-    )
-    return _section("Films by source and class", f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>")
-
-
-def _notes(record: dict[str, Any]) -> str:
-    lines = "".join(f"<li>{escape(note)}</li>" for note in record["notes"])
-    return _section("Notes", f"<ul>{lines}</ul>") if lines else ""
-
-
-def _section(title: str, inside: str) -> str:
-    return f"<section><h2>{escape(title)}</h2>{inside}</section>"
-
-
-# --- figures ---
-# The three pictures of an audit: probes against their levels, the mean film of each class, the mean border.
-
-MARKS = {"PASS": ("#228833", "o"), "SUSPECT": ("#aa3377", "D"), "NOTED": ("#888888", "s")}  # Tol's bright scheme
-STEPS = 100  # places along each side of a film
-
-
-def draw_probes(findings: list[dict[str, Any]]) -> str:
-    """Return every figure with its interval and its level, as an SVG-free data address of a PNG."""
-    shown = [finding for finding in findings if finding["estimate"] is not None]
-    figure, axes = _canvas(8.6, 0.42 * len(shown) + 0.9)
-    for row, finding in enumerate(reversed(shown)):
-        colour, sign = MARKS[finding["verdict"]]
-        estimate, level = finding["estimate"], finding["level"]
-        axes.plot([estimate["low"], estimate["high"]], [row, row], color=colour, linewidth=2.5)
-        axes.plot(estimate["value"], row, sign, color=colour, markersize=7)
-        if level is not None:
-            axes.plot([level, level], [row - 0.35, row + 0.35], color="black", linewidth=1.6)
-    axes.set_yticks(range(len(shown)), [_title(finding) for finding in reversed(shown)])
-    axes.set(xlim=(min(-0.02, *(f["estimate"]["low"] for f in shown)) - 0.02, 1.02), ylim=(-0.6, len(shown) - 0.4))
-    axes.grid(axis="x", color="0.9")
-    axes.set_axisbelow(True)
-    axes.set_xlabel("value and 95 % interval; the black line is the rule's level")
-    return _address(figure)
-
-
-def _title(finding: dict[str, Any]) -> str:
-    return f"{finding['probe']} ({finding['measure']})  {finding['verdict']}"
-
-
-def draw_means(films: Sample, names: tuple[str, str]) -> str:
-    """Return the mean film of each class and their difference, as a data address of a PNG."""
-    means = [films.model_inputs[films.labels == label].mean(0) for label in (0, 1)]
-    difference = means[1] - means[0]
-    widest = max(10.0, float(np.abs(difference).max()))
-    figure = Figure(figsize=(8.6, 3.1), dpi=110, layout="constrained")
-    FigureCanvasAgg(figure)
-    panels = figure.subplots(1, 3)
-    for label, axes in enumerate(panels[:2]):
-        axes.imshow(means[label], cmap="gray", vmin=0, vmax=255)
-        axes.set_title(f"{names[label]}, mean of {int((films.labels == label).sum())}", fontsize=10)
-    picture = panels[2].imshow(difference, cmap="RdBu_r", vmin=-widest, vmax=widest)
-    panels[2].set_title("positive minus negative", fontsize=10)
-    figure.colorbar(picture, ax=panels[2], label="grey levels", shrink=0.85)
-    for axes in panels:
-        axes.set(xticks=[], yticks=[])
-    return _address(figure)
-
-
-def draw_borders(films: Sample, names: tuple[str, str]) -> str:
-    """Return the mean grey level around the film, class by class with its spread, as a data address of a PNG."""
-    pairs = zip(films.model_inputs, films.facts, strict=True)
-    rims = np.stack([_rim(film_area(model_input, fact)) for model_input, fact in pairs])
-    figure, axes = _canvas(8.6, 2.7)
-    for label, name in enumerate(names):
-        own = rims[films.labels == label]
-        low, middle, high = np.percentile(own, (25, 50, 75), axis=0)
-        axes.fill_between(np.arange(len(middle)), low, high, color=COLOURS[label], alpha=0.2, linewidth=0)
-        axes.plot(middle, color=COLOURS[label], label=name)
-    for side in range(1, 4):
-        axes.axvline(side * STEPS, color="0.8", linewidth=1)
-    axes.set_xticks([STEPS * (side + 0.5) for side in range(4)], ["top", "right", "bottom", "left"])
-    axes.set(xlim=(0, 4 * STEPS), ylim=(0, 255), ylabel="grey level")
-    axes.legend(frameon=False, fontsize=9, loc="upper right")
-    return _address(figure)
-
-
-def _rim(film: np.ndarray[Any, np.dtype[np.uint8]]) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """Return the mean over the border's depth, clockwise from the upper left corner, float64 [4 * STEPS]."""
-    deep, wide = (max(1, round(LOOK_BORDER * side)) for side in film.shape)
-    sides = (film[:deep].mean(0), film[:, -wide:].mean(1), film[-deep:].mean(0)[::-1], film[:, :wide].mean(1)[::-1])
-    places = np.linspace(0, 1, STEPS)
-    return np.concatenate([np.interp(places, np.linspace(0, 1, len(side)), side) for side in sides])
-
-
-def _canvas(width: float, height: float) -> tuple[Figure, Any]:
-    figure = Figure(figsize=(width, height), dpi=110, layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.subplots()
-    axes.spines[["top", "right"]].set_visible(False)
-    return figure, axes
-
-
-def _address(figure: Figure) -> str:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png")
-    return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+    rows = [[source, *(str(counts[name]) for name in names)] for source, counts in record["sources"].items()]
+    return Section("sources", "Films by source and class", tables=[Table(["source", *names], rows)] if rows else [])
 
 
 # --- words ---
@@ -208,38 +70,27 @@ def _address(figure: Figure) -> str:
 COLUMNS = ("probe", "verdict", "figure", "95 % interval", "level", "n", "what")
 
 
-def finding_cells(finding: dict[str, Any]) -> list[str]:
+def finding_cells(finding: Json) -> list[str]:
     """Return one row of the table of findings."""
     estimate, level = finding["estimate"], finding["level"]
-    if estimate is None:
-        return [finding["probe"], finding["verdict"], "-", "-", "-", "-", finding["reason"]]
-    digits = digits_for(estimate["n"])
-    value, low, high = (f"{estimate[name]:.{digits}f}" for name in ("value", "low", "high"))
-    measure = finding["measure"]
-    limit = "-" if level is None else f"{level:g}"
-    return [
-        finding["probe"],
-        finding["verdict"],
-        f"{measure} {value}",
-        f"{low} to {high}",
-        limit,
-        str(estimate["n"]),
-        finding["reason"],
-    ]
+    if estimate is None or estimate["low"] is None:
+        return [finding["probe"], finding["verdict"], *"----", finding["reason"]]
+    value, low, high = (f"{estimate[name]:.{digits_for(estimate['n'])}f}" for name in ("value", "low", "high"))
+    figures = (f"{finding['measure']} {value}", f"{low} to {high}", "-" if level is None else f"{level:g}")
+    return [finding["probe"], finding["verdict"], *figures, str(estimate["n"]), finding["reason"]]
 
 
-def verdict_line(record: dict[str, Any]) -> str:
-    """Return the verdict and the rules that spoke, in one line."""
+def verdict_line(record: Json) -> str:
+    """Return the verdict and the checks that found something, in one line."""
     kind = "synthetic films (drawn phantoms, no patients)" if record["synthetic"] else "films"
-    asked = sum(finding["verdict"] in ("PASS", "SUSPECT") for finding in record["findings"])
+    checks = sum(finding["verdict"] in ("PASS", "SUSPECT") for finding in record["findings"])
     if record["suspect"]:
-        return f"SUSPECT: {len(record['suspect'])} of {asked} rules spoke on {record['films']} {kind}: " + ", ".join(
-            record["suspect"]
-        )
-    return f"PASS: none of {asked} rules spoke on {record['films']} {kind}"
+        found = f"{len(record['suspect'])} of {checks} checks found a shortcut on {record['films']} {kind}"
+        return f"SUSPECT: {found}: {', '.join(record['suspect'])}"
+    return f"PASS: no shortcut found by {checks} checks on {record['films']} {kind}"
 
 
-def meaning(record: dict[str, Any]) -> str:
+def meaning(record: Json) -> str:
     """Return what the verdict does and does not say."""
     if record["suspect"]:
         return (
@@ -247,3 +98,70 @@ def meaning(record: dict[str, Any]) -> str:
             "Until it scores as well where the shortcut is gone, the score says nothing about disease."
         )
     return "None of the shortcuts that were looked for explains a score; others may be there."
+
+
+# --- charts ---
+# Probes against their levels, the mean film of each class, the mean border.
+
+MARKS = {"PASS": (charts.BLUE, "o"), "SUSPECT": (charts.ORANGE, "D"), "NOTED": (charts.GREY, "s")}
+STEPS = 100  # places along each side of a film
+
+
+def _levels(findings: list[Json]) -> Chart:
+    """Every figure with its interval and its level."""
+    rows = []
+    for one in findings:
+        if (estimate := one["estimate"]) is not None and estimate["low"] is not None:
+            colour, marker = MARKS[one["verdict"]]
+            ends = estimate["value"], estimate["low"], estimate["high"]
+            rows.append(charts.Interval(f"{one['probe']} ({one['measure']})", *ends, colour, marker, one["level"]))
+    with charts.drawing(11, 0.36 * len(rows) + 0.8) as (figure, axes):
+        charts.forest_chart(rows, axes)
+        axes.set(xlim=(min([-0.02, *(row.low for row in rows)]) - 0.02, 1.02), xlabel="value and 95 % interval")
+        svg = charts.figure_to_svg(figure, key="levels-chart", title="figures against their levels")
+    caption = (
+        "Blue dot: PASS; orange diamond: SUSPECT; grey square: shown, never counted. Black line: the check's level."
+    )
+    return Chart("", svg, caption, wide=True)
+
+
+def _means(films: Sample, names: tuple[str, str]) -> Chart:
+    """The mean film of each class and their difference."""
+    negative, positive = (films.model_inputs[films.labels == label].mean(0) for label in (0, 1))
+    widest = max(10.0, float(np.abs(positive - negative).max()))
+    with charts.drawing(11, 3.7, columns=3, subplot_kw={"xticks": [], "yticks": []}) as (figure, panels):
+        for label, (axes, mean) in enumerate(zip(panels, (negative, positive), strict=False)):
+            axes.imshow(mean, cmap="gray", vmin=0, vmax=255)
+            axes.set_title(f"{names[label]}, mean of {int((films.labels == label).sum())}")
+        shown = panels[2].imshow(positive - negative, cmap="RdBu_r", vmin=-widest, vmax=widest)
+        panels[2].set_title("positive minus negative")
+        figure.colorbar(shown, ax=panels[2], label="grey levels", shrink=0.85)
+        svg = charts.figure_to_svg(figure, key="means-chart", title="mean film of each class and their difference")
+    return Chart("", svg, "What stands at one place in the films of one class shows here.", wide=True)
+
+
+def _borders(films: Sample, names: tuple[str, str]) -> Chart:
+    """The mean grey level around the film, class by class with its spread."""
+    pairs = zip(films.model_inputs, films.facts, strict=True)
+    rims = np.stack([_rim(film_area(model_input, fact)) for model_input, fact in pairs])
+    with charts.drawing(11, 3.2) as (figure, axes):
+        for label, (name, colour) in enumerate(zip(names, charts.CLASSES, strict=True)):
+            low, middle, high = np.percentile(rims[films.labels == label], (25, 50, 75), axis=0)
+            axes.fill_between(np.arange(len(middle)), low, high, color=colour, alpha=0.2, linewidth=0)
+            axes.plot(middle, color=colour, label=name)
+        axes.set_xticks([STEPS * (side + 0.5) for side in range(4)], ["top", "right", "bottom", "left"])
+        axes.set_xticks([STEPS * side for side in range(1, 4)], minor=True)
+        axes.grid(visible=False, axis="x")
+        axes.grid(axis="x", which="minor")
+        axes.set(xlim=(0, 4 * STEPS), ylim=(0, 255), ylabel="grey level")
+        axes.legend(loc="upper right")
+        svg = charts.figure_to_svg(figure, key="borders-chart", title="grey level around the film, by class")
+    return Chart("", svg, "Outer 5 % of the film: median and middle half of each class.", wide=True)
+
+
+def _rim(film: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """Return the mean over the border's depth, clockwise from the upper left corner, float64 [4 * STEPS]."""
+    deep, wide = (max(1, round(LOOK_BORDER * side)) for side in film.shape)
+    sides = (film[:deep].mean(0), film[:, -wide:].mean(1), film[-deep:].mean(0)[::-1], film[:, :wide].mean(1)[::-1])
+    places = np.linspace(0, 1, STEPS)
+    return np.concatenate([np.interp(places, np.linspace(0, 1, len(side)), side) for side in sides])

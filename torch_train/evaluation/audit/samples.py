@@ -1,4 +1,4 @@
-"""The films that an audit looks at, where they come from, and the cross-validated learner of its probes."""
+"""The films of an audit, their sources, and the cross-validated classifier of its probes."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from tbconv.contract.xray import XrayFacts
 from torch_train.data.index import name_patients, read_index
 from torch_train.data.loading import LoadedFilms
 from torch_train.data.records import SYNTHETIC_MARK, Film, FilmIndex, list_films
-from torch_train.data.split import join_groups
+from torch_train.data.split import join_films
 from torch_train.evaluation.audit.findings import AuditConfig
 from torch_train.metrics import auroc_by_patient, auroc_estimate
 
 # --- sample ---
-# Which films the probes look at: whole patients with their copies, drawn by content, so many of each class.
+# The films that probes measure: whole patients with their copies, drawn by content, so many of each class.
 
 Ints = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """Films that probes look at."""
+    """The films that probes measure."""
 
     model_inputs: NDArray[np.uint8]  # [N, 224, 224]
     labels: Ints  # [N], 1 positive
@@ -57,11 +57,8 @@ class Sample:
 def all_films(loaded: LoadedFilms, copies: Sequence[Sequence[int]]) -> Sample:
     """Return all films; those of one patient and those that are copies of each other are one group."""
     films = loaded.index.films
-    by_patient: dict[str, list[int]] = {}
-    for number, film in enumerate(films):
-        by_patient.setdefault(film.patient, []).append(number)
     groups = np.empty(len(films), np.int64)
-    for number, members in enumerate(join_groups(len(films), [*by_patient.values(), *copies])):
+    for number, members in enumerate(join_films([film.patient for film in films], loaded.digests, copies)):
         groups[list(members)] = number
     labels = np.array([film.label for film in films], np.int64)
     return Sample(loaded.model_inputs, labels, groups, films, loaded.facts, loaded.digests)
@@ -75,13 +72,13 @@ def draw(films: Sample, most: int, seed: int) -> Sample:
     if len(films.labels) <= most:
         return films
     rarer = int((films.labels == 1).sum() < (films.labels == 0).sum())
-    wished = {rarer: min(int((films.labels == rarer).sum()), most // 2)}
-    wished[1 - rarer] = most - wished[rarer]
+    target = {rarer: min(int((films.labels == rarer).sum()), most // 2)}
+    target[1 - rarer] = most - target[rarer]
     rows: list[int] = []
     held = {0: 0, 1: 0}
     for members in _in_drawn_order(films, seed):
         own = int(films.labels[members].max())
-        if held[own] < wished[own]:
+        if held[own] < target[own]:
             rows += members.tolist()
             held[own] += len(members)
     return films.part(np.array(sorted(rows), np.int64))
@@ -99,11 +96,11 @@ def _in_drawn_order(films: Sample, seed: int) -> list[Ints]:
 
 
 # --- sources ---
-# From folders to one list of films in which every film says where it comes from.
+# From folders to one list of films, each with its source.
 
 
 def read_sources(config: AuditConfig) -> FilmIndex:
-    """List the films; `site` is the folder where there are several, else what the set itself says.
+    """List the films; `site` is the folder where there are several, else the site that the set itself records.
 
     Raises:
         DataError: a folder has no film, or the set cannot be read.
@@ -138,8 +135,8 @@ def _named(index: FilmIndex) -> Iterator[Film]:
 
 
 def _read_by_class(config: AuditConfig) -> FilmIndex:
-    told = [*((folder, 0) for folder in config.negative_films), *((folder, 1) for folder in config.positive_films)]
-    films = tuple(film for folder, label in told for film in _films_of(folder, label))
+    given = [*((folder, 0) for folder in config.negative_films), *((folder, 1) for folder in config.positive_films)]
+    films = tuple(film for folder, label in given for film in _films_of(folder, label))
     labels = Labels(_name(config.negative_films), _name(config.positive_films))
     index = FilmIndex(
         root=config.positive_films[0].parent,
@@ -148,7 +145,7 @@ def _read_by_class(config: AuditConfig) -> FilmIndex:
         films=films,
         patients_known=False,
         notes=("each folder counts as a source of its own: a set of both classes is given with --data",),
-        synthetic=any((place / SYNTHETIC_MARK).is_file() for folder, _ in told for place in (folder, folder.parent)),
+        synthetic=any((place / SYNTHETIC_MARK).is_file() for folder, _ in given for place in (folder, folder.parent)),
         label_source="--positive-films and --negative-films",
     )
     return name_patients(index, config.patient)
@@ -170,7 +167,7 @@ def _films_of(folder: Path, label: int) -> list[Film]:
 
 
 # --- crossval ---
-# How well features tell a class on films that were not learnt from: one fixed learner, folds by patient and copy.
+# How well features predict the class of held-out films: one fixed classifier, folds by patient and copy.
 
 FOLDS = 5
 # Logistic regression on standardised features, with a strong prior: 52 features on 104 films. Boosted trees found no
@@ -196,9 +193,9 @@ def cross_validated_margins(
 
     margins = np.empty(len(labels))
     folds = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=seed)
-    for learnt, kept in folds.split(features, labels, groups):
+    for training, kept in folds.split(features, labels, groups):
         regression = LogisticRegression(C=REGULARISATION, class_weight="balanced", max_iter=2000)
-        model = make_pipeline(StandardScaler(), regression).fit(features[learnt], labels[learnt])
+        model = make_pipeline(StandardScaler(), regression).fit(features[training], labels[training])
         margins[kept] = model.decision_function(features[kept])
     return margins
 

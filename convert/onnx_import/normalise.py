@@ -1,51 +1,18 @@
-"""What `tbconv convert MODEL.onnx` does: one description, refused where it contradicts itself."""
+"""How a third-party network wants its grey levels: the one description that the graph and the reference's numpy share.
+
+The graph gets it as constants (convert.onnx_import.wrap), the reference as prepared input; each computes it on its own,
+so a fault in the graph's front shows as a difference.
+"""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tbconv.contract.errors import ConfigError
-
-FILMS = 64
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ForeignConfig:
-    """Which file, which films, and what is known of the network."""
-
-    onnx: Path
-    out: Path
-    calibration: Path  # folder of films: some calibrate int8, others are what every format must answer
-    normalise: str | None = None  # None assumes torchvision's (three channels) or x / 255 (one)
-    mean: tuple[float, ...] | None = None  # of x / 255
-    std: tuple[float, ...] | None = None
-    films: int = FILMS  # that are compared, at most
-    keep_float: tuple[str, ...] | None = None  # None keeps the head where that is not most of the weights
-    labels: tuple[str, ...] = ()  # names of the classes, in the order of the output
-
-    def __post_init__(self) -> None:
-        check_choice(self.normalise, self.mean, self.std)
-        if self.films < 1:
-            raise ConfigError(f"--films {self.films}", why="parity cannot pass on nothing", fix="--films 64")
-        if len(set(self.labels)) != len(self.labels) or "" in self.labels:
-            said = ",".join(self.labels)
-            raise ConfigError(f"--labels {said}", why="each class needs a name of its own", fix="--labels normal,tb")
-        root, beside = self.out.resolve(), self.onnx.resolve()
-        if beside.is_relative_to(root) or self.calibration.resolve().is_relative_to(root):
-            why = "the folder is replaced whole, and with it what is read from it"
-            raise ConfigError(f"--out {self.out} holds what is converted", why=why, fix="choose another --out")
-
-
-# --- normalise ---
-# How a foreign network wants its grey levels: the one description that the graph and the oracle's numpy share.
-#
-# The graph gets it as constants (convert.onnx_import.wrap), the oracle as prepared input; each computes it
-# on its own, so a fault in the graph's front shows as a difference.
 
 # torchvision's recipe for weights trained on ImageNet (torchvision.transforms._presets.ImageClassification).
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -60,7 +27,7 @@ class Normalise:
     name: str  # imagenet, unit, none or given
     mean: tuple[float, ...]  # one a channel, of x / white
     std: tuple[float, ...]
-    assumed: bool = False  # nobody said so
+    assumed: bool = False  # none was given
     white: float = WHITE
 
     def __post_init__(self) -> None:
@@ -107,7 +74,7 @@ def choose_normalise(
     mean: tuple[float, ...] | None = None,
     std: tuple[float, ...] | None = None,
 ) -> Normalise:
-    """Return what was asked for, or what is assumed: torchvision's for three channels, x / 255 for one.
+    """Return what was given, or what is assumed: torchvision's for three channels, x / 255 for one.
 
     Raises:
         ConfigError: an unknown name, or numbers that do not fit the channels.
@@ -141,12 +108,12 @@ def check_choice(name: str | None, mean: tuple[float, ...] | None, std: tuple[fl
         raise ConfigError(
             f"--normalise {name} with --mean and --std",
             why="they say the same thing twice",
-            fix="leave one of them out",
+            fix="omit one of them",
         )
 
 
 def prepare(model_inputs: NDArray[np.uint8], normalise: Normalise) -> NDArray[np.float32]:
-    """Return what the foreign file itself is fed with: computed in float64, rounded once.
+    """Return what the given file itself is fed with: computed in float64, rounded once.
 
     Args:
         model_inputs: uint8 [N, H, W].

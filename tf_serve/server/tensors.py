@@ -1,118 +1,21 @@
-"""Bodies of requests and answers: JSON within limits, images, films, nested arrays."""
+"""From the values of a request to what the network takes: tensors of grey levels, and films as base64 or bytes."""
 
 from __future__ import annotations
 
 import base64
 import binascii
-import json
 import struct
 from array import array
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import chain, islice
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic_core import from_json
 
 from tbconv.contract.manifest import TensorSpec
 from tf_serve.errors import BadRequest, TooLarge
-
-# --- json body ---
-# The one place where JSON is read and written, so that its limits hold for every protocol.
-#
-# pydantic-core's parser comes with FastAPI; it takes a third of the standard library's time on a
-# tensor of numbers (2.9 ms against 10.1 ms for one film of 973 KB), refuses NaN, and bounds nesting.
-
-# Every value of JSON becomes a Python object: 32 MB of "[],[]," would become a gigabyte of lists, and while
-# it is parsed nobody else is answered (2^19 numbers: some 40 ms). A film of 224 x 224 numbers has 50,176 of
-# them, twice that where each stands in a list of its own: 2^19 hold five to ten films.
-MAX_VALUES = 2**19
-_MARKS = (b",", b"[", b"{", b":")  # no value comes without one of them before it, but for the outermost
-
-
-def read_json(body: bytes | memoryview) -> dict[str, Any]:
-    """Read one JSON object, UTF-8.
-
-    Raises:
-        BadRequest: it is no JSON, no object, nested beyond 200 levels, or has NaN or Infinity in it.
-        TooLarge: it holds more than `MAX_VALUES` values.
-    """
-    text = bytes(body)
-    if sum(text.count(mark) for mark in _MARKS) > MAX_VALUES:
-        why = f"a request may hold {MAX_VALUES:,} values as JSON"
-        raise TooLarge("the JSON holds too many values", why=why, fix="send tensors by the binary extension")
-    try:
-        value = from_json(text, allow_inf_nan=False)
-    except ValueError as error:
-        raise BadRequest("the body is no JSON", why=str(error), fix="send one JSON object, UTF-8") from error
-    if not isinstance(value, dict):
-        raise malformed("the body is no JSON object", f"it is {kind_of(value)}")
-    return value
-
-
-def write_json(value: Any) -> bytes:
-    """Write JSON without blanks; ValueError where a number is NaN or infinite."""
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
-
-
-def malformed(what: str, why: str) -> BadRequest:
-    """Return the error of a request that does not follow its protocol."""
-    return BadRequest(what, why=why, fix="docs/api.md has an example of every request")
-
-
-def kind_of(value: Any) -> str:
-    """Name a value's JSON type: what came is not quoted, it may be a film."""
-    for kinds, name in _KINDS:
-        if isinstance(value, kinds):
-            return name
-    return "null"
-
-
-_KINDS: tuple[tuple[type | tuple[type, ...], str], ...] = (
-    (bool, "a boolean"),
-    ((int, float), "a number"),
-    (str, "a string"),
-    (list, "an array"),
-    (dict, "an object"),
-)
-
-
-def text_of(value: Any, what: str) -> str:
-    """Return a string.
-
-    Raises:
-        BadRequest: it is none.
-    """
-    if not isinstance(value, str):
-        raise malformed(f"{what} has to be a string", f"it is {kind_of(value)}")
-    return value
-
-
-def object_of(value: Any, what: str) -> dict[str, Any]:
-    """Return an object; null and what is missing are an empty one.
-
-    Raises:
-        BadRequest: it is something else.
-    """
-    if value is None:
-        return {}
-    if not isinstance(value, dict):
-        raise malformed(f"{what} has to be an object", f"it is {kind_of(value)}")
-    return value
-
-
-def array_of(value: Any, what: str) -> list[Any]:
-    """Return an array.
-
-    Raises:
-        BadRequest: it is none.
-    """
-    if not isinstance(value, list):
-        raise malformed(f"{what} has to be an array", f"it is {kind_of(value)}")
-    return value
-
+from tf_serve.messages import MAX_RANK, malformed
 
 # --- images ---
 # Tensors of images as a client may send them: one shape, two number types, grey levels 0..255.
@@ -120,22 +23,13 @@ def array_of(value: Any, what: str) -> list[Any]:
 Images = NDArray[np.float32] | NDArray[np.uint8]  # [N, 224, 224, 1], 0 black to 255 white, lungs dark
 DTYPES: dict[str, np.dtype[Any]] = {"FP32": np.dtype("<f4"), "UINT8": np.dtype("u1")}
 DATATYPES = {"float32": "FP32", "uint8": "UINT8"}  # as manifests and LiteRT name them
-# One film takes some 22 ms of one core (docs/parity.md), and a request holds a place in the queue for all of its films.
+# One film takes some 22 ms of one core (docs/parity.md), and a request holds one slot for all of its films.
 MAX_FILMS = 32
 NUMBERS = frozenset({int, float})
 
 
-@dataclass(frozen=True, slots=True)
-class Films:
-    """Whole files - PNG, JPEG or DICOM - that still have to be opened; one row of the batch each."""
-
-    files: tuple[bytes, ...]
-
-    def __post_init__(self) -> None:
-        check_number(len(self.files))
-
-
-Given = Images | Films
+Films = tuple[bytes, ...]  # whole files - PNG, JPEG or DICOM - that still have to be opened; one row of the batch each
+InputBatch = Images | Films
 
 
 def images_from_numbers(data: Any, datatype: str, shape: tuple[int, ...] | None, spec: TensorSpec) -> Images:
@@ -151,7 +45,7 @@ def images_from_numbers(data: Any, datatype: str, shape: tuple[int, ...] | None,
         BadRequest: it is no tensor, of another shape, or holds what is no grey level.
         TooLarge: more than `MAX_FILMS` films.
     """
-    values, nesting = flatten(array_of(data, "data"), NUMBERS, "data")
+    values, nesting = flatten(data, NUMBERS, "data")
     stated = nesting if shape is None else shape
     check_shape(stated, spec)
     if np.prod(stated) != len(values):
@@ -201,7 +95,7 @@ def check_shape(shape: tuple[int, ...], spec: TensorSpec) -> None:
 def check_number(films: int) -> None:
     """Refuse more films than one request may have."""
     if films > MAX_FILMS:
-        why = f"one request may have {MAX_FILMS}, since it holds its place in the queue for all of them"
+        why = f"one request may have {MAX_FILMS}, since it holds one slot of the queue for all of them"
         raise TooLarge(f"the request has {films} films", why=why, fix="send several requests, side by side")
 
 
@@ -215,10 +109,8 @@ def _no_grey_levels(why: str) -> BadRequest:
 #
 # `np.array` turns texts into numbers, null into NaN, and one long text among numbers into gigabytes.
 
-MAX_RANK = 8  # an image has four axes; beyond eight, nobody meant a tensor
 
-
-def flatten(data: list[Any], leaves: frozenset[type], what: str) -> tuple[list[Any], tuple[int, ...]]:
+def flatten(data: Any, leaves: frozenset[type], what: str) -> tuple[list[Any], tuple[int, ...]]:
     """Flatten an array of arrays.
 
     Args:
@@ -232,6 +124,8 @@ def flatten(data: list[Any], leaves: frozenset[type], what: str) -> tuple[list[A
     Raises:
         BadRequest: it is empty, ragged, too deep or holds something else.
     """
+    if not isinstance(data, list):
+        raise malformed(f"{what} has to be an array", "it is something else")
     level, shape = data, [len(data)]
     while (types := set(map(type, level))) == {list}:
         lengths = set(map(len, level))
@@ -266,7 +160,7 @@ def films_from_texts(texts: Sequence[str]) -> Films:
         TooLarge: more films than one request may have.
     """
     check_number(len(texts))
-    return Films(tuple(_decode(text, number) for number, text in enumerate(texts)))
+    return tuple(_decode(text, number) for number, text in enumerate(texts))
 
 
 def films_from_elements(data: memoryview) -> Films:
@@ -281,7 +175,7 @@ def films_from_elements(data: memoryview) -> Films:
     """
     elements = tuple(islice(_elements(data), MAX_FILMS + 1))  # one too many is enough to say so
     check_number(len(elements))
-    return Films(tuple(_raw_or_base64(element) for element in elements))
+    return tuple(_raw_or_base64(element) for element in elements)
 
 
 def b64_of(value: Any) -> str:

@@ -1,4 +1,4 @@
-"""Seeds the faults of one level into copies of a clean bundle's file, in a process that has that level's framework."""
+"""Inject the faults of one level into copies of a clean bundle's file, in a process that has that level's framework."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MODULES |= {"PyTorch": "benchmarks.fault_injection.faults.torch_faults"}
 
 
 class RefusedError(Exception):
-    """A converter would not write the file."""
+    """A converter did not write the file."""
 
 
 def faults_of(level: str) -> dict[str, Fault]:
@@ -27,21 +27,21 @@ def faults_of(level: str) -> dict[str, Fault]:
     return {one.name: one for one in importlib.import_module(MODULES[level]).FAULTS}
 
 
-def spoil_many(level: str, wanted: Iterable[tuple[str, float, Path]], bundle: Path) -> dict[str, str | None]:
-    """Write one spoilt file for each (fault, severity, place).
+def inject_many(level: str, wanted: Iterable[tuple[str, float, Path]], bundle: Path) -> dict[str, str | None]:
+    """Write one faulty file for each (fault, severity, path).
 
     Returns:
-        By place why the step refused to make the file; None where it is there.
+        By path why the step refused to write the file; None where it was written.
     """
     plan = [[name, severity, str(place)] for name, severity, place in wanted]
-    found: dict[str, str | None] = run_step(f"{__name__}:spoil", {"level": level, "plan": plan, "bundle": str(bundle)})[
-        "found"
-    ]
+    found: dict[str, str | None] = run_step(
+        f"{__name__}:inject", {"level": level, "plan": plan, "bundle": str(bundle)}
+    )["found"]
     return found
 
 
-def spoil(request: dict[str, Any]) -> dict[str, Any]:
-    """Be the child: seed each fault of the plan."""
+def inject(request: dict[str, Any]) -> dict[str, Any]:
+    """Inject each fault of the plan; request: level, plan (fault, severity, path), bundle."""
     faults = faults_of(request["level"])
     write = WRITERS[request["level"]](Path(request["bundle"]))
     return {
@@ -59,7 +59,7 @@ def _try(write: Callable[[Fault, float, Path], None], fault: Fault, severity: fl
 
 @contextlib.contextmanager
 def _step() -> Iterator[None]:
-    """Turn what a converter raises into its refusal; what the seeding itself raises stays an error."""
+    """Turn an exception of a converter into its refusal; one of the injection itself stays an error."""
     try:
         yield
     except Exception as error:
@@ -73,7 +73,7 @@ def _onnx(bundle: Path) -> Callable[[Fault, float, Path], None]:
 
     def write(fault: Fault, severity: float, place: Path) -> None:
         model = copy.deepcopy(clean)
-        fault.spoil(model, severity)
+        fault.inject(model, severity)
         onnx.save(model, str(place))
 
     return write
@@ -94,9 +94,9 @@ def _torch(bundle: Path) -> Callable[[Fault, float, Path], None]:
 
     def write(fault: Fault, severity: float, place: Path) -> None:
         network = load_deployed(bundle, "trained", arch=arch, calibration=calibration)
-        spoilt = fault.spoil(network, severity)
+        faulty = fault.inject(network, severity)
         with _step():
-            onnx.save(export(spoilt), str(place))
+            onnx.save(export(faulty), str(place))
 
     return write
 
@@ -107,7 +107,7 @@ def _keras(bundle: Path) -> Callable[[Fault, float, Path], None]:
     def write(fault: Fault, severity: float, place: Path) -> None:
         keras.backend.clear_session()
         model = keras.models.load_model(bundle / fault.path, compile=False)
-        fault.spoil(model, severity)
+        fault.inject(model, severity)
         with _step():
             model.save(place)
 
@@ -116,7 +116,7 @@ def _keras(bundle: Path) -> Callable[[Fault, float, Path], None]:
 
 def _tflite(bundle: Path) -> Callable[[Fault, float, Path], None]:
     def write(fault: Fault, severity: float, place: Path) -> None:
-        place.write_bytes(fault.spoil((bundle / fault.path).read_bytes(), severity))
+        place.write_bytes(fault.inject((bundle / fault.path).read_bytes(), severity))
 
     return write
 

@@ -1,4 +1,4 @@
-"""Films of a mere folder, split by file: some set the ranges of int8, others are what every format must answer."""
+"""Films of a mere folder, split by file: some set the ranges of int8, every format is run on the others."""
 
 from __future__ import annotations
 
@@ -8,13 +8,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from convert.parity.inputs import evenly
+from convert.parity.inputs import evenly, find_films
 from tbconv.contract.bundle import sha256_bytes, sha256_file
 from tbconv.contract.errors import DataError, FilmError
 from tbconv.contract.preprocess import PreprocessSpec
 from tbconv.contract.reporting import Reporter
 
-SUFFIXES = (".png", ".jpg", ".jpeg")
 CALIBRATION = 64  # films, at most
 LEAST_APART = 16  # films; of fewer, neither half would say anything, so all of them serve twice
 
@@ -54,11 +53,13 @@ def read_folder(folder: Path, *, size: int, films: int, reporter: Reporter) -> F
         folder: PNG and JPEG films, in subfolders or not.
         size: side of the square in pixels.
         films: to compare, at most.
-        reporter: hears of films that are left out.
+        reporter: gets a line for each film that is left out.
 
     Raises:
         DataError: there is no film that can be read.
     """
+    if not folder.is_dir():
+        raise DataError(f"--calibration {folder} is no folder", why="films are read from it", fix="name a folder")
     paths = find_films(folder)
     wanted = evenly(np.arange(len(paths)), CALIBRATION + films)
     read = _read([paths[row] for row in wanted], size, reporter)
@@ -84,13 +85,6 @@ def read_folder(folder: Path, *, size: int, films: int, reporter: Reporter) -> F
         parity_sha256=tuple(digests[row] for row in compared),
         held=len(paths),
     )
-
-
-def find_films(folder: Path) -> list[Path]:
-    """Return the films of a folder in the order of their paths; DataError where there is no folder."""
-    if not folder.is_dir():
-        raise DataError(f"--calibration {folder} is no folder", why="films are read from it", fix="name a folder")
-    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
 
 
 def split(count: int, films: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

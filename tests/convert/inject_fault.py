@@ -1,4 +1,4 @@
-"""Put one fault into one file of a bundle, and seal the bundle again: spoil.py BUNDLE FAULT."""
+"""Put one fault into one file of a bundle, and seal the bundle again: inject_fault.py BUNDLE FAULT."""
 
 import json
 import sys
@@ -12,7 +12,7 @@ WEIGHT, ADD, EPSILON, STRIDE = "body.layer2.0.conv1", "body.layer3.0.Add", "body
 KERNEL, FILTER = "body.layer2.0.conv2", "body.layer3.0.relu.Relu"
 
 
-def spoil_onnx(path, change):
+def change_onnx(path, change):
     import onnx
 
     model = onnx.load(str(path))
@@ -82,14 +82,14 @@ ONNX_FAULTS = {one.__name__: one for one in (one_weight, dropped_add, keras_epsi
 
 
 def main(bundle, fault, name="model.onnx"):
-    """Spoil and seal."""
+    """Inject and seal."""
     path = bundle / name
     if fault in ONNX_FAULTS:
-        spoil_onnx(path, ONNX_FAULTS[fault])
+        change_onnx(path, ONNX_FAULTS[fault])
     else:
         {"transposed_kernel": transposed_kernel, "tflite_filter": tflite_filter}[fault](path)
     seal(bundle, read_bundle(bundle).manifest)
-    sys.stdout.write(json.dumps({"spoilt": name}) + "\n")
+    sys.stdout.write(json.dumps({"faulty": name}) + "\n")
 
 
 if __name__ == "__main__":

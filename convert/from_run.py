@@ -1,0 +1,293 @@
+"""A run as the reference of a conversion: its PyTorch networks, their decision rules, and its held-out films."""
+
+from __future__ import annotations
+
+import shutil
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from convert.certificate.certify import certify, draw_certificate
+from convert.certificate.consistency import inconsistencies
+from convert.certificate.model_card import model_card
+from convert.certificate.page import PAGE
+from convert.formats.table import FORMATS, ONNX, SAVED_MODEL, TFLITE_FLOAT32, Format, runner_of
+from convert.parity.inputs import FilmSet, draw_golden_films, evenly, golden_inputs, part_of
+from convert.parity.measure import Measurement, measure
+from convert.parity.report import PARITY, parity_report
+from convert.parity.runtimes import Runtime, converter_runtimes
+from convert.pipeline import ROUTES, ConversionContext, Outcome, Route
+from convert.quantization.float_ops import HEAD
+from tbconv.contract.bundle import CERTIFICATE, Bundle, seal, sha256_file, write_bundle, write_json
+from tbconv.contract.certificate import Certificate, Verdict
+from tbconv.contract.environment import provenance
+from tbconv.contract.errors import ConfigError, ConversionError
+from tbconv.contract.golden import GOLDEN, GOLDEN_FILMS, Golden, write_golden, write_golden_films
+from tbconv.contract.manifest import Artefact, Kind, Manifest, image_spec, output_specs
+from tbconv.contract.preprocess import PreprocessSpec
+from torch_train.run_folder import (
+    BASELINE,
+    CALIBRATION_FILMS,
+    CONFIG,
+    HELDOUT_FILMS,
+    HISTORY,
+    METRICS,
+    SPLIT,
+    WEIGHTS,
+    RunFacts,
+    read_films,
+    read_run,
+)
+
+CARD = "model_card.md"
+FROM_RUN = (CONFIG, HISTORY, METRICS, WEIGHTS, BASELINE, SPLIT)  # of films only digests
+BASELINE_FILE = "baseline.tflite"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConvertConfig:
+    """What `tbconv convert RUN` does."""
+
+    run: Path
+    out: Path
+    route: Route = "keras"  # whose SavedModel and float32 TFLite are shipped; the other's are compared with them
+    films: int = 512  # held-out films that are compared, at most
+    keep_float: tuple[str, ...] = (HEAD,)  # nodes that the int8 file keeps in float32
+
+    def __post_init__(self) -> None:
+        if self.route not in ROUTES:
+            raise ConfigError(f"--route {self.route} is unknown", why="there are two", fix="--route keras or onnx2tf")
+        if self.films < 1:
+            raise ConfigError(f"--films {self.films}", why="parity cannot pass on nothing", fix="--films 256")
+
+    def reference(self) -> RunReference:
+        """Read the run.
+
+        Raises:
+            BundleError: it is none, or not finished.
+        """
+        return RunReference(self, read_run(self.run))
+
+
+@dataclass(frozen=True, slots=True)
+class Converted:
+    """What came out of a run."""
+
+    bundle: Path
+    manifest: Manifest
+    certificate: Certificate
+    report: dict[str, Any]  # parity.json
+    seconds_converting: float
+    seconds_measuring: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunOutcome(Outcome):
+    """What the measurement of a bundle's files found."""
+
+    artefacts: tuple[Artefact, ...]
+    measurement: Measurement
+    certificate: Certificate
+
+
+@dataclass(frozen=True, slots=True)
+class RunReference:
+    """A finished run: convert.pipeline.Reference says what each member is for."""
+
+    config: ConvertConfig
+    facts: RunFacts
+    computes = "PyTorch computes"
+    has_evidence = True
+    may_lack = False
+
+    @property
+    def out(self) -> Path:
+        """Return the place of the bundle."""
+        return self.config.out
+
+    @property
+    def route(self) -> Route:
+        """Return whose SavedModel and float32 TFLite are shipped."""
+        return self.config.route
+
+    @property
+    def keep_float(self) -> tuple[str, ...]:
+        """Return the nodes that the int8 file keeps in float32."""
+        return self.config.keep_float
+
+    @property
+    def has_network(self) -> bool:
+        """Return whether the run has a trained checkpoint."""
+        return self.facts.arch is not None
+
+    @property
+    def title(self) -> str:
+        """Return what is converted, in a line."""
+        kind = "synthetic films" if self.facts.synthetic else "films"
+        if self.facts.arch is None:
+            return f"converting {self.facts.name}: no trained checkpoint, so the baseline is converted alone"
+        return f"converting {self.facts.name} ({self.facts.arch}, trained on {kind}), route {self.route}"
+
+    def write_folder(self) -> AbstractContextManager[Path]:
+        """Yield the bundle in the making."""
+        return write_bundle(self.out)
+
+    @property
+    def calibration(self) -> Path:
+        """Return the films that the run kept to calibrate with."""
+        return self.config.run / CALIBRATION_FILMS
+
+    def prepare(self, context: ConversionContext) -> None:
+        """Copy what a bundle keeps of its run, and see that this machine decodes images as training did."""
+        for name in FROM_RUN:
+            if (self.config.run / name).is_file():
+                shutil.copyfile(self.config.run / name, context.folder / name)
+        write_golden_films(context.folder / GOLDEN_FILMS, draw_golden_films(PreprocessSpec()))
+
+    def export(self, context: ConversionContext) -> None:
+        """Export the trained network."""
+        self._export(context, "onnx", "trained", context.folder / ONNX.path)
+
+    def _export(self, context: ConversionContext, name: str, network: str, out: Path) -> None:
+        calibration = asdict(self.facts.decision_rules[network].calibration)
+        request = {"folder": str(context.folder), "network": network, "arch": self.facts.arch, "out": str(out)}
+        context.step(name, "convert.formats.torch_to_onnx:torch_to_onnx", calibration=calibration, **request)
+
+    def make_beside(self, context: ConversionContext) -> None:
+        """Make the baseline's file."""
+        onnx, saved_model = context.aside / "baseline.onnx", str(context.aside / "baseline_saved_model")
+        self._export(context, "baseline onnx", "baseline", onnx)
+        keras, tflite = SAVED_MODEL.step.function, TFLITE_FLOAT32.step.function
+        context.step("baseline keras", keras, onnx=str(onnx), saved_model=saved_model)
+        context.step("baseline", tflite, saved_model=saved_model, float32=str(context.folder / BASELINE_FILE))
+
+    def label(self, context: ConversionContext) -> None:
+        """Put labels, preprocessing and threshold into every file that carries them."""
+        from convert.formats.tflite_metadata import (
+            facts_of_run,
+            label_tflite,  # it loads LiteRT's schema, which a command line can do without
+        )
+
+        networks: dict[str, Kind] = {one.path: "trained" for one in FORMATS if one.labelled and self.has_network}
+        for path, network in (networks | {BASELINE_FILE: "baseline"}).items():
+            weights = context.folder / (BASELINE if network == "baseline" else WEIGHTS)
+            label_tflite(context.folder / path, facts_of_run(self.facts, network, sha256_file(weights)))
+
+    def measure(self, context: ConversionContext) -> RunOutcome:
+        """Run every file and PyTorch on the held-out films and golden inputs, and certify the files."""
+        held = read_films(self.config.run / HELDOUT_FILMS)
+        names, golden = golden_inputs(PreprocessSpec())
+        rows = choose_films(held.part, self.config.films)
+        count, tests = len(rows), int((held.part[rows] == "test").sum())
+        kind = "synthetic " if self.facts.synthetic else ""
+        description = f"{count} {kind}films of the run ({tests} test, {count - tests} validation)"
+        artefacts = list_artefacts(self.facts, context.converters, route=self.route)
+        measurement = measure(
+            context.folder,
+            artefacts,
+            FilmSet(description, held.model_inputs[rows], held.labels[rows], golden, tuple(names)),
+            arch=self.facts.arch,
+            decision_rules=self.facts.decision_rules,
+            extra=self.further_runtimes(context),
+            reporter=context.reporter,
+        )
+        answers = {name: part_of(answer, count, None) for name, answer in measurement.answers.items()}
+        write_golden(context.folder / GOLDEN, Golden(tuple(names), golden, answers))
+        certificate = certify(context.folder, self.config.run, artefacts, measurement)
+        exact = [one.path for one in artefacts if one.is_exact]
+        regressions = {
+            path: found.reason
+            for path, found in certificate.artefacts.items()
+            if path in exact and found.verdict is not Verdict.CERTIFIED
+        }
+        return RunOutcome(
+            report=parity_report(measurement, certificate.artefacts),
+            regressions=regressions,
+            artefacts=artefacts,
+            measurement=measurement,
+            certificate=certificate,
+        )
+
+    def further_runtimes(self, context: ConversionContext) -> tuple[Runtime, ...]:
+        """Return what is compared beside the bundle's own files: the other route's, and the baseline before TFLite."""
+        onnx = {"artefact": str(context.aside / "baseline.onnx")}
+        baseline = Runtime("baseline.onnx", "baseline", runner_of("onnx"), onnx)
+        if not self.has_network:
+            return (baseline,)
+        maker = "onnx2tf" if self.route == "keras" else "tbconv's layers"
+        made = [one for one in converter_runtimes(maker, context.aside) if Path(one.request["artefact"]).exists()]
+        return (*made, baseline)
+
+    def write(self, context: ConversionContext, found: RunOutcome, *, seconds: tuple[float, float]) -> Converted:
+        """Write reports, certificate, page and card, seal the bundle, and see that all of it says the same.
+
+        Raises:
+            ConversionError: something contradicts the manifest.
+        """
+        folder, certificate = context.folder, found.certificate
+        manifest = Manifest(
+            name=self.facts.name,
+            kind="trained" if self.has_network else "baseline",
+            labels=self.facts.labels,
+            preprocessing=PreprocessSpec(),
+            decision_rules=self.facts.decision_rules,
+            artefacts=found.artefacts,
+            provenance={"training": self.facts.provenance, "conversion": provenance(), "arch": self.facts.arch},
+            synthetic=self.facts.synthetic,
+        )
+        write_json(folder / PARITY, found.report)
+        write_json(folder / CERTIFICATE, asdict(certificate))
+        (folder / CARD).write_text(model_card(folder, manifest, certificate, found.report), encoding="utf-8")
+        page = draw_certificate(folder, manifest, found.measurement, certificate, found.report)
+        (folder / PAGE).write_text(page, encoding="utf-8")
+        manifest = seal(folder, manifest)
+        problems = inconsistencies(Bundle(folder, manifest))
+        if problems:
+            raise ConversionError(
+                f"{', '.join(problems)}: not what the manifest says",
+                why="; ".join(f"{path}: {problem}" for path, problem in problems.items()),
+                fix=f"look for files of two runs in {self.config.run}; the bundle was not written",
+            )
+        return Converted(self.out, manifest, certificate, found.report, *seconds)
+
+
+def choose_films(part: NDArray[np.str_], most: int) -> NDArray[np.int64]:
+    """Return the rows of at most so many films: of the test part first, then of validation.
+
+    Each part is in the order of its classes, so where not all of it fits, every n-th film is taken.
+    """
+    rows = [np.flatnonzero(part == "test"), np.flatnonzero(part != "test")]
+    tests = evenly(rows[0], most)
+    return np.concatenate([tests, evenly(rows[1], most - len(tests))])
+
+
+def list_artefacts(facts: RunFacts, converters: dict[str, str], *, route: str) -> tuple[Artefact, ...]:
+    """Return every artefact of the bundle, float32 first.
+
+    Args:
+        facts: of the run.
+        converters: who made what, by step.
+        route: "onnx2tf" ships the files that the reference converter makes, too.
+    """
+    rows = FORMATS if facts.arch is not None else ()
+    trained = [_artefact(one, "trained", converters, swapped=route == "onnx2tf" and one.second_source) for one in rows]
+    baseline = _artefact(TFLITE_FLOAT32, "baseline", converters, swapped=False)
+    return (*trained, baseline)
+
+
+def _artefact(row: Format, network: Kind, converters: dict[str, str], *, swapped: bool) -> Artefact:
+    step = "baseline" if network == "baseline" else "onnx2tf" if swapped else row.step.name
+    return Artefact(
+        path=BASELINE_FILE if network == "baseline" else row.path,
+        format=row.kind,
+        precision=row.precision,
+        network=network,
+        inputs=(image_spec(channels_first=row.channels_first, dtype=row.dtype),),
+        outputs=output_specs(evidence=row.evidence),
+        converter=converters[step],
+        reader=row.reader + (", one film a call" if swapped and row.kind == "saved_model" else ""),
+    )

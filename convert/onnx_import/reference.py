@@ -1,0 +1,339 @@
+"""A third-party ONNX file as the reference of a conversion: ONNX Runtime on the file itself, and its own decisions.
+
+It leaves a folder with every format, parity.json, report.md and conversion.json; never taken for a bundle, since nobody
+chose a threshold.
+"""
+
+from __future__ import annotations
+
+import shutil
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from convert.formats.table import FORMATS, ONNX, TFLITE_FLOAT32
+from convert.onnx_import.films import FolderFilms, read_folder
+from convert.onnx_import.normalise import Normalise, check_choice, prepare
+from convert.onnx_import.report import JudgedFile, onnx_report, report_text
+from convert.parity.compare import compare_outputs, varies
+from convert.parity.report import PARITY
+from convert.parity.runtimes import REFERENCE_CONVERTER, Outputs, Runtime, run_outputs
+from convert.parity.verdicts import FAILED, NOT_MADE, OutputTolerance, judge_outputs
+from convert.pipeline import ConversionContext, Outcome, Route
+from convert.quantization.float_ops import HEAD, NOTHING, require_nodes
+from tbconv.contract.bundle import CONVERSION, MANIFEST, file_records, replace_folder, write_json
+from tbconv.contract.environment import provenance
+from tbconv.contract.errors import ConfigError, ConversionError
+from tbconv.contract.manifest import is_exact
+from tbconv.contract.reporting import Reporter
+from torch_train.run_folder import CALIBRATION_FILMS, Films, write_films
+
+FILMS = 64
+SCHEMA = "tbconv-conversion/1"
+REPORT = "report.md"
+NOT_OFFERED = "not_offered"  # folder of reduced files that change too many decisions
+LARGEST_HEAD = 0.5  # of the weights: VGG keeps nine tenths in its head, and such an int8 file would save nothing
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OnnxConfig:
+    """What `tbconv convert MODEL.onnx` does: which file, which films, and what is known of the network."""
+
+    onnx: Path
+    out: Path
+    calibration: Path  # folder of films: some calibrate int8, every format is run on others
+    normalise: str | None = None  # None assumes torchvision's (three channels) or x / 255 (one)
+    mean: tuple[float, ...] | None = None  # of x / 255
+    std: tuple[float, ...] | None = None
+    films: int = FILMS  # that are compared, at most
+    keep_float: tuple[str, ...] | None = None  # None keeps the head where that is not most of the weights
+    labels: tuple[str, ...] = ()  # names of the classes, in the order of the output
+
+    def __post_init__(self) -> None:
+        check_choice(self.normalise, self.mean, self.std)
+        if self.films < 1:
+            raise ConfigError(f"--films {self.films}", why="parity cannot pass on nothing", fix="--films 64")
+        if len(set(self.labels)) != len(self.labels) or "" in self.labels:
+            names = ",".join(self.labels)
+            raise ConfigError(f"--labels {names}", why="each class needs a name of its own", fix="--labels normal,tb")
+        root, beside = self.out.resolve(), self.onnx.resolve()
+        if beside.is_relative_to(root) or self.calibration.resolve().is_relative_to(root):
+            why = "the folder is replaced whole, and with it what is read from it"
+            raise ConfigError(f"--out {self.out} holds what is converted", why=why, fix="choose another --out")
+
+    def reference(self) -> OnnxReference:
+        """Return the file as the reference of its conversion."""
+        return OnnxReference(self)
+
+
+@dataclass(frozen=True, slots=True)
+class ConvertedOnnx:
+    """What came out of an ONNX file."""
+
+    folder: Path
+    conversion: dict[str, Any]  # conversion.json
+    report: dict[str, Any]  # parity.json
+    seconds_converting: float
+    seconds_measuring: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OnnxOutcome(Outcome):
+    """What the measurement of a conversion's files found."""
+
+    judged: tuple[JudgedFile, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """The given file: what is in it, what it was run on, and what it answered."""
+
+    facts: dict[str, Any]  # of convert.onnx_import.wrap
+    normalise: Normalise
+    films: FolderFilms
+    calibration: Path
+    answers: Outputs
+    tolerances: dict[str, OutputTolerance]
+
+
+@dataclass(slots=True)
+class OnnxReference:
+    """A third-party ONNX file: convert.pipeline.Reference says what each member is for."""
+
+    config: OnnxConfig
+    _source: Source | None = field(default=None, init=False)
+    route: Route = field(default="keras", init=False)
+    has_network: bool = field(default=True, init=False)
+    has_evidence: bool = field(default=False, init=False)
+    may_lack: bool = field(default=True, init=False)
+
+    @property
+    def out(self) -> Path:
+        """Return the folder to write."""
+        return self.config.out
+
+    @property
+    def title(self) -> str:
+        """Return what is converted, in a line."""
+        return f"converting {self.config.onnx.name}, a third-party ONNX model"
+
+    @property
+    def computes(self) -> str:
+        """Return who gives the reference's answers."""
+        return f"ONNX Runtime computes of {self.config.onnx.name}"
+
+    @property
+    def source(self) -> Source:
+        """Return what `prepare` found; RuntimeError before it."""
+        if self._source is None:
+            raise RuntimeError("the file was not prepared")
+        return self._source
+
+    @property
+    def calibration(self) -> Path:
+        """Return the films of the folder that int8 is calibrated on."""
+        return self.source.calibration
+
+    @property
+    def keep_float(self) -> tuple[str, ...]:
+        """Return the nodes that int8 keeps: by default the head, but for one that holds most of the weights."""
+        return self.config.keep_float or ((NOTHING,) if self.source.facts["dense_share"] > LARGEST_HEAD else (HEAD,))
+
+    def write_folder(self) -> AbstractContextManager[Path]:
+        """Yield the folder in the making; it replaces an older conversion or a bundle."""
+        return replace_folder(self.out, marks=(CONVERSION, MANIFEST), kind="neither a conversion nor a bundle")
+
+    def prepare(self, context: ConversionContext) -> None:
+        """Write model.onnx, the given graph behind its preprocessing, and run the given file itself.
+
+        Raises:
+            ConfigError: --keep-float or --labels do not fit the file.
+            ConversionError: the file cannot be converted, or answers NaN or the same to every film.
+            DataError: the folder holds no films.
+        """
+        config, say = self.config, context.reporter.say
+        facts = context.step(
+            "wrap",
+            "convert.onnx_import.wrap:wrap",
+            onnx=str(config.onnx),
+            out=str(context.folder / ONNX.path),
+            normalise=config.normalise,
+            mean=config.mean,
+            std=config.std,
+        )
+        batch = "any batch" if facts["dynamic_batch"] else "one film a call"
+        say(
+            f"  {config.onnx.name}: {facts['channels']} channels of {facts['size']} x {facts['size']}, opset "
+            f"{facts['opset']}, {facts['parameters']:,} parameters, {batch}; outputs {', '.join(facts['outputs'])}"
+        )
+        require_nodes(facts["nodes"], config.keep_float or ())
+        given: dict[str, Any] = facts["normalise"]
+        normalise = Normalise(**given | {name: tuple(given[name]) for name in ("mean", "std")})
+        say(f"  preprocessing {'assumed' if normalise.assumed else 'as given'}: {normalise}")
+        films = read_folder(config.calibration, size=facts["size"], films=config.films, reporter=context.reporter)
+        reference, optimised, rounded = run_source(
+            config.onnx, facts, normalise, films.parity, context.aside, context.reporter
+        )
+        check_reference(reference, config.labels)
+        tolerances = {
+            name: OutputTolerance.derive(reference[name], optimised[name], rounded[name]) for name in reference
+        }
+        place = context.aside / CALIBRATION_FILMS
+        unknown = np.zeros(len(films.calibration), np.int64)  # nobody said what they show, and no range needs it
+        write_films(place, Films(films.calibration, unknown, np.full(len(unknown), "train")))
+        self._source = Source(facts, normalise, films, place, reference, tolerances)
+
+    def export(self, context: ConversionContext) -> None:
+        """Do nothing: model.onnx was written first of all."""
+
+    def make_beside(self, context: ConversionContext) -> None:
+        """Do nothing: there is no second network."""
+
+    def label(self, context: ConversionContext) -> None:
+        """Do nothing: there is no threshold to write into a file."""
+
+    def measure(self, context: ConversionContext) -> OnnxOutcome:
+        """Run every file on the films of the folder, compare it with the given file's answers, and judge it."""
+        source = self.source
+        one_film = {} if source.facts["dynamic_batch"] else {"batch": 1}
+        runtimes = [
+            Runtime(
+                one.path,
+                "trained",
+                one.any_runner,
+                {"artefact": str(context.folder / one.path)} | (one_film if one is ONNX else {}),
+                one.precision,
+                may_fail=not is_exact(one.precision),
+            )
+            for one in FORMATS
+            if one.path not in context.not_made
+        ]
+        converter = context.aside / TFLITE_FLOAT32.path
+        if REFERENCE_CONVERTER not in context.not_made:
+            given = {"artefact": str(converter)}
+            runtimes.append(Runtime(REFERENCE_CONVERTER, "trained", TFLITE_FLOAT32.any_runner, given, may_fail=True))
+        answers = run_outputs(runtimes, source.films.parity, context.reporter)
+        other = answers.get(REFERENCE_CONVERTER)
+        if isinstance(other, dict) and len(other) == len(source.answers) == 1:
+            answers[REFERENCE_CONVERTER] = dict(zip(source.answers, other.values(), strict=True))  # one needs no name
+        rows = [(one.path, context.folder / one.path, one.kind, one.precision) for one in FORMATS]
+        rows.append((REFERENCE_CONVERTER, converter, TFLITE_FLOAT32.kind, TFLITE_FLOAT32.precision))
+        *judged, compared = [self._judge(context, *row, answers.get(row[0])) for row in rows]
+        exact = [one for one in judged if is_exact(one.precision)]
+        return OnnxOutcome(
+            report=onnx_report(
+                (self.config.onnx.name, source.facts),
+                source.normalise,
+                source.films,
+                source.tolerances,
+                tuple(judged),
+                compared,
+            ),
+            regressions={one.path: one.reason for one in exact if one.verdict == FAILED},
+            judged=tuple(judged),
+        )
+
+    def _judge(
+        self,
+        context: ConversionContext,
+        name: str,
+        place: Path,
+        kind: str,
+        precision: str,
+        answer: Outputs | str | None,
+    ) -> JudgedFile:
+        if answer is None:
+            return JudgedFile(name, kind, precision, NOT_MADE, context.not_made[name])
+        size = {"bytes": sum(one.stat().st_size for one in (place, *place.rglob("*")) if one.is_file())}
+        if isinstance(answer, str):
+            return JudgedFile(name, kind, precision, FAILED, answer, facts=size)
+        found = compare_outputs(self.source.answers, answer)
+        verdict, reason = judge_outputs(found, self.source.tolerances, exact=is_exact(precision))
+        return JudgedFile(name, kind, precision, verdict, reason, found, size)
+
+    def write(self, context: ConversionContext, found: OnnxOutcome, *, seconds: tuple[float, float]) -> ConvertedOnnx:
+        """Set failed files apart, write the reports, and seal the folder with conversion.json."""
+        folder, source = context.folder, self.source
+        for one in found.judged:
+            if one.verdict == FAILED:
+                (folder / NOT_OFFERED).mkdir(exist_ok=True)
+                shutil.move(folder / one.path, folder / NOT_OFFERED / one.path)
+        write_json(folder / PARITY, found.report)
+        (folder / REPORT).write_text(report_text(found.report), encoding="utf-8")
+        conversion = {
+            "schema": SCHEMA,
+            "source": {"name": self.config.onnx.name, "sha256": source.facts["source"]},
+            "wrap": {key: value for key, value in source.facts.items() if key not in ("source", "converter", "nodes")},
+            "labels": list(self.config.labels),
+            "calibration": {"films": len(source.films.calibration), "list_sha256": source.films.digest},
+            "converters": context.converters,
+            "seconds": {name: round(value, 1) for name, value in context.seconds.items()},
+            "verdicts": {one.path: one.verdict for one in found.judged},
+            "provenance": provenance(),
+            "files": {path: asdict(record) for path, record in file_records(folder, but=CONVERSION).items()},
+        }
+        write_json(folder / CONVERSION, conversion)
+        return ConvertedOnnx(self.out, conversion, found.report, *seconds)
+
+
+def run_source(
+    onnx: Path,
+    facts: dict[str, Any],
+    normalise: Normalise,
+    model_inputs: NDArray[np.uint8],
+    folder: Path,
+    reporter: Reporter,
+) -> tuple[Outputs, Outputs, Outputs]:
+    """Run the given file itself on films that numpy normalised; output names are already ours.
+
+    Returns:
+        Its answers without optimisations (the reference), with them, and without them on films normalised in float32.
+    """
+    whole, rounded = folder / "prepared.npy", folder / "rounded.npy"
+    np.save(whole, prepare(model_inputs, normalise))
+    np.save(rounded, round_early(model_inputs, normalise))
+    batch = facts["source_batch"]
+    request = {"artefact": str(onnx), "input": facts["input"]["name"], "names": facts["renamed_outputs"]}
+    request |= {"batch": batch if isinstance(batch, int) and batch > 0 else None}
+    ways: dict[str, dict[str, Any]] = {
+        "reference": {"images": str(whole), "optimised": False},
+        "optimised": {"images": str(whole)},
+        "rounded": {"images": str(rounded), "optimised": False},
+    }
+    runtimes = [Runtime(name, "trained", ONNX.any_runner, request | way) for name, way in ways.items()]
+    found = run_outputs(runtimes, model_inputs, reporter)
+    reference, optimised, early = (one for name in ways if isinstance(one := found[name], dict))
+    return reference, optimised, early
+
+
+def round_early(model_inputs: NDArray[np.uint8], normalise: Normalise) -> NDArray[np.float32]:
+    """Normalise in float32, rounded after each step: uint8 [N, S, S] -> float32 [N, C, S, S]."""
+    scale, offset = (one.astype(np.float32)[:, None, None] for one in (normalise.scale, normalise.offset))
+    rounded: NDArray[np.float32] = model_inputs[:, None].astype(np.float32) * scale + offset
+    return rounded
+
+
+def check_reference(answers: Outputs, labels: tuple[str, ...]) -> None:
+    """Refuse answers with which nothing can be compared, and labels that are not as many as the classes.
+
+    Raises:
+        ConversionError: NaN, infinity, or the same answer to every film.
+        ConfigError: the number of labels.
+    """
+    for name, answer in answers.items():
+        problem = "" if varies(answer) else "is the same for every film"
+        problem = problem if np.isfinite(answer).all() else "holds NaN or infinity"
+        if problem:
+            raise ConversionError(
+                f"output {name} of the file itself {problem}",
+                why="no difference from such answers means anything",
+                fix="check the file and its preprocessing: --normalise, --mean and --std",
+            )
+    sizes = {name: answer.shape[-1] for name, answer in answers.items()}
+    if labels and len(labels) not in sizes.values():
+        found = ", ".join(f"{name} has {size}" for name, size in sizes.items())
+        raise ConfigError(f"--labels names {len(labels)} classes", why=found, fix="name each class once, in its order")
