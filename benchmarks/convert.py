@@ -3,7 +3,8 @@
 The peer: `onnx2tf -tb tf_converter -oh5 -odrqt` on our ONNX, its batch fixed at 1, which is the easier task for it:
 SavedModel, H5, .keras and TFLite float32, float16, dynamic. Ours three times: the same formats of the same ONNX,
 which the bars are held against; everything that ships, from PyTorch (the ONNX, the int8 file on calibration films,
-the baseline); and that with onnx2tf's witness, as in every `tbconv convert`. What the files answer is measured in none.
+the baseline); and that with onnx2tf as reference converter, as in every `tbconv convert`. None of the three measures
+what the files compute.
 
     python -m benchmarks.convert RUN
 """
@@ -31,8 +32,8 @@ from benchmarks.results import RESULTS, append_rows, circumstances  # noqa: E402
 from tbconv.contract.errors import ConversionError, TbconvError  # noqa: E402
 
 SAME, PEER = "tbconv, the peer's formats", "onnx2tf"
-OURS, WITH_WITNESS = "tbconv, everything", "tbconv, everything and the witness"
-ALL_OURS = (OURS, SAME, WITH_WITNESS)  # the first leaves the ONNX that the others and the peer are given
+OURS, WITH_ONNX2TF = "tbconv, everything", "tbconv, everything and onnx2tf"
+ALL_OURS = (OURS, SAME, WITH_ONNX2TF)  # the first leaves the ONNX that the others and the peer are given
 PEER_WORDS = ("-tb", "tf_converter", "-oh5", "-odrqt", "-n")  # -n only shortens its log
 FASTER, MEMORY = 8.0, 0.4  # the bars: at least so many times faster, at most so much of the peer's peak
 MADE = (".onnx", ".h5", ".keras", ".tflite", "saved_model.pb")
@@ -103,7 +104,7 @@ def weigh_all(run: Path, work: Path, *, repeats: int, timeout_s: float, peer: bo
 
 def _ours(run: Path, folder: Path, program: str, onnx: Path) -> Weighed:
     say(f"{program}: of {run}")
-    words = {OURS: ["--no-witness"], SAME: ["--onnx", str(onnx)], WITH_WITNESS: []}[program]
+    words = {OURS: ["--no-reference-converter"], SAME: ["--onnx", str(onnx)], WITH_ONNX2TF: []}[program]
     command = [sys.executable, "-m", "benchmarks.make_formats", str(run), str(folder), *words]
     usage = measure(command, log=None, cwd=ROOT, say=say)
     if usage.exit_code != 0:

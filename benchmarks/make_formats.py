@@ -59,13 +59,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("run", type=Path)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--no-witness", action="store_true", help="leave out onnx2tf's own conversion")
+    parser.add_argument("--no-reference-converter", action="store_true", help="leave out onnx2tf's own conversion")
     parser.add_argument("--onnx", type=Path, help="make only what the peer makes, of this file")
     words = parser.parse_args()
     if words.onnx is not None:
         make_peers_formats(words.folder, words.onnx)
         return
-    make_formats(words.run, words.folder, compare=not words.no_witness)
+    make_formats(words.run, words.folder, compare=not words.no_reference_converter)
 
 
 if __name__ == "__main__":

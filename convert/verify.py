@@ -67,13 +67,13 @@ class Verified:
 
     certificate: Certificate
     report: dict[str, Any]
-    strays: dict[str, str]  # by path or witness, why
+    regressions: dict[str, str]  # by path or runtime, why
     notes: tuple[str, ...] = ()  # worth saying, but no failure
 
     @property
     def passed(self) -> bool:
         """Whether every artefact did as well as its certificate says, and every runtime gave usable answers."""
-        return bool(self.certificate.artefacts) and not self.strays
+        return bool(self.certificate.artefacts) and not self.regressions
 
 
 @workers()
@@ -95,11 +95,11 @@ def verify(config: VerifyConfig, reporter: Reporter) -> Verified:
     }
     notes = (*_film_notes(bundle), *band_notes(claimed, measurement, deployed=deployed))
     report = parity_report(measurement, verdicts) | {"notes": list(notes)}
-    strays = find_regressions(claimed, verdicts, measurement, report, deployed=deployed)
-    strays = with_findings(strays, inconsistencies(bundle), _film_problems(bundle))
-    certificate = _certificate(bundle, measurement, verdicts, strays)
+    regressions = find_regressions(claimed, verdicts, measurement, report, deployed=deployed)
+    regressions = with_findings(regressions, inconsistencies(bundle), _film_problems(bundle))
+    certificate = _certificate(bundle, measurement, verdicts, regressions)
     _write(config.out, bundle, measurement, certificate, report)
-    return Verified(certificate, report, strays, notes)
+    return Verified(certificate, report, regressions, notes)
 
 
 def _film_notes(bundle: Bundle) -> tuple[str, ...]:
@@ -132,23 +132,25 @@ def _measure(config: VerifyConfig, bundle: Bundle, golden: Golden, reporter: Rep
 
 
 def _certificate(
-    bundle: Bundle, measurement: Measurement, verdicts: dict[str, ArtefactVerdict], strays: dict[str, str]
+    bundle: Bundle, measurement: Measurement, verdicts: dict[str, ArtefactVerdict], regressions: dict[str, str]
 ) -> Certificate:
     """Return today's certificate; what it was calibrated on and which file to deploy is for `convert` to say.
 
     A file that regresses is proposed no longer, but nor is another in its place: no latency was measured here.
     """
     old = bundle.certificate()
-    bound = certificate_scope(bundle.root) | {"calibration": old.bound.get("calibration")}
-    return write_certificate(measurement, verdicts, bound, _deploy(old.deploy, strays, measurement.filmset.description))
+    bound = certificate_scope(bundle.root) | {"calibration": old.scope.get("calibration")}
+    return write_certificate(
+        measurement, verdicts, bound, _deploy(old.deploy, regressions, measurement.filmset.description)
+    )
 
 
-def _deploy(old: dict[str, Any], strays: dict[str, str], fed: str) -> dict[str, Any]:
+def _deploy(old: dict[str, Any], regressions: dict[str, str], fed: str) -> dict[str, Any]:
     path = old.get("artefact")
-    if path not in strays:
+    if path not in regressions:
         return old
-    reason = f"the file that was proposed, {path}, strays on {fed}: {strays[path]}"
-    return old | {"artefact": None, "reason": reason, "others": old.get("others", {}) | {path: strays[path]}}
+    reason = f"the file that was proposed, {path}, does worse than its certificate on {fed}: {regressions[path]}"
+    return old | {"artefact": None, "reason": reason, "others": old.get("others", {}) | {path: regressions[path]}}
 
 
 def _write(
@@ -185,7 +187,7 @@ def _judge_repeat(
     Kernels of another processor round elsewhere, but further than `allowed_move` it is another model. Films without
     patients count no decisions, so the band stays that of the certificate; but NaN on any of them fails.
     """
-    figures = measurement.row(artefact.path).golden.to_json() | _kept(claimed, "band", "latency_ms")
+    figures = measurement.row(artefact.path).golden.to_json() | _kept(claimed, "abstention_band", "latency_ms")
     problem = measurement.problem(artefact)
     if problem is not None:
         return ArtefactVerdict(Verdict.FAILED, claimed.sha256, problem, figures)
@@ -247,7 +249,7 @@ def find_regressions(
         verdicts: today's.
         measurement: that they rest on.
         report: of the measurement (convert.parity.report).
-        deployed: path of the file that the certificate proposes, whose bars have to hold on other films as well.
+        deployed: path of the file that the certificate proposes, which has to meet the criteria on other films as well.
     """
     worse = {
         path: f"{found.verdict} now, {claimed[path].verdict} in the certificate: {found.reason}"
@@ -255,16 +257,16 @@ def find_regressions(
         if ORDER.index(found.verdict) > ORDER.index(claimed[path].verdict)
     }
     unusable = {
-        row.name: f"no verdict hangs on this witness, but it cannot be compared: {row.problem}"
+        row.name: f"no verdict depends on it, but its outputs cannot be compared: {row.problem}"
         for row in measurement.rows
         if row.name not in verdicts and row.problem is not None
     }
-    return unusable | _float16(report, verdicts) | _bars(verdicts, measurement, deployed) | worse
+    return unusable | _float16(report, verdicts) | _criteria(verdicts, measurement, deployed) | worse
 
 
-def with_findings(strays: dict[str, str], *findings: dict[str, str]) -> dict[str, str]:
+def with_findings(regressions: dict[str, str], *findings: dict[str, str]) -> dict[str, str]:
     """Add by path what was found beside the measurement; what was measured is said first."""
-    whole = dict(strays)
+    whole = dict(regressions)
     for found in findings:
         for path, problem in found.items():
             whole[path] = f"{whole[path]}; {problem}" if path in whole else problem
@@ -282,12 +284,12 @@ def _float16(report: dict[str, Any], verdicts: dict[str, ArtefactVerdict]) -> di
 
 
 def _is_of(name: str, path: str) -> bool:
-    """Return whether a witness is a file, or that file under other kernels (`model_float16.tflite built-in x2`)."""
+    """Return whether a runtime runs a file, by itself or under other kernels (`model_float16.tflite built-in x2`)."""
     return name == path or name.startswith(f"{path} ")
 
 
-def _bars(verdicts: dict[str, ArtefactVerdict], measurement: Measurement, deployed: str | None) -> dict[str, str]:
-    """Hold the reduced file that is proposed to its bars of quality, where these films are enough to judge them."""
+def _criteria(verdicts: dict[str, ArtefactVerdict], measurement: Measurement, deployed: str | None) -> dict[str, str]:
+    """Hold the reduced file that is proposed to its quality criteria, where these films are enough to judge them."""
     if deployed not in verdicts or is_exact(measurement.row(deployed).precision):
         return {}
     figures = verdicts[deployed].figures
@@ -295,7 +297,9 @@ def _bars(verdicts: dict[str, ArtefactVerdict], measurement: Measurement, deploy
     if decisions is None or decisions["n"] < FILMS:
         return {}
     missed = missed_criteria(figures)
-    return {deployed: f"proposed, but its bars do not hold on these films: {'; '.join(missed)}"} if missed else {}
+    return (
+        {deployed: f"proposed, but fails the deployment criteria on these films: {'; '.join(missed)}"} if missed else {}
+    )
 
 
 def band_notes(
@@ -303,13 +307,13 @@ def band_notes(
 ) -> tuple[str, ...]:
     """Say how many films the proposed file decides otherwise than PyTorch outside the band that it claims.
 
-    A note and no stray: the band is what was seen on the films of the conversion, and of a thousand others a few
+    A note and no regression: the band is what was seen on the films of the conversion, and of a thousand others a few
     may lie just outside it.
     """
     count = len(measurement.filmset.films)
     if not count or deployed not in claimed or measurement.row(deployed).problem is not None:
         return ()
-    row, band = measurement.row(deployed), claimed[deployed].band
+    row, band = measurement.row(deployed), claimed[deployed].abstention_band
     threshold = measurement.thresholds[row.network]
     reference = measurement.answers[f"{REFERENCE} ({row.network})"].margin[:count]
     margin = measurement.answers[deployed].margin[:count]

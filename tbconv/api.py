@@ -208,7 +208,7 @@ def _screening(result: ScreenResult) -> Screening:
         probability=found.probability if found else None,
         margin=found.margin if found else None,
         threshold=found.threshold if found else None,
-        abstention_band=found.band if found else None,
+        abstention_band=found.abstention_band if found else None,
         evidence=np.array(found.evidence, np.float32) if found else None,
         side=found.side if found else None,
         zone=found.zone if found else None,

@@ -126,7 +126,7 @@ def test_verify_holds_on_real_films(chain):
     if not chain.real:
         pytest.skip("the real films of ../shared/data/delhi are not on this machine")
     assert chain.verified["inputs"]["films"] == 2 * A_CLASS
-    assert set(chain.verified["strays"]) <= REDUCED
+    assert set(chain.verified["regressions"]) <= REDUCED
     assert not chain.verified["inputs"]["labelled"]  # tuberculosis is not what the phantoms taught
     assert all(row["films"]["flips"] == 0 for row in chain.verified["rows"] if row["precision"] == "float32")
 

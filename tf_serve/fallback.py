@@ -51,9 +51,9 @@ class ActiveModel:
             raise ValueError(f"a baseline has a reason and nothing else has, got {self.kind}, {self.reason!r}")
 
     @property
-    def band(self) -> float:
+    def abstention_band(self) -> float:
         """Half width of the band around the threshold in which the file decides nothing, in logits."""
-        return self.verdict.band
+        return self.verdict.abstention_band
 
     @property
     def version(self) -> str:

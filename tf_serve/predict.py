@@ -41,7 +41,7 @@ class Finding:
     probability: float  # calibrated, 0..1: for people
     threshold: float  # the operating point, a margin
     decision: Decision
-    band: float  # half width around the threshold in which nothing is decided; 0 for float32 files
+    abstention_band: float  # half width around the threshold in which nothing is decided; 0 for float32 files
     evidence: tuple[tuple[float, ...], ...]  # [7, 7], margin = mean
     side: str | None
     zone: str | None
@@ -127,7 +127,7 @@ def find(pixels: NDArray[np.uint8], active: ActiveModel, manifest: Manifest) -> 
         probability=float(probability),
         threshold=point.margin,
         decision=decide(float(prediction.margin[0]), active),
-        band=active.band,
+        abstention_band=active.abstention_band,
         evidence=tuple(tuple(float(cell) for cell in row) for row in evidence),
         side=side,
         zone=zone,
@@ -142,7 +142,7 @@ def decide(margin: float, active: ActiveModel) -> Decision:
         active: its verdict holds the band (convert.parity.statistics), its decision_rule the threshold.
     """
     threshold = active.decision_rule.operating_point.margin
-    if active.band and abs(margin - threshold) <= active.band:
+    if active.abstention_band and abs(margin - threshold) <= active.abstention_band:
         return "indeterminate"
     return (
         "refer"
@@ -203,7 +203,7 @@ def _finding_json(finding: Finding | None) -> dict[str, Any]:
         "margin": finding.margin,
         "score": round(100 * finding.probability, 1),  # 0..100, as readers of chest films print theirs
         "threshold": finding.threshold,
-        "indeterminate_band": finding.band,
+        "indeterminate_band": finding.abstention_band,
         "decision": finding.decision,
         # href: the server keeps no film, so there is no address to fetch a picture from
         "evidence": {"map": finding.evidence, "side": finding.side, "zone": finding.zone, "href": None},

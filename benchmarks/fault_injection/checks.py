@@ -56,11 +56,11 @@ def check_answer(setting: Setting, path: str, answer: Answer | str) -> dict[str,
     identity = identity_error(answer)
     if artefact.precision == "float32" and identity is not None and not identity <= IDENTITY:
         found[IDENTICAL] = f"missed by {identity:.1e}"
-    strays = find_regressions(
+    regressions = find_regressions(
         {path: claimed}, {path: verdict}, measurement, parity_report(measurement, {path: verdict}), deployed=None
     )
-    if strays and not {PARITY, DECISIONS} & set(found):
-        found[VERIFY] = "; ".join(strays.values())
+    if regressions and not {PARITY, DECISIONS} & set(found):
+        found[VERIFY] = "; ".join(regressions.values())
     contradictions = _contradictions(setting, path, measurement)
     return found | ({AGREE: contradictions} if contradictions else {})
 

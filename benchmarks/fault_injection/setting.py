@@ -204,10 +204,10 @@ def measured(
     folder: Path, artefacts: Sequence[Artefact], filmset: FilmSet, answers: dict[str, Answer], threshold: float
 ) -> Measurement:
     """Return the measurement of outputs that are known already, of the trained network's files."""
-    reference, oracle = (answers[f"{name} (trained)"] for name in (REFERENCE, FLOAT64))
+    reference, float64 = (answers[f"{name} (trained)"] for name in (REFERENCE, FLOAT64))
     count = len(filmset.films)
-    golden = Tolerances.derive(part_of(reference, count, None), part_of(oracle, count, None))
-    films = Tolerances.derive(part_of(reference, 0, count), part_of(oracle, 0, count)) if count else golden
+    golden = Tolerances.derive(part_of(reference, count, None), part_of(float64, count, None))
+    films = Tolerances.derive(part_of(reference, 0, count), part_of(float64, 0, count)) if count else golden
     thresholds: dict[Kind, float] = {"trained": threshold}
     rows = tuple(row_of(folder, one, filmset, answers, thresholds) for one in artefacts)
     return Measurement(rows, {"trained": films}, {"trained": golden}, thresholds, answers, filmset)
@@ -218,7 +218,7 @@ def row_of(
 ) -> Row:
     """Return one file's row of the measurement."""
     network = artefact.network
-    reference, oracle = (answers[f"{name} ({network})"] for name in (REFERENCE, FLOAT64))
+    reference, float64 = (answers[f"{name} ({network})"] for name in (REFERENCE, FLOAT64))
     count = len(filmset.films)
-    yardstick = ReferenceAnswers(reference, oracle, thresholds[network], filmset.labels, count, len(filmset.golden))
-    return make_row(artefact_runtime(folder, artefact), answers[artefact.path], yardstick)
+    expected = ReferenceAnswers(reference, float64, thresholds[network], filmset.labels, count, len(filmset.golden))
+    return make_row(artefact_runtime(folder, artefact), answers[artefact.path], expected)

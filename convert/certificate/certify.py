@@ -1,4 +1,4 @@
-"""The one certificate of a bundle: a verdict per artefact, what all of them are bound to, and which file to deploy."""
+"""The one certificate of a bundle: a verdict per artefact, what all of them hold for, and which file to deploy."""
 
 from __future__ import annotations
 
@@ -39,20 +39,20 @@ def certify(folder: Path, run: Path, artefacts: tuple[Artefact, ...], measuremen
     for artefact in artefacts:
         sha256 = digests.get(artefact.path) or folder_digest(digests, artefact.path)
         verdicts[artefact.path] = measurement.judge(artefact, sha256)
-    candidates = _clock(folder, artefacts, verdicts, measurement)
+    candidates = _measure_latency(folder, artefacts, verdicts, measurement)
     verdicts |= {one.path: one.verdict for one in candidates}
     return write_certificate(measurement, verdicts, certificate_scope(folder, run), select_artefact(candidates))
 
 
 def write_certificate(
-    measurement: Measurement, verdicts: dict[str, ArtefactVerdict], bound: dict[str, Any], deploy: dict[str, Any]
+    measurement: Measurement, verdicts: dict[str, ArtefactVerdict], scope: dict[str, Any], deploy: dict[str, Any]
 ) -> Certificate:
     """Return the certificate of these verdicts: on what was fed, by which tolerances, and where.
 
     Args:
         measurement: that the verdicts rest on.
         verdicts: by artefact.
-        bound: what they are bound to (convert.certificate.certify).
+        scope: what they hold for (`certificate_scope`).
         deploy: which file to serve, and why the others lost (convert.certificate.deployment).
     """
     return Certificate(
@@ -61,19 +61,19 @@ def write_certificate(
         tolerances=measurement.tolerances_json(),
         environment=provenance(),
         disclaimer=DISCLAIMER,
-        bound=bound,
+        scope=scope,
         deploy=deploy,
     )
 
 
-def _clock(
+def _measure_latency(
     folder: Path, artefacts: tuple[Artefact, ...], verdicts: dict[str, ArtefactVerdict], measurement: Measurement
 ) -> list[Candidate]:
     """Return the trained network's TFLite files with their latency, which their verdict's figures then hold, too."""
     files = [one for one in artefacts if one.is_served and one.network == "trained"]
     if not files:
         return []
-    with tempfile.TemporaryDirectory(prefix="tbconv-clock-") as place:
+    with tempfile.TemporaryDirectory(prefix="tbconv-latency-") as place:
         film = Path(place) / "film.npy"
         np.save(film, as_model_input(measurement.filmset.golden[-1:]))
         request = {"files": [str(folder / one.path) for one in files], "film": str(film)}
@@ -97,15 +97,15 @@ def draw_certificate(
     return certificate_page(manifest, certificate, report, golden, films, measurement.filmset.labels, sizes=sizes)
 
 
-# --- binding ---
-# What a certificate holds for beside its artefacts: weights, calibration films, versions, kernels, figures.
+# --- scope ---
+# What a certificate holds for beyond its artefacts: weights, calibration films, versions, kernels, figures.
 
 # How tf_serve.runtime.tflite opens a file, and how it was therefore measured.
 KERNELS = {"runtime": "ai-edge-litert", "delegate": "XNNPACK", "threads": 1, "films_a_call": 1}
 
 
 def certificate_scope(folder: Path, run: Path | None = None) -> dict[str, Any]:
-    """Return what the verdicts on a bundle's files are bound to, ready for JSON.
+    """Return what the verdicts on a bundle's files hold for, ready for JSON.
 
     Args:
         folder: of the bundle, with the weights and metrics.json of the run in it.

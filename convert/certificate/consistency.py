@@ -201,23 +201,23 @@ def _reported(bundle: Bundle) -> dict[str, dict[str, Any]]:
 
 def _measured(verdict: ArtefactVerdict, row: dict[str, Any]) -> list[str]:
     """Hold verdict and band to the report of the same measurement; reports before bands state none."""
-    said = {"verdict": str(verdict.verdict), "band": verdict.figures.get("band")}
+    said = {"verdict": str(verdict.verdict), "abstention_band": verdict.figures.get("abstention_band")}
     known = {key: row[key] for key in said if key in row}
     return differences({key: said[key] for key in known}, known, of="the report of its measurement differs:")
 
 
 def _has_band(verdict: ArtefactVerdict) -> bool:
-    """Return whether a band was measured; certificates before bands have figures that stand in (verdict.band)."""
-    band = verdict.figures.get("band")
+    """Return whether a band was measured; older certificates fall back to other figures (`abstention_band`)."""
+    band = verdict.figures.get("abstention_band")
     if band is None:
-        return "band" not in verdict.figures
+        return "abstention_band" not in verdict.figures
     width = band.get("half_width")
     return isinstance(width, int | float) and math.isfinite(width) and width >= 0
 
 
 def _bound(bundle: Bundle, certificate: Certificate) -> list[str]:
     """Hold the weights and the figures that a certificate is bound to; those of tbconv 0.1 are bound to neither."""
-    files, bound = bundle.manifest.files, certificate.bound
+    files, bound = bundle.manifest.files, certificate.scope
     weights = {name: files[name].sha256 if name in files else None for name in bound.get("weights") or {}}
     problems = differences(bound.get("weights"), weights, of="it is bound to weights:")
     if bound and METRICS in files:

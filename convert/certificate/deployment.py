@@ -10,7 +10,7 @@ from convert.parity.verdicts import FLIPS_SHARE
 from tbconv.contract.certificate import ArtefactVerdict
 from tbconv.contract.manifest import is_exact
 
-# --- bars ---
+# --- criteria ---
 # What a reduced-precision file has to keep, and to save, before it is proposed for deployment.
 
 # A file that misses one of these is not proposed; none of them is relaxed for a network that misses it.
@@ -32,7 +32,7 @@ class Candidate:
     latency_ms: float  # median, one thread
 
     def missed(self, float32: Candidate) -> list[str]:
-        """Return in words every bar that the file misses, worst kind first: none means that it may be proposed."""
+        """Return in words every criterion that the file fails, worst kind first: none means that it may be proposed."""
         if not self.verdict.verdict.may_serve:
             return [f"{self.verdict.verdict}: {self.verdict.reason}"]
         if is_exact(self.precision):
@@ -46,7 +46,7 @@ class Candidate:
 
 
 def missed_criteria(figures: dict[str, Any]) -> list[str]:
-    """Return in words which bars of quality a reduced-precision file misses.
+    """Return in words which quality criteria a reduced-precision file fails.
 
     Args:
         figures: of its verdict: decisions (convert.parity.statistics), samples, flips.
@@ -57,20 +57,30 @@ def missed_criteria(figures: dict[str, Any]) -> list[str]:
     if found["n"] < FILMS:
         return [f"{found['n']} labelled films cannot show what it costs, {FILMS} are needed"]
     auroc, sensitivity = found["auroc_loss"]["upper95"], found["sensitivity_loss"]["value"]
+    positives, flipped = found["positives"], figures["flips"]
+    lost = f"loses {round(sensitivity * positives)} of {positives} positives"
     rows = [
-        (auroc, AUROC_LOSS, f"AUROC may be {auroc:.3g} lower (95 %, n {found['n']})"),
+        (auroc, AUROC_LOSS, f"AUROC may be {auroc:.3g} lower (95 %, n {found['n']}), allowed {AUROC_LOSS:g}"),
         (
             sensitivity,
             SENSITIVITY_LOSS,
-            f"sensitivity falls by {100 * sensitivity:.2g} points (n {found['positives']})",
+            f"{lost} {_shares(sensitivity, SENSITIVITY_LOSS)}",
         ),
-        (figures["flips"] / figures["samples"], FLIPS_SHARE, f"{figures['flips']} of {figures['samples']} flip"),
+        (
+            share := flipped / figures["samples"],
+            FLIPS_SHARE,
+            f"{flipped} of {figures['samples']} decisions change {_shares(share, FLIPS_SHARE)}",
+        ),
     ]
-    return [f"{words}, allowed {allowed:g}" for value, allowed, words in rows if not value <= allowed]
+    return [words for value, allowed, words in rows if not value <= allowed]
 
 
-# --- choose ---
-# Which file of a bundle to deploy: the fastest whose bars hold, and why each of the others lost.
+def _shares(found: float, allowed: float) -> str:
+    return f"({100 * found:.2g} %), allowed {100 * allowed:g} %"
+
+
+# --- select ---
+# Which file of a bundle to deploy: the fastest that passes every limit, and why none of the others.
 
 CRITERIA = {
     "auroc_loss": AUROC_LOSS,  # one-sided 95 % bound
@@ -89,8 +99,8 @@ def select_artefact(candidates: Sequence[Candidate]) -> dict[str, Any]:
         candidates: the TFLite files of the trained network; one of them is float32.
 
     Returns:
-        `artefact` (a path, or None where none may be deployed), `reason`, `others` (why, by path) and `bars`, what a
-        reduced file was held to. Empty for a bundle without a trained network.
+        `artefact` (a path, or None where none may be deployed), `reason`, `others` (why not, by path) and
+        `criteria`, the limits that a reduced file has to meet. Empty for a bundle without a trained network.
     """
     float32 = next((one for one in candidates if is_exact(one.precision)), None)
     if float32 is None:
@@ -99,11 +109,11 @@ def select_artefact(candidates: Sequence[Candidate]) -> dict[str, Any]:
     able = sorted((one for one in candidates if not missed[one.path]), key=lambda one: one.latency_ms)
     others = {path: "; ".join(why) for path, why in missed.items() if why}
     if not able:
-        return {"artefact": None, "reason": "no file may be deployed", "others": others, "bars": dict(CRITERIA)}
+        return {"artefact": None, "reason": "no file may be deployed", "others": others, "criteria": dict(CRITERIA)}
     best, rest = able[0], able[1:]
-    others |= {one.path: f"its bars hold, but it is slower: {_speed(one, float32)}" for one in rest}
-    reason = f"the fastest whose bars hold: {_speed(best, float32)}"
-    return {"artefact": best.path, "reason": reason, "others": others, "bars": dict(CRITERIA)}
+    others |= {one.path: f"it passes every limit, but is slower: {_speed(one, float32)}" for one in rest}
+    reason = f"the fastest file that passes every limit: {_speed(best, float32)}"
+    return {"artefact": best.path, "reason": reason, "others": others, "criteria": dict(CRITERIA)}
 
 
 def _speed(one: Candidate, float32: Candidate) -> str:

@@ -1,4 +1,4 @@
-"""certificate.html: the whole certificate on one page, in the order in which a reader asks."""
+"""certificate.html: the whole certificate on one page, in the order in which it is read."""
 
 from __future__ import annotations
 
@@ -205,7 +205,7 @@ def _losses(facts: Facts) -> Section:
     """What each file costs in decisions and how far it is from exact arithmetic."""
     rows = {row["name"]: row for row in facts.report.get("rows", [])}
     known = [rows[one.path] for one in facts.artefacts if one.path in rows]
-    if not any(row.get("decisions") or row.get("oracle") for row in known):
+    if not any(row.get("decisions") or row.get("float64_distance") for row in known):
         return Section("losses", "")
     n = next((row["decisions"] for row in known if row.get("decisions")), None)
     note = (
@@ -221,7 +221,7 @@ def _losses(facts: Facts) -> Section:
 
 
 def _loss_row(row: dict[str, Any]) -> list[Cell]:
-    found, exact = row.get("decisions") or {}, row.get("oracle") or {}
+    found, exact = row.get("decisions") or {}, row.get("float64_distance") or {}
     sqnr = ((row.get("films") or row.get("golden")) or {}).get("sqnr_db")
     return [
         {"code": row["name"]},
@@ -288,7 +288,10 @@ def _margin_chart(facts: Facts, artefact: Artefact, pair: tuple[Prediction, Pred
     if film_distances(*pair) is None:
         return Chart(artefact.path, "", "NaN, infinite or misshapen outputs: nothing to draw.")
     reference, other = (one.margin.astype(np.float64) for one in pair)
-    point, band = facts.manifest.decision_rules[artefact.network].operating_point, facts.verdict(artefact).band
+    point, band = (
+        facts.manifest.decision_rules[artefact.network].operating_point,
+        facts.verdict(artefact).abstention_band,
+    )
     threshold, moved, labels = point.margin, other - reference, facts.labels
     changed = point.is_positive(pair[0].margin) != point.is_positive(pair[1].margin)
     reach = max(float(np.abs(moved).max()), 1e-9) * 1.1
@@ -370,7 +373,7 @@ def _costs(facts: Facts) -> Section:
 
 
 def _quality(facts: Facts) -> Section:
-    metrics: dict[str, Any] = facts.certificate.bound.get("metrics") or {}
+    metrics: dict[str, Any] = facts.certificate.scope.get("metrics") or {}
     rows = [
         [name.replace("_", " "), *(estimate(figures.get(name), with_n=True) for figures in metrics.values())]
         for name in ("auroc", "auroc_by_patient", "sensitivity", "specificity", "precision", "f1")
@@ -392,7 +395,7 @@ def _reasons(facts: Facts) -> Section:
 
 def _scope(facts: Facts) -> Section:
     """What the certificate holds for: digests, calibration films, versions, processor, kernels."""
-    found, machine = facts.certificate.bound, facts.certificate.environment
+    found, machine = facts.certificate.scope, facts.certificate.environment
     packages = found.get("packages") or machine.get("packages") or {}
     listed = {"packages": ", ".join(f"{name} {version}" for name, version in packages.items())} if packages else {}
     if not found:

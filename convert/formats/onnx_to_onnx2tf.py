@@ -1,4 +1,4 @@
-"""ONNX -> TFLite and SavedModel with onnx2tf: the witness that shares no code with our own route.
+"""ONNX -> TFLite and SavedModel with onnx2tf: the reference converter, which shares no code with our own route.
 
 onnx2tf rewrites the file that it is given and swallows its errors: it gets a copy, and is
 judged by what it left behind, never by its exit code or by "complete!".
@@ -20,7 +20,7 @@ from convert.worker import TAIL_LINES
 from tbconv.contract.errors import ConversionError
 
 BACKEND = "flatbuffer_direct"  # named always: onnx2tf's default differs by version; the other one took 15 min
-STEM = "witness"
+STEM = "converted"
 
 
 def onnx_to_tf(request: dict[str, Any]) -> dict[str, Any]:

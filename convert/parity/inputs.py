@@ -57,7 +57,7 @@ class FilmSet:
 
     @property
     def sample(self) -> NDArray[np.int64]:
-        """Rows of `together` that slow witnesses answer: 32 films evenly spread, every golden input and probe."""
+        """Rows of `together` that slow runtimes are run on: 32 films evenly spread, every golden input and probe."""
         films = evenly(np.arange(len(self.films)), SAMPLE)
         return np.concatenate([films, np.arange(len(self.films), self.count)])
 
@@ -75,12 +75,12 @@ def part_of(answer: Prediction, start: int, end: int | None) -> Answer:
 def pick(answer: Prediction, rows: NDArray[np.int64]) -> Answer:
     """Return the answers to some of the films; a row that is not there is left out."""
     rows = rows[rows < len(answer.logits)]
-    locks = getattr(answer, "locks", None)
+    patterns = getattr(answer, "relu_patterns", None)
     return Answer(
         answer.logits[rows],
         answer.probability[rows],
         None if answer.evidence is None else answer.evidence[rows],
-        None if locks is None else locks[rows],
+        None if patterns is None else patterns[rows],
     )
 
 
@@ -345,7 +345,7 @@ def _file(pixels: Grey | NDArray[np.uint16] | Image.Image, kind: str = "PNG", **
 
 
 # --- plain resize ---
-# Pillow's padding and bilinear resize written out in numpy: the one witness that the installed Pillow resizes as ever.
+# Pillow's padding and bilinear resize written out in numpy: checks that the installed Pillow still resizes so.
 #
 # Whole numbers throughout, so it agrees bit for bit or not at all. Source: src/libImaging/Resample.c of Pillow 12
 # (`precompute_coeffs`, `normalize_coeffs_8bpc`, horizontal pass first).

@@ -1,4 +1,4 @@
-"""One measurement of a bundle's files: everyone is asked once, about films, golden inputs and probes together."""
+"""One measurement of a bundle's files: each is run once, on films, golden inputs and probes together."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ from tbconv.contract.reporting import Reporter
 from tbconv.contract.statistics import is_positive, proportion
 
 # --- row ---
-# One witness's row: everything measured of its answers against PyTorch in float32 and float64.
+# One runtime's row: everything measured of its outputs against PyTorch in float32 and float64.
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One witness in the table."""
+    """One runtime in the table."""
 
     name: str
     network: Kind
@@ -46,7 +46,7 @@ class Row:
         dict[str, Any] | None
     )  # film by film (convert.parity.statistics); None where the answer is unusable
     operating: dict[str, Any] | None = None  # sensitivity and specificity of its own, with intervals; as auroc
-    oracle: dict[str, float] | None = (
+    float64_distance: dict[str, float] | None = (
         None  # distance from float64 (convert.parity.compare); None where either is unusable
     )
     decisions: dict[str, Any] | None = None  # losses against PyTorch (convert.parity.statistics); None without labels
@@ -67,116 +67,118 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class ReferenceAnswers:
-    """What one witness is measured against: PyTorch's answers to what this witness was fed."""
+    """What one runtime is measured against: PyTorch's outputs for the inputs that it was given."""
 
     reference: Answer
-    oracle: Answer
+    float64: Answer
     threshold: float  # margin in logits
     labels: NDArray[np.int64] | None  # of the films
     films: int  # how many come first
     golden: int  # how many stand behind them; the rest are probes
 
     def part(self, start: int, end: int | None) -> ReferenceAnswers:
-        """Return the yardstick of some of the inputs."""
-        reference, oracle = part_of(self.reference, start, end), part_of(self.oracle, start, end)
-        return ReferenceAnswers(reference, oracle, self.threshold, self.labels, self.films, self.golden)
+        """Return those of some of the inputs."""
+        reference, float64 = part_of(self.reference, start, end), part_of(self.float64, start, end)
+        return ReferenceAnswers(reference, float64, self.threshold, self.labels, self.films, self.golden)
 
     def compare(self, answer: Answer, start: int, end: int | None) -> Difference:
         """Compare some of the answers with PyTorch's in float32."""
         return compare(part_of(self.reference, start, end), part_of(answer, start, end), threshold=self.threshold)
 
 
-def make_row(witness: Runtime, answer: Answer, yardstick: ReferenceAnswers) -> Row:
-    """Measure one witness.
+def make_row(runtime: Runtime, answer: Answer, expected: ReferenceAnswers) -> Row:
+    """Measure one runtime.
 
     Args:
-        witness: who answered.
+        runtime: that was run.
         answer: to the films, golden inputs and probes that it was fed.
-        yardstick: PyTorch's answers to the same.
+        expected: PyTorch's answers to the same.
     """
-    films, behind = yardstick.films, yardstick.films + yardstick.golden
-    difference = yardstick.compare(answer, 0, films) if films else None
-    golden = yardstick.compare(answer, films, behind)
+    films, behind = expected.films, expected.films + expected.golden
+    difference = expected.compare(answer, 0, films) if films else None
+    golden = expected.compare(answer, films, behind)
     fed = (0, films) if films else (0, behind)  # what detail is about: films where there are any
     usable = (difference or golden).problem is None
-    detail = _detail(part_of(answer, *fed), yardstick.part(*fed), witness) if usable else (None, None)
+    detail = _detail(part_of(answer, *fed), expected.part(*fed), runtime) if usable else (None, None)
     return Row(
-        name=witness.name,
-        network=witness.network,
-        precision=witness.precision,
+        name=runtime.name,
+        network=runtime.network,
+        precision=runtime.precision,
         films=difference,
         golden=golden,
-        auroc=_auroc(answer, yardstick) if usable else None,
+        auroc=_auroc(answer, expected) if usable else None,
         error_distribution=detail[0],
-        operating=_operating(answer, yardstick) if usable else None,
-        oracle=detail[1],
-        decisions=_decisions(answer, yardstick) if usable else None,
-        probes=_probes(part_of(answer, behind, None), yardstick.part(behind, None)),
-        threads=witness.threads,
-        sampled=witness.sampled,
+        operating=_operating(answer, expected) if usable else None,
+        float64_distance=detail[1],
+        decisions=_decisions(answer, expected) if usable else None,
+        probes=_probes(part_of(answer, behind, None), expected.part(behind, None)),
+        threads=runtime.threads,
+        sampled=runtime.sampled,
     )
 
 
 def _detail(
-    answer: Answer, yardstick: ReferenceAnswers, witness: Runtime
+    answer: Answer, expected: ReferenceAnswers, runtime: Runtime
 ) -> tuple[dict[str, Any], dict[str, float] | None]:
-    reference, oracle = yardstick.reference, yardstick.oracle
-    exact = is_finite(oracle)
-    noise = map_noise(reference, oracle) if exact else None
-    locks = find_pattern_changes(reference, answer, noise=noise, float32=is_exact(witness.precision))
-    return error_distribution(reference, answer, locks), float64_distance(answer, reference, oracle) if exact else None
+    reference, float64 = expected.reference, expected.float64
+    exact = is_finite(float64)
+    noise = map_noise(reference, float64) if exact else None
+    patterns = find_pattern_changes(reference, answer, noise=noise, float32=is_exact(runtime.precision))
+    return error_distribution(reference, answer, patterns), float64_distance(
+        answer, reference, float64
+    ) if exact else None
 
 
-def _probes(answer: Answer, yardstick: ReferenceAnswers) -> dict[str, Any] | None:
+def _probes(answer: Answer, expected: ReferenceAnswers) -> dict[str, Any] | None:
     """Return what flipped on films that were searched to lie at the threshold, and how far from it the furthest was."""
-    reference, oracle = yardstick.reference, yardstick.oracle
+    reference, float64 = expected.reference, expected.float64
     if not len(reference.logits):
         return None
-    found = compare(reference, answer, threshold=yardstick.threshold, alike=True)  # an 8 bit step may hold all of them
-    problem = found.problem or (None if is_finite(oracle) else NOT_FINITE)
-    distance = np.abs(reference.margin.astype(np.float64) - yardstick.threshold)
+    found = compare(reference, answer, threshold=expected.threshold, alike=True)  # an 8 bit step may hold all of them
+    problem = found.problem or (None if is_finite(float64) else NOT_FINITE)
+    distance = np.abs(reference.margin.astype(np.float64) - expected.threshold)
     flipped = np.zeros(len(distance), np.bool_)
     if problem is None:
-        flipped = is_positive(reference.margin, yardstick.threshold) != is_positive(answer.margin, yardstick.threshold)
+        flipped = is_positive(reference.margin, expected.threshold) != is_positive(answer.margin, expected.threshold)
     return found.to_json() | {
         "problem": problem,
         "furthest_from_threshold": float(distance[np.isfinite(distance)].max(initial=0.0)),
         "furthest_flip": float(distance[flipped].max()) if flipped.any() else None,
-        "allowed": Tolerances.derive(reference, oracle).logits if problem is None else None,
+        "allowed": Tolerances.derive(reference, float64).logits if problem is None else None,
     }
 
 
-def _labelled(answer: Answer, yardstick: ReferenceAnswers) -> NDArray[np.floating] | None:
+def _labelled(answer: Answer, expected: ReferenceAnswers) -> NDArray[np.floating] | None:
     """Return the margins of labelled films; None without both classes or where it or PyTorch answers NaN."""
-    labels, margins = yardstick.labels, answer.margin[: yardstick.films]
+    labels, margins = expected.labels, answer.margin[: expected.films]
     if labels is None or len(np.unique(labels)) < 2 or len(margins) != len(labels):
         return None
-    both = np.stack([margins, yardstick.reference.margin[: yardstick.films]])
+    both = np.stack([margins, expected.reference.margin[: expected.films]])
     return margins if np.isfinite(both).all() else None
 
 
-def _decisions(answer: Answer, yardstick: ReferenceAnswers) -> dict[str, Any] | None:
-    margins = _labelled(answer, yardstick)
-    if margins is None or yardstick.labels is None:
+def _decisions(answer: Answer, expected: ReferenceAnswers) -> dict[str, Any] | None:
+    margins = _labelled(answer, expected)
+    if margins is None or expected.labels is None:
         return None
-    reference = yardstick.reference.margin[: yardstick.films]
-    return paired_losses(reference, margins, yardstick.labels, threshold=yardstick.threshold)
+    reference = expected.reference.margin[: expected.films]
+    return paired_losses(reference, margins, expected.labels, threshold=expected.threshold)
 
 
-def _operating(answer: Answer, yardstick: ReferenceAnswers) -> dict[str, Any] | None:
+def _operating(answer: Answer, expected: ReferenceAnswers) -> dict[str, Any] | None:
     """Return the file's own sensitivity and specificity at the threshold, each an estimate with its exact interval."""
-    margins, labels = _labelled(answer, yardstick), yardstick.labels
+    margins, labels = _labelled(answer, expected), expected.labels
     if margins is None or labels is None:
         return None
-    refers, positive = is_positive(margins, yardstick.threshold), labels == 1
+    refers, positive = is_positive(margins, expected.threshold), labels == 1
     right = {"sensitivity": refers[positive], "specificity": ~refers[~positive]}
     return {name: asdict(proportion(int(films.sum()), len(films))) for name, films in right.items()}
 
 
-def _auroc(answer: Answer, yardstick: ReferenceAnswers) -> dict[str, Any] | None:
+def _auroc(answer: Answer, expected: ReferenceAnswers) -> dict[str, Any] | None:
     from torch_train.metrics import auroc, auroc_estimate
 
-    margins, labels = _labelled(answer, yardstick), yardstick.labels
+    margins, labels = _labelled(answer, expected), expected.labels
     if margins is None or labels is None:
         return None
     positives = int((labels == 1).sum())
@@ -186,7 +188,7 @@ def _auroc(answer: Answer, yardstick: ReferenceAnswers) -> dict[str, Any] | None
 
 # --- measure ---
 
-JUMPING_SHARE = 0.5  # of the films whose map may jump because a lock flipped; none of kermany's 1,024 did
+JUMPING_SHARE = 0.5  # of the films whose map may jump because a ReLU pattern changed; none of kermany's 1,024 did
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,11 +199,11 @@ class Measurement:
     tolerances: dict[Kind, Tolerances]  # by network, on the films; on the golden inputs where there are none
     golden_tolerances: dict[Kind, Tolerances]  # by network, on the golden inputs
     thresholds: dict[Kind, float]  # by network, margins in logits
-    answers: dict[str, Answer]  # by witness name, films, golden inputs and probes together
+    answers: dict[str, Answer]  # by runtime, films, golden inputs and probes together
     filmset: FilmSet
 
     def row(self, name: str) -> Row:
-        """Return the row of one witness."""
+        """Return the row of one runtime."""
         return next(row for row in self.rows if row.name == name)
 
     def tolerances_json(self) -> dict[str, Any]:
@@ -229,8 +231,8 @@ class Measurement:
             "auroc": row.auroc,
             "operating": row.operating,
             "decisions": row.decisions,
-            "oracle": row.oracle,
-            "band": self._band(row),
+            "float64_distance": row.float64_distance,
+            "abstention_band": self._band(row),
         }
         return replace(verdict, figures=figures)
 
@@ -250,8 +252,8 @@ class Measurement:
         if not artefact.is_exact:
             return judge_reduced(worst, sha256=sha256)
         tolerances = self.tolerances[artefact.network]
-        oracle = row.oracle if worst is row.films else None
-        verdict = judge_float32(worst, tolerances, sha256=sha256, oracle=oracle)
+        distance = row.float64_distance if worst is row.films else None
+        verdict = judge_float32(worst, tolerances, sha256=sha256, float64_distance=distance)
         if verdict.verdict.may_serve and worst is not row.golden:
             golden = judge_float32(row.golden, self.golden_tolerances[artefact.network], sha256=sha256)
             return verdict if golden.verdict.may_serve else golden
@@ -268,7 +270,7 @@ def measure(
     extra: Sequence[Runtime],
     reporter: Reporter,
 ) -> Measurement:
-    """Ask every artefact, PyTorch in float32 and float64, and the extra witnesses.
+    """Run every artefact, PyTorch in float32 and float64, and the extra runtimes.
 
     Args:
         folder: holds the artefacts and the weights.
@@ -276,19 +278,19 @@ def measure(
         filmset: what is fed.
         arch: of the trained network.
         decision_rules: calibration and threshold by network.
-        extra: further witnesses, compared but not judged.
-        reporter: shows who has answered.
+        extra: more runtimes, compared but not judged.
+        reporter: shows what has been run.
     """
     networks = sorted({artefact.network for artefact in artefacts})
-    witnesses = [artefact_runtime(folder, artefact) for artefact in artefacts] + list(extra)
+    runtimes = [artefact_runtime(folder, artefact) for artefact in artefacts] + list(extra)
     for network in networks:
-        witnesses += torch_runtimes(folder, network, arch=arch, calibration=decision_rules[network].calibration)
-    answers = run_all(witnesses, filmset.together, reporter, sample=filmset.sample)
+        runtimes += torch_runtimes(folder, network, arch=arch, calibration=decision_rules[network].calibration)
+    answers = run_all(runtimes, filmset.together, reporter, sample=filmset.sample)
     count, total = len(filmset.films), len(filmset.films) + len(filmset.golden)
     golden = {network: _tolerances(answers, network, count, total) for network in networks}
     tolerances = {network: _tolerances(answers, network, 0, count) for network in networks} if count else golden
     thresholds = {network: decision_rules[network].operating_point.margin for network in networks}
-    rows = tuple(_row(witness, answers, filmset, thresholds[witness.network]) for witness in witnesses)
+    rows = tuple(_row(runtime, answers, filmset, thresholds[runtime.network]) for runtime in runtimes)
     return Measurement(rows, tolerances, golden, thresholds, answers, filmset)
 
 
@@ -306,27 +308,27 @@ def _judge_probes(row: Row, verdict: ArtefactVerdict) -> ArtefactVerdict:
 def _judge_maps(row: Row, verdict: ArtefactVerdict) -> ArtefactVerdict:
     """Maps that add up to the margin and are not PyTorch's, on most films, fail a float32 file: mirrored, say.
 
-    A lock that flips moves the map of a film by right; on 1,024 films of kermany none did (docs/parity.md).
+    Where a ReLU pattern changes, the map of a film may differ; on 1,024 films of kermany none did (docs/parity.md).
     """
-    locks = (row.error_distribution or {}).get("locks")
-    if locks is None or not is_exact(row.precision) or not verdict.verdict.may_serve:
+    patterns = (row.error_distribution or {}).get("relu_patterns")
+    if patterns is None or not is_exact(row.precision) or not verdict.verdict.may_serve:
         return verdict
     fed = (row.films or row.golden).samples
-    if locks["flipped"] <= JUMPING_SHARE * fed:
+    if patterns["flipped"] <= JUMPING_SHARE * fed:
         return verdict
-    reason = f"the maps of {locks['flipped']} of {fed} films are not PyTorch's, though they add up to the margin"
-    return replace(verdict, verdict=Verdict.FAILED, reason=f"{reason}: more than flipped locks explain")
+    reason = f"the maps of {patterns['flipped']} of {fed} films are not PyTorch's, though they add up to the margin"
+    return replace(verdict, verdict=Verdict.FAILED, reason=f"{reason}: more than changed ReLU patterns explain")
 
 
 def _tolerances(answers: dict[str, Answer], network: Kind, start: int, end: int) -> Tolerances:
-    reference, oracle = answers[f"{REFERENCE} ({network})"], answers[f"{FLOAT64} ({network})"]
-    return Tolerances.derive(part_of(reference, start, end), part_of(oracle, start, end))
+    reference, float64 = answers[f"{REFERENCE} ({network})"], answers[f"{FLOAT64} ({network})"]
+    return Tolerances.derive(part_of(reference, start, end), part_of(float64, start, end))
 
 
-def _row(witness: Runtime, answers: dict[str, Answer], filmset: FilmSet, threshold: float) -> Row:
-    fed: NDArray[np.int64] = filmset.sample if witness.sampled else np.arange(filmset.count)
-    reference, oracle = (pick(answers[f"{name} ({witness.network})"], fed) for name in (REFERENCE, FLOAT64))
+def _row(runtime: Runtime, answers: dict[str, Answer], filmset: FilmSet, threshold: float) -> Row:
+    fed: NDArray[np.int64] = filmset.sample if runtime.sampled else np.arange(filmset.count)
+    reference, float64 = (pick(answers[f"{name} ({runtime.network})"], fed) for name in (REFERENCE, FLOAT64))
     films = int((fed < len(filmset.films)).sum())
     labels = None if filmset.labels is None else filmset.labels[fed[:films]]
-    yardstick = ReferenceAnswers(reference, oracle, threshold, labels, films, len(filmset.golden))
-    return make_row(witness, answers[witness.name], yardstick)
+    expected = ReferenceAnswers(reference, float64, threshold, labels, films, len(filmset.golden))
+    return make_row(runtime, answers[runtime.name], expected)

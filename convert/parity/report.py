@@ -24,12 +24,12 @@ PARITY = "parity.json"
 
 
 def parity_report(measurement: Measurement, verdicts: dict[str, ArtefactVerdict]) -> dict[str, Any]:
-    """Return the measurement ready for JSON: rows by witness, worst first within the files."""
+    """Return the measurement ready for JSON: one row a runtime, worst first within the files."""
     rows = sorted(measurement.rows, key=lambda row: (row.name not in verdicts, -_distance(row)))
     return {
         "inputs": describe_inputs(measurement.filmset),
         "tolerances": measurement.tolerances_json(),
-        "oracle_db": {"allowed": ALLOWED_DB, "judged": len(measurement.filmset.films) >= FLOAT64_FILMS},
+        "float64_db": {"allowed": ALLOWED_DB, "judged": len(measurement.filmset.films) >= FLOAT64_FILMS},
         "float16": _float16(measurement),
         "rows": [_row(row, verdicts) for row in rows],
         "disclaimer": DISCLAIMER,
@@ -39,13 +39,18 @@ def parity_report(measurement: Measurement, verdicts: dict[str, ArtefactVerdict]
 def _float16(measurement: Measurement) -> list[dict[str, Any]]:
     """Hold each float16 file against float16 itself: the same rounded weights, computed in float32 elsewhere."""
     rounded = next((row for row in measurement.rows if row.name == ROUNDED), None)
-    if rounded is None or rounded.oracle is None:
+    if rounded is None or rounded.float64_distance is None:
         return []
     files = [row for row in measurement.rows if row.precision == "float16" and row is not rounded and not row.sampled]
     return [
-        {"name": row.name, "of": ROUNDED, "db": gap_db(row.oracle, rounded.oracle), "allowed": ALLOWED_GAP_DB}
+        {
+            "name": row.name,
+            "of": ROUNDED,
+            "db": gap_db(row.float64_distance, rounded.float64_distance),
+            "allowed": ALLOWED_GAP_DB,
+        }
         for row in files
-        if row.oracle is not None
+        if row.float64_distance is not None
     ]
 
 
@@ -76,14 +81,14 @@ def _row(row: Row, verdicts: dict[str, ArtefactVerdict]) -> dict[str, Any]:
         "precision": row.precision,
         "verdict": None if verdict is None else str(verdict.verdict),
         "reason": None if verdict is None else verdict.reason,
-        "band": None if verdict is None else verdict.figures.get("band"),
+        "abstention_band": None if verdict is None else verdict.figures.get("abstention_band"),
         "films": None if row.films is None else row.films.to_json(),
         "golden": row.golden.to_json(),
         "flips_at_most": _flips_at_most(row),
         "auroc": row.auroc,
         "operating": row.operating,
-        "spread": row.error_distribution,
-        "oracle": row.oracle,
+        "error_distribution": row.error_distribution,
+        "float64_distance": row.float64_distance,
         "decisions": row.decisions,
         "near_threshold": row.probes,
         "threads": row.threads,
@@ -94,7 +99,7 @@ def _row(row: Row, verdicts: dict[str, ArtefactVerdict]) -> dict[str, Any]:
 def _group(row: Row, verdict: ArtefactVerdict | None) -> str:
     if verdict is not None:
         return "float32" if is_exact(row.precision) else "reduced"
-    return "reference" if row.name.startswith((REFERENCE, FLOAT64)) else "witness"
+    return "reference" if row.name.startswith((REFERENCE, FLOAT64)) else "compared"
 
 
 def _flips_at_most(row: Row) -> float | None:
@@ -105,14 +110,14 @@ def _flips_at_most(row: Row) -> float | None:
 
 
 # --- film table ---
-# films.npz: one number a film, witness and measure, for figures and for whoever asks which film it was.
+# films.npz: one number a film, runtime and measure: for figures, and to find a single film.
 
 
 def write_film_table(path: Path, measurement: Measurement) -> None:
-    """Write arrays `<witness>|<measure>`, [N], films in the order fed; no films, no pixels, no names.
+    """Write arrays `<runtime>|<measure>`, [N], films in the order fed; no films, no pixels, no names.
 
     Measures are abs_logits, abs_margin, abs_probability, abs_evidence, identity (statistics.per_film), and margin,
-    the answer itself. `<witness>|film` says which rows a witness answered. A witness whose answer is unusable has none.
+    the answer itself. `<runtime>|film` says which rows a runtime was run on. One whose outputs are unusable has none.
     """
     arrays: dict[str, Any] = {}
     count = len(measurement.filmset.films)

@@ -115,12 +115,12 @@ def _count(changes: NDArray[np.float32]) -> dict[str, Any]:
     return {"lost": lost, "gained": int((changes == -1).sum()), "at_most": upper_bound(lost, n)}
 
 
-# --- locks ---
-# Which films' maps may jump: the head's ReLUs are locked as they are on a film, and one at zero may lock either way.
+# --- ReLU patterns ---
+# Films whose map may jump: evidence keeps the head's ReLUs as they are on the film, and one at zero may go either way.
 #
 # numpy only. The logits do not jump there, the map does, so its difference is reported over the other films.
 
-COUNTED, INFERRED, UNTOLD = "counted", "inferred", "not told"
+COUNTED, INFERRED, UNKNOWN = "counted", "inferred", "unknown"
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +128,7 @@ class ReluPatterns:
     """Films whose map is left out of the map's difference, and how they are known."""
 
     flipped: NDArray[np.bool_]  # [N]
-    how: str  # counted (PyTorch's own locks), inferred (from the size of the jump) or not told
+    how: str  # counted (PyTorch's own patterns), inferred (from the size of the jump) or unknown
 
 
 def map_distance(reference: Answer, other: Answer) -> NDArray[np.float64] | None:
@@ -139,70 +139,70 @@ def map_distance(reference: Answer, other: Answer) -> NDArray[np.float64] | None
     return distance
 
 
-def map_noise(reference: Answer, oracle: Answer) -> float | None:
-    """Return the largest map difference of float32 PyTorch from float64 over films with equal locks.
+def map_noise(reference: Answer, float64: Answer) -> float | None:
+    """Return the largest map difference of float32 PyTorch from float64 over films with equal ReLU patterns.
 
     At least one float32 rounding step of the largest |evidence|; None without maps.
     """
-    distance = map_distance(reference, oracle)
-    if distance is None or oracle.evidence is None or not len(distance):
+    distance = map_distance(reference, float64)
+    if distance is None or float64.evidence is None or not len(distance):
         return None
-    equal = ~_counted(reference, oracle)
-    step = float(np.abs(oracle.evidence).max()) * float(np.finfo(np.float32).eps)
+    equal = ~_counted(reference, float64)
+    step = float(np.abs(float64.evidence).max()) * float(np.finfo(np.float32).eps)
     return max(float(distance[equal].max(initial=0.0)), step)
 
 
 def find_pattern_changes(reference: Answer, other: Answer, *, noise: float | None, float32: bool) -> ReluPatterns:
-    """Find the films whose locks differ from the reference's.
+    """Find the films whose ReLU pattern differs from the reference's.
 
     Args:
-        reference: PyTorch's answers, with locks.
-        other: another's answers for the same films; with locks where it is PyTorch too.
+        reference: PyTorch's outputs, with ReLU patterns.
+        other: another runtime's outputs for the same films; with patterns where it is PyTorch too.
         noise: see `map_noise`.
-        float32: a reduced file's rounding moves every map further than a lock does, so nothing is inferred there.
+        float32: a reduced file's rounding moves every map further than a ReLU does, so nothing is inferred there.
     """
-    if other.locks is not None and reference.locks is not None:
+    if other.relu_patterns is not None and reference.relu_patterns is not None:
         return ReluPatterns(_counted(reference, other), COUNTED)
     distance = map_distance(reference, other)
     if distance is None or noise is None or not float32:
-        return ReluPatterns(np.zeros(len(other.logits), np.bool_), UNTOLD)
+        return ReluPatterns(np.zeros(len(other.logits), np.bool_), UNKNOWN)
     return ReluPatterns(distance > TIMES_NOISE * noise, INFERRED)  # as for the logits: rounding alone explains no more
 
 
 def _counted(reference: Answer, other: Answer) -> NDArray[np.bool_]:
-    if reference.locks is None or other.locks is None:
+    if reference.relu_patterns is None or other.relu_patterns is None:
         return np.zeros(len(other.logits), np.bool_)
-    flipped: NDArray[np.bool_] = (reference.locks != other.locks).any(axis=1)
+    flipped: NDArray[np.bool_] = (reference.relu_patterns != other.relu_patterns).any(axis=1)
     return flipped
 
 
-# --- spread ---
-# How a file's answers spread around PyTorch's, film by film: quantiles, ranks, float steps.
+# --- error distribution ---
+# How far a file's outputs lie from PyTorch's, film by film: quantiles, ranks, float steps.
 #
-# numpy only. One pooled maximum hides whether one film strays or all of them do.
+# numpy only. A pooled maximum hides whether one film differs or all of them do.
 
 QUANTILES = (0.5, 0.9, 0.99)
 STEPS = (0, 1, 4, 16, 64, 256)  # float32 steps (ULP): the last of each bin of the histogram; one open bin follows
 
 
-def error_distribution(reference: Answer, other: Answer, locks: ReluPatterns) -> dict[str, Any]:
-    """Return the spread of one file's outputs around the reference's, ready for JSON.
+def error_distribution(reference: Answer, other: Answer, patterns: ReluPatterns) -> dict[str, Any]:
+    """Return how far one file's outputs lie from the reference's, ready for JSON.
 
     Args:
         reference: PyTorch's answers for N films, N > 0.
         other: finite answers of the same shapes.
-        locks: films whose map jumped; their maps are measured apart.
+        patterns: films whose map jumped; their maps are measured apart.
 
     Returns:
         quantiles over films of each film's largest |d logit|, |d probability| and |d evidence| and of
         |margin - mean(evidence)|; Spearman's rank correlation of the margins (None where either is constant); SQNR
         of the logits and of the centred margin in dB (None where nothing differs); how many logits lie how many
-        float32 steps away; the films with flipped locks, by their place in the order in which they were fed.
+        float32 steps away; the films with another ReLU pattern, by their place in the order in which they were fed.
     """
     films = per_film(reference, other)
     return {
         **{name: _quantiles(values) for name, values in films.items() if name != "abs_evidence"},
-        **_maps(films.get("abs_evidence"), locks),
+        **_maps(films.get("abs_evidence"), patterns),
         "spearman": spearman(reference.margin, other.margin),
         "logits_sqnr_db": _finite(sqnr_db(reference.logits, other.logits)),
         "centred_margin_sqnr_db": _finite(sqnr_db(_centre(reference.margin), _centre(other.margin))),
@@ -224,18 +224,18 @@ def per_film(reference: Answer, other: Answer) -> dict[str, NDArray[np.float64]]
     return found if identity is None else found | {"identity": identity}
 
 
-def _maps(distance: NDArray[np.float64] | None, locks: ReluPatterns) -> dict[str, Any]:
-    """Split the maps by whether locks flipped: a jump says nothing about the rounding of the rest."""
+def _maps(distance: NDArray[np.float64] | None, patterns: ReluPatterns) -> dict[str, Any]:
+    """Split the maps by whether the ReLU pattern changed: a jump says nothing about the rounding of the rest."""
     if distance is None:
-        return {"abs_evidence": None, "locks": None}
-    rest, jumped = distance[~locks.flipped], distance[locks.flipped]
+        return {"abs_evidence": None, "relu_patterns": None}
+    rest, jumped = distance[~patterns.flipped], distance[patterns.flipped]
     flipped = {
         "flipped": len(jumped),
-        "how": locks.how,
-        "films": np.flatnonzero(locks.flipped).tolist(),
+        "how": patterns.how,
+        "films": np.flatnonzero(patterns.flipped).tolist(),
         "max_abs_evidence": float(jumped.max()) if len(jumped) else None,
     }
-    return {"abs_evidence": _quantiles(rest) if len(rest) else None, "locks": flipped}
+    return {"abs_evidence": _quantiles(rest) if len(rest) else None, "relu_patterns": flipped}
 
 
 def spearman(first: NDArray[np.floating], second: NDArray[np.floating]) -> float | None:
@@ -286,7 +286,7 @@ def _finite(value: float) -> float | None:
     return value if np.isfinite(value) else None
 
 
-# --- band ---
+# --- abstention band ---
 # The band around the threshold outside which no measured film changed its decision: numpy only.
 
 NEAREST = 32  # films that the width rests on at least: a handful near the threshold would promise too much

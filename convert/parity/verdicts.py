@@ -28,15 +28,15 @@ class Tolerances:
     rounding_step: float  # one float32 rounding step of what the margin is summed from, logits
 
     @classmethod
-    def derive(cls, reference: Prediction, oracle: Prediction) -> Tolerances:
+    def derive(cls, reference: Prediction, float64: Prediction) -> Tolerances:
         """Derive the tolerance from PyTorch's own rounding on the same films.
 
         A lucky order of summation can leave PyTorch almost no noise, so one rounding step is
         the floor: float32's epsilon times the mean magnitude of the evidence, whose mean is
         the margin. No float32 program can be asked to do better.
         """
-        noise = float(np.abs(reference.logits.astype(np.float64) - oracle.logits).max())
-        summed = np.abs(oracle.logits) if oracle.evidence is None else np.abs(oracle.evidence).mean((1, 2))
+        noise = float(np.abs(reference.logits.astype(np.float64) - float64.logits).max())
+        summed = np.abs(float64.logits) if float64.evidence is None else np.abs(float64.evidence).mean((1, 2))
         step = float(summed.max()) * float(np.finfo(np.float32).eps)
         return cls(TIMES_NOISE * max(noise, step), noise, step)
 
@@ -50,7 +50,7 @@ class Tolerances:
 
 
 def _same_for_all() -> dict[str, Any]:
-    oracle = (
+    float64_origin = (
         "twice as far from float64, root mean square, as float32 PyTorch is, or as one float32 rounding step of what "
         "the margin is summed from, where that is larger; not judged on fewer films: on 31 its interval was 6 dB wide"
     )
@@ -59,12 +59,12 @@ def _same_for_all() -> dict[str, Any]:
         "identity_origin": "some ten times the 8e-6 logits by which ResNet50 in TFLite float32 was measured to miss",
         "flips_share": FLIPS_SHARE,
         "flips_share_origin": "a choice: of a hundred films one may change sides and the file may still serve",
-        "oracle_db": {"allowed": ALLOWED_DB, "films": FLOAT64_FILMS, "origin": oracle},
+        "float64_db": {"allowed": ALLOWED_DB, "films": FLOAT64_FILMS, "origin": float64_origin},
     }
 
 
 def judge_float32(
-    difference: Difference, tolerances: Tolerances, *, sha256: str, oracle: dict[str, float] | None = None
+    difference: Difference, tolerances: Tolerances, *, sha256: str, float64_distance: dict[str, float] | None = None
 ) -> ArtefactVerdict:
     """CERTIFIED if the logits stay within the tolerance, no decision flips and the map adds up.
 
@@ -72,7 +72,7 @@ def judge_float32(
         difference: from float32 PyTorch.
         tolerances: of the network, on the inputs that were fed.
         sha256: of the artefact.
-        oracle: its distance from float64 PyTorch (parity.compare), judged on 256 films or more: of fewer it is luck.
+        float64_distance: its distance from float64 PyTorch (parity.compare), judged on 256 films or more.
     """
     figures = difference.to_json()
     if difference.problem is not None:
@@ -84,8 +84,12 @@ def judge_float32(
         problems.append(f"{difference.flips} of {difference.samples} decisions flip")
     if difference.identity is not None and not difference.identity <= IDENTITY:
         problems.append(f"the evidence misses the margin by {difference.identity:.1e}, allowed are {IDENTITY:.0e}")
-    if oracle is not None and difference.samples >= FLOAT64_FILMS and not oracle["db"] <= ALLOWED_DB:
-        further = f"{oracle['db']:.1f} dB further from float64 than float32 PyTorch ({OR_STEP})"
+    if (
+        float64_distance is not None
+        and difference.samples >= FLOAT64_FILMS
+        and not float64_distance["db"] <= ALLOWED_DB
+    ):
+        further = f"{float64_distance['db']:.1f} dB further from float64 than float32 PyTorch ({OR_STEP})"
         problems.append(f"{further}, allowed are {ALLOWED_DB:g}")
     if problems:
         return ArtefactVerdict(Verdict.FAILED, sha256, "; ".join(problems), figures)

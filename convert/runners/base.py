@@ -20,9 +20,9 @@ BATCH = 16  # films a call where the file takes a batch; bounds the memory of fl
 
 @dataclass(frozen=True, slots=True)
 class Answer(Prediction):
-    """A prediction, and where the runner can see them, the locks behind its map."""
+    """A prediction, and where the runner can see them, the ReLU patterns behind its map."""
 
-    locks: NDArray[np.bool_] | None = None  # [N, 768]: which ReLUs of the head are open; PyTorch only
+    relu_patterns: NDArray[np.bool_] | None = None  # [N, 768]: which ReLUs of the head are open; PyTorch only
 
 
 def run_films(run: Run, request: dict[str, Any], *, channels_first: bool = False) -> dict[str, Any]:
@@ -70,4 +70,4 @@ def read_prediction(path: Path) -> Answer:
         if missing:
             why = f"it gives {', '.join(sorted(arrays)) or 'nothing'}"
             raise ConversionError(f"the output {', '.join(sorted(missing))} is missing", why=why, fix="convert again")
-        return Answer(arrays["logits"], arrays["probability"], arrays.get("evidence"), arrays.get("locks"))
+        return Answer(arrays["logits"], arrays["probability"], arrays.get("evidence"), arrays.get("relu_patterns"))

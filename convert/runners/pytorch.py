@@ -1,4 +1,4 @@
-"""PyTorch eager: the reference in float32 and in float64, both with the locks of their head."""
+"""PyTorch eager: the reference in float32 and in float64, both with the ReLU pattern of their head."""
 
 from __future__ import annotations
 
@@ -36,18 +36,18 @@ class TorchEager:
         self._before.clear()
         with torch.inference_mode():
             logits, probability, evidence = self._network(films)
-        return Answer(logits.numpy(), probability.numpy(), evidence.numpy(), self._locks(len(images)))
+        return Answer(logits.numpy(), probability.numpy(), evidence.numpy(), self._patterns(len(images)))
 
     def outputs(self, images: NDArray[np.float32]) -> dict[str, NDArray[Any]]:
-        """Answer films by the names of the outputs; a network without locks has none."""
+        """Answer films by the names of the outputs; a network without a ReLU in its head has no patterns."""
         answer = self.predict(images)
-        named = {name: getattr(answer, name) for name in ("logits", "probability", "evidence", "locks")}
+        named = {name: getattr(answer, name) for name in ("logits", "probability", "evidence", "relu_patterns")}
         return {name: value for name, value in named.items() if value is not None}
 
     def _keep(self, _: torch.nn.Module, __: Any, output: torch.Tensor) -> None:
         self._before.append(output)
 
-    def _locks(self, films: int) -> NDArray[np.bool_] | None:
+    def _patterns(self, films: int) -> NDArray[np.bool_] | None:
         """Return which ReLUs are open; the dense layers answer the films first, then their 49 places each."""
         of_films = [output > 0 for output in self._before if len(output) == films]
         return torch.cat(of_films, dim=1).numpy() if of_films else None

@@ -27,7 +27,7 @@ COLOURS = {"CERTIFIED": "green", "BOUNDED": "cyan", "FAILED": "red", "UNVERIFIED
 GROUPS = {
     "float32": "float32 files",
     "reduced": "reduced files",
-    "witness": "others: compared, not judged",
+    "compared": "others: compared, not judged",
     "reference": "PyTorch itself",
 }
 
@@ -60,8 +60,8 @@ def _lines(report: dict[str, Any]) -> Iterator[str]:
             f"margin is summed from {tolerance['rounding_step']:.1e}, so float32 files may differ by "
             f"{tolerance['logits']:.1e}; identity is |margin - mean(evidence)|, at most {tolerance['identity']:.0e}."
         )
-    allowed = report["oracle_db"]["allowed"]
-    said = "" if report["oracle_db"]["judged"] else ", and on so few films it is shown, not judged"
+    allowed = report["float64_db"]["allowed"]
+    said = "" if report["float64_db"]["judged"] else ", and on so few films it is shown, not judged"
     yield (
         "to float64: how much further (dB, root mean square) a file is from float64 PyTorch than float32 PyTorch is "
         "(or than one float32 rounding step of what the margin is summed from, where that is larger); "
@@ -128,7 +128,7 @@ def _cells(row: dict[str, Any]) -> list[str]:
         _small(figures["max_abs_probability"]),
         _small(figures["identity"]),
         "exact" if figures["sqnr_db"] is None else f"{figures['sqnr_db']:.1f}",
-        _float64(row["oracle"]),
+        _float64(row["float64_distance"]),
         f"{figures['flips']} of {figures['samples']}",
         _loss(row["decisions"]),
     ]

@@ -90,9 +90,9 @@ def _foot(answers: BatchAnswer) -> list[str]:
         f"answered by {active.artefact} ({active.kind}, {active.verdict.verdict}, {active.version})",
         f"a film is referred at a margin of {point.margin:+.3f} or more",
     ]
-    if active.band:
+    if active.abstention_band:
         lines.append(
-            f"within {active.band:.2g} of it the answer is indeterminate: "
+            f"within {active.abstention_band:.2g} of it the answer is indeterminate: "
             "this file's rounding could change the decision"
         )
     if active.reason:

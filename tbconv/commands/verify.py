@@ -165,14 +165,14 @@ def _measure(
     )
     found = run_verification(config, TerminalReporter())
     if as_json:
-        verdict = {"passed": found.passed, "strays": found.strays, "notes": list(found.notes)}
+        verdict = {"passed": found.passed, "regressions": found.regressions, "notes": list(found.notes)}
         print_out(json.dumps(found.report | verdict, indent=2))
     else:
         print_parity(found.report)
         for note in found.notes:
             print_out(f"note: {note}")
-        for path, reason in found.strays.items():
-            print_out(f"STRAYS {path}: {reason}")
+        for path, reason in found.regressions.items():
+            print_out(f"WORSE THAN ITS CERTIFICATE {path}: {reason}")
         print_out("verdict: " + ("every file is what its certificate says" if found.passed else "FAILED"))
         print_out(f"{found.certificate.disclaimer}\nreport: {place}")
     raise typer.Exit(0 if found.passed else 1)
@@ -220,9 +220,9 @@ def _print(found: SelfTest, seconds: float) -> None:
     table_console().print(table)
     for row in found.rows:
         if row.problem is not None:
-            print_out(f"STRAYS {row.path}: {row.problem}")
+            print_out(f"WORSE THAN ITS CERTIFICATE {row.path}: {row.problem}")
     for path, problem in found.problems.items():
-        print_out(f"STRAYS {path}: {problem}")
+        print_out(f"WORSE THAN ITS CERTIFICATE {path}: {problem}")
     for note in found.notes:
         print_out(f"note: {note}")
     print_out(_verdict(found, seconds))

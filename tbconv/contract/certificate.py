@@ -11,7 +11,7 @@ class Verdict(StrEnum):
     """The conclusion that the measurements support."""
 
     CERTIFIED = "CERTIFIED"  # float32, as close to PyTorch as PyTorch is to exact arithmetic
-    BOUNDED = "BOUNDED"  # reduced precision, measured, at most 1 % of the decisions flip; proposing it is for the bars
+    BOUNDED = "BOUNDED"  # reduced precision, measured, at most 1 % of the decisions flip
     FAILED = "FAILED"  # measured, and neither of these
     UNVERIFIED = "UNVERIFIED"  # not measured
 
@@ -31,13 +31,13 @@ class ArtefactVerdict:
     figures: dict[str, Any] = field(default_factory=dict)
 
     @property
-    def band(self) -> float:
+    def abstention_band(self) -> float:
         """Half width of the band around the threshold in which the file abstains, in logits.
 
         A reduced file without a measured band (an older certificate, or no films) has the widest that its figures
         allow: the largest movement of a margin, which a band narrows, or what two logits can move it by.
         """
-        stated = (self.figures.get("band") or {}).get("half_width")
+        stated = (self.figures.get("abstention_band") or {}).get("half_width")
         if stated is None and self.verdict is Verdict.BOUNDED:
             stated = self.figures.get("max_abs_margin", 2 * (self.figures.get("max_abs_logits") or 0.0))
         return float(stated or 0.0)
@@ -52,8 +52,8 @@ class Certificate:
     tolerances: dict[str, Any] = field(default_factory=dict)  # each number with its origin
     environment: dict[str, Any] = field(default_factory=dict)
     disclaimer: str = ""
-    bound: dict[str, Any] = field(default_factory=dict)  # what else the verdicts hold for (convert.certificate.certify)
-    deploy: dict[str, Any] = field(default_factory=dict)  # artefact, reason, others {path: why it lost}, bars
+    scope: dict[str, Any] = field(default_factory=dict)  # what else the verdicts hold for (convert.certificate.certify)
+    deploy: dict[str, Any] = field(default_factory=dict)  # artefact, reason, others {path: why not}, criteria
 
     @property
     def proposal(self) -> str | None:
@@ -61,9 +61,9 @@ class Certificate:
         if not self.deploy:
             return None
         name = self.deploy["artefact"]
-        said = f"{name or 'none of the trained files'}; {self.deploy['reason']}"
-        band = self.artefacts[name].band if name in self.artefacts else 0.0
-        return f"{said}; within {band:.2g} logits of the threshold it decides nothing" if band else said
+        words = f"{name or 'none of the trained files'}; {self.deploy['reason']}"
+        band = self.artefacts[name].abstention_band if name in self.artefacts else 0.0
+        return f"{words}; within {band:.2g} logits of the threshold it decides nothing" if band else words
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Certificate:
@@ -73,5 +73,5 @@ class Certificate:
             for path, row in value["artefacts"].items()
         }
         rest = {key: value[key] for key in ("inputs", "tolerances", "environment", "disclaimer")}
-        later = {key: value.get(key, {}) for key in ("bound", "deploy")}  # certificates of tbconv 0.1 have neither
+        later = {key: value.get(key, {}) for key in ("scope", "deploy")}  # certificates of tbconv 0.1 have neither
         return cls(artefacts, **rest, **later)

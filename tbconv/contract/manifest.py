@@ -17,8 +17,16 @@ from tbconv.contract.statistics import is_positive
 # Keys that got a plainer name; files that were written before are read by either.
 
 OLD_KEYS = {
+    "band": "abstention_band",
+    "bars": "criteria",
+    "bound": "scope",
     "lock": "relu_pattern",
+    "locks": "relu_patterns",
+    "oracle": "float64_distance",
+    "oracle_db": "float64_db",
     "readouts": "decision_rules",
+    "spread": "error_distribution",
+    "strays": "regressions",
     "wished_sensitivity": "target_sensitivity",
 }
 

@@ -58,7 +58,7 @@ def write_whole(bundle, root):
     counts = {name: {"n": len(part)} for name, part in parts.items()}
     write_json(root / METRICS, {"labels": asdict(manifest.labels), "films": counts, "networks": networks})
     certificate = read_json(root / CERTIFICATE)
-    certificate["bound"]["metrics"] = dict.fromkeys(networks, figures)
+    certificate["scope"]["metrics"] = dict.fromkeys(networks, figures)
     for path in root.glob("*.tflite"):
         mend_zip(path, lambda files: _replace(files, DRAWN_SPLIT.encode(), split.encode()))
         certificate["artefacts"][path.name]["sha256"] = sha256_file(path)

@@ -12,12 +12,13 @@ import pytest
 from retell import certify_again, edit, mend_zip, seal_again, write, write_whole
 
 from convert.certificate.consistency import inconsistencies
+from convert.certificate.page import certificate_page
 from convert.formats.tflite_metadata import claims
-from tbconv.contract.bundle import CERTIFICATE, MANIFEST, read_bundle
+from tbconv.contract.bundle import CERTIFICATE, MANIFEST, read_bundle, read_json
 from tbconv.contract.consistency import answer_problems, appended_files
 from tbconv.contract.errors import ConversionError
 from tbconv.contract.golden import GOLDEN, read_golden, write_golden
-from tbconv.contract.manifest import Calibration
+from tbconv.contract.manifest import OLD_KEYS, Calibration
 from tbconv.contract.prediction import Prediction
 from torch_train.run_folder import CONFIG, METRICS, SPLIT
 
@@ -316,7 +317,7 @@ def change_verdict(path, **changes):
         (FLOAT32, lambda told: told["artefacts"].pop(FLOAT32), "the certificate does not name it"),
         (
             FLOAT16,
-            change_verdict(FLOAT16, verdict="BOUNDED", figures={"band": None}),
+            change_verdict(FLOAT16, verdict="BOUNDED", figures={"abstention_band": None}),
             "it is BOUNDED, and no band around the threshold is stated",
         ),
         (
@@ -326,12 +327,12 @@ def change_verdict(path, **changes):
         ),
         (
             CERTIFICATE,
-            lambda told: told["bound"]["weights"].update({"weights.safetensors": "0" * 64}),
+            lambda told: told["scope"]["weights"].update({"weights.safetensors": "0" * 64}),
             "it is bound to weights: weights.safetensors is '0000",
         ),
         (
             CERTIFICATE,
-            lambda told: told["bound"]["metrics"]["trained"]["accuracy"].update(value=0.9),
+            lambda told: told["scope"]["metrics"]["trained"]["accuracy"].update(value=0.9),
             "it is bound to test figures: trained accuracy value is 0.9, 0.5 is meant",
         ),
         (
@@ -347,7 +348,7 @@ def test_a_certificate_about_something_else_is_found(root, path, change, words):
 
 def test_a_band_that_was_narrowed_after_it_was_measured_is_found(root):
     def change(told):
-        told["artefacts"][INT8]["figures"]["band"]["half_width"] /= 2
+        told["artefacts"][INT8]["figures"]["abstention_band"]["half_width"] /= 2
 
     found = only(inconsistencies(edit(root, CERTIFICATE, change)), INT8)
     assert "the report of its measurement differs: band half_width is " in found
@@ -367,19 +368,43 @@ def test_what_an_older_bundle_does_not_record_is_not_asked(root):
         certify_again(root, path.name)
 
     def forget(told):
-        told["bound"] = told["deploy"] = {}
+        told["scope"] = told["deploy"] = {}
         for row in told["artefacts"].values():
-            row["figures"].pop("band", None)
+            row["figures"].pop("abstention_band", None)
 
     def forget_bands(report):
         for row in report["rows"]:
-            row.pop("band", None)
+            row.pop("abstention_band", None)
 
     edit(root, "parity.json", forget_bands)
     for name in (SPLIT, CONFIG, METRICS):
         (root / name).unlink()
     assert inconsistencies(edit(root, CERTIFICATE, forget)) == {}
     assert appended_files(root / INT8) is None
+
+
+def test_a_bundle_written_with_the_old_keys_is_read_as_it_was(root):
+    before = read_bundle(root).certificate()
+    old = {new: key for key, new in OLD_KEYS.items()}
+
+    def with_old_keys(value):
+        if isinstance(value, dict):
+            return {old.get(key, key): with_old_keys(one) for key, one in value.items()}
+        return [with_old_keys(one) for one in value] if isinstance(value, list) else value
+
+    for name in (CERTIFICATE, "parity.json"):
+        write(root / name, json.dumps(with_old_keys(json.loads((root / name).read_text()))).encode())
+    assert {"band", "oracle"} <= json.loads((root / CERTIFICATE).read_text())["artefacts"][INT8]["figures"].keys()
+    sealed = seal_again(root)
+    after = sealed.certificate()
+    assert (after, inconsistencies(sealed)) == (before, {})
+    assert after.artefacts[INT8].abstention_band > 0
+    assert after.deploy["criteria"]
+    assert after.scope["weights"]
+    page = certificate_page(
+        sealed.manifest, after, read_json(root / "parity.json"), read_golden(root / GOLDEN), {}, None
+    )
+    assert "against float64" in page
 
 
 def test_a_conversion_that_contradicts_itself_writes_no_bundle(convert_run, run, converted, tmp_path, monkeypatch):

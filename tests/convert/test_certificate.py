@@ -30,9 +30,9 @@ def float32(**changes):
 
 
 def test_the_tolerance_is_ten_times_pytorchs_own_noise():
-    oracle = prediction([[0.0, 1.0], [2.0, -1.0]])
+    float64 = prediction([[0.0, 1.0], [2.0, -1.0]])
     reference = prediction(np.array([[0.0, 1.0], [2.0 + 3e-4, -1.0]]))
-    found = Tolerances.derive(reference, oracle)
+    found = Tolerances.derive(reference, float64)
     assert (found.noise, found.logits) == (pytest.approx(3e-4), pytest.approx(TIMES_NOISE * 3e-4))
 
 
@@ -54,8 +54,8 @@ def test_without_evidence_the_floor_comes_from_the_logits():
 def test_the_tolerance_carries_its_origin_and_every_other_bar():
     value = TOLERANCES.to_json()
     assert (value["identity"], value["flips_share"], value["logits"]) == (1e-4, 0.01, 1e-5)
-    assert (value["oracle_db"]["allowed"], value["oracle_db"]["films"]) == (6.0, FLOAT64_FILMS)
-    origins = [value["logits_origin"], value["oracle_db"]["origin"], value["identity_origin"]]
+    assert (value["float64_db"]["allowed"], value["float64_db"]["films"]) == (6.0, FLOAT64_FILMS)
+    origins = [value["logits_origin"], value["float64_db"]["origin"], value["identity_origin"]]
     assert all(origins)
     assert "a choice" in value["flips_share_origin"]
 
@@ -111,10 +111,12 @@ def test_a_reduced_file_with_exactly_one_percent_of_flips_is_bounded():
 
 
 def test_a_float32_file_twice_too_far_from_float64_fails_and_says_beside_what():
-    found = judge_float32(replace(GOOD, samples=FLOAT64_FILMS), TOLERANCES, sha256=DIGEST, oracle={"db": 6.1})
+    found = judge_float32(replace(GOOD, samples=FLOAT64_FILMS), TOLERANCES, sha256=DIGEST, float64_distance={"db": 6.1})
     assert found.verdict is Verdict.FAILED
     assert "6.1 dB further from float64 than float32 PyTorch (or than one float32 rounding step" in found.reason
-    few = judge_float32(replace(GOOD, samples=FLOAT64_FILMS - 1), TOLERANCES, sha256=DIGEST, oracle={"db": 6.1})
+    few = judge_float32(
+        replace(GOOD, samples=FLOAT64_FILMS - 1), TOLERANCES, sha256=DIGEST, float64_distance={"db": 6.1}
+    )
     assert few.verdict is Verdict.CERTIFIED
 
 

@@ -41,7 +41,7 @@ def answers_of(margins, noise=0.0, seed=0):
     return Prediction(logits, 1 / (1 + np.exp(-moved[:, None])), evidence)
 
 
-def witnesses(margins):
+def runtimes(margins):
     noise = {"model_float32.tflite": 1e-6, "model_int8.tflite": 0.3, "baseline.tflite": 1e-6}
     found = {f"PyTorch float32 ({network})": answers_of(margins) for network in ("trained", "baseline")}
     return found | {name: answers_of(margins, size) for name, size in noise.items()}
@@ -73,11 +73,11 @@ def page_of():
     margins = np.linspace(-4, 4, FILMS)
     labels = (margins > 0).astype(np.int64)
     model_inputs = np.random.default_rng(0).integers(0, 256, (2, 224, 224)).astype(np.uint8)
-    golden = Golden(NAMES, model_inputs, witnesses([1.0, -1.0]))
+    golden = Golden(NAMES, model_inputs, runtimes([1.0, -1.0]))
 
     def draw(*, answers=None, labels=labels, report=None, sizes=None, of=manifest, **certified):
         certificate = replace(Certificate(rows, inputs, tolerances, {}, DISCLAIMER), **certified)
-        fed = witnesses(margins) if answers is None else answers
+        fed = runtimes(margins) if answers is None else answers
         return certificate_page(of, certificate, report or {}, golden, fed, labels, sizes=sizes)
 
     draw.manifest, draw.rows, draw.margins = manifest, rows, margins
@@ -131,7 +131,7 @@ def test_a_file_that_answers_nan_is_said_to_have_failed_and_is_not_drawn(page_of
     broken.logits[3] = np.nan
     bad = figures(problem="logits holds 2 values that are NaN or infinite", max_abs_logits=None, max_abs_margin=None)
     rows = page_of.rows | {"model_int8.tflite": ArtefactVerdict(Verdict.FAILED, "b" * 64, bad["problem"], bad)}
-    page = page_of(answers=witnesses(page_of.margins) | {"model_int8.tflite": broken}, artefacts=rows)
+    page = page_of(answers=runtimes(page_of.margins) | {"model_int8.tflite": broken}, artefacts=rows)
     assert "✕ FAILED" in page
     assert "logits holds 2 values that are NaN or infinite" in text_of(page)
     assert page.count("nothing to draw") == 2
@@ -160,7 +160,7 @@ def test_a_bundle_of_the_baseline_alone_has_a_page(page_of, text_page_of):
 def test_decisions_that_change_are_ringed_and_counted(page_of):
     moved = page_of.margins.copy()
     moved[[19, 20, 21]] = [0.5, -0.1, 0.9]  # the threshold is 0.2: one comes in, the second was below it already
-    page = page_of(answers=witnesses(page_of.margins) | {"model_int8.tflite": answers_of(moved)})
+    page = page_of(answers=runtimes(page_of.margins) | {"model_int8.tflite": answers_of(moved)})
     rings = re.search(r'<g id="[^"]*changed">(.*?)</g>\s*</g>', page, flags=re.DOTALL)
     assert rings[1].count("<use") == 1
     assert "1 of 40 decisions changed" in text_of(page)
@@ -177,7 +177,7 @@ def test_bounded_is_a_measured_share_and_makes_no_claim_about_the_deployment_cri
 def test_the_shaded_band_is_the_one_inside_which_the_server_decides_nothing(page_of, text_page_of):
     assert "abstention band ±0.5 logits" in text_page_of()  # not measured: the largest movement of a margin
     rows = dict(page_of.rows)
-    narrow = rows["model_int8.tflite"].figures | {"band": {"half_width": 0.25}}
+    narrow = rows["model_int8.tflite"].figures | {"abstention_band": {"half_width": 0.25}}
     rows["model_int8.tflite"] = replace(rows["model_int8.tflite"], figures=narrow)
     assert "band ±0.25 logits" in text_page_of(artefacts=rows)
 
@@ -186,14 +186,14 @@ def test_losses_and_the_distance_from_float64_are_written_with_as_many_digits_as
     loss = {"value": 0.0125, "low": -0.0012, "high": 0.0312, "upper95": 0.028, "lost": 1, "gained": 0, "at_most": 0.2}
     decisions = dict.fromkeys(("auroc_loss", "sensitivity_loss", "specificity_loss"), loss)
     row = {"name": "model_int8.tflite", "decisions": decisions | {"n": 40, "positives": 20, "negatives": 20}}
-    page = text_page_of(report={"rows": [row | {"oracle": {"db": 3.21}}]})
+    page = text_page_of(report={"rows": [row | {"float64_distance": {"db": 3.21}}]})
     assert "1 (0 to 3) 1 lost, 0 gained" in page
     assert "+3 dB" in page
     assert "n = 40: 20 positive, 20 negative" in page
 
 
 def test_what_the_certificate_holds_for_is_on_the_page(text_page_of):
-    bound = {
+    scope = {
         "weights": {"weights.safetensors": "c" * 64},
         "calibration": {"films": 128, "sha256": "d" * 64, "list_sha256": "e" * 64},
         "packages": {"numpy": "2.2.6"},
@@ -201,7 +201,7 @@ def test_what_the_certificate_holds_for_is_on_the_page(text_page_of):
         "kernels": {"delegate": "XNNPACK", "threads": 1},
         "metrics": {"trained": {"auroc": {"value": 0.91234, "low": 0.8, "high": 0.97, "n": 90, "method": "drawn"}}},
     }
-    page = text_page_of(bound=bound)
+    page = text_page_of(scope=scope)
     for words in ("cccccccccccccccc…", "128 of the training part", "numpy 2.2.6", "Drawn 9000", "avx2", "XNNPACK"):
         assert words in page
     assert "0.91 (0.80 to 0.97), n = 90" in page
@@ -232,7 +232,7 @@ def test_names_from_outside_are_escaped_wherever_they_stand(page_of):
     hostile = """<script>alert("1")</script>'&$x^{$"""
     manifest = replace(page_of.manifest, name=hostile, labels=Labels("Normal", hostile))
     deploy = {"artefact": "model_int8.tflite", "reason": hostile, "others": {"baseline.tflite": hostile}}
-    bound = {"processor": {"model": hostile}, "packages": {hostile: "1"}}
-    page = page_of(of=manifest, deploy=deploy, bound=bound, inputs={"films": FILMS, "description": hostile})
+    scope = {"processor": {"model": hostile}, "packages": {hostile: "1"}}
+    page = page_of(of=manifest, deploy=deploy, scope=scope, inputs={"films": FILMS, "description": hostile})
     assert "<script" not in page
     assert unescape(page).count(hostile) >= 9

@@ -55,7 +55,7 @@ def test_every_tflite_file_is_timed_and_one_is_proposed_while_each_of_the_others
 
 def test_reduced_files_have_a_band_that_rests_on_the_films_and_float32_files_have_none(converted):
     for path, found in converted[0].certificate.artefacts.items():
-        band = found.figures["band"]
+        band = found.figures["abstention_band"]
         assert (band is not None) == (path in REDUCED)
         if band is not None:
             assert 0 <= band["half_width"] <= found.figures["max_abs_margin"]

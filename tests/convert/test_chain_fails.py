@@ -51,7 +51,7 @@ def verified(verify_bundle, bundle, tmp_path_factory):
 
 def test_verify_passes_on_golden_inputs_and_leaves_the_bundle_alone(verified, bundle):
     (found, lines), out = verified
-    assert (found.passed, found.strays) == (True, {})
+    assert (found.passed, found.regressions) == (True, {})
     assert all(row["films"] is None for row in found.report["rows"])
     assert "files have the digests of the manifest" in lines[0]
     assert {path.name for path in out.iterdir()} == {"parity.json", CERTIFICATE, PAGE}
@@ -89,29 +89,33 @@ def test_a_file_of_another_network_is_refused_by_its_verdict(verify_bundle, own_
         verify_bundle(own_bundle, tmp_path / "out")
 
 
-def test_a_file_of_another_network_strays_even_with_every_digest_redone(verify_bundle, own_bundle, verified, tmp_path):
+def test_a_file_of_another_network_regresses_even_with_every_digest_redone(
+    verify_bundle, own_bundle, verified, tmp_path
+):
     shutil.copy(own_bundle / "baseline.tflite", own_bundle / "model_float32.tflite")
     reseal(own_bundle, certify=["model_float32.tflite"])
     found, _ = verify_bundle(own_bundle, tmp_path / "out")
     assert not found.passed
-    assert set(found.strays) == {"model_float32.tflite"}
-    assert found.strays["model_float32.tflite"].startswith("FAILED now, CERTIFIED in the certificate: logits differ by")
+    assert set(found.regressions) == {"model_float32.tflite"}
+    assert found.regressions["model_float32.tflite"].startswith(
+        "FAILED now, CERTIFIED in the certificate: logits differ by"
+    )
 
 
-def test_a_last_bias_moved_by_a_thousandth_strays(verify_bundle, own_bundle, verified, tmp_path):
+def test_a_last_bias_moved_by_a_thousandth_regresses(verify_bundle, own_bundle, verified, tmp_path):
     nudge_last_bias(own_bundle, "model_float32.tflite", 1e-3)
     reseal(own_bundle, certify=["model_float32.tflite"])
     found, _ = verify_bundle(own_bundle, tmp_path / "out")
-    assert set(found.strays) == {"model_float32.tflite"}
-    assert "the evidence misses the margin by" in found.strays["model_float32.tflite"]
+    assert set(found.regressions) == {"model_float32.tflite"}
+    assert "the evidence misses the margin by" in found.regressions["model_float32.tflite"]
 
 
-def test_a_reduced_file_that_no_longer_repeats_its_answers_strays(verify_bundle, own_bundle, verified, tmp_path):
+def test_a_reduced_file_that_no_longer_repeats_its_answers_regresses(verify_bundle, own_bundle, verified, tmp_path):
     shutil.copy(own_bundle / "baseline.tflite", own_bundle / "model_dynamic.tflite")
     reseal(own_bundle, certify=["model_dynamic.tflite"])
     found, _ = verify_bundle(own_bundle, tmp_path / "out")
-    assert set(found.strays) == {"model_dynamic.tflite"}
-    assert found.strays["model_dynamic.tflite"].startswith("FAILED now, ")
+    assert set(found.regressions) == {"model_dynamic.tflite"}
+    assert found.regressions["model_dynamic.tflite"].startswith("FAILED now, ")
 
 
 def test_the_command_ends_with_0_or_1_and_names_the_stray(own_bundle, verified, memory, monkeypatch, tmp_path, capsys):
@@ -127,7 +131,7 @@ def test_the_command_ends_with_0_or_1_and_names_the_stray(own_bundle, verified, 
         command(own_bundle, out=tmp_path / "out")
     said = capsys.readouterr().out
     assert ended.value.exit_code == 1
-    assert "STRAYS model_float32.tflite" in said
+    assert "WORSE THAN ITS CERTIFICATE model_float32.tflite" in said
     assert "verdict: FAILED" in said
 
 
@@ -152,7 +156,7 @@ def test_golden_answers_that_were_exchanged_do_not_help_a_stray(verify_bundle, o
     shutil.copy(own_bundle / "baseline.tflite", own_bundle / "model_float32.tflite")
     reseal(own_bundle, certify=["model_float32.tflite"])
     found, _ = verify_bundle(own_bundle, tmp_path / "out")
-    assert "model_float32.tflite" in found.strays
+    assert "model_float32.tflite" in found.regressions
 
 
 def test_weights_that_are_nan_are_refused_and_the_old_bundle_stays(convert_run, run, own_bundle, tmp_path):
@@ -191,7 +195,7 @@ def meddling(memory, bundle):
     return make
 
 
-def test_a_float32_file_that_strays_stops_the_conversion_and_the_old_bundle_stays(
+def test_a_float32_file_that_differs_stops_the_conversion_and_the_old_bundle_stays(
     convert_run, run, own_bundle, converted, meddling, tmp_path
 ):
     before = snapshot(own_bundle)
@@ -205,7 +209,7 @@ def test_a_float32_file_that_strays_stops_the_conversion_and_the_old_bundle_stay
     assert {path.name for path in tmp_path.iterdir()} == {"bundle", report.name}
 
 
-def test_a_reduced_file_that_strays_is_shipped_with_its_verdict_and_serves_nobody(
+def test_a_reduced_file_that_changes_decisions_is_shipped_with_its_verdict_and_serves_nobody(
     convert_run, run, converted, meddling, tmp_path
 ):
     done, _ = convert_run(run, tmp_path / "bundle", step=meddling("model_float16.tflite"))
@@ -219,7 +223,7 @@ def test_a_step_that_dies_is_a_conversion_error_and_the_old_bundle_stays(
 ):
     def step(module, request, **options):
         if module == "convert.formats.onnx_to_onnx2tf:onnx_to_tf":
-            raise ConversionError("onnx2tf left no witness_float32.tflite", why="it said complete!", fix="report it")
+            raise ConversionError("onnx2tf left no converted_float32.tflite", why="it said complete!", fix="report it")
         return memory.run_step(module, request, **options)
 
     before = snapshot(own_bundle)

@@ -113,7 +113,7 @@ def test_the_report_says_what_it_cannot_say_and_names_no_film(run):
         assert "patient-" not in (done.folder / path).read_text()
 
 
-def test_a_float32_file_that_strays_leaves_nothing_but_a_report_beside(run, tmp_path):
+def test_a_float32_file_that_differs_leaves_nothing_but_a_report_beside(run, tmp_path):
     with pytest.raises(ParityError, match=r"model\.h5: not what ONNX Runtime computes") as caught:
         run(spoil={"model.h5": lambda array: array + 1e-2})
     assert "allowed" in caught.value.why
@@ -156,7 +156,7 @@ def test_what_int8_or_onnx2tf_cannot_do_is_a_line_in_the_report(run):
     assert "it fails (Error: the last line)" in done.report["reference_converter"]["reason"]
 
 
-def test_a_witness_that_differs_fails_nothing(run):
+def test_a_reference_converter_that_differs_fails_nothing(run):
     done = run(spoil={REFERENCE: lambda array: array + 1})
     assert done.report["reference_converter"]["agreement"].startswith("differs")
     assert done.report["reference_converter"]["verdict"] == "DIFFERS"

@@ -23,7 +23,7 @@ def report():
         "rows": rows,
         "inputs": {"films": 64},
         "tolerances": {"logits": {"tolerance": 9e-5}},
-        "witness": {"said": "agrees (max 1.0e-05, 0 flips)"},
+        "reference_converter": {"agreement": "agrees (max 1.0e-05, 0 flips)"},
     }
 
 

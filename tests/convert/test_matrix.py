@@ -1,4 +1,4 @@
-"""The witness matrix: who is asked, what a sample is, and - slowly - all of them about a small network."""
+"""The matrix of runtimes: which are run, what a sample is, and - slowly - all of them on a small network."""
 
 import json
 from pathlib import Path
@@ -59,7 +59,7 @@ def test_onnx_runtime_is_asked_without_optimisation_and_with_rounded_weights(ask
     }
 
 
-def test_a_network_of_which_onnx2tf_writes_no_saved_model_is_witnessed_by_its_tflite_alone(monkeypatch):
+def test_a_network_of_which_onnx2tf_writes_no_saved_model_is_compared_with_its_tflite_alone(monkeypatch):
     monkeypatch.setattr(
         "convert.parity.runtimes.run_step", lambda module, request: {"lacks": "no depthwise convolution"}
     )
@@ -67,7 +67,7 @@ def test_a_network_of_which_onnx2tf_writes_no_saved_model_is_witnessed_by_its_tf
     assert {name for name in found if "onnx2tf" in name} == {"onnx2tf TFLite"}
 
 
-def test_a_bundle_of_onnx2tf_is_witnessed_by_our_own_layers(asked):
+def test_a_bundle_of_onnx2tf_is_compared_with_our_own_layers(asked):
     found = [one.name for one in matrix_runtimes(Path("b"), artefacts(by="onnx2tf 2"), Path("aside"), Silence())]
     assert "tbconv's layers SavedModel" in found
     assert [module for module, _ in asked if module != "convert.quantization.float16:round_onnx"] == [
@@ -121,7 +121,7 @@ def test_the_whole_matrix_agrees_about_a_small_network(verify_bundle, bundle, ph
     for name in ("model_int8.tflite built-in x2", "onnx2tf TFLite", "ONNX Runtime, not optimised", ROUNDED):
         assert rows[name]["films"]["problem"] is None
     assert rows["onnx2tf TFLite"]["films"]["flips"] == 0
-    assert rows["PyTorch float64 (trained)"]["spread"]["locks"]["how"] == "counted"
+    assert rows["PyTorch float64 (trained)"]["error_distribution"]["relu_patterns"]["how"] == "counted"
     assert found.report["inputs"]["near_threshold"] > 0
     assert abs(found.report["float16"][0]["db"]) < 3
     assert any("searched near the threshold" in line for line in lines)

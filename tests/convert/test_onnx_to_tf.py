@@ -53,17 +53,17 @@ def step(monkeypatch, tmp_path):
 
 
 def test_both_files_are_kept(made):
-    response, kept = made("witness_float32.tflite", "saved_model.pb")
+    response, kept = made("converted_float32.tflite", "saved_model.pb")
     assert (response["lacks"], kept) == (None, {"o.tflite", "saved_model.pb"})
 
 
 def test_a_missing_saved_model_is_stated_with_the_last_line_that_onnx2tf_said(made):
-    response, kept = made("witness_float32.tflite")
+    response, kept = made("converted_float32.tflite")
     assert (response["lacks"], kept) == (DEPTHWISE, {"o.tflite"})
 
 
-def test_without_a_tflite_file_there_is_no_witness(made):
-    with pytest.raises(ConversionError, match="left no witness_float32"):
+def test_without_a_tflite_file_onnx2tf_has_failed(made):
+    with pytest.raises(ConversionError, match="left no converted_float32"):
         made("saved_model.pb")
 
 

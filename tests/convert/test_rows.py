@@ -39,7 +39,7 @@ def artefact(path, precision):
 
 @pytest.fixture
 def setup(monkeypatch):
-    """Return a function that measures made-up answers; `change` spoils them by witness name."""
+    """Return a function that measures made-up answers; `change` spoils them by runtime."""
     rng = np.random.default_rng(0)
     labels = (np.arange(N) % 2).astype(np.int64)
     truth = np.concatenate(
@@ -91,8 +91,8 @@ def test_every_row_with_labels_has_its_paired_losses_and_its_distance_from_float
     measurement, _ = setup()
     for row in measurement.rows:
         assert row.decisions["auroc_loss"]["low"] <= row.decisions["auroc_loss"]["high"]
-        assert row.oracle["db"] < 6 or row.precision == "float16"
-    assert measurement.row(FLOAT16).oracle["db"] > 50
+        assert row.float64_distance["db"] < 6 or row.precision == "float16"
+    assert measurement.row(FLOAT16).float64_distance["db"] > 50
 
 
 @pytest.mark.parametrize("value", [np.nan, -np.inf])
@@ -186,18 +186,18 @@ def test_a_float32_flip_inside_its_tolerance_is_nothing(setup):
 def test_the_report_holds_every_measure_and_float16_beside_its_yardstick(setup):
     measurement, verdicts = setup()
     report = json.loads(json.dumps(parity_report(measurement, verdicts), allow_nan=False))
-    assert {row["group"] for row in report["rows"]} == {"float32", "reduced", "witness", "reference"}
+    assert {row["group"] for row in report["rows"]} == {"float32", "reduced", "compared", "reference"}
     [gap] = report["float16"]
     assert gap["name"] == FLOAT16
     assert abs(gap["db"]) < gap["allowed"]
     [row] = [row for row in report["rows"] if row["name"] == FLOAT16]
-    assert row["spread"].keys() >= {
+    assert row["error_distribution"].keys() >= {
         "abs_logits",
         "abs_probability",
         "abs_evidence",
         "identity",
         "float32_steps",
-        "locks",
+        "relu_patterns",
     }
     assert row["flips_at_most"] == pytest.approx(3 / N, rel=0.05)
 

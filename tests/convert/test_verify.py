@@ -23,7 +23,7 @@ GOLDEN, FILMS = SQUARES[:5], SQUARES[5:]
 
 
 def respond(name, model_inputs):
-    """Answer films by their mean grey level, none at the threshold; each witness is off by its shift, up or down."""
+    """Answer films by their mean grey level, none at the threshold; each runtime is off by its shift, up or down."""
     margins = model_inputs.mean((1, 2)) / 40 - 2.7 + SHIFT[name] * np.cos(model_inputs[:, 0, 0])
     logits = np.stack([-margins / 2, margins / 2], axis=1).astype(np.float32)
     maps = np.repeat((logits[:, 1] - logits[:, 0])[:, None, None], 7, axis=1).repeat(7, axis=2)
@@ -32,7 +32,7 @@ def respond(name, model_inputs):
 
 @pytest.fixture
 def verify_made_up(monkeypatch, tmp_path):
-    """Return a function that verifies a bundle of two files, whose answers `spoil` may change by witness name."""
+    """Return a function that verifies a bundle of two files, whose answers `spoil` may change by runtime."""
     artefacts = tuple(
         Artefact(path, "tflite", path[6:-7], "trained", (), output_specs(), "made up", "LiteRT")
         for path in (FLOAT32, INT8)
@@ -47,8 +47,8 @@ def verify_made_up(monkeypatch, tmp_path):
     )
     figures = {"latency_ms": LATENCY}
     claimed = {
-        FLOAT32: ArtefactVerdict(Verdict.CERTIFIED, "0" * 64, "measured", figures | {"band": None}),
-        INT8: ArtefactVerdict(Verdict.BOUNDED, "0" * 64, "measured", figures | {"band": BAND}),
+        FLOAT32: ArtefactVerdict(Verdict.CERTIFIED, "0" * 64, "measured", figures | {"abstention_band": None}),
+        INT8: ArtefactVerdict(Verdict.BOUNDED, "0" * 64, "measured", figures | {"abstention_band": BAND}),
     }
     golden = Golden(tuple("abcde"), GOLDEN, {name: respond(name, GOLDEN) for name in SHIFT})
     drawn = []
@@ -65,8 +65,8 @@ def verify_made_up(monkeypatch, tmp_path):
             certificate=lambda: Certificate(claimed, deploy=deploy),
         )
 
-        def run_all(witnesses, model_inputs, reporter, *, sample):
-            return {one.name: spoil(one.name, respond(one.name, model_inputs)) for one in witnesses}
+        def run_all(runtimes, model_inputs, reporter, *, sample):
+            return {one.name: spoil(one.name, respond(one.name, model_inputs)) for one in runtimes}
 
         def draw(spec, n):
             drawn.append(n)
@@ -99,7 +99,7 @@ def verify_made_up(monkeypatch, tmp_path):
 
 
 def nan_in(name, film):
-    """Spoil one film of one witness."""
+    """Spoil one film of one runtime."""
 
     def spoil(asked, answer):
         if asked == name:
@@ -113,7 +113,7 @@ def test_a_reduced_file_without_films_keeps_its_band_and_latency(verify_made_up)
     found = verify_made_up()
     assert (found.passed, found.notes) == (True, ())
     figures = found.certificate.artefacts[INT8].figures
-    assert (figures["band"], figures["latency_ms"]) == (BAND, LATENCY)
+    assert (figures["abstention_band"], figures["latency_ms"]) == (BAND, LATENCY)
     assert found.certificate.artefacts[FLOAT32].figures["latency_ms"] == LATENCY
     assert found.certificate.deploy["artefact"] == INT8
 
@@ -123,9 +123,9 @@ def test_a_reduced_file_without_films_keeps_its_band_and_latency(verify_made_up)
 def test_nan_on_a_phantom_or_a_probe_fails_a_file_that_repeats_its_golden_answers(verify_made_up, place, name):
     film = {"films": 2, "probes": -1}[place]  # phantoms first, golden inputs behind them, probes last
     found = verify_made_up(nan_in(name, film), matrix=True, most=4)
-    assert set(found.strays) == {name}
-    assert found.strays[name].startswith("FAILED now, ")
-    assert ("near the threshold" in found.strays[name]) == (place == "probes")
+    assert set(found.regressions) == {name}
+    assert found.regressions[name].startswith("FAILED now, ")
+    assert ("near the threshold" in found.regressions[name]) == (place == "probes")
 
 
 def test_a_reduced_file_that_lost_its_map_fails_though_its_logits_repeat(verify_made_up):
@@ -133,13 +133,13 @@ def test_a_reduced_file_that_lost_its_map_fails_though_its_logits_repeat(verify_
         return Answer(answer.logits, answer.probability, None) if name == INT8 else answer
 
     found = verify_made_up(drop)
-    assert found.strays == {INT8: "FAILED now, BOUNDED in the certificate: it gives no evidence map"}
+    assert found.regressions == {INT8: "FAILED now, BOUNDED in the certificate: it gives no evidence map"}
 
 
 def test_a_reference_that_is_nan_fails_every_file_and_the_report_is_written(verify_made_up):
     found = verify_made_up(nan_in(REFERENCE, 1))
-    assert set(found.strays) == set(SHIFT)
-    assert "PyTorch's own answer" in found.strays[INT8]
+    assert set(found.regressions) == set(SHIFT)
+    assert "PyTorch's own answer" in found.regressions[INT8]
     assert json.loads((verify_made_up.out / CERTIFICATE).read_text())["tolerances"] == {}
 
 
@@ -150,15 +150,17 @@ def test_a_matrix_without_films_draws_256_phantoms_or_as_many_as_are_asked_for(v
     assert PHANTOMS >= 256
 
 
-def test_a_file_that_strays_is_proposed_no_longer_and_the_certificate_says_on_what(verify_made_up):
+def test_a_file_that_regresses_is_proposed_no_longer_and_the_certificate_says_on_what(verify_made_up):
     found = verify_made_up(nan_in(INT8, 0), films=True)
     deploy = found.certificate.deploy
     assert deploy["artefact"] is None
-    assert deploy["reason"].startswith(f"the file that was proposed, {INT8}, strays on 6 films without labels: FAILED")
-    assert deploy["others"] == {FLOAT32: "slow", INT8: found.strays[INT8]}
+    assert deploy["reason"].startswith(
+        f"the file that was proposed, {INT8}, does worse than its certificate on 6 films without labels: FAILED"
+    )
+    assert deploy["others"] == {FLOAT32: "slow", INT8: found.regressions[INT8]}
 
 
-def test_another_file_that_strays_leaves_the_proposal_alone(verify_made_up):
+def test_another_file_that_regresses_leaves_the_proposal_alone(verify_made_up):
     found = verify_made_up(nan_in(INT8, 0), films=True, deployed=FLOAT32)
     assert (found.passed, found.certificate.deploy["artefact"]) == (False, FLOAT32)
 
@@ -170,19 +172,19 @@ def test_notes_stand_in_the_report_and_fail_nothing(verify_made_up, monkeypatch)
     assert json.loads((verify_made_up.out / "parity.json").read_text())["notes"] == ["worth saying"]
 
 
-def test_what_contradicts_the_manifest_strays_and_such_a_file_is_proposed_no_longer(verify_made_up):
+def test_what_contradicts_the_manifest_is_a_regression_and_such_a_file_is_proposed_no_longer(verify_made_up):
     found = verify_made_up(contradicts={INT8: "its threshold is 1, 2 is meant", "split.json": "another seed"}.items())
-    assert found.strays == {INT8: "its threshold is 1, 2 is meant", "split.json": "another seed"}
+    assert found.regressions == {INT8: "its threshold is 1, 2 is meant", "split.json": "another seed"}
     assert (found.passed, found.certificate.deploy["artefact"]) == (False, None)
 
 
-def test_a_file_that_strays_and_contradicts_is_told_both_the_measured_first(verify_made_up):
+def test_a_file_that_regresses_and_contradicts_shows_both_the_measured_first(verify_made_up):
     found = verify_made_up(nan_in(INT8, 0), films=True, contradicts={INT8: "another threshold"}.items())
-    assert found.strays[INT8].startswith("FAILED now, ")
-    assert found.strays[INT8].endswith("; another threshold")
+    assert found.regressions[INT8].startswith("FAILED now, ")
+    assert found.regressions[INT8].endswith("; another threshold")
 
 
 def test_films_that_this_machine_opens_otherwise_stray_and_a_bundle_without_any_is_noted(verify_made_up):
-    assert verify_made_up(films_opened=("one: bad", "two: bad")).strays == {GOLDEN_FILMS: "one: bad; two: bad"}
+    assert verify_made_up(films_opened=("one: bad", "two: bad")).regressions == {GOLDEN_FILMS: "one: bad; two: bad"}
     found = verify_made_up(films_opened=None)
     assert (found.passed, found.notes) == (True, (NOT_RECORDED,))

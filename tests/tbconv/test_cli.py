@@ -159,7 +159,7 @@ def test_show_prints_manifest_and_certificate_as_json(tbconv, bundle):
 
 def test_show_names_the_file_to_deploy_and_where_it_decides_nothing(tbconv, bundle):
     certificate = read_json(bundle / CERTIFICATE)
-    certificate["artefacts"]["baseline.tflite"]["figures"] = {"band": {"half_width": 0.153}}
+    certificate["artefacts"]["baseline.tflite"]["figures"] = {"abstention_band": {"half_width": 0.153}}
     certificate["deploy"] = {"artefact": "baseline.tflite", "reason": "drawn to be", "others": {}}
     write_json(bundle / CERTIFICATE, certificate)
     seal(bundle, read_bundle(bundle).manifest)

@@ -15,7 +15,7 @@ FIGURES = {
 }
 
 
-def row(name, samples, *, sampled=False, group="witness", auroc=None):
+def row(name, samples, *, sampled=False, group="compared", auroc=None):
     figures = FIGURES | {"samples": samples}
     return {
         "name": name,
@@ -26,7 +26,7 @@ def row(name, samples, *, sampled=False, group="witness", auroc=None):
         "golden": figures,
         "flips_at_most": 0.1,
         "auroc": auroc,
-        "oracle": None,
+        "float64_distance": None,
         "decisions": None,
         "near_threshold": None,
         "sampled": sampled,
@@ -42,7 +42,7 @@ def said(capsys):
         report = {
             "inputs": {"description": "40 films", "films": 40},
             "tolerances": {"trained": tolerance},
-            "oracle_db": {"allowed": 6.0, "judged": False},
+            "float64_db": {"allowed": 6.0, "judged": False},
             "float16": [],
             "rows": list(rows),
         }

@@ -18,7 +18,7 @@ DEPLOY = {"artefact": "model_int8.tflite", "reason": "the fastest", "others": {}
 
 
 def certificate():
-    figures = {"band": {"half_width": 0.25}}
+    figures = {"abstention_band": {"half_width": 0.25}}
     rows = {"model_int8.tflite": ArtefactVerdict(Verdict.BOUNDED, "0" * 64, "drawn", figures)}
     return Certificate(rows, deploy=DEPLOY)
 
@@ -57,9 +57,9 @@ def test_a_report_inside_the_bundle_is_refused_before_anything_is_written(bundle
 def asked(monkeypatch):
     """Return a function that runs the command without measuring, and the configuration that it asked for."""
 
-    def call(bundle, *, strays=(), notes=(), **options):
+    def call(bundle, *, regressions=(), notes=(), **options):
         configs = []
-        found = Verified(certificate(), {"rows": []}, dict(strays), notes)
+        found = Verified(certificate(), {"rows": []}, dict(regressions), notes)
         monkeypatch.setattr("convert.verify.verify", lambda config, _: configs.append(config) or found)
         monkeypatch.setattr("tbconv.commands.parity_table.print_parity", lambda _: None)
         with pytest.raises(typer.Exit) as ended:
@@ -84,11 +84,11 @@ def test_most_is_for_films_and_for_the_phantoms_of_a_matrix(asked, bundle):
 
 
 def test_json_says_whether_it_passed_what_strays_and_what_is_worth_noting(asked, bundle, capsys):
-    assert asked(bundle, strays={"a": "worse"}, notes=("far",), as_json=True)[0] == 1
+    assert asked(bundle, regressions={"a": "worse"}, notes=("far",), as_json=True)[0] == 1
     assert json.loads(capsys.readouterr().out) == {
         "rows": [],
         "passed": False,
-        "strays": {"a": "worse"},
+        "regressions": {"a": "worse"},
         "notes": ["far"],
     }
     assert asked(bundle, as_json=True)[0] == 0

@@ -27,7 +27,7 @@ def state(make_bundle):
     def write(*, band=None, deploy=None, **options):
         root = make_bundle(**options)
         certificate = json.loads((root / CERTIFICATE).read_text())
-        certificate["artefacts"][INT8]["figures"]["band"] = band
+        certificate["artefacts"][INT8]["figures"]["abstention_band"] = band
         if deploy is None:
             del certificate["deploy"]  # as tbconv 0.1 wrote them
         else:
@@ -74,36 +74,36 @@ def test_a_file_without_a_band_always_decides(active, half_width, margin, decisi
 
 def test_the_band_is_that_of_the_file_that_answers(state):
     bundle = read_bundle(state(band=WIDE))
-    bands = {name: choose_model(bundle, artefact=name).band for name in (INT8, FLOAT32, "baseline.tflite")}
+    bands = {name: choose_model(bundle, artefact=name).abstention_band for name in (INT8, FLOAT32, "baseline.tflite")}
     assert bands == {INT8: 50.0, FLOAT32: 0.0, "baseline.tflite": 0.0}
 
 
 def test_figures_without_the_word_have_no_band(active):
     found = active(0.25)
     bare = replace(found, verdict=replace(found.verdict, figures={"flips": 0}))
-    assert (bare.band, decide(0.0, bare)) == (0.0, "refer")
+    assert (bare.abstention_band, decide(0.0, bare)) == (0.0, "refer")
 
 
 @pytest.mark.parametrize(
     ("figures", "band"),
     [
-        ({"band": None, "max_abs_margin": 0.3, "max_abs_logits": 9.0}, 0.3),
+        ({"abstention_band": None, "max_abs_margin": 0.3, "max_abs_logits": 9.0}, 0.3),
         ({"max_abs_margin": 0.3}, 0.3),
         ({"max_abs_logits": 0.15}, 0.3),  # certificates of tbconv 0.1: two logits make a margin
-        ({"band": {"half_width": 0.1}, "max_abs_margin": 0.3}, 0.1),
+        ({"abstention_band": {"half_width": 0.1}, "max_abs_margin": 0.3}, 0.1),
     ],
 )
 def test_a_bounded_file_whose_band_is_not_stated_has_the_widest_that_its_figures_allow(active, figures, band):
     found = active(0.25)
     older = replace(found, verdict=replace(found.verdict, figures=figures))
-    assert older.band == pytest.approx(band)
+    assert older.abstention_band == pytest.approx(band)
     decisions = [decide(margin, older) for margin in (-0.9 * band, 0.9 * band, 1.1 * band)]
     assert decisions == ["indeterminate", "indeterminate", "refer"]
 
 
 def test_a_certified_file_has_no_band_however_far_its_margins_moved(state):
     exact = choose_model(read_bundle(state()), artefact=FLOAT32)
-    assert replace(exact, verdict=replace(exact.verdict, figures={"max_abs_margin": 1e-5})).band == 0.0
+    assert replace(exact, verdict=replace(exact.verdict, figures={"max_abs_margin": 1e-5})).abstention_band == 0.0
 
 
 def test_the_answer_names_the_decision_and_the_band_and_keeps_the_margin(state, film):
@@ -133,7 +133,7 @@ def test_the_file_that_the_certificate_proposes_answers(state, name):
 
 
 def test_where_the_certificate_proposes_no_file_the_baseline_answers_with_the_reasons(state):
-    others = {INT8: "5 of 400 flip", FLOAT32: "FAILED: it strays"}
+    others = {INT8: "5 of 400 flip", FLOAT32: "FAILED: it differs"}
     found = choose_model(read_bundle(state(deploy=proposed(None, **others))))
     assert (found.kind, found.artefact) == ("baseline", "baseline.tflite")
     assert all(reason in found.reason for reason in others.values())

@@ -53,7 +53,7 @@ def golden_bundle(make_bundle, film):
         answers["PyTorch float32 (trained)"] = answers["model_float32.tflite"]
         answers["PyTorch float32 (baseline)"] = answers["baseline.tflite"]
         write_golden(root / GOLDEN, Golden(("one", "two", "three"), model_inputs, change(answers)))
-        write_json(root / CERTIFICATE, read_json(root / CERTIFICATE) | {"bound": bound or {}})
+        write_json(root / CERTIFICATE, read_json(root / CERTIFICATE) | {"scope": bound or {}})
         if off is not None:
             model_input = opener(PreprocessSpec())(film).copy()
             model_input[100, 100] -= off
@@ -261,14 +261,14 @@ def test_the_quick_check_prints_what_strays_and_ends_with_1(golden_bundle):
     name = "model_float32.tflite"
     done = quick(golden_bundle(lambda answers: answers | {name: moved(answers[name], 0.01)}).root)
     assert done.returncode == 1, done.stderr[-2000:]
-    assert f"STRAYS {name}: logits moved by 1.0e-02" in done.stdout
+    assert f"WORSE THAN ITS CERTIFICATE {name}: logits moved by 1.0e-02" in done.stdout
     assert "verdict: FAILED" in done.stdout
 
 
 def test_the_quick_check_prints_films_that_come_out_otherwise(golden_bundle):
     done = quick(golden_bundle(off=1).root)
     assert done.returncode == 1, done.stderr[-2000:]
-    assert f"STRAYS {GOLDEN_FILMS}: drawn: 1 of 50,176 pixels differ" in done.stdout
+    assert f"WORSE THAN ITS CERTIFICATE {GOLDEN_FILMS}: drawn: 1 of 50,176 pixels differ" in done.stdout
     assert "verdict: FAILED" in done.stdout
 
 

@@ -97,7 +97,7 @@ def self_test(bundle: Bundle, *, artefacts: Sequence[str] | None = None) -> Self
     chosen = [one for one in bundle.manifest.artefacts if one.is_served]
     if artefacts is not None:
         chosen = [bundle.manifest.artefact(path) for path in artefacts]
-    note = tell_difference(certificate.bound.get("processor") or {}, processor())
+    note = tell_difference(certificate.scope.get("processor") or {}, processor())
     notes = [*([note] if note else []), *([] if records_films(bundle) else [NOT_RECORDED])]
     rows = tuple(_repeat(bundle, one, golden, certificate) for one in chosen)
     return SelfTest(rows, tuple(notes), _contradictions(bundle, golden, {one.path for one in chosen}))

@@ -212,7 +212,7 @@ def _folds(summary: Json) -> Section:
     target = f"{summary['target_sensitivity']:g}"
     ranges = "; ".join(
         f"{name} {one['low']:.2f} to {one['high']:.2f}, median {one['median']:.2f}"
-        for name, one in found["spread"].items()
+        for name, one in found["between_folds"].items()
         if one
     )
     text = (

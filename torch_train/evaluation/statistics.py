@@ -522,7 +522,7 @@ SHOWN = (AUROC, "sensitivity", "specificity")
 def describe_folds(
     predictions: Predictions, classifier: str, repeats: Sequence[OutOfFold], source: PatientResamples
 ) -> dict[str, Any]:
-    """Return a row a fold, and the spread of what the threshold reached; ready for JSON."""
+    """Return a row a fold, and the range of what the threshold reached; ready for JSON."""
     rows: list[dict[str, Any]] = []
     for repeat, predicted in zip(sorted({fold.repeat for fold in predictions.folds}), repeats, strict=True):
         folds = [fold for fold in predictions.folds if fold.repeat == repeat]
@@ -535,13 +535,13 @@ def describe_folds(
     known = {name: [row[name]["value"] for row in rows if row[name]["value"] is not None] for name in SHOWN[1:]}
     return {
         "rows": rows,
-        "spread": {name: _spread(known[name]) for name in SHOWN[1:]},
+        "between_folds": {name: _range(known[name]) for name in SHOWN[1:]},
         # in how many folds the threshold found a smaller share than its target
         "short": sum(value < predictions.target_sensitivity - 1e-9 for value in known["sensitivity"]),
     }
 
 
-def _spread(known: list[float]) -> dict[str, float] | None:
+def _range(known: list[float]) -> dict[str, float] | None:
     """Return lowest, middle and highest of the folds' values."""
     return {"low": min(known), "median": float(np.median(known)), "high": max(known)} if known else None
 

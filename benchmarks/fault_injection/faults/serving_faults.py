@@ -120,7 +120,7 @@ def _files_exchanged(folder: Path, _: float) -> None:
 
 def _band(folder: Path, severity: float) -> None:
     def change(value: Any) -> None:
-        band = value["artefacts"][INT8]["figures"].get("band")
+        band = value["artefacts"][INT8]["figures"].get("abstention_band")
         if band is not None:
             band["half_width"] *= 1 - severity
 
@@ -129,7 +129,7 @@ def _band(folder: Path, severity: float) -> None:
 
 def _band_lost(folder: Path, _: float) -> None:
     def change(value: Any) -> None:
-        value["artefacts"][INT8]["figures"]["band"] = None
+        value["artefacts"][INT8]["figures"]["abstention_band"] = None
         value["artefacts"][INT8]["figures"]["max_abs_margin"] = 0.0
 
     _certificate(folder, change)

@@ -59,7 +59,7 @@ function proposal(deploy) {
 
 // What a band means, where the served file has one.
 export function bandSentence({ certificate, model }) {
-  const band = certificate?.artefacts?.[model.artefact]?.figures?.band;
+  const band = certificate?.artefacts?.[model.artefact]?.figures?.abstention_band;
   if (!band) return null;
   const { half_width: half, inside, samples } = band;
   return `Within ${half.toPrecision(2)} logits of the threshold this file decides nothing: beyond it no measured film changed its decision. ${inside} of ${samples} measured films lie inside (${percent(inside / samples)}).`;

@@ -33,7 +33,7 @@ def answer(margins, *, seed=0, noise=1e-3):
 
 
 @pytest.fixture
-def strays_of(monkeypatch):
+def regressions_of(monkeypatch):
     """Return a function that measures made-up answers and compares them with a certificate in which all was well."""
     monkeypatch.setattr("convert.parity.statistics.RESAMPLES", 250)
     artefacts = [Artefact(path, "tflite", path[6:-7], "trained", (), (), "made up", "LiteRT") for path in (HALF, INT8)]
@@ -62,12 +62,12 @@ def strays_of(monkeypatch):
         )
         verdicts = {one.path: measurement.judge(one, "0" * 64) for one in artefacts}
         claimed = {
-            path: replace(found, verdict=Verdict.BOUNDED, figures={"band": {"half_width": half_width}})
+            path: replace(found, verdict=Verdict.BOUNDED, figures={"abstention_band": {"half_width": half_width}})
             for path, found in verdicts.items()
         }
         report = parity_report(measurement, verdicts)
-        strays = find_regressions(claimed, verdicts, measurement, report, deployed=deployed)
-        return strays, band_notes(claimed, measurement, deployed=deployed)
+        regressions = find_regressions(claimed, verdicts, measurement, report, deployed=deployed)
+        return regressions, band_notes(claimed, measurement, deployed=deployed)
 
     return call
 
@@ -79,65 +79,65 @@ def flipped(*films):
     return answer(margins, seed=9)
 
 
-def test_files_that_answer_as_they_did_neither_stray_nor_are_noted(strays_of):
-    assert strays_of({}) == ({}, ())
+def test_files_that_answer_as_they_did_neither_regress_nor_are_noted(regressions_of):
+    assert regressions_of({}) == ({}, ())
 
 
-def test_a_flip_outside_the_claimed_band_is_noted_and_is_no_stray(strays_of):
-    strays, [note] = strays_of({INT8: flipped(0, 2)})
+def test_a_flip_outside_the_claimed_band_is_noted_and_is_no_regression(regressions_of):
+    regressions, [note] = regressions_of({INT8: flipped(0, 2)})
     assert "1 of 300 films flip outside the band of 0.1 logits" in note
     assert "the furthest 0.3 logits" in note
-    assert strays == {}
+    assert regressions == {}
 
 
-def test_a_flip_inside_the_claimed_band_is_what_the_band_is_for(strays_of):
-    assert strays_of({INT8: flipped(0)})[1] == ()
+def test_a_flip_inside_the_claimed_band_is_what_the_band_is_for(regressions_of):
+    assert regressions_of({INT8: flipped(0)})[1] == ()
 
 
-def test_of_a_file_that_is_not_proposed_no_band_is_noted(strays_of):
-    assert strays_of({INT8: flipped(2)}, deployed=HALF)[1] == ()
-    assert strays_of({INT8: flipped(2)}, deployed=None)[1] == ()
+def test_of_a_file_that_is_not_proposed_no_band_is_noted(regressions_of):
+    assert regressions_of({INT8: flipped(2)}, deployed=HALF)[1] == ()
+    assert regressions_of({INT8: flipped(2)}, deployed=None)[1] == ()
 
 
-def test_the_proposed_file_strays_where_its_bars_do_not_hold_on_these_films(strays_of):
-    strays, _ = strays_of({INT8: flipped(1)})
-    assert set(strays) == {INT8}
-    assert strays[INT8].startswith("proposed, but its bars do not hold on these films: ")
-    assert "sensitivity falls by 0.67 points (n 150)" in strays[INT8]
+def test_the_proposed_file_is_a_regression_where_it_fails_a_criterion_on_these_films(regressions_of):
+    regressions, _ = regressions_of({INT8: flipped(1)})
+    assert set(regressions) == {INT8}
+    assert regressions[INT8].startswith("proposed, but fails the deployment criteria on these films: ")
+    assert "loses 1 of 150 positives (0.67 %), allowed 0.5 %" in regressions[INT8]
 
 
-def test_a_file_that_is_not_proposed_may_miss_the_bars(strays_of):
-    assert strays_of({INT8: flipped(1)}, deployed=HALF)[0] == {}
+def test_a_file_that_is_not_proposed_may_fail_the_criteria(regressions_of):
+    assert regressions_of({INT8: flipped(1)}, deployed=HALF)[0] == {}
 
 
-def test_fewer_labelled_films_than_the_bars_need_do_not_judge_the_proposed_file(strays_of):
-    assert strays_of({INT8: flipped(1)}, films=255)[0] == {}
+def test_fewer_labelled_films_than_the_criteria_need_do_not_judge_the_proposed_file(regressions_of):
+    assert regressions_of({INT8: flipped(1)}, films=255)[0] == {}
 
 
-def test_a_file_that_flips_too_many_strays_by_its_verdict(strays_of):
-    strays, _ = strays_of({INT8: flipped(0, 1, 2, 3)})
-    assert strays[INT8].startswith("FAILED now, BOUNDED in the certificate: 4 of 300 decisions flip")
+def test_a_file_that_flips_too_many_is_a_regression_by_its_verdict(regressions_of):
+    regressions, _ = regressions_of({INT8: flipped(0, 1, 2, 3)})
+    assert regressions[INT8].startswith("FAILED now, BOUNDED in the certificate: 4 of 300 decisions flip")
 
 
 @pytest.mark.parametrize("name", [HALF, THREADS.name])
-def test_a_float16_file_further_away_than_float16_itself_strays_under_any_kernel(strays_of, name):
-    strays, _ = strays_of({name: answer(TRUTH, noise=3e-3)})
-    assert set(strays) == {name}
-    assert "dB from float64 beside ONNX Runtime, float16 weights, allowed are +3 dB" in strays[name]
+def test_a_float16_file_further_away_than_float16_itself_is_a_regression_under_any_kernel(regressions_of, name):
+    regressions, _ = regressions_of({name: answer(TRUTH, noise=3e-3)})
+    assert set(regressions) == {name}
+    assert "dB from float64 beside ONNX Runtime, float16 weights, allowed are +3 dB" in regressions[name]
 
 
 @pytest.mark.parametrize("name", [THREADS.name, YARDSTICK.name, "PyTorch float64 (trained)"])
 @pytest.mark.parametrize("film", [0, N])
-def test_a_witness_or_a_reference_that_answers_nan_strays(strays_of, name, film):
+def test_a_runtime_or_reference_that_returns_nan_is_a_regression(regressions_of, name, film):
     spoilt = answer(TRUTH)
     spoilt.logits[film] = np.nan
-    strays, _ = strays_of({name: spoilt})
-    assert set(strays) == {name}
-    assert "cannot be compared: logits: 2 values are NaN or infinite" in strays[name]
+    regressions, _ = regressions_of({name: spoilt})
+    assert set(regressions) == {name}
+    assert "cannot be compared: logits: 2 values are NaN or infinite" in regressions[name]
 
 
-def test_the_bars_of_quality_are_told_from_figures_alone():
+def test_quality_criteria_are_judged_from_figures_alone():
     loss = {"value": 0.0, "upper95": 0.0}
     figures = {"decisions": {"auroc_loss": loss, "sensitivity_loss": loss, "n": 400, "positives": 200}}
     assert missed_criteria(figures | {"flips": 4, "samples": 400}) == []
-    assert missed_criteria(figures | {"flips": 5, "samples": 400}) == ["5 of 400 flip, allowed 0.01"]
+    assert missed_criteria(figures | {"flips": 5, "samples": 400}) == ["5 of 400 decisions change (1.2 %), allowed 1 %"]

@@ -1,4 +1,4 @@
-"""Distance from the float64 oracle: root mean square, in dB beside eager PyTorch's own, never beside nothing."""
+"""Distance from the float64 reference: root mean square, in dB beside eager PyTorch's own, never beside nothing."""
 
 import numpy as np
 import pytest
