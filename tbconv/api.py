@@ -225,7 +225,16 @@ class TrainedRun:
     """A finished run folder, and what was measured of it."""
 
     folder: Path
-    metrics: dict[str, Any]  # metrics.json: figures with n and 95 % intervals, by network
+    is_main: bool = True  # False in all but one process under torchrun: only the main one should print or go on
+
+    @property
+    def metrics(self) -> dict[str, Any]:
+        """metrics.json: figures with n and 95 % intervals, by network; under torchrun for the main process alone."""
+        from tbconv.contract.bundle import read_json
+        from torch_train.run_folder import METRICS
+
+        found: dict[str, Any] = read_json(self.folder / METRICS)
+        return found
 
 
 def train(
@@ -243,23 +252,25 @@ def train(
         data: folder of films, in a layout that `tbconv data check` knows.
         out: run folder to write.
         gpus: processes, one a GPU.
-        resume: go on from the last epoch in `out`.
-        reporter: where progress goes; nowhere by default.
+        resume: continue from the last epoch in `out`.
+        reporter: where progress goes; nowhere by default. With several processes it has to be picklable.
         recipe: options by the names of the command.
+
+    Returns:
+        The run folder and its figures. Under torchrun every process returns: those whose `is_main` is False should
+        leave the rest to the main one.
 
     Raises:
         ConfigError: an option is out of range, or `out` holds another run.
         DataError: the films cannot be trained on.
         SetupError: weights or a device are missing.
     """
-    from tbconv.contract.bundle import read_json
     from torch_train.config import TrainConfig
-    from torch_train.run_folder import METRICS
     from torch_train.train import start_training
 
     config = TrainConfig(data=Path(data), out=Path(out), **recipe)
-    start_training(config, reporter or Silence(), processes=gpus, resume=resume)
-    return TrainedRun(config.out, read_json(config.out / METRICS))
+    is_main = start_training(config, reporter or Silence(), processes=gpus, resume=resume)
+    return TrainedRun(config.out, is_main=is_main)
 
 
 # --- convert and verify ---
@@ -295,7 +306,7 @@ def convert(
     from convert.from_run import ConvertConfig
     from convert.pipeline import convert as run_conversion
 
-    given: dict[str, Any] = {"films": films, "keep_float": None if keep_float is None else tuple(keep_float)}
+    given: dict[str, Any] = {"films": films, "keep_float": tuple(keep_float or ()) or None}
     chosen = {name: value for name, value in given.items() if value is not None}
     return run_conversion(ConvertConfig(run=Path(run), out=Path(out), route=route, **chosen), reporter or Silence())
 
@@ -342,7 +353,7 @@ def convert_onnx(
         mean=None if mean is None else tuple(mean),
         std=None if std is None else tuple(std),
         films=FILMS if most is None else most,
-        keep_float=None if keep_float is None else tuple(keep_float),
+        keep_float=tuple(keep_float or ()) or None,
         labels=tuple(labels),
     )
     return run_conversion(config, reporter or Silence())

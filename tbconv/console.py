@@ -23,6 +23,10 @@ class TerminalReporter:
     def __init__(self) -> None:
         self._console = Console(stderr=True, highlight=False)
 
+    def __reduce__(self) -> tuple[type[TerminalReporter], tuple[()]]:
+        """Be a new one in another process: training on several GPUs hands it to its main process."""
+        return TerminalReporter, ()
+
     def say(self, line: str) -> None:
         """Print one line."""
         self._console.print(line, markup=False, soft_wrap=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -85,20 +84,16 @@ def report_config(config: TrainConfig, reporter: Reporter) -> None:
 # OPTIONS` takes the same options.
 
 TORCHRUN = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
-NewReporter = Callable[[], Reporter]  # of another process: a class or a module-level function, which can be pickled
 
 
-def start_training(
-    config: TrainConfig, reporter: Reporter, *, processes: int, resume: bool, new_reporter: NewReporter = Silence
-) -> bool:
+def start_training(config: TrainConfig, reporter: Reporter, *, processes: int, resume: bool) -> bool:
     """Train in this process, in processes of our own, or as one of those that torchrun has started.
 
     Args:
         config: the recipe; `batch` is of each process.
-        reporter: where progress goes if this process trains.
+        reporter: where progress goes; pickled for the main one of several processes.
         processes: how many to start; torchrun sets it by itself.
         resume: continue from the checkpoint in `config.out`.
-        new_reporter: makes the reporter of the main one among the processes that are started.
 
     Returns:
         Whether this process is the one to show the result.
@@ -113,14 +108,14 @@ def start_training(
         train(config, reporter, resume=resume)
         return True
     _require_distributable(config, processes, local=processes)
-    launch_processes(Job(train_rank, (config, new_reporter, resume), processes, _device_type(config)))
+    launch_processes(Job(train_rank, (config, reporter, resume), processes, _device_type(config)))
     return True
 
 
-def train_rank(ranks: Ranks, config: TrainConfig, new_reporter: NewReporter, resume: bool) -> None:
+def train_rank(ranks: Ranks, config: TrainConfig, reporter: Reporter, resume: bool) -> None:
     """Train as one of several processes: only the main one writes files and reports."""
     if ranks.is_main:
-        reporter, films = new_reporter(), ranks.size * config.batch
+        films = ranks.size * config.batch
         reporter.say(f"{ranks.size} processes, batch size {config.batch} each: {films} films a step in all")
         train(config, reporter, resume=resume)
         return
@@ -164,7 +159,7 @@ def _join_torchrun(config: TrainConfig, reporter: Reporter, *, processes: int, r
     use_device(_device_type(config), local_rank, local_size)
     try:
         with joined(store, rank=rank, size=size, backend=BACKENDS[_device_type(config)]) as ranks:
-            train_rank(ranks, config, lambda: reporter, resume)
+            train_rank(ranks, config, reporter, resume)
     except KeyboardInterrupt:
         if rank == 0:
             raise

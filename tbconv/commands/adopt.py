@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from tbconv.api import TrainedRun
 from tbconv.commands.train import (
     AsJson,
     CalibrationFilms,
@@ -99,7 +100,7 @@ def adopt(
     )
     with interruptible(lambda: f"stopped; {out} holds no finished run, the same command begins again"):
         run(config, TerminalReporter())
-        print_result(out, as_json=as_json)
+        print_result(TrainedRun(out), as_json=as_json)
 
 
 def numbers(text: str, option: str) -> tuple[float, ...]:

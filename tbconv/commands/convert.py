@@ -12,6 +12,8 @@ import typer
 from rich import box
 from rich.table import Table
 
+from tbconv import api
+from tbconv.commands.adopt import numbers
 from tbconv.commands.train import INTERRUPTED
 from tbconv.console import TerminalReporter, print_out, table_console
 from tbconv.contract.errors import ConfigError
@@ -20,7 +22,6 @@ if TYPE_CHECKING:
     from tbconv.contract.certificate import Certificate
 
 
-FILMS = 512  # held-out films of a run, at most; an ONNX file has convert.onnx_import.reference's
 OF_A_RUN, OF_ONNX = ("--route",), ("--calibration", "--normalise", "--mean", "--std", "--labels")
 
 
@@ -100,15 +101,10 @@ def refuse(given: Mapping[str, object], others: tuple[str, ...], way: str, why: 
 def _convert_run(
     run: Path, out: Path, route: str | None, films: int | None, keep_float: list[str] | None, *, as_json: bool
 ) -> None:
-    from convert.from_run import ConvertConfig
-    from convert.pipeline import convert as run_conversion
-    from convert.quantization.float_ops import HEAD
     from tbconv.commands.parity_table import print_parity
 
-    keep = tuple(keep_float or (HEAD,))
-    most = FILMS if films is None else films
-    config = ConvertConfig(run=run, out=out, route=route or "keras", films=most, keep_float=keep)  # type: ignore[arg-type]  # it refuses others
-    done = run_conversion(config, TerminalReporter())
+    chosen: Any = route or "keras"  # the config refuses other words
+    done = api.convert(run, out, route=chosen, films=films, keep_float=keep_float, reporter=TerminalReporter())
     if as_json:
         print_out(json.dumps(done.report | {"deploy": done.certificate.deploy}, indent=2))
         return
@@ -150,44 +146,33 @@ def convert_onnx(
     Raises:
         TbconvError: what the file, the films or the options lack.
     """
-    from convert.onnx_import.reference import FILMS, OnnxConfig
-    from convert.pipeline import convert as run_conversion
-
     if not onnx.is_file():
         raise ConfigError(f"{onnx} is not there", why="an ONNX file is needed", fix="check the path")
     if calibration is None:
         why = "int8 needs the ranges that films reach, and every format is compared on films"
         raise ConfigError(f"{onnx.name} without --calibration", why=why, fix="add --calibration DIR, a folder of films")
-    mean, std = (numbers(text, option) for text, option in zip(mean_and_std, ("--mean", "--std"), strict=True))
-    config = OnnxConfig(
-        onnx=onnx,
-        out=out,
-        calibration=calibration,
+    mean, std = (
+        None if text is None else numbers(text, option)
+        for text, option in zip(mean_and_std, ("--mean", "--std"), strict=True)
+    )
+    done = api.convert_onnx(
+        onnx,
+        calibration,
+        out,
         normalise=normalise,
         mean=mean,
         std=std,
-        films=FILMS if films is None else films,
-        keep_float=tuple(keep_float) if keep_float else None,
-        labels=tuple(one.strip() for one in labels.split(",")) if labels else (),
+        most=films,
+        keep_float=keep_float,
+        labels=[one.strip() for one in labels.split(",")] if labels else (),
+        reporter=TerminalReporter(),
     )
-    done = run_conversion(config, TerminalReporter())
     if as_json:
         print_out(json.dumps(done.report, indent=2))
         return
     _print_report(done.report)
     print_out(f"\nconverted in {done.seconds_converting:.0f} s, measured in {done.seconds_measuring:.0f} s")
     print_out(f"written: {done.folder} (no bundle: it has no threshold)\nnext: read {done.folder / 'report.md'}")
-
-
-def numbers(text: str | None, option: str) -> tuple[float, ...] | None:
-    """Return the numbers of an option such as `0.485,0.456,0.406`; ConfigError where one is none."""
-    if text is None:
-        return None
-    try:
-        return tuple(float(one) for one in text.split(","))
-    except ValueError as error:
-        fix = f"{option} 0.485,0.456,0.406"
-        raise ConfigError(f"{option} {text}", why="numbers separated by commas are needed", fix=fix) from error
 
 
 def _print_report(report: dict[str, Any]) -> None:

@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from tbconv import api
 from tbconv.console import TerminalReporter, print_out
 from torch_train.model.backbones import BACKBONES  # loads no framework
 
@@ -100,46 +101,46 @@ def train(
     as_json: AsJson = False,
 ) -> None:
     """Train on a folder of films: weights, operating point, calibration, baseline, figures with intervals."""
-    from torch_train.config import TrainConfig
-    from torch_train.train import start_training
-
-    config = TrainConfig(
-        data=data,
-        out=out,
-        patient=patient,
-        positive=positive,
-        labels_from_masks=labels_from_masks,
-        seed=seed,
-        arch=arch,
-        weights=weights,
-        fine_tune=fine_tune,
-        balance=balance,  # type: ignore[arg-type]  # the config refuses other words
-        learning_rate=learning_rate,
-        weight_decay=weight_decay,
-        label_smoothing=label_smoothing,
-        batch=batch,
-        epochs=epochs,
-        schedule=schedule,  # type: ignore[arg-type]
-        patience=patience,
-        precision=precision,  # type: ignore[arg-type]
-        device=device,
-        step=step,  # type: ignore[arg-type]
-        deterministic=deterministic,
-        film_cache=film_cache,
-        rotation=rotation,
-        shift=shift,
-        zoom=zoom,
-        brightness=brightness,
-        contrast=contrast,
-        flip=flip,
-        target_sensitivity=target_sensitivity,
-        calibration_films=calibration_films,
-        heldout_films=heldout_films,
-        baseline_only=baseline_only,
-    )
     with interruptible(lambda: _how_to_continue(out)):
-        if start_training(config, TerminalReporter(), processes=gpus, resume=resume, new_reporter=TerminalReporter):
-            print_result(out, as_json=as_json)
+        run = api.train(
+            data,
+            out,
+            gpus=gpus,
+            resume=resume,
+            reporter=TerminalReporter(),
+            patient=patient,
+            positive=positive,
+            labels_from_masks=labels_from_masks,
+            seed=seed,
+            arch=arch,
+            weights=weights,
+            fine_tune=fine_tune,
+            balance=balance,  # type: ignore[arg-type]  # the config refuses other words
+            learning_rate=learning_rate,
+            weight_decay=weight_decay,
+            label_smoothing=label_smoothing,
+            batch=batch,
+            epochs=epochs,
+            schedule=schedule,  # type: ignore[arg-type]
+            patience=patience,
+            precision=precision,  # type: ignore[arg-type]
+            device=device,
+            step=step,  # type: ignore[arg-type]
+            deterministic=deterministic,
+            film_cache=film_cache,
+            rotation=rotation,
+            shift=shift,
+            zoom=zoom,
+            brightness=brightness,
+            contrast=contrast,
+            flip=flip,
+            target_sensitivity=target_sensitivity,
+            calibration_films=calibration_films,
+            heldout_films=heldout_films,
+            baseline_only=baseline_only,
+        )
+        if run.is_main:
+            print_result(run, as_json=as_json)
 
 
 @contextmanager
@@ -163,12 +164,11 @@ def _how_to_continue(out: Path) -> str:
     )
 
 
-def print_result(out: Path, *, as_json: bool) -> None:
+def print_result(run: api.TrainedRun, *, as_json: bool) -> None:
     """Print the figures of the run, and what to do next."""
-    from tbconv.contract.bundle import read_json
-    from torch_train.run_folder import METRICS, summary_lines
+    from torch_train.run_folder import summary_lines
 
-    metrics = read_json(out / METRICS)
+    metrics, out = run.metrics, run.folder
     if as_json:
         print_out(json.dumps(metrics, indent=2, sort_keys=True))
         return

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
+from tbconv import api
 from tbconv.console import TerminalReporter, print_out
 from tbconv.contract.errors import ConfigError
 
@@ -61,9 +62,11 @@ def verify(
     given |= {"--matrix": matrix or None, "--layers": layers or None, "--trace": trace or None}
     _refuse_dropped(given, quick=quick)
     if signature is not None or public_key is not None:
-        _check_signature(bundle, signature, public_key)
+        from tbconv.commands.sign import check_signed
+
+        check_signed(bundle, signature, public_key)
     if quick:
-        _check_quickly(bundle, as_json=as_json)
+        raise typer.Exit(0 if check_quickly(bundle, as_json=as_json) else 1)
     place = _place(bundle, out)
     if trace:
         _trace(bundle, place, films, most, as_json=as_json)
@@ -81,15 +84,15 @@ def _refuse_dropped(given: Mapping[str, object], *, quick: bool) -> None:
     named = [name for name, value in given.items() if value is not None]
     if quick:
         why = "it repeats the recorded answers to the golden inputs, and writes no report"
-        _refuse(named, "with --quick", why=why, instead="leave out --quick")
+        _refuse(named, "with --quick", why=why, instead="omit --quick")
     elif "--trace" in named:
         dropped = [name for name in named if name in ("--matrix", "--layers", "--patient", "--positive")]
         why = "it compares every file with the weights exported anew, node by node, and reads no labels"
-        _refuse(dropped, "with --trace", why=why, instead="leave out --trace")
+        _refuse(dropped, "with --trace", why=why, instead="omit --trace")
     elif "--layers" in named:
         dropped = [name for name in named if name in ("--matrix", "--patient", "--positive")]
         why = "it compares each TFLite file with model.onnx, node by node, and reads no labels"
-        _refuse(dropped, "with --layers", why=why, instead="leave out --layers")
+        _refuse(dropped, "with --layers", why=why, instead="omit --layers")
     elif "--films" not in named:
         about = ("--patient", "--positive") if "--matrix" in named else ("--patient", "--positive", "--most")
         why = "there is no folder that it could be about"
@@ -99,7 +102,7 @@ def _refuse_dropped(given: Mapping[str, object], *, quick: bool) -> None:
 def _refuse(dropped: list[str], way: str, *, why: str, instead: str) -> None:
     if dropped:
         options = " and ".join(dropped)
-        raise ConfigError(f"{options} {way}", why=why, fix=f"leave out {options}, or {instead}")
+        raise ConfigError(f"{options} {way}", why=why, fix=f"omit {options}, or {instead}")
 
 
 def _place(bundle: Path, out: Path | None) -> Path:
@@ -108,19 +111,8 @@ def _place(bundle: Path, out: Path | None) -> Path:
     beside = root.parent / f"{root.name}.verify"
     if out is not None and out.resolve().is_relative_to(root):
         why = "nothing is ever written into a bundle: its manifest and its signature vouch for every file in it"
-        raise ConfigError(f"--out {out} lies inside the bundle", why=why, fix=f"leave it out, which takes {beside}")
+        raise ConfigError(f"--out {out} lies inside the bundle", why=why, fix=f"omit --out, which takes {beside}")
     return out or beside
-
-
-def _check_signature(bundle: Path, signature: Path | None, public_key: Path | None) -> None:
-    from tbconv.commands.sign import check_signed
-
-    check_signed(bundle, signature, public_key)
-
-
-def _check_quickly(bundle: Path, *, as_json: bool) -> NoReturn:
-
-    raise typer.Exit(0 if check_quickly(bundle, as_json=as_json) else 1)
 
 
 def _show_layers(bundle: Path, place: Path, films: Path | None, most: int | None, *, as_json: bool) -> NoReturn:
@@ -156,14 +148,18 @@ def _measure(
     matrix: bool,
     as_json: bool,
 ) -> NoReturn:
-    from convert.verify import VerifyConfig
-    from convert.verify import verify as run_verification
     from tbconv.commands.parity_table import print_parity
 
-    config = VerifyConfig(
-        bundle=bundle, films=films, out=place, patient=patient, positive=positive, most=most, matrix=matrix
+    found = api.verify(
+        bundle,
+        films,
+        out=place,
+        patient=patient,
+        positive=positive,
+        most=most,
+        matrix=matrix,
+        reporter=TerminalReporter(),
     )
-    found = run_verification(config, TerminalReporter())
     if as_json:
         verdict = {"passed": found.passed, "regressions": found.regressions, "notes": list(found.notes)}
         print_out(json.dumps(found.report | verdict, indent=2))

@@ -351,7 +351,7 @@ def test_a_band_that_was_narrowed_after_it_was_measured_is_found(root):
         told["artefacts"][INT8]["figures"]["abstention_band"]["half_width"] /= 2
 
     found = only(inconsistencies(edit(root, CERTIFICATE, change)), INT8)
-    assert "the report of its measurement differs: band half_width is " in found
+    assert "the report of its measurement differs: abstention_band half_width is " in found
 
 
 def test_a_proposal_that_may_not_serve_is_found(root):

@@ -41,7 +41,7 @@ def test_options_that_would_be_dropped_are_refused_by_name(bundle, options, word
     with pytest.raises(ConfigError) as refused:
         verify(bundle, **options)
     assert refused.value.what == words
-    assert refused.value.fix.startswith("leave out --")
+    assert refused.value.fix.startswith("omit --")
 
 
 @pytest.mark.parametrize("inside", ["", "report", "saved_model/report", "../bundle/report"])
