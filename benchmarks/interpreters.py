@@ -1,6 +1,6 @@
 """What a further interpreter of a file costs in memory, and what a batch saves: why the pool is as it is.
 
-The server opens one interpreter a worker thread and asks each about one film at a time (tf_serve.runtime.pool). Each
+The server opens one interpreter a worker thread and asks each about one film at a time (tf_serve.runtime.tflite). Each
 file of the bundle is measured in a process of its own: resident memory after one, two and three interpreters,
 milliseconds a film alone and in batches of 2, 4 and 8 (lowest of the rounds: other work only adds).
 

@@ -115,7 +115,7 @@ def export(name: str, films: Path, place: Path) -> None:
     import torch
     import torchvision
 
-    from convert.onnx_import.normalise import choose_normalise, prepare
+    from convert.formats.normalise import choose_normalise, prepare
     from convert.parity.inputs import evenly, find_films
     from tbconv.contract.preprocess import PreprocessSpec
 

@@ -11,9 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from convert.certificate.certify import certify, draw_certificate
+from convert.certificate.certify import certify, draw_certificate, model_card
 from convert.certificate.consistency import inconsistencies
-from convert.certificate.model_card import model_card
 from convert.certificate.page import PAGE
 from convert.formats.table import FORMATS, ONNX, SAVED_MODEL, TFLITE_FLOAT32, Format, runner_of
 from convert.parity.inputs import FilmSet, draw_golden_films, evenly, golden_inputs, part_of

@@ -18,7 +18,6 @@ STARTS_A_FRAMEWORK = (
     "convert.quantization.",
     "convert.runners.",
     "convert.layerwise.readers.",
-    "convert.onnx_import.wrap",
 )
 MOST_ENTRIES = 12  # of a folder: what a reader takes in at a glance
 OPEN_ENDED = {"tbconv/commands", "tf_serve/server/routes"}  # one entry a command, one a family of addresses

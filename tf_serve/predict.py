@@ -15,7 +15,7 @@ from tbconv.contract.manifest import DecisionRule, Manifest
 from tbconv.contract.prediction import Prediction
 from tbconv.contract.reporting import LIMITS
 from tf_serve.fallback import ActiveModel
-from tf_serve.gate import GateLevel, refuse
+from tf_serve.gate.rules import GateLevel, refuse
 from tf_serve.images import Rejected, RejectionReason, open_film
 from tf_serve.telemetry.trace import stage
 

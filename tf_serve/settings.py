@@ -9,7 +9,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from tbconv.contract.errors import ConfigError
-from tf_serve.gate import GateLevel
+from tf_serve.gate.rules import GateLevel
 
 QUEUE = 16  # requests that wait; with two workers and int8 on two cores the last waits some 0.2 s
 DEADLINE_S = 10.0  # seconds in the queue; a client that waited as long has given up

@@ -21,8 +21,9 @@ from tbconv.contract.environment import package_versions, processor, provenance
 from tbconv.contract.golden import GOLDEN, read_golden
 from tbconv.contract.manifest import Artefact, Manifest
 from tbconv.contract.preprocess import as_model_input
-from tbconv.contract.reporting import DISCLAIMER
-from torch_train.run_folder import BASELINE, CALIBRATION_FILMS, METRICS, WEIGHTS, read_films
+from tbconv.contract.reporting import DISCLAIMER, LIMITS
+from tbconv.report_kit.pages import Markdown, escape_markdown, render_card
+from torch_train.run_folder import BASELINE, CALIBRATION_FILMS, METRICS, WEIGHTS, read_films, summary_lines
 
 
 def certify(folder: Path, run: Path, artefacts: tuple[Artefact, ...], measurement: Measurement) -> Certificate:
@@ -142,3 +143,56 @@ def _metrics(path: Path) -> dict[str, Any]:
         return {}
     networks = read_json(path).get("networks", {})
     return {name: rows["test"]["figures"] for name, rows in networks.items() if rows.get("test")}
+
+
+# --- model card ---
+# model_card.md: what the model is, on what it was measured, and what it is not for.
+
+CARD_TEMPLATE = Path(__file__).with_name("model_card.md.j2")
+INTENDED = (
+    "Intended for research on converting and serving chest X-ray classifiers. It must not decide about a patient, "
+    "and it was not examined by any authority."
+)
+
+
+def model_card(folder: Path, manifest: Manifest, certificate: Certificate, report: dict[str, Any]) -> str:
+    """Return the card as Markdown, made from the bundle's own JSON.
+
+    Args:
+        folder: the bundle in the making, with metrics.json.
+        manifest: of the bundle.
+        certificate: its verdicts.
+        report: parity.json.
+    """
+    figures = "Not stored."
+    if (folder / METRICS).is_file():
+        metrics = read_json(folder / METRICS)
+        names = {key: escape_markdown(str(name)) for key, name in metrics["labels"].items()}
+        figures = Markdown("\n".join(summary_lines(metrics | {"labels": names})))
+    trained = manifest.kind == "trained"
+    return render_card(
+        CARD_TEMPLATE,
+        manifest=manifest,
+        kind="A trained network" if trained else "The baseline alone: no trained network is in here",
+        films="SYNTHETIC phantoms (drawn, no patients)" if manifest.synthetic else "films",
+        facts=_card_facts(manifest),
+        figures=figures,
+        inputs=report["inputs"]["description"],
+        certificate=certificate,
+        limits=[INTENDED, *LIMITS],
+    )
+
+
+def _card_facts(manifest: Manifest) -> list[str]:
+    training, spec = manifest.provenance["training"], manifest.preprocessing
+    adopted = training.get("adopted")
+    origin = f"trained at commit {training.get('git_commit') or 'unknown'}, GPU {training.get('gpu') or 'none'}"
+    if adopted is not None:
+        checkpoint = f"a checkpoint, SHA-256 {adopted['sha256'][:12]}, {adopted['arch']}"
+        origin = f"adopted from {checkpoint}; who trained it and on what is not known here"
+    return [
+        f"input: one grey film, padded with {spec.pad} to a square, {spec.size} x {spec.size}, values {spec.values}",
+        "outputs: logits (negative, positive), calibrated probability, evidence 7 x 7 with margin = mean(evidence)",
+        f"split {str(training.get('split_digest'))[:12]}, data {str(training.get('data_digest'))[:12]} (SHA-256)",
+        origin,
+    ]

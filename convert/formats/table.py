@@ -82,7 +82,7 @@ FORMATS = [
         reader="tensorflow (tf.saved_model.load)",
         step=KERAS,
         argument="saved_model",
-        runner="convert.runners.saved_model:run",
+        runner="convert.runners.tensorflow:run_saved_model",
         second_source=True,
     ),
     Format(
@@ -91,7 +91,7 @@ FORMATS = [
         reader="keras 3 (keras.models.load_model); not tf_keras",
         step=KERAS,
         argument="h5",
-        runner="convert.runners.keras:run",
+        runner="convert.runners.tensorflow:run_keras",
         evidence=False,
     ),
     Format(
@@ -100,7 +100,7 @@ FORMATS = [
         reader="keras 3 (keras.models.load_model)",
         step=KERAS,
         argument="keras",
-        runner="convert.runners.keras:run",
+        runner="convert.runners.tensorflow:run_keras",
     ),
     _tflite("float32"),
     _tflite("float16"),

@@ -20,13 +20,13 @@ from flatbuffers.table import Table  # type: ignore[import-untyped]
 
 from convert.formats import tflite_schema as known
 from convert.formats.reproducible import timeless_entry
-from tbconv.contract.bundle import write_atomic
+from tbconv.contract.bundle import MAKE_AGAIN, write_atomic
 from tbconv.contract.errors import ArtefactError, ConversionError
 from tbconv.contract.manifest import DecisionRule, Kind, Labels
 from tbconv.contract.preprocess import PreprocessSpec
 from tbconv.contract.reporting import DISCLAIMER
 from tf_serve.predict import BASELINE_LIMIT, SYNTHETIC_LIMIT
-from tf_serve.runtime.tflite import IDENTIFIER, INPUT, MAKE_AGAIN, OUTPUTS, SIGNATURE, check_tflite
+from tf_serve.runtime.tflite import IDENTIFIER, INPUT, OUTPUTS, SIGNATURE, check_tflite
 from torch_train.run_folder import RunFacts
 
 FRAMEWORK = "litert"
@@ -201,7 +201,7 @@ def read_metadata(path: Path) -> dict[str, Any]:
         return {**known.decode(content or b""), "files": files}
     except (OSError, ValueError, zipfile.BadZipFile) as error:
         why = f"it has no {ENTRY}" if content is None else str(error)
-        raise ArtefactError(f"{path.name} says nothing of itself", why=why, fix=MAKE_AGAIN) from error
+        raise ArtefactError(f"{path.name} has no metadata", why=why, fix=MAKE_AGAIN) from error
 
 
 def _outputs_in_order(data: bytes) -> list[str]:

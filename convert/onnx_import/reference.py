@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from convert.formats.normalise import Normalise, check_choice, prepare
 from convert.formats.table import FORMATS, ONNX, TFLITE_FLOAT32
 from convert.onnx_import.films import FolderFilms, read_folder
-from convert.onnx_import.normalise import Normalise, check_choice, prepare
 from convert.onnx_import.report import JudgedFile, onnx_report, report_text
 from convert.parity.compare import compare_outputs, varies
 from convert.parity.report import PARITY
@@ -92,7 +92,7 @@ class OnnxOutcome(Outcome):
 class Source:
     """The given file: what is in it, what it was run on, and what it answered."""
 
-    facts: dict[str, Any]  # of convert.onnx_import.wrap
+    facts: dict[str, Any]  # of convert.formats.onnx_wrap
     normalise: Normalise
     films: FolderFilms
     calibration: Path
@@ -158,7 +158,7 @@ class OnnxReference:
         config, say = self.config, context.reporter.say
         facts = context.step(
             "wrap",
-            "convert.onnx_import.wrap:wrap",
+            "convert.formats.onnx_wrap:wrap",
             onnx=str(config.onnx),
             out=str(context.folder / ONNX.path),
             normalise=config.normalise,

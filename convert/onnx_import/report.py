@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from convert.formats.normalise import Normalise
 from convert.onnx_import.films import FolderFilms
-from convert.onnx_import.normalise import Normalise
 from convert.parity.compare import OutputDifference
 from convert.parity.verdicts import (
     CERTIFIED,
@@ -65,7 +65,7 @@ def onnx_report(
     """Return parity.json: films by digest only, since their names may be patients'.
 
     Args:
-        source: name of the ONNX file, and what `convert.onnx_import.wrap` found in it.
+        source: name of the ONNX file, and what `convert.formats.onnx_wrap` found in it.
         normalise: the preprocessing.
         films: that every file was run on.
         tolerances: by output.

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from convert.onnx_import.normalise import Normalise, check_choice, choose_normalise, prepare
+from convert.formats.normalise import Normalise, check_choice, choose_normalise, prepare
 from convert.onnx_import.reference import check_reference
 from convert.parity.compare import compare_outputs, decide
 from convert.parity.verdicts import CERTIFIED, FAILED, MEASURED, OutputTolerance, judge_outputs

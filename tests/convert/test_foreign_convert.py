@@ -45,7 +45,7 @@ class Drawn:
     def __call__(self, module, request, *, threads=None):
         if module in self.fail:
             raise ConversionError("it fails", why="first line\nError: the last line", fix="none")
-        if module == "convert.onnx_import.wrap:wrap":
+        if module == "convert.formats.onnx_wrap:wrap":
             self.model = Path(request["out"])
             return self.memory.run_step(module, request)
         if not module.startswith("convert.runners."):

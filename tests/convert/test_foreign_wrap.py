@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from convert.onnx_import.normalise import choose_normalise, prepare
+from convert.formats.normalise import choose_normalise, prepare
 from convert.worker import run_step
 from tbconv.contract.bundle import sha256_file
 from tbconv.contract.errors import ConversionError
@@ -149,5 +149,5 @@ def test_a_json_file_is_no_onnx_file_whatever_onnx_makes_of_its_suffix(tmp_path)
     (tmp_path / "run.json").write_text('{"arch": "resnet50"}')
     with pytest.raises(ConversionError, match=r"run\.json is not an ONNX file"):
         run_step(
-            "convert.onnx_import.wrap:wrap", {"onnx": str(tmp_path / "run.json"), "out": str(tmp_path / "out.onnx")}
+            "convert.formats.onnx_wrap:wrap", {"onnx": str(tmp_path / "run.json"), "out": str(tmp_path / "out.onnx")}
         )

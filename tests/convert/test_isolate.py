@@ -109,7 +109,7 @@ def test_the_child_sees_no_gpu_and_the_threads_that_it_was_given(step):
     assert seen == dict(zip(names, ["", "3", "3", "tensorflow"], strict=True))
 
 
-@pytest.mark.parametrize("step", ["runners.pytorch:run", "runners.keras:run", "runners.onnxruntime:run"])
+@pytest.mark.parametrize("step", ["runners.pytorch:run", "runners.tensorflow:run_keras", "runners.onnxruntime:run"])
 def test_a_step_executes_nothing_of_the_working_folder(step, hostile_folder):
     with pytest.raises(ConversionError, match="exit code 1") as caught:
         run_step(f"convert.{step}", {})

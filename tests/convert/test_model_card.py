@@ -2,7 +2,7 @@
 
 import pytest
 
-from convert.certificate.model_card import model_card
+from convert.certificate.certify import model_card
 from tbconv.contract.certificate import ArtefactVerdict, Certificate, Verdict
 from tbconv.contract.manifest import Calibration, DecisionRule, Labels, Manifest, OperatingPoint
 from tbconv.contract.preprocess import PreprocessSpec
@@ -34,7 +34,7 @@ def card(tmp_path):
 
 
 def test_the_card_names_the_proposed_file_its_reason_and_its_band(card):
-    said = card({"artefact": INT8, "reason": "the fastest", "others": {}}, band={"half_width": 0.207})
+    said = card({"artefact": INT8, "reason": "the fastest", "others": {}}, abstention_band={"half_width": 0.207})
     line = (
         "Proposed for serving: model_int8.tflite; the fastest; within 0.21 logits of the threshold it decides nothing."
     )

@@ -69,7 +69,7 @@ def test_what_is_excused_is_there_and_does_differ(twice):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["model.keras", "saved_model"])
 def test_what_repeats_still_answers_and_alike(name, twice, tmp_path):
-    module = {"model.keras": "convert.runners.keras:run", "saved_model": "convert.runners.saved_model:run"}[name]
+    module = f"convert.runners.tensorflow:run_{name.removeprefix('model.')}"
     np.save(tmp_path / "images.npy", np.random.default_rng(3).integers(0, 256, (2, 224, 224)).astype(np.uint8))
     request = {"artefact": str(twice[0] / name), "images": str(tmp_path / "images.npy"), "out": str(tmp_path / "a.npz")}
     run_step(module, request)

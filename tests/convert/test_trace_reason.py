@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from convert.layerwise.diagnosis import explain, what_to_check
+from convert.layerwise.compare import explain, what_to_check
 
 SIDE, CHANNELS = 14, 12
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import onnx
 
-from convert.onnx_import.wrap import wrap
+from convert.formats.onnx_wrap import wrap
 from tbconv.contract.errors import TbconvError
 
 

@@ -14,7 +14,7 @@ from tbconv.contract.bundle import CERTIFICATE, read_bundle, seal, write_json
 from tbconv.contract.certificate import Verdict
 from tf_serve.fallback import choose_model
 from tf_serve.predict import DECISION_WORDS, decide, screen
-from tf_serve.server.routes.page import FOLDER
+from tf_serve.server.routes.screening import PAGE_FOLDER as FOLDER
 
 INT8, FLOAT32 = "model_int8.tflite", "model_float32.tflite"
 WIDE = {"half_width": 50.0, "rests_on": 40, "inside": 3, "samples": 400}  # every drawn film lies in it

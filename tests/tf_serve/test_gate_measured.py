@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tf_serve.gate import refuse
+from tf_serve.gate.rules import refuse
 from tf_serve.images import RejectionReason, open_film
 
 ROOT = Path(__file__).parents[2]

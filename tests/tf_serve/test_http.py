@@ -16,7 +16,7 @@ from tf_serve.fallback import choose_model
 from tf_serve.models import loader
 from tf_serve.predict import SYNTHETIC_LIMIT, screen
 from tf_serve.server import engine
-from tf_serve.server.routes.page import FOLDER
+from tf_serve.server.routes.screening import PAGE_FOLDER as FOLDER
 from tf_serve.settings import MAX_BODY
 
 

@@ -8,7 +8,7 @@ from tbconv.contract.reporting import DISCLAIMER
 from tf_serve.batch import FAINTEST_SCALE, NEGATIVE, POSITIVE
 from tf_serve.images import RejectionReason
 from tf_serve.predict import DECISION_WORDS
-from tf_serve.server.routes.page import FOLDER
+from tf_serve.server.routes.screening import PAGE_FOLDER as FOLDER
 
 FILES = sorted(path.name for path in FOLDER.iterdir() if path.suffix in {".html", ".css", ".js"})
 PAGES = {"index.html": "page.js", "model.html": "model.js"}

@@ -97,7 +97,7 @@ def test_the_commands_words_are_those_of_the_server():
     from typing import get_args
 
     from tbconv.commands.serve import FormatWord, GateWord, LevelWord
-    from tf_serve.gate import GateLevel
+    from tf_serve.gate.rules import GateLevel
     from tf_serve.settings import LogFormat, LogLevel
 
     pairs = ((GateWord, GateLevel), (FormatWord, LogFormat), (LevelWord, LogLevel))

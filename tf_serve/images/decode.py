@@ -53,7 +53,7 @@ def open_film(data: bytes, *, content_type: str | None = None, name: str = "the 
     if data.startswith((PNG_START, JPEG_START)):
         return open_picture(data, name=name)
     if looks_like_dicom(data) or (data and media_type(content_type) == DICOM_TYPE):
-        from tf_serve.images.dicom import open_dicom
+        from tf_serve.images.dicom.decode import open_dicom
 
         return open_dicom(data, name=name)
     raise FilmError(f"{name} is not a PNG, JPEG or DICOM file", why=_first_bytes(data), fix="export it as one of them")

@@ -20,7 +20,7 @@ from tf_serve.errors import ServingError
 from tf_serve.server.engine import Engine
 from tf_serve.server.middleware import HEADERS, CancelOnDisconnect, RequestRecorder, SafeHeaders, protect
 from tf_serve.server.openapi import describe
-from tf_serve.server.routes import admin, open_inference, page, screening, tf_serving
+from tf_serve.server.routes import admin, open_inference, screening, tf_serving
 from tf_serve.settings import Settings
 from tf_serve.telemetry.logs import write_log
 from tf_serve.telemetry.trace import record_error
@@ -62,8 +62,8 @@ def create_app(settings: Settings, *, engine: Engine | None = None) -> FastAPI:
     app.include_router(admin.health_router)
     app.include_router(admin.metrics_router)
     app.include_router(admin.repository_router)
-    app.include_router(page.router)
-    app.mount("/static", StaticFiles(directory=page.FOLDER))
+    app.include_router(screening.page_router)
+    app.mount("/static", StaticFiles(directory=screening.PAGE_FOLDER))
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(TbconvError, _expected_error)
     app.add_exception_handler(ClientDisconnect, _gone)

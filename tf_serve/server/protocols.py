@@ -16,7 +16,7 @@ from tbconv.contract.manifest import Artefact, TensorSpec
 from tbconv.contract.preprocess import PreprocessSpec
 from tbconv.contract.reporting import DISCLAIMER
 from tf_serve.errors import BadRequest, UnknownModel
-from tf_serve.gate import GateLevel, refuse
+from tf_serve.gate.rules import GateLevel, refuse
 from tf_serve.images import Rejected, open_film
 from tf_serve.messages import (
     AnswerParameters,

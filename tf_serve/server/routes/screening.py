@@ -1,15 +1,16 @@
-"""The screening API: all that is clinical, with the rendered film and the certificate."""
+"""The screening API: all that is clinical, with the rendered film and the certificate, and the pages for people."""
 
 from __future__ import annotations
 
 import io
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import anyio
 import anyio.to_thread
 from fastapi import APIRouter, Request
-from fastapi.responses import Response
+from fastapi.responses import FileResponse, Response
 from PIL import Image
 
 from tbconv.contract.bundle import CERTIFICATE, Bundle, read_json
@@ -38,7 +39,8 @@ from tf_serve.server.upload import json_answer, read_film
 from tf_serve.telemetry.trace import record_result_id
 
 router = APIRouter(prefix="/api/v1", tags=["Screening"])
-page_router = APIRouter(prefix="/api/v1")
+page_router = APIRouter()  # the pages for people, and what they alone request
+PAGE_FOLDER = Path(__file__).parent.parent / "page"
 
 
 async def screen(request: Request) -> Response:
@@ -248,7 +250,7 @@ add_route(
 add_route(
     page_router,
     "POST",
-    "/picture",
+    "/api/v1/picture",
     picture,
     summary="Render one film",
     body={kind: {"schema": openapi.FILE} for kind in FILM_TYPES},
@@ -258,11 +260,23 @@ add_route(
 add_route(
     page_router,
     "GET",
-    "/certificate",
+    "/api/v1/certificate",
     certificate,
     summary="What does the bundle state of itself?",
     query=WHICH_MODEL,
     answer=BundleDescription,
     errors=(404, 503),
 )
-add_route(page_router, "GET", "/models", models, summary="Which models answer?", answer=ModelList, errors=(503,))
+add_route(page_router, "GET", "/api/v1/models", models, summary="Which models answer?", answer=ModelList, errors=(503,))
+
+
+@page_router.get("/", include_in_schema=False)
+async def films_page() -> FileResponse:
+    """Give the page where films are dropped and answered."""
+    return FileResponse(PAGE_FOLDER / "index.html")
+
+
+@page_router.get("/model", include_in_schema=False)
+async def model_page() -> FileResponse:
+    """Give the page that shows which model answers and how it was measured."""
+    return FileResponse(PAGE_FOLDER / "model.html")

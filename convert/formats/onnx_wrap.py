@@ -19,7 +19,7 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped] 
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from convert.onnx_import.normalise import Normalise, choose_normalise
+from convert.formats.normalise import Normalise, choose_normalise
 from tbconv.contract.bundle import sha256_file
 from tbconv.contract.errors import ConversionError
 

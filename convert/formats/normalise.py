@@ -1,7 +1,7 @@
-"""How a third-party network wants its grey levels: the one description that the graph and the reference's numpy share.
+"""How a third-party network expects its grey levels: one description for the graph and for the reference's numpy.
 
-The graph gets it as constants (convert.onnx_import.wrap), the reference as prepared input; each computes it on its own,
-so a fault in the graph's front shows as a difference.
+The graph gets it as constants (convert.formats.onnx_wrap), the reference as prepared input. Each computes it by itself,
+so that a fault in the graph's preprocessing shows as a difference.
 """
 
 from __future__ import annotations
