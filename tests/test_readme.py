@@ -45,3 +45,9 @@ def test_the_readme_says_what_it_is_not_and_why_99_84_is_impossible():
 def test_every_module_that_a_document_names_exists(module):
     named = re.findall(r"`((?:tbconv|torch_train|convert|tf_serve)/[a-z_/]+\.py)`", module.read_text(encoding="utf-8"))
     assert [name for name in named if not (ROOT / name).is_file()] == []
+
+
+def test_the_index_lists_every_page_of_the_documentation():
+    index = (ROOT / "docs" / "README.md").read_text(encoding="utf-8")
+    pages = {path.name for path in (ROOT / "docs").glob("*.md")} - {"README.md"}
+    assert set(re.findall(r"\]\(([a-z-]+\.md)\)", index)) == pages
