@@ -247,7 +247,7 @@ class RunReference:
         problems = inconsistencies(Bundle(folder, manifest))
         if problems:
             raise ConversionError(
-                f"{', '.join(problems)}: not what the manifest says",
+                f"{', '.join(problems)}: inconsistent with the manifest",
                 why="; ".join(f"{path}: {problem}" for path, problem in problems.items()),
                 fix=f"look for files of two runs in {self.config.run}; the bundle was not written",
             )

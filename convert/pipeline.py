@@ -100,7 +100,7 @@ class Reference[Found: Outcome, Result](Protocol):
         ...
 
     def label(self, context: ConversionContext) -> None:
-        """Write into the finished files what they say of themselves."""
+        """Write into the finished files their metadata."""
         ...
 
     def measure(self, context: ConversionContext) -> Found:
@@ -253,8 +253,8 @@ def _attempt(context: ConversionContext, reference: Reference[Any, Any], name: s
 def _last_line(error: ConversionError) -> str:
     """Return an error as one line: what happened, and the last line of why that names an error."""
     lines = [line.strip() for line in error.why.splitlines() if line.strip()]
-    telling = next((line for line in reversed(lines) if "rror" in line), lines[-1] if lines else "")
-    return f"{error.what} ({telling[:200]})"
+    line = next((one for one in reversed(lines) if "rror" in one), lines[-1] if lines else "")
+    return f"{error.what} ({line[:200]})"
 
 
 def _equalize(context: ConversionContext, reference: Reference[Any, Any]) -> None:

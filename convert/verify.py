@@ -134,14 +134,14 @@ def _measure(config: VerifyConfig, bundle: Bundle, golden: Golden, reporter: Rep
 def _certificate(
     bundle: Bundle, measurement: Measurement, verdicts: dict[str, ArtefactVerdict], regressions: dict[str, str]
 ) -> Certificate:
-    """Return today's certificate; what it was calibrated on and which file to deploy is for `convert` to say.
+    """Return today's certificate; what it was calibrated on and which file to deploy stays as `convert` recorded it.
 
     A file that regresses is proposed no longer, but nor is another in its place: no latency was measured here.
     """
     old = bundle.certificate()
-    bound = certificate_scope(bundle.root) | {"calibration": old.scope.get("calibration")}
+    scope = certificate_scope(bundle.root) | {"calibration": old.scope.get("calibration")}
     return write_certificate(
-        measurement, verdicts, bound, _deploy(old.deploy, regressions, measurement.filmset.description)
+        measurement, verdicts, scope, _deploy(old.deploy, regressions, measurement.filmset.description)
     )
 
 
@@ -274,10 +274,10 @@ def with_findings(regressions: dict[str, str], *findings: dict[str, str]) -> dic
 
 
 def _float16(report: dict[str, Any], verdicts: dict[str, ArtefactVerdict]) -> dict[str, str]:
-    """Hold the bundle's float16 files, under every kernel that was asked, to what float16 costs by itself."""
+    """Hold the bundle's float16 files, under every kernel that was run, to what float16 costs by itself."""
     rows = [one for one in report["float16"] if any(_is_of(one["name"], path) for path in verdicts)]
     return {
-        one["name"]: f"{one['db']:+.1f} dB from float64 beside {one['of']}, allowed are {one['allowed']:+g} dB"
+        one["name"]: f"{one['db']:+.1f} dB from float64 beside {one['of']}, allowed {one['allowed']:+g} dB"
         for one in rows
         if one["db"] is not None and not one["db"] <= one["allowed"]
     }

@@ -62,7 +62,7 @@ app.command("doctor")(doctor.doctor)
 
 
 def main() -> None:
-    """Run the command; exit 0 done, 1 a stated error or a failed verdict, 2 wrong usage, 130 interrupted."""
+    """Run the command; exit 0 done, 1 an expected error or a failed verdict, 2 wrong usage, 130 interrupted."""
     try:
         app()
     except TbconvError as error:
@@ -72,10 +72,10 @@ def main() -> None:
         print_error(_missing_package(error))
         sys.exit(1)
     except OSError as error:
-        stated = _no_room(error) or _no_place(error)
-        if stated is None:
+        expected = _no_room(error) or _no_place(error)
+        if expected is None:
             raise
-        print_error(stated)
+        print_error(expected)
         sys.exit(1)
 
 
@@ -96,7 +96,7 @@ def _no_room(error: OSError) -> SetupError | None:
     return SetupError(
         f"cannot write {error.filename or 'a file'}",
         why=error.strerror or str(error),
-        fix="free some space or choose another --out; what was there before is untouched",
+        fix="free some space or choose another --out; what was there before is unchanged",
     )
 
 
@@ -108,5 +108,5 @@ def _no_place(error: OSError) -> SetupError | None:
     return SetupError(
         f"cannot make or open {error.filename}",
         why=error.strerror or str(error),
-        fix="check the paths that were given: a file stands in the way, a folder is missing or a name is too long",
+        fix="check the paths that were given: a file is in the way, a folder is missing or a name is too long",
     )

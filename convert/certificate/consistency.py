@@ -1,7 +1,7 @@
-"""Whether everything that is written in a bundle says the same: the one place that holds all of it side by side.
+"""Whether the files of a bundle are consistent with its manifest: the one place that compares all of them.
 
-Digests tell that a file is the one that was sealed, parity that it answers as PyTorch does. Neither
-sees a threshold that was retrained while an older one travels on in the `.tflite` file.
+Digests show that a file is the one that was sealed, parity that it computes what PyTorch does. Neither
+finds a threshold that was chosen anew while the `.tflite` file still carries the older one.
 """
 
 from __future__ import annotations
@@ -24,22 +24,22 @@ from torch_train.run_folder import BASELINE, CONFIG, METRICS, SPLIT, WEIGHTS
 
 
 def inconsistencies(bundle: Bundle) -> dict[str, str]:
-    """Return, by path, what in a bundle contradicts its manifest; empty where all agree.
+    """Return, by path, what in a bundle contradicts its manifest; empty where nothing does.
 
     Threshold, calibration, labels and preprocessing inside each `.tflite` file; the calibration inside each graph, from
-    its golden answers alone; the run's split, figures and configuration; what the certificate is bound to. What an
-    older bundle does not record is not asked.
+    its golden answers alone; the run's split, figures and configuration; the certificate's scope. What an older
+    bundle does not record is not checked.
 
     Args:
-        bundle: its digests are taken for checked.
+        bundle: with digests that were checked already.
 
     Raises:
-        BundleError: a file that is asked is missing or damaged.
+        BundleError: a file is missing or damaged.
     """
     found: dict[str, list[str]] = {}
     golden = read_golden(bundle.path(GOLDEN))
-    asked = (appended_problems, _metadata_problems, run_problems, certificate_problems)
-    for part in (*(ask(bundle) for ask in asked), answer_problems(bundle, golden)):
+    checks = (appended_problems, _metadata_problems, run_problems, certificate_problems)
+    for part in (*(check(bundle) for check in checks), answer_problems(bundle, golden)):
         for path, problem in part.items():
             found.setdefault(path, []).append(problem)
     return {path: "; ".join(problems) for path, problems in sorted(found.items())}
@@ -48,58 +48,61 @@ def inconsistencies(bundle: Bundle) -> dict[str, str]:
 def _metadata_problems(bundle: Bundle) -> dict[str, str]:
     """Hold the metadata flatbuffers, which Android's extractor reads, to the manifest."""
     files = [one for one in bundle.manifest.artefacts if one.is_served]
-    telling = [one for one in files if appended_files(bundle.root / one.path)]
-    if not telling:
+    described = [one for one in files if appended_files(bundle.root / one.path)]
+    if not described:
         return {}
-    told = run_step(
-        "convert.formats.tflite_metadata:claims", {"files": [str(bundle.root / one.path) for one in telling]}
+    claims = run_step(
+        "convert.formats.tflite_metadata:claims", {"files": [str(bundle.root / one.path) for one in described]}
     )
-    found = {one.path: _claimed(bundle, one, told[str(bundle.root / one.path)]) for one in telling}
+    found = {one.path: _claimed(bundle, one, claims[str(bundle.root / one.path)]) for one in described}
     return {path: "; ".join(problems) for path, problems in found.items() if problems}
 
 
-def _claimed(bundle: Bundle, artefact: Artefact, told: dict[str, object]) -> list[str]:
-    if "problem" in told:
-        return [str(told["problem"])]
+def _claimed(bundle: Bundle, artefact: Artefact, claims: dict[str, object]) -> list[str]:
+    if "problem" in claims:
+        return [str(claims["problem"])]
     manifest, weights = bundle.manifest, WEIGHTS if artefact.network == "trained" else BASELINE
     named: dict[str, object] = {"name": f"{manifest.name} ({artefact.network})"}
     if weights in manifest.files:
         named["version"] = manifest.files[weights].sha256
-    return differences(told, named, of="its metadata:") + _claimed_input(manifest.preprocessing.size, told)
+    return differences(claims, named, of="its metadata:") + _claimed_input(manifest.preprocessing.size, claims)
 
 
-def _claimed_input(size: int, told: dict[str, object]) -> list[str]:
+def _claimed_input(size: int, claims: dict[str, object]) -> list[str]:
     """Hold what a client makes of a film by the metadata: its size, one grey channel, no normalisation of its own."""
-    match told:
+    match claims:
         case {"subgraph_metadata": [{"input_tensor_metadata": [image]}]}:
             pass
         case _:
             return ["its metadata: describes no single input"]
     picture = {"color_space": GRAYSCALE, "default_size": {"width": size, "height": size}}
-    meant = {"content": {"content_properties": {"ImageProperties": picture}}, "stats": {"min": [0.0], "max": [255.0]}}
-    problems = differences(image, meant, of="its metadata: image")
+    expected = {
+        "content": {"content_properties": {"ImageProperties": picture}},
+        "stats": {"min": [0.0], "max": [255.0]},
+    }
+    problems = differences(image, expected, of="its metadata: image")
     units = [{"options": {"NormalizationOptions": {"mean": [0.0], "std": [1.0]}}}]
     return problems + differences(image, {"process_units": units}, of="its metadata: image")
 
 
-# --- agree run ---
-# Whether the training run's files in a bundle tell of the same run as its manifest does.
+# --- run ---
+# Whether the training run's files in a bundle are of the same run as its manifest.
 
 
 def run_problems(bundle: Bundle) -> dict[str, str]:
-    """Return, by path, what split.json, metrics.json and train_config.json say otherwise; a missing one says nothing.
+    """Return, by path, where split.json, metrics.json and train_config.json contradict the manifest.
 
     Raises:
-        BundleError: one of them is no JSON.
+        BundleError: one of them is not JSON.
     """
-    asks: dict[str, Callable[[Bundle, Any], list[str]]] = {SPLIT: _split, METRICS: _metrics, CONFIG: _config}
-    told = {name: read_json(bundle.root / name) for name in asks if name in bundle.manifest.files}
-    found = {name: asks[name](bundle, value) for name, value in told.items()}
-    if SPLIT in told and CONFIG in told:
-        given = {name: told[CONFIG].get(name) for name in ("seed", "fractions")}
-        found[SPLIT] += differences(told[SPLIT], given, of="its")
-    if SPLIT in told and METRICS in told:
-        found[METRICS] += _counts(told[SPLIT], told[METRICS].get("films", {}))
+    checks: dict[str, Callable[[Bundle, Any], list[str]]] = {SPLIT: _split, METRICS: _metrics, CONFIG: _config}
+    values = {name: read_json(bundle.root / name) for name in checks if name in bundle.manifest.files}
+    found = {name: checks[name](bundle, value) for name, value in values.items()}
+    if SPLIT in values and CONFIG in values:
+        given = {name: values[CONFIG].get(name) for name in ("seed", "fractions")}
+        found[SPLIT] += differences(values[SPLIT], given, of="its")
+    if SPLIT in values and METRICS in values:
+        found[METRICS] += _counts(values[SPLIT], values[METRICS].get("films", {}))
     found[MANIFEST] = _chosen_on(bundle)
     return {name: "; ".join(problems) for name, problems in found.items() if problems}
 
@@ -126,7 +129,7 @@ def _split(bundle: Bundle, split: Any) -> list[str]:
     rows = [range(end - len(part), end) for part, end in zip(parts, ends, strict=True)]
     made = digest_of(rows, films)
     if made != split.get("digest"):
-        problems.append(f"its films make the digest {made[:12]}, it says {str(split.get('digest'))[:12]}")
+        problems.append(f"its films have the digest {made[:12]}, recorded is {str(split.get('digest'))[:12]}")
     shared = sum(map(len, map(set, parts))) - len(set(films))
     if shared:
         problems.append(f"{shared} films lie in more than one of its parts")
@@ -145,8 +148,8 @@ def _metrics(bundle: Bundle, metrics: Any) -> list[str]:
 
 
 def _counts(split: Any, films: Any) -> list[str]:
-    meant = {name: {"n": len(split[name])} for name in PARTS if name in films and name in split}
-    return differences(films, meant, of="its films:")
+    expected = {name: {"n": len(split[name])} for name in PARTS if name in films and name in split}
+    return differences(films, expected, of="its films:")
 
 
 def _config(bundle: Bundle, config: Any) -> list[str]:
@@ -160,12 +163,12 @@ def _training(bundle: Bundle) -> dict[str, Any]:
     return bundle.manifest.provenance.get("training") or {}
 
 
-# --- agree certificate ---
-# Whether the certificate is about the files of its bundle, and bound to the weights and figures that lie beside it.
+# --- certificate ---
+# Whether the certificate is about the files of its bundle, and its scope about the weights and figures beside it.
 
 
 def certificate_problems(bundle: Bundle) -> dict[str, str]:
-    """Return, by path, where certificate and manifest speak of different things.
+    """Return, by path, where certificate and manifest contradict each other.
 
     Raises:
         ArtefactError: the certificate is missing or altered.
@@ -176,7 +179,7 @@ def certificate_problems(bundle: Bundle) -> dict[str, str]:
         found[path] += _measured(verdict, report.get(path, {}))
     unjudged = {one.path for one in bundle.manifest.artefacts} - certificate.artefacts.keys()
     found |= {path: ["the certificate does not name it"] for path in unjudged}
-    found[CERTIFICATE] = [*_bound(bundle, certificate), *_deployed(certificate)]
+    found[CERTIFICATE] = [*_scope(bundle, certificate), *_deployed(certificate)]
     found[MANIFEST] = _networks(bundle)
     return {path: "; ".join(problems) for path, problems in found.items() if problems}
 
@@ -188,7 +191,7 @@ def _verdict(bundle: Bundle, path: str, verdict: ArtefactVerdict) -> list[str]:
     if verdict.sha256 != digest:
         problems.append(f"its verdict is about {verdict.sha256[:12]}, the file is {digest[:12]}")
     if verdict.verdict is Verdict.BOUNDED and not _has_band(verdict):
-        problems.append("it is BOUNDED, and no band around the threshold is stated in which it decides nothing")
+        problems.append("it is BOUNDED without an abstention band around the threshold")
     return problems
 
 
@@ -200,10 +203,10 @@ def _reported(bundle: Bundle) -> dict[str, dict[str, Any]]:
 
 
 def _measured(verdict: ArtefactVerdict, row: dict[str, Any]) -> list[str]:
-    """Hold verdict and band to the report of the same measurement; reports before bands state none."""
-    said = {"verdict": str(verdict.verdict), "abstention_band": verdict.figures.get("abstention_band")}
-    known = {key: row[key] for key in said if key in row}
-    return differences({key: said[key] for key in known}, known, of="the report of its measurement differs:")
+    """Hold verdict and abstention band to the report of the same measurement; older reports have no band."""
+    stated = {"verdict": str(verdict.verdict), "abstention_band": verdict.figures.get("abstention_band")}
+    known = {key: row[key] for key in stated if key in row}
+    return differences({key: stated[key] for key in known}, known, of="the report of its measurement differs:")
 
 
 def _has_band(verdict: ArtefactVerdict) -> bool:
@@ -215,15 +218,15 @@ def _has_band(verdict: ArtefactVerdict) -> bool:
     return isinstance(width, int | float) and math.isfinite(width) and width >= 0
 
 
-def _bound(bundle: Bundle, certificate: Certificate) -> list[str]:
-    """Hold the weights and the figures that a certificate is bound to; those of tbconv 0.1 are bound to neither."""
-    files, bound = bundle.manifest.files, certificate.scope
-    weights = {name: files[name].sha256 if name in files else None for name in bound.get("weights") or {}}
-    problems = differences(bound.get("weights"), weights, of="it is bound to weights:")
-    if bound and METRICS in files:
+def _scope(bundle: Bundle, certificate: Certificate) -> list[str]:
+    """Compare weights and figures with the scope of the certificate; those of tbconv 0.1 have none."""
+    files, scope = bundle.manifest.files, certificate.scope
+    weights = {name: files[name].sha256 if name in files else None for name in scope.get("weights") or {}}
+    problems = differences(scope.get("weights"), weights, of="its scope, weights:")
+    if scope and METRICS in files:
         networks = read_json(bundle.root / METRICS).get("networks", {})
         figures = {name: rows["test"]["figures"] for name, rows in networks.items() if rows.get("test")}
-        problems += differences(bound.get("metrics"), figures, of="it is bound to test figures:")
+        problems += differences(scope.get("metrics"), figures, of="its scope, test figures:")
     return problems
 
 
@@ -243,5 +246,5 @@ def _networks(bundle: Bundle) -> list[str]:
     networks = {one.network for one in manifest.artefacts}
     problems = [f"the {name} network has no threshold" for name in sorted(networks - manifest.decision_rules.keys())]
     if manifest.kind not in networks:
-        problems.append(f"it is a bundle of the {manifest.kind} network, and no artefact is of it")
+        problems.append(f"no artefact is of the {manifest.kind} network, which the bundle is said to hold")
     return problems

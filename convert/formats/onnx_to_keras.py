@@ -56,7 +56,7 @@ def build(graph: Graph) -> dict[str, Any]:
 
     Raises:
         ConversionError: the input is no image of a fixed size; or operations, or the ways they are used, are
-            not known here: one error names every such node that can be told.
+            not known here: one error names every such node that is known.
     """
     image = _input(graph)
     walk = Walk(dict(graph.constants), batch=graph.input_shape[0], opset=graph.opset)
@@ -92,7 +92,7 @@ def _require_film(graph: Graph, values: dict[str, Value]) -> None:
         raise ConversionError(
             f"the output {fixed[0]} does not depend on the film",
             why="it is stored, or computed from stored numbers alone",
-            fix="export the outputs that answer the film",
+            fix="export outputs that depend on the film",
         )
 
 

@@ -1,4 +1,4 @@
-"""Foreign ONNX -> model.onnx that takes grey films: the first step, and the only one that reads the original.
+"""Third-party ONNX -> model.onnx that takes grey films: the first step, and the only one that reads the original.
 
 The original is read and never written; its digest is taken before and after.
 """
@@ -110,7 +110,7 @@ def _untouched(source: Path, before: dict[str, str]) -> None:
 
 
 # --- front ---
-# What is put in front of a foreign graph, and what is renamed in it: in place, on a copy.
+# What is put in front of a third-party graph, and what is renamed in it: in place, on a copy.
 #
 # The front is `image` [N, 1, S, S], grey 0..255 -> Concat to three channels -> Mul -> Add -> their network.
 
@@ -153,7 +153,7 @@ def clear_name(model: onnx.ModelProto, name: str) -> None:
 
 
 def rename_tensors(model: onnx.ModelProto, names: dict[str, str]) -> None:
-    """Rename tensors wherever nodes, constants, inputs and outputs speak of them."""
+    """Rename tensors wherever nodes, constants, inputs and outputs refer to them."""
     for node in model.graph.node:
         for field in (node.input, node.output):
             for index, name in enumerate(field):
@@ -198,7 +198,7 @@ def name_nodes(model: onnx.ModelProto) -> dict[str, str]:
 
 
 def fresh(wanted: str, taken: Iterable[str]) -> str:
-    """Return the name, or the first of name_1, name_2, ... that nobody bears."""
+    """Return the name, or the first of name_1, name_2, ... that is free."""
     known, found, count = set(taken), wanted, 0
     while found.replace("/", ".") in known or found in known:
         count += 1
@@ -409,7 +409,7 @@ def check_body(model: onnx.ModelProto) -> int:
     quantized = [node for node in model.graph.node if node.op_type.startswith(QUANTIZED)]
     if quantized:
         what = f"it is quantized already: {len(quantized)} nodes such as {quantized[0].op_type}"
-        raise _refused(what, "rounding twice cannot be told from an error", "export the float32 network")
+        raise _refused(what, "rounding twice cannot be distinguished from an error", "export the float32 network")
     others = {t.data_type for t in model.graph.initializer} & {
         TensorProto.FLOAT16,
         TensorProto.BFLOAT16,
@@ -471,7 +471,7 @@ def _check_shape(name: str, shape: list[Any]) -> None:
         why = f"a grey film gives one channel, or the same in three{last}"
         raise _refused(f"its input {name} is {said}", why, "export it as [N, 1 or 3, H, W]")
     if not (isinstance(height, int) and isinstance(width, int)):
-        why = "a converted file has one size, and which one this network was trained at nobody says"
+        why = "a converted file has one size, and the file does not state which one this network was trained at"
         raise _refused(
             f"its input {name} is {said}, height or width dynamic", why, "export with a fixed size, such as 224"
         )

@@ -1,4 +1,4 @@
-"""What a `.tflite` file says of itself: the one place that puts labels, preprocessing and threshold into it.
+"""The metadata of a `.tflite` file: the one place that puts labels, preprocessing and threshold into it.
 
 Two forms of the same facts, as Android's MetadataExtractor expects them: a flatbuffer under the
 name TFLITE_METADATA, and a zip after the model's last byte, which any unzip program opens. No
@@ -32,7 +32,7 @@ from torch_train.run_folder import RunFacts
 FRAMEWORK = "litert"
 
 # --- tflite facts ---
-# What a `.tflite` file says of itself, in words and numbers: the one place where they are written down.
+# What the metadata states, in words and numbers: the one place where it is written down.
 
 LABELS, PREPROCESSING, OPERATING_POINT = "labels.txt", "preprocessing.json", "operating_point.json"
 RULE = "refer where logits[1] - logits[0] >= operating_point.margin"
@@ -89,7 +89,7 @@ class TFLiteFacts:
 
 
 def facts_of_run(run: RunFacts, network: Kind, weights_sha256: str) -> TFLiteFacts:
-    """Return what the files of one network of a run say of themselves.
+    """Return the metadata of the files of one network of a run.
 
     Args:
         run: run.json.
@@ -111,7 +111,7 @@ def describe(facts: TFLiteFacts, outputs: list[str]) -> dict[str, Any]:
     """Return the metadata of a file, as `metadata_schema.encode` takes it.
 
     Args:
-        facts: what to say.
+        facts: what to state.
         outputs: their names in the order of the subgraph's tensors.
     """
     point = {"name": OPERATING_POINT, "description": RULE, "type": known.DESCRIPTIONS}
@@ -136,7 +136,7 @@ def _image(facts: TFLiteFacts) -> dict[str, Any]:
     return {
         **_tensor(INPUT),
         "content": {"content_properties": {"ImageProperties": properties}},
-        # the graph scales and normalises by itself: whoever normalises as told here changes nothing
+        # the graph scales and normalises by itself: a client that normalises as stated here changes nothing
         "process_units": [{"options": {"NormalizationOptions": {"mean": [0.0], "std": [1.0]}}}],
         "stats": {"max": [255.0], "min": [0.0]},
         "associated_files": [file],
@@ -144,13 +144,13 @@ def _image(facts: TFLiteFacts) -> dict[str, Any]:
 
 
 def _output(name: str) -> dict[str, Any]:
-    told = {**_tensor(name), "content": {"content_properties": {"FeatureProperties": {}}}}
+    described = {**_tensor(name), "content": {"content_properties": {"FeatureProperties": {}}}}
     if name == "probability":
-        told["stats"] = {"max": [1.0], "min": [0.0]}
+        described["stats"] = {"max": [1.0], "min": [0.0]}
     if name == "logits":
         axis = "the classes, in the order of the logits"
-        told["associated_files"] = [{"name": LABELS, "description": axis, "type": known.TENSOR_AXIS_LABELS}]
-    return told
+        described["associated_files"] = [{"name": LABELS, "description": axis, "type": known.TENSOR_AXIS_LABELS}]
+    return described
 
 
 def _tensor(name: str) -> dict[str, Any]:
@@ -176,7 +176,7 @@ def add_metadata(data: bytes, facts: TFLiteFacts) -> bytes:
 
     Args:
         data: a TFLite file without metadata, as its converter wrote it.
-        facts: what to say of it.
+        facts: what to state of it.
 
     Raises:
         ConversionError: its signature is not image -> logits, probability, evidence.
@@ -188,7 +188,7 @@ def add_metadata(data: bytes, facts: TFLiteFacts) -> bytes:
 
 
 def read_metadata(path: Path) -> dict[str, Any]:
-    """Return what a file says of itself: the fields of its metadata, and `files`, name to text.
+    """Return the metadata of a file: the fields of its metadata, and `files`, name to text.
 
     Raises:
         ArtefactError: the file is missing, or carries no metadata that can be read.
@@ -212,10 +212,10 @@ def _outputs_in_order(data: bytes) -> list[str]:
         named = {tensor.tensorIndex: tensor.name.decode() for tensor in row.outputs}
         if row.signatureKey.decode() == SIGNATURE and inputs == [INPUT] and set(named.values()) == set(OUTPUTS):
             return [named[index] for index in model.subgraphs[row.subgraphIndex].outputs]
-    told = "; ".join(_signature(row) for row in model.signatureDefs or []) or "none"
+    signatures = "; ".join(_signature(row) for row in model.signatureDefs or []) or "none"
     raise ConversionError(
         f"the file has no signature {SIGNATURE}: {INPUT} -> {', '.join(OUTPUTS)}",
-        why=f"its signatures are {told}",
+        why=f"its signatures are {signatures}",
         fix="convert with --route keras, whose outputs carry their names",
     )
 

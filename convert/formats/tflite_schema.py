@@ -75,7 +75,7 @@ def encode(metadata: dict[str, Any]) -> bytes:
 
 
 def decode(data: bytes) -> dict[str, Any]:
-    """Return what `encode` was given; fields that nobody wrote are left out.
+    """Return what `encode` was given; fields that were not written are left out.
 
     Raises:
         ValueError: the bytes are no metadata of this schema.

@@ -59,7 +59,7 @@ def read_folder(folder: Path, *, size: int, films: int, reporter: Reporter) -> F
         DataError: there is no film that can be read.
     """
     if not folder.is_dir():
-        raise DataError(f"--calibration {folder} is no folder", why="films are read from it", fix="name a folder")
+        raise DataError(f"--calibration {folder} is not a folder", why="films are read from it", fix="name a folder")
     paths = find_films(folder)
     wanted = evenly(np.arange(len(paths)), CALIBRATION + films)
     read = _read([paths[row] for row in wanted], size, reporter)

@@ -1,7 +1,7 @@
 """A third-party ONNX file as the reference of a conversion: ONNX Runtime on the file itself, and its own decisions.
 
-It leaves a folder with every format, parity.json, report.md and conversion.json; never taken for a bundle, since nobody
-chose a threshold.
+It leaves a folder with every format, parity.json, report.md and conversion.json; it is not a bundle, because no
+threshold was chosen.
 """
 
 from __future__ import annotations
@@ -183,7 +183,7 @@ class OnnxReference:
             name: OutputTolerance.derive(reference[name], optimised[name], rounded[name]) for name in reference
         }
         place = context.aside / CALIBRATION_FILMS
-        unknown = np.zeros(len(films.calibration), np.int64)  # nobody said what they show, and no range needs it
+        unknown = np.zeros(len(films.calibration), np.int64)  # not known, and no range needs it
         write_films(place, Films(films.calibration, unknown, np.full(len(unknown), "train")))
         self._source = Source(facts, normalise, films, place, reference, tolerances)
 

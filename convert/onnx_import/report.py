@@ -100,10 +100,10 @@ def _limits(normalise: Normalise, films: FolderFilms) -> list[str]:
     reference = "The reference is ONNX Runtime on the given file, not the network that it was exported from"
     shown = f"The preprocessing is {which} ({normalise}), on grey films padded to a square"
     return [
-        "There is no threshold, and labels are not read: nothing here speaks of sensitivity, specificity, calibration.",
+        "There is no threshold, and labels are not read: sensitivity, specificity and calibration are not measured.",
         f"{reference}: what the export got wrong is wrong in every file here.",
         "There is no evidence map: it needs a head whose layers are known.",
-        f"{shown}: if the network was trained differently, all files are wrong alike.",
+        f"{shown}: if the network was trained differently, all files are wrong in the same way.",
         f"Measured on {films.description}; other films may differ.",
     ]
 

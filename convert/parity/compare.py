@@ -125,7 +125,7 @@ def _max_abs(reference: NDArray[np.floating] | None, other: NDArray[np.floating]
 
 
 # --- outputs ---
-# Of a third-party network nobody knows what its outputs mean: each is compared by itself, by name.
+# What the outputs of a third-party network mean is unknown: each is compared separately, by name.
 #
 # There is no threshold, so a decision is the class with the largest output, or for a single output the side of its
 # middle on which it lies.

@@ -152,8 +152,8 @@ def _labels(source: FilmFolder, bundle: Path, index: FilmIndex, reporter: Report
     if found == Labels(wanted.positive, wanted.negative):
         return 1 - labels
     reporter.say(
-        f"labels are not used: the bundle tells {wanted.positive} from {wanted.negative}, the folder {found.positive} "
-        f"from {found.negative}; --positive {found.positive} says that they mean the same"
+        f"labels are not used: the bundle distinguishes {wanted.positive} from {wanted.negative}, the folder "
+        f"{found.positive} from {found.negative}; --positive {found.positive} if they mean the same"
     )
     return None
 
@@ -185,7 +185,7 @@ def _plain_films(source: FilmFolder, bundle: Path, reporter: Reporter) -> Any:
         raise DataError(
             f"{source.folder} holds no film that can be read",
             why="parity cannot pass on nothing",
-            fix="name a folder of PNG or JPEG films, or leave out --films",
+            fix="name a folder of PNG or JPEG films, or omit --films",
         )
     return np.stack(model_inputs)
 
@@ -244,7 +244,7 @@ def _figures(size: int) -> dict[str, NDArray[np.uint8]]:
 #
 # What a film has to become is known from its drawing, not from opening it: the model inputs come from
 # numpy (`convert.parity.inputs`), so they check this machine's Pillow as well. Only what a JPEG
-# holds after its loss is asked of the decoder.
+# has to hold after its loss.
 
 FIRST_FILM_SEED = 30_000  # apart from the golden inputs' and from those of any drawn training set
 ORIENTATION, QUARTER_TURN = 0x0112, 6  # EXIF 2.3: the tag, and "turn clockwise to show"
@@ -256,7 +256,7 @@ def draw_golden_films(spec: PreprocessSpec) -> tuple[GoldenFilm, ...]:
     """Draw the films, and see that this machine opens each as it was drawn.
 
     Raises:
-        SetupError: the installed Pillow opens or resizes films otherwise than training's did.
+        SetupError: the installed Pillow decodes or resizes images differently from training.
     """
     drawn = {**_grey_films(spec.size), **_deep_films(), **_coloured_films()}
     films = [_film(name, data, grey, spec.size, PNG_LEVELS) for name, (data, grey) in drawn.items()]
@@ -264,9 +264,9 @@ def draw_golden_films(spec: PreprocessSpec) -> tuple[GoldenFilm, ...]:
     problems = check_films(films, opener(spec))
     if problems:
         raise SetupError(
-            "this machine opens films otherwise than they were drawn",
+            "this machine decodes images differently from training",
             why="; ".join(problems),
-            fix="pip install the versions of pyproject.toml, or see what patches Pillow here",
+            fix="pip install the versions of pyproject.toml, or find out what patches Pillow here",
         )
     return tuple(films)
 
@@ -394,7 +394,7 @@ def _weights(side: int, size: int) -> NDArray[np.int64]:
 # There the smallest difference flips a decision, so what flips on them is reported apart and never counted among
 # films. The search runs PyTorch in float32 (convert.runners.pytorch).
 
-CANDIDATES = 24  # films that are asked for a pair
+CANDIDATES = 24  # films that a pair is searched among
 
 
 def find_near_threshold(
@@ -404,7 +404,7 @@ def find_near_threshold(
 
     Args:
         reference: PyTorch in float32.
-        model_inputs: films to blend, uint8 [N, 224, 224]; at most 24 of them, evenly spread, are asked.
+        model_inputs: films to blend, uint8 [N, 224, 224]; at most 24 of them, evenly spread, are used.
         threshold: margin in logits.
         folder: for the arrays on their way.
     """

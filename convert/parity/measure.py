@@ -316,7 +316,9 @@ def _judge_maps(row: Row, verdict: ArtefactVerdict) -> ArtefactVerdict:
     fed = (row.films or row.golden).samples
     if patterns["flipped"] <= JUMPING_SHARE * fed:
         return verdict
-    reason = f"the maps of {patterns['flipped']} of {fed} films are not PyTorch's, though they add up to the margin"
+    reason = (
+        f"the maps of {patterns['flipped']} of {fed} films differ from PyTorch's, although they add up to the margin"
+    )
     return replace(verdict, verdict=Verdict.FAILED, reason=f"{reason}: more than changed ReLU patterns explain")
 
 

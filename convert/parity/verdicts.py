@@ -33,7 +33,7 @@ class Tolerances:
 
         A lucky order of summation can leave PyTorch almost no noise, so one rounding step is
         the floor: float32's epsilon times the mean magnitude of the evidence, whose mean is
-        the margin. No float32 program can be asked to do better.
+        the margin. No float32 program can be expected to do better.
         """
         noise = float(np.abs(reference.logits.astype(np.float64) - float64.logits).max())
         summed = np.abs(float64.logits) if float64.evidence is None else np.abs(float64.evidence).mean((1, 2))
@@ -79,18 +79,18 @@ def judge_float32(
         return ArtefactVerdict(Verdict.FAILED, sha256, difference.problem, figures)
     problems = []
     if not difference.max_abs_logits <= tolerances.logits:
-        problems.append(f"logits differ by {difference.max_abs_logits:.1e}, allowed are {tolerances.logits:.1e}")
+        problems.append(f"logits differ by {difference.max_abs_logits:.1e}, allowed {tolerances.logits:.1e}")
     if difference.flips:
         problems.append(f"{difference.flips} of {difference.samples} decisions flip")
     if difference.identity is not None and not difference.identity <= IDENTITY:
-        problems.append(f"the evidence misses the margin by {difference.identity:.1e}, allowed are {IDENTITY:.0e}")
+        problems.append(f"the evidence misses the margin by {difference.identity:.1e}, allowed {IDENTITY:.0e}")
     if (
         float64_distance is not None
         and difference.samples >= FLOAT64_FILMS
         and not float64_distance["db"] <= ALLOWED_DB
     ):
         further = f"{float64_distance['db']:.1f} dB further from float64 than float32 PyTorch ({OR_STEP})"
-        problems.append(f"{further}, allowed are {ALLOWED_DB:g}")
+        problems.append(f"{further}, allowed {ALLOWED_DB:g}")
     if problems:
         return ArtefactVerdict(Verdict.FAILED, sha256, "; ".join(problems), figures)
     distance = f"logits within {difference.max_abs_logits:.1e} of PyTorch (allowed {tolerances.logits:.1e})"
@@ -99,7 +99,7 @@ def judge_float32(
 
 
 def judge_reduced(difference: Difference, *, sha256: str) -> ArtefactVerdict:
-    """BOUNDED if at most 1 % of the decisions flip; whether it is proposed is for the bars (certificate.deployment)."""
+    """BOUNDED if at most 1 % of the decisions flip; certificate.deployment selects what is deployed."""
     figures = difference.to_json()
     if difference.problem is not None:
         return ArtefactVerdict(Verdict.FAILED, sha256, difference.problem, figures)

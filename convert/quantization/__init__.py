@@ -1,1 +1,1 @@
-"""What an integer TFLite file needs: ranges, even channels, float islands, corrected biases."""
+"""What int8 needs: calibration ranges, cross-layer equalization, float32 operations, bias correction."""

@@ -1,4 +1,4 @@
-"""What calibration films tell the quantizer: the range of each tensor, and the mean error of each bias."""
+"""What the quantizer learns from calibration films: the range of each tensor, and the mean error of each bias."""
 
 from __future__ import annotations
 
@@ -94,11 +94,11 @@ def set_ranges(calibrated: bytearray, model_inputs: NDArray[np.uint8], *, left_o
 
 
 def _count(data: bytearray, wanted: list[Operator], model_inputs: NDArray[np.uint8]) -> dict[int, Histogram]:
-    asked, histograms = Intermediates(data), {operator.index: Histogram() for operator in wanted}
+    tensors, histograms = Intermediates(data), {operator.index: Histogram() for operator in wanted}
     for model_input in model_inputs:
-        asked.ask(model_input)
+        tensors.run(model_input)
         for tensor, histogram in histograms.items():
-            histogram.add(asked.value(tensor))
+            histogram.add(tensors.value(tensor))
     return histograms
 
 
@@ -118,7 +118,7 @@ THREADS = 2
 
 
 class Intermediates:
-    """One file; `ask` a film, then read tensors by index."""
+    """One file; `run` a film, then read tensors by index."""
 
     def __init__(self, data: bytes | bytearray) -> None:
         self._interpreter = Interpreter(
@@ -128,7 +128,7 @@ class Intermediates:
         [self._input] = self._interpreter.get_input_details()
         self._details = {detail["index"]: detail for detail in self._interpreter.get_tensor_details()}
 
-    def ask(self, model_input: NDArray[np.uint8]) -> None:
+    def run(self, model_input: NDArray[np.uint8]) -> None:
         """Answer one film, uint8 [224, 224]."""
         film = model_input[None, :, :, None].astype(self._input["dtype"])
         self._interpreter.set_tensor(self._input["index"], film)
@@ -161,12 +161,12 @@ def over_films[Found](
     read: Callable[[NDArray[np.float32]], Found],
 ) -> dict[int, list[Found]]:
     """Return by tensor what `read` makes of it, film by film."""
-    asked = Intermediates(data)
+    intermediates = Intermediates(data)
     found: dict[int, list[Found]] = {tensor: [] for tensor in tensors}
     for model_input in model_inputs:
-        asked.ask(model_input)
+        intermediates.run(model_input)
         for tensor in tensors:
-            found[tensor].append(read(asked.value(tensor)))
+            found[tensor].append(read(intermediates.value(tensor)))
     return found
 
 

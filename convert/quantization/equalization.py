@@ -309,7 +309,7 @@ def _plain(node: onnx.NodeProto) -> bool:
 
 
 def _mates_agree(model: onnx.ModelProto, gemm: onnx.NodeProto, norm: onnx.NodeProto) -> bool:
-    """Whether everybody who reads these weights is the same layer, behind the same BatchNormalization of its own."""
+    """Whether every node that reads these weights is the same layer, with a BatchNormalization of its own."""
     made = {node.output[0]: node for node in model.graph.node}
     mates = [node for node in model.graph.node if set(gemm.input[1:]) & set(node.input)]
     before = [made.get(mate.input[0]) for mate in mates]

@@ -18,7 +18,7 @@ IMAGE_RANK = 4  # [N, H, W, C]
 MOST_NAMES = 6  # of an error's proposal
 
 
-def float_islands(calibrated: bytearray, keep: tuple[str, ...]) -> list[str]:
+def select_float_ops(calibrated: bytearray, keep: tuple[str, ...]) -> list[str]:
     """Return the output tensors of the operators that stay in float.
 
     Args:
@@ -41,11 +41,11 @@ def float_islands(calibrated: bytearray, keep: tuple[str, ...]) -> list[str]:
 
 
 def require_nodes(nodes: Sequence[str], keep: tuple[str, ...]) -> None:
-    """Refuse, before anything is made, a name that `float_islands` would refuse after minutes.
+    """Refuse, before anything is made, a name that `select_float_ops` would refuse after minutes.
 
     Args:
         nodes: names of the ONNX nodes.
-        keep: as `float_islands` takes it.
+        keep: as `select_float_ops` takes it.
 
     Raises:
         ConfigError: a name fits no node.

@@ -1,4 +1,4 @@
-"""SavedModel -> int8 TFLite whose decisions hold: own ranges, float islands, corrected biases.
+"""SavedModel -> int8 TFLite whose decisions hold: own calibration ranges, operations kept in float32, bias correction.
 
 TensorFlow's converter gives the graph and the integer arithmetic; what it leaves to luck is
 settled here (docs/log.md has each step's measured worth). Loads TensorFlow: a process of its own.
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from convert.formats.saved_model_to_tflite import open_converter
 from convert.parity.inputs import evenly
 from convert.quantization.calibration import LEFT_OUT, correct_bias, set_ranges
-from convert.quantization.float_ops import HEAD, float_islands
+from convert.quantization.float_ops import HEAD, select_float_ops
 from tbconv.contract.errors import ConversionError
 from tbconv.contract.preprocess import as_model_input
 from torch_train.run_folder import read_films
@@ -64,7 +64,7 @@ def to_int8(saved_model: str, model_inputs: NDArray[np.uint8], recipe: Int8Recip
     """
     calibrated = calibrate(saved_model, model_inputs[:1])
     set_ranges(calibrated, evenly(model_inputs, recipe.films), left_out=recipe.left_out)
-    quantized = bytearray(_quantize(calibrated, float_islands(calibrated, recipe.keep_float)))
+    quantized = bytearray(_quantize(calibrated, select_float_ops(calibrated, recipe.keep_float)))
     if recipe.correct_bias:
         correct_bias(quantized, calibrated, evenly(model_inputs, BIAS_FILMS))
     return _finish(bytes(quantized))

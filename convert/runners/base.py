@@ -68,6 +68,6 @@ def read_prediction(path: Path) -> Answer:
     with np.load(path, allow_pickle=False) as arrays:
         missing = {"logits", "probability"} - set(arrays)
         if missing:
-            why = f"it gives {', '.join(sorted(arrays)) or 'nothing'}"
+            why = f"it returns {', '.join(sorted(arrays)) or 'nothing'}"
             raise ConversionError(f"the output {', '.join(sorted(missing))} is missing", why=why, fix="convert again")
         return Answer(arrays["logits"], arrays["probability"], arrays.get("evidence"), arrays.get("relu_patterns"))

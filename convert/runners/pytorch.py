@@ -39,7 +39,7 @@ class TorchEager:
         return Answer(logits.numpy(), probability.numpy(), evidence.numpy(), self._patterns(len(images)))
 
     def outputs(self, images: NDArray[np.float32]) -> dict[str, NDArray[Any]]:
-        """Answer films by the names of the outputs; a network without a ReLU in its head has no patterns."""
+        """Run films and return the outputs by name; a network without a ReLU in its head has no patterns."""
         answer = self.predict(images)
         named = {name: getattr(answer, name) for name in ("logits", "probability", "evidence", "relu_patterns")}
         return {name: value for name, value in named.items() if value is not None}
@@ -90,7 +90,7 @@ def blend_to_threshold(model_inputs: NDArray[np.uint8], margins: Margins, *, thr
 
     Args:
         model_inputs: uint8 [N, size, size].
-        margins: of films, in logits; asked once for all, then once a bisection for all pairs.
+        margins: of films, in logits; called once for all, then once a bisection for all pairs.
         threshold: margin in logits; a film at or above it is positive.
     """
     given = margins(model_inputs)

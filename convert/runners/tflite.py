@@ -56,8 +56,8 @@ def _open(path: Path) -> Run:
         raise ConversionError(f"LiteRT cannot open {path.name}", why=why, fix="convert without this format") from error
     [(name, detail)] = runner.get_input_details().items()
     if detail["dtype"] is np.uint8 and detail["quantization"] != (1.0, 0):
-        why = f"its scale and zero point are {detail['quantization']}, grey levels need (1.0, 0)"
-        raise ConversionError(f"{path.name} would see another film", why=why, fix="convert again")
+        why = f"its scale and zero point are {detail['quantization']}; grey levels need (1.0, 0)"
+        raise ConversionError(f"{path.name} would receive another image", why=why, fix="convert again")
     return lambda films: {
         key: np.array(value, copy=True) for key, value in runner(**{name: films.astype(detail["dtype"])}).items()
     }

@@ -83,7 +83,7 @@ def convert(
 
 
 def is_onnx(path: Path) -> bool:
-    """Whether the argument is meant as an ONNX file: any file that is there, or a missing one named so."""
+    """Whether the argument names an ONNX file: any file that exists, or a missing one with that suffix."""
     return path.is_file() or (path.suffix.lower() == ".onnx" and not path.is_dir())
 
 
@@ -147,7 +147,7 @@ def convert_onnx(
         TbconvError: what the file, the films or the options lack.
     """
     if not onnx.is_file():
-        raise ConfigError(f"{onnx} is not there", why="an ONNX file is needed", fix="check the path")
+        raise ConfigError(f"{onnx} does not exist", why="an ONNX file is needed", fix="check the path")
     if calibration is None:
         why = "int8 needs the ranges that films reach, and every format is compared on films"
         raise ConfigError(f"{onnx.name} without --calibration", why=why, fix="add --calibration DIR, a folder of films")

@@ -72,7 +72,7 @@ def _versions() -> dict[str, tuple[str, str]]:
 
 
 def _gpu() -> str | None:
-    """Ask the driver, not torch: importing torch takes seconds."""
+    """Query the driver, not torch: importing torch takes seconds."""
     if shutil.which("nvidia-smi") is None:
         return None
     command = ["nvidia-smi", "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader"]

@@ -61,11 +61,11 @@ def _lines(report: dict[str, Any]) -> Iterator[str]:
             f"{tolerance['logits']:.1e}; identity is |margin - mean(evidence)|, at most {tolerance['identity']:.0e}."
         )
     allowed = report["float64_db"]["allowed"]
-    said = "" if report["float64_db"]["judged"] else ", and on so few films it is shown, not judged"
+    note = "" if report["float64_db"]["judged"] else "; on so few films it is shown but not judged"
     yield (
         "to float64: how much further (dB, root mean square) a file is from float64 PyTorch than float32 PyTorch is "
         "(or than one float32 rounding step of what the margin is summed from, where that is larger); "
-        f"{allowed:g} dB is twice as far{said}."
+        f"{allowed:g} dB is twice as far{note}."
     )
     for one in report["float16"]:
         if one["db"] is not None:
@@ -80,18 +80,19 @@ def _sampled(report: dict[str, Any]) -> str:
     """Explain a count below that of the films, where a row has one."""
     fed = report["inputs"]["films"]
     counts = sorted({row["films"]["samples"] for row in report["rows"] if row["sampled"] and row["films"]} - {fed})
-    return f"; a row that says `of {counts[0]}` is of a sample of them" if counts else ""
+    return f"; a row with `of {counts[0]}` was run on a sample of them" if counts else ""
 
 
 def _aurocs(report: dict[str, Any]) -> Iterator[str]:
     """Say what the losses are subtracted from: PyTorch's own AUROC."""
     for row in report["rows"]:
         if row["name"].startswith(REFERENCE) and row["auroc"] is not None:
-            yield f"{row['name']}: AUROC {_auroc(row['auroc'])}; what a file loses of it, and at most, is above."
+            auroc = f"{row['name']}: AUROC {_auroc(row['auroc'])}"
+            yield f"{auroc}; the column AUROC loss is relative to it (in brackets: the 95 % bound)."
 
 
 def _flips(report: dict[str, Any]) -> Iterator[str]:
-    """Bound what no flip says."""
+    """Give the bound where nothing flipped."""
     still = [row for row in report["rows"] if row["films"] and row["verdict"] and row["films"]["flips"] == 0]
     counts = sorted(
         {(row["films"]["samples"], row["flips_at_most"]) for row in still if row["films"]["problem"] is None}
@@ -101,7 +102,7 @@ def _flips(report: dict[str, Any]) -> Iterator[str]:
 
 
 def _near(report: dict[str, Any]) -> Iterator[str]:
-    """Say what flips at the threshold, where it has to be expected of reduced files."""
+    """Count what flips near the threshold, where reduced files have to be expected to."""
     rows = [row for row in report["rows"] if row["near_threshold"] and row["verdict"]]
     rows = [row for row in rows if row["network"] == "trained"] or rows  # they were searched for the trained network
     if not rows:

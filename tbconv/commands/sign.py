@@ -28,7 +28,7 @@ def sign(
         raise ConfigError(what, why="a signature is of one bundle and one key", fix=fix)
     if new_key is not None and key is not None:
         why = "one makes a key, the other uses one that exists"
-        raise ConfigError("--new-key and --key together", why=why, fix="leave one of them out")
+        raise ConfigError("--new-key and --key together", why=why, fix="omit one of them")
     if new_key is not None:
         public = make_key(new_key)
         print_out(f"private key: {new_key} (keep it; whoever has it signs as you)\npublic key: {public} (give it away)")

@@ -1,4 +1,4 @@
-"""`tbconv verify`: measure a bundle again, and say whether it still is what its certificate says."""
+"""`tbconv verify`: measure a bundle again and compare it with its certificate."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def verify(
 
 
 def _refuse_dropped(given: Mapping[str, object], *, quick: bool) -> None:
-    """Refuse options that the chosen way of verifying would drop without a word.
+    """Refuse options that the chosen way of verifying would ignore silently.
 
     Raises:
         ConfigError: naming them.
@@ -95,7 +95,7 @@ def _refuse_dropped(given: Mapping[str, object], *, quick: bool) -> None:
         _refuse(dropped, "with --layers", why=why, instead="omit --layers")
     elif "--films" not in named:
         about = ("--patient", "--positive") if "--matrix" in named else ("--patient", "--positive", "--most")
-        why = "there is no folder that it could be about"
+        why = "it is about the films of a folder"
         _refuse([name for name in named if name in about], "without --films", why=why, instead="add --films DIR")
 
 
@@ -169,7 +169,7 @@ def _measure(
             print_out(f"note: {note}")
         for path, reason in found.regressions.items():
             print_out(f"WORSE THAN ITS CERTIFICATE {path}: {reason}")
-        print_out("verdict: " + ("every file is what its certificate says" if found.passed else "FAILED"))
+        print_out("verdict: " + ("every file does as well as its certificate says" if found.passed else "FAILED"))
         print_out(f"{found.certificate.disclaimer}\nreport: {place}")
     raise typer.Exit(0 if found.passed else 1)
 
@@ -237,4 +237,4 @@ def _verdict(found: SelfTest, seconds: float) -> str:
         return f"verdict: FAILED ({seconds:.0f} s)"
     barred = sum(row.verdict not in MAY_SERVE for row in found.rows)
     more = f"; {barred} of {len(found.rows)} may not serve, by their certificate" if barred else ""
-    return f"verdict: every TFLite file answers as it did when it was certified{more} ({seconds:.0f} s)"
+    return f"verdict: every TFLite file repeats its certified outputs{more} ({seconds:.0f} s)"

@@ -35,16 +35,16 @@ QUANTIZED_STEPS = 4 / 256
 IDENTITY_SHARE = {"float16": 0.01, "dynamic": 0.1}
 
 
-def differences(said: Any, meant: Mapping[str, Any], *, of: str) -> list[str]:
-    """Return, field by field, where `said` differs from `meant`; further fields in it are ignored."""
-    found = []
-    for name, value in meant.items():
-        other = said.get(name) if isinstance(said, Mapping) else said
+def differences(found: Any, expected: Mapping[str, Any], *, of: str) -> list[str]:
+    """Return, field by field, where `found` differs from `expected`; more fields in it are ignored."""
+    problems = []
+    for name, value in expected.items():
+        other = found.get(name) if isinstance(found, Mapping) else found
         if isinstance(value, Mapping):
-            found += differences(other, value, of=f"{of} {name}")
+            problems += differences(other, value, of=f"{of} {name}")
         elif other != value:
-            found.append(f"{of} {name} is {other!r}, {value!r} is meant")
-    return found
+            problems.append(f"{of} {name} is {other!r}, expected {value!r}")
+    return problems
 
 
 def appended_files(path: Path) -> dict[str, bytes] | None:
@@ -78,7 +78,7 @@ def _appended(manifest: Manifest, artefact: Artefact, files: dict[str, bytes]) -
     try:
         labels = files[LABELS].decode().splitlines()
         if labels != list(manifest.labels.names):
-            problems.append(f"{LABELS} names {labels}, {list(manifest.labels.names)} is meant")
+            problems.append(f"{LABELS} names {labels}, expected {list(manifest.labels.names)}")
         problems += differences(json.loads(files[PREPROCESSING]), asdict(manifest.preprocessing), of=PREPROCESSING)
         problems += differences(with_current_keys(json.loads(files[OPERATING_POINT])), decision, of=OPERATING_POINT)
     except (KeyError, ValueError) as error:
@@ -122,7 +122,7 @@ def _contradictions(
         missed, size = error, float(np.abs(answer.evidence.astype(np.float64)).mean())
         allowed = max(IDENTITY, IDENTITY_SHARE.get(precision, 0.0) * size)
         if not missed <= allowed:  # NaN fails
-            problems.append(f"the evidence misses the margin by {missed:.1e} logits, allowed are {allowed:.1e}")
+            problems.append(f"the evidence misses the margin by {missed:.1e} logits, allowed {allowed:.1e}")
     # float16 rounds what margin, logits and map are made from apart, so the margin inside the graph may be as far from
     # that of the logits as the map's mean is; twice, since both were rounded. So does dynamic where the margin's layer
     # has 1,024 weights or more, as adopted networks' may have (TFLite leaves smaller ones in float32); ours has not.

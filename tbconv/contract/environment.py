@@ -111,7 +111,7 @@ def processor(cpuinfo: Path = CPUINFO) -> dict[str, Any]:
     }
 
 
-def tell_difference(certified: dict[str, Any], here: dict[str, Any]) -> str | None:
+def processor_difference(certified: dict[str, Any], here: dict[str, Any]) -> str | None:
     """Return what differs for kernels between two processors, as one sentence; None if nothing is known to.
 
     A model of another name with the same kernel flags runs the same kernels, so only flags count.

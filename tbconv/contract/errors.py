@@ -17,7 +17,7 @@ from __future__ import annotations
 
 
 class TbconvError(Exception):
-    """A stated error: what happened, why it matters or came about, and what to do next."""
+    """An expected error: what happened, why it matters or came about, and what to do next."""
 
     def __init__(self, what: str, *, why: str, fix: str) -> None:
         super().__init__(what)

@@ -99,10 +99,10 @@ def figure_to_svg(figure: Figure, *, key: str, title: str, description: str = ""
     for colour, name in _PROPERTIES.items():
         text = text.replace(colour, f"var(--{name})")
     names = f"{key}-title {key}-desc" if description else f"{key}-title"
-    told = f'<title id="{key}-title">{escape(title)}</title>'
-    told += f'<desc id="{key}-desc">{escape(description)}</desc>' if description else ""
+    labels = f'<title id="{key}-title">{escape(title)}</title>'
+    labels += f'<desc id="{key}-desc">{escape(description)}</desc>' if description else ""
     return re.sub(r"<svg([^>]*)>", rf'<svg role="img" aria-labelledby="{names}"\1>', text, count=1).replace(
-        ">", f">{told}", 1
+        ">", f">{labels}", 1
     )
 
 

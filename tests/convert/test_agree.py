@@ -66,11 +66,11 @@ def edit_inside(root, name, inside, change):
     ("inside", "keys", "value", "words"),
     [
         ("operating_point.json", ("operating_point", "margin"), 9.5, "operating_point margin is 9.5, "),
-        ("operating_point.json", ("calibration", "slope"), 1.0, "calibration slope is 1.0, 1.2 is meant"),
-        ("operating_point.json", ("calibration", "offset"), 0.0, "calibration offset is 0.0, -0.3 is meant"),
+        ("operating_point.json", ("calibration", "slope"), 1.0, "calibration slope is 1.0, expected 1.2"),
+        ("operating_point.json", ("calibration", "offset"), 0.0, "calibration offset is 0.0, expected -0.3"),
         ("operating_point.json", ("network",), "other", "network is 'other', "),
-        ("preprocessing.json", ("resample",), "nearest", "resample is 'nearest', 'pillow-bilinear' is meant"),
-        ("preprocessing.json", ("size",), 256, "size is 256, 224 is meant"),
+        ("preprocessing.json", ("resample",), "nearest", "resample is 'nearest', expected 'pillow-bilinear'"),
+        ("preprocessing.json", ("size",), 256, "size is 256, expected 224"),
     ],
 )
 def test_another_decision_or_preprocessing_inside_a_file_is_found(root, name, inside, keys, value, words):
@@ -85,7 +85,7 @@ def test_another_decision_or_preprocessing_inside_a_file_is_found(root, name, in
 def test_labels_swapped_inside_a_file_are_found(root):
     mend_zip(root / INT8, lambda files: files.update({"labels.txt": b"Tuberculosis\nNormal\n"}))
     found = only(inconsistencies(certify_again(root, INT8)), INT8)
-    assert found == "labels.txt names ['Tuberculosis', 'Normal'], ['Normal', 'Tuberculosis'] is meant"
+    assert found == "labels.txt names ['Tuberculosis', 'Normal'], expected ['Normal', 'Tuberculosis']"
 
 
 def test_a_file_that_says_nothing_of_itself_is_found_where_others_do(root):
@@ -106,16 +106,16 @@ def test_a_file_without_a_threshold_inside_is_found(root):
             lambda told: told.update(name="other (trained)"),
             "its metadata: name is 'other (trained)', 'drawn (trained)'",
         ),
-        (lambda told: told["image"]["stats"].update(max=[1.0]), "image stats max is [1.0], [255.0] is meant"),
+        (lambda told: told["image"]["stats"].update(max=[1.0]), "image stats max is [1.0], expected [255.0]"),
         (
             lambda told: told["image"]["process_units"][0]["options"]["NormalizationOptions"].update(mean=[127.5]),
             "image process_units is [{'options': {'NormalizationOptions': {'mean': [127.5], 'std': [1.0]}}}]",
         ),
         (
             lambda told: told["picture"]["default_size"].update(width=256),
-            "default_size width is 256, 224 is meant",
+            "default_size width is 256, expected 224",
         ),
-        (lambda told: told["picture"].update(color_space=1), "color_space is 1, 2 is meant"),
+        (lambda told: told["picture"].update(color_space=1), "color_space is 1, expected 2"),
         (lambda told: told.update(subgraph_metadata=[]), "describes no single input"),
     ],
 )
@@ -155,8 +155,8 @@ def test_a_file_whose_metadata_is_lost_is_found(root):
         (SPLIT, lambda split: split.update(digest="0" * 64), "its digest is '00000000"),
         (SPLIT, lambda split: split["test"].append(split["validation"].pop()), "its films make the digest "),
         (SPLIT, lambda split: split["test"].append(split["train"][0]), "1 films lie in more than one of its parts"),
-        (SPLIT, lambda split: split.update(seed=4), "its seed is 4, 3 is meant"),
-        (METRICS, lambda told: told["films"]["test"].update(n=99), "its films: test n is 99, 2 is meant"),
+        (SPLIT, lambda split: split.update(seed=4), "its seed is 4, expected 3"),
+        (METRICS, lambda told: told["films"]["test"].update(n=99), "its films: test n is 99, expected 2"),
         (METRICS, lambda told: told["labels"].update(positive="Normal"), "its labels positive is 'Normal'"),
         (METRICS, lambda told: told["networks"].pop("baseline"), "it has no figures of the baseline network"),
         (
@@ -167,9 +167,9 @@ def test_a_file_whose_metadata_is_lost_is_found(root):
         (
             METRICS,
             lambda told: told["networks"]["trained"]["calibration"].update(slope=2.0),
-            "its trained calibration slope is 2.0, 1.2 is meant",
+            "its trained calibration slope is 2.0, expected 1.2",
         ),
-        (CONFIG, lambda told: told.update(arch="resnet50"), "its arch is 'resnet50', 'resnet10' is meant"),
+        (CONFIG, lambda told: told.update(arch="resnet50"), "its arch is 'resnet50', expected 'resnet10'"),
     ],
 )
 def test_a_run_file_of_another_run_is_found(root, name, change, words):
@@ -318,7 +318,7 @@ def change_verdict(path, **changes):
         (
             FLOAT16,
             change_verdict(FLOAT16, verdict="BOUNDED", figures={"abstention_band": None}),
-            "it is BOUNDED, and no band around the threshold is stated",
+            "it is BOUNDED without an abstention band",
         ),
         (
             "model_int4.tflite",
@@ -328,12 +328,12 @@ def change_verdict(path, **changes):
         (
             CERTIFICATE,
             lambda told: told["scope"]["weights"].update({"weights.safetensors": "0" * 64}),
-            "it is bound to weights: weights.safetensors is '0000",
+            "its scope, weights: weights.safetensors is '0000",
         ),
         (
             CERTIFICATE,
             lambda told: told["scope"]["metrics"]["trained"]["accuracy"].update(value=0.9),
-            "it is bound to test figures: trained accuracy value is 0.9, 0.5 is meant",
+            "its scope, test figures: trained accuracy value is 0.9, expected 0.5",
         ),
         (
             CERTIFICATE,
@@ -409,7 +409,7 @@ def test_a_bundle_written_with_the_old_keys_is_read_as_it_was(root):
 
 def test_a_conversion_that_contradicts_itself_writes_no_bundle(convert_run, run, converted, tmp_path, monkeypatch):
     monkeypatch.setattr("convert.from_run.inconsistencies", lambda bundle: {INT8: "another threshold"})
-    with pytest.raises(ConversionError, match="not what the manifest says") as caught:
+    with pytest.raises(ConversionError, match="inconsistent with the manifest") as caught:
         convert_run(run, tmp_path / "out")
     assert caught.value.why == "model_int8.tflite: another threshold"
     assert list(tmp_path.iterdir()) == []

@@ -109,7 +109,7 @@ def test_a_pillow_that_resizes_otherwise_is_refused_with_what_it_looks_like(monk
         return true(self, size, filter_, *args, **options)
 
     monkeypatch.setattr(Image.Image, "resize", otherwise)
-    with pytest.raises(SetupError, match="opens films otherwise than they were drawn") as caught:
+    with pytest.raises(SetupError, match="decodes images differently from training") as caught:
         draw_golden_films(SPEC)
     assert "landscape: " in caught.value.why
 

@@ -200,7 +200,7 @@ def test_labels_must_be_as_many_as_the_classes(run):
         ("plain.onnx", {"calibration": Path("films"), "mean": "0.5,x", "std": "1"}, "--mean is '0.5,x'"),
         ("plain.onnx", {"calibration": Path("films"), "films": 0}, "--films 0"),
         ("plain.onnx", {"calibration": Path("films"), "labels": "a,a"}, "--labels a,a"),
-        ("gone.onnx", {"calibration": Path("films")}, "gone.onnx is not there"),
+        ("gone.onnx", {"calibration": Path("films")}, "gone.onnx does not exist"),
         (".", {"calibration": Path("films"), "labels": "a,b"}, "--calibration and --labels for a run"),
     ],
 )

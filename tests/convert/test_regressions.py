@@ -123,7 +123,7 @@ def test_a_file_that_flips_too_many_is_a_regression_by_its_verdict(regressions_o
 def test_a_float16_file_further_away_than_float16_itself_is_a_regression_under_any_kernel(regressions_of, name):
     regressions, _ = regressions_of({name: answer(TRUTH, noise=3e-3)})
     assert set(regressions) == {name}
-    assert "dB from float64 beside ONNX Runtime, float16 weights, allowed are +3 dB" in regressions[name]
+    assert "dB from float64 beside ONNX Runtime, float16 weights, allowed +3 dB" in regressions[name]
 
 
 @pytest.mark.parametrize("name", [THREADS.name, YARDSTICK.name, "PyTorch float64 (trained)"])

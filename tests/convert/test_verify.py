@@ -173,8 +173,8 @@ def test_notes_stand_in_the_report_and_fail_nothing(verify_made_up, monkeypatch)
 
 
 def test_what_contradicts_the_manifest_is_a_regression_and_such_a_file_is_proposed_no_longer(verify_made_up):
-    found = verify_made_up(contradicts={INT8: "its threshold is 1, 2 is meant", "split.json": "another seed"}.items())
-    assert found.regressions == {INT8: "its threshold is 1, 2 is meant", "split.json": "another seed"}
+    found = verify_made_up(contradicts={INT8: "its threshold is 1, expected 2", "split.json": "another seed"}.items())
+    assert found.regressions == {INT8: "its threshold is 1, expected 2", "split.json": "another seed"}
     assert (found.passed, found.certificate.deploy["artefact"]) == (False, None)
 
 

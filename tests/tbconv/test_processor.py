@@ -2,7 +2,7 @@
 
 import pytest
 
-from tbconv.contract.environment import processor, tell_difference
+from tbconv.contract.environment import processor, processor_difference
 
 X86 = (
     "processor\t: 0\nmodel name\t: Drawn\nflags\t\t: sse2 avx2 fma ht avx512_vnni\n\nprocessor\t: 1\nflags\t\t: none\n"
@@ -35,12 +35,12 @@ def test_every_flag_counts_in_the_digest_and_their_order_does_not(told):
 def test_a_system_that_tells_no_flags_has_none_and_differs_from_nothing(tmp_path, told):
     nothing = processor(tmp_path / "missing")
     assert (nothing["kernel_flags"], nothing["flags_sha256"]) == ([], None)
-    assert tell_difference(told(X86), nothing) is None
-    assert tell_difference({}, told(X86)) is None
+    assert processor_difference(told(X86), nothing) is None
+    assert processor_difference({}, told(X86)) is None
 
 
 def test_the_difference_names_the_flags_that_are_lacking_and_those_beyond(told):
-    said = tell_difference(told(X86), told(X86.replace("avx512_vnni", "amx_int8")))
+    said = processor_difference(told(X86), told(X86.replace("avx512_vnni", "amx_int8")))
     assert "lacks avx512_vnni" in said
     assert "has amx_int8 beyond it" in said
-    assert tell_difference(told(X86), told(X86.replace("ht ", ""))) is None
+    assert processor_difference(told(X86), told(X86.replace("ht ", ""))) is None

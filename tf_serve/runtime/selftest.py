@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from tbconv.contract.bundle import MAKE_AGAIN, Bundle
 from tbconv.contract.certificate import Certificate
 from tbconv.contract.consistency import answer_problems, appended_problems
-from tbconv.contract.environment import processor, tell_difference
+from tbconv.contract.environment import processor, processor_difference
 from tbconv.contract.errors import ArtefactError, SetupError
 from tbconv.contract.golden import (
     GOLDEN,
@@ -97,7 +97,7 @@ def self_test(bundle: Bundle, *, artefacts: Sequence[str] | None = None) -> Self
     chosen = [one for one in bundle.manifest.artefacts if one.is_served]
     if artefacts is not None:
         chosen = [bundle.manifest.artefact(path) for path in artefacts]
-    note = tell_difference(certificate.scope.get("processor") or {}, processor())
+    note = processor_difference(certificate.scope.get("processor") or {}, processor())
     notes = [*([note] if note else []), *([] if records_films(bundle) else [NOT_RECORDED])]
     rows = tuple(_repeat(bundle, one, golden, certificate) for one in chosen)
     return SelfTest(rows, tuple(notes), _contradictions(bundle, golden, {one.path for one in chosen}))

@@ -80,7 +80,7 @@ def place_films(
         model_inputs: uint8 [N, S, S].
         labels: int64 [N].
         device: of the network.
-        reporter: is told if they do not fit.
+        reporter: receives a line if they do not fit.
     """
     films = torch.from_numpy(model_inputs)[:, None]
     if device.type == "cuda":

@@ -93,7 +93,7 @@ def model_card(summary: Json) -> str:
 
 
 def all_sections(summary: Json, drawn: dict[str, list[Chart]]) -> list[Section]:
-    """Return every section with its charts, in the order in which a reader asks."""
+    """Return every section with its charts, in reading order."""
     made = (
         models_section(summary),
         _transferred(summary),
@@ -307,7 +307,7 @@ def _thresholds(summary: Json) -> Section:
     ]
     scale = "probability" if found["scale"] == "calibrated logit" else "margin"
     text = (
-        "To see what could be had, not to choose by: a threshold picked here is picked on the films that it is "
+        "For orientation, not for choosing: a threshold picked here is picked on the films that it is "
         "measured on, which flatters. Probabilities are at this set's own share of positives, by calibration on other "
         "folds."
     )

@@ -35,7 +35,7 @@ class Verdict(StrEnum):
     PASS = "PASS"  # noqa: S105  # no password
     SUSPECT = "SUSPECT"
     NOTED = "NOTED"  # shown, but never counted
-    NOT_ASKED = "NOT ASKED"
+    NOT_APPLICABLE = "NOT APPLICABLE"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,16 +78,16 @@ def noted(probe: str, estimate: Estimate, *, what: str) -> Finding:
 
 def not_measured(probe: str, why: str) -> Finding:
     """Return a probe that had nothing to measure."""
-    return Finding(probe, "none", Verdict.NOT_ASKED, why)
+    return Finding(probe, "none", Verdict.NOT_APPLICABLE, why)
 
 
 def overall(findings: Sequence[Finding]) -> Verdict:
-    """Return SUSPECT where one probe is, PASS where probes were measured and none is, else NOT ASKED."""
+    """Return SUSPECT where one probe is, PASS where probes were measured and none is, else NOT APPLICABLE."""
     verdicts = {finding.verdict for finding in findings}
     for verdict in (Verdict.SUSPECT, Verdict.PASS):
         if verdict in verdicts:
             return verdict
-    return Verdict.NOT_ASKED
+    return Verdict.NOT_APPLICABLE
 
 
 # --- config ---

@@ -46,7 +46,7 @@ from torch_train.run_folder import SPLIT, read_run
 # --- audited run ---
 # The audited network: one pass over films gives margins and evidence, another pooled features.
 
-Squares = NDArray[np.uint8]
+ModelInputs = NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ class AuditedRun:
     held_out: frozenset[str]  # of validation and test
     name: str
 
-    def run(self, model_inputs: Squares, reporter: Reporter, *, title: str) -> Outputs:
+    def run(self, model_inputs: ModelInputs, reporter: Reporter, *, title: str) -> Outputs:
         """Run the network on films uint8 [N, 224, 224]."""
         parts = [
             (logits[:, 1] - logits[:, 0], evidence)
@@ -75,7 +75,9 @@ class AuditedRun:
         ]
         return Outputs(*(torch.cat(column).cpu().numpy() for column in zip(*parts, strict=True)))
 
-    def embed(self, model_inputs: Squares, reporter: Reporter, *, weights: str | None = None) -> NDArray[np.float32]:
+    def embed(
+        self, model_inputs: ModelInputs, reporter: Reporter, *, weights: str | None = None
+    ) -> NDArray[np.float32]:
         """Return the pooled features of films uint8 [N, 224, 224] as unit vectors, float32 [N, C].
 
         Args:
@@ -120,7 +122,9 @@ def load_audited_run(run: Path) -> AuditedRun:
     return AuditedRun(network.to(device), device, frozenset(split["train"]), held_out, facts.name)
 
 
-def _in_batches(network: Any, model_inputs: Squares, device: torch.device, reporter: Reporter, title: str) -> list[Any]:
+def _in_batches(
+    network: Any, model_inputs: ModelInputs, device: torch.device, reporter: Reporter, title: str
+) -> list[Any]:
     size = BATCH[device.type]
     films = torch.from_numpy(model_inputs)[:, None]
     batches = range(0, len(films), size)
@@ -534,7 +538,7 @@ def nearest_films(held: NDArray[np.float32], training: NDArray[np.float32], most
     return np.asarray(np.argsort(-(first @ second.T), axis=1)[:, :most])
 
 
-def best_correlation(film: NDArray[np.uint8], others: Squares) -> float:
+def best_correlation(film: NDArray[np.uint8], others: ModelInputs) -> float:
     """Return the best correlation of fine structure over turns, zooms and shifts, -1..1.
 
     Args:
@@ -552,7 +556,7 @@ def best_correlation(film: NDArray[np.uint8], others: Squares) -> float:
     return best
 
 
-def _spectra(model_inputs: Squares) -> NDArray[np.complex128]:
+def _spectra(model_inputs: ModelInputs) -> NDArray[np.complex128]:
     rows = fine_structure(model_inputs)
     side = round(rows.shape[1] ** 0.5)
     return np.asarray(np.fft.fft2(rows.reshape(-1, side, side)))
