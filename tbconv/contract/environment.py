@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -12,14 +14,24 @@ from typing import Any
 from tbconv.contract.bundle import sha256_bytes
 
 
-def hide_working_folder() -> None:
-    """Keep the working folder off the module path of every process that this one starts from now on.
+@contextmanager
+def working_folder_hidden() -> Iterator[None]:
+    """Keep the working folder off the module path of every process that is started within.
 
     `python -m` and `python -c`, which `multiprocessing` uses, put it first, and so does an empty entry in PYTHONPATH: a
-    json.py that lies there would be run.
+    json.py that lies there would be run. The environment is as before afterwards: it is the caller's.
     """
+    before = {name: os.environ.get(name) for name in ("PYTHONSAFEPATH", "PYTHONPATH")}
     os.environ["PYTHONSAFEPATH"] = "1"
-    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep)))
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (before["PYTHONPATH"] or "").split(os.pathsep)))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
 
 
 # --- provenance ---

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
-from convert.parity.statistics import UNTOLD, ReluPatterns, error_distribution, histogram_of_steps, per_film, spearman
+from convert.parity.statistics import UNKNOWN, ReluPatterns, error_distribution, histogram_of_steps, per_film, spearman
 from convert.runners.base import Answer
 
 
@@ -15,7 +15,7 @@ def answer(logits):
 
 def spread_of(reference, other):
     return error_distribution(
-        answer(reference), answer(other), ReluPatterns(np.zeros(len(reference), np.bool_), UNTOLD)
+        answer(reference), answer(other), ReluPatterns(np.zeros(len(reference), np.bool_), UNKNOWN)
     )
 
 

@@ -24,7 +24,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.supervisors.multiprocess import Multiprocess, Process
 
 from tbconv.contract.bundle import MANIFEST
-from tbconv.contract.environment import hide_working_folder
+from tbconv.contract.environment import working_folder_hidden
 from tbconv.contract.errors import BundleError, ConfigError, SetupError
 from tbconv.contract.reporting import DISCLAIMER, Reporter
 from tf_serve.models.registry import Registry
@@ -353,8 +353,8 @@ def run_one(app: FastAPI, listener: socket.socket) -> None:
 
 def run_many(settings: Settings, listener: socket.socket) -> None:
     """Serve in several processes until a signal."""
-    hide_working_folder()
-    Supervisor(_config(MakeApp(settings), workers=settings.workers), [listener]).run()
+    with working_folder_hidden():
+        Supervisor(_config(MakeApp(settings), workers=settings.workers), [listener]).run()
 
 
 def _config(app: FastAPI | MakeApp, *, workers: int = 1) -> uvicorn.Config:

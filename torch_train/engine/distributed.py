@@ -28,7 +28,7 @@ from torch import Tensor, nn
 from torch.multiprocessing.spawn import ProcessContext, ProcessExitedException, ProcessRaisedException, start_processes
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from tbconv.contract.environment import hide_working_folder
+from tbconv.contract.environment import working_folder_hidden
 from tbconv.contract.errors import SetupError, TbconvError
 
 if TYPE_CHECKING:
@@ -190,8 +190,7 @@ def launch_processes(job: Job) -> None:
         RuntimeError: any other error, with its traceback.
         KeyboardInterrupt: they were interrupted, and have ended.
     """
-    hide_working_folder()
-    with TemporaryDirectory(prefix="tbconv-") as folder:
+    with working_folder_hidden(), TemporaryDirectory(prefix="tbconv-") as folder:
         failures: SimpleQueue[ChildFailure] = get_context("spawn").SimpleQueue()
         args = (job, str(Path(folder) / "store"), failures)
         context: ProcessContext = start_processes(_child, args, nprocs=job.size, join=False)  # type: ignore[no-untyped-call]

@@ -13,7 +13,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch._dynamo.exc import TorchDynamoException
 
-from tbconv.contract.environment import hide_working_folder
+from tbconv.contract.environment import working_folder_hidden
 from tbconv.contract.reporting import Reporter
 from torch_train.config import TrainConfig
 from torch_train.engine.amp import amp_step, apply_gradients, compute_gradients
@@ -83,7 +83,6 @@ def compiled_step(plain: EagerStep) -> EagerStep:
 
     A graph break is an error (`fullgraph`): a step that is compiled in parts would be slow unnoticed.
     """
-    hide_working_folder()  # the compiler has processes of its own
     network = torch.compile(plain.train_state.tuning.network, fullgraph=True, dynamic=False)
     return replace(plain, network=network, augment=torch.compile(augment_films, fullgraph=True, dynamic=False))
 
@@ -100,7 +99,8 @@ class CompiledWherePossible:
         if len(films) != self.batch:
             return self.plain(films, labels, draws)
         try:
-            return self.compiled(films, labels, draws)
+            with working_folder_hidden():  # the compiler has processes of its own
+                return self.compiled(films, labels, draws)
         except TorchDynamoException as error:  # the root of all errors of PyTorch's compiler
             self.compiled = self.plain
             self.reporter.say(f"the step cannot be compiled, so it runs eagerly, more slowly: {first_line(error)}")

@@ -24,7 +24,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from tbconv.contract.bundle import MANIFEST, read_json, sha256_bytes, write_json
-from tbconv.contract.environment import hide_working_folder
+from tbconv.contract.environment import working_folder_hidden
 from tbconv.contract.errors import ConfigError, SetupError
 from tbconv.contract.reporting import Reporter, Silence
 from torch_train.config import TrainConfig
@@ -401,13 +401,12 @@ def fit_in_parallel(
     Raises:
         TbconvError: the first that a fold met; the others are stopped.
     """
-    hide_working_folder()
     context = multiprocessing.get_context("spawn")  # CUDA and OpenMP do not outlive a fork
     stop, gpus = context.Event(), context.SimpleQueue()
     for gpu in _gpus(config):
         gpus.put(gpu)
     start = (pool, config, threads_of_a_fold(), stop, gpus)
-    with ProcessPoolExecutor(processes, context, _start_process, start) as executor:
+    with working_folder_hidden(), ProcessPoolExecutor(processes, context, _start_process, start) as executor:
         try:
             futures = {executor.submit(_fit, plan): plan for plan in plans}
             for done in as_completed(futures):
