@@ -32,6 +32,5 @@ def test_within_no_process_sees_the_working_folder_and_afterwards_the_environmen
 def test_an_error_within_does_not_leave_the_environment_changed(monkeypatch):
     monkeypatch.delenv("PYTHONSAFEPATH", raising=False)
     with pytest.raises(ZeroDivisionError), working_folder_hidden():
-        assert os.environ["PYTHONSAFEPATH"] == "1"
-        _ = 1 / 0
+        _ = 1 / (os.environ["PYTHONSAFEPATH"] == "0")
     assert "PYTHONSAFEPATH" not in os.environ
