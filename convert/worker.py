@@ -292,16 +292,16 @@ def serve(descriptor: int) -> None:
         # on a descriptor of its own: a step that fails at once closes the other before the thread looks at it
         threading.Thread(target=_end_with, args=(os.dup(descriptor),), daemon=True).start()
         for line in requests:
-            asked = json.loads(line)
-            module, _, function = asked["step"].partition(":")
-            _set_threads(asked["threads"])
+            request = json.loads(line)
+            module, _, function = request["step"].partition(":")
+            _set_threads(request["threads"])
             try:
-                response = {"response": getattr(importlib.import_module(module), function)(asked["request"])}
+                response = {"response": getattr(importlib.import_module(module), function)(request["request"])}
             except TbconvError as error:
                 parts = {"kind": type(error).__name__, "what": error.what, "why": error.why, "fix": error.fix}
                 response = {"error": parts}
             parent.sendall(json.dumps(response).encode() + b"\n")
-            del asked, response
+            del request, response
             _give_back_memory()
 
 

@@ -68,9 +68,9 @@ class TFLiteFacts:
     @property
     def description(self) -> str:
         """What the file is, with the sentences that stand wherever a result is shown."""
-        said = f"Looks for signs of {self.labels.positive} on one frontal chest X-ray. {DISCLAIMER}"
+        purpose = f"Looks for signs of {self.labels.positive} on one frontal chest X-ray. {DISCLAIMER}"
         synthetic = f" {SYNTHETIC_LIMIT}" if self.synthetic else ""
-        return said + synthetic + (f" {BASELINE_LIMIT}" if self.network == "baseline" else "")
+        return purpose + synthetic + (f" {BASELINE_LIMIT}" if self.network == "baseline" else "")
 
     def files(self) -> dict[str, bytes]:
         """Return the files that are appended, by name."""

@@ -104,7 +104,7 @@ def test_a_file_without_a_threshold_inside_is_found(root):
         (lambda told: told.update(version="0" * 64), f"its metadata: version is '{'0' * 64}'"),
         (
             lambda told: told.update(name="other (trained)"),
-            "its metadata: name is 'other (trained)', 'drawn (trained)'",
+            "its metadata: name is 'other (trained)', expected 'drawn (trained)'",
         ),
         (lambda told: told["image"]["stats"].update(max=[1.0]), "image stats max is [1.0], expected [255.0]"),
         (
@@ -153,7 +153,7 @@ def test_a_file_whose_metadata_is_lost_is_found(root):
     ("name", "change", "words"),
     [
         (SPLIT, lambda split: split.update(digest="0" * 64), "its digest is '00000000"),
-        (SPLIT, lambda split: split["test"].append(split["validation"].pop()), "its films make the digest "),
+        (SPLIT, lambda split: split["test"].append(split["validation"].pop()), "its films have the digest "),
         (SPLIT, lambda split: split["test"].append(split["train"][0]), "1 films lie in more than one of its parts"),
         (SPLIT, lambda split: split.update(seed=4), "its seed is 4, expected 3"),
         (METRICS, lambda told: told["films"]["test"].update(n=99), "its films: test n is 99, expected 2"),

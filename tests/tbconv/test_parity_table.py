@@ -53,7 +53,7 @@ def said(capsys):
 
 
 def test_a_sample_is_explained_where_a_row_has_one_and_by_its_size(said):
-    assert "a row that says `of 24` is of a sample" in said(row("a", 40), row("b", 24, sampled=True))
+    assert "a row with `of 24` was run on a sample" in said(row("a", 40), row("b", 24, sampled=True))
 
 
 @pytest.mark.parametrize("sampled", [False, True])

@@ -91,7 +91,7 @@ def fall_back(loaded: LoadedModel, reason: str, *, what: str = "was disabled") -
 # --- archives ---
 # Whether a bundle's archives unpack to what they should be, found out before one byte of them is unpacked.
 
-# Bytes in all; 16 model inputs and 12 witnesses' answers are 1 MB, drawn films a few. Zeros pack a thousand to one.
+# Bytes in all; 16 model inputs and 12 recorded answers are 1 MB, drawn films a few. Zeros pack a thousand to one.
 MOST = 64 * 1024 * 1024
 
 

@@ -135,7 +135,7 @@ class OutputGuard:
         """Answer films, float32 [N, 224, 224, 1], values 0..255.
 
         Raises:
-            Tripped: an answer that is none.
+            InvalidOutput: the output is not finite, out of range or constant.
         """
         answer = self.classifier.predict(images)
         self._check_finite(answer)

@@ -206,7 +206,7 @@ class Engine:
         self.draining = True
 
     def admit(self) -> Slot:
-        """Take a slot in the bounded queue, before the body is read: `with engine.admit() as seat`.
+        """Take a slot in the bounded queue, before the body is read: `with engine.admit() as slot`.
 
         Raises:
             Busy: the queue is full.

@@ -82,7 +82,7 @@ def serve(config: ServeConfig, *, reporter: Reporter) -> None:
     settings = config.settings
     write_log(settings.log_format, settings.log_level or LogLevel.INFO)
     if not settings.root.is_dir():
-        what, fix = f"{settings.root} is no folder", "name a bundle, or a folder for bundles: mkdir MODELS_DIR"
+        what, fix = f"{settings.root} is not a folder", "name a bundle, or a folder for bundles: mkdir MODELS_DIR"
         raise BundleError(what, why="there is nothing to serve or to watch", fix=fix)
     with take_port(config.host, config.port) as listener, _exit_zero_on_signal():
         if settings.workers == 1:

@@ -192,11 +192,11 @@ def read_infer(body: bytes, json_length: int | None, spec: TensorSpec, outputs: 
 
 
 def json_length_of(header: str | None) -> int | None:
-    """Read the header Inference-Header-Content-Length; BadRequest where it is no number."""
+    """Read the header Inference-Header-Content-Length; BadRequest where it is not a number."""
     if header is None:
         return None
     if not (header.isascii() and header.isdigit() and len(header) < 12):
-        raise malformed("Inference-Header-Content-Length is no number", "it counts the bytes of the JSON")
+        raise malformed("Inference-Header-Content-Length is not a number", "it counts the bytes of the JSON")
     return int(header)
 
 

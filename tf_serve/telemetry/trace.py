@@ -45,7 +45,7 @@ class Trace:
         self.seen: InputStatistics | None = None
         self.decision: str | None = None
         self.rejected: str | None = None  # reason code
-        self.error: str | None = None  # the stated error's class
+        self.error: str | None = None  # the class of the expected error
         self.result_id: str | None = None
         self.answered: float | None = None  # when the answer was there, not yet written
 
@@ -141,7 +141,7 @@ def instrumented(active: ActiveModel) -> ActiveModel:
 
 
 def measure_inputs(images: NDArray[np.generic], answer: Prediction) -> InputStatistics:
-    """Return mean and spread of the greys of each film, and its margin."""
+    """Return mean and standard deviation of the greys of each film, and its margin."""
     sample = np.asarray(images[:, ::STRIDE, ::STRIDE, 0], np.float32).reshape(len(images), -1)
     mean = sample.mean(axis=1)
     squares = np.einsum("ij,ij->i", sample, sample) / sample.shape[1]

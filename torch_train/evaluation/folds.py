@@ -402,24 +402,25 @@ def fit_in_parallel(
         TbconvError: the first that a fold met; the others are stopped.
     """
     context = multiprocessing.get_context("spawn")  # CUDA and OpenMP do not outlive a fork
-    stop, gpus = context.Event(), context.SimpleQueue()
-    for gpu in _gpus(config):
-        gpus.put(gpu)
-    start = (pool, config, threads_of_a_fold(), stop, gpus)
-    with working_folder_hidden(), ProcessPoolExecutor(processes, context, _start_process, start) as executor:
-        try:
-            futures = {executor.submit(_fit, plan): plan for plan in plans}
-            for done in as_completed(futures):
-                yield futures[done], done.result()
-        except BrokenProcessPool as error:
-            raise SetupError(
-                "a process that fitted folds was killed",
-                why="most likely this machine has too little memory for so many at once",
-                fix="the same command with --resume and fewer --jobs or --gpus",
-            ) from error
-        except BaseException:
-            stop.set()  # or leaving the block would wait for folds that are no longer needed
-            raise
+    with working_folder_hidden():  # of the tracker too, which the first semaphore starts
+        stop, gpus = context.Event(), context.SimpleQueue()
+        for gpu in _gpus(config):
+            gpus.put(gpu)
+        start = (pool, config, threads_of_a_fold(), stop, gpus)
+        with ProcessPoolExecutor(processes, context, _start_process, start) as executor:
+            try:
+                futures = {executor.submit(_fit, plan): plan for plan in plans}
+                for done in as_completed(futures):
+                    yield futures[done], done.result()
+            except BrokenProcessPool as error:
+                raise SetupError(
+                    "a process that fitted folds was killed",
+                    why="most likely this machine has too little memory for so many at once",
+                    fix="the same command with --resume and fewer --jobs or --gpus",
+                ) from error
+            except BaseException:
+                stop.set()  # or leaving the block would wait for folds that are no longer needed
+                raise
 
 
 def _gpus(config: EvaluateConfig) -> list[str]:

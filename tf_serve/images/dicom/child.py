@@ -1,4 +1,4 @@
-"""The process that runs one foreign decoder on one frame: limits first, then the decoder, then bytes to its parent.
+"""The process that runs one third-party decoder on one frame: limits first, then the decoder, then bytes to its parent.
 
 It is run as a file (`python -I child.py`), imports nothing of this project, and says nothing but the decoded bytes.
 """

@@ -1,4 +1,4 @@
-"""The one frame of a DICOM film as stored values; foreign decoders run in a process of their own."""
+"""The one frame of a DICOM film as stored values; third-party decoders run in a process of their own."""
 
 from __future__ import annotations
 
@@ -182,7 +182,7 @@ def _after_decoding(photometric: str) -> str:
 
 
 # --- apart ---
-# Foreign decoders in a process of their own: a hang or a crash on a hostile film ends that process, not the server.
+# Third-party decoders in a process of their own: a hang or a crash on a hostile film ends that process, not the server.
 #
 # pylibjpeg's libjpeg was seen to hang for ever on 58 damaged bytes (tests/tf_serve/test_decoder_fuzz.py), and a thread
 # that runs C cannot be stopped. The child gets what to decode, limits itself, and answers with bytes.

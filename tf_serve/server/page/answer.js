@@ -36,7 +36,7 @@ function explainAnswer(film, model, prevalence, current) {
   const rejected = answer.status === "rejected";
   const [title, note] = rejected ? ["Not answered", answer.explanation] : DECISIONS[answer.decision];
   show("film-name", film.name);
-  // the header tells of the model that answers now; a film that another one answered says so itself
+  // the header describes the current model; a film that another one answered has its own banner
   at("film-banners").replaceChildren(...(answer.model.sha256 === current?.sha256 ? [] : bannersOf(answer.model)));
   show("said", `${film.name}: ${title}${rejected ? "" : `, ${percent(answer.probability)}`}`);
   show("decision", title);

@@ -1,4 +1,4 @@
-// All that is asked of the server: this origin alone, 503 waited out, every failure one sentence.
+// All requests to the server: this origin alone, 503 waited out, every failure one sentence.
 
 const TRIES = 20; // after which a busy server is an error in the film's row
 const LONGEST_WAIT_S = 15;

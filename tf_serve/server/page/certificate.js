@@ -17,7 +17,7 @@ export function certificateParts({ certificate, manifest, model, missing }) {
   const rows = manifest.artefacts.map((artefact) => row(artefact, artefacts[artefact.path], artefact.path === model.artefact));
   const head = ["File", "Verdict", "Size", "One film", "Decisions turned", "Why"];
   return [
-    make("p", {}, `Every file was asked the same ${inputs.description ?? "films"} as the network in PyTorch, and the answers were compared.`),
+    make("p", {}, `Every file was run on the same ${inputs.description ?? "films"} as the network in PyTorch, and the outputs were compared.`),
     table(head, rows, { class: "stack" }),
     meanings(artefacts),
     ...proposal(deploy),

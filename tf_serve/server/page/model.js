@@ -24,8 +24,8 @@ async function load() {
 
 async function fillChooser() {
   const { models, default: first } = await askModels();
-  const wished = at("chooser").value || new URLSearchParams(location.search).get("model");
-  const chosen = models.some(({ name }) => name === wished) ? wished : first;
+  const requested = at("chooser").value || new URLSearchParams(location.search).get("model");
+  const chosen = models.some(({ name }) => name === requested) ? requested : first;
   at("chooser").replaceChildren(...models.map(({ name }) => make("option", { value: name, selected: name === chosen }, name)));
   at("chooser-line").hidden = models.length < 2;
 }
@@ -35,7 +35,7 @@ function draw() {
   at("banners").replaceChildren(...bannersOf(model), ...Object.values(missing).map((why) => make("p", { class: "banner" }, `Left out: ${why}`)));
   show("model-line", `${model.kind} · ${model.verdict} · ${model.version}`);
   show("name", model.name);
-  show("what", `${model.kind === "trained" ? "A trained network" : "The baseline, one linear layer on a 28 x 28 thumbnail,"} that tells ${labelled(manifest.labels.positive)} from ${labelled(manifest.labels.negative)} on one frontal chest film.`);
+  show("what", `${model.kind === "trained" ? "A trained network" : "The baseline, one linear layer on a 28 x 28 thumbnail,"} that distinguishes ${labelled(manifest.labels.positive)} from ${labelled(manifest.labels.negative)} on one frontal chest film.`);
   at("identity").replaceChildren(...identity());
   at("limits").replaceChildren(...list(limits));
   at("figures").replaceChildren(...figures().filter(Boolean));

@@ -4,7 +4,7 @@ import { askCertificate, askModel, askModels } from "./api.js";
 import { at, list, make, pair, show } from "./dom.js";
 import { counted, labelled } from "./words.js";
 
-const LATER_MS = 1500; // until a server that does not answer is asked again
+const LATER_MS = 1500; // until a server that does not answer is tried again
 const CHECK_MS = 30_000; // until one that does: another model may have landed
 
 export class Models {
@@ -17,7 +17,7 @@ export class Models {
     at("chooser").addEventListener("change", () => this.refresh());
   }
 
-  // The model that is asked; where there is one, none is named, so that its successor answers as soon as it lands.
+  // The model that is used; where there is one, none is named, so that its successor answers as soon as it lands.
   get which() {
     return at("chooser-line").hidden ? {} : { model: at("chooser").value };
   }
@@ -33,7 +33,7 @@ export class Models {
     } catch (error) {
       at("banners").replaceChildren(banner(`Not ready: ${error.message}`));
       show("model-line", "no model answers");
-      if (error.status !== 401) this.#later(LATER_MS); // a token is asked for elsewhere
+      if (error.status !== 401) this.#later(LATER_MS); // another place asks for a token
     }
   }
 
@@ -84,7 +84,7 @@ export function describe(model) {
   const point = model.operating_point;
   at("facts").replaceChildren(
     pair("Network", `${model.kind}, ${model.artefact}`),
-    pair("Tells apart", `${labelled(model.labels.positive)} from ${labelled(model.labels.negative)}`),
+    pair("Distinguishes", `${labelled(model.labels.positive)} from ${labelled(model.labels.negative)}`),
     pair("Sensitivity", counted(point.sensitivity, point.positives, "positive")),
     pair("Specificity", counted(point.specificity, point.negatives, "negative")),
   );

@@ -22,12 +22,12 @@ export class Queue {
       number: this.#next++, // of this sitting
       name: file.name, // shown here, sent nowhere
       file,
-      which, // the model asked
+      which, // the model of the request
       most,
       state: "waiting", // waiting | sending | held | ok | rejected | failed
       answer: null,
       error: null,
-      seconds: 0, // until a busy server is asked again
+      seconds: 0, // until a busy server is tried again
     }));
     this.films.push(...added);
     for (const film of added) this.changed(film);

@@ -76,7 +76,7 @@ function figures(answer, model, share) {
   const worth = ({ value, low, high }) => (value === null ? "–" : `${inWhole(value)} % (95 % interval ${inWhole(low)} to ${inWhole(high)} %)`);
   return [
     ...rows,
-    pair("Tells apart", `${labelled(model.labels.positive)} from ${labelled(model.labels.negative)}`),
+    pair("Distinguishes", `${labelled(model.labels.positive)} from ${labelled(model.labels.negative)}`),
     pair("Sensitivity", interval(operating.sensitivity)),
     pair("Specificity", interval(operating.specificity)),
     pair(`PPV where ${+(100 * share).toPrecision(3)} % have it`, worth(ppv)),
