@@ -48,7 +48,7 @@ def test_what_is_no_folder_is_an_error_in_three_parts_and_a_bundle_that_cannot_a
     spoilt = make_bundle()
     (spoilt / "model_int8.tflite").unlink()
     (spoilt / "baseline.tflite").write_bytes(b"x")
-    for root, words in ((tmp_path / "none", "is no folder"), (spoilt, "baseline.tflite has digest")):
+    for root, words in ((tmp_path / "none", "is not a folder"), (spoilt, "baseline.tflite has digest")):
         with start(root, "--port", "0") as server:
             said = server.stderr.read()
             assert server.wait(timeout=20) == 1
