@@ -6,6 +6,7 @@ judged by what it left behind, never by its exit code or by "complete!".
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -16,7 +17,7 @@ from typing import Any
 
 import onnx
 
-from convert.worker import TAIL_LINES
+from convert.worker import RETURN_MEMORY, TAIL_LINES
 from tbconv.contract.errors import ConversionError
 
 BACKEND = "flatbuffer_direct"  # named always: onnx2tf's default differs by version; the other one took 15 min
@@ -60,7 +61,8 @@ def _write_static_copy(source: Path, copy: Path) -> None:
 def _run(copy: Path, output: Path) -> str:
     program = shutil.which("onnx2tf", path=str(Path(sys.executable).parent)) or "onnx2tf"
     command = [program, "-i", str(copy), "-o", str(output), "-tb", BACKEND, "-fdosm", "-osd", "-coion", "-n"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=copy.parent)
+    environment = {name: value for name, value in os.environ.items() if name not in RETURN_MEMORY}  # it runs alone
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=copy.parent, env=environment)
     lines = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
     return "\n    ".join(lines[-TAIL_LINES:])
 
@@ -70,7 +72,7 @@ def _keep(made: Path, place: Path, said: str) -> None:
         raise ConversionError(
             f"onnx2tf left no {made.name}",
             why=f"its last lines were:\n    {said}",
-            fix="nothing switches route by itself; leave out --route onnx2tf, or report the node that it names",
+            fix="nothing switches route by itself; omit --route onnx2tf, or report the node that it names",
         )
     shutil.move(made, place)
 

@@ -10,6 +10,7 @@ from ai_edge_litert.interpreter import Interpreter
 from numpy.typing import NDArray
 
 from convert.quantization.tflite_graph import Operator, TFLiteGraph
+from convert.worker import reuse_memory
 from tbconv.contract.errors import ConversionError
 
 # --- ranges ---
@@ -49,8 +50,11 @@ class Histogram:
         self.low, self.high = min(self.low, low), max(self.high, high)
         while max(-self.low, self.high) >= self.limit:
             self._double()
-        bins = ((values.ravel() + np.float32(self.limit)) * np.float32(BINS / 2 / self.limit)).astype(np.int64)
-        self.counts += np.bincount(np.clip(bins, 0, BINS - 1), minlength=BINS)
+        scaled = values.ravel() + np.float32(self.limit)  # no less than 0, and rounded up to BINS at most
+        scaled *= np.float32(BINS / 2 / self.limit)
+        found = np.bincount(scaled.astype(np.int64), minlength=BINS + 1)
+        found[BINS - 1] += found[BINS]
+        self.counts += found[:BINS]
 
     def range(self, left_out: float) -> tuple[float, float]:
         """Return the ends beyond which lies no more than this share of the values, zero inside."""
@@ -95,10 +99,11 @@ def set_ranges(calibrated: bytearray, model_inputs: NDArray[np.uint8], *, left_o
 
 def _count(data: bytearray, wanted: list[Operator], model_inputs: NDArray[np.uint8]) -> dict[int, Histogram]:
     tensors, histograms = Intermediates(data), {operator.index: Histogram() for operator in wanted}
-    for model_input in model_inputs:
-        tensors.run(model_input)
-        for tensor, histogram in histograms.items():
-            histogram.add(tensors.value(tensor))
+    with reuse_memory():
+        for model_input in model_inputs:
+            tensors.run(model_input)
+            for tensor, histogram in histograms.items():
+                histogram.add(tensors.value(tensor))
     return histograms
 
 
@@ -163,10 +168,11 @@ def over_films[Found](
     """Return by tensor what `read` makes of it, film by film."""
     intermediates = Intermediates(data)
     found: dict[int, list[Found]] = {tensor: [] for tensor in tensors}
-    for model_input in model_inputs:
-        intermediates.run(model_input)
-        for tensor in tensors:
-            found[tensor].append(read(intermediates.value(tensor)))
+    with reuse_memory():
+        for model_input in model_inputs:
+            intermediates.run(model_input)
+            for tensor in tensors:
+                found[tensor].append(read(intermediates.value(tensor)))
     return found
 
 

@@ -24,6 +24,7 @@ from onnx import numpy_helper
 
 from convert.formats.onnx_graph import Graph, Node, load_plain, read_graph, zeros_only
 from convert.parity.inputs import evenly
+from convert.worker import reuse_memory
 from tbconv.contract.errors import ConversionError
 from tbconv.contract.preprocess import as_model_input
 from torch_train.run_folder import read_films
@@ -221,11 +222,12 @@ def measure_channels(source: Path, names: list[str], model_inputs: NDArray[np.ui
     if not names:  # ONNX Runtime takes no graph without outputs
         return largest
     session = _session_with(source, names)
-    for start in range(0, len(model_inputs), BATCH):
-        films = as_model_input(model_inputs[start : start + BATCH]).transpose(0, 3, 1, 2)
-        for name, value in zip(names, session.run(names, {"image": np.ascontiguousarray(films)}), strict=True):
-            found = np.abs(value).max((0, 2, 3))
-            largest[name] = np.maximum(largest.get(name, found), found)
+    with reuse_memory():
+        for start in range(0, len(model_inputs), BATCH):
+            films = as_model_input(model_inputs[start : start + BATCH]).transpose(0, 3, 1, 2)
+            for name, value in zip(names, session.run(names, {"image": np.ascontiguousarray(films)}), strict=True):
+                found = np.maximum(value.max((0, 2, 3)), -value.min((0, 2, 3)))
+                largest[name] = np.maximum(largest.get(name, found), found)
     return largest
 
 

@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from convert.worker import reuse_memory
 from tbconv.contract.errors import ConversionError
 from tbconv.contract.prediction import Prediction
 from tbconv.contract.preprocess import as_model_input
 
 Run = Callable[[NDArray[np.float32]], dict[str, NDArray[Any]]]  # a batch of films -> outputs by name
-BATCH = 16  # films a call where the file takes a batch; bounds the memory of float64 features
+BATCH = 16  # films a call where the file takes a batch
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +26,7 @@ class Answer(Prediction):
     relu_patterns: NDArray[np.bool_] | None = None  # [N, 768]: which ReLUs of the head are open; PyTorch only
 
 
-def run_films(run: Run, request: dict[str, Any], *, channels_first: bool = False) -> dict[str, Any]:
+def run_films(run: Run, request: dict[str, Any], *, channels_first: bool = False, most: int = BATCH) -> dict[str, Any]:
     """Run every film and write the outputs by name, [N, ...] each.
 
     Args:
@@ -34,19 +35,21 @@ def run_films(run: Run, request: dict[str, Any], *, channels_first: bool = False
             (.npz); batch (the only number of films that a call takes), film_by_film (1) and
             names (new name by old one) may be given.
         channels_first: whether grey levels are fed as [N, 1, S, S].
+        most: films a call, where the request fixes no number.
 
     Returns:
         films.
     """
     images, names = np.load(request["images"], allow_pickle=False), request.get("names") or {}
     fixed = 1 if request.get("film_by_film") else request.get("batch") or 0
-    size = fixed or BATCH
+    size = fixed or most
     parts = []
-    for start in range(0, len(images), size):
-        films = images[start : start + size]
-        if len(films) < fixed:  # the last film is repeated to fill the call
-            films = np.concatenate([films, np.repeat(films[-1:], fixed - len(films), axis=0)])
-        parts.append(run(_as_input(films, channels_first=channels_first)))
+    with reuse_memory():
+        for start in range(0, len(images), size):
+            films = images[start : start + size]
+            if len(films) < fixed:  # the last film is repeated to fill the call
+                films = np.concatenate([films, np.repeat(films[-1:], fixed - len(films), axis=0)])
+            parts.append(run(_as_input(films, channels_first=channels_first)))
     rows = {names.get(name, name): np.concatenate([one[name] for one in parts])[: len(images)] for name in parts[0]}
     np.savez(request["out"], allow_pickle=False, **rows)
     return {"films": len(images)}

@@ -10,13 +10,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from convert.runners.base import Answer, run_films
+from convert.runners.base import BATCH, Answer, run_films
 from tbconv.contract.manifest import Calibration
 from tbconv.contract.preprocess import as_model_input
 from tbconv.contract.statistics import is_positive
 from torch_train.model.deployed import DeployedNetwork, load_deployed
 
 FRAMEWORK = "torch"
+FLOAT64_BATCH = 4  # films a call: features of 16 are 100 MB a layer, which glibc never keeps; the bits are the same
 
 
 class TorchEager:
@@ -62,7 +63,8 @@ def load(request: dict[str, Any]) -> TorchEager:
 
 def run(request: dict[str, Any]) -> dict[str, Any]:
     """Run one network; request: what `load` and `run_films` read."""
-    return run_films(load(request).outputs, request)
+    most = FLOAT64_BATCH if request["dtype"] == "float64" else BATCH
+    return run_films(load(request).outputs, request, most=most)
 
 
 # --- near threshold ---
