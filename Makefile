@@ -36,7 +36,7 @@ demo: $(DEMO)/bundle/manifest.json ## draw films, train, convert, verify, predic
 	$(BIN)/tbconv predict $(DEMO)/bundle $(DEMO)/films/image/synthetic-1001.png --overlay $(DEMO)/overlay
 	@echo
 	@echo "bundle:  $(DEMO)/bundle (synthetic films; tbconv show $(DEMO)/bundle)"
-	@echo "verdict: every file is what its certificate says ($(DEMO)/bundle.verify)"
+	@echo "verdict: every file does as well as its certificate says ($(DEMO)/bundle.verify)"
 	@echo "serve:   $(BIN)/tbconv serve $(DEMO)/bundle"
 
 $(DEMO)/films/SYNTHETIC.txt: | $(READY)
