@@ -8,13 +8,17 @@ in Keras, whose dense and BatchNorm layers act on the last axis either way.
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import zipfile
+from collections.abc import Mapping, Set
 from pathlib import Path
 from typing import Any
 
 import keras
 import tensorflow as tf
+from tensorflow.core.protobuf import saved_model_pb2
+from tensorflow.python.saved_model.fingerprinting_utils import write_fingerprint
 
 from convert.formats.keras_ops import OPERATIONS
 from convert.formats.keras_ops.walk import IMAGE_RANK, UnknownError, Value, Walk, all_of, unknown
@@ -143,6 +147,70 @@ def export_saved_model(model: keras.Model, place: str) -> None:
     signature = [tf.TensorSpec((None, *model.input_shape[1:]), tf.float32, name="image")]
     serve = tf.function(lambda image: model(image, training=False), input_signature=signature, autograph=False)
     tf.saved_model.save(module, place, signatures={"serving_default": serve})
+    renumber_functions(Path(place))
+
+
+# --- repeat saved model ---
+# TensorFlow ends the names of functions in a counter of the process: they tell what else it has converted before.
+
+COUNTED = re.compile(r"(.*_)(\d+)")
+GIVEN_NAME = "_user_specified_name"
+
+
+def renumber_functions(place: Path) -> None:
+    """Number the functions of a SavedModel from 0, in place: the same network gives the same bytes.
+
+    Raises:
+        ConversionError: a name stands in a part of the file that is not known here.
+    """
+    path = place / "saved_model.pb"
+    saved = saved_model_pb2.SavedModel.FromString(path.read_bytes())
+    for graph in saved.meta_graphs:
+        library = graph.graph_def.library.function
+        counted = filter(None, (COUNTED.fullmatch(one.signature.name) for one in library))
+        found = sorted(counted, key=lambda match: int(match[2]))
+        names = {match[0]: f"{match[1]}{number}" for number, match in enumerate(found)}
+        _rename_functions(graph.graph_def, names)
+        _rename_objects(graph.object_graph_def, names)
+        _require_renamed(graph, names.keys() - names.values())
+    path.write_bytes(saved.SerializeToString(deterministic=True))
+    write_fingerprint(str(place))  # it holds a checksum of the file
+
+
+def _rename_functions(graph: Any, names: Mapping[str, str]) -> None:
+    library = graph.library.function
+    for function in library:
+        function.signature.name = names.get(function.signature.name, function.signature.name)
+        for argument in function.arg_attr.values():
+            if GIVEN_NAME in argument.attr and argument.attr[GIVEN_NAME].s.isdigit():
+                del argument.attr[GIVEN_NAME]  # of a variable: a number that the process counts too
+    for node in (*graph.node, *(node for function in library for node in function.node_def)):
+        for value in node.attr.values():
+            if value.HasField("func"):
+                value.func.name = names.get(value.func.name, value.func.name)
+    library.sort(key=lambda one: one.signature.name)
+
+
+def _rename_objects(objects: Any, names: Mapping[str, str]) -> None:
+    for one in objects.nodes:
+        if old := one.bare_concrete_function.concrete_function_name:
+            one.bare_concrete_function.concrete_function_name = names.get(old, old)
+    functions = objects.concrete_functions
+    for old, new in names.items():  # ascending: no new name is one that is still to go
+        if old in functions and old != new:
+            functions[new].CopyFrom(functions[old])
+            del functions[old]
+
+
+def _require_renamed(graph: Any, names: Set[str]) -> None:
+    data = graph.SerializeToString()
+    left = sorted(name for name in names if name.encode() in data)
+    if left:
+        raise ConversionError(
+            f"the SavedModel names the function {left[0]} where it is not expected",
+            why=f"tensorflow {tf.__version__} is not the version whose files are known to repeat",
+            fix="install the versions that were measured: pip install 'tbconv[convert]'",
+        )
 
 
 # --- repeat keras ---

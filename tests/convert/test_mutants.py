@@ -1,6 +1,7 @@
 import dataclasses
 
 import numpy as np
+import onnx
 import pytest
 
 from benchmarks.fault_injection.checks import AGREE, CHECKS, DIGESTS, FILMS, MADE, PARITY, USABLE
@@ -47,6 +48,12 @@ def test_there_are_fifty_faults_and_more_at_seven_levels_with_names_of_their_own
 def test_every_fault_of_a_graph_that_is_no_file_fault_says_where_it_should_be_found():
     nowhere = [one.name for one in faults() if one.level in GRAPH_LEVELS and not one.nodes and not one.equivalent]
     assert nowhere == ["float32: truncated", "float32: outputs swapped", "int8: input scale"]
+
+
+def test_every_node_that_a_fault_is_looked_for_at_is_in_the_graph(bundle):
+    graph = onnx.load(bundle / "model.onnx", load_external_data=False).graph
+    names = {node.name for node in graph.node} | {name for node in graph.node for name in node.output}
+    assert {name for one in faults() for name in one.nodes} - names == set()
 
 
 def test_a_word_that_names_no_fault_is_an_error_that_lists_those_there_are():

@@ -45,8 +45,8 @@ def _same_padding(model: Any, _: float) -> None:
 
 
 def _pool_same(model: Any, _: float) -> None:
-    model.get_layer("body.pad.Pad").padding = ((0, 0), (0, 0))
-    model.get_layer("body.maxpool.MaxPool").padding = "same"
+    model.get_layer("body.maxpool.pad.Pad").padding = ((0, 0), (0, 0))
+    model.get_layer("body.maxpool.pool.MaxPool").padding = "same"
 
 
 def _leaky(model: Any, severity: float) -> None:
@@ -85,7 +85,8 @@ FAULTS = (
            severities=(0.1, 1e-3, 1e-5)),
     _fault("epsilon", "s in one BatchNorm; 1e-3 is Keras's default", _epsilon, NORM, severities=(1e-3, 1e-4, 1.1e-5)),
     _fault("SAME padding", "0, 1 instead of 1, 1 at stride 2", _same_padding, "body.layer2.0.conv1"),
-    _fault("SAME pooling", "padded behind the image alone", _pool_same, "body.pad.Pad", "body.maxpool.MaxPool"),
+    _fault("SAME pooling", "padded behind the image alone", _pool_same, "body.maxpool.pad.Pad",
+           "body.maxpool.pool.MaxPool"),
     _fault("leaky ReLU", "slope s below zero", _leaky, "body.layer2.0.relu.Relu", severities=(1e-1, 1e-3, 1e-5)),
     _fault("flatten order", "a dense layer's inputs permuted", _flatten_order, "head.dense1"),
     _fault("gamma and beta swapped", "of one BatchNorm", _gamma_beta, "body.layer4.0.bn1"),

@@ -72,15 +72,15 @@ def _stem_transposed(model: Any, _: float) -> None:
 
 
 def _average_pool(model: Any, _: float) -> None:
-    replace_node(model, "body.maxpool.MaxPool", "AveragePool", kernel_shape=[3, 3], strides=[2, 2])
+    replace_node(model, "body.maxpool.pool.MaxPool", "AveragePool", kernel_shape=[3, 3], strides=[2, 2])
 
 
 def _pool_border(model: Any, _: float) -> None:
-    put(model, node(model, "body.pad.Pad").input[1], np.array([0, 0, 0, 0, 0, 0, 2, 2]))
+    put(model, node(model, "body.maxpool.pad.Pad").input[1], np.array([0, 0, 0, 0, 0, 0, 2, 2]))
 
 
 def _border_value(model: Any, severity: float) -> None:
-    put(model, node(model, "body.pad.Pad").input[2], np.array(-severity, np.float32))
+    put(model, node(model, "body.maxpool.pad.Pad").input[2], np.array(-severity, np.float32))
 
 
 def _input_transposed(model: Any, _: float) -> None:
@@ -150,9 +150,9 @@ FAULTS = (
     _fault("SAME padding", "0, 1 instead of 1, 1 around a 3 x 3 at stride 2", _same_padding, STRIDED),
     _fault("SAME padding in the stem", "2, 3 instead of 3, 3 around the 7 x 7 at stride 2", _same_padding_stem, STEM),
     _fault("stem transposed", "height and width of the 7 x 7 kernels", _stem_transposed, STEM),
-    _fault("max -> average pooling", "in the stem", _average_pool, "body.maxpool.MaxPool"),
-    _fault("pooling's border", "both zeros behind the image, none before it", _pool_border, "body.pad.Pad",
-           "body.maxpool.MaxPool"),
+    _fault("max -> average pooling", "in the stem", _average_pool, "body.maxpool.pool.MaxPool"),
+    _fault("pooling's border", "both zeros behind the image, none before it", _pool_border, "body.maxpool.pad.Pad",
+           "body.maxpool.pool.MaxPool"),
     _fault("input transposed", "height and width of the film", _input_transposed, "graph.Sub"),
     _fault("input mirrored", "left and right of the film", _input_mirrored, "graph.Sub"),
     _fault("mean -> maximum", "over the places of the last feature map", _maximum_over_places, "graph.ReduceMean"),

@@ -12,7 +12,7 @@ from benchmarks.fault_injection.faults.tflite_edit import edited, operation, out
 CONV = "body.layer3.0.conv2_1/"
 FUSED = ("body.layer3.0.conv2", "body.layer3.0.bn2")
 RELU = "body.layer2.0.relu.Relu_1/"
-PAD = "body.pad.Pad"
+PAD = "body.maxpool.pad.Pad"
 
 
 def _constants(model: Any, severity: float) -> None:
@@ -77,7 +77,7 @@ def _range(model: Any, severity: float) -> None:
 def _poisoned(model: Any, severity: float) -> None:
     """The border's -3.4e38 was merged into the range: one step is 1e36 wide."""
     pad = operation(model, PAD)
-    for index in (pad.inputs[0], pad.outputs[0], operation(model, "body.maxpool.MaxPool").outputs[0]):
+    for index in (pad.inputs[0], pad.outputs[0], operation(model, "body.maxpool.pool.MaxPool").outputs[0]):
         one = tensor(model, index).quantization
         one.scale = np.full_like(np.asarray(one.scale, np.float32), severity)
 
@@ -161,8 +161,8 @@ FAULTS = (
     _fault(INT8, "scales rolled", "each filter has its neighbour's", edited(_scales_rolled), *FUSED),
     _fault(INT8, "range too narrow", "one activation's is s of what it was", edited(_range), "body.layer2.0.relu.Relu",
            severities=(0.25, 0.5, 0.75, 0.9)),
-    _fault(INT8, "PADV2 poison", "a step of the stem's border is s wide", edited(_poisoned), "body.pad.Pad",
-           "body.Relu", "body.maxpool.MaxPool", severities=(1.3e36, 1e4, 10)),
+    _fault(INT8, "PADV2 poison", "a step of the stem's border is s wide", edited(_poisoned), "body.maxpool.pad.Pad",
+           "body.relu.Relu", "body.maxpool.pool.MaxPool", severities=(1.3e36, 1e4, 10)),
     _fault(INT8, "input scale", "s instead of 1 grey level", edited(_input_scale), severities=(1 / 255, 0.999)),
     _fault(INT8, "zero point", "a share s of it taken off a second time in the bias", edited(_zero_point), *FUSED,
            severities=(1.0, 0.1, 1e-2, 1e-3)),
