@@ -1,3 +1,4 @@
+import ctypes
 import os
 import subprocess
 import sys
@@ -5,10 +6,11 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from convert.worker import _Pool, run_side_by_side, run_step, workers
+from convert.worker import RETURN_MEMORY, _Pool, reuse_memory, run_side_by_side, run_step, workers
 from tbconv.contract.errors import ArtefactError, BundleError, ConversionError
 
 STEP = """
@@ -217,3 +219,30 @@ def wait_for(condition):
     while not condition():
         assert time.monotonic() < end
         time.sleep(0.02)
+
+
+def test_a_worker_reuses_memory_while_films_run_and_gives_it_back_afterwards(monkeypatch):
+    calls = []
+    library = SimpleNamespace(mallopt=lambda *option: calls.append(option))
+    monkeypatch.setattr(ctypes, "CDLL", lambda _: library)
+    for name, value in RETURN_MEMORY.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(ZeroDivisionError), reuse_memory():
+        _ = 1 / 0 if calls else None
+    kept, returned = dict(calls[:2]), dict(calls[2:])
+    assert kept.keys() == returned.keys()
+    assert all(kept[option] > returned[option] == 65536 for option in kept)
+
+
+def test_a_process_that_is_no_worker_keeps_its_own_way_with_memory(monkeypatch):
+    monkeypatch.setattr(ctypes, "CDLL", lambda _: pytest.fail("asked"))
+    for name in RETURN_MEMORY:
+        monkeypatch.delenv(name, raising=False)
+    with reuse_memory():
+        pass
+
+
+def test_large_pages_are_asked_for_beside_what_the_user_tunes(step, monkeypatch):
+    monkeypatch.setenv("GLIBC_TUNABLES", "glibc.malloc.tcache_count=3")
+    given = step("return {'given': os.environ['GLIBC_TUNABLES']}")
+    assert given["given"].split(":") == ["glibc.malloc.tcache_count=3", "glibc.malloc.hugetlb=1"]
