@@ -164,6 +164,6 @@ FAULTS = (
            why="it counts in training alone"),
     _fault("pooling's border value", "-3.4e38 instead of 0", _border_value, severities=(3.4e38,),
            why="behind a ReLU no value is below 0, so the border never is the maximum"),
-    _fault("lock at zero", "a ReLU at exactly 0 counts as open", _greater_or_equal,
+    _fault("ReLU pattern at zero", "a ReLU at exactly 0 counts as open", _greater_or_equal,
            why="no pre-activation is exactly 0 on any film here"),
 )  # fmt: skip

@@ -98,7 +98,7 @@ def _unlocked(network: Any, _: float) -> Any:
     return network
 
 
-def _own_locks(network: Any, _: float) -> Any:
+def _own_patterns(network: Any, _: float) -> Any:
     """Each place opens its own ReLUs instead of the film's."""
     import torch
 
@@ -151,8 +151,8 @@ FAULTS = (
     _fault("sigmoid twice", "of the probability", _sigmoid_twice, "graph.Sigmoid"),
     _fault("slope missing", "a share s of the way to 1", _slope, "graph.Mul", severities=SHARES),
     _fault("offset missing", "less a share s", _offset, "graph.Add", severities=SHARES),
-    _fault("map without locks", "no ReLU at all behind the map", _unlocked, *LOCKED),
-    _fault("map with locks of its own", "each place opens its own ReLUs", _own_locks, *LOCKED),
+    _fault("map without ReLU patterns", "no ReLU at all behind the map", _unlocked, *LOCKED),
+    _fault("map with ReLU patterns of its own", "each place opens its own ReLUs", _own_patterns, *LOCKED),
     _fault("weights through float16", "half() before the export", _half, "graph.Sub", "graph.Div", "body.conv1"),
     _fault("stale checkpoint", "the ONNX of another training", _stale, "body.conv1"),
 )
