@@ -336,9 +336,9 @@ def reuse_memory() -> Iterator[None]:
 
     Without it each call pays for new pages: 10 of 30 CPU seconds of 80 films in float64.
     """
-    returned = [int(os.environ.get(name, "0")) for name in ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_")]
     set_option = None
-    if all(returned):  # another process keeps its own way
+    in_worker = all(os.environ.get(name) == value for name, value in RETURN_MEMORY.items())
+    if in_worker:  # another process keeps its own way
         with contextlib.suppress(AttributeError, OSError):  # another C library
             import ctypes
 
@@ -351,8 +351,8 @@ def reuse_memory() -> Iterator[None]:
     try:
         yield
     finally:
-        set_option(M_TRIM_THRESHOLD, returned[0])
-        set_option(M_MMAP_THRESHOLD, returned[1])
+        set_option(M_TRIM_THRESHOLD, int(RETURN_MEMORY["MALLOC_TRIM_THRESHOLD_"]))
+        set_option(M_MMAP_THRESHOLD, int(RETURN_MEMORY["MALLOC_MMAP_THRESHOLD_"]))
 
 
 def _give_back_memory() -> None:

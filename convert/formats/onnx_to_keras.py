@@ -204,7 +204,7 @@ def _rename_objects(objects: Any, names: Mapping[str, str]) -> None:
 
 def _require_renamed(graph: Any, names: Set[str]) -> None:
     data = graph.SerializeToString()
-    left = sorted(name for name in names if name.encode() in data)
+    left = sorted(name for name in names if re.search(re.escape(name).encode() + rb"(?!\d)", data))
     if left:
         raise ConversionError(
             f"the SavedModel names the function {left[0]} where it is not expected",

@@ -243,8 +243,8 @@ def _figures(size: int) -> dict[str, NDArray[np.uint8]]:
 # The golden films: drawn files of every kind that clients open differently, none of a patient.
 #
 # What a film has to become is known from its drawing, not from opening it: the model inputs come from
-# numpy (`convert.parity.inputs`), so they check this machine's Pillow as well. Only what a JPEG
-# has to hold after its loss.
+# numpy (`convert.parity.inputs`), so they check this machine's Pillow as well. Only what a JPEG holds after
+# its loss comes from the decoder itself.
 
 FIRST_FILM_SEED = 30_000  # apart from the golden inputs' and from those of any drawn training set
 ORIENTATION, QUARTER_TURN = 0x0112, 6  # EXIF 2.3: the tag, and "turn clockwise to show"

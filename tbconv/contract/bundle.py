@@ -115,10 +115,16 @@ def folder_digest(digests: dict[str, str], name: str) -> str:
     return sha256_bytes("".join(f"{path} {digests[path]}\n" for path in inside).encode())
 
 
-def read_json(path: Path) -> Any:
-    """Return the JSON of a file, its keys by today's names; BundleError if it is missing or no JSON."""
+def read_json(path: Path, *, keys_of_users: bool = False) -> Any:
+    """Return the JSON of a file, its keys by today's names; BundleError if it is missing or not JSON.
+
+    Args:
+        path: the file.
+        keys_of_users: whether users choose keys in it, such as names of models: all keys then stay as they are.
+    """
     try:
-        return with_current_keys(json.loads(path.read_text(encoding="utf-8")))
+        value = json.loads(path.read_text(encoding="utf-8"))
+        return value if keys_of_users else with_current_keys(value)
     except (OSError, ValueError) as error:
         raise BundleError(f"{path} cannot be read as JSON", why=str(error), fix=MAKE_AGAIN) from error
 

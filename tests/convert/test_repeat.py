@@ -15,7 +15,7 @@ import pytest
 from convert.formats.onnx_to_keras import make_repeatable, settle
 from convert.formats.reproducible import VARIES, content_digest, content_digests, differing, reason_to_vary, table
 from convert.runners.base import read_prediction
-from convert.worker import run_step
+from convert.worker import run_step, workers
 from tbconv.contract.bundle import folder_digest, sha256_file
 from tbconv.contract.errors import ConversionError
 from torch_train.run_folder import read_run
@@ -58,6 +58,26 @@ def test_two_clean_processes_make_the_same_files(twice):
     assert differing(first, second) == ()
     assert content_digest(first) == content_digest(second)
     assert content_digest(first / "saved_model") == content_digest(second / "saved_model")
+
+
+def test_a_process_that_converted_something_else_before_makes_the_same_files(run, tmp_path):
+    rules = read_run(run).decision_rules
+
+    def make(network, place):
+        network = {"folder": str(run), "network": network, "calibration": asdict(rules[network].calibration)}
+        onnx, saved_model = str(place / "model.onnx"), str(place / "saved_model")
+        run_step("convert.formats.torch_to_onnx:torch_to_onnx", {**network, "arch": "resnet10", "out": onnx})
+        made = {"keras": str(place / "model.keras"), "saved_model": saved_model}
+        run_step("convert.formats.onnx_to_keras:onnx_to_keras", {"onnx": onnx} | made)
+        files = {kind: str(place / f"model_{kind}.tflite") for kind in ("float32", "float16", "dynamic")}
+        run_step("convert.formats.saved_model_to_tflite:quantize", {"saved_model": saved_model} | files)
+
+    with workers():
+        for name, network in (("first", "trained"), ("between", "baseline"), ("last", "trained")):
+            (tmp_path / name).mkdir()
+            make(network, tmp_path / name)
+    assert len(content_digests(tmp_path / "first")) == 8
+    assert differing(tmp_path / "first", tmp_path / "last") == ()
 
 
 @pytest.mark.slow

@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 
 from tbconv.contract.certificate import Verdict
+from tbconv.contract.manifest import OLD_KEYS
 from tf_serve.errors import BadRequest, NotReady, UnknownModel
 from tf_serve.models import repository
 from tf_serve.models.loader import BundleLoader
 from tf_serve.models.registry import Registry
-from tf_serve.models.repository import DesiredStateStore, ModelDirectory, Repository
+from tf_serve.models.repository import DesiredState, DesiredStateStore, ModelDirectory, Repository
 from tf_serve.server import engine
 
 TRAINED = "model_float32.tflite"
@@ -365,3 +366,10 @@ def test_what_one_worker_is_told_the_others_do_at_their_next_look(folder, bring,
     two.repository.drop(two.registry.get(), "it was seen to fail")
     one.look()
     assert (one.registry.get("tiny", "2").active.kind, one.registry.get().number) == ("baseline", 1)
+
+
+@pytest.mark.parametrize("name", OLD_KEYS)
+def test_a_model_may_be_called_as_a_key_of_older_files_was(name, tmp_path):
+    store = DesiredStateStore(tmp_path)
+    store.change(lambda _: DesiredState(rolled_back={name: ("2",)}, load_requests={name: 3}))
+    assert DesiredStateStore(tmp_path).read() == DesiredState(rolled_back={name: ("2",)}, load_requests={name: 3})

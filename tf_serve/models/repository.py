@@ -168,7 +168,7 @@ class DesiredStateStore:
         """Return what holds now."""
         if self._file is None or not self._file.is_file():
             return self._own
-        return DesiredState.from_json(read_json(self._file))
+        return DesiredState.from_json(read_json(self._file, keys_of_users=True))
 
     def change(self, how: Callable[[DesiredState], DesiredState]) -> DesiredState:
         """Replace what holds by what `how` makes of it, one process at a time."""

@@ -83,8 +83,9 @@ def compiled_step(plain: EagerStep) -> EagerStep:
 
     A graph break is an error (`fullgraph`): a step that is compiled in parts would be slow unnoticed.
     """
-    network = torch.compile(plain.train_state.tuning.network, fullgraph=True, dynamic=False)
-    return replace(plain, network=network, augment=torch.compile(augment_films, fullgraph=True, dynamic=False))
+    with working_folder_hidden():  # the compiler has processes of its own
+        network = torch.compile(plain.train_state.tuning.network, fullgraph=True, dynamic=False)
+        return replace(plain, network=network, augment=torch.compile(augment_films, fullgraph=True, dynamic=False))
 
 
 class CompiledWherePossible:
@@ -99,7 +100,7 @@ class CompiledWherePossible:
         if len(films) != self.batch:
             return self.plain(films, labels, draws)
         try:
-            with working_folder_hidden():  # the compiler has processes of its own
+            with working_folder_hidden():  # it compiles at the first call
                 return self.compiled(films, labels, draws)
         except TorchDynamoException as error:  # the root of all errors of PyTorch's compiler
             self.compiled = self.plain
