@@ -90,7 +90,7 @@ def test_one_suspect_rule_is_enough_and_nothing_asked_is_no_pass():
     passed = above("border", _estimate(0.5), level=0.75, what="")
     spoke = above("greys", _estimate(0.9), level=0.85, what="")
     noted = Finding("file name", "none", Verdict.NOTED, "")
-    assert overall([silent, noted]) is Verdict.NOT_APPLICABLE
+    assert overall([silent, noted]) is Verdict.NOT_MEASURED
     assert overall([silent, passed, noted]) is Verdict.PASS
     assert overall([silent, passed, spoke]) is Verdict.SUSPECT
 
@@ -235,7 +235,7 @@ def test_labels_of_two_sources_are_suspect_and_balanced_sources_are_not(tmp_path
     mixed = _sample(tmp_path, labels, site=["here", "there"] * 30)
     assert tied_to_source(split, seed=0).verdict is Verdict.SUSPECT
     assert tied_to_source(mixed, seed=0).verdict is Verdict.PASS
-    assert tied_to_source(_sample(tmp_path, labels), seed=0).verdict is Verdict.NOT_APPLICABLE
+    assert tied_to_source(_sample(tmp_path, labels), seed=0).verdict is Verdict.NOT_MEASURED
 
 
 def test_many_small_sources_of_one_class_each_are_suspect_and_of_both_classes_are_not(tmp_path):
@@ -256,7 +256,7 @@ def test_sources_of_one_patient_each_tell_nothing_unless_all_others_are_one_sour
     labels = [0] * 30 + [1] * 30
     singles = [f"hospital {i}" for i in range(60)]
     alone = tied_to_source(_sample(tmp_path, labels, site=singles), seed=0)
-    assert (alone.verdict, alone.reason) == (Verdict.NOT_APPLICABLE, "each source is of one patient")
+    assert (alone.verdict, alone.reason) == (Verdict.NOT_MEASURED, "each source is of one patient")
     against_one = _sample(tmp_path, labels, site=["here"] * 30 + singles[30:])
     assert tied_to_source(against_one, seed=0).verdict is Verdict.SUSPECT
 
@@ -271,7 +271,7 @@ def test_a_source_that_is_known_of_one_class_only_is_not_asked_and_what_is_seen_
     sites = ["here"] * 15 + ["there"] * 15 + [None] * 30
     films = _sample(tmp_path, [1] * 30 + [0] * 30, site=sites)
     tied = tied_to_source(films, seed=0)
-    assert (tied.verdict, tied.reason) == (Verdict.NOT_APPLICABLE, "the source is known of films of one class only")
+    assert (tied.verdict, tied.reason) == (Verdict.NOT_MEASURED, "the source is known of films of one class only")
     seen = source_seen(films, np.array([[site == "here"] for site in sites], float), tied, seed=0)
     assert (seen.estimate.value, seen.verdict) == (1.0, Verdict.NOTED)
 
@@ -320,7 +320,7 @@ def test_evidence_inside_the_marks_exceeds_chance_and_evidence_anywhere_does_not
 def test_evidence_is_not_asked_of_fewer_than_ten_marked_films():
     nothing = [None] * 12
     found = evidence_findings("boxes", np.ones((12, 7, 7), np.float32), nothing, nothing, np.arange(12), seed=0)
-    assert {finding.verdict for finding in found} == {Verdict.NOT_APPLICABLE}
+    assert {finding.verdict for finding in found} == {Verdict.NOT_MEASURED}
 
 
 def test_energy_counts_positive_evidence_and_pointing_the_strongest_cell():
@@ -463,5 +463,5 @@ def test_the_page_shows_every_check_and_escapes_what_films_bring_along(tmp_path)
     assert "<script" not in page
     assert unescape(page).count(hostile) >= 13
     assert "1 of 1 checks found a shortcut" in page
-    assert "NOT APPLICABLE" in page
+    assert "NOT MEASURED" in page
     assert page == audit_page(record, films)

@@ -83,7 +83,7 @@ def audit(config: AuditConfig, reporter: Reporter) -> Audit:
     if audited is not None:
         findings += run_findings(audited, everything, copies, config, synthetic=index.synthetic, reporter=reporter)
     found = Audit(loaded.index, tuple(findings), sample, len(copies), None if audited is None else audited.name)
-    if found.verdict is Verdict.NOT_APPLICABLE:
+    if found.verdict is Verdict.NOT_MEASURED:
         raise DataError(
             f"{len(index.films)} films are too few to audit",
             why="; ".join(sorted({finding.reason for finding in findings})),

@@ -35,7 +35,7 @@ class Verdict(StrEnum):
     PASS = "PASS"  # noqa: S105  # no password
     SUSPECT = "SUSPECT"
     NOTED = "NOTED"  # shown, but never counted
-    NOT_APPLICABLE = "NOT APPLICABLE"
+    NOT_MEASURED = "NOT MEASURED"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,16 +78,16 @@ def noted(probe: str, estimate: Estimate, *, what: str) -> Finding:
 
 def not_measured(probe: str, why: str) -> Finding:
     """Return a probe that had nothing to measure."""
-    return Finding(probe, "none", Verdict.NOT_APPLICABLE, why)
+    return Finding(probe, "none", Verdict.NOT_MEASURED, why)
 
 
 def overall(findings: Sequence[Finding]) -> Verdict:
-    """Return SUSPECT where one probe is, PASS where probes were measured and none is, else NOT APPLICABLE."""
+    """Return SUSPECT where one probe is, PASS where probes were measured and none is, else NOT MEASURED."""
     verdicts = {finding.verdict for finding in findings}
     for verdict in (Verdict.SUSPECT, Verdict.PASS):
         if verdict in verdicts:
             return verdict
-    return Verdict.NOT_APPLICABLE
+    return Verdict.NOT_MEASURED
 
 
 # --- config ---
