@@ -5,7 +5,7 @@ READY := .venv/.ready
 DEMO := demo
 BUNDLE ?= $(DEMO)/bundle
 RUN ?= $(DEMO)/run
-# 160 drawn films, ten epochs of the true ResNet50 from random weights: some three minutes on two cores.
+# 160 drawn films, ten epochs of the true ResNet50 from random weights: some four minutes on two cores.
 DEMO_FILMS := 160
 DEMO_RECIPE := --weights none --fine-tune all --epochs 10 --batch 16
 
@@ -31,7 +31,7 @@ $(READY): pyproject.toml
 	$(BIN)/pip install --disable-pip-version-check --progress-bar off -e '.[dev]'
 	@touch $@
 
-demo: $(DEMO)/bundle/manifest.json ## draw films, train, convert, verify, predict one film (about 6 minutes)
+demo: $(DEMO)/bundle/manifest.json ## draw films, train, convert, verify, predict one film (about 10 minutes with the installation)
 	$(BIN)/tbconv verify $(DEMO)/bundle
 	$(BIN)/tbconv predict $(DEMO)/bundle $(DEMO)/films/image/synthetic-1001.png --overlay $(DEMO)/overlay
 	@echo
@@ -55,7 +55,7 @@ test: $(READY) ## what must pass before a change lands: the true ResNet50 throug
 test-fast: $(READY) ## the same without the true ResNet50
 	$(PYTEST) $(WORKERS) -m 'not slow and not chain' --ignore=tests/page
 
-test-all: $(READY) ## every test: clean environments, foreign clients, thousands of faults, whole conversions (30 minutes)
+test-all: $(READY) ## every test: clean environments, foreign clients, thousands of faults, whole conversions (20 minutes)
 	$(PYTEST) $(WORKERS) --durations=25
 
 test-page: $(READY) ## the page in headless Chromium; skipped, and said so, where there is none (apt-get install chromium)

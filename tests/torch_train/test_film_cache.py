@@ -46,7 +46,7 @@ def test_films_are_the_same_decoded_kept_and_found_again_without_decoding(films,
     assert _same(load_cached(index, tmp_path / "kept", listener), plain)
     no_decoder()
     assert _same(load_cached(index, tmp_path / "kept", listener), plain)
-    assert [line.split(" films")[0] for line in listener.lines] == ["  0 of 28", "  28 of 28"]
+    assert [line.split(" films")[0] for line in listener.lines] == ["  decoded", "  28 of 28"]
 
 
 def test_a_renamed_film_is_found_and_a_changed_one_is_decoded(films, tmp_path):
@@ -71,7 +71,7 @@ def test_a_kept_film_that_was_cut_off_or_altered_is_decoded_anew(films, tmp_path
         path.write_bytes(spoil(path.read_bytes()))
     listener = Listener()
     assert _same(load_cached(index, tmp_path / "kept", listener), plain)
-    assert listener.lines[0].startswith("  0 of 28 films")
+    assert listener.lines[0].startswith("  decoded films are kept")
 
 
 def test_another_way_to_read_films_finds_none_of_them(films, tmp_path, monkeypatch):
@@ -79,7 +79,7 @@ def test_another_way_to_read_films_finds_none_of_them(films, tmp_path, monkeypat
     load_cached(index, tmp_path / "kept", Silence())
     monkeypatch.setattr(loading.PIL, "__version__", "0.0")
     load_cached(index, tmp_path / "kept", listener)
-    assert listener.lines[0].startswith("  0 of 28 films")
+    assert listener.lines[0].startswith("  decoded films are kept")
 
 
 def test_unreadable_films_are_told_and_a_class_of_them_is_refused(films, tmp_path):

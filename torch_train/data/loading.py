@@ -101,7 +101,11 @@ def _read_film(film: Film, cache: FilmCache | None) -> _FilmReading | str:
 
 def _report_cache(readings: list[_FilmReading], cache: FilmCache, reporter: Reporter) -> None:
     cached = sum(reading.cached for reading in readings)
-    reporter.say(f"  {cached} of {len(readings)} films were decoded before and come from {cache.folder.parent}")
+    place = cache.folder.parent
+    if cached:
+        reporter.say(f"  {cached} of {len(readings)} films were decoded before and come from {place}")
+    else:
+        reporter.say(f"  decoded films are kept for the next run in {place}")
     if lost := [reading.not_kept for reading in readings if reading.not_kept]:
         reporter.say(f"  {len(lost)} films are not kept for the next run: {lost[0]}")
 
