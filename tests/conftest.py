@@ -19,6 +19,7 @@ THEIRS += ("onnxruntime", "onnx2tf", "tensorflow", "keras", "ai_edge_litert", "f
 THEIRS += ("uvicorn", "fastapi", "starlette", "pydantic", "anyio", "typer", "click", "rich", "psutil")
 
 WORKER = "PYTEST_XDIST_WORKER"
+INHERITED = ("PYTHON", "TBCONV", "MALLOC", "GLIBC", "OMP", "OPENBLAS", "CUDA", "HOME", "PATH")
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
 GPU_MARK = "mark.gpu"
 HERE = Path(__file__).parent
@@ -74,6 +75,18 @@ def films_kept_here(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TBCONV_CACHE", str(tmp_path_factory.mktemp("kept")))
         yield
+
+
+@pytest.fixture(autouse=True)
+def _leaves_what_processes_inherit():
+    """A test that changed it for good would change what later ones in its worker start."""
+    before = _inherited()
+    yield
+    assert _inherited() == before
+
+
+def _inherited():
+    return {name: value for name, value in os.environ.items() if name.startswith(INHERITED)}
 
 
 class HostileFolder:

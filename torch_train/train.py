@@ -25,6 +25,7 @@ from torch_train.engine.distributed import (
     main_process_first,
     use_device,
 )
+from torch_train.engine.step import torch_settings_restored
 from torch_train.engine.trainer import fit_network, start_network
 from torch_train.results import store_run
 from torch_train.run_folder import CHECKPOINT, CONFIG, require_free_folder
@@ -105,7 +106,8 @@ def start_training(config: TrainConfig, reporter: Reporter, *, processes: int, r
     if all(name in os.environ for name in TORCHRUN):
         return _join_torchrun(config, reporter, processes=processes, resume=resume)
     if processes == 1:
-        train(config, reporter, resume=resume)
+        with torch_settings_restored():
+            train(config, reporter, resume=resume)
         return True
     _require_distributable(config, processes, local=processes)
     launch_processes(Job(train_rank, (config, reporter, resume), processes, _device_type(config)))

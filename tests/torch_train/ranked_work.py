@@ -1,6 +1,7 @@
 """What two ranks do in the tests of ranks: functions of a module, because other processes have to find them."""
 
 from dataclasses import replace
+from unittest.mock import patch
 
 import numpy as np
 import torch
@@ -38,9 +39,9 @@ def drawn_network(seed=0):
 
 def margins(rows):
     """Margins of films `rows`, 4 a batch."""
-    inference.BATCH["cpu"] = 4
     network = drawn_network().to(memory_format=torch.channels_last)
-    return exact_margins(network, drawn_store(), np.asarray(rows))
+    with patch.dict(inference.BATCH, cpu=4):
+        return exact_margins(network, drawn_store(), np.asarray(rows))
 
 
 def train_state_of(recipe, seed=0):

@@ -20,8 +20,6 @@ from torch_train.evaluation.predictions import BASELINE, PRIOR, TRAINED, read_pr
 from torch_train.evaluation.summary import SummaryConfig
 from torch_train.train import train
 
-ROUNDING = 1e-7  # logits: a step of float32 here; what a process computed before can move the last bit (docs/log.md)
-
 
 class StopIn(Silence):
     """Presses Ctrl-C in a fold's first epoch."""
@@ -110,17 +108,10 @@ def test_age_and_sex_answer_where_they_are_known_and_phantoms_stay_synthetic(tmp
     assert {fold.repeat for fold in predictions.folds} == {0, 1}
 
 
-def test_two_processes_give_the_predictions_of_one_but_for_rounding(whole, make, tmp_path, hostile_folder):
+def test_two_processes_give_the_same_predictions_as_one_to_the_last_bit(whole, make, tmp_path, hostile_folder):
     config, listener = make(tmp_path / "two", jobs=2), Listener()
     fit_folds(config, listener)
-    two, one = json.loads(content(config)), json.loads(content(whole[0]))
-    for fold, wanted in zip(two["folds"], one["folds"], strict=True):
-        assert fold.pop("thresholds") == pytest.approx(wanted.pop("thresholds"), abs=ROUNDING)
-        margins, wanted_margins = fold.pop("margins"), wanted.pop("margins")
-        assert margins.keys() == wanted_margins.keys()
-        for reader, values in margins.items():
-            assert values == pytest.approx(wanted_margins[reader], abs=ROUNDING)
-    assert two == one
+    assert content(config) == content(whole[0])
     assert sum("of 2 fits (fold" in line for line in listener.lines) == 2
     assert sum("trainable:" in line for line in listener.lines) == 1
     assert hostile_folder.executed == []

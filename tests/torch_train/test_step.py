@@ -6,6 +6,7 @@ import torch
 from torch._dynamo.exc import TorchDynamoException
 
 from tbconv.contract.reporting import Silence
+from torch_train.config import TrainConfig
 from torch_train.engine.amp import Precision, choose_precision
 from torch_train.engine.augment import Augmentation, augment_films
 from torch_train.engine.inference import FilmStore
@@ -17,9 +18,11 @@ from torch_train.engine.step import (
     choose_step_mode,
     compiled_step,
     eager_step,
+    set_determinism,
 )
 from torch_train.engine.trainer import count_earlier, draw_augmentations, draw_batches
 from torch_train.model.network import XrayNetwork
+from torch_train.train import start_training
 
 LABELS = torch.tensor([0] * 30 + [1] * 10)
 ROWS = np.arange(40)
@@ -105,6 +108,25 @@ def test_a_cpu_takes_eager_steps_whatever_is_asked_for_and_says_so(train_state, 
     step = choose_step(train_state, recipe(step="compiled"), films=10**9, reporter=listener)
     assert isinstance(step, EagerStep)
     assert "eager" in listener.lines[0]
+
+
+def test_a_program_that_trains_keeps_its_own_settings_of_pytorch(monkeypatch, tmp_path):
+    def settings():
+        cudnn = torch.backends.cudnn
+        return cudnn.benchmark, cudnn.deterministic, torch.are_deterministic_algorithms_enabled()
+
+    def fail(config, *_, **__):
+        set_determinism(config, torch.device("cpu"))
+        during.append(settings())
+        raise KeyboardInterrupt
+
+    before, during = settings(), []
+    monkeypatch.setattr("torch_train.train.train", fail)
+    config = TrainConfig(data=tmp_path, out=tmp_path / "run", deterministic=True)
+    with pytest.raises(KeyboardInterrupt):
+        start_training(config, Silence(), processes=1, resume=False)
+    assert during == [(False, True, True)]
+    assert settings() == before != during[0]
 
 
 def test_network_and_augmentation_are_traced_whole(train_state, monkeypatch):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -325,6 +326,19 @@ def choose_step_mode(train_state: TrainState, config: TrainConfig, films: int) -
     if config.deterministic:
         return "graph"  # a compiler that chooses kernels by timing may choose others next time
     return "compiled" if films * config.epochs >= COMPILE_PAYS else "graph"
+
+
+@contextmanager
+def torch_settings_restored() -> Iterator[None]:
+    """Give a program that trains by the Python API its own settings of PyTorch back, however training ends."""
+    cudnn = torch.backends.cudnn
+    before = cudnn.benchmark, cudnn.deterministic
+    algorithms = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    try:
+        yield
+    finally:
+        cudnn.benchmark, cudnn.deterministic = before
+        torch.use_deterministic_algorithms(algorithms[0], warn_only=algorithms[1])
 
 
 def set_determinism(config: TrainConfig, device: torch.device) -> None:

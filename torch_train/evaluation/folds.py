@@ -349,7 +349,7 @@ def count_done(folder: Path) -> int:
 
 
 # --- processes ---
-# Folds spread over processes, one GPU or one share of the CPU each; results depend on their number by rounding alone.
+# Folds spread over processes, one GPU or one share of the CPU each; no result depends on how many there are.
 #
 # A fold's numbers depend on its seed, its films and the number of threads, so a fold on a CPU
 # has the same threads whether one runs or eight.
