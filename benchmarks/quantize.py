@@ -25,8 +25,8 @@ from convert.quantization.int8 import Int8Recipe, to_int8
 from convert.worker import run_step
 from tbconv.console import TerminalReporter
 from tbconv.contract.golden import REFERENCE
-from tbconv.contract.prediction import Prediction
 from tbconv.contract.preprocess import as_model_input
+from tbconv.contract.statistics import Prediction
 from tf_serve.runtime.tflite import TFLiteModel
 from torch_train.run_folder import CALIBRATION_FILMS, HELDOUT_FILMS, RunFacts, read_films, read_run
 

@@ -15,7 +15,7 @@ from tbconv.contract.bundle import MAKE_AGAIN, Bundle
 from tbconv.contract.certificate import ArtefactVerdict, Verdict
 from tbconv.contract.errors import ArtefactError, BundleError, ConfigError
 from tbconv.contract.manifest import DecisionRule, Kind
-from tbconv.contract.prediction import Classifier
+from tbconv.contract.statistics import Classifier
 from tf_serve.runtime.selftest import check_preprocessing
 from tf_serve.runtime.tflite import TFLiteModel
 

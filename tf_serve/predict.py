@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from tbconv.contract.bundle import MAKE_AGAIN
 from tbconv.contract.errors import BundleError
 from tbconv.contract.manifest import DecisionRule, Manifest
-from tbconv.contract.prediction import Prediction
 from tbconv.contract.reporting import LIMITS
+from tbconv.contract.statistics import Prediction
 from tf_serve.fallback import ActiveModel
 from tf_serve.gate.rules import GateLevel, refuse
 from tf_serve.images import Rejected, RejectionReason, open_film

@@ -17,9 +17,8 @@ from convert.parity.verdicts import FLIPS_SHARE
 from tbconv.contract.certificate import ArtefactVerdict, Certificate
 from tbconv.contract.golden import REFERENCE, Golden
 from tbconv.contract.manifest import Artefact, Manifest
-from tbconv.contract.prediction import Prediction
 from tbconv.contract.reporting import DISCLAIMER
-from tbconv.contract.statistics import proportion, upper_bound
+from tbconv.contract.statistics import Prediction, proportion, upper_bound
 from tbconv.report_kit import charts
 from tbconv.report_kit.pages import Cell, Chart, Section, Table, data_address, render_page
 from tbconv.report_kit.words import DASH, digits_for, estimate, megabytes, rounded, short, small

@@ -13,8 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tbconv.contract.prediction import Prediction
-from tbconv.contract.statistics import identity_error, is_positive, sqnr_db
+from tbconv.contract.statistics import Prediction, identity_error, is_positive, sqnr_db
 
 # --- a bundle's outputs ---
 

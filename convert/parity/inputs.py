@@ -19,9 +19,9 @@ from tbconv.contract.bundle import read_bundle, read_json, sha256_file
 from tbconv.contract.errors import DataError, FilmError, SetupError
 from tbconv.contract.golden import JPEG_LEVELS, PNG_LEVELS, GoldenFilm, check_films, opener
 from tbconv.contract.manifest import Labels
-from tbconv.contract.prediction import Prediction
 from tbconv.contract.preprocess import PreprocessSpec
 from tbconv.contract.reporting import Reporter
+from tbconv.contract.statistics import Prediction
 from tbconv.contract.xray import decode_xray
 from torch_train.data.phantom import draw_phantom
 from torch_train.data.records import FilmIndex

@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 
 from convert.parity.compare import ALLOWED_DB, OR_STEP, Difference, OutputDifference
 from tbconv.contract.certificate import ArtefactVerdict, Verdict
-from tbconv.contract.prediction import Prediction
-from tbconv.contract.statistics import IDENTITY, upper_bound
+from tbconv.contract.statistics import IDENTITY, Prediction, upper_bound
 
 TIMES_NOISE = 10.0  # times the distance of float32 PyTorch from its float64 self
 FLOAT64_FILMS = 256  # of 31 films the distance to float64 had an interval of 6 dB (docs/log.md)

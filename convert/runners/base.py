@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from convert.worker import reuse_memory
 from tbconv.contract.errors import ConversionError
-from tbconv.contract.prediction import Prediction
 from tbconv.contract.preprocess import as_model_input
+from tbconv.contract.statistics import Prediction
 
 Run = Callable[[NDArray[np.float32]], dict[str, NDArray[Any]]]  # a batch of films -> outputs by name
 BATCH = 16  # films a call where the file takes a batch

@@ -19,8 +19,7 @@ from tbconv.contract.bundle import Bundle
 from tbconv.contract.errors import ArtefactError
 from tbconv.contract.golden import Golden
 from tbconv.contract.manifest import Artefact, Calibration, Manifest, with_current_keys
-from tbconv.contract.prediction import Prediction
-from tbconv.contract.statistics import IDENTITY, identity_error
+from tbconv.contract.statistics import IDENTITY, Prediction, identity_error
 
 LABELS, PREPROCESSING, OPERATING_POINT = "labels.txt", "preprocessing.json", "operating_point.json"
 # Of a probability: float32 files of four networks were 8e-7 at most from sigmoid(slope * margin + offset), XNNPACK's

@@ -14,8 +14,8 @@ from PIL import Image, ImageOps
 
 from tbconv.contract.bundle import Bundle, read_arrays
 from tbconv.contract.errors import FilmError
-from tbconv.contract.prediction import Prediction
 from tbconv.contract.preprocess import PreprocessSpec
+from tbconv.contract.statistics import Prediction
 from tbconv.contract.xray import decode_xray
 
 # --- golden ---

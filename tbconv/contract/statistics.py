@@ -1,4 +1,4 @@
-"""The statistics that every stage shares: the decision, exact binomial intervals, SQNR, and the identity of a map.
+"""Outputs of a network, and the statistics that every stage shares: decision, exact intervals, SQNR, identity of a map.
 
 Training, conversion, verification and serving must call a film positive, bound a share and judge a moved logit in the
 same way, so each of these rules is written here and nowhere else. Standard library and numpy only: a server has no
@@ -11,15 +11,40 @@ import functools
 import math
 import sys
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from tbconv.contract.prediction import Prediction
-
 CONFIDENCE = 0.95  # of every interval and bound, unless a caller says otherwise
 TAIL = (1 - CONFIDENCE) / 2  # each side of a two-sided interval
 EXACT = "Clopper-Pearson"
+
+# --- outputs ---
+# The outputs of every runner of every framework: three named arrays for a batch of films.
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """The outputs for N films."""
+
+    logits: NDArray[np.floating]  # [N, 2], (negative, positive)
+    probability: NDArray[np.floating]  # [N, 1], calibrated
+    evidence: NDArray[np.floating] | None  # [N, 7, 7], margin = mean(evidence); None from an H5
+
+    @property
+    def margin(self) -> NDArray[np.floating]:
+        """Logit of positive minus logit of negative, [N]: what decisions compare."""
+        return np.asarray(self.logits[:, 1] - self.logits[:, 0])
+
+
+class Classifier(Protocol):
+    """Anything that predicts films."""
+
+    def predict(self, images: NDArray[np.float32]) -> Prediction:
+        """Return the outputs for films, float32 [N, 224, 224, 1], values 0..255."""
+        ...
+
 
 # --- decision ---
 

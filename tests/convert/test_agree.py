@@ -19,7 +19,7 @@ from tbconv.contract.consistency import answer_problems, appended_files
 from tbconv.contract.errors import ConversionError
 from tbconv.contract.golden import GOLDEN, read_golden, write_golden
 from tbconv.contract.manifest import OLD_KEYS, Calibration
-from tbconv.contract.prediction import Prediction
+from tbconv.contract.statistics import Prediction
 from torch_train.run_folder import CONFIG, METRICS, SPLIT
 
 FLOAT32, FLOAT16, INT8 = "model_float32.tflite", "model_float16.tflite", "model_int8.tflite"

@@ -12,8 +12,7 @@ from convert.parity.verdicts import (
     judge_reduced,
 )
 from tbconv.contract.certificate import Verdict
-from tbconv.contract.prediction import Prediction
-from tbconv.contract.statistics import IDENTITY
+from tbconv.contract.statistics import IDENTITY, Prediction
 
 GOOD = Difference(200, None, 1e-6, 2e-6, 1e-7, 1e-6, 1e-5, 120.0, 0, 0)
 TOLERANCES = Tolerances(1e-5, 1e-6, 1e-7)

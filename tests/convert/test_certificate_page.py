@@ -21,9 +21,9 @@ from tbconv.contract.manifest import (
     image_spec,
     output_specs,
 )
-from tbconv.contract.prediction import Prediction
 from tbconv.contract.preprocess import PreprocessSpec
 from tbconv.contract.reporting import DISCLAIMER
+from tbconv.contract.statistics import Prediction
 
 FILES = {
     "model_float32.tflite": ("float32", "trained", Verdict.CERTIFIED),

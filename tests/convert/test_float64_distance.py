@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from convert.parity.compare import float64_distance, gap_db
-from tbconv.contract.prediction import Prediction
+from tbconv.contract.statistics import Prediction
 
 
 def answer(margins, *, dtype=np.float64, evidence=1.0):

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from convert.parity.compare import NOT_FINITE, compare, find_problem
-from tbconv.contract.prediction import Prediction
+from tbconv.contract.statistics import Prediction
 
 
 def answer(margins, *, evidence=True, shift=0.0):

@@ -4,8 +4,8 @@ import pytest
 from convert.parity.inputs import PHANTOMS, golden_inputs
 from tbconv.contract.errors import ArtefactError
 from tbconv.contract.golden import Golden, read_golden, write_golden
-from tbconv.contract.prediction import Prediction
 from tbconv.contract.preprocess import PreprocessSpec
+from tbconv.contract.statistics import Prediction
 
 SPEC = PreprocessSpec()
 FIGURES = {"black", "white", "checkerboard", "ramp_x", "ramp_y", "corner", "figure", "noise"}

@@ -5,7 +5,7 @@ import pytest
 
 from tbconv.contract.consistency import _contradictions
 from tbconv.contract.manifest import Calibration
-from tbconv.contract.prediction import Prediction
+from tbconv.contract.statistics import Prediction
 
 CALIBRATION = Calibration(1.86, -0.27, 50, 50)
 MARGINS = np.linspace(-2, 2, 9)

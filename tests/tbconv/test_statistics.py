@@ -4,10 +4,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import beta, binomtest
 
-from tbconv.contract.prediction import Prediction
 from tbconv.contract.statistics import (
     IDENTITY,
     TIMES_TYPICAL,
+    Prediction,
     allowed_move,
     decibels,
     exact_interval,

@@ -131,7 +131,7 @@ def test_a_network_that_says_the_same_to_every_golden_input_never_answers(odd_bu
 def test_the_same_film_again_and_again_is_no_sign():
     class Same:
         def predict(self, images):
-            from tbconv.contract.prediction import Prediction
+            from tbconv.contract.statistics import Prediction
 
             return Prediction(np.float32([[1, 2]]), np.float32([[0.7]]), np.ones((1, 7, 7), np.float32))
 
@@ -183,7 +183,7 @@ def test_the_range_is_that_of_the_golden_margins_and_as_much_again_on_both_sides
 
 
 def test_without_golden_inputs_drawn_pictures_say_whether_a_network_is_constant():
-    from tbconv.contract.prediction import Prediction
+    from tbconv.contract.statistics import Prediction
 
     class Mean:
         def predict(self, images):
@@ -202,7 +202,7 @@ def test_without_golden_inputs_drawn_pictures_say_whether_a_network_is_constant(
 def test_a_suspicion_that_nothing_confirms_puts_no_network_aside():
     class Same:
         def predict(self, images):
-            from tbconv.contract.prediction import Prediction
+            from tbconv.contract.statistics import Prediction
 
             return Prediction(np.float32([[1, 2]]), np.float32([[0.7]]), np.ones((1, 7, 7), np.float32))
 

@@ -24,8 +24,8 @@ from tbconv.contract.golden import (
     write_golden,
     write_golden_films,
 )
-from tbconv.contract.prediction import Prediction
 from tbconv.contract.preprocess import PreprocessSpec, as_model_input
+from tbconv.contract.statistics import Prediction
 from tf_serve.fallback import choose_model
 from tf_serve.runtime.selftest import SelfTest, check_preprocessing, self_test
 from tf_serve.runtime.tflite import TFLiteModel

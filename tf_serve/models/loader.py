@@ -11,8 +11,8 @@ import numpy as np
 from tbconv.contract.bundle import MAKE_AGAIN, Bundle, read_bundle
 from tbconv.contract.errors import ArtefactError, BundleError
 from tbconv.contract.golden import GOLDEN, GOLDEN_FILMS, read_golden
-from tbconv.contract.prediction import Classifier
 from tbconv.contract.preprocess import as_model_input
+from tbconv.contract.statistics import Classifier
 from tf_serve.fallback import ActiveModel, choose_model, open_baseline
 from tf_serve.models.registry import LoadedModel
 from tf_serve.runtime.guards import OutputGuard, Range, RecheckLimiter, check_random_images

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tbconv.contract.prediction import Classifier, Prediction
+from tbconv.contract.statistics import Classifier, Prediction
 
 SAME_ANSWERS = 16  # different films in a row with the same two logits, bit for bit; a float head gives none
 STRIDE = 28  # pixels; 8 x 8 of 224 x 224 tell films apart

@@ -31,9 +31,8 @@ from tbconv.contract.golden import (
     records_films,
 )
 from tbconv.contract.manifest import Artefact
-from tbconv.contract.prediction import Classifier, Prediction
 from tbconv.contract.preprocess import as_model_input
-from tbconv.contract.statistics import IDENTITY, allowed_move, identity_errors
+from tbconv.contract.statistics import IDENTITY, Classifier, Prediction, allowed_move, identity_errors
 from tf_serve.runtime.tflite import TFLiteModel
 
 PROBABILITY_STEPS = 2 / 256  # two steps of a quantized sigmoid

@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from tbconv.contract.bundle import MAKE_AGAIN, Bundle, sha256_file
 from tbconv.contract.errors import ArtefactError
 from tbconv.contract.manifest import TensorSpec
-from tbconv.contract.prediction import Prediction
+from tbconv.contract.statistics import Prediction
 
 SIGNATURE = "serving_default"
 INPUT = "image"

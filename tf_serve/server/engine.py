@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from tbconv.contract.errors import TbconvError
-from tbconv.contract.prediction import Prediction
+from tbconv.contract.statistics import Prediction
 from tf_serve.errors import (
     RETRY_AFTER_S,
     BadRequest,

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from tbconv.contract.prediction import Classifier, Prediction
+from tbconv.contract.statistics import Classifier, Prediction
 from tf_serve.fallback import ActiveModel
 from tf_serve.models.registry import LoadedModel
 
