@@ -80,6 +80,14 @@ class Metrics:
         """Count an answer that a guard kept back."""
         self._families.failed.labels(loaded.name, loaded.version, str(broken).lower()).inc()
 
+    def record_refusal(self, kind: str) -> None:
+        """Count what was refused before it was a request: a head without end, a connection too many."""
+        self._child(self._families.refused, kind).inc()
+
+    def record_dead_worker(self, ended: str) -> None:
+        """Count a process that this one or another replaces."""
+        self._families.died.labels(ended).inc()
+
     def publish(self, before: ModelTable, after: ModelTable) -> None:
         """Count the models whose current version changed, and name those that answer now."""
         live = {(name, one.version) for name, versions in after.models.items() for one in versions}
@@ -203,6 +211,12 @@ class Families:
             "tbconv_guards_tripped",
             "Answers that a guard kept back; broken: the network was dropped",
             ("model", "version", "broken"),
+            registry=registry,
+        )
+        self.died = Counter(
+            "tbconv_workers_died",
+            "Processes that died and were replaced, by how they ended",
+            ("ended",),
             registry=registry,
         )
         self.swaps = Counter("tbconv_swaps", "Changes of a model's current version", ("model",), registry=registry)
