@@ -24,6 +24,7 @@ from convert.parity.runtimes import Runtime, matrix_runtimes, torch_runtimes
 from convert.worker import workers
 from tbconv.contract.bundle import CERTIFICATE, Bundle, open_bundle, write_json
 from tbconv.contract.certificate import ArtefactVerdict, Certificate, Verdict
+from tbconv.contract.consistency import UNBOUND
 from tbconv.contract.errors import ConfigError
 from tbconv.contract.golden import (
     GOLDEN,
@@ -87,7 +88,7 @@ def verify(config: VerifyConfig, reporter: Reporter) -> Verified:
     bundle = open_bundle(config.bundle)
     reporter.say(f"{len(bundle.manifest.files)} files have the digests of the manifest")
     claimed = {one.path: bundle.verdict(one.path) for one in bundle.manifest.artefacts}
-    golden, deployed = read_golden(bundle.path(GOLDEN)), bundle.certificate().deploy.get("artefact")
+    golden, deployed = read_golden(bundle.read(GOLDEN)), bundle.certificate().deploy.get("artefact")
     measurement = _measure(config, bundle, golden, reporter)
     verdicts = {
         one.path: _judge(one, measurement, golden, claimed[one.path], by_films=config.films is not None)
@@ -103,7 +104,8 @@ def verify(config: VerifyConfig, reporter: Reporter) -> Verified:
 
 
 def _film_notes(bundle: Bundle) -> tuple[str, ...]:
-    return () if records_films(bundle) else (NOT_RECORDED,)
+    lacks = () if records_films(bundle) else (NOT_RECORDED,)
+    return (*lacks, *(() if "binding" in bundle.certificate().scope else (UNBOUND,)))
 
 
 def _film_problems(bundle: Bundle) -> dict[str, str]:
@@ -140,6 +142,7 @@ def _certificate(
     """
     old = bundle.certificate()
     scope = certificate_scope(bundle.root) | {"calibration": old.scope.get("calibration")}
+    scope |= {"binding": old.scope["binding"]} if "binding" in old.scope else {}
     return write_certificate(
         measurement, verdicts, scope, _deploy(old.deploy, regressions, measurement.filmset.description)
     )

@@ -7,7 +7,21 @@ import sys
 
 import typer
 
-from tbconv.commands import adopt, audit, convert, data, doctor, evaluate, predict, serve, show, sign, train, verify
+from tbconv.commands import (
+    adopt,
+    audit,
+    convert,
+    data,
+    doctor,
+    evaluate,
+    predict,
+    serve,
+    show,
+    sign,
+    train,
+    upgrade,
+    verify,
+)
 from tbconv.console import print_error
 from tbconv.contract.errors import SetupError, TbconvError
 from tbconv.contract.reporting import DISCLAIMER
@@ -58,6 +72,7 @@ app.command("predict")(predict.predict)
 app.command("serve")(serve.serve)
 app.command("show")(show.show)
 app.command("sign")(sign.sign)
+app.command("upgrade")(upgrade.upgrade)
 app.command("doctor")(doctor.doctor)
 
 

@@ -1,10 +1,11 @@
-"""The bundle on disk: open = verify digests, write = atomic; and the one way to read JSON and arrays."""
+"""The bundle on disk: open = verify digests, seal = bind and record, write = atomic; how JSON and arrays are read."""
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
 import hashlib
+import io
 import json
 import os
 import shutil
@@ -20,12 +21,13 @@ import numpy as np
 
 from tbconv.contract.certificate import ArtefactVerdict, Certificate, Verdict
 from tbconv.contract.errors import ArtefactError, BundleError, TbconvError
-from tbconv.contract.manifest import FileRecord, Manifest, with_current_keys
+from tbconv.contract.manifest import SCHEMA_VERSION, FileRecord, Manifest, with_current_keys
 
 MANIFEST = "manifest.json"
 CERTIFICATE = "certificate.json"
 CONVERSION = "conversion.json"  # of a third-party ONNX model's formats, which are no bundle
 MAKE_AGAIN = "tbconv convert RUN --out BUNDLE, or restore the file"
+MOST_READ = 64 << 20  # bytes of a file that is read whole: JSON and golden data of real bundles are 1.1 MB at most
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,31 @@ class Bundle:
 
     root: Path
     manifest: Manifest
+    sha256: str = ""  # of manifest.json as it was read
+
+    def read(self, name: str) -> bytes:
+        """Return a file whole, after the digest of these very bytes was checked; for small files.
+
+        Args:
+            name: a path of the manifest, or manifest.json itself.
+
+        Raises:
+            ArtefactError: the file is not in the manifest, missing, altered or far too large.
+        """
+        if name == MANIFEST:
+            expected = self.sha256
+        elif name in self.manifest.files:
+            expected = self.manifest.files[name].sha256
+        else:
+            raise ArtefactError(f"{name} is not in the manifest", why="no digest of it is recorded", fix=MAKE_AGAIN)
+        self.check_is_there(name)
+        data = read_small(self.root / name, ArtefactError)
+        if sha256_bytes(data) != expected:
+            raise _altered(name, sha256_bytes(data), expected)
+        if name != MANIFEST and len(data) != self.manifest.files[name].bytes:
+            why = f"the manifest says {self.manifest.files[name].bytes:,}"
+            raise ArtefactError(f"{name} has {len(data):,} bytes", why=why, fix=MAKE_AGAIN)
+        return data
 
     def path(self, name: str) -> Path:
         """Return where a file of the bundle is, after its digest was checked.
@@ -51,17 +78,30 @@ class Bundle:
             self._check(key)
         return self.root / name
 
+    def check_is_there(self, name: str) -> None:
+        """Raise ArtefactError where a file is missing."""
+        if not (self.root / name).is_file():
+            raise ArtefactError(f"{name} is missing", why="the manifest lists it", fix=MAKE_AGAIN)
+
     def _check(self, name: str) -> None:
         place, record = self.root / name, self.manifest.files[name]
-        if not place.is_file():
-            raise ArtefactError(f"{name} is missing", why="the manifest lists it", fix=MAKE_AGAIN)
+        self.check_is_there(name)
         digest = sha256_file(place)
         if digest != record.sha256:
-            raise ArtefactError(
-                f"{name} has digest {digest[:12]}, the manifest says {record.sha256[:12]}",
-                why="the file changed after it was verified, so its parity is unknown",
-                fix=MAKE_AGAIN,
-            )
+            raise _altered(name, digest, record.sha256)
+
+    def problem_of(self, name: str) -> str | None:
+        """Return how a file, or the manifest itself, differs from its digest, in words; None where it does not."""
+        try:
+            if name == MANIFEST:
+                self.read(name)
+                return None
+            if (self.root / name).stat().st_size != self.manifest.files[name].bytes:
+                return f"{name} changed"
+            self._check(name)
+        except (OSError, ArtefactError):
+            return f"{name} changed" if (self.root / name).is_file() else f"{name} is missing"
+        return None
 
     def verify_digests(self) -> None:
         """Check every file of the manifest; ArtefactError at the first that differs."""
@@ -74,7 +114,7 @@ class Bundle:
         Raises:
             ArtefactError: it is missing, altered or not one.
         """
-        value = read_json(self.path(CERTIFICATE))
+        value = parse_json(self.read(CERTIFICATE), CERTIFICATE)
         try:
             return Certificate.from_json(value)
         except (KeyError, TypeError, ValueError) as error:
@@ -109,6 +149,14 @@ class Bundle:
         return folder_digest({path: record.sha256 for path, record in self.manifest.files.items()}, name)
 
 
+def _altered(name: str, digest: str, expected: str) -> ArtefactError:
+    return ArtefactError(
+        f"{name} has digest {digest[:12]}, the manifest says {expected[:12]}",
+        why="the file changed after it was verified, so its parity is unknown",
+        fix=MAKE_AGAIN,
+    )
+
+
 def folder_digest(digests: dict[str, str], name: str) -> str:
     """Return one digest for the files of a folder, given all files' digests by path."""
     inside = sorted(path for path in digests if path.startswith(f"{name}/") and not path.endswith("fingerprint.pb"))
@@ -122,30 +170,49 @@ def read_json(path: Path, *, keys_of_users: bool = False) -> Any:
         path: the file.
         keys_of_users: whether users choose keys in it, such as names of models: all keys then stay as they are.
     """
+    return parse_json(read_small(path, BundleError), str(path), keys_of_users=keys_of_users)
+
+
+def parse_json(data: bytes, name: str, *, keys_of_users: bool = False) -> Any:
+    """Return the JSON in bytes, as `read_json` does of a file; `name` is how errors call it."""
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        value = json.loads(data)
         return value if keys_of_users else with_current_keys(value)
-    except (OSError, ValueError) as error:
-        raise BundleError(f"{path} cannot be read as JSON", why=str(error), fix=MAKE_AGAIN) from error
+    except ValueError as error:
+        raise BundleError(f"{name} cannot be read as JSON", why=str(error), fix=MAKE_AGAIN) from error
+
+
+def read_small(path: Path, error: type[BundleError]) -> bytes:
+    """Return a file whole; the error where it is missing or larger than any that is read whole."""
+    try:
+        with path.open("rb") as file:
+            data = file.read(MOST_READ + 1)
+    except OSError as found:
+        raise error(f"{path.name} cannot be read", why=str(found), fix=MAKE_AGAIN) from found
+    if len(data) > MOST_READ:
+        raise error(f"{path.name} is too large", why=f"more than {MOST_READ >> 20} MB", fix=MAKE_AGAIN)
+    return data
 
 
 @contextlib.contextmanager
 def read_arrays(
-    path: Path, what: str, *, error: type[TbconvError] = ArtefactError, fix: str = MAKE_AGAIN
+    source: Path | bytes, what: str, *, error: type[TbconvError] = ArtefactError, fix: str = MAKE_AGAIN
 ) -> Iterator[Mapping[str, Any]]:
     """Yield the arrays of an .npz file by name, without pickles.
 
     Args:
-        path: the file.
+        source: the file, or what was read of it.
         what: it should hold, in words, for the error.
         error: to raise where it is missing or damaged, or lacks an array that the block reads.
         fix: of that error.
     """
     try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+        opened = io.BytesIO(source) if isinstance(source, bytes) else source.open("rb")
+        with opened as file, np.load(file, allow_pickle=False) as arrays:
             yield arrays
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as found:  # all numpy's, on damage
-        raise error(f"{path} holds no {what}", why=f"{type(found).__name__}: {found}", fix=fix) from found
+        name = "the file" if isinstance(source, bytes) else source
+        raise error(f"{name} holds no {what}", why=f"{type(found).__name__}: {found}", fix=fix) from found
 
 
 def read_bundle(root: Path) -> Bundle:
@@ -166,13 +233,14 @@ def read_bundle(root: Path) -> Bundle:
             why=f"it has no {MANIFEST}" if root.is_dir() else "there is no such folder",
             fix="make one: tbconv convert RUN --out BUNDLE",
         )
-    manifest = Manifest.from_json(read_json(root / MANIFEST))
+    data = read_small(root / MANIFEST, BundleError)
+    manifest = Manifest.from_json(parse_json(data, str(root / MANIFEST)))
     for name in manifest.files:
         pure = PurePosixPath(name)
         inside = (root / name).resolve().is_relative_to(root.resolve())  # a folder on the way may be a link
         if pure.is_absolute() or ".." in pure.parts or (root / name).is_symlink() or not inside:
             raise BundleError(f"the manifest names {name!r}", why="it leaves the bundle", fix=MAKE_AGAIN)
-    return Bundle(root, manifest)
+    return Bundle(root, manifest, sha256_bytes(data))
 
 
 def open_bundle(root: Path) -> Bundle:
@@ -180,6 +248,26 @@ def open_bundle(root: Path) -> Bundle:
     bundle = read_bundle(root)
     bundle.verify_digests()
     return bundle
+
+
+@contextlib.contextmanager
+def private_copy(root: Path) -> Iterator[Bundle]:
+    """Yield a copy of a bundle that nobody else can change, every file of which has its digest; for long work.
+
+    Raises:
+        BundleError: `root` is no bundle.
+        ArtefactError: a file is missing or altered.
+    """
+    bundle = read_bundle(root)
+    with tempfile.TemporaryDirectory(prefix="tbconv-copy-") as folder:
+        copy = replace(bundle, root=Path(folder) / root.resolve().name)
+        for name in bundle.manifest.files:
+            bundle.check_is_there(name)
+            (copy.root / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(root / name, copy.root / name)
+        (copy.root / MANIFEST).write_bytes(bundle.read(MANIFEST))
+        copy.verify_digests()
+        yield copy
 
 
 @contextlib.contextmanager
@@ -218,10 +306,26 @@ def write_bundle(place: Path) -> Iterator[Path]:
 
 
 def seal(folder: Path, manifest: Manifest) -> Manifest:
-    """Write manifest.json over every file of the folder, and return it with their digests."""
-    sealed = replace(manifest, files=file_records(folder, but=MANIFEST))
+    """Bind the certificate to all that the manifest says, write manifest.json over every file, and return it.
+
+    The certificate's scope gets the digest of the manifest without its files, and that of the list of all files but
+    itself; the manifest holds the certificate's digest. So neither changes without the other.
+    """
+    sealed = replace(manifest, files=file_records(folder, but=MANIFEST), schema_version=SCHEMA_VERSION)
+    if CERTIFICATE in sealed.files:
+        sealed = Manifest.from_json(json.loads(json.dumps(sealed.to_json())))  # as it will be read
+        certificate = read_json(folder / CERTIFICATE)
+        certificate["scope"] = certificate.get("scope", {}) | {"binding": binding_of(sealed)}
+        write_json(folder / CERTIFICATE, certificate)
+        place = folder / CERTIFICATE
+        sealed.files[CERTIFICATE] = FileRecord(sha256_file(place), place.stat().st_size)
     write_json(folder / MANIFEST, sealed.to_json())
     return sealed
+
+
+def binding_of(manifest: Manifest) -> dict[str, str]:
+    """Return the two digests by which a certificate is bound to a manifest."""
+    return {"manifest_sha256": manifest.digest, "files_sha256": manifest.files_digest(but=CERTIFICATE)}
 
 
 def file_records(folder: Path, *, but: str) -> dict[str, FileRecord]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import zipfile
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -9,9 +10,11 @@ from pathlib import Path
 import numpy as np
 
 from tbconv.contract.bundle import MAKE_AGAIN, Bundle, read_bundle
+from tbconv.contract.consistency import Binding
 from tbconv.contract.errors import ArtefactError, BundleError
 from tbconv.contract.golden import GOLDEN, GOLDEN_FILMS, read_golden
 from tbconv.contract.preprocess import as_model_input
+from tbconv.contract.signature import SignatureRule
 from tbconv.contract.statistics import Classifier
 from tf_serve.fallback import ActiveModel, choose_model, open_baseline
 from tf_serve.models.registry import LoadedModel
@@ -29,6 +32,7 @@ class BundleLoader:
     artefact: str | None = None  # None: the file that each certificate proposes
     threads: int = 1  # interpreters of a file at most
     folder: Path | None = None  # where copies are shared with other processes
+    signature: SignatureRule | None = None  # whose signature every bundle needs
 
     def open(self, root: Path, *, name: str | None = None, number: int | None = None) -> LoadedModel:
         """Open a bundle, and prove that it answers as it did.
@@ -44,15 +48,15 @@ class BundleLoader:
         """
         bundle = read_bundle(root)
         check_archives(bundle)
-        active = choose_model(bundle, artefact=self.artefact, open_file=self._open_file)
-        standby = self._standby(bundle) if active.kind == "trained" else None
+        active = choose_model(bundle, artefact=self.artefact, signature=self.signature, open_file=self._open_file)
+        standby = self._standby(bundle, active.binding) if active.kind == "trained" else None
         named = name or bundle.manifest.name
         return LoadedModel(named, active.version, bundle, active, number=number, standby=standby)
 
-    def _standby(self, bundle: Bundle) -> ActiveModel | None:
+    def _standby(self, bundle: Bundle, binding: Binding) -> ActiveModel | None:
         """Open the baseline beside a trained network; a bundle without a good one serves all the same."""
         try:
-            return open_baseline(bundle, STANDBY_REASON, open_file=self._open_file)
+            return replace(open_baseline(bundle, STANDBY_REASON, open_file=self._open_file), binding=binding)
         except BundleError:
             return None
 
@@ -67,7 +71,7 @@ class BundleLoader:
         found = ask(pool)
         if found.problem is not None:
             raise ArtefactError(f"{name} does not answer as it did", why=found.problem, fix=MAKE_AGAIN)
-        margins = read_golden(bundle.path(GOLDEN)).answers[name].margin
+        margins = read_golden(bundle.read(GOLDEN)).answers[name].margin
         return OutputGuard(pool, allowed=Range.around(margins), recheck=RecheckLimiter(lambda: ask(pool).problem))
 
 
@@ -105,9 +109,9 @@ def check_archives(bundle: Bundle) -> None:
         if name not in bundle.manifest.files:
             continue
         try:
-            with zipfile.ZipFile(bundle.path(name)) as archive:
+            with zipfile.ZipFile(io.BytesIO(bundle.read(name))) as archive:
                 unpacked = sum(member.file_size for member in archive.infolist())
-        except (OSError, zipfile.BadZipFile) as error:
+        except (OSError, ValueError, zipfile.BadZipFile) as error:
             raise ArtefactError(f"{name} is damaged", why=str(error), fix=MAKE_AGAIN) from error
         if unpacked > MOST:
             why = f"it unpacks to {unpacked / 2**20:,.0f} MB, {MOST / 2**20:.0f} MB are the most"

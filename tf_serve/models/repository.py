@@ -18,6 +18,7 @@ from typing import Any
 
 from tbconv.contract.bundle import MANIFEST, Bundle, read_bundle, read_json, write_json
 from tbconv.contract.errors import BundleError, TbconvError
+from tbconv.contract.signature import default_place
 from tf_serve.errors import BadRequest, NotReady, UnknownModel
 from tf_serve.messages import IndexEntry
 from tf_serve.models.loader import BundleLoader, fall_back
@@ -33,7 +34,7 @@ from tf_serve.models.registry import LoadedModel, ModelTable
 SETTLE_S = 2.0  # seconds without a change after which a bundle that lacks files is taken as it is
 SUFFIXES = (".tflite", ".json", ".npz")  # what the server reads of a bundle
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")  # what may stand in an address
-Stamp = tuple[tuple[str, int, int, int], ...]  # name, inode, bytes and time of each file
+Stamp = tuple[tuple[str, int, int, int], ...]  # name, inode, bytes and time of the last change of each file
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,16 +94,30 @@ def _places(name: str, folder: Path) -> tuple[BundleFolder, ...]:
 
 def _stamp(folder: Path) -> Stamp | None:
     """Return the state of a bundle's files; None where there is no manifest."""
-    rows = []
     try:
         with os.scandir(folder) as entries:
-            for entry in entries:
-                if entry.name.endswith(SUFFIXES):
-                    found = entry.stat()
-                    rows.append((entry.name, found.st_ino, found.st_size, found.st_mtime_ns))
+            rows = [(entry.name, *_state(entry.stat())) for entry in entries if entry.name.endswith(SUFFIXES)]
     except OSError:
         return None
-    return tuple(sorted(rows)) if any(row[0] == MANIFEST for row in rows) else None
+    if not any(row[0] == MANIFEST for row in rows):
+        return None
+    signature = default_place(folder)
+    with contextlib.suppress(OSError):  # it may come after the bundle, and be the reason why that is opened
+        rows.append((signature.name, *_state(signature.stat())))
+    return tuple(sorted(rows))
+
+
+def _state(found: os.stat_result) -> tuple[int, int, int]:
+    return found.st_ino, found.st_size, found.st_ctime_ns  # which, unlike mtime, nobody sets
+
+
+def _whole_stamp(bundle: Bundle) -> Stamp:
+    """Return the state of every file of a manifest; one that is missing has none."""
+    rows = []
+    for name in (MANIFEST, *bundle.manifest.files):
+        with contextlib.suppress(OSError):
+            rows.append((name, *_state((bundle.root / name).stat())))
+    return tuple(rows)
 
 
 def _missing(bundle: Bundle) -> str | None:
@@ -215,6 +230,7 @@ class ModelEntry:
     incomplete: str | None = None  # what it lacks while it is being copied
     unloaded_because: str | None = None  # why it is not held although it could be
     missing_since: float | None = None  # time.monotonic() at which its folder was missed first
+    checked: tuple[Bundle, Stamp] | None = None  # whose files, in which state, were last compared with their digests
     by_request: bool = False  # a load was requested: it is opened anew, and may have a lower trust than what was there
 
     def open(self, loader: BundleLoader, desired: DesiredState) -> None:
@@ -314,6 +330,7 @@ def ranked(kept: Sequence[ModelEntry], rolled_back: Sequence[str]) -> list[Model
 # A swap loses nothing: who was given the old version keeps it until the answer is made, and its
 # interpreters go with the last reference.
 
+MOST_NAMED = 5  # changed files of a line of the log
 REMOVAL_GRACE_S = (
     10.0  # seconds after which a model whose folder was removed stops answering; one replaced by hand is back
 )
@@ -425,6 +442,29 @@ class Repository:
             desired = self._store.change(lambda desired: replace(desired, failed={**desired.failed, digest: reason}))
             self._apply_requests(desired)
             self._publish_table(desired)
+
+    def check_files(self) -> None:
+        """Hold every file of the bundles that answer to its digest, and mark those models whose other files changed.
+
+        It reads hundreds of MB: without the lock, where the state of a bundle's files is another than last time.
+        """
+        with self._lock:
+            entries = [(one, one.loaded) for kept in self._entries.values() for one in kept if one.loaded]
+        for one, loaded in entries:
+            state = (loaded.bundle, _whole_stamp(loaded.bundle))
+            if one.checked == state and loaded.active.altered is not None:
+                continue
+            problems = (loaded.bundle.problem_of(name) for name in (MANIFEST, *loaded.bundle.manifest.files))
+            altered = tuple(problem for problem in problems if problem)
+            with self._lock:
+                one.checked = state
+                if one.loaded is None or one.loaded.bundle is not loaded.bundle:
+                    continue
+                if altered:
+                    said = "; ".join(altered[:MOST_NAMED])
+                    _log.warning("%s: other files of its bundle changed: %s", loaded.name, said)
+                one.loaded = one.loaded.with_altered(altered)
+                self._publish_table(self._store.read())
 
     def first_error(self) -> TbconvError | None:
         """Return an expected error for which something is not loaded."""
