@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import zipfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,7 +10,7 @@ import numpy as np
 from tbconv.contract.bundle import MAKE_AGAIN, Bundle, read_bundle
 from tbconv.contract.consistency import Binding
 from tbconv.contract.errors import ArtefactError, BundleError
-from tbconv.contract.golden import GOLDEN, GOLDEN_FILMS, read_golden
+from tbconv.contract.golden import GOLDEN, read_golden
 from tbconv.contract.preprocess import as_model_input
 from tbconv.contract.signature import SignatureRule
 from tbconv.contract.statistics import Classifier
@@ -47,7 +45,6 @@ class BundleLoader:
             SetupError: this machine decodes images differently from training.
         """
         bundle = read_bundle(root)
-        check_archives(bundle)
         active = choose_model(bundle, artefact=self.artefact, signature=self.signature, open_file=self._open_file)
         standby = self._standby(bundle, active.binding) if active.kind == "trained" else None
         named = name or bundle.manifest.name
@@ -90,29 +87,3 @@ def fall_back(loaded: LoadedModel, reason: str, *, what: str = "was disabled") -
         return None
     active = replace(loaded.standby, reason=f"{loaded.active.artefact} {what}: {reason}")
     return replace(loaded, version=active.version, active=active, standby=None)
-
-
-# --- archives ---
-# Whether a bundle's archives unpack to what they should be, found out before one byte of them is unpacked.
-
-# Bytes in all; 16 model inputs and 12 recorded answers are 1 MB, drawn films a few. Zeros pack a thousand to one.
-MOST = 64 * 1024 * 1024
-
-
-def check_archives(bundle: Bundle) -> None:
-    """Refuse a bundle whose golden files would fill the memory.
-
-    Raises:
-        ArtefactError: an archive is damaged, or says that it unpacks to more than it can hold.
-    """
-    for name in (GOLDEN, GOLDEN_FILMS):
-        if name not in bundle.manifest.files:
-            continue
-        try:
-            with zipfile.ZipFile(io.BytesIO(bundle.read(name))) as archive:
-                unpacked = sum(member.file_size for member in archive.infolist())
-        except (OSError, ValueError, zipfile.BadZipFile) as error:
-            raise ArtefactError(f"{name} is damaged", why=str(error), fix=MAKE_AGAIN) from error
-        if unpacked > MOST:
-            why = f"it unpacks to {unpacked / 2**20:,.0f} MB, {MOST / 2**20:.0f} MB are the most"
-            raise ArtefactError(f"{name} is no record of golden films", why=why, fix=MAKE_AGAIN)
