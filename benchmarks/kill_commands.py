@@ -94,14 +94,14 @@ class Trial:
 def tree(pid: int) -> list[psutil.Process]:
     """Return all that a process started."""
     with contextlib.suppress(psutil.NoSuchProcess):
-        return psutil.Process(pid).children(recursive=True)
+        return list(psutil.Process(pid).children(recursive=True))
     return []
 
 
 def alive(process: psutil.Process) -> bool:
     """Whether a process runs; one that nobody has collected yet does not."""
     with contextlib.suppress(psutil.NoSuchProcess):
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
     return False
 
 

@@ -496,7 +496,8 @@ class Owner:
         since = datetime.now(UTC).isoformat(timespec="seconds")
         program = Path(sys.argv[0] if sys.argv else "python")
         name = program.parent.name if program.name == "__main__.py" else program.name
-        command = "".join(one if one.isprintable() else "?" for one in " ".join([name, *sys.argv[1:2]]))
+        subcommand = [word for word in sys.argv[1:2] if word.isidentifier()]
+        command = "".join(one if one.isprintable() else "?" for one in " ".join([name, *subcommand]))
         place = None if beside is None else str(beside.absolute())
         pid = os.getpid()
         return cls(pid, _start_of(pid), _boot(), platform.node(), command[:100], since, place)
