@@ -6,7 +6,6 @@ contradicts the manifest (`convert.certificate.consistency`).
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,7 @@ from convert.parity.measure import Measurement, measure
 from convert.parity.report import parity_report, write_film_table
 from convert.parity.runtimes import Runtime, matrix_runtimes, torch_runtimes
 from convert.worker import workers
-from tbconv.contract.bundle import CERTIFICATE, Bundle, open_bundle, write_json
+from tbconv.contract.bundle import CERTIFICATE, Bundle, open_bundle, temporary_folder, write_atomic, write_json
 from tbconv.contract.certificate import ArtefactVerdict, Certificate, Verdict
 from tbconv.contract.consistency import UNBOUND
 from tbconv.contract.errors import ConfigError
@@ -116,12 +115,12 @@ def _film_problems(bundle: Bundle) -> dict[str, str]:
 
 def _measure(config: VerifyConfig, bundle: Bundle, golden: Golden, reporter: Reporter) -> Measurement:
     artefacts = bundle.manifest.artefacts
-    with tempfile.TemporaryDirectory(prefix="tbconv-matrix-") as aside:
+    with temporary_folder("matrix") as aside:
         filmset = _filmset(config, golden, reporter)
         extra: tuple[Runtime, ...] = ()
         if config.matrix:
-            extra = matrix_runtimes(bundle.root, artefacts, Path(aside), reporter)
-            filmset = _with_probes(bundle, filmset, Path(aside), reporter)
+            extra = matrix_runtimes(bundle.root, artefacts, aside, reporter)
+            filmset = _with_probes(bundle, filmset, aside, reporter)
         return measure(
             bundle.root,
             artefacts,
@@ -163,7 +162,7 @@ def _write(
     write_json(out / "parity.json", report)
     write_json(out / CERTIFICATE, asdict(certificate))
     page = draw_certificate(bundle.root, bundle.manifest, measurement, certificate, report)
-    (out / PAGE).write_text(page, encoding="utf-8")
+    write_atomic(out / PAGE, page)
     if len(measurement.filmset.films):
         write_film_table(out / "films.npz", measurement)
 

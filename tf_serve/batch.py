@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from tbconv.contract.bundle import Bundle, read_bundle
+from tbconv.contract.bundle import Bundle, read_bundle, write_atomic
 from tbconv.contract.errors import FilmError
 from tbconv.contract.reporting import DISCLAIMER, Reporter
 from tbconv.contract.signature import SignatureRule
@@ -106,7 +106,7 @@ def _row(film: Path, picture: Path | None, active: ActiveModel, bundle: Bundle) 
     if picture is None or result.finding is None:
         return FilmAnswer(film, result, None)
     notes = special_limits(active, bundle.manifest)
-    picture.write_bytes(draw_overlay(open_film(data).pixels, result.finding, notes=notes))
+    write_atomic(picture, draw_overlay(open_film(data).pixels, result.finding, notes=notes), option="--overlay")
     return FilmAnswer(film, result, None, picture)
 
 

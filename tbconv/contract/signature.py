@@ -11,13 +11,12 @@ from __future__ import annotations
 import contextlib
 import re
 import shutil
-import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tbconv.contract.bundle import MANIFEST, Bundle, open_bundle, sha256_file, write_atomic
+from tbconv.contract.bundle import MANIFEST, Bundle, open_bundle, sha256_file, temporary_folder, write_atomic
 from tbconv.contract.errors import BundleError, ConfigError, SetupError
 
 SUFFIX = ".sig"
@@ -162,9 +161,8 @@ def make_key(private: Path) -> Path:
     key = ec.generate_private_key(ec.SECP256R1())
     secret = key.private_bytes(form.Encoding.PEM, form.PrivateFormat.PKCS8, form.NoEncryption())
     private.parent.mkdir(parents=True, exist_ok=True)
-    private.touch(PRIVATE_MODE, exist_ok=False)  # closed to others before there is anything to read
-    private.write_bytes(secret)
-    public.write_bytes(key.public_key().public_bytes(form.Encoding.PEM, form.PublicFormat.SubjectPublicKeyInfo))
+    write_atomic(private, secret, mode=PRIVATE_MODE)  # closed to others before there is anything to read
+    write_atomic(public, key.public_key().public_bytes(form.Encoding.PEM, form.PublicFormat.SubjectPublicKeyInfo))
     return public
 
 
@@ -195,8 +193,8 @@ def sign(target: Path, key: Path, out: Path | None = None) -> Path:
         config.use_elliptic_key_signer(private_key=_key_file(key))
     except (ValueError, TypeError, AttributeError) as error:  # no PEM; with a password; of another kind
         raise _useless_key(key, error) from error
-    with tempfile.TemporaryDirectory(prefix="tbconv-sign-") as folder:
-        made = Path(folder) / "signature"
+    with temporary_folder("sign", beside=place.parent) as folder:
+        made = folder / "signature"
         config.sign(target, made)
         rule = SignatureRule(key=_public_of(key), key_name=str(key), signature=made)
         if bundle:
@@ -217,8 +215,8 @@ def signed_file(path: Path, rule: SignatureRule | None) -> Iterator[Path]:
     if rule is None:
         yield path
         return
-    with tempfile.TemporaryDirectory(prefix="tbconv-copy-") as folder:
-        copy = Path(folder) / path.name
+    with temporary_folder("copy") as folder:
+        copy = folder / path.name
         try:
             shutil.copyfile(path, copy)
         except OSError as error:
@@ -248,11 +246,11 @@ def _verifier(key: bytes, name: str) -> Any:
     _signing()
     from model_signing import verifying
 
-    with tempfile.NamedTemporaryFile(prefix="tbconv-key-") as file:
-        file.write(key)
-        file.flush()
+    with temporary_folder("key") as folder:
+        place = folder / "key.pub.pem"
+        place.write_bytes(key)
         try:
-            return verifying.Config().use_elliptic_key_verifier(public_key=file.name)
+            return verifying.Config().use_elliptic_key_verifier(public_key=place)
         except (ValueError, TypeError, AttributeError) as error:
             raise _useless_key(Path(name), error) from error
 

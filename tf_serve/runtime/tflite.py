@@ -24,7 +24,7 @@ from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter, OpResolverType, SignatureRunner
 from numpy.typing import NDArray
 
-from tbconv.contract.bundle import MAKE_AGAIN, Bundle, sha256_file
+from tbconv.contract.bundle import MAKE_AGAIN, Bundle, sha256_file, temporary_folder
 from tbconv.contract.errors import ArtefactError
 from tbconv.contract.manifest import TensorSpec
 from tbconv.contract.statistics import Prediction
@@ -267,7 +267,9 @@ def copy_privately(bundle: Bundle, name: str, folder: Path | None) -> BinaryIO:
     place = folder and folder / f"{digest}.tflite"
     if place and (there := _open_good(place, digest)):
         return there
-    with tempfile.NamedTemporaryFile(dir=folder, delete=False) as copy:
+    with contextlib.ExitStack() as stack:
+        own = folder or stack.enter_context(temporary_folder("model"))
+        copy = stack.enter_context(tempfile.NamedTemporaryFile(dir=own, delete=False))
         made = Path(copy.name)
         try:
             with source.open("rb") as original:

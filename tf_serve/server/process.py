@@ -10,12 +10,10 @@ import os
 import shutil
 import signal
 import socket
-import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
@@ -23,7 +21,7 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.supervisors.multiprocess import Multiprocess, Process
 
-from tbconv.contract.bundle import MANIFEST
+from tbconv.contract.bundle import MANIFEST, temporary_folder
 from tbconv.contract.environment import working_folder_hidden
 from tbconv.contract.errors import BundleError, ConfigError, SetupError
 from tbconv.contract.reporting import DISCLAIMER, Reporter
@@ -122,15 +120,14 @@ def _opened(settings: Settings) -> Engine:
 
 
 def _run_workers(settings: Settings, listener: socket.socket) -> None:
-    shared = Path(tempfile.mkdtemp(prefix="tbconv-serve-"))
-    counted = shared / "metrics"
-    counted.mkdir()
-    os.environ[FOLDER] = str(counted)  # the processes inherit it: what they count is added up there
-    try:
-        run_many(replace(settings, shared=shared), listener)
-    finally:
-        del os.environ[FOLDER]
-        shutil.rmtree(shared, ignore_errors=True)
+    with temporary_folder("serve") as shared:
+        counted = shared / "metrics"
+        counted.mkdir()
+        os.environ[FOLDER] = str(counted)  # the processes inherit it: what they count is added up there
+        try:
+            run_many(replace(settings, shared=shared), listener)
+        finally:
+            del os.environ[FOLDER]
 
 
 def _announce(engine: Engine, listener: socket.socket, reporter: Reporter) -> None:

@@ -27,6 +27,7 @@ from tbconv.contract.bundle import MANIFEST, read_json, sha256_bytes, write_json
 from tbconv.contract.environment import working_folder_hidden
 from tbconv.contract.errors import ConfigError, SetupError
 from tbconv.contract.reporting import Reporter, Silence
+from tbconv.family import children_end_with_us
 from torch_train.config import TrainConfig
 from torch_train.data.dataset import TrainingFilms
 from torch_train.engine.amp import choose_precision
@@ -402,7 +403,7 @@ def fit_in_parallel(
         TbconvError: the first that a fold met; the others are stopped.
     """
     context = multiprocessing.get_context("spawn")  # CUDA and OpenMP do not outlive a fork
-    with working_folder_hidden():  # of the tracker too, which the first semaphore starts
+    with working_folder_hidden(), children_end_with_us():  # of the tracker too, which the first semaphore starts
         stop, gpus = context.Event(), context.SimpleQueue()
         for gpu in _gpus(config):
             gpus.put(gpu)
