@@ -62,6 +62,10 @@ def test_each_model_of_a_folder_needs_its_own_signature(make_bundle, keys, rule,
         sign(models / name, keys[0])
     sealed_anew(models / "altered")
     with serve(models, signature=rule, admin_token="t") as client:
+        end = time.monotonic() + 20
+        while len(rows(client)) < 4 or any("not opened" in row["reason"] for row in rows(client).values()):
+            assert time.monotonic() < end, rows(client)
+            time.sleep(0.1)
         index = rows(client)
         assert {name for name, row in index.items() if row["state"] == "READY"} == {"signed", "numbered"}
         assert "is not signed" in index["unsigned"]["reason"]
