@@ -16,12 +16,23 @@ from convert.certificate.certify import certificate_scope, draw_certificate, wri
 from convert.certificate.consistency import inconsistencies
 from convert.certificate.deployment import FILMS, missed_criteria
 from convert.certificate.page import PAGE
+from convert.formats.table import ONNX
 from convert.parity.inputs import FilmFolder, FilmSet, draw_phantoms, find_near_threshold, part_of, read_films_of
 from convert.parity.measure import Measurement, measure
 from convert.parity.report import parity_report, write_film_table
 from convert.parity.runtimes import Runtime, matrix_runtimes, torch_runtimes
+from convert.pipeline import ASIDE_FACTOR
 from convert.worker import workers
-from tbconv.contract.bundle import CERTIFICATE, Bundle, open_bundle, temporary_folder, write_atomic, write_json
+from tbconv.contract.bundle import (
+    CERTIFICATE,
+    Bundle,
+    open_bundle,
+    require_room,
+    temporary_folder,
+    temporary_place,
+    write_atomic,
+    write_json,
+)
 from tbconv.contract.certificate import ArtefactVerdict, Certificate, Verdict
 from tbconv.contract.consistency import UNBOUND
 from tbconv.contract.errors import ConfigError
@@ -119,6 +130,8 @@ def _measure(config: VerifyConfig, bundle: Bundle, golden: Golden, reporter: Rep
         filmset = _filmset(config, golden, reporter)
         extra: tuple[Runtime, ...] = ()
         if config.matrix:
+            if (onnx := bundle.root / ONNX.path).is_file():
+                require_room({temporary_place(): ASIDE_FACTOR * onnx.stat().st_size}, what="--matrix")
             extra = matrix_runtimes(bundle.root, artefacts, aside, reporter)
             filmset = _with_probes(bundle, filmset, aside, reporter)
         return measure(

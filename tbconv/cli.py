@@ -106,13 +106,9 @@ def _missing_package(error: ModuleNotFoundError) -> SetupError:
 
 
 def _no_room(error: OSError) -> SetupError | None:
-    if error.errno not in (errno.ENOSPC, errno.EACCES, errno.EPERM, errno.EROFS, errno.EDQUOT, errno.EFBIG):
-        return None
-    return SetupError(
-        f"cannot write {error.filename or 'a file'}",
-        why=error.strerror or str(error),
-        fix="free some space or choose another --out; what was there before is unchanged",
-    )
+    from tbconv.contract.bundle import disk_refusal
+
+    return disk_refusal(error)
 
 
 def _no_place(error: OSError) -> SetupError | None:

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tbconv.contract.bundle import sha256_file
+from tbconv.contract.bundle import require_room, sha256_file
 from tbconv.contract.errors import ConfigError, DataError
 from tbconv.contract.reporting import Reporter
 from tbconv.report_kit.words import digits_for
@@ -157,6 +157,9 @@ def adopt(config: AdoptConfig, reporter: Reporter) -> Path:
     require_usable(adopted.margins, films, config)
     network.cpu()
     with run_folder_locked(config.out):
+        weights = sum(value.nbytes for value in network.state_dict().values())
+        kept = (config.calibration_films + config.heldout_films) * films.model_inputs[0].nbytes
+        require_room({config.out: weights + kept}, what="this run")
         require_free_folder(config.out, fix="another --out")  # another process may have finished there meanwhile
         store_run(films, config.films(), adopted, origin=origin_of(config))
     return config.out
