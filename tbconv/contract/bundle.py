@@ -101,6 +101,11 @@ class Bundle:
     def _check(self, name: str) -> None:
         place, record = self.root / name, self.manifest.files[name]
         self.check_is_there(name)
+        if (size := place.stat().st_size) > record.bytes:  # whose digest could take as long as its writer wants
+            why = "the file changed after it was verified, so its parity is unknown"
+            raise ArtefactError(
+                f"{name} has {size:,} bytes, the manifest says {record.bytes:,}", why=why, fix=MAKE_AGAIN
+            )
         digest = sha256_file(place)
         if digest != record.sha256:
             raise _altered(name, digest, record.sha256)
@@ -184,7 +189,7 @@ def folder_digest(digests: dict[str, str], name: str) -> str:
 
 MOST_MANIFEST = 1 << 20  # bytes; that of a ResNet50 has 16 KB
 MOST_READ = 64 << 20  # bytes of any other file that is read whole: the split of 112,000 films takes 10 MB
-MOST_VALUES = 1 << 22  # of JSON: an empty list takes 3 bytes there and 64 in memory
+MOST_VALUES = 1 << 22  # of JSON, a 32nd of it in manifest and certificate: `[],` is 3 bytes there and 64 in memory
 MOST_DEPTH = 64  # lists and objects within each other; ours have 7
 MOST_INTEGER = 1 << 63
 MOST_UNPACKED = 64 << 20  # bytes of an .npz in all, or `MOST_RATIO` times what it takes: drawn films pack 3 to 1
@@ -244,7 +249,7 @@ def parse_json(data: bytes, name: str | Path, *, keys_of_users: bool = False) ->
             a surrogate pair or an integer beyond 64 bits, or is larger or nested deeper than any record of ours.
     """
     try:
-        _check_size(data)
+        _check_count(data, MOST_VALUES >> 5 if Path(name).name in (MANIFEST, CERTIFICATE) else MOST_VALUES)
         value = json.loads(data.decode(), object_pairs_hook=_keys_once)
         _check_values(value)
         return value if keys_of_users else with_current_keys(value)
@@ -261,9 +266,9 @@ def _keys_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _check_size(data: bytes) -> None:
-    if sum(data.count(mark) for mark in (b",", b"[", b"{", b":")) > MOST_VALUES:  # no value without one before it
-        raise ValueError(f"it holds more than {MOST_VALUES:,} values")
+def _check_count(data: bytes, most: int) -> None:
+    if sum(data.count(mark) for mark in (b",", b"[", b"{", b":")) > most:  # no value without one before it
+        raise ValueError(f"it holds more than {most:,} values")
 
 
 def _check_values(value: Any) -> None:
@@ -394,7 +399,7 @@ def read_bundle(root: Path) -> Bundle:
     if not (root / MANIFEST).is_file():
         raise BundleError(
             f"{root} is not a bundle",
-            why=f"it has no {MANIFEST}" if root.is_dir() else "there is no such folder",
+            why=_why_no_bundle(root),
             fix="make one: tbconv convert RUN --out BUNDLE",
         )
     data = read_small(root / MANIFEST, BundleError)
@@ -404,10 +409,25 @@ def read_bundle(root: Path) -> Bundle:
         raise BundleError(f"{root / MANIFEST} is too long", why=why, fix=MAKE_AGAIN)
     for name in (*manifest.files, *(one.path for one in manifest.artefacts)):
         check_name(name)
-        inside = (root / name).resolve().is_relative_to(root.resolve())  # a folder on the way may be a link
-        if (root / name).is_symlink() or not inside:
+        if _leaves(root, name):
             raise BundleError(f"the manifest names {name!r}", why="it leaves the bundle", fix=MAKE_AGAIN)
     return Bundle(root, manifest, sha256_bytes(data))
+
+
+def _why_no_bundle(root: Path) -> str:
+    if os.path.lexists(root / MANIFEST):
+        return f"its {MANIFEST} is no regular file"
+    return f"it has no {MANIFEST}" if root.is_dir() else "there is no such folder"
+
+
+def _leaves(root: Path, name: str) -> bool:
+    place = root / name
+    try:
+        return place.is_symlink() or not place.resolve().is_relative_to(
+            root.resolve()
+        )  # a folder on the way may be a link
+    except (OSError, RuntimeError):  # links that lead around in circles
+        return True
 
 
 def open_bundle(root: Path) -> Bundle:

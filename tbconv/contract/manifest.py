@@ -36,9 +36,12 @@ OLD_KEYS = {
 
 
 def with_current_keys(value: Any) -> Any:
-    """Return JSON values with every old key under its current name, at any depth; other values are kept."""
+    """Return JSON values with every old key under its current name, at any depth; ValueError where it has both."""
     if isinstance(value, dict):
-        return {OLD_KEYS.get(key, key): with_current_keys(one) for key, one in value.items()}
+        named = {OLD_KEYS.get(key, key): with_current_keys(one) for key, one in value.items()}
+        if len(named) < len(value):
+            raise ValueError(f"a key stands beside its old name: {sorted(value.keys() & OLD_KEYS.keys())}")
+        return named
     return [with_current_keys(one) for one in value] if isinstance(value, list) else value
 
 

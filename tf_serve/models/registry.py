@@ -10,6 +10,8 @@ from tf_serve.errors import NotReady, UnknownModel
 from tf_serve.fallback import ActiveModel
 from tf_serve.messages import IndexEntry
 
+MOST_REASONS = 5  # quoted by readiness; the index has all of them
+
 
 @dataclass(frozen=True, slots=True)
 class LoadedModel:
@@ -51,6 +53,13 @@ class ModelTable:
     models: Mapping[str, tuple[LoadedModel, ...]] = field(default_factory=dict)  # versions, the current one first
     default: str | None = None  # which model answers a request that names none
     others: tuple[IndexEntry, ...] = ()  # what is not loaded, and why
+
+    @property
+    def reasons(self) -> str:
+        """Why what is not loaded is not, in words: of many the first few."""
+        found = [row.reason for row in self.others if row.reason]
+        more = [f"and {len(found) - MOST_REASONS} more"] if len(found) > MOST_REASONS else []
+        return "; ".join([*found[:MOST_REASONS], *more])
 
 
 class Registry:
@@ -100,7 +109,7 @@ class Registry:
 
 def _default(table: ModelTable) -> str:
     if table.default is None:
-        why = "; ".join(row.reason for row in table.others if row.reason) or "nothing has been opened yet"
+        why = table.reasons or "nothing has been opened yet"
         raise NotReady("no model is loaded", why=why, fix="try again in a second")
     return table.default
 

@@ -162,6 +162,7 @@ class Engine:
             versions=settings.versions,
             default=None if directory.one_bundle else settings.default,
             publish=self._publish,
+            refused=self.metrics.record_refused_bundle,
         )
         self.queue = AdmissionQueue(settings.threads + settings.queue)
         self._workers = ThreadPoolExecutor(settings.threads, thread_name_prefix="film")
@@ -181,8 +182,7 @@ class Engine:
             return None
         if not self._scanned:
             return LOADING
-        reasons = [row.reason for row in self.registry.table.others if row.reason]
-        return self._broken or "; ".join(reasons) or "there is no bundle in the model directory yet"
+        return self._broken or self.registry.table.reasons or "there is no bundle in the model directory yet"
 
     def open_now(self) -> None:
         """Open what lies there before the server runs; the first expected error where nothing answers."""
