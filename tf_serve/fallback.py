@@ -20,8 +20,8 @@ from tbconv.contract.errors import ArtefactError, BundleError, ConfigError
 from tbconv.contract.manifest import DecisionRule, Kind
 from tbconv.contract.signature import SignatureRule
 from tbconv.contract.statistics import Classifier
+from tf_serve.runtime.pool import Pool
 from tf_serve.runtime.selftest import check_preprocessing
-from tf_serve.runtime.tflite import TFLiteModel
 
 # Where a certificate proposes no file (those of tbconv 0.1). Fastest first: 21, 22, 70 and 70 ms a film on one
 # thread (../shared/conversion.md); of two that take as long, the one that is exact.
@@ -35,8 +35,8 @@ OpenFile = Callable[[Bundle, str], Classifier]
 
 
 def open_file(bundle: Bundle, name: str) -> Classifier:
-    """Open a file of a bundle after its digest was checked; the server has its own way (tf_serve.models.loader)."""
-    return TFLiteModel(bundle.path(name))
+    """Open a file of a bundle after it was judged; the server has more to ask of it (tf_serve.models.loader)."""
+    return Pool(bundle, name, size=1)
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,6 +33,9 @@ def predict(
     public_key: PublicKey = None,
 ) -> None:
     """Answer films with the bundle's certified network, or its baseline and the reason."""
+    from tf_serve.runtime.trial import prepare
+
+    prepare()  # it imports LiteRT while this process imports the rest
     from tf_serve import batch
 
     config = batch.PredictConfig(

@@ -67,6 +67,9 @@ def serve(
     log_level: Annotated[LevelWord, typer.Option(help="debug also logs requests of probes.")] = "info",
 ) -> None:
     """Serve certified networks, or their baselines and the reason, until Ctrl-C."""
+    from tf_serve.runtime.trial import prepare
+
+    prepare()  # it imports LiteRT while this process imports the rest
     from tf_serve.gate.rules import GateLevel
     from tf_serve.server import process
     from tf_serve.settings import MB, LogFormat, LogLevel, Settings, usable_cores

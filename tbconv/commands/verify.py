@@ -221,6 +221,9 @@ def check_quickly(root: Path, *, as_json: bool) -> bool:
         ArtefactError: a file is missing or altered.
     """
     from tbconv.contract.bundle import open_bundle
+    from tf_serve.runtime.trial import prepare
+
+    prepare()  # it imports LiteRT while this process imports the rest
     from tf_serve.runtime.selftest import self_test
 
     start = time.monotonic()

@@ -17,8 +17,8 @@ from tbconv.contract.statistics import Classifier
 from tf_serve.fallback import ActiveModel, choose_model, open_baseline
 from tf_serve.models.registry import LoadedModel
 from tf_serve.runtime.guards import OutputGuard, Range, RecheckLimiter, check_random_images
+from tf_serve.runtime.pool import Pool
 from tf_serve.runtime.selftest import golden_check
-from tf_serve.runtime.tflite import Pool
 
 STANDBY_REASON = "standby baseline"
 

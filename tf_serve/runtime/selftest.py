@@ -33,7 +33,7 @@ from tbconv.contract.golden import (
 from tbconv.contract.manifest import Artefact
 from tbconv.contract.preprocess import as_model_input
 from tbconv.contract.statistics import IDENTITY, Classifier, Prediction, allowed_move, identity_errors
-from tf_serve.runtime.tflite import TFLiteModel
+from tf_serve.runtime.pool import Pool
 
 PROBABILITY_STEPS = 2 / 256  # two steps of a quantized sigmoid
 
@@ -169,7 +169,7 @@ def _repeat(
     try:
         verdict = verdict if model else str(bundle.verdict(artefact.path).verdict)
         recorded = _recorded(golden, artefact)
-        model = model or TFLiteModel(bundle.path(artefact.path))
+        model = model or Pool(bundle, artefact.path, size=1)
         answer = model.predict(as_model_input(golden.model_inputs))
         allowed = _allowed(artefact, recorded, golden, certificate)
         problem = _shape_problem(recorded, answer)
