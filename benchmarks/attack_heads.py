@@ -236,7 +236,7 @@ def main() -> None:
     slow = [row["attack"] for row in rows if float(row["p99_ms"]) >= P99_MS]
     large = [row["attack"] for row in rows if float(row["mb_more"]) > GROWTH_MB]
     print(
-        f"p99 of health < {P99_MS:.0f} ms is missed by {slow or 'none'}, memory +{GROWTH_MB:.0f} MB by {large or 'none'}"
+        f"health p99 < {P99_MS:.0f} ms is missed by {slow or 'none'}, memory +{GROWTH_MB:.0f} MB by {large or 'none'}"
     )
     sys.exit(1 if slow or large else 0)
 
