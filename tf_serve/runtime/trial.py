@@ -249,6 +249,8 @@ def _try(limits: dict[str, Any], file: int, answer: int, parent: int) -> None:
     try:
         _limit(limits, parent)
         problem = _run_once(file)
+    except ArtefactError as error:
+        problem = error.why
     except MemoryError:
         problem = f"it takes more than {limits['memory'] / 2**20:,.0f} MB"
     except BaseException as error:  # noqa: BLE001  (whatever it is, it is an answer about this file)
@@ -263,10 +265,7 @@ def _run_once(file: int) -> str | None:
 
     from tf_serve.runtime.tflite import OUTPUTS, TFLiteModel
 
-    try:
-        model = TFLiteModel(Path(f"/dev/fd/{file}"), name="it", checked=True)
-    except ArtefactError as error:
-        return error.why
+    model = TFLiteModel(Path(f"/dev/fd/{file}"), name="it", checked=True)
     [spec] = model.inputs
     sides = spec.shape[1:]
     wedge = np.arange(math.prod(sides), dtype=np.float32).reshape(1, *sides) % 256  # every grey level
