@@ -46,8 +46,6 @@ MOST_ENTRIES = 2_000  # of one folder that are looked at; a bundle has some 30
 MOST_BYTES = 2 << 30  # of one file: no `.tflite` can be larger, and its digest takes two seconds
 Stamp = tuple[tuple[str, int, int, int], ...]  # name, inode, bytes and time of the last change of each file
 Compared = dict[str, tuple[tuple[str, int, int, int], str | None]]  # by file: its digest and state, what is wrong
-    str, tuple[tuple[str, int, int, int], str | None]
-]  # by file: its digest and state, what is wrong with it
 
 
 @dataclass(frozen=True, slots=True)
