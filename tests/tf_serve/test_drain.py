@@ -73,7 +73,7 @@ def children(pid):
         except OSError:
             continue
         words = text.rpartition(")")[2].split()
-        spawned = "spawn_main" in (path.parent / "cmdline").read_bytes().decode(errors="replace")
+        spawned = "serve_as_worker" in (path.parent / "cmdline").read_bytes().decode(errors="replace")
         if int(words[1]) == pid and spawned:
             found.append(int(path.parent.name))
     return found

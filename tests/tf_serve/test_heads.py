@@ -7,7 +7,7 @@ import time
 import pytest
 import uvicorn
 
-from tf_serve.server import process
+from tf_serve.server import connection
 from tf_serve.server.process import take_port
 
 WAIT_S = 0.4
@@ -16,7 +16,7 @@ WAIT_S = 0.4
 @pytest.fixture
 def address(monkeypatch):
     """Host and port of a server that gives a head 0.4 s, and takes 0.8 s for an answer."""
-    monkeypatch.setattr(process, "HEADER_TIMEOUT_S", WAIT_S)
+    monkeypatch.setattr(connection, "HEAD_S", WAIT_S)
 
     async def app(scope, receive, send):
         import asyncio
@@ -27,7 +27,7 @@ def address(monkeypatch):
         await send({"type": "http.response.body", "body": b"ok"})
 
     listener = take_port("127.0.0.1", 0)
-    config = uvicorn.Config(app, http=process.HeaderTimeoutProtocol, log_level="error", lifespan="off", ws="none")
+    config = uvicorn.Config(app, http=connection.BoundedProtocol, log_level="error", lifespan="off", ws="none")
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()

@@ -8,7 +8,7 @@ import pytest
 
 from tbconv.contract.bundle import read_bundle
 from tbconv.contract.errors import ArtefactError
-from tf_serve.runtime.tflite import Pool
+from tf_serve.runtime.pool import Pool
 from tf_serve.settings import Settings, usable_cores
 
 NAME = "model_float32.tflite"
