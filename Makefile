@@ -15,6 +15,8 @@ PYTEST := $(BIN)/python -m pytest -q
 WORKERS := -n 2 --dist loadgroup --no-loadscope-reorder
 
 PIP_QUIET := --disable-pip-version-check --progress-bar off
+# Where every package has a wheel, no setup script of another project runs. (onnxoptimizer has none for ARM.)
+WHEELS := $(if $(filter Linux-x86_64,$(shell uname -s)-$(shell uname -m)),--only-binary :all:)
 # Versions stay as they are locked, which is as they were measured, until a bound of pyproject.toml or UPGRADE moves them:
 # make lock UPGRADE='--upgrade-package pillow'. The first file holds every extra that the others are then held to.
 EXTRAS := serve train convert sign dicom-gpl
@@ -36,7 +38,7 @@ $(READY): pyproject.toml lock/dev.txt
 	  echo "  fix: install it (pyenv install 3.12, apt-get install python3.12-venv, python.org) or: make PYTHON=/path/to/python3.12"; \
 	  exit 1; }
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install $(PIP_QUIET) --require-hashes --only-binary :all: -r lock/dev.txt
+	$(BIN)/pip install $(PIP_QUIET) --require-hashes $(WHEELS) -r lock/dev.txt
 	$(BIN)/pip install $(PIP_QUIET) --no-deps --no-index --no-build-isolation -e .
 	@touch $@
 
