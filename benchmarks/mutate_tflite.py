@@ -470,10 +470,10 @@ def examine(patched: Patched, number: int, check: Check = "all") -> Verdict:
 def _examined(descriptor: int, number: int, kind: str, check: Check) -> Verdict:
     try:
         if check == "all":
-            judge(descriptor, digest=f"mutation {number}", name="mutated.tflite")
+            judge(descriptor, name="mutated.tflite")
         elif check == "child":
             cost = Cost(os.fstat(descriptor).st_size, 0)
-            try_file(descriptor, cost, digest=f"mutation {number}", name="mutated.tflite")
+            try_file(descriptor, cost, name="mutated.tflite")
     except ArtefactError as error:
         died = "died with signal" in error.why or "of a processor" in error.why or "did not answer" in error.why
         by_litert = error.what.startswith("LiteRT")

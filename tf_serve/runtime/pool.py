@@ -58,7 +58,7 @@ class Pool:
         place = folder and folder / f"{bundle.digest(name)}.tflite"
         end = weakref.finalize(self, _release_copy, self._file, place)
         end.atexit = False  # a worker that ends leaves the copy to the others
-        judge(self._file.fileno(), digest=bundle.digest(name), name=name)
+        judge(self._file.fileno(), name=name, digest=bundle.digest(name))
         self._free = [self._open()]
         self._opened = 1
         self._change = threading.Condition()
@@ -108,19 +108,19 @@ class Pool:
         return TFLiteModel(_place(self._file.fileno()), name=self.name, checked=True)
 
 
-def judge(descriptor: int, *, digest: str, name: str) -> None:
+def judge(descriptor: int, *, name: str, digest: str | None = None) -> None:
     """Check an open file's structure, then have it tried: all that stands between a stranger's file and this process.
 
     Args:
         descriptor: of a file of which nobody changes a byte any more.
-        digest: SHA-256 of it.
         name: how errors call it.
+        digest: SHA-256 of it, where it is known.
 
     Raises:
         ArtefactError: it is damaged, no network of tbconv, or LiteRT dies of it.
         SetupError: this machine allows no process to try it in.
     """
-    try_file(descriptor, check_tflite(_place(descriptor), name=name), digest=digest, name=name)
+    try_file(descriptor, check_tflite(_place(descriptor), name=name), name=name, digest=digest)
 
 
 def _place(descriptor: int) -> Path:
