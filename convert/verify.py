@@ -25,6 +25,7 @@ from convert.pipeline import ASIDE_FACTOR
 from convert.worker import workers
 from tbconv.contract.bundle import (
     CERTIFICATE,
+    MAKE_AGAIN,
     Bundle,
     open_bundle,
     require_room,
@@ -35,7 +36,7 @@ from tbconv.contract.bundle import (
 )
 from tbconv.contract.certificate import ArtefactVerdict, Certificate, Verdict
 from tbconv.contract.consistency import UNBOUND
-from tbconv.contract.errors import ConfigError
+from tbconv.contract.errors import BundleError, ConfigError
 from tbconv.contract.golden import (
     GOLDEN,
     GOLDEN_FILMS,
@@ -97,6 +98,7 @@ def verify(config: VerifyConfig, reporter: Reporter) -> Verified:
     """
     bundle = open_bundle(config.bundle)
     reporter.say(f"{len(bundle.manifest.files)} files have the digests of the manifest")
+    _require_reference(bundle)
     claimed = {one.path: bundle.verdict(one.path) for one in bundle.manifest.artefacts}
     golden, deployed = read_golden(bundle.read(GOLDEN)), bundle.certificate().deploy.get("artefact")
     measurement = _measure(config, bundle, golden, reporter)
@@ -111,6 +113,14 @@ def verify(config: VerifyConfig, reporter: Reporter) -> Verified:
     certificate = _certificate(bundle, measurement, verdicts, regressions)
     _write(config.out, bundle, measurement, certificate, report)
     return Verified(certificate, report, regressions, notes)
+
+
+def _require_reference(bundle: Bundle) -> None:
+    """Refuse a manifest by which no network can be made to compare with."""
+    for one in bundle.manifest.artefacts:
+        if one.network not in bundle.manifest.decision_rules or "arch" not in bundle.manifest.provenance:
+            what = f"the manifest does not say what {one.path} computes"
+            raise BundleError(what, why="it names no architecture or no decision rule of it", fix=MAKE_AGAIN)
 
 
 def _film_notes(bundle: Bundle) -> tuple[str, ...]:

@@ -152,11 +152,7 @@ def _judge_objects(objects: Any) -> None:
 def _functions_of(objects: Any) -> set[str]:
     """Return the functions that objects give to whoever loads them."""
     bare = {one.bare_concrete_function.concrete_function_name for one in objects.nodes}
-    return (
-        bare
-        | set(objects.concrete_functions)
-        | {name for one in objects.nodes for name in one.function.concrete_functions}
-    )
+    return bare | set(objects.concrete_functions)
 
 
 def _saver_functions(graph: Any) -> set[str]:

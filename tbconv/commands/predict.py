@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tbconv.commands.sign import PublicKey, RequireSignature, signature_rule
-from tbconv.console import TerminalReporter, print_out
-from tbconv.contract.reporting import DISCLAIMER
+from tbconv.console import PlainConsole, TerminalReporter, print_out
+from tbconv.contract.reporting import DISCLAIMER, printable
 
 if TYPE_CHECKING:
     from tf_serve.batch import BatchAnswer, FilmAnswer
@@ -63,15 +63,13 @@ def _row_json(row: FilmAnswer) -> dict[str, Any]:
 
 
 def _print_table(answers: BatchAnswer) -> None:
-    from rich.console import Console
     from rich.table import Table
 
     table = Table("film", "answer", "probability", "margin", "evidence", box=None, pad_edge=False, padding=(0, 2, 0, 0))
     table.columns[0].overflow = table.columns[1].overflow = "fold"
     for row in answers.rows:
         table.add_row(*_cells(row))
-    width = None if sys.stdout.isatty() else PIPE_WIDTH
-    Console(highlight=False, markup=False, width=width).print(table)
+    PlainConsole(width=None if sys.stdout.isatty() else PIPE_WIDTH).print(table)
     print_out()
     for line in _foot(answers):
         print_out(line)
@@ -115,4 +113,4 @@ def _foot(answers: BatchAnswer) -> list[str]:
         lines.insert(0, f"the baseline answers: {active.reason}")
     rows = [row.result for row in answers.rows if row.result is not None]
     lines += list(rows[0].limits) if rows else [DISCLAIMER]
-    return [*lines, *(f"wrote {row.overlay}" for row in answers.rows if row.overlay)]
+    return [*lines, *(f"wrote {printable(row.overlay)}" for row in answers.rows if row.overlay)]

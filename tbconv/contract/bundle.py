@@ -86,12 +86,15 @@ class Bundle:
         Raises:
             ArtefactError: the file is not in the manifest, missing or altered.
         """
+        for key in self._listed(name):
+            self._check(key)
+        return self.root / name
+
+    def _listed(self, name: str) -> list[str]:
         names = [key for key in self.manifest.files if key == name or key.startswith(f"{name}/")]
         if not names:
             raise ArtefactError(f"{name} is not in the manifest", why="no digest of it is recorded", fix=MAKE_AGAIN)
-        for key in names:
-            self._check(key)
-        return self.root / name
+        return names
 
     def check_is_there(self, name: str) -> None:
         """Raise ArtefactError where a file is missing."""
@@ -124,9 +127,11 @@ class Bundle:
         return None
 
     def verify_digests(self) -> None:
-        """Check every file of the manifest; ArtefactError at the first that differs."""
+        """Check every file of the manifest; ArtefactError at the first that differs, or an artefact without digest."""
         for name in self.manifest.files:
             self._check(name)
+        for one in self.manifest.artefacts:  # a path of no file would be run, and no digest of it was checked
+            self._listed(one.path)
 
     def certificate(self) -> Certificate:
         """Return the certificate.

@@ -126,6 +126,7 @@ class Calibration:
 # --- tensor ---
 # Names, dtypes, shapes and ranges of what goes into and comes out of every artefact.
 
+DTYPES = ("float32", "uint8")  # of every tensor that a bundle's file takes or gives
 BATCH = -1  # the variable dimension, as the Open Inference Protocol writes it
 EVIDENCE_SIDE = 7  # 224 / 32, the stride of a ResNet50's last stage
 
@@ -354,6 +355,8 @@ def _tensor(row: dict[str, Any]) -> TensorSpec:
     made = _made(TensorSpec, {**row, "shape": tuple(row["shape"])})
     if len(made.shape) > 8 or not all(type(side) is int and BATCH <= side < 1 << 31 for side in made.shape):
         raise ValueError(f"{made.name!r} has the shape {list(made.shape)[:8]}")
+    if made.dtype not in DTYPES:
+        raise ValueError(f"{made.name!r} has the dtype {made.dtype!r}")
     return made
 
 

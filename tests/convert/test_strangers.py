@@ -142,12 +142,14 @@ def put(bundle, source, path):
     ],
 )
 def test_verify_of_a_bundle_of_others_says_what_is_refused_and_runs_none_of_it(
-    strangers, own_bundle, tmp_path, capsys, name, path, words
+    strangers, own_bundle, tmp_path, monkeypatch, capsys, name, path, words
 ):
     put(own_bundle, strangers / "files" / name, path)
-    code = main(["verify", str(own_bundle), "--out", str(tmp_path / "report")])
+    monkeypatch.setattr("sys.argv", ["tbconv", "verify", str(own_bundle), "--out", str(tmp_path / "report")])
+    with pytest.raises(SystemExit) as ended:
+        main()
     said = capsys.readouterr()
-    assert (code, words in said.err, f"{path} is refused" in said.err) == (1, True, True), said
+    assert (ended.value.code, words in said.err, f"{path} is refused" in said.err) == (1, True, True), said
     assert not (strangers / "marker").exists()
 
 
