@@ -1,7 +1,8 @@
 """Whether a `.tflite` file is sound, read from its bytes alone before LiteRT maps it.
 
 LiteRT 2.1.2 trusts what a file says: an offset that leaves it, an index beyond its list or a stride of 0 ends the
-process with a signal, which no `except` can catch. So every table is read here first, and held against what tbconv's
+process with a signal, which no `except` can catch. It has a verifier of flatbuffers, but not in Python, and that one
+knows nothing of graphs. So every table is read here first, and held against what tbconv's
 converters write: one graph of a few known operations, each with the shapes that follow from its inputs. Nothing is
 copied, and the work is bounded by counts, so that 100 MB take no longer than their tables do.
 
