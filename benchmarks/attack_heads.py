@@ -31,6 +31,7 @@ from benchmarks.serve_process import ALL_CORES, Running, tbconv_server
 
 HEALTH = request("/v2/health/live", method="GET")
 P99_MS, GROWTH_MB = 50.0, 20.0  # the bars, for heads from 64 connections
+HEADS = ("one header", "one header, slowly", "address", "many headers")  # the rest is shown
 SOME = 1 << 16  # bytes that an attacker sends at a time
 DRIP_S = 0.05  # seconds between two bytes of a slow one
 GET = b"GET /v2/health/live HTTP/1.1\r\nhost: x\r\n"
@@ -57,6 +58,8 @@ ATTACKS = {
     "requests unread": Attack(b"", (GET + b"\r\n") * (SOME // len(GET))),
     "body without a token": Attack(POST + b"content-length: 999999999999\r\n\r\n", b"a" * SOME),
     "nothing": Attack(b"", b""),
+    # no attack but a flood, which costs what requests cost: what the others are to be compared with
+    "whole requests": Attack(POST + b"connection: close\r\ncontent-length: 1\r\n\r\na", b""),
 }
 
 
@@ -176,9 +179,10 @@ def ms(answers: list[Answer], percentile: float) -> float:
 def measure(server: Running, name: str, connections: int, n: int, *, come_again: bool) -> dict[str, object]:
     """Return one row: health without and under one attack, and the memory."""
     quiet = measure_health(server.port, n)
-    before = server.megabytes()
+    before, spent = server.megabytes(), server.cpu_seconds()
     with server.weighed() as megabytes, attacked(server.port, name, connections, come_again=come_again) as counted:
         under = measure_health(server.port, n)
+        spent = server.cpu_seconds() - spent
     seconds = sum(answer.seconds for answer in under) + 0.01 * len(under)
     return {
         "attack": name,
@@ -193,6 +197,7 @@ def measure(server: Running, name: str, connections: int, n: int, *, come_again:
         "mb_before": round(before, 1),
         "mb_more": round(max(megabytes) - before, 1),
         "connections_a_second": round(counted["connections"] / seconds),
+        "cpu_ms_a_connection": round(1e3 * spent / max(1, counted["connections"]), 2),
         "mb_sent_a_second": round(counted["bytes"] / seconds / 1e6, 1),
     }
 
@@ -233,11 +238,11 @@ def main() -> None:
         rows.append(circumstances() | row)
         print(", ".join(f"{key} {value}" for key, value in row.items()), flush=True)
     append_rows(words.csv, rows)
-    slow = [row["attack"] for row in rows if float(row["p99_ms"]) >= P99_MS]
-    large = [row["attack"] for row in rows if float(row["mb_more"]) > GROWTH_MB]
-    print(
-        f"health p99 < {P99_MS:.0f} ms is missed by {slow or 'none'}, memory +{GROWTH_MB:.0f} MB by {large or 'none'}"
-    )
+    held = [row for row in rows if row["attack"] in HEADS]
+    slow = [row["attack"] for row in held if float(row["p99_ms"]) >= P99_MS]
+    large = [row["attack"] for row in held if float(row["mb_more"]) > GROWTH_MB]
+    print(f"p99 of health < {P99_MS:.0f} ms is missed by {slow or 'none'}")
+    print(f"memory of at most {GROWTH_MB:.0f} MB more is missed by {large or 'none'}")
     sys.exit(1 if slow or large else 0)
 
 

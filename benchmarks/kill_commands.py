@@ -25,7 +25,7 @@ from benchmarks.results import RESULTS, append_rows, circumstances
 from tbconv.contract.bundle import sha256_file
 
 TBCONV = [sys.executable, "-P", "-m", "tbconv"]
-SMALL = ["--arch", "resnet10", "--weights", "none", "--fine-tune", "5", "--device", "cpu", "--batch", "8"]
+SMALL = ["--arch", "resnet10", "--weights", "none", "--fine-tune", "1", "--device", "cpu", "--batch", "8"]
 CHILDREN_S = 60.0  # seconds that children are waited for
 LAST_RUN_S = 1500.0  # seconds that the run which is not killed may take
 EVERY_S = 0.02
@@ -41,6 +41,7 @@ class Kill:
     children: int
     children_s: float  # that they lived on, at most
     left: int  # bytes that lay about after the kill
+    begun: bool  # whether it had cleaned up after the kills before
     still: int = 0  # of these, bytes that the next run did not remove
     lost: str = ""
     late: bool = False  # it had ended already
@@ -65,6 +66,11 @@ class Place:
     def environment(self) -> dict[str, str]:
         """Return the environment of the command."""
         return os.environ | {"TMPDIR": str(self.root / "tmp"), "TBCONV_CACHE": str(self.root / "cache")}
+
+    def still(self, left: dict[Path, Mark]) -> dict[Path, Mark]:
+        """Return what of these files is still there."""
+        now = self.marks()
+        return {path: mark for path, mark in left.items() if now.get(path) == mark}
 
     def marks(self) -> dict[Path, Mark]:
         """Return every file that lies there."""
@@ -121,28 +127,30 @@ def started(words: list[str], place: Place, log: Path) -> Iterator[subprocess.Po
 
 
 def kill_once(trial: Trial, place: Place, after_s: float, before: Kill | None, left: dict[Path, Mark]) -> Kill:
-    """Start, see what the kill before left, wait, kill, and see what is left now.
+    """Start, see what the kills before left if there is time to clean up, kill, and see what is left now.
 
     Args:
         trial: the command.
         place: where it works.
         after_s: when to kill it.
         before: the kill before, which is told what this start did not remove.
-        left: what that kill left; replaced by what this one leaves.
+        left: what kills left that no start has had the time to remove; what this one leaves is added.
     """
     log = place.root / "log"
     with started(trial.words(place), place, log) as child:
         start = time.monotonic()
-        while before is not None and child.poll() is None and not trial.ready(log.read_text(errors="replace")):
-            time.sleep(EVERY_S)
-        if before is not None:
-            now = place.marks()
-            still = {path: mark for path, mark in left.items() if now.get(path) == mark}
-            before.still = sum(size for _, size, _ in still.values())
-            before.lost += "".join(f" still there: {path}" for path in list(still)[:3])
-        trial.use(log.read_text(errors="replace"))
+        used = False
         while child.poll() is None and time.monotonic() - start < after_s:
             time.sleep(EVERY_S)
+            if used or not trial.ready(said := log.read_text(errors="replace")):
+                continue
+            if before is not None:
+                still = place.still(left)
+                before.still = sum(size for _, size, _ in still.values())
+                before.lost += "".join(f" still there: {path}" for path in list(still)[:3])
+            left.clear()
+            trial.use(said)
+            used = True
         children = tree(child.pid)
         child.send_signal(signal.SIGKILL)
         killed = time.monotonic()
@@ -150,13 +158,12 @@ def kill_once(trial: Trial, place: Place, after_s: float, before: Kill | None, l
         while any(map(alive, children)) and time.monotonic() - killed < CHILDREN_S:
             time.sleep(EVERY_S)
         seconds = time.monotonic() - killed
-    left.clear()
     left |= {path: mark for path, mark in place.marks().items() if not trial.is_meant(path)}
     late = child.returncode != -signal.SIGKILL
-    size = sum(one[1] for one in left.values())
+    size = sum(one[1] for one in place.still(left).values())
     failed = f" it ended with {child.returncode}: {log.read_text(errors='replace')[-300:]}" if late else ""
     lost = trial.check(place) + (failed if child.returncode > 0 else "")
-    return Kill(round(killed - start, 2), len(children), round(seconds, 2), size, lost=lost, late=late)
+    return Kill(round(killed - start, 2), len(children), round(seconds, 2), size, used, lost=lost, late=late)
 
 
 def kill_often(trial: Trial, place: Place, n: int, draw: random.Random) -> list[Kill]:
@@ -170,7 +177,7 @@ def kill_often(trial: Trial, place: Place, n: int, draw: random.Random) -> list[
         while late:
             kills.append(kill_once(trial, place, moment, kills[-1] if kills else None, left))
             print(f"{trial.name} {len(kills)}: {kills[-1]}", flush=True)
-            late, moment = kills[-1].late and not kills[-1].lost, moment * 0.7  # noqa: PLW2901  # once more, earlier
+            late, moment = kills[-1].late and not kills[-1].lost, moment * 0.8  # noqa: PLW2901  # once more, earlier
     log = place.root / "log"
     with started(trial.words(place), place, log) as child:
         if trial.name == "serve":
@@ -194,6 +201,7 @@ def row(trial: Trial, kills: list[Kill], seed: int) -> dict[str, Any]:
         "command": trial.name,
         "seed": seed,
         "kills": sum(not kill.late for kill in kills),
+        "begun": sum(kill.begun for kill in kills),
         "left_mb_most": round(max(kill.left for kill in kills) / 1e6, 1),
         "left_bytes_after_next_run": sum(kill.still for kill in kills),
         "children_most": max(kill.children for kill in kills),
@@ -238,7 +246,7 @@ def trial_of_convert(run: Path, place: Place, *, longest_s: float, films: int) -
     )
 
 
-def trial_of_train(place: Place, epochs: int = 40) -> Trial:
+def trial_of_train(place: Place, epochs: int = 30) -> Trial:
     """Train one run in many pieces; in the end it has to be the run that nobody killed."""
     films = draw_films(place)
     recipe = ["train", "--data", str(films), *SMALL, "--epochs", str(epochs)]
@@ -263,7 +271,7 @@ def trial_of_train(place: Place, epochs: int = 40) -> Trial:
     return Trial(
         name="train",
         words=words,
-        longest_s=14.0,
+        longest_s=24.0,
         ready=lambda said: "device:" in said or "error" in said,
         is_meant=lambda path: path.parent == run and not path.name.startswith("."),
         check=check,
@@ -304,7 +312,7 @@ def trial_of_evaluate(place: Place) -> Trial:
     return Trial(
         name="evaluate",
         words=words,
-        longest_s=20.0,
+        longest_s=30.0,
         ready=lambda said: "protocol:" in said or "error" in said,
         is_meant=lambda path: path.is_relative_to(out) and not path.name.startswith("."),
         check=check,
@@ -328,7 +336,7 @@ def trial_of_sign(bundle: Path, place: Place) -> Trial:
     return Trial(
         name="sign",
         words=lambda _: ["sign", str(bundle), "--key", str(key), "--out", str(signature)],
-        longest_s=3.0,
+        longest_s=6.0,
         ready=lambda said: "signature:" in said or "error" in said,
         is_meant=lambda path: path == signature,
         check=check,
@@ -346,7 +354,7 @@ def trial_of_serve(bundle: Path, _: Place, *, workers: int) -> Trial:
     return Trial(
         name="serve",
         words=lambda _: ["serve", str(bundle), "--port", "0", "--workers", str(workers)],
-        longest_s=8.0,
+        longest_s=16.0,
         ready=lambda said: "answered by" in said or "error" in said,
         is_meant=lambda _: False,
         check=lambda _: "",

@@ -45,6 +45,7 @@ NUMBER = re.compile(r"[0-9]{1,18}", re.ASCII)  # of a version: what 64 bits hold
 MOST_ENTRIES = 2_000  # of one folder that are looked at; a bundle has some 30
 MOST_BYTES = 2 << 30  # of one file: no `.tflite` can be larger, and its digest takes two seconds
 Stamp = tuple[tuple[str, int, int, int], ...]  # name, inode, bytes and time of the last change of each file
+Compared = dict[str, tuple[tuple[str, int, int, int], str | None]]  # by file: its digest and state, what is wrong
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,13 +181,18 @@ def _state(found: os.stat_result) -> tuple[int, int, int]:
     return found.st_ino, found.st_size, found.st_ctime_ns  # which, unlike mtime, nobody sets
 
 
-def _whole_stamp(bundle: Bundle) -> Stamp:
-    """Return the state of every file of a manifest; one that is missing has none."""
-    rows = []
+def _compare(bundle: Bundle, before: Compared) -> Compared:
+    """Compare every file of a bundle with its digest, those again whose state or digest is another than before."""
+    found: Compared = {}
     for name in (MANIFEST, *bundle.manifest.files):
-        with contextlib.suppress(OSError):
-            rows.append((name, *_state((bundle.root / name).stat())))
-    return tuple(rows)
+        digest = bundle.sha256 if name == MANIFEST else bundle.manifest.files[name].sha256
+        try:
+            state = (digest, *_state((bundle.root / name).stat()))
+        except OSError:
+            state = (digest, 0, 0, 0)
+        known = before.get(name)
+        found[name] = known if known is not None and known[0] == state else (state, bundle.problem_of(name))
+    return found
 
 
 def _missing(bundle: Bundle) -> str | None:
@@ -322,7 +328,7 @@ class ModelEntry:
     incomplete: str | None = None  # what it lacks while it is being copied
     unloaded_because: str | None = None  # why it is not held although it could be
     missing_since: float | None = None  # time.monotonic() at which its folder was missed first
-    checked: tuple[Bundle, Stamp] | None = None  # whose files, in which state, were last compared with their digests
+    compared: Compared = field(default_factory=dict)  # all files of its bundle with their digests
     by_request: bool = False  # a load was requested: it is opened anew, and may have a lower trust than what was there
 
     def open(self, loader: BundleLoader, desired: DesiredState) -> TbconvError | None:
@@ -558,19 +564,16 @@ class Repository:
     def check_files(self) -> None:
         """Hold every file of the bundles that answer to its digest, and mark those models whose other files changed.
 
-        It reads hundreds of MB: without the lock, where the state of a bundle's files is another than last time.
+        The first time reads hundreds of MB, so it is done without the lock; afterwards only what changed is read.
         """
         with self._lock:
             entries = [(one, one.loaded) for kept in self._entries.values() for one in kept if one.loaded]
         for one, loaded in entries:
-            state = (loaded.bundle, _whole_stamp(loaded.bundle))
-            if one.checked == state and loaded.active.altered is not None:
-                continue
-            problems = (loaded.bundle.problem_of(name) for name in (MANIFEST, *loaded.bundle.manifest.files))
-            altered = tuple(problem for problem in problems if problem)
+            found = _compare(loaded.bundle, one.compared)
+            altered = tuple(problem for _, problem in found.values() if problem)
             with self._lock:
-                one.checked = state
-                if one.loaded is None or one.loaded.bundle is not loaded.bundle:
+                one.compared = found
+                if one.loaded is None or one.loaded.bundle is not loaded.bundle or one.loaded.active.altered == altered:
                     continue
                 if altered:
                     said = "; ".join(altered[:MOST_NAMED])

@@ -58,8 +58,7 @@ class Pool:
         place = folder and folder / f"{bundle.digest(name)}.tflite"
         end = weakref.finalize(self, _release_copy, self._file, place)
         end.atexit = False  # a worker that ends leaves the copy to the others
-        cost = check_tflite(self._path, name=name)
-        try_file(self._file.fileno(), cost, digest=bundle.digest(name), name=name)
+        judge(self._file.fileno(), name=name, digest=bundle.digest(name))
         self._free = [self._open()]
         self._opened = 1
         self._change = threading.Condition()
@@ -105,12 +104,27 @@ class Pool:
                 self._change.notify()
             raise
 
-    @property
-    def _path(self) -> Path:
-        return Path(f"/dev/fd/{self._file.fileno()}")
-
     def _open(self) -> TFLiteModel:
-        return TFLiteModel(self._path, name=self.name, checked=True)
+        return TFLiteModel(_place(self._file.fileno()), name=self.name, checked=True)
+
+
+def judge(descriptor: int, *, name: str, digest: str | None = None) -> None:
+    """Check an open file's structure, then have it tried: all that stands between a stranger's file and this process.
+
+    Args:
+        descriptor: of a file of which nobody changes a byte any more.
+        name: how errors call it.
+        digest: SHA-256 of it, where it is known.
+
+    Raises:
+        ArtefactError: it is damaged, no network of tbconv, or LiteRT dies of it.
+        SetupError: this machine allows no process to try it in.
+    """
+    try_file(descriptor, check_tflite(_place(descriptor), name=name), name=name, digest=digest)
+
+
+def _place(descriptor: int) -> Path:
+    return Path(f"/dev/fd/{descriptor}")
 
 
 def _release_copy(copy: BinaryIO, place: Path | None) -> None:

@@ -54,14 +54,14 @@ def prepare() -> None:
         _process()
 
 
-def try_file(descriptor: int, cost: Cost, *, digest: str, name: str) -> None:
+def try_file(descriptor: int, cost: Cost, *, name: str, digest: str | None = None) -> None:
     """Let a process of its own open a file and run it; return where it lived and answered.
 
     Args:
         descriptor: of the file, of which nobody changes a byte; the process gets this very file.
         cost: what its structure says that it takes.
-        digest: SHA-256 of the file; what passed once in this process is not tried again.
         name: how errors call the file.
+        digest: SHA-256 of the file, where it is known: what passed once in this process is not tried again.
 
     Raises:
         ArtefactError: LiteRT died of it, refused it or took too long, or its answers have other shapes.
@@ -72,7 +72,7 @@ def try_file(descriptor: int, cost: Cost, *, digest: str, name: str) -> None:
             return
         problem = _answer(descriptor, cost)
         if problem is None:
-            _PASSED.add(digest)
+            _PASSED.update({digest} - {None})
             return
     raise ArtefactError(f"LiteRT cannot run {name}", why=_plain(problem), fix=MAKE_AGAIN)
 
@@ -80,7 +80,7 @@ def try_file(descriptor: int, cost: Cost, *, digest: str, name: str) -> None:
 # --- the caller's side ---
 
 _LOCK = threading.Lock()
-_PASSED: set[str] = set()
+_PASSED: set[str | None] = set()
 _current: _Process | None = None
 
 
@@ -249,6 +249,8 @@ def _try(limits: dict[str, Any], file: int, answer: int, parent: int) -> None:
     try:
         _limit(limits, parent)
         problem = _run_once(file)
+    except ArtefactError as error:
+        problem = error.why
     except MemoryError:
         problem = f"it takes more than {limits['memory'] / 2**20:,.0f} MB"
     except BaseException as error:  # noqa: BLE001  (whatever it is, it is an answer about this file)
@@ -263,10 +265,7 @@ def _run_once(file: int) -> str | None:
 
     from tf_serve.runtime.tflite import OUTPUTS, TFLiteModel
 
-    try:
-        model = TFLiteModel(Path(f"/dev/fd/{file}"), name="it", checked=True)
-    except ArtefactError as error:
-        return error.why
+    model = TFLiteModel(Path(f"/dev/fd/{file}"), name="it", checked=True)
     [spec] = model.inputs
     sides = spec.shape[1:]
     wedge = np.arange(math.prod(sides), dtype=np.float32).reshape(1, *sides) % 256  # every grey level

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+from functools import cache
 from http import HTTPStatus
 from typing import Any, cast
 
@@ -71,7 +72,11 @@ class BoundedProtocol(HttpToolsProtocol):
     @property
     def is_idle(self) -> bool:
         """Whether no request of it is being read or answered."""
-        return self._refused or self.cycle is None or self.cycle.response_complete
+        return self._refused or self._is_answered
+
+    @property
+    def _is_answered(self) -> bool:
+        return self.cycle is None or self.cycle.response_complete
 
     @property
     def may_ask(self) -> bool:
@@ -80,14 +85,15 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _make_room(self) -> None:
         others = cast("set[BoundedProtocol]", self.connections) - {self}
-        idle = [one for one in others if one.is_idle]
-        if not idle:
+        # All that were refused and can have read why; many at once, since under attack this is done for each newcomer.
+        leaving = [one for one in others if one._refused]
+        if not leaving:
+            leaving = sorted((one for one in others if one.is_idle), key=lambda one: one._since)[:1]
+        if not leaving:
             self._refuse("TooManyConnections")
-            return
-        # who was refused has had its answer; else who has been idle longest
-        oldest = min(idle, key=lambda one: (not one._refused, one._since))
-        self.connections.discard(cast("Any", oldest))  # it is lost a moment later; the next newcomer finds another one
-        oldest.transport.abort()
+        for one in leaving:
+            self.connections.discard(cast("Any", one))  # it is lost a moment later; newcomers until then count rightly
+            one.transport.abort()
 
     # --- bytes ---
 
@@ -96,12 +102,19 @@ class BoundedProtocol(HttpToolsProtocol):
         self._unset_keepalive_if_required()
         if self._head_timer is None and self.is_idle:
             self._start_timer()
+        if self._has_no_end(data):
+            self._refuse("HeadTooLarge")
         rest = memoryview(data)
         while rest and not self._refused:
             piece = rest[: MAX_HEAD - self._counted]
             rest = rest[len(piece) :]
             self._counted += len(piece)
             self._parse(piece)
+
+    def _has_no_end(self, data: bytes) -> bool:
+        """Whether this begins a head that is too large: seen at a tenth of what it costs to parse it."""
+        begins = not self._counted and not self._in_body
+        return begins and len(data) >= MAX_HEAD and data.rfind(b"\r\n\r\n", 0, MAX_HEAD) < 0
 
     def _parse(self, piece: memoryview) -> None:
         try:
@@ -119,7 +132,6 @@ class BoundedProtocol(HttpToolsProtocol):
         """Begin a request, unless too many wait already."""
         if len(self.pipeline) >= MAX_AHEAD:
             raise _Refused(TOO_MANY_AHEAD)
-        self._in_body = False
         super().on_message_begin()
 
     def on_header(self, name: bytes, value: bytes) -> None:
@@ -143,7 +155,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """End a request."""
-        self._counted = 0
+        self._counted, self._in_body = 0, False
         super().on_message_complete()
 
     def on_response_complete(self) -> None:
@@ -186,15 +198,15 @@ class BoundedProtocol(HttpToolsProtocol):
     def _refuse(self, kind: str) -> None:
         """Say why, read nothing more, and hang up in a moment."""
         self._refused = True
-        self._since = self.loop.time()
+        self.parser, self.headers, self.url = cast("Any", None), [], b""  # what it had kept of the head
         self._stop_timer()
         engine = self.app_state.get("engine")
         if engine is not None:
             engine.metrics.record_refusal(kind)
         cycle = self.cycle
-        if cycle is not None and not cycle.response_complete:
+        if self._in_body or not self._is_answered:
             if cycle.response_started or self.pipeline:
-                self.transport.abort()  # another answer is on its way: this one would stand in the middle of it
+                self.transport.abort()  # it has its answer, or another one's is on the way: there is one for each
                 return
             cycle.disconnected = True
             cycle.message_event.set()
@@ -205,6 +217,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._head_timer = self.loop.call_later(LINGER_S, self.transport.abort)
 
 
+@cache
 def _answer(kind: str) -> bytes:
     status, why = REFUSALS[kind]
     body = json.dumps({"error": why}).encode()

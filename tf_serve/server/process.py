@@ -306,7 +306,7 @@ def _config(app: FastAPI) -> uvicorn.Config:
 # One of several processes behind a socket. A pipe joins it to its parent: settings go down, signs of life come up, and
 # its end tells each of them that the other is dead.
 
-ORPHAN_S = 0.8  # seconds in which a worker answers what it has begun when its parent was killed
+ORPHAN_S = 0.7  # seconds in which a worker answers what it has begun when its parent was killed
 HEARTBEAT_S = 1.0  # seconds between two signs of life
 
 
@@ -319,8 +319,8 @@ class WorkerServer(Server):
         self._heard = 0.0
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Leave at SIGTERM; Ctrl-C reaches the whole group, and it is the parent's to answer."""
-        if sig == signal.SIGTERM:
+        """Leave at SIGTERM, which may come twice when the parent dies; Ctrl-C is the parent's to answer."""
+        if sig == signal.SIGTERM and self._drain_until is None:
             super().handle_exit(sig, frame)
 
     async def on_tick(self, counter: int) -> bool:
@@ -359,10 +359,15 @@ def _leave_with_parent(parent: Connection, settings: Settings) -> None:
 class Worker:
     """The parent's side of such a process."""
 
-    # `-P` and `working_folder_hidden` keep the working folder away; a checkout that is not installed is found.
-    _MAIN = (
-        "import sys; sys.path.append(sys.argv.pop()); from tf_serve.server import process; process.serve_as_worker()"
-    )
+    # While it imports, the kernel ends it with its parent. `-P` and `working_folder_hidden` keep the working folder
+    # away; a checkout that is not installed is found.
+    _MAIN = """
+import ctypes, signal, sys
+getattr(ctypes.CDLL(None), "prctl", max)(1, signal.SIGTERM)  # PR_SET_PDEATHSIG, where there is one
+sys.path.append(sys.argv.pop())
+from tf_serve.server.process import serve_as_worker
+serve_as_worker()
+"""
 
     def __init__(self, settings: Settings, listener: socket.socket, ends: tuple[str, ...]) -> None:
         """Start it.
