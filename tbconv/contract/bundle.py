@@ -127,11 +127,9 @@ class Bundle:
         return None
 
     def verify_digests(self) -> None:
-        """Check every file of the manifest; ArtefactError at the first that differs, or an artefact without digest."""
+        """Check every file of the manifest; ArtefactError at the first that differs."""
         for name in self.manifest.files:
             self._check(name)
-        for one in self.manifest.artefacts:  # a path of no file would be run, and no digest of it was checked
-            self._listed(one.path)
 
     def certificate(self) -> Certificate:
         """Return the certificate.
@@ -168,8 +166,11 @@ class Bundle:
 
         Of a folder it is that of its files' names and digests; fingerprint.pb is left out,
         since TensorFlow writes a random number into it.
+
+        Raises:
+            ArtefactError: it is not in the manifest.
         """
-        if name in self.manifest.files:
+        if self._listed(name) == [name]:
             return self.manifest.files[name].sha256
         return folder_digest({path: record.sha256 for path, record in self.manifest.files.items()}, name)
 
