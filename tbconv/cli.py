@@ -1,9 +1,15 @@
 """The `tbconv` command: the table of commands, and the one place where errors become exit codes."""
+# ruff: noqa: E402  (no import of ours may search the working folder, to which `python -m` and PYTHONPATH can lead)
 
 from __future__ import annotations
 
-import errno
 import sys
+
+from tbconv.contract import module_path
+
+sys.path[:] = module_path()
+
+import errno
 
 import typer
 
