@@ -547,6 +547,22 @@ _NEW, _OLD = "new", "old"  # in a folder in the making: what takes the place, wh
 _LONGEST_NAME = 200  # bytes of a name that ours begins with: file systems take 255 in all
 EMPTY_ROUNDS, EMPTY_EVERY_S = 20, 0.02
 CLEANER_S = 5.0  # seconds that another command may hold the lock of what it removes for a dead process
+MOUNTS = Path("/proc/self/mountinfo")
+SHARED = (
+    "nfs",
+    "cifs",
+    "smb",
+    "fuse",
+    "ceph",
+    "lustre",
+    "gpfs",
+    "9p",
+    "virtiofs",
+    "glusterfs",
+    "beegfs",
+    "afs",
+    "ocfs2",
+)
 _numbers = itertools.count(1)
 _swept: set[Path] = set()  # folders that this process has looked through
 
@@ -713,7 +729,7 @@ def _short(name: str) -> str:
 
 def _mark() -> str:
     """Return a word that no other process and no other call has."""
-    return f"{os.getpid()}-{_start_of(os.getpid())}-{next(_numbers)}{secrets.token_hex(2)}"
+    return f"{os.getpid()}-{_start_of(os.getpid())}-{_boot()[:8]}-{next(_numbers)}{secrets.token_hex(2)}"
 
 
 def _take_place(temporary: Path, place: Path, aside: Path) -> None:
@@ -802,11 +818,14 @@ class Owner:
         texts = all(isinstance(one, str) and one.isprintable() and len(one) < 300 for one in shown)
         return owner if numbers and texts and isinstance(owner.beside, str | None) else None
 
-    @property
-    def runs_here(self) -> bool:
-        """Whether such a process runs on this machine now."""
-        here = self.host == platform.node() and self.boot == _boot()
-        return here and self.pid > 0 and _start_of(self.pid) == self.start and _runs(self.pid)
+    def may_run(self, descriptor: int) -> bool:
+        """Return whether it may run still though the lock of its open file was free.
+
+        Some disks give each machine locks of its own: there another machine's process counts as running.
+        """
+        if self.boot != _boot():
+            return self.host != platform.node() and _is_network(descriptor)
+        return self.host == platform.node() and _runs(self.pid, self.start)
 
     def __str__(self) -> str:
         """Name it for a message."""
@@ -889,9 +908,9 @@ def _dead_file(parent: int, path: Path, *, remove: bool) -> Leftover | None:
         if path.name == WRITER:
             data = _read(held)
             owner = Owner.read(data)
-            if (data and owner is None) or (owner is not None and owner.runs_here):
+            if (data and owner is None) or (owner is not None and owner.may_run(held)):
                 return None
-        elif _runs_by_mark(path.name):
+        elif _may_run_by_mark(path.name, held):
             return None
         size = os.fstat(held).st_size
         if remove:
@@ -914,7 +933,7 @@ def _dead_folder(parent: int, path: Path, *, remove: bool) -> Leftover | None:
             data = _read(held)
             owner = Owner.read(data)
             begun = not data and os.listdir(inside) == [OWNER]  # noqa: PTH208  # it died before it wrote its record
-            if (owner is None and not begun) or (owner is not None and owner.runs_here):
+            if (owner is None and not begun) or (owner is not None and owner.may_run(held)):
                 return None
             found = Leftover(path, _size(inside), owner)
             if remove:
@@ -1004,13 +1023,13 @@ def _take(
         kept = False
         try:
             free, before = _lock(descriptor), Owner.read(_read(descriptor))
-            runs = before is not None and before.runs_here
+            runs = before is not None and before.may_run(descriptor)
             if free and not runs and _is_at(descriptor, folder / name):
                 _record(descriptor, folder, name, owner, made=make)
                 kept = True
                 return descriptor
             if runs or (not free and time.monotonic() > patience):
-                raise _taken(folder, before, option)
+                raise _taken(folder, folder if make else folder / name, before, option)
         finally:
             if not kept:
                 os.close(descriptor)
@@ -1041,9 +1060,13 @@ def _record(descriptor: int, folder: Path, name: str, owner: Owner, *, made: boo
         raise
 
 
-def _taken(folder: Path, owner: Owner | None, option: str) -> ConfigError:
+def _taken(folder: Path, held: Path, owner: Owner | None, option: str) -> ConfigError:
     shown = folder if not folder.name.endswith(MAKING) else folder.with_name(folder.name[1 : -len(MAKING)])
-    stop = f", stop it with 'kill {owner.pid}'" if owner is not None and owner.host == platform.node() else ""
+    stop = ""
+    if owner is not None and owner.host == platform.node():
+        stop = f", stop it with 'kill {owner.pid}'"
+    elif owner is not None:
+        stop = f", remove what it left if it runs no longer ('rm -r {held}')"
     return ConfigError(
         f"{shown} is being written by another process",
         why=f"it is {owner or 'one that has not told its name'}; two at once would mix their files",
@@ -1101,7 +1124,10 @@ def _boot() -> str:
         return ""
 
 
-def _runs(pid: int) -> bool:
+def _runs(pid: int, start: int) -> bool:
+    """Return whether a process of this number runs that started then."""
+    if pid <= 0 or _start_of(pid) != start:
+        return False
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -1111,13 +1137,26 @@ def _runs(pid: int) -> bool:
     return True
 
 
-def _runs_by_mark(name: str) -> bool:
-    """Return whether the process that marked a name still runs."""
-    found = re.search(r"\.(\d{1,10})-(\d{1,20})-\w+$", name.removesuffix(PART))
+def _may_run_by_mark(name: str, descriptor: int) -> bool:
+    """Return whether the process that marked the name of an open file may run still, as `Owner.may_run` does."""
+    found = re.search(r"\.(\d{1,10})-(\d{1,20})-(\w*)-\w+$", name.removesuffix(PART))
     if found is None:
         return True  # not a name of ours
-    pid, start = int(found[1]), int(found[2])
-    return pid > 0 and _runs(pid) and _start_of(pid) == start
+    if found[3] != _boot()[:8]:
+        return _is_network(descriptor)
+    return _runs(int(found[1]), int(found[2]))
+
+
+def _is_network(descriptor: int) -> bool:
+    """Return whether an open file lies on a disk that several machines may share."""
+    device = os.fstat(descriptor).st_dev
+    number = f"{os.major(device)}:{os.minor(device)}"
+    try:
+        rows = MOUNTS.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return False
+    kinds = [row.partition(" - ")[2].split(" ")[0] for row in rows if row.split(" ")[2:3] == [number]]
+    return any(kind.startswith(SHARED) for kind in kinds)
 
 
 # --- disk ---

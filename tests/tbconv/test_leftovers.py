@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import asdict
 
 import pytest
 
@@ -152,9 +153,34 @@ def test_on_a_disk_without_locks_the_record_of_the_process_decides(number, holde
 
 def test_a_process_with_the_number_of_a_dead_one_is_not_taken_for_it(place):
     now = Owner.current(None)
-    assert now.runs_here
-    assert not Owner(now.pid, now.start + 1, now.boot, now.host, "", "").runs_here
-    assert not Owner(now.pid, now.start, "of an earlier running", now.host, "", "").runs_here
+    with (place / "lock").open("w") as file:
+        lock = file.fileno()
+        assert now.may_run(lock)
+        assert not Owner(now.pid, now.start + 1, now.boot, now.host, "", "").may_run(lock)
+        assert not Owner(now.pid, now.start, "an earlier one", now.host, "", "").may_run(lock)
+        assert not Owner(now.pid, now.start, now.boot, "another container", "", "").may_run(lock)
+
+
+def test_on_a_disk_that_machines_share_another_machines_process_counts_as_running(place, monkeypatch):
+    """Its lock looks free where each machine has locks of its own."""
+    device = place.stat().st_dev
+    row = f"1 1 {os.major(device)}:{os.minor(device)} / /shared rw shared:1 - {{}} server:/shared rw\n"
+    mounts = place.parent / "mountinfo"
+    monkeypatch.setattr(bundle, "MOUNTS", mounts)
+    other = Owner.current(None)
+    other = json.dumps({**asdict(other), "host": "another", "boot": "of another machine"})
+    (place / f".bundle{MAKING}").mkdir()
+    (place / f".bundle{MAKING}" / OWNER).write_text(other)
+    part = place / f".report.{os.getpid()}-1-abcd1234-1.tbconv-part"
+    part.touch()
+    mounts.write_text(row.format("nfs4"))
+    assert remove_leftovers(place) == []
+    with pytest.raises(ConfigError, match="is being written") as caught, folder_whole_or_not(place / "bundle"):
+        pass
+    assert f"rm -r {place / f'.bundle{MAKING}'}" in caught.value.fix
+    mounts.write_text(row.format("ext4"))
+    assert {one.path for one in remove_leftovers(place)} == {place / f".bundle{MAKING}", part}
+    assert everything(place) == []
 
 
 def _record(folder, content):
@@ -175,7 +201,7 @@ def test_nothing_is_removed_that_is_not_ours(place, tmp_path):
     _record(tmp_path / "linked", dead)
     (place / "tbconv-link").symlink_to(tmp_path / "linked")
     (place / ".report.tbconv-part").write_text("mine")
-    (place / ".report.99999999-1-1.tbconv-part").symlink_to(tmp_path / "linked" / "precious")
+    (place / ".report.99999999-1-abcd1234-1.tbconv-part").symlink_to(tmp_path / "linked" / "precious")
     (place / ".tbconv-lock").write_text("mine")
     before = everything(place, tmp_path / "linked")
     assert remove_leftovers(place) == []
