@@ -95,7 +95,7 @@ def test_every_command_executes_nothing_that_lies_there(run, hostile_folder):
         *("verify ../bundle --layers", "verify ../bundle --trace", "verify ../bundle --matrix"),
         *("sign --new-key ../key.pem", "sign ../bundle --key ../key.pem"),
     ]
-    said = subprocess.run([*SCRIPT, "--help"], capture_output=True, text=True, check=True).stdout
+    said = subprocess.run([*SCRIPT, "--help"], env=run.environment, capture_output=True, text=True, check=True).stdout
     listed = re.findall(r"^  (\w+)", said.partition("Commands:")[2], re.MULTILINE)
     assert "convert" in listed
     assert {row.split()[0] for row in rows} | {"data", "serve", "upgrade"} >= set(listed)

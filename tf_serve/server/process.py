@@ -11,7 +11,6 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -24,7 +23,7 @@ from typing import TYPE_CHECKING
 
 import uvicorn
 
-from tbconv.contract.bundle import MANIFEST
+from tbconv.contract.bundle import MANIFEST, temporary_folder
 from tbconv.contract.environment import working_folder_hidden
 from tbconv.contract.errors import BundleError, ConfigError, SetupError
 from tbconv.contract.reporting import DISCLAIMER, Reporter
@@ -108,15 +107,14 @@ def _opened(settings: Settings) -> Engine:
 
 
 def _run_workers(settings: Settings, listener: socket.socket) -> None:
-    shared = Path(tempfile.mkdtemp(prefix="tbconv-serve-"))
-    counted = shared / "metrics"
-    counted.mkdir()
-    os.environ[FOLDER] = str(counted)  # the processes inherit it: what they count is added up there
-    try:
-        Supervisor(replace(settings, shared=shared), listener).run()
-    finally:
-        del os.environ[FOLDER]
-        shutil.rmtree(shared, ignore_errors=True)
+    with temporary_folder("serve") as shared:
+        counted = shared / "metrics"
+        counted.mkdir()
+        os.environ[FOLDER] = str(counted)  # the processes inherit it: what they count is added up there
+        try:
+            Supervisor(replace(settings, shared=shared), listener).run()
+        finally:
+            del os.environ[FOLDER]
 
 
 def _announce(engine: Engine, listener: socket.socket, reporter: Reporter) -> None:
