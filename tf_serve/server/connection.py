@@ -29,7 +29,7 @@ MAX_CONNECTIONS = 256
 HEAD_S = 10.0  # seconds from the first byte, or from the connection, to the end of a head; browsers connect ahead
 UNREAD_S = 30.0  # seconds in which a client has to take something of its answer
 # Seconds in which a refused client can read why: closing at once would reset the connection under its answer. Nothing
-# that it sends is read meanwhile, so an attacker waits, and the server does not.
+# that it sends is read meanwhile and no end is sent: who attacks until the connection is closed waits, and we do not.
 LINGER_S = 1.0
 REFUSALS = {
     "HeadTooLarge": (431, f"the head is too large (it may have {MAX_HEAD} bytes and {MAX_HEADERS} headers)"),
@@ -212,7 +212,6 @@ class BoundedProtocol(HttpToolsProtocol):
             cycle.message_event.set()
         self.transport.write(_answer(kind))
         with contextlib.suppress(OSError, RuntimeError):  # the client may be gone already
-            self.transport.write_eof()
             self.transport.pause_reading()
         self._head_timer = self.loop.call_later(LINGER_S, self.transport.abort)
 
