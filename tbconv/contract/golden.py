@@ -51,9 +51,9 @@ def write_golden(path: Path, golden: Golden) -> None:
     np.savez_compressed(path, **dict(sorted(arrays.items())))  # in one order, so that it repeats
 
 
-def read_golden(path: Path | bytes) -> Golden:
-    """Read golden.npz; ArtefactError if it is not one."""
-    with read_arrays(path, "golden inputs") as arrays:
+def read_golden(source: Path | bytes) -> Golden:
+    """Read golden.npz, or what was read of it; ArtefactError if it is not one."""
+    with read_arrays(source, "golden inputs") as arrays:
         names, model_inputs = _texts(arrays["names"]), _films(stored_inputs(arrays))
         runtimes = {key.split("|")[0] for key in arrays if "|" in key}
         answers = {
@@ -167,7 +167,7 @@ def records_films(bundle: Bundle) -> bool:
 
 def read_films_of_bundle(bundle: Bundle) -> tuple[GoldenFilm, ...]:
     """Return a bundle's golden films, none where it records none; ArtefactError where they are altered."""
-    return read_golden_films(bundle.path(GOLDEN_FILMS)) if records_films(bundle) else ()
+    return read_golden_films(bundle.read(GOLDEN_FILMS)) if records_films(bundle) else ()
 
 
 def write_golden_films(path: Path, films: Sequence[GoldenFilm]) -> None:
@@ -178,9 +178,9 @@ def write_golden_films(path: Path, films: Sequence[GoldenFilm]) -> None:
     np.savez_compressed(path, names=names, levels=levels, **arrays)
 
 
-def read_golden_films(path: Path | bytes) -> tuple[GoldenFilm, ...]:
-    """Read golden_films.npz; ArtefactError if it is not one."""
-    with read_arrays(path, "golden films") as arrays:
+def read_golden_films(source: Path | bytes) -> tuple[GoldenFilm, ...]:
+    """Read golden_films.npz, or what was read of it; ArtefactError if it is not one."""
+    with read_arrays(source, "golden films") as arrays:
         return tuple(
             GoldenFilm(name, arrays[f"{name}|bytes"].tobytes(), _films(arrays[f"{name}|square"][None])[0], levels)
             for name, levels in zip(_texts(arrays["names"]), arrays["levels"].astype(np.uint8).tolist(), strict=True)

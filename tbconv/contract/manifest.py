@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
 import re
 import unicodedata
@@ -158,8 +160,14 @@ def output_specs(*, evidence: bool = True) -> tuple[TensorSpec, ...]:
 
 # --- manifest ---
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+# What this tbconv reads, and what bundles of that schema lack of today's (docs/bundle.md has the table).
+LACKS: dict[int, tuple[str, ...]] = {
+    1: ("no digest binds its threshold, calibration, labels and preprocessing to its certificate",),
+    SCHEMA_VERSION: (),
+}
 Kind = Literal["trained", "baseline"]
+VERSION_DIGITS = 12  # of a digest, in addresses and answers: as many as Docker shows of an image's
 FORMATS = ("onnx", "keras_h5", "keras", "saved_model", "tflite")  # convert.formats.table has a row for each
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 LONGEST_NAME = 200  # characters of a model's or label's name
@@ -242,6 +250,42 @@ class Manifest:
         known = ", ".join(artefact.path for artefact in self.artefacts)
         raise BundleError(f"the bundle has no {path}", why=f"it has {known}", fix="name one of these")
 
+    @property
+    def digest(self) -> str:
+        """SHA-256 of all that the manifest says but for the list of files: what a certificate is bound to."""
+        return digest_of_json({key: value for key, value in self.to_json().items() if key != "files"})
+
+    def files_digest(self, *, but: str) -> str:
+        """Return the SHA-256 of the list of files, their digests and sizes; without the one that will hold it."""
+        listed = {path: asdict(record) for path, record in self.files.items() if path != but}
+        return digest_of_json(listed)
+
+    def version_of(self, *, sha256: str, network: Kind, verdict: str, abstention_band: float) -> str:
+        """Return the version of one serving file: another one wherever an answer could be another.
+
+        Args:
+            sha256: of the file.
+            network: that it holds.
+            verdict: of its certificate.
+            abstention_band: half width around the threshold, in logits.
+
+        Returns:
+            The first 12 hex digits of a digest over these, the decision rule, the labels, the preprocessing, and
+            whether phantoms trained it.
+        """
+        decision_rule = self.decision_rules.get(network)
+        decides = {
+            "sha256": sha256,
+            "network": network,
+            "verdict": verdict,
+            "abstention_band": abstention_band,
+            "decision_rule": None if decision_rule is None else asdict(decision_rule),
+            "labels": asdict(self.labels),
+            "preprocessing": asdict(self.preprocessing),
+            "synthetic": self.synthetic,
+        }
+        return digest_of_json(decides)[:VERSION_DIGITS]
+
     def to_json(self) -> dict[str, Any]:
         """Return plain dictionaries and lists, ready for JSON."""
         return asdict(self)
@@ -263,9 +307,17 @@ class Manifest:
             ) from error
 
 
+def digest_of_json(value: Any) -> str:
+    """Return the SHA-256 of a JSON value in canonical form: sorted keys, no spaces, numbers as Python writes them."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
 def _read(value: dict[str, Any]) -> Manifest:
-    if value["schema_version"] != SCHEMA_VERSION:
-        raise ValueError(f"schema version {value['schema_version']!r}, this tbconv reads {SCHEMA_VERSION}")
+    schema = value["schema_version"]
+    if type(schema) is not int or schema not in LACKS:
+        known = " and ".join(map(str, LACKS))
+        raise ValueError(f"schema version {schema!r}, this tbconv reads {known}; a newer bundle needs a newer tbconv")
     if value["kind"] not in get_args(Kind):
         raise ValueError(f"kind {value['kind']!r}")
     if len(value["artefacts"]) > MOST_ARTEFACTS:
@@ -287,6 +339,7 @@ def _read(value: dict[str, Any]) -> Manifest:
         provenance=dict(value["provenance"]),
         synthetic=bool(value["synthetic"]),
         files={path: _made(FileRecord, row) for path, row in value["files"].items()},
+        schema_version=schema,
     )
 
 

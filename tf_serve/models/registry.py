@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from tbconv.contract.bundle import Bundle
 from tf_serve.errors import NotReady, UnknownModel
@@ -18,7 +18,7 @@ class LoadedModel:
     """One version of one model, ready to answer."""
 
     name: str  # in addresses: the folder's name in MODELS_DIR, the manifest's name where one bundle is served
-    version: str  # the first 12 hex digits of the serving file's digest
+    version: str  # 12 hex digits over all that decides (Manifest.version_of)
     bundle: Bundle
     active: ActiveModel
     number: int | None = None  # of its folder, where versions are numbered; it names the version too
@@ -33,6 +33,11 @@ class LoadedModel:
         """How far to trust it, to be compared: films before phantoms, trained before baseline, certified before not."""
         verdict = self.active.verdict.verdict
         return not self.bundle.manifest.synthetic, self.active.kind == "trained", verdict.may_serve
+
+    def with_altered(self, altered: tuple[str, ...]) -> LoadedModel:
+        """Return it with what is known of the other files of its bundle."""
+        standby = self.standby and replace(self.standby, altered=altered)
+        return replace(self, active=replace(self.active, altered=altered), standby=standby)
 
     @property
     def description(self) -> str:

@@ -22,6 +22,7 @@ from typing import Any
 from tbconv.contract.bundle import MANIFEST, Bundle, read_bundle, read_json, write_json
 from tbconv.contract.errors import BundleError, TbconvError
 from tbconv.contract.reporting import printable
+from tbconv.contract.signature import default_place
 from tf_serve.errors import BadRequest, NotReady, UnknownModel
 from tf_serve.messages import IndexEntry
 from tf_serve.models.loader import BundleLoader, fall_back
@@ -43,7 +44,8 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")  # what may stand in an ad
 NUMBER = re.compile(r"[0-9]{1,18}", re.ASCII)  # of a version: what 64 bits hold
 MOST_ENTRIES = 2_000  # of one folder that are looked at; a bundle has some 30
 MOST_BYTES = 2 << 30  # of one file: no `.tflite` can be larger, and its digest takes two seconds
-Stamp = tuple[tuple[str, int, int, int], ...]  # name, inode, bytes and time of each file
+Stamp = tuple[tuple[str, int, int, int], ...]  # name, inode, bytes and time of the last change of each file
+Compared = dict[str, tuple[tuple[str, int, int, int], str | None]]  # by file: its digest and state, what is wrong
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +154,7 @@ def _stamp(folder: Path) -> Stamp | None:
         OSError: the folder is none, or cannot be read, or holds more than any bundle.
     """
     with os.scandir(folder) as entries:
-        rows = [(one.name, *_state(one)) for one in islice(entries, MOST_ENTRIES) if one.name.endswith(SUFFIXES)]
+        rows = [(one.name, *_state_of(one)) for one in islice(entries, MOST_ENTRIES) if one.name.endswith(SUFFIXES)]
         more = next(entries, None) is not None
     if not os.path.lexists(folder / MANIFEST):
         return None
@@ -160,18 +162,37 @@ def _stamp(folder: Path) -> Stamp | None:
         raise OSError(f"it holds more than {MOST_ENTRIES:,} files")
     if large := [row[0] for row in rows if row[2] > MOST_BYTES]:
         raise OSError(f"{printable(large[0])} is larger than the {MOST_BYTES >> 30} GiB that a .tflite can have")
+    signature = default_place(folder)
+    with contextlib.suppress(OSError):  # it may come after the bundle, and be the reason why that is opened
+        rows.append((signature.name, *_state(signature.stat())))
     return tuple(sorted(rows))
 
 
-def _state(entry: os.DirEntry[str]) -> tuple[int, int, int]:
+def _state_of(entry: os.DirEntry[str]) -> tuple[int, int, int]:
     try:
-        found = entry.stat()
+        return _state(entry.stat())
     except OSError:  # a link that leads nowhere or around in circles is a state, too
+        with contextlib.suppress(OSError):
+            return _state(entry.stat(follow_symlinks=False))
+        return 0, 0, 0
+
+
+def _state(found: os.stat_result) -> tuple[int, int, int]:
+    return found.st_ino, found.st_size, found.st_ctime_ns  # which, unlike mtime, nobody sets
+
+
+def _compare(bundle: Bundle, before: Compared) -> Compared:
+    """Compare every file of a bundle with its digest, those again whose state or digest is another than before."""
+    found: Compared = {}
+    for name in (MANIFEST, *bundle.manifest.files):
+        digest = bundle.sha256 if name == MANIFEST else bundle.manifest.files[name].sha256
         try:
-            found = entry.stat(follow_symlinks=False)
+            state = (digest, *_state((bundle.root / name).stat()))
         except OSError:
-            return 0, 0, 0
-    return found.st_ino, found.st_size, found.st_mtime_ns
+            state = (digest, 0, 0, 0)
+        known = before.get(name)
+        found[name] = known if known is not None and known[0] == state else (state, bundle.problem_of(name))
+    return found
 
 
 def _missing(bundle: Bundle) -> str | None:
@@ -307,6 +328,7 @@ class ModelEntry:
     incomplete: str | None = None  # what it lacks while it is being copied
     unloaded_because: str | None = None  # why it is not held although it could be
     missing_since: float | None = None  # time.monotonic() at which its folder was missed first
+    compared: Compared = field(default_factory=dict)  # all files of its bundle with their digests
     by_request: bool = False  # a load was requested: it is opened anew, and may have a lower trust than what was there
 
     def open(self, loader: BundleLoader, desired: DesiredState) -> TbconvError | None:
@@ -420,6 +442,7 @@ def ranked(kept: Sequence[ModelEntry], rolled_back: Sequence[str]) -> list[Model
 # A swap loses nothing: who was given the old version keeps it until the answer is made, and its
 # interpreters go with the last reference.
 
+MOST_NAMED = 5  # changed files of a line of the log
 REMOVAL_GRACE_S = (
     10.0  # seconds after which a model whose folder was removed stops answering; one replaced by hand is back
 )
@@ -537,6 +560,26 @@ class Repository:
                 desired = fail(self._store.read())
             self._apply_requests(desired)
             self._publish_table(desired)
+
+    def check_files(self) -> None:
+        """Hold every file of the bundles that answer to its digest, and mark those models whose other files changed.
+
+        The first time reads hundreds of MB, so it is done without the lock; afterwards only what changed is read.
+        """
+        with self._lock:
+            entries = [(one, one.loaded) for kept in self._entries.values() for one in kept if one.loaded]
+        for one, loaded in entries:
+            found = _compare(loaded.bundle, one.compared)
+            altered = tuple(problem for _, problem in found.values() if problem)
+            with self._lock:
+                one.compared = found
+                if one.loaded is None or one.loaded.bundle is not loaded.bundle or one.loaded.active.altered == altered:
+                    continue
+                if altered:
+                    said = "; ".join(altered[:MOST_NAMED])
+                    _log.warning("%s: other files of its bundle changed: %s", loaded.name, said)
+                one.loaded = one.loaded.with_altered(altered)
+                self._publish_table(self._store.read())
 
     def first_error(self) -> TbconvError | None:
         """Return an expected error for which something is not loaded."""

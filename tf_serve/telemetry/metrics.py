@@ -87,6 +87,14 @@ class Metrics:
         """Count a change of a folder that was not loaded."""
         self._families.refused_bundles.labels(type(error).__name__).inc()
 
+    def record_refusal(self, kind: str) -> None:
+        """Count what was refused before it was a request: a head without end, a connection too many."""
+        self._child(self._families.refused, kind).inc()
+
+    def record_dead_worker(self, ended: str) -> None:
+        """Count a process that this one or another replaces."""
+        self._families.died.labels(ended).inc()
+
     def publish(self, before: ModelTable, after: ModelTable) -> None:
         """Count the models whose current version changed, and name those that answer now."""
         live = {(name, one.version) for name, versions in after.models.items() for one in versions}
@@ -216,6 +224,12 @@ class Families:
             "tbconv_bundles_refused",
             "Folders in the model directory that were not loaded, once a change of them, by the error's class",
             ("error",),  # not the folder: whoever writes there would choose how many series there are
+            registry=registry,
+        )
+        self.died = Counter(
+            "tbconv_workers_died",
+            "Processes that died and were replaced, by how they ended",
+            ("ended",),
             registry=registry,
         )
         self.swaps = Counter("tbconv_swaps", "Changes of a model's current version", ("model",), registry=registry)
