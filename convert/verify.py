@@ -25,6 +25,7 @@ from convert.pipeline import ASIDE_FACTOR
 from convert.worker import workers
 from tbconv.contract.bundle import (
     CERTIFICATE,
+    MAKE_AGAIN,
     Bundle,
     open_bundle,
     require_room,
@@ -34,7 +35,8 @@ from tbconv.contract.bundle import (
     write_json,
 )
 from tbconv.contract.certificate import ArtefactVerdict, Certificate, Verdict
-from tbconv.contract.errors import ConfigError
+from tbconv.contract.consistency import UNBOUND
+from tbconv.contract.errors import BundleError, ConfigError
 from tbconv.contract.golden import (
     GOLDEN,
     GOLDEN_FILMS,
@@ -96,8 +98,9 @@ def verify(config: VerifyConfig, reporter: Reporter) -> Verified:
     """
     bundle = open_bundle(config.bundle)
     reporter.say(f"{len(bundle.manifest.files)} files have the digests of the manifest")
+    _require_reference(bundle)
     claimed = {one.path: bundle.verdict(one.path) for one in bundle.manifest.artefacts}
-    golden, deployed = read_golden(bundle.path(GOLDEN)), bundle.certificate().deploy.get("artefact")
+    golden, deployed = read_golden(bundle.read(GOLDEN)), bundle.certificate().deploy.get("artefact")
     measurement = _measure(config, bundle, golden, reporter)
     verdicts = {
         one.path: _judge(one, measurement, golden, claimed[one.path], by_films=config.films is not None)
@@ -112,8 +115,17 @@ def verify(config: VerifyConfig, reporter: Reporter) -> Verified:
     return Verified(certificate, report, regressions, notes)
 
 
+def _require_reference(bundle: Bundle) -> None:
+    """Refuse a manifest by which no network can be made to compare with."""
+    for one in bundle.manifest.artefacts:
+        if one.network not in bundle.manifest.decision_rules or "arch" not in bundle.manifest.provenance:
+            what = f"the manifest does not say what {one.path} computes"
+            raise BundleError(what, why="it names no architecture or no decision rule of it", fix=MAKE_AGAIN)
+
+
 def _film_notes(bundle: Bundle) -> tuple[str, ...]:
-    return () if records_films(bundle) else (NOT_RECORDED,)
+    lacks = () if records_films(bundle) else (NOT_RECORDED,)
+    return (*lacks, *(() if "binding" in bundle.certificate().scope else (UNBOUND,)))
 
 
 def _film_problems(bundle: Bundle) -> dict[str, str]:
@@ -152,6 +164,7 @@ def _certificate(
     """
     old = bundle.certificate()
     scope = certificate_scope(bundle.root) | {"calibration": old.scope.get("calibration")}
+    scope |= {"binding": old.scope["binding"]} if "binding" in old.scope else {}
     return write_certificate(
         measurement, verdicts, scope, _deploy(old.deploy, regressions, measurement.filmset.description)
     )

@@ -143,7 +143,11 @@ def read_films(path: Path) -> Films:
     """
     fix = "train again: tbconv train --data DIR --out RUN"
     with read_arrays(path, "films", error=BundleError, fix=fix) as arrays:
-        return Films(stored_inputs(arrays), arrays["labels"], arrays["part"])
+        films = Films(stored_inputs(arrays), arrays["labels"], arrays["part"])
+        shape, rows = films.model_inputs.shape, len(films.model_inputs)
+        if films.model_inputs.dtype != np.uint8 or len(shape) != 3 or {len(films.labels), len(films.part)} != {rows}:
+            raise ValueError(f"model inputs are {films.model_inputs.dtype} {shape}, with {len(films.labels)} labels")
+        return films
 
 
 # --- report ---

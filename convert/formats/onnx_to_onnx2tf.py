@@ -16,6 +16,7 @@ from typing import Any
 
 import onnx
 
+from convert.formats.onnx_graph import load_onnx
 from convert.worker import RETURN_MEMORY, TAIL_LINES
 from tbconv.contract.bundle import disk_refusal, temporary_folder
 from tbconv.contract.errors import ConversionError
@@ -51,7 +52,7 @@ def onnx_to_tf(request: dict[str, Any]) -> dict[str, Any]:
 
 def _write_static_copy(source: Path, copy: Path) -> None:
     """Copy with batch 1: a dynamic batch grows onnx2tf's graph."""
-    model = onnx.load(str(source))
+    model = load_onnx(source)
     for value in [*model.graph.input, *model.graph.output]:
         value.type.tensor_type.shape.dim[0].Clear()
         value.type.tensor_type.shape.dim[0].dim_value = 1

@@ -26,7 +26,8 @@ from tbconv.contract.manifest import DecisionRule, Kind, Labels
 from tbconv.contract.preprocess import PreprocessSpec
 from tbconv.contract.reporting import DISCLAIMER
 from tf_serve.predict import BASELINE_LIMIT, SYNTHETIC_LIMIT
-from tf_serve.runtime.tflite import IDENTIFIER, INPUT, OUTPUTS, SIGNATURE, check_tflite
+from tf_serve.runtime.structure import IDENTIFIER, check_tflite
+from tf_serve.runtime.tflite import INPUT, OUTPUTS, SIGNATURE
 from torch_train.run_folder import RunFacts
 
 FRAMEWORK = "litert"

@@ -35,7 +35,7 @@ from convert.layerwise.walk import (
 from convert.worker import workers
 from tbconv.contract.bundle import Bundle, read_bundle, temporary_folder
 from tbconv.contract.manifest import Artefact
-from tbconv.contract.reporting import Reporter
+from tbconv.contract.reporting import Reporter, printable
 
 KINDS = ("float32", "float16", "dynamic", "int8")
 FILMS = 16
@@ -323,8 +323,16 @@ def _csv(report: LayersReport) -> bytes:
     text = io.StringIO(newline="")
     writer = csv.DictWriter(text, [one.name for one in fields(LayerRow)])
     writer.writeheader()
-    writer.writerows(asdict(row) for row in report.rows)
+    writer.writerows({key: _csv_cell(value) for key, value in asdict(row).items()} for row in report.rows)
     return text.getvalue().encode()
+
+
+def _csv_cell(value: Any) -> Any:
+    """Return a value as a spreadsheet takes it for what it is: names of nodes are others', and =... is a formula."""
+    if not isinstance(value, str):
+        return value
+    text = printable(value)
+    return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text
 
 
 def layer_lines(report: LayersReport) -> list[str]:

@@ -34,7 +34,7 @@ from convert.layerwise.walk import (
 from convert.runners.base import Answer, read_prediction
 from convert.worker import drop_waiting, run_step, workers
 from tbconv.contract.bundle import Bundle, read_bundle, temporary_folder
-from tbconv.contract.errors import BundleError, ConversionError, ParityError
+from tbconv.contract.errors import ArtefactError, BundleError, ConversionError, ParityError
 from tbconv.contract.golden import GOLDEN
 from tbconv.contract.manifest import Artefact
 from tbconv.contract.reporting import Reporter
@@ -155,7 +155,7 @@ def _file_trace(artefact: Artefact, job: Future[dict[str, Any]], *, nodes: int) 
     """Return what was found of a file; one that cannot be run, or has nothing to compare, is bad as a whole."""
     try:
         answer = job.result()
-    except ConversionError as error:
+    except (ArtefactError, ConversionError) as error:
         why = error.why.strip().splitlines()[-1].strip()
         bad = FirstBad(artefact.path, "", "", (), math.nan, (), f"it cannot be run at all: {error.what} ({why})")
         return FileTrace(artefact.path, artefact.precision, nodes, 0, {}, None, bad)

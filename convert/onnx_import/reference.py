@@ -119,7 +119,7 @@ class OnnxReference:
     @property
     def weights_bytes(self) -> int:
         """Return the size of the file; weights that it keeps beside it are not counted."""
-        return self.config.onnx.stat().st_size
+        return self.config.onnx.stat().st_size if self.config.onnx.is_file() else 0  # which `prepare` says
 
     @property
     def title(self) -> str:

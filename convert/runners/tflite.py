@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from convert.runners.base import Run, run_films
 from tbconv.contract.errors import ConversionError
+from tf_serve.runtime.pool import judge
 from tf_serve.runtime.tflite import SIGNATURE, TFLiteModel
 
 FRAMEWORK = "litert"
@@ -25,9 +26,15 @@ def run(request: dict[str, Any]) -> dict[str, Any]:
 
     Args:
         request: artefact, threads (default 1), xnnpack (default true, as it is served), and what `run_films` reads.
+
+    Raises:
+        ArtefactError: the file is refused as the server refuses it, so that no file of others ends this process.
     """
-    threads, xnnpack = request.get("threads", 1), request.get("xnnpack", True)
-    model = TFLiteModel(Path(request["artefact"]), threads=threads, xnnpack=xnnpack)
+    path, threads, xnnpack = Path(request["artefact"]), request.get("threads", 1), request.get("xnnpack", True)
+    if path.is_file():
+        with path.open("rb") as file:
+            judge(file.fileno(), name=path.name)
+    model = TFLiteModel(path, threads=threads, xnnpack=xnnpack)
 
     def outputs(films: NDArray[np.float32]) -> dict[str, NDArray[Any]]:
         found = model.predict(films)

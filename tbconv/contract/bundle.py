@@ -1,4 +1,4 @@
-"""The bundle on disk: open = verify digests, write = atomic; and the one way to read JSON and arrays."""
+"""The bundle on disk: open = verify digests, seal = bind and record, write = atomic; how JSON and arrays are read."""
 
 from __future__ import annotations
 
@@ -7,30 +7,37 @@ import ctypes
 import errno
 import fcntl
 import hashlib
+import io
 import itertools
 import json
+import math
 import os
 import platform
 import re
 import secrets
 import shutil
 import stat
+import struct
 import sys
 import tempfile
 import time
+import tokenize
+import unicodedata
 import zipfile
 import zlib
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, datetime
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 
 from tbconv.contract.certificate import ArtefactVerdict, Certificate, Verdict
 from tbconv.contract.errors import ArtefactError, BundleError, ConfigError, SetupError, TbconvError
-from tbconv.contract.manifest import FileRecord, Manifest, with_current_keys
+from tbconv.contract.manifest import SCHEMA_VERSION, FileRecord, Manifest, with_current_keys
+from tbconv.contract.reporting import printable
 
 MANIFEST = "manifest.json"
 CERTIFICATE = "certificate.json"
@@ -44,6 +51,31 @@ class Bundle:
 
     root: Path
     manifest: Manifest
+    sha256: str = ""  # of manifest.json as it was read
+
+    def read(self, name: str) -> bytes:
+        """Return a file whole, after the digest of these very bytes was checked; for small files.
+
+        Args:
+            name: a path of the manifest, or manifest.json itself.
+
+        Raises:
+            ArtefactError: the file is not in the manifest, missing, altered or far too large.
+        """
+        if name == MANIFEST:
+            expected = self.sha256
+        elif name in self.manifest.files:
+            expected = self.manifest.files[name].sha256
+        else:
+            raise ArtefactError(f"{name} is not in the manifest", why="no digest of it is recorded", fix=MAKE_AGAIN)
+        self.check_is_there(name)
+        data = read_small(self.root / name, ArtefactError)
+        if sha256_bytes(data) != expected:
+            raise _altered(name, sha256_bytes(data), expected)
+        if name != MANIFEST and len(data) != self.manifest.files[name].bytes:
+            why = f"the manifest says {self.manifest.files[name].bytes:,}"
+            raise ArtefactError(f"{name} has {len(data):,} bytes", why=why, fix=MAKE_AGAIN)
+        return data
 
     def path(self, name: str) -> Path:
         """Return where a file of the bundle is, after its digest was checked.
@@ -54,24 +86,45 @@ class Bundle:
         Raises:
             ArtefactError: the file is not in the manifest, missing or altered.
         """
-        names = [key for key in self.manifest.files if key == name or key.startswith(f"{name}/")]
-        if not names:
-            raise ArtefactError(f"{name} is not in the manifest", why="no digest of it is recorded", fix=MAKE_AGAIN)
-        for key in names:
+        for key in self._listed(name):
             self._check(key)
         return self.root / name
 
+    def _listed(self, name: str) -> list[str]:
+        names = [key for key in self.manifest.files if key == name or key.startswith(f"{name}/")]
+        if not names:
+            raise ArtefactError(f"{name} is not in the manifest", why="no digest of it is recorded", fix=MAKE_AGAIN)
+        return names
+
+    def check_is_there(self, name: str) -> None:
+        """Raise ArtefactError where a file is missing."""
+        if not (self.root / name).is_file():
+            raise ArtefactError(f"{name} is missing", why="the manifest lists it", fix=MAKE_AGAIN)
+
     def _check(self, name: str) -> None:
         place, record = self.root / name, self.manifest.files[name]
-        if not place.is_file():
-            raise ArtefactError(f"{name} is missing", why="the manifest lists it", fix=MAKE_AGAIN)
+        self.check_is_there(name)
+        if (size := place.stat().st_size) > record.bytes:  # whose digest could take as long as its writer wants
+            why = "the file changed after it was verified, so its parity is unknown"
+            raise ArtefactError(
+                f"{name} has {size:,} bytes, the manifest says {record.bytes:,}", why=why, fix=MAKE_AGAIN
+            )
         digest = sha256_file(place)
         if digest != record.sha256:
-            raise ArtefactError(
-                f"{name} has digest {digest[:12]}, the manifest says {record.sha256[:12]}",
-                why="the file changed after it was verified, so its parity is unknown",
-                fix=MAKE_AGAIN,
-            )
+            raise _altered(name, digest, record.sha256)
+
+    def problem_of(self, name: str) -> str | None:
+        """Return how a file, or the manifest itself, differs from its digest, in words; None where it does not."""
+        try:
+            if name == MANIFEST:
+                self.read(name)
+                return None
+            if (self.root / name).stat().st_size != self.manifest.files[name].bytes:
+                return f"{name} changed"
+            self._check(name)
+        except (OSError, ArtefactError):
+            return f"{name} changed" if (self.root / name).is_file() else f"{name} is missing"
+        return None
 
     def verify_digests(self) -> None:
         """Check every file of the manifest; ArtefactError at the first that differs."""
@@ -84,7 +137,7 @@ class Bundle:
         Raises:
             ArtefactError: it is missing, altered or not one.
         """
-        value = read_json(self.path(CERTIFICATE))
+        value = parse_json(self.read(CERTIFICATE), CERTIFICATE)
         try:
             return Certificate.from_json(value)
         except (KeyError, TypeError, ValueError) as error:
@@ -113,10 +166,21 @@ class Bundle:
 
         Of a folder it is that of its files' names and digests; fingerprint.pb is left out,
         since TensorFlow writes a random number into it.
+
+        Raises:
+            ArtefactError: it is not in the manifest.
         """
-        if name in self.manifest.files:
+        if self._listed(name) == [name]:
             return self.manifest.files[name].sha256
         return folder_digest({path: record.sha256 for path, record in self.manifest.files.items()}, name)
+
+
+def _altered(name: str, digest: str, expected: str) -> ArtefactError:
+    return ArtefactError(
+        f"{name} has digest {digest[:12]}, the manifest says {expected[:12]}",
+        why="the file changed after it was verified, so its parity is unknown",
+        fix=MAKE_AGAIN,
+    )
 
 
 def folder_digest(digests: dict[str, str], name: str) -> str:
@@ -125,37 +189,205 @@ def folder_digest(digests: dict[str, str], name: str) -> str:
     return sha256_bytes("".join(f"{path} {digests[path]}\n" for path in inside).encode())
 
 
+# --- bounds ---
+# What a file of others may cost: this machine reads no more of it than the real ones need, and never waits for it.
+# Everything here raises `BundleError` (or what the caller names), so that a damaged file is one sentence.
+
+MOST_MANIFEST = 1 << 20  # bytes; that of a ResNet50 has 16 KB
+MOST_READ = 64 << 20  # bytes of any other file that is read whole: the split of 112,000 films takes 10 MB
+MOST_VALUES = 1 << 22  # of JSON, a 32nd of it in manifest and certificate: `[],` is 3 bytes there and 64 in memory
+MOST_DEPTH = 64  # lists and objects within each other; ours have 7
+MOST_INTEGER = 1 << 63
+MOST_UNPACKED = 64 << 20  # bytes of an .npz in all, or `MOST_RATIO` times what it takes: drawn films pack 3 to 1
+MOST_RATIO = 100
+MOST_FILES = 1_000  # of a manifest; each costs a look at the disk. A bundle has 30
+MOST_NAME = 255  # bytes of one part of a path, what ext4, XFS, APFS and NTFS take
+_NOT_IN_NAMES = frozenset('<>:"|?*\\')  # a drive, a stream or a separator on Windows: the name would mean another file
+
+
+def read_small(path: Path, error: type[BundleError]) -> bytes:
+    """Return a file whole; the error where it is missing, no regular file, or larger than any that is read whole."""
+    most = MOST_MANIFEST if path.name == MANIFEST else MOST_READ
+    try:
+        with _opened(path) as file:
+            size = os.fstat(file.fileno()).st_size
+            data = file.read(min(size, most) + 1)  # which is reserved before anything is read
+    except (OSError, ValueError) as found:
+        raise error(f"{path} cannot be read", why=str(found), fix=MAKE_AGAIN) from found
+    if len(data) > most:
+        raise error(f"{path} is too large", why=f"it holds more than {most:,} bytes", fix=MAKE_AGAIN)
+    return data
+
+
+@contextlib.contextmanager
+def _opened(source: Path | bytes) -> Iterator[BinaryIO]:
+    """Open what was read, or a file; OSError where that is none: a FIFO would keep us until someone writes into it."""
+    if isinstance(source, bytes):
+        yield io.BytesIO(source)
+        return
+    handle = os.open(source, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0))
+    with os.fdopen(handle, "rb") as file:
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            raise OSError("it is no regular file")
+        yield file
+
+
 def read_json(path: Path, *, keys_of_users: bool = False) -> Any:
-    """Return the JSON of a file, its keys by today's names; BundleError if it is missing or not JSON.
+    """Return the JSON of a file, its keys by today's names; BundleError if it is missing, not JSON or beyond bounds.
 
     Args:
         path: the file.
         keys_of_users: whether users choose keys in it, such as names of models: all keys then stay as they are.
     """
+    return parse_json(read_small(path, BundleError), path, keys_of_users=keys_of_users)
+
+
+def parse_json(data: bytes, name: str | Path, *, keys_of_users: bool = False) -> Any:
+    """Return the value of JSON, its keys by today's names.
+
+    Args:
+        data: UTF-8.
+        name: what to call it in the error.
+        keys_of_users: whether users choose keys in it: all keys then stay as they are.
+
+    Raises:
+        BundleError: it is no JSON, names a key twice (two readers would disagree on it), holds NaN, Infinity, half of
+            a surrogate pair or an integer beyond 64 bits, or is larger or nested deeper than any record of ours.
+    """
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        _check_count(data, MOST_VALUES >> 5 if Path(name).name in (MANIFEST, CERTIFICATE) else MOST_VALUES)
+        value = json.loads(data.decode(), object_pairs_hook=_keys_once)
+        _check_values(value)
         return value if keys_of_users else with_current_keys(value)
-    except (OSError, ValueError) as error:
-        raise BundleError(f"{path} cannot be read as JSON", why=str(error), fix=MAKE_AGAIN) from error
+    except (ValueError, RecursionError) as error:
+        why = f"it is nested deeper than {MOST_DEPTH} levels" if isinstance(error, RecursionError) else str(error)
+        raise BundleError(f"{name} cannot be read as JSON", why=why, fix=MAKE_AGAIN) from error
+
+
+def _keys_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        counts = Counter(key for key, _ in pairs)
+        raise ValueError(f"the key {printable(counts.most_common(1)[0][0], most=80)!r} stands there twice")
+    return found
+
+
+def _check_count(data: bytes, most: int) -> None:
+    if sum(data.count(mark) for mark in (b",", b"[", b"{", b":")) > most:  # no value without one before it
+        raise ValueError(f"it holds more than {most:,} values")
+
+
+def _check_values(value: Any) -> None:
+    """Refuse, level by level and without recursion, what JSON can say and a record never does; ValueError."""
+    level = [value]
+    for _ in range(MOST_DEPTH):
+        inner: list[Any] = []
+        for one in level:
+            if isinstance(one, dict):
+                inner += (*one, *one.values())
+            elif isinstance(one, list):
+                inner += one
+            else:
+                _check_plain(one)
+        level = inner
+        if not level:
+            return
+    raise ValueError(f"it is nested deeper than {MOST_DEPTH} levels")
+
+
+def _check_plain(value: str | float | bool | None) -> None:
+    if isinstance(value, str):
+        if not value.isascii():
+            value.encode()  # UnicodeEncodeError: half of a surrogate pair, which no answer can carry
+    elif isinstance(value, float):
+        if not math.isfinite(value):
+            raise ValueError(f"it holds {value}, which is no number of JSON")
+    elif value is not None and not -MOST_INTEGER <= value < MOST_INTEGER:
+        raise ValueError(f"it holds an integer of {value.bit_length()} bits, 64 are the most")
 
 
 @contextlib.contextmanager
 def read_arrays(
-    path: Path, what: str, *, error: type[TbconvError] = ArtefactError, fix: str = MAKE_AGAIN
+    source: Path | bytes, what: str, *, error: type[TbconvError] = ArtefactError, fix: str = MAKE_AGAIN
 ) -> Iterator[Mapping[str, Any]]:
-    """Yield the arrays of an .npz file by name, without pickles.
+    """Yield the arrays of an .npz file by name, without pickles; nothing is unpacked before its headers are judged.
 
     Args:
-        path: the file.
+        source: the file, or its bytes.
         what: it should hold, in words, for the error.
-        error: to raise where it is missing or damaged, or lacks an array that the block reads.
+        error: to raise where it is missing, damaged or beyond bounds, or lacks an array that the block reads.
         fix: of that error.
     """
+    name = source if isinstance(source, Path) else "the archive"
     try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-            yield arrays
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as found:  # all numpy's, on damage
-        raise error(f"{path} holds no {what}", why=f"{type(found).__name__}: {found}", fix=fix) from found
+        with _opened(source) as file:
+            _check_archive(file)
+            with np.load(file, allow_pickle=False) as arrays:
+                yield arrays
+    except _DAMAGED as found:
+        raise error(f"{name} holds no {what}", why=f"{type(found).__name__}: {found}", fix=fix) from found
+
+
+# what zipfile, zlib and numpy raise on damage, and what an array of another kind or shape leads to
+_DAMAGED = (
+    *(OSError, ValueError, KeyError, EOFError, TypeError, AttributeError, IndexError, MemoryError, RuntimeError),
+    *(OverflowError, SyntaxError, tokenize.TokenError, zipfile.BadZipFile, zlib.error, struct.error),
+)
+
+
+def _check_archive(file: BinaryIO) -> None:
+    """Refuse an .npz whose arrays are not as large as its directory says, or would fill the memory; ValueError."""
+    packed = file.seek(0, os.SEEK_END)
+    with zipfile.ZipFile(file) as archive:
+        members = archive.infolist()
+        most = max(MOST_UNPACKED, MOST_RATIO * packed)
+        if (unpacked := sum(member.file_size for member in members)) > most:
+            raise ValueError(f"it unpacks to {unpacked / 2**20:,.0f} MB, {most / 2**20:,.0f} MB are the most")
+        if len({member.filename for member in members}) < len(members):
+            raise ValueError("it holds two arrays of one name")
+        for member in members:
+            _check_array(archive, member)
+    file.seek(0)
+
+
+def _check_array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> None:
+    name = printable(member.filename, most=80)
+    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) or not name.endswith(".npy"):
+        raise ValueError(f"{name} is no array as numpy packs it")
+    with archive.open(member) as data:
+        version = np.lib.format.read_magic(data)  # type: ignore[no-untyped-call]
+        read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}.get(version)
+        if read is None:
+            raise ValueError(f"{name} is an array of version {version}")
+        shape, _, dtype = read(data)  # type: ignore[no-untyped-call]
+        count = math.prod(shape)
+        if dtype.hasobject or not dtype.itemsize or min(shape, default=0) < 0:
+            raise ValueError(f"{name} has dtype {dtype} and shape {shape}, which hold no numbers or text")
+        if count * dtype.itemsize != member.file_size - data.tell():
+            raise ValueError(f"{name} has shape {shape} and {member.file_size - data.tell():,} bytes of {dtype}")
+
+
+def check_name(name: object) -> None:
+    """Refuse a name of a manifest that is not the same file on every machine: no path is built of it before.
+
+    Raises:
+        BundleError: it leaves the bundle, is no relative path with '/' between folders, is longer than file systems
+            take, has characters that are not printable, or is not in Unicode's composed form (NFC).
+    """
+    if not isinstance(name, str):
+        raise BundleError(f"the manifest names {name!r}", why="it is no text", fix=MAKE_AGAIN)
+    parts = name.split("/")
+    why = ""
+    if name.startswith("/") or ".." in parts:
+        why = "it leaves the bundle"
+    elif not name.isprintable() or not _NOT_IN_NAMES.isdisjoint(name) or not unicodedata.is_normalized("NFC", name):
+        why = "file systems disagree on it: it holds control characters, signs of Windows' paths, or is not in NFC"
+    elif len(parts) > MOST_DEPTH or any(not part or part[-1] in ". " for part in parts):
+        why = "it is no plain path"
+    elif max(len(part.encode()) for part in parts) > MOST_NAME:
+        why = f"it is longer than the {MOST_NAME} bytes that file systems take"
+    if why:
+        raise BundleError(f"the manifest names {printable(repr(name), most=120)}", why=why, fix=MAKE_AGAIN)
 
 
 def read_bundle(root: Path) -> Bundle:
@@ -173,16 +405,35 @@ def read_bundle(root: Path) -> Bundle:
     if not (root / MANIFEST).is_file():
         raise BundleError(
             f"{root} is not a bundle",
-            why=f"it has no {MANIFEST}" if root.is_dir() else "there is no such folder",
+            why=_why_no_bundle(root),
             fix="make one: tbconv convert RUN --out BUNDLE",
         )
-    manifest = Manifest.from_json(read_json(root / MANIFEST))
-    for name in manifest.files:
-        pure = PurePosixPath(name)
-        inside = (root / name).resolve().is_relative_to(root.resolve())  # a folder on the way may be a link
-        if pure.is_absolute() or ".." in pure.parts or (root / name).is_symlink() or not inside:
+    data = read_small(root / MANIFEST, BundleError)
+    manifest = Manifest.from_json(parse_json(data, root / MANIFEST))
+    if len(manifest.files) > MOST_FILES:
+        why = f"it names {len(manifest.files):,} files, {MOST_FILES:,} are the most"
+        raise BundleError(f"{root / MANIFEST} is too long", why=why, fix=MAKE_AGAIN)
+    for name in (*manifest.files, *(one.path for one in manifest.artefacts)):
+        check_name(name)
+        if _leaves(root, name):
             raise BundleError(f"the manifest names {name!r}", why="it leaves the bundle", fix=MAKE_AGAIN)
-    return Bundle(root, manifest)
+    return Bundle(root, manifest, sha256_bytes(data))
+
+
+def _why_no_bundle(root: Path) -> str:
+    if os.path.lexists(root / MANIFEST):
+        return f"its {MANIFEST} is no regular file"
+    return f"it has no {MANIFEST}" if root.is_dir() else "there is no such folder"
+
+
+def _leaves(root: Path, name: str) -> bool:
+    place = root / name
+    try:
+        return place.is_symlink() or not place.resolve().is_relative_to(
+            root.resolve()
+        )  # a folder on the way may be a link
+    except (OSError, RuntimeError):  # links that lead around in circles
+        return True
 
 
 def open_bundle(root: Path) -> Bundle:
@@ -190,6 +441,26 @@ def open_bundle(root: Path) -> Bundle:
     bundle = read_bundle(root)
     bundle.verify_digests()
     return bundle
+
+
+@contextlib.contextmanager
+def private_copy(root: Path) -> Iterator[Bundle]:
+    """Yield a copy of a bundle that nobody else can change, every file of which has its digest; for long work.
+
+    Raises:
+        BundleError: `root` is no bundle.
+        ArtefactError: a file is missing or altered.
+    """
+    bundle = read_bundle(root)
+    with temporary_folder("copy") as folder:
+        copy = replace(bundle, root=folder / root.resolve().name)
+        for name in bundle.manifest.files:
+            bundle.check_is_there(name)
+            (copy.root / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(root / name, copy.root / name)
+        (copy.root / MANIFEST).write_bytes(bundle.read(MANIFEST))
+        copy.verify_digests()
+        yield copy
 
 
 @contextlib.contextmanager
@@ -228,10 +499,26 @@ def write_bundle(place: Path) -> Iterator[Path]:
 
 
 def seal(folder: Path, manifest: Manifest) -> Manifest:
-    """Write manifest.json over every file of the folder, and return it with their digests."""
-    sealed = replace(manifest, files=file_records(folder, but=MANIFEST))
+    """Bind the certificate to all that the manifest says, write manifest.json over every file, and return it.
+
+    The certificate's scope gets the digest of the manifest without its files, and that of the list of all files but
+    itself; the manifest holds the certificate's digest. So neither changes without the other.
+    """
+    sealed = replace(manifest, files=file_records(folder, but=MANIFEST), schema_version=SCHEMA_VERSION)
+    if CERTIFICATE in sealed.files:
+        sealed = Manifest.from_json(json.loads(json.dumps(sealed.to_json())))  # as it will be read
+        certificate = read_json(folder / CERTIFICATE)
+        certificate["scope"] = certificate.get("scope", {}) | {"binding": binding_of(sealed)}
+        write_json(folder / CERTIFICATE, certificate)
+        place = folder / CERTIFICATE
+        sealed.files[CERTIFICATE] = FileRecord(sha256_file(place), place.stat().st_size)
     write_json(folder / MANIFEST, sealed.to_json())
     return sealed
+
+
+def binding_of(manifest: Manifest) -> dict[str, str]:
+    """Return the two digests by which a certificate is bound to a manifest."""
+    return {"manifest_sha256": manifest.digest, "files_sha256": manifest.files_digest(but=CERTIFICATE)}
 
 
 def file_records(folder: Path, *, but: str) -> dict[str, FileRecord]:

@@ -27,7 +27,8 @@ from tbconv.contract.errors import ArtefactError, ConversionError
 from tbconv.contract.manifest import Calibration, DecisionRule, Labels, OperatingPoint
 from tbconv.contract.preprocess import PreprocessSpec, as_model_input
 from tbconv.contract.reporting import DISCLAIMER
-from tf_serve.runtime.tflite import TFLiteModel, check_tflite
+from tf_serve.runtime.structure import check_tflite
+from tf_serve.runtime.tflite import TFLiteModel
 
 ROOT = Path(__file__).parents[2]
 SHARED = ROOT.parent / "shared" / "data" / "delhi"

@@ -53,6 +53,23 @@ def in_engine(root, work):
     return asyncio.run(run())
 
 
+def test_a_network_on_which_litert_fails_while_it_runs_gives_way_to_the_baseline(make_bundle, monkeypatch):
+    """LiteRT refuses float64 with a ValueError of its own, which is no client's mistake."""
+
+    async def ask(engine):
+        loaded = engine.registry.get()
+        model = loaded.active.classifier.classifier._free[0]
+        monkeypatch.setattr(model, "_as_input", lambda images: images.astype(np.float64))
+        with pytest.raises(NoValidOutput, match="returned an invalid output") as found:
+            await infer(engine, films())
+        return found.value.why
+
+    why, after, _ = in_engine(make_bundle(verdicts=VERDICTS), ask)
+    assert "LiteRT cannot run model_float32.tflite" in why
+    assert after.active.kind == "baseline"
+    assert "LiteRT cannot run" in after.active.reason
+
+
 async def infer(engine, images):
     with engine.admit() as slot:
         return await engine.infer(images, engine.registry.get(), slot)

@@ -2,13 +2,15 @@
 
 import os
 import threading
+import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from tbconv.contract.bundle import read_bundle
 from tbconv.contract.errors import ArtefactError
-from tf_serve.runtime.tflite import Pool
+from tf_serve.runtime.pool import Pool
 from tf_serve.settings import Settings, usable_cores
 
 NAME = "model_float32.tflite"
@@ -52,6 +54,40 @@ def test_an_interpreter_that_cannot_be_opened_takes_no_place(bundle):
         pool.predict(FILMS[:1])
     pool._free.append(taken)
     assert (pool.opened, len(pool.predict(FILMS[:1]).logits)) == (1, 1)
+
+
+def test_a_second_interpreter_that_litert_refuses_leaves_the_first_to_answer_alone(bundle, caplog):
+    pool, answers = Pool(bundle, NAME, size=2), []
+    taken = pool._take()
+    with Path(f"/dev/fd/{pool._file.fileno()}").open("r+b") as copy:
+        copy.seek(4)
+        copy.write(b"none")  # its identifier, which is read when a file is opened and never again
+    thread = threading.Thread(target=lambda: answers.append(pool.predict(FILMS[:1])))
+    thread.start()
+    end = time.monotonic() + 20
+    while pool.size == 2 and time.monotonic() < end:
+        time.sleep(0.01)
+    with pool._change:
+        pool._free.append(taken)
+        pool._change.notify()
+    thread.join(timeout=20)
+    assert (pool.size, pool.opened, len(answers)) == (1, 1, 1)
+    assert "1 of its interpreters at a time" in caplog.text
+
+
+@pytest.mark.parametrize("kind", ["pipe", "folder", "sparse", "missing"])
+def test_what_cannot_be_copied_is_refused_at_once(bundle, kind):
+    place = bundle.root / NAME
+    place.unlink()
+    if kind == "pipe":
+        os.mkfifo(place)
+    elif kind == "folder":
+        place.mkdir()
+    elif kind == "sparse":
+        with place.open("wb") as file:
+            file.truncate(1 << 40)
+    with pytest.raises(ArtefactError, match=NAME):
+        Pool(bundle, NAME, size=1)
 
 
 def test_processes_share_one_copy_and_it_goes_with_the_last_use(bundle, tmp_path):

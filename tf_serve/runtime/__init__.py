@@ -1,1 +1,1 @@
-"""The TFLite file that answers: loaded, pooled, tested by its golden answers, guarded."""
+"""The TFLite file that answers: judged, loaded, pooled, tested by its golden answers, guarded."""

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from tbconv.contract.errors import ArtefactError
 from tbconv.contract.statistics import Classifier, Prediction
 
 SAME_ANSWERS = 16  # different films in a row with the same two logits, bit for bit; a float head gives none
@@ -103,7 +104,10 @@ def check_random_images(classifier: Classifier, size: int) -> str | None:
     cells = np.random.default_rng(0).integers(0, 256, (DRAWN, 7, 7, 1))
     images = np.repeat(np.repeat(cells, size // 7, axis=1), size // 7, axis=2).astype(np.float32)
     images = np.pad(images, ((0, 0), (0, size - images.shape[1]), (0, size - images.shape[2]), (0, 0)))
-    logits = classifier.predict(images).logits
+    try:
+        logits = classifier.predict(images).logits
+    except ArtefactError as error:
+        return error.one_line
     return f"gave them to {DRAWN} drawn pictures too" if (logits == logits[0]).all() else None
 
 
@@ -135,9 +139,12 @@ class OutputGuard:
         """Answer films, float32 [N, 224, 224, 1], values 0..255.
 
         Raises:
-            InvalidOutput: the output is not finite, out of range or constant.
+            InvalidOutput: LiteRT fails on the network, or the output is not finite, out of range or constant.
         """
-        answer = self.classifier.predict(images)
+        try:
+            answer = self.classifier.predict(images)
+        except ArtefactError as error:
+            raise InvalidOutput(error.one_line, broken=True) from error
         self._check_finite(answer)
         for film, logits in zip(images, answer.logits, strict=True):
             self._check_constant(film, logits)

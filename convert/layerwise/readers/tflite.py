@@ -18,6 +18,7 @@ from convert.layerwise.compare import NodeReference
 from convert.layerwise.compare import compare as compare_file
 from convert.layerwise.graph import INPUT, LayerGraph, Operation, as_rows, why_skipped
 from tbconv.contract.preprocess import as_model_input
+from tf_serve.runtime.structure import check_tflite
 from tf_serve.runtime.tflite import SIGNATURE, TFLiteModel
 
 FRAMEWORK = "litert"
@@ -27,6 +28,7 @@ class TFLiteReader:
     """An interpreter that keeps its tensors, and its operations as the file has them."""
 
     def __init__(self, path: str, *, xnnpack: bool) -> None:
+        check_tflite(Path(path))
         kernels = OpResolverType.AUTO if xnnpack else OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
         self._interpreter = Interpreter(
             path, num_threads=1, experimental_op_resolver_type=kernels, experimental_preserve_all_tensors=True

@@ -1,0 +1,897 @@
+"""Whether a `.tflite` file is sound, read from its bytes alone before LiteRT maps it.
+
+LiteRT 2.1.2 trusts what a file says: an offset that leaves it, an index beyond its list or a stride of 0 ends the
+process with a signal, which no `except` can catch. It has a verifier of flatbuffers, but not in Python, and that one
+knows nothing of graphs. So every table is read here first, and held against what tbconv's
+converters write: one graph of a few known operations, each with the shapes that follow from its inputs. Nothing is
+copied, and the work is bounded by counts, so that 100 MB take no longer than their tables do.
+
+What a film holds never decides where memory is read or written: shapes, axes and indices come from constants alone.
+So a network that ran once (tf_serve.runtime.trial) touches the same memory for every film.
+"""
+
+from __future__ import annotations
+
+import math
+import mmap
+import struct
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tbconv.contract.bundle import MAKE_AGAIN
+from tbconv.contract.errors import ArtefactError
+
+IDENTIFIER = b"TFL3"  # bytes 4..8 of every TFLite file (schema.fbs, file_identifier)
+Fault = Literal["kind", "offset", "count", "index", "shape", "dtype", "operation", "order", "quantization", "size"]
+
+# Bounds; the largest network that tbconv converts, DenseNet121, has 1,207 buffers and 811 operations,
+# VGG16 does 15.5 billion multiplications a film, and no tensor of either has more than 4 million values.
+MOST_TABLES = 4096  # of one kind
+MOST_OF_A_VECTOR = 4096  # inputs of an operation, sides of a shape
+MOST_SIDES = 6
+MOST_VALUES = 1 << 25  # of a tensor that is computed
+MOST_WORK = 40e9  # multiplications a film
+MOST_BYTES = 1 << 30  # of a file; VGG16 has 553 million
+MOST_BESIDE = 16 << 20  # bytes of it that are no weights: tables, names, metadata, what is appended; 0.3 MB at most
+
+
+class Unsound(Exception):  # noqa: N818  (it is a finding; callers of this module see an ArtefactError)
+    """What is wrong with a file, and of which kind it is."""
+
+    def __init__(self, fault: Fault, why: str) -> None:
+        super().__init__(why)
+        self.fault = fault
+        self.why = why
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What a sound file says that one film takes."""
+
+    bytes: int  # of the file
+    work: float  # multiplications, and values written
+
+
+def check_tflite(path: Path, *, name: str | None = None) -> Cost:
+    """Refuse a file that LiteRT could crash on.
+
+    Args:
+        path: the file.
+        name: how errors call it; None takes that of the path.
+
+    Returns:
+        What one film takes.
+
+    Raises:
+        ArtefactError: the file is missing, of another kind, damaged, or no network of tbconv.
+    """
+    name = name or path.name
+    try:
+        with path.open("rb") as file:
+            data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    except (OSError, ValueError) as error:  # ValueError: an empty file cannot be mapped
+        raise ArtefactError(f"{name} cannot be read", why=str(error), fix=MAKE_AGAIN) from error
+    try:
+        return inspect(data)
+    except Unsound as found:
+        what = {"kind": "is not a TFLite file", "operation": "is not a network of tbconv"}
+        raise ArtefactError(f"{name} {what.get(found.fault, 'is damaged')}", why=found.why, fix=MAKE_AGAIN) from None
+    except Exception as error:
+        raise ArtefactError(f"{name} is damaged", why=type(error).__name__, fix=MAKE_AGAIN) from error
+
+
+def inspect(data: mmap.mmap | bytes | bytearray | memoryview) -> Cost:
+    """Read a whole file; Unsound where it is not one that tbconv's converters could have written."""
+    if bytes(data[4:8]) != IDENTIFIER:
+        raise Unsound("kind", f"bytes 4..8 are {bytes(data[4:8])!r}, not {IDENTIFIER!r}")
+    if len(data) > MOST_BYTES:
+        raise Unsound("size", f"it has {len(data):,} bytes, {MOST_BYTES:,} are the most")
+    return Cost(len(data), _Model(_Reader(data)).check())
+
+
+# --- flatbuffer ---
+# Tables and vectors of a flatbuffer, none of which may leave the file (as `flatbuffers::Verifier` does in C++).
+#
+# Fields are named by position as schema.fbs version 3 has them; a field that is not in these lists is refused.
+
+_NUMBERS = {
+    name: struct.Struct(f"<{code}")
+    for name, code in {"i8": "b", "u8": "B", "i32": "i", "u32": "I", "f32": "f", "bool": "?"}.items()
+}
+_ITEMS = {"u8s": 1, "i32s": 4, "f32s": 4, "i64s": 8, "string": 1, "tables": 4}
+REFUSED = "refused"  # a field that no file of tbconv has, such as weights outside of the file
+
+_SCHEMA = {
+    "Model": (
+        "version:u32 operator_codes:tables subgraphs:tables description:string buffers:tables "
+        "metadata_buffer:refused metadata:tables signature_defs:tables"
+    ),
+    "OperatorCode": "deprecated_builtin_code:i8 custom_code:refused version:i32 builtin_code:i32",
+    "SubGraph": "tensors:tables inputs:i32s outputs:i32s operators:tables name:string",
+    "Tensor": (
+        "shape:i32s type:i8 buffer:u32 name:string quantization:table is_variable:refused sparsity:refused "
+        "shape_signature:i32s has_rank:bool"
+    ),
+    "QuantizationParameters": (
+        "min:f32s max:f32s scale:f32s zero_point:i64s details_type:refused details:refused quantized_dimension:i32"
+    ),
+    "Operator": "opcode_index:u32 inputs:i32s outputs:i32s builtin_options_type:u8 builtin_options:table",
+    "Buffer": "data:u8s",
+    "Metadata": "name:string buffer:u32",
+    "SignatureDef": "inputs:tables outputs:tables signature_key:string deprecated_tag:refused subgraph_index:u32",
+    "TensorMap": "name:string tensor_index:u32",
+    "Conv2DOptions": (
+        "padding:i8 stride_w:i32 stride_h:i32 fused_activation_function:i8 dilation_w_factor:i32 "
+        "dilation_h_factor:i32 quantized_bias_type:i8"
+    ),
+    "DepthwiseConv2DOptions": (
+        "padding:i8 stride_w:i32 stride_h:i32 depth_multiplier:i32 fused_activation_function:i8 "
+        "dilation_w_factor:i32 dilation_h_factor:i32"
+    ),
+    "Pool2DOptions": (
+        "padding:i8 stride_w:i32 stride_h:i32 filter_width:i32 filter_height:i32 fused_activation_function:i8"
+    ),
+    "FullyConnectedOptions": (
+        "fused_activation_function:i8 weights_format:refused keep_num_dims:bool asymmetric_quantize_inputs:bool "
+        "quantized_bias_type:i8"
+    ),
+    "ConcatenationOptions": "axis:i32 fused_activation_function:i8",
+    "AddOptions": "fused_activation_function:i8 pot_scale_int16:bool",
+    "SubOptions": "fused_activation_function:i8 pot_scale_int16:bool",
+    "MulOptions": "fused_activation_function:i8",
+    "DivOptions": "fused_activation_function:i8",
+    "ReshapeOptions": "new_shape:i32s",
+    "ReducerOptions": "keep_dims:bool",
+    "CastOptions": "in_data_type:i8 out_data_type:i8",
+    "GatherOptions": "axis:i32 batch_dims:refused",
+    "PackOptions": "values_count:i32 axis:i32",
+    "StridedSliceOptions": (
+        "begin_mask:i32 end_mask:i32 ellipsis_mask:refused new_axis_mask:refused shrink_axis_mask:i32 offset:refused"
+    ),
+    "ShapeOptions": "out_type:i8",
+}
+FIELDS = {table: dict(row.split(":") for row in text.split()) for table, text in _SCHEMA.items()}
+_DEFAULTS = {
+    ("OperatorCode", "version"): 1,
+    ("Conv2DOptions", "dilation_w_factor"): 1,
+    ("Conv2DOptions", "dilation_h_factor"): 1,
+    ("DepthwiseConv2DOptions", "dilation_w_factor"): 1,
+    ("DepthwiseConv2DOptions", "dilation_h_factor"): 1,
+}
+
+
+class _Reader:
+    """Reads tables and vectors by offset, never beyond the file."""
+
+    def __init__(self, data: mmap.mmap | bytes | bytearray | memoryview) -> None:
+        self.data = data
+        self.size = len(data)
+        self._vtables: dict[int, tuple[int, tuple[int, ...]]] = {}
+
+    def root(self) -> int:
+        """Return where the root table is."""
+        return int(self._number(0, "u32"))
+
+    def table(self, place: int, name: str) -> dict[str, Any]:
+        """Return the fields of a table: numbers as they are, vectors and strings as (place, count), tables as place.
+
+        A field that is absent has its default, which is 0 for most numbers and None for the rest.
+        """
+        self._check_inside(place, 4, 4)
+        length, offsets = self._vtable(place - self._number(place, "i32"))
+        self._check_inside(place, length, 4)
+        fields = FIELDS.get(name, {})
+        if any(offsets[len(fields) :]):
+            raise Unsound("operation", f"{name} has a field that files of tbconv do not have")
+        found: dict[str, Any] = {}
+        for number, (key, kind) in enumerate(fields.items()):
+            offset = offsets[number] if number < len(offsets) else 0
+            found[key] = self._field(place, length, offset, kind, name, key)
+        return found
+
+    def tables(self, vector: tuple[int, int] | None, what: str) -> list[int]:
+        """Return where the tables of a vector are."""
+        return (
+            [
+                place + 4 * number + offset
+                for place, number, offset in (
+                    (vector[0], number, offset) for number, offset in enumerate(self._unpack(vector, "I", what))
+                )
+            ]
+            if vector
+            else []
+        )
+
+    def integers(self, vector: tuple[int, int] | None, what: str) -> tuple[int, ...]:
+        """Return an int32 vector."""
+        return self._unpack(vector, "i", what) if vector else ()
+
+    def array(self, vector: tuple[int, int] | None, dtype: str) -> NDArray[Any]:
+        """Return a vector of numbers without copying it."""
+        place, count = vector or (0, 0)
+        return np.frombuffer(self.data, dtype, count, place)
+
+    def text(self, vector: tuple[int, int] | None, what: str) -> str:
+        """Return a short printable string."""
+        place, count = vector or (0, 0)
+        raw = bytes(self.data[place : place + min(count, 200)])
+        if not 0 < count <= 100 or not raw.isascii() or not raw.decode("ascii").isprintable():
+            raise Unsound("kind", f"{what} is called {raw[:40]!r}")
+        return raw.decode("ascii")
+
+    def _unpack(self, vector: tuple[int, int], code: str, what: str) -> tuple[int, ...]:
+        place, count = vector
+        if count > MOST_OF_A_VECTOR:
+            raise Unsound("count", f"{count:,} {what}, {MOST_OF_A_VECTOR:,} are the most")
+        return struct.unpack_from(f"<{count}{code}", self.data, place)
+
+    def _field(self, place: int, length: int, offset: int, kind: str, name: str, key: str) -> Any:
+        if offset == 0:
+            return _DEFAULTS.get((name, key), 0) if kind in _NUMBERS else None
+        if kind == REFUSED:
+            raise Unsound("operation", f"{name} has {key}, which no file of tbconv has")
+        size = _NUMBERS[kind].size if kind in _NUMBERS else 4
+        if offset < 4 or offset + size > length or (place + offset) % size:
+            raise Unsound("offset", f"{key} lies outside of its {name}")
+        if kind in _NUMBERS:
+            return self._number(place + offset, kind)
+        target = place + offset + self._number(place + offset, "u32")
+        if kind == "table":
+            return target
+        self._check_inside(target, 4, 4)
+        item, count = _ITEMS[kind], self._number(target, "u32")
+        self._check_inside(target + 4, item * count + (kind == "string"), min(item, 4))
+        if kind == "string" and self.data[target + 4 + count] != 0:
+            raise Unsound("offset", f"{key} of {name} does not end with a zero")
+        return target + 4, count
+
+    def _vtable(self, place: int) -> tuple[int, tuple[int, ...]]:
+        """Return how long a table is and where its fields are, from its start."""
+        known = self._vtables.get(place)
+        if known is None:
+            self._check_inside(place, 4, 2)
+            own, length = struct.unpack_from("<2H", self.data, place)
+            if own < 4 or own % 2 or length < 4:
+                raise Unsound("offset", f"a vtable of {own} bytes says that its table has {length}")
+            self._check_inside(place, own, 2)
+            known = length, struct.unpack_from(f"<{(own - 4) // 2}H", self.data, place + 4)
+            self._vtables[place] = known
+        return known
+
+    def _number(self, place: int, kind: str) -> Any:
+        return _NUMBERS[kind].unpack_from(self.data, place)[0]
+
+    def _check_inside(self, place: int, length: int, alignment: int) -> None:
+        if place < 0 or place + length > self.size:
+            why = f"an offset leaves its {self.size:,} bytes: it was cut off or overwritten"
+            raise Unsound("offset", why)
+        if place % alignment:
+            raise Unsound("offset", f"an offset is no multiple of {alignment}")
+
+
+# --- tensors ---
+
+_TYPES = {0: "float32", 1: "float16", 2: "int32", 3: "uint8", 4: "int64", 6: "bool", 9: "int8"}  # TensorType
+_BYTES = {name: np.dtype(name).itemsize for name in _TYPES.values()}
+_LEVELS = {"int8": (-128, 127), "uint8": (0, 255), "int32": (0, 0)}  # what a zero point may be
+INDICES = ("int32", "int64")
+
+
+@dataclass(slots=True)
+class _Tensor:
+    number: int
+    shape: tuple[int, ...]  # as the operation before it gives it: converters write 1 for a side that is open
+    stated: tuple[int, ...]  # as the file has it, -1 where a side is open
+    dtype: str
+    constant: tuple[int, int] | None  # place and bytes of its data
+    channels: tuple[int, int] | None  # axis and number of its scales, where it has several
+    content: NDArray[np.int64] | None = None  # a few whole numbers that no film changes: sides, axes, paddings
+
+    @property
+    def values(self) -> int:
+        return math.prod(self.shape)
+
+
+def _tensor(reader: _Reader, number: int, place: int, buffers: Sequence[tuple[int, int] | None]) -> _Tensor:
+    row = reader.table(place, "Tensor")
+    name = f"tensor {number}"
+    shape = reader.integers(row["shape"], f"sides of {name}")
+    if len(shape) > MOST_SIDES or any(side < 1 for side in shape) or math.prod(shape) > MOST_BYTES:
+        raise Unsound("shape", f"{name} has the shape {list(shape[: MOST_SIDES + 1])}")
+    signature = reader.integers(row["shape_signature"], f"sides of {name}")
+    if signature and (
+        len(signature) != len(shape) or any(a not in (-1, b) for a, b in zip(signature, shape, strict=True))
+    ):
+        raise Unsound("shape", f"{name} has the shape {list(shape)} and the signature {list(signature[:8])}")
+    dtype = _TYPES.get(row["type"])
+    if dtype is None:
+        raise Unsound("dtype", f"{name} has the type {row['type']}")
+    if row["buffer"] >= len(buffers):
+        raise Unsound("index", f"{name} has buffer {row['buffer']} of {len(buffers)}")
+    constant = buffers[row["buffer"]]
+    values = math.prod(shape)
+    if constant is None and values > MOST_VALUES:
+        raise Unsound("size", f"{name} has {values:,} values, {MOST_VALUES:,} are the most")
+    if constant is not None and constant[1] != values * _BYTES[dtype]:
+        raise Unsound(
+            "shape", f"{name} has {constant[1]:,} bytes, {list(shape)} of {dtype} are {values * _BYTES[dtype]:,}"
+        )
+    if constant is not None and constant[0] % min(4, _BYTES[dtype]):
+        raise Unsound("offset", f"the values of {name} do not begin at a multiple of their size")
+    channels = _channels(reader, row["quantization"], name, shape, dtype, constant=constant is not None)
+    content = None
+    if constant is not None and dtype in INDICES and values <= MOST_OF_A_VECTOR:
+        content = reader.array((constant[0], values), f"<i{_BYTES[dtype]}").astype(np.int64).reshape(shape)
+    return _Tensor(number, shape, signature or shape, dtype, constant, channels, content)
+
+
+def _channels(
+    reader: _Reader, place: int | None, name: str, shape: tuple[int, ...], dtype: str, *, constant: bool
+) -> tuple[int, int] | None:
+    """Check a tensor's scales and zero points; along which axis it has several, and how many."""
+    row = reader.table(place, "QuantizationParameters") if place is not None else None
+    count = row["scale"][1] if row and row["scale"] else 0
+    if row is None or count == 0:
+        if dtype in ("int8", "uint8"):
+            raise Unsound("quantization", f"{name} of {dtype} has no scale")
+        if row and any(row[key] and row[key][1] for key in ("min", "max", "zero_point")):
+            raise Unsound("quantization", f"{name} has zero points and no scale")
+        return None
+    axis, points = row["quantized_dimension"], row["zero_point"]
+    if dtype not in _LEVELS:
+        raise Unsound("quantization", f"{name} of {dtype} has scales")
+    if points is None or points[1] != count or any(row[key] and row[key][1] > count for key in ("min", "max")):
+        raise Unsound("quantization", f"{name} has {count:,} scales and another number of zero points or limits")
+    if not 0 <= axis < max(1, len(shape)) or (count > 1 and (not constant or count != shape[axis])):
+        raise Unsound("quantization", f"{name} of {list(shape)} has {count:,} scales along axis {axis}")
+    scales, zeros = reader.array(row["scale"], "<f4"), reader.array(points, "<i8")
+    if not (np.isfinite(scales).all() and (scales > 0).all()):
+        raise Unsound("quantization", f"a scale of {name} is not positive")
+    low, high = _LEVELS[dtype]
+    if zeros.min() < low or zeros.max() > high:
+        raise Unsound("quantization", f"a zero point of {name} is no {dtype}")
+    return (axis, count) if count > 1 else None
+
+
+# --- operations ---
+# What each operation may look like; its output's shape follows from its inputs, or it is refused.
+
+
+@dataclass(slots=True)
+class _Call:
+    """One operation of the graph: its tensors and options."""
+
+    name: str
+    reader: _Reader
+    inputs: tuple[_Tensor | None, ...]
+    output: _Tensor
+    options: dict[str, Any]
+
+    def __getitem__(self, number: int) -> _Tensor:
+        found = self.inputs[number]
+        if found is None:
+            raise Unsound("index", f"{self.name} lacks its input {number}")
+        return found
+
+    def integers(self, number: int) -> list[int]:
+        """Return a constant input of whole numbers: axes, paddings, places."""
+        content = self[number].content
+        if content is None:
+            raise Unsound("operation", f"input {number} of {self.name} is not known before a film is")
+        return [int(value) for value in content.ravel()]
+
+    def gives(self, shape: Sequence[int]) -> None:
+        """Check the shape that follows from the inputs against what the file says, and note it."""
+        if math.prod(shape) > MOST_VALUES or not all(1 <= side <= MOST_VALUES for side in shape):
+            raise Unsound("size", f"{self.name} gives {list(shape)}, {MOST_VALUES:,} values are the most")
+        fits = len(shape) == len(self.output.stated)
+        if not fits or any(b not in (-1, a) for a, b in zip(shape, self.output.stated, strict=True)):
+            raise Unsound("shape", f"{self.name} gives {list(shape)}, the file says {list(self.output.stated)}")
+        self.output.shape = tuple(shape)
+
+    def fold(self, compute: Callable[..., Any], *slots: int) -> None:
+        """Compute whole numbers that no film changes, as later shapes are made of them."""
+        contents = [self[slot].content for slot in slots]
+        if any(content is None for content in contents) or self.output.dtype not in INDICES:
+            return
+        if self.output.values > MOST_SIDES * MOST_SIDES:
+            return
+        content = np.asarray(compute(*contents), np.int64).reshape(self.output.shape)
+        if (np.abs(content) > MOST_BYTES).any():
+            raise Unsound("size", f"{self.name} gives a number beyond {MOST_BYTES:,}")
+        self.output.content = content
+
+    def check(self, *, holds: bool, fault: Fault, why: str) -> None:
+        if not holds:
+            raise Unsound(fault, f"{self.name} {why}")
+
+    def check_types(self, *allowed: tuple[str, ...]) -> None:
+        """Check the types of inputs and output; those of an absent input do not count."""
+        types = tuple(one.dtype if one else None for one in (*self.inputs, self.output))
+        if not any(
+            len(row) == len(types) and all(a in (None, b) for a, b in zip(types, row, strict=True)) for row in allowed
+        ):
+            raise Unsound("dtype", f"{self.name} has tensors of {', '.join(map(str, types))}")
+
+    def check_same_type(self, count: int, *allowed: str) -> None:
+        """Check that the first inputs and the output have one type, one of these."""
+        types = {self[number].dtype for number in range(count)} | {self.output.dtype}
+        if len(types) != 1 or not types <= set(allowed):
+            raise Unsound("dtype", f"{self.name} has tensors of {', '.join(sorted(types))}")
+
+    def axis(self, value: int, sides: int) -> int:
+        self.check(holds=-sides <= value < sides, fault="index", why=f"has the axis {value} of {sides}")
+        return value % sides
+
+
+_NUMBER = ("float32", "float16", "int8", "int32", "int64")
+_ANY = tuple(_BYTES)
+_LINEAR = (  # input, weights, bias, output
+    ("float32", "float32", "float32", "float32"),
+    ("float16", "float16", "float16", "float16"),
+    ("float32", "int8", "float32", "float32"),
+    ("int8", "int8", "int32", "int8"),
+)
+
+
+def _same(call: _Call) -> float:
+    call.check_same_type(1, "float32", "float16", "int8")
+    call.gives(call[0].shape)
+    return 4.0 * call.output.values
+
+
+def _convert(call: _Call) -> float:
+    pair = call[0].dtype, call.output.dtype
+    allowed = {
+        "QUANTIZE": (("float32", "int8"), ("float32", "uint8"), ("int8", "int8"), ("uint8", "int8"), ("int8", "uint8")),
+        "DEQUANTIZE": (("float16", "float32"), ("int8", "float32"), ("uint8", "float32")),
+        "CAST": tuple((a, b) for a in _ANY for b in _ANY if "int8" not in a + b),
+    }[call.name]
+    call.check(holds=pair in allowed, fault="dtype", why=f"turns {pair[0]} into {pair[1]}")
+    call.gives(call[0].shape)
+    if call.name == "CAST":
+        call.fold(np.array, 0)
+    return call.output.values
+
+
+def _broadcast(*shapes: tuple[int, ...]) -> tuple[int, ...]:
+    try:
+        return np.broadcast_shapes(*shapes)
+    except ValueError as error:
+        raise Unsound("shape", f"shapes {', '.join(str(list(shape)) for shape in shapes)} do not fit") from error
+
+
+def _arithmetic(call: _Call) -> float:
+    call.check_same_type(2, *_NUMBER)
+    _check_activation(call)
+    call.gives(_broadcast(call[0].shape, call[1].shape))
+    fold = {"ADD": np.add, "SUB": np.subtract, "MUL": np.multiply}.get(call.name)
+    if fold is not None:
+        call.fold(fold, 0, 1)
+    return call.output.values
+
+
+def _compare(call: _Call) -> float:
+    types = {call[0].dtype, call[1].dtype}
+    call.check(holds=len(types) == 1 and call.output.dtype == "bool", fault="dtype", why="compares two types")
+    call.gives(_broadcast(call[0].shape, call[1].shape))
+    return call.output.values
+
+
+def _select(call: _Call) -> float:
+    call.check(holds=call[0].dtype == "bool", fault="dtype", why="selects by something else than bool")
+    types = {call[1].dtype, call[2].dtype, call.output.dtype}
+    call.check(holds=len(types) == 1 and types <= set(_NUMBER), fault="dtype", why=f"has tensors of {sorted(types)}")
+    call.gives(_broadcast(call[0].shape, call[1].shape, call[2].shape))
+    return call.output.values
+
+
+def _check_activation(call: _Call) -> None:
+    value = call.options["fused_activation_function"]
+    call.check(holds=value in (0, 1, 2, 3), fault="operation", why=f"has the activation {value}")  # none, ReLUs
+
+
+def _window(call: _Call, height: int, width: int) -> tuple[int, int]:
+    """Return height and width of what a window of this size gives."""
+    _check_activation(call)
+    call.check(holds=len(call[0].shape) == 4 and len(call.output.shape) == 4, fault="shape", why="has no 4 axes")
+    padding, sides = call.options["padding"], []
+    call.check(holds=padding in (0, 1), fault="operation", why=f"has the padding {padding}")
+    for side, size, axis in ((call[0].shape[1], height, "h"), (call[0].shape[2], width, "w")):
+        stride, dilation = call.options[f"stride_{axis}"], call.options.get(f"dilation_{axis}_factor", 1)
+        fits = 1 <= stride <= 1024 and 1 <= dilation <= 1024 and 1 <= size <= 1024
+        call.check(holds=fits, fault="operation", why=f"has window {size}, stride {stride}, dilation {dilation}")
+        covered = 1 if padding == 0 else (size - 1) * dilation + 1
+        call.check(holds=covered <= side, fault="shape", why="has a window larger than its input")
+        sides.append((side - covered) // stride + 1)
+    return sides[0], sides[1]
+
+
+def _check_weights(call: _Call, axis: int) -> int:
+    """Check weights and bias of a linear operation; the number of its outputs."""
+    call.check_types(*(_LINEAR if len(call.inputs) == 3 else [row[:2] + row[3:] for row in _LINEAR]))
+    weights, bias = call[1], call.inputs[2] if len(call.inputs) == 3 else None
+    outputs = weights.shape[axis]
+    call.check(
+        holds=bias is None or bias.shape == (outputs,),
+        fault="shape",
+        why=f"has a bias of another length than {outputs}",
+    )
+    call.check(
+        holds=weights.channels in (None, (axis, outputs)),
+        fault="quantization",
+        why=f"has no scale for each of its {outputs} outputs",
+    )
+    return outputs
+
+
+def _conv(call: _Call) -> float:
+    filters = call[1].shape
+    call.check(holds=len(filters) == 4, fault="shape", why=f"has filters of {list(filters)}")
+    sides, outputs = _window(call, *filters[1:3]), _check_weights(call, 0)
+    channels = call[0].shape[3]
+    groups = channels // filters[3]
+    call.check(
+        holds=channels == groups * filters[3] and groups > 0 and outputs % groups == 0,
+        fault="shape",
+        why=f"has {outputs} filters of {filters[3]} for {channels} channels",
+    )
+    call.gives((call[0].shape[0], *sides, outputs))
+    return float(call.output.values) * math.prod(filters[1:])
+
+
+def _depthwise(call: _Call) -> float:
+    filters = call[1].shape
+    call.check(holds=len(filters) == 4 and filters[0] == 1, fault="shape", why=f"has filters of {list(filters)}")
+    sides, outputs = _window(call, *filters[1:3]), _check_weights(call, 3)
+    multiplier = call.options["depth_multiplier"]
+    call.check(
+        holds=outputs == call[0].shape[3] * multiplier,
+        fault="shape",
+        why=f"has {outputs} filters, {multiplier} for each of {call[0].shape[3]} channels",
+    )
+    call.gives((call[0].shape[0], *sides, outputs))
+    return float(call.output.values) * math.prod(filters[1:3])
+
+
+def _pool(call: _Call) -> float:
+    call.check_same_type(1, "float32", "float16", "int8")
+    height, width = call.options["filter_height"], call.options["filter_width"]
+    sides = _window(call, height, width)
+    call.gives((call[0].shape[0], *sides, call[0].shape[3]))
+    return float(call.output.values * height * width)
+
+
+def _dense(call: _Call) -> float:
+    weights = call[1].shape
+    call.check(holds=len(weights) == 2, fault="shape", why=f"has weights of {list(weights)}")
+    outputs, values = _check_weights(call, 0), call[0].values
+    _check_activation(call)
+    call.check(holds=values % weights[1] == 0, fault="shape", why=f"takes {weights[1]} values at a time, of {values:,}")
+    if call.options["keep_num_dims"]:
+        call.check(holds=call[0].shape[-1:] == weights[1:], fault="shape", why="takes another number of values")
+        call.gives((*call[0].shape[:-1], outputs))
+    else:
+        call.gives((values // weights[1], outputs))
+    return float(call.output.values) * weights[1]
+
+
+def _concatenate(call: _Call) -> float:
+    call.check_same_type(len(call.inputs), *_ANY)
+    _check_activation(call)
+    shapes = [call[number].shape for number in range(len(call.inputs))]
+    axis = call.axis(call.options["axis"], len(shapes[0]))
+    rest = {(len(shape), shape[:axis], shape[axis + 1 :]) for shape in shapes}
+    call.check(holds=len(rest) == 1, fault="shape", why="joins tensors that do not fit")
+    call.gives((*shapes[0][:axis], sum(shape[axis] for shape in shapes), *shapes[0][axis + 1 :]))
+    call.fold(lambda *parts: np.concatenate(parts, axis), *range(len(call.inputs)))
+    return call.output.values
+
+
+def _reduce(call: _Call) -> float:
+    call.check_same_type(1, *_NUMBER)
+    sides = len(call[0].shape)
+    axes = {call.axis(value, sides) for value in call.integers(1)}
+    kept = [side for number, side in enumerate(call[0].shape) if number not in axes]
+    same = [1 if number in axes else side for number, side in enumerate(call[0].shape)]
+    call.gives(same if call.options["keep_dims"] else kept)
+    if call.name == "REDUCE_PROD":
+        call.fold(lambda content: np.prod(content, axis=tuple(axes)), 0)
+    return call[0].values
+
+
+def _reshape(call: _Call) -> float:
+    call.check_same_type(1, *_ANY)
+    if len(call.inputs) == 1:
+        wanted = list(call.reader.integers(call.options["new_shape"], "sides of a new shape"))
+    else:
+        call.check(holds=call[1].dtype == "int32" and len(call[1].shape) == 1, fault="shape", why="has no shape")
+        wanted = call.integers(1)
+    call.check(
+        holds=wanted.count(-1) <= 1 and all(side == -1 or 1 <= side <= MOST_VALUES for side in wanted),
+        fault="shape",
+        why=f"gives {wanted[:8]}",
+    )
+    rest = math.prod(side for side in wanted if side != -1)
+    shape = [call[0].values // rest if side == -1 else side for side in wanted]
+    call.check(holds=math.prod(shape) == call[0].values, fault="shape", why=f"turns {call[0].shape} into {wanted[:8]}")
+    call.gives(shape)
+    call.fold(np.array, 0)
+    return call.output.values
+
+
+def _pad(call: _Call) -> float:
+    call.check_same_type(1, *_NUMBER)
+    sides = len(call[0].shape)
+    call.check(holds=call[1].shape == (sides, 2), fault="shape", why="has no two paddings for each axis")
+    if len(call.inputs) == 3:
+        call.check(
+            holds=call[2].values == 1 and call[2].dtype == call[0].dtype, fault="shape", why="has no single value"
+        )
+    given = call.integers(1)
+    call.check(holds=all(0 <= value <= MOST_VALUES for value in given), fault="shape", why="has a negative padding")
+    call.gives([side + given[2 * n] + given[2 * n + 1] for n, side in enumerate(call[0].shape)])
+    return call.output.values
+
+
+def _slice(call: _Call) -> float:
+    call.check_same_type(1, *_ANY)
+    begin, end, step = (call.integers(number) for number in (1, 2, 3))
+    sides = call[0].shape
+    fits = len(begin) == len(end) == len(step) == len(sides) and all(step)
+    call.check(holds=fits, fault="shape", why="has no begin, end and step for each axis")
+    call.check(
+        holds=all(call.inputs[n] and len(call[n].shape) == 1 for n in (1, 2, 3)), fault="shape", why="has no lists"
+    )
+    result, places = [], list[int | slice]()
+    for number, side in enumerate(sides):
+        bit = 1 << number
+        if call.options["shrink_axis_mask"] & bit:
+            places.append(call.axis(begin[number], side))
+            call.check(holds=step[number] == 1, fault="operation", why="steps along an axis that it drops")
+            continue
+        first = None if call.options["begin_mask"] & bit else begin[number]
+        last = None if call.options["end_mask"] & bit else end[number]
+        places.append(slice(first, last, step[number]))
+        result.append(len(range(*slice(first, last, step[number]).indices(side))))
+    call.gives(result)
+    call.fold(lambda content: content[tuple(places)], 0)
+    return call.output.values
+
+
+def _gather(call: _Call) -> float:
+    call.check_same_type(1, *_ANY)
+    axis = call.axis(call.options["axis"], len(call[0].shape))
+    side = call[0].shape[axis]
+    call.check(holds=all(0 <= value < side for value in call.integers(1)), fault="index", why="reads beyond its input")
+    call.gives((*call[0].shape[:axis], *call[1].shape, *call[0].shape[axis + 1 :]))
+    call.fold(lambda content, chosen: np.take(content, chosen, axis), 0, 1)
+    return call.output.values
+
+
+def _stack(call: _Call) -> float:
+    call.check_same_type(len(call.inputs), *_ANY)
+    shapes = {call[number].shape for number in range(len(call.inputs))}
+    call.check(
+        holds=len(shapes) == 1 and call.options["values_count"] == len(call.inputs),
+        fault="shape",
+        why="stacks tensors that do not fit",
+    )
+    [shape] = shapes
+    axis = call.axis(call.options["axis"], len(shape) + 1)
+    call.gives((*shape[:axis], len(call.inputs), *shape[axis:]))
+    call.fold(lambda *parts: np.stack(parts, axis), *range(len(call.inputs)))
+    return call.output.values
+
+
+def _shape(call: _Call) -> float:
+    call.check(holds=call.output.dtype in INDICES, fault="dtype", why=f"gives {call.output.dtype}")
+    stated = _TYPES.get(call.options["out_type"])
+    call.check(holds=stated == call.output.dtype, fault="dtype", why=f"gives {stated}")
+    call.gives((len(call[0].shape),))
+    call.output.content = np.array(call[0].shape, np.int64)
+    return call.output.values
+
+
+def _transpose(call: _Call) -> float:
+    call.check_same_type(1, *_ANY)
+    order, sides = call.integers(1), len(call[0].shape)
+    call.check(holds=sorted(order) == list(range(sides)), fault="index", why=f"has the order {order[:8]}")
+    call.gives([call[0].shape[axis] for axis in order])
+    return call.output.values
+
+
+def _broadcast_to(call: _Call) -> float:
+    call.check_same_type(1, *_NUMBER)
+    call.check(holds=len(call[1].shape) == 1, fault="shape", why="has no shape")
+    call.gives(call.integers(1))
+    call.check(holds=_broadcast(call[0].shape, call.output.shape) == call.output.shape, fault="shape", why="gives less")
+    return call.output.values
+
+
+@dataclass(frozen=True, slots=True)
+class _Operation:
+    name: str
+    inputs: tuple[int, int]  # least and most
+    check: Callable[[_Call], float]
+    options: tuple[int, str] | None = None  # number in the union BuiltinOptions, table
+    required: bool = False  # LiteRT takes absent options for zeros: a stride of 0 divides by it
+    optional: tuple[int, ...] = ()  # inputs that may be -1
+
+
+OPERATIONS = {
+    0: _Operation("ADD", (2, 2), _arithmetic, (11, "AddOptions")),
+    1: _Operation("AVERAGE_POOL_2D", (1, 1), _pool, (5, "Pool2DOptions"), required=True),
+    2: _Operation("CONCATENATION", (1, 512), _concatenate, (10, "ConcatenationOptions"), required=True),
+    3: _Operation("CONV_2D", (2, 3), _conv, (1, "Conv2DOptions"), required=True, optional=(2,)),
+    4: _Operation("DEPTHWISE_CONV_2D", (2, 3), _depthwise, (2, "DepthwiseConv2DOptions"), required=True, optional=(2,)),
+    6: _Operation("DEQUANTIZE", (1, 1), _convert, (38, "DequantizeOptions")),
+    9: _Operation("FULLY_CONNECTED", (2, 3), _dense, (8, "FullyConnectedOptions"), required=True, optional=(2,)),
+    14: _Operation("LOGISTIC", (1, 1), _same),
+    17: _Operation("MAX_POOL_2D", (1, 1), _pool, (5, "Pool2DOptions"), required=True),
+    18: _Operation("MUL", (2, 2), _arithmetic, (21, "MulOptions")),
+    19: _Operation("RELU", (1, 1), _same),
+    20: _Operation("RELU_N1_TO_1", (1, 1), _same),
+    21: _Operation("RELU6", (1, 1), _same),
+    22: _Operation("RESHAPE", (1, 2), _reshape, (17, "ReshapeOptions")),
+    34: _Operation("PAD", (2, 2), _pad, (22, "PadOptions")),
+    36: _Operation("GATHER", (2, 2), _gather, (23, "GatherOptions"), required=True),
+    39: _Operation("TRANSPOSE", (2, 2), _transpose, (26, "TransposeOptions")),
+    40: _Operation("MEAN", (2, 2), _reduce, (27, "ReducerOptions"), required=True),
+    41: _Operation("SUB", (2, 2), _arithmetic, (28, "SubOptions")),
+    42: _Operation("DIV", (2, 2), _arithmetic, (29, "DivOptions")),
+    45: _Operation("STRIDED_SLICE", (4, 4), _slice, (32, "StridedSliceOptions"), required=True),
+    53: _Operation("CAST", (1, 1), _convert, (37, "CastOptions")),
+    60: _Operation("PADV2", (3, 3), _pad, (43, "PadV2Options")),
+    61: _Operation("GREATER", (2, 2), _compare, (44, "GreaterOptions")),
+    71: _Operation("EQUAL", (2, 2), _compare, (53, "EqualOptions")),
+    74: _Operation("SUM", (2, 2), _reduce, (27, "ReducerOptions"), required=True),
+    77: _Operation("SHAPE", (1, 1), _shape, (55, "ShapeOptions")),
+    81: _Operation("REDUCE_PROD", (2, 2), _reduce, (27, "ReducerOptions"), required=True),
+    83: _Operation("PACK", (1, 64), _stack, (59, "PackOptions"), required=True),
+    114: _Operation("QUANTIZE", (1, 1), _convert, (89, "QuantizeOptions")),
+    117: _Operation("HARD_SWISH", (1, 1), _same, (91, "HardSwishOptions")),
+    123: _Operation("SELECT_V2", (3, 3), _select, (98, "SelectV2Options")),
+    130: _Operation("BROADCAST_TO", (2, 2), _broadcast_to, (104, "BroadcastToOptions")),
+    152: _Operation("RELU_0_TO_1", (1, 1), _same),
+}
+
+
+# --- model ---
+
+
+@dataclass(slots=True)
+class _Model:
+    """The root table, read from its buffers up to its signature."""
+
+    reader: _Reader
+    tensors: list[_Tensor] = field(default_factory=list)
+    work: float = 0.0
+
+    def check(self) -> float:
+        """Check everything; the work that one film takes."""
+        reader = self.reader
+        root = reader.table(reader.root(), "Model")
+        if root["version"] != 3:
+            raise Unsound("kind", f"it has the version {root['version']} of the schema, not 3")
+        buffers = [self._buffer(place) for place in self._tables(root["buffers"], "buffers")]
+        beside = reader.size - sum(length for _, length in {one for one in buffers if one})
+        if beside > MOST_BESIDE:
+            raise Unsound("size", f"{beside:,} of its bytes are no weights, {MOST_BESIDE:,} are the most")
+        if not buffers or buffers[0] is not None:
+            raise Unsound("index", "its first buffer, that of tensors without values, holds some")
+        graphs, codes = self._tables(root["subgraphs"], "graphs"), self._tables(root["operator_codes"], "op codes")
+        if len(graphs) != 1:
+            raise Unsound("operation", f"it has {len(graphs)} graphs")
+        for place in self._tables(root["metadata"], "entries of metadata"):
+            if reader.table(place, "Metadata")["buffer"] >= len(buffers):
+                raise Unsound("index", f"metadata has a buffer beyond its {len(buffers)}")
+        operations = [self._operation(place) for place in codes]
+        graph = reader.table(graphs[0], "SubGraph")
+        places = self._tables(graph["tensors"], "tensors")
+        self.tensors = [_tensor(reader, number, place, buffers) for number, place in enumerate(places)]
+        inputs, outputs = self._ends(graph, "inputs"), self._ends(graph, "outputs")
+        self._check_graph(graph, operations, inputs, outputs)
+        self._check_signature(root, inputs, outputs)
+        return self.work
+
+    def _tables(self, vector: tuple[int, int] | None, what: str) -> list[int]:
+        if vector is not None and vector[1] > MOST_TABLES:
+            raise Unsound("count", f"{vector[1]:,} {what}, {MOST_TABLES:,} are the most")
+        return self.reader.tables(vector, what)
+
+    def _buffer(self, place: int) -> tuple[int, int] | None:
+        data = self.reader.table(place, "Buffer")["data"]
+        return data if data and data[1] else None
+
+    def _operation(self, place: int) -> _Operation:
+        row = self.reader.table(place, "OperatorCode")
+        code = max(row["deprecated_builtin_code"], row["builtin_code"])
+        if code not in OPERATIONS:
+            raise Unsound("operation", f"it has the operation {code}, which no network of tbconv has")
+        return OPERATIONS[code]
+
+    def _ends(self, graph: dict[str, Any], side: str) -> list[int]:
+        numbers = list(self.reader.integers(graph[side], side))
+        if not numbers or len(set(numbers)) != len(numbers):
+            raise Unsound("index", f"its {side} are {numbers[:8]}")
+        for number in numbers:
+            self._at(number, f"the graph's {side}")
+        return numbers
+
+    def _at(self, number: int, what: str) -> _Tensor:
+        if not 0 <= number < len(self.tensors):
+            raise Unsound("index", f"{what} name tensor {number} of {len(self.tensors)}")
+        return self.tensors[number]
+
+    def _check_graph(
+        self, graph: dict[str, Any], operations: Sequence[_Operation], inputs: list[int], outputs: list[int]
+    ) -> None:
+        ready = {one.number for one in self.tensors if one.constant is not None}
+        if ready & {*inputs, *outputs}:
+            raise Unsound("order", "an input or output of the graph is a constant")
+        ready |= set(inputs)
+        for number, place in enumerate(self._tables(graph["operators"], "operations")):
+            self._check_operation(f"operation {number}", place, operations, ready)
+            if self.work > MOST_WORK:
+                raise Unsound("size", f"one film takes more than {MOST_WORK:.0e} multiplications")
+        for number in outputs:
+            if number not in ready or number in inputs:
+                raise Unsound("order", f"the output {number} is computed by no operation")
+
+    def _check_operation(self, label: str, place: int, operations: Sequence[_Operation], ready: set[int]) -> None:
+        row = self.reader.table(place, "Operator")
+        if row["opcode_index"] >= len(operations):
+            raise Unsound("index", f"{label} has op code {row['opcode_index']} of {len(operations)}")
+        operation = operations[row["opcode_index"]]
+        label = f"{label}, {operation.name},"
+        given = self.reader.integers(row["inputs"], f"inputs of {label}")
+        results = self.reader.integers(row["outputs"], f"outputs of {label}")
+        least, most = operation.inputs
+        if not least <= len(given) <= most or len(results) != 1:
+            raise Unsound("count", f"{label} has {len(given)} inputs and {len(results)} outputs")
+        tensors = tuple(
+            None if number == -1 and slot in operation.optional else self._at(number, f"inputs of {label}")
+            for slot, number in enumerate(given)
+        )
+        output = self._at(results[0], f"outputs of {label}")
+        if any(one.number not in ready for one in tensors if one):
+            raise Unsound("order", f"{label} reads a tensor before it is computed")
+        if output.number in ready:
+            raise Unsound("order", f"{label} writes a tensor that has values already")
+        options = self._options(row, operation, label)
+        call = _Call(operation.name, self.reader, tensors, output, options)
+        self.work += operation.check(call)
+        ready.add(output.number)
+
+    def _options(self, row: dict[str, Any], operation: _Operation, label: str) -> dict[str, Any]:
+        kind, place = row["builtin_options_type"], row["builtin_options"]
+        if kind == 0 and place is None and not operation.required:
+            return {key: _NOTHING.get(form) for key, form in FIELDS.get((operation.options or (0, ""))[1], {}).items()}
+        if operation.options is None or kind != operation.options[0] or place is None:
+            raise Unsound("operation", f"{label} has options of the kind {kind}")
+        return self.reader.table(place, operation.options[1])
+
+    def _check_signature(self, root: dict[str, Any], inputs: list[int], outputs: list[int]) -> None:
+        rows = [
+            self.reader.table(place, "SignatureDef") for place in self._tables(root["signature_defs"], "signatures")
+        ]
+        if len(rows) != 1:
+            raise Unsound("count", f"it has {len(rows)} signatures")
+        [row] = rows
+        self.reader.text(row["signature_key"], "its signature")
+        if row["subgraph_index"] != 0:
+            raise Unsound("index", f"its signature is of graph {row['subgraph_index']}")
+        for side, numbers in (("inputs", inputs), ("outputs", outputs)):
+            maps = [self.reader.table(place, "TensorMap") for place in self._tables(row[side], side)]
+            names = {self.reader.text(one["name"], f"one of its {side}") for one in maps}
+            if len(names) != len(maps) or sorted(one["tensor_index"] for one in maps) != sorted(numbers):
+                raise Unsound("index", f"its signature has other {side} than its graph")
+
+
+_NOTHING = cast("dict[str, Any]", dict.fromkeys(_NUMBERS, 0))
