@@ -5,6 +5,7 @@ READY := .venv/.ready
 DEMO := demo
 BUNDLE ?= $(DEMO)/bundle
 RUN ?= $(DEMO)/run
+SBOM ?= sbom.cdx.json
 # 160 drawn films, ten epochs of the true ResNet50 from random weights: some four minutes on two cores.
 DEMO_FILMS := 160
 DEMO_RECIPE := --weights none --fine-tune all --epochs 10 --batch 16
@@ -13,22 +14,32 @@ DEMO_RECIPE := --weights none --fine-tune all --epochs 10 --batch 16
 PYTEST := $(BIN)/python -m pytest -q
 WORKERS := -n 2 --dist loadgroup --no-loadscope-reorder
 
+PIP_QUIET := --disable-pip-version-check --progress-bar off
+# Where every package has a wheel, no setup script of another project runs. (onnxoptimizer has none for ARM.)
+WHEELS := $(if $(filter Linux-x86_64,$(shell uname -s)-$(shell uname -m)),--only-binary :all:)
+# Versions stay as they are locked, which is as they were measured, until a bound of pyproject.toml or UPGRADE moves them:
+# make lock UPGRADE='--upgrade-package pillow'. The first file holds every extra that the others are then held to.
+EXTRAS := serve train convert sign dicom-gpl
+COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.12 --generate-hashes --no-emit-index-url \
+  --no-header --annotation-style line
+
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all test-fast test-gpu test-page lint fmt parity mutants bench deploy-check clean setup
+.PHONY: help demo test test-all test-fast test-gpu test-page lint fmt parity mutants bench deploy-check sbom lock clean setup
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 setup: $(READY) ## build .venv with everything in it
 
-$(READY): pyproject.toml
+$(READY): pyproject.toml lock/dev.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 12))' 2>/dev/null || { \
 	  echo "error: $(PYTHON) is not Python 3.12"; \
 	  echo "  why: onnx2tf 2.x runs on 3.12 and newer, and the pinned set was measured on 3.12"; \
 	  echo "  fix: install it (pyenv install 3.12, apt-get install python3.12-venv, python.org) or: make PYTHON=/path/to/python3.12"; \
 	  exit 1; }
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --disable-pip-version-check --progress-bar off -e '.[dev]'
+	$(BIN)/pip install $(PIP_QUIET) --require-hashes $(WHEELS) -r lock/dev.txt
+	$(BIN)/pip install $(PIP_QUIET) --no-deps --no-index --no-build-isolation -e .
 	@touch $@
 
 demo: $(DEMO)/bundle/manifest.json ## draw films, train, convert, verify, predict one film (about 10 minutes with the installation)
@@ -86,6 +97,14 @@ bench: $(READY) ## conversion against onnx2tf, latency against other runtimes: m
 
 deploy-check: $(READY) ## the image's steps without Docker, its command started, its manifests read: make deploy-check BUNDLE=path
 	$(BIN)/python -m deploy.check $(BUNDLE)
+
+sbom: $(READY) ## what the image holds, as CycloneDX JSON: make sbom SBOM=path (builds the image's environment, without Docker)
+	$(BIN)/python -m deploy.check --sbom $(SBOM)
+
+lock: $(READY) ## resolve pyproject.toml again and write lock/*.txt, with the hashes of all archives of each version
+	$(COMPILE) $(UPGRADE) --extra dev pyproject.toml -o lock/dev.txt
+	for extra in $(EXTRAS); do $(COMPILE) --extra $$extra pyproject.toml -c lock/dev.txt -o lock/$$extra.txt || exit; done
+	$(COMPILE) --group pyproject.toml:build -c lock/dev.txt -o lock/build.txt
 
 clean: ## remove the environment, caches and the demo
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache $(DEMO) .peers *.egg-info build

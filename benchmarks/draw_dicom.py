@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from typing import Any
 
+import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
@@ -18,7 +19,7 @@ NATIVE = (
     uid.ExplicitVRBigEndian,
     uid.DeflatedExplicitVRLittleEndian,
 )
-LOSSLESS = (uid.RLELossless, uid.JPEG2000Lossless, uid.JPEGLosslessSV1)
+LOSSLESS = (uid.RLELossless, uid.JPEG2000Lossless, uid.JPEGLossless, uid.JPEGLosslessSV1, uid.JPEGLSLossless)
 
 
 def draw_chest(height: int = 96, width: int = 80, *, bits: int = 12, seed: int = 0) -> NDArray[np.uint16]:
@@ -38,7 +39,8 @@ def draw_dicom(
 
     Args:
         pixels: uint8, uint16 or int16, [H, W], [frames, H, W] or [H, W, 3].
-        syntax: transfer syntax; JPEG baseline is Pillow's, lossless JPEG the drawing of `lossless_jpeg`.
+        syntax: transfer syntax; JPEG baseline is Pillow's, lossless JPEG the drawing of `lossless_jpeg`, JPEG of 12
+            bits and JPEG-LS are imagecodecs', all others pydicom's and pylibjpeg's.
         bits: stored; all that the type has, where it is None.
         elements: further elements by keyword; None leaves one out.
     """
@@ -51,8 +53,14 @@ def draw_dicom(
     film["PixelData"].VR = "OW"
     if syntax == uid.JPEGBaseline8Bit:
         film.PixelData = encapsulate([as_file(Image.fromarray(pixels), "JPEG")])
-    elif syntax == uid.JPEGLosslessSV1:
+    elif syntax in (uid.JPEGLossless, uid.JPEGLosslessSV1):
         film.PixelData = encapsulate([lossless_jpeg(pixels, film.BitsStored)])
+    elif syntax == uid.JPEGExtended12Bit:
+        film.PixelData = encapsulate([bytes(imagecodecs.jpeg8_encode(pixels, level=95, bitspersample=12))])
+    elif syntax in (uid.JPEGLSLossless, uid.JPEGLSNearLossless):
+        off = 2 if syntax == uid.JPEGLSNearLossless else 0
+        packed = imagecodecs.jpegls_encode(pixels, level=off, bitspersample=film.BitsStored)
+        film.PixelData = encapsulate([bytes(packed)])
     elif not plain:
         film.compress(syntax, encoding_plugin="pydicom" if syntax == uid.RLELossless else "pylibjpeg")
     film.file_meta.TransferSyntaxUID = uid.UID(syntax)

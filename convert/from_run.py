@@ -119,6 +119,12 @@ class RunReference:
         return self.config.keep_float
 
     @property
+    def weights_bytes(self) -> int:
+        """Return the size of the trained network's weights."""
+        weights = self.config.run / WEIGHTS
+        return weights.stat().st_size if self.has_network and weights.is_file() else 0
+
+    @property
     def has_network(self) -> bool:
         """Return whether the run has a trained checkpoint."""
         return self.facts.arch is not None

@@ -7,7 +7,6 @@ A `Reference` says what is exported and what every file is held to: a run's PyTo
 from __future__ import annotations
 
 import shutil
-import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -19,12 +18,22 @@ from typing import Any, Literal, Protocol
 from convert.formats.table import EQUALIZED, EXPORT, FORMATS, INT8, INT8_FILE, ONNX, SAVED_MODEL, TFLITE_FLOAT32, Step
 from convert.parity.runtimes import REFERENCE_CONVERTER
 from convert.worker import drop_waiting, run_step, workers
-from tbconv.contract.bundle import write_json
+from tbconv.contract.bundle import (
+    remove_leftovers,
+    require_room,
+    temporary_folder,
+    temporary_place,
+    write_json,
+)
 from tbconv.contract.errors import ConversionError, ParityError
 from tbconv.contract.reporting import Reporter
 
 Route = Literal["keras", "onnx2tf"]
 ROUTES = ("keras", "onnx2tf")
+
+# Bytes that a conversion takes at most, times its weights, and beside them: a ResNet50 of 99 MB took 781 MB in the
+# folder and 558 MB in the temporary one.
+FOLDER_FACTOR, ASIDE_FACTOR, BESIDE = 8, 6, 30 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +65,11 @@ class Reference[Found: Outcome, Result](Protocol):
     @property
     def route(self) -> Route:
         """Return whose SavedModel and float32 TFLite are shipped."""
+        ...
+
+    @property
+    def weights_bytes(self) -> int:
+        """Return the size of the network's weights; all that a conversion writes goes by it."""
         ...
 
     @property
@@ -161,8 +175,9 @@ def convert[Found: Outcome, Result](config: Conversion[Found, Result], reporter:
     """
     reference = config.reference()
     reporter.say(reference.title)
-    with reference.write_folder() as folder, tempfile.TemporaryDirectory(prefix="tbconv-aside-") as aside:
-        context = ConversionContext(folder, Path(aside), reporter)
+    _make_room(reference, reporter)
+    with reference.write_folder() as folder, temporary_folder("aside", beside=reference.out.parent) as aside:
+        context = ConversionContext(folder, aside, reporter)
         start = time.monotonic()
         reference.prepare(context)
         prepared = time.monotonic()
@@ -175,6 +190,18 @@ def convert[Found: Outcome, Result](config: Conversion[Found, Result], reporter:
         result = reference.write(context, found, seconds=(made - prepared, measuring))
     _report_place(reference.out).unlink(missing_ok=True)  # of an earlier conversion, whose files nobody has
     return result
+
+
+def _make_room[Found: Outcome, Result](reference: Reference[Found, Result], reporter: Reporter) -> None:
+    """Remove what killed conversions left, and refuse to begin where this one will run out of space."""
+    beside, temporary = reference.out.absolute().parent, temporary_place()
+    left = [*remove_leftovers(beside), *remove_leftovers(temporary)]
+    if left:
+        reporter.say(f"removed what a process that was killed had left: {sum(one.bytes for one in left) / 1e6:.0f} MB")
+    needed = {beside: FOLDER_FACTOR * reference.weights_bytes + BESIDE}
+    aside = ASIDE_FACTOR * reference.weights_bytes + BESIDE
+    needed[temporary] = needed.get(temporary, 0) + aside
+    require_room(needed, what="this conversion")
 
 
 def _refuse_regressions[Found: Outcome, Result](reference: Reference[Found, Result], found: Found) -> None:

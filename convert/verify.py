@@ -6,7 +6,6 @@ contradicts the manifest (`convert.certificate.consistency`).
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,14 +16,27 @@ from convert.certificate.certify import certificate_scope, draw_certificate, wri
 from convert.certificate.consistency import inconsistencies
 from convert.certificate.deployment import FILMS, missed_criteria
 from convert.certificate.page import PAGE
+from convert.formats.table import ONNX
 from convert.parity.inputs import FilmFolder, FilmSet, draw_phantoms, find_near_threshold, part_of, read_films_of
 from convert.parity.measure import Measurement, measure
 from convert.parity.report import parity_report, write_film_table
 from convert.parity.runtimes import Runtime, matrix_runtimes, torch_runtimes
+from convert.pipeline import ASIDE_FACTOR
 from convert.worker import workers
-from tbconv.contract.bundle import CERTIFICATE, Bundle, open_bundle, write_json
+from tbconv.contract.bundle import (
+    CERTIFICATE,
+    MAKE_AGAIN,
+    Bundle,
+    open_bundle,
+    require_room,
+    temporary_folder,
+    temporary_place,
+    write_atomic,
+    write_json,
+)
 from tbconv.contract.certificate import ArtefactVerdict, Certificate, Verdict
-from tbconv.contract.errors import ConfigError
+from tbconv.contract.consistency import UNBOUND
+from tbconv.contract.errors import BundleError, ConfigError
 from tbconv.contract.golden import (
     GOLDEN,
     GOLDEN_FILMS,
@@ -86,8 +98,9 @@ def verify(config: VerifyConfig, reporter: Reporter) -> Verified:
     """
     bundle = open_bundle(config.bundle)
     reporter.say(f"{len(bundle.manifest.files)} files have the digests of the manifest")
+    _require_reference(bundle)
     claimed = {one.path: bundle.verdict(one.path) for one in bundle.manifest.artefacts}
-    golden, deployed = read_golden(bundle.path(GOLDEN)), bundle.certificate().deploy.get("artefact")
+    golden, deployed = read_golden(bundle.read(GOLDEN)), bundle.certificate().deploy.get("artefact")
     measurement = _measure(config, bundle, golden, reporter)
     verdicts = {
         one.path: _judge(one, measurement, golden, claimed[one.path], by_films=config.films is not None)
@@ -102,8 +115,17 @@ def verify(config: VerifyConfig, reporter: Reporter) -> Verified:
     return Verified(certificate, report, regressions, notes)
 
 
+def _require_reference(bundle: Bundle) -> None:
+    """Refuse a manifest by which no network can be made to compare with."""
+    for one in bundle.manifest.artefacts:
+        if one.network not in bundle.manifest.decision_rules or "arch" not in bundle.manifest.provenance:
+            what = f"the manifest does not say what {one.path} computes"
+            raise BundleError(what, why="it names no architecture or no decision rule of it", fix=MAKE_AGAIN)
+
+
 def _film_notes(bundle: Bundle) -> tuple[str, ...]:
-    return () if records_films(bundle) else (NOT_RECORDED,)
+    lacks = () if records_films(bundle) else (NOT_RECORDED,)
+    return (*lacks, *(() if "binding" in bundle.certificate().scope else (UNBOUND,)))
 
 
 def _film_problems(bundle: Bundle) -> dict[str, str]:
@@ -114,12 +136,14 @@ def _film_problems(bundle: Bundle) -> dict[str, str]:
 
 def _measure(config: VerifyConfig, bundle: Bundle, golden: Golden, reporter: Reporter) -> Measurement:
     artefacts = bundle.manifest.artefacts
-    with tempfile.TemporaryDirectory(prefix="tbconv-matrix-") as aside:
+    with temporary_folder("matrix") as aside:
         filmset = _filmset(config, golden, reporter)
         extra: tuple[Runtime, ...] = ()
         if config.matrix:
-            extra = matrix_runtimes(bundle.root, artefacts, Path(aside), reporter)
-            filmset = _with_probes(bundle, filmset, Path(aside), reporter)
+            if (onnx := bundle.root / ONNX.path).is_file():
+                require_room({temporary_place(): ASIDE_FACTOR * onnx.stat().st_size}, what="--matrix")
+            extra = matrix_runtimes(bundle.root, artefacts, aside, reporter)
+            filmset = _with_probes(bundle, filmset, aside, reporter)
         return measure(
             bundle.root,
             artefacts,
@@ -140,6 +164,7 @@ def _certificate(
     """
     old = bundle.certificate()
     scope = certificate_scope(bundle.root) | {"calibration": old.scope.get("calibration")}
+    scope |= {"binding": old.scope["binding"]} if "binding" in old.scope else {}
     return write_certificate(
         measurement, verdicts, scope, _deploy(old.deploy, regressions, measurement.filmset.description)
     )
@@ -160,7 +185,7 @@ def _write(
     write_json(out / "parity.json", report)
     write_json(out / CERTIFICATE, asdict(certificate))
     page = draw_certificate(bundle.root, bundle.manifest, measurement, certificate, report)
-    (out / PAGE).write_text(page, encoding="utf-8")
+    write_atomic(out / PAGE, page)
     if len(measurement.filmset.films):
         write_film_table(out / "films.npz", measurement)
 

@@ -27,7 +27,9 @@ from pathlib import Path
 from typing import Any
 
 from tbconv.contract import errors
+from tbconv.contract.bundle import disk_refusal, temporary_folder
 from tbconv.contract.errors import ConversionError, TbconvError
+from tbconv.family import VARIABLE, end_family, family_of_child
 
 TAIL_LINES = 12  # of the worker's output, shown when it dies without an expected error
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -205,18 +207,23 @@ class _Worker:
     """One process, and the socket on which it gets requests."""
 
     def __init__(self, kind: tuple[str | None, int | None], threads: int | None) -> None:
-        self.kind = kind
-        self._output = tempfile.TemporaryFile()  # noqa: SIM115  # stdout and stderr, to which converters print
-        self._socket, theirs = socket.socketpair()
-        with theirs:
-            self._process = subprocess.Popen(
-                [sys.executable, "-P", "-c", MAIN, str(theirs.fileno())],
-                env=_environment(threads),
-                pass_fds=[theirs.fileno()],
-                stdin=subprocess.DEVNULL,
-                stdout=self._output,
-                stderr=subprocess.STDOUT,
-            )
+        self.kind, self._family = kind, family_of_child()
+        with contextlib.ExitStack() as stack:
+            # all that converters leave when they are killed, TensorFlow's own functions among it, lies in here
+            folder = stack.enter_context(temporary_folder("worker"))
+            self._output = stack.enter_context(tempfile.TemporaryFile(dir=folder))  # to which converters print
+            self._socket, theirs = socket.socketpair()
+            stack.enter_context(self._socket)
+            with theirs:
+                self._process = subprocess.Popen(
+                    [sys.executable, "-P", "-c", MAIN, str(theirs.fileno())],
+                    env=_environment(threads) | self._family | {"TMPDIR": str(folder)},
+                    pass_fds=[theirs.fileno()],
+                    stdin=subprocess.DEVNULL,
+                    stdout=self._output,
+                    stderr=subprocess.STDOUT,
+                )
+            self._held = stack.pop_all()
 
     @property
     def alive(self) -> bool:
@@ -242,16 +249,19 @@ class _Worker:
         return response["response"]  # type: ignore[no-any-return]
 
     def end(self) -> None:
-        """End the process, whatever it does; nothing that it holds is worth an orderly exit."""
+        """End the process and its programs, whatever they do; nothing that they hold is worth an orderly exit."""
         self._process.kill()
         self._process.wait()
-        self._socket.close()
-        self._output.close()
+        if self._family:
+            end_family(self._family[VARIABLE])
+        self._held.close()
 
-    def _died(self, step: str) -> ConversionError:
+    def _died(self, step: str) -> TbconvError:
         code = self._process.wait()
         self._output.seek(0)
         lines = [line for line in self._output.read().decode(errors="replace").splitlines() if line.strip()]
+        if refusal := disk_refusal("\n".join(lines[-TAIL_LINES:])):
+            return refusal
         ended = f"signal {-code}" if code < 0 else f"exit code {code}"
         return ConversionError(
             f"the step {step} ended with {ended}",
@@ -289,9 +299,10 @@ def _expected(parts: dict[str, str]) -> TbconvError:
 def serve(descriptor: int) -> None:
     """Be a worker: run steps until the parent hangs up.
 
-    An expected error is an answer; every other exception ends the process, as a converter's `sys.exit` does, and what
-    it printed is its message.
+    An expected error is an answer, and so is a full disk; every other exception ends the process, as a converter's
+    `sys.exit` does, and what it printed is its message.
     """
+    tempfile.tempdir = os.environ.get("TMPDIR")  # full or not: Python would go on in the working folder
     os.set_inheritable(descriptor, False)  # else a program that a step starts would keep it open after a crash
     with socket.socket(fileno=descriptor) as parent, parent.makefile("rb") as requests:
         # on a descriptor of its own: a step that fails at once closes the other before the thread looks at it
@@ -302,9 +313,13 @@ def serve(descriptor: int) -> None:
             _set_threads(request["threads"])
             try:
                 response = {"response": getattr(importlib.import_module(module), function)(request["request"])}
-            except TbconvError as error:
-                parts = {"kind": type(error).__name__, "what": error.what, "why": error.why, "fix": error.fix}
+            except Exception as error:
+                stated = error if isinstance(error, TbconvError) else disk_refusal(error)
+                if stated is None:
+                    raise
+                parts = {"kind": type(stated).__name__, "what": stated.what, "why": stated.why, "fix": stated.fix}
                 response = {"error": parts}
+                del stated
             parent.sendall(json.dumps(response).encode() + b"\n")
             del request, response
             _give_back_memory()

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
 from tbconv.contract.errors import ConfigError
 
-KNOWN = frozenset(("FROM", "WORKDIR", "COPY", "RUN", "ENV", "USER", "EXPOSE", "STOPSIGNAL", "HEALTHCHECK", "CMD"))
+KNOWN = frozenset(
+    ("ARG", "FROM", "WORKDIR", "COPY", "RUN", "ENV", "USER", "EXPOSE", "STOPSIGNAL", "HEALTHCHECK", "CMD")
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,19 +68,28 @@ class Dockerfile:
 
 
 def read_dockerfile(path: Path) -> Dockerfile:
-    """Read a Dockerfile of the forms that this project uses.
+    """Read a Dockerfile of the forms that this project uses; an argument of FROM has the value that it has by default.
 
     Raises:
         ConfigError: an instruction that the check would pass over in silence.
     """
     stages: list[list[Step]] = []
+    arguments: dict[str, str] = {}
     for line in _joined(path.read_text(encoding="utf-8")):
         word, _, text = line.partition(" ")
         if word not in KNOWN:
             why = "deploy-check would not run it, and would prove another image"
             raise ConfigError(f"{path.name} has {word}", why=why, fix="teach it to deploy/image.py, or do without")
+        if word == "ARG":
+            name, _, value = text.strip().partition("=")
+            if stages or not value:
+                why = "only an argument of FROM, with a value, is known here"
+                raise ConfigError(f"{path.name} has ARG {name}", why=why, fix="put it above FROM, with a value")
+            arguments[name] = value
+            continue
         if word == "FROM":
             stages.append([])
+            text = re.sub(r"\$\{(\w+)\}", lambda found: arguments.get(found[1], found[0]), text)
         stages[-1].append(Step(word, text.strip()))
     return Dockerfile(tuple(map(tuple, stages)))
 

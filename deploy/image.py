@@ -18,7 +18,7 @@ from deploy.dockerfile import Dockerfile, Step
 from tbconv.contract.errors import ConfigError, SetupError
 
 BASE = "python:3.12-slim"
-PLACES = ("/opt/tbconv", "/source", "/models", "/tmp")  # noqa: S108  (the image's, not this machine's)
+PLACES = ("/opt/tbconv", "/opt/build", "/source", "/models", "/tmp")  # noqa: S108  (the image's, not this machine's)
 _PLACE = re.compile(rf"(?<![\w/.])(?:{'|'.join(PLACES)})(?=[/:\"'\s]|$)")
 _LEFT = shutil.ignore_patterns("site-packages", "test", "__pycache__", "config-*", "*.a", "tkinter", "idlelib")
 _KEPT = re.compile(r"PIP_\w+|\w+_proxy|\w+_PROXY|SSL_CERT_\w+|HOME|LANG")  # of this machine: how pip reaches its index
@@ -69,7 +69,7 @@ class Image:
 
     def _run_stage(self, steps: tuple[Step, ...]) -> None:
         for step in steps:
-            if step.word == "FROM" and step.words[0] != BASE:
+            if step.word == "FROM" and step.words[0].split("@")[0] != BASE:
                 raise ConfigError(f"the image is made from {step.words[0]}", why=f"here it is {BASE}", fix="see BASE")
             if step.word == "WORKDIR":
                 self._cwd = self.at(step.text)

@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from PIL import Image as Picture
+from pydicom import uid
 
+from benchmarks.draw_dicom import draw_dicom
 from deploy.dockerfile import Dockerfile
 from deploy.image import Image
 from tbconv.contract.errors import SetupError
@@ -30,7 +32,7 @@ class TrialResult:
     cpu_s: float  # of the process until then, on whatever cores
     resident_mb: float  # after films were answered
     peak_mb: float
-    decision: str | None
+    decision: str | None  # None where a film, as PNG or packed by a codec of the image, got none
     health: int  # exit status of HEALTHCHECK's own command
     exit: int  # after SIGTERM
     stray: tuple[str, ...]  # lines of the log that are no JSON, the greeting left out
@@ -53,6 +55,7 @@ def try_once(image: Image, dockerfile: Dockerfile, port: int) -> TrialResult:
         ready, cpu = time.monotonic() - begun, _cpu_s(server.pid)
         answers = [_ask(port, "POST", "/api/v1/screen", _film(), "image/png") for _ in range(8)]
         resident, peak = _memory(server.pid, "VmRSS"), _memory(server.pid, "VmHWM")
+        answers += [_ask(port, "POST", "/api/v1/screen", film, "application/dicom") for film in _packed_films()]
         asked = [str(image.at("/opt/tbconv") / "bin/python"), *dockerfile.health[1:]]
         health = subprocess.run(asked, env=environment, check=False, capture_output=True, timeout=LONGEST_S)
         server.send_signal(signal.SIGTERM)
@@ -60,7 +63,8 @@ def try_once(image: Image, dockerfile: Dockerfile, port: int) -> TrialResult:
     finally:
         server.kill()
         server.wait()
-    decision = json.loads(answers[-1][1]).get("decision")
+    decisions = [json.loads(body or b"{}").get("decision") for _, body in answers]
+    decision = decisions[0] if all(decisions) else None
     return TrialResult(ready, cpu, resident, peak, decision, health.returncode, status, _stray(log), user)
 
 
@@ -68,6 +72,13 @@ def _film() -> bytes:
     out = io.BytesIO()
     Picture.fromarray(draw_phantom(0, positive=False).pixels).save(out, "PNG")
     return out.getvalue()
+
+
+def _packed_films() -> list[bytes]:
+    """Return the film once for each library that unpacks DICOM in the image."""
+    pixels = draw_phantom(0, positive=False).pixels
+    syntaxes = (uid.JPEGLosslessSV1, uid.JPEGLSLossless, uid.JPEG2000Lossless, uid.RLELossless)
+    return [draw_dicom(pixels, syntax=syntax) for syntax in syntaxes]
 
 
 def _ask(port: int, method: str, path: str, body: bytes | None = None, kind: str = "") -> tuple[int, bytes]:

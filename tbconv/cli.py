@@ -1,13 +1,33 @@
 """The `tbconv` command: the table of commands, and the one place where errors become exit codes."""
+# ruff: noqa: E402  (no import of ours may search the working folder, to which `python -m` and PYTHONPATH can lead)
 
 from __future__ import annotations
 
-import errno
 import sys
+
+from tbconv.contract import module_path
+
+sys.path[:] = module_path()
+
+import errno
 
 import typer
 
-from tbconv.commands import adopt, audit, convert, data, doctor, evaluate, predict, serve, show, sign, train, verify
+from tbconv.commands import (
+    adopt,
+    audit,
+    convert,
+    data,
+    doctor,
+    evaluate,
+    predict,
+    serve,
+    show,
+    sign,
+    train,
+    upgrade,
+    verify,
+)
 from tbconv.console import print_error
 from tbconv.contract.errors import SetupError, TbconvError
 from tbconv.contract.reporting import DISCLAIMER
@@ -58,6 +78,7 @@ app.command("predict")(predict.predict)
 app.command("serve")(serve.serve)
 app.command("show")(show.show)
 app.command("sign")(sign.sign)
+app.command("upgrade")(upgrade.upgrade)
 app.command("doctor")(doctor.doctor)
 
 
@@ -91,13 +112,9 @@ def _missing_package(error: ModuleNotFoundError) -> SetupError:
 
 
 def _no_room(error: OSError) -> SetupError | None:
-    if error.errno not in (errno.ENOSPC, errno.EACCES, errno.EPERM, errno.EROFS, errno.EDQUOT, errno.EFBIG):
-        return None
-    return SetupError(
-        f"cannot write {error.filename or 'a file'}",
-        why=error.strerror or str(error),
-        fix="free some space or choose another --out; what was there before is unchanged",
-    )
+    from tbconv.contract.bundle import disk_refusal
+
+    return disk_refusal(error)
 
 
 def _no_place(error: OSError) -> SetupError | None:

@@ -9,15 +9,12 @@ import fcntl
 import os
 import shutil
 import sys
+from importlib import metadata
 from pathlib import Path
 
 import pytest
 
 OURS = ("tbconv", "torch_train", "convert", "tf_serve", "benchmarks", "sitecustomize", "usercustomize")
-THEIRS = ("numpy", "PIL", "pydicom", "torch", "torchvision", "scipy", "sklearn", "safetensors", "onnx", "onnxscript")
-THEIRS += ("onnxruntime", "onnx2tf", "tensorflow", "keras", "ai_edge_litert", "flatbuffers", "google", "h5py")
-THEIRS += ("uvicorn", "fastapi", "starlette", "pydantic", "anyio", "typer", "click", "rich", "psutil")
-
 WORKER = "PYTEST_XDIST_WORKER"
 INHERITED = ("PYTHON", "TBCONV", "MALLOC", "GLIBC", "OMP", "OPENBLAS", "CUDA", "HOME", "PATH")
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
@@ -94,7 +91,8 @@ class HostileFolder:
 
     def __init__(self, path):
         self.path, self._note = path, path / "executed.txt"
-        for name in {*sys.stdlib_module_names, *OURS, *THEIRS} - {"__main__"}:
+        installed = filter(str.isidentifier, metadata.packages_distributions())
+        for name in {*sys.stdlib_module_names, *OURS, *installed} - {"__main__"}:
             note = f"open({str(self._note)!r}, 'a').write({name!r} + chr(10))"
             (path / f"{name}.py").write_text(note)
 

@@ -68,6 +68,16 @@ def test_the_walkthrough_lists_files_that_exist_and_counts_them_within_what_a_re
     assert len(set(re.findall(r"`([a-z_/]+\.py)`", film))) == int(re.search(r"opens (\d+) files", film)[1]) <= 15
 
 
+def test_everything_that_the_security_page_names_exists():
+    page = (ROOT / "SECURITY.md").read_text(encoding="utf-8")
+    paths = set(re.findall(r"`((?:tests|tbconv|torch_train|convert|tf_serve|deploy|lock)/[\w/.]*)`", page))
+    assert sum(path.startswith("tests/") for path in paths) > 10
+    assert [path for path in paths if not (ROOT / path).exists()] == []
+    modules = re.findall(r"python -m (benchmarks\.\w+)", page)
+    assert [name for name in modules if not (ROOT / f"{name.replace('.', '/')}.py").is_file()] == []
+    assert [target for target in re.findall(r"\]\(([^)]+)\)", page) if not (ROOT / target).exists()] == []
+
+
 def test_the_index_lists_every_page_of_the_documentation():
     index = (ROOT / "docs" / "README.md").read_text(encoding="utf-8")
     pages = {path.name for path in (ROOT / "docs").glob("*.md")} - {"README.md"}

@@ -12,11 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from tbconv.contract.bundle import Bundle, read_bundle
+from tbconv.contract.bundle import Bundle, read_bundle, write_atomic
 from tbconv.contract.errors import FilmError
 from tbconv.contract.reporting import DISCLAIMER, Reporter
+from tbconv.contract.signature import SignatureRule
 from tbconv.contract.xray import read_bytes
-from tf_serve.fallback import ActiveModel, choose_model
+from tf_serve.fallback import ActiveModel, choose_checked
 from tf_serve.images import FILM_SUFFIXES, open_film
 from tf_serve.predict import DECISION_WORDS, Finding, ScreenResult, film_box, screen, special_limits
 
@@ -32,6 +33,7 @@ class PredictConfig:
     films: tuple[Path, ...]  # files and folders
     overlay: Path | None = None  # folder of pictures
     artefact: str | None = None  # None: the one that the certificate proposes
+    signature: SignatureRule | None = None  # whose signature is required
 
     def __post_init__(self) -> None:
         if not self.films:
@@ -68,7 +70,7 @@ def predict(config: PredictConfig, *, reporter: Reporter) -> BatchAnswer:
         BundleError: no file of the bundle may answer.
     """
     bundle = read_bundle(config.bundle)
-    active = choose_model(bundle, artefact=config.artefact)
+    active = choose_checked(bundle, artefact=config.artefact, signature=config.signature)
     films = tuple(expand(config.films))
     pictures = picture_paths(films, config.overlay) if config.overlay else [None] * len(films)
     work = reporter.track(zip(films, pictures, strict=True), title="films", total=len(films))
@@ -104,7 +106,7 @@ def _row(film: Path, picture: Path | None, active: ActiveModel, bundle: Bundle) 
     if picture is None or result.finding is None:
         return FilmAnswer(film, result, None)
     notes = special_limits(active, bundle.manifest)
-    picture.write_bytes(draw_overlay(open_film(data).pixels, result.finding, notes=notes))
+    write_atomic(picture, draw_overlay(open_film(data).pixels, result.finding, notes=notes), option="--overlay")
     return FilmAnswer(film, result, None, picture)
 
 

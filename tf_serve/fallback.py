@@ -2,19 +2,23 @@
 
 `ArtefactError` alone leads to the baseline: a served file that is missing, altered or without
 a verdict. Its sentence is kept as the reason, and every answer carries it. Any other error
-passes through, and so does whatever is wrong with the baseline itself, or with the way this
-machine opens films: that would show every network another film.
+passes through, and so does whatever is wrong with the baseline itself, with the manifest (its
+threshold and labels are the baseline's too), or with the way this machine opens films: that
+would show every network another film.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 
 from tbconv.contract.bundle import MAKE_AGAIN, Bundle
 from tbconv.contract.certificate import ArtefactVerdict, Verdict
+from tbconv.contract.consistency import Binding, check_binding, check_contents
 from tbconv.contract.errors import ArtefactError, BundleError, ConfigError
 from tbconv.contract.manifest import DecisionRule, Kind
+from tbconv.contract.signature import SignatureRule
 from tbconv.contract.statistics import Classifier
 from tf_serve.runtime.pool import Pool
 from tf_serve.runtime.selftest import check_preprocessing
@@ -23,6 +27,7 @@ from tf_serve.runtime.selftest import check_preprocessing
 # thread (../shared/conversion.md); of two that take as long, the one that is exact.
 SERVING_ORDER = ("model_int8.tflite", "model_dynamic.tflite", "model_float32.tflite", "model_float16.tflite")
 BASELINE = "baseline.tflite"
+HASHING = 2  # files at once; hashlib lets other threads run, and a disk has no use for more
 NO_TRAINED_MODEL = "no trained model is in the bundle"
 ASKED_FOR = "the baseline was requested by name"
 
@@ -45,6 +50,9 @@ class ActiveModel:
     reason: str | None  # why the baseline answers; None when the trained network does
     classifier: Classifier
     decision_rule: DecisionRule
+    version: str  # 12 hex digits over all that decides (Manifest.version_of)
+    binding: Binding  # what holds threshold and labels to what was certified
+    altered: tuple[str, ...] | None = None  # how other files of its bundle changed; None until all were looked at
 
     def __post_init__(self) -> None:
         if (self.kind == "baseline") != (self.reason is not None):
@@ -55,18 +63,20 @@ class ActiveModel:
         """Half width of the band around the threshold in which the file decides nothing, in logits."""
         return self.verdict.abstention_band
 
-    @property
-    def version(self) -> str:
-        """The first 12 digits of the digest: another file is another version."""
-        return self.sha256[:12]
 
-
-def choose_model(bundle: Bundle, *, artefact: str | None = None, open_file: OpenFile = open_file) -> ActiveModel:
+def choose_model(
+    bundle: Bundle,
+    *,
+    artefact: str | None = None,
+    signature: SignatureRule | None = None,
+    open_file: OpenFile = open_file,
+) -> ActiveModel:
     """Open the file that may answer.
 
     Args:
-        bundle: its files are trusted one by one, by digest and verdict.
+        bundle: its manifest is held to its certificate, its files are trusted one by one, by digest and verdict.
         artefact: a TFLite file of the bundle; None takes the one that the certificate proposes.
+        signature: the key that has to vouch for the bundle; None requires none.
         open_file: checks a digest and opens the file; ArtefactError where it may not answer.
 
     Returns:
@@ -74,10 +84,19 @@ def choose_model(bundle: Bundle, *, artefact: str | None = None, open_file: Open
 
     Raises:
         ConfigError: `artefact` is no TFLite file.
-        BundleError: the bundle has no such artefact, or the baseline cannot answer either.
+        BundleError: the bundle has no such artefact, the baseline cannot answer either, the manifest is not the one
+            that was certified, or the required signature does not vouch for it.
         SetupError: this machine decodes images differently from training.
     """
+    if signature is not None:
+        signature.check_bundle(bundle)
+    binding = check_binding(bundle)
     check_preprocessing(bundle)
+    active = _choose(bundle, artefact, open_file)
+    return replace(active, binding=Binding.SIGNED if signature else binding)
+
+
+def _choose(bundle: Bundle, artefact: str | None, open_file: OpenFile) -> ActiveModel:
     if artefact is not None:
         _check_is_tflite(bundle, artefact)
     if artefact == BASELINE:
@@ -88,6 +107,16 @@ def choose_model(bundle: Bundle, *, artefact: str | None = None, open_file: Open
         return _open_trained(bundle, artefact or proposed(bundle), open_file)
     except ArtefactError as error:
         return open_baseline(bundle, error.one_line, open_file=open_file)
+
+
+def choose_checked(
+    bundle: Bundle, *, artefact: str | None = None, signature: SignatureRule | None = None
+) -> ActiveModel:
+    """Open the file that may answer, as `choose_model` does, and hold every other file to its digest meanwhile."""
+    with ThreadPoolExecutor(HASHING) as pool:
+        problems = pool.map(bundle.problem_of, bundle.manifest.files)
+        active = choose_model(bundle, artefact=artefact, signature=signature)
+        return replace(active, altered=tuple(problem for problem in problems if problem))
 
 
 def _check_is_tflite(bundle: Bundle, artefact: str) -> None:
@@ -120,25 +149,42 @@ def _fastest(bundle: Bundle) -> str:
 
 def _open_trained(bundle: Bundle, name: str, open_file: OpenFile) -> ActiveModel:
     bundle.path(name)  # a missing file is reported before its verdict
-    verdict, decision_rule = bundle.verdict(name), _decision_rule(bundle, "trained")
+    verdict = bundle.verdict(name)
     _check_may_serve(name, verdict)
-    return ActiveModel("trained", name, bundle.digest(name), verdict, None, open_file(bundle, name), decision_rule)
+    return _opened(bundle, "trained", name, verdict, None, open_file)
 
 
 def open_baseline(bundle: Bundle, reason: str, *, open_file: OpenFile = open_file) -> ActiveModel:
     """Open the baseline, with the reason why it answers; BundleError where it may not."""
     bundle.path(BASELINE)
-    verdict, decision_rule = _baseline_verdict(bundle), _decision_rule(bundle, "baseline")
+    return _opened(bundle, "baseline", BASELINE, _baseline_verdict(bundle), reason, open_file)
+
+
+def _opened(
+    bundle: Bundle, kind: Kind, name: str, verdict: ArtefactVerdict, reason: str | None, open_file: OpenFile
+) -> ActiveModel:
+    decision_rule, sha256 = _decision_rule(bundle, kind), bundle.digest(name)
+    check_contents(bundle, name)
     return ActiveModel(
-        "baseline", BASELINE, bundle.digest(BASELINE), verdict, reason, open_file(bundle, BASELINE), decision_rule
+        kind=kind,
+        artefact=name,
+        sha256=sha256,
+        verdict=verdict,
+        reason=reason,
+        classifier=open_file(bundle, name),
+        decision_rule=decision_rule,
+        version=bundle.manifest.version_of(
+            sha256=sha256, network=kind, verdict=str(verdict.verdict), abstention_band=verdict.abstention_band
+        ),
+        binding=check_binding(bundle),
     )
 
 
 def _baseline_verdict(bundle: Bundle) -> ArtefactVerdict:
     """Return the baseline's verdict; without any certificate the digest in the manifest has to do.
 
-    `convert` keeps a float32 file only if it passed, and the baseline is one. So where the
-    certificate itself is lost the baseline answers, and is said to be UNVERIFIED.
+    `convert` keeps a float32 file only if it passed, and the baseline is one. So where the certificate of a
+    bundle of schema 1 is lost the baseline answers, and is said to be UNVERIFIED. (Later bundles are bound by it.)
     """
     try:
         bundle.certificate()

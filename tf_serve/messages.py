@@ -53,20 +53,32 @@ class ModelInfo(Message):
     """The model that answers, as every answer carries it."""
 
     name: str
-    version: str = Field(description="First 12 hexadecimal digits of the SHA-256 of the file that answers.")
-    sha256: str
+    version: str = Field(
+        description="12 hexadecimal digits of a SHA-256 over all that decides: file, threshold, calibration, labels, "
+        "preprocessing, abstention band."
+    )
+    sha256: str = Field(description="Of the file that answers.")
     kind: Literal["trained", "baseline"]
     artefact: str
     verdict: str
     fallback_reason: str | None = Field(description="Why the baseline answers; null when the trained network does.")
     synthetic: bool = Field(description="Whether it was trained on synthetic phantoms.")
+    binding: Literal["signed", "bound", "unbound"] = Field(
+        description="What holds threshold and labels to what was certified: a required signature, the certificate, "
+        "or nothing but what is written inside the files (bundles of schema 1; `tbconv upgrade` binds them)."
+    )
+    altered: list[str] | None = Field(
+        description="How other files of the bundle differ from its manifest; null until all were compared."
+    )
 
 
-_MODEL = {"name": "kermany", "version": _VERSION, "sha256": f"{_VERSION}...", "kind": "trained"} | {
+_MODEL: dict[str, Any] = {"name": "kermany", "version": _VERSION, "sha256": f"{_VERSION}...", "kind": "trained"} | {
     "artefact": "model_int8.tflite",
     "verdict": "BOUNDED",
     "fallback_reason": None,
     "synthetic": False,
+    "binding": "bound",
+    "altered": [],
 }
 
 

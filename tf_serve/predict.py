@@ -24,6 +24,8 @@ from tf_serve.telemetry.trace import stage
 
 SYNTHETIC_LIMIT = "Trained on synthetic phantoms: it shows that the chain works and says nothing about a person."
 BASELINE_LIMIT = "The baseline answers: one linear layer on a 28 x 28 thumbnail, not the trained network."
+ALTERED_LIMIT = "What answers is as it was certified; other files of its bundle are not:"
+MOST_NAMED = 5  # changed files of a sentence
 DECISION_WORDS = {
     "refer": "refer for a bacteriological test",
     "indeterminate": "indeterminate: too close to the threshold to call",
@@ -170,6 +172,8 @@ def describe_model(active: ActiveModel, manifest: Manifest) -> dict[str, Any]:
         "verdict": active.verdict.verdict.value,
         "fallback_reason": active.reason,
         "synthetic": manifest.synthetic,
+        "binding": active.binding.value,
+        "altered": None if active.altered is None else list(active.altered),
     }
 
 
@@ -185,10 +189,11 @@ def limits(active: ActiveModel, manifest: Manifest) -> tuple[str, ...]:
 
 
 def special_limits(active: ActiveModel, manifest: Manifest) -> tuple[str, ...]:
-    """Return the limits that not every network has: of synthetic training films, and of the baseline."""
+    """Return the limits that not every network has: of synthetic films, of the baseline, of a bundle that changed."""
     synthetic = (SYNTHETIC_LIMIT,) if manifest.synthetic else ()
     baseline = (BASELINE_LIMIT,) if active.kind == "baseline" else ()
-    return (*synthetic, *baseline)
+    altered = (f"{ALTERED_LIMIT} {'; '.join(active.altered[:MOST_NAMED])}.",) if active.altered else ()
+    return (*synthetic, *baseline, *altered)
 
 
 def _refusal_json(refusal: RejectionReason | None) -> dict[str, str | None]:

@@ -9,6 +9,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from tbconv.contract.errors import ConfigError
+from tbconv.contract.signature import SignatureRule
 from tf_serve.gate.rules import GateLevel
 
 QUEUE = 16  # requests that wait; with two workers and int8 on two cores the last waits some 0.2 s
@@ -49,6 +50,7 @@ class Settings:
     versions: int = 2  # of a model, held in memory
     default: str | None = None  # model that answers who names none
     shared: Path | None = None  # folder of all workers of this server
+    signature: SignatureRule | None = None  # whose signature every bundle needs; None requires none
     gate: GateLevel = GateLevel.STRICT  # how much the input gate may judge; no request chooses it
     admin_token: str | None = None  # its bearer may change models; None: models cannot be changed
     token: str | None = field(default=None, repr=False)  # only its bearer is answered; None: every client is

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tbconv.contract.bundle import sha256_file
+from tbconv.contract.bundle import require_room, sha256_file
 from tbconv.contract.errors import ConfigError, DataError
 from tbconv.contract.reporting import Reporter
 from tbconv.report_kit.words import digits_for
@@ -31,7 +31,7 @@ from torch_train.model.backbones import OF_RUNS, require_adoptable, stored_arch
 from torch_train.model.network import IMAGENET, GreyClassifier, Normalisation
 from torch_train.model.pretrained import build_adopted, build_xray, read_weights
 from torch_train.results import Origin, store_run
-from torch_train.run_folder import require_free_folder
+from torch_train.run_folder import require_free_folder, run_folder_locked
 
 # --- config ---
 
@@ -156,8 +156,12 @@ def adopt(config: AdoptConfig, reporter: Reporter) -> Path:
     adopted = Trained(network, unseen_margins(network, store, films, reporter))
     require_usable(adopted.margins, films, config)
     network.cpu()
-    config.out.mkdir(parents=True, exist_ok=True)
-    store_run(films, config.films(), adopted, origin=origin_of(config))
+    with run_folder_locked(config.out):
+        weights = sum(value.nbytes for value in network.state_dict().values())
+        kept = (config.calibration_films + config.heldout_films) * films.model_inputs[0].nbytes
+        require_room({config.out: weights + kept}, what="this run")
+        require_free_folder(config.out, fix="another --out")  # another process may have finished there meanwhile
+        store_run(films, config.films(), adopted, origin=origin_of(config))
     return config.out
 
 

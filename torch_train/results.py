@@ -86,7 +86,7 @@ def store_run(
     pictures = _draw_pictures(out, trained, metrics, films, config.schedule)
     write_json(out / METRICS, metrics)
     lines = report_lines(metrics, _origin_rows(facts), pictures=pictures)
-    write_atomic(out / REPORT, "".join(f"{line}\n" for line in lines).encode())
+    write_atomic(out / REPORT, "".join(f"{line}\n" for line in lines))
     write_run(out, facts)
 
 

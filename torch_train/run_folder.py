@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -9,7 +11,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tbconv.contract.bundle import MANIFEST, read_arrays, read_json, sha256_bytes, write_json
+from tbconv.contract.bundle import (
+    MANIFEST,
+    atomic_file,
+    disk_errors_stated,
+    only_writer,
+    read_arrays,
+    read_json,
+    sha256_bytes,
+    write_json,
+)
 from tbconv.contract.errors import BundleError, ConfigError
 from tbconv.contract.golden import stored_inputs
 from tbconv.contract.manifest import Calibration, DecisionRule, Labels, OperatingPoint
@@ -63,6 +74,26 @@ def require_free_folder(out: Path, *, fix: str) -> None:
             raise ConfigError(f"{out} holds {kind} already ({name})", why=why, fix=fix)
 
 
+@contextmanager
+def run_folder_locked(out: Path) -> Iterator[None]:
+    """Make a folder and be the only process that writes there; a folder that was made for nothing goes again.
+
+    Raises:
+        ConfigError: another process writes there.
+        SetupError: it cannot be made.
+    """
+    made = not out.exists()
+    with disk_errors_stated(out):
+        out.mkdir(parents=True, exist_ok=True)
+    try:
+        with only_writer(out):
+            yield
+    finally:
+        if made:
+            with suppress(OSError):  # it holds something
+                out.rmdir()
+
+
 def write_run(folder: Path, facts: RunFacts) -> None:
     """Write run.json."""
     write_json(folder / RUN, asdict(facts))
@@ -100,9 +131,8 @@ def _decision_rule(row: dict[str, Any]) -> DecisionRule:
 
 def write_films(path: Path, films: Films) -> None:
     """Write films as a compressed .npz without pickles, whole or not at all."""
-    temporary = path.with_name(f".{path.name}")  # a name that ends in .npz, or numpy appends it
-    np.savez_compressed(temporary, model_inputs=films.model_inputs, labels=films.labels, part=films.part)
-    temporary.replace(path)
+    with atomic_file(path) as file:
+        np.savez_compressed(file, model_inputs=films.model_inputs, labels=films.labels, part=films.part)
 
 
 def read_films(path: Path) -> Films:
@@ -113,7 +143,11 @@ def read_films(path: Path) -> Films:
     """
     fix = "train again: tbconv train --data DIR --out RUN"
     with read_arrays(path, "films", error=BundleError, fix=fix) as arrays:
-        return Films(stored_inputs(arrays), arrays["labels"], arrays["part"])
+        films = Films(stored_inputs(arrays), arrays["labels"], arrays["part"])
+        shape, rows = films.model_inputs.shape, len(films.model_inputs)
+        if films.model_inputs.dtype != np.uint8 or len(shape) != 3 or {len(films.labels), len(films.part)} != {rows}:
+            raise ValueError(f"model inputs are {films.model_inputs.dtype} {shape}, with {len(films.labels)} labels")
+        return films
 
 
 # --- report ---

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
 import torch.distributed as dist
 
-from tbconv.contract.bundle import write_json
+from tbconv.contract.bundle import require_room, write_json
 from tbconv.contract.errors import ConfigError, SetupError
 from tbconv.contract.reporting import Reporter, Silence
 from torch_train.config import TrainConfig
@@ -28,7 +30,7 @@ from torch_train.engine.distributed import (
 from torch_train.engine.step import torch_settings_restored
 from torch_train.engine.trainer import fit_network, start_network
 from torch_train.results import store_run
-from torch_train.run_folder import CHECKPOINT, CONFIG, require_free_folder
+from torch_train.run_folder import CHECKPOINT, CONFIG, RUN, require_free_folder, run_folder_locked
 
 
 def train(config: TrainConfig, reporter: Reporter, *, resume: bool = False) -> Path:
@@ -47,28 +49,43 @@ def train(config: TrainConfig, reporter: Reporter, *, resume: bool = False) -> P
         ConfigError: the folder holds another run, or the recipe does not fit.
         SetupError: weights or a device are missing.
     """
-    open_run_folder(config, resume=resume)
-    report_config(config, reporter)
-    start = None if config.baseline_only else start_network(config, reporter)
-    with main_process_first("films"):
-        films = prepare_films(config, reporter)
-    trained = None if start is None else fit_network(start, films, config, reporter, resume=resume)
-    store_run(films, config, trained)
+    with open_run_folder(config, resume=resume):
+        report_config(config, reporter)
+        start = None if config.baseline_only else start_network(config, reporter)
+        if start is not None:
+            require_room({config.out: start.bytes_of_run(config)}, what="this run")
+        with main_process_first("films"):
+            films = prepare_films(config, reporter)
+        trained = None if start is None else fit_network(start, films, config, reporter, resume=resume)
+        store_run(films, config, trained)
     return config.out
 
 
-def open_run_folder(config: TrainConfig, *, resume: bool) -> None:
-    """Make the folder, or refuse one that holds a run already, a bundle, or nothing to resume."""
-    if not resume:
-        require_free_folder(config.out, fix="--resume to continue it, or another --out")
-        config.out.mkdir(parents=True, exist_ok=True)
-        write_json(config.out / CONFIG, config.stored())
-    elif config.baseline_only:
+@contextmanager
+def open_run_folder(config: TrainConfig, *, resume: bool) -> Iterator[None]:
+    """Make the folder and be the only one to write there, or refuse one that holds a run, a bundle, nothing to resume.
+
+    Where the block fails before there is anything to resume, nothing is left.
+    """
+    if resume and config.baseline_only:
         why = "the baseline is fitted in one go, and a trained run would be evaluated again without its network"
         raise ConfigError("--resume with --baseline-only", why=why, fix="omit one of them")
-    elif not (config.out / CHECKPOINT).is_file():
+    if resume and not (config.out / CHECKPOINT).is_file():
         why = f"it has no {CHECKPOINT}"
         raise ConfigError(f"nothing to resume in {config.out}", why=why, fix="omit --resume to begin")
+    fix = "--resume to continue it, or another --out"
+    if not resume:
+        require_free_folder(config.out, fix=fix)  # before anything is written there
+    with run_folder_locked(config.out):
+        if not resume:
+            require_free_folder(config.out, fix=fix)  # another process may have finished there meanwhile
+            write_json(config.out / CONFIG, config.stored())
+        try:
+            yield
+        except BaseException:
+            if not resume and not any((config.out / name).is_file() for name in (CHECKPOINT, RUN)):
+                (config.out / CONFIG).unlink(missing_ok=True)
+            raise
 
 
 def report_config(config: TrainConfig, reporter: Reporter) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from convert.parity.inputs import part_of
 from convert.parity.measure import Measurement
 from convert.parity.report import describe_inputs
 from convert.worker import run_step
-from tbconv.contract.bundle import folder_digest, read_json, sha256_bytes, sha256_file
+from tbconv.contract.bundle import folder_digest, read_json, sha256_bytes, sha256_file, temporary_folder
 from tbconv.contract.certificate import ArtefactVerdict, Certificate
 from tbconv.contract.environment import package_versions, processor, provenance
 from tbconv.contract.golden import GOLDEN, read_golden
@@ -74,8 +73,8 @@ def _measure_latency(
     files = [one for one in artefacts if one.is_served and one.network == "trained"]
     if not files:
         return []
-    with tempfile.TemporaryDirectory(prefix="tbconv-latency-") as place:
-        film = Path(place) / "film.npy"
+    with temporary_folder("latency") as place:
+        film = place / "film.npy"
         np.save(film, as_model_input(measurement.filmset.golden[-1:]))
         request = {"files": [str(folder / one.path) for one in files], "film": str(film)}
         taken = run_step("convert.runners.tflite:latency", request, threads=1)

@@ -16,7 +16,14 @@ from convert.parity.report import PARITY
 from convert.worker import run_step
 from tbconv.contract.bundle import CERTIFICATE, MANIFEST, Bundle, read_json
 from tbconv.contract.certificate import ArtefactVerdict, Certificate, Verdict
-from tbconv.contract.consistency import answer_problems, appended_files, appended_problems, differences
+from tbconv.contract.consistency import (
+    answer_problems,
+    appended_files,
+    appended_problems,
+    check_binding,
+    differences,
+)
+from tbconv.contract.errors import BundleError
 from tbconv.contract.golden import GOLDEN, read_golden
 from tbconv.contract.manifest import Artefact
 from torch_train.data.split import PARTS, digest_of
@@ -37,7 +44,7 @@ def inconsistencies(bundle: Bundle) -> dict[str, str]:
         BundleError: a file is missing or damaged.
     """
     found: dict[str, list[str]] = {}
-    golden = read_golden(bundle.path(GOLDEN))
+    golden = read_golden(bundle.read(GOLDEN))
     checks = (appended_problems, _metadata_problems, run_problems, certificate_problems)
     for part in (*(check(bundle) for check in checks), answer_problems(bundle, golden)):
         for path, problem in part.items():
@@ -180,7 +187,7 @@ def certificate_problems(bundle: Bundle) -> dict[str, str]:
     unjudged = {one.path for one in bundle.manifest.artefacts} - certificate.artefacts.keys()
     found |= {path: ["the certificate does not name it"] for path in unjudged}
     found[CERTIFICATE] = [*_scope(bundle, certificate), *_deployed(certificate)]
-    found[MANIFEST] = _networks(bundle)
+    found[MANIFEST] = [*_networks(bundle), *_bound(bundle)]
     return {path: "; ".join(problems) for path, problems in found.items() if problems}
 
 
@@ -237,6 +244,14 @@ def _deployed(certificate: Certificate) -> list[str]:
     verdict = certificate.artefacts.get(path)
     if verdict is None or not verdict.verdict.may_serve:
         return [f"it proposes {path}, which is {'not in it' if verdict is None else verdict.verdict}"]
+    return []
+
+
+def _bound(bundle: Bundle) -> list[str]:
+    try:
+        check_binding(bundle)
+    except BundleError as error:
+        return [error.why]
     return []
 
 

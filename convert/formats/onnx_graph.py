@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,13 @@ import numpy as np
 import onnx
 import onnx.inliner
 import onnx.shape_inference
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]  # protobuf ships no types
 from numpy.typing import NDArray
 from onnx import numpy_helper
 from onnx.reference import ReferenceEvaluator
+
+from tbconv.contract.errors import ArtefactError, ConversionError
+from tbconv.contract.reporting import printable
 
 SMALL = 1024  # numbers of a constant that shape inference may need to see: targets of Reshape, axes, pads
 
@@ -71,9 +76,72 @@ def read_graph(path: Path) -> Graph:
     )
 
 
+def load_onnx(path: Path) -> onnx.ModelProto:
+    """Load a file that is whole in itself, as our exporter writes it.
+
+    Raises:
+        ArtefactError: it reads its numbers from other files, or has operations of others' domains or loops, which
+            ONNX does not bound.
+        ConversionError: it is no ONNX file.
+    """
+    try:
+        model = onnx.load(str(path), format="protobuf", load_external_data=False)
+    except (OSError, DecodeError) as error:
+        raise ConversionError(f"{path.name} is no ONNX file", why=printable(error), fix="export it again") from error
+    outside = sorted(one.name for one in tensors_of(model) if is_external(one))
+    if outside:
+        raise _refused(path, f"{len(outside)} tensors such as {outside[0]} lie in other files")
+    own = {(one.domain, one.name) for one in model.functions}
+    odd = sorted(
+        f"{node.domain}::{node.op_type}"
+        for node in nodes_of(model)
+        if (node.domain not in STANDARD and (node.domain, node.op_type) not in own) or node.op_type in UNBOUNDED
+    )
+    if odd:
+        raise _refused(path, f"it has the operation {odd[0]}, which no exporter of ours writes")
+    return model
+
+
+STANDARD = ("", "ai.onnx")
+UNBOUNDED = ("Loop", "Scan")
+
+
+def _refused(path: Path, why: str) -> ArtefactError:
+    fix = "convert the run on this machine: tbconv convert RUN --out BUNDLE; nothing of this file was run"
+    return ArtefactError(f"{path.name} is refused before it is opened", why=printable(why), fix=fix)
+
+
+def is_external(tensor: onnx.TensorProto) -> bool:
+    """Whether a tensor's numbers lie in another file."""
+    return tensor.data_location == onnx.TensorProto.EXTERNAL or bool(tensor.external_data)
+
+
+def nodes_of(model: onnx.ModelProto) -> Iterator[onnx.NodeProto]:
+    """Yield every node: of the graph, of the graphs within it, and of functions."""
+    waiting = [*model.graph.node, *(node for one in model.functions for node in one.node)]
+    while waiting:
+        node = waiting.pop()
+        yield node
+        waiting += [inner for one in node.attribute for graph in (one.g, *one.graphs) for inner in graph.node]
+
+
+def tensors_of(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
+    """Yield every stored tensor: of graphs at any depth, and of attributes."""
+    nodes = list(nodes_of(model))
+    graphs = [model.graph, *(graph for node in nodes for one in node.attribute for graph in (one.g, *one.graphs))]
+    for graph in graphs:
+        yield from graph.initializer
+        yield from (part for one in graph.sparse_initializer for part in (one.values, one.indices))
+    for one in (one for node in nodes for one in node.attribute):
+        yield from (one.t, *one.tensors)
+        yield from (
+            part for sparse in (one.sparse_tensor, *one.sparse_tensors) for part in (sparse.values, sparse.indices)
+        )
+
+
 def load_plain(path: Path) -> onnx.ModelProto:
     """Load a file, functions written out: torch's exporter leaves some where it did not optimise."""
-    model = onnx.load(str(path))
+    model = load_onnx(path)
     return onnx.inliner.inline_local_functions(model) if model.functions else model
 
 

@@ -10,14 +10,15 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import onnx
 
+from convert.formats.onnx_graph import load_onnx
 from convert.worker import RETURN_MEMORY, TAIL_LINES
+from tbconv.contract.bundle import disk_refusal, temporary_folder
 from tbconv.contract.errors import ConversionError
 
 BACKEND = "flatbuffer_direct"  # named always: onnx2tf's default differs by version; the other one took 15 min
@@ -38,10 +39,10 @@ def onnx_to_tf(request: dict[str, Any]) -> dict[str, Any]:
         ConversionError: there is no TFLite file.
     """
     lacks = None
-    with tempfile.TemporaryDirectory(prefix="tbconv-onnx2tf-") as folder:
-        copy = Path(folder) / f"{STEM}.onnx"
+    with temporary_folder("onnx2tf") as folder:
+        copy = folder / f"{STEM}.onnx"
         _write_static_copy(Path(request["onnx"]), copy)
-        output = Path(folder) / "out"
+        output = folder / "out"
         said = _run(copy, output)
         _keep(output / f"{STEM}_float32.tflite", Path(request["tflite"]), said)
         if request.get("saved_model"):
@@ -51,7 +52,7 @@ def onnx_to_tf(request: dict[str, Any]) -> dict[str, Any]:
 
 def _write_static_copy(source: Path, copy: Path) -> None:
     """Copy with batch 1: a dynamic batch grows onnx2tf's graph."""
-    model = onnx.load(str(source))
+    model = load_onnx(source)
     for value in [*model.graph.input, *model.graph.output]:
         value.type.tensor_type.shape.dim[0].Clear()
         value.type.tensor_type.shape.dim[0].dim_value = 1
@@ -63,15 +64,20 @@ def _run(copy: Path, output: Path) -> str:
     command = [program, "-i", str(copy), "-o", str(output), "-tb", BACKEND, "-fdosm", "-osd", "-coion", "-n"]
     environment = {name: value for name, value in os.environ.items() if name not in RETURN_MEMORY}  # it runs alone
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=copy.parent, env=environment)
-    lines = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
-    return "\n    ".join(lines[-TAIL_LINES:])
+    return done.stdout + done.stderr
+
+
+def _last_lines(said: str) -> str:
+    return "\n    ".join([line for line in said.splitlines() if line.strip()][-TAIL_LINES:])
 
 
 def _keep(made: Path, place: Path, said: str) -> None:
     if not made.is_file():
+        if refusal := disk_refusal(said):
+            raise refusal
         raise ConversionError(
             f"onnx2tf left no {made.name}",
-            why=f"its last lines were:\n    {said}",
+            why=f"its last lines were:\n    {_last_lines(said)}",
             fix="nothing switches route by itself; omit --route onnx2tf, or report the node that it names",
         )
     shutil.move(made, place)
@@ -80,7 +86,9 @@ def _keep(made: Path, place: Path, said: str) -> None:
 def _keep_saved_model(output: Path, place: Path, said: str) -> str | None:
     """Move the SavedModel into its place, or return why there is none."""
     if not (output / "saved_model.pb").is_file():
-        return said.splitlines()[-1].strip() if said else "it said nothing"
+        if refusal := disk_refusal(said):
+            raise refusal
+        return _last_lines(said).splitlines()[-1].strip() if said.strip() else "it said nothing"
     place.mkdir(parents=True)
     for name in ("saved_model.pb", "variables", "fingerprint.pb"):
         if (output / name).exists():

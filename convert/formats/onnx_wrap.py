@@ -9,7 +9,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 from math import prod
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -20,8 +20,10 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from convert.formats.normalise import Normalise, choose_normalise
+from convert.formats.onnx_graph import is_external, tensors_of
 from tbconv.contract.bundle import sha256_file
 from tbconv.contract.errors import ConversionError
+from tbconv.contract.reporting import printable
 
 FRAMEWORK = "litert"
 
@@ -356,17 +358,29 @@ def read_foreign(path: Path) -> onnx.ModelProto:
 
 
 def external_files(model: onnx.ModelProto, path: Path) -> list[str]:
-    """Return the names of the files that hold weights beside the ONNX file; ConversionError where one is missing."""
-    stored = [tensor for tensor in model.graph.initializer if tensor.data_location == TensorProto.EXTERNAL]
-    places = {entry.value for tensor in stored for entry in tensor.external_data if entry.key == "location"}
-    missing = [name for name in sorted(places) if not (path.parent / name).is_file()]
+    """Return the files within the ONNX file's folder that hold its weights; ConversionError where one is not there."""
+    entries = [entry for tensor in tensors_of(model) if is_external(tensor) for entry in tensor.external_data]
+    places = {entry.value for entry in entries if entry.key == "location"}
+    missing = [printable(name, most=200) for name in sorted(places) if not _lies_beside(path.parent, name)]
     if missing:
         raise ConversionError(
             f"{path.name} keeps weights in {', '.join(missing)}, which is not beside it",
-            why="an ONNX file above 2 GB, or one exported with external data, is several files",
+            why="an ONNX file above 2 GB, or one exported with external data, is several files of one folder",
             fix=f"put {', '.join(missing)} into {path.parent}, or export with external_data=False",
         )
     return sorted(places)
+
+
+def _lies_beside(folder: Path, name: str) -> bool:
+    """Whether a name is that of a file within a folder, reached through no link: any other is a file of the machine."""
+    parts = PurePosixPath(name).parts
+    if not parts or ".." in parts or name.startswith("/") or not name.isprintable():
+        return False
+    ways = [folder.joinpath(*parts[:depth]) for depth in range(1, len(parts) + 1)]
+    try:
+        return ways[-1].is_file() and not any(way.is_symlink() for way in ways)
+    except OSError:  # a name that is too long
+        return False
 
 
 def digests(path: Path) -> dict[str, str]:

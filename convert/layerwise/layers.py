@@ -10,7 +10,6 @@ import csv
 import io
 import itertools
 import math
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -34,9 +33,9 @@ from convert.layerwise.walk import (
     write_report,
 )
 from convert.worker import workers
-from tbconv.contract.bundle import Bundle, read_bundle
+from tbconv.contract.bundle import Bundle, read_bundle, temporary_folder
 from tbconv.contract.manifest import Artefact
-from tbconv.contract.reporting import Reporter
+from tbconv.contract.reporting import Reporter, printable
 
 KINDS = ("float32", "float16", "dynamic", "int8")
 FILMS = 16
@@ -198,8 +197,8 @@ def verify_layers(config: WalkConfig, reporter: Reporter) -> LayersReport:
     artefacts = choose_artefacts(bundle, config, ("tflite",))
     artefacts.sort(key=lambda one: KINDS.index(one.precision) if one.precision in KINDS else len(KINDS))
     model_inputs, description = read_model_inputs(config, bundle, reporter, most=FILMS)
-    with tempfile.TemporaryDirectory(prefix="tbconv-layers-") as folder, workers():
-        files = _measure(bundle, artefacts, model_inputs, Path(folder), reporter, xnnpack=config.xnnpack)
+    with temporary_folder("layers") as folder, workers():
+        files = _measure(bundle, artefacts, model_inputs, folder, reporter, xnnpack=config.xnnpack)
     report = LayersReport(
         rows=tuple(row for one in files for row in one.rows()),
         coverage=tuple(one.coverage() for one in files),
@@ -324,8 +323,16 @@ def _csv(report: LayersReport) -> bytes:
     text = io.StringIO(newline="")
     writer = csv.DictWriter(text, [one.name for one in fields(LayerRow)])
     writer.writeheader()
-    writer.writerows(asdict(row) for row in report.rows)
+    writer.writerows({key: _csv_cell(value) for key, value in asdict(row).items()} for row in report.rows)
     return text.getvalue().encode()
+
+
+def _csv_cell(value: Any) -> Any:
+    """Return a value as a spreadsheet takes it for what it is: names of nodes are others', and =... is a formula."""
+    if not isinstance(value, str):
+        return value
+    text = printable(value)
+    return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text
 
 
 def layer_lines(report: LayersReport) -> list[str]:

@@ -6,7 +6,6 @@ The reference is exported anew from the bundle's weights: its own model.onnx is 
 from __future__ import annotations
 
 import math
-import tempfile
 import time
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -34,8 +33,8 @@ from convert.layerwise.walk import (
 )
 from convert.runners.base import Answer, read_prediction
 from convert.worker import drop_waiting, run_step, workers
-from tbconv.contract.bundle import Bundle, read_bundle
-from tbconv.contract.errors import BundleError, ConversionError, ParityError
+from tbconv.contract.bundle import Bundle, read_bundle, temporary_folder
+from tbconv.contract.errors import ArtefactError, BundleError, ConversionError, ParityError
 from tbconv.contract.golden import GOLDEN
 from tbconv.contract.manifest import Artefact
 from tbconv.contract.reporting import Reporter
@@ -134,11 +133,11 @@ def trace_bundle(config: WalkConfig, reporter: Reporter, *, reference: NodeRefer
     start = time.monotonic()
     bundle = read_bundle(config.bundle)
     artefacts = choose_artefacts(bundle, config, READERS)
-    with tempfile.TemporaryDirectory(prefix="tbconv-trace-") as folder, workers():
+    with temporary_folder("trace") as folder, workers():
         description = "the films of an existing reference"
         if reference is None:
             model_inputs, description = read_model_inputs(config, bundle, reporter, most=FILMS)
-            reference = make_reference(config.bundle, model_inputs, Path(folder))
+            reference = make_reference(config.bundle, model_inputs, folder)
             reporter.say(f"reference exported anew in {time.monotonic() - start:.0f} s")
         files = []
         for one, job in walk(bundle, artefacts, reference, judge=True, xnnpack=config.xnnpack):
@@ -156,7 +155,7 @@ def _file_trace(artefact: Artefact, job: Future[dict[str, Any]], *, nodes: int) 
     """Return what was found of a file; one that cannot be run, or has nothing to compare, is bad as a whole."""
     try:
         answer = job.result()
-    except ConversionError as error:
+    except (ArtefactError, ConversionError) as error:
         why = error.why.strip().splitlines()[-1].strip()
         bad = FirstBad(artefact.path, "", "", (), math.nan, (), f"it cannot be run at all: {error.what} ({why})")
         return FileTrace(artefact.path, artefact.precision, nodes, 0, {}, None, bad)

@@ -86,7 +86,7 @@ def read_model_inputs(
     """
     most = most if config.most is None else config.most
     if config.films is None:  # drawn figures come first, phantoms after them
-        model_inputs = read_golden(bundle.path(GOLDEN)).model_inputs[-most:]
+        model_inputs = read_golden(bundle.read(GOLDEN)).model_inputs[-most:]
         return model_inputs, f"{len(model_inputs)} of the bundle's golden inputs"
     source = FilmFolder(folder=config.films, most=most)
     model_inputs, _, description = read_films_of(source, bundle.root, reporter)

@@ -25,7 +25,7 @@ from convert.parity.runtimes import REFERENCE_CONVERTER, Outputs, Runtime, run_o
 from convert.parity.verdicts import FAILED, NOT_MADE, OutputTolerance, judge_outputs
 from convert.pipeline import ConversionContext, Outcome, Route
 from convert.quantization.float_ops import HEAD, NOTHING, require_nodes
-from tbconv.contract.bundle import CONVERSION, MANIFEST, file_records, replace_folder, write_json
+from tbconv.contract.bundle import CONVERSION, MANIFEST, file_records, replace_folder, write_atomic, write_json
 from tbconv.contract.environment import provenance
 from tbconv.contract.errors import ConfigError, ConversionError
 from tbconv.contract.manifest import is_exact
@@ -115,6 +115,11 @@ class OnnxReference:
     def out(self) -> Path:
         """Return the folder to write."""
         return self.config.out
+
+    @property
+    def weights_bytes(self) -> int:
+        """Return the size of the file; weights that it keeps beside it are not counted."""
+        return self.config.onnx.stat().st_size if self.config.onnx.is_file() else 0  # which `prepare` says
 
     @property
     def title(self) -> str:
@@ -263,7 +268,7 @@ class OnnxReference:
                 (folder / NOT_OFFERED).mkdir(exist_ok=True)
                 shutil.move(folder / one.path, folder / NOT_OFFERED / one.path)
         write_json(folder / PARITY, found.report)
-        (folder / REPORT).write_text(report_text(found.report), encoding="utf-8")
+        write_atomic(folder / REPORT, report_text(found.report))
         conversion = {
             "schema": SCHEMA,
             "source": {"name": self.config.onnx.name, "sha256": source.facts["source"]},

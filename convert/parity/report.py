@@ -13,7 +13,7 @@ from convert.parity.measure import Measurement, Row
 from convert.parity.runtimes import FLOAT64, ROUNDED
 from convert.parity.statistics import per_film
 from convert.parity.verdicts import FLOAT64_FILMS
-from tbconv.contract.bundle import sha256_bytes
+from tbconv.contract.bundle import atomic_file, sha256_bytes
 from tbconv.contract.certificate import ArtefactVerdict
 from tbconv.contract.golden import REFERENCE
 from tbconv.contract.manifest import is_exact
@@ -130,4 +130,5 @@ def write_film_table(path: Path, measurement: Measurement) -> None:
         reference = pick(measurement.answers[f"{REFERENCE} ({row.network})"], fed)
         found = per_film(reference, answer) | {"margin": answer.margin, "film": fed}
         arrays |= {f"{row.name}|{name}": values for name, values in found.items()}
-    np.savez_compressed(path, **arrays)
+    with atomic_file(path) as file:
+        np.savez_compressed(file, **arrays)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 from convert.formats.table import KERAS, ONNX, SAVED_MODEL, TFLITE, TFLITE_FLOAT32, runner_of
 from convert.runners.base import Answer, read_prediction
 from convert.worker import drop_waiting, run_side_by_side, run_step
+from tbconv.contract.bundle import temporary_folder
 from tbconv.contract.errors import ConversionError
 from tbconv.contract.golden import REFERENCE
 from tbconv.contract.manifest import Artefact, Calibration, Kind
@@ -111,8 +111,7 @@ def _run_all[T](
     read: Callable[[Path], T],
 ) -> dict[str, T | str]:
     ordered = sorted(runtimes, key=_slow_first)
-    with tempfile.TemporaryDirectory(prefix="tbconv-parity-") as name:
-        folder = Path(name)
+    with temporary_folder("parity") as folder:
         images = {False: folder / "images.npy", True: folder / "sample.npy"}
         np.save(images[False], model_inputs)
         np.save(images[True], model_inputs if sample is None else model_inputs[sample])

@@ -14,15 +14,16 @@ import onnx
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
-FRAMEWORK = "litert"
+from convert.formats.onnx_graph import load_onnx
 
+FRAMEWORK = "litert"
 
 Floats = NDArray[np.float32]
 
 
 def round_onnx(request: dict[str, Any]) -> dict[str, Any]:
     """Fold, round and write; request: onnx, out."""
-    model = onnx.load(request["onnx"])
+    model = load_onnx(Path(request["onnx"]))
     graph = Folding(model.graph)
     graph.fold_normalisation()
     graph.fold_batch_norms()

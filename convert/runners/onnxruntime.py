@@ -8,6 +8,7 @@ from typing import Any
 
 import onnxruntime
 
+from convert.formats.onnx_graph import load_onnx
 from convert.runners.base import run_films
 from tbconv.contract.errors import ConversionError
 
@@ -22,8 +23,10 @@ def run(request: dict[str, Any]) -> dict[str, Any]:
             name; default image), and what `run_films` reads.
 
     Raises:
-        ConversionError: the file cannot be opened.
+        ArtefactError: the file is refused before it is opened.
+        ConversionError: it cannot be opened.
     """
+    load_onnx(Path(request["artefact"]))
     options = onnxruntime.SessionOptions()
     if not request.get("optimised", True):
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL

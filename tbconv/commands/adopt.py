@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from tbconv.api import TrainedRun
+from tbconv.commands.sign import PublicKey, RequireSignature, signature_rule
 from tbconv.commands.train import (
     AsJson,
     CalibrationFilms,
@@ -72,9 +74,12 @@ def adopt(
     calibration_films: CalibrationFilms = 128,
     heldout_films: HeldoutFilms = 512,
     device: Device = "auto",
+    require_signature: RequireSignature = False,
+    public_key: PublicKey = None,
     as_json: AsJson = False,
 ) -> None:
     """Take over a trained checkpoint: threshold, calibration, baseline and figures from films; nothing is trained."""
+    from tbconv.contract.signature import signed_file
     from torch_train.adopt import AdoptConfig
     from torch_train.adopt import adopt as run
 
@@ -98,8 +103,10 @@ def adopt(
         heldout_films=heldout_films,
         device=device,
     )
+    rule = signature_rule(public_key, required=require_signature)
     with interruptible(lambda: f"stopped; {out} holds no finished run, the same command begins again"):
-        run(config, TerminalReporter())
+        with signed_file(checkpoint, rule) as vouched:
+            run(replace(config, checkpoint=vouched), TerminalReporter())
         print_result(TrainedRun(out), as_json=as_json)
 
 

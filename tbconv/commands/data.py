@@ -85,9 +85,9 @@ def phantom(
 
 
 def _show(report: DataReport) -> None:
-    from rich.console import Console
+    from tbconv.console import PlainConsole
 
-    console = Console(highlight=False, markup=False)
+    console = PlainConsole()
     console.print(f"{report.root}: {report.layout}, labels by {report.label_source}", soft_wrap=True)
     for table in (_classes_table(report), _facts_table(report)):
         console.print()

@@ -1,4 +1,4 @@
-"""`tbconv doctor`: what of Python, packages, processor and GPU is there, and how to get what is not."""
+"""`tbconv doctor`: what of Python, packages, processor and GPU is there, and what killed commands left over."""
 
 from __future__ import annotations
 
@@ -7,11 +7,15 @@ import shutil
 import subprocess
 import sys
 from importlib import metadata
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from tbconv.console import print_out
+
+if TYPE_CHECKING:
+    from tbconv.contract.bundle import Leftover
 
 # The versions of ../shared/conversion.md, which were measured to work together.
 MEASURED = {
@@ -33,10 +37,24 @@ EXTRAS = {
 
 
 def doctor(
+    clean: Annotated[
+        bool, typer.Option("--clean", help="Remove what killed commands left; without it, it is listed.")
+    ] = False,
+    folder: Annotated[
+        list[Path] | None,
+        typer.Option(help="Look for it there as well as in the working and the temporary folder; may be repeated."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the findings for a program.")] = False,
 ) -> None:
-    """Say what this machine has, and how to get what is missing."""
-    findings = {"python": sys.version.split()[0], "extras": _extras(), "versions": _versions(), "gpu": _gpu()}
+    """Say what this machine has, how to get what is missing, and what commands that were killed have left over."""
+    findings: dict[str, Any] = {
+        "python": sys.version.split()[0],
+        "extras": _extras(),
+        "versions": _versions(),
+        "gpu": _gpu(),
+    }
+    leftovers = _leftovers(folder or [], remove=clean)
+    findings |= {"leftovers": [_record(one) for one in leftovers], "removed": clean}
     if as_json:
         print_out(json.dumps(findings, indent=2))
         return
@@ -53,6 +71,43 @@ def doctor(
     if not others:
         print_out("versions: those that were measured to work together")
     print_out(f"gpu: {_gpu() or 'none; training runs on the processor'}")
+    _print_leftovers(leftovers, removed=clean)
+
+
+def _leftovers(folders: list[Path], *, remove: bool) -> list[Leftover]:
+    """Return what dead processes left where commands write: here, in the temporary folder, where it says and beside."""
+    from tbconv.contract.bundle import find_leftovers, remove_leftovers, temporary_place
+
+    waiting, seen = [temporary_place(), Path.cwd(), *folders], set[Path]()
+    found: list[Leftover] = []
+    while waiting:
+        place = waiting.pop(0).resolve()
+        if place in seen:
+            continue
+        seen.add(place)
+        here = find_leftovers(place)
+        waiting += [Path(one.owner.beside) for one in here if one.owner is not None and one.owner.beside]
+        found += remove_leftovers(place) if remove else here
+    return found
+
+
+def _record(leftover: Leftover) -> dict[str, Any]:
+    return {"path": str(leftover.path), "bytes": leftover.bytes, "owner": _owner(leftover)}
+
+
+def _owner(leftover: Leftover) -> str | None:
+    return None if leftover.owner is None else str(leftover.owner)
+
+
+def _print_leftovers(leftovers: list[Leftover], *, removed: bool) -> None:
+    if not leftovers:
+        print_out("leftovers: none of commands that were killed")
+        return
+    total = f"{sum(one.bytes for one in leftovers) / 1e6:.1f} MB"
+    how = "removed" if removed else "'tbconv doctor --clean' removes them, and so does the next command of their kind"
+    print_out(f"leftovers: {total} of commands that were killed; {how}")
+    for one in leftovers:
+        print_out(f"  {one.bytes / 1e6:9.1f} MB  {one.path}  {_owner(one) or ''}".rstrip())
 
 
 def _version(package: str) -> str | None:

@@ -95,7 +95,7 @@ def print_figures(summary: dict[str, Any], paths: list[Path]) -> None:
     from torch_train.evaluation.report import models_section, subject
 
     console, section = table_console(), models_section(summary)
-    console.print(subject(summary), soft_wrap=True, markup=False)
+    console.print(subject(summary), soft_wrap=True)
     for one in section.tables:
         table = Table(box=box.SIMPLE)
         for column in one.columns:
@@ -104,4 +104,4 @@ def print_figures(summary: dict[str, Any], paths: list[Path]) -> None:
             table.add_row(*map(str, row))
         console.print(table)
     for line in (*section.text, summary["disclaimer"], *map(str, paths)):
-        console.print(line, soft_wrap=True, markup=False)
+        console.print(line, soft_wrap=True)

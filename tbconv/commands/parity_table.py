@@ -8,6 +8,7 @@ from typing import Any
 
 from rich import box
 from rich.table import Table
+from rich.text import Text
 
 from tbconv.console import table_console
 from tbconv.contract.golden import REFERENCE
@@ -41,7 +42,7 @@ def print_parity(report: dict[str, Any]) -> None:
     for group, title in GROUPS.items():
         rows = [row for row in report["rows"] if row["group"] == group]
         if rows:
-            table.add_row(f"[bold]{title}[/]")
+            table.add_row(Text(title, style="bold"))
             for row in rows:
                 table.add_row(*_cells(row))
             table.add_section()
@@ -117,14 +118,14 @@ def _near(report: dict[str, Any]) -> Iterator[str]:
     )
 
 
-def _cells(row: dict[str, Any]) -> list[str]:
+def _cells(row: dict[str, Any]) -> list[str | Text]:
     figures = row["films"] or row["golden"]
     verdict = row["verdict"] or "-"
     if figures["problem"]:
-        return [row["name"], f"[red]{verdict}[/]", figures["problem"], *[""] * (len(COLUMNS) - 3)]
+        return [row["name"], Text(verdict, style="red"), figures["problem"], *[""] * (len(COLUMNS) - 3)]
     return [
         row["name"],
-        f"[{COLOURS[verdict]}]{verdict}[/]" if verdict in COLOURS else verdict,
+        Text(verdict, style=COLOURS.get(verdict, "")),
         _small(figures["max_abs_logits"]),
         _small(figures["max_abs_probability"]),
         _small(figures["identity"]),

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tbconv.console import TerminalReporter, print_out
-from tbconv.contract.reporting import DISCLAIMER
+from tbconv.commands.sign import PublicKey, RequireSignature, signature_rule
+from tbconv.console import PlainConsole, TerminalReporter, print_out
+from tbconv.contract.reporting import DISCLAIMER, printable
 
 if TYPE_CHECKING:
     from tf_serve.batch import BatchAnswer, FilmAnswer
@@ -28,6 +29,8 @@ def predict(
     artefact: Annotated[
         str | None, typer.Option(help="TFLite file; the one that the certificate proposes by default.")
     ] = None,
+    require_signature: RequireSignature = False,
+    public_key: PublicKey = None,
 ) -> None:
     """Answer films with the bundle's certified network, or its baseline and the reason."""
     from tf_serve.runtime.trial import prepare
@@ -35,7 +38,13 @@ def predict(
     prepare()  # it imports LiteRT while this process imports the rest
     from tf_serve import batch
 
-    config = batch.PredictConfig(bundle=bundle, films=tuple(films), overlay=overlay, artefact=artefact)
+    config = batch.PredictConfig(
+        bundle=bundle,
+        films=tuple(films),
+        overlay=overlay,
+        artefact=artefact,
+        signature=signature_rule(public_key, required=require_signature),
+    )
     answers = batch.predict(config, reporter=TerminalReporter())
     if as_json:
         print_out(json.dumps({"films": [_row_json(row) for row in answers.rows]}, indent=2, allow_nan=False))
@@ -54,15 +63,13 @@ def _row_json(row: FilmAnswer) -> dict[str, Any]:
 
 
 def _print_table(answers: BatchAnswer) -> None:
-    from rich.console import Console
     from rich.table import Table
 
     table = Table("film", "answer", "probability", "margin", "evidence", box=None, pad_edge=False, padding=(0, 2, 0, 0))
     table.columns[0].overflow = table.columns[1].overflow = "fold"
     for row in answers.rows:
         table.add_row(*_cells(row))
-    width = None if sys.stdout.isatty() else PIPE_WIDTH
-    Console(highlight=False, markup=False, width=width).print(table)
+    PlainConsole(width=None if sys.stdout.isatty() else PIPE_WIDTH).print(table)
     print_out()
     for line in _foot(answers):
         print_out(line)
@@ -87,6 +94,8 @@ def _cells(row: FilmAnswer) -> tuple[str, ...]:
 
 
 def _foot(answers: BatchAnswer) -> list[str]:
+    from tbconv.contract.consistency import UNBOUND
+
     active = answers.active
     point = active.decision_rule.operating_point
     lines = [
@@ -98,8 +107,10 @@ def _foot(answers: BatchAnswer) -> list[str]:
             f"within {active.abstention_band:.2g} of it the answer is indeterminate: "
             "this file's rounding could change the decision"
         )
+    if active.binding == "unbound":
+        lines.append(UNBOUND)
     if active.reason:
         lines.insert(0, f"the baseline answers: {active.reason}")
     rows = [row.result for row in answers.rows if row.result is not None]
     lines += list(rows[0].limits) if rows else [DISCLAIMER]
-    return [*lines, *(f"wrote {row.overlay}" for row in answers.rows if row.overlay)]
+    return [*lines, *(f"wrote {printable(row.overlay)}" for row in answers.rows if row.overlay)]

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from tbconv.commands.sign import PublicKey, RequireSignature, signature_rule
 from tbconv.console import TerminalReporter
 
 # as tf_serve spells them, which is loaded only when the command runs; a test compares them
@@ -47,6 +48,8 @@ def serve(
         str | None,
         typer.Option(envvar="TBCONV_TOKEN", help="Token that every request needs; health and the page stay open."),
     ] = None,
+    require_signature: RequireSignature = False,
+    public_key: PublicKey = None,
     cors_origin: Annotated[
         list[str] | None,
         typer.Option(help="Origin whose pages may call the API, https://viewer.example.org; repeatable."),
@@ -85,6 +88,7 @@ def serve(
         token=token,
         cors_origins=tuple(cors_origin or ()),
         hosts=tuple(allowed_host or ()),
+        signature=signature_rule(public_key, required=require_signature),
         max_body=max_body * MB,
         gate=GateLevel(gate),
         log_format=LogFormat(log_format),

@@ -1,28 +1,49 @@
-"""`tbconv sign`: put a name to a bundle, with a key, offline."""
+"""`tbconv sign`: put a name to a bundle or a checkpoint, with a key, offline; and the options that require one."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tbconv.console import TerminalReporter, print_out
+from tbconv.console import print_out
 from tbconv.contract.errors import ConfigError
+
+if TYPE_CHECKING:
+    from tbconv.contract.signature import SignatureRule
+
+RequireSignature = Annotated[
+    bool,
+    typer.Option(
+        "--require-signature",
+        envvar="TBCONV_REQUIRE_SIGNATURE",
+        help="Use nothing without a signature by --public-key; it lies beside it, NAME.sig.",
+    ),
+]
+PublicKey = Annotated[
+    Path | None,
+    typer.Option(
+        envvar="TBCONV_PUBLIC_KEY", help="Public key, PEM, of who must have signed; naming one requires a signature."
+    ),
+]
 
 
 def sign(
-    bundle: Annotated[Path | None, typer.Argument(help="Bundle that `tbconv convert` made.")] = None,
+    target: Annotated[
+        Path | None, typer.Argument(metavar="BUNDLE", help="Bundle that `tbconv convert` made, or a checkpoint.")
+    ] = None,
     key: Annotated[Path | None, typer.Option(help="Private key, PEM, elliptic curve, without a password.")] = None,
     out: Annotated[Path | None, typer.Option(help="Signature; default BUNDLE.sig, beside the bundle.")] = None,
     new_key: Annotated[
         Path | None, typer.Option(help="Write a new private key here, and NAME.pub.pem beside it.")
     ] = None,
 ) -> None:
-    """Sign every file of a bundle; `tbconv verify BUNDLE --signature SIG --public-key PUB` checks it."""
-    from convert.certificate.signature import make_key, sign_bundle
+    """Sign every file of a bundle, or a checkpoint; serve, predict, verify and adopt can require it."""
+    from tbconv.contract.signature import make_key
+    from tbconv.contract.signature import sign as make_signature
 
-    if new_key is None and (bundle is None or key is None):
+    if new_key is None and (target is None or key is None):
         what = "there is no key to sign with" if key is None else "there is no bundle to sign"
         fix = "tbconv sign --new-key KEY.pem, then tbconv sign BUNDLE --key KEY.pem"
         raise ConfigError(what, why="a signature is of one bundle and one key", fix=fix)
@@ -32,22 +53,19 @@ def sign(
     if new_key is not None:
         public = make_key(new_key)
         print_out(f"private key: {new_key} (keep it; whoever has it signs as you)\npublic key: {public} (give it away)")
-    if bundle is not None:
-        print_out(f"signature: {sign_bundle(bundle, key or new_key or Path(), out)}")
+    if target is not None:
+        print_out(f"signature: {make_signature(target, key or new_key or Path(), out)}")
 
 
-def check_signed(bundle: Path, signature: Path | None, public_key: Path | None) -> None:
-    """Check a bundle's signature for `tbconv verify --signature SIG --public-key PUB`.
+def signature_rule(public_key: Path | None, *, required: bool, signature: Path | None = None) -> SignatureRule | None:
+    """Return whose signature is required, by the options; None, and nothing is loaded, where none is.
 
     Raises:
-        ConfigError: one of the two options is missing.
-        BundleError: the signature does not vouch for the bundle.
+        ConfigError: a signature is required, and no key is named or it cannot be used.
+        SetupError: model-signing is not installed.
     """
-    from convert.certificate.signature import check_signature
+    if public_key is None and not required and signature is None:
+        return None
+    from tbconv.contract.signature import required_signature
 
-    if signature is None or public_key is None:
-        missing = "--signature SIG" if signature is None else "--public-key PUB"
-        why = "a signature says nothing unless it is known whose key made it"
-        raise ConfigError(f"{missing} is missing", why=why, fix=f"add {missing}")
-    check_signature(bundle, signature, public_key)
-    TerminalReporter().say(f"{signature} vouches for every file of {bundle}, by the key of {public_key}")
+    return required_signature(public_key, required=required, signature=signature)

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
 from tbconv import api
+from tbconv.commands.sign import PublicKey, RequireSignature, signature_rule
 from tbconv.console import TerminalReporter, print_out
 from tbconv.contract.errors import ConfigError
 
 if TYPE_CHECKING:
+    from tbconv.contract.signature import SignatureRule
     from tf_serve.runtime.selftest import GoldenResult, SelfTest
 
 
@@ -45,10 +49,11 @@ def verify(
     quick: Annotated[
         bool, typer.Option("--quick", help="Digests and golden answers alone, with the packages of serving.")
     ] = False,
+    require_signature: RequireSignature = False,
     signature: Annotated[
-        Path | None, typer.Option(help="Signature that `tbconv sign` wrote; needs --public-key.")
+        Path | None, typer.Option(help="Signature that `tbconv sign` wrote, if not BUNDLE.sig; needs --public-key.")
     ] = None,
-    public_key: Annotated[Path | None, typer.Option(help="Public key, PEM, of whoever signed.")] = None,
+    public_key: PublicKey = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
     """Check digests, then every format against PyTorch; exit 1 when a file does worse than its certificate."""
@@ -61,13 +66,42 @@ def verify(
     }
     given |= {"--matrix": matrix or None, "--layers": layers or None, "--trace": trace or None}
     _refuse_dropped(given, quick=quick)
-    if signature is not None or public_key is not None:
-        from tbconv.commands.sign import check_signed
+    place = _place(bundle, out)
+    rule = signature_rule(public_key, required=require_signature, signature=signature)
+    with _vouched(bundle, rule) as checked:
+        _verify(checked, place, films, patient, positive, most, matrix, layers, trace, quick, as_json=as_json)
 
-        check_signed(bundle, signature, public_key)
+
+@contextlib.contextmanager
+def _vouched(root: Path, rule: SignatureRule | None) -> Iterator[Path]:
+    """Yield the bundle; where a signature is required, a copy that nobody else can change, after it was checked."""
+    if rule is None:
+        yield root
+        return
+    from tbconv.contract.bundle import private_copy
+
+    with private_copy(root) as bundle:
+        rule.check_bundle(replace(bundle, root=root), whole=True)
+        TerminalReporter().say(f"the key of {rule.key_name} vouches for every file of {root}")
+        yield bundle.root
+
+
+def _verify(
+    bundle: Path,
+    place: Path,
+    films: Path | None,
+    patient: str | None,
+    positive: str | None,
+    most: int | None,
+    matrix: bool,
+    layers: bool,
+    trace: bool,
+    quick: bool,
+    *,
+    as_json: bool,
+) -> None:
     if quick:
         raise typer.Exit(0 if check_quickly(bundle, as_json=as_json) else 1)
-    place = _place(bundle, out)
     if trace:
         _trace(bundle, place, films, most, as_json=as_json)
     if layers:

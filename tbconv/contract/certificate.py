@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -42,6 +43,16 @@ class ArtefactVerdict:
             stated = self.figures.get("max_abs_margin", 2 * (self.figures.get("max_abs_logits") or 0.0))
         return float(stated or 0.0)
 
+    def check(self, path: str) -> None:
+        """Raise TypeError or ValueError where it holds values of another kind: "nan" would be a band, too."""
+        if not (isinstance(self.sha256, str) and isinstance(self.reason, str) and isinstance(self.figures, dict)):
+            raise TypeError(f"the verdict on {path} has values of another kind")
+        stated = self.figures.get("abstention_band")
+        numbers = [self.figures.get(key) for key in ("max_abs_margin", "max_abs_logits")]
+        numbers += [(stated or {}).get("half_width")]
+        if any(one is not None and (isinstance(one, bool | str) or not 0 <= one < math.inf) for one in numbers):
+            raise ValueError(f"the verdict on {path} has the distances {numbers}")
+
 
 @dataclass(frozen=True, slots=True)
 class Certificate:
@@ -68,10 +79,17 @@ class Certificate:
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Certificate:
         """Read what certificate.json holds, `asdict` of this; KeyError, TypeError or ValueError on anything else."""
+        if not isinstance(value, dict) or not isinstance(value["artefacts"], dict):
+            raise TypeError("it names no artefacts")
         artefacts = {
             path: ArtefactVerdict(Verdict(row["verdict"]), row["sha256"], row["reason"], row["figures"])
             for path, row in value["artefacts"].items()
         }
         rest = {key: value[key] for key in ("inputs", "tolerances", "environment", "disclaimer")}
         later = {key: value.get(key, {}) for key in ("scope", "deploy")}  # certificates of tbconv 0.1 have neither
+        for key, one in (rest | later).items():
+            if not isinstance(one, str if key == "disclaimer" else dict):
+                raise TypeError(f"{key} is {type(one).__name__}")
+        for path, verdict in artefacts.items():
+            verdict.check(path)
         return cls(artefacts, **rest, **later)

@@ -1,24 +1,26 @@
-"""Consistency checks that need numpy alone: whether a bundle's files and golden outputs agree with its manifest.
+"""Consistency checks that need numpy alone: whether certificate, files and golden outputs agree with the manifest.
 
-`verify --quick` runs no more than these; `convert.certificate.consistency` runs the rest.
+Serving runs them on every file that it opens, `verify --quick` on all; `convert.certificate.consistency` runs the rest.
 """
 
 from __future__ import annotations
 
 import json
 import zipfile
-from collections.abc import Mapping
+import zlib
+from collections.abc import Collection, Mapping
 from dataclasses import asdict
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tbconv.contract.bundle import Bundle
-from tbconv.contract.errors import ArtefactError
-from tbconv.contract.golden import Golden
-from tbconv.contract.manifest import Artefact, Calibration, Manifest, with_current_keys
+from tbconv.contract.bundle import CERTIFICATE, MAKE_AGAIN, MANIFEST, Bundle, binding_of
+from tbconv.contract.errors import ArtefactError, BundleError
+from tbconv.contract.golden import GOLDEN, Golden, read_golden
+from tbconv.contract.manifest import SCHEMA_VERSION, Artefact, Calibration, Manifest, with_current_keys
 from tbconv.contract.statistics import IDENTITY, Prediction, identity_error
 
 LABELS, PREPROCESSING, OPERATING_POINT = "labels.txt", "preprocessing.json", "operating_point.json"
@@ -34,6 +36,77 @@ QUANTIZED_STEPS = 4 / 256
 IDENTITY_SHARE = {"float16": 0.01, "dynamic": 0.1}
 
 
+MOST_APPENDED = 1 << 20  # bytes of one file inside a `.tflite`; real ones have 1 KB
+
+# --- binding ---
+# Whether what decides is bound: manifest to certificate, both to what is written inside each `.tflite` file.
+
+
+UNBOUND = (
+    "unbound: made by an earlier tbconv, whose certificates hold no digest of the manifest; "
+    "tbconv upgrade BUNDLE --out NEW binds what decides"
+)
+
+
+class Binding(StrEnum):
+    """What holds a bundle's manifest to what was certified."""
+
+    SIGNED = "signed"  # bound, and signed by the key that is required
+    BOUND = "bound"  # the certificate holds the digest of the manifest, the manifest that of the certificate
+    UNBOUND = "unbound"  # made before certificates did so; what is written inside its files is compared all the same
+
+
+def check_binding(bundle: Bundle) -> Binding:
+    """Hold a manifest to its certificate.
+
+    Raises:
+        BundleError: the certificate is about another manifest or another list of files; or it is missing or altered,
+            in a bundle that is bound by it.
+    """
+    try:
+        recorded = bundle.certificate().scope.get("binding")
+    except ArtefactError as error:
+        if bundle.manifest.schema_version < SCHEMA_VERSION:
+            return Binding.UNBOUND  # which may still answer by its baseline (tf_serve.fallback)
+        why = f"{error.why}; what decides is bound by it"
+        raise BundleError(error.what, why=why, fix=error.fix) from error
+    if recorded is None and bundle.manifest.schema_version < SCHEMA_VERSION:
+        return Binding.UNBOUND
+    made = binding_of(bundle.manifest)
+    if recorded == made:
+        return Binding.BOUND
+    known = recorded if isinstance(recorded, Mapping) else {}
+    what = "what it says of" if known.get("manifest_sha256") != made["manifest_sha256"] else "its list of"
+    of = {"what it says of": "thresholds, labels, preprocessing, tensors or provenance", "its list of": "files"}[what]
+    raise BundleError(
+        f"{MANIFEST} is not the one that was certified",
+        why=f"{what} {of} changed: {CERTIFICATE} is bound to another digest",
+        fix=MAKE_AGAIN,
+    )
+
+
+def check_contents(bundle: Bundle, path: str) -> None:
+    """Hold one `.tflite` file, by what is written in it and by its golden outputs, to the manifest.
+
+    Args:
+        bundle: of which the file's digest was checked.
+        path: of the file.
+
+    Raises:
+        BundleError: labels, preprocessing, threshold or calibration contradict the manifest.
+        ArtefactError: the golden outputs are missing or altered.
+    """
+    found = appended_problems(bundle, (path,))
+    if GOLDEN in bundle.manifest.files:
+        golden = read_golden(bundle.read(GOLDEN))
+        found = {**answer_problems(bundle, golden, (path,)), **found}
+    if path in found:
+        raise BundleError(f"{path} contradicts {MANIFEST}", why=found[path], fix=MAKE_AGAIN)
+
+
+# --- contents ---
+
+
 def differences(found: Any, expected: Mapping[str, Any], *, of: str) -> list[str]:
     """Return, field by field, where `found` differs from `expected`; more fields in it are ignored."""
     problems = []
@@ -47,23 +120,37 @@ def differences(found: Any, expected: Mapping[str, Any], *, of: str) -> list[str
 
 
 def appended_files(path: Path) -> dict[str, bytes] | None:
-    """Return the files that are appended to a `.tflite` file as a zip; None where there are none."""
+    """Return the files that are appended to a `.tflite` file as a zip; None where there are none.
+
+    What is damaged, or larger than such files are, is left out.
+    """
+    found = {}
     try:
         with zipfile.ZipFile(path) as archive:
-            return {name: archive.read(name) for name in archive.namelist()}
-    except (OSError, zipfile.BadZipFile):
-        return None
+            for member in archive.infolist():
+                if member.file_size <= MOST_APPENDED:
+                    found[member.filename] = archive.read(member)
+    except (OSError, ValueError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error):  # all zipfile's, on damage
+        return found or None
+    return found
 
 
-def appended_problems(bundle: Bundle) -> dict[str, str]:
+def appended_problems(bundle: Bundle, paths: Collection[str] | None = None) -> dict[str, str]:
     """Return, by path, where labels, preprocessing and decision rule inside `.tflite` files differ from the manifest.
 
     Bundles of early versions have no such metadata; where one file has it, all must.
+
+    Args:
+        bundle: whose files are looked at where they lie.
+        paths: of files; None takes all that are there.
     """
-    files = {one: appended_files(bundle.root / one.path) for one in bundle.manifest.artefacts if one.is_served}
+    served = [one for one in bundle.manifest.artefacts if one.is_served and (bundle.root / one.path).is_file()]
+    files = {one: appended_files(bundle.root / one.path) for one in served}
+    required = any(files.values())
+    chosen = {one: inside for one, inside in files.items() if paths is None or one.path in paths}
     found: dict[str, str] = {}
-    for artefact, inside in files.items():
-        if inside is None and any(files.values()):
+    for artefact, inside in chosen.items():
+        if inside is None and required:
             found[artefact.path] = "it holds no metadata, while other files of the bundle do"
         elif inside is not None and (problems := _appended(bundle.manifest, artefact, inside)):
             found[artefact.path] = "; ".join(problems)
@@ -85,7 +172,7 @@ def _appended(manifest: Manifest, artefact: Artefact, files: dict[str, bytes]) -
     return problems
 
 
-def answer_problems(bundle: Bundle, golden: Golden) -> dict[str, str]:
+def answer_problems(bundle: Bundle, golden: Golden, paths: Collection[str] | None = None) -> dict[str, str]:
     """Return, by path, which golden outputs contradict themselves: the graph holds another calibration or map.
 
     From outputs alone: probability = sigmoid(slope * margin + offset), mean(evidence) = margin. Files that the
@@ -94,6 +181,8 @@ def answer_problems(bundle: Bundle, golden: Golden) -> dict[str, str]:
     found: dict[str, str] = {}
     adopted = "adopted" in (bundle.manifest.provenance.get("training") or {})
     for artefact in bundle.manifest.artefacts:
+        if paths is not None and artefact.path not in paths:
+            continue
         decision_rule = bundle.manifest.decision_rules.get(artefact.network)
         try:
             judged = decision_rule is not None and bundle.verdict(artefact.path).verdict.may_serve

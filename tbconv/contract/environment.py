@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from tbconv.contract import module_path
 from tbconv.contract.bundle import sha256_bytes
 
 
@@ -19,14 +21,17 @@ def working_folder_hidden() -> Iterator[None]:
     """Keep the working folder off the module path of every process that is started within.
 
     `python -m` and `python -c`, which `multiprocessing` uses, put it first, and so does an empty entry in PYTHONPATH: a
-    json.py that lies there would be run. The environment is as before afterwards: it is the caller's.
+    json.py that lies there would be run. `multiprocessing` also hands our own module path to its children. All of it is
+    as before afterwards: it is the caller's.
     """
+    path, sys.path[:] = list(sys.path), module_path()
     before = {name: os.environ.get(name) for name in ("PYTHONSAFEPATH", "PYTHONPATH")}
     os.environ["PYTHONSAFEPATH"] = "1"
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (before["PYTHONPATH"] or "").split(os.pathsep)))
     try:
         yield
     finally:
+        sys.path[:] = [*path, *(one for one in sys.path if one not in path)]
         for name, value in before.items():
             if value is None:
                 os.environ.pop(name, None)

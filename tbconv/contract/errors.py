@@ -15,6 +15,12 @@ TbconvError
 
 from __future__ import annotations
 
+import re
+
+from tbconv.contract.reporting import printable, printable_lines
+
+_CONTINUED = re.compile(r"\n(?! {4})")  # a line that would stand as far left as one of the three parts
+
 
 class TbconvError(Exception):
     """An expected error: what happened, why it matters or came about, and what to do next."""
@@ -26,8 +32,9 @@ class TbconvError(Exception):
         self.fix = fix
 
     def __str__(self) -> str:
-        """Return the three parts as the lines that a terminal shows."""
-        return f"{self.what}\n  why: {self.why}\n  fix: {self.fix}"
+        """Return the three parts as a terminal shows them; no line of one can pass for another."""
+        what, why, fix = (_CONTINUED.sub("\n    ", printable_lines(part)) for part in (self.what, self.why, self.fix))
+        return f"{what}\n  why: {why}\n  fix: {fix}"
 
     def __reduce__(self) -> tuple[object, ...]:
         """Keep the three parts when the error crosses a process boundary."""
@@ -36,7 +43,7 @@ class TbconvError(Exception):
     @property
     def one_line(self) -> str:
         """The error as one sentence, for responses and logs."""
-        return f"{self.what} ({self.why})"
+        return printable(" ".join(f"{self.what} ({self.why})".split()))
 
 
 def _rebuild(kind: type[TbconvError], what: str, why: str, fix: str) -> TbconvError:

@@ -51,15 +51,42 @@ def write_golden(path: Path, golden: Golden) -> None:
     np.savez_compressed(path, **dict(sorted(arrays.items())))  # in one order, so that it repeats
 
 
-def read_golden(path: Path) -> Golden:
-    """Read golden.npz; ArtefactError if it is not one."""
-    with read_arrays(path, "golden inputs") as arrays:
+def read_golden(source: Path | bytes) -> Golden:
+    """Read golden.npz, or what was read of it; ArtefactError if it is not one."""
+    with read_arrays(source, "golden inputs") as arrays:
+        names, model_inputs = _texts(arrays["names"]), _films(stored_inputs(arrays))
         runtimes = {key.split("|")[0] for key in arrays if "|" in key}
         answers = {
             name: Prediction(arrays[f"{name}|logits"], arrays[f"{name}|probability"], arrays.get(f"{name}|evidence"))
             for name in runtimes
         }
-        return Golden(tuple(arrays["names"].tolist()), stored_inputs(arrays), answers)
+        for name, answer in answers.items():
+            _check_answer(name, answer, len(model_inputs))
+        if len(names) != len(model_inputs):
+            raise ValueError(f"{len(names)} names of {len(model_inputs)} inputs")
+        return Golden(names, model_inputs, answers)
+
+
+def _texts(array: NDArray[Any]) -> tuple[str, ...]:
+    if array.ndim != 1 or array.dtype.kind != "U":
+        raise ValueError(f"names are {array.dtype} {array.shape}")
+    return tuple(array.tolist())
+
+
+def _films(array: NDArray[Any]) -> NDArray[np.uint8]:
+    if array.ndim != 3 or array.dtype != np.uint8 or array.shape[1] != array.shape[2]:
+        raise ValueError(f"model inputs are {array.dtype} {array.shape}, not uint8 [N, size, size]")
+    return array
+
+
+def _check_answer(name: str, answer: Prediction, films: int) -> None:
+    evidence = answer.evidence
+    shapes = answer.logits.shape == (films, 2) and answer.probability.shape == (films, 1)
+    if evidence is not None:
+        shapes = shapes and evidence.ndim == 3 and len(evidence) == films
+    arrays = (answer.logits, answer.probability, *(() if evidence is None else (evidence,)))
+    if not shapes or any(one.dtype.kind != "f" for one in arrays):
+        raise ValueError(f"the answers of {name} are of another shape or kind")
 
 
 # --- golden films ---
@@ -140,7 +167,7 @@ def records_films(bundle: Bundle) -> bool:
 
 def read_films_of_bundle(bundle: Bundle) -> tuple[GoldenFilm, ...]:
     """Return a bundle's golden films, none where it records none; ArtefactError where they are altered."""
-    return read_golden_films(bundle.path(GOLDEN_FILMS)) if records_films(bundle) else ()
+    return read_golden_films(bundle.read(GOLDEN_FILMS)) if records_films(bundle) else ()
 
 
 def write_golden_films(path: Path, films: Sequence[GoldenFilm]) -> None:
@@ -151,12 +178,12 @@ def write_golden_films(path: Path, films: Sequence[GoldenFilm]) -> None:
     np.savez_compressed(path, names=names, levels=levels, **arrays)
 
 
-def read_golden_films(path: Path) -> tuple[GoldenFilm, ...]:
-    """Read golden_films.npz; ArtefactError if it is not one."""
-    with read_arrays(path, "golden films") as arrays:
+def read_golden_films(source: Path | bytes) -> tuple[GoldenFilm, ...]:
+    """Read golden_films.npz, or what was read of it; ArtefactError if it is not one."""
+    with read_arrays(source, "golden films") as arrays:
         return tuple(
-            GoldenFilm(name, arrays[f"{name}|bytes"].tobytes(), arrays[f"{name}|square"], levels)
-            for name, levels in zip(arrays["names"].tolist(), arrays["levels"].tolist(), strict=True)
+            GoldenFilm(name, arrays[f"{name}|bytes"].tobytes(), _films(arrays[f"{name}|square"][None])[0], levels)
+            for name, levels in zip(_texts(arrays["names"]), arrays["levels"].astype(np.uint8).tolist(), strict=True)
         )
 
 

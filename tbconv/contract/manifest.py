@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
-from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+import re
+import unicodedata
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,9 +36,12 @@ OLD_KEYS = {
 
 
 def with_current_keys(value: Any) -> Any:
-    """Return JSON values with every old key under its current name, at any depth; other values are kept."""
+    """Return JSON values with every old key under its current name, at any depth; ValueError where it has both."""
     if isinstance(value, dict):
-        return {OLD_KEYS.get(key, key): with_current_keys(one) for key, one in value.items()}
+        named = {OLD_KEYS.get(key, key): with_current_keys(one) for key, one in value.items()}
+        if len(named) < len(value):
+            raise ValueError(f"a key stands beside its old name: {sorted(value.keys() & OLD_KEYS.keys())}")
+        return named
     return [with_current_keys(one) for one in value] if isinstance(value, list) else value
 
 
@@ -119,6 +126,7 @@ class Calibration:
 # --- tensor ---
 # Names, dtypes, shapes and ranges of what goes into and comes out of every artefact.
 
+DTYPES = ("float32", "uint8")  # of every tensor that a bundle's file takes or gives
 BATCH = -1  # the variable dimension, as the Open Inference Protocol writes it
 EVIDENCE_SIDE = 7  # 224 / 32, the stride of a ResNet50's last stage
 
@@ -152,8 +160,18 @@ def output_specs(*, evidence: bool = True) -> tuple[TensorSpec, ...]:
 
 # --- manifest ---
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+# What this tbconv reads, and what bundles of that schema lack of today's (docs/bundle.md has the table).
+LACKS: dict[int, tuple[str, ...]] = {
+    1: ("no digest binds its threshold, calibration, labels and preprocessing to its certificate",),
+    SCHEMA_VERSION: (),
+}
 Kind = Literal["trained", "baseline"]
+VERSION_DIGITS = 12  # of a digest, in addresses and answers: as many as Docker shows of an image's
+FORMATS = ("onnx", "keras_h5", "keras", "saved_model", "tflite")  # convert.formats.table has a row for each
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+LONGEST_NAME = 200  # characters of a model's or label's name
+MOST_ARTEFACTS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +189,10 @@ class FileRecord:
     sha256: str
     bytes: int
 
+    def __post_init__(self) -> None:
+        if not _DIGEST.fullmatch(self.sha256) or self.bytes < 0:
+            raise ValueError(f"a file has the digest {self.sha256[:80]!r} and {self.bytes} bytes")
+
 
 def is_exact(precision: str) -> bool:
     """Whether files of a precision are held to the reference's own rounding; reduced ones are held to its decisions."""
@@ -182,7 +204,7 @@ class Artefact:
     """One converted file (or SavedModel folder), what it takes, what it gives, who made it, who reads it."""
 
     path: str
-    format: str  # onnx | keras_h5 | keras | saved_model | tflite
+    format: str  # of FORMATS
     precision: str  # float32 | float16 | dynamic | int8
     network: Kind
     inputs: tuple[TensorSpec, ...]
@@ -228,6 +250,42 @@ class Manifest:
         known = ", ".join(artefact.path for artefact in self.artefacts)
         raise BundleError(f"the bundle has no {path}", why=f"it has {known}", fix="name one of these")
 
+    @property
+    def digest(self) -> str:
+        """SHA-256 of all that the manifest says but for the list of files: what a certificate is bound to."""
+        return digest_of_json({key: value for key, value in self.to_json().items() if key != "files"})
+
+    def files_digest(self, *, but: str) -> str:
+        """Return the SHA-256 of the list of files, their digests and sizes; without the one that will hold it."""
+        listed = {path: asdict(record) for path, record in self.files.items() if path != but}
+        return digest_of_json(listed)
+
+    def version_of(self, *, sha256: str, network: Kind, verdict: str, abstention_band: float) -> str:
+        """Return the version of one serving file: another one wherever an answer could be another.
+
+        Args:
+            sha256: of the file.
+            network: that it holds.
+            verdict: of its certificate.
+            abstention_band: half width around the threshold, in logits.
+
+        Returns:
+            The first 12 hex digits of a digest over these, the decision rule, the labels, the preprocessing, and
+            whether phantoms trained it.
+        """
+        decision_rule = self.decision_rules.get(network)
+        decides = {
+            "sha256": sha256,
+            "network": network,
+            "verdict": verdict,
+            "abstention_band": abstention_band,
+            "decision_rule": None if decision_rule is None else asdict(decision_rule),
+            "labels": asdict(self.labels),
+            "preprocessing": asdict(self.preprocessing),
+            "synthetic": self.synthetic,
+        }
+        return digest_of_json(decides)[:VERSION_DIGITS]
+
     def to_json(self) -> dict[str, Any]:
         """Return plain dictionaries and lists, ready for JSON."""
         return asdict(self)
@@ -241,7 +299,7 @@ class Manifest:
         """
         try:
             return _read(with_current_keys(value))
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise BundleError(
                 "manifest.json cannot be understood",
                 why=f"{type(error).__name__}: {error}",
@@ -249,32 +307,82 @@ class Manifest:
             ) from error
 
 
+def digest_of_json(value: Any) -> str:
+    """Return the SHA-256 of a JSON value in canonical form: sorted keys, no spaces, numbers as Python writes them."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
 def _read(value: dict[str, Any]) -> Manifest:
-    if value["schema_version"] != SCHEMA_VERSION:
-        raise ValueError(f"schema version {value['schema_version']!r}, this tbconv reads {SCHEMA_VERSION}")
-    if value["kind"] not in ("trained", "baseline"):
+    schema = value["schema_version"]
+    if type(schema) is not int or schema not in LACKS:
+        known = " and ".join(map(str, LACKS))
+        raise ValueError(f"schema version {schema!r}, this tbconv reads {known}; a newer bundle needs a newer tbconv")
+    if value["kind"] not in get_args(Kind):
         raise ValueError(f"kind {value['kind']!r}")
+    if len(value["artefacts"]) > MOST_ARTEFACTS:
+        raise ValueError(f"{len(value['artefacts'])} artefacts, {MOST_ARTEFACTS} are the most")
     decision_rules = {
-        network: DecisionRule(Calibration(**row["calibration"]), OperatingPoint(**row["operating_point"]))
+        network: DecisionRule(_made(Calibration, row["calibration"]), _made(OperatingPoint, row["operating_point"]))
         for network, row in value["decision_rules"].items()
     }
+    labels = _made(Labels, value["labels"])
+    for name in (value["name"], *labels.names):
+        _check_shown(name)
     return Manifest(
         name=value["name"],
         kind=value["kind"],
-        labels=Labels(**value["labels"]),
-        preprocessing=PreprocessSpec(**value["preprocessing"]),
+        labels=labels,
+        preprocessing=_made(PreprocessSpec, value["preprocessing"]),
         decision_rules=decision_rules,
         artefacts=tuple(_artefact(row) for row in value["artefacts"]),
         provenance=dict(value["provenance"]),
         synthetic=bool(value["synthetic"]),
-        files={path: FileRecord(**row) for path, row in value["files"].items()},
+        files={path: _made(FileRecord, row) for path, row in value["files"].items()},
+        schema_version=schema,
     )
 
 
 def _artefact(row: dict[str, Any]) -> Artefact:
     tensors = {side: tuple(_tensor(spec) for spec in row[side]) for side in ("inputs", "outputs")}
-    return Artefact(**{**row, **tensors})
+    made = _made(Artefact, {**row, **tensors})
+    if made.format not in FORMATS or made.network not in get_args(Kind):
+        raise ValueError(f"{made.path!r} has format {made.format!r} and network {made.network!r}")
+    return made
 
 
 def _tensor(row: dict[str, Any]) -> TensorSpec:
-    return TensorSpec(**{**row, "shape": tuple(row["shape"])})
+    made = _made(TensorSpec, {**row, "shape": tuple(row["shape"])})
+    if len(made.shape) > 8 or not all(type(side) is int and BATCH <= side < 1 << 31 for side in made.shape):
+        raise ValueError(f"{made.name!r} has the shape {list(made.shape)[:8]}")
+    if made.dtype not in DTYPES:
+        raise ValueError(f"{made.name!r} has the dtype {made.dtype!r}")
+    return made
+
+
+# what JSON may hold for a field of that annotation; bool is an int to Python, and no number here
+_KINDS: dict[str, tuple[type, ...]] = {
+    "str": (str,),
+    "int": (int,),
+    "bool": (bool,),
+    "float": (float, int),
+    "float | None": (float, int, type(None)),
+    "Kind": (str,),
+}
+
+
+def _made[T](kind: type[T], row: dict[str, Any]) -> T:
+    """Make a dataclass of a JSON object; TypeError where a value is of another kind than its field."""
+    for one in fields(kind):  # type: ignore[arg-type]
+        allowed = _KINDS.get(str(one.type))
+        if allowed is not None and one.name in row and type(row[one.name]) not in allowed:
+            raise TypeError(f"{kind.__name__}.{one.name} is {str(row[one.name])[:80]!r}, not {one.type}")
+    return kind(**row)
+
+
+def _check_shown(name: Any) -> None:
+    """Refuse a name that would break a line wherever it is shown; letters of every script are welcome."""
+    joiners = "\u200c\u200d"  # of Persian and Indian scripts
+    odd = any(unicodedata.category(one) in ("Cc", "Cf", "Cs", "Zl", "Zp") and one not in joiners for one in name)
+    if not isinstance(name, str) or odd or not 0 < len(name) <= LONGEST_NAME:
+        raise ValueError(f"the name {str(name)[:80]!r} is empty, too long or holds control characters")

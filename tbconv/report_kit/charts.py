@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from tbconv.contract.bundle import atomic_file
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -106,9 +108,10 @@ def figure_to_svg(figure: Figure, *, key: str, title: str, description: str = ""
     )
 
 
-def save_png(figure: Figure, path: Path, *, dpi: int = DPI) -> None:
-    """Write a figure as a PNG on white, whatever the file's name ends in."""
-    figure.savefig(path, format="png", dpi=dpi, facecolor="white")
+def save_png(figure: Figure, path: Path, *, dpi: int = DPI, option: str = "--out") -> None:
+    """Write a figure as a PNG on white, whatever the file's name ends in; `option` chooses another place."""
+    with atomic_file(path, option=option) as file:
+        figure.savefig(file, format="png", dpi=dpi, facecolor="white")
 
 
 # --- charts ---

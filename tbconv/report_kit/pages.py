@@ -15,6 +15,8 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tbconv.contract.reporting import printable_lines
+
 if TYPE_CHECKING:
     from jinja2 import Environment
 
@@ -103,7 +105,7 @@ def _environment(folder: Path, *, markdown: bool) -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
-        finalize=_as_markdown if markdown else None,
+        finalize=_as_markdown if markdown else _as_html,
     )
     if markdown:
         environment.filters["code"] = _as_code
@@ -114,7 +116,7 @@ def escape_markdown(text: str) -> str:
     """Escape what Markdown or HTML would read as its own, names of sites and classes above all."""
     for sign, plain in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ("|", "\\|"), ("`", "\\`"), ("[", "\\[")):
         text = text.replace(sign, plain)
-    return " ".join(text.replace("*", "\\*").replace("_", "\\_").split())
+    return printable_lines(" ".join(text.replace("*", "\\*").replace("_", "\\_").split()))
 
 
 def _as_markdown(value: Any) -> Any:
@@ -123,6 +125,11 @@ def _as_markdown(value: Any) -> Any:
     if isinstance(value, Markup):  # a macro's, whose own values went through here
         return value
     return Markup(value if isinstance(value, Markdown) else escape_markdown(str(value)))  # noqa: S704 - escaped
+
+
+def _as_html(value: Any) -> Any:
+    """Pass a value on to be escaped, without characters that nobody sees: an override turns a name around."""
+    return printable_lines(value) if type(value) is str else value
 
 
 def _as_code(text: str) -> Markdown:

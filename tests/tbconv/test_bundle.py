@@ -15,7 +15,7 @@ from tbconv.contract.bundle import (
     write_json,
 )
 from tbconv.contract.certificate import ArtefactVerdict, Certificate, Verdict
-from tbconv.contract.errors import ArtefactError, BundleError
+from tbconv.contract.errors import ArtefactError, BundleError, SetupError
 
 
 def _snapshot(folder):
@@ -256,7 +256,7 @@ def test_a_write_that_fails_leaves_the_old_file_alone(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("tbconv.contract.bundle.os.fsync", full)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(SetupError, match="no space left"):
         write_atomic(place, b"new")
     assert place.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [place]

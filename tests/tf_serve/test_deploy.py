@@ -39,12 +39,25 @@ def test_the_image_ends_as_a_user_without_rights_and_by_sigterm(dockerfile):
     assert dockerfile.environment["PORT"] == "8080"
 
 
-def test_the_image_installs_the_serve_extra_and_no_other(dockerfile):
-    installed = [step.text for step in dockerfile.stages[0] if "pip install" in step.text]
-    assert len(installed) == 1
-    assert re.findall(r"\[(.*?)\]", installed[0]) == ["serve"]
+def test_the_image_holds_what_serving_and_checking_a_signature_need_and_no_tool_of_its_build(dockerfile):
+    built = [step.text for step in dockerfile.stages[0] if "pip wheel" in step.text]
+    assert [re.findall(r"\[(.*?)\]", text) for text in built] == [["serve,sign"]]
     copied = [step for step in dockerfile.final if step.word == "COPY"]
     assert [step.words[0] for step in copied] == ["/opt/tbconv", "deploy/models"]
+
+
+def test_both_stages_come_from_the_base_that_an_argument_names(dockerfile, tmp_path):
+    assert [stage[0].words[0] for stage in dockerfile.stages] == ["python:3.12-slim"] * 2
+    pinned = f"python:3.12-slim@sha256:{'ab' * 32}"
+    (tmp_path / "Dockerfile").write_text(text_of("Dockerfile").replace("=python:3.12-slim", f"={pinned}"))
+    assert [stage[0].words[0] for stage in read_dockerfile(tmp_path / "Dockerfile").stages] == [pinned] * 2
+
+
+@pytest.mark.parametrize("text", ["FROM a\nARG X=1\n", "ARG BASE\nFROM ${BASE}\n"])
+def test_an_argument_that_the_check_cannot_follow_is_an_error(text, tmp_path):
+    (tmp_path / "Dockerfile").write_text(text)
+    with pytest.raises(ConfigError, match="ARG"):
+        read_dockerfile(tmp_path / "Dockerfile")
 
 
 def test_every_command_that_a_file_starts_is_one_that_the_server_knows(dockerfile):
@@ -98,6 +111,8 @@ def test_no_manifest_holds_a_secret():
         ("deploy/models/kermany/model.h5", False),
         ("deploy/models/kermany/saved_model/saved_model.pb", False),
         ("deploy/check.py", False),
+        ("deploy/sbom.py", True),
+        ("lock/serve.txt", True),
         ("tests/tf_serve/test_deploy.py", False),
         ("tf_serve/__pycache__/app.pyc", False),
         (".git/config", False),

@@ -6,6 +6,7 @@ import logging
 import sys
 from pathlib import Path
 
+import imagecodecs
 import numpy as np
 import pydicom
 import pytest
@@ -13,7 +14,7 @@ from PIL import Image
 from pydicom import uid
 from pydicom.data import get_testdata_file
 from pydicom.dataset import Dataset
-from pydicom.encaps import encapsulate
+from pydicom.encaps import encapsulate, get_frame
 from pydicom.sequence import Sequence
 
 sys.path.insert(0, str(Path(__file__).parents[2]))  # `benchmarks` is not installed: it belongs to the checkout
@@ -27,8 +28,8 @@ from tf_serve.images.film import BURNED_IN_LIMIT, CHILD_LIMIT, TURNED_LIMIT, WIN
 from tf_serve.predict import find, screen
 
 SHIPPED = Path(pydicom.__file__).parent / "data" / "test_files"
-# JPEG-LS of a width of 0: libjpeg goes through it for ever (found by mutation)
-HANGS = bytes.fromhex(
+# JPEG-LS of a width of 0: pylibjpeg's libjpeg goes through it for ever (found by mutation)
+HANGS_LIBJPEG = bytes.fromhex(
     "ffd8fff7000b080000000a01011100ffda000801010002000057fdff7f00000071ff7fe0b7eff7ff7c1c7f7f052ffbe096ff7fc117fdff40ffd9"
 )
 NAMES = ("Quux", "Zebulon", "Q4711", "19700501")
@@ -57,6 +58,16 @@ def shipped():
 
 def pixels_of(data):
     return open_film(data).pixels
+
+
+def stored_values(film):
+    """The values of one of pydicom's own files; pydicom reads JPEG and JPEG-LS with the GPL decoder alone, or gdcm."""
+    syntax = film.file_meta.TransferSyntaxUID
+    if syntax in (uid.JPEGLSLossless, uid.JPEGLSNearLossless):
+        return imagecodecs.jpegls_decode(get_frame(film.PixelData, 0, number_of_frames=1))
+    if syntax in (uid.JPEGExtended12Bit, uid.JPEGLossless, uid.JPEGLosslessSV1):
+        return imagecodecs.jpeg8_decode(get_frame(film.PixelData, 0, number_of_frames=1))
+    return film.pixel_array
 
 
 def as_png(values):
@@ -103,9 +114,9 @@ def test_the_same_signed_film_of_other_writers_gives_the_same_pixels(name, shipp
 
 
 @pytest.mark.parametrize("name", ["JPGExtended.dcm", "JPEGLSNearLossless_16.dcm", "693_J2KI.dcm", "JPEG2000.dcm"])
-def test_lossy_syntaxes_of_more_than_8_bits_are_read_as_pydicom_reads_them(name, shipped):
+def test_lossy_syntaxes_of_more_than_8_bits_have_the_greys_of_their_stored_values(name, shipped):
     data = shipped(name, WindowCenter=None, WindowWidth=None)
-    stored = pydicom.dcmread(io.BytesIO(data)).pixel_array.astype(int)
+    stored = stored_values(pydicom.dcmread(io.BytesIO(data))).astype(int)
     assert np.corrcoef(stored.ravel(), pixels_of(data).ravel())[0, 1] > 0.999
 
 
@@ -118,7 +129,7 @@ def test_lossy_syntaxes_of_more_than_8_bits_are_read_as_pydicom_reads_them(name,
 )
 def test_a_coloured_capture_has_the_grey_of_its_rgb_picture_and_its_colours(name, shipped):
     opened = open_film(shipped(name))
-    rgb = pydicom.dcmread(get_testdata_file(name)).pixel_array
+    rgb = stored_values(pydicom.dcmread(get_testdata_file(name)))
     grey = np.asarray(Image.fromarray(rgb).convert("L"), int)
     assert np.abs(opened.pixels - grey).max() <= 2  # YBR to RGB and back rounds twice
     assert opened.chroma > 100
@@ -448,17 +459,104 @@ def test_a_stream_of_another_size_than_the_header_says_is_refused_before_it_is_d
 
 def test_a_decoder_that_does_not_end_is_ended(monkeypatch):
     monkeypatch.setattr(decoders, "PROCESSOR_SECONDS", 1)
-    size = {"rows": 10, "columns": 1, "bits_allocated": 8}
     with pytest.raises(FilmError) as caught:
-        decoders.decode_apart("libjpeg", HANGS, size=size, most=20, name="the film")
+        apart(progressive_jpeg(2000, 2000, scans=20_000), rows=2000, columns=2000)
     assert "compressed picture" in caught.value.why
+
+
+def apart(packed, *, rows, columns, decoder="imagecodecs", jpeg_ls=False):
+    frame = {"rows": rows, "columns": columns, "bits_allocated": 16, "samples": 1, "jpeg_ls": jpeg_ls}
+    return decoders.decode_apart(decoder, packed, frame=frame, most=2 * rows * columns, name="the film")
+
+
+def progressive_jpeg(height, width, *, scans):
+    """A JPEG of 12 bits that goes through its whole picture once a scan, and costs 44 bytes a scan."""
+    table = bytes([2]) + bytes(15)  # two codes of one bit
+    first = b"\xff\xda\0\x08\1\1\0\0\0\0" + b"\x55" * 34
+    return b"".join(
+        (
+            b"\xff\xd8\xff\xdb\0\x43\0" + bytes([1] * 64),
+            b"\xff\xc2\0\x0b\x0c" + height.to_bytes(2) + width.to_bytes(2) + b"\1\1\x11\0",
+            b"\xff\xc4\0\x15\0" + table + b"\0\1" + b"\xff\xc4\0\x15\x10" + table + b"\0\x11",
+            first + first.replace(b"\0\0\0\x55", b"\1\1\0\x55") * (scans - 1) + b"\xff\xd9",
+        )
+    )
+
+
+def test_the_bytes_that_hold_the_gpl_decoder_for_ever_are_refused():
+    with pytest.raises(FilmError, match="cannot be read as DICOM"):
+        apart(HANGS_LIBJPEG, rows=10, columns=1, jpeg_ls=True)
+
+
+@pytest.mark.parametrize("at", [0.3, 0.9, 0.99])
+@pytest.mark.parametrize("ends", [b"", b"\xff\xd9"], ids=["cut", "cut and closed"])
+@pytest.mark.parametrize("kind", ["lossless", "12 bits", "JPEG-LS"])
+def test_a_compressed_picture_that_ends_too_early_is_refused_and_not_filled_up(kind, ends, at, chest):
+    """libjpeg-turbo reports success and fills the rest with grey; pylibjpeg's libjpeg does the same."""
+    if kind == "lossless":
+        film = pydicom.dcmread(io.BytesIO(draw_dicom(chest, syntax=uid.JPEGLosslessSV1, bits=12)))
+    else:
+        film = pydicom.dcmread(
+            get_testdata_file({"12 bits": "JPGExtended.dcm", "JPEG-LS": "MR_small_jpeg_ls_lossless.dcm"}[kind])
+        )
+        film.Modality = "DX"
+    packed = get_frame(film.PixelData, 0, number_of_frames=1)
+    shorter = packed[: int(len(packed) * at)] + ends
+    for picture, is_read in ((packed, True), (shorter, False)):
+        film.PixelData = encapsulate([picture])
+        out = io.BytesIO()
+        film.save_as(out)
+        if is_read:
+            assert open_film(out.getvalue()).pixels.any()
+        else:
+            with pytest.raises(FilmError, match="cannot be read as DICOM"):
+                open_film(out.getvalue())
+
+
+def test_a_whole_stream_without_its_end_marker_is_read(chest):
+    film = pydicom.dcmread(io.BytesIO(draw_dicom(chest, syntax=uid.JPEGLosslessSV1, bits=12)))
+    packed = get_frame(film.PixelData, 0, number_of_frames=1).rstrip(b"\0").removesuffix(b"\xff\xd9")
+    film.PixelData = encapsulate([packed])
+    out = io.BytesIO()
+    film.save_as(out)
+    assert np.array_equal(pixels_of(out.getvalue()), pixels_of(draw_dicom(chest, bits=12)))
+
+
+def test_the_coding_of_the_stream_decides_and_not_the_syntax_that_the_file_states(chest, shipped):
+    film = pydicom.dcmread(io.BytesIO(shipped("MR_small_jpeg_ls_lossless.dcm")))
+    film.file_meta.TransferSyntaxUID = uid.JPEGLosslessSV1
+    out = io.BytesIO()
+    film.save_as(out)
+    assert np.array_equal(pixels_of(out.getvalue()), pixels_of(shipped("MR_small.dcm")))
 
 
 def test_a_decoder_that_is_not_installed_is_named(chest, monkeypatch):
     monkeypatch.setattr(decoders.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(FilmError) as caught:
-        open_film(draw_dicom(chest, bits=12, syntax=uid.JPEGLosslessSV1))
-    assert caught.value.why == "pylibjpeg-libjpeg is not installed here"
+    for syntax, distribution in (
+        (uid.JPEGLosslessSV1, "imagecodecs"),
+        (uid.JPEG2000Lossless, "pylibjpeg-openjpeg"),
+        (uid.RLELossless, "pylibjpeg-rle"),
+    ):
+        with pytest.raises(FilmError) as caught:
+            open_film(draw_dicom(chest, bits=12, syntax=syntax))
+        assert caught.value.why == f"{distribution} is not installed here"
+
+
+@pytest.mark.parametrize(
+    ("installed", "chosen"),
+    [
+        ({"imagecodecs", "libjpeg"}, "imagecodecs"),
+        ({"imagecodecs"}, "imagecodecs"),
+        ({"libjpeg"}, "libjpeg"),
+        (set(), "imagecodecs"),  # which the error then names
+    ],
+)
+def test_the_gpl_decoder_is_chosen_only_where_there_is_no_other(installed, chosen, chest, monkeypatch):
+    asked = []
+    monkeypatch.setattr(decoders, "_installed", lambda package: package in installed)
+    monkeypatch.setattr(decoders, "decode_apart", lambda decoder, *_, **__: asked.append(decoder) or chest.tobytes())
+    open_film(draw_dicom(chest, bits=12, syntax=uid.JPEGLosslessSV1))
+    assert asked == [chosen]
 
 
 def test_a_syntax_that_no_decoder_has_is_named_without_its_number(chest):

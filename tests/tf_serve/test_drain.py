@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections import Counter
@@ -32,11 +33,11 @@ def start(tmp_path):
     """Return a function that starts `tbconv serve` and gives its process, address and log once it is ready."""
     servers = []
 
-    def begin(root, *words):
+    def begin(root, *words, before=(), ready=True):
         log = tmp_path / f"log{len(servers)}"
         # An empty entry of PYTHONPATH would stop this interpreter itself, before any code of ours: it is set inside.
         environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
-        command = [sys.executable, "-P", "-c", LAUNCH, os.environ.get("PYTHONPATH", "")]
+        command = [*before, sys.executable, "-P", "-c", LAUNCH, os.environ.get("PYTHONPATH", "")]
         command += ["serve", str(root), "--port", "0", *words]
         with log.open("w") as file:
             servers.append(subprocess.Popen(command, stderr=file, env=environment))
@@ -44,7 +45,8 @@ def start(tmp_path):
         while not (said := re.search(r" on (http://\S+)", log.read_text())):
             assert time.monotonic() < end, log.read_text()
             time.sleep(0.05)
-        wait_until_ready(said[1])
+        if ready:
+            wait_until_ready(said[1])
         return servers[-1], said[1], log
 
     yield begin
@@ -73,10 +75,17 @@ def children(pid):
         except OSError:
             continue
         words = text.rpartition(")")[2].split()
-        spawned = "spawn_main" in (path.parent / "cmdline").read_bytes().decode(errors="replace")
+        spawned = "serve_as_worker" in (path.parent / "cmdline").read_bytes().decode(errors="replace")
         if int(words[1]) == pid and spawned:
             found.append(int(path.parent.name))
     return found
+
+
+def lives(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"  # the system buries it later
+    except OSError:
+        return False
 
 
 class Load:
@@ -107,18 +116,42 @@ class Load:
         return self.seen
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-def test_sigterm_under_load_loses_no_accepted_request_and_ends_with_0(make_bundle, start, infer, workers):
+@pytest.mark.parametrize(
+    ("sent", "workers"),
+    [("SIGTERM", 1), ("SIGTERM", 2), ("SIGHUP", 1), ("SIGHUP", 2), ("SIGQUIT", 1), ("SIGQUIT", 2), ("SIGINT", 1)],
+)
+def test_each_signal_to_leave_loses_no_accepted_request_and_ends_with_0(make_bundle, start, infer, sent, workers):
     server, url, log = start(make_bundle(verdicts=VERDICTS), "--workers", str(workers), "--threads", "2")
     load = Load(url, infer)
     while load.seen[200] < 200:
         time.sleep(0.01)
-    server.send_signal(signal.SIGTERM)
+    # a terminal that is closed tells all of its processes; SIGTERM is the parent's alone
+    for pid in [server.pid, *(children(server.pid) if sent != "SIGTERM" else ())]:
+        os.kill(pid, signal.Signals[sent])
     seen = load.end()
     assert server.wait(timeout=30) == 0
     assert set(seen) <= {200, 503, "refused"}
     assert seen["refused"] == 4  # each client learnt that nobody listens, and not in the middle of an answer
     assert "Traceback" not in log.read_text()
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_signals_without_a_meaning_end_nothing_and_nohup_is_respected(make_bundle, start, infer, workers):
+    words = ["--workers", str(workers), "--threads", "2"]
+    server, url, log = start(make_bundle(verdicts=VERDICTS), *words, before=["nohup"])
+    load, pids = Load(url, infer), [server.pid, *children(server.pid)]
+    for sent in ("USR1", "USR2", "TTIN", "TTOU", "PIPE", "WINCH", "HUP"):
+        for pid in pids:
+            os.kill(pid, signal.Signals[f"SIG{sent}"])
+        answered = load.seen[200]
+        while load.seen[200] < answered + 50 and server.poll() is None:
+            time.sleep(0.01)
+    assert [server.pid, *children(server.pid)] == pids
+    assert set(load.seen) == {200}
+    server.send_signal(signal.SIGTERM)
+    assert set(load.end()) <= {200, 503, "refused"}
+    assert server.wait(timeout=30) == 0
+    assert " ended with " not in log.read_text()
 
 
 def test_readiness_is_false_and_liveness_true_while_it_leaves(make_bundle, start, infer):
@@ -203,6 +236,86 @@ def test_workers_run_nothing_of_the_working_folder_and_end_when_their_parent_was
     server.kill()
     server.wait(timeout=10)
     end = time.monotonic() + 20
-    while any(Path(f"/proc/{pid}").exists() for pid in workers):
+    while any(map(lives, workers)):
         assert time.monotonic() < end
         time.sleep(0.1)
+
+
+@pytest.mark.slow  # a time that a busy machine need not keep
+def test_workers_are_gone_within_a_second_of_their_parent_and_so_is_what_they_shared(make_bundle, start, tmp_path):
+    shared = set(Path(tempfile.gettempdir()).glob("tbconv-serve-*"))
+    server, _, _ = start(make_bundle(verdicts=VERDICTS), "--workers", "2", "--threads", "1")
+    [shared] = set(Path(tempfile.gettempdir()).glob("tbconv-serve-*")) - shared
+    workers = children(server.pid)
+    server.kill()
+    killed = time.monotonic()
+    server.wait(timeout=10)
+    while any(map(lives, workers)):
+        assert time.monotonic() < killed + 20
+        time.sleep(0.01)
+    assert time.monotonic() - killed < 1
+    assert not shared.exists()
+
+
+DIES = """
+import contextlib, os, pathlib, signal, sys
+if any("serve_as_worker" in word for word in sys.orig_argv):
+    for one in pathlib.Path(__file__).parent.glob("death*"):
+        with contextlib.suppress(FileNotFoundError):  # another worker has taken it
+            one.unlink()
+            os.kill(os.getpid(), signal.SIGSEGV)
+"""
+
+
+@pytest.fixture
+def die_at_start(tmp_path, monkeypatch):
+    """Return a function: so many workers will end with a segmentation fault before anything of ours runs in them."""
+
+    def dies(number):
+        place = tmp_path / "dies"
+        place.mkdir()
+        (place / "sitecustomize.py").write_text(DIES)
+        for one in range(number):
+            (place / f"death{one}").touch()
+        monkeypatch.setenv("PYTHONPATH", str(place))
+
+    return dies
+
+
+def test_workers_that_always_die_are_an_error_in_three_parts_and_no_loop(make_bundle, start, die_at_start):
+    die_at_start(30)
+    server, _, log = start(make_bundle(verdicts=VERDICTS), "--workers", "2", "--threads", "1", ready=False)
+    assert server.wait(timeout=60) == 1
+    said = log.read_text()
+    assert said.count("ended with signal 11 (SIGSEGV) after it served for 0 s; the next one starts in ") == 6
+    assert "error: no worker serves: 6 died in a row before they did" in said
+    assert "why: the last one ended with signal 11 (SIGSEGV)" in said
+    assert "fix: run the same command with --workers 1" in said
+    assert "Traceback" not in said
+
+
+def test_a_worker_that_dies_at_start_is_said_counted_and_no_others_end(make_bundle, start, infer, die_at_start):
+    die_at_start(3)
+    server, url, log = start(make_bundle(verdicts=VERDICTS), "--workers", "2", "--threads", "1")
+    load = Load(url, infer, clients=2)
+    end = time.monotonic() + 40
+    while len(children(server.pid)) < 2 or '"signal 11 (SIGSEGV)"} 3.0' not in httpx.get(f"{url}/metrics").text:
+        assert time.monotonic() < end, log.read_text()
+        time.sleep(0.1)
+    assert log.read_text().count("ended with signal 11 (SIGSEGV)") == 3
+    assert set(load.seen) == {200}
+    server.send_signal(signal.SIGTERM)
+    load.end()
+    assert server.wait(timeout=30) == 0
+
+
+def test_a_worker_that_hangs_is_replaced(make_bundle, start):
+    server, _, log = start(make_bundle(verdicts=VERDICTS), "--workers", "2", "--threads", "1")
+    victim = children(server.pid)[0]
+    os.kill(victim, signal.SIGSTOP)
+    end = time.monotonic() + 60
+    while victim in children(server.pid) or len(children(server.pid)) < 2:
+        assert time.monotonic() < end, log.read_text()
+        time.sleep(0.1)
+    assert "has not answered for 10 s and is killed" in log.read_text()
+    assert "ended with signal 9 (SIGKILL)" in log.read_text()

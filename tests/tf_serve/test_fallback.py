@@ -1,10 +1,10 @@
 """Hold the one rule of the fallback: `ArtefactError` leads to the baseline, nothing else does."""
 
-import json
+from dataclasses import replace
 
 import pytest
 
-from tbconv.contract.bundle import MANIFEST, read_bundle
+from tbconv.contract.bundle import read_bundle, seal
 from tbconv.contract.certificate import Verdict
 from tbconv.contract.errors import ArtefactError, BundleError, ConfigError
 from tf_serve.fallback import choose_model
@@ -55,11 +55,20 @@ def test_without_a_verdict_on_any_trained_file_the_baseline_answers(make_bundle,
 
 
 @pytest.mark.parametrize(("damage", "word"), [(lambda path: path.unlink(), "missing"), (alter, "digest")])
-def test_a_lost_certificate_brings_the_baseline_and_calls_it_unverified(bundle, damage, word):
+def test_a_lost_certificate_of_schema_1_brings_the_baseline_and_calls_it_unverified(bundle, as_schema_1, damage, word):
+    as_schema_1(bundle.root)
     damage(bundle.root / "certificate.json")
-    active = choose_model(bundle)
+    active = choose_model(read_bundle(bundle.root))
     assert (active.kind, active.verdict.verdict) == ("baseline", UNVERIFIED)
     assert word in active.reason
+
+
+@pytest.mark.parametrize(("damage", "word"), [(lambda path: path.unlink(), "is missing"), (alter, "digest")])
+def test_without_the_certificate_that_binds_it_nothing_of_a_bundle_answers(bundle, damage, word):
+    damage(bundle.root / "certificate.json")
+    with pytest.raises(BundleError, match=word) as refused:
+        choose_model(bundle)
+    assert not isinstance(refused.value, ArtefactError)
 
 
 def test_a_bundle_without_a_trained_network_says_so(make_bundle):
@@ -90,16 +99,14 @@ def test_a_damaged_network_that_was_certified_brings_the_baseline(make_bundle, n
 def test_every_other_error_passes_through(bundle):
     with pytest.raises(BundleError, match=r"model_int4\.tflite"):
         choose_model(bundle, artefact="model_int4.tflite")
-    manifest = json.loads((bundle.root / MANIFEST).read_text())
-    del manifest["decision_rules"]["trained"]
-    (bundle.root / MANIFEST).write_text(json.dumps(manifest))
+    manifest = bundle.manifest
+    seal(bundle.root, replace(manifest, decision_rules={"baseline": manifest.decision_rules["baseline"]}, files={}))
     with pytest.raises(BundleError, match="no decision_rule of the trained network"):
         choose_model(read_bundle(bundle.root))
 
 
 def test_a_file_that_litert_cannot_read_is_refused_by_its_name(bundle):
-    manifest = json.loads((bundle.root / MANIFEST).read_text())
-    manifest["artefacts"].append({**manifest["artefacts"][0], "path": "model.onnx", "format": "onnx"})
-    (bundle.root / MANIFEST).write_text(json.dumps(manifest))
+    onnx = replace(bundle.manifest.artefacts[0], path="model.onnx", format="onnx")
+    seal(bundle.root, replace(bundle.manifest, artefacts=(*bundle.manifest.artefacts, onnx), files={}))
     with pytest.raises(ConfigError, match=r"model\.onnx"):
         choose_model(read_bundle(bundle.root), artefact="model.onnx")

@@ -172,7 +172,7 @@ class Chaos:
 
     def workers(self):
         """Return the worker processes, and remember every one that ever was."""
-        alive = [one for one in self.server.tree()[1:] if any("spawn_main" in word for word in one.cmdline())]
+        alive = [one for one in self.server.tree()[1:] if any("serve_as_worker" in word for word in one.cmdline())]
         self.seen |= {one.pid: one for one in alive}
         return alive
 

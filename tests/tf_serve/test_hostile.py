@@ -167,8 +167,11 @@ def spoil(make_bundle, add_golden):
             if name in certificate["artefacts"]:
                 certificate["artefacts"][name]["sha256"] = sha256_file(root / name)
             (root / CERTIFICATE).write_text(json.dumps(certificate))
-        (root / MANIFEST).unlink()
-        seal(root, replace(manifest, files={}))
+            seal(root, replace(manifest, files={}))
+            return root
+        value = json.loads((root / MANIFEST).read_text())
+        value["files"][name] = {"sha256": sha256_file(root / name), "bytes": (root / name).stat().st_size}
+        (root / MANIFEST).write_text(json.dumps(value))
         return root
 
     return put

@@ -133,3 +133,26 @@ def test_the_level_and_the_form_can_be_chosen():
         log.handlers[:], log.level = before, level
         log.setLevel(level)
         logging.getLogger("uvicorn").handlers.clear()
+
+
+@pytest.mark.parametrize("form", [TextLines, JsonLines])
+@pytest.mark.parametrize(
+    "text", ["aaa\n2026 ERROR forged", "\x1b[2J\x1b]0;owned\x07", "a\u2028b\u202ec\x85d", "\ud800", "x" * 10**6]
+)
+def test_what_others_are_called_begins_no_line_and_moves_no_cursor(form, text):
+    out, log = io.StringIO(), logging.getLogger("tf_serve.others")
+    handler = logging.StreamHandler(out)
+    handler.setFormatter(form())
+    log.addHandler(handler)
+    log.propagate = False
+    try:
+        log.error("%s: not loaded", text)
+        log.error("failed", exc_info=ValueError(text))
+    finally:
+        log.removeHandler(handler)
+    lines = out.getvalue().split("\n")
+    assert all(line.isprintable() for line in lines)
+    assert len(out.getvalue()) < 20_000
+    assert len([line for line in lines if line and not line.startswith("  ")]) == 2
+    if form is JsonLines:
+        assert [json.loads(line)["level"] for line in lines if line] == ["error", "error"]

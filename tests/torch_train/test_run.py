@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.numpy import load_file
 
-from tbconv.contract.errors import BundleError, ConfigError, SetupError
+from tbconv.contract.errors import BundleError, ConfigError, SetupError, TbconvError
 from tbconv.contract.reporting import Silence
 from torch_train.results import heldout_films
 from torch_train.run_folder import read_films, read_run
@@ -128,7 +128,59 @@ def test_a_disk_that_is_full_is_stated_and_leaves_no_half_checkpoint(recipe, mon
     config = recipe()
     with pytest.raises(SetupError, match=r"checkpoint\.pt cannot be written"):
         train(config, Silence())
-    assert [path.name for path in config.out.iterdir()] == ["train_config.json"]
+    assert not config.out.exists()
+
+
+class Second(Silence):
+    """Starts another training into the same folder as soon as the first one trains."""
+
+    def __init__(self, config):
+        self.config, self.met = config, []
+
+    def track(self, items, *, title, total):
+        if title.startswith("epoch 1/"):
+            for resume in (False, True):
+                try:
+                    train(self.config, Silence(), resume=resume)
+                except ConfigError as error:
+                    self.met.append(error)
+        return iter(items)
+
+
+def test_the_second_training_into_a_folder_is_told_who_writes_there_and_the_first_ends(recipe):
+    config = recipe(epochs=1)
+    listener = Second(config)
+    train(config, listener)
+    first, second = listener.met
+    assert first.what == f"{config.out} is being written by another process"
+    assert f"process {os.getpid()} on" in first.why
+    assert second.what == f"nothing to resume in {config.out}"
+    assert read_run(config.out).arch == "resnet10"
+    assert not [path.name for path in config.out.iterdir() if path.name.startswith(".")]
+
+
+@pytest.mark.parametrize("change", [{"data": "nowhere"}, {"fine_tune": "500"}, {"precision": "float16"}])
+def test_a_training_that_fails_before_its_first_epoch_leaves_nothing(recipe, tmp_path, change):
+    if "data" in change:
+        change = {"data": tmp_path / "nowhere"}
+    config = recipe(**change)
+    with pytest.raises(TbconvError):
+        train(config, Silence())
+    assert not config.out.exists()
+    config.out.mkdir()
+    (config.out / "notes.txt").write_text("mine")
+    with pytest.raises(TbconvError):
+        train(config, Silence())
+    assert [path.name for path in config.out.iterdir()] == ["notes.txt"]
+
+
+def test_a_training_whose_checkpoints_have_no_room_is_refused_before_a_film_is_read(recipe, monkeypatch):
+    monkeypatch.setattr("tbconv.contract.bundle._free", lambda _: 10_000_000)
+    config, listener = recipe(data="nowhere"), Listener()
+    with pytest.raises(SetupError, match=r"this run needs \d+ MB, 10 MB are free") as caught:
+        train(config, listener)
+    assert "another --out" in caught.value.fix
+    assert not config.out.exists()
 
 
 def test_fewer_heldout_films_than_test_films_are_still_of_both_classes(recipe):

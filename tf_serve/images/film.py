@@ -204,6 +204,7 @@ class StreamHeader:
     scans: int = 0
     segments: int = 0
     orderly: bool = True  # up to the first scan each segment begins where the one before it ends
+    jpeg_ls: bool = False  # what the last frame is coded as; otherwise it is JPEG
 
     @property
     def endless(self) -> bool:
@@ -226,16 +227,17 @@ def read_jpeg_header(stream: bytes) -> StreamHeader:
 
 
 def _with(found: StreamHeader, marker: int, head: bytes, *, gap: int) -> StreamHeader:
-    frame = (found.width, found.height, found.precision, found.samples)
+    frame, jpeg_ls = (found.width, found.height, found.precision, found.samples), found.jpeg_ls
     if marker in _FRAMES and len(head) == 8:
         precision, height, width, components = struct.unpack(">xxBHHB", head)
-        frame = (width, height, precision, components)
+        frame, jpeg_ls = (width, height, precision, components), marker == _JPEG_LS
     return StreamHeader(
         *frame,
         frames=found.frames + (marker in _FRAMES),
         scans=found.scans + (marker == _SOS),
         segments=found.segments + 1,
         orderly=found.orderly and (gap == 0 or found.scans > 0),
+        jpeg_ls=jpeg_ls,
     )
 
 

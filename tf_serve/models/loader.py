@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import zipfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from tbconv.contract.bundle import MAKE_AGAIN, Bundle, read_bundle
+from tbconv.contract.consistency import Binding
 from tbconv.contract.errors import ArtefactError, BundleError
-from tbconv.contract.golden import GOLDEN, GOLDEN_FILMS, read_golden
+from tbconv.contract.golden import GOLDEN, read_golden
 from tbconv.contract.preprocess import as_model_input
+from tbconv.contract.signature import SignatureRule
 from tbconv.contract.statistics import Classifier
 from tf_serve.fallback import ActiveModel, choose_model, open_baseline
 from tf_serve.models.registry import LoadedModel
@@ -29,6 +30,7 @@ class BundleLoader:
     artefact: str | None = None  # None: the file that each certificate proposes
     threads: int = 1  # interpreters of a file at most
     folder: Path | None = None  # where copies are shared with other processes
+    signature: SignatureRule | None = None  # whose signature every bundle needs
 
     def open(self, root: Path, *, name: str | None = None, number: int | None = None) -> LoadedModel:
         """Open a bundle, and prove that it answers as it did.
@@ -43,16 +45,15 @@ class BundleLoader:
             SetupError: this machine decodes images differently from training.
         """
         bundle = read_bundle(root)
-        check_archives(bundle)
-        active = choose_model(bundle, artefact=self.artefact, open_file=self._open_file)
-        standby = self._standby(bundle) if active.kind == "trained" else None
+        active = choose_model(bundle, artefact=self.artefact, signature=self.signature, open_file=self._open_file)
+        standby = self._standby(bundle, active.binding) if active.kind == "trained" else None
         named = name or bundle.manifest.name
         return LoadedModel(named, active.version, bundle, active, number=number, standby=standby)
 
-    def _standby(self, bundle: Bundle) -> ActiveModel | None:
+    def _standby(self, bundle: Bundle, binding: Binding) -> ActiveModel | None:
         """Open the baseline beside a trained network; a bundle without a good one serves all the same."""
         try:
-            return open_baseline(bundle, STANDBY_REASON, open_file=self._open_file)
+            return replace(open_baseline(bundle, STANDBY_REASON, open_file=self._open_file), binding=binding)
         except BundleError:
             return None
 
@@ -67,7 +68,7 @@ class BundleLoader:
         found = ask(pool)
         if found.problem is not None:
             raise ArtefactError(f"{name} does not answer as it did", why=found.problem, fix=MAKE_AGAIN)
-        margins = read_golden(bundle.path(GOLDEN)).answers[name].margin
+        margins = read_golden(bundle.read(GOLDEN)).answers[name].margin
         return OutputGuard(pool, allowed=Range.around(margins), recheck=RecheckLimiter(lambda: ask(pool).problem))
 
 
@@ -86,29 +87,3 @@ def fall_back(loaded: LoadedModel, reason: str, *, what: str = "was disabled") -
         return None
     active = replace(loaded.standby, reason=f"{loaded.active.artefact} {what}: {reason}")
     return replace(loaded, version=active.version, active=active, standby=None)
-
-
-# --- archives ---
-# Whether a bundle's archives unpack to what they should be, found out before one byte of them is unpacked.
-
-# Bytes in all; 16 model inputs and 12 recorded answers are 1 MB, drawn films a few. Zeros pack a thousand to one.
-MOST = 64 * 1024 * 1024
-
-
-def check_archives(bundle: Bundle) -> None:
-    """Refuse a bundle whose golden files would fill the memory.
-
-    Raises:
-        ArtefactError: an archive is damaged, or says that it unpacks to more than it can hold.
-    """
-    for name in (GOLDEN, GOLDEN_FILMS):
-        if name not in bundle.manifest.files:
-            continue
-        try:
-            with zipfile.ZipFile(bundle.path(name)) as archive:
-                unpacked = sum(member.file_size for member in archive.infolist())
-        except (OSError, zipfile.BadZipFile) as error:
-            raise ArtefactError(f"{name} is damaged", why=str(error), fix=MAKE_AGAIN) from error
-        if unpacked > MOST:
-            why = f"it unpacks to {unpacked / 2**20:,.0f} MB, {MOST / 2**20:.0f} MB are the most"
-            raise ArtefactError(f"{name} is no record of golden films", why=why, fix=MAKE_AGAIN)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from tbconv.contract.bundle import Bundle
 from tf_serve.errors import NotReady, UnknownModel
 from tf_serve.fallback import ActiveModel
 from tf_serve.messages import IndexEntry
+
+MOST_REASONS = 5  # quoted by readiness; the index has all of them
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +18,7 @@ class LoadedModel:
     """One version of one model, ready to answer."""
 
     name: str  # in addresses: the folder's name in MODELS_DIR, the manifest's name where one bundle is served
-    version: str  # the first 12 hex digits of the serving file's digest
+    version: str  # 12 hex digits over all that decides (Manifest.version_of)
     bundle: Bundle
     active: ActiveModel
     number: int | None = None  # of its folder, where versions are numbered; it names the version too
@@ -32,6 +34,11 @@ class LoadedModel:
         verdict = self.active.verdict.verdict
         return not self.bundle.manifest.synthetic, self.active.kind == "trained", verdict.may_serve
 
+    def with_altered(self, altered: tuple[str, ...]) -> LoadedModel:
+        """Return it with what is known of the other files of its bundle."""
+        standby = self.standby and replace(self.standby, altered=altered)
+        return replace(self, active=replace(self.active, altered=altered), standby=standby)
+
     @property
     def description(self) -> str:
         """What answers, in words: file, kind, verdict, and whether phantoms trained it."""
@@ -46,6 +53,13 @@ class ModelTable:
     models: Mapping[str, tuple[LoadedModel, ...]] = field(default_factory=dict)  # versions, the current one first
     default: str | None = None  # which model answers a request that names none
     others: tuple[IndexEntry, ...] = ()  # what is not loaded, and why
+
+    @property
+    def reasons(self) -> str:
+        """Why what is not loaded is not, in words: of many the first few."""
+        found = [row.reason for row in self.others if row.reason]
+        more = [f"and {len(found) - MOST_REASONS} more"] if len(found) > MOST_REASONS else []
+        return "; ".join([*found[:MOST_REASONS], *more])
 
 
 class Registry:
@@ -95,7 +109,7 @@ class Registry:
 
 def _default(table: ModelTable) -> str:
     if table.default is None:
-        why = "; ".join(row.reason for row in table.others if row.reason) or "nothing has been opened yet"
+        why = table.reasons or "nothing has been opened yet"
         raise NotReady("no model is loaded", why=why, fix="try again in a second")
     return table.default
 

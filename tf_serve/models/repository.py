@@ -11,13 +11,18 @@ import os
 import re
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from tbconv.contract.bundle import MANIFEST, Bundle, read_bundle, read_json, write_json
 from tbconv.contract.errors import BundleError, TbconvError
+from tbconv.contract.reporting import printable
+from tbconv.contract.signature import default_place
 from tf_serve.errors import BadRequest, NotReady, UnknownModel
 from tf_serve.messages import IndexEntry
 from tf_serve.models.loader import BundleLoader, fall_back
@@ -29,29 +34,49 @@ from tf_serve.models.registry import LoadedModel, ModelTable
 # A bundle arrives whole, by a rename (`tbconv convert` does so), or file by file, by a copy. The first is
 # opened at once, the second when nothing has moved for a moment. Folders that begin with a dot are not looked
 # at: a bundle that is being written is called so.
+#
+# Whoever may write there may write anything: a folder that cannot be read is one reason in the index, and none keeps
+# another from being found.
 
 SETTLE_S = 2.0  # seconds without a change after which a bundle that lacks files is taken as it is
 SUFFIXES = (".tflite", ".json", ".npz")  # what the server reads of a bundle
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")  # what may stand in an address
-Stamp = tuple[tuple[str, int, int, int], ...]  # name, inode, bytes and time of each file
+NUMBER = re.compile(r"[0-9]{1,18}", re.ASCII)  # of a version: what 64 bits hold
+MOST_ENTRIES = 2_000  # of one folder that are looked at; a bundle has some 30
+MOST_BYTES = 2 << 30  # of one file: no `.tflite` can be larger, and its digest takes two seconds
+Stamp = tuple[tuple[str, int, int, int], ...]  # name, inode, bytes and time of the last change of each file
+Compared = dict[str, tuple[tuple[str, int, int, int], str | None]]  # by file: its digest and state, what is wrong
 
 
 @dataclass(frozen=True, slots=True)
 class BundleFolder:
-    """A folder with a manifest."""
+    """A folder with a manifest, or one that cannot be looked into."""
 
     name: str  # of the model
     folder: Path
     number: int | None  # where versions are numbered
     stamp: Stamp
+    problem: str | None = None  # why it is not even opened
+
+    @property
+    def bytes(self) -> int:
+        """How much there is to read before a verdict."""
+        return sum(row[2] for row in self.stamp)
+
+    def check(self) -> None:
+        """Raise NotReady where it is not even to be opened."""
+        if self.problem is not None:
+            raise NotReady(f"{self.folder} is not opened", why=self.problem, fix="mend or remove the folder")
 
     def incomplete_file(self) -> str | None:
         """Return which file a bundle still lacks while it is being copied; None when it can be opened."""
+        if self.problem is not None or not _moved(self.folder):
+            return None
         try:
             missing = _missing(read_bundle(self.folder))
         except BundleError:
             missing = "a manifest that can be read"
-        return f"it is being copied: it lacks {missing}" if missing and _moved(self.folder) else None
+        return f"it is being copied: it lacks {missing}" if missing else None
 
 
 class ModelDirectory:
@@ -73,36 +98,101 @@ class ModelDirectory:
         try:
             if self.one_bundle:
                 return {self._name: _places(self._name, self.root)}
-            folders = sorted(path for path in self.root.iterdir() if NAME.fullmatch(path.name) and path.is_dir())
+            names = [path.name for path in self.root.iterdir() if NAME.fullmatch(path.name)]
         except OSError:
             return None
-        found = {folder.name: _places(folder.name, folder) for folder in folders}
+        found = {name: _places(name, self.root / name) for name in sorted(names)}
         return {name: places for name, places in found.items() if places}
 
 
 def _places(name: str, folder: Path) -> tuple[BundleFolder, ...]:
-    if (stamp := _stamp(folder)) is not None:
-        return (BundleFolder(name, folder, None, stamp),)
+    """Return the bundles of a model; none of what is no folder."""
     try:
-        inside = [path for path in folder.iterdir() if path.name.isascii() and path.name.isdigit()]
-    except OSError:  # it went away meanwhile
+        if (stamp := _stamp(folder)) is not None:
+            return (BundleFolder(name, folder, None, stamp),)
+        with os.scandir(folder) as entries:
+            inside = [Path(one.path) for one in islice(entries, MOST_ENTRIES) if NUMBER.fullmatch(one.name)]
+    except (FileNotFoundError, NotADirectoryError):  # a file, a broken link, or it went away meanwhile
         return ()
-    stamped = [(path, _stamp(path)) for path in sorted(inside, key=lambda path: int(path.name), reverse=True)]
-    return tuple(BundleFolder(name, path, int(path.name), stamp) for path, stamp in stamped if stamp is not None)
+    except OSError as error:
+        return (_refused(name, folder, None, _unreadable(error)),)
+    found: list[BundleFolder] = []
+    numbers: set[int] = set()
+    for path in sorted(inside, key=lambda one: (len(one.name), one.name)):  # of `7` and `007` the first is version 7
+        place = _version(name, path)
+        if place is not None and place.number in numbers:
+            place = _refused(name, path, int(path.name), f"another folder is version {place.number} already")
+        if place is not None:
+            numbers.add(int(path.name))
+            found.append(place)
+    return tuple(sorted(found, key=lambda one: one.number or 0, reverse=True))
+
+
+def _version(name: str, folder: Path) -> BundleFolder | None:
+    number = int(folder.name)
+    try:
+        stamp = _stamp(folder)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        return _refused(name, folder, number, _unreadable(error))
+    return None if stamp is None else BundleFolder(name, folder, number, stamp)
+
+
+def _refused(name: str, folder: Path, number: int | None, problem: str) -> BundleFolder:
+    return BundleFolder(name, folder, number, ((problem, 0, 0, 0),), problem)
+
+
+def _unreadable(error: OSError) -> str:
+    return f"the folder cannot be read: {error.strerror or error}"
 
 
 def _stamp(folder: Path) -> Stamp | None:
-    """Return the state of a bundle's files; None where there is no manifest."""
-    rows = []
-    try:
-        with os.scandir(folder) as entries:
-            for entry in entries:
-                if entry.name.endswith(SUFFIXES):
-                    found = entry.stat()
-                    rows.append((entry.name, found.st_ino, found.st_size, found.st_mtime_ns))
-    except OSError:
+    """Return the state of a bundle's files; None where there is no manifest.
+
+    Raises:
+        OSError: the folder is none, or cannot be read, or holds more than any bundle.
+    """
+    with os.scandir(folder) as entries:
+        rows = [(one.name, *_state_of(one)) for one in islice(entries, MOST_ENTRIES) if one.name.endswith(SUFFIXES)]
+        more = next(entries, None) is not None
+    if not os.path.lexists(folder / MANIFEST):
         return None
-    return tuple(sorted(rows)) if any(row[0] == MANIFEST for row in rows) else None
+    if more:
+        raise OSError(f"it holds more than {MOST_ENTRIES:,} files")
+    if large := [row[0] for row in rows if row[2] > MOST_BYTES]:
+        raise OSError(f"{printable(large[0])} is larger than the {MOST_BYTES >> 30} GiB that a .tflite can have")
+    signature = default_place(folder)
+    with contextlib.suppress(OSError):  # it may come after the bundle, and be the reason why that is opened
+        rows.append((signature.name, *_state(signature.stat())))
+    return tuple(sorted(rows))
+
+
+def _state_of(entry: os.DirEntry[str]) -> tuple[int, int, int]:
+    try:
+        return _state(entry.stat())
+    except OSError:  # a link that leads nowhere or around in circles is a state, too
+        with contextlib.suppress(OSError):
+            return _state(entry.stat(follow_symlinks=False))
+        return 0, 0, 0
+
+
+def _state(found: os.stat_result) -> tuple[int, int, int]:
+    return found.st_ino, found.st_size, found.st_ctime_ns  # which, unlike mtime, nobody sets
+
+
+def _compare(bundle: Bundle, before: Compared) -> Compared:
+    """Compare every file of a bundle with its digest, those again whose state or digest is another than before."""
+    found: Compared = {}
+    for name in (MANIFEST, *bundle.manifest.files):
+        digest = bundle.sha256 if name == MANIFEST else bundle.manifest.files[name].sha256
+        try:
+            state = (digest, *_state((bundle.root / name).stat()))
+        except OSError:
+            state = (digest, 0, 0, 0)
+        known = before.get(name)
+        found[name] = known if known is not None and known[0] == state else (state, bundle.problem_of(name))
+    return found
 
 
 def _missing(bundle: Bundle) -> str | None:
@@ -114,10 +204,19 @@ def _missing(bundle: Bundle) -> str | None:
 
 
 def _moved(folder: Path) -> bool:
+    """Whether something in a folder changed a moment ago."""
+    latest, seen = 0.0, 0
     try:
-        latest = max(path.stat().st_ctime for path in (folder, *folder.rglob("*")))
+        latest = folder.lstat().st_ctime
     except OSError:
         return True
+    for root, folders, files in os.walk(folder):
+        seen += len(folders) + len(files)
+        if seen > MOST_ENTRIES:
+            return False  # no bundle has so many, and the look must end
+        for name in (*folders, *files):
+            with contextlib.suppress(OSError):
+                latest = max(latest, Path(root, name).lstat().st_ctime)
     return time.time() - latest < SETTLE_S
 
 
@@ -127,6 +226,8 @@ def _manifest_name(root: Path) -> str:
     except BundleError:
         return root.name
 
+
+_log = logging.getLogger("tf_serve")
 
 # --- desired state ---
 # What operators requested and which files failed: apart from the model directory, and the same for all workers.
@@ -146,9 +247,11 @@ class DesiredState:
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> DesiredState:
-        """Read what `asdict` wrote."""
-        rolled_back = {name: tuple(versions) for name, versions in value["rolled_back"].items()}
-        return cls(tuple(value["unloaded"]), rolled_back, dict(value["load_requests"]), dict(value["failed"]))
+        """Read what `asdict` wrote; KeyError, TypeError, ValueError or AttributeError on anything else."""
+        rolled_back = {name: tuple(map(str, versions)) for name, versions in value["rolled_back"].items()}
+        requests = {name: int(count) for name, count in value["load_requests"].items()}
+        failed = {digest: str(reason) for digest, reason in value["failed"].items()}
+        return cls(tuple(map(str, value["unloaded"])), rolled_back, requests, failed)
 
 
 class DesiredStateStore:
@@ -162,22 +265,29 @@ class DesiredStateStore:
         """
         self._file = folder and folder / "desired_state.json"
         self._lock = folder and folder / "desired_state.lock"
-        self._own = DesiredState()
+        self._own = DesiredState()  # also what the file said when it could be read last
+        self._damage = ""
 
     def read(self) -> DesiredState:
-        """Return what holds now."""
-        if self._file is None or not self._file.is_file():
+        """Return what holds now; what held before where the file is damaged."""
+        if self._file is None or not os.path.lexists(self._file):
             return self._own
-        return DesiredState.from_json(read_json(self._file, keys_of_users=True))
+        try:
+            self._own = DesiredState.from_json(read_json(self._file, keys_of_users=True))
+            self._damage = ""
+        except (BundleError, OSError, KeyError, TypeError, ValueError, AttributeError) as error:
+            if str(error) != self._damage:
+                self._damage = str(error)
+                _log.error("what operators requested cannot be read, so what held before goes on: %s", error)
+        return self._own
 
     def change(self, how: Callable[[DesiredState], DesiredState]) -> DesiredState:
         """Replace what holds by what `how` makes of it, one process at a time."""
         with self._alone():
             desired = how(self.read())
-            if self._file is None:
-                self._own = desired
-            else:
+            if self._file is not None:
                 write_json(self._file, asdict(desired))
+            self._own = desired
         return desired
 
     @contextlib.contextmanager
@@ -203,6 +313,9 @@ class Known:
     trained: bool
 
 
+LONGEST_REASON = 1_000  # characters in the index; readiness and errors quote it
+
+
 @dataclass(slots=True, eq=False)
 class ModelEntry:
     """A bundle folder and its state."""
@@ -215,28 +328,40 @@ class ModelEntry:
     incomplete: str | None = None  # what it lacks while it is being copied
     unloaded_because: str | None = None  # why it is not held although it could be
     missing_since: float | None = None  # time.monotonic() at which its folder was missed first
+    compared: Compared = field(default_factory=dict)  # all files of its bundle with their digests
     by_request: bool = False  # a load was requested: it is opened anew, and may have a lower trust than what was there
 
-    def open(self, loader: BundleLoader, desired: DesiredState) -> None:
-        """Open what lies there; what was loaded before goes on where that fails or is trusted less."""
+    def open(self, loader: BundleLoader, desired: DesiredState) -> TbconvError | None:
+        """Open what lies there; what was loaded before goes on where that fails or is trusted less.
+
+        Returns:
+            Why it was refused; None where it is loaded.
+        """
         self.tried_stamp, self.error, self.incomplete, self.unloaded_because = self.place.stamp, None, None, None
         start = time.monotonic()
         try:
+            self.place.check()
             found = loader.open(self.place.folder, name=self.place.name, number=self.place.number)
             new = without_failed(found, desired)
             self._check_trust(new)
         except TbconvError as error:
             self._forget(error)
             _log.error("%s: not loaded: %s", self.place.name, error.one_line)
-        except Exception:  # noqa: BLE001  (logged, and shown by the index; other models go on)
-            what = f"{self.place.name} cannot be loaded"
-            self._forget(NotReady(what, why="internal server error", fix="see the server log"))
-            _log.exception(what)
+        except Exception as error:  # noqa: BLE001  (logged, and shown by the index; other models go on)
+            self.fail(error)
         else:
             self.take(new)
             reason = f"; {new.active.reason}" if new.active.reason else ""
             _log.info("%s %s: %s, %.2f s%s", new.name, new.version, new.description, time.monotonic() - start, reason)
         self.by_request = False
+        return self.error
+
+    def fail(self, error: Exception) -> None:
+        """Keep an error of the program's own to this folder: it is not tried again before it changes."""
+        what = f"{self.place.name} cannot be loaded"
+        self.tried_stamp, self.incomplete = self.place.stamp, None
+        self._forget(NotReady(what, why="internal server error", fix="see the server log"))
+        _log.error(what, exc_info=error)
 
     def _forget(self, error: TbconvError) -> None:
         """Keep why it does not open; what is not held and does not open has no rank any more."""
@@ -275,7 +400,10 @@ class ModelEntry:
             name=self.place.name,
             version="" if number is None else str(number),
             state="LOADING" if loading else "UNAVAILABLE",
-            reason=self.error.one_line if self.error else self.incomplete or self.unloaded_because or "not opened yet",
+            reason=printable(
+                self.error.one_line if self.error else self.incomplete or self.unloaded_because or "not opened yet",
+                most=LONGEST_REASON,
+            ),
         )
 
     def _check_trust(self, new: LoadedModel) -> None:
@@ -314,11 +442,12 @@ def ranked(kept: Sequence[ModelEntry], rolled_back: Sequence[str]) -> list[Model
 # A swap loses nothing: who was given the old version keeps it until the answer is made, and its
 # interpreters go with the last reference.
 
+MOST_NAMED = 5  # changed files of a line of the log
 REMOVAL_GRACE_S = (
     10.0  # seconds after which a model whose folder was removed stops answering; one replaced by hand is back
 )
+LOOK_S = 0.5  # seconds of opening bundles after which the directory is looked at again
 TRIMS = 3  # looks after a swap at which freed memory is returned: requests under way hold the old network a while
-_log = logging.getLogger("tf_serve")
 
 
 class Repository:
@@ -330,6 +459,7 @@ class Repository:
         loader: BundleLoader,
         *,
         publish: Callable[[ModelTable], None],
+        refused: Callable[[TbconvError], None] | None = None,
         store: DesiredStateStore | None = None,
         versions: int = 2,
         default: str | None = None,
@@ -343,13 +473,14 @@ class Repository:
             versions: how many versions of a model are held in memory: the second makes a roll back instant.
             default: the model that answers who names none; None takes the most trusted.
             publish: takes every new table.
+            refused: takes every error for which a folder was not loaded, once a change of it.
         """
         self._directory = directory
         self._loader = loader
         self._store = store or DesiredStateStore()
         self._versions = versions
         self._default = default
-        self._publish = publish
+        self._publish, self._refused = publish, refused
         self._entries: dict[str, list[ModelEntry]] = {}  # by model, highest number first
         self._handled_loads: dict[str, int] = {}
         self._table = ModelTable()
@@ -362,8 +493,7 @@ class Repository:
             desired = self._store.read()
             self._scan()
             self._apply_requests(desired)
-            for name, kept in self._entries.items():
-                self._load_best(name, kept, desired)
+            self._load_all(desired)
             self._publish_table(desired)
             self._return_memory()
 
@@ -422,9 +552,34 @@ class Repository:
             if digest in self._store.read().failed:
                 return  # several films met it at once
             _log.error("%s: %s is disabled: %s", loaded.name, loaded.active.artefact, reason)
-            desired = self._store.change(lambda desired: replace(desired, failed={**desired.failed, digest: reason}))
+            fail = partial(_with_failed, digest=digest, reason=reason)
+            try:
+                desired = self._store.change(fail)
+            except OSError as error:  # a full disk: the other workers will meet it themselves
+                _log.error("the other workers are not told: %s", error)
+                desired = fail(self._store.read())
             self._apply_requests(desired)
             self._publish_table(desired)
+
+    def check_files(self) -> None:
+        """Hold every file of the bundles that answer to its digest, and mark those models whose other files changed.
+
+        The first time reads hundreds of MB, so it is done without the lock; afterwards only what changed is read.
+        """
+        with self._lock:
+            entries = [(one, one.loaded) for kept in self._entries.values() for one in kept if one.loaded]
+        for one, loaded in entries:
+            found = _compare(loaded.bundle, one.compared)
+            altered = tuple(problem for _, problem in found.values() if problem)
+            with self._lock:
+                one.compared = found
+                if one.loaded is None or one.loaded.bundle is not loaded.bundle or one.loaded.active.altered == altered:
+                    continue
+                if altered:
+                    said = "; ".join(altered[:MOST_NAMED])
+                    _log.warning("%s: other files of its bundle changed: %s", loaded.name, said)
+                one.loaded = one.loaded.with_altered(altered)
+                self._publish_table(self._store.read())
 
     def first_error(self) -> TbconvError | None:
         """Return an expected error for which something is not loaded."""
@@ -466,6 +621,27 @@ class Repository:
                     one.by_request, one.tried_stamp = True, None
                 one.drop_failed(desired)
 
+    def _load_all(self, desired: DesiredState) -> None:
+        """Bring every model to what shall be loaded, the smallest first: no large one makes others wait long.
+
+        While it takes long, what lands meanwhile is found and takes its turn.
+        """
+        waiting, done, looked = deque(self._by_size()), set[str](), time.monotonic()
+        while waiting:
+            name = waiting.popleft()
+            done.add(name)
+            try:
+                self._load_best(name, self._entries[name], desired)
+            except Exception as error:  # noqa: BLE001  (kept to this model)
+                for one in self._entries[name]:
+                    one.fail(error)
+            if time.monotonic() - looked > LOOK_S:
+                self._scan()
+                waiting, looked = deque(one for one in self._by_size() if one not in done), time.monotonic()
+
+    def _by_size(self) -> list[str]:
+        return sorted(self._entries, key=lambda name: sum(one.place.bytes for one in self._entries[name]))
+
     def _load_best(self, name: str, kept: list[ModelEntry], desired: DesiredState) -> None:
         """Hold a model's best versions in memory, and no others."""
         if name in desired.unloaded:
@@ -488,9 +664,15 @@ class Repository:
         if one.tried_stamp == one.place.stamp:
             return
         first = self._directory.one_bundle and one.loaded is None
-        one.incomplete = None if first else one.place.incomplete_file()
-        if one.incomplete is None:
+        try:
+            one.incomplete = None if first else one.place.incomplete_file()
+        except Exception as error:  # noqa: BLE001  (kept to this folder)
+            one.fail(error)
+        if one.tried_stamp != one.place.stamp and one.incomplete is None:
             one.open(self._loader, desired)
+        if one.error is not None and one.tried_stamp is not None and self._refused is not None:
+            self._refused(one.error)
+        if one.loaded is not None:
             self._publish_table(desired)  # the first that is ready answers, while others are opened
 
     def _publish_table(self, desired: DesiredState) -> None:
@@ -566,10 +748,14 @@ def _wanted(desired: DesiredState, name: str, rolled_back: tuple[str, ...], dige
     )
 
 
+def _with_failed(desired: DesiredState, *, digest: str, reason: str) -> DesiredState:
+    return replace(desired, failed={**desired.failed, digest: reason})
+
+
 def _digests(kept: list[ModelEntry]) -> set[str]:
     """Return the digests of all files of a model's bundles, also of those that are not loaded."""
     found: set[str] = set()
     for one in kept:
-        with contextlib.suppress(BundleError):
+        with contextlib.suppress(BundleError, OSError):
             found |= {record.sha256 for record in read_bundle(one.place.folder).manifest.files.values()}
     return found

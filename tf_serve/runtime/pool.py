@@ -25,7 +25,7 @@ from typing import BinaryIO, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from tbconv.contract.bundle import MAKE_AGAIN, Bundle
+from tbconv.contract.bundle import MAKE_AGAIN, Bundle, temporary_folder
 from tbconv.contract.errors import ArtefactError, SetupError
 from tbconv.contract.statistics import Prediction
 from tf_serve.runtime.structure import MOST_BYTES, check_tflite
@@ -154,7 +154,10 @@ def copy_privately(bundle: Bundle, name: str, folder: Path | None) -> BinaryIO:
     place = folder and folder / f"{digest}.tflite"
     if place and (there := _open_good(place, digest)):
         return there
-    with _open_file(bundle, name) as original, tempfile.NamedTemporaryFile(dir=folder, delete=False) as copy:
+    with contextlib.ExitStack() as stack:
+        original = stack.enter_context(_open_file(bundle, name))
+        own = folder or stack.enter_context(temporary_folder("model"))  # what a dead process left there is removed
+        copy = stack.enter_context(tempfile.NamedTemporaryFile(dir=own, delete=False))
         made = Path(copy.name)
         try:
             found = _copy(original, cast("BinaryIO", copy), name)

@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tbconv.contract.bundle import MAKE_AGAIN, Bundle
+from tbconv.contract.bundle import MAKE_AGAIN, MANIFEST, Bundle
 from tbconv.contract.certificate import Certificate
-from tbconv.contract.consistency import answer_problems, appended_problems
+from tbconv.contract.consistency import UNBOUND, answer_problems, appended_problems, check_binding
 from tbconv.contract.environment import processor, processor_difference
-from tbconv.contract.errors import ArtefactError, SetupError
+from tbconv.contract.errors import ArtefactError, BundleError, SetupError
 from tbconv.contract.golden import (
     GOLDEN,
     GOLDEN_FILMS,
@@ -92,12 +92,13 @@ def self_test(bundle: Bundle, *, artefacts: Sequence[str] | None = None) -> Self
     Raises:
         ArtefactError: the golden inputs or the certificate are missing or altered.
     """
-    golden, certificate = read_golden(bundle.path(GOLDEN)), bundle.certificate()
+    golden, certificate = read_golden(bundle.read(GOLDEN)), bundle.certificate()
     chosen = [one for one in bundle.manifest.artefacts if one.is_served]
     if artefacts is not None:
         chosen = [bundle.manifest.artefact(path) for path in artefacts]
     note = processor_difference(certificate.scope.get("processor") or {}, processor())
     notes = [*([note] if note else []), *([] if records_films(bundle) else [NOT_RECORDED])]
+    notes += [UNBOUND] if certificate.scope.get("binding") is None else []
     rows = tuple(_repeat(bundle, one, golden, certificate) for one in chosen)
     return SelfTest(rows, tuple(notes), _contradictions(bundle, golden, {one.path for one in chosen}))
 
@@ -113,7 +114,7 @@ def golden_check(bundle: Bundle, path: str) -> Callable[[Classifier], GoldenResu
     """
     if GOLDEN not in bundle.manifest.files:
         return None
-    golden, certificate = read_golden(bundle.path(GOLDEN)), bundle.certificate()
+    golden, certificate = read_golden(bundle.read(GOLDEN)), bundle.certificate()
     artefact, verdict = bundle.manifest.artefact(path), str(bundle.verdict(path).verdict)
     recorded = _recorded(golden, artefact)
     if len(recorded.logits) > 1 and (recorded.logits == recorded.logits[0]).all():
@@ -145,6 +146,11 @@ def _film_problems(bundle: Bundle) -> list[str]:
 
 def _contradictions(bundle: Bundle, golden: Golden, chosen: set[str]) -> dict[str, str]:
     found, films = appended_problems(bundle), _film_problems(bundle)
+    chosen = chosen | {MANIFEST}
+    try:
+        check_binding(bundle)
+    except BundleError as error:
+        found[MANIFEST] = error.why
     for path, problem in answer_problems(bundle, golden).items():
         found[path] = f"{found[path]}; {problem}" if path in found else problem
     kept = {path: problem for path, problem in found.items() if path in chosen}

@@ -6,6 +6,8 @@ import asyncio
 import contextlib
 import io
 import logging
+import os
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -135,6 +137,7 @@ class AdmissionQueue:
 # The event loop neither decodes nor predicts: it takes requests in, sends answers out, and says how
 # the server is doing, however busy the workers are.
 
+LOWEST_PRIORITY = 19  # nice(1)
 POLL_S = 1.0  # seconds between two scans of the model directory: some ten `stat` a bundle
 LOADING = "the model is being loaded"
 SHUTTING_DOWN = "the server is shutting down"
@@ -152,11 +155,14 @@ class Engine:
         folder, directory = settings.shared, ModelDirectory(settings.root)
         self.repository = Repository(
             directory,
-            BundleLoader(artefact=settings.artefact, threads=settings.threads, folder=folder),
+            BundleLoader(
+                artefact=settings.artefact, threads=settings.threads, folder=folder, signature=settings.signature
+            ),
             store=DesiredStateStore(folder),
             versions=settings.versions,
             default=None if directory.one_bundle else settings.default,
             publish=self._publish,
+            refused=self.metrics.record_refused_bundle,
         )
         self.queue = AdmissionQueue(settings.threads + settings.queue)
         self._workers = ThreadPoolExecutor(settings.threads, thread_name_prefix="film")
@@ -164,6 +170,7 @@ class Engine:
         self._broken: str | None = None  # an error of the program's own
         self.draining = False
         self._poller: asyncio.Task[None] | None = None
+        self._checker: threading.Thread | None = None
         self._dropping: set[asyncio.Task[None]] = set()
 
     @property
@@ -175,8 +182,7 @@ class Engine:
             return None
         if not self._scanned:
             return LOADING
-        reasons = [row.reason for row in self.registry.table.others if row.reason]
-        return self._broken or "; ".join(reasons) or "there is no bundle in the model directory yet"
+        return self._broken or self.registry.table.reasons or "there is no bundle in the model directory yet"
 
     def open_now(self) -> None:
         """Open what lies there before the server runs; the first expected error where nothing answers."""
@@ -343,7 +349,23 @@ class Engine:
                 self._broken = "the model directory cannot be read; see the server's log"
                 _log.exception(self._broken)
             first.set()
+            self._check_files()
             await asyncio.sleep(POLL_S)
+
+    def _check_files(self) -> None:
+        """Look at the files beside those that answer, in a thread that gives way to every film."""
+        if self._checker is not None and self._checker.is_alive():
+            return
+        self._checker = threading.Thread(target=self._check_quietly, name="files", daemon=True)
+        self._checker.start()
+
+    def _check_quietly(self) -> None:
+        with contextlib.suppress(OSError, AttributeError):
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), LOWEST_PRIORITY)
+        try:
+            self.repository.check_files()
+        except Exception:  # noqa: BLE001  (logged, and tried again; films are answered meanwhile)
+            _log.exception("the files of the bundles could not be compared with their digests")
 
 
 def _noted(result: ScreenResult, loaded: LoadedModel) -> ScreenResult:

@@ -40,7 +40,7 @@ _ERRORS = {
 }
 _PATH_PARAMETERS = {
     "name": "Name of the model, as /v2/repository/index and the page give it.",
-    "version": "First 12 hexadecimal digits of the SHA-256 of the file that answers.",
+    "version": "12 hexadecimal digits of a SHA-256 over all that decides: file, threshold, labels and so on.",
     "label": "`stable`: the version that answers where none is named.",
 }
 WHICH_MODEL = {"model": "The default model by default.", "version": "The current one by default."}

@@ -1,35 +1,36 @@
-"""Start the server: one process or several workers, and the HTTP parser with its limits."""
+"""Start the server: one process or several workers, and how each begins, is watched and ends."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import logging
-import multiprocessing
 import os
 import shutil
 import signal
 import socket
-import tempfile
+import subprocess
+import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
-from uvicorn.supervisors.multiprocess import Multiprocess, Process
 
-from tbconv.contract.bundle import MANIFEST
+from tbconv.contract.bundle import MANIFEST, temporary_folder
 from tbconv.contract.environment import working_folder_hidden
 from tbconv.contract.errors import BundleError, ConfigError, SetupError
 from tbconv.contract.reporting import DISCLAIMER, Reporter
 from tf_serve.models.registry import Registry
 from tf_serve.models.repository import return_memory
 from tf_serve.server.app import create_app
+from tf_serve.server.connection import BoundedProtocol
 from tf_serve.server.engine import Engine
 from tf_serve.settings import LogFormat, LogLevel, Settings
 from tf_serve.telemetry.logs import write_log
@@ -37,6 +38,8 @@ from tf_serve.telemetry.metrics import FOLDER
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
+
+_log = logging.getLogger("tf_serve")
 
 
 # --- run ---
@@ -73,18 +76,18 @@ def choose_address(host: str | None, port: int | None, environment: Mapping[str,
 
 
 def serve(config: ServeConfig, *, reporter: Reporter) -> None:
-    """Serve until SIGTERM or Ctrl-C; what was accepted is answered first.
+    """Serve until SIGTERM, Ctrl-C, SIGQUIT or SIGHUP; what was accepted is answered first.
 
     Raises:
         BundleError: a bundle was named and no file of it may answer, or what was named is neither bundle nor folder.
-        SetupError: the port is taken.
+        SetupError: the port is taken, or no worker lives until it serves.
     """
     settings = config.settings
     write_log(settings.log_format, settings.log_level or LogLevel.INFO)
     if not settings.root.is_dir():
         what, fix = f"{settings.root} is not a folder", "name a bundle, or a folder for bundles: mkdir MODELS_DIR"
         raise BundleError(what, why="there is nothing to serve or to watch", fix=fix)
-    with take_port(config.host, config.port) as listener, _exit_zero_on_signal():
+    with take_port(config.host, config.port) as listener, leaving_by(_exit_zero):  # nothing is accepted yet
         if settings.workers == 1:
             engine = _opened(settings)
             _announce(engine, listener, reporter)
@@ -93,24 +96,6 @@ def serve(config: ServeConfig, *, reporter: Reporter) -> None:
         _announce(_opened(settings), listener, reporter)
         return_memory()  # it was opened here only to check it
         _run_workers(settings, listener)
-
-
-@contextlib.contextmanager
-def _exit_zero_on_signal() -> Iterator[None]:
-    """End with status 0 at a signal that comes while bundles are opened: nothing was accepted yet, nothing is lost."""
-    if threading.current_thread() is not threading.main_thread():
-        yield  # only the main thread receives signals
-        return
-    before = {sig: signal.signal(sig, _exit_zero) for sig in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield
-    finally:
-        for sig, handler in before.items():
-            signal.signal(sig, handler)
-
-
-def _exit_zero(sig: int, frame: FrameType | None) -> None:  # noqa: ARG001  (Python passes them)
-    raise SystemExit(0)
 
 
 def _opened(settings: Settings) -> Engine:
@@ -122,15 +107,14 @@ def _opened(settings: Settings) -> Engine:
 
 
 def _run_workers(settings: Settings, listener: socket.socket) -> None:
-    shared = Path(tempfile.mkdtemp(prefix="tbconv-serve-"))
-    counted = shared / "metrics"
-    counted.mkdir()
-    os.environ[FOLDER] = str(counted)  # the processes inherit it: what they count is added up there
-    try:
-        run_many(replace(settings, shared=shared), listener)
-    finally:
-        del os.environ[FOLDER]
-        shutil.rmtree(shared, ignore_errors=True)
+    with temporary_folder("serve") as shared:
+        counted = shared / "metrics"
+        counted.mkdir()
+        os.environ[FOLDER] = str(counted)  # the processes inherit it: what they count is added up there
+        try:
+            Supervisor(replace(settings, shared=shared), listener).run()
+        finally:
+            del os.environ[FOLDER]
 
 
 def _announce(engine: Engine, listener: socket.socket, reporter: Reporter) -> None:
@@ -184,8 +168,45 @@ def greeting(registry: Registry, settings: Settings, address: tuple[str, int]) -
     return (*lines, DISCLAIMER)
 
 
-# --- workers ---
-# How processes end and live on: a server that finishes what it accepted, and several of them behind one socket.
+# --- signals ---
+# Which signals end a server, and which would kill it though nobody means that by them.
+
+LEAVE = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT") if hasattr(signal, name))
+NO_MEANING = tuple(getattr(signal, f"SIG{n}") for n in ("USR1", "USR2", "TTIN", "TTOU") if hasattr(signal, f"SIG{n}"))
+OnSignal = Callable[[int, FrameType | None], None]
+
+
+@contextlib.contextmanager
+def leaving_by(leave: OnSignal) -> Iterator[None]:
+    """Call a function at each signal that ends a server; do nothing at those without a meaning.
+
+    Hanging up and quitting are left ignored where they are (`nohup`, a job in the background).
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread receives signals
+        return
+    handlers: dict[int, OnSignal] = dict.fromkeys(NO_MEANING, _do_nothing)
+    handlers |= {
+        sig: leave for sig in LEAVE if signal.getsignal(sig) != signal.SIG_IGN or sig in (signal.SIGTERM, signal.SIGINT)
+    }
+    before = {sig: signal.signal(sig, handler) for sig, handler in handlers.items()}
+    try:
+        yield
+    finally:
+        for sig, handler in before.items():
+            signal.signal(sig, handler or signal.SIG_DFL)
+
+
+def _exit_zero(sig: int, frame: FrameType | None) -> None:  # noqa: ARG001  (Python passes them)
+    raise SystemExit(0)
+
+
+def _do_nothing(sig: int, frame: FrameType | None) -> None:
+    """Do nothing; children start with the signal's default, as they would not after SIG_IGN."""
+
+
+# --- server ---
+# A server that finishes what it accepted.
 
 # Seconds after SIGTERM in which connections are still accepted and every answer says `connection: close`: a client
 # that has sent its film already gets an answer, not a closed connection.
@@ -195,17 +216,6 @@ DRAIN_NOTICE_S = 0.6
 CLOSE_BACKLOG_S = 0.3
 PENDING_REQUEST_S = 2.0  # seconds for a request that was on its way when its connection was taken
 DRAIN_S = 25  # seconds that accepted films get: a film may wait twice, for its network and for the baseline
-
-
-@dataclass(frozen=True, slots=True)
-class MakeApp:
-    """Makes the application in a worker process: a settings record travels there, an application cannot."""
-
-    settings: Settings
-
-    def __call__(self) -> FastAPI:
-        """Make it."""
-        return create_app(self.settings)
 
 
 class Server(uvicorn.Server):
@@ -269,100 +279,20 @@ class Server(uvicorn.Server):
 
     def _has_pending_connection(self) -> bool:
         """Whether a connection is open whose request has not been read yet."""
-        return any(getattr(one, "cycle", one) is None for one in self.server_state.connections)
-
-
-class WorkerServer(Server):
-    """The server in one of several processes: the parent tells it when to leave."""
-
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Leave at SIGTERM; Ctrl-C reaches the whole group, and it is the parent's to answer."""
-        if sig == signal.SIGTERM:
-            super().handle_exit(sig, frame)
-
-    async def on_tick(self, counter: int) -> bool:
-        """Exit also when the parent was killed: no other process would end this one, or clean up after it."""
-        parent = multiprocessing.parent_process()
-        if self._drain_until is None and parent is not None and not parent.is_alive():
-            super().handle_exit(signal.SIGTERM, None)
-            if isinstance(self.config.app, MakeApp) and self.config.app.settings.shared:
-                shutil.rmtree(self.config.app.settings.shared, ignore_errors=True)
-        return await super().on_tick(counter)
-
-
-class Worker(Process):
-    """A process with such a server."""
-
-    @property
-    def server(self) -> uvicorn.Server:
-        """The server, made where it runs."""
-        if self._server is None:
-            self._server = WorkerServer(self.config)
-        return self._server
-
-
-class Supervisor(Multiprocess):
-    """Uvicorn's parent of workers: it starts them, replaces those that died or hang, and ends them."""
-
-    def init_processes(self) -> None:
-        """Start all workers."""
-        self.processes = [self._started() for _ in range(self.processes_num)]
-
-    def keep_subprocess_alive(self) -> None:
-        """Replace workers that died or do not answer; one that cannot start at all ends the server."""
-        for place, process in enumerate(self.processes):
-            if self.should_exit.is_set() or process.is_alive(timeout=self.config.timeout_worker_healthcheck):
-                continue
-            process.kill()
-            process.join()
-            if process.exitcode == uvicorn.config.STARTUP_FAILURE:
-                self.should_exit.set()
-                return
-            self.processes[place] = self._started()
-
-    def terminate_all(self) -> None:
-        """End the workers; the socket is theirs alone now, so that it closes with the last of them."""
-        for listener in self.sockets:
-            listener.close()
-        super().terminate_all()
-
-    def join_all(self) -> None:
-        """Wait for the workers; a second signal ends them at once."""
-        while any(process.exitcode is None for process in self.processes):
-            if self.signal_queue:
-                for process in self.processes:
-                    process.process.kill()
-            time.sleep(0.05)
-        super().join_all()
-
-    def restart_all(self) -> None:
-        """Do nothing at SIGHUP: models are swapped while the server runs."""
-
-    handle_ttin = handle_ttou = restart_all  # the number of workers stays
-
-    def _started(self) -> Worker:
-        worker = Worker(self.config, self.sockets)
-        worker.start()
-        return worker
+        return any(isinstance(one, BoundedProtocol) and one.may_ask for one in self.server_state.connections)
 
 
 def run_one(app: FastAPI, listener: socket.socket) -> None:
     """Serve in this process until a signal."""
-    Server(_config(app)).run(sockets=[listener])
+    server = Server(_config(app))
+    with leaving_by(server.handle_exit):
+        server.run(sockets=[listener])
 
 
-def run_many(settings: Settings, listener: socket.socket) -> None:
-    """Serve in several processes until a signal."""
-    with working_folder_hidden():
-        Supervisor(_config(MakeApp(settings), workers=settings.workers), [listener]).run()
-
-
-def _config(app: FastAPI | MakeApp, *, workers: int = 1) -> uvicorn.Config:
+def _config(app: FastAPI) -> uvicorn.Config:
     return uvicorn.Config(
         app,
-        http=HeaderTimeoutProtocol,
-        factory=isinstance(app, MakeApp),
-        workers=workers,
+        http=BoundedProtocol,
         log_level="warning",
         access_log=False,  # addresses and times of patients' films are not logged
         server_header=False,
@@ -372,49 +302,219 @@ def _config(app: FastAPI | MakeApp, *, workers: int = 1) -> uvicorn.Config:
     )
 
 
-# --- header timeout ---
-# Uvicorn waits for the headers of a request without end; this protocol closes the connection after a while.
+# --- worker ---
+# One of several processes behind a socket. A pipe joins it to its parent: settings go down, signs of life come up, and
+# its end tells each of them that the other is dead.
 
-HEADER_TIMEOUT_S = (
-    10.0  # seconds from the first byte, or from the connection, to the end of a request's head; browsers connect ahead
-)
+ORPHAN_S = 0.7  # seconds in which a worker answers what it has begun when its parent was killed
+HEARTBEAT_S = 1.0  # seconds between two signs of life
 
 
-class HeaderTimeoutProtocol(HttpToolsProtocol):
-    """Uvicorn's, which closes a connection whose head does not come in time; the admission queue bounds bodies."""
+class WorkerServer(Server):
+    """The server in one of several processes: the parent tells it when to leave, and hears that it lives."""
 
-    _head_timer: asyncio.TimerHandle | None = None
+    def __init__(self, config: uvicorn.Config, parent: Connection) -> None:
+        super().__init__(config)
+        self._parent = parent
+        self._heard = 0.0
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Begin to wait for the first head."""
-        super().connection_made(transport)
-        self._start_timer()
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Leave at SIGTERM, which may come twice when the parent dies; Ctrl-C is the parent's to answer."""
+        if sig == signal.SIGTERM and self._drain_until is None:
+            super().handle_exit(sig, frame)
 
-    def data_received(self, data: bytes) -> None:
-        """Take bytes; those of a further request begin a new wait."""
-        if self._head_timer is None and (self.cycle is None or self.cycle.response_complete):
-            self._start_timer()
-        super().data_received(data)
+    async def on_tick(self, counter: int) -> bool:
+        """Say that requests are accepted and the event loop turns."""
+        if time.monotonic() - self._heard >= HEARTBEAT_S:
+            self._heard = time.monotonic()
+            with contextlib.suppress(OSError):  # a parent that is gone is the other thread's to notice
+                self._parent.send_bytes(b".")
+        return await super().on_tick(counter)
 
-    def on_headers_complete(self) -> None:
-        """End the wait: the rest is the body, or the answer."""
-        self._stop_timer()
-        super().on_headers_complete()
 
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Forget the wait."""
-        self._stop_timer()
-        super().connection_lost(exc)
+def serve_as_worker() -> None:
+    """Serve in a process that `Worker` has started, until the parent says so or is gone."""
+    parent, listener = Connection(int(sys.argv[1])), socket.socket(fileno=int(sys.argv[2]))
+    for sig in {*LEAVE, *NO_MEANING} - {signal.SIGTERM}:
+        signal.signal(sig, _do_nothing)
+    settings, ends = parent.recv()
+    threading.Thread(target=_leave_with_parent, args=(parent, settings), daemon=True).start()
+    app = create_app(settings)
+    for ended in ends:
+        app.state.engine.metrics.record_dead_worker(ended)
+    WorkerServer(_config(app), parent).run(sockets=[listener])
 
-    def _start_timer(self) -> None:
-        self._head_timer = self.loop.call_later(HEADER_TIMEOUT_S, self._time_out)
 
-    def _stop_timer(self) -> None:
-        if self._head_timer is not None:
-            self._head_timer.cancel()
-            self._head_timer = None
+def _leave_with_parent(parent: Connection, settings: Settings) -> None:
+    """End this process when the parent was killed: nobody else would end it, or clean up after both."""
+    with contextlib.suppress(OSError, EOFError):
+        parent.recv_bytes()
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(ORPHAN_S)
+    if settings.shared is not None:
+        shutil.rmtree(settings.shared, ignore_errors=True)
+    os._exit(1)
 
-    def _time_out(self) -> None:
-        self._head_timer = None
-        if not self.transport.is_closing():
-            self.transport.close()
+
+class Worker:
+    """The parent's side of such a process."""
+
+    # While it imports, the kernel ends it with its parent. `-P` and `working_folder_hidden` keep the working folder
+    # away; a checkout that is not installed is found.
+    _MAIN = """
+import ctypes, signal, sys
+getattr(ctypes.CDLL(None), "prctl", max)(1, signal.SIGTERM)  # PR_SET_PDEATHSIG, where there is one
+sys.path.append(sys.argv.pop())
+from tf_serve.server.process import serve_as_worker
+serve_as_worker()
+"""
+
+    def __init__(self, settings: Settings, listener: socket.socket, ends: tuple[str, ...]) -> None:
+        """Start it.
+
+        Args:
+            settings: what it serves.
+            listener: where it accepts connections.
+            ends: how those ended that it counts, since who counts in files cannot be their parent.
+        """
+        self._pipe, theirs = Pipe()
+        numbers = (theirs.fileno(), listener.fileno())
+        command = [sys.executable, "-P", "-c", self._MAIN, *map(str, numbers), str(Path(__file__).parents[2])]
+        with theirs, working_folder_hidden():
+            self.process = subprocess.Popen(command, pass_fds=numbers, stdin=subprocess.DEVNULL)
+        self.ends, self.serves_since = ends, 0.0
+        self._silent = 0
+        with contextlib.suppress(OSError):  # it died at once: the next look finds it
+            self._pipe.send((settings, ends))
+
+    def look(self) -> bool:
+        """Return whether it lives; one that has been silent for too long is killed."""
+        if self._has_said_something():
+            self._silent = 0
+            self.serves_since = self.serves_since or time.monotonic()
+        elif self.serves_since:
+            self._silent += 1  # looks and not seconds: a machine that was asleep is no worker that hangs
+        if self._silent * LOOK_S > HUNG_S:
+            _log.error("worker %d has not answered for %.0f s and is killed", self.process.pid, HUNG_S)
+            self.process.kill()
+            self.process.wait()
+        return self.process.poll() is None
+
+    def _has_said_something(self) -> bool:
+        said = False
+        with contextlib.suppress(OSError, EOFError):
+            while self._pipe.poll():
+                self._pipe.recv_bytes()
+                said = True
+        return said
+
+    def ended(self) -> str:
+        """How it ended, and give its pipe back."""
+        self._pipe.close()
+        code = self.process.wait()
+        if code >= 0:
+            return f"exit code {code}"
+        try:
+            return f"signal {-code} ({signal.Signals(-code).name})"
+        except ValueError:
+            return f"signal {-code}"
+
+
+# --- supervisor ---
+# Starts the workers, replaces those that died or hang, and ends them. What kills one worker again and again must
+# neither end the others nor be tried without pause, and where none ever serves it is an error and no loop.
+
+LOOK_S = 0.1  # seconds between two looks at the workers and at signals
+HUNG_S = 10.0  # seconds without a sign of life
+STEADY_S = 10.0  # seconds of serving after which a death is an accident: it is replaced at once
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.25, 30.0  # before a place is filled again; doubled with each death
+IN_VAIN = 6  # deaths in a row before serving, while no other serves
+
+
+@dataclass(slots=True)
+class Place:
+    """One of the places that workers fill."""
+
+    number: int
+    worker: Worker | None = None
+    deaths: int = 0  # in a row, before it has served for a while
+    due: float = 0.0  # when the next one is started
+
+
+class Supervisor:
+    """The parent of workers."""
+
+    def __init__(self, settings: Settings, listener: socket.socket) -> None:
+        self._settings, self._listener = settings, listener
+        self._places = [Place(number + 1) for number in range(settings.workers)]
+        self._signals = 0
+        self._in_vain = 0
+        self._uncounted: list[str] = []  # ends that no worker has counted yet
+
+    def run(self) -> None:
+        """Serve until a signal.
+
+        Raises:
+            SetupError: workers die before they serve, and none does.
+        """
+        with leaving_by(self._leave):
+            try:
+                while not self._signals and self._in_vain < max(IN_VAIN, 3 * len(self._places)):
+                    for place in self._places:
+                        self._look_at(place)
+                    time.sleep(LOOK_S)
+            finally:
+                self._end()
+        if not self._signals:
+            raise SetupError(
+                f"no worker serves: {self._in_vain} died in a row before they did",
+                why=f"the last one ended with {self._uncounted[-1]}; what it said stands above",
+                fix="run the same command with --workers 1, which shows the error itself",
+            )
+
+    def _leave(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002  (Python passes them)
+        self._signals += 1
+
+    def _look_at(self, place: Place) -> None:
+        worker = place.worker
+        if worker is None:
+            if time.monotonic() >= place.due:
+                ends, self._uncounted = tuple(self._uncounted), []
+                place.worker = Worker(self._settings, self._listener, ends)
+        elif not worker.look():
+            self._bury(place, worker)
+        elif worker.serves_since:
+            self._in_vain = 0
+            if time.monotonic() - worker.serves_since > STEADY_S:
+                place.deaths = 0
+
+    def _bury(self, place: Place, worker: Worker) -> None:
+        ended = worker.ended()
+        served = time.monotonic() - worker.serves_since if worker.serves_since else 0.0
+        pause = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2**place.deaths) if served < STEADY_S else 0.0
+        place.worker, place.due, place.deaths = None, time.monotonic() + pause, place.deaths + 1
+        serving = any(one.worker and one.worker.serves_since for one in self._places)
+        self._in_vain = 0 if served or serving else self._in_vain + 1
+        self._uncounted += [*(() if served else worker.ends), ended]
+        _log.error(
+            "worker %d (process %d) ended with %s after it served for %.0f s; the next one starts in %.1f s",
+            place.number,
+            worker.process.pid,
+            ended,
+            served,
+            pause,
+        )
+
+    def _end(self) -> None:
+        """End the workers; the socket is theirs alone now, so that it closes with the last of them."""
+        self._listener.close()
+        processes = [place.worker.process for place in self._places if place.worker]
+        for process in processes:
+            process.terminate()
+        end = time.monotonic() + DRAIN_S + PENDING_REQUEST_S + HUNG_S
+        while any(process.poll() is None for process in processes):
+            if self._signals > 1 or time.monotonic() > end:
+                for process in processes:
+                    process.kill()
+                raise SystemExit(1)
+            time.sleep(LOOK_S / 2)

@@ -1,6 +1,8 @@
 """The server's own log on stderr, as text or as JSON: what models do, and one line a request.
 
 A traceback is written without the words of its error where a request led to it: they could quote what was sent.
+Whatever is said goes through `printable` here, so that no call can forget it: names of bundles, files and models are
+other people's, and none of them may begin a line of its own or move a terminal's cursor.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ import traceback
 from datetime import UTC, datetime
 from typing import Any
 
+from tbconv.contract.reporting import printable
 from tf_serve.settings import LogFormat, LogLevel
 from tf_serve.telemetry.trace import Trace
 
@@ -37,10 +40,11 @@ class JsonLines(logging.Formatter):
         """Return the line."""
         row: dict[str, Any] = {"time": _time(record), "level": record.levelname.lower()}
         said = getattr(record, FIELD, None)
-        row |= {"event": "request", **said} if said else {"event": "server", "message": record.getMessage()}
+        row |= {"event": "request", **said} if said else {"event": "server", "message": _message(record)}
         if record.exc_info and record.exc_info[1] is not None:
             row["traceback"] = _places(record)
-        return json.dumps(row, ensure_ascii=False)
+        line = json.dumps(row, ensure_ascii=False)
+        return printable(line, most=len(line))  # JSON leaves U+2028 and the like as they are, which end lines to some
 
 
 class TextLines(logging.Formatter):
@@ -48,13 +52,12 @@ class TextLines(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line, and a traceback in lines of its own."""
-        description = [
-            _time(record),
-            record.levelname,
-            record.getMessage(),
-            *_request_words(getattr(record, FIELD, None)),
-        ]
-        return "\n".join([" ".join(description), *(f"  {place}" for place in _places(record))])
+        words = [_time(record), record.levelname, _message(record), *_request_words(getattr(record, FIELD, None))]
+        return "\n".join([printable(" ".join(words)), *(f"  {place}" for place in _places(record))])
+
+
+def _message(record: logging.LogRecord) -> str:
+    return printable(record.getMessage())
 
 
 def _time(record: logging.LogRecord) -> str:
@@ -75,7 +78,7 @@ def _places(record: logging.LogRecord) -> list[str]:
         return []
     frames = traceback.extract_tb(error.__traceback__)
     description = type(error).__name__ if record.name.startswith(SERVER) else f"{type(error).__name__}: {error}"
-    return [*(f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames), description]
+    return [*(f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames), printable(description)]
 
 
 # --- request log ---

@@ -21,6 +21,7 @@ from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 from prometheus_client.registry import Collector
 
+from tbconv.contract.errors import TbconvError
 from tf_serve.models.registry import LoadedModel, ModelTable
 from tf_serve.telemetry.trace import InputStatistics, Trace, current_trace
 
@@ -48,6 +49,8 @@ class Metrics:
         self._written = 0.0
         if self._folder is None:
             ProcessCollector(registry=self._own)
+        for error in ("ArtefactError", "BundleError", "NotReady"):
+            self._families.refused_bundles.labels(error)
         for error in ("Busy", "TooLate", "NotReady"):  # a rate of what never happened is 0, not unknown
             self._families.refused.labels(error)
 
@@ -79,6 +82,18 @@ class Metrics:
     def record_invalid_output(self, loaded: LoadedModel, *, broken: bool) -> None:
         """Count an answer that a guard kept back."""
         self._families.failed.labels(loaded.name, loaded.version, str(broken).lower()).inc()
+
+    def record_refused_bundle(self, error: TbconvError) -> None:
+        """Count a change of a folder that was not loaded."""
+        self._families.refused_bundles.labels(type(error).__name__).inc()
+
+    def record_refusal(self, kind: str) -> None:
+        """Count what was refused before it was a request: a head without end, a connection too many."""
+        self._child(self._families.refused, kind).inc()
+
+    def record_dead_worker(self, ended: str) -> None:
+        """Count a process that this one or another replaces."""
+        self._families.died.labels(ended).inc()
 
     def publish(self, before: ModelTable, after: ModelTable) -> None:
         """Count the models whose current version changed, and name those that answer now."""
@@ -203,6 +218,18 @@ class Families:
             "tbconv_guards_tripped",
             "Answers that a guard kept back; broken: the network was dropped",
             ("model", "version", "broken"),
+            registry=registry,
+        )
+        self.refused_bundles = Counter(
+            "tbconv_bundles_refused",
+            "Folders in the model directory that were not loaded, once a change of them, by the error's class",
+            ("error",),  # not the folder: whoever writes there would choose how many series there are
+            registry=registry,
+        )
+        self.died = Counter(
+            "tbconv_workers_died",
+            "Processes that died and were replaced, by how they ended",
+            ("ended",),
             registry=registry,
         )
         self.swaps = Counter("tbconv_swaps", "Changes of a model's current version", ("model",), registry=registry)

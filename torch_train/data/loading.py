@@ -14,8 +14,8 @@ import PIL
 from numpy.typing import NDArray
 
 from tbconv.contract import preprocess, xray
-from tbconv.contract.bundle import sha256_bytes
-from tbconv.contract.errors import DataError, FilmError
+from tbconv.contract.bundle import sha256_bytes, write_atomic
+from tbconv.contract.errors import DataError, FilmError, SetupError
 from tbconv.contract.preprocess import PreprocessSpec
 from tbconv.contract.reporting import Reporter
 from tbconv.contract.xray import XrayFacts, decode_xray, describe_xray, read_bytes
@@ -94,6 +94,8 @@ def _read_film(film: Film, cache: FilmCache | None) -> _FilmReading | str:
     if cache is not None:
         try:
             cache.keep(digest, model_input)
+        except SetupError as error:
+            not_kept = error.why
         except OSError as error:
             not_kept = error.strerror or str(error)
     return _FilmReading(model_input, digest, facts, cached=False, not_kept=not_kept)
@@ -141,14 +143,15 @@ class FilmCache:
         return np.frombuffer(pixels, np.uint8).reshape(size, size)
 
     def keep(self, digest: str, model_input: NDArray[np.uint8]) -> None:
-        """Write a film's model input; half a file does no harm, its digest is missing.
+        """Write a film's model input; what a power cut leaves of it does no harm, for its digest is missing.
 
         Raises:
-            OSError: the disk is full, or the folder cannot be written to.
+            SetupError: the disk is full, or the folder cannot be written to.
+            OSError: another fault of it.
         """
         path, pixels = self._path(digest), model_input.tobytes()
         path.parent.mkdir(exist_ok=True)
-        path.write_bytes(pixels + hashlib.sha256(pixels).digest())
+        write_atomic(path, pixels + hashlib.sha256(pixels).digest(), durable=False)
 
     def _path(self, digest: str) -> Path:
         return self.folder / digest[:2] / digest

@@ -257,7 +257,7 @@ def write_phantoms(root: Path, *, n: int, seed: int, reporter: Reporter) -> None
     """
     _check(root, n)
     orders = _draw_orders(n, seed)
-    with folder_whole_or_not(root.resolve()) as folder, ThreadPoolExecutor() as pool:
+    with folder_whole_or_not(root.resolve(), durable=False) as folder, ThreadPoolExecutor() as pool:
         (folder / "image").mkdir()
         (folder / "mask").mkdir()
         drawn = pool.map(lambda order: _write_one(folder, order), orders)

@@ -378,7 +378,7 @@ def draw_report(report: DataReport, path: Path) -> None:
             draw(axes, report)
         _draw_sheet(lower, report)
         path.parent.mkdir(parents=True, exist_ok=True)
-        charts.save_png(figure, path, dpi=100)
+        charts.save_png(figure, path, dpi=100, option="--figure")
 
 
 def _by_class(report: DataReport) -> list[tuple[str, str, list[int]]]:

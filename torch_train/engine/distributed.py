@@ -18,8 +18,6 @@ from datetime import timedelta
 from multiprocessing import get_context
 from multiprocessing.connection import wait
 from multiprocessing.queues import SimpleQueue
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -28,8 +26,10 @@ from torch import Tensor, nn
 from torch.multiprocessing.spawn import ProcessContext, ProcessExitedException, ProcessRaisedException, start_processes
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from tbconv.contract.bundle import temporary_folder
 from tbconv.contract.environment import working_folder_hidden
 from tbconv.contract.errors import SetupError, TbconvError
+from tbconv.family import children_end_with_us
 
 if TYPE_CHECKING:
     from torch._C._distributed_c10d import Store
@@ -190,9 +190,9 @@ def launch_processes(job: Job) -> None:
         RuntimeError: any other error, with its traceback.
         KeyboardInterrupt: they were interrupted, and have ended.
     """
-    with working_folder_hidden(), TemporaryDirectory(prefix="tbconv-") as folder:
+    with working_folder_hidden(), children_end_with_us(), temporary_folder("ranks") as folder:
         failures: SimpleQueue[ChildFailure] = get_context("spawn").SimpleQueue()
-        args = (job, str(Path(folder) / "store"), failures)
+        args = (job, str(folder / "store"), failures)
         context: ProcessContext = start_processes(_child, args, nprocs=job.size, join=False)  # type: ignore[no-untyped-call]
         killed: list[int] = []
         try:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import math
-import os
 import pickle
 import signal
 import threading
@@ -23,7 +22,7 @@ from torch import Tensor, nn
 from torch.amp.grad_scaler import GradScaler
 from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau
 
-from tbconv.contract.bundle import write_atomic
+from tbconv.contract.bundle import atomic_file, write_atomic
 from tbconv.contract.errors import BundleError, ConfigError, SetupError
 from tbconv.contract.manifest import with_current_keys
 from torch_train.config import TrainConfig
@@ -216,7 +215,7 @@ def epochs_without_gain(history: Sequence[EpochRecord]) -> int:
 def write_history(path: Path, history: Sequence[EpochRecord]) -> None:
     """Write one JSON line an epoch, whole or not at all."""
     lines = [json.dumps(asdict(record), sort_keys=True, allow_nan=False) for record in history]
-    write_atomic(path, "".join(f"{line}\n" for line in lines).encode())
+    write_atomic(path, "".join(f"{line}\n" for line in lines))
 
 
 # --- checkpoint ---
@@ -273,25 +272,22 @@ def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
     Raises:
         SetupError: the disk is full or refuses to write.
     """
-    temporary = path.with_name(f".{path.name}")  # the same each time: what a kill -9 leaves is overwritten
     with signals_wait():
         try:
-            with temporary.open("wb") as file:
+            with atomic_file(path) as file:
                 torch.save(state, file)
-                file.flush()
-                os.fsync(file.fileno())  # renamed before it is on the disk, it would be empty after a power cut
-            temporary.replace(path)
+        except SetupError as error:
+            raise _not_saved(path, error.why) from error
         except (OSError, RuntimeError) as error:  # PyTorch's zip writer raises RuntimeError where the disk is full
-            raise _not_saved(path, error) from error
-        finally:
-            temporary.unlink(missing_ok=True)
+            said = str(error).splitlines()[0]
+            raise _not_saved(path, f"the disk is full or refuses to write ({said})") from error
 
 
-def _not_saved(path: Path, error: Exception) -> SetupError:
+def _not_saved(path: Path, why: str) -> SetupError:
     kept = f"the checkpoint of the epoch before is intact: continue with --resume in {path.parent}"
     return SetupError(
         f"the checkpoint {path} cannot be written",
-        why=f"the disk is full or refuses to write ({str(error).splitlines()[0]})",
+        why=why,
         fix=f"free some space; {kept if path.is_file() else 'then give the same command again'}",
     )
 

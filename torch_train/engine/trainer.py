@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from tbconv.contract.errors import ConfigError
+from tbconv.contract.preprocess import PreprocessSpec
 from tbconv.contract.reporting import Reporter
 from tbconv.report_kit.words import digits_for
 from torch_train.config import TrainConfig
@@ -55,6 +56,17 @@ class Start:
 
     tuning: FineTuning
     precision: Precision
+
+    def bytes_of_run(self, config: TrainConfig) -> int:
+        """Return how much room a run takes at most while it is written.
+
+        Two checkpoints, the old one until the new one is whole, each with the network, its best epoch and two moments
+        of the optimiser; then the weights and the films that conversion needs.
+        """
+        state = sum(value.nbytes for value in self.tuning.network.state_dict().values())
+        moments = 2 * sum(parameter.nbytes for parameter in self.tuning.parameters())
+        films = (config.calibration_films + config.heldout_films) * PreprocessSpec().size ** 2
+        return int(2 * (2 * state + moments) + state + films)
 
 
 def start_network(config: TrainConfig, reporter: Reporter) -> Start:

@@ -8,9 +8,10 @@ from typing import Any
 from tbconv.contract.bundle import write_json
 from tbconv.contract.reporting import Reporter
 from torch_train.evaluation.config import EvaluateConfig
-from torch_train.evaluation.folds import fit_folds
+from torch_train.evaluation.folds import fit_folds, open_folder
 from torch_train.evaluation.report import write_report
 from torch_train.evaluation.summary import summarise
+from torch_train.run_folder import run_folder_locked
 
 SUMMARY = "evaluation.json"  # all figures; page and model card show nothing else
 
@@ -32,8 +33,10 @@ def evaluate(config: EvaluateConfig, reporter: Reporter, *, resume: bool = False
         ConfigError: the folder holds something else, or began under other terms.
         SetupError: weights or a device are missing.
     """
-    predictions = fit_folds(config, reporter, resume=resume)
-    reporter.say(f"figures and reports of {len(predictions.folds)} fits")
-    summary = summarise(predictions, config.summary)
-    write_json(config.out / SUMMARY, summary)
-    return summary, [config.out / SUMMARY, *write_report(config.out, summary)]
+    open_folder(config, resume=resume)  # before anything is written there
+    with run_folder_locked(config.out):
+        predictions = fit_folds(config, reporter, resume=resume)
+        reporter.say(f"figures and reports of {len(predictions.folds)} fits")
+        summary = summarise(predictions, config.summary)
+        write_json(config.out / SUMMARY, summary)
+        return summary, [config.out / SUMMARY, *write_report(config.out, summary)]

@@ -23,13 +23,14 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from tbconv.contract.bundle import MANIFEST, read_json, sha256_bytes, write_json
+from tbconv.contract.bundle import MANIFEST, read_json, require_room, sha256_bytes, write_json
 from tbconv.contract.environment import working_folder_hidden
 from tbconv.contract.errors import ConfigError, SetupError
 from tbconv.contract.reporting import Reporter, Silence
+from tbconv.family import children_end_with_us
 from torch_train.config import TrainConfig
 from torch_train.data.dataset import TrainingFilms
-from torch_train.engine.amp import choose_precision
+from torch_train.engine.amp import Precision, choose_precision
 from torch_train.engine.trainer import fit_network, start_network
 from torch_train.evaluation.config import EvaluateConfig
 from torch_train.evaluation.predictions import (
@@ -73,7 +74,7 @@ def fit_folds(config: EvaluateConfig, reporter: Reporter, *, resume: bool = Fals
     open_folder(config, resume=resume)
     processes = count_processes(config)
     report_config(config.recipe, reporter)
-    place = _try_start(config.recipe)
+    place = _try_start(config, processes)
     pool = read_pool(config.recipe, reporter)
     plans = plan_folds(pool, config)
     digests = {
@@ -88,11 +89,15 @@ def fit_folds(config: EvaluateConfig, reporter: Reporter, *, resume: bool = Fals
     return predictions
 
 
-def _try_start(recipe: TrainConfig) -> dict[str, str]:
+def _try_start(config: EvaluateConfig, processes: int) -> dict[str, str]:
     """Fail early, before films are read; return the device and precision that all folds share."""
+    recipe = config.recipe
     if recipe.baseline_only:
         return {}
-    precision = start_network(recipe, Silence()).precision
+    start = start_network(recipe, Silence())
+    precision = start.precision
+    if _keeps_checkpoints(precision):
+        require_room({config.out: processes * start.bytes_of_run(recipe)}, what="this evaluation")
     return {"device": precision.device.type, "precision": precision.name}
 
 
@@ -252,8 +257,7 @@ def _margins_of_network(films: TrainingFilms, recipe: TrainConfig, reporter: Rep
     """Train a network; NaN for its training films, float64 [N]."""
     recipe.out.mkdir(parents=True, exist_ok=True)
     start = start_network(recipe, reporter)
-    # a GPU is done with a fold sooner than with writing its checkpoints; a CPU may need an hour
-    stored = start.precision.device.type == "cpu"
+    stored = _keeps_checkpoints(start.precision)
     resume = (recipe.out / CHECKPOINT).is_file()
     trained = fit_network(start, films, recipe, reporter, resume=resume, stored=stored)
     margins = np.asarray(trained.margins, np.float64)
@@ -261,6 +265,11 @@ def _margins_of_network(films: TrainingFilms, recipe: TrainConfig, reporter: Rep
         del trained, start
         _free_gpu_memory()
     return margins
+
+
+def _keeps_checkpoints(precision: Precision) -> bool:
+    """Return whether a fold writes them: a GPU is done with it sooner than with writing; a CPU may need an hour."""
+    return precision.device.type == "cpu"
 
 
 def _free_gpu_memory() -> None:
@@ -402,7 +411,7 @@ def fit_in_parallel(
         TbconvError: the first that a fold met; the others are stopped.
     """
     context = multiprocessing.get_context("spawn")  # CUDA and OpenMP do not outlive a fork
-    with working_folder_hidden():  # of the tracker too, which the first semaphore starts
+    with working_folder_hidden(), children_end_with_us():  # of the tracker too, which the first semaphore starts
         stop, gpus = context.Event(), context.SimpleQueue()
         for gpu in _gpus(config):
             gpus.put(gpu)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from convert.layerwise.compare import compare as compare_file
 from convert.layerwise.graph import LayerGraph, Operation, as_rows
+from convert.runners.admission import admit
 from tbconv.contract.preprocess import as_model_input
 
 FRAMEWORK = "tensorflow"
@@ -19,7 +21,7 @@ class KerasReader:
     """A Keras model that returns the tensors of all calls of its layers."""
 
     def __init__(self, path: str) -> None:
-        model = keras.models.load_model(path, compile=False)
+        model = keras.models.load_model(admit(Path(path)), compile=False, safe_mode=True)
         outputs = model.output if isinstance(model.output, dict) else {}
         self._outputs = {tensor.name: name for name, tensor in outputs.items()}
         calls = [(op, tensor) for op in model.operations for call in op._inbound_nodes for tensor in call.outputs]

@@ -19,7 +19,7 @@ import onnxruntime
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
-from convert.formats.onnx_graph import Graph, Node, read_graph
+from convert.formats.onnx_graph import Graph, Node, load_onnx, read_graph
 from convert.layerwise.compare import NodeReference, levels_of, sum_films
 from convert.layerwise.compare import compare as compare_file
 from convert.layerwise.graph import (
@@ -48,7 +48,7 @@ class OnnxReader:
         self.file = read_graph(path)
         wanted = None if nodes is None else set(nodes)
         self._nodes = [node for node in self.file.nodes if wanted is None or node.name in wanted]
-        self._model = onnx.load(path)
+        self._model = load_onnx(path)
         known = {value.name for value in self._model.graph.output}
         tensors = [node.outputs[0] for node in self._nodes if node.outputs[0] not in known]
         self._model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in tensors)

@@ -6,6 +6,7 @@ A SavedModel of onnx2tf has no such names, and is compared at its outputs alone.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from tensorflow.python.framework.convert_to_constants import convert_variables_t
 
 from convert.layerwise.compare import compare as compare_file
 from convert.layerwise.graph import LayerGraph, Operation, as_rows
+from convert.runners.admission import admit
 from tbconv.contract.preprocess import as_model_input
 
 FRAMEWORK = "tensorflow"
@@ -25,7 +27,9 @@ class SavedModelReader:
     """A signature that returns the tensor which leaves the scope of each layer, and its outputs."""
 
     def __init__(self, path: str) -> None:
-        loaded = tf.saved_model.load(path)  # it holds the variables, which the signature alone does not
+        loaded = tf.saved_model.load(
+            str(admit(Path(path)))
+        )  # it holds the variables, which the signature alone does not
         signature = loaded.signatures["serving_default"]
         frozen = convert_variables_to_constants_v2(signature)
         outputs = dict(zip(sorted(signature.structured_outputs), frozen.outputs, strict=True))

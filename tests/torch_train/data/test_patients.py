@@ -1,6 +1,7 @@
 import pytest
 
 from tbconv.contract.errors import ConfigError
+from torch_train.data import index
 from torch_train.data.index import read_index
 
 KERMANY = r"(person\d+)_|((?:NORMAL2-)?IM-\d+)-"
@@ -10,8 +11,8 @@ def read_patients(root, write_film, expression, *names):
     for number, name in enumerate(names):
         write_film(root / "NORMAL" / name, number)
     write_film(root / "PNEUMONIA/person9_virus_1.png", 99)
-    index = read_index(root, patient=expression)
-    return {film.path.name: film.patient for film in index.films}, index
+    found = read_index(root, patient=expression)
+    return {film.path.name: film.patient for film in found.films}, found
 
 
 def test_films_of_one_person_share_a_key_whatever_the_germ(tmp_path, write_film):
@@ -56,3 +57,24 @@ def test_an_expression_that_is_none_or_matches_nothing_is_a_wrong_option(class_f
     with pytest.raises(ConfigError) as caught:
         read_index(class_folders, patient=expression)
     assert repr(expression) in caught.value.what
+
+
+@pytest.mark.parametrize("expression", [r"^(a|aa)+$", r"^(a+)+$", r"((a*)*)*b"])
+def test_an_expression_that_does_not_end_is_an_expected_error(expression, monkeypatch):
+    monkeypatch.setattr(index, "PATTERN_S", 2)
+    with pytest.raises(ConfigError, match="does not end") as caught:
+        index.find_patients(expression, ["a" * 60 + ".png"])
+    assert "2 s or 1024 MB on 1 file names" in caught.value.why
+
+
+@pytest.mark.parametrize("expression", ["(" * 5000 + ")" * 5000, "(", "a{99999999999}", "(?P<a>x)(?P<a>y)"])
+def test_an_expression_that_cannot_be_compiled_is_an_expected_error(tmp_path, write_film, expression):
+    with pytest.raises(ConfigError, match="is not a valid regular expression"):
+        read_patients(tmp_path, write_film, expression, "a.png")
+
+
+def test_named_groups_lookarounds_and_references_mean_what_they_mean_to_python():
+    names = ["p7_x.png", "p7_x.png\n", "é9_.png", "\udcff5_.png", "55_.png"]
+    assert index.find_patients(r"(?P<who>\d)_", names) == ["7", "7", "9", "5", "5"]
+    assert index.find_patients(r"(?<=p)\d", names) == ["7", "7", None, None, None]
+    assert index.find_patients(r"(\d)\1|(?i:(É))", names) == [None, None, "2:é", None, "1:5"]

@@ -126,15 +126,26 @@ def _compressed(header: DicomHeader, packed: bytes, name: str) -> StoredFrame:
     if header.syntax in JPEG_8_OR_12 and stream.precision == 8:
         source = encapsulate([packed], has_bot=False)
         return _unpack(header, source, uid.JPEGBaseline8Bit, name, stream, decoding_plugin="pillow")
-    return _apart("libjpeg", packed, header, stream, name)
+    return _apart(_jpeg_decoder(), packed, header, stream, name)
+
+
+def _jpeg_decoder() -> str:
+    """Return the package for JPEG and JPEG-LS: GPL's only where there is no other, so that it changes no pixel."""
+    gpl_alone = _installed("libjpeg") and not _installed("imagecodecs")
+    return "libjpeg" if gpl_alone else "imagecodecs"
+
+
+def _installed(package: str) -> bool:
+    return importlib.util.find_spec(package) is not None
 
 
 def _apart(
     decoder: str, packed: bytes, header: DicomHeader, stream: StreamHeader, name: str, **how: int
 ) -> StoredFrame:
-    size = {"rows": header.rows, "columns": header.columns, "bits_allocated": header.bits_allocated}
+    frame = {"rows": header.rows, "columns": header.columns, "bits_allocated": header.bits_allocated}
+    frame |= {"samples": header.samples, "jpeg_ls": stream.jpeg_ls}
     most = header.rows * header.columns * header.samples * 2
-    unpacked = decode_apart(decoder, packed, size=size, most=most, name=name)
+    unpacked = decode_apart(decoder, packed, frame=frame, most=most, name=name)
     return _unpack(header, unpacked, uid.ExplicitVRLittleEndian, name, stream, **how)
 
 
@@ -184,33 +195,39 @@ def _after_decoding(photometric: str) -> str:
 # --- apart ---
 # Third-party decoders in a process of their own: a hang or a crash on a hostile film ends that process, not the server.
 #
-# pylibjpeg's libjpeg was seen to hang for ever on 58 damaged bytes (tests/tf_serve/test_decoder_fuzz.py), and a thread
-# that runs C cannot be stopped. The child gets what to decode, limits itself, and answers with bytes.
+# pylibjpeg's libjpeg was seen to hang for ever on 58 damaged bytes, CharLS on data that ends too early
+# (tests/tf_serve/test_dicom.py), and a thread that runs C cannot be stopped. The child gets what to decode, limits
+# itself, and answers with bytes.
 
-# The largest film that is read takes openjpeg 5 s of processor and libjpeg 3; a decoder that hangs runs, so the
+# The largest film that is read takes openjpeg 5 s of processor and imagecodecs 1; a decoder that hangs runs, so the
 # processor's clock ends it. The other clock is for a host that is busy, and for one without the first.
 PROCESSOR_SECONDS = 15
 CLOCK_SECONDS = 45
 _CHILD = Path(__file__).with_name("child.py")
 
 
-def decode_apart(decoder: str, packed: bytes, *, size: dict[str, int], most: int, name: str) -> bytes:
+# What installs each, and comes with the serve extra.
+_DISTRIBUTIONS = {"imagecodecs": "imagecodecs", "openjpeg": "pylibjpeg-openjpeg", "rle": "pylibjpeg-rle"}
+
+
+def decode_apart(decoder: str, packed: bytes, *, frame: dict[str, int], most: int, name: str) -> bytes:
     """Decode one compressed frame.
 
     Args:
-        decoder: "libjpeg", "openjpeg" or "rle": packages of pylibjpeg.
+        decoder: a package that `child.decode` knows.
         packed: the compressed frame.
-        size: rows, columns and bits_allocated, which RLE does not know itself.
+        frame: what `child.decode` is told of it.
         most: bytes that the decoded frame may have.
         name: how errors call the film.
 
     Raises:
         FilmError: the decoder is not installed, does not end, or does not like the frame.
     """
-    if importlib.util.find_spec(decoder) is None:
-        why = f"pylibjpeg-{decoder} is not installed here"
-        raise FilmError(f"{name} is compressed DICOM", why=why, fix=f"pip install pylibjpeg-{decoder}, or send a PNG")
-    order = json.dumps({"decoder": decoder, "size": size, "most": most, "seconds": PROCESSOR_SECONDS})
+    if not _installed(decoder):
+        distribution = _DISTRIBUTIONS[decoder]
+        why = f"{distribution} is not installed here"
+        raise FilmError(f"{name} is compressed DICOM", why=why, fix=f"pip install {distribution}, or send a PNG")
+    order = json.dumps({"decoder": decoder, "frame": frame, "most": most, "seconds": PROCESSOR_SECONDS})
     try:
         done = subprocess.run(
             [sys.executable, "-I", str(_CHILD), order],

