@@ -40,7 +40,8 @@ tbconv.verify(bundle, out="../api.verify")
 @pytest.fixture
 def run(hostile_folder):
     """Return a function that runs one command in the folder and returns what was executed there."""
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"} | {"NO_COLOR": "1"}
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    environment |= {"NO_COLOR": "1", "OMP_NUM_THREADS": "1"}
 
     def call(words, how=LED_THERE):
         done = subprocess.run(
