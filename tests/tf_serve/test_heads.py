@@ -205,6 +205,15 @@ def test_what_follows_an_answer_within_one_request_gets_no_second_answer(address
         assert b"HTTP" not in read_all(link)
 
 
+def test_of_a_body_that_nobody_wanted_nothing_is_kept(address):
+    with socket.create_connection(address) as link:
+        link.sendall(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 99999999\r\n\r\n")
+        assert link.recv(1000).startswith(b"HTTP/1.1 200")
+        link.sendall(b"a" * 10 * MUCH)
+        [one] = address.connections
+        assert (one.cycle.body, one.pipeline) == (b"", type(one.pipeline)())
+
+
 def test_a_newcomer_takes_the_place_of_who_has_been_idle_longest(address, monkeypatch):
     monkeypatch.setattr(connection, "MAX_CONNECTIONS", 4)
     monkeypatch.setattr(connection, "HEAD_S", 30)

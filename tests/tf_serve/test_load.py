@@ -15,7 +15,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[2]))  # `benchmarks` is not installed: it belongs to the checkout
 
-from benchmarks import serve
+from benchmarks import attack_heads, serve
 from benchmarks.serve_bars import of_end, of_overload, of_speeds, of_starts, of_swap
 from benchmarks.serve_lifecycle import End, Start, Swap
 from benchmarks.serve_load import Answer, ask_once, infer_film_request, infer_request, open_loop, request
@@ -40,6 +40,18 @@ def test_at_four_times_its_capacity_everybody_is_answered_or_told_and_memory_sta
     assert load.unexplained == 0  # each 503 says when to come again
     assert {answer.status for answer in load.health} == {200}
     assert load.growth < 1.2
+    assert "Traceback" not in (tmp_path / "log").read_text()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", attack_heads.ATTACKS)
+def test_clients_without_a_token_cost_no_memory_and_health_goes_on(make_bundle, tmp_path, monkeypatch, name):
+    monkeypatch.setenv("TBCONV_TOKEN", "nobody-has-it")
+    with tbconv_server(make_bundle(verdicts=VERDICTS), tmp_path / "log", "--threads", "1") as server:
+        attack_heads.measure_health(server.port, 20)
+        row = attack_heads.measure(server, name, 64, 60, come_again=True)
+    assert row["lost"] == 0
+    assert row["mb_more"] < attack_heads.GROWTH_MB
     assert "Traceback" not in (tmp_path / "log").read_text()
 
 

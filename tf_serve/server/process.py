@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import logging
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -338,21 +337,19 @@ def serve_as_worker() -> None:
     for sig in {*LEAVE, *NO_MEANING} - {signal.SIGTERM}:
         signal.signal(sig, _do_nothing)
     settings, ends = parent.recv()
-    threading.Thread(target=_leave_with_parent, args=(parent, settings), daemon=True).start()
+    threading.Thread(target=_leave_with_parent, args=(parent,), daemon=True).start()
     app = create_app(settings)
     for ended in ends:
         app.state.engine.metrics.record_dead_worker(ended)
     WorkerServer(_config(app), parent).run(sockets=[listener])
 
 
-def _leave_with_parent(parent: Connection, settings: Settings) -> None:
-    """End this process when the parent was killed: nobody else would end it, or clean up after both."""
+def _leave_with_parent(parent: Connection) -> None:
+    """End this process when the parent was killed: nobody else would. The next command removes what they shared."""
     with contextlib.suppress(OSError, EOFError):
         parent.recv_bytes()
     os.kill(os.getpid(), signal.SIGTERM)
     time.sleep(ORPHAN_S)
-    if settings.shared is not None:
-        shutil.rmtree(settings.shared, ignore_errors=True)
     os._exit(1)
 
 
