@@ -284,12 +284,15 @@ def remove_all(folder: Path) -> None:
             place.chmod(0o755)
 
 
-def measure(bundle: Path) -> tuple[float, float]:
-    """Return the seconds from a server's start to a good model beside hostile folders, and until a new one answers."""
+def measure(bundle: Path, *, alone: bool = False) -> tuple[float, float, float]:
+    """Return the seconds from a server's start to a good model beside hostile folders, and until a new one answers.
+
+    The third are the CPU seconds that the server took for the first: what the clock would say of a core of its own.
+    """
     with tempfile.TemporaryDirectory(prefix="tbconv-hostile-") as name:
         folder = Path(name) / "models"
         folder.mkdir()
-        make_all(folder, bundle, but=GOOD)
+        make_all(folder, bundle, but=KINDS if alone else GOOD)
         for place in (folder / "zzz", Path(name) / "new"):
             shutil.copytree(bundle, place, copy_function=_link_or_copy)
         begun = time.monotonic()
@@ -297,11 +300,11 @@ def measure(bundle: Path) -> tuple[float, float]:
             with tbconv_server(folder, Path(name) / "log") as running:
                 caller = Caller(running.port, timeout_s=30)
                 _wait_for(caller, request("/v2/models/zzz/ready", method="GET"))
-                ready = time.monotonic() - begun
+                ready, spent = time.monotonic() - begun, running.cpu_seconds()
                 begun = time.monotonic()
                 (Path(name) / "new").rename(folder / "new")
                 _wait_for(caller, request("/v2/models/new/ready", method="GET"))
-                return ready, time.monotonic() - begun
+                return ready, time.monotonic() - begun, spent
         finally:
             remove_all(folder)
 
@@ -317,11 +320,14 @@ def main() -> None:
     words.add_argument("bundle", type=Path)
     words.add_argument("--rounds", type=int, default=5)
     given = words.parse_args()
-    rows = [measure(given.bundle) for _ in range(given.rounds)]
-    for title, values in zip(("good model ready", "new good model seen"), zip(*rows, strict=True), strict=True):
-        spread = f"{min(values):.2f} to {max(values):.2f}"
-        sys.stdout.write(f"{title}: median {statistics.median(values):.2f} s, {spread} (n={len(values)})\n")
-    sys.stdout.write(f"beside {len(KINDS.keys() - GOOD)} hostile folders, each of a kind of its own\n")
+    titles = ("good model ready", "new good model seen", "CPU seconds until ready")
+    for alone in (False, True):
+        beside = "no other" if alone else f"{len(KINDS.keys() - GOOD)} hostile folders, each of a kind of its own"
+        sys.stdout.write(f"beside {beside}, load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores:\n")
+        rows = [measure(given.bundle, alone=alone) for _ in range(given.rounds)]
+        for title, values in zip(titles, zip(*rows, strict=True), strict=True):
+            spread = f"{min(values):.2f} to {max(values):.2f}"
+            sys.stdout.write(f"  {title}: median {statistics.median(values):.2f} s, {spread} (n={len(values)})\n")
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ from typing import Any
 from tbconv.contract.bundle import CERTIFICATE, MANIFEST, read_bundle, sha256_file
 
 BIN = Path(sys.executable).with_name("tbconv")
-PATIENCE_S = 8.0  # seconds for a running server to see a change: it looks once a second
+PATIENCE_S = 60.0  # seconds for a running server to see a change: it looks once a second, where it has a core
 Change = Callable[[Path], None]
 
 

@@ -24,7 +24,7 @@ from pathlib import Path
 
 VARIABLE = "TBCONV_FAMILY"
 PROC = Path("/proc")
-EVERY_S, EMPTY_LOOKS = 0.05, 6  # a child that was just being started shows up in a later look
+EVERY_S, EMPTY_LOOKS = 0.02, 5  # a child that was just being started shows up in a later look
 LONGEST_S = 10.0  # seconds of looking: a process in the midst of a page fault on a dead disk cannot be killed
 TRACKER = b"multiprocessing.resource_tracker"  # ends by itself, after it has removed the semaphores of the others
 _numbers = itertools.count(1)
@@ -59,9 +59,9 @@ def end_family(name: str) -> int:
         if int(number) == os.getpid():
             continue
         with contextlib.suppress(OSError):  # it ended meanwhile, or is another user's
-            held = os.pidfd_open(
-                int(number)
-            )  # a number may be given to another process: what is read is what is killed
+            if not _carries(PROC / number, name):
+                continue
+            held = os.pidfd_open(int(number))  # the number may be another process's by now: it is read once more
             try:
                 if _carries(PROC / number, name):
                     signal.pidfd_send_signal(held, signal.SIGKILL)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -76,8 +76,13 @@ def read_graph(path: Path) -> Graph:
     )
 
 
-def load_onnx(path: Path) -> onnx.ModelProto:
+def load_onnx(path: Path, *, third_party: bool = False) -> onnx.ModelProto:
     """Load a file that is whole in itself, as our exporter writes it.
+
+    Args:
+        path: the file.
+        third_party: it is no bundle's, but one to convert: its weights may lie beside it, and are not loaded; which of
+            its operations can be converted is judged later, and ONNX Runtime brings those of no other maker.
 
     Raises:
         ArtefactError: it reads its numbers from other files, or has operations of others' domains or loops, which
@@ -88,9 +93,15 @@ def load_onnx(path: Path) -> onnx.ModelProto:
         model = onnx.load(str(path), format="protobuf", load_external_data=False)
     except (OSError, DecodeError) as error:
         raise ConversionError(f"{path.name} is no ONNX file", why=printable(error), fix="export it again") from error
-    outside = sorted(one.name for one in tensors_of(model) if is_external(one))
+    outside = sorted(
+        one.name
+        for one in tensors_of(model)
+        if is_external(one) and not (third_party and all(lies_beside(path.parent, at) for at in locations(one)))
+    )
     if outside:
         raise _refused(path, f"{len(outside)} tensors such as {outside[0]} lie in other files")
+    if third_party:
+        return model
     own = {(one.domain, one.name) for one in model.functions}
     odd = sorted(
         f"{node.domain}::{node.op_type}"
@@ -111,9 +122,26 @@ def _refused(path: Path, why: str) -> ArtefactError:
     return ArtefactError(f"{path.name} is refused before it is opened", why=printable(why), fix=fix)
 
 
+def lies_beside(folder: Path, name: str) -> bool:
+    """Whether a name is that of a file within a folder, reached through no link: any other is a file of the machine."""
+    parts = PurePosixPath(name).parts
+    if not parts or ".." in parts or name.startswith("/") or not name.isprintable():
+        return False
+    ways = [folder.joinpath(*parts[:depth]) for depth in range(1, len(parts) + 1)]
+    try:
+        return ways[-1].is_file() and not any(way.is_symlink() for way in ways)
+    except OSError:  # a name that is too long
+        return False
+
+
 def is_external(tensor: onnx.TensorProto) -> bool:
     """Whether a tensor's numbers lie in another file."""
     return tensor.data_location == onnx.TensorProto.EXTERNAL or bool(tensor.external_data)
+
+
+def locations(tensor: onnx.TensorProto) -> list[str]:
+    """Return the files in which a tensor's numbers lie, as it names them."""
+    return [entry.value for entry in tensor.external_data if entry.key == "location"] or [""]
 
 
 def nodes_of(model: onnx.ModelProto) -> Iterator[onnx.NodeProto]:

@@ -9,7 +9,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 from math import prod
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from convert.formats.normalise import Normalise, choose_normalise
-from convert.formats.onnx_graph import is_external, tensors_of
+from convert.formats.onnx_graph import is_external, lies_beside, locations, tensors_of
 from tbconv.contract.bundle import sha256_file
 from tbconv.contract.errors import ConversionError
 from tbconv.contract.reporting import printable
@@ -359,9 +359,8 @@ def read_foreign(path: Path) -> onnx.ModelProto:
 
 def external_files(model: onnx.ModelProto, path: Path) -> list[str]:
     """Return the files within the ONNX file's folder that hold its weights; ConversionError where one is not there."""
-    entries = [entry for tensor in tensors_of(model) if is_external(tensor) for entry in tensor.external_data]
-    places = {entry.value for entry in entries if entry.key == "location"}
-    missing = [printable(name, most=200) for name in sorted(places) if not _lies_beside(path.parent, name)]
+    places = {name for tensor in tensors_of(model) if is_external(tensor) for name in locations(tensor)}
+    missing = [printable(name, most=200) for name in sorted(places) if not lies_beside(path.parent, name)]
     if missing:
         raise ConversionError(
             f"{path.name} keeps weights in {', '.join(missing)}, which is not beside it",
@@ -369,18 +368,6 @@ def external_files(model: onnx.ModelProto, path: Path) -> list[str]:
             fix=f"put {', '.join(missing)} into {path.parent}, or export with external_data=False",
         )
     return sorted(places)
-
-
-def _lies_beside(folder: Path, name: str) -> bool:
-    """Whether a name is that of a file within a folder, reached through no link: any other is a file of the machine."""
-    parts = PurePosixPath(name).parts
-    if not parts or ".." in parts or name.startswith("/") or not name.isprintable():
-        return False
-    ways = [folder.joinpath(*parts[:depth]) for depth in range(1, len(parts) + 1)]
-    try:
-        return ways[-1].is_file() and not any(way.is_symlink() for way in ways)
-    except OSError:  # a name that is too long
-        return False
 
 
 def digests(path: Path) -> dict[str, str]:

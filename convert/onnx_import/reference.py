@@ -302,7 +302,12 @@ def run_source(
     np.save(whole, prepare(model_inputs, normalise))
     np.save(rounded, round_early(model_inputs, normalise))
     batch = facts["source_batch"]
-    request = {"artefact": str(onnx), "input": facts["input"]["name"], "names": facts["renamed_outputs"]}
+    request = {
+        "artefact": str(onnx),
+        "third_party": True,
+        "input": facts["input"]["name"],
+        "names": facts["renamed_outputs"],
+    }
     request |= {"batch": batch if isinstance(batch, int) and batch > 0 else None}
     ways: dict[str, dict[str, Any]] = {
         "reference": {"images": str(whole), "optimised": False},

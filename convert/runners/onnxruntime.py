@@ -20,13 +20,13 @@ def run(request: dict[str, Any]) -> dict[str, Any]:
 
     Args:
         request: artefact, optimised (ONNX Runtime's graph optimisations; default true: what a user gets), input (its
-            name; default image), and what `run_films` reads.
+            name; default image), third_party (it is a file to convert, not a bundle's), and what `run_films` reads.
 
     Raises:
         ArtefactError: the file is refused before it is opened.
         ConversionError: it cannot be opened.
     """
-    load_onnx(Path(request["artefact"]))
+    load_onnx(Path(request["artefact"]), third_party=request.get("third_party", False))
     options = onnxruntime.SessionOptions()
     if not request.get("optimised", True):
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL

@@ -104,7 +104,8 @@ class Bundle:
     def _check(self, name: str) -> None:
         place, record = self.root / name, self.manifest.files[name]
         self.check_is_there(name)
-        if (size := place.stat().st_size) > record.bytes:  # whose digest could take as long as its writer wants
+        size = place.stat().st_size
+        if size > record.bytes + MOST_READ:  # its digest would take as long as its writer wants
             why = "the file changed after it was verified, so its parity is unknown"
             raise ArtefactError(
                 f"{name} has {size:,} bytes, the manifest says {record.bytes:,}", why=why, fix=MAKE_AGAIN
@@ -308,24 +309,30 @@ def _check_plain(value: str | float | bool | None) -> None:
 
 @contextlib.contextmanager
 def read_arrays(
-    source: Path | bytes, what: str, *, error: type[TbconvError] = ArtefactError, fix: str = MAKE_AGAIN
+    source: Path | bytes,
+    what: str,
+    *,
+    name: str = "the archive",
+    error: type[TbconvError] = ArtefactError,
+    fix: str = MAKE_AGAIN,
 ) -> Iterator[Mapping[str, Any]]:
     """Yield the arrays of an .npz file by name, without pickles; nothing is unpacked before its headers are judged.
 
     Args:
         source: the file, or its bytes.
         what: it should hold, in words, for the error.
+        name: of bytes, for the error.
         error: to raise where it is missing, damaged or beyond bounds, or lacks an array that the block reads.
         fix: of that error.
     """
-    name = source if isinstance(source, Path) else "the archive"
+    called = source if isinstance(source, Path) else name
     try:
         with _opened(source) as file:
             _check_archive(file)
             with np.load(file, allow_pickle=False) as arrays:
                 yield arrays
     except _DAMAGED as found:
-        raise error(f"{name} holds no {what}", why=f"{type(found).__name__}: {found}", fix=fix) from found
+        raise error(f"{called} holds no {what}", why=f"{type(found).__name__}: {found}", fix=fix) from found
 
 
 # what zipfile, zlib and numpy raise on damage, and what an array of another kind or shape leads to

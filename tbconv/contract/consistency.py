@@ -5,7 +5,6 @@ Serving runs them on every file that it opens, `verify --quick` on all; `convert
 
 from __future__ import annotations
 
-import json
 import zipfile
 import zlib
 from collections.abc import Collection, Mapping
@@ -17,10 +16,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tbconv.contract.bundle import CERTIFICATE, MAKE_AGAIN, MANIFEST, Bundle, binding_of
+from tbconv.contract.bundle import CERTIFICATE, MAKE_AGAIN, MANIFEST, Bundle, binding_of, parse_json
 from tbconv.contract.errors import ArtefactError, BundleError
 from tbconv.contract.golden import GOLDEN, Golden, read_golden
-from tbconv.contract.manifest import SCHEMA_VERSION, Artefact, Calibration, Manifest, with_current_keys
+from tbconv.contract.manifest import SCHEMA_VERSION, Artefact, Calibration, Manifest
 from tbconv.contract.statistics import IDENTITY, Prediction, identity_error
 
 LABELS, PREPROCESSING, OPERATING_POINT = "labels.txt", "preprocessing.json", "operating_point.json"
@@ -165,10 +164,12 @@ def _appended(manifest: Manifest, artefact: Artefact, files: dict[str, bytes]) -
         labels = files[LABELS].decode().splitlines()
         if labels != list(manifest.labels.names):
             problems.append(f"{LABELS} names {labels}, expected {list(manifest.labels.names)}")
-        problems += differences(json.loads(files[PREPROCESSING]), asdict(manifest.preprocessing), of=PREPROCESSING)
-        problems += differences(with_current_keys(json.loads(files[OPERATING_POINT])), decision, of=OPERATING_POINT)
+        for name, expected in ((PREPROCESSING, asdict(manifest.preprocessing)), (OPERATING_POINT, decision)):
+            problems += differences(parse_json(files[name], name), expected, of=name)
     except (KeyError, ValueError) as error:
         problems.append(f"its metadata cannot be read: {type(error).__name__}: {error}")
+    except BundleError as error:
+        problems.append(f"its metadata cannot be read: {error.one_line}")
     return problems
 
 

@@ -53,7 +53,7 @@ def write_golden(path: Path, golden: Golden) -> None:
 
 def read_golden(source: Path | bytes) -> Golden:
     """Read golden.npz, or what was read of it; ArtefactError if it is not one."""
-    with read_arrays(source, "golden inputs") as arrays:
+    with read_arrays(source, "golden inputs", name=GOLDEN) as arrays:
         names, model_inputs = _texts(arrays["names"]), _films(stored_inputs(arrays))
         runtimes = {key.split("|")[0] for key in arrays if "|" in key}
         answers = {
@@ -180,7 +180,7 @@ def write_golden_films(path: Path, films: Sequence[GoldenFilm]) -> None:
 
 def read_golden_films(source: Path | bytes) -> tuple[GoldenFilm, ...]:
     """Read golden_films.npz, or what was read of it; ArtefactError if it is not one."""
-    with read_arrays(source, "golden films") as arrays:
+    with read_arrays(source, "golden films", name=GOLDEN_FILMS) as arrays:
         return tuple(
             GoldenFilm(name, arrays[f"{name}|bytes"].tobytes(), _films(arrays[f"{name}|square"][None])[0], levels)
             for name, levels in zip(_texts(arrays["names"]), arrays["levels"].astype(np.uint8).tolist(), strict=True)

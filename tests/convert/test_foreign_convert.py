@@ -55,7 +55,7 @@ class Drawn:
 
     def _answer(self, module, request):
         path, step = Path(request["artefact"]), "convert.runners.onnxruntime:run"
-        name = REFERENCE if path.parent.name.startswith("tbconv-aside-") and path.suffix == ".tflite" else path.name
+        name = REFERENCE if path.parts[-3].startswith("tbconv-aside-") and path.suffix == ".tflite" else path.name
         asked = request if module == step else request | {"artefact": str(self.model)}
         response = self.memory.run_step(step, asked)
         if name in self.spoil:

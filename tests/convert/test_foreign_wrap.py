@@ -53,6 +53,7 @@ def ask(path, images, place, **options):
     np.save(place / "images.npy", images)
     request = {
         "artefact": str(path),
+        "third_party": True,
         "images": str(place / "images.npy"),
         "out": str(place / "o.npz"),
     }

@@ -19,9 +19,10 @@ sys.path.insert(0, str(Path(__file__).parents[2]))  # `benchmarks` is not instal
 
 from benchmarks.serve_load import Answer, Caller, ask_once, infer_film_request, infer_request, request
 from benchmarks.serve_process import tbconv_server
-from tbconv.contract.bundle import MANIFEST, sha256_file
+from tbconv.contract.bundle import MANIFEST, read_bundle
 from tbconv.contract.certificate import Verdict
 from tbconv.contract.preprocess import PreprocessSpec, as_model_input
+from tf_serve.fallback import choose_model
 from tf_serve.runtime.tflite import TFLiteModel
 
 TRAINED = "model_float32.tflite"
@@ -42,12 +43,14 @@ def odd(model_input):
 class Truth:
     """What each verified network answers to each film, asked without a server."""
 
-    def __init__(self, networks, films):
-        paths = {name: networks / f"{name}_float32.tflite" for name in VERIFIED}
+    def __init__(self, make_bundle, networks, films):
         self.by_version = {}
-        for path in paths.values():
+        for name in VERIFIED:
+            path = networks / f"{name}_float32.tflite"
+            artefact = "baseline.tflite" if name == "baseline" else TRAINED
+            root = make_bundle(f"truth/{name}", verdicts=VERDICTS, sources={artefact: path})
             logits = TFLiteModel(path).predict(as_model_input(np.stack(films))).logits
-            self.by_version[sha256_file(path)[:12]] = logits
+            self.by_version[choose_model(read_bundle(root), artefact=artefact).version] = logits
 
     def problem(self, answer, film):
         """Say what is wrong with an answer to film number `film`."""
@@ -263,7 +266,7 @@ def test_under_faults_no_unverified_model_answers_and_nothing_crashes(
     films = [PreprocessSpec().model_input(film) for film in drawn]
     make_bundle("models/tiny/1", verdicts=VERDICTS)
     with tbconv_server(tmp_path / "models", tmp_path / "log", "--workers", "2", "--threads", "1") as server:
-        askers = Askers(server.port, Truth(networks, films), films, [as_png(film) for film in drawn])
+        askers = Askers(server.port, Truth(make_bundle, networks, films), films, [as_png(film) for film in drawn])
         chaos = Chaos(server, tmp_path / "models", make_bundle, networks, tmp_path)
         for one in askers.threads:
             one.start()

@@ -179,7 +179,7 @@ def test_a_bundle_whose_golden_file_would_fill_the_memory_is_not_opened(odd_bund
     manifest = read_bundle(root).manifest
     (root / "manifest.json").unlink()
     seal(root, replace(manifest, files={}))
-    with pytest.raises(ArtefactError, match=r"golden\.npz is no record"):
+    with pytest.raises(ArtefactError, match=r"golden\.npz holds no golden inputs"):
         BundleLoader().open(root)
 
 
