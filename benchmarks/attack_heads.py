@@ -68,8 +68,8 @@ ATTACKS = {
 class Connection:
     """One of an attacker's connections, which comes again when it is closed."""
 
-    def __init__(self, port: int, attack: Attack, counted: Counter[str]) -> None:
-        self._port, self._attack, self._counted = port, attack, counted
+    def __init__(self, port: int, attack: Attack, counted: Counter[str], *, impatient: bool) -> None:
+        self._port, self._attack, self._counted, self._impatient = port, attack, counted, impatient
         self._left, self.due = b"", 0.0
         self.link: socket.socket | None = None
 
@@ -94,7 +94,7 @@ class Connection:
         if self.link is None:
             return
         try:
-            if events & selectors.EVENT_READ and not self.link.recv(SOME):
+            if events & selectors.EVENT_READ and (not self.link.recv(SOME) or self._impatient):
                 self.close(selector)
                 return
             if events & selectors.EVENT_WRITE:
@@ -125,13 +125,13 @@ class Connection:
             selector.modify(self.link, selectors.EVENT_READ | selectors.EVENT_WRITE, self)
 
 
-def attack(port: int, name: str, connections: int, *, come_again: bool) -> None:
+def attack(port: int, name: str, connections: int, how: str) -> None:
     """Attack until standard input ends, then print what was done."""
     os.nice(10)  # an attacker has machines of its own; here it shares a core with what measures
     counted = Counter[str]()
     selector, done = selectors.DefaultSelector(), False
     selector.register(sys.stdin, selectors.EVENT_READ)
-    all_of_them = [Connection(port, ATTACKS[name], counted) for _ in range(connections)]
+    all_of_them = [Connection(port, ATTACKS[name], counted, impatient=how == "impatient") for _ in range(connections)]
     for one in all_of_them:
         one.open(selector)
     while not done:
@@ -142,16 +142,15 @@ def attack(port: int, name: str, connections: int, *, come_again: bool) -> None:
                 key.data.go_on(selector, events)
         for one in all_of_them:
             one.wake(selector)
-            if one.link is None and come_again:
+            if one.link is None and how != "once":
                 one.open(selector)
     print(json.dumps(counted))
 
 
 @contextlib.contextmanager
-def attacked(port: int, name: str, connections: int, *, come_again: bool) -> Iterator[Counter[str]]:
+def attacked(port: int, name: str, connections: int, how: str) -> Iterator[Counter[str]]:
     """Attack from two processes while the block runs; what was sent is counted when it ends."""
-    words = ["--attack", name, "--port", str(port), "--connections", str(connections // 2)]
-    words += [] if come_again else ["--once"]
+    words = ["--attack", name, "--port", str(port), "--connections", str(connections // 2), "--how", how]
     command = [sys.executable, str(Path(__file__).resolve()), "-", *words]
     attackers = [subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) for _ in range(2)]
     counted = Counter[str]()
@@ -206,18 +205,18 @@ def weighed(server: Running) -> Iterator[list[float]]:
         thread.join()
 
 
-def measure(server: Running, name: str, connections: int, n: int, *, come_again: bool) -> dict[str, object]:
+def measure(server: Running, name: str, connections: int, n: int, how: str) -> dict[str, object]:
     """Return one row: health without and under one attack, and the memory."""
     quiet = measure_health(server.port, n)
     before, spent = serving_megabytes(server), server.cpu_seconds()
-    with weighed(server) as megabytes, attacked(server.port, name, connections, come_again=come_again) as counted:
+    with weighed(server) as megabytes, attacked(server.port, name, connections, how) as counted:
         under = measure_health(server.port, n)
         spent = server.cpu_seconds() - spent
     seconds = sum(answer.seconds for answer in under) + 0.01 * len(under)
     return {
         "attack": name,
         "connections": connections,
-        "comes_again": come_again,
+        "how": how,
         "n": len(under),
         "quiet_p50_ms": ms(quiet, 50),
         "quiet_p99_ms": ms(quiet, 99),
@@ -239,7 +238,12 @@ def read_words(words: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--connections", type=int, default=64, help="of all attackers together")
     parser.add_argument("--n", type=int, default=400, help="requests of health, without and under each attack")
     parser.add_argument("--attack", action="append", choices=list(ATTACKS), help="this one alone; repeatable")
-    parser.add_argument("--once", action="store_true", help="a connection that was closed does not come again")
+    parser.add_argument(
+        "--how",
+        choices=["once", "again", "impatient"],
+        default="again",
+        help="connect once; again when the server closes; or again at the first byte of an answer, as fast as can be",
+    )
     parser.add_argument("--workers", type=int, default=1, help="of the server")
     parser.add_argument("--csv", type=Path, default=RESULTS / "attack_heads.csv", help="file for the rows")
     parser.add_argument("--port", type=int, help=argparse.SUPPRESS)  # the attacker's own: it is this script again
@@ -250,7 +254,7 @@ def main() -> None:
     """Measure every attack and hold the bars."""
     words = read_words()
     if words.port:
-        attack(words.port, words.attack[0], words.connections, come_again=not words.once)
+        attack(words.port, words.attack[0], words.connections, words.how)
         return
     first, *rest = sorted(ALL_CORES)
     os.environ["TBCONV_TOKEN"] = "nobody-has-it"
@@ -262,7 +266,7 @@ def main() -> None:
             with tbconv_server(Path(words.bundle), log, *said, cores=[first]) as server:
                 os.sched_setaffinity(0, rest or [first])
                 measure_health(server.port, 50)
-                row = measure(server, name, words.connections, words.n, come_again=not words.once)
+                row = measure(server, name, words.connections, words.n, words.how)
                 row |= {"log_kb": log.stat().st_size // 1000}
                 os.sched_setaffinity(0, ALL_CORES)
         rows.append(circumstances() | row)

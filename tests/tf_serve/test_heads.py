@@ -192,7 +192,7 @@ def test_requests_that_are_sent_ahead_are_answered_in_order_and_too_many_end_the
     seen = len(address.seen)
     with socket.create_connection(address) as link:
         link.sendall((HEAD + b"\r\n") * 3000)
-        assert read_all(link).count(b"HTTP/1.1") <= some
+        assert read_all(link).count(b"HTTP/1.1") <= some + 1
     assert len(address.seen) <= seen + some + 1
 
 

@@ -49,7 +49,7 @@ def test_clients_without_a_token_cost_no_memory_and_health_goes_on(make_bundle, 
     monkeypatch.setenv("TBCONV_TOKEN", "nobody-has-it")
     with tbconv_server(make_bundle(verdicts=VERDICTS), tmp_path / "log", "--threads", "1") as server:
         attack_heads.measure_health(server.port, 20)
-        row = attack_heads.measure(server, name, 64, 60, come_again=True)
+        row = attack_heads.measure(server, name, 64, 60, "impatient")
     assert row["lost"] == 0
     assert row["mb_more"] < attack_heads.GROWTH_MB
     assert "Traceback" not in (tmp_path / "log").read_text()

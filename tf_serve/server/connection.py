@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import time
 from functools import cache
 from http import HTTPStatus
 from typing import Any, cast
@@ -29,7 +30,7 @@ MAX_CONNECTIONS = 256
 HEAD_S = 10.0  # seconds from the first byte, or from the connection, to the end of a head; browsers connect ahead
 UNREAD_S = 30.0  # seconds in which a client has to take something of its answer
 # Seconds in which a refused client can read why: closing at once would reset the connection under its answer. Nothing
-# that it sends is read meanwhile, so an attacker waits, and the server does not.
+# that it sends is read meanwhile and no end is sent: who attacks until the connection is closed waits, and we do not.
 LINGER_S = 1.0
 REFUSALS = {
     "HeadTooLarge": (431, f"the head is too large (it may have {MAX_HEAD} bytes and {MAX_HEADERS} headers)"),
@@ -46,7 +47,7 @@ class _Refused(Exception):  # noqa: N818  (it ends the parsing of one request; n
 class BoundedProtocol(HttpToolsProtocol):
     """Uvicorn's protocol, which bounds heads, requests sent ahead, time and connections."""
 
-    _since = 0.0  # when this connection began to be idle
+    _since = 0.0  # when it began to be idle, by a finer clock than the loop's, which stands still within a turn
     _refused = False  # nothing more is read: it was refused
     _counted = 0  # bytes since a head, a piece of a body or a message last ended
     _in_body = False  # its head is whole: what looks like headers are trailers
@@ -58,7 +59,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to wait for the first head; make room where there are too many connections."""
         super().connection_made(transport)
-        self._since = self.loop.time()
+        self._since = time.monotonic()
         self._start_timer()
         if len(self.connections) > MAX_CONNECTIONS:
             self._make_room()
@@ -99,6 +100,8 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Take bytes; those of a further request begin a new wait."""
+        if self._refused:
+            return
         self._unset_keepalive_if_required()
         if self._head_timer is None and self.is_idle:
             self._start_timer()
@@ -160,10 +163,12 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         """Begin to be idle, and keep nothing of a body that nobody wanted."""
-        self._since = self.loop.time()
+        self._since = time.monotonic()
         if self.cycle.response_complete:
             self.cycle.body = bytearray()
         super().on_response_complete()
+        if self._refused:
+            self._pause_for_good()
 
     # --- time ---
 
@@ -204,17 +209,18 @@ class BoundedProtocol(HttpToolsProtocol):
         if engine is not None:
             engine.metrics.record_refusal(kind)
         cycle = self.cycle
-        if self._in_body or not self._is_answered:
-            if cycle.response_started or self.pipeline:
-                self.transport.abort()  # it has its answer, or another one's is on the way: there is one for each
-                return
+        if self._is_answered and not self._in_body:
+            self.transport.write(_answer(kind))
+        elif not (cycle.response_started or self.pipeline):  # else an answer is on its way: there is one for a request
             cycle.disconnected = True
             cycle.message_event.set()
-        self.transport.write(_answer(kind))
-        with contextlib.suppress(OSError, RuntimeError):  # the client may be gone already
-            self.transport.write_eof()
-            self.transport.pause_reading()
+            self.transport.write(_answer(kind))
+        self._pause_for_good()
         self._head_timer = self.loop.call_later(LINGER_S, self.transport.abort)
+
+    def _pause_for_good(self) -> None:
+        with contextlib.suppress(OSError, RuntimeError):  # the client may be gone already
+            self.transport.pause_reading()
 
 
 @cache
