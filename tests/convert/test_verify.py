@@ -61,8 +61,9 @@ def verify_made_up(monkeypatch, tmp_path):
             root=tmp_path,
             manifest=manifest,
             path=lambda name: tmp_path / name,
+            read=lambda name: b"",
             verdict=claimed.get,
-            certificate=lambda: Certificate(claimed, deploy=deploy),
+            certificate=lambda: Certificate(claimed, scope={"binding": {}}, deploy=deploy),
         )
 
         def run_all(runtimes, model_inputs, reporter, *, sample):
