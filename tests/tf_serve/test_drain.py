@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 from tbconv.contract.certificate import Verdict
+from tf_serve.server.process import take_no_more
 
 FILM = np.random.default_rng(0).integers(0, 256, (224, 224)).astype(np.uint8)
 VERDICTS = {"model_float32.tflite": Verdict.CERTIFIED, "baseline.tflite": Verdict.CERTIFIED}
@@ -152,6 +153,17 @@ def test_signals_without_a_meaning_end_nothing_and_nohup_is_respected(make_bundl
     assert set(load.end()) <= {200, 503, "refused"}
     assert server.wait(timeout=30) == 0
     assert " ended with " not in log.read_text()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a few connections may be reset")
+def test_a_socket_that_takes_no_more_keeps_what_has_begun_and_resets_nobody():
+    with socket.create_server(("127.0.0.1", 0)) as listener, socket.create_connection(listener.getsockname()) as early:
+        take_no_more(listener)
+        with pytest.raises(TimeoutError):  # neither taken nor refused: it is tried again, and meets who listens then
+            socket.create_connection(listener.getsockname(), timeout=0.3)
+        with listener.accept()[0] as accepted:
+            early.sendall(b"late")
+            assert accepted.recv(4) == b"late"
 
 
 def test_readiness_is_false_and_liveness_true_while_it_leaves(make_bundle, start, infer):

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ctypes
 import logging
 import os
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -210,11 +212,25 @@ def _do_nothing(sig: int, frame: FrameType | None) -> None:
 # Seconds after SIGTERM in which connections are still accepted and every answer says `connection: close`: a client
 # that has sent its film already gets an answer, not a closed connection.
 DRAIN_NOTICE_S = 0.6
-# Seconds of these in which the backlog is accepted and the kernel takes no new connections: closing a listening
-# socket resets those in its backlog.
+# Seconds of these in which the backlog is accepted and the kernel begins no new connections: closing a listening
+# socket resets those in its backlog, and those that came to it after the last look.
 CLOSE_BACKLOG_S = 0.3
+# A program of the kernel's classic packet filter: what asks for a connection (SYN without ACK in byte 13 of TCP's
+# header) is dropped, and its sender asks again a second later; connections that have begun go on.
+DROP_NEW = ((0x30, 0, 0, 13), (0x54, 0, 0, 0x12), (0x15, 0, 1, 0x02), (0x06, 0, 0, 0), (0x06, 0, 0, 0xFFFFFFFF))
+SO_ATTACH_FILTER = 26  # Linux; Python has no name for it
 PENDING_REQUEST_S = 2.0  # seconds for a request that was on its way when its connection was taken
 DRAIN_S = 25  # seconds that accepted films get: a film may wait twice, for its network and for the baseline
+
+
+def take_no_more(listener: socket.socket) -> None:
+    """Let a listening socket begin no connection, without resetting any."""
+    steps = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *step) for step in DROP_NEW))
+    try:
+        program = struct.pack("HP", len(DROP_NEW), ctypes.addressof(steps))
+        listener.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, program)
+    except OSError:  # another system, or a sandbox: connections of a few microseconds may be reset
+        listener.listen(0)
 
 
 class Server(uvicorn.Server):
@@ -224,6 +240,7 @@ class Server(uvicorn.Server):
         super().__init__(config)
         self._drain_until: float | None = None
         self._listeners: list[socket.socket] = []
+        self._takes_more = True
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start as Uvicorn does, and remember the sockets."""
@@ -243,9 +260,10 @@ class Server(uvicorn.Server):
         """Exit at the end of the notice."""
         if self._drain_until is not None:
             left = self._drain_until - time.monotonic()
-            if left <= CLOSE_BACKLOG_S:
+            if left <= CLOSE_BACKLOG_S and self._takes_more:
+                self._takes_more = False
                 for listener in self._listeners:
-                    listener.listen(0)
+                    take_no_more(listener)
             self.should_exit = self.should_exit or left <= 0
         return await super().on_tick(counter)
 
@@ -316,6 +334,7 @@ class WorkerServer(Server):
         super().__init__(config)
         self._parent = parent
         self._heard = 0.0
+        self._takes_more = False  # the socket is not its own: the parent stops it when all leave
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Leave at SIGTERM, which may come twice when the parent dies; Ctrl-C is the parent's to answer."""
@@ -504,10 +523,12 @@ class Supervisor:
 
     def _end(self) -> None:
         """End the workers; the socket is theirs alone now, so that it closes with the last of them."""
-        self._listener.close()
         processes = [place.worker.process for place in self._places if place.worker]
         for process in processes:
             process.terminate()
+        time.sleep(DRAIN_NOTICE_S - CLOSE_BACKLOG_S)
+        take_no_more(self._listener)
+        self._listener.close()
         end = time.monotonic() + DRAIN_S + PENDING_REQUEST_S + HUNG_S
         while any(process.poll() is None for process in processes):
             if self._signals > 1 or time.monotonic() > end:
