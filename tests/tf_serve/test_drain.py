@@ -122,7 +122,9 @@ class Load:
     [("SIGTERM", 1), ("SIGTERM", 2), ("SIGHUP", 1), ("SIGHUP", 2), ("SIGQUIT", 1), ("SIGQUIT", 2), ("SIGINT", 1)],
 )
 def test_each_signal_to_leave_loses_no_accepted_request_and_ends_with_0(make_bundle, start, infer, sent, workers):
-    server, url, log = start(make_bundle(verdicts=VERDICTS), "--workers", str(workers), "--threads", "2")
+    words = ["--workers", str(workers), "--threads", "2"]
+    heard = ["env", "--default-signal"]  # whoever runs the tests in the background ignores some
+    server, url, log = start(make_bundle(verdicts=VERDICTS), *words, before=heard)
     load = Load(url, infer)
     while load.seen[200] < 200:
         time.sleep(0.01)
@@ -134,6 +136,16 @@ def test_each_signal_to_leave_loses_no_accepted_request_and_ends_with_0(make_bun
     assert set(seen) <= {200, 503, "refused"}
     assert seen["refused"] == 4  # each client learnt that nobody listens, and not in the middle of an answer
     assert "Traceback" not in log.read_text()
+
+
+def test_a_signal_at_any_moment_of_the_start_ends_with_0(make_bundle, start):
+    root = make_bundle(verdicts=VERDICTS)
+    for delay in (0.0, 0.0, 0.0, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3):
+        server, _, log = start(root, "--threads", "1", before=["env", "--default-signal"], ready=False)
+        time.sleep(delay)
+        server.send_signal(signal.SIGTERM)
+        assert server.wait(timeout=30) == 0, log.read_text()
+        assert "Traceback" not in log.read_text()
 
 
 @pytest.mark.parametrize("workers", [1, 2])

@@ -339,7 +339,7 @@ def _channels(
     if row is None or count == 0:
         if dtype in ("int8", "uint8"):
             raise Unsound("quantization", f"{name} of {dtype} has no scale")
-        if row and any(row[key] and row[key][1] for key in ("min", "max", "zero_point")):
+        if row and row["zero_point"] and row["zero_point"][1]:  # min and max alone are a calibrator's record
             raise Unsound("quantization", f"{name} has zero points and no scale")
         return None
     axis, points = row["quantized_dimension"], row["zero_point"]

@@ -252,7 +252,8 @@ class Server(uvicorn.Server):
         if self._drain_until is not None:
             os._exit(1)
         self._drain_until = time.monotonic() + DRAIN_NOTICE_S
-        engine = self.lifespan.state.get("engine")
+        lifespan = getattr(self, "lifespan", None)  # None while the loop is made: what drains begins in its first tick
+        engine = lifespan.state.get("engine") if lifespan is not None else None
         if engine is not None:
             engine.start_draining()
 
