@@ -15,7 +15,6 @@ import socket
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -29,7 +28,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run as a file, t
 
 from benchmarks.results import RESULTS, append_rows, circumstances
 from benchmarks.serve_load import Answer, ask_once, request
-from benchmarks.serve_process import ALL_CORES, LOOK_S, Running, tbconv_server
+from benchmarks.serve_process import ALL_CORES, Running, tbconv_server
 
 HEALTH = request("/v2/health/live", method="GET")
 P99_MS, GROWTH_MB = 50.0, 20.0  # the bars, for heads from 64 connections
@@ -187,29 +186,11 @@ def serving_megabytes(server: Running) -> float:
     return total / 1e6
 
 
-@contextlib.contextmanager
-def weighed(server: Running) -> Iterator[list[float]]:
-    """Collect these megabytes while the block runs."""
-    found, done = [serving_megabytes(server)], threading.Event()
-
-    def look() -> None:
-        while not done.wait(LOOK_S):
-            found.append(serving_megabytes(server))
-
-    thread = threading.Thread(target=look)
-    thread.start()
-    try:
-        yield found
-    finally:
-        done.set()
-        thread.join()
-
-
 def measure(server: Running, name: str, connections: int, n: int, how: str) -> dict[str, object]:
     """Return one row: health without and under one attack, and the memory."""
     quiet = measure_health(server.port, n)
     before, spent = serving_megabytes(server), server.cpu_seconds()
-    with weighed(server) as megabytes, attacked(server.port, name, connections, how) as counted:
+    with server.weighed(serving_megabytes) as megabytes, attacked(server.port, name, connections, how) as counted:
         under = measure_health(server.port, n)
         spent = server.cpu_seconds() - spent
     seconds = sum(answer.seconds for answer in under) + 0.01 * len(under)

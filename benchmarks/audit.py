@@ -21,8 +21,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from benchmarks.results import RESULTS, append_rows, circumstances
 from tbconv.console import TerminalReporter
-from tbconv.contract.errors import TbconvError
-from tbconv.contract.reporting import Silence
+from tbconv.contract.errors import Silence, TbconvError
 from tbconv.contract.xray import read_xray
 from torch_train.data.index import read_index
 from torch_train.data.phantom import write_phantoms

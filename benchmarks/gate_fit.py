@@ -27,8 +27,8 @@ from benchmarks.gate_films import FILM_FOLDERS, MASKS, PHOTOGRAPHS, Part, Pictur
 from benchmarks.gate_pictures import FAMILIES
 from benchmarks.gate_source import Pixels, Source
 from benchmarks.gate_variants import vary
-from tbconv.contract.bundle import write_json
 from tbconv.contract.environment import git_commit
+from tbconv.contract.files import write_json
 from tf_serve.gate.rules import WEIGHTS, Likeness, describe, thumbnail
 from torch_train.data.phantom import draw_phantom
 

@@ -22,13 +22,15 @@ from typing import Any
 import psutil
 
 from benchmarks.results import RESULTS, append_rows, circumstances
-from tbconv.contract.bundle import sha256_file
+from benchmarks.serve_load import ask_once, request
+from tbconv.contract.files import sha256_file
 
 TBCONV = [sys.executable, "-P", "-m", "tbconv"]
 SMALL = ["--arch", "resnet10", "--weights", "none", "--fine-tune", "1", "--device", "cpu", "--batch", "8"]
 CHILDREN_S = 60.0  # seconds that children are waited for
 LAST_RUN_S = 1500.0  # seconds that the run which is not killed may take
 EVERY_S = 0.02
+READY_S = 30.0  # seconds that a server may take: two workers on two cores take four
 
 Mark = tuple[int, int, int]  # of a file: its number, its size, when it was last written
 
@@ -94,7 +96,7 @@ class Trial:
     ready: Callable[[str], bool]  # whether what the next run said shows that it has cleaned up
     is_meant: Callable[[Path], bool]  # whether a file below `out` is a result and no leftover
     check: Callable[[Place], str]  # what is lost; "" if nothing
-    use: Callable[[str], None] = lambda _: None  # uses it before the kill, given what it said
+    use: Callable[[str], str] = lambda _: ""  # uses it before the kill, given what it said; what is lost
 
 
 def tree(pid: int) -> list[psutil.Process]:
@@ -139,7 +141,7 @@ def kill_once(trial: Trial, place: Place, after_s: float, before: Kill | None, l
     log = place.root / "log"
     with started(trial.words(place), place, log) as child:
         start = time.monotonic()
-        used = False
+        used, lost = False, ""
         while child.poll() is None and time.monotonic() - start < after_s:
             time.sleep(EVERY_S)
             if used or not trial.ready(said := log.read_text(errors="replace")):
@@ -149,7 +151,7 @@ def kill_once(trial: Trial, place: Place, after_s: float, before: Kill | None, l
                 before.still = sum(size for _, size, _ in still.values())
                 before.lost += "".join(f" still there: {path}" for path in list(still)[:3])
             left.clear()
-            trial.use(said)
+            lost = trial.use(said)
             used = True
         children = tree(child.pid)
         child.send_signal(signal.SIGKILL)
@@ -162,7 +164,7 @@ def kill_once(trial: Trial, place: Place, after_s: float, before: Kill | None, l
     late = child.returncode != -signal.SIGKILL
     size = sum(one[1] for one in place.still(left).values())
     failed = f" it ended with {child.returncode}: {log.read_text(errors='replace')[-300:]}" if late else ""
-    lost = trial.check(place) + (failed if child.returncode > 0 else "")
+    lost += trial.check(place) + (failed if child.returncode > 0 else "")
     return Kill(round(killed - start, 2), len(children), round(seconds, 2), size, used, lost=lost, late=late)
 
 
@@ -183,7 +185,7 @@ def kill_often(trial: Trial, place: Place, n: int, draw: random.Random) -> list[
         if trial.name == "serve":
             while not trial.ready(log.read_text(errors="replace")) and child.poll() is None:
                 time.sleep(EVERY_S)
-            trial.use(log.read_text(errors="replace"))
+            kills[-1].lost += trial.use(log.read_text(errors="replace"))
             child.terminate()
         code = child.wait(LAST_RUN_S)
     if code != 0:
@@ -344,12 +346,22 @@ def trial_of_sign(bundle: Path, place: Place) -> Trial:
 
 
 def trial_of_serve(bundle: Path, _: Place, *, workers: int) -> Trial:
-    """Serve: the next start has to answer."""
+    """Serve: the next start has to become ready, and no file of the bundle may change."""
+    whole = {path: path.stat().st_mtime_ns for path in bundle.rglob("*")}
 
-    def use(said: str) -> None:
-        found = [word for word in said.split() if word.startswith("http://127.0.0.1:")]
-        if found:
-            subprocess.run(["curl", "-sf", "-m", "5", "-o", "/dev/null", f"{found[0]}/health"], check=False)
+    def use(said: str) -> str:
+        ports = [word.rpartition(":")[2] for word in said.split() if word.startswith("http://127.0.0.1:")]
+        if not ports:
+            return f" it did not start: {said[-300:]}"
+        end = time.monotonic() + READY_S
+        while ask_once(int(ports[0]), request("/v2/health/ready", method="GET")).status != 200:
+            if time.monotonic() > end:
+                return f" it was not ready within {READY_S:.0f} s"
+            time.sleep(EVERY_S)
+        return ""
+
+    def check(_: Place) -> str:
+        return "" if {path: path.stat().st_mtime_ns for path in bundle.rglob("*")} == whole else " the bundle changed"
 
     return Trial(
         name="serve",
@@ -357,7 +369,7 @@ def trial_of_serve(bundle: Path, _: Place, *, workers: int) -> Trial:
         longest_s=16.0,
         ready=lambda said: "answered by" in said or "error" in said,
         is_meant=lambda _: False,
-        check=lambda _: "",
+        check=check,
         use=use,
     )
 

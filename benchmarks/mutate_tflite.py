@@ -31,8 +31,8 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from benchmarks.results import RESULTS, append_rows, circumstances
-from tbconv.contract.bundle import sha256_file
 from tbconv.contract.errors import ArtefactError
+from tbconv.contract.files import sha256_file
 from tf_serve.runtime.pool import judge
 from tf_serve.runtime.structure import FIELDS, IDENTIFIER, OPERATIONS, Cost, Unsound, check_tflite, inspect
 from tf_serve.runtime.tflite import TFLiteModel

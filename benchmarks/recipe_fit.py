@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from benchmarks.recipe_ways import Way
-from tbconv.contract.reporting import Silence
+from tbconv.contract.errors import Silence
 from torch_train.config import TrainConfig
 from torch_train.data.dataset import TrainingFilms
 from torch_train.engine.amp import choose_precision

@@ -25,8 +25,8 @@ from benchmarks.recipe_table import compare_ways, rows_of, show
 from benchmarks.recipe_ways import WAYS, Way
 from benchmarks.results import RESULTS, append_rows, circumstances
 from benchmarks.train import device_name
+from tbconv.contract.errors import Silence
 from tbconv.contract.preprocess import PreprocessSpec
-from tbconv.contract.reporting import Silence
 from tbconv.contract.xray import read_xray
 from torch_train.config import TrainConfig
 from torch_train.evaluation.config import EvaluateConfig

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -73,13 +73,14 @@ class Running:
             self.send(signal.SIGSTOP)
 
     @contextlib.contextmanager
-    def weighed(self) -> Iterator[list[float]]:
-        """Collect its megabytes while the block runs."""
-        found, done = list[float](), threading.Event()
+    def weighed(self, weigh: Callable[[Running], float] | None = None) -> Iterator[list[float]]:
+        """Collect its megabytes while the block runs, those of all its processes unless `weigh` takes some."""
+        weigh = weigh or Running.megabytes
+        found, done = [weigh(self)], threading.Event()
 
         def look() -> None:
             while not done.wait(LOOK_S):
-                found.append(self.megabytes())
+                found.append(weigh(self))
 
         thread = threading.Thread(target=look)
         thread.start()

@@ -25,7 +25,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tbconv.contract.bundle import CERTIFICATE, MANIFEST, read_bundle, sha256_file
+from tbconv.contract.bundle import CERTIFICATE, MANIFEST, read_bundle
+from tbconv.contract.files import sha256_file
 
 BIN = Path(sys.executable).with_name("tbconv")
 PATIENCE_S = 60.0  # seconds for a running server to see a change: it looks once a second, where it has a core

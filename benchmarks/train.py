@@ -28,7 +28,7 @@ from torch import Tensor
 
 from benchmarks.results import RESULTS, append_rows, circumstances
 from benchmarks.train_plain import PlainLoop
-from tbconv.contract.reporting import Silence
+from tbconv.contract.errors import Silence
 from torch_train.config import TrainConfig
 from torch_train.data.index import read_index
 from torch_train.data.loading import load_films

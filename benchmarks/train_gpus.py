@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from benchmarks.results import RESULTS, append_rows, circumstances
 from benchmarks.train import LAYERS, device_name, wait_for
-from tbconv.contract.reporting import Silence
+from tbconv.contract.errors import Silence
 from torch_train.config import TrainConfig
 from torch_train.engine.amp import choose_precision
 from torch_train.engine.distributed import Job, Ranks, launch_processes

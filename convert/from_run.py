@@ -21,10 +21,11 @@ from convert.parity.report import PARITY, parity_report
 from convert.parity.runtimes import Runtime, converter_runtimes
 from convert.pipeline import ROUTES, ConversionContext, Outcome, Route
 from convert.quantization.float_ops import HEAD
-from tbconv.contract.bundle import CERTIFICATE, Bundle, seal, sha256_file, write_bundle, write_json
+from tbconv.contract.bundle import CERTIFICATE, Bundle, seal, write_bundle
 from tbconv.contract.certificate import Certificate, Verdict
 from tbconv.contract.environment import provenance
 from tbconv.contract.errors import ConfigError, ConversionError
+from tbconv.contract.files import sha256_file, write_json
 from tbconv.contract.golden import GOLDEN, GOLDEN_FILMS, Golden, write_golden, write_golden_films
 from tbconv.contract.manifest import Artefact, Kind, Manifest, image_spec, output_specs
 from tbconv.contract.preprocess import PreprocessSpec

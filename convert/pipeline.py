@@ -18,15 +18,8 @@ from typing import Any, Literal, Protocol
 from convert.formats.table import EQUALIZED, EXPORT, FORMATS, INT8, INT8_FILE, ONNX, SAVED_MODEL, TFLITE_FLOAT32, Step
 from convert.parity.runtimes import REFERENCE_CONVERTER
 from convert.worker import drop_waiting, run_step, workers
-from tbconv.contract.bundle import (
-    remove_leftovers,
-    require_room,
-    temporary_folder,
-    temporary_place,
-    write_json,
-)
-from tbconv.contract.errors import ConversionError, ParityError
-from tbconv.contract.reporting import Reporter
+from tbconv.contract.errors import ConversionError, ParityError, Reporter
+from tbconv.contract.files import remove_leftovers, require_room, temporary_folder, temporary_place, write_json
 
 Route = Literal["keras", "onnx2tf"]
 ROUTES = ("keras", "onnx2tf")

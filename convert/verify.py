@@ -23,20 +23,11 @@ from convert.parity.report import parity_report, write_film_table
 from convert.parity.runtimes import Runtime, matrix_runtimes, torch_runtimes
 from convert.pipeline import ASIDE_FACTOR
 from convert.worker import workers
-from tbconv.contract.bundle import (
-    CERTIFICATE,
-    MAKE_AGAIN,
-    Bundle,
-    open_bundle,
-    require_room,
-    temporary_folder,
-    temporary_place,
-    write_atomic,
-    write_json,
-)
+from tbconv.contract.bundle import CERTIFICATE, MAKE_AGAIN, Bundle, open_bundle
 from tbconv.contract.certificate import ArtefactVerdict, Certificate, Verdict
 from tbconv.contract.consistency import UNBOUND
-from tbconv.contract.errors import BundleError, ConfigError
+from tbconv.contract.errors import BundleError, ConfigError, Reporter
+from tbconv.contract.files import require_room, temporary_folder, temporary_place, write_atomic, write_json
 from tbconv.contract.golden import (
     GOLDEN,
     GOLDEN_FILMS,
@@ -50,7 +41,6 @@ from tbconv.contract.golden import (
 )
 from tbconv.contract.manifest import Artefact, Kind, is_exact
 from tbconv.contract.preprocess import PreprocessSpec
-from tbconv.contract.reporting import Reporter
 from tbconv.contract.statistics import allowed_move, is_positive
 
 PHANTOMS = 256  # drawn for a matrix without films: as many as one of films should have; some 9 s to draw

@@ -27,8 +27,8 @@ from pathlib import Path
 from typing import Any
 
 from tbconv.contract import errors
-from tbconv.contract.bundle import disk_refusal, temporary_folder
 from tbconv.contract.errors import ConversionError, TbconvError
+from tbconv.contract.files import disk_refusal, temporary_folder
 from tbconv.family import VARIABLE, end_family, family_of_child
 
 TAIL_LINES = 12  # of the worker's output, shown when it dies without an expected error

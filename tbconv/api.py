@@ -13,8 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack
 
-from tbconv.contract.errors import FilmError, TbconvError
-from tbconv.contract.reporting import Reporter, Silence
+from tbconv.contract.errors import FilmError, Reporter, Silence, TbconvError
 
 if TYPE_CHECKING:
     import numpy as np

@@ -29,8 +29,7 @@ from tbconv.commands import (
     verify,
 )
 from tbconv.console import print_error
-from tbconv.contract.errors import SetupError, TbconvError
-from tbconv.contract.reporting import DISCLAIMER
+from tbconv.contract.errors import DISCLAIMER, SetupError, TbconvError
 
 EXTRA_OF = {
     "torch": "train",
@@ -112,7 +111,7 @@ def _missing_package(error: ModuleNotFoundError) -> SetupError:
 
 
 def _no_room(error: OSError) -> SetupError | None:
-    from tbconv.contract.bundle import disk_refusal
+    from tbconv.contract.files import disk_refusal
 
     return disk_refusal(error)
 

@@ -16,8 +16,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.text import Text
 
-from tbconv.contract.errors import TbconvError
-from tbconv.contract.reporting import printable, printable_lines
+from tbconv.contract.errors import TbconvError, printable, printable_lines
 
 T = TypeVar("T")
 PIPE_WIDTH = 140  # characters, where no terminal says how wide it is

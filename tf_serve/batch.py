@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from tbconv.contract.bundle import Bundle, read_bundle, write_atomic
-from tbconv.contract.errors import FilmError
-from tbconv.contract.reporting import DISCLAIMER, Reporter
+from tbconv.contract.bundle import Bundle, read_bundle
+from tbconv.contract.errors import DISCLAIMER, FilmError, Reporter
+from tbconv.contract.files import write_atomic
 from tbconv.contract.signature import SignatureRule
 from tbconv.contract.xray import read_bytes
 from tf_serve.fallback import ActiveModel, choose_checked

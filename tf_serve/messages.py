@@ -12,7 +12,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, SkipValidation, ValidationError, model_validator
 from pydantic_core import from_json
 
-from tbconv.contract.reporting import DISCLAIMER
+from tbconv.contract.errors import DISCLAIMER
 from tf_serve.errors import BadRequest, TooLarge
 
 MAX_ID = 1024  # letters; the id comes back in the answer

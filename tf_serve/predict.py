@@ -10,9 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tbconv.contract.bundle import MAKE_AGAIN
-from tbconv.contract.errors import BundleError
+from tbconv.contract.errors import LIMITS, BundleError
 from tbconv.contract.manifest import DecisionRule, Manifest
-from tbconv.contract.reporting import LIMITS
 from tbconv.contract.statistics import Prediction
 from tf_serve.fallback import ActiveModel
 from tf_serve.gate.rules import GateLevel, refuse

@@ -16,9 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tbconv.contract.bundle import require_room, sha256_file
-from tbconv.contract.errors import ConfigError, DataError
-from tbconv.contract.reporting import Reporter
+from tbconv.contract.errors import ConfigError, DataError, Reporter
+from tbconv.contract.files import require_room, sha256_file
 from tbconv.report_kit.words import digits_for
 from torch_train.config import TrainConfig
 from torch_train.data.dataset import TrainingFilms, prepare_films

@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from tbconv.contract.bundle import sha256_file
 from tbconv.contract.errors import ConfigError
+from tbconv.contract.files import sha256_file
 from torch_train.model.backbones import BACKBONES
 
 RATE_TRANSFER = 3e-4  # measured on kermany from pretrained weights (../shared/weights/README.md)

@@ -13,10 +13,10 @@ import torch
 from numpy.typing import NDArray
 from safetensors.torch import save
 
-from tbconv.contract.bundle import write_atomic, write_json
 from tbconv.contract.environment import provenance
+from tbconv.contract.errors import DISCLAIMER
+from tbconv.contract.files import write_atomic, write_json
 from tbconv.contract.manifest import DecisionRule, Labels
-from tbconv.contract.reporting import DISCLAIMER
 from tbconv.report_kit.charts import BLUE, GREY, ORANGE, drawing, label_powers, save_png
 from torch_train.config import TrainConfig
 from torch_train.data.dataset import TrainingFilms

@@ -11,9 +11,8 @@ from pathlib import Path
 import torch
 import torch.distributed as dist
 
-from tbconv.contract.bundle import require_room, write_json
-from tbconv.contract.errors import ConfigError, SetupError
-from tbconv.contract.reporting import Reporter, Silence
+from tbconv.contract.errors import ConfigError, Reporter, SetupError, Silence
+from tbconv.contract.files import require_room, write_json
 from torch_train.config import TrainConfig
 from torch_train.data.dataset import prepare_films
 from torch_train.engine.amp import choose_precision

@@ -11,8 +11,8 @@ from pathlib import Path
 from benchmarks.fault_injection.run import MutantsConfig, run_mutants
 from benchmarks.fault_injection.table import write_table
 from tbconv.console import TerminalReporter, print_error, print_out
-from tbconv.contract.bundle import write_atomic, write_json
 from tbconv.contract.errors import TbconvError
+from tbconv.contract.files import write_atomic, write_json
 
 TABLE = Path(__file__).resolve().parents[2] / "docs" / "mutants.md"
 SCORE = "mutants.json"

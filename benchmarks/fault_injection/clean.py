@@ -31,14 +31,14 @@ from convert.parity.runtimes import FLOAT64, artefact_runtime, torch_runtimes
 from convert.pipeline import convert
 from convert.quantization.float_ops import HEAD
 from convert.runners.base import Answer
-from tbconv.contract.bundle import CERTIFICATE, read_bundle, seal, sha256_file, write_json
+from tbconv.contract.bundle import CERTIFICATE, read_bundle, seal
 from tbconv.contract.certificate import ArtefactVerdict
 from tbconv.contract.environment import provenance
-from tbconv.contract.errors import ConversionError, TbconvError
+from tbconv.contract.errors import ConversionError, Reporter, Silence, TbconvError
+from tbconv.contract.files import sha256_file, write_json
 from tbconv.contract.golden import GOLDEN, REFERENCE, Golden, read_golden, write_golden
 from tbconv.contract.manifest import Artefact, Calibration, DecisionRule, Labels, Manifest, OperatingPoint
 from tbconv.contract.preprocess import PreprocessSpec
-from tbconv.contract.reporting import Reporter, Silence
 from torch_train.data.phantom import draw_phantom
 from torch_train.run_folder import (
     BASELINE,

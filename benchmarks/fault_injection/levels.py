@@ -32,10 +32,9 @@ from convert.layerwise.walk import WalkConfig
 from convert.parity.inputs import draw_golden_films
 from convert.runners.base import Answer
 from tbconv.contract.bundle import read_bundle
-from tbconv.contract.errors import ConversionError, TbconvError
+from tbconv.contract.errors import ConversionError, Silence, TbconvError
 from tbconv.contract.golden import check_films
 from tbconv.contract.preprocess import PreprocessSpec
-from tbconv.contract.reporting import Silence
 from tbconv.contract.xray import decode_xray
 from torch_train.data.phantom import draw_phantom
 

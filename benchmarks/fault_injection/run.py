@@ -20,8 +20,7 @@ from benchmarks.fault_injection.setting import Setting, make_setting
 from convert.from_run import ConvertConfig
 from convert.pipeline import convert
 from convert.worker import workers
-from tbconv.contract.errors import ConfigError
-from tbconv.contract.reporting import Reporter
+from tbconv.contract.errors import ConfigError, Reporter
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

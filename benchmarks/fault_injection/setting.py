@@ -19,10 +19,11 @@ from convert.parity.measure import Measurement, ReferenceAnswers, Row, make_row,
 from convert.parity.runtimes import FLOAT64, artefact_runtime
 from convert.parity.verdicts import Tolerances
 from convert.runners.base import Answer
-from tbconv.contract.bundle import MANIFEST, open_bundle, read_json, sha256_file, write_json
+from tbconv.contract.bundle import MANIFEST, open_bundle, read_json
+from tbconv.contract.errors import Reporter
+from tbconv.contract.files import sha256_file, write_json
 from tbconv.contract.golden import GOLDEN, REFERENCE, read_golden
 from tbconv.contract.manifest import Artefact, Kind, Manifest
-from tbconv.contract.reporting import Reporter
 from torch_train.run_folder import HELDOUT_FILMS, read_films
 
 OUTPUTS = ("logits", "probability", "evidence")

@@ -14,13 +14,14 @@ from convert.parity.inputs import part_of
 from convert.parity.measure import Measurement
 from convert.parity.report import describe_inputs
 from convert.worker import run_step
-from tbconv.contract.bundle import folder_digest, read_json, sha256_bytes, sha256_file, temporary_folder
+from tbconv.contract.bundle import folder_digest, read_json
 from tbconv.contract.certificate import ArtefactVerdict, Certificate
 from tbconv.contract.environment import package_versions, processor, provenance
+from tbconv.contract.errors import DISCLAIMER, LIMITS
+from tbconv.contract.files import sha256_bytes, sha256_file, temporary_folder
 from tbconv.contract.golden import GOLDEN, read_golden
 from tbconv.contract.manifest import Artefact, Manifest
 from tbconv.contract.preprocess import as_model_input
-from tbconv.contract.reporting import DISCLAIMER, LIMITS
 from tbconv.report_kit.pages import Markdown, escape_markdown, render_card
 from torch_train.run_folder import BASELINE, CALIBRATION_FILMS, METRICS, WEIGHTS, read_films, summary_lines
 

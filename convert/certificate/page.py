@@ -15,9 +15,9 @@ from PIL import Image
 
 from convert.parity.verdicts import FLIPS_SHARE
 from tbconv.contract.certificate import ArtefactVerdict, Certificate
+from tbconv.contract.errors import DISCLAIMER
 from tbconv.contract.golden import REFERENCE, Golden
 from tbconv.contract.manifest import Artefact, Manifest
-from tbconv.contract.reporting import DISCLAIMER
 from tbconv.contract.statistics import Prediction, proportion, upper_bound
 from tbconv.report_kit import charts
 from tbconv.report_kit.pages import Cell, Chart, Section, Table, data_address, render_page

@@ -17,8 +17,7 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 from onnx.reference import ReferenceEvaluator
 
-from tbconv.contract.errors import ArtefactError, ConversionError
-from tbconv.contract.reporting import printable
+from tbconv.contract.errors import ArtefactError, ConversionError, printable
 
 SMALL = 1024  # numbers of a constant that shape inference may need to see: targets of Reshape, axes, pads
 

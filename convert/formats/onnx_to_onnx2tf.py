@@ -18,8 +18,8 @@ import onnx
 
 from convert.formats.onnx_graph import load_onnx
 from convert.worker import RETURN_MEMORY, TAIL_LINES
-from tbconv.contract.bundle import disk_refusal, temporary_folder
 from tbconv.contract.errors import ConversionError
+from tbconv.contract.files import disk_refusal, temporary_folder
 
 BACKEND = "flatbuffer_direct"  # named always: onnx2tf's default differs by version; the other one took 15 min
 STEM = "converted"

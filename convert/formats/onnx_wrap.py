@@ -21,9 +21,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from convert.formats.normalise import Normalise, choose_normalise
 from convert.formats.onnx_graph import is_external, lies_beside, locations, tensors_of
-from tbconv.contract.bundle import sha256_file
-from tbconv.contract.errors import ConversionError
-from tbconv.contract.reporting import printable
+from tbconv.contract.errors import ConversionError, printable
+from tbconv.contract.files import sha256_file
 
 FRAMEWORK = "litert"
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
 
-from tbconv.contract.bundle import sha256_bytes, sha256_file
+from tbconv.contract.files import sha256_bytes, sha256_file
 
 FIRST_TIME = (1980, 1, 1, 0, 0, 0)  # the first that a zip can tell
 READABLE = 0o644 << 16  # permissions, as zips made on Unix carry them

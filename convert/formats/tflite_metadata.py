@@ -20,11 +20,11 @@ from flatbuffers.table import Table  # type: ignore[import-untyped]
 
 from convert.formats import tflite_schema as known
 from convert.formats.reproducible import timeless_entry
-from tbconv.contract.bundle import MAKE_AGAIN, write_atomic
-from tbconv.contract.errors import ArtefactError, ConversionError
+from tbconv.contract.bundle import MAKE_AGAIN
+from tbconv.contract.errors import DISCLAIMER, ArtefactError, ConversionError
+from tbconv.contract.files import write_atomic
 from tbconv.contract.manifest import DecisionRule, Kind, Labels
 from tbconv.contract.preprocess import PreprocessSpec
-from tbconv.contract.reporting import DISCLAIMER
 from tf_serve.predict import BASELINE_LIMIT, SYNTHETIC_LIMIT
 from tf_serve.runtime.structure import IDENTIFIER, check_tflite
 from tf_serve.runtime.tflite import INPUT, OUTPUTS, SIGNATURE

@@ -33,9 +33,10 @@ from convert.layerwise.walk import (
     write_report,
 )
 from convert.worker import workers
-from tbconv.contract.bundle import Bundle, read_bundle, temporary_folder
+from tbconv.contract.bundle import Bundle, read_bundle
+from tbconv.contract.errors import Reporter, printable
+from tbconv.contract.files import temporary_folder
 from tbconv.contract.manifest import Artefact
-from tbconv.contract.reporting import Reporter, printable
 
 KINDS = ("float32", "float16", "dynamic", "int8")
 FILMS = 16

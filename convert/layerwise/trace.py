@@ -33,11 +33,11 @@ from convert.layerwise.walk import (
 )
 from convert.runners.base import Answer, read_prediction
 from convert.worker import drop_waiting, run_step, workers
-from tbconv.contract.bundle import Bundle, read_bundle, temporary_folder
-from tbconv.contract.errors import ArtefactError, BundleError, ConversionError, ParityError
+from tbconv.contract.bundle import Bundle, read_bundle
+from tbconv.contract.errors import ArtefactError, BundleError, ConversionError, ParityError, Reporter
+from tbconv.contract.files import temporary_folder
 from tbconv.contract.golden import GOLDEN
 from tbconv.contract.manifest import Artefact
-from tbconv.contract.reporting import Reporter
 from torch_train.run_folder import WEIGHTS
 
 OUTPUTS = ("logits", "probability", "evidence")

@@ -19,11 +19,11 @@ from numpy.typing import NDArray
 from convert.layerwise.compare import NodeReference
 from convert.parity.inputs import FilmFolder, read_films_of
 from convert.worker import drop_waiting, run_step
-from tbconv.contract.bundle import Bundle, write_atomic, write_json
-from tbconv.contract.errors import BundleError, ConfigError
+from tbconv.contract.bundle import Bundle
+from tbconv.contract.errors import BundleError, ConfigError, Reporter
+from tbconv.contract.files import write_atomic, write_json
 from tbconv.contract.golden import GOLDEN, read_golden
 from tbconv.contract.manifest import Artefact
-from tbconv.contract.reporting import Reporter
 
 READERS = {
     "onnx": "convert.layerwise.readers.onnx",

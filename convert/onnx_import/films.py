@@ -9,10 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convert.parity.inputs import evenly, find_films
-from tbconv.contract.bundle import sha256_bytes, sha256_file
-from tbconv.contract.errors import DataError, FilmError
+from tbconv.contract.errors import DataError, FilmError, Reporter
+from tbconv.contract.files import sha256_bytes, sha256_file
 from tbconv.contract.preprocess import PreprocessSpec
-from tbconv.contract.reporting import Reporter
 
 CALIBRATION = 64  # films, at most
 LEAST_APART = 16  # films; of fewer, neither half would say anything, so all of them serve twice

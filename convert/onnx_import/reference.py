@@ -25,11 +25,11 @@ from convert.parity.runtimes import REFERENCE_CONVERTER, Outputs, Runtime, run_o
 from convert.parity.verdicts import FAILED, NOT_MADE, OutputTolerance, judge_outputs
 from convert.pipeline import ConversionContext, Outcome, Route
 from convert.quantization.float_ops import HEAD, NOTHING, require_nodes
-from tbconv.contract.bundle import CONVERSION, MANIFEST, file_records, replace_folder, write_atomic, write_json
+from tbconv.contract.bundle import CONVERSION, MANIFEST, file_records, replace_folder
 from tbconv.contract.environment import provenance
-from tbconv.contract.errors import ConfigError, ConversionError
+from tbconv.contract.errors import ConfigError, ConversionError, Reporter
+from tbconv.contract.files import write_atomic, write_json
 from tbconv.contract.manifest import is_exact
-from tbconv.contract.reporting import Reporter
 from torch_train.run_folder import CALIBRATION_FILMS, Films, write_films
 
 FILMS = 64

@@ -18,7 +18,7 @@ from convert.parity.verdicts import (
     OUTPUT_ORIGIN,
     OutputTolerance,
 )
-from tbconv.contract.reporting import DISCLAIMER
+from tbconv.contract.errors import DISCLAIMER
 
 COLUMNS = ("file", "MB", "verdict", "output", "max", "median", "99 %", "SQNR dB", "flips")
 LEGEND = (

@@ -15,12 +15,12 @@ from PIL import Image
 from convert.parity.runtimes import Runtime
 from convert.runners.base import Answer
 from convert.worker import run_step
-from tbconv.contract.bundle import read_bundle, read_json, sha256_file
-from tbconv.contract.errors import DataError, FilmError, SetupError
+from tbconv.contract.bundle import read_bundle, read_json
+from tbconv.contract.errors import DataError, FilmError, Reporter, SetupError
+from tbconv.contract.files import sha256_file
 from tbconv.contract.golden import JPEG_LEVELS, PNG_LEVELS, GoldenFilm, check_films, opener
 from tbconv.contract.manifest import Labels
 from tbconv.contract.preprocess import PreprocessSpec
-from tbconv.contract.reporting import Reporter
 from tbconv.contract.statistics import Prediction
 from tbconv.contract.xray import decode_xray
 from torch_train.data.phantom import draw_phantom

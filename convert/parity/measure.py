@@ -23,9 +23,9 @@ from convert.parity.statistics import (
 from convert.parity.verdicts import Tolerances, judge_float32, judge_reduced
 from convert.runners.base import Answer
 from tbconv.contract.certificate import ArtefactVerdict, Verdict
+from tbconv.contract.errors import Reporter
 from tbconv.contract.golden import REFERENCE
 from tbconv.contract.manifest import Artefact, DecisionRule, Kind, is_exact
-from tbconv.contract.reporting import Reporter
 from tbconv.contract.statistics import is_positive, proportion
 
 # --- row ---

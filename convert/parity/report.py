@@ -13,11 +13,11 @@ from convert.parity.measure import Measurement, Row
 from convert.parity.runtimes import FLOAT64, ROUNDED
 from convert.parity.statistics import per_film
 from convert.parity.verdicts import FLOAT64_FILMS
-from tbconv.contract.bundle import atomic_file, sha256_bytes
 from tbconv.contract.certificate import ArtefactVerdict
+from tbconv.contract.errors import DISCLAIMER
+from tbconv.contract.files import atomic_file, sha256_bytes
 from tbconv.contract.golden import REFERENCE
 from tbconv.contract.manifest import is_exact
-from tbconv.contract.reporting import DISCLAIMER
 from tbconv.contract.statistics import upper_bound
 
 PARITY = "parity.json"

@@ -16,11 +16,10 @@ from numpy.typing import NDArray
 from convert.formats.table import KERAS, ONNX, SAVED_MODEL, TFLITE, TFLITE_FLOAT32, runner_of
 from convert.runners.base import Answer, read_prediction
 from convert.worker import drop_waiting, run_side_by_side, run_step
-from tbconv.contract.bundle import temporary_folder
-from tbconv.contract.errors import ConversionError
+from tbconv.contract.errors import ConversionError, Reporter
+from tbconv.contract.files import temporary_folder
 from tbconv.contract.golden import REFERENCE
 from tbconv.contract.manifest import Artefact, Calibration, Kind
-from tbconv.contract.reporting import Reporter
 
 FLOAT64 = "PyTorch float64"
 REFERENCE_CONVERTER = "onnx2tf TFLite"  # of the same ONNX, by a converter that shares no code with ours

@@ -21,8 +21,7 @@ from tensorflow.core.framework import types_pb2
 from tensorflow.core.protobuf import saved_model_pb2
 
 from tbconv.contract.bundle import parse_json
-from tbconv.contract.errors import ArtefactError, BundleError, ConversionError
-from tbconv.contract.reporting import printable
+from tbconv.contract.errors import ArtefactError, BundleError, ConversionError, printable
 
 FIX = "convert the run on this machine: tbconv convert RUN --out BUNDLE; nothing of this file was run"
 MOST_NAMES = 5  # of what is refused, spelt out

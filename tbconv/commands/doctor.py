@@ -15,7 +15,7 @@ import typer
 from tbconv.console import print_out
 
 if TYPE_CHECKING:
-    from tbconv.contract.bundle import Leftover
+    from tbconv.contract.files import Leftover
 
 # The versions of ../shared/conversion.md, which were measured to work together.
 MEASURED = {
@@ -76,7 +76,7 @@ def doctor(
 
 def _leftovers(folders: list[Path], *, remove: bool) -> list[Leftover]:
     """Return what dead processes left where commands write: here, in the temporary folder, where it says and beside."""
-    from tbconv.contract.bundle import find_leftovers, remove_leftovers, temporary_place
+    from tbconv.contract.files import find_leftovers, remove_leftovers, temporary_place
 
     waiting, seen = [temporary_place(), Path.cwd(), *folders], set[Path]()
     found: list[Leftover] = []

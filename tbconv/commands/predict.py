@@ -11,7 +11,7 @@ import typer
 
 from tbconv.commands.sign import PublicKey, RequireSignature, signature_rule
 from tbconv.console import PlainConsole, TerminalReporter, print_out
-from tbconv.contract.reporting import DISCLAIMER, printable
+from tbconv.contract.errors import DISCLAIMER, printable
 
 if TYPE_CHECKING:
     from tf_serve.batch import BatchAnswer, FilmAnswer

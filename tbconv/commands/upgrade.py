@@ -12,7 +12,7 @@ import typer
 from tbconv.console import TerminalReporter, print_out
 
 if TYPE_CHECKING:
-    from tbconv.contract.reporting import Reporter
+    from tbconv.contract.errors import Reporter
 
 
 def upgrade(
@@ -38,9 +38,9 @@ def upgrade_bundle(root: Path, out: Path, reporter: Reporter) -> None:
     """
     from tbconv.contract import __version__
     from tbconv.contract.bundle import CERTIFICATE, MAKE_AGAIN, MANIFEST, open_bundle, read_json, seal, write_bundle
-    from tbconv.contract.bundle import write_json as write
     from tbconv.contract.consistency import UNBOUND
     from tbconv.contract.errors import BundleError
+    from tbconv.contract.files import write_json as write
     from tbconv.contract.manifest import LACKS, SCHEMA_VERSION
     from tf_serve.runtime.selftest import self_test
 

@@ -69,7 +69,13 @@ def verify(
     place = _place(bundle, out)
     rule = signature_rule(public_key, required=require_signature, signature=signature)
     with _vouched(bundle, rule) as checked:
-        _verify(checked, place, films, patient, positive, most, matrix, layers, trace, quick, as_json=as_json)
+        if quick:
+            raise typer.Exit(0 if check_quickly(checked, as_json=as_json) else 1)
+        if trace:
+            _trace(checked, place, films, most, as_json=as_json)
+        if layers:
+            _show_layers(checked, place, films, most, as_json=as_json)
+        _measure(checked, place, films, patient, positive, most, matrix=matrix, as_json=as_json)
 
 
 @contextlib.contextmanager
@@ -84,29 +90,6 @@ def _vouched(root: Path, rule: SignatureRule | None) -> Iterator[Path]:
         rule.check_bundle(replace(bundle, root=root), whole=True)
         TerminalReporter().say(f"the key of {rule.key_name} vouches for every file of {root}")
         yield bundle.root
-
-
-def _verify(
-    bundle: Path,
-    place: Path,
-    films: Path | None,
-    patient: str | None,
-    positive: str | None,
-    most: int | None,
-    matrix: bool,
-    layers: bool,
-    trace: bool,
-    quick: bool,
-    *,
-    as_json: bool,
-) -> None:
-    if quick:
-        raise typer.Exit(0 if check_quickly(bundle, as_json=as_json) else 1)
-    if trace:
-        _trace(bundle, place, films, most, as_json=as_json)
-    if layers:
-        _show_layers(bundle, place, films, most, as_json=as_json)
-    _measure(bundle, place, films, patient, positive, most, matrix=matrix, as_json=as_json)
 
 
 def _refuse_dropped(given: Mapping[str, object], *, quick: bool) -> None:

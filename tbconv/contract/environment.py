@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tbconv.contract import module_path
-from tbconv.contract.bundle import sha256_bytes
+from tbconv.contract.files import sha256_bytes
 
 
 @contextmanager

@@ -16,8 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tbconv.contract.bundle import MANIFEST, Bundle, open_bundle, sha256_file, temporary_folder, write_atomic
+from tbconv.contract.bundle import MANIFEST, Bundle, open_bundle
 from tbconv.contract.errors import BundleError, ConfigError, SetupError
+from tbconv.contract.files import sha256_file, temporary_folder, write_atomic
 
 SUFFIX = ".sig"
 PRIVATE_MODE = 0o600  # for its owner's eyes

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from tbconv.contract.bundle import atomic_file
+from tbconv.contract.files import atomic_file
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

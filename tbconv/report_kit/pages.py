@@ -15,7 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tbconv.contract.reporting import printable_lines
+from tbconv.contract.errors import printable_lines
 
 if TYPE_CHECKING:
     from jinja2 import Environment

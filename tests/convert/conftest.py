@@ -23,7 +23,7 @@ from convert.from_run import ConvertConfig
 from convert.pipeline import convert
 from convert.verify import VerifyConfig, verify
 from convert.worker import run_step, workers
-from tbconv.contract.reporting import Silence
+from tbconv.contract.errors import Silence
 from torch_train.data.phantom import draw_phantom
 from torch_train.run_folder import CALIBRATION_FILMS, read_run
 

@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 from convert.worker import run_step
-from tbconv.contract.bundle import sha256_bytes, sha256_file
+from tbconv.contract.files import sha256_bytes, sha256_file
 from torch_train.run_folder import BASELINE, WEIGHTS
 
 READ = {"onnx", "saved_model", "films", "artefact", "images"}  # what steps read, but for those that write it

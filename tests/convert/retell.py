@@ -7,7 +7,8 @@ import shutil
 import zipfile
 from dataclasses import asdict, replace
 
-from tbconv.contract.bundle import CERTIFICATE, MANIFEST, Bundle, read_bundle, read_json, seal, sha256_file, write_json
+from tbconv.contract.bundle import CERTIFICATE, MANIFEST, Bundle, read_bundle, read_json, seal
+from tbconv.contract.files import sha256_file, write_json
 from tbconv.contract.manifest import Manifest
 from torch_train.data.split import PARTS, digest_of
 from torch_train.run_folder import CONFIG, METRICS, SPLIT

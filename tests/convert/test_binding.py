@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from convert.certificate.certify import certificate_scope
-from tbconv.contract.bundle import sha256_bytes
+from tbconv.contract.files import sha256_bytes
 from torch_train.run_folder import CALIBRATION_FILMS, Films, write_films
 
 METRICS = {"networks": {"trained": {"test": {"figures": {"auroc": {"value": 0.9, "n": 8}}}, "validation": {}}}}

@@ -10,6 +10,7 @@ import pytest
 
 from convert.certificate.page import certificate_page, reliability, sizes_of
 from tbconv.contract.certificate import ArtefactVerdict, Certificate, Verdict
+from tbconv.contract.errors import DISCLAIMER
 from tbconv.contract.golden import Golden
 from tbconv.contract.manifest import (
     Artefact,
@@ -22,7 +23,6 @@ from tbconv.contract.manifest import (
     output_specs,
 )
 from tbconv.contract.preprocess import PreprocessSpec
-from tbconv.contract.reporting import DISCLAIMER
 from tbconv.contract.statistics import Prediction
 
 FILES = {

@@ -6,8 +6,9 @@ import shutil
 import numpy as np
 import pytest
 
-from tbconv.contract.bundle import open_bundle, sha256_file
+from tbconv.contract.bundle import open_bundle
 from tbconv.contract.certificate import Verdict
+from tbconv.contract.files import sha256_file
 from tbconv.contract.golden import read_golden
 from tf_serve.runtime.tflite import TFLiteModel
 from torch_train.run_folder import HELDOUT_FILMS, read_films

@@ -11,9 +11,10 @@ from safetensors.numpy import load_file, save_file
 
 from convert.certificate.page import PAGE
 from convert.from_run import ConvertConfig
-from tbconv.contract.bundle import CERTIFICATE, open_bundle, read_bundle, seal, sha256_file, write_json
+from tbconv.contract.bundle import CERTIFICATE, open_bundle, read_bundle, seal
 from tbconv.contract.certificate import Verdict
 from tbconv.contract.errors import ArtefactError, BundleError, ConfigError, ConversionError, ParityError
+from tbconv.contract.files import sha256_file, write_json
 from tbconv.contract.golden import read_golden
 from torch_train.run_folder import WEIGHTS
 

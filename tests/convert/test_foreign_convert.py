@@ -12,9 +12,9 @@ import pytest
 from convert.onnx_import.reference import OnnxConfig
 from convert.pipeline import convert as run_conversion
 from tbconv.commands.convert import convert
-from tbconv.contract.bundle import read_bundle, sha256_file
-from tbconv.contract.errors import BundleError, ConfigError, ConversionError, ParityError
-from tbconv.contract.reporting import Silence
+from tbconv.contract.bundle import read_bundle
+from tbconv.contract.errors import BundleError, ConfigError, ConversionError, ParityError, Silence
+from tbconv.contract.files import sha256_file
 
 FLOAT32 = ("model.onnx", "model.keras", "model.h5", "saved_model", "model_float32.tflite")
 REFERENCE = "what onnx2tf made"

@@ -3,8 +3,7 @@ import pytest
 from PIL import Image
 
 from convert.onnx_import.films import read_folder, split
-from tbconv.contract.errors import DataError
-from tbconv.contract.reporting import Silence
+from tbconv.contract.errors import DataError, Silence
 
 
 class Said(Silence):

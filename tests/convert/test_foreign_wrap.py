@@ -5,8 +5,8 @@ import pytest
 
 from convert.formats.normalise import choose_normalise, prepare
 from convert.worker import run_step
-from tbconv.contract.bundle import sha256_file
 from tbconv.contract.errors import ConversionError
+from tbconv.contract.files import sha256_file
 
 REFUSED = {
     "two_inputs": "2 inputs: input, age",

@@ -12,8 +12,8 @@ from convert.parity.measure import measure
 from convert.parity.report import parity_report
 from convert.pipeline import ConversionContext, make_from_onnx
 from tbconv.contract.certificate import Verdict
+from tbconv.contract.errors import Silence
 from tbconv.contract.manifest import Calibration, DecisionRule, Labels, OperatingPoint
-from tbconv.contract.reporting import Silence
 from torch_train.run_folder import RunFacts
 
 MADE_UP = Format(

@@ -14,9 +14,8 @@ import pytest
 from convert.from_run import ConvertConfig
 from convert.pipeline import convert
 from convert.worker import run_step
-from tbconv.contract.bundle import MAKING
-from tbconv.contract.errors import SetupError
-from tbconv.contract.reporting import Silence
+from tbconv.contract.errors import SetupError, Silence
+from tbconv.contract.files import MAKING
 from tbconv.family import VARIABLE
 from torch_train.run_folder import WEIGHTS
 

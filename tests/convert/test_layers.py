@@ -11,8 +11,7 @@ import pytest
 from convert.layerwise.layers import layer_lines, verify_layers
 from convert.layerwise.walk import WalkConfig
 from tbconv.contract.bundle import read_bundle, seal
-from tbconv.contract.errors import ArtefactError, BundleError, ConfigError
-from tbconv.contract.reporting import Silence
+from tbconv.contract.errors import ArtefactError, BundleError, ConfigError, Silence
 
 KINDS = ("float32", "float16", "dynamic", "int8")
 FILMS = 4

@@ -9,10 +9,9 @@ import pytest
 from convert.parity.inputs import FilmFolder, read_films_of
 from convert.parity.runtimes import ROUNDED, matrix_runtimes
 from convert.verify import VerifyConfig
-from tbconv.contract.bundle import sha256_file, write_json
-from tbconv.contract.errors import ConfigError
+from tbconv.contract.errors import ConfigError, Silence
+from tbconv.contract.files import sha256_file, write_json
 from tbconv.contract.manifest import Artefact
-from tbconv.contract.reporting import Silence
 from torch_train.run_folder import SPLIT
 
 KINDS = ("float32", "float16", "dynamic", "int8")

@@ -14,8 +14,8 @@ from convert.parity.runtimes import ROUNDED, Runtime
 from convert.runners.base import Answer
 from convert.verify import band_notes, find_regressions
 from tbconv.contract.certificate import Verdict
+from tbconv.contract.errors import Silence
 from tbconv.contract.manifest import Artefact, Calibration, DecisionRule, OperatingPoint
-from tbconv.contract.reporting import Silence
 
 N, GOLDEN = 300, 4
 HALF, INT8 = "model_float16.tflite", "model_int8.tflite"

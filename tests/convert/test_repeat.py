@@ -16,8 +16,9 @@ from convert.formats.onnx_to_keras import make_repeatable, settle
 from convert.formats.reproducible import VARIES, content_digest, content_digests, differing, reason_to_vary, table
 from convert.runners.base import read_prediction
 from convert.worker import run_step, workers
-from tbconv.contract.bundle import folder_digest, sha256_file
+from tbconv.contract.bundle import folder_digest
 from tbconv.contract.errors import ConversionError
+from tbconv.contract.files import sha256_file
 from torch_train.run_folder import read_run
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "bundle.md"

@@ -15,8 +15,8 @@ from convert.parity.runtimes import ROUNDED, Runtime
 from convert.runners.base import Answer
 from tbconv.commands.parity_table import print_parity
 from tbconv.contract.certificate import Verdict
+from tbconv.contract.errors import Silence
 from tbconv.contract.manifest import Artefact, Calibration, DecisionRule, OperatingPoint, output_specs
-from tbconv.contract.reporting import Silence
 
 N, GOLDEN, PROBES = 40, 3, 4
 NOISE = 1e-6

@@ -15,9 +15,9 @@ from convert.layerwise.trace import trace_bundle
 from convert.layerwise.walk import WalkConfig
 from convert.worker import run_step
 from tbconv.cli import main
-from tbconv.contract.bundle import CERTIFICATE, MANIFEST, Bundle, read_bundle, seal, write_json
-from tbconv.contract.errors import ArtefactError, ConversionError
-from tbconv.contract.reporting import Silence
+from tbconv.contract.bundle import CERTIFICATE, MANIFEST, Bundle, read_bundle, seal
+from tbconv.contract.errors import ArtefactError, ConversionError, Silence
+from tbconv.contract.files import write_json
 
 SAVED_MODELS = {
     "writes": "WriteFile",

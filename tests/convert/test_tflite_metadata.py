@@ -23,10 +23,9 @@ from convert.formats.tflite_metadata import (
     read_metadata,
     set_batch_of_one,
 )
-from tbconv.contract.errors import ArtefactError, ConversionError
+from tbconv.contract.errors import DISCLAIMER, ArtefactError, ConversionError
 from tbconv.contract.manifest import Calibration, DecisionRule, Labels, OperatingPoint
 from tbconv.contract.preprocess import PreprocessSpec, as_model_input
-from tbconv.contract.reporting import DISCLAIMER
 from tf_serve.runtime.structure import check_tflite
 from tf_serve.runtime.tflite import TFLiteModel
 

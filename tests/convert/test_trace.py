@@ -13,9 +13,8 @@ from convert.layerwise.trace import TraceReport, make_reference, trace_bundle, t
 from convert.layerwise.walk import WalkConfig
 from convert.worker import run_step
 from tbconv.contract.bundle import read_bundle, seal
-from tbconv.contract.errors import BundleError, ConfigError
+from tbconv.contract.errors import BundleError, ConfigError, Silence
 from tbconv.contract.golden import GOLDEN, read_golden
-from tbconv.contract.reporting import Silence
 
 FILMS = 2
 FILES = (

@@ -10,10 +10,10 @@ from convert.runners.base import Answer
 from convert.verify import PHANTOMS, VerifyConfig, verify
 from tbconv.contract.bundle import CERTIFICATE
 from tbconv.contract.certificate import ArtefactVerdict, Certificate, Verdict
+from tbconv.contract.errors import Silence
 from tbconv.contract.golden import GOLDEN_FILMS, NOT_RECORDED, Golden
 from tbconv.contract.manifest import Artefact, Calibration, DecisionRule, OperatingPoint, output_specs
 from tbconv.contract.preprocess import PreprocessSpec
-from tbconv.contract.reporting import Silence
 
 FLOAT32, INT8, REFERENCE = "model_float32.tflite", "model_int8.tflite", "PyTorch float32 (trained)"
 SHIFT = {FLOAT32: 1e-7, INT8: 0.04, REFERENCE: 0.0, "PyTorch float64 (trained)": 1e-7}  # of the margin, logits

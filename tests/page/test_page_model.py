@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tbconv.contract.reporting import DISCLAIMER
+from tbconv.contract.errors import DISCLAIMER
 
 expect = pytest.importorskip("playwright.sync_api", reason="playwright is in the dev extra").expect
 

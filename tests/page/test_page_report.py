@@ -6,7 +6,7 @@ import re
 import pytest
 
 from tbconv.contract.certificate import Verdict
-from tbconv.contract.reporting import DISCLAIMER
+from tbconv.contract.errors import DISCLAIMER
 
 expect = pytest.importorskip("playwright.sync_api", reason="playwright is in the dev extra").expect
 

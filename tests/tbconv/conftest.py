@@ -14,8 +14,10 @@ import pytest
 from PIL import Image
 
 from tbconv.cli import main
-from tbconv.contract.bundle import CERTIFICATE, seal, sha256_file, write_bundle, write_json
+from tbconv.contract.bundle import CERTIFICATE, seal, write_bundle
 from tbconv.contract.certificate import ArtefactVerdict, Certificate, Verdict
+from tbconv.contract.errors import DISCLAIMER
+from tbconv.contract.files import sha256_file, write_json
 from tbconv.contract.manifest import (
     Artefact,
     Calibration,
@@ -27,7 +29,6 @@ from tbconv.contract.manifest import (
     output_specs,
 )
 from tbconv.contract.preprocess import PreprocessSpec
-from tbconv.contract.reporting import DISCLAIMER
 
 ROOT = Path(__file__).parents[2]
 # One of each kind that a bundle holds: a file, a file in a folder, weights, JSON, arrays, text.

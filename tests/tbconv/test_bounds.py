@@ -10,9 +10,8 @@ import pytest
 
 from tbconv.contract import bundle as contract
 from tbconv.contract.bundle import MANIFEST, parse_json, read_arrays, read_bundle, read_json
-from tbconv.contract.errors import ArtefactError, BundleError, TbconvError
+from tbconv.contract.errors import ArtefactError, BundleError, TbconvError, printable
 from tbconv.contract.golden import read_golden, read_golden_films
-from tbconv.contract.reporting import printable
 from torch_train.run_folder import read_films
 
 SHA = "0" * 64

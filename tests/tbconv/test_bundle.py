@@ -3,19 +3,10 @@ from dataclasses import asdict
 
 import pytest
 
-from tbconv.contract.bundle import (
-    CERTIFICATE,
-    MANIFEST,
-    open_bundle,
-    read_bundle,
-    seal,
-    sha256_file,
-    write_atomic,
-    write_bundle,
-    write_json,
-)
+from tbconv.contract.bundle import CERTIFICATE, MANIFEST, open_bundle, read_bundle, seal, write_bundle
 from tbconv.contract.certificate import ArtefactVerdict, Certificate, Verdict
 from tbconv.contract.errors import ArtefactError, BundleError, SetupError
+from tbconv.contract.files import sha256_file, write_atomic, write_json
 
 
 def _snapshot(folder):
@@ -208,7 +199,7 @@ def test_a_block_that_succeeds_replaces_the_bundle_whole(bundle, fill):
 
 
 def test_without_an_exchange_of_folders_the_bundle_is_still_replaced_whole(bundle, fill, monkeypatch):
-    monkeypatch.setattr("tbconv.contract.bundle.ctypes.CDLL", lambda *_, **__: object())
+    monkeypatch.setattr("tbconv.contract.files.ctypes.CDLL", lambda *_, **__: object())
     with write_bundle(bundle) as folder:
         fill(folder, name="new")
     assert open_bundle(bundle).manifest.name == "new"
@@ -255,7 +246,7 @@ def test_a_write_that_fails_leaves_the_old_file_alone(tmp_path, monkeypatch):
     def full(_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("tbconv.contract.bundle.os.fsync", full)
+    monkeypatch.setattr("tbconv.contract.files.os.fsync", full)
     with pytest.raises(SetupError, match="no space left"):
         write_atomic(place, b"new")
     assert place.read_bytes() == b"old"

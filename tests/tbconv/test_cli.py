@@ -2,7 +2,8 @@ import json
 
 import pytest
 
-from tbconv.contract.bundle import CERTIFICATE, read_bundle, read_json, seal, write_json
+from tbconv.contract.bundle import CERTIFICATE, read_bundle, read_json, seal
+from tbconv.contract.files import write_json
 
 FRAMEWORKS = ["torch", "torchvision", "tensorflow", "keras", "onnx", "onnxruntime", "onnx2tf"]
 SLOW = [*FRAMEWORKS, "numpy", "scipy", "sklearn", "matplotlib", "fastapi"]

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from tbconv.contract import bundle
-from tbconv.contract.bundle import (
+from tbconv.contract.errors import SetupError
+from tbconv.contract.files import (
     disk_refusal,
     folder_whole_or_not,
     require_room,
@@ -18,7 +19,6 @@ from tbconv.contract.bundle import (
     temporary_place,
     write_atomic,
 )
-from tbconv.contract.errors import SetupError
 from tbconv.contract.preprocess import PreprocessSpec
 from torch_train.data.loading import open_cache
 

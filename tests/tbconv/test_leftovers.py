@@ -13,7 +13,8 @@ from dataclasses import asdict
 import pytest
 
 from tbconv.contract import bundle
-from tbconv.contract.bundle import (
+from tbconv.contract.errors import ConfigError
+from tbconv.contract.files import (
     MAKING,
     OWNER,
     Owner,
@@ -25,7 +26,6 @@ from tbconv.contract.bundle import (
     temporary_folder,
     write_atomic,
 )
-from tbconv.contract.errors import ConfigError
 
 HOLDS = """
 import sys, time

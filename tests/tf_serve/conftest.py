@@ -17,8 +17,9 @@ import pytest
 import uvicorn
 from PIL import Image
 
-from tbconv.contract.bundle import CERTIFICATE, MANIFEST, read_bundle, seal, sha256_file, write_bundle, write_json
+from tbconv.contract.bundle import CERTIFICATE, MANIFEST, read_bundle, seal, write_bundle
 from tbconv.contract.certificate import ArtefactVerdict, Certificate, Verdict
+from tbconv.contract.files import sha256_file, write_json
 from tbconv.contract.golden import GOLDEN, REFERENCE, Golden, write_golden
 from tbconv.contract.manifest import (
     Artefact,

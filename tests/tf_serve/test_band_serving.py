@@ -10,8 +10,9 @@ import typer
 from typer.testing import CliRunner
 
 from tbconv.commands.predict import predict
-from tbconv.contract.bundle import CERTIFICATE, read_bundle, seal, write_json
+from tbconv.contract.bundle import CERTIFICATE, read_bundle, seal
 from tbconv.contract.certificate import Verdict
+from tbconv.contract.files import write_json
 from tf_serve.fallback import choose_model
 from tf_serve.predict import DECISION_WORDS, decide, screen
 from tf_serve.server.routes.screening import PAGE_FOLDER as FOLDER

@@ -12,8 +12,7 @@ from pydicom import uid
 sys.path.insert(0, str(Path(__file__).parents[2]))  # `benchmarks` is not installed: it belongs to the checkout
 
 from benchmarks.draw_dicom import as_file, draw_chest, draw_dicom
-from tbconv.contract.errors import FilmError
-from tbconv.contract.reporting import Silence
+from tbconv.contract.errors import FilmError, Silence
 from tf_serve.batch import PredictConfig, predict
 from tf_serve.fallback import choose_model
 from tf_serve.images import FILM_SUFFIXES, FILM_TYPES, open_film

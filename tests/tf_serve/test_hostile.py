@@ -12,8 +12,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tbconv.contract.bundle import CERTIFICATE, MANIFEST, read_bundle, seal, sha256_file
+from tbconv.contract.bundle import CERTIFICATE, MANIFEST, read_bundle, seal
 from tbconv.contract.errors import BundleError
+from tbconv.contract.files import sha256_file
 from tbconv.contract.golden import GOLDEN
 from tf_serve.models.loader import BundleLoader
 

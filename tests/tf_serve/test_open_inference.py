@@ -10,7 +10,7 @@ import pytest
 
 from tbconv.contract import __version__
 from tbconv.contract.bundle import read_bundle
-from tbconv.contract.reporting import DISCLAIMER
+from tbconv.contract.errors import DISCLAIMER
 from tf_serve.fallback import choose_model
 
 LENGTH = "inference-header-content-length"

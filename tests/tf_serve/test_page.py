@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from tbconv.contract.reporting import DISCLAIMER
+from tbconv.contract.errors import DISCLAIMER
 from tf_serve.batch import FAINTEST_SCALE, NEGATIVE, POSITIVE
 from tf_serve.images import RejectionReason
 from tf_serve.predict import DECISION_WORDS

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tbconv.contract.reporting import DISCLAIMER
+from tbconv.contract.errors import DISCLAIMER
 from tbconv.contract.statistics import proportion
 
 

@@ -10,8 +10,7 @@ from typer.testing import CliRunner
 
 from tbconv.commands.predict import predict
 from tbconv.contract.bundle import read_bundle
-from tbconv.contract.errors import BundleError
-from tbconv.contract.reporting import DISCLAIMER
+from tbconv.contract.errors import DISCLAIMER, BundleError
 from tf_serve.fallback import choose_model
 
 

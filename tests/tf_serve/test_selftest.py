@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tbconv.contract.bundle import CERTIFICATE, MANIFEST, read_bundle, read_json, seal, write_json
+from tbconv.contract.bundle import CERTIFICATE, MANIFEST, read_bundle, read_json, seal
 from tbconv.contract.certificate import Verdict
 from tbconv.contract.errors import ArtefactError, BundleError, SetupError
+from tbconv.contract.files import write_json
 from tbconv.contract.golden import (
     GOLDEN,
     GOLDEN_FILMS,

@@ -30,7 +30,7 @@ for package in (tbconv.contract, tf_serve):
 ANSWER = """
 from pathlib import Path
 from tf_serve.batch import PredictConfig, predict
-from tbconv.contract.reporting import Silence
+from tbconv.contract.errors import Silence
 answers = predict(PredictConfig(bundle=Path(sys.argv[1]), films=(Path(sys.argv[2]),)), reporter=Silence())
 assert answers.rows[0].result.finding is not None
 assert answers.active.kind == "trained"

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tbconv.contract.bundle import read_bundle
-from tbconv.contract.reporting import DISCLAIMER
+from tbconv.contract.errors import DISCLAIMER
 from tf_serve.fallback import choose_model
 
 MODEL = "/v1/models/tiny"

@@ -6,9 +6,8 @@ import pytest
 
 from tbconv.commands.upgrade import upgrade_bundle
 from tbconv.contract.bundle import MANIFEST, read_bundle
-from tbconv.contract.errors import ArtefactError, BundleError
+from tbconv.contract.errors import ArtefactError, BundleError, Silence
 from tbconv.contract.manifest import SCHEMA_VERSION
-from tbconv.contract.reporting import Silence
 from tf_serve.fallback import choose_checked
 from tf_serve.predict import screen
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from tbconv.contract.reporting import Silence
+from tbconv.contract.errors import Silence
 from torch_train.config import TrainConfig
 from torch_train.data.dataset import prepare_films
 from torch_train.engine import trainer

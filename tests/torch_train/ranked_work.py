@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from tbconv.contract.reporting import Silence
+from tbconv.contract.errors import Silence
 from torch_train.data.dataset import prepare_films
 from torch_train.engine import inference
 from torch_train.engine.amp import choose_precision

@@ -7,8 +7,7 @@ import torch
 from safetensors.torch import load_file
 from team_networks import draw_net
 
-from tbconv.contract.errors import ConfigError, DataError
-from tbconv.contract.reporting import Silence
+from tbconv.contract.errors import ConfigError, DataError, Silence
 from torch_train.adopt import (
     AdoptConfig,
     adopt,

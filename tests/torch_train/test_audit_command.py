@@ -10,8 +10,7 @@ import typer
 from typer.testing import CliRunner
 
 from tbconv.commands.audit import audit as command
-from tbconv.contract.errors import ConfigError, DataError
-from tbconv.contract.reporting import DISCLAIMER, Silence
+from tbconv.contract.errors import DISCLAIMER, ConfigError, DataError, Silence
 from torch_train.data.index import read_index
 from torch_train.data.loading import load_films
 from torch_train.data.phantom import write_phantoms

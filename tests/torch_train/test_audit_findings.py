@@ -5,9 +5,8 @@ import numpy as np
 import pytest
 import torch
 
-from tbconv.contract.errors import ConfigError, DataError
+from tbconv.contract.errors import ConfigError, DataError, Silence
 from tbconv.contract.manifest import Labels
-from tbconv.contract.reporting import Silence
 from tbconv.contract.statistics import Estimate
 from tbconv.contract.xray import XrayFacts
 from torch_train.data.phantom import draw_phantom

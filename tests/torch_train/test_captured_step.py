@@ -6,7 +6,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from tbconv.contract.reporting import Silence
+from tbconv.contract.errors import Silence
 from torch_train.engine.amp import choose_precision
 from torch_train.engine.augment import Augmentation
 from torch_train.engine.state import choose_layers, make_train_state

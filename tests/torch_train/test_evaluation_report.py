@@ -9,10 +9,9 @@ from xml.etree import ElementTree
 import pytest
 from evaluation_drawn import draw_predictions
 
-from tbconv.contract.bundle import write_json
-from tbconv.contract.errors import ConfigError
+from tbconv.contract.errors import DISCLAIMER, LIMITS, ConfigError
+from tbconv.contract.files import write_json
 from tbconv.contract.manifest import Labels
-from tbconv.contract.reporting import DISCLAIMER, LIMITS
 from tbconv.report_kit.words import estimate
 from torch_train.evaluation.predictions import (
     AGE_SEX,

@@ -11,8 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from tbconv.contract.errors import ConfigError, SetupError
-from tbconv.contract.reporting import Silence
+from tbconv.contract.errors import ConfigError, SetupError, Silence
 from torch_train.config import TrainConfig
 from torch_train.evaluation.config import EvaluateConfig
 from torch_train.evaluation.folds import fit_folds

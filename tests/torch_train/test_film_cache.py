@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tbconv.contract.errors import DataError
-from tbconv.contract.reporting import Silence
+from tbconv.contract.errors import DataError, Silence
 from torch_train.data import loading
 from torch_train.data.index import read_index
 from torch_train.data.loading import cache_folder, load_cached, load_films

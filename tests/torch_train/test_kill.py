@@ -11,7 +11,7 @@ import killed_run
 import pytest
 import torch
 
-from tbconv.contract.reporting import Silence
+from tbconv.contract.errors import Silence
 
 TIMES = ("seconds", "films_per_second")
 LONGEST_DELAY_S = 0.5  # about an epoch of these films on two cores

@@ -21,8 +21,7 @@ from benchmarks.kill_commands import (  # noqa: E402
     trial_of_evaluate,
     trial_of_train,
 )
-from tbconv.contract.errors import ConfigError  # noqa: E402
-from tbconv.contract.reporting import Silence  # noqa: E402
+from tbconv.contract.errors import ConfigError, Silence  # noqa: E402
 from torch_train.evaluation.config import EvaluateConfig  # noqa: E402
 from torch_train.evaluation.evaluate import evaluate  # noqa: E402
 from torch_train.run_folder import run_folder_locked  # noqa: E402

@@ -7,8 +7,7 @@ import time
 import pytest
 import torch
 
-from tbconv.contract.errors import ConfigError, SetupError
-from tbconv.contract.reporting import Silence
+from tbconv.contract.errors import ConfigError, SetupError, Silence
 from torch_train import train
 from torch_train.train import start_training
 

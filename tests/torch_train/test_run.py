@@ -10,8 +10,7 @@ import pytest
 import torch
 from safetensors.numpy import load_file
 
-from tbconv.contract.errors import BundleError, ConfigError, SetupError, TbconvError
-from tbconv.contract.reporting import Silence
+from tbconv.contract.errors import BundleError, ConfigError, SetupError, Silence, TbconvError
 from torch_train.results import heldout_films
 from torch_train.run_folder import read_films, read_run
 from torch_train.train import train
@@ -175,7 +174,7 @@ def test_a_training_that_fails_before_its_first_epoch_leaves_nothing(recipe, tmp
 
 
 def test_a_training_whose_checkpoints_have_no_room_is_refused_before_a_film_is_read(recipe, monkeypatch):
-    monkeypatch.setattr("tbconv.contract.bundle._free", lambda _: 10_000_000)
+    monkeypatch.setattr("tbconv.contract.files._free", lambda _: 10_000_000)
     config, listener = recipe(data="nowhere"), Listener()
     with pytest.raises(SetupError, match=r"this run needs \d+ MB, 10 MB are free") as caught:
         train(config, listener)

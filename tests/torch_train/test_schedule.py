@@ -4,8 +4,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from tbconv.contract.errors import ConfigError
-from tbconv.contract.reporting import Silence
+from tbconv.contract.errors import ConfigError, Silence
 from torch_train.engine.amp import choose_precision
 from torch_train.engine.state import EpochRecord, choose_layers, make_train_state, selected_epoch, should_continue
 from torch_train.model.network import XrayNetwork

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch._dynamo.exc import TorchDynamoException
 
-from tbconv.contract.reporting import Silence
+from tbconv.contract.errors import Silence
 from torch_train.config import TrainConfig
 from torch_train.engine.amp import Precision, choose_precision
 from torch_train.engine.augment import Augmentation, augment_films

@@ -19,9 +19,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from tbconv.contract.bundle import MANIFEST, Bundle, read_bundle, read_json, write_json
-from tbconv.contract.errors import BundleError, TbconvError
-from tbconv.contract.reporting import printable
+from tbconv.contract.bundle import MANIFEST, Bundle, read_bundle, read_json
+from tbconv.contract.errors import BundleError, TbconvError, printable
+from tbconv.contract.files import write_json
 from tbconv.contract.signature import default_place
 from tf_serve.errors import BadRequest, NotReady, UnknownModel
 from tf_serve.messages import IndexEntry

@@ -25,8 +25,9 @@ from typing import BinaryIO, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from tbconv.contract.bundle import MAKE_AGAIN, Bundle, temporary_folder
+from tbconv.contract.bundle import MAKE_AGAIN, Bundle
 from tbconv.contract.errors import ArtefactError, SetupError
+from tbconv.contract.files import temporary_folder
 from tbconv.contract.statistics import Prediction
 from tf_serve.runtime.structure import MOST_BYTES, check_tflite
 from tf_serve.runtime.tflite import TFLiteModel

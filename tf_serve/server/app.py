@@ -14,8 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from tbconv.contract import __version__
-from tbconv.contract.errors import FilmError, TbconvError
-from tbconv.contract.reporting import DISCLAIMER
+from tbconv.contract.errors import DISCLAIMER, FilmError, TbconvError
 from tf_serve.errors import ServingError
 from tf_serve.server.engine import Engine
 from tf_serve.server.middleware import HEADERS, CancelOnDisconnect, RequestRecorder, SafeHeaders, protect

@@ -138,7 +138,8 @@ class AdmissionQueue:
 # the server is doing, however busy the workers are.
 
 LOWEST_PRIORITY = 19  # nice(1)
-POLL_S = 1.0  # seconds between two scans of the model directory: some ten `stat` a bundle
+POLL_S = 1.0  # seconds from one scan of the model directory to the next: some ten `stat` a bundle
+REST_S = 0.25  # seconds between them at least: after a long one, what landed meanwhile waits no longer
 LOADING = "the model is being loaded"
 SHUTTING_DOWN = "the server is shutting down"
 T = TypeVar("T")
@@ -342,6 +343,7 @@ class Engine:
 
     async def _poll_models(self, first: asyncio.Event) -> None:
         while True:
+            begun = time.monotonic()
             try:
                 await asyncio.to_thread(self._scan)
                 self._broken = None
@@ -350,7 +352,7 @@ class Engine:
                 _log.exception(self._broken)
             first.set()
             self._check_files()
-            await asyncio.sleep(POLL_S)
+            await asyncio.sleep(max(REST_S, begun + POLL_S - time.monotonic()))
 
     def _check_files(self) -> None:
         """Look at the files beside those that answer, in a thread that gives way to every film."""

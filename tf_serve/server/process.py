@@ -24,10 +24,10 @@ from typing import TYPE_CHECKING
 
 import uvicorn
 
-from tbconv.contract.bundle import MANIFEST, temporary_folder
+from tbconv.contract.bundle import MANIFEST
 from tbconv.contract.environment import working_folder_hidden
-from tbconv.contract.errors import BundleError, ConfigError, SetupError
-from tbconv.contract.reporting import DISCLAIMER, Reporter
+from tbconv.contract.errors import DISCLAIMER, BundleError, ConfigError, Reporter, SetupError
+from tbconv.contract.files import temporary_folder
 from tf_serve.models.registry import Registry
 from tf_serve.models.repository import return_memory
 from tf_serve.server.app import create_app

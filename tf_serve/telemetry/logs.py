@@ -13,7 +13,7 @@ import traceback
 from datetime import UTC, datetime
 from typing import Any
 
-from tbconv.contract.reporting import printable
+from tbconv.contract.errors import printable
 from tf_serve.settings import LogFormat, LogLevel
 from tf_serve.telemetry.trace import Trace
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from tbconv.contract.bundle import sha256_bytes
+from tbconv.contract.errors import Reporter
+from tbconv.contract.files import sha256_bytes
 from tbconv.contract.manifest import Labels
-from tbconv.contract.reporting import Reporter
 from torch_train.config import TrainConfig
 from torch_train.data.index import read_index
 from torch_train.data.loading import LoadedFilms, cache_folder, load_cached

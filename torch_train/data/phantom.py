@@ -13,9 +13,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 from PIL.PngImagePlugin import PngInfo
 
-from tbconv.contract.bundle import folder_whole_or_not
-from tbconv.contract.errors import ConfigError
-from tbconv.contract.reporting import Reporter
+from tbconv.contract.errors import ConfigError, Reporter
+from tbconv.contract.files import folder_whole_or_not
 from torch_train.data.records import SYNTHETIC_MARK
 
 # --- chest ---

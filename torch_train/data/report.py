@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tbconv.contract.errors import FilmError
+from tbconv.contract.errors import FilmError, Reporter
 from tbconv.contract.manifest import Labels
 from tbconv.contract.preprocess import PreprocessSpec
-from tbconv.contract.reporting import Reporter
 from tbconv.contract.xray import read_xray
 from tbconv.report_kit import charts
 from torch_train.data.index import read_index

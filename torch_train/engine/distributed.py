@@ -26,9 +26,9 @@ from torch import Tensor, nn
 from torch.multiprocessing.spawn import ProcessContext, ProcessExitedException, ProcessRaisedException, start_processes
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from tbconv.contract.bundle import temporary_folder
 from tbconv.contract.environment import working_folder_hidden
 from tbconv.contract.errors import SetupError, TbconvError
+from tbconv.contract.files import temporary_folder
 from tbconv.family import children_end_with_us
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from tbconv.contract.reporting import Reporter, Silence
+from tbconv.contract.errors import Reporter, Silence
 from torch_train.data.dataset import TrainingFilms
 from torch_train.engine.amp import Precision, exact_float32
 from torch_train.engine.distributed import gather_batches, rank_info

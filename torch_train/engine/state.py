@@ -22,8 +22,8 @@ from torch import Tensor, nn
 from torch.amp.grad_scaler import GradScaler
 from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau
 
-from tbconv.contract.bundle import atomic_file, write_atomic
 from tbconv.contract.errors import BundleError, ConfigError, SetupError
+from tbconv.contract.files import atomic_file, write_atomic
 from tbconv.contract.manifest import with_current_keys
 from torch_train.config import TrainConfig
 from torch_train.engine.amp import LossFunction, Precision

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch._dynamo.exc import TorchDynamoException
 
 from tbconv.contract.environment import working_folder_hidden
-from tbconv.contract.reporting import Reporter
+from tbconv.contract.errors import Reporter
 from torch_train.config import TrainConfig
 from torch_train.engine.amp import amp_step, apply_gradients, compute_gradients
 from torch_train.engine.augment import Augmentation, augment_films

@@ -16,9 +16,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from tbconv.contract.errors import ConfigError
+from tbconv.contract.errors import ConfigError, Reporter
 from tbconv.contract.preprocess import PreprocessSpec
-from tbconv.contract.reporting import Reporter
 from tbconv.report_kit.words import digits_for
 from torch_train.config import TrainConfig
 from torch_train.data.dataset import TrainingFilms

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from tbconv.contract.bundle import write_json
-from tbconv.contract.reporting import Reporter
+from tbconv.contract.errors import Reporter
+from tbconv.contract.files import write_json
 from torch_train.evaluation.config import EvaluateConfig
 from torch_train.evaluation.folds import fit_folds, open_folder
 from torch_train.evaluation.report import write_report

@@ -23,10 +23,10 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from tbconv.contract.bundle import MANIFEST, read_json, require_room, sha256_bytes, write_json
+from tbconv.contract.bundle import MANIFEST, read_json
 from tbconv.contract.environment import working_folder_hidden
-from tbconv.contract.errors import ConfigError, SetupError
-from tbconv.contract.reporting import Reporter, Silence
+from tbconv.contract.errors import ConfigError, Reporter, SetupError, Silence
+from tbconv.contract.files import require_room, sha256_bytes, write_json
 from tbconv.family import children_end_with_us
 from torch_train.config import TrainConfig
 from torch_train.data.dataset import TrainingFilms

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tbconv.contract.bundle import read_json, write_json
+from tbconv.contract.bundle import read_json
+from tbconv.contract.files import write_json
 from tbconv.contract.manifest import Labels
 
 TRAINED, BASELINE, AGE_SEX, PRIOR = "trained", "baseline", "age and sex", "class prior"

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tbconv.contract.bundle import write_atomic
-from tbconv.contract.reporting import LIMITS
+from tbconv.contract.errors import LIMITS
+from tbconv.contract.files import write_atomic
 from tbconv.report_kit import charts
 from tbconv.report_kit.charts import BLUE, GREY, INK, ORANGE, PURPLE
 from tbconv.report_kit.pages import Chart, Section, Table, render_card, render_page

@@ -10,9 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.model_selection import StratifiedGroupKFold
 
-from tbconv.contract.errors import DataError
+from tbconv.contract.errors import DataError, Reporter
 from tbconv.contract.manifest import Labels
-from tbconv.contract.reporting import Reporter
 from torch_train.config import TrainConfig
 from torch_train.data.dataset import TrainingFilms, load_and_compare, put_together
 from torch_train.data.records import FilmIndex

@@ -8,8 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tbconv.contract.errors import ConfigError
-from tbconv.contract.reporting import DISCLAIMER
+from tbconv.contract.errors import DISCLAIMER, ConfigError
 from torch_train.evaluation import statistics
 from torch_train.evaluation.bootstrap import assess_sample_size, draw_patients
 from torch_train.evaluation.predictions import Predictions

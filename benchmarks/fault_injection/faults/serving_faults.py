@@ -8,7 +8,8 @@ from typing import Any
 
 from benchmarks.fault_injection.faults.fault import Fault
 from benchmarks.fault_injection.setting import record
-from tbconv.contract.bundle import CERTIFICATE, MANIFEST, read_json, write_json
+from tbconv.contract.bundle import CERTIFICATE, MANIFEST, read_json
+from tbconv.contract.files import write_json
 
 FLOAT, INT8, DYNAMIC = "model_float32.tflite", "model_int8.tflite", "model_dynamic.tflite"
 

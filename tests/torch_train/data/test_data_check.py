@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tbconv.contract.reporting import Silence
+from tbconv.contract.errors import Silence
 from torch_train.data.report import check_data, draw_report
 
 

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tbconv.contract.bundle import sha256_bytes
+from tbconv.contract.errors import Silence
+from tbconv.contract.files import sha256_bytes
 from tbconv.contract.preprocess import PreprocessSpec
-from tbconv.contract.reporting import Silence
 from torch_train.data.index import read_index
 from torch_train.data.loading import load_films
 from torch_train.data.phantom import draw_phantom

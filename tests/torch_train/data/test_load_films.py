@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tbconv.contract.errors import DataError
+from tbconv.contract.errors import DataError, Silence
 from tbconv.contract.preprocess import PreprocessSpec
-from tbconv.contract.reporting import Silence
 from torch_train.data.index import read_index
 from torch_train.data.loading import load_films
 

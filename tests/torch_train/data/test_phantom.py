@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tbconv.contract.errors import ConfigError
-from tbconv.contract.reporting import Silence
+from tbconv.contract.errors import ConfigError, Silence
 from torch_train.data.index import read_index
 from torch_train.data.phantom import draw_phantom, write_phantoms
 

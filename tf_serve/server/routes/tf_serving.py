@@ -8,8 +8,8 @@ from typing import Any
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
+from tbconv.contract.errors import DISCLAIMER
 from tbconv.contract.manifest import TensorSpec
-from tbconv.contract.reporting import DISCLAIMER
 from tf_serve.messages import (
     SIGNATURE,
     ModelSpec,

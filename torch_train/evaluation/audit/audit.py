@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from tbconv.contract.bundle import write_atomic, write_json
-from tbconv.contract.errors import DataError
-from tbconv.contract.reporting import DISCLAIMER, Reporter
+from tbconv.contract.errors import DISCLAIMER, DataError, Reporter
+from tbconv.contract.files import write_atomic, write_json
 from torch_train.data.loading import cache_folder, load_cached
 from torch_train.data.records import FilmIndex, require_both_classes
 from torch_train.data.split import find_duplicates

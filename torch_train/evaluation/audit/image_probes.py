@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from tbconv.contract.errors import Reporter
 from tbconv.contract.manifest import Labels
-from tbconv.contract.reporting import Reporter
 from tbconv.contract.statistics import Estimate
 from tbconv.contract.xray import XrayFacts
 from torch_train.data.records import Film, FilmIndex

@@ -15,10 +15,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from tbconv.contract.bundle import read_json
-from tbconv.contract.errors import ConfigError, DataError
+from tbconv.contract.errors import ConfigError, DataError, Reporter
 from tbconv.contract.manifest import EVIDENCE_SIDE
 from tbconv.contract.preprocess import PreprocessSpec
-from tbconv.contract.reporting import Reporter
 from tbconv.contract.statistics import CONFIDENCE, Estimate, proportion
 from tbconv.contract.xray import XrayFacts, read_xray
 from torch_train.data.layouts import MARKED

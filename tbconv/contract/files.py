@@ -1,0 +1,781 @@
+"""Files and folders: digests, writes that are whole or not at all, owners that outlive nobody, and what a disk refuses.
+
+What a process makes for a while carries a lock that the kernel drops at the process's death, and a record of who
+it is. So whoever comes next can tell what is left over from what is in use, where numbers of processes repeat, too.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import errno
+import fcntl
+import hashlib
+import itertools
+import json
+import os
+import platform
+import re
+import secrets
+import shutil
+import stat
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, fields
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from tbconv.contract.errors import ConfigError, SetupError, TbconvError
+
+_EXCHANGE = 2  # RENAME_EXCHANGE of renameat2(2)
+_AT_FDCWD = -100  # of <fcntl.h>: paths are relative to the working folder
+OWNER = "owner.lock"  # in a folder of ours: its lock, and the record of its owner
+TEMPORARY = "tbconv-"  # begins the name of a folder in the temporary folder
+MAKING = ".tbconv"  # ends the name of a folder in the making, beside its place
+WRITER = ".tbconv-lock"  # in a folder that is written in place: lock and record of who writes there
+PART = ".tbconv-part"  # ends the name of a file that is being written, beside its place
+_NEW, _OLD = "new", "old"  # in a folder in the making: what takes the place, what made room for it
+_LONGEST_NAME = 200  # bytes of a name that ours begins with: file systems take 255 in all
+EMPTY_ROUNDS, EMPTY_EVERY_S = 20, 0.02
+CLEANER_S = 5.0  # seconds that another command may hold the lock of what it removes for a dead process
+MOUNTS = Path("/proc/self/mountinfo")
+SHARED = (
+    "nfs",
+    "cifs",
+    "smb",
+    "fuse",
+    "ceph",
+    "lustre",
+    "gpfs",
+    "9p",
+    "virtiofs",
+    "glusterfs",
+    "beegfs",
+    "afs",
+    "ocfs2",
+)
+_numbers = itertools.count(1)
+_swept: set[Path] = set()  # folders that this process has looked through
+
+
+def sha256_bytes(data: bytes) -> str:
+    """Return the SHA-256 of bytes, 64 hex digits."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def sha256_file(path: Path) -> str:
+    """Return the SHA-256 of a file, 64 hex digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextlib.contextmanager
+def atomic_file(
+    path: Path, *, mode: int | None = None, durable: bool = True, needed: int | None = None, option: str = "--out"
+) -> Iterator[BinaryIO]:
+    """Yield a file open for writing that takes its place if the block succeeds: whole or not at all.
+
+    Args:
+        path: its place; what is there before keeps its permissions.
+        mode: permissions, for what others must not read: 0o600; None: those of the file before, or the umask's.
+        durable: whether it has to outlast a power cut; what can be made again need not.
+        needed: bytes that will be written, if they are known, for the error.
+        option: of the command, by which another place is chosen.
+
+    Raises:
+        SetupError: the disk has no room, or does not let us write.
+    """
+    with disk_errors_stated(path, needed=needed, option=option):
+        if path.exists() and not path.is_file() and not path.is_dir():  # a pipe or a terminal, which is not replaced
+            with path.open("wb") as stream:
+                yield stream
+            return
+        remove_leftovers(path.parent, once=True)
+        kept = stat.S_IMODE(path.stat().st_mode) if mode is None and path.is_file() else None
+        part = path.parent / f".{_short(path.name)}.{_mark()}{PART}"
+        descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666 if mode is None else mode)
+        _lock(descriptor)
+        try:
+            with (
+                disk_errors_stated(path, needed=needed, option=option),  # before the room is free again
+                open(part, "wb", opener=lambda *_: descriptor) as file,  # libraries ask for its name
+            ):
+                if kept is not None:
+                    os.fchmod(descriptor, kept)
+                yield file
+                file.flush()
+                if durable:
+                    os.fsync(descriptor)  # renamed before it is on the disk, it would be empty after a power cut
+                part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)
+        if durable:
+            _sync_folder(path.parent)
+
+
+def write_atomic(
+    path: Path, data: bytes | str, *, mode: int | None = None, durable: bool = True, option: str = "--out"
+) -> None:
+    """Write a file whole or not at all; text as UTF-8. See `atomic_file`."""
+    content = data.encode() if isinstance(data, str) else data
+    with atomic_file(path, mode=mode, durable=durable, needed=len(content), option=option) as file:
+        file.write(content)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON atomically: sorted keys, and never NaN or Infinity."""
+    text = json.dumps(value, indent=2, sort_keys=True, allow_nan=False)
+    write_atomic(path, f"{text}\n")
+
+
+@contextlib.contextmanager
+def temporary_folder(purpose: str, *, beside: Path | None = None) -> Iterator[Path]:
+    """Yield a folder below the temporary folder: gone at the end, or with the next command after a kill.
+
+    Args:
+        purpose: part of its name.
+        beside: where the same process makes something else, to be looked through with this one.
+    """
+    base = temporary_place()
+    remove_leftovers(base, once=True)
+    root = base / f"{TEMPORARY}{purpose}-{_mark()}"
+    with disk_errors_stated(root), _owned(root, Owner.current(beside), fresh=True), disk_errors_stated(root):
+        place = root / _NEW
+        place.mkdir(mode=0o700)
+        yield place
+
+
+def temporary_place() -> Path:
+    """Return the folder for temporary files: $TMPDIR if it is there, full or not, else what Python finds.
+
+    Python alone would pass over one that is full, to the working folder in the end.
+
+    Raises:
+        SetupError: there is none.
+    """
+    for name in ("TMPDIR", "TEMP", "TMP"):
+        if (named := os.environ.get(name)) and Path(named).is_dir():
+            return Path(named)
+    try:
+        return Path(tempfile.gettempdir())
+    except FileNotFoundError as error:
+        what = "there is no folder for temporary files"
+        raise SetupError(
+            what, why=f"{error.strerror}; they may be full", fix=f"free some space, or: {OTHER_TMP}"
+        ) from error
+
+
+@contextlib.contextmanager
+def folder_whole_or_not(place: Path, *, durable: bool = True) -> Iterator[Path]:
+    """Yield a temporary folder beside `place`; it takes that place only if the block succeeds.
+
+    Args:
+        place: of the folder; a link there stays, what it leads to is replaced.
+        durable: whether it has to outlast a power cut; what can be made again need not.
+
+    Raises:
+        ConfigError: another process is making a folder for this place.
+        SetupError: the disk has no room, or does not let us write.
+    """
+    place = place.resolve() if place.is_symlink() else place
+    with disk_errors_stated(place):
+        place.parent.mkdir(parents=True, exist_ok=True)
+        remove_leftovers(place.parent)
+        root = place.with_name(f".{_short(place.name)}{MAKING}")
+        with _owned(root, Owner.current(place.parent)), disk_errors_stated(place):  # before the room is free again
+            _recover(root, place)
+            _empty(root)
+            temporary = root / _NEW
+            temporary.mkdir()
+            yield temporary
+            if durable:
+                _sync_tree(temporary)
+            _take_place(temporary, place, root / _OLD)
+
+
+@contextlib.contextmanager
+def only_writer(folder: Path, *, option: str = "--out") -> Iterator[None]:
+    """Be the only process that writes into a folder that exists, and remove what a dead one left in it.
+
+    Raises:
+        ConfigError: another process writes there.
+    """
+    with disk_errors_stated(folder, option=option):
+        descriptor = _take(folder, WRITER, Owner.current(None), option=option)
+        try:
+            remove_leftovers(folder)
+            yield
+        finally:
+            (folder / WRITER).unlink(missing_ok=True)
+            os.close(descriptor)
+
+
+def _short(name: str) -> str:
+    """Return a name that leaves room for ours behind it."""
+    data = name.encode()
+    if len(data) <= _LONGEST_NAME:
+        return name
+    return f"{data[: _LONGEST_NAME - 17].decode(errors='ignore')}-{sha256_bytes(data)[:16]}"
+
+
+def _mark() -> str:
+    """Return a word that no other process and no other call has."""
+    return f"{os.getpid()}-{_start_of(os.getpid())}-{_boot()[:8]}-{next(_numbers)}{secrets.token_hex(2)}"
+
+
+def _take_place(temporary: Path, place: Path, aside: Path) -> None:
+    if not place.exists():
+        temporary.rename(place)
+    else:
+        libc = ctypes.CDLL(None, use_errno=True)
+        exchange = getattr(libc, "renameat2", None)
+        if exchange is None or exchange(_AT_FDCWD, bytes(temporary), _AT_FDCWD, bytes(place), _EXCHANGE) != 0:
+            place.rename(
+                aside
+            )  # no exchange here: two renames, as close as it gets; `_recover` knows of a death between
+            temporary.rename(place)
+    _sync_folder(place.parent)
+
+
+def _recover(root: Path, place: Path) -> None:
+    """Finish what a process began that died between two renames: the old folder had made room already."""
+    if (root / _OLD).exists() and (root / _NEW).exists() and not place.exists():
+        (root / _NEW).rename(place)
+
+
+def _sync_tree(folder: Path) -> None:
+    """Bring a folder to the disk before it is renamed, or a power cut could leave it with empty files."""
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            if Path(parent, name).is_symlink():
+                continue
+            descriptor = os.open(Path(parent, name), os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+        _sync_folder(Path(parent))
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # a file system whose folders cannot be synced
+            raise
+    finally:
+        os.close(descriptor)
+
+
+# --- owners ---
+# Who holds a lock, and what is left over of those who died.
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """A process, and since when it has what it owns."""
+
+    pid: int
+    start: int  # clock ticks from the machine's start to the process's; 0 where the system does not tell
+    boot: str  # of the machine's running; "" where the system does not tell
+    host: str
+    command: str
+    since: str  # ISO 8601, UTC
+    beside: str | None = None  # a folder in which it makes something else
+
+    @classmethod
+    def current(cls, beside: Path | None) -> Owner:
+        """Return this process."""
+        since = datetime.now(UTC).isoformat(timespec="seconds")
+        program = Path(sys.argv[0] if sys.argv else "python")
+        name = program.parent.name if program.name == "__main__.py" else program.name
+        subcommand = [word for word in sys.argv[1:2] if word.isidentifier()]
+        command = "".join(one if one.isprintable() else "?" for one in " ".join([name, *subcommand]))
+        place = None if beside is None else str(beside.absolute())
+        pid = os.getpid()
+        return cls(pid, _start_of(pid), _boot(), platform.node(), command[:100], since, place)
+
+    @classmethod
+    def read(cls, data: bytes) -> Owner | None:
+        """Return the owner of a record; None if it is none."""
+        try:
+            value = json.loads(data)
+            owner = cls(**{one.name: value[one.name] for one in fields(cls)})
+        except (ValueError, KeyError, TypeError, RecursionError):
+            return None
+        numbers = isinstance(owner.pid, int) and isinstance(owner.start, int)
+        shown = (getattr(owner, name) for name in ("boot", "host", "command", "since"))
+        texts = all(isinstance(one, str) and one.isprintable() and len(one) < 300 for one in shown)
+        return owner if numbers and texts and isinstance(owner.beside, str | None) else None
+
+    def may_run(self, descriptor: int) -> bool:
+        """Return whether it may run still though the lock of its open file was free.
+
+        Some disks give each machine locks of its own: there another machine's process counts as running.
+        """
+        if self.boot != _boot():
+            return self.host != platform.node() and _is_network(descriptor)
+        return self.host == platform.node() and _runs(self.pid, self.start)
+
+    def __str__(self) -> str:
+        """Name it for a message."""
+        return f"process {self.pid} on {self.host} ({self.command}), since {self.since}"
+
+
+@dataclass(frozen=True, slots=True)
+class Leftover:
+    """A file or folder that tbconv began and whose owner is dead."""
+
+    path: Path
+    bytes: int
+    owner: Owner | None  # None: of a file, whose name tells only the process
+
+
+def remove_leftovers(folder: Path, *, once: bool = False) -> list[Leftover]:
+    """Remove what dead processes of this user left in a folder; return what it was.
+
+    Nothing is removed that has no record of ours, whose lock is held, whose owner runs or is another user; no link is
+    followed, and a folder is emptied through the descriptor that was checked.
+
+    Args:
+        folder: to look through, not its folders.
+        once: whether to do nothing if this process has looked already.
+    """
+    place = folder.absolute()
+    if once and place in _swept:
+        return []
+    _swept.add(place)
+    found = []
+    for leftover in _leftovers(folder, remove=True):
+        found.append(leftover)
+        if leftover.owner is not None and leftover.owner.beside not in (None, str(place)):
+            found += _leftovers(Path(leftover.owner.beside or ""), remove=True)
+    return found
+
+
+def find_leftovers(folder: Path) -> list[Leftover]:
+    """Return what `remove_leftovers` would remove."""
+    return list(_leftovers(folder, remove=False))
+
+
+def _leftovers(folder: Path, *, remove: bool) -> Iterator[Leftover]:
+    try:
+        parent = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError:  # it is not there, or not ours to read
+        return
+    try:
+        with os.scandir(parent) as entries:
+            names = [entry.name for entry in entries if _may_be_ours(entry.name)]
+        for name in names:
+            with contextlib.suppress(OSError):  # it ended meanwhile, or is another user's
+                found = _leftover(parent, folder / name, remove=remove)
+                if found is not None:
+                    yield found
+    finally:
+        os.close(parent)
+
+
+def _may_be_ours(name: str) -> bool:
+    return name.startswith(TEMPORARY) or name == WRITER or (name.startswith(".") and name.endswith((MAKING, PART)))
+
+
+def _leftover(parent: int, path: Path, *, remove: bool) -> Leftover | None:
+    """Look at one entry of an open folder; return it if its owner is dead, and remove it if that is wanted."""
+    name = path.name
+    facts = os.stat(name, dir_fd=parent, follow_symlinks=False)
+    if facts.st_uid != os.geteuid():
+        return None
+    if stat.S_ISREG(facts.st_mode) and (name == WRITER or name.endswith(PART)):
+        return _dead_file(parent, path, remove=remove)
+    return _dead_folder(parent, path, remove=remove) if stat.S_ISDIR(facts.st_mode) and name != WRITER else None
+
+
+def _dead_file(parent: int, path: Path, *, remove: bool) -> Leftover | None:
+    with _held(path.name, parent) as held:
+        if held is None:
+            return None
+        owner = None
+        if path.name == WRITER:
+            data = _read(held)
+            owner = Owner.read(data)
+            if (data and owner is None) or (owner is not None and owner.may_run(held)):
+                return None
+        elif _may_run_by_mark(path.name, held):
+            return None
+        size = os.fstat(held).st_size
+        if remove:
+            os.unlink(path.name, dir_fd=parent)  # in the folder that was looked through
+        return Leftover(path, size, owner)
+
+
+def _dead_folder(parent: int, path: Path, *, remove: bool) -> Leftover | None:
+    inside = os.open(path.name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
+    try:
+        if os.fstat(inside).st_uid != os.geteuid():
+            return None
+        if OWNER not in os.listdir(inside):  # noqa: PTH208  # by its descriptor
+            if remove and not os.listdir(inside):  # noqa: PTH208
+                os.rmdir(path.name, dir_fd=parent)  # who just makes it begins again
+            return None
+        with _held(OWNER, inside) as held:
+            if held is None:
+                return None
+            data = _read(held)
+            owner = Owner.read(data)
+            begun = not data and os.listdir(inside) == [OWNER]  # noqa: PTH208  # it died before it wrote its record
+            if (owner is None and not begun) or (owner is not None and owner.may_run(held)):
+                return None
+            found = Leftover(path, _size(inside), owner)
+            if remove:
+                _recover_by_name(path, inside)
+                _empty_open(inside)
+                os.unlink(OWNER, dir_fd=inside)
+                os.rmdir(path.name, dir_fd=parent)
+            return found
+    finally:
+        os.close(inside)
+
+
+def _recover_by_name(path: Path, inside: int) -> None:
+    """Do as `_recover` does for a folder in the making that is found by its name."""
+    names = os.listdir(inside)
+    place = path.with_name(path.name[1 : -len(MAKING)])
+    if path.name.endswith(MAKING) and _OLD in names and _NEW in names and not place.exists():
+        os.rename(_NEW, place, src_dir_fd=inside)
+
+
+def _size(inside: int) -> int:
+    total = 0
+    for _, _, names, descriptor in os.fwalk(dir_fd=inside):
+        for name in names:
+            with contextlib.suppress(OSError):
+                total += os.stat(name, dir_fd=descriptor, follow_symlinks=False).st_size
+    return total
+
+
+def _empty(root: Path) -> None:
+    inside = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        _empty_open(inside)
+    finally:
+        os.close(inside)
+
+
+def _empty_open(inside: int) -> None:
+    """Remove what a folder of ours holds beside its lock."""
+    for _ in range(EMPTY_ROUNDS):  # what a child that is being killed still wrote meanwhile goes with the next round
+        with os.scandir(inside) as entries:
+            found = [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries if entry.name != OWNER]
+        if not found:
+            return
+        for name, is_folder in found:
+            with contextlib.suppress(FileNotFoundError):
+                if is_folder:
+                    shutil.rmtree(name, ignore_errors=True, dir_fd=inside)
+                else:
+                    os.unlink(name, dir_fd=inside)
+        time.sleep(EMPTY_EVERY_S)
+    raise OSError(errno.ENOTEMPTY, os.strerror(errno.ENOTEMPTY), OWNER)  # its lock stays, and with it the record
+
+
+@contextlib.contextmanager
+def _owned(root: Path, owner: Owner, *, fresh: bool = False) -> Iterator[None]:
+    """Own a folder of this name for the block; afterwards it is gone. `fresh` refuses one that is there already."""
+    descriptor = _take(root, OWNER, owner, make=True, fresh=fresh)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):  # what cannot be removed now is left over for the next command
+            _empty(root)
+            (root / OWNER).unlink(missing_ok=True)
+            root.rmdir()
+        os.close(descriptor)
+
+
+def _take(
+    folder: Path, name: str, owner: Owner, *, make: bool = False, fresh: bool = False, option: str = "--out"
+) -> int:
+    """Lock a file in a folder, write who we are into it, and return its descriptor.
+
+    Raises:
+        ConfigError: another process has it.
+    """
+    patience = time.monotonic() + CLEANER_S
+    while True:
+        if make:
+            _make_own(folder, fresh=fresh)
+        try:
+            descriptor = os.open(folder / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        except FileNotFoundError:
+            if make:
+                continue  # another process has just removed the folder
+            raise
+        kept = False
+        try:
+            free, before = _lock(descriptor), Owner.read(_read(descriptor))
+            runs = before is not None and before.may_run(descriptor)
+            if free and not runs and _is_at(descriptor, folder / name):
+                _record(descriptor, folder, name, owner, made=make)
+                kept = True
+                return descriptor
+            if runs or (not free and time.monotonic() > patience):
+                raise _taken(folder, folder if make else folder / name, before, option)
+        finally:
+            if not kept:
+                os.close(descriptor)
+        time.sleep(EMPTY_EVERY_S)
+
+
+def _make_own(folder: Path, *, fresh: bool) -> None:
+    """Make a folder, or see that the one that is there is no link and of this user."""
+    folder.mkdir(mode=0o700, exist_ok=not fresh)
+    try:
+        facts = folder.lstat()
+    except FileNotFoundError:  # another process removed it for a dead one; the lock cannot be opened either
+        return
+    if not stat.S_ISDIR(facts.st_mode) or facts.st_uid != os.geteuid():
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM), str(folder))
+
+
+def _record(descriptor: int, folder: Path, name: str, owner: Owner, *, made: bool) -> None:
+    """Write the owner into its lock; where the disk is full, leave nothing."""
+    try:
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, json.dumps(asdict(owner)).encode(), 0)
+    except OSError:
+        (folder / name).unlink(missing_ok=True)
+        if made:
+            with contextlib.suppress(OSError):  # what a dead process left in it waits for the next command
+                folder.rmdir()
+        raise
+
+
+def _taken(folder: Path, held: Path, owner: Owner | None, option: str) -> ConfigError:
+    shown = folder if not folder.name.endswith(MAKING) else folder.with_name(folder.name[1 : -len(MAKING)])
+    stop = ""
+    if owner is not None and owner.host == platform.node():
+        stop = f", stop it with 'kill {owner.pid}'"
+    elif owner is not None:
+        stop = f", remove what it left if it runs no longer ('rm -r {held}')"
+    return ConfigError(
+        f"{shown} is being written by another process",
+        why=f"it is {owner or 'one that has not told its name'}; two at once would mix their files",
+        fix=f"wait until it ends{stop}, or choose another {option}",
+    )
+
+
+def _lock(descriptor: int) -> bool:
+    """Lock an open file; return whether it is ours. Where a file system has no locks, the record has to do."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        return error.errno not in (errno.EWOULDBLOCK, errno.EACCES)
+    return True
+
+
+@contextlib.contextmanager
+def _held(name: str, parent: int) -> Iterator[int | None]:
+    """Yield the descriptor of a file of an open folder while we hold its lock; None if another process does."""
+    flags = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    descriptor = os.open(name, flags, dir_fd=parent)
+    try:
+        facts = os.fstat(descriptor)
+        ours = stat.S_ISREG(facts.st_mode) and facts.st_uid == os.geteuid() and facts.st_nlink == 1
+        there = ours and _lock(descriptor) and os.path.samestat(os.stat(name, dir_fd=parent), facts)
+        yield descriptor if there else None
+    finally:
+        os.close(descriptor)
+
+
+def _is_at(descriptor: int, path: Path) -> bool:
+    """Return whether an open file is still the one of this name: it may have been removed before we got its lock."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat(follow_symlinks=False))
+    except FileNotFoundError:
+        return False
+
+
+def _read(descriptor: int) -> bytes:
+    return os.pread(descriptor, 1 << 16, 0)
+
+
+def _start_of(pid: int) -> int:
+    """Return when a process started, in clock ticks of the machine's running; 0 if it is not known."""
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[19])  # field 22 of proc(5)
+    except (OSError, ValueError, IndexError):
+        return 0
+
+
+def _boot() -> str:
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:
+        return ""
+
+
+def _runs(pid: int, start: int) -> bool:
+    """Return whether a process of this number runs that started then."""
+    if pid <= 0 or _start_of(pid) != start:
+        return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _may_run_by_mark(name: str, descriptor: int) -> bool:
+    """Return whether the process that marked the name of an open file may run still, as `Owner.may_run` does."""
+    found = re.search(r"\.(\d{1,10})-(\d{1,20})-(\w*)-\w+$", name.removesuffix(PART))
+    if found is None:
+        return True  # not a name of ours
+    if found[3] != _boot()[:8]:
+        return _is_network(descriptor)
+    return _runs(int(found[1]), int(found[2]))
+
+
+def _is_network(descriptor: int) -> bool:
+    """Return whether an open file lies on a disk that several machines may share."""
+    device = os.fstat(descriptor).st_dev
+    number = f"{os.major(device)}:{os.minor(device)}"
+    try:
+        rows = MOUNTS.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return False
+    kinds = [row.partition(" - ")[2].split(" ")[0] for row in rows if row.split(" ")[2:3] == [number]]
+    return any(kind.startswith(SHARED) for kind in kinds)
+
+
+# --- disk ---
+# What a disk refuses, in three parts; and whether there is room, before long work.
+
+_REFUSED = {
+    errno.ENOSPC: "no space left",
+    errno.EDQUOT: "the quota is used up",
+    errno.EFBIG: "larger than a file may be here (see 'ulimit -f')",
+    errno.EROFS: "read-only file system",
+    errno.EACCES: "permission denied",
+    errno.EPERM: "permission denied",
+}
+OTHER_TMP = "mkdir -p ~/tmp; export TMPDIR=~/tmp"
+_SAID = {os.strerror(number): number for number in _REFUSED}  # as libraries of C and C++ report it, in their own errors
+
+
+@contextlib.contextmanager
+def disk_errors_stated(place: Path, *, needed: int | None = None, option: str = "--out") -> Iterator[None]:
+    """Turn what the system says of a full or closed disk into an expected error; see `disk_refusal`.
+
+    Raises:
+        SetupError: the disk has no room, or does not let us write.
+    """
+    try:
+        yield
+    except TbconvError:
+        raise
+    except Exception as error:
+        refusal = disk_refusal(error, place, needed=needed, option=option)
+        if refusal is None:
+            raise
+        raise refusal from error
+
+
+def disk_refusal(
+    error: BaseException | str, place: Path | None = None, *, needed: int | None = None, option: str = "--out"
+) -> SetupError | None:
+    """Return the expected error if the disk is full, closed or read-only; None if it is something else.
+
+    Args:
+        error: of the system, or of a library that quotes the system; or what a program printed last.
+        place: what was being written, if the error does not name it.
+        needed: bytes that were to be written.
+        option: of the command, by which another place is chosen.
+    """
+    number, named = _refusal_of(error)
+    if number is None:
+        return None
+    path, base = named or place, temporary_place()
+    room = "" if number not in (errno.ENOSPC, errno.EDQUOT) else f": {_room(path or base, needed)}"
+    temporary = path is None or any(_is_temporary(one, base) for one in (path, *path.parents))
+    free = "free some space, or " if number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) else ""
+    other = f"use another temporary folder: {OTHER_TMP}" if temporary else f"choose another {option}"
+    return SetupError(
+        f"cannot {'open or ' if number in (errno.EACCES, errno.EPERM) else ''}write {path or 'a temporary file'}",
+        why=f"{_REFUSED[number]}{room}",
+        fix=f"{free}{other}; what was there before is unchanged",
+    )
+
+
+def _is_temporary(path: Path, base: Path) -> bool:
+    """Return whether a path is one of our folders in the temporary folder; an --out may lie there as well."""
+    return path.name.startswith(TEMPORARY) and path.parent.absolute() == base.absolute()
+
+
+def _refusal_of(error: BaseException | str) -> tuple[int | None, Path | None]:
+    """Return the number of the system's error, and the file that it names."""
+    seen: BaseException | str | None = error
+    for _ in range(8):  # what is raised last is often a library that closes what it could not write
+        if isinstance(seen, OSError) and seen.errno in _REFUSED:
+            named = seen.filename
+            return seen.errno, Path(os.fsdecode(named)) if isinstance(named, str | bytes) else None
+        text = str(seen)
+        for said, number in _SAID.items():
+            if said in text:
+                return number, None
+        if not isinstance(seen, BaseException):
+            break
+        seen = seen.__cause__ or seen.__context__
+    return None, None
+
+
+def require_room(needed: Mapping[Path, int], *, what: str, option: str = "--out") -> None:
+    """Refuse long work for which there is no room.
+
+    Args:
+        needed: bytes by folder, which need not be there yet; folders of one file system add up.
+        what: needs them.
+        option: of the command, by which another place is chosen.
+
+    Raises:
+        SetupError: less is free.
+    """
+    disks: dict[int, list[Path]] = {}
+    for folder in needed:
+        disks.setdefault(_existing(folder).stat().st_dev, []).append(folder)
+    temporary = temporary_place()
+    for folders in disks.values():
+        total, free = sum(needed[one] for one in folders), _free(folders[0])
+        if total <= free:
+            continue
+        parts = [f"{_mb(needed[one])} in {one}" for one in folders]
+        others = [f"another {option}"] * any(one != temporary for one in folders)
+        others += [f"another temporary folder ({OTHER_TMP})"] * (temporary in folders)
+        raise SetupError(
+            f"{what} needs {_mb(total)}, {_mb(free)} are free",
+            why=f"it would run out of space after minutes of work: {' and '.join(parts)}",
+            fix=f"free {_mb(total - free)}, or choose {' or '.join(others)}",
+        )
+
+
+def _room(path: Path, needed: int | None) -> str:
+    there = f"{_mb(_free(path))} are free there"
+    return there if needed is None else f"{_mb(needed)} were needed, {there}"
+
+
+def _free(path: Path) -> int:
+    facts = os.statvfs(_existing(path))
+    return facts.f_bavail * facts.f_frsize
+
+
+def _existing(path: Path) -> Path:
+    return next(one for one in (path.absolute(), *path.absolute().parents) if one.exists())
+
+
+def _mb(count: int) -> str:
+    return f"{count / 1e6:,.0f} MB" if count >= 10_000_000 else f"{count / 1e3:,.0f} kB"
