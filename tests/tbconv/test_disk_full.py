@@ -9,7 +9,7 @@ import sys
 import numpy as np
 import pytest
 
-from tbconv.contract import bundle
+from tbconv.contract import files
 from tbconv.contract.errors import SetupError
 from tbconv.contract.files import (
     disk_refusal,
@@ -89,7 +89,7 @@ def test_a_full_cache_keeps_no_film_and_says_why(small_disk):
         for number in range(1000):
             cache.keep(f"{number:064x}", film)
     assert (cache.find(f"{0:064x}") == film).all()
-    assert not [path for path in small_disk.rglob("*") if path.name.endswith(bundle.PART)]
+    assert not [path for path in small_disk.rglob("*") if path.name.endswith(files.PART)]
 
 
 def test_long_work_is_refused_before_it_begins_where_there_is_no_room(small_disk, tmp_path):
@@ -132,7 +132,7 @@ def test_other_faults_stay_what_they_are(error):
 
 
 def test_a_limit_on_the_size_of_files_is_said_as_such(tmp_path):
-    code = "from tbconv.contract.bundle import *; write_atomic(Path('x'), b'1' * 10_000)"
+    code = "from tbconv.contract.files import *; write_atomic(Path('x'), b'1' * 10_000)"
     done = subprocess.run(
         [sys.executable, "-P", "-c", code],
         cwd=tmp_path,

@@ -12,7 +12,7 @@ from dataclasses import asdict
 
 import pytest
 
-from tbconv.contract import bundle
+from tbconv.contract import files
 from tbconv.contract.errors import ConfigError
 from tbconv.contract.files import (
     MAKING,
@@ -30,7 +30,7 @@ from tbconv.contract.files import (
 HOLDS = """
 import sys, time
 from pathlib import Path
-from tbconv.contract.bundle import *
+from tbconv.contract.files import *
 place = Path(sys.argv[1])
 with {what} as held:
     {then}
@@ -49,7 +49,7 @@ WHATS = {
 def _own_temporary_folder(tmp_path, monkeypatch):
     (tmp_path / "tmp").mkdir()
     monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
-    monkeypatch.setattr(bundle, "_swept", set())
+    monkeypatch.setattr(files, "_swept", set())
 
 
 @pytest.fixture
@@ -166,7 +166,7 @@ def test_on_a_disk_that_machines_share_another_machines_process_counts_as_runnin
     device = place.stat().st_dev
     row = f"1 1 {os.major(device)}:{os.minor(device)} / /shared rw shared:1 - {{}} server:/shared rw\n"
     mounts = place.parent / "mountinfo"
-    monkeypatch.setattr(bundle, "MOUNTS", mounts)
+    monkeypatch.setattr(files, "MOUNTS", mounts)
     other = Owner.current(None)
     other = json.dumps({**asdict(other), "host": "another", "boot": "of another machine"})
     (place / f".bundle{MAKING}").mkdir()

@@ -17,7 +17,9 @@ import numpy as np
 import pytest
 
 from tbconv.contract.certificate import Verdict
+from tf_serve.server import process
 from tf_serve.server.process import take_no_more
+from tf_serve.settings import Settings
 
 FILM = np.random.default_rng(0).integers(0, 256, (224, 224)).astype(np.uint8)
 VERDICTS = {"model_float32.tflite": Verdict.CERTIFIED, "baseline.tflite": Verdict.CERTIFIED}
@@ -346,3 +348,16 @@ def test_a_worker_that_hangs_is_replaced(make_bundle, start):
         time.sleep(0.1)
     assert "has not answered for 10 s and is killed" in log.read_text()
     assert "ended with signal 9 (SIGKILL)" in log.read_text()
+
+
+def test_a_worker_that_hangs_while_it_starts_is_killed_too(make_bundle, monkeypatch, caplog):
+    monkeypatch.setattr(process, "START_S", 1.0)
+    with process.take_port("127.0.0.1", 0) as listener:
+        worker = process.Worker(Settings(root=make_bundle(verdicts=VERDICTS), workers=2), listener, ())
+        os.kill(worker.process.pid, signal.SIGSTOP)
+        end = time.monotonic() + 60
+        while worker.look():
+            assert time.monotonic() < end, "a worker that says nothing is waited for without end"
+            time.sleep(0.02)
+    assert "has not answered for 1 s and is killed" in caplog.text
+    assert worker.ended() == "signal 9 (SIGKILL)"

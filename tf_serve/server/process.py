@@ -147,7 +147,8 @@ def greeting(registry: Registry, settings: Settings, address: tuple[str, int]) -
     """Return where the server answers, who answers and why."""
     host = f"[{address[0]}]" if ":" in address[0] else address[0]
     url = f"http://{host}:{address[1]}"
-    many = () if settings.workers == 1 else (f"{settings.workers} processes of {settings.threads} workers",)
+    threads = "1 thread" if settings.threads == 1 else f"{settings.threads} threads"
+    many = () if settings.workers == 1 else (f"{settings.workers} processes of {threads} each",)
     if not registry.names():
         return (
             f"models of {settings.root} on {url}",
@@ -409,10 +410,11 @@ serve_as_worker()
         if self._has_said_something():
             self._silent = 0
             self.serves_since = self.serves_since or time.monotonic()
-        elif self.serves_since:
+        else:
             self._silent += 1  # looks and not seconds: a machine that was asleep is no worker that hangs
-        if self._silent * LOOK_S > HUNG_S:
-            _log.error("worker %d has not answered for %.0f s and is killed", self.process.pid, HUNG_S)
+        limit = HUNG_S if self.serves_since else START_S
+        if self._silent * LOOK_S > limit:
+            _log.error("worker %d has not answered for %.0f s and is killed", self.process.pid, limit)
             self.process.kill()
             self.process.wait()
         return self.process.poll() is None
@@ -443,6 +445,7 @@ serve_as_worker()
 
 LOOK_S = 0.1  # seconds between two looks at the workers and at signals
 HUNG_S = 10.0  # seconds without a sign of life
+START_S = 120.0  # seconds until the first one: 2 on a quiet machine (docs/serving.md), some 30 on a crowded one
 STEADY_S = 10.0  # seconds of serving after which a death is an accident: it is replaced at once
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.25, 30.0  # before a place is filled again; doubled with each death
 IN_VAIN = 6  # deaths in a row before serving, while no other serves
