@@ -18,10 +18,12 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.error
 import urllib.request
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -247,8 +249,13 @@ def ask(address: str, film: Path, *, until: Callable[[Answer], bool] = lambda _:
     end = time.monotonic() + PATIENCE_S
     while True:
         request = urllib.request.Request(f"{address}/api/v1/screen", film.read_bytes(), {"content-type": _type(film)})
-        with urllib.request.urlopen(request, timeout=60) as response:
-            row = json.loads(response.read())
+        try:
+            with urllib.request.urlopen(request, timeout=60) as response:
+                row = json.loads(response.read())
+        except urllib.error.HTTPError as error:
+            if error.code != HTTPStatus.SERVICE_UNAVAILABLE:
+                raise
+            return Answer(None, said=error.read().decode())  # a folder without a bundle is watched: no model answers
         answer = answer_of(row)
         if (row["model"]["altered"] is not None and until(answer)) or time.monotonic() > end:
             return answer
