@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -11,6 +12,7 @@ import threading
 import time
 from collections import Counter
 from pathlib import Path
+from unittest.mock import Mock
 
 import httpx
 import numpy as np
@@ -348,6 +350,46 @@ def test_a_worker_that_hangs_is_replaced(make_bundle, start):
         time.sleep(0.1)
     assert "has not answered for 10 s and is killed" in log.read_text()
     assert "ended with signal 9 (SIGKILL)" in log.read_text()
+
+
+def test_workers_that_open_models_for_long_are_waited_for(make_bundle, monkeypatch, tmp_path):
+    slow = tmp_path / "models" / "slow" / "1"
+    slow.parent.mkdir(parents=True)
+    shutil.copytree(make_bundle(verdicts=VERDICTS), slow)
+    monkeypatch.setattr(process, "HUNG_S", 4.0)
+    hangs = "import tf_serve.models.repository as r, time\nr.Repository.refresh = lambda self: time.sleep(60)\n"
+    monkeypatch.setattr(
+        process.Worker, "_MAIN", process.Worker._MAIN.replace("serve_as_worker()\n", hangs + "serve_as_worker()\n")
+    )
+    with process.take_port("127.0.0.1", 0) as listener:
+        worker = process.Worker(Settings(root=slow.parents[1], workers=2), listener, ())
+        try:
+            end = time.monotonic() + 30
+            while process.STARTS not in worker._heard():
+                assert worker.look()
+                assert time.monotonic() < end
+                time.sleep(0.02)
+            for _ in range(60):
+                assert worker.look(), "it was killed though its event loop turns"
+                time.sleep(process.LOOK_S)
+            assert not worker.serves_since
+        finally:
+            worker.process.kill()
+            worker.process.wait()
+
+
+def test_a_worker_that_cannot_be_started_ends_no_other(make_bundle, monkeypatch, caplog):
+    with process.take_port("127.0.0.1", 0) as listener:
+        supervisor = process.Supervisor(Settings(root=make_bundle(verdicts=VERDICTS), workers=2), listener)
+        monkeypatch.setattr(process, "Worker", raises := Mock(side_effect=BlockingIOError(11, "no process is left")))
+        [place, _] = supervisor._places
+        place.deaths = 5000  # as after a night of them
+        for _ in range(2):
+            place.due = 0.0
+            supervisor._look_at(place)
+    assert raises.call_count == 2
+    assert place.due - time.monotonic() == pytest.approx(process.LONGEST_PAUSE_S, abs=5)
+    assert "worker 1 could not be started ([Errno 11] no process is left); it is tried again in 30.0 s" in caplog.text
 
 
 def test_a_worker_that_hangs_while_it_starts_is_killed_too(make_bundle, monkeypatch, caplog):

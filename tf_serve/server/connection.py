@@ -25,7 +25,7 @@ MAX_HEAD = 64 << 10
 MAX_HEADERS = 100  # as Apache
 MAX_AHEAD = 8  # requests sent before the first of them is answered; no browser and no proxy of today sends two
 # Connections of one process. A further one takes the place of the one that has been idle longest, so that holding
-# connections shuts nobody out; with MAX_HEAD it bounds the heads of all of them to 16 MB.
+# connections shuts nobody out; with MAX_HEAD it bounds the heads that are not whole to 16 MB.
 MAX_CONNECTIONS = 256
 HEAD_S = 10.0  # seconds from the first byte, or from the connection, to the end of a head; browsers connect ahead
 UNREAD_S = 30.0  # seconds in which a client has to take something of its answer
@@ -34,7 +34,7 @@ UNREAD_S = 30.0  # seconds in which a client has to take something of its answer
 LINGER_S = 1.0
 REFUSALS = {
     "HeadTooLarge": (431, f"the head is too large (it may have {MAX_HEAD} bytes and {MAX_HEADERS} headers)"),
-    "Malformed": (400, "this is no HTTP/1.1 request (the parser stopped at it)"),
+    "Malformed": (400, "this is not a valid HTTP/1.1 request"),
     "TooManyConnections": (503, f"the server is busy ({MAX_CONNECTIONS} connections are being answered)"),
 }
 TOO_MANY_AHEAD = "TooManyAhead"  # it gets no answer: those before it are on their way
@@ -148,8 +148,9 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """End the wait: the rest is the body, or the answer."""
         self._stop_timer()
-        self._counted, self._in_body = 0, True
-        super().on_headers_complete()
+        self._counted = 0
+        super().on_headers_complete()  # raises where the address is none
+        self._in_body = True
 
     def on_body(self, body: bytes) -> None:
         """Take a piece of the body."""

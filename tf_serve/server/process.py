@@ -285,7 +285,7 @@ class Server(uvicorn.Server):
     async def _accept_backlog(self, listener: socket.socket) -> None:
         """Accept all connections of the backlog and close the socket at once."""
         accepted = []
-        with listener, contextlib.suppress(BlockingIOError):
+        with listener, contextlib.suppress(OSError):  # none is left, or no descriptor is: those accepted get answers
             listener.setblocking(False)
             while True:
                 accepted.append(listener.accept()[0])
@@ -327,6 +327,7 @@ def _config(app: FastAPI) -> uvicorn.Config:
 
 ORPHAN_S = 0.7  # seconds in which a worker answers what it has begun when its parent was killed
 HEARTBEAT_S = 1.0  # seconds between two signs of life
+STARTS, SERVES = b"s", b"."  # what they say: it opens models, however long; requests are accepted
 
 
 class WorkerServer(Server):
@@ -343,13 +344,29 @@ class WorkerServer(Server):
         if sig == signal.SIGTERM and self._drain_until is None:
             super().handle_exit(sig, frame)
 
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start, and say meanwhile that the event loop turns."""
+        saying = asyncio.create_task(self._say_that_it_starts())
+        try:
+            await super().startup(sockets=sockets)
+        finally:
+            saying.cancel()
+
+    async def _say_that_it_starts(self) -> None:
+        while True:
+            self._say(STARTS)
+            await asyncio.sleep(HEARTBEAT_S)
+
     async def on_tick(self, counter: int) -> bool:
         """Say that requests are accepted and the event loop turns."""
         if time.monotonic() - self._heard >= HEARTBEAT_S:
             self._heard = time.monotonic()
-            with contextlib.suppress(OSError):  # a parent that is gone is the other thread's to notice
-                self._parent.send_bytes(b".")
+            self._say(SERVES)
         return await super().on_tick(counter)
+
+    def _say(self, what: bytes) -> None:
+        with contextlib.suppress(OSError):  # a parent that is gone is the other thread's to notice
+            self._parent.send_bytes(what)
 
 
 def serve_as_worker() -> None:
@@ -401,31 +418,31 @@ serve_as_worker()
         with theirs, working_folder_hidden():
             self.process = subprocess.Popen(command, pass_fds=numbers, stdin=subprocess.DEVNULL)
         self.ends, self.serves_since = ends, 0.0
-        self._silent = 0
+        self._silent, self._limit_s = 0, START_S
         with contextlib.suppress(OSError):  # it died at once: the next look finds it
             self._pipe.send((settings, ends))
 
     def look(self) -> bool:
         """Return whether it lives; one that has been silent for too long is killed."""
-        if self._has_said_something():
-            self._silent = 0
-            self.serves_since = self.serves_since or time.monotonic()
+        heard = self._heard()
+        if heard:
+            self._silent, self._limit_s = 0, HUNG_S
+            if SERVES in heard:
+                self.serves_since = self.serves_since or time.monotonic()
         else:
             self._silent += 1  # looks and not seconds: a machine that was asleep is no worker that hangs
-        limit = HUNG_S if self.serves_since else START_S
-        if self._silent * LOOK_S > limit:
-            _log.error("worker %d has not answered for %.0f s and is killed", self.process.pid, limit)
+        if self._silent * LOOK_S > self._limit_s:
+            _log.error("worker %d has not answered for %.0f s and is killed", self.process.pid, self._limit_s)
             self.process.kill()
             self.process.wait()
         return self.process.poll() is None
 
-    def _has_said_something(self) -> bool:
-        said = False
+    def _heard(self) -> list[bytes]:
+        heard = []
         with contextlib.suppress(OSError, EOFError):
             while self._pipe.poll():
-                self._pipe.recv_bytes()
-                said = True
-        return said
+                heard.append(self._pipe.recv_bytes())
+        return heard
 
     def ended(self) -> str:
         """How it ended, and give its pipe back."""
@@ -445,7 +462,7 @@ serve_as_worker()
 
 LOOK_S = 0.1  # seconds between two looks at the workers and at signals
 HUNG_S = 10.0  # seconds without a sign of life
-START_S = 120.0  # seconds until the first one: 2 on a quiet machine (docs/serving.md), some 30 on a crowded one
+START_S = 120.0  # seconds until the first one, after the imports: 2 on a quiet machine, some 30 on a crowded one
 STEADY_S = 10.0  # seconds of serving after which a death is an accident: it is replaced at once
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.25, 30.0  # before a place is filled again; doubled with each death
 IN_VAIN = 6  # deaths in a row before serving, while no other serves
@@ -470,6 +487,7 @@ class Supervisor:
         self._signals = 0
         self._in_vain = 0
         self._uncounted: list[str] = []  # ends that no worker has counted yet
+        self._last_end = ""
 
     def run(self) -> None:
         """Serve until a signal.
@@ -488,7 +506,7 @@ class Supervisor:
         if not self._signals:
             raise SetupError(
                 f"no worker serves: {self._in_vain} died in a row before they did",
-                why=f"the last one ended with {self._uncounted[-1]}; what it said stands above",
+                why=f"the last one ended with {self._last_end}; what it said stands above",
                 fix="run the same command with --workers 1, which shows the error itself",
             )
 
@@ -499,8 +517,7 @@ class Supervisor:
         worker = place.worker
         if worker is None:
             if time.monotonic() >= place.due:
-                ends, self._uncounted = tuple(self._uncounted), []
-                place.worker = Worker(self._settings, self._listener, ends)
+                self._fill(place)
         elif not worker.look():
             self._bury(place, worker)
         elif worker.serves_since:
@@ -508,13 +525,30 @@ class Supervisor:
             if time.monotonic() - worker.serves_since > STEADY_S:
                 place.deaths = 0
 
-    def _bury(self, place: Place, worker: Worker) -> None:
-        ended = worker.ended()
-        served = time.monotonic() - worker.serves_since if worker.serves_since else 0.0
-        pause = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2**place.deaths) if served < STEADY_S else 0.0
+    def _fill(self, place: Place) -> None:
+        """Start a worker; a machine that has no room for one now may have it later, and the others go on."""
+        try:
+            place.worker = Worker(self._settings, self._listener, tuple(self._uncounted))
+        except OSError as error:
+            pause, self._last_end = self._wait(place, served=0.0), str(error)
+            _log.error("worker %d could not be started (%s); it is tried again in %.1f s", place.number, error, pause)
+        else:
+            self._uncounted = []
+
+    def _wait(self, place: Place, *, served: float) -> float:
+        """Leave a place empty for a while, the longer the more often it died young; return the seconds."""
+        pause = 0.0
+        if served < STEADY_S:
+            pause = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2 ** min(place.deaths, 16))
         place.worker, place.due, place.deaths = None, time.monotonic() + pause, place.deaths + 1
         serving = any(one.worker and one.worker.serves_since for one in self._places)
         self._in_vain = 0 if served or serving else self._in_vain + 1
+        return pause
+
+    def _bury(self, place: Place, worker: Worker) -> None:
+        ended = self._last_end = worker.ended()
+        served = time.monotonic() - worker.serves_since if worker.serves_since else 0.0
+        pause = self._wait(place, served=served)
         self._uncounted += [*(() if served else worker.ends), ended]
         _log.error(
             "worker %d (process %d) ended with %s after it served for %.0f s; the next one starts in %.1f s",

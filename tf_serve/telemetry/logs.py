@@ -18,13 +18,13 @@ from tf_serve.settings import LogFormat, LogLevel
 from tf_serve.telemetry.trace import Trace
 
 OWN = "tf_serve"
-SERVER = "uvicorn"  # its logger reports errors of the program while it answered a request
+SERVERS = ("uvicorn", "asyncio")  # their loggers report errors of the program while it answered a request
 
 
 def write_log(form: LogFormat, level: LogLevel) -> None:
     """Write what the server says to stderr; called again, only the form and the level change."""
     formatter = JsonLines() if form is LogFormat.JSON else TextLines()
-    for name in (OWN, SERVER):
+    for name in (OWN, *SERVERS):
         log = logging.getLogger(name)
         if not log.handlers:
             log.addHandler(logging.StreamHandler())
@@ -77,7 +77,7 @@ def _places(record: logging.LogRecord) -> list[str]:
     if error is None:
         return []
     frames = traceback.extract_tb(error.__traceback__)
-    description = type(error).__name__ if record.name.startswith(SERVER) else f"{type(error).__name__}: {error}"
+    description = type(error).__name__ if record.name.startswith(SERVERS) else f"{type(error).__name__}: {error}"
     return [*(f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames), printable(description)]
 
 
