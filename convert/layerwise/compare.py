@@ -18,14 +18,23 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from convert.layerwise.graph import INPUT, LayerGraph, Match, Tensors, agreement, match_graphs, match_like, misfits
+from convert.layerwise.graph import (
+    INPUT,
+    LayerGraph,
+    Match,
+    Tensors,
+    agreement,
+    best_scale,
+    match_graphs,
+    match_like,
+    misfits,
+)
 from convert.layerwise.noise import (
     BUDGETS,
     LEAST_COUNT,
     BrokenBudget,
     Level,
     Sums,
-    best_scale,
     find_first,
     level_of,
     levels_before,

@@ -135,6 +135,9 @@ def why_skipped(op: str, dtype: np.dtype[Any], *, quantized: bool = False) -> st
 
 # Correlation on one film: float32 files reach 1 - 1e-9, other nodes of the same shape stay below 0.99.
 CONFIRMED = 0.999
+# 1 less the correlation, where a node that follows a name is taken for it: int8 files stay below 0.02, and a tensor
+# lies 0.1 or more from what a ReLU makes of it. It also has to be four times nearer than the name.
+UNCONFIRMED = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +173,17 @@ def agreement(reference: NDArray[np.floating], tensor: NDArray[np.floating]) -> 
         power = float(np.sqrt((one @ one) * (other @ other)))
         found = float(one @ other) / power if power > 0 else 0.0
     return found if np.isfinite(found) else 0.0
+
+
+def best_scale(product: NDArray[np.float64], power: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the factor that brings each channel nearest to its reference; an equalization's is never negative.
+
+    Args:
+        product: sum of tensor times reference, [C].
+        power: sum of the tensor squared, [C].
+    """
+    scale: NDArray[np.float64] = np.maximum(product, 0.0) / np.maximum(power, 1e-300)
+    return scale
 
 
 def match_graphs(nodes: LayerGraph, file: LayerGraph, reference: Tensors, tensors: Tensors) -> list[Match]:
@@ -276,6 +290,7 @@ class _Matcher:
     def __init__(self, nodes: LayerGraph, file: LayerGraph, reference: Tensors, tensors: Tensors) -> None:
         self.found: dict[str, Match] = {}
         self._nodes, self._reference, self._tensors = nodes.compute, reference, tensors
+        self._computing = {one.key for one in nodes.compute}
         self._order = {one.key: place for place, one in enumerate(nodes.operations)}
         self._node_inputs, self._inputs = nodes.inputs(), file.inputs()
         self._layers = {one.key.replace("/", "."): one.key for one in nodes.compute}  # as Keras names its layers
@@ -304,10 +319,33 @@ class _Matcher:
         return self._reference[node].shape == operation.shape
 
     def _by_name(self, operation: Operation) -> str | None:
-        """Return the node of the best name whose shape fits; a name that the film confirms goes first."""
+        """Return the node of the best name whose shape fits; a name that the film confirms goes first.
+
+        A file of an earlier export may name what was fused last (a ReLU) otherwise than this graph: then the nodes
+        that follow the best name, one reading nothing but the other, are looked at too.
+        """
         names = [node for node in dict.fromkeys(self._named(operation)) if self._fits(operation, node)]
-        confirmed = (node for node in names if self._agreement(operation, node) >= CONFIRMED)
-        return next(confirmed, names[0] if names else None)
+        confirmed = next((node for node in names if self._agreement(operation, node) >= CONFIRMED), None)
+        if confirmed is not None or not names:
+            return confirmed
+        distances = {node: self._distance(operation, node) for node in (names[0], *self._followers(names[0]))}
+        nearest = min(distances, key=distances.__getitem__)
+        return nearest if distances[nearest] < min(distances[names[0]] / 4, UNCONFIRMED) else names[0]
+
+    def _distance(self, operation: Operation, node: str) -> float:
+        """Return 1 less the correlation, after an equalization's scales are taken off."""
+        reference, tensor = self._reference[node].astype(np.float64), self._tensors[operation.key].astype(np.float64)
+        return 1 - agreement(reference, tensor * best_scale((tensor * reference).sum(0), (tensor * tensor).sum(0)))
+
+    def _followers(self, node: str) -> Iterator[str]:
+        while True:
+            readers = [key for key, inputs in self._node_inputs.items() if node in inputs and key in self._computing]
+            if len(readers) != 1 or set(self._node_inputs[readers[0]]) != {node}:
+                return
+            if self._reference[node].shape != self._reference[readers[0]].shape:
+                return
+            node = readers[0]
+            yield node
 
     def _named(self, operation: Operation) -> Iterator[str]:
         """Yield nodes by how well the name fits: a call's number taken off, as it is, then any call of that layer."""

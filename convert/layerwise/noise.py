@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from convert.layerwise.graph import INPUT, LayerGraph
+from convert.layerwise.graph import INPUT, LayerGraph, best_scale
 from tbconv.contract.statistics import decibels
 
 OFF = 0.05  # a fitted scale further from 1 counts as a rescaled channel; int8 noise alone moves it less
@@ -216,17 +216,6 @@ def level_of(sums: Sums, *, precision: str, before_bias: bool) -> Level:
     power = np.maximum(np.maximum(kept.signal, kept.signal.mean()), 1e-300)  # a quiet channel: the mean one's
     worst = float((noise / power).max())
     return Level(math.inf if worst == 0 else -10 * math.log10(worst), rescaled)
-
-
-def best_scale(product: NDArray[np.float64], power: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the factor that brings each channel nearest to its reference; an equalization's is never negative.
-
-    Args:
-        product: sum of tensor times reference, [C].
-        power: sum of the tensor squared, [C].
-    """
-    scale: NDArray[np.float64] = np.maximum(product, 0.0) / np.maximum(power, 1e-300)
-    return scale
 
 
 def find_first(

@@ -95,6 +95,14 @@ def test_a_layer_called_twice_is_told_apart_by_its_shape(matches):
     assert (ends(matches)["4"], ends(matches)["7"]) == ("head.dense", "head.dense_1")
 
 
+def test_an_activation_that_an_earlier_export_named_otherwise_is_known_by_its_value():
+    names = ("m_1/body.Relu_1/Relu", *FILE.by_key["1"].names[1:])
+    older = LayerGraph(tuple(replace(one, names=names) if one.key == "1" else one for one in FILE.operations))
+    assert ends(match_graphs(NODES, older, REFERENCE, TENSORS)) == ENDS
+    broken = TENSORS | {"1": RANDOM.normal(size=PLACES).astype(np.float32)}
+    assert ends(match_graphs(NODES, older, REFERENCE, broken))["1"] == "body.bn1"
+
+
 def test_what_was_fused_into_a_matched_operation_is_covered(matches):
     assert covered_nodes(matches, NODES, FILE) == {one.key for one in NODES.compute}
 
