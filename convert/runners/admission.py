@@ -21,10 +21,9 @@ from tensorflow.core.framework import types_pb2
 from tensorflow.core.protobuf import saved_model_pb2
 
 from tbconv.contract.bundle import parse_json
-from tbconv.contract.errors import ArtefactError, BundleError, ConversionError, printable
+from tbconv.contract.errors import ArtefactError, BundleError, ConversionError, printable, some
 
 FIX = "convert the run on this machine: tbconv convert RUN --out BUNDLE; nothing of this file was run"
-MOST_NAMES = 5  # of what is refused, spelt out
 
 
 def admit(path: Path) -> Path:
@@ -65,8 +64,7 @@ def _refuse(what: str, names: Iterator[str] | set[str] | list[str]) -> None:
     """Raise where there is any; the words name a few."""
     found = sorted(set(names))
     if found:
-        more = f" and {len(found) - MOST_NAMES} more" if len(found) > MOST_NAMES else ""
-        raise _RefusedError(f"{what}: {', '.join(printable(one, most=80) for one in found[:MOST_NAMES])}{more}")
+        raise _RefusedError(f"{what}: {some(found)}")
 
 
 def _words(text: str) -> frozenset[str]:
