@@ -15,6 +15,7 @@ import importlib.util
 import json
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -260,7 +261,8 @@ class _Worker:
         code = self._process.wait()
         self._output.seek(0)
         lines = [line for line in self._output.read().decode(errors="replace").splitlines() if line.strip()]
-        if refusal := disk_refusal("\n".join(lines[-TAIL_LINES:])):
+        by_itself = code >= 0 or code in (-signal.SIGABRT, -signal.SIGXFSZ)  # as C++ ends at what it cannot write
+        if by_itself and (refusal := disk_refusal("\n".join(lines[-TAIL_LINES:]))):
             return refusal
         ended = f"signal {-code}" if code < 0 else f"exit code {code}"
         return ConversionError(

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import pytest
 
 from convert.worker import RETURN_MEMORY, _Pool, reuse_memory, run_side_by_side, run_step, workers
-from tbconv.contract.errors import ArtefactError, BundleError, ConversionError
+from tbconv.contract.errors import ArtefactError, BundleError, ConversionError, SetupError
 
 STEP = """
 import os, signal, sys
@@ -84,6 +84,19 @@ def test_a_step_that_dies_is_a_conversion_error_with_its_last_lines(step, body, 
     assert caught.value.what.endswith(ended)
     assert "last words" in caught.value.why
     assert "tbconv doctor" in caught.value.fix
+
+
+@pytest.mark.parametrize(
+    ("end", "kind"),
+    [
+        ("os._exit(1)", SetupError),
+        ("os.abort()", SetupError),
+        ("os.kill(os.getpid(), signal.SIGKILL)", ConversionError),
+    ],
+)
+def test_a_full_disk_is_what_ended_a_step_only_where_the_step_ended_itself(step, end, kind):
+    with pytest.raises(kind):
+        step(f"sys.stderr.write('write: No space left on device\\n'); sys.stderr.flush(); {end}")
 
 
 def test_only_the_last_lines_are_shown(step):

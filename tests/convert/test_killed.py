@@ -87,7 +87,7 @@ def test_what_a_killed_conversion_leaves_is_removed_by_the_next_whose_place_no_o
     assert sum(path.stat().st_size for path, *_ in left) > 1_000_000
 
     second, log = tbconv("convert", run, "--out", out / "bundle")
-    wait_for(lambda: "removed what a process that was killed had left" in log.read_text())
+    wait_for(lambda: "left by a killed command" in log.read_text())
     assert not left & files_of(out, tmp)
     wait_for((out / f".bundle{MAKING}" / "new").exists)
     third, told = tbconv("convert", run, "--out", out / "bundle")
