@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tbconv.contract.bundle import MANIFEST, Bundle, open_bundle
+from tbconv.contract.bundle import MANIFEST, Bundle, open_bundle, refuse_inside
 from tbconv.contract.consistency import check_binding
 from tbconv.contract.errors import BundleError, ConfigError, SetupError, some
-from tbconv.contract.files import sha256_file, temporary_folder, write_atomic
+from tbconv.contract.files import require_room, sha256_file, temporary_folder, temporary_place, write_atomic
 
 SUFFIX = ".sig"
 PRIVATE_MODE = 0o600  # for its owner's eyes
@@ -186,8 +186,7 @@ def sign(target: Path, key: Path, out: Path | None = None) -> Path:
         ConfigError: the key cannot be used, or `out` lies inside the bundle.
     """
     place = out or default_place(target)
-    if place.resolve().is_relative_to(target.resolve()):
-        raise ConfigError(f"{place} lies inside the bundle", why="only `convert` writes into one", fix=ELSEWHERE)
+    refuse_inside(target, place, fix=ELSEWHERE)
     bundle = None if target.is_file() else open_bundle(target)
     if bundle:
         check_binding(bundle)  # no digest of a bundle's files is the manifest's own
@@ -226,6 +225,7 @@ def signed_file(path: Path, rule: SignatureRule | None) -> Iterator[Path]:
     with temporary_folder("copy") as folder:
         copy = folder / path.name
         try:
+            require_room({temporary_place(): path.stat().st_size}, what=f"a private copy of {path}")
             shutil.copyfile(path, copy)
         except OSError as error:
             raise BundleError(f"{path} cannot be read", why=str(error), fix="check the path") from error

@@ -1,9 +1,11 @@
 import json
+import os
 from dataclasses import asdict
 
 import pytest
 
-from tbconv.contract.bundle import CERTIFICATE, MANIFEST, open_bundle, read_bundle, seal, write_bundle
+from tbconv.contract import files
+from tbconv.contract.bundle import CERTIFICATE, MANIFEST, open_bundle, private_copy, read_bundle, seal, write_bundle
 from tbconv.contract.certificate import ArtefactVerdict, Certificate, Verdict
 from tbconv.contract.errors import ArtefactError, BundleError, SetupError
 from tbconv.contract.files import sha256_file, write_atomic, write_json
@@ -66,6 +68,27 @@ def test_a_missing_file_is_named(bundle):
     (bundle / "model.h5").unlink()
     with pytest.raises(ArtefactError, match=r"model\.h5 is missing"):
         open_bundle(bundle)
+
+
+def test_a_private_copy_takes_no_byte_more_than_the_manifest_says(bundle):
+    with private_copy(bundle) as copy:
+        assert _snapshot(copy.root) == _snapshot(bundle)
+    os.truncate(bundle / "model.h5", 1 << 40)  # sparse
+    with pytest.raises(ArtefactError, match=r"model\.h5 has 1,099,511,627,776 bytes"), private_copy(bundle):
+        pass
+    (bundle / "model.h5").unlink()
+    os.mkfifo(bundle / "model.h5")
+    with pytest.raises(ArtefactError, match=r"model\.h5 is missing"), private_copy(bundle):
+        pass
+
+
+def test_a_private_copy_for_which_there_is_no_room_is_not_begun(bundle, monkeypatch):
+    monkeypatch.setattr(files, "_free", lambda path: 100)
+    with pytest.raises(SetupError, match=f"a private copy of {bundle} needs"), private_copy(bundle):
+        pass
+    _edit_manifest(bundle, lambda value: value["files"]["model.h5"].update(bytes=(4 << 30) + 1))
+    with pytest.raises(BundleError), private_copy(bundle):
+        pass
 
 
 def test_a_file_that_the_manifest_does_not_list_is_not_vouched_for(bundle):
