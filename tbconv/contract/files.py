@@ -220,7 +220,7 @@ def folder_whole_or_not(place: Path, *, durable: bool = True) -> Iterator[Path]:
         root = place.with_name(f".{_short(place.name)}{MAKING}")
         remove_leftovers(place.parent, but=root.name)  # whose place is known here
         with _owned(root, Owner.current(place.parent)), disk_errors_stated(place):  # before the room is free again
-            with _opened(root) as inside:
+            with _open_folder(root) as inside:
                 _recover(inside, place)
                 _empty_open(inside)
             temporary = root / _NEW
@@ -513,7 +513,7 @@ def _size(inside: int) -> int:
 
 
 @contextlib.contextmanager
-def _opened(root: Path) -> Iterator[int]:
+def _open_folder(root: Path) -> Iterator[int]:
     inside = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
         yield inside
@@ -549,7 +549,7 @@ def _owned(root: Path, owner: Owner, *, fresh: bool = False) -> Iterator[None]:
         yield
     finally:
         with contextlib.suppress(OSError):  # what cannot be removed now is left over for the next command
-            with _opened(root) as inside:
+            with _open_folder(root) as inside:
                 _empty_open(inside)
             (root / OWNER).unlink(missing_ok=True)
             root.rmdir()
