@@ -5,6 +5,7 @@ import os
 import resource
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -24,20 +25,32 @@ from tbconv.contract.preprocess import PreprocessSpec
 from torch_train.data.loading import open_cache
 
 SIZE = 4 << 20
+HERE, ROOT = Path(__file__), Path(__file__).parents[2]
+OF_CONVERSIONS = (
+    "test_a_conversion_without_room_is_refused_before_it_begins",
+    "test_a_disk_that_fills_up_in_a_worker_is_said_as_such_and_nothing_is_left",
+)
 
 
 @pytest.fixture
-def small_disk(tmp_path):
+def small_disk(small_disk_of):
     """A disk of 4 MB."""
-    place = tmp_path / "small"
-    place.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", f"size={SIZE}", "tmpfs", place], capture_output=True, check=False
-    )
-    if mounted.returncode != 0:
-        pytest.skip("no file system can be mounted here")
-    yield place
-    subprocess.run(["umount", place], check=True)
+    return small_disk_of(SIZE)
+
+
+def test_who_may_not_mount_tests_it_in_a_namespace(tmp_path):
+    """Where root may, every test of a full disk has run as it is."""
+    if subprocess.run(["mount", "-t", "tmpfs", "tmpfs", tmp_path], capture_output=True, check=False).returncode == 0:
+        subprocess.run(["umount", tmp_path], check=True)
+        return
+    own = ["unshare", "--map-root-user", "--mount"]
+    if subprocess.run([*own, "true"], capture_output=True, check=False).returncode != 0:
+        pytest.skip("neither can a file system be mounted here, nor a namespace made")
+    tests = [HERE, *(f"{HERE.parents[1] / 'convert/test_killed.py'}::{name}" for name in OF_CONVERSIONS)]
+    words = [*own, sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *tests]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+    done = subprocess.run(words, env=environment, capture_output=True, text=True, check=False, cwd=ROOT)
+    assert (done.returncode, "skipped" in done.stdout) == (0, False), done.stdout[-3000:]
 
 
 def test_a_file_that_does_not_fit_is_refused_with_both_sizes_and_the_old_one_stays(small_disk):
