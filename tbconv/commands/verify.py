@@ -69,6 +69,7 @@ def verify(
     place = _place(bundle, out)
     rule = signature_rule(public_key, required=require_signature, signature=signature)
     with _vouched(bundle, rule) as checked:
+        _require_bound(checked)
         if quick:
             raise typer.Exit(0 if check_quickly(checked, shown=bundle, as_json=as_json) else 1)
         if trace:
@@ -91,6 +92,18 @@ def _vouched(root: Path, rule: SignatureRule | None) -> Iterator[Path]:
         rule.check_bundle(replace(bundle, root=root), whole=True)
         TerminalReporter().say(f"the key of {rule.key_name} vouches for every file of {root}")
         yield bundle.root
+
+
+def _require_bound(root: Path) -> None:
+    """Refuse a manifest that its certificate is not about, before any threshold, label or file of it is used.
+
+    Raises:
+        BundleError: saying what changed.
+    """
+    from tbconv.contract.bundle import read_bundle
+    from tbconv.contract.consistency import check_binding
+
+    check_binding(read_bundle(root))
 
 
 def _refuse_dropped(given: Mapping[str, object], *, quick: bool) -> None:

@@ -265,7 +265,7 @@ def _keys_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
         counts = Counter(key for key, _ in pairs)
-        raise ValueError(f"the key {printable(counts.most_common(1)[0][0], most=80)!r} stands there twice")
+        raise ValueError(f"the key {printable(counts.most_common(1)[0][0], most=80)!r} appears twice")
     return found
 
 

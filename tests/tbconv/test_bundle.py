@@ -7,8 +7,10 @@ import pytest
 from tbconv.contract import files
 from tbconv.contract.bundle import CERTIFICATE, MANIFEST, open_bundle, private_copy, read_bundle, seal, write_bundle
 from tbconv.contract.certificate import ArtefactVerdict, Certificate, Verdict
+from tbconv.contract.consistency import check_binding
 from tbconv.contract.errors import ArtefactError, BundleError, SetupError
 from tbconv.contract.files import sha256_file, write_atomic, write_json
+from tbconv.contract.manifest import SCHEMA_VERSION
 
 
 def _snapshot(folder):
@@ -68,6 +70,28 @@ def test_a_missing_file_is_named(bundle):
     (bundle / "model.h5").unlink()
     with pytest.raises(ArtefactError, match=r"model\.h5 is missing"):
         open_bundle(bundle)
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        (lambda value: value["files"].pop("model.h5"), "its list of files changed"),
+        (lambda value: value.update(synthetic=False), "what it says of name, kind, synthetic, labels, "),
+        (lambda value: value["artefacts"].pop(), "thresholds, calibration, artefacts or provenance changed"),
+    ],
+)
+def test_what_changed_of_a_manifest_that_was_not_certified_is_said(bundle, change, why):
+    _edit_manifest(bundle, change)
+    with pytest.raises(BundleError) as caught:
+        check_binding(read_bundle(bundle))
+    assert why in caught.value.why
+
+
+def test_a_certificate_of_todays_schema_without_a_digest_is_not_called_one_of_another(bundle, as_schema_1):
+    _edit_manifest(as_schema_1(bundle), lambda value: value.update(schema_version=SCHEMA_VERSION))
+    with pytest.raises(BundleError) as caught:
+        check_binding(read_bundle(bundle))
+    assert caught.value.why == "certificate.json holds no digest of it, as every certificate of schema 2 does"
 
 
 def test_a_private_copy_takes_no_byte_more_than_the_manifest_says(bundle):
