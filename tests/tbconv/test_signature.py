@@ -9,9 +9,10 @@ from dataclasses import asdict, replace
 import numpy as np
 import pytest
 
+from tbconv.contract import files
 from tbconv.contract.bundle import CERTIFICATE, open_bundle, read_bundle, seal, write_bundle
 from tbconv.contract.certificate import Certificate
-from tbconv.contract.errors import ArtefactError, BundleError, ConfigError
+from tbconv.contract.errors import ArtefactError, BundleError, ConfigError, SetupError
 from tbconv.contract.files import write_json
 from tbconv.contract.manifest import Labels, Manifest
 from tbconv.contract.preprocess import PreprocessSpec
@@ -95,6 +96,14 @@ def test_a_checkpoint_is_signed_and_required_by_what_was_copied_of_it(keys, tmp_
         checkpoint.write_bytes(b"others!")
         assert vouched.read_bytes() == b"weights"
     with pytest.raises(BundleError, match="does not vouch"), signed_file(checkpoint, rule):
+        pytest.fail("it was used")
+
+
+def test_a_checkpoint_for_whose_copy_there_is_no_room_is_not_copied(keys, tmp_path, monkeypatch):
+    checkpoint, rule = tmp_path / "model.pt", required_signature(keys[1], required=True)
+    checkpoint.write_bytes(b"weights")
+    monkeypatch.setattr(files, "_free", lambda path: 3)
+    with pytest.raises(SetupError, match=r"a private copy of .*model\.pt needs"), signed_file(checkpoint, rule):
         pytest.fail("it was used")
 
 
