@@ -514,15 +514,20 @@ def _size(inside: int) -> int:
 
 @contextlib.contextmanager
 def _open_folder(root: Path) -> Iterator[int]:
+    """Yield a folder's descriptor; errors of what is done by it name the whole path."""
     inside = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
         yield inside
+    except OSError as error:
+        if isinstance(error.filename, str):
+            error.filename = str(root / error.filename)
+        raise
     finally:
         os.close(inside)
 
 
 def _empty_open(inside: int) -> None:
-    """Remove what a folder of ours holds beside its lock; OSError, the last reason, where that cannot be done."""
+    """Remove what a folder of ours holds beside its lock; OSError, the first reason, where that cannot be done."""
     kept: list[OSError] = []
     for _ in range(EMPTY_ROUNDS):  # what a child that is being killed still wrote meanwhile goes with the next round
         with os.scandir(inside) as entries:

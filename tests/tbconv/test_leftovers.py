@@ -13,7 +13,7 @@ from dataclasses import asdict
 import pytest
 
 from tbconv.contract import files
-from tbconv.contract.errors import ConfigError
+from tbconv.contract.errors import ConfigError, SetupError
 from tbconv.contract.files import (
     MAKING,
     OWNER,
@@ -289,6 +289,9 @@ def test_what_cannot_be_removed_is_said_with_the_reason_and_stays(holder, place,
     assert f"{making}  could not be removed: Operation not permitted" in done.stdout
     [listed] = json.loads(tbconv("doctor", "--clean", "--json", "--folder", place).stdout)["leftovers"]
     assert listed["problem"] == "Operation not permitted"
+    with pytest.raises(SetupError, match="permission denied") as caught, folder_whole_or_not(place / "bundle"):
+        pass
+    assert caught.value.what == f"cannot open or write {place / 'bundle'}"
 
 
 def test_a_place_that_is_a_link_stays_one_and_leads_to_the_new_folder(place):
