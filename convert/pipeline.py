@@ -188,9 +188,10 @@ def convert[Found: Outcome, Result](config: Conversion[Found, Result], reporter:
 def _make_room[Found: Outcome, Result](reference: Reference[Found, Result], reporter: Reporter) -> None:
     """Remove what killed conversions left, and refuse to begin where this one will run out of space."""
     beside, temporary = reference.out.absolute().parent, temporary_place()
-    left = [*remove_leftovers(beside), *remove_leftovers(temporary)]
+    found = [*remove_leftovers(beside), *remove_leftovers(temporary)]
+    left = [one for one in found if one.problem is None]
     if left:
-        reporter.say(f"removed what a process that was killed had left: {sum(one.bytes for one in left) / 1e6:.0f} MB")
+        reporter.say(f"removed {sum(one.bytes for one in left) / 1e6:.0f} MB left by a killed command")
     needed = {beside: FOLDER_FACTOR * reference.weights_bytes + BESIDE}
     aside = ASIDE_FACTOR * reference.weights_bytes + BESIDE
     needed[temporary] = needed.get(temporary, 0) + aside

@@ -25,7 +25,7 @@ from convert.pipeline import ASIDE_FACTOR
 from convert.worker import workers
 from tbconv.contract.bundle import CERTIFICATE, MAKE_AGAIN, Bundle, open_bundle
 from tbconv.contract.certificate import ArtefactVerdict, Certificate, Verdict
-from tbconv.contract.consistency import UNBOUND
+from tbconv.contract.consistency import UNBOUND, check_binding
 from tbconv.contract.errors import BundleError, ConfigError, Reporter
 from tbconv.contract.files import require_room, temporary_folder, temporary_place, write_atomic, write_json
 from tbconv.contract.golden import (
@@ -82,11 +82,16 @@ class Verified:
 def verify(config: VerifyConfig, reporter: Reporter) -> Verified:
     """Measure a bundle again and compare with its certificate.
 
+    Nothing of the manifest is used, and no file run, before the certificate is found to be about it; what is written
+    inside the files is compared afterwards.
+
     Raises:
         ArtefactError: a file is missing or altered.
+        BundleError: its manifest is not the one that was certified.
         DataError: the folder of films holds none.
     """
     bundle = open_bundle(config.bundle)
+    check_binding(bundle)
     reporter.say(f"{len(bundle.manifest.files)} files have the digests of the manifest")
     _require_reference(bundle)
     claimed = {one.path: bundle.verdict(one.path) for one in bundle.manifest.artefacts}

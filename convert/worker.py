@@ -15,6 +15,7 @@ import importlib.util
 import json
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -42,6 +43,12 @@ LARGE_PAGES = "glibc.malloc.hugetlb=1"  # where Linux has them: a fifth of a con
 KEPT_ALLOCATION, KEPT_HEAP = 32 << 20, 1 << 30  # bytes; the first is the most that glibc accepts
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h
 
+# What a file of others may cost: operations that are allowed can still be asked for any size, and call each other.
+LONGEST_S, LONGEST_FILM_S = 2 * 3600.0, 10.0  # seconds of a step, and for each film that it is fed; real ones take 0.4
+FILM_BYTES = 224 * 224  # of uint8
+MEMORY_SHARE, LEAST_MEMORY = 0.75, 8 << 30  # of the machine's; bytes that every worker may ask for
+FIRST_TO_GO = "1000"  # where memory runs out after all, the kernel ends this process and no other
+
 # A worker that waits holds 0.2 (LiteRT) to 0.9 GB: to start one beyond so many, the one that waits longest is ended.
 MOST_ALIVE = max(2, min(4, os.cpu_count() or 1))
 
@@ -59,7 +66,7 @@ def run_step(step: str, request: dict[str, Any], *, threads: int | None = None) 
 
     Raises:
         TbconvError: the expected error that the step raised.
-        ConversionError: the process died without one.
+        ConversionError: the process died without one, or took far longer than any step of ours.
     """
     with _taken(step, threads) as worker:
         return worker.run(step, request, threads)
@@ -235,12 +242,19 @@ class _Worker:
         os.ftruncate(self._output.fileno(), 0)
         self._output.seek(0)  # of the process too: it writes to the same open file
         line = json.dumps({"step": step, "request": request, "threads": threads})
+        self._socket.settimeout(longest := _longest(request))
         try:
             self._socket.sendall(line.encode() + b"\n")
             with self._socket.makefile("rb") as answers:
                 answer = answers.readline()
         except ConnectionError:
             answer = b""
+        except TimeoutError as error:
+            self._process.kill()
+            self._process.wait()
+            what, fix = f"the step {step} took more than {longest:,.0f} s", "convert again, or feed fewer films"
+            why = "none of ours takes so long: its file computes far more than a network for films"
+            raise ConversionError(what, why=why, fix=fix) from error
         if not answer.endswith(b"\n"):
             raise self._died(step)
         response: dict[str, Any] = json.loads(answer)
@@ -260,7 +274,8 @@ class _Worker:
         code = self._process.wait()
         self._output.seek(0)
         lines = [line for line in self._output.read().decode(errors="replace").splitlines() if line.strip()]
-        if refusal := disk_refusal("\n".join(lines[-TAIL_LINES:])):
+        by_itself = code >= 0 or code in (-signal.SIGABRT, -signal.SIGXFSZ)  # as C++ ends at what it cannot write
+        if by_itself and (refusal := disk_refusal("\n".join(lines[-TAIL_LINES:]))):
             return refusal
         ended = f"signal {-code}" if code < 0 else f"exit code {code}"
         return ConversionError(
@@ -268,6 +283,13 @@ class _Worker:
             why="its last lines were:\n    " + "\n    ".join(lines[-TAIL_LINES:] or ["(nothing)"]),
             fix="run 'tbconv doctor' to see whether the packages are those that were measured to work",
         )
+
+
+def _longest(request: dict[str, Any]) -> float:
+    """Return how many seconds a step may take."""
+    images = request.get("images")
+    films = Path(images).stat().st_size / FILM_BYTES if images and Path(images).is_file() else 0
+    return LONGEST_S + LONGEST_FILM_S * films
 
 
 def _environment(threads: int | None) -> dict[str, str]:
@@ -302,6 +324,7 @@ def serve(descriptor: int) -> None:
     An expected error is an answer, and so is a full disk; every other exception ends the process, as a converter's
     `sys.exit` does, and what it printed is its message.
     """
+    _bound_memory()
     tempfile.tempdir = os.environ.get("TMPDIR")  # full or not: Python would go on in the working folder
     os.set_inheritable(descriptor, False)  # else a program that a step starts would keep it open after a crash
     with socket.socket(fileno=descriptor) as parent, parent.makefile("rb") as requests:
@@ -323,6 +346,16 @@ def serve(descriptor: int) -> None:
             parent.sendall(json.dumps(response).encode() + b"\n")
             del request, response
             _give_back_memory()
+
+
+def _bound_memory() -> None:
+    """Bound what this process may allocate. Its address space stays free: TensorFlow reserves more than it uses."""
+    with contextlib.suppress(ImportError, OSError, ValueError):  # another system; a limit that is lower already
+        import resource
+
+        Path("/proc/self/oom_score_adj").write_text(FIRST_TO_GO, encoding="ascii")
+        most = max(LEAST_MEMORY, int(MEMORY_SHARE * os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")))
+        resource.setrlimit(resource.RLIMIT_DATA, (most, most))
 
 
 def _end_with(parent: int) -> None:

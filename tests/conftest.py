@@ -6,8 +6,10 @@ all (`build_once`).
 """
 
 import fcntl
+import json
 import os
 import shutil
+import subprocess
 import sys
 from importlib import metadata
 from pathlib import Path
@@ -132,3 +134,39 @@ def build_once(tmp_path_factory):
         return place
 
     return build
+
+
+@pytest.fixture
+def as_schema_1():
+    """Return a function that makes a bundle one of schema 1: its certificate holds no digest of its manifest."""
+
+    from tbconv.contract.bundle import CERTIFICATE, MANIFEST
+    from tbconv.contract.files import sha256_file, write_json
+
+    def rewrite(root):
+        certificate, manifest = (json.loads((root / name).read_text()) for name in (CERTIFICATE, MANIFEST))
+        certificate["scope"].pop("binding", None)
+        write_json(root / CERTIFICATE, certificate)
+        place = root / CERTIFICATE
+        manifest["files"][CERTIFICATE] = {"sha256": sha256_file(place), "bytes": place.stat().st_size}
+        write_json(root / MANIFEST, manifest | {"schema_version": 1})
+        return root
+
+    return rewrite
+
+
+@pytest.fixture
+def small_disk_of(tmp_path):
+    """Return a function that mounts a disk of so many bytes; skipped where that is refused."""
+    place = tmp_path / "small"
+
+    def mount(size):
+        place.mkdir()
+        words = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", place]
+        if subprocess.run(words, capture_output=True, check=False).returncode != 0:
+            pytest.skip("no file system can be mounted here; test_who_may_not_mount_tests_it_in_a_namespace does")
+        return place
+
+    yield mount
+    if place.is_mount():
+        subprocess.run(["umount", place], check=True)

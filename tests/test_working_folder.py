@@ -80,7 +80,7 @@ def test_commands_and_two_ranks_of_training_execute_nothing_that_lies_there(run)
 
 
 @pytest.mark.slow
-def test_every_command_executes_nothing_that_lies_there(run, hostile_folder):
+def test_every_command_executes_nothing_that_lies_there(run, hostile_folder, as_schema_1):
     import torch
     from torchvision.models import resnet18
 
@@ -104,6 +104,8 @@ def test_every_command_executes_nothing_that_lies_there(run, hostile_folder):
     assert {row.split()[0] for row in rows} | {"data", "serve", "upgrade"} >= set(listed)
     for row in rows:
         run(row)
+    as_schema_1(Path(shutil.copytree("../bundle", "../old")))
+    run("upgrade ../old --out ../new")
     serve(run, hostile_folder, LED_THERE)
     run(f"../bundle {film}", [sys.executable, "-P", "-c", API])
     # as most people start it: here Python does not lead to the folder itself, but its children would search it

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from tbconv.contract.errors import ConfigError, DataError, Reporter
 from tbconv.contract.files import require_room, sha256_file
+from tbconv.contract.preprocess import PreprocessSpec
 from tbconv.report_kit.words import digits_for
 from torch_train.config import TrainConfig
 from torch_train.data.dataset import TrainingFilms, prepare_films
@@ -145,23 +146,27 @@ def adopt(config: AdoptConfig, reporter: Reporter) -> Path:
     Raises:
         ConfigError: the checkpoint does not fit the network, its outputs are swapped, or the folder is not free.
         DataError: the films cannot be used.
-        SetupError: a device is missing.
+        SetupError: a device is missing, or the disk has no room.
     """
     device = choose_precision(config.device, "float32").device
     network = load_network(config, reporter).to(device)
-    require_free_folder(config.out, fix="another --out")
-    films = split_unseen(config, reporter)
-    store = place_films(films.model_inputs, films.labels, device, reporter)
-    adopted = Trained(network, unseen_margins(network, store, films, reporter))
-    require_usable(adopted.margins, films, config)
-    network.cpu()
+    require_free_folder(config.out, fix="another --out")  # before anything is written there
     with run_folder_locked(config.out):
-        weights = sum(value.nbytes for value in network.state_dict().values())
-        kept = (config.calibration_films + config.heldout_films) * films.model_inputs[0].nbytes
-        require_room({config.out: weights + kept}, what="this run")
         require_free_folder(config.out, fix="another --out")  # another process may have finished there meanwhile
+        require_room({config.out: bytes_of_run(network, config)}, what="this run")
+        films = split_unseen(config, reporter)
+        store = place_films(films.model_inputs, films.labels, device, reporter)
+        adopted = Trained(network, unseen_margins(network, store, films, reporter))
+        require_usable(adopted.margins, films, config)
+        network.cpu()
         store_run(films, config.films(), adopted, origin=origin_of(config))
     return config.out
+
+
+def bytes_of_run(network: GreyClassifier, config: AdoptConfig) -> int:
+    """Return how much room the run takes: the weights, and the films that conversion needs."""
+    weights: int = sum(value.nbytes for value in network.state_dict().values())
+    return weights + (config.calibration_films + config.heldout_films) * PreprocessSpec().size ** 2
 
 
 def load_network(config: AdoptConfig, reporter: Reporter) -> GreyClassifier:

@@ -98,7 +98,8 @@ def load_onnx(path: Path, *, third_party: bool = False) -> onnx.ModelProto:
         if is_external(one) and not (third_party and all(lies_beside(path.parent, at) for at in locations(one)))
     )
     if outside:
-        raise _refused(path, f"{len(outside)} tensors such as {outside[0]} lie in other files")
+        why = f"{len(outside)} tensors such as {outside[0]} lie in other files"
+        raise _refused(path, why, third_party=third_party)
     if third_party:
         return model
     own = {(one.domain, one.name) for one in model.functions}
@@ -108,16 +109,19 @@ def load_onnx(path: Path, *, third_party: bool = False) -> onnx.ModelProto:
         if (node.domain not in STANDARD and (node.domain, node.op_type) not in own) or node.op_type in UNBOUNDED
     )
     if odd:
-        raise _refused(path, f"it has the operation {odd[0]}, which no exporter of ours writes")
+        why = f"it has the operation {odd[0]}, which no exporter of ours writes"
+        raise _refused(path, why, third_party=False)
     return model
 
 
+CONVERT_AGAIN = "convert the run on this machine: tbconv convert RUN --out BUNDLE"
 STANDARD = ("", "ai.onnx")
 UNBOUNDED = ("Loop", "Scan")
 
 
-def _refused(path: Path, why: str) -> ArtefactError:
-    fix = "convert the run on this machine: tbconv convert RUN --out BUNDLE; nothing of this file was run"
+def _refused(path: Path, why: str, *, third_party: bool) -> ArtefactError:
+    again = "export it with its weights inside, or in files of its own folder" if third_party else CONVERT_AGAIN
+    fix = f"{again}; nothing of this file was run"
     return ArtefactError(f"{path.name} is refused before it is opened", why=printable(why), fix=fix)
 
 

@@ -73,7 +73,7 @@ def _last_lines(said: str) -> str:
 
 def _keep(made: Path, place: Path, said: str) -> None:
     if not made.is_file():
-        if refusal := disk_refusal(said):
+        if refusal := disk_refusal(_last_lines(said)):
             raise refusal
         raise ConversionError(
             f"onnx2tf left no {made.name}",
@@ -86,7 +86,7 @@ def _keep(made: Path, place: Path, said: str) -> None:
 def _keep_saved_model(output: Path, place: Path, said: str) -> str | None:
     """Move the SavedModel into its place, or return why there is none."""
     if not (output / "saved_model.pb").is_file():
-        if refusal := disk_refusal(said):
+        if refusal := disk_refusal(_last_lines(said)):
             raise refusal
         return _last_lines(said).splitlines()[-1].strip() if said.strip() else "it said nothing"
     place.mkdir(parents=True)

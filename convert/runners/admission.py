@@ -21,10 +21,9 @@ from tensorflow.core.framework import types_pb2
 from tensorflow.core.protobuf import saved_model_pb2
 
 from tbconv.contract.bundle import parse_json
-from tbconv.contract.errors import ArtefactError, BundleError, ConversionError, printable
+from tbconv.contract.errors import ArtefactError, BundleError, ConversionError, printable, some
 
 FIX = "convert the run on this machine: tbconv convert RUN --out BUNDLE; nothing of this file was run"
-MOST_NAMES = 5  # of what is refused, spelt out
 
 
 def admit(path: Path) -> Path:
@@ -65,8 +64,7 @@ def _refuse(what: str, names: Iterator[str] | set[str] | list[str]) -> None:
     """Raise where there is any; the words name a few."""
     found = sorted(set(names))
     if found:
-        more = f" and {len(found) - MOST_NAMES} more" if len(found) > MOST_NAMES else ""
-        raise _RefusedError(f"{what}: {', '.join(printable(one, most=80) for one in found[:MOST_NAMES])}{more}")
+        raise _RefusedError(f"{what}: {some(found)}")
 
 
 def _words(text: str) -> frozenset[str]:
@@ -123,7 +121,10 @@ def _judge_saved_model(folder: Path) -> None:
     _refuse("it calls functions that it does not hold", set(_called(nodes)) - {one.signature.name for one in functions})
     for function in functions:
         allowed = COMPUTE | SAVERS if function.signature.name in savers else COMPUTE
-        _judge_nodes(function.node_def, allowed, f"in its function {printable(function.signature.name, most=80)}")
+        where = f"in its function {printable(function.signature.name, most=80)}"
+        _judge_nodes(function.node_def, allowed, where)
+        if OPAQUE & {tensor.dtype for tensor in _tensors(function.attr)}:
+            raise _RefusedError(f"a constant {where} holds no numbers")
         _refuse("a function calls what saves or restores", savers & set(_called(function.node_def)))
     _judge_nodes(graph.graph_def.node, COMPUTE | OUTSIDE, "in its graph")
     _refuse("an object saves or restores by itself", savers & _functions_of(graph.object_graph_def))
@@ -164,8 +165,26 @@ def _saver_functions(graph: Any) -> set[str]:
 def _judge_nodes(nodes: Any, allowed: set[str] | frozenset[str], where: str) -> None:
     _refuse(f"operations {where} that no converter of ours writes", {node.op for node in nodes} - allowed)
     for node in nodes:
-        if node.op == "Const" and node.attr["dtype"].type in OPAQUE:
+        kinds = {tensor.dtype for tensor in _tensors(node.attr)}
+        if node.op == "Const":
+            said = node.attr["dtype"].type
+            if kinds - {said}:
+                raise _RefusedError(f"a constant {where} is of another kind than it says")
+            kinds.add(said)
+        if kinds & OPAQUE:
             raise _RefusedError(f"a constant {where} holds no numbers")
+
+
+def _tensors(attributes: Any) -> Iterator[Any]:
+    """Yield what TensorFlow makes a tensor of as soon as it reads an attribute, before it looks at what that is for."""
+    waiting = list(attributes.values())
+    while waiting:
+        one = waiting.pop()
+        if one.HasField("tensor"):
+            yield one.tensor
+        yield from one.list.tensor
+        for function in (one.func, *one.list.func):
+            waiting += function.attr.values()
 
 
 def _called(nodes: Any) -> Iterator[str]:

@@ -46,7 +46,7 @@ def doctor(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the findings for a program.")] = False,
 ) -> None:
-    """Say what this machine has, how to get what is missing, and what commands that were killed have left over."""
+    """Say what this machine has, how to get what is missing, and what killed commands left; exit 1 if that stays."""
     findings: dict[str, Any] = {
         "python": sys.version.split()[0],
         "extras": _extras(),
@@ -57,21 +57,26 @@ def doctor(
     findings |= {"leftovers": [_record(one) for one in leftovers], "removed": clean}
     if as_json:
         print_out(json.dumps(findings, indent=2))
-        return
+    else:
+        _print(findings)
+        _print_leftovers(leftovers, removed=clean)
+    raise typer.Exit(1 if any(one.problem for one in leftovers) else 0)
+
+
+def _print(findings: dict[str, Any]) -> None:
     ok = sys.version_info[:2] == (3, 12)
     print_out(
         f"python {findings['python']}: {'ok' if ok else 'onnx2tf 2.x needs 3.12; install it and make .venv anew'}"
     )
-    for extra, missing in _extras().items():
+    for extra, missing in findings["extras"].items():
         words = f"missing {', '.join(missing)}; pip install 'tbconv[{extra}]'" if missing else "complete"
         print_out(f"extra {extra}: {words}")
-    others = {name: pair for name, pair in _versions().items() if pair[0] != pair[1]}
+    others = {name: pair for name, pair in findings["versions"].items() if pair[0] != pair[1]}
     for name, (found, wanted) in others.items():
         print_out(f"{name} {found}: measured with {wanted}; pip install '{name}=={wanted}'")
     if not others:
         print_out("versions: those that were measured to work together")
-    print_out(f"gpu: {_gpu() or 'none; training runs on the processor'}")
-    _print_leftovers(leftovers, removed=clean)
+    print_out(f"gpu: {findings['gpu'] or 'none; training runs on the processor'}")
 
 
 def _leftovers(folders: list[Path], *, remove: bool) -> list[Leftover]:
@@ -92,7 +97,12 @@ def _leftovers(folders: list[Path], *, remove: bool) -> list[Leftover]:
 
 
 def _record(leftover: Leftover) -> dict[str, Any]:
-    return {"path": str(leftover.path), "bytes": leftover.bytes, "owner": _owner(leftover)}
+    return {
+        "path": str(leftover.path),
+        "bytes": leftover.bytes,
+        "owner": _owner(leftover),
+        "problem": leftover.problem,
+    }
 
 
 def _owner(leftover: Leftover) -> str | None:
@@ -101,13 +111,21 @@ def _owner(leftover: Leftover) -> str | None:
 
 def _print_leftovers(leftovers: list[Leftover], *, removed: bool) -> None:
     if not leftovers:
-        print_out("leftovers: none of commands that were killed")
+        print_out("leftovers: none")
         return
     total = f"{sum(one.bytes for one in leftovers) / 1e6:.1f} MB"
     how = "removed" if removed else "'tbconv doctor --clean' removes them, and so does the next command of their kind"
-    print_out(f"leftovers: {total} of commands that were killed; {how}")
+    if stay := sum(one.problem is not None for one in leftovers):
+        how = f"{stay} of {len(leftovers)} could not be removed"
+    print_out(f"leftovers: {total} from killed commands; {how}")
     for one in leftovers:
-        print_out(f"  {one.bytes / 1e6:9.1f} MB  {one.path}  {_owner(one) or ''}".rstrip())
+        print_out(f"  {one.bytes / 1e6:9.1f} MB  {one.path}  {_fate(one)}".rstrip())
+
+
+def _fate(leftover: Leftover) -> str:
+    if leftover.problem is not None:
+        return f"could not be removed: {leftover.problem}"
+    return _owner(leftover) or ""
 
 
 def _version(package: str) -> str | None:

@@ -15,20 +15,39 @@ from tbconv.console import print_out, table_console
 
 if TYPE_CHECKING:
     from tbconv.contract.bundle import Bundle
+    from tbconv.contract.errors import BundleError
 
 
 def show(
     bundle: Annotated[Path, typer.Argument(help="Bundle that `tbconv convert` made.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print manifest.json and certificate.json as one.")] = False,
 ) -> None:
-    """Print what a bundle is: labels, decision rule, files, verdicts, the file to deploy, origin."""
+    """Print what a bundle is: labels, decision rule, files, verdicts, what to deploy; exit 1 if not certified."""
     from tbconv.contract.bundle import read_bundle
+    from tbconv.contract.consistency import Binding, check_binding
+    from tbconv.contract.errors import BundleError
 
-    opened = read_bundle(bundle)
+    opened, problem = read_bundle(bundle), None
+    certificate = opened.certificate()
+    try:
+        binding: str | None = check_binding(opened)
+    except BundleError as error:
+        binding, problem = None, error
     if as_json:
-        both = {"manifest": opened.manifest.to_json(), "certificate": asdict(opened.certificate())}
+        both = {"manifest": opened.manifest.to_json(), "certificate": asdict(certificate), "binding": binding}
         print_out(json.dumps(both, indent=2, sort_keys=True))
-        return
+    else:
+        _print_bundle(opened, binding == Binding.UNBOUND, problem)
+    raise typer.Exit(1 if problem else 0)
+
+
+def _print_bundle(opened: Bundle, unbound: bool, problem: BundleError | None) -> None:
+    from tbconv.contract.consistency import UNBOUND
+
+    if problem is not None:
+        print_out(f"NOT BOUND: {problem.one_line}; nothing below is what was certified")
+    if unbound:
+        print_out(UNBOUND)
     _print_manifest(opened)
     _print_files(opened)
     _print_choice(opened)

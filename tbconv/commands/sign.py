@@ -18,13 +18,13 @@ RequireSignature = Annotated[
     typer.Option(
         "--require-signature",
         envvar="TBCONV_REQUIRE_SIGNATURE",
-        help="Use nothing without a signature by --public-key; it lies beside it, NAME.sig.",
+        help="Refuse anything that --public-key did not sign; its signature is expected beside it, as NAME.sig.",
     ),
 ]
 PublicKey = Annotated[
     Path | None,
     typer.Option(
-        envvar="TBCONV_PUBLIC_KEY", help="Public key, PEM, of who must have signed; naming one requires a signature."
+        envvar="TBCONV_PUBLIC_KEY", help="Public key (PEM) of the required signer; giving it requires a signature."
     ),
 ]
 
@@ -46,7 +46,7 @@ def sign(
     if new_key is None and (target is None or key is None):
         what = "there is no key to sign with" if key is None else "there is no bundle to sign"
         fix = "tbconv sign --new-key KEY.pem, then tbconv sign BUNDLE --key KEY.pem"
-        raise ConfigError(what, why="a signature is of one bundle and one key", fix=fix)
+        raise ConfigError(what, why="a signature belongs to one bundle or checkpoint and one key", fix=fix)
     if new_key is not None and key is not None:
         why = "one makes a key, the other uses one that exists"
         raise ConfigError("--new-key and --key together", why=why, fix="omit one of them")

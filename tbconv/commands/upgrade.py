@@ -12,6 +12,7 @@ import typer
 from tbconv.console import TerminalReporter, print_out
 
 if TYPE_CHECKING:
+    from tbconv.contract.bundle import Bundle
     from tbconv.contract.errors import Reporter
 
 
@@ -27,6 +28,8 @@ def upgrade(
 def upgrade_bundle(root: Path, out: Path, reporter: Reporter) -> None:
     """Write a bundle of today's schema from an older one, after every check that the older one allows.
 
+    A private copy is checked and then sealed: what is replaced meanwhile is in neither.
+
     Args:
         root: the older bundle.
         out: the new one.
@@ -35,20 +38,35 @@ def upgrade_bundle(root: Path, out: Path, reporter: Reporter) -> None:
     Raises:
         ArtefactError: a file is missing or altered.
         BundleError: its files contradict its manifest, do not answer as recorded, or it is of today's schema.
+        ConfigError: `out` is the older bundle, or lies inside it.
     """
+    from tbconv.contract.bundle import CERTIFICATE, MANIFEST, private_copy, read_bundle, refuse_inside
+    from tbconv.contract.errors import BundleError
+    from tbconv.contract.manifest import SCHEMA_VERSION
+    from tbconv.contract.signature import default_place
+
+    refuse_inside(root, out, fix="choose another --out: the older bundle stays as it is")
+    if read_bundle(root).manifest.schema_version == SCHEMA_VERSION:
+        why = f"its schema is {SCHEMA_VERSION}, today's"
+        raise BundleError(f"{root} needs no upgrade", why=why, fix=f"use it: tbconv verify {root} --quick")
+    with private_copy(root) as old:
+        _upgrade(old, root, out, reporter)
+    reporter.say(f"{MANIFEST} and {CERTIFICATE} now hold each other's digest")
+    if signed := [place for place in (default_place(root), default_place(out)) if place.is_file()]:
+        reporter.say(f"{signed[-1]} is of the older files: sign again with tbconv sign {out} --key KEY.pem")
+
+
+def _upgrade(old: Bundle, root: Path, out: Path, reporter: Reporter) -> None:
+    """Check a private copy of `root`, and seal what was checked."""
     from tbconv.contract import __version__
-    from tbconv.contract.bundle import CERTIFICATE, MAKE_AGAIN, MANIFEST, open_bundle, read_json, seal, write_bundle
+    from tbconv.contract.bundle import CERTIFICATE, MAKE_AGAIN, read_json, seal, write_bundle
     from tbconv.contract.consistency import UNBOUND
     from tbconv.contract.errors import BundleError
     from tbconv.contract.files import write_json as write
-    from tbconv.contract.manifest import LACKS, SCHEMA_VERSION
+    from tbconv.contract.manifest import LACKS
     from tf_serve.runtime.selftest import self_test
 
-    old = open_bundle(root)
     schema = old.manifest.schema_version
-    if schema == SCHEMA_VERSION:
-        why = f"its schema is {schema}, today's"
-        raise BundleError(f"{root} needs no upgrade", why=why, fix=f"use it: tbconv verify {root} --quick")
     reporter.say(f"{len(old.manifest.files)} files have the digests of the manifest")
     found = self_test(old)
     if not found.passed:
@@ -59,15 +77,14 @@ def upgrade_bundle(root: Path, out: Path, reporter: Reporter) -> None:
     with write_bundle(out) as folder:
         for name in old.manifest.files:
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(root / name, folder / name)
+            shutil.copyfile(old.root / name, folder / name)
         write(folder / CERTIFICATE, read_json(folder / CERTIFICATE))  # by today's names
         digests = {"manifest_sha256": old.sha256, "certificate_sha256": old.digest(CERTIFICATE)}
         history = {"from_schema": schema, "tbconv": __version__, **digests}
         provenance = old.manifest.provenance | {"upgraded": history}
         seal(folder, replace(old.manifest, provenance=provenance, files={}))
     for lack in LACKS[schema]:
-        reporter.say(f"mended: {lack}")
+        reporter.say(f"added: {lack}")
     for note in found.notes:
         if note != UNBOUND:
             reporter.say(f"note: {note}")
-    reporter.say(f"{MANIFEST} and {CERTIFICATE} now hold each other's digest")

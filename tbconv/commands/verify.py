@@ -69,8 +69,9 @@ def verify(
     place = _place(bundle, out)
     rule = signature_rule(public_key, required=require_signature, signature=signature)
     with _vouched(bundle, rule) as checked:
+        _require_bound(checked)
         if quick:
-            raise typer.Exit(0 if check_quickly(checked, as_json=as_json) else 1)
+            raise typer.Exit(0 if check_quickly(checked, shown=bundle, as_json=as_json) else 1)
         if trace:
             _trace(checked, place, films, most, as_json=as_json)
         if layers:
@@ -84,12 +85,25 @@ def _vouched(root: Path, rule: SignatureRule | None) -> Iterator[Path]:
     if rule is None:
         yield root
         return
-    from tbconv.contract.bundle import private_copy
+    from tbconv.contract.bundle import private_copy, read_bundle
 
+    rule.check_bundle(read_bundle(root), whole=True)  # before anything is copied that nobody vouches for
     with private_copy(root) as bundle:
         rule.check_bundle(replace(bundle, root=root), whole=True)
         TerminalReporter().say(f"the key of {rule.key_name} vouches for every file of {root}")
         yield bundle.root
+
+
+def _require_bound(root: Path) -> None:
+    """Refuse a manifest that its certificate is not about, before any threshold, label or file of it is used.
+
+    Raises:
+        BundleError: saying what changed.
+    """
+    from tbconv.contract.bundle import read_bundle
+    from tbconv.contract.consistency import check_binding
+
+    check_binding(read_bundle(root))
 
 
 def _refuse_dropped(given: Mapping[str, object], *, quick: bool) -> None:
@@ -124,11 +138,12 @@ def _refuse(dropped: list[str], way: str, *, why: str, instead: str) -> None:
 
 def _place(bundle: Path, out: Path | None) -> Path:
     """Return the folder of the report, BUNDLE.verify where none is given; ConfigError inside the bundle."""
+    from tbconv.contract.bundle import refuse_inside
+
     root = bundle.resolve()
     beside = root.parent / f"{root.name}.verify"
-    if out is not None and out.resolve().is_relative_to(root):
-        why = "nothing is ever written into a bundle: its manifest and its signature vouch for every file in it"
-        raise ConfigError(f"--out {out} lies inside the bundle", why=why, fix=f"omit --out, which takes {beside}")
+    if out is not None:
+        refuse_inside(root, out, fix=f"omit --out, which takes {beside}")
     return out or beside
 
 
@@ -197,8 +212,13 @@ def _measure(
 MAY_SERVE = ("CERTIFIED", "BOUNDED")  # Verdict.may_serve, by name: the contract is imported where it is used
 
 
-def check_quickly(root: Path, *, as_json: bool) -> bool:
+def check_quickly(root: Path, *, as_json: bool, shown: Path | None = None) -> bool:
     """Check a bundle, print what was found, and return whether every file repeats its answers.
+
+    Args:
+        root: of the bundle.
+        as_json: whether a program reads it.
+        shown: the path of the bundle that `root` is a copy of.
 
     Raises:
         ArtefactError: a file is missing or altered.
@@ -215,7 +235,9 @@ def check_quickly(root: Path, *, as_json: bool) -> bool:
     found = self_test(bundle)
     seconds = time.monotonic() - start
     if as_json:
-        print_out(json.dumps({"bundle": str(root), "seconds": seconds, **found.to_json()}, indent=2, allow_nan=False))
+        print_out(
+            json.dumps({"bundle": str(shown or root), "seconds": seconds, **found.to_json()}, indent=2, allow_nan=False)
+        )
     else:
         _print(found, seconds)
     return found.passed

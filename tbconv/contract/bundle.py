@@ -7,7 +7,6 @@ import io
 import json
 import math
 import os
-import shutil
 import stat
 import struct
 import tokenize
@@ -23,8 +22,16 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from tbconv.contract.certificate import ArtefactVerdict, Certificate, Verdict
-from tbconv.contract.errors import ArtefactError, BundleError, TbconvError, printable
-from tbconv.contract.files import folder_whole_or_not, sha256_bytes, sha256_file, temporary_folder, write_json
+from tbconv.contract.errors import ArtefactError, BundleError, ConfigError, TbconvError, printable
+from tbconv.contract.files import (
+    folder_whole_or_not,
+    require_room,
+    sha256_bytes,
+    sha256_file,
+    temporary_folder,
+    temporary_place,
+    write_json,
+)
 from tbconv.contract.manifest import SCHEMA_VERSION, FileRecord, Manifest, with_current_keys
 
 MANIFEST = "manifest.json"
@@ -189,6 +196,7 @@ MOST_DEPTH = 64  # lists and objects within each other; ours have 7
 MOST_INTEGER = 1 << 63
 MOST_UNPACKED = 64 << 20  # bytes of an .npz in all, or `MOST_RATIO` times what it takes: drawn films pack 3 to 1
 MOST_RATIO = 100
+COPIED = 1 << 20  # bytes at a time
 MOST_FILES = 1_000  # of a manifest; each costs a look at the disk. A bundle has 30
 MOST_NAME = 255  # bytes of one part of a path, what ext4, XFS, APFS and NTFS take
 _NOT_IN_NAMES = frozenset('<>:"|?*\\')  # a drive, a stream or a separator on Windows: the name would mean another file
@@ -257,7 +265,7 @@ def _keys_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
         counts = Counter(key for key, _ in pairs)
-        raise ValueError(f"the key {printable(counts.most_common(1)[0][0], most=80)!r} stands there twice")
+        raise ValueError(f"the key {printable(counts.most_common(1)[0][0], most=80)!r} appears twice")
     return found
 
 
@@ -445,17 +453,53 @@ def private_copy(root: Path) -> Iterator[Bundle]:
     Raises:
         BundleError: `root` is no bundle.
         ArtefactError: a file is missing or altered.
+        SetupError: the temporary folder has no room for it.
     """
     bundle = read_bundle(root)
+    whole = sum(record.bytes for record in bundle.manifest.files.values())
+    require_room({temporary_place(): whole}, what=f"a private copy of {root}")
     with temporary_folder("copy") as folder:
         copy = replace(bundle, root=folder / root.resolve().name)
         for name in bundle.manifest.files:
-            bundle.check_is_there(name)
             (copy.root / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(root / name, copy.root / name)
+            _copy_bounded(bundle, name, copy.root / name)
         (copy.root / MANIFEST).write_bytes(bundle.read(MANIFEST))
         copy.verify_digests()
         yield copy
+
+
+def _copy_bounded(bundle: Bundle, name: str, place: Path) -> None:
+    """Copy a file that is as long as its record says, and no byte more though it grows; its digest is checked later."""
+    bundle.check_is_there(name)
+    said = bundle.manifest.files[name].bytes
+    with contextlib.ExitStack() as stack:
+        try:
+            file = stack.enter_context(_opened(bundle.root / name))
+        except OSError as error:
+            raise ArtefactError(f"{name} cannot be read", why=str(error), fix=MAKE_AGAIN) from error
+        if (size := os.fstat(file.fileno()).st_size) != said:
+            why = "the file changed after it was verified, so its parity is unknown"
+            raise ArtefactError(f"{name} has {size:,} bytes, the manifest says {said:,}", why=why, fix=MAKE_AGAIN)
+        copy, left = stack.enter_context(place.open("wb")), said
+        while left and (block := file.read(min(left, COPIED))):
+            copy.write(block)
+            left -= len(block)
+
+
+def refuse_inside(root: Path, out: Path, *, fix: str) -> None:
+    """Refuse to write into a bundle, or over it.
+
+    Args:
+        root: of the bundle, or a file that is signed.
+        out: where a command was asked to write.
+        fix: where it could.
+
+    Raises:
+        ConfigError: `out` is the bundle, or lies inside it.
+    """
+    if out.resolve().is_relative_to(root.resolve()):
+        why = "nothing is ever written into a bundle: its manifest and its signature vouch for every file in it"
+        raise ConfigError(f"--out {out} lies inside the bundle", why=why, fix=fix)
 
 
 @contextlib.contextmanager

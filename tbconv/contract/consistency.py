@@ -41,10 +41,10 @@ MOST_APPENDED = 1 << 20  # bytes of one file inside a `.tflite`; real ones have 
 # Whether what decides is bound: manifest to certificate, both to what is written inside each `.tflite` file.
 
 
-UNBOUND = (
-    "unbound: made by an earlier tbconv, whose certificates hold no digest of the manifest; "
-    "tbconv upgrade BUNDLE --out NEW binds what decides"
-)
+UNBOUND = "unbound: nothing ties threshold and labels to the certificate; run tbconv upgrade BUNDLE --out NEW"
+
+
+SAYS = "name, kind, synthetic, labels, preprocessing, thresholds, calibration, artefacts or provenance"
 
 
 class Binding(StrEnum):
@@ -74,14 +74,13 @@ def check_binding(bundle: Bundle) -> Binding:
     made = binding_of(bundle.manifest)
     if recorded == made:
         return Binding.BOUND
-    known = recorded if isinstance(recorded, Mapping) else {}
-    what = "what it says of" if known.get("manifest_sha256") != made["manifest_sha256"] else "its list of"
-    of = {"what it says of": "thresholds, labels, preprocessing, tensors or provenance", "its list of": "files"}[what]
-    raise BundleError(
-        f"{MANIFEST} is not the one that was certified",
-        why=f"{what} {of} changed: {CERTIFICATE} is bound to another digest",
-        fix=MAKE_AGAIN,
-    )
+    if not isinstance(recorded, Mapping):
+        why = f"{CERTIFICATE} holds no digest of it, as every certificate of schema {SCHEMA_VERSION} does"
+    elif recorded.get("manifest_sha256") != made["manifest_sha256"]:
+        why = f"what it says of {SAYS} changed: {CERTIFICATE} is bound to another digest"
+    else:
+        why = f"its list of files changed: {CERTIFICATE} is bound to another digest"
+    raise BundleError(f"{MANIFEST} is not the one that was certified", why=why, fix=MAKE_AGAIN)
 
 
 def check_contents(bundle: Bundle, path: str) -> None:

@@ -18,7 +18,7 @@ TbconvError
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Protocol, TypeVar
 
 # --- errors ---
@@ -119,6 +119,7 @@ class Silence:
 # Names of bundles, files, labels and columns are other people's, and so are the words of many errors: a line break in
 # one forges a line of a log, an escape sequence rewrites a terminal, a bidirectional override turns a name around.
 
+LONGEST_NAME = 255  # characters of one of several names, what file systems take
 LONGEST_TEXT = 4_000  # characters of one line; the longest honest reason is some 1,000
 _ESCAPES = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
@@ -140,6 +141,17 @@ def printable(text: object, *, most: int = LONGEST_TEXT) -> str:
     if not line.isprintable():
         line = "".join(one if one.isprintable() else _escaped(one) for one in line)
     return f"{line}... ({more:,} more characters)" if more > 0 else line
+
+
+def some(names: Sequence[str], most: int = 5) -> str:
+    """Return the first names of a list, printable, and how many more there are.
+
+    Args:
+        names: of files, operations or columns; what is longer than a file's name may be is cut.
+        most: that are spelt out.
+    """
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return f"{', '.join(printable(one, most=LONGEST_NAME) for one in names[:most])}{more}"
 
 
 def printable_lines(text: str) -> str:

@@ -23,7 +23,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -39,6 +39,9 @@ WRITER = ".tbconv-lock"  # in a folder that is written in place: lock and record
 PART = ".tbconv-part"  # ends the name of a file that is being written, beside its place
 _NEW, _OLD = "new", "old"  # in a folder in the making: what takes the place, what made room for it
 _LONGEST_NAME = 200  # bytes of a name that ours begins with: file systems take 255 in all
+_SHORTENED = re.compile(r".*-[0-9a-f]{16}", re.DOTALL)  # a name that `_short` has cut; a whole one may look alike
+_MARKED = re.compile(r"[.-](\d{1,10})-(\d{1,20})-([0-9a-f]*)-\d+[0-9a-f]{4}\Z")  # ends a name: who made it (`_mark`)
+MOST_LINKS = 40  # one after the other, as Linux has it
 EMPTY_ROUNDS, EMPTY_EVERY_S = 20, 0.02
 CLEANER_S = 5.0  # seconds that another command may hold the lock of what it removes for a dead process
 MOUNTS = Path("/proc/self/mountinfo")
@@ -79,7 +82,8 @@ def atomic_file(
     """Yield a file open for writing that takes its place if the block succeeds: whole or not at all.
 
     Args:
-        path: its place; what is there before keeps its permissions.
+        path: its place; what is there before keeps its permissions. A link there stays, what it leads to is replaced;
+            a pipe, a terminal and what the system opens for a name (/dev/stdout) are written into.
         mode: permissions, for what others must not read: 0o600; None: those of the file before, or the umask's.
         durable: whether it has to outlast a power cut; what can be made again need not.
         needed: bytes that will be written, if they are known, for the error.
@@ -88,9 +92,10 @@ def atomic_file(
     Raises:
         SetupError: the disk has no room, or does not let us write.
     """
+    path = _led_to(path)
     with disk_errors_stated(path, needed=needed, option=option):
-        if path.exists() and not path.is_file() and not path.is_dir():  # a pipe or a terminal, which is not replaced
-            with path.open("wb") as stream:
+        if _is_of_system(path) or (path.exists() and not path.is_file() and not path.is_dir()):
+            with _written_into(path) as stream:
                 yield stream
             return
         remove_leftovers(path.parent, once=True)
@@ -114,6 +119,35 @@ def atomic_file(
             part.unlink(missing_ok=True)
         if durable:
             _sync_folder(path.parent)
+
+
+def _led_to(path: Path) -> Path:
+    """Return where a link leads to, link by link, or the link of the system at which that ends; else the path."""
+    place = path
+    for _ in range(MOST_LINKS):
+        if not place.is_symlink() or _is_of_system(place):
+            break
+        place = place.parent / place.readlink()
+    return place
+
+
+def _is_of_system(path: Path) -> bool:
+    """Return whether a name stands for an open file, as /dev/stdout and /proc/self/fd/1 do: nothing can replace it."""
+    if not path.is_symlink():
+        return False
+    folder = path.parent.resolve()
+    is_device = folder.is_relative_to("/dev") and not folder.is_relative_to("/dev/shm")  # noqa: S108
+    return is_device or folder.is_relative_to("/proc")
+
+
+@contextlib.contextmanager
+def _written_into(path: Path) -> Iterator[BinaryIO]:
+    """Open what is not replaced. A descriptor of this process is shared: its next lines come after what is written."""
+    name = {"stdin": "0", "stdout": "1", "stderr": "2"}.get(path.name, path.name)
+    own = path.parent.resolve() in (Path("/dev"), Path(f"/proc/{os.getpid()}/fd"))
+    descriptor = os.dup(int(name)) if own and name.isdigit() else os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    with open(path, "wb", opener=lambda *_: descriptor) as stream:
+        yield stream
 
 
 def write_atomic(
@@ -183,11 +217,12 @@ def folder_whole_or_not(place: Path, *, durable: bool = True) -> Iterator[Path]:
     place = place.resolve() if place.is_symlink() else place
     with disk_errors_stated(place):
         place.parent.mkdir(parents=True, exist_ok=True)
-        remove_leftovers(place.parent)
         root = place.with_name(f".{_short(place.name)}{MAKING}")
+        remove_leftovers(place.parent, but=root.name)  # whose place is known here
         with _owned(root, Owner.current(place.parent)), disk_errors_stated(place):  # before the room is free again
-            _recover(root, place)
-            _empty(root)
+            with _open_folder(root) as inside:
+                _recover(inside, place)
+                _empty_open(inside)
             temporary = root / _NEW
             temporary.mkdir()
             yield temporary
@@ -240,10 +275,10 @@ def _take_place(temporary: Path, place: Path, aside: Path) -> None:
     _sync_folder(place.parent)
 
 
-def _recover(root: Path, place: Path) -> None:
+def _recover(inside: int, place: Path) -> None:
     """Finish what a process began that died between two renames: the old folder had made room already."""
-    if (root / _OLD).exists() and (root / _NEW).exists() and not place.exists():
-        (root / _NEW).rename(place)
+    if {_OLD, _NEW} <= set(os.listdir(inside)) and not place.exists():  # by its descriptor
+        os.rename(_NEW, place, src_dir_fd=inside)
 
 
 def _sync_tree(folder: Path) -> None:
@@ -333,10 +368,11 @@ class Leftover:
     path: Path
     bytes: int
     owner: Owner | None  # None: of a file, whose name tells only the process
+    problem: str | None = None  # why it could not be removed
 
 
-def remove_leftovers(folder: Path, *, once: bool = False) -> list[Leftover]:
-    """Remove what dead processes of this user left in a folder; return what it was.
+def remove_leftovers(folder: Path, *, once: bool = False, but: str | None = None) -> list[Leftover]:
+    """Remove what dead processes of this user left in a folder; return what it was, and what stays with the reason.
 
     Nothing is removed that has no record of ours, whose lock is held, whose owner runs or is another user; no link is
     followed, and a folder is emptied through the descriptor that was checked.
@@ -344,13 +380,14 @@ def remove_leftovers(folder: Path, *, once: bool = False) -> list[Leftover]:
     Args:
         folder: to look through, not its folders.
         once: whether to do nothing if this process has looked already.
+        but: the name of an entry that is left as it is.
     """
     place = folder.absolute()
     if once and place in _swept:
         return []
     _swept.add(place)
     found = []
-    for leftover in _leftovers(folder, remove=True):
+    for leftover in _leftovers(folder, remove=True, but=but):
         found.append(leftover)
         if leftover.owner is not None and leftover.owner.beside not in (None, str(place)):
             found += _leftovers(Path(leftover.owner.beside or ""), remove=True)
@@ -362,14 +399,14 @@ def find_leftovers(folder: Path) -> list[Leftover]:
     return list(_leftovers(folder, remove=False))
 
 
-def _leftovers(folder: Path, *, remove: bool) -> Iterator[Leftover]:
+def _leftovers(folder: Path, *, remove: bool, but: str | None = None) -> Iterator[Leftover]:
     try:
         parent = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError:  # it is not there, or not ours to read
         return
     try:
         with os.scandir(parent) as entries:
-            names = [entry.name for entry in entries if _may_be_ours(entry.name)]
+            names = [entry.name for entry in entries if entry.name != but and _may_be_ours(entry.name)]
         for name in names:
             with contextlib.suppress(OSError):  # it ended meanwhile, or is another user's
                 found = _leftover(parent, folder / name, remove=remove)
@@ -380,7 +417,10 @@ def _leftovers(folder: Path, *, remove: bool) -> Iterator[Leftover]:
 
 
 def _may_be_ours(name: str) -> bool:
-    return name.startswith(TEMPORARY) or name == WRITER or (name.startswith(".") and name.endswith((MAKING, PART)))
+    """Return whether we make such names: `tbconv-` alone may begin a name of the user's own."""
+    if name.startswith(TEMPORARY):
+        return _MARKED.search(name) is not None
+    return name == WRITER or (name.startswith(".") and name.endswith((MAKING, PART)))
 
 
 def _leftover(parent: int, path: Path, *, remove: bool) -> Leftover | None:
@@ -407,9 +447,13 @@ def _dead_file(parent: int, path: Path, *, remove: bool) -> Leftover | None:
         elif _may_run_by_mark(path.name, held):
             return None
         size = os.fstat(held).st_size
+        found = Leftover(path, size, owner)
         if remove:
-            os.unlink(path.name, dir_fd=parent)  # in the folder that was looked through
-        return Leftover(path, size, owner)
+            try:
+                os.unlink(path.name, dir_fd=parent)  # in the folder that was looked through
+            except OSError as error:
+                return replace(found, problem=error.strerror)
+        return found
 
 
 def _dead_folder(parent: int, path: Path, *, remove: bool) -> Leftover | None:
@@ -418,7 +462,8 @@ def _dead_folder(parent: int, path: Path, *, remove: bool) -> Leftover | None:
         if os.fstat(inside).st_uid != os.geteuid():
             return None
         if OWNER not in os.listdir(inside):  # noqa: PTH208  # by its descriptor
-            if remove and not os.listdir(inside):  # noqa: PTH208
+            empty = not os.listdir(inside)  # noqa: PTH208
+            if remove and empty and (path.name.endswith(MAKING) or not _may_run_by_mark(path.name, inside)):
                 os.rmdir(path.name, dir_fd=parent)  # who just makes it begins again
             return None
         with _held(OWNER, inside) as held:
@@ -429,23 +474,33 @@ def _dead_folder(parent: int, path: Path, *, remove: bool) -> Leftover | None:
             begun = not data and os.listdir(inside) == [OWNER]  # noqa: PTH208  # it died before it wrote its record
             if (owner is None and not begun) or (owner is not None and owner.may_run(held)):
                 return None
+            if path.name.endswith(MAKING) and _is_cut(path.name) and {_OLD, _NEW} <= set(os.listdir(inside)):  # noqa: PTH208
+                return None  # its place is known to who writes there again
             found = Leftover(path, _size(inside), owner)
             if remove:
-                _recover_by_name(path, inside)
-                _empty_open(inside)
-                os.unlink(OWNER, dir_fd=inside)
-                os.rmdir(path.name, dir_fd=parent)
+                if path.name.endswith(MAKING):
+                    _recover(inside, path.with_name(path.name[1 : -len(MAKING)]))
+                found = _removed(found, inside, parent)
             return found
     finally:
         os.close(inside)
 
 
-def _recover_by_name(path: Path, inside: int) -> None:
-    """Do as `_recover` does for a folder in the making that is found by its name."""
-    names = os.listdir(inside)
-    place = path.with_name(path.name[1 : -len(MAKING)])
-    if path.name.endswith(MAKING) and _OLD in names and _NEW in names and not place.exists():
-        os.rename(_NEW, place, src_dir_fd=inside)
+def _removed(found: Leftover, inside: int, parent: int) -> Leftover:
+    """Remove a folder of ours through its descriptors; return it, with the reason where it stays."""
+    try:
+        _empty_open(inside)
+        os.unlink(OWNER, dir_fd=inside)
+        os.rmdir(found.path.name, dir_fd=parent)
+    except OSError as error:
+        return replace(found, problem=error.strerror)
+    return found
+
+
+def _is_cut(name: str) -> bool:
+    """Return whether the name of a folder in the making may hold less than its place's: `_short` has cut it."""
+    own = name[1 : -len(MAKING)]
+    return _SHORTENED.fullmatch(own) is not None and len(own.encode()) > _LONGEST_NAME - 4  # of one letter in UTF-8
 
 
 def _size(inside: int) -> int:
@@ -457,16 +512,23 @@ def _size(inside: int) -> int:
     return total
 
 
-def _empty(root: Path) -> None:
+@contextlib.contextmanager
+def _open_folder(root: Path) -> Iterator[int]:
+    """Yield a folder's descriptor; errors of what is done by it name the whole path."""
     inside = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
-        _empty_open(inside)
+        yield inside
+    except OSError as error:
+        if isinstance(error.filename, str):
+            error.filename = str(root / error.filename)
+        raise
     finally:
         os.close(inside)
 
 
 def _empty_open(inside: int) -> None:
-    """Remove what a folder of ours holds beside its lock."""
+    """Remove what a folder of ours holds beside its lock; OSError, the first reason, where that cannot be done."""
+    kept: list[OSError] = []
     for _ in range(EMPTY_ROUNDS):  # what a child that is being killed still wrote meanwhile goes with the next round
         with os.scandir(inside) as entries:
             found = [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries if entry.name != OWNER]
@@ -475,11 +537,13 @@ def _empty_open(inside: int) -> None:
         for name, is_folder in found:
             with contextlib.suppress(FileNotFoundError):
                 if is_folder:
-                    shutil.rmtree(name, ignore_errors=True, dir_fd=inside)
+                    shutil.rmtree(name, onexc=lambda *told: kept.append(told[2]), dir_fd=inside)
                 else:
                     os.unlink(name, dir_fd=inside)
         time.sleep(EMPTY_EVERY_S)
-    raise OSError(errno.ENOTEMPTY, os.strerror(errno.ENOTEMPTY), OWNER)  # its lock stays, and with it the record
+    first = [one for one in kept if one.errno not in (errno.ENOENT, errno.ENOTEMPTY)][:1]
+    [error] = first or [OSError(errno.ENOTEMPTY, os.strerror(errno.ENOTEMPTY), OWNER)]
+    raise error  # its lock stays, and with it the record
 
 
 @contextlib.contextmanager
@@ -490,7 +554,8 @@ def _owned(root: Path, owner: Owner, *, fresh: bool = False) -> Iterator[None]:
         yield
     finally:
         with contextlib.suppress(OSError):  # what cannot be removed now is left over for the next command
-            _empty(root)
+            with _open_folder(root) as inside:
+                _empty_open(inside)
             (root / OWNER).unlink(missing_ok=True)
             root.rmdir()
         os.close(descriptor)
@@ -508,6 +573,7 @@ def _take(
     while True:
         if make:
             _make_own(folder, fresh=fresh)
+            fresh = False  # it is ours, though a cleaner may look at it, or have removed it while it was empty
         try:
             descriptor = os.open(folder / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         except FileNotFoundError:
@@ -563,7 +629,7 @@ def _taken(folder: Path, held: Path, owner: Owner | None, option: str) -> Config
         stop = f", remove what it left if it runs no longer ('rm -r {held}')"
     return ConfigError(
         f"{shown} is being written by another process",
-        why=f"it is {owner or 'one that has not told its name'}; two at once would mix their files",
+        why=f"it is {owner or 'a process that has not recorded its name'}; two at once would mix their files",
         fix=f"wait until it ends{stop}, or choose another {option}",
     )
 
@@ -632,8 +698,8 @@ def _runs(pid: int, start: int) -> bool:
 
 
 def _may_run_by_mark(name: str, descriptor: int) -> bool:
-    """Return whether the process that marked the name of an open file may run still, as `Owner.may_run` does."""
-    found = re.search(r"\.(\d{1,10})-(\d{1,20})-(\w*)-\w+$", name.removesuffix(PART))
+    """Return whether the process that marked the name of an open file or folder may run still; see `Owner.may_run`."""
+    found = _MARKED.search(name.removesuffix(PART))
     if found is None:
         return True  # not a name of ours
     if found[3] != _boot()[:8]:
@@ -665,7 +731,11 @@ _REFUSED = {
     errno.EPERM: "permission denied",
 }
 OTHER_TMP = "mkdir -p ~/tmp; export TMPDIR=~/tmp"
-_SAID = {os.strerror(number): number for number in _REFUSED}  # as libraries of C and C++ report it, in their own errors
+_DENIED = (errno.EACCES, errno.EPERM)  # of anything that is opened or asked of the system, not of a disk alone
+# As libraries of C and C++ report it, in their own errors; "Permission denied" in a text may be about anything.
+_SAID = {os.strerror(number): number for number in _REFUSED if number not in _DENIED}
+# Mistakes of a program stay what they are, whatever was being handled when they were made.
+_MISTAKES = (LookupError, TypeError, AttributeError, NameError, AssertionError, ArithmeticError, ImportError)
 
 
 @contextlib.contextmanager
@@ -691,25 +761,49 @@ def disk_refusal(
 ) -> SetupError | None:
     """Return the expected error if the disk is full, closed or read-only; None if it is something else.
 
+    A file that may not be opened counts where it belongs to `place` or to a temporary folder of ours: inputs and
+    programs are refused by the same words.
+
     Args:
         error: of the system, or of a library that quotes the system; or what a program printed last.
-        place: what was being written, if the error does not name it.
+        place: what was being written; None where that is not known.
         needed: bytes that were to be written.
         option: of the command, by which another place is chosen.
     """
     number, named = _refusal_of(error)
     if number is None:
         return None
-    path, base = named or place, temporary_place()
+    base, denied = temporary_place(), number in _DENIED
+    if denied and (named is None or not (place is None or _is_written_for(named, place, base))):
+        return None  # of an input, or of something else
+    beside = named is not None and place is not None and _is_making_of(named, place)
+    path = place if beside else named or place
     room = "" if number not in (errno.ENOSPC, errno.EDQUOT) else f": {_room(path or base, needed)}"
     temporary = path is None or any(_is_temporary(one, base) for one in (path, *path.parents))
     free = "free some space, or " if number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) else ""
     other = f"use another temporary folder: {OTHER_TMP}" if temporary else f"choose another {option}"
+    if denied and place is None and not temporary:
+        other = "change its permissions, or choose another place"  # it may be an input
     return SetupError(
-        f"cannot {'open or ' if number in (errno.EACCES, errno.EPERM) else ''}write {path or 'a temporary file'}",
+        f"cannot {'open or ' if denied else ''}write {path or 'a temporary file'}",
         why=f"{_REFUSED[number]}{room}",
         fix=f"{free}{other}; what was there before is unchanged",
     )
+
+
+def _is_written_for(named: Path, place: Path, base: Path) -> bool:
+    """Return whether a file that the system named belongs to what is written: to its place, or a folder of ours."""
+    file, place = named.absolute(), place.absolute()
+    around = {file, *file.parents}
+    temporary = file == base.absolute() or any(_is_temporary(one, base) for one in around)
+    return place in around or file in place.parents or _is_making_of(file, place) or temporary
+
+
+def _is_making_of(named: Path, place: Path) -> bool:
+    """Return whether it is what `place` is made from, beside it, or lies in that."""
+    mine = f".{_short(place.name)}."
+    around = (named.absolute(), *named.absolute().parents)
+    return any(one.parent == place.absolute().parent and one.name.startswith(mine) for one in around)
 
 
 def _is_temporary(path: Path, base: Path) -> bool:
@@ -720,8 +814,11 @@ def _is_temporary(path: Path, base: Path) -> bool:
 def _refusal_of(error: BaseException | str) -> tuple[int | None, Path | None]:
     """Return the number of the system's error, and the file that it names."""
     seen: BaseException | str | None = error
-    for _ in range(8):  # what is raised last is often a library that closes what it could not write
-        if isinstance(seen, OSError) and seen.errno in _REFUSED:
+    handled = False  # whether it was only being handled when another error came
+    for _ in range(8):
+        if isinstance(seen, _MISTAKES) or seen is None:
+            break
+        if isinstance(seen, OSError) and seen.errno in _REFUSED and not (handled and seen.errno in _DENIED):
             named = seen.filename
             return seen.errno, Path(os.fsdecode(named)) if isinstance(named, str | bytes) else None
         text = str(seen)
@@ -730,7 +827,10 @@ def _refusal_of(error: BaseException | str) -> tuple[int | None, Path | None]:
                 return number, None
         if not isinstance(seen, BaseException):
             break
-        seen = seen.__cause__ or seen.__context__
+        if seen.__cause__ is None and not seen.__suppress_context__:
+            seen, handled = seen.__context__, True  # a library that closes what it could not write
+        else:
+            seen = seen.__cause__
     return None, None
 
 

@@ -163,7 +163,7 @@ def output_specs(*, evidence: bool = True) -> tuple[TensorSpec, ...]:
 SCHEMA_VERSION = 2
 # What this tbconv reads, and what bundles of that schema lack of today's (docs/bundle.md has the table).
 LACKS: dict[int, tuple[str, ...]] = {
-    1: ("no digest binds its threshold, calibration, labels and preprocessing to its certificate",),
+    1: ("digests that bind threshold, calibration, labels and preprocessing",),
     SCHEMA_VERSION: (),
 }
 Kind = Literal["trained", "baseline"]
@@ -172,6 +172,7 @@ FORMATS = ("onnx", "keras_h5", "keras", "saved_model", "tflite")  # convert.form
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 LONGEST_NAME = 200  # characters of a model's or label's name
 MOST_ARTEFACTS = 100
+MOST_BYTES = 4 << 30  # of a file; a `.tflite` or ONNX file cannot have more than 2 GiB, a ResNet50 has 100 MB
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +191,7 @@ class FileRecord:
     bytes: int
 
     def __post_init__(self) -> None:
-        if not _DIGEST.fullmatch(self.sha256) or self.bytes < 0:
+        if not _DIGEST.fullmatch(self.sha256) or not 0 <= self.bytes <= MOST_BYTES:
             raise ValueError(f"a file has the digest {self.sha256[:80]!r} and {self.bytes} bytes")
 
 

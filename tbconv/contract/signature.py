@@ -16,9 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tbconv.contract.bundle import MANIFEST, Bundle, open_bundle
-from tbconv.contract.errors import BundleError, ConfigError, SetupError
-from tbconv.contract.files import sha256_file, temporary_folder, write_atomic
+from tbconv.contract.bundle import MANIFEST, Bundle, open_bundle, refuse_inside
+from tbconv.contract.consistency import check_binding
+from tbconv.contract.errors import BundleError, ConfigError, SetupError, some
+from tbconv.contract.files import require_room, sha256_file, temporary_folder, temporary_place, write_atomic
 
 SUFFIX = ".sig"
 PRIVATE_MODE = 0o600  # for its owner's eyes
@@ -48,7 +49,7 @@ class SignatureRule:
         """
         listed = {name: record.sha256 for name, record in bundle.manifest.files.items()}
         if whole and (extra := sorted(_files_of(bundle.root) - listed.keys() - {MANIFEST})):
-            raise _refused(bundle.root, f"files that were not signed: {_named(extra)}")
+            raise _refused(bundle.root, f"files that were not signed: {some(extra, MOST_NAMED)}")
         self._check(bundle.root, {**listed, MANIFEST: bundle.sha256})
 
     def check_file(self, path: Path, sha256: str) -> None:
@@ -70,7 +71,7 @@ class SignatureRule:
         config = _verifier(self.key, self.key_name).set_hashing_config(_Read(digests))
         if not signature.is_file():
             why = f"a signature is required, and there is no {signature}"
-            fix = f"tbconv sign {place} --key KEY.pem, or fetch the signature from who made it"
+            fix = f"tbconv sign {place} --key KEY.pem, or get the signature from whoever made it"
             raise BundleError(f"{place} is not signed", why=why, fix=fix)
         if signature.stat().st_size > MOST_SIGNATURE:
             raise _refused(place, f"{signature} has more than {MOST_SIGNATURE >> 20} MB and is no signature")
@@ -138,7 +139,8 @@ def required_signature(
         why = "a signature says nothing unless it is known whose key made it"
         fix = "add --public-key KEY.pub.pem, or set TBCONV_PUBLIC_KEY"
         raise ConfigError("--public-key is missing", why=why, fix=fix)
-    key = _key_file(public_key).read_bytes()
+    fix = "check the path, or get the public key from whoever signed"
+    key = _key_file(public_key, fix=fix).read_bytes()
     _verifier(key, str(public_key))  # what is wrong with it is said now
     return SignatureRule(key=key, key_name=str(public_key), signature=signature)
 
@@ -171,7 +173,7 @@ def sign(target: Path, key: Path, out: Path | None = None) -> Path:
     """Sign every file of a bundle, or one file such as a checkpoint, and write the signature beside it.
 
     Args:
-        target: a bundle, whose digests are checked first, so that nothing altered is signed; or a file.
+        target: a bundle, whose digests and binding are checked first, so that nothing altered is signed; or a file.
         key: private key, PEM, elliptic curve P-256, P-384 or P-521, without a password.
         out: the signature, a Sigstore bundle in JSON; default TARGET.sig.
 
@@ -179,19 +181,23 @@ def sign(target: Path, key: Path, out: Path | None = None) -> Path:
         Where the signature is.
 
     Raises:
-        BundleError: `target` is no bundle, not whole, or holds files that its manifest does not list.
+        BundleError: `target` is no bundle, not whole, not the one that was certified, or holds files that its manifest
+            does not list.
         ConfigError: the key cannot be used, or `out` lies inside the bundle.
     """
     place = out or default_place(target)
-    if place.resolve().is_relative_to(target.resolve()):
-        raise ConfigError(f"{place} lies inside the bundle", why="only `convert` writes into one", fix=ELSEWHERE)
+    refuse_inside(target, place, fix=ELSEWHERE)
     bundle = None if target.is_file() else open_bundle(target)
+    if bundle:
+        check_binding(bundle)  # no digest of a bundle's files is the manifest's own
     if bundle and (extra := sorted(_files_of(target) - bundle.manifest.files.keys() - {MANIFEST})):
-        why = f"the manifest does not list {_named(extra)}; only `convert` writes into a bundle"
+        why = f"the manifest does not list {some(extra, MOST_NAMED)}; only `convert` writes into a bundle"
         raise BundleError(f"{target} holds other files", why=why, fix="move them elsewhere and sign again")
     config = _signing().Config().set_hashing_config(_every_file())
     try:
-        config.use_elliptic_key_signer(private_key=_key_file(key))
+        config.use_elliptic_key_signer(
+            private_key=_key_file(key, fix="check the path, or make a pair: tbconv sign --new-key KEY.pem")
+        )
     except (ValueError, TypeError, AttributeError) as error:  # no PEM; with a password; of another kind
         raise _useless_key(key, error) from error
     with temporary_folder("sign", beside=place.parent) as folder:
@@ -219,6 +225,7 @@ def signed_file(path: Path, rule: SignatureRule | None) -> Iterator[Path]:
     with temporary_folder("copy") as folder:
         copy = folder / path.name
         try:
+            require_room({temporary_place(): path.stat().st_size}, what=f"a private copy of {path}")
             shutil.copyfile(path, copy)
         except OSError as error:
             raise BundleError(f"{path} cannot be read", why=str(error), fix="check the path") from error
@@ -228,11 +235,6 @@ def signed_file(path: Path, rule: SignatureRule | None) -> Iterator[Path]:
 
 def _files_of(root: Path) -> set[str]:
     return {path.relative_to(root).as_posix() for path in root.rglob("*") if not path.is_dir() or path.is_symlink()}
-
-
-def _named(paths: list[str]) -> str:
-    more = f" and {len(paths) - MOST_NAMED} more" if len(paths) > MOST_NAMED else ""
-    return f"{', '.join(paths[:MOST_NAMED])}{more}"
 
 
 def _public_of(private: Path) -> bytes:
@@ -279,9 +281,9 @@ def _every_file() -> Any:
     return hashing.Config().use_file_serialization().set_ignored_paths(paths=[], ignore_git_paths=False)
 
 
-def _key_file(path: Path) -> Path:
+def _key_file(path: Path, *, fix: str) -> Path:
     if not path.is_file():
-        raise ConfigError(f"{path} is no key", why="there is no such file", fix="tbconv sign --new-key KEY.pem")
+        raise ConfigError(f"{path} is no key", why="there is no such file", fix=fix)
     return path
 
 
@@ -291,7 +293,7 @@ def _useless_key(path: Path, error: Exception) -> ConfigError:
 
 
 def _refused(root: Path, why: str) -> BundleError:
-    fix = "do not use it; fetch the bundle, its signature and the public key again from who made them"
+    fix = "do not use it; fetch the bundle, its signature and the public key again from whoever made them"
     return BundleError(f"the signature does not vouch for {root}", why=why, fix=fix)
 
 
@@ -307,8 +309,7 @@ def _told(error: Exception) -> str:
 
 def _changed(said: str) -> str:
     names = re.findall(r"Hash mismatch for \\*'(.+?)\\*': Expected", said)
-    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
-    altered = [f"altered since it was signed: {', '.join(names[:MOST_NAMED])}{more}"] if names else []
+    altered = [f"altered since it was signed: {some(names, MOST_NAMED)}"] if names else []
     added = re.findall(r"((?:Extra|Missing) files .+?: .+?)[\"'](?:, |])", said)
     return "; ".join([*(one.lower() for one in added), *altered]) or said
 

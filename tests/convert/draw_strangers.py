@@ -149,6 +149,39 @@ def missing(saved):
     serving.node_def[0].attr["f"].func.name = "WriteFile"
 
 
+def constant(saved):
+    """Return a constant of the graph; where there is none, TensorFlow has changed."""
+    [graph] = saved.meta_graphs
+    nodes = [*graph.graph_def.node, *(node for one in graph.graph_def.library.function for node in one.node_def)]
+    return next(node for node in nodes if node.op == "Const")
+
+
+def opaque(saved):
+    """Let a constant hold a variant and say so."""
+    node = constant(saved)
+    node.attr["dtype"].type = node.attr["value"].tensor.dtype = 21  # DT_VARIANT
+
+
+def other_kind(saved):
+    """Let a constant hold a variant, whose makers read what is in it, and call it numbers."""
+    constant(saved).attr["value"].tensor.dtype = 21
+
+
+def in_a_call(saved):
+    """Hand a variant to a function."""
+    library = saved.meta_graphs[0].graph_def.library.function
+    serving = next(one for one in library if "signature_wrapper" in one.signature.name)
+    serving.node_def[0].attr["f"].func.attr["more"].list.tensor.add(dtype=21)
+
+
+def of_a_function(saved):
+    saved.meta_graphs[0].graph_def.library.function[0].attr["more"].tensor.dtype = 21
+
+
+edited("opaque", proto(opaque))
+edited("other-kind", proto(other_kind))
+edited("in-a-call", proto(in_a_call))
+edited("of-a-function", proto(of_a_function))
 edited("call-saver", proto(call_saver))
 edited("export-saver", proto(export_saver))
 edited("own-saver", proto(own_saver), of="writes")

@@ -10,8 +10,9 @@ from types import SimpleNamespace
 
 import pytest
 
+from convert import worker
 from convert.worker import RETURN_MEMORY, _Pool, reuse_memory, run_side_by_side, run_step, workers
-from tbconv.contract.errors import ArtefactError, BundleError, ConversionError
+from tbconv.contract.errors import ArtefactError, BundleError, ConversionError, SetupError
 
 STEP = """
 import os, signal, sys
@@ -84,6 +85,42 @@ def test_a_step_that_dies_is_a_conversion_error_with_its_last_lines(step, body, 
     assert caught.value.what.endswith(ended)
     assert "last words" in caught.value.why
     assert "tbconv doctor" in caught.value.fix
+
+
+@pytest.mark.parametrize(
+    ("end", "kind"),
+    [
+        ("os._exit(1)", SetupError),
+        ("os.abort()", SetupError),
+        ("os.kill(os.getpid(), signal.SIGKILL)", ConversionError),
+    ],
+)
+def test_a_full_disk_is_what_ended_a_step_only_where_the_step_ended_itself(step, end, kind):
+    with pytest.raises(kind):
+        step(f"sys.stderr.write('write: No space left on device\\n'); sys.stderr.flush(); {end}")
+
+
+def test_a_step_that_takes_far_longer_than_any_of_ours_is_ended(step, monkeypatch, tmp_path):
+    monkeypatch.setattr(worker, "LONGEST_S", 1.0)
+    monkeypatch.setattr(worker, "LONGEST_FILM_S", 30.0)
+    place = tmp_path / "pid"
+    sleeps = f"Path({str(place)!r}).write_text(str(os.getpid())); time.sleep(600)"
+    with workers(), pytest.raises(ConversionError, match=r"step drawn_step:step took more than 1 s"):
+        step(f"import time; from pathlib import Path; {sleeps}")
+    assert not Path(f"/proc/{place.read_text()}").exists()
+    (tmp_path / "images.npy").write_bytes(bytes(224 * 224))
+    request = {"images": str(tmp_path / "images.npy")}
+    assert step("import time; time.sleep(1.5); return {}", request) == {}
+
+
+def test_a_step_that_asks_for_more_memory_than_the_machine_has_is_an_expected_error(step):
+    limits = "import resource; limit = resource.getrlimit(resource.RLIMIT_DATA)[0]"
+    found = step(f"{limits}; return {{'limit': limit, 'first': open('/proc/self/oom_score_adj').read()}}")
+    assert worker.LEAST_MEMORY <= found["limit"] < 1 << 50
+    assert found["first"].strip() == worker.FIRST_TO_GO
+    with pytest.raises(ConversionError) as caught:
+        step(f"{limits}; bytearray(limit)")
+    assert "MemoryError" in caught.value.why
 
 
 def test_only_the_last_lines_are_shown(step):

@@ -87,7 +87,7 @@ def test_what_a_killed_conversion_leaves_is_removed_by_the_next_whose_place_no_o
     assert sum(path.stat().st_size for path, *_ in left) > 1_000_000
 
     second, log = tbconv("convert", run, "--out", out / "bundle")
-    wait_for(lambda: "removed what a process that was killed had left" in log.read_text())
+    wait_for(lambda: "left by a killed command" in log.read_text())
     assert not left & files_of(out, tmp)
     wait_for((out / f".bundle{MAKING}" / "new").exists)
     third, told = tbconv("convert", run, "--out", out / "bundle")
@@ -104,16 +104,9 @@ def test_what_a_killed_conversion_leaves_is_removed_by_the_next_whose_place_no_o
 
 
 @pytest.fixture
-def small_disk(run, tmp_path):
+def small_disk(run, small_disk_of):
     """A disk with room for the weights of a run, and for no file that is made of them."""
-    place = tmp_path / "small"
-    place.mkdir()
-    size = (run / WEIGHTS).stat().st_size + BESIDE_WEIGHTS
-    words = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", place]
-    if subprocess.run(words, capture_output=True, check=False).returncode != 0:
-        pytest.skip("no file system can be mounted here")
-    yield place
-    subprocess.run(["umount", place], check=True)
+    return small_disk_of((run / WEIGHTS).stat().st_size + BESIDE_WEIGHTS)
 
 
 def test_a_conversion_without_room_is_refused_before_it_begins(run, small_disk, monkeypatch, tmp_path):

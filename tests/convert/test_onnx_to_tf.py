@@ -7,7 +7,7 @@ import pytest
 
 from convert.from_run import ConvertConfig, RunReference
 from convert.pipeline import ConversionContext, _make_reference_conversion
-from tbconv.contract.errors import ConversionError
+from tbconv.contract.errors import ConversionError, SetupError
 
 DEPTHWISE = "ValueError: `input.shape.rank` must be at least 5"
 
@@ -17,12 +17,12 @@ def made(monkeypatch, tmp_path):
     """Return a function that runs the step on a file of which onnx2tf leaves some files, and its answer."""
     from convert.formats import onnx_to_onnx2tf as module
 
-    def call(*left):
+    def call(*left, said=DEPTHWISE):
         def run(copy, output):
             output.mkdir(parents=True)
             for name in left:
                 (output / name).write_bytes(b"made")
-            return f"converting\n    {DEPTHWISE}"
+            return f"converting\n    {said}"
 
         monkeypatch.setattr(module, "_write_static_copy", lambda source, copy: None)
         monkeypatch.setattr(module, "_run", run)
@@ -77,3 +77,14 @@ def test_a_route_that_would_ship_the_missing_saved_model_is_refused(step):
     with pytest.raises(ConversionError, match="no SavedModel of this network") as caught:
         step("onnx2tf")
     assert caught.value.why == DEPTHWISE
+
+
+def test_only_a_full_disk_at_the_end_of_what_it_said_ends_the_conversion(made):
+    """It warns of much on its way: of a cache that it may not write, of a program that it cannot start."""
+    full = "OSError: [Errno 28] No space left on device"
+    stray = "PermissionError: [Errno 13] Permission denied: '/root/.cache'"
+    for said in (f"{stray}\n{DEPTHWISE}", "\n".join([full, *["later"] * 12, DEPTHWISE]), stray):
+        answer, _ = made("converted_float32.tflite", said=said)
+        assert answer["lacks"] == said.splitlines()[-1]
+    with pytest.raises(SetupError, match="no space left"):
+        made("converted_float32.tflite", said=full)

@@ -28,6 +28,10 @@ SAVED_MODELS = {
     "saves": "SaveV2",
     "queues": "WholeFileReaderV2",
     "prints": "PrintV2",
+    "opaque": "holds no numbers",
+    "other-kind": "of another kind than it says",
+    "in-a-call": "holds no numbers",
+    "of-a-function": "holds no numbers",
     "call-saver": "calls what saves or restores",
     "export-saver": "saves or restores by itself",
     "own-saver": "WriteFile",
@@ -231,8 +235,9 @@ def test_a_third_party_onnx_file_reads_its_weights_from_its_own_folder_alone(tmp
     (folder / "theirs.onnx").write_bytes(model.SerializeToString())
     with pytest.raises(ConversionError, match="weights in") as caught:
         read_foreign(folder / "theirs.onnx")
-    with pytest.raises(ArtefactError, match="refused before it is opened"):
+    with pytest.raises(ArtefactError, match="refused before it is opened") as refused:
         load_onnx(folder / "theirs.onnx", third_party=True)
+    assert "RUN" not in refused.value.fix  # it has none
     assert str(caught.value).replace("\n", "").isprintable()
 
 

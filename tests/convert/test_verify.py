@@ -76,6 +76,7 @@ def verify_made_up(monkeypatch, tmp_path):
         monkeypatch.setattr("convert.parity.measure.run_all", run_all)
         for name, fake in {
             "open_bundle": lambda path: bundle,
+            "check_binding": lambda bundle: None,
             "read_golden": lambda path: golden,
             "read_films_of": lambda *_: (FILMS, None, "6 films without labels"),
             "draw_phantoms": draw,

@@ -1,12 +1,16 @@
 import json
+import os
 from dataclasses import asdict
 
 import pytest
 
-from tbconv.contract.bundle import CERTIFICATE, MANIFEST, open_bundle, read_bundle, seal, write_bundle
+from tbconv.contract import files
+from tbconv.contract.bundle import CERTIFICATE, MANIFEST, open_bundle, private_copy, read_bundle, seal, write_bundle
 from tbconv.contract.certificate import ArtefactVerdict, Certificate, Verdict
+from tbconv.contract.consistency import check_binding
 from tbconv.contract.errors import ArtefactError, BundleError, SetupError
 from tbconv.contract.files import sha256_file, write_atomic, write_json
+from tbconv.contract.manifest import SCHEMA_VERSION
 
 
 def _snapshot(folder):
@@ -66,6 +70,49 @@ def test_a_missing_file_is_named(bundle):
     (bundle / "model.h5").unlink()
     with pytest.raises(ArtefactError, match=r"model\.h5 is missing"):
         open_bundle(bundle)
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        (lambda value: value["files"].pop("model.h5"), "its list of files changed"),
+        (lambda value: value.update(synthetic=False), "what it says of name, kind, synthetic, labels, "),
+        (lambda value: value["artefacts"].pop(), "thresholds, calibration, artefacts or provenance changed"),
+    ],
+)
+def test_what_changed_of_a_manifest_that_was_not_certified_is_said(bundle, change, why):
+    _edit_manifest(bundle, change)
+    with pytest.raises(BundleError) as caught:
+        check_binding(read_bundle(bundle))
+    assert why in caught.value.why
+
+
+def test_a_certificate_of_todays_schema_without_a_digest_is_not_called_one_of_another(bundle, as_schema_1):
+    _edit_manifest(as_schema_1(bundle), lambda value: value.update(schema_version=SCHEMA_VERSION))
+    with pytest.raises(BundleError) as caught:
+        check_binding(read_bundle(bundle))
+    assert caught.value.why == "certificate.json holds no digest of it, as every certificate of schema 2 does"
+
+
+def test_a_private_copy_takes_no_byte_more_than_the_manifest_says(bundle):
+    with private_copy(bundle) as copy:
+        assert _snapshot(copy.root) == _snapshot(bundle)
+    os.truncate(bundle / "model.h5", 1 << 40)  # sparse
+    with pytest.raises(ArtefactError, match=r"model\.h5 has 1,099,511,627,776 bytes"), private_copy(bundle):
+        pass
+    (bundle / "model.h5").unlink()
+    os.mkfifo(bundle / "model.h5")
+    with pytest.raises(ArtefactError, match=r"model\.h5 is missing"), private_copy(bundle):
+        pass
+
+
+def test_a_private_copy_for_which_there_is_no_room_is_not_begun(bundle, monkeypatch):
+    monkeypatch.setattr(files, "_free", lambda path: 100)
+    with pytest.raises(SetupError, match=f"a private copy of {bundle} needs"), private_copy(bundle):
+        pass
+    _edit_manifest(bundle, lambda value: value["files"]["model.h5"].update(bytes=(4 << 30) + 1))
+    with pytest.raises(BundleError), private_copy(bundle):
+        pass
 
 
 def test_a_file_that_the_manifest_does_not_list_is_not_vouched_for(bundle):

@@ -3,6 +3,7 @@ import json
 import pytest
 
 from tbconv.contract.bundle import CERTIFICATE, read_bundle, read_json, seal
+from tbconv.contract.consistency import UNBOUND
 from tbconv.contract.files import write_json
 
 FRAMEWORKS = ["torch", "torchvision", "tensorflow", "keras", "onnx", "onnxruntime", "onnx2tf"]
@@ -158,6 +159,22 @@ def test_show_prints_manifest_and_certificate_as_json(tbconv, bundle):
     shown = json.loads(done.stdout)
     assert shown["manifest"]["labels"] == {"negative": "Normal", "positive": "Tuberculosis"}
     assert shown["certificate"]["artefacts"]["baseline.tflite"]["verdict"] == "CERTIFIED"
+
+
+def test_show_of_a_manifest_that_was_not_certified_says_so_first_and_exits_with_1(tbconv, bundle):
+    text = (bundle / "manifest.json").read_text()
+    assert '"margin": 0.25' in text
+    (bundle / "manifest.json").write_text(text.replace('"margin": 0.25', '"margin": 50'))
+    done = tbconv("show", bundle)
+    assert done.returncode == 1
+    assert done.stdout.startswith("NOT BOUND: manifest.json is not the one that was certified (what it says of name, ")
+    done = tbconv("show", bundle, "--json")
+    assert (done.returncode, json.loads(done.stdout)["binding"]) == (1, None)
+
+
+def test_show_of_a_bundle_of_schema_1_says_that_nothing_binds_it(tbconv, bundle, as_schema_1):
+    done = tbconv("show", as_schema_1(bundle))
+    assert (done.returncode, done.stdout.splitlines()[0]) == (0, UNBOUND)
 
 
 def test_show_names_the_file_to_deploy_and_where_it_decides_nothing(tbconv, bundle):

@@ -5,6 +5,7 @@ import os
 import resource
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ import pytest
 from tbconv.contract import files
 from tbconv.contract.errors import SetupError
 from tbconv.contract.files import (
+    disk_errors_stated,
     disk_refusal,
     folder_whole_or_not,
     require_room,
@@ -23,20 +25,32 @@ from tbconv.contract.preprocess import PreprocessSpec
 from torch_train.data.loading import open_cache
 
 SIZE = 4 << 20
+HERE, ROOT = Path(__file__), Path(__file__).parents[2]
+OF_CONVERSIONS = (
+    "test_a_conversion_without_room_is_refused_before_it_begins",
+    "test_a_disk_that_fills_up_in_a_worker_is_said_as_such_and_nothing_is_left",
+)
 
 
 @pytest.fixture
-def small_disk(tmp_path):
+def small_disk(small_disk_of):
     """A disk of 4 MB."""
-    place = tmp_path / "small"
-    place.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", f"size={SIZE}", "tmpfs", place], capture_output=True, check=False
-    )
-    if mounted.returncode != 0:
-        pytest.skip("no file system can be mounted here")
-    yield place
-    subprocess.run(["umount", place], check=True)
+    return small_disk_of(SIZE)
+
+
+def test_who_may_not_mount_tests_it_in_a_namespace(tmp_path):
+    """Where root may, every test of a full disk has run as it is."""
+    if subprocess.run(["mount", "-t", "tmpfs", "tmpfs", tmp_path], capture_output=True, check=False).returncode == 0:
+        subprocess.run(["umount", tmp_path], check=True)
+        return
+    own = ["unshare", "--map-root-user", "--mount"]
+    if subprocess.run([*own, "true"], capture_output=True, check=False).returncode != 0:
+        pytest.skip("neither can a file system be mounted here, nor a namespace made")
+    tests = [HERE, *(f"{HERE.parents[1] / 'convert/test_killed.py'}::{name}" for name in OF_CONVERSIONS)]
+    words = [*own, sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *tests]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+    done = subprocess.run(words, env=environment, capture_output=True, text=True, check=False, cwd=ROOT)
+    assert (done.returncode, "skipped" in done.stdout) == (0, False), done.stdout[-3000:]
 
 
 def test_a_file_that_does_not_fit_is_refused_with_both_sizes_and_the_old_one_stays(small_disk):
@@ -120,10 +134,63 @@ def test_what_the_system_or_a_library_says_of_a_disk_is_understood(number, word,
     of_library = RuntimeError(f"can't write data (file write failed: errno = {number}, error message = '{said}')")
     closing = ValueError("cannot close")
     closing.__context__ = of_system
-    for error in (of_system, of_library, closing, f"Traceback\n  File x\nOSError: [Errno {number}] {said}"):
-        assert word in disk_refusal(error, tmp_path).why
+    assert word in disk_refusal(of_system, tmp_path).why
     assert str(tmp_path / "model.h5") in disk_refusal(of_system).what
-    assert disk_refusal(closing).what == disk_refusal(of_system).what
+    quoted = (of_library, closing, f"Traceback\n  File x\nOSError: [Errno {number}] {said}")
+    if number == errno.EACCES:  # these words are said of anything
+        assert [disk_refusal(error, tmp_path) for error in quoted] == [None, None, None]
+    else:
+        assert all(word in disk_refusal(error, tmp_path).why for error in quoted)
+        assert disk_refusal(closing).what == disk_refusal(of_system).what
+
+
+def _while_handling(first, then):
+    try:
+        try:
+            raise first
+        except OSError:
+            raise then  # noqa: B904  # as libraries do
+    except type(then) as error:
+        return error
+
+
+def test_a_mistake_made_while_a_refusal_was_handled_keeps_its_traceback(tmp_path):
+    denied, full = (
+        OSError(number, os.strerror(number), str(tmp_path / "x")) for number in (errno.EACCES, errno.ENOSPC)
+    )
+    for first in (denied, full):
+        with pytest.raises(KeyError), disk_errors_stated(tmp_path):  # noqa: PT012
+            try:
+                raise first
+            except OSError:
+                {}["missing"]
+    assert disk_refusal(_while_handling(denied, RuntimeError("another fault")), tmp_path) is None
+    assert disk_refusal(_while_handling(full, RuntimeError("cannot close")), tmp_path) is not None
+    instead = _while_handling(full, RuntimeError("another"))
+    instead.__cause__ = ValueError("the reason that is stated")
+    assert disk_refusal(instead, tmp_path) is None
+
+
+def test_a_file_that_may_not_be_opened_is_of_the_disk_only_where_it_is_written(tmp_path, monkeypatch):
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
+    (tmp_path / "tmp").mkdir()
+    out = tmp_path / "runs" / "tb"
+
+    def stated(path, place=out):
+        return disk_refusal(PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path)), place)
+
+    written = (
+        out,
+        out / "run.json",
+        out.parent,
+        out.parent / ".tb.tbconv" / "new",
+        tmp_path / "tmp" / "tbconv-aside-1",
+    )
+    assert [path for path in written if stated(path) is None] == []
+    assert stated(out.parent / ".tb.tbconv").what == f"cannot open or write {out}"
+    foreign = (tmp_path / "films" / "a.png", out.parent / "tb2", tmp_path / "tmp" / "film.png", "/usr/bin/program")
+    assert [path for path in foreign if stated(path) is not None] == []
+    assert stated(foreign[0], place=None).fix.startswith("change its permissions, or choose another place")
 
 
 @pytest.mark.parametrize("error", [OSError(5, "Input/output error"), ValueError("space"), "No such file or directory"])

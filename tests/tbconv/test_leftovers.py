@@ -13,11 +13,12 @@ from dataclasses import asdict
 import pytest
 
 from tbconv.contract import files
-from tbconv.contract.errors import ConfigError
+from tbconv.contract.errors import ConfigError, SetupError
 from tbconv.contract.files import (
     MAKING,
     OWNER,
     Owner,
+    _mark,
     atomic_file,
     find_leftovers,
     folder_whole_or_not,
@@ -171,7 +172,7 @@ def test_on_a_disk_that_machines_share_another_machines_process_counts_as_runnin
     other = json.dumps({**asdict(other), "host": "another", "boot": "of another machine"})
     (place / f".bundle{MAKING}").mkdir()
     (place / f".bundle{MAKING}" / OWNER).write_text(other)
-    part = place / f".report.{os.getpid()}-1-abcd1234-1.tbconv-part"
+    part = place / f".report.{os.getpid()}-1-abcd1234-1beef.tbconv-part"
     part.touch()
     mounts.write_text(row.format("nfs4"))
     assert remove_leftovers(place) == []
@@ -195,13 +196,15 @@ def test_nothing_is_removed_that_is_not_ours(place, tmp_path):
     )  # of no machine
     (place / "tbconv-data").mkdir()
     (place / "tbconv-data" / "film.png").write_text("mine")  # a name alone says nothing
+    for name in ("tbconv-models", "tbconv-", "tbconv-2026-11-29", f"tbconv-new-{_mark()}"):
+        (place / name).mkdir()  # of the user, or of a process that runs
     _record(place / "tbconv-noted", "my own notes")
     _record(place / ".bundle.tbconv", '{"pid": "1"}')
     _record(place / "elsewhere", dead)  # a record alone does not, either
     _record(tmp_path / "linked", dead)
     (place / "tbconv-link").symlink_to(tmp_path / "linked")
     (place / ".report.tbconv-part").write_text("mine")
-    (place / ".report.99999999-1-abcd1234-1.tbconv-part").symlink_to(tmp_path / "linked" / "precious")
+    (place / ".report.99999999-1-abcd1234-1beef.tbconv-part").symlink_to(tmp_path / "linked" / "precious")
     (place / ".tbconv-lock").write_text("mine")
     before = everything(place, tmp_path / "linked")
     assert remove_leftovers(place) == []
@@ -235,25 +238,60 @@ def test_what_another_user_left_is_not_touched(holder, place):
 
 
 def test_a_process_that_died_before_it_wrote_its_record_leaves_nothing_either(place):
-    (place / "tbconv-aside-1").mkdir()
-    (place / "tbconv-aside-1" / OWNER).touch()
-    (place / "tbconv-aside-2").mkdir()
-    remove_leftovers(place)
+    for name in ("tbconv-aside-99999999-1-abcd1234-1beef", f".bundle{MAKING}"):
+        (place / name).mkdir()
+        remove_leftovers(place)
+        assert everything(place) == []
+        (place / name).mkdir()
+        (place / name / OWNER).touch()
+        remove_leftovers(place)
     assert everything(place) == []
 
 
 @pytest.mark.parametrize("by", ["cleaner", "maker"])
-def test_a_death_between_two_renames_loses_nothing(holder, place, by):
+@pytest.mark.parametrize("name", ["bundle", "b" * 255])
+def test_a_death_between_two_renames_loses_nothing(holder, place, by, name):
     """Where folders cannot be exchanged, the old one makes room first."""
     kill(holder("making"))
-    making = place / f".bundle{MAKING}"
+    making = place / f".{files._short(name)}{MAKING}"
+    (place / f".bundle{MAKING}").rename(making)
     (making / "old").mkdir()
     if by == "cleaner":
         remove_leftovers(place)
-    else:
-        with pytest.raises(ZeroDivisionError), folder_whole_or_not(place / "bundle"):
+    if by == "maker" or name != "bundle":  # only who writes there knows how the name goes on
+        with pytest.raises(ZeroDivisionError), folder_whole_or_not(place / name):
             raise ZeroDivisionError
-    assert [path.name for path in everything(place)] == ["bundle", "half"]
+    assert [path.name for path in everything(place)] == [name, "half"]
+
+
+def test_a_cleaner_in_the_midst_of_a_new_temporary_folder_is_waited_for(monkeypatch):
+    answers, lock = iter([False]), files._lock
+    monkeypatch.setattr(files, "_lock", lambda descriptor: next(answers, True) and lock(descriptor))
+    with temporary_folder("aside") as folder:
+        assert folder.is_dir()
+
+
+def test_what_cannot_be_removed_is_said_with_the_reason_and_stays(holder, place, monkeypatch, tbconv):
+    kill(holder("making"))
+    making, remove = place / f".bundle{MAKING}", os.unlink
+
+    def refuse(path, *, dir_fd=None):
+        if path == "half":  # as of an immutable file
+            raise PermissionError(errno.EPERM, os.strerror(errno.EPERM), path)
+        remove(path, dir_fd=dir_fd)
+
+    monkeypatch.setattr(os, "unlink", refuse)
+    [found] = remove_leftovers(place)
+    assert (found.path, found.problem) == (making, "Operation not permitted")
+    assert (making / "new" / "half").exists()
+    done = tbconv("doctor", "--clean", "--folder", place)
+    assert done.returncode == 1
+    assert f"{making}  could not be removed: Operation not permitted" in done.stdout
+    [listed] = json.loads(tbconv("doctor", "--clean", "--json", "--folder", place).stdout)["leftovers"]
+    assert listed["problem"] == "Operation not permitted"
+    with pytest.raises(SetupError, match="permission denied") as caught, folder_whole_or_not(place / "bundle"):
+        pass
+    assert caught.value.what == f"cannot open or write {place / 'bundle'}"
 
 
 def test_a_place_that_is_a_link_stays_one_and_leads_to_the_new_folder(place):
@@ -293,6 +331,30 @@ def test_a_pipe_is_written_into_and_not_replaced(place):
         file.write(b"through")
     assert os.read(reader, 100) == b"through"
     os.close(reader)
+
+
+def test_a_file_that_is_a_link_stays_one_and_what_it_leads_to_is_replaced(place, tmp_path):
+    (tmp_path / "real").mkdir()
+    (tmp_path / "real" / "report.json").write_text("before")
+    (place / "first").symlink_to(tmp_path / "real" / "report.json")
+    (place / "second").symlink_to("first")
+    (place / "new").symlink_to(tmp_path / "real" / "new.json")
+    for name in ("second", "new"):
+        write_atomic(place / name, name)
+        assert (place / name).is_symlink()
+    found = {path.name: path.read_text() for path in (tmp_path / "real").iterdir()}
+    assert found == {"report.json": "second", "new.json": "new"}
+
+
+@pytest.mark.parametrize("name", ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1", "link"])
+def test_standard_output_is_written_into_wherever_it_leads(place, name):
+    code = f"from tbconv.contract.files import *; print('a', flush=True); write_atomic(Path({name!r}), 'b'); print('c')"
+    (place / "link").symlink_to("/dev/stdout")
+    with (place / "out").open("wb") as out:
+        subprocess.run([sys.executable, "-P", "-c", code], cwd=place, stdout=out, check=True)
+    assert (place / "out").read_text() == "a\nbc\n"
+    assert sorted(path.name for path in place.iterdir()) == ["link", "out"]
+    assert os.readlink("/dev/stdout") == "/proc/self/fd/1"  # noqa: PTH115
 
 
 def test_two_files_of_one_name_at_once_are_both_whole(place):

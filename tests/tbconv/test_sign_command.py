@@ -50,6 +50,14 @@ def test_one_command_makes_a_key_and_signs_and_another_byte_is_refused(tbconv, b
 
 
 @NEEDS_PACKAGE
+def test_nothing_is_copied_of_a_bundle_that_nobody_vouches_for(tbconv, bundle, tmp_path, monkeypatch):
+    assert tbconv("sign", "--new-key", tmp_path / "lab.pem").returncode == 0
+    monkeypatch.setattr("tbconv.contract.bundle.private_copy", lambda root: pytest.fail(f"{root} was copied"))
+    done = tbconv("verify", bundle, "--quick", "--public-key", tmp_path / "lab.pub.pem")
+    assert (done.returncode, f"{bundle} is not signed" in done.stderr) == (1, True)
+
+
+@NEEDS_PACKAGE
 def test_a_bundle_is_signed_with_a_key_that_exists_and_where_it_is_asked_to(tbconv, bundle, tmp_path):
     assert tbconv("sign", "--new-key", tmp_path / "lab.pem").returncode == 0
     done = tbconv("sign", bundle, "--key", tmp_path / "lab.pem", "--out", tmp_path / "mine.json")

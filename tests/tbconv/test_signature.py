@@ -4,13 +4,16 @@ import json
 import stat
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
 
-from tbconv.contract.bundle import open_bundle, read_bundle, seal, write_bundle
-from tbconv.contract.errors import ArtefactError, BundleError, ConfigError
+from tbconv.contract import files
+from tbconv.contract.bundle import CERTIFICATE, open_bundle, read_bundle, seal, write_bundle
+from tbconv.contract.certificate import Certificate
+from tbconv.contract.errors import ArtefactError, BundleError, ConfigError, SetupError
+from tbconv.contract.files import write_json
 from tbconv.contract.manifest import Labels, Manifest
 from tbconv.contract.preprocess import PreprocessSpec
 
@@ -32,6 +35,7 @@ def small_bundle(tmp_path):
         (folder / "inner").mkdir()
         (folder / "inner/weights.bin").write_bytes(np.arange(64, dtype=np.uint8).tobytes())
         (folder / "card.md").write_text("# drawn\n")
+        write_json(folder / CERTIFICATE, asdict(Certificate({})))
         seal(folder, Manifest("tiny", "trained", Labels("no", "yes"), PreprocessSpec(), {}, (), {}, synthetic=True))
     return place
 
@@ -95,14 +99,26 @@ def test_a_checkpoint_is_signed_and_required_by_what_was_copied_of_it(keys, tmp_
         pytest.fail("it was used")
 
 
+def test_a_checkpoint_for_whose_copy_there_is_no_room_is_not_copied(keys, tmp_path, monkeypatch):
+    checkpoint, rule = tmp_path / "model.pt", required_signature(keys[1], required=True)
+    checkpoint.write_bytes(b"weights")
+    monkeypatch.setattr(files, "_free", lambda path: 3)
+    with pytest.raises(SetupError, match=r"a private copy of .*model\.pt needs"), signed_file(checkpoint, rule):
+        pytest.fail("it was used")
+
+
 def test_a_required_signature_needs_a_key_that_can_be_used(keys, tmp_path):
     assert required_signature(None, required=False) is None
     for required, signature in ((True, None), (False, tmp_path / "a.sig")):
         with pytest.raises(ConfigError, match="--public-key is missing"):
             required_signature(None, required=required, signature=signature)
-    for useless in (keys[0], tmp_path / "missing.pem"):
-        with pytest.raises(ConfigError):
+    for useless, fix in (
+        (keys[0], "KEY.pub.pem checks"),
+        (tmp_path / "missing.pem", "get the public key from whoever"),
+    ):
+        with pytest.raises(ConfigError) as refused:
             required_signature(useless, required=False)
+        assert fix in refused.value.fix
     assert required_signature(keys[1], required=False) is not None  # whoever names a key wants it used
 
 
@@ -160,10 +176,13 @@ def test_what_is_no_signature_is_refused_in_three_parts(small_bundle, keys, tmp_
     assert refused.value.why.startswith("it is no signature of model-signing")
 
 
-def test_nothing_altered_is_signed(small_bundle, keys):
-    (small_bundle / "card.md").write_text("# other\n")
-    with pytest.raises(ArtefactError):
+@pytest.mark.parametrize(("name", "old", "new"), [("card.md", "drawn", "other"), ("manifest.json", '"yes"', '"no "')])
+def test_nothing_altered_is_signed(small_bundle, keys, name, old, new):
+    altered = (small_bundle / name).read_text().replace(old, new)
+    (small_bundle / name).write_text(altered)
+    with pytest.raises(BundleError) as refused:
         sign(small_bundle, keys[0])
+    assert name in refused.value.what
     assert not default_place(small_bundle).exists()
 
 

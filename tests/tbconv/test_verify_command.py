@@ -7,11 +7,13 @@ import pytest
 import typer
 
 from convert.from_run import Converted
-from convert.verify import Verified
+from convert.verify import Verified, VerifyConfig
+from convert.verify import verify as measure
 from tbconv.commands.convert import convert
 from tbconv.commands.verify import verify
+from tbconv.contract.bundle import MANIFEST
 from tbconv.contract.certificate import ArtefactVerdict, Certificate, Verdict
-from tbconv.contract.errors import ConfigError
+from tbconv.contract.errors import BundleError, ConfigError, Silence
 
 FILMS = Path("films")
 DEPLOY = {"artefact": "model_int8.tflite", "reason": "the fastest", "others": {}}
@@ -51,6 +53,20 @@ def test_a_report_inside_the_bundle_is_refused_before_anything_is_written(bundle
         verify(bundle, out=bundle / inside)
     assert f"{bundle}.verify" in refused.value.fix
     assert sorted(bundle.rglob("*")) == before
+
+
+@pytest.mark.parametrize("options", [{}, {"quick": True}, {"layers": True}, {"trace": True}, {"matrix": True}])
+def test_a_manifest_that_was_not_certified_is_refused_before_a_file_is_run(bundle, options, monkeypatch):
+    monkeypatch.setattr("subprocess.Popen", lambda *words, **_: pytest.fail(f"{words} was started"))
+    text = (bundle / MANIFEST).read_text()
+    (bundle / MANIFEST).write_text(text.replace('"margin": 0.25', '"margin": 50'))
+    for verifies in (
+        lambda: verify(bundle, **options),
+        lambda: measure(VerifyConfig(bundle=bundle, out=FILMS), Silence()),
+    ):
+        with pytest.raises(BundleError, match="is not the one that was certified") as refused:
+            verifies()
+        assert "thresholds" in refused.value.why
 
 
 @pytest.fixture

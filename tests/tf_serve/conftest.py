@@ -102,22 +102,6 @@ def make_bundle(networks, tmp_path):
 
 
 @pytest.fixture
-def as_schema_1():
-    """Return a function that makes a bundle one of schema 1: its certificate holds no digest of its manifest."""
-
-    def rewrite(root):
-        certificate, manifest = (json.loads((root / name).read_text()) for name in (CERTIFICATE, MANIFEST))
-        certificate["scope"].pop("binding", None)
-        write_json(root / CERTIFICATE, certificate)
-        place = root / CERTIFICATE
-        manifest["files"][CERTIFICATE] = {"sha256": sha256_file(place), "bytes": place.stat().st_size}
-        write_json(root / MANIFEST, manifest | {"schema_version": 1})
-        return root
-
-    return rewrite
-
-
-@pytest.fixture
 def add_golden():
     """Return a function that records in a bundle what its files answer to three drawn inputs, and seals it again."""
 

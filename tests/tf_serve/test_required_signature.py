@@ -140,7 +140,8 @@ def test_a_signed_bundle_is_answered_and_verified_by_the_commands(make_bundle, a
     sign(root, keys[0])
     predicted = run(("predict", root, place, "--json", "--public-key", keys[1]))
     assert json.loads(predicted.stdout)["films"][0]["model"]["binding"] == "signed"
-    verified = run(("verify", root, "--quick", "--public-key", keys[1]))
+    verified = run(("verify", root, "--quick", "--json", "--public-key", keys[1]))
     assert verified.returncode == 0, verified.stderr
+    assert json.loads(verified.stdout)["bundle"] == str(root)
     assert f"vouches for every file of {root}" in verified.stderr
     assert not list(Path(tempfile.gettempdir()).glob("tbconv-copy-*"))

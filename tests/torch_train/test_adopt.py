@@ -7,7 +7,8 @@ import torch
 from safetensors.torch import load_file
 from team_networks import draw_net
 
-from tbconv.contract.errors import ConfigError, DataError, Silence
+from tbconv.contract.errors import ConfigError, DataError, SetupError, Silence
+from tbconv.contract.files import only_writer
 from torch_train.adopt import (
     AdoptConfig,
     adopt,
@@ -176,3 +177,14 @@ def test_outputs_that_stand_the_other_way_round_are_noticed(order):
     with pytest.raises(ConfigError, match="wrong way round") as caught:
         require_usable(-right, found, order())
     assert "--positive-output 0" in caught.value.fix
+
+
+def test_an_adoption_without_room_or_with_another_writer_is_refused_before_a_film_is_read(order, monkeypatch):
+    config, ear = order(data="nowhere"), Ear()
+    config.out.mkdir()
+    with only_writer(config.out), pytest.raises(ConfigError, match="is being written by another process"):
+        adopt(config, ear)
+    monkeypatch.setattr("tbconv.contract.files._free", lambda _: 10_000_000)
+    with pytest.raises(SetupError, match=r"this run needs \d+ MB, 10 MB are free"):
+        adopt(config, ear)
+    assert list(config.out.iterdir()) == []

@@ -12,11 +12,16 @@ import pytest
 import torch
 
 from tbconv.contract.errors import ConfigError, SetupError, Silence
+from tbconv.contract.files import only_writer
 from torch_train.config import TrainConfig
+from torch_train.engine.trainer import start_network
+from torch_train.evaluation import folds
 from torch_train.evaluation.config import EvaluateConfig
+from torch_train.evaluation.evaluate import evaluate
 from torch_train.evaluation.folds import fit_folds
 from torch_train.evaluation.predictions import BASELINE, PRIOR, TRAINED, read_predictions
 from torch_train.evaluation.summary import SummaryConfig
+from torch_train.run_folder import CHECKPOINT
 from torch_train.train import train
 
 
@@ -136,6 +141,28 @@ def test_on_a_cpu_a_fold_goes_on_from_its_last_epoch(make, tmp_path):
     fit_folds(stopped, listener, resume=True)
     assert [line.split(":")[0] for line in listener.lines if "  epoch" in line and "/3:" in line] == ["  epoch 3/3"]
     assert content(straight) == content(stopped)
+
+
+def test_an_evaluation_needs_room_for_the_checkpoints_that_are_not_there_yet(make, tmp_path, monkeypatch):
+    config, asked = make(tmp_path / "a"), []
+    monkeypatch.setattr(folds, "require_room", lambda needed, what: asked.append(needed[config.out]))
+    folds._try_start(config, 2)
+    (config.out / "folds" / "1-1").mkdir(parents=True)
+    (config.out / "folds" / "1-1" / CHECKPOINT).write_bytes(b"x" * 1000)
+    folds._try_start(config, 2)
+    start = start_network(config.recipe, Silence())
+    assert asked == [2 * start.bytes_of_checkpoints([config.out]), asked[0] - 1000]
+
+
+def test_an_evaluation_that_another_has_finished_meanwhile_is_refused_under_the_lock(make, tmp_path):
+    config = make(tmp_path / "a")
+    config.out.mkdir()
+    with only_writer(config.out), pytest.raises(ConfigError, match="is being written by another process"):
+        evaluate(config, Silence())
+    (config.out / "terms.json").touch()
+    with pytest.raises(ConfigError, match="holds an evaluation already"):
+        evaluate(config, Silence())
+    assert [path.name for path in config.out.iterdir()] == ["terms.json"]
 
 
 def test_a_finished_evaluation_is_refused_and_with_resume_nothing_is_fitted_again(whole):

@@ -11,8 +11,9 @@ import torch
 from safetensors.numpy import load_file
 
 from tbconv.contract.errors import BundleError, ConfigError, SetupError, Silence, TbconvError
+from torch_train.engine.trainer import start_network
 from torch_train.results import heldout_films
-from torch_train.run_folder import read_films, read_run
+from torch_train.run_folder import CHECKPOINT, read_films, read_run
 from torch_train.train import train
 
 TIMES = ("seconds", "films_per_second")
@@ -180,6 +181,17 @@ def test_a_training_whose_checkpoints_have_no_room_is_refused_before_a_film_is_r
         train(config, listener)
     assert "another --out" in caught.value.fix
     assert not config.out.exists()
+
+
+def test_a_run_that_goes_on_needs_no_room_for_the_checkpoint_that_is_there(recipe):
+    config = recipe()
+    start = start_network(config, Silence())
+    whole = start.bytes_of_run(config)
+    config.out.mkdir()
+    (config.out / CHECKPOINT).write_bytes(b"x" * 1000)
+    assert start.bytes_of_run(config) == whole - 1000
+    os.truncate(config.out / CHECKPOINT, 1 << 40)  # of something larger: it makes no room
+    assert start.bytes_of_checkpoints([config.out / CHECKPOINT]) == start.bytes_of_checkpoints([config.out]) // 2 > 0
 
 
 def test_fewer_heldout_films_than_test_films_are_still_of_both_classes(recipe):

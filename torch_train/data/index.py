@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+import os
 import re
 import subprocess
 import sys
@@ -11,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from tbconv.contract.errors import ConfigError, DataError
+from tbconv.family import family_of_child
 from torch_train.data.layouts import (
     COLUMNS,
     list_tables,
@@ -159,22 +162,24 @@ def find_patients(expression: str, names: Sequence[str]) -> list[str | None]:
     """Return the patient key of each file name; the group's number leads where the expression has several.
 
     Some expressions take longer than anyone waits, `(a|aa)+$` on sixty letters among them, and nothing of Python
-    interrupts `re`. So it runs in a process of its own, which is ended.
+    interrupts `re`. So it runs in a process of its own, which is ended, also where ours is killed meanwhile.
 
     Raises:
         ConfigError: it takes too long, or more memory than file names can need.
     """
     command = [sys.executable, "-I", "-c", _FIND]
-    request = json.dumps({"expression": expression, "names": names, "bytes": PATTERN_BYTES}).encode()
+    limits = {"bytes": PATTERN_BYTES, "seconds": math.ceil(PATTERN_S)}
+    request = json.dumps({"expression": expression, "names": names, **limits}).encode()
+    family = os.environ | family_of_child()
     try:
-        done = subprocess.run(command, input=request, capture_output=True, check=False, timeout=PATTERN_S)
+        done = subprocess.run(command, input=request, capture_output=True, check=False, timeout=PATTERN_S, env=family)
     except subprocess.TimeoutExpired:
         done = None
     if done is None or done.returncode:
         raise ConfigError(
-            f"--patient {expression!r} does not end",
+            f"--patient {expression!r} takes too long",
             why=f"it took more than {PATTERN_S:g} s or {PATTERN_BYTES >> 20} MB on {len(names):,} file names",
-            fix=r"repeat nothing that repeats: 'person(\d+)_' instead of '(\w+)+_'",
+            fix=r"avoid nested repeats: 'person(\d+)_' instead of '(\w+)+_'",
         )
     found: list[str | None] = json.loads(done.stdout)
     return found
@@ -185,7 +190,10 @@ PATTERN_BYTES = 1 << 30
 _FIND = r"""
 import json, re, resource, sys
 request = json.load(sys.stdin)
-resource.setrlimit(resource.RLIMIT_AS, (request["bytes"], request["bytes"]))
+for kind, most in ((resource.RLIMIT_AS, request["bytes"]), (resource.RLIMIT_CPU, request["seconds"])):
+    hard = resource.getrlimit(kind)[1]
+    most = most if hard == resource.RLIM_INFINITY else min(most, hard)  # nobody may raise it again
+    resource.setrlimit(kind, (most, most))
 pattern = re.compile(request["expression"])
 
 def patient_of(name):

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from tbconv.contract.errors import DataError, FilmError
+from tbconv.contract.errors import DataError, FilmError, some
 from tbconv.contract.manifest import Labels
 from tbconv.contract.xray import read_xray
 from torch_train.data.records import (
@@ -27,7 +27,6 @@ from torch_train.data.records import (
     parse_person,
     parse_sex,
     repeated,
-    some,
     visible_folders,
 )
 

@@ -14,11 +14,11 @@ import PIL
 from numpy.typing import NDArray
 
 from tbconv.contract import preprocess, xray
-from tbconv.contract.errors import DataError, FilmError, Reporter, SetupError
+from tbconv.contract.errors import DataError, FilmError, Reporter, SetupError, some
 from tbconv.contract.files import sha256_bytes, write_atomic
 from tbconv.contract.preprocess import PreprocessSpec
 from tbconv.contract.xray import XrayFacts, decode_xray, describe_xray, read_bytes
-from torch_train.data.records import Film, FilmIndex, some
+from torch_train.data.records import Film, FilmIndex
 
 
 @dataclass(frozen=True, slots=True)

@@ -105,12 +105,6 @@ def find_masks(root: Path) -> dict[str, Path]:
     return {path.stem.removesuffix("_mask"): path for path in masks}
 
 
-def some(names: list[str], at_most: int = 5) -> str:
-    """Return the first names of a list and how many more there are."""
-    more = f" and {len(names) - at_most} more" if len(names) > at_most else ""
-    return ", ".join(names[:at_most]) + more
-
-
 def repeated(values: list[str]) -> list[str]:
     """Return the values that occur more than once, sorted."""
     return sorted(value for value, count in Counter(values).items() if count > 1)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tbconv.contract.errors import FilmError, Reporter
+from tbconv.contract.errors import FilmError, Reporter, some
 from tbconv.contract.manifest import Labels
 from tbconv.contract.preprocess import PreprocessSpec
 from tbconv.contract.xray import read_xray
@@ -19,7 +19,7 @@ from tbconv.report_kit import charts
 from torch_train.data.index import read_index
 from torch_train.data.layouts import MaskShape, measure_mask
 from torch_train.data.loading import LoadedFilms, load_films
-from torch_train.data.records import Film, FilmIndex, some
+from torch_train.data.records import Film, FilmIndex
 from torch_train.data.split import FRACTIONS, find_duplicates
 
 if TYPE_CHECKING:

@@ -56,16 +56,27 @@ class Start:
     tuning: FineTuning
     precision: Precision
 
-    def bytes_of_run(self, config: TrainConfig) -> int:
-        """Return how much room a run takes at most while it is written.
+    @property
+    def bytes_of_state(self) -> int:
+        """Of the network."""
+        return sum(value.nbytes for value in self.tuning.network.state_dict().values())
 
-        Two checkpoints, the old one until the new one is whole, each with the network, its best epoch and two moments
-        of the optimiser; then the weights and the films that conversion needs.
+    def bytes_of_checkpoints(self, written: Sequence[Path]) -> int:
+        """Return how much more room checkpoints take at most while they are written.
+
+        Of each there are two, the old one until the new one is whole, with the network, its best epoch and two moments
+        of the optimiser.
+
+        Args:
+            written: where each of them lies; what is there already takes no more room.
         """
-        state = sum(value.nbytes for value in self.tuning.network.state_dict().values())
-        moments = 2 * sum(parameter.nbytes for parameter in self.tuning.parameters())
+        one = 2 * self.bytes_of_state + 2 * sum(parameter.nbytes for parameter in self.tuning.parameters())
+        return sum(2 * one - min(one, place.stat().st_size if place.is_file() else 0) for place in written)
+
+    def bytes_of_run(self, config: TrainConfig) -> int:
+        """Return how much more room a run takes at most: checkpoints, weights, and the films that conversion needs."""
         films = (config.calibration_films + config.heldout_films) * PreprocessSpec().size ** 2
-        return int(2 * (2 * state + moments) + state + films)
+        return self.bytes_of_checkpoints([config.out / CHECKPOINT]) + self.bytes_of_state + films
 
 
 def start_network(config: TrainConfig, reporter: Reporter) -> Start:

@@ -8,7 +8,7 @@ from typing import Any
 from tbconv.contract.errors import Reporter
 from tbconv.contract.files import write_json
 from torch_train.evaluation.config import EvaluateConfig
-from torch_train.evaluation.folds import fit_folds, open_folder
+from torch_train.evaluation.folds import fit_folds
 from torch_train.evaluation.report import write_report
 from torch_train.evaluation.summary import summarise
 from torch_train.run_folder import run_folder_locked
@@ -33,8 +33,7 @@ def evaluate(config: EvaluateConfig, reporter: Reporter, *, resume: bool = False
         ConfigError: the folder holds something else, or began under other terms.
         SetupError: weights or a device are missing.
     """
-    open_folder(config, resume=resume)  # before anything is written there
-    with run_folder_locked(config.out):
+    with run_folder_locked(config.out):  # before it is looked at: another process may have finished there meanwhile
         predictions = fit_folds(config, reporter, resume=resume)
         reporter.say(f"figures and reports of {len(predictions.folds)} fits")
         summary = summarise(predictions, config.summary)

@@ -71,7 +71,7 @@ def fit_folds(config: EvaluateConfig, reporter: Reporter, *, resume: bool = Fals
         ConfigError: the folder holds something else, or was begun under other terms.
         SetupError: weights or a device are missing.
     """
-    open_folder(config, resume=resume)
+    open_folder(config, resume=resume)  # whoever fits at the same time as another holds the folder's lock around this
     processes = count_processes(config)
     report_config(config.recipe, reporter)
     place = _try_start(config, processes)
@@ -97,7 +97,9 @@ def _try_start(config: EvaluateConfig, processes: int) -> dict[str, str]:
     start = start_network(recipe, Silence())
     precision = start.precision
     if _keeps_checkpoints(precision):
-        require_room({config.out: processes * start.bytes_of_run(recipe)}, what="this evaluation")
+        begun = sorted(config.out.glob(f"folds/*/{CHECKPOINT}"))  # folds that were stopped: they go on first
+        places = [*begun, *[config.out / CHECKPOINT] * processes][:processes]  # the others are not there yet
+        require_room({config.out: start.bytes_of_checkpoints(places)}, what="this evaluation")
     return {"device": precision.device.type, "precision": precision.name}
 
 

@@ -17,7 +17,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 from torchvision.models import get_model_weights
 
-from tbconv.contract.errors import ConfigError, SetupError
+from tbconv.contract.errors import ConfigError, SetupError, some
 from tbconv.contract.manifest import EVIDENCE_SIDE
 from torch_train.model.backbones import OF_RUNS, backbone, no_exact_evidence
 from torch_train.model.network import AdoptedNetwork, XrayNetwork
@@ -143,12 +143,7 @@ def _load(module: nn.Module, state: State) -> str:
     }
     if not any(faults.values()):
         module.load_state_dict({**own, **state})
-    return "; ".join(f"{kind}: {_some(keys)}" for kind, keys in faults.items() if keys)
-
-
-def _some(keys: list[str], most: int = 4) -> str:
-    rest = f" and {len(keys) - most} more" if len(keys) > most else ""
-    return ", ".join(keys[:most]) + rest
+    return "; ".join(f"{kind}: {some(keys, 4)}" for kind, keys in faults.items() if keys)
 
 
 # --- adopted checkpoints ---

@@ -1,6 +1,14 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
 import pytest
 
 from tbconv.contract.errors import ConfigError
+from tbconv.family import VARIABLE
 from torch_train.data import index
 from torch_train.data.index import read_index
 
@@ -60,11 +68,59 @@ def test_an_expression_that_is_none_or_matches_nothing_is_a_wrong_option(class_f
 
 
 @pytest.mark.parametrize("expression", [r"^(a|aa)+$", r"^(a+)+$", r"((a*)*)*b"])
-def test_an_expression_that_does_not_end_is_an_expected_error(expression, monkeypatch):
+def test_an_expression_that_takes_too_long_is_an_expected_error(expression, monkeypatch):
     monkeypatch.setattr(index, "PATTERN_S", 2)
-    with pytest.raises(ConfigError, match="does not end") as caught:
+    with pytest.raises(ConfigError, match="takes too long") as caught:
         index.find_patients(expression, ["a" * 60 + ".png"])
     assert "2 s or 1024 MB on 1 file names" in caught.value.why
+
+
+def test_an_expression_that_takes_too_long_ends_though_nobody_waits_for_it(tmp_path):
+    """By its own limit, and at once with the command, however that ends."""
+    code = "from torch_train.data import index; index.PATTERN_S = {}; index.find_patients(r'^(a+)+$', ['a' * 60 + '!'])"
+    for seconds, signals in ((2, ()), (600, (signal.SIGKILL,))):
+        environment = {name: value for name, value in os.environ.items() if name != VARIABLE}
+        with subprocess.Popen(
+            [sys.executable, "-c", code.format(seconds)], env=environment, stderr=subprocess.DEVNULL
+        ) as command:
+            wait_for(lambda: busy(command.pid))
+            [child] = busy(command.pid)
+            if not signals:
+                os.kill(command.pid, signal.SIGSTOP)  # it cannot end the child
+            for one in signals:
+                command.send_signal(one)
+            wait_for(lambda: state_of(child) in "ZX")  # noqa: B023
+            command.kill()
+
+
+def busy(pid):
+    """Return the children of a process that match an expression."""
+    try:
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        return [one for one in children if b"pattern" in Path(f"/proc/{one}/cmdline").read_bytes()]
+    except OSError:
+        return []
+
+
+def state_of(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return "X"
+
+
+def wait_for(condition):
+    end = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def test_an_expression_is_matched_where_limits_are_lower_already():
+    code = "import resource; resource.setrlimit(resource.RLIMIT_AS, (900 << 20,) * 2)\n"
+    code += r"from torch_train.data import index; print(index.find_patients(r'p(\d)_', ['p7_.png']))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout == "['7']\n", done.stderr
 
 
 @pytest.mark.parametrize("expression", ["(" * 5000 + ")" * 5000, "(", "a{99999999999}", "(?P<a>x)(?P<a>y)"])

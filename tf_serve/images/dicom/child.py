@@ -34,7 +34,9 @@ def limit(most: int, seconds: int) -> None:
         (resource.RLIMIT_FSIZE, 0),
         (resource.RLIMIT_CORE, 0),
     ):
-        resource.setrlimit(kind, (value, value))
+        hard = resource.getrlimit(kind)[1]
+        most_of_kind = value if hard == resource.RLIM_INFINITY else min(value, hard)  # nobody may raise it again
+        resource.setrlimit(kind, (most_of_kind, most_of_kind))
 
 
 def main() -> None:

@@ -19,6 +19,7 @@ from pydicom.encaps import encapsulate, get_frame
 from pydicom.pixels.decoders.base import get_decoder
 
 from tbconv.contract.errors import FilmError
+from tbconv.family import family_of_child
 from tf_serve.images.dicom.dataset import DicomHeader, damaged
 from tf_serve.images.film import MeteredFile, StreamHeader, read_jpeg_header
 
@@ -236,7 +237,7 @@ def decode_apart(decoder: str, packed: bytes, *, frame: dict[str, int], most: in
             stderr=subprocess.DEVNULL,
             check=False,
             timeout=CLOCK_SECONDS,
-            env=_environment(),
+            env=_environment() | family_of_child(),
         )
     except subprocess.TimeoutExpired:
         raise damaged(name, f"its compressed picture does not decode within {CLOCK_SECONDS} s") from None

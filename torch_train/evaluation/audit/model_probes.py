@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from tbconv.contract.bundle import read_json
-from tbconv.contract.errors import ConfigError, DataError, Reporter
+from tbconv.contract.errors import ConfigError, DataError, Reporter, some
 from tbconv.contract.manifest import EVIDENCE_SIDE
 from tbconv.contract.preprocess import PreprocessSpec
 from tbconv.contract.statistics import CONFIDENCE, Estimate, proportion
 from tbconv.contract.xray import XrayFacts, read_xray
 from torch_train.data.layouts import MARKED
-from torch_train.data.records import SUFFIXES, some
+from torch_train.data.records import SUFFIXES
 from torch_train.data.split import fine_structure
 from torch_train.engine.inference import BATCH
 from torch_train.evaluation.audit.findings import (
