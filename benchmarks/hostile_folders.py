@@ -117,11 +117,11 @@ def _with_zip(members: int, size: int) -> Callable[[bytes], bytes]:
     """Append a zip whose members unpack to that many zeros each."""
 
     def append(data: bytes) -> bytes:
-        out = io.BytesIO(data)
-        with zipfile.ZipFile(out, "a", zipfile.ZIP_DEFLATED) as archive:
+        out = io.BytesIO()
+        with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
             for number in range(members):
                 archive.writestr(f"{number}.txt" if number else LABELS, bytes(size))
-        return out.getvalue()
+        return data + out.getvalue()  # readers take the last zip of a file
 
     return append
 

@@ -112,7 +112,10 @@ def golden_check(bundle: Bundle, path: str, golden: Golden) -> Callable[[Classif
     Raises:
         ArtefactError: the certificate is missing or altered, or the golden inputs hold nothing of this file.
     """
-    certificate = bundle.certificate()
+    certificate, size = bundle.certificate(), bundle.manifest.preprocessing.size
+    if golden.model_inputs.shape[1] != size:
+        why = f"they are {golden.model_inputs.shape[1]} pixels wide, its films {size}"
+        raise ArtefactError(f"{path} cannot be run on the golden inputs", why=why, fix=MAKE_AGAIN)
     artefact, verdict = bundle.manifest.artefact(path), str(bundle.verdict(path).verdict)
     recorded = _recorded(golden, artefact)
     if len(recorded.logits) > 1 and (recorded.logits == recorded.logits[0]).all():
