@@ -30,8 +30,10 @@ if not __package__:
 
 from benchmarks.serve_load import Caller, request  # noqa: E402
 from benchmarks.serve_process import tbconv_server  # noqa: E402
+from tbconv.contract.bundle import CERTIFICATE, MANIFEST, read_bundle, seal  # noqa: E402
+from tbconv.contract.consistency import LABELS  # noqa: E402
+from tbconv.contract.files import sha256_file  # noqa: E402
 
-MANIFEST, CERTIFICATE = "manifest.json", "certificate.json"
 Make = Callable[[Path, Path], None]  # (place to make, a good bundle)
 SHA = "0" * 64
 
@@ -94,6 +96,34 @@ def _sealed(name: str, data: Callable[[bytes], bytes]) -> Make:
         (place / MANIFEST).write_text(json.dumps(value))
 
     return make
+
+
+def _sealed_anew(name: str, data: Callable[[bytes], bytes]) -> Make:
+    """Make a copy of a good bundle in which one file is another, and everything that holds a digest agrees with it."""
+
+    def make(place: Path, good: Path) -> None:
+        _sealed(name, data)(place, good)
+        value = json.loads((place / CERTIFICATE).read_text())
+        value["artefacts"][_existing(place, name)]["sha256"] = sha256_file(place / _existing(place, name))
+        (place / CERTIFICATE).write_text(json.dumps(value))
+        manifest = read_bundle(place).manifest
+        (place / MANIFEST).unlink()
+        seal(place, manifest)
+
+    return make
+
+
+def _with_zip(members: int, size: int) -> Callable[[bytes], bytes]:
+    """Append a zip whose members unpack to that many zeros each."""
+
+    def append(data: bytes) -> bytes:
+        out = io.BytesIO()
+        with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+            for number in range(members):
+                archive.writestr(f"{number}.txt" if number else LABELS, bytes(size))
+        return data + out.getvalue()  # readers take the last zip of a file
+
+    return append
 
 
 def _existing(place: Path, name: str) -> str:
@@ -252,6 +282,8 @@ KINDS: dict[str, Make] = {
     "tflite-sparse": _instead("model", _sparse),
     "tflite-noise": _sealed("model", lambda data: bytes(len(data))),
     "baseline-noise": _sealed("baseline.tflite", lambda data: bytes(len(data))),
+    "tflite-zip-of-many": _sealed_anew("model", _with_zip(400, 1 << 20)),
+    "tflite-zip-of-much": _sealed_anew("model", _with_zip(1, 1 << 29)),
     "golden-44-pib": _sealed("golden.npz", lambda _: _archive(_header("(1125899906842624, 11)"))),
     "golden-bomb": _sealed("golden.npz", lambda _: _archive(_header("(33554432,)") + bytes(4 << 25))),
     "golden-films": _sealed("golden_films.npz", lambda _: b"PK\x03\x04" + bytes(100)),

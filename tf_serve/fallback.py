@@ -12,11 +12,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
 
 from tbconv.contract.bundle import MAKE_AGAIN, Bundle
 from tbconv.contract.certificate import ArtefactVerdict, Verdict
-from tbconv.contract.consistency import Binding, check_binding, check_contents
+from tbconv.contract.consistency import Binding, check_answers, check_binding, check_contents
 from tbconv.contract.errors import ArtefactError, BundleError, ConfigError
+from tbconv.contract.golden import GOLDEN, Golden, read_golden
 from tbconv.contract.manifest import DecisionRule, Kind
 from tbconv.contract.signature import SignatureRule
 from tbconv.contract.statistics import Classifier
@@ -31,12 +34,46 @@ HASHING = 2  # files at once; hashlib lets other threads run, and a disk has no 
 NO_TRAINED_MODEL = "no trained model is in the bundle"
 ASKED_FOR = "the baseline was requested by name"
 
-OpenFile = Callable[[Bundle, str], Classifier]
+
+@dataclass(frozen=True, slots=True)
+class CheckedBundle:
+    """A bundle whose manifest holds, and what its files are held to when they are opened."""
+
+    bundle: Bundle
+    binding: Binding  # what holds threshold and labels to what was certified
+    golden: Golden | None  # None where the bundle records no golden inputs
+
+    def open(self, name: str, *, size: int = 1, folder: Path | None = None) -> Pool:
+        """Copy a file, judge the copy, by what is written inside it too, and map it (tf_serve.runtime.pool)."""
+        return Pool(self.bundle, name, size=size, folder=folder, check=partial(check_contents, self.bundle, name))
 
 
-def open_file(bundle: Bundle, name: str) -> Classifier:
-    """Open a file of a bundle after it was judged; the server has more to ask of it (tf_serve.models.loader)."""
-    return Pool(bundle, name, size=1)
+OpenFile = Callable[[CheckedBundle, str], Classifier]
+
+
+def open_file(checked: CheckedBundle, name: str) -> Classifier:
+    """Open a file of a bundle after it was judged; the server also runs its golden inputs (tf_serve.models.loader)."""
+    return checked.open(name)
+
+
+def check_bundle(bundle: Bundle, signature: SignatureRule | None = None) -> CheckedBundle:
+    """Check what holds for every file of a bundle, and read its golden inputs once.
+
+    Args:
+        bundle: of which nothing was checked.
+        signature: the key that has to vouch for it; None requires none.
+
+    Raises:
+        BundleError: the manifest is not the one that was certified, the required signature does not vouch for it, or
+            golden inputs or films are missing or altered.
+        SetupError: this machine decodes images differently from training.
+    """
+    if signature is not None:
+        signature.check_bundle(bundle)
+    binding = check_binding(bundle)
+    check_preprocessing(bundle)
+    golden = read_golden(bundle.read(GOLDEN)) if GOLDEN in bundle.manifest.files else None
+    return CheckedBundle(bundle, Binding.SIGNED if signature else binding, golden)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,34 +125,36 @@ def choose_model(
             that was certified, or the required signature does not vouch for it.
         SetupError: this machine decodes images differently from training.
     """
-    if signature is not None:
-        signature.check_bundle(bundle)
-    binding = check_binding(bundle)
-    check_preprocessing(bundle)
-    active = _choose(bundle, artefact, open_file)
-    return replace(active, binding=Binding.SIGNED if signature else binding)
+    return choose_file(check_bundle(bundle, signature), artefact=artefact, open_file=open_file)
 
 
-def _choose(bundle: Bundle, artefact: str | None, open_file: OpenFile) -> ActiveModel:
+def choose_file(checked: CheckedBundle, *, artefact: str | None = None, open_file: OpenFile = open_file) -> ActiveModel:
+    """Open the file that may answer, of a bundle that was checked; otherwise as `choose_model`."""
+    bundle = checked.bundle
     if artefact is not None:
         _check_is_tflite(bundle, artefact)
     if artefact == BASELINE:
-        return open_baseline(bundle, ASKED_FOR, open_file=open_file)
+        return open_baseline(checked, ASKED_FOR, open_file=open_file)
     if bundle.manifest.kind == "baseline":
-        return open_baseline(bundle, NO_TRAINED_MODEL, open_file=open_file)
+        return open_baseline(checked, NO_TRAINED_MODEL, open_file=open_file)
     try:
-        return _open_trained(bundle, artefact or proposed(bundle), open_file)
+        return _open_trained(checked, artefact or proposed(bundle), open_file)
     except ArtefactError as error:
-        return open_baseline(bundle, error.one_line, open_file=open_file)
+        return open_baseline(checked, error.one_line, open_file=open_file)
 
 
 def choose_checked(
     bundle: Bundle, *, artefact: str | None = None, signature: SignatureRule | None = None
 ) -> ActiveModel:
     """Open the file that may answer, as `choose_model` does, and hold every other file to its digest meanwhile."""
+    checked = check_bundle(bundle, signature)  # first: a bundle that is refused is not read through
     with ThreadPoolExecutor(HASHING) as pool:
         problems = pool.map(bundle.problem_of, bundle.manifest.files)
-        active = choose_model(bundle, artefact=artefact, signature=signature)
+        try:
+            active = choose_file(checked, artefact=artefact)
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
         return replace(active, altered=tuple(problem for problem in problems if problem))
 
 
@@ -147,36 +186,38 @@ def _fastest(bundle: Bundle) -> str:
     raise ArtefactError("no trained file may serve", why=why or "the bundle has none", fix=MAKE_AGAIN)
 
 
-def _open_trained(bundle: Bundle, name: str, open_file: OpenFile) -> ActiveModel:
-    bundle.path(name)  # a missing file is reported before its verdict
-    verdict = bundle.verdict(name)
+def _open_trained(checked: CheckedBundle, name: str, open_file: OpenFile) -> ActiveModel:
+    checked.bundle.path(name)  # a missing file is reported before its verdict
+    verdict = checked.bundle.verdict(name)
     _check_may_serve(name, verdict)
-    return _opened(bundle, "trained", name, verdict, None, open_file)
+    return _opened(checked, "trained", name, verdict, None, open_file)
 
 
-def open_baseline(bundle: Bundle, reason: str, *, open_file: OpenFile = open_file) -> ActiveModel:
+def open_baseline(checked: CheckedBundle, reason: str, *, open_file: OpenFile = open_file) -> ActiveModel:
     """Open the baseline, with the reason why it answers; BundleError where it may not."""
-    bundle.path(BASELINE)
-    return _opened(bundle, "baseline", BASELINE, _baseline_verdict(bundle), reason, open_file)
+    checked.bundle.path(BASELINE)
+    return _opened(checked, "baseline", BASELINE, _baseline_verdict(checked.bundle), reason, open_file)
 
 
 def _opened(
-    bundle: Bundle, kind: Kind, name: str, verdict: ArtefactVerdict, reason: str | None, open_file: OpenFile
+    checked: CheckedBundle, kind: Kind, name: str, verdict: ArtefactVerdict, reason: str | None, open_file: OpenFile
 ) -> ActiveModel:
+    bundle = checked.bundle
     decision_rule, sha256 = _decision_rule(bundle, kind), bundle.digest(name)
-    check_contents(bundle, name)
+    if checked.golden is not None:
+        check_answers(bundle, name, checked.golden)
     return ActiveModel(
         kind=kind,
         artefact=name,
         sha256=sha256,
         verdict=verdict,
         reason=reason,
-        classifier=open_file(bundle, name),
+        classifier=open_file(checked, name),
         decision_rule=decision_rule,
         version=bundle.manifest.version_of(
             sha256=sha256, network=kind, verdict=str(verdict.verdict), abstention_band=verdict.abstention_band
         ),
-        binding=check_binding(bundle),
+        binding=checked.binding,
     )
 
 

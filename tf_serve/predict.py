@@ -23,7 +23,7 @@ from tf_serve.telemetry.trace import stage
 
 SYNTHETIC_LIMIT = "Trained on synthetic phantoms: it shows that the chain works and says nothing about a person."
 BASELINE_LIMIT = "The baseline answers: one linear layer on a 28 x 28 thumbnail, not the trained network."
-ALTERED_LIMIT = "What answers is as it was certified; other files of its bundle are not:"
+ALTERED_LIMIT = "The file that answers is unchanged since certification; these other files of the bundle have changed:"
 MOST_NAMED = 5  # changed files of a sentence
 DECISION_WORDS = {
     "refer": "refer for a bacteriological test",

@@ -42,6 +42,7 @@ class Settings:
     """How a server runs: the one record that the command fills and every worker process gets."""
 
     root: Path  # a bundle, or a folder of bundles
+    one_bundle: bool | None = None  # which of the two, decided once for all processes; None: decided where it is opened
     artefact: str | None = None  # None: the file that each certificate proposes
     threads: int = 1  # films answered side by side in one process, each by an interpreter of its own
     queue: int = QUEUE  # requests that wait for one

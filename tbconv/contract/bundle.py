@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import json
 import math
 import os
-import stat
 import struct
 import tokenize
 import unicodedata
@@ -25,6 +23,7 @@ from tbconv.contract.certificate import ArtefactVerdict, Certificate, Verdict
 from tbconv.contract.errors import ArtefactError, BundleError, ConfigError, TbconvError, printable
 from tbconv.contract.files import (
     folder_whole_or_not,
+    opened,
     require_room,
     sha256_bytes,
     sha256_file,
@@ -105,7 +104,10 @@ class Bundle:
             raise ArtefactError(
                 f"{name} has {size:,} bytes, the manifest says {record.bytes:,}", why=why, fix=MAKE_AGAIN
             )
-        digest = sha256_file(place)
+        try:
+            digest = sha256_file(place)
+        except OSError as error:  # it went away, or something else stands there now
+            raise ArtefactError(f"{name} cannot be read", why=str(error), fix=MAKE_AGAIN) from error
         if digest != record.sha256:
             raise _altered(name, digest, record.sha256)
 
@@ -206,7 +208,7 @@ def read_small(path: Path, error: type[BundleError]) -> bytes:
     """Return a file whole; the error where it is missing, no regular file, or larger than any that is read whole."""
     most = MOST_MANIFEST if path.name == MANIFEST else MOST_READ
     try:
-        with _opened(path) as file:
+        with opened(path) as file:
             size = os.fstat(file.fileno()).st_size
             data = file.read(min(size, most) + 1)  # which is reserved before anything is read
     except (OSError, ValueError) as found:
@@ -214,19 +216,6 @@ def read_small(path: Path, error: type[BundleError]) -> bytes:
     if len(data) > most:
         raise error(f"{path} is too large", why=f"it holds more than {most:,} bytes", fix=MAKE_AGAIN)
     return data
-
-
-@contextlib.contextmanager
-def _opened(source: Path | bytes) -> Iterator[BinaryIO]:
-    """Open what was read, or a file; OSError where that is none: a FIFO would keep us until someone writes into it."""
-    if isinstance(source, bytes):
-        yield io.BytesIO(source)
-        return
-    handle = os.open(source, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0))
-    with os.fdopen(handle, "rb") as file:
-        if not stat.S_ISREG(os.fstat(handle).st_mode):
-            raise OSError("it is no regular file")
-        yield file
 
 
 def read_json(path: Path, *, keys_of_users: bool = False) -> Any:
@@ -311,6 +300,7 @@ def read_arrays(
     name: str = "the archive",
     error: type[TbconvError] = ArtefactError,
     fix: str = MAKE_AGAIN,
+    ratio: int = MOST_RATIO,
 ) -> Iterator[Mapping[str, Any]]:
     """Yield the arrays of an .npz file by name, without pickles; nothing is unpacked before its headers are judged.
 
@@ -320,11 +310,13 @@ def read_arrays(
         name: of bytes, for the error.
         error: to raise where it is missing, damaged or beyond bounds, or lacks an array that the block reads.
         fix: of that error.
+        ratio: how many times what it takes it may unpack to, where that is more than `MOST_UNPACKED`; 0 for what a
+            server reads of strangers.
     """
     called = source if isinstance(source, Path) else name
     try:
-        with _opened(source) as file:
-            _check_archive(file)
+        with opened(source) as file:
+            _check_archive(file, ratio)
             with np.load(file, allow_pickle=False) as arrays:
                 yield arrays
     except _DAMAGED as found:
@@ -338,12 +330,12 @@ _DAMAGED = (
 )
 
 
-def _check_archive(file: BinaryIO) -> None:
+def _check_archive(file: BinaryIO, ratio: int) -> None:
     """Refuse an .npz whose arrays are not as large as its directory says, or would fill the memory; ValueError."""
     packed = file.seek(0, os.SEEK_END)
     with zipfile.ZipFile(file) as archive:
         members = archive.infolist()
-        most = max(MOST_UNPACKED, MOST_RATIO * packed)
+        most = max(MOST_UNPACKED, ratio * packed)
         if (unpacked := sum(member.file_size for member in members)) > most:
             raise ValueError(f"it unpacks to {unpacked / 2**20:,.0f} MB, {most / 2**20:,.0f} MB are the most")
         if len({member.filename for member in members}) < len(members):
@@ -474,7 +466,7 @@ def _copy_bounded(bundle: Bundle, name: str, place: Path) -> None:
     said = bundle.manifest.files[name].bytes
     with contextlib.ExitStack() as stack:
         try:
-            file = stack.enter_context(_opened(bundle.root / name))
+            file = stack.enter_context(opened(bundle.root / name))
         except OSError as error:
             raise ArtefactError(f"{name} cannot be read", why=str(error), fix=MAKE_AGAIN) from error
         if (size := os.fstat(file.fileno()).st_size) != said:

@@ -5,6 +5,9 @@ Serving runs them on every file that it opens, `verify --quick` on all; `convert
 
 from __future__ import annotations
 
+import io
+import os
+import struct
 import zipfile
 import zlib
 from collections.abc import Collection, Mapping
@@ -18,7 +21,8 @@ from numpy.typing import NDArray
 
 from tbconv.contract.bundle import CERTIFICATE, MAKE_AGAIN, MANIFEST, Bundle, binding_of, parse_json
 from tbconv.contract.errors import ArtefactError, BundleError
-from tbconv.contract.golden import GOLDEN, Golden, read_golden
+from tbconv.contract.files import opened
+from tbconv.contract.golden import Golden
 from tbconv.contract.manifest import SCHEMA_VERSION, Artefact, Calibration, Manifest
 from tbconv.contract.statistics import IDENTITY, Prediction, identity_error
 
@@ -35,7 +39,11 @@ QUANTIZED_STEPS = 4 / 256
 IDENTITY_SHARE = {"float16": 0.01, "dynamic": 0.1}
 
 
-MOST_APPENDED = 1 << 20  # bytes of one file inside a `.tflite`; real ones have 1 KB
+# Of the zip at the end of a `.tflite`; real ones have three members, and 1 KB in all.
+MOST_APPENDED = 1 << 20  # bytes that its members unpack to
+MOST_MEMBERS, MOST_DIRECTORY = 16, 64 << 10  # the latter in bytes
+MOST_AT_THE_END = MOST_APPENDED + MOST_DIRECTORY + 0x10000  # bytes of the file that are read: a comment is the rest
+_MARK, _END = b"PK\x05\x06", struct.Struct("<4s4H2LH")  # end of central directory, APPNOTE.TXT 4.3.16
 
 # --- binding ---
 # Whether what decides is bound: manifest to certificate, both to what is written inside each `.tflite` file.
@@ -83,21 +91,25 @@ def check_binding(bundle: Bundle) -> Binding:
     raise BundleError(f"{MANIFEST} is not the one that was certified", why=why, fix=MAKE_AGAIN)
 
 
-def check_contents(bundle: Bundle, path: str) -> None:
-    """Hold one `.tflite` file, by what is written in it and by its golden outputs, to the manifest.
+def check_contents(bundle: Bundle, path: str, place: Path) -> None:
+    """Hold one `.tflite` file, by what is written inside it, to the manifest.
 
     Args:
-        bundle: of which the file's digest was checked.
-        path: of the file.
+        bundle: the file's.
+        path: of the file in the bundle.
+        place: where the very bytes lie that will be used.
 
     Raises:
-        BundleError: labels, preprocessing, threshold or calibration contradict the manifest.
-        ArtefactError: the golden outputs are missing or altered.
+        BundleError: labels, preprocessing or threshold in it contradict the manifest.
     """
-    found = appended_problems(bundle, (path,))
-    if GOLDEN in bundle.manifest.files:
-        golden = read_golden(bundle.read(GOLDEN))
-        found = {**answer_problems(bundle, golden, (path,)), **found}
+    problem = _appended_problem(bundle, bundle.manifest.artefact(path), appended_files(place), _some_have(bundle))
+    if problem is not None:
+        raise BundleError(f"{path} contradicts {MANIFEST}", why=problem, fix=MAKE_AGAIN)
+
+
+def check_answers(bundle: Bundle, path: str, golden: Golden) -> None:
+    """Hold one `.tflite` file, by its golden outputs, to the manifest: BundleError where its graph contradicts it."""
+    found = answer_problems(bundle, golden, (path,))
     if path in found:
         raise BundleError(f"{path} contradicts {MANIFEST}", why=found[path], fix=MAKE_AGAIN)
 
@@ -118,41 +130,79 @@ def differences(found: Any, expected: Mapping[str, Any], *, of: str) -> list[str
 
 
 def appended_files(path: Path) -> dict[str, bytes] | None:
-    """Return the files that are appended to a `.tflite` file as a zip; None where there are none.
+    """Return labels, preprocessing and threshold from the zip that is appended to a `.tflite` file.
 
-    What is damaged, or larger than such files are, is left out.
+    Returns:
+        By name, other members left out; empty where the zip is larger than any of tbconv, which is not read; None
+        where there is none, or what there is is damaged.
     """
-    found = {}
     try:
-        with zipfile.ZipFile(path) as archive:
-            for member in archive.infolist():
-                if member.file_size <= MOST_APPENDED:
-                    found[member.filename] = archive.read(member)
+        with opened(path) as file:
+            file.seek(max(0, os.fstat(file.fileno()).st_size - MOST_AT_THE_END))
+            end = file.read(MOST_AT_THE_END)
+        if not _may_be_read(end):
+            return {}
+        with zipfile.ZipFile(io.BytesIO(end)) as archive:
+            return _members(archive)
     except (OSError, ValueError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error):  # all zipfile's, on damage
-        return found or None
+        return None
+
+
+def _may_be_read(end: bytes) -> bool:
+    """Whether the directory of a zip, which zipfile reads whole, is as small as ours; where there is none it is."""
+    place = len(end) - _END.size  # as zipfile finds it: without a comment, or the last that has one
+    if not (end[-_END.size :].startswith(_MARK) and end.endswith(b"\0\0")):
+        place = end.rfind(_MARK, -_END.size - 0xFFFF)
+    if place < 0 or place + _END.size > len(end):
+        return True
+    _, _, _, here, members, directory, _, _ = _END.unpack_from(end, place)
+    is_zip64 = end[:place][-20:].startswith(b"PK\x06\x07")  # whose numbers replace these
+    return max(here, members) <= MOST_MEMBERS and directory <= MOST_DIRECTORY and not is_zip64
+
+
+def _members(archive: zipfile.ZipFile) -> dict[str, bytes]:
+    chosen = [one for one in archive.infolist() if one.filename in (LABELS, PREPROCESSING, OPERATING_POINT)]
+    kinds = {one.compress_type for one in chosen} - {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}  # read piece by piece
+    if kinds or len(chosen) > MOST_MEMBERS or sum(one.file_size for one in chosen) > MOST_APPENDED:
+        return {}
+    found = {}
+    for member in chosen:
+        with archive.open(member) as data:
+            found[member.filename] = data.read(MOST_APPENDED)
     return found
 
 
-def appended_problems(bundle: Bundle, paths: Collection[str] | None = None) -> dict[str, str]:
+def _some_have(bundle: Bundle) -> bool:
+    """Whether any `.tflite` file of a bundle has such a zip; those of early versions have none."""
+    served = (bundle.root / one.path for one in bundle.manifest.artefacts if one.is_served)
+    return any(appended_files(path) is not None for path in served)
+
+
+def appended_problems(bundle: Bundle) -> dict[str, str]:
     """Return, by path, where labels, preprocessing and decision rule inside `.tflite` files differ from the manifest.
 
     Bundles of early versions have no such metadata; where one file has it, all must.
 
     Args:
-        bundle: whose files are looked at where they lie.
-        paths: of files; None takes all that are there.
+        bundle: whose files are looked at where they lie, those that are there.
     """
-    served = [one for one in bundle.manifest.artefacts if one.is_served and (bundle.root / one.path).is_file()]
-    files = {one: appended_files(bundle.root / one.path) for one in served}
-    required = any(files.values())
-    chosen = {one: inside for one, inside in files.items() if paths is None or one.path in paths}
-    found: dict[str, str] = {}
-    for artefact, inside in chosen.items():
-        if inside is None and required:
-            found[artefact.path] = "it holds no metadata, while other files of the bundle do"
-        elif inside is not None and (problems := _appended(bundle.manifest, artefact, inside)):
-            found[artefact.path] = "; ".join(problems)
-    return found
+    required = _some_have(bundle)
+    found = {}
+    for artefact in bundle.manifest.artefacts:
+        place = bundle.root / artefact.path
+        if artefact.is_served and place.is_file():
+            found[artefact.path] = _appended_problem(bundle, artefact, appended_files(place), required)
+    return {path: problem for path, problem in found.items() if problem is not None}
+
+
+def _appended_problem(
+    bundle: Bundle, artefact: Artefact, inside: dict[str, bytes] | None, required: bool
+) -> str | None:
+    if inside is None:
+        return "it holds no metadata, while other files of the bundle do" if required else None
+    if not inside:
+        return f"the zip at its end holds no {LABELS}, or more than labels, preprocessing and threshold take"
+    return "; ".join(_appended(bundle.manifest, artefact, inside)) or None
 
 
 def _appended(manifest: Manifest, artefact: Artefact, files: dict[str, bytes]) -> list[str]:

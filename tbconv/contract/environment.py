@@ -39,6 +39,16 @@ def working_folder_hidden() -> Iterator[None]:
                 os.environ[name] = value
 
 
+# What a process needs to start that reads files of strangers; tokens and addresses are not for it to see.
+SEEN_BY_CHILDREN = ("PATH", "LD_LIBRARY_PATH", "SYSTEMROOT", "LANG", "LC_ALL", "TZ", "TMPDIR")
+
+
+def child_environment() -> dict[str, str]:
+    """Return the environment of a process that reads files of strangers: little, and one thread a library."""
+    kept = {name: os.environ[name] for name in SEEN_BY_CHILDREN if name in os.environ}
+    return kept | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+
+
 # --- provenance ---
 # Where a run came from: commit, packages, machine; never a user, host or path name.
 

@@ -11,6 +11,7 @@ import ctypes
 import errno
 import fcntl
 import hashlib
+import io
 import itertools
 import json
 import os
@@ -70,9 +71,22 @@ def sha256_bytes(data: bytes) -> str:
 
 
 def sha256_file(path: Path) -> str:
-    """Return the SHA-256 of a file, 64 hex digits."""
-    with path.open("rb") as file:
+    """Return the SHA-256 of a file, 64 hex digits; OSError where it is no regular file."""
+    with opened(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextlib.contextmanager
+def opened(source: Path | bytes) -> Iterator[io.BufferedReader | io.BytesIO]:
+    """Open what was read, or a file; OSError where that is none: a FIFO would keep us until someone writes into it."""
+    if isinstance(source, bytes):
+        yield io.BytesIO(source)
+        return
+    handle = os.open(source, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0))
+    with os.fdopen(handle, "rb") as file:
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            raise OSError("it is no regular file")
+        yield file
 
 
 @contextlib.contextmanager

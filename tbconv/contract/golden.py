@@ -22,6 +22,7 @@ from tbconv.contract.xray import decode_xray
 # golden.npz: synthetic inputs, of no patient, and the outputs of every format for them.
 
 GOLDEN = "golden.npz"
+MOST_GOLDEN = 256  # inputs, each of which is run when a server opens a file; convert writes 16
 REFERENCE = "PyTorch float32"  # followed by the network in brackets: the reference of every other runtime
 
 
@@ -53,8 +54,10 @@ def write_golden(path: Path, golden: Golden) -> None:
 
 def read_golden(source: Path | bytes) -> Golden:
     """Read golden.npz, or what was read of it; ArtefactError if it is not one."""
-    with read_arrays(source, "golden inputs", name=GOLDEN) as arrays:
+    with read_arrays(source, "golden inputs", name=GOLDEN, ratio=0) as arrays:
         names, model_inputs = _texts(arrays["names"]), _films(stored_inputs(arrays))
+        if len(model_inputs) > MOST_GOLDEN:
+            raise ValueError(f"it holds {len(model_inputs):,} inputs, {MOST_GOLDEN} are the most")
         runtimes = {key.split("|")[0] for key in arrays if "|" in key}
         answers = {
             name: Prediction(arrays[f"{name}|logits"], arrays[f"{name}|probability"], arrays.get(f"{name}|evidence"))
@@ -180,7 +183,7 @@ def write_golden_films(path: Path, films: Sequence[GoldenFilm]) -> None:
 
 def read_golden_films(source: Path | bytes) -> tuple[GoldenFilm, ...]:
     """Read golden_films.npz, or what was read of it; ArtefactError if it is not one."""
-    with read_arrays(source, "golden films", name=GOLDEN_FILMS) as arrays:
+    with read_arrays(source, "golden films", name=GOLDEN_FILMS, ratio=0) as arrays:
         return tuple(
             GoldenFilm(name, arrays[f"{name}|bytes"].tobytes(), _films(arrays[f"{name}|square"][None])[0], levels)
             for name, levels in zip(_texts(arrays["names"]), arrays["levels"].astype(np.uint8).tolist(), strict=True)

@@ -4,14 +4,18 @@ import io
 import json
 import os
 import re
+import struct
+import tracemalloc
 import zipfile
 
 import numpy as np
 import pytest
 
 from tbconv.contract import bundle as contract
-from tbconv.contract.bundle import MANIFEST, parse_json, read_arrays, read_bundle, read_json
+from tbconv.contract.bundle import MANIFEST, Bundle, parse_json, read_arrays, read_bundle, read_json
+from tbconv.contract.consistency import LABELS, OPERATING_POINT, PREPROCESSING, appended_files
 from tbconv.contract.errors import ArtefactError, BundleError, TbconvError, printable
+from tbconv.contract.files import sha256_file
 from tbconv.contract.golden import read_golden, read_golden_films
 from torch_train.run_folder import read_films
 
@@ -274,6 +278,91 @@ def test_golden_answers_of_another_shape_are_refused_where_they_are_read(change)
     np.savez_compressed(out, **{**good, **change})
     with pytest.raises(ArtefactError):
         read_golden(out.getvalue())
+
+
+def appended(members, *, method=zipfile.ZIP_DEFLATED, comment=b"", zip64=False):
+    """Return a file with a zip at its end."""
+    out = io.BytesIO(b"network" * 100)
+    out.seek(0, os.SEEK_END)
+    with zipfile.ZipFile(out, "a", method) as archive:
+        for name, data in members:
+            archive.writestr(name, data)
+        archive.comment = comment
+    data = out.getvalue()
+    if not zip64:
+        return data
+    end = data.rindex(b"PK\5\6")
+    count, size, at = struct.unpack_from("<H2L", data, end + 10)
+    record = struct.pack("<4sQ2H2L4Q", b"PK\6\6", 44, 45, 45, 0, 0, count, count, size, at)
+    return data[:end] + record + struct.pack("<4sLQL", b"PK\6\7", 0, end, 1) + data[end:]
+
+
+THREE = [(LABELS, "Normal\nTuberculosis\n"), (PREPROCESSING, "{}"), (OPERATING_POINT, "{}")]
+ZIPS = {
+    "400 members of 1 MB": lambda: appended([*THREE, *((f"x{n}", bytes(1 << 20)) for n in range(400))]),
+    "400 members of 1 MB, by one name": lambda: appended([(LABELS, bytes(1 << 20)) for _ in range(400)]),
+    "60,000 empty members": lambda: appended([(f"{n:05}", b"") for n in range(60_000)]),
+    "a long directory": lambda: appended([*THREE, *((f"{n}{'x' * 60_000}", b"") for n in range(2))]),
+    "1 GB in one member": lambda: appended([*THREE[:2], (OPERATING_POINT, bytes(1 << 30))]),
+    "2 MB in three": lambda: appended([(name, bytes(700_000)) for name, _ in THREE]),
+    "packed with bzip2": lambda: appended([(LABELS, bytes(900_000))], method=zipfile.ZIP_BZIP2),
+    "zip64": lambda: appended(THREE, zip64=True),
+    "a comment": lambda: appended([*THREE, *((f"x{n}", bytes(1 << 20)) for n in range(400))], comment=b"x" * 65_000),
+    "nothing of ours": lambda: appended([("other.txt", "words")]),
+}
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+@pytest.mark.parametrize("kind", ZIPS)
+def test_a_zip_at_the_end_of_a_file_that_is_larger_than_ours_is_not_read(tmp_path, kind):
+    place = tmp_path / "model.tflite"
+    place.write_bytes(ZIPS[kind]())
+    tracemalloc.start()
+    try:
+        assert appended_files(place) == {}
+        assert tracemalloc.get_traced_memory()[1] < 4 << 20
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_zip_at_the_end_of_a_file_is_read_where_it_lies_and_as_large_as_ours(tmp_path):
+    place = tmp_path / "model.tflite"
+    place.write_bytes(bytes(3 << 20) + appended([*THREE, ("more.txt", "words")], comment=b"a comment"))
+    assert appended_files(place) == {name: text.encode() for name, text in THREE}
+    place.write_bytes(b"no zip")
+    assert appended_files(place) is None
+    os.mkfifo(tmp_path / "fifo")
+    assert appended_files(tmp_path / "fifo") is None
+
+
+def test_the_digest_of_what_is_no_regular_file_is_an_error_and_nobody_waits_for_it(tmp_path):
+    os.mkfifo(tmp_path / "fifo")
+    with pytest.raises(OSError, match="no regular file"):
+        sha256_file(tmp_path / "fifo")
+
+
+def test_what_became_a_fifo_after_it_was_seen_is_a_damaged_file(bundle, monkeypatch):
+    (bundle / "baseline.tflite").unlink()
+    os.mkfifo(bundle / "baseline.tflite")
+    monkeypatch.setattr(Bundle, "check_is_there", lambda self, name: None)
+    with pytest.raises(ArtefactError, match=r"baseline\.tflite cannot be read"):
+        read_bundle(bundle).path("baseline.tflite")
+
+
+def archive_of(**arrays):
+    out = io.BytesIO()
+    np.savez_compressed(out, **arrays)
+    return out.getvalue()
+
+
+def test_golden_inputs_of_a_stranger_are_few_and_unpack_to_little_whatever_they_take():
+    inputs = np.random.default_rng(0).integers(0, 256, (257, 8, 8)).astype(np.uint8)
+    with pytest.raises(ArtefactError, match="257 inputs, 256 are the most"):
+        read_golden(archive_of(names=np.array(["x"] * 257), model_inputs=inputs))
+    noise = np.random.default_rng(0).integers(0, 256, 2 << 20).astype(np.uint8)  # 1 % of what 200 MB may pack to
+    for read in (read_golden, read_golden_films):
+        with pytest.raises(ArtefactError, match="64 MB are the most"):
+            read(archive_of(model_inputs=np.zeros((1, 9000, 9000), np.uint8), noise=noise))
 
 
 def test_films_that_pack_well_are_read_whatever_their_number(monkeypatch):

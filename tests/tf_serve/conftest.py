@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+import zipfile
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from PIL import Image
 
 from tbconv.contract.bundle import CERTIFICATE, MANIFEST, read_bundle, seal, write_bundle
 from tbconv.contract.certificate import ArtefactVerdict, Certificate, Verdict
+from tbconv.contract.consistency import LABELS, OPERATING_POINT, PREPROCESSING
 from tbconv.contract.files import sha256_file, write_json
 from tbconv.contract.golden import GOLDEN, REFERENCE, Golden, write_golden
 from tbconv.contract.manifest import (
@@ -119,6 +121,33 @@ def add_golden():
         return root
 
     return add
+
+
+@pytest.fixture
+def append_metadata():
+    """Return a function that writes labels, preprocessing and threshold into a bundle's files, and seals it again."""
+
+    def append(root, change=lambda files: files):
+        manifest = read_bundle(root).manifest
+        for one in manifest.artefacts:
+            decision = {"network": one.network, **asdict(manifest.decision_rules[one.network])}
+            files = {
+                LABELS: "".join(f"{name}\n" for name in manifest.labels.names),
+                PREPROCESSING: json.dumps(asdict(manifest.preprocessing)),
+                OPERATING_POINT: json.dumps(decision),
+            }
+            with zipfile.ZipFile(root / one.path, "a", zipfile.ZIP_DEFLATED) as archive:
+                for name, text in change(files).items():
+                    archive.writestr(name, text)
+        certificate = json.loads((root / CERTIFICATE).read_text())
+        for path, row in certificate["artefacts"].items():
+            row["sha256"] = sha256_file(root / path)
+        write_json(root / CERTIFICATE, certificate)
+        (root / MANIFEST).unlink()
+        seal(root, replace(manifest, files={}))
+        return root
+
+    return append
 
 
 @pytest.fixture

@@ -305,7 +305,8 @@ def test_the_server_lives_beside_files_that_kill_litert_and_says_why(make_bundle
     with tbconv_server(
         tmp_path / "models", tmp_path / "log", "--workers", str(workers), "--admin-token", "let-me"
     ) as server:
-        processes = {one.pid for one in server.tree() if "spawn_main" in " ".join(one.cmdline())}
+        processes = workers_of(server)
+        assert len(processes) == (workers if workers > 1 else 0)
         with httpx.Client(base_url=f"http://127.0.0.1:{server.port}", timeout=30) as client:
             end = time.monotonic() + 30
             while any(
@@ -322,10 +323,15 @@ def test_the_server_lives_beside_files_that_kill_litert_and_says_why(make_bundle
                 assert active.artefact == artefact
                 assert client.get(f"/v2/models/{name}").json()["versions"] == [active.version]
         assert "is damaged" in rows["ccc-both"]["reason"]
-        assert processes == {one.pid for one in server.tree() if "spawn_main" in " ".join(one.cmdline())}
+        assert processes == workers_of(server)  # none was replaced
         server.process.send_signal(signal.SIGTERM)
         assert server.process.wait(timeout=60) == 0
     assert "Traceback" not in (tmp_path / "log").read_text()
+
+
+def workers_of(server):
+    """Return the processes that `tf_serve.server.process.Worker` started."""
+    return {one.pid for one in server.tree() if "serve_as_worker" in " ".join(one.cmdline())}
 
 
 @pytest.mark.slow

@@ -19,8 +19,10 @@ import numpy as np
 import pytest
 
 from tbconv.contract.certificate import Verdict
+from tbconv.contract.errors import Silence
 from tf_serve.server import process
-from tf_serve.server.process import take_no_more
+from tf_serve.server.app import create_app
+from tf_serve.server.process import ServeConfig, take_no_more
 from tf_serve.settings import Settings
 
 FILM = np.random.default_rng(0).integers(0, 256, (224, 224)).astype(np.uint8)
@@ -38,11 +40,11 @@ def start(tmp_path):
     """Return a function that starts `tbconv serve` and gives its process, address and log once it is ready."""
     servers = []
 
-    def begin(root, *words, before=(), ready=True):
+    def begin(root, *words, before=(), ready=True, patch=""):
         log = tmp_path / f"log{len(servers)}"
         # An empty entry of PYTHONPATH would stop this interpreter itself, before any code of ours: it is set inside.
         environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
-        command = [*before, sys.executable, "-P", "-c", LAUNCH, os.environ.get("PYTHONPATH", "")]
+        command = [*before, sys.executable, "-P", "-c", patch + LAUNCH, os.environ.get("PYTHONPATH", "")]
         command += ["serve", str(root), "--port", "0", *words]
         with log.open("w") as file:
             servers.append(subprocess.Popen(command, stderr=file, env=environment))
@@ -58,6 +60,40 @@ def start(tmp_path):
     for server in servers:
         server.kill()
         server.wait(timeout=20)
+
+
+SLOW = """
+import time
+from tf_serve.models.loader import BundleLoader
+from pathlib import Path
+def wait(self, root, **options):
+    Path(root, "opening").touch()
+    time.sleep(60)
+BundleLoader.open = wait
+"""
+
+
+def test_the_end_does_not_wait_for_a_bundle_that_is_being_opened(start, make_bundle):
+    root = make_bundle("models/tiny")
+    server, _, log = start(root.parent, ready=False, patch=SLOW)
+    end = time.monotonic() + 20
+    while not (root / "opening").exists():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    server.send_signal(signal.SIGTERM)
+    assert server.wait(timeout=10) == 0
+    assert "Traceback" not in log.read_text()
+
+
+def test_whether_one_bundle_or_a_folder_is_served_is_decided_once_for_all_processes(make_bundle, monkeypatch):
+    root = make_bundle("models/tiny")
+    apps = []
+    monkeypatch.setattr(process, "run_one", lambda app, listener: apps.append(app))
+    for served in (root.parent, root):
+        process.serve(ServeConfig(settings=Settings(root=served), host="127.0.0.1", port=0), reporter=Silence())
+    (root / "manifest.json").rename(root.parent / "manifest.json")
+    engines = [create_app(app.state.engine.settings).state.engine for app in apps]  # as a worker that comes later
+    assert [engine.repository._directory.one_bundle for engine in engines] == [False, True]
 
 
 def wait_until_ready(url, seconds=30):

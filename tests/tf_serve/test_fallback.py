@@ -1,13 +1,15 @@
 """Hold the one rule of the fallback: `ArtefactError` leads to the baseline, nothing else does."""
 
+import time
 from dataclasses import replace
 
 import pytest
 
-from tbconv.contract.bundle import read_bundle, seal
+from tbconv.contract.bundle import Bundle, read_bundle, seal
 from tbconv.contract.certificate import Verdict
 from tbconv.contract.errors import ArtefactError, BundleError, ConfigError
-from tf_serve.fallback import choose_model
+from tbconv.contract.manifest import FileRecord
+from tf_serve.fallback import choose_checked, choose_model
 
 CERTIFIED, BOUNDED, FAILED, UNVERIFIED = Verdict.CERTIFIED, Verdict.BOUNDED, Verdict.FAILED, Verdict.UNVERIFIED
 
@@ -110,3 +112,28 @@ def test_a_file_that_litert_cannot_read_is_refused_by_its_name(bundle):
     seal(bundle.root, replace(bundle.manifest, artefacts=(*bundle.manifest.artefacts, onnx), files={}))
     with pytest.raises(ConfigError, match=r"model\.onnx"):
         choose_model(read_bundle(bundle.root), artefact="model.onnx")
+
+
+def test_a_bundle_whose_signature_is_refused_is_not_read_through(bundle, monkeypatch):
+    class Refusing:
+        def check_bundle(self, bundle):
+            raise BundleError("no signature", why="of a test", fix="none")
+
+    read = []
+    monkeypatch.setattr(Bundle, "problem_of", lambda self, name: read.append(name))
+    with pytest.raises(BundleError, match="no signature"):
+        choose_checked(bundle, signature=Refusing())
+    assert read == []
+
+
+def test_where_no_file_may_answer_nobody_waits_for_the_digests_of_the_others(bundle, as_schema_1, monkeypatch):
+    bundle = read_bundle(as_schema_1(bundle.root))
+    others = {f"x{number}": FileRecord("0" * 64, 1) for number in range(50)}
+    many = replace(bundle.manifest, files={**bundle.manifest.files, **others})
+    read = []
+    monkeypatch.setattr(Bundle, "problem_of", lambda self, name: read.append(name) or time.sleep(0.2))
+    for name in ("model_int8.tflite", "baseline.tflite"):
+        (bundle.root / name).unlink()
+    with pytest.raises(ArtefactError, match="baseline"):
+        choose_checked(replace(bundle, manifest=many))
+    assert len(read) < 10

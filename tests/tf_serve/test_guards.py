@@ -10,7 +10,10 @@ import pytest
 from tbconv.contract.bundle import read_bundle, seal
 from tbconv.contract.certificate import Verdict
 from tbconv.contract.errors import ArtefactError
+from tbconv.contract.golden import read_golden, write_golden
+from tf_serve import fallback
 from tf_serve.errors import BadRequest, NoValidOutput
+from tf_serve.models import loader
 from tf_serve.models.loader import BundleLoader
 from tf_serve.runtime.guards import SAME_ANSWERS, InvalidOutput, OutputGuard, Range, RecheckLimiter, check_random_images
 from tf_serve.server.engine import Engine
@@ -181,6 +184,33 @@ def test_a_bundle_whose_golden_file_would_fill_the_memory_is_not_opened(odd_bund
     seal(root, replace(manifest, files={}))
     with pytest.raises(ArtefactError, match=r"golden\.npz holds no golden inputs"):
         BundleLoader().open(root)
+
+
+def test_golden_inputs_that_would_take_a_server_long_are_not_run(odd_bundle, monkeypatch):
+    root = odd_bundle("model", golden=True)
+    monkeypatch.setattr(loader, "MOST_GOLDEN_WORK", 1e6)
+    with pytest.raises(ArtefactError, match="takes too long to be checked") as refused:
+        BundleLoader().open(root)
+    assert "golden inputs take" in refused.value.why
+
+
+def test_golden_inputs_of_another_size_are_an_expected_error(odd_bundle):
+    root = odd_bundle("model", golden=True)
+    golden = read_golden(root / "golden.npz")
+    write_golden(root / "golden.npz", replace(golden, model_inputs=golden.model_inputs[:, :64, :64]))
+    manifest = read_bundle(root).manifest
+    (root / "manifest.json").unlink()
+    seal(root, replace(manifest, files={}))
+    with pytest.raises(ArtefactError, match="cannot be run on the golden inputs") as refused:
+        BundleLoader().open(root)
+    assert refused.value.why == "they are 64 pixels wide, its films 224"
+
+
+def test_golden_inputs_are_read_once_for_all_files_of_a_bundle(odd_bundle, monkeypatch):
+    read, known = [], fallback.read_golden
+    monkeypatch.setattr(fallback, "read_golden", lambda data: read.append(data) or known(data))
+    loaded = BundleLoader().open(odd_bundle("model", golden=True))
+    assert (loaded.standby is not None, len(read)) == (True, 1)
 
 
 def test_golden_inputs_are_asked_again_once_in_a_while():

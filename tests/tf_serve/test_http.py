@@ -22,8 +22,8 @@ from tf_serve.settings import MAX_BODY
 
 def test_liveness_answers_while_the_model_loads_and_readiness_waits_for_it(make_bundle, serve, ask, film, monkeypatch):
     go_on = threading.Event()
-    real = loader.choose_model
-    monkeypatch.setattr(loader, "choose_model", lambda *args, **kwargs: go_on.wait(20) and real(*args, **kwargs))
+    real = loader.choose_file
+    monkeypatch.setattr(loader, "choose_file", lambda *args, **kwargs: go_on.wait(20) and real(*args, **kwargs))
     with serve(make_bundle(), wait=False) as client:
         assert client.get("/v2/health/live").json() == {"live": True}
         ready = client.get("/v2/health/ready")

@@ -11,8 +11,6 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("model_signing", reason="the extra 'sign' is not installed")
-
 from tbconv.contract.bundle import read_bundle, seal
 from tbconv.contract.errors import BundleError
 from tbconv.contract.signature import make_key, required_signature, sign

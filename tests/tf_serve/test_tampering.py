@@ -27,6 +27,7 @@ from tbconv.contract.consistency import check_binding
 from tbconv.contract.errors import BundleError, TbconvError
 from tf_serve.fallback import choose_checked
 from tf_serve.predict import screen
+from tf_serve.runtime import pool
 
 FILES = ("manifest.json", "certificate.json", "golden.npz", "baseline.tflite", "model_float32.tflite")
 ALL = ("model_int8.tflite", "model_card.md", "saved_model/saved_model.pb", *FILES)
@@ -56,7 +57,10 @@ def answered(root, film):
         return Answer(None)
     result = screen(film, active, bundle.manifest).to_json()
     marked = bool(active.reason or active.altered)
-    assert marked == any("other files of its bundle are not" in one for one in result["limits"]) or active.reason
+    assert (
+        marked == any("these other files of the bundle have changed" in one for one in result["limits"])
+        or active.reason
+    )
     return Answer(result["decision"], active.version, active.kind, marked)
 
 
@@ -133,15 +137,49 @@ def test_a_manifest_that_is_written_otherwise_and_says_the_same_is_the_same(root
     assert answered(root, film) == before
 
 
-@pytest.mark.parametrize("name", ["threshold to 50", "labels swapped", "slope"])
-def test_a_bundle_of_schema_1_is_held_to_what_is_written_in_its_files(root, film, as_schema_1, name):
-    """Its graphs hold calibration and map; only bundles of `convert` also hold labels and threshold."""
-    as_schema_1(root)
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("threshold to 50", "operating_point.json operating_point margin is 0.0, expected 50"),
+        ("labels swapped", "labels.txt names ['Normal', 'Tuberculosis'], expected ['Tuberculosis', 'Normal']"),
+        ("slope", "its probability at a margin of"),
+    ],
+)
+def test_a_bundle_of_schema_1_is_held_to_what_is_written_in_its_files(
+    root, film, as_schema_1, append_metadata, name, words
+):
+    as_schema_1(append_metadata(root))
     before = answered(root, film)
-    assert before.decision is not None
+    assert (before.decision is not None, before.kind) == (True, "trained")
     tamperings(root)[name](root)
-    after = answered(root, film)
-    assert after.decision is None or after.version != before.version
+    with pytest.raises(BundleError, match=r"model_int8\.tflite contradicts manifest\.json") as refused:
+        choose_checked(read_bundle(root))
+    assert words in refused.value.why
+
+
+def test_without_anything_written_in_its_files_a_slope_is_seen_by_the_golden_outputs(root, film, as_schema_1):
+    as_schema_1(root)
+    assert answered(root, film).decision is not None
+    tamperings(root)["slope"](root)
+    assert answered(root, film).decision is None
+
+
+def test_the_bytes_whose_contents_are_judged_are_those_that_are_mapped(root, append_metadata, monkeypatch):
+    clean, copy = pool.copy_privately, []
+
+    def overwritten(bundle, name, folder):
+        """Copy the file, and put another into its place before it is judged."""
+        copy.append(clean(bundle, name, folder))
+        (bundle.root / name).write_bytes(other.read_bytes())
+        return copy[-1]
+
+    monkeypatch.setattr(pool, "copy_privately", overwritten)
+    append_metadata(root, lambda files: files | {"labels.txt": "Normal\nSilicosis\n"})
+    other = root.parent / "other.tflite"
+    other.write_bytes(b"anything")
+    with pytest.raises(BundleError, match="contradicts") as refused:
+        choose_checked(read_bundle(root))
+    assert "Silicosis" in refused.value.why
 
 
 def test_another_band_is_another_version(root, film):
@@ -162,7 +200,7 @@ def test_a_running_server_goes_on_and_says_what_changed(root, film, serve, ask, 
         after = until(client, film, ask, lambda model: model["altered"])
         assert (after["decision"], after["model"]["version"]) == (before["decision"], before["model"]["version"])
         assert after["model"]["altered"] == [f"{'manifest.json' if ' of ' not in name else name.split()[-1]} changed"]
-        assert any("other files of its bundle are not" in one for one in after["limits"])
+        assert any("these other files of the bundle have changed" in one for one in after["limits"])
 
 
 def until(client, film, ask, wanted):

@@ -8,19 +8,21 @@ from pathlib import Path
 import numpy as np
 
 from tbconv.contract.bundle import MAKE_AGAIN, Bundle, read_bundle
-from tbconv.contract.consistency import Binding
 from tbconv.contract.errors import ArtefactError, BundleError
-from tbconv.contract.golden import GOLDEN, read_golden
 from tbconv.contract.preprocess import as_model_input
 from tbconv.contract.signature import SignatureRule
 from tbconv.contract.statistics import Classifier
-from tf_serve.fallback import ActiveModel, choose_model, open_baseline
+from tf_serve.fallback import ActiveModel, CheckedBundle, check_bundle, choose_file, open_baseline
 from tf_serve.models.registry import LoadedModel
 from tf_serve.runtime.guards import OutputGuard, Range, RecheckLimiter, check_random_images
 from tf_serve.runtime.pool import Pool
 from tf_serve.runtime.selftest import golden_check
+from tf_serve.runtime.structure import MOST_WORK
 
 STANDBY_REASON = "standby baseline"
+MOST_GOLDEN_WORK = (
+    16 * MOST_WORK
+)  # multiplications: the 16 inputs of convert, through the largest network that is sound
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,35 +47,42 @@ class BundleLoader:
             SetupError: this machine decodes images differently from training.
         """
         bundle = read_bundle(root)
-        active = choose_model(bundle, artefact=self.artefact, signature=self.signature, open_file=self._open_file)
-        standby = self._standby(bundle, active.binding) if active.kind == "trained" else None
+        checked = check_bundle(bundle, self.signature)
+        active = choose_file(checked, artefact=self.artefact, open_file=self._open_file)
+        standby = self._standby(checked) if active.kind == "trained" else None
         named = name or bundle.manifest.name
         return LoadedModel(named, active.version, bundle, active, number=number, standby=standby)
 
-    def _standby(self, bundle: Bundle, binding: Binding) -> ActiveModel | None:
+    def _standby(self, checked: CheckedBundle) -> ActiveModel | None:
         """Open the baseline beside a trained network; a bundle without a good one serves all the same."""
         try:
-            return replace(open_baseline(bundle, STANDBY_REASON, open_file=self._open_file), binding=binding)
+            return open_baseline(checked, STANDBY_REASON, open_file=self._open_file)
         except BundleError:
             return None
 
-    def _open_file(self, bundle: Bundle, name: str) -> Classifier:
-        pool = Pool(bundle, name, size=self.threads, folder=self.folder)
-        ask = golden_check(bundle, name)
-        if ask is None:
+    def _open_file(self, checked: CheckedBundle, name: str) -> Classifier:
+        bundle, golden = checked.bundle, checked.golden
+        pool = checked.open(name, size=self.threads, folder=self.folder)
+        if golden is None:
             size = bundle.manifest.preprocessing.size
             return OutputGuard(
                 _warmed(bundle, name, pool), recheck=RecheckLimiter(lambda: check_random_images(pool, size))
             )
-        found = ask(pool)
+        if (work := pool.cost.work * len(golden.names)) > MOST_GOLDEN_WORK:
+            why = (
+                f"its {len(golden.names)} golden inputs take {work:.0e} multiplications, {MOST_GOLDEN_WORK:.0e} at most"
+            )
+            raise ArtefactError(f"{name} takes too long to be checked", why=why, fix=MAKE_AGAIN)
+        run = golden_check(bundle, name, golden)
+        found = run(pool)
         if found.problem is not None:
             raise ArtefactError(f"{name} does not answer as it did", why=found.problem, fix=MAKE_AGAIN)
-        margins = read_golden(bundle.read(GOLDEN)).answers[name].margin
-        return OutputGuard(pool, allowed=Range.around(margins), recheck=RecheckLimiter(lambda: ask(pool).problem))
+        margins = golden.answers[name].margin
+        return OutputGuard(pool, allowed=Range.around(margins), recheck=RecheckLimiter(lambda: run(pool).problem))
 
 
 def _warmed(bundle: Bundle, name: str, pool: Pool) -> Pool:
-    """Ask a file without golden answers about an empty film, so that the first real one does not wait."""
+    """Run a file without golden outputs on an empty film, so that the first real one does not wait."""
     size = bundle.manifest.preprocessing.size
     answer = pool.predict(as_model_input(np.zeros((1, size, size), np.uint8)))
     if not np.isfinite(answer.logits).all():

@@ -12,7 +12,7 @@ import re
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from itertools import islice
@@ -20,13 +20,14 @@ from pathlib import Path
 from typing import Any
 
 from tbconv.contract.bundle import MANIFEST, Bundle, read_bundle, read_json
-from tbconv.contract.errors import BundleError, TbconvError, printable
+from tbconv.contract.errors import BundleError, SetupError, TbconvError, printable
 from tbconv.contract.files import write_json
 from tbconv.contract.signature import default_place
 from tf_serve.errors import BadRequest, NotReady, UnknownModel
 from tf_serve.messages import IndexEntry
 from tf_serve.models.loader import BundleLoader, fall_back
 from tf_serve.models.registry import LoadedModel, ModelTable
+from tf_serve.runtime.structure import MOST_BYTES
 
 # --- model directory ---
 # What lies in the served folder: bundles, the state of their files, and whether they are still being copied.
@@ -42,8 +43,8 @@ SETTLE_S = 2.0  # seconds without a change after which a bundle that lacks files
 SUFFIXES = (".tflite", ".json", ".npz")  # what the server reads of a bundle
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")  # what may stand in an address
 NUMBER = re.compile(r"[0-9]{1,18}", re.ASCII)  # of a version: what 64 bits hold
-MOST_ENTRIES = 2_000  # of one folder that are looked at; a bundle has some 30
-MOST_BYTES = 2 << 30  # of one file: no `.tflite` can be larger, and its digest takes two seconds
+MOST_ENTRIES = 2_000  # files of a bundle, versions of a model, models; a bundle has some 30 files
+MOST_NAMES = 20_000  # of one folder that are read: 10 ms of each look
 Stamp = tuple[tuple[str, int, int, int], ...]  # name, inode, bytes and time of the last change of each file
 Compared = dict[str, tuple[tuple[str, int, int, int], str | None]]  # by file: its digest and state, what is wrong
 
@@ -82,27 +83,55 @@ class BundleFolder:
 class ModelDirectory:
     """One bundle, or a folder of bundles."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, *, one_bundle: bool | None = None) -> None:
         """Look at a folder.
 
         Args:
             root: a bundle; or a folder, possibly empty, in which every folder is a model: a bundle itself, or
                 numbered bundles, of which the highest good one answers.
+            one_bundle: which of the two it is, as it was decided when the server started; None decides now.
         """
         self.root = root
-        self.one_bundle = (root / MANIFEST).is_file()
+        self.one_bundle = (root / MANIFEST).is_file() if one_bundle is None else one_bundle
         self._name = _manifest_name(root) if self.one_bundle else ""
+        self._warned: frozenset[str] = frozenset()  # what is wrong with the folder itself and was logged
 
-    def scan(self) -> dict[str, tuple[BundleFolder, ...]] | None:
-        """Return the places of every model, highest number first; None while the folder itself cannot be read."""
+    def scan(self, known: Collection[str] = ()) -> dict[str, tuple[BundleFolder, ...]] | None:
+        """Return the places of every model, highest number first; None while the folder itself cannot be read.
+
+        Args:
+            known: models that were there before: they are looked for first where there are too many.
+        """
+        if self.one_bundle:
+            return {self._name: _places(self._name, self.root)}
         try:
-            if self.one_bundle:
-                return {self._name: _places(self._name, self.root)}
-            names = [path.name for path in self.root.iterdir() if NAME.fullmatch(path.name)]
-        except OSError:
+            names = _folders(self.root, NAME)
+        except OSError as error:
+            self._warn_once(f"new models are not looked for: {_unreadable(error)}", holds=True)
             return None
-        found = {name: _places(name, self.root / name) for name in sorted(names)}
+        odd = f"it holds a {MANIFEST}, which is ignored: a folder of models was served when the server started"
+        self._warn_once(odd, holds=os.path.lexists(self.root / MANIFEST))
+        many = f"it holds more than {MOST_ENTRIES:,} folders, so not all are looked into"
+        self._warn_once(many, holds=len(names) > MOST_ENTRIES)
+        names = sorted(sorted(names, key=lambda name: (name not in known, name))[:MOST_ENTRIES])
+        found = {name: _places(name, self.root / name) for name in names}
         return {name: places for name, places in found.items() if places}
+
+    def _warn_once(self, problem: str, *, holds: bool) -> None:
+        """Log what is wrong with the folder itself when it begins, not at every look."""
+        if holds and problem not in self._warned:
+            _log.warning("%s: %s", self.root, problem)
+        self._warned = (self._warned | {problem}) if holds else (self._warned - {problem})
+
+
+def _folders(folder: Path, pattern: re.Pattern[str]) -> list[str]:
+    """Return the names in a folder that fit a pattern, but those of plain files; OSError where it holds too many."""
+    with os.scandir(folder) as entries:
+        read = islice(entries, MOST_NAMES)
+        names = [one.name for one in read if pattern.fullmatch(one.name) and not one.is_file(follow_symlinks=False)]
+        if next(entries, None) is not None:
+            raise OSError(f"it holds more than {MOST_NAMES:,} files and folders")
+    return names
 
 
 def _places(name: str, folder: Path) -> tuple[BundleFolder, ...]:
@@ -110,18 +139,19 @@ def _places(name: str, folder: Path) -> tuple[BundleFolder, ...]:
     try:
         if (stamp := _stamp(folder)) is not None:
             return (BundleFolder(name, folder, None, stamp),)
-        with os.scandir(folder) as entries:
-            inside = [Path(one.path) for one in islice(entries, MOST_ENTRIES) if NUMBER.fullmatch(one.name)]
+        inside = [folder / number for number in _folders(folder, NUMBER)]
     except (FileNotFoundError, NotADirectoryError):  # a file, a broken link, or it went away meanwhile
         return ()
     except OSError as error:
         return (_refused(name, folder, None, _unreadable(error)),)
+    if len(inside) > MOST_ENTRIES:
+        return (_refused(name, folder, None, f"the folder holds more than {MOST_ENTRIES:,} versions"),)
     found: list[BundleFolder] = []
     numbers: set[int] = set()
     for path in sorted(inside, key=lambda one: (len(one.name), one.name)):  # of `7` and `007` the first is version 7
         place = _version(name, path)
         if place is not None and place.number in numbers:
-            place = _refused(name, path, int(path.name), f"another folder is version {place.number} already")
+            place = _refused(name, path, int(path.name), f"another folder already holds version {place.number}")
         if place is not None:
             numbers.add(int(path.name))
             found.append(place)
@@ -161,7 +191,7 @@ def _stamp(folder: Path) -> Stamp | None:
     if more:
         raise OSError(f"it holds more than {MOST_ENTRIES:,} files")
     if large := [row[0] for row in rows if row[2] > MOST_BYTES]:
-        raise OSError(f"{printable(large[0])} is larger than the {MOST_BYTES >> 30} GiB that a .tflite can have")
+        raise OSError(f"{printable(large[0])} is larger than the {MOST_BYTES >> 30} GiB that a network can have")
     signature = default_place(folder)
     with contextlib.suppress(OSError):  # it may come after the bundle, and be the reason why that is opened
         rows.append((signature.name, *_state(signature.stat())))
@@ -278,7 +308,7 @@ class DesiredStateStore:
         except (BundleError, OSError, KeyError, TypeError, ValueError, AttributeError) as error:
             if str(error) != self._damage:
                 self._damage = str(error)
-                _log.error("what operators requested cannot be read, so what held before goes on: %s", error)
+                _log.error("the operators' requests cannot be read; the last valid ones stay in force: %s", error)
         return self._own
 
     def change(self, how: Callable[[DesiredState], DesiredState]) -> DesiredState:
@@ -313,7 +343,26 @@ class Known:
     trained: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One opening of a bundle folder, which may take long."""
+
+    place: BundleFolder  # as it was when it began
+    by_request: bool  # it may have a lower trust than what is there
+    begun: float  # time.monotonic()
+    again: bool = False  # of files that were tried before, since this machine lacked something
+
+    def open(self, loader: BundleLoader) -> LoadedModel | Exception:
+        """Open what lies there, or return why that fails: it is kept to this folder."""
+        try:
+            self.place.check()
+            return loader.open(self.place.folder, name=self.place.name, number=self.place.number)
+        except Exception as error:  # noqa: BLE001  (`ModelEntry.finish` raises, logs and shows it)
+            return error
+
+
 LONGEST_REASON = 1_000  # characters in the index; readiness and errors quote it
+RETRY_S = 10.0  # seconds after which a bundle is opened again that met a full disk, or a machine without processes
 
 
 @dataclass(slots=True, eq=False)
@@ -324,6 +373,7 @@ class ModelEntry:
     loaded: LoadedModel | None = None
     known: Known | None = None
     tried_stamp: Stamp | None = None  # the state of its files when it was last opened
+    retry_at: float | None = None  # time.monotonic() at which it is opened again though nothing of it changed
     error: TbconvError | None = None  # why it is not loaded, or why what lies there now is not
     incomplete: str | None = None  # what it lacks while it is being copied
     unloaded_because: str | None = None  # why it is not held although it could be
@@ -331,35 +381,54 @@ class ModelEntry:
     compared: Compared = field(default_factory=dict)  # all files of its bundle with their digests
     by_request: bool = False  # a load was requested: it is opened anew, and may have a lower trust than what was there
 
-    def open(self, loader: BundleLoader, desired: DesiredState) -> TbconvError | None:
-        """Open what lies there; what was loaded before goes on where that fails or is trusted less.
+    @property
+    def due(self) -> bool:
+        """Whether it is to be opened: its files changed, or what this machine lacked may be there now."""
+        retry = self.retry_at is not None and time.monotonic() >= self.retry_at
+        return retry or self.tried_stamp != self.place.stamp
+
+    def begin(self) -> Attempt:
+        """Note that what lies there now is being opened."""
+        again = self.tried_stamp == self.place.stamp
+        attempt = Attempt(self.place, self.by_request, time.monotonic(), again=again)
+        self.tried_stamp, self.retry_at, self.incomplete, self.by_request = self.place.stamp, None, None, False
+        return attempt
+
+    def finish(self, attempt: Attempt, found: LoadedModel | Exception, desired: DesiredState) -> bool:
+        """Hold what was opened; what was loaded before goes on where that failed or is trusted less.
+
+        Args:
+            attempt: from `begin`.
+            found: what came of it.
+            desired: as it holds now, which may be another state than when the attempt began.
 
         Returns:
-            Why it was refused; None where it is loaded.
+            Whether it was refused, for another reason than before.
         """
-        self.tried_stamp, self.error, self.incomplete, self.unloaded_because = self.place.stamp, None, None, None
-        start = time.monotonic()
+        before, self.error, self.unloaded_because = self.error, None, None
         try:
-            self.place.check()
-            found = loader.open(self.place.folder, name=self.place.name, number=self.place.number)
-            new = without_failed(found, desired)
-            self._check_trust(new)
+            new = self._accepted(attempt, found, desired)
         except TbconvError as error:
+            if isinstance(error, SetupError):  # this machine lacks something, perhaps for a moment
+                self.retry_at = time.monotonic() + RETRY_S
             self._forget(error)
-            _log.error("%s: not loaded: %s", self.place.name, error.one_line)
+            same = before is not None and attempt.again and before.one_line == error.one_line
+            if not same:
+                _log.error("%s: not loaded: %s", self.place.name, error.one_line)
+            return not same
         except Exception as error:  # noqa: BLE001  (logged, and shown by the index; other models go on)
             self.fail(error)
-        else:
-            self.take(new)
-            reason = f"; {new.active.reason}" if new.active.reason else ""
-            _log.info("%s %s: %s, %.2f s%s", new.name, new.version, new.description, time.monotonic() - start, reason)
-        self.by_request = False
-        return self.error
+            return True
+        self.take(new)
+        reason = f"; {new.active.reason}" if new.active.reason else ""
+        seconds = time.monotonic() - attempt.begun
+        _log.info("%s %s: %s, %.2f s%s", new.name, new.version, new.description, seconds, reason)
+        return False
 
     def fail(self, error: Exception) -> None:
         """Keep an error of the program's own to this folder: it is not tried again before it changes."""
         what = f"{self.place.name} cannot be loaded"
-        self.tried_stamp, self.incomplete = self.place.stamp, None
+        self.tried_stamp, self.retry_at, self.incomplete = self.place.stamp, None, None
         self._forget(NotReady(what, why="internal server error", fix="see the server log"))
         _log.error(what, exc_info=error)
 
@@ -384,7 +453,7 @@ class ModelEntry:
 
     def release(self, reason: str) -> None:
         """Let the network go; it can be opened again."""
-        self.loaded, self.tried_stamp, self.error, self.unloaded_because = None, None, None, reason
+        self.loaded, self.tried_stamp, self.retry_at, self.error, self.unloaded_because = None, None, None, None, reason
 
     def is_version(self, version: str) -> bool:
         """Whether a client may call it so."""
@@ -406,10 +475,13 @@ class ModelEntry:
             ),
         )
 
-    def _check_trust(self, new: LoadedModel) -> None:
-        old = self.loaded
-        if old is None or self.by_request or new.trust >= old.trust:
-            return
+    def _accepted(self, attempt: Attempt, found: LoadedModel | Exception, desired: DesiredState) -> LoadedModel:
+        """Return what may answer of what was opened; raise where it was not, or has a lower trust than the old one."""
+        if isinstance(found, Exception):
+            raise found
+        new, old = without_failed(found, desired), self.loaded
+        if old is None or attempt.by_request or new.trust >= old.trust:
+            return new
         why = new.active.reason or f"it would be {new.description}"
         what = f"the new bundle of {new.name} has a lower trust than the active one, {old.description}"
         raise NotReady(what, why=why, fix="install a certified bundle, or load this one explicitly")
@@ -438,10 +510,13 @@ def ranked(kept: Sequence[ModelEntry], rolled_back: Sequence[str]) -> list[Model
 # --- repository ---
 # Brings the model directory into the table of what answers: the one place that opens, swaps, disables and refuses.
 #
-# All of it runs in threads beside the event loop, one at a time; readers see whole tables only.
+# All of it runs in threads beside the event loop. One of them at a time looks and opens, which may take minutes; what
+# is loaded is changed under another lock, which nobody holds meanwhile, so that a network is disabled, unloaded or
+# rolled back at once. Readers see whole tables only.
 # A swap loses nothing: who was given the old version keeps it until the answer is made, and its
 # interpreters go with the last reference.
 
+ON_REQUEST = "unloaded on request"
 MOST_NAMED = 5  # changed files of a line of the log
 REMOVAL_GRACE_S = (
     10.0  # seconds after which a model whose folder was removed stops answering; one replaced by hand is back
@@ -485,16 +560,18 @@ class Repository:
         self._handled_loads: dict[str, int] = {}
         self._table = ModelTable()
         self._trims = 0
-        self._lock = threading.RLock()
+        self._opening = threading.RLock()  # held by who scans and opens; taken before the other
+        self._lock = threading.RLock()  # held while entries, desired state or table change
 
     def refresh(self) -> None:
         """Scan the directory and the desired state, open what is new, unload what is gone."""
-        with self._lock:
-            desired = self._store.read()
+        with self._opening:
             self._scan()
-            self._apply_requests(desired)
-            self._load_all(desired)
-            self._publish_table(desired)
+            with self._lock:
+                self._apply_requests(self._store.read())
+            self._load_all()
+            with self._lock:
+                self._publish_table(self._store.read())
             self._return_memory()
 
     def load(self, name: str, version: str | None = None) -> LoadedModel:
@@ -508,20 +585,23 @@ class Repository:
             UnknownModel: there is no such model or version.
             NotReady: it cannot be opened; the reason is the bundle's.
         """
-        with self._lock:
+        with self._opening:
             self._scan()
             kept = self._kept(name)
-            better = () if version is None else self._better_than(kept, version)
-            self._store.change(lambda desired: _wanted(desired, name, better, _digests(kept)))
+            better, digests = () if version is None else self._better_than(kept, version), _digests(kept)
+            with self._lock:
+                self._store.change(lambda desired: _wanted(desired, name, better, digests))
             self.refresh()
             return self._current(name)
 
     def unload(self, name: str) -> None:
         """Stop answering by a model until it is loaded again; UnknownModel where there is none."""
         with self._lock:
-            self._kept(name)
-            self._store.change(lambda desired: replace(desired, unloaded=tuple({*desired.unloaded, name})))
-            self.refresh()
+            kept = self._kept(name)
+            desired = self._store.change(lambda desired: replace(desired, unloaded=tuple({*desired.unloaded, name})))
+            for one in kept:
+                one.release(ON_REQUEST)
+            self._publish_table(desired)
 
     def roll_back(self, name: str) -> LoadedModel:
         """Put the current version aside: the next best answers, until a new one lands or this one is loaded by hand.
@@ -533,15 +613,24 @@ class Repository:
         """
         with self._lock:
             before, rolled_back = self._current(name).version, self._store.read().rolled_back.get(name, ())
-            self._set_rolled_back(name, (*rolled_back, before))
+            aside = (*rolled_back, before)
+            best = ranked(self._kept(name), aside)[0].loaded
+            if best is not None and best.version not in aside:  # it is held: nobody waits for what is being opened
+                self._publish_table(self._set_rolled_back(name, aside))
+                return best
+        with self._opening:
+            self._set_rolled_back(name, aside)
+            self.refresh()
             try:
                 now = self._current(name)
             except NotReady:
                 self._set_rolled_back(name, rolled_back)
+                self.refresh()
                 raise
-            if now.version not in {*rolled_back, before}:
+            if now.version not in aside:
                 return now
             self._set_rolled_back(name, rolled_back)
+            self.refresh()
             why = "a folder that is replaced leaves none; numbered folders (NAME/1, NAME/2) keep them"
             raise BadRequest(f"{name} has no version to roll back to", why=why, fix="load another one by its version")
 
@@ -585,20 +674,28 @@ class Repository:
         """Return an expected error for which something is not loaded."""
         return next((one.error for kept in self._entries.values() for one in kept if one.error), None)
 
-    # what follows is called with the lock held
+    # what follows is called with the lock held, but where it says that it looks at the disk or opens
 
     def _scan(self) -> None:
-        """Bring the entries to what lies in the directory."""
-        found = self._directory.scan()
-        if found is None:
-            return  # the folder itself is away: a volume that will be mounted again
+        """Bring the entries to what lies in the directory; it is looked at without the lock."""
+        found = self._directory.scan(self._entries)
+        if found is not None:  # else the folder itself is away: a volume that will be mounted again
+            with self._lock:
+                self._take(found)
+
+    def _take(self, found: dict[str, tuple[BundleFolder, ...]]) -> None:
         for name in {**self._entries, **found}:
             known = {one.place.folder: one for one in self._entries.get(name, [])}
             for place in found.get(name, ()):
                 one = known.setdefault(place.folder, ModelEntry(place))
                 one.place, one.missing_since = place, None
             present = {place.folder for place in found.get(name, ())}
-            stays = [one for one in known.values() if one.place.folder in present or self._stays_loaded(one)]
+            hidden = {place.folder for place in found.get(name, ()) if place.problem is not None}  # it cannot be read
+            stays = [
+                one
+                for one in known.values()
+                if one.place.folder in present or one.place.folder.parent in hidden or self._stays_loaded(one)
+            ]
             self._entries[name] = sorted(stays, key=lambda one: one.place.number or 0, reverse=True)
         self._entries = {name: kept for name, kept in self._entries.items() if kept}
 
@@ -607,8 +704,9 @@ class Repository:
             return True  # it was named on the command line: it answers as long as the server runs
         one.missing_since = one.missing_since or time.monotonic()
         stays = one.loaded is not None and time.monotonic() - one.missing_since < REMOVAL_GRACE_S
-        if not stays:
-            _log.warning("%s: its folder was removed; the model is unloaded", one.place.name)
+        if not stays and one.place.problem is None:
+            unloaded = "; the model is unloaded" if one.loaded is not None else ""
+            _log.warning("%s: its folder was removed%s", one.place.name, unloaded)
         return stays
 
     def _apply_requests(self, desired: DesiredState) -> None:
@@ -621,20 +719,21 @@ class Repository:
                     one.by_request, one.tried_stamp = True, None
                 one.drop_failed(desired)
 
-    def _load_all(self, desired: DesiredState) -> None:
+    def _load_all(self) -> None:
         """Bring every model to what shall be loaded, the smallest first: no large one makes others wait long.
 
-        While it takes long, what lands meanwhile is found and takes its turn.
+        It opens. While it takes long, what lands meanwhile is found and takes its turn.
         """
         waiting, done, looked = deque(self._by_size()), set[str](), time.monotonic()
         while waiting:
             name = waiting.popleft()
             done.add(name)
             try:
-                self._load_best(name, self._entries[name], desired)
+                self._load_best(name)
             except Exception as error:  # noqa: BLE001  (kept to this model)
-                for one in self._entries[name]:
-                    one.fail(error)
+                with self._lock:
+                    for one in self._entries[name]:
+                        self._fail(one, error)
             if time.monotonic() - looked > LOOK_S:
                 self._scan()
                 waiting, looked = deque(one for one in self._by_size() if one not in done), time.monotonic()
@@ -642,38 +741,62 @@ class Repository:
     def _by_size(self) -> list[str]:
         return sorted(self._entries, key=lambda name: sum(one.place.bytes for one in self._entries[name]))
 
-    def _load_best(self, name: str, kept: list[ModelEntry], desired: DesiredState) -> None:
-        """Hold a model's best versions in memory, and no others."""
-        if name in desired.unloaded:
-            for one in kept:
-                one.release("unloaded on request")
-            return
+    def _load_best(self, name: str) -> None:
+        """Hold a model's best versions in memory, and no others; it opens."""
+        with self._lock:
+            kept, desired = self._entries[name], self._store.read()
+            if name in desired.unloaded:
+                for one in kept:
+                    one.release(ON_REQUEST)
+                return
         rolled_back = desired.rolled_back.get(name, ())
         enough = 0
         for one in kept:  # the newest first, until enough are known that may be current
             if one.loaded is not None or (one.known is None and enough < self._versions):
-                self._open_if_new(one, desired)
-            enough += one.known is not None and one.known.trained and one.known.version not in rolled_back
+                self._open_if_new(one)
+            known = one.known
+            enough += known is not None and known.trained and known.version not in rolled_back
         best = ranked(kept, rolled_back)
         for one in best[: self._versions]:
-            self._open_if_new(one, desired)
-        for one in best[self._versions :]:
-            one.release(f"{self._versions} better versions are held")
+            self._open_if_new(one)
+        with self._lock:
+            for one in best[self._versions :]:
+                one.release(f"{self._versions} better versions are held")
 
-    def _open_if_new(self, one: ModelEntry, desired: DesiredState) -> None:
-        if one.tried_stamp == one.place.stamp:
+    def _open_if_new(self, one: ModelEntry) -> None:
+        """Open what changed; it opens."""
+        if not one.due:
             return
-        first = self._directory.one_bundle and one.loaded is None
         try:
-            one.incomplete = None if first else one.place.incomplete_file()
+            incomplete = None if self._directory.one_bundle and one.loaded is None else one.place.incomplete_file()
         except Exception as error:  # noqa: BLE001  (kept to this folder)
-            one.fail(error)
-        if one.tried_stamp != one.place.stamp and one.incomplete is None:
-            one.open(self._loader, desired)
-        if one.error is not None and one.tried_stamp is not None and self._refused is not None:
-            self._refused(one.error)
-        if one.loaded is not None:
+            with self._lock:
+                self._fail(one, error)
+            return
+        with self._lock:
+            one.incomplete = incomplete
+            if one.place.name in self._store.read().unloaded:
+                return  # a moment ago
+        if incomplete is None:
+            self._open(one)
+
+    def _open(self, one: ModelEntry) -> None:
+        """Open what lies there, and hold it where that is still wanted; it opens, and nobody waits for the lock."""
+        with self._lock:
+            attempt = one.begin()
+        found = attempt.open(self._loader)
+        with self._lock:
+            desired = self._store.read()
+            if one.finish(attempt, found, desired) and one.error is not None and self._refused is not None:
+                self._refused(one.error)
+            if one.place.name in desired.unloaded:
+                one.release(ON_REQUEST)
             self._publish_table(desired)  # the first that is ready answers, while others are opened
+
+    def _fail(self, one: ModelEntry, error: Exception) -> None:
+        one.fail(error)
+        if one.error is not None and self._refused is not None:
+            self._refused(one.error)
 
     def _publish_table(self, desired: DesiredState) -> None:
         """Publish what answers now."""
@@ -699,24 +822,28 @@ class Repository:
         return self._entries[name]
 
     def _current(self, name: str) -> LoadedModel:
-        order = ranked(self._kept(name), self._store.read().rolled_back.get(name, ()))
+        with self._lock:
+            desired = self._store.read()
+        order = ranked(self._kept(name), desired.rolled_back.get(name, ()))
         if not order or order[0].loaded is None:
             why = self._kept(name)[0].row().reason
             raise NotReady(f"{name} cannot be loaded", why=why, fix="copy another bundle there")
         return order[0].loaded
 
-    def _set_rolled_back(self, name: str, rolled_back: tuple[str, ...]) -> None:
-        self._store.change(lambda desired: replace(desired, rolled_back={**desired.rolled_back, name: rolled_back}))
-        self.refresh()
+    def _set_rolled_back(self, name: str, rolled_back: tuple[str, ...]) -> DesiredState:
+        with self._lock:
+            return self._store.change(
+                lambda desired: replace(desired, rolled_back={**desired.rolled_back, name: rolled_back})
+            )
 
     def _better_than(self, kept: list[ModelEntry], version: str) -> tuple[str, ...]:
-        """Return the versions that stand before one; all are opened once if it is not known which folder that is."""
-        desired = self._store.read()
+        """Return the versions that stand before one; it opens all once if it is not known which folder that is."""
         for one in kept:
             if one.known is None and not any(other.known and other.is_version(version) for other in kept):
-                one.open(self._loader, desired)
-                if one.loaded is not None:
-                    one.release("opened to learn its version")
+                self._open(one)
+                with self._lock:
+                    if one.loaded is not None:
+                        one.release("opened to learn its version")
         order = ranked(kept, ())
         found = next((place for place, one in enumerate(order) if one.is_version(version)), None)
         if found is None:

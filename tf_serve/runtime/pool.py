@@ -18,7 +18,7 @@ import stat
 import tempfile
 import threading
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -29,7 +29,7 @@ from tbconv.contract.bundle import MAKE_AGAIN, Bundle
 from tbconv.contract.errors import ArtefactError, SetupError
 from tbconv.contract.files import temporary_folder
 from tbconv.contract.statistics import Prediction
-from tf_serve.runtime.structure import MOST_BYTES, check_tflite
+from tf_serve.runtime.structure import MOST_BYTES, Cost, check_tflite
 from tf_serve.runtime.tflite import TFLiteModel
 from tf_serve.runtime.trial import try_file
 
@@ -38,9 +38,17 @@ _log = logging.getLogger("tf_serve")
 
 
 class Pool:
-    """A classifier that as many threads may ask as it may have interpreters; the others wait."""
+    """A classifier that as many threads may run as it may have interpreters; the others wait."""
 
-    def __init__(self, bundle: Bundle, name: str, *, size: int, folder: Path | None = None) -> None:
+    def __init__(
+        self,
+        bundle: Bundle,
+        name: str,
+        *,
+        size: int,
+        folder: Path | None = None,
+        check: Callable[[Path], None] | None = None,
+    ) -> None:
         """Copy a file of a bundle and open it once.
 
         Args:
@@ -48,9 +56,11 @@ class Pool:
             name: the file.
             size: interpreters at most.
             folder: where copies are shared with other processes; None keeps a copy without a name.
+            check: what else is to hold of the copy, before it is tried; None where nothing is.
 
         Raises:
             ArtefactError: the file is missing, altered or no network of tbconv, or LiteRT dies of it.
+            BundleError: what `check` raises.
             SetupError: this machine allows no process to try the file in.
         """
         self.name = name
@@ -59,7 +69,7 @@ class Pool:
         place = folder and folder / f"{bundle.digest(name)}.tflite"
         end = weakref.finalize(self, _release_copy, self._file, place)
         end.atexit = False  # a worker that ends leaves the copy to the others
-        judge(self._file.fileno(), name=name, digest=bundle.digest(name))
+        self.cost = judge(self._file.fileno(), name=name, digest=bundle.digest(name), check=check)
         self._free = [self._open()]
         self._opened = 1
         self._change = threading.Condition()
@@ -109,19 +119,29 @@ class Pool:
         return TFLiteModel(_place(self._file.fileno()), name=self.name, checked=True)
 
 
-def judge(descriptor: int, *, name: str, digest: str | None = None) -> None:
+def judge(
+    descriptor: int, *, name: str, digest: str | None = None, check: Callable[[Path], None] | None = None
+) -> Cost:
     """Check an open file's structure, then have it tried: all that stands between a stranger's file and this process.
 
     Args:
         descriptor: of a file of which nobody changes a byte any more.
         name: how errors call it.
         digest: SHA-256 of it, where it is known.
+        check: what else is to hold of it, once its structure is sound and before it is tried.
+
+    Returns:
+        What one film takes.
 
     Raises:
         ArtefactError: it is damaged, no network of tbconv, or LiteRT dies of it.
         SetupError: this machine allows no process to try it in.
     """
-    try_file(descriptor, check_tflite(_place(descriptor), name=name), name=name, digest=digest)
+    cost = check_tflite(_place(descriptor), name=name)
+    if check is not None:
+        check(_place(descriptor))
+    try_file(descriptor, cost, name=name, digest=digest)
+    return cost
 
 
 def _place(descriptor: int) -> Path:
@@ -207,8 +227,12 @@ def _copy(original: int, copy: BinaryIO, name: str) -> str:
             copy.flush()
         except OSError as error:
             size = os.fstat(original).st_size
-            what, fix = f"there is no room for a copy of {name}", f"free {size / 1e6:,.0f} MB there, or set TMPDIR"
-            raise SetupError(what, why=f"{tempfile.gettempdir()}: {error.strerror}", fix=fix) from error
+            folder = Path(copy.name).parent.parent
+            raise SetupError(
+                f"there is no room for a copy of {name} in {folder}",
+                why=f"{error.strerror}; a server maps copies, which nobody can overwrite",
+                fix=f"free {size / 1e6:,.0f} MB there, or choose another folder: TMPDIR=/path/to/folder tbconv ...",
+            ) from error
     return digest.hexdigest()
 
 

@@ -86,8 +86,8 @@ def self_test(bundle: Bundle, *, artefacts: Sequence[str] | None = None) -> Self
 
     Returns:
         One row a file; a file that is altered or cannot be opened is a row with a problem. Beside them what the
-        files and their recorded answers say otherwise than the manifest, and golden films that this machine opens
-        otherwise.
+        files and their recorded answers say otherwise than the manifest, and golden films that this machine decodes
+        differently from training.
 
     Raises:
         ArtefactError: the golden inputs or the certificate are missing or altered.
@@ -103,18 +103,19 @@ def self_test(bundle: Bundle, *, artefacts: Sequence[str] | None = None) -> Self
     return SelfTest(rows, tuple(notes), _contradictions(bundle, golden, {one.path for one in chosen}))
 
 
-def golden_check(bundle: Bundle, path: str) -> Callable[[Classifier], GoldenResult] | None:
+def golden_check(bundle: Bundle, path: str, golden: Golden) -> Callable[[Classifier], GoldenResult]:
     """Prepare to run an open file on the golden inputs, as often as need be and without the bundle's folder.
 
     Returns:
-        A function of the open file; None where the bundle records no golden inputs.
+        A function of the open file.
 
     Raises:
-        ArtefactError: the golden inputs or the certificate are missing or altered, or hold nothing of this file.
+        ArtefactError: the certificate is missing or altered, or the golden inputs hold nothing of this file.
     """
-    if GOLDEN not in bundle.manifest.files:
-        return None
-    golden, certificate = read_golden(bundle.read(GOLDEN)), bundle.certificate()
+    certificate, size = bundle.certificate(), bundle.manifest.preprocessing.size
+    if golden.model_inputs.shape[1] != size:
+        why = f"they are {golden.model_inputs.shape[1]} pixels wide, its films {size}"
+        raise ArtefactError(f"{path} cannot be run on the golden inputs", why=why, fix=MAKE_AGAIN)
     artefact, verdict = bundle.manifest.artefact(path), str(bundle.verdict(path).verdict)
     recorded = _recorded(golden, artefact)
     if len(recorded.logits) > 1 and (recorded.logits == recorded.logits[0]).all():
@@ -124,11 +125,11 @@ def golden_check(bundle: Bundle, path: str) -> Callable[[Classifier], GoldenResu
 
 
 def check_preprocessing(bundle: Bundle) -> None:
-    """Refuse to answer films where this machine opens them otherwise than training did; older bundles cannot tell.
+    """Refuse to answer films where this machine decodes them differently from training; older bundles cannot tell.
 
     Raises:
         ArtefactError: the golden films are missing or altered.
-        SetupError: a golden film came out otherwise.
+        SetupError: a golden film became another model input than it did then.
     """
     problems = _film_problems(bundle)
     if problems:

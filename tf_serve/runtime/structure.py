@@ -378,11 +378,20 @@ class _Call:
             raise Unsound("index", f"{self.name} lacks its input {number}")
         return found
 
-    def integers(self, number: int) -> list[int]:
-        """Return a constant input of whole numbers: axes, paddings, places."""
-        content = self[number].content
+    def integers(self, number: int, *allowed: str) -> list[int]:
+        """Return a constant input of whole numbers: axes, paddings, places.
+
+        Args:
+            number: of the input.
+            allowed: types that the operation's kernel reads; none: int32 alone, as which most kernels take whatever
+                stands there, so that [0, 2, 1] of int64 would be [0, 0, 2].
+        """
+        content, dtype = self[number].content, self[number].dtype
         if content is None:
-            raise Unsound("operation", f"input {number} of {self.name} is not known before a film is")
+            why = f"input {number} of {self.name} depends on the image; only a constant is allowed there"
+            raise Unsound("operation", why)
+        if dtype not in (allowed or ("int32",)):
+            raise Unsound("dtype", f"input {number} of {self.name} is {dtype}")
         return [int(value) for value in content.ravel()]
 
     def gives(self, shape: Sequence[int]) -> None:
@@ -395,16 +404,21 @@ class _Call:
         self.output.shape = tuple(shape)
 
     def fold(self, compute: Callable[..., Any], *slots: int) -> None:
-        """Compute whole numbers that no film changes, as later shapes are made of them."""
+        """Compute whole numbers that no film changes, as later shapes are made of them.
+
+        What is computed here must be what LiteRT computes, or the shapes that follow from it are not its shapes: where
+        the two could differ nothing is folded, and the result counts as one that depends on the image.
+        """
         contents = [self[slot].content for slot in slots]
         if any(content is None for content in contents) or self.output.dtype not in INDICES:
             return
-        if self.output.values > MOST_SIDES * MOST_SIDES:
+        if self.output.values > MOST_SIDES * MOST_SIDES or self.options.get("fused_activation_function"):
             return
-        content = np.asarray(compute(*contents), np.int64).reshape(self.output.shape)
-        if (np.abs(content) > MOST_BYTES).any():
+        exact = [cast("NDArray[np.int64]", content).astype(object) for content in contents]  # which do not overflow
+        values = np.asarray(compute(*exact), object).reshape(self.output.shape)
+        if any(abs(value) > MOST_BYTES for value in values.ravel()):
             raise Unsound("size", f"{self.name} gives a number beyond {MOST_BYTES:,}")
-        self.output.content = content
+        self.output.content = values.astype(np.int64)
 
     def check(self, *, holds: bool, fault: Fault, why: str) -> None:
         if not holds:
@@ -628,12 +642,12 @@ def _reshape(call: _Call) -> float:
 def _pad(call: _Call) -> float:
     call.check_same_type(1, *_NUMBER)
     sides = len(call[0].shape)
-    call.check(holds=call[1].shape == (sides, 2), fault="shape", why="has no two paddings for each axis")
+    call.check(holds=call[1].shape == (sides, 2), fault="shape", why="needs two paddings for each axis")
     if len(call.inputs) == 3:
         call.check(
             holds=call[2].values == 1 and call[2].dtype == call[0].dtype, fault="shape", why="has no single value"
         )
-    given = call.integers(1)
+    given = call.integers(1, *INDICES)
     call.check(holds=all(0 <= value <= MOST_VALUES for value in given), fault="shape", why="has a negative padding")
     call.gives([side + given[2 * n] + given[2 * n + 1] for n, side in enumerate(call[0].shape)])
     return call.output.values
@@ -653,7 +667,10 @@ def _slice(call: _Call) -> float:
         bit = 1 << number
         if call.options["shrink_axis_mask"] & bit:
             places.append(call.axis(begin[number], side))
+            # LiteRT takes the first place of a masked axis, whatever its begin is
+            masked = (call.options["begin_mask"] | call.options["end_mask"]) & bit
             call.check(holds=step[number] == 1, fault="operation", why="steps along an axis that it drops")
+            call.check(holds=not masked, fault="operation", why="masks an axis that it drops")
             continue
         first = None if call.options["begin_mask"] & bit else begin[number]
         last = None if call.options["end_mask"] & bit else end[number]
@@ -668,9 +685,10 @@ def _gather(call: _Call) -> float:
     call.check_same_type(1, *_ANY)
     axis = call.axis(call.options["axis"], len(call[0].shape))
     side = call[0].shape[axis]
-    call.check(holds=all(0 <= value < side for value in call.integers(1)), fault="index", why="reads beyond its input")
+    places = call.integers(1, *INDICES)
+    call.check(holds=all(0 <= place < side for place in places), fault="index", why="reads beyond its input")
     call.gives((*call[0].shape[:axis], *call[1].shape, *call[0].shape[axis + 1 :]))
-    call.fold(lambda content, chosen: np.take(content, chosen, axis), 0, 1)
+    call.fold(lambda content, chosen: np.take(content, chosen.astype(np.int64), axis), 0, 1)
     return call.output.values
 
 
@@ -709,8 +727,9 @@ def _transpose(call: _Call) -> float:
 def _broadcast_to(call: _Call) -> float:
     call.check_same_type(1, *_NUMBER)
     call.check(holds=len(call[1].shape) == 1, fault="shape", why="has no shape")
-    call.gives(call.integers(1))
-    call.check(holds=_broadcast(call[0].shape, call.output.shape) == call.output.shape, fault="shape", why="gives less")
+    call.gives(call.integers(1, *INDICES))
+    fits = _broadcast(call[0].shape, call.output.shape) == call.output.shape
+    call.check(holds=fits, fault="shape", why="would shrink its input")
     return call.output.values
 
 

@@ -22,12 +22,11 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tbconv.contract.bundle import MAKE_AGAIN
-from tbconv.contract.errors import ArtefactError, SetupError
+from tbconv.contract.errors import ArtefactError, SetupError, printable
 
 if TYPE_CHECKING:
     from tf_serve.runtime.structure import Cost
@@ -35,8 +34,9 @@ if TYPE_CHECKING:
 MAIN = "import sys; sys.path += sys.argv[2:]; from tf_serve.runtime.trial import run; run(int(sys.argv[1]))"
 PACKAGES = ("ai_edge_litert", "numpy")
 REPOSITORY = Path(__file__).resolve().parents[2]
-KEPT = ("LD_LIBRARY_PATH", "PATH", "LANG", "LC_ALL", "TZ", "TMPDIR")  # of the environment: tokens stay here
 
+ROOM = "raise the limit on processes (ulimit -u, or pids.max of the container) and leave 50 MB of memory free"
+MOST_WORDS = 300  # characters of what LiteRT says of a file, which may hold its names
 IDLE_S = 20.0  # seconds after which the process ends; a start in a tenth of a core runs 16 golden inputs in 13
 START_S = 120.0  # seconds until it has imported LiteRT: 0.2 on a core of its own
 
@@ -74,7 +74,7 @@ def try_file(descriptor: int, cost: Cost, *, name: str, digest: str | None = Non
         if problem is None:
             _PASSED.update({digest} - {None})
             return
-    raise ArtefactError(f"LiteRT cannot run {name}", why=_plain(problem), fix=MAKE_AGAIN)
+    raise ArtefactError(f"LiteRT cannot run {name}", why=printable(problem, most=MOST_WORDS), fix=MAKE_AGAIN)
 
 
 # --- the caller's side ---
@@ -106,7 +106,7 @@ def _answer(descriptor: int, cost: Cost) -> str | None:
     raise SetupError(
         "files cannot be tried in a process of their own",
         why=f"it does not answer ({why}), and a file that nobody tried could end this process",
-        fix="allow the service some more processes, and 30 MB of memory",
+        fix=ROOM,
     )
 
 
@@ -114,13 +114,15 @@ class _Process:
     """The process that has imported LiteRT, and the socket on which it gets files."""
 
     def __init__(self) -> None:
+        from tbconv.contract.environment import child_environment  # 13 ms, which the process itself does without
+
         self._owner = os.getpid()
         self._socket, theirs = socket.socketpair()
         with theirs:
             try:
                 self._process = subprocess.Popen(
                     [sys.executable, "-I", "-S", "-c", MAIN, str(theirs.fileno()), *_places()],
-                    env=_environment(os.environ),
+                    env=child_environment(),  # without threads: it forks
                     pass_fds=[theirs.fileno()],
                     cwd="/",
                     stdin=subprocess.DEVNULL,
@@ -129,8 +131,7 @@ class _Process:
                 )
             except OSError as error:
                 self._socket.close()
-                fix = "allow the service some more processes"
-                raise SetupError("no process can be started to try files in", why=str(error), fix=fix) from error
+                raise SetupError("no process can be started to try files in", why=str(error), fix=ROOM) from error
         # it ends by itself when it is idle, and is waited for at once: a dead child would stay in the table
         threading.Thread(target=self._process.wait, name="trial", daemon=True).start()
         atexit.register(self.end)
@@ -166,17 +167,6 @@ def _places() -> list[str]:
     """Return the folders of the packages that the process imports, and no other that this one searches."""
     origins = [spec.origin for name in PACKAGES if (spec := importlib.util.find_spec(name)) and spec.origin]
     return list(dict.fromkeys([*(str(Path(origin).resolve().parents[1]) for origin in origins), str(REPOSITORY)]))
-
-
-def _environment(environment: Mapping[str, str]) -> dict[str, str]:
-    kept = {name: environment[name] for name in KEPT if name in environment}
-    return kept | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}  # a process with threads is not to be forked
-
-
-def _plain(text: str) -> str:
-    """Return a message without what a file's names could do to a terminal or a log."""
-    words = " ".join("".join(letter if letter.isprintable() else "?" for letter in text).split())
-    return words if len(words) <= 300 else f"{words[:300]}..."
 
 
 # --- the process's side ---

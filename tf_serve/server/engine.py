@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -146,6 +147,31 @@ T = TypeVar("T")
 _log = logging.getLogger("tf_serve")
 
 
+async def in_daemon_thread[A](work: Callable[[], A]) -> A:
+    """Run work that may take minutes, such as opening a bundle, in a thread for which the process does not wait.
+
+    At its end, that is: the event loop and the interpreter wait for `asyncio.to_thread` and for what executors run.
+    """
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[A] = loop.create_future()
+
+    def settle(answer: Callable[[], None]) -> None:
+        if not done.done():  # else nobody waits any more
+            answer()
+
+    def run() -> None:
+        try:
+            found = work()
+            answer = partial(done.set_result, found)
+        except BaseException as error:  # noqa: BLE001  (it is raised where it is waited for)
+            answer = partial(done.set_exception, error)
+        with contextlib.suppress(RuntimeError):  # the loop is closed: the server has ended
+            loop.call_soon_threadsafe(settle, answer)
+
+    threading.Thread(target=run, name="models", daemon=True).start()
+    return await done
+
+
 class Engine:
     """Models, workers and the queue before them."""
 
@@ -153,7 +179,7 @@ class Engine:
         """Make it; nothing is opened until `start` or `open_now`."""
         self.registry, self.metrics = Registry(), Metrics()
         self.settings = settings
-        folder, directory = settings.shared, ModelDirectory(settings.root)
+        folder, directory = settings.shared, ModelDirectory(settings.root, one_bundle=settings.one_bundle)
         self.repository = Repository(
             directory,
             BundleLoader(
@@ -345,7 +371,7 @@ class Engine:
         while True:
             begun = time.monotonic()
             try:
-                await asyncio.to_thread(self._scan)
+                await in_daemon_thread(self._scan)
                 self._broken = None
             except Exception:  # noqa: BLE001  (logged, shown by readiness, and tried again in a second)
                 self._broken = "the model directory cannot be read; see the server's log"
@@ -398,7 +424,7 @@ def _no_valid_output(loaded: LoadedModel, error: InvalidOutput) -> NoValidOutput
 
 
 def warm_up(loaded: LoadedModel) -> None:
-    """Ask a version about a grey wedge; what it says of it does not matter."""
+    """Run a version on a grey wedge; what it answers does not matter."""
     picture = io.BytesIO()
     Image.linear_gradient("L").save(picture, "PNG")
     with contextlib.suppress(TbconvError, InvalidOutput):

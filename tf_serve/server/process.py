@@ -88,6 +88,9 @@ def serve(config: ServeConfig, *, reporter: Reporter) -> None:
     if not settings.root.is_dir():
         what, fix = f"{settings.root} is not a folder", "name a bundle, or a folder for bundles: mkdir MODELS_DIR"
         raise BundleError(what, why="there is nothing to serve or to watch", fix=fix)
+    settings = replace(
+        settings, one_bundle=(settings.root / MANIFEST).is_file()
+    )  # once: a worker that comes later agrees
     with take_port(config.host, config.port) as listener, leaving_by(_exit_zero):  # nothing is accepted yet
         if settings.workers == 1:
             engine = _opened(settings)
@@ -102,7 +105,7 @@ def serve(config: ServeConfig, *, reporter: Reporter) -> None:
 def _opened(settings: Settings) -> Engine:
     """Open a bundle now, so that what is wrong with it is a sentence; a folder of bundles is opened as it serves."""
     engine = Engine(settings)
-    if (settings.root / MANIFEST).is_file():
+    if settings.one_bundle:
         engine.open_now()
     return engine
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import os
 import struct
 import subprocess
 import sys
@@ -18,6 +17,7 @@ from pydicom import uid
 from pydicom.encaps import encapsulate, get_frame
 from pydicom.pixels.decoders.base import get_decoder
 
+from tbconv.contract.environment import child_environment
 from tbconv.contract.errors import FilmError
 from tbconv.family import family_of_child
 from tf_serve.images.dicom.dataset import DicomHeader, damaged
@@ -237,16 +237,10 @@ def decode_apart(decoder: str, packed: bytes, *, frame: dict[str, int], most: in
             stderr=subprocess.DEVNULL,
             check=False,
             timeout=CLOCK_SECONDS,
-            env=_environment() | family_of_child(),
+            env=child_environment() | family_of_child(),
         )
     except subprocess.TimeoutExpired:
         raise damaged(name, f"its compressed picture does not decode within {CLOCK_SECONDS} s") from None
     if done.returncode or not done.stdout:
         raise damaged(name, "its compressed picture is damaged, or takes more time or memory than any film")
     return done.stdout
-
-
-def _environment() -> dict[str, str]:
-    """Return what a process needs to start; tokens and addresses of the server are not for a decoder to read."""
-    kept = {key: os.environ[key] for key in ("PATH", "LD_LIBRARY_PATH", "SYSTEMROOT") if key in os.environ}
-    return kept | {"OPENBLAS_NUM_THREADS": "1"}

@@ -25,6 +25,7 @@ from tf_serve.messages import (
 )
 from tf_serve.models.registry import LoadedModel
 from tf_serve.predict import describe_model
+from tf_serve.server.engine import in_daemon_thread
 from tf_serve.server.openapi import add_route
 from tf_serve.server.protocols import engine_of
 from tf_serve.server.upload import json_answer, read_body
@@ -76,7 +77,7 @@ async def load(request: Request) -> Response:
     parameters = read_message(LoadRequest, await read_body(request)).parameters
     version = parameters.version if parameters else None
     repository = engine_of(request).repository
-    return _ready(await anyio.to_thread.run_sync(repository.load, request.path_params["name"], version))
+    return _ready(await in_daemon_thread(lambda: repository.load(request.path_params["name"], version)))
 
 
 async def unload(request: Request) -> Response:
@@ -91,7 +92,7 @@ async def roll_back(request: Request) -> Response:
     """Make the previous version current again."""
     read_message(RepositoryRequest, await read_body(request))
     repository = engine_of(request).repository
-    return _ready(await anyio.to_thread.run_sync(repository.roll_back, request.path_params["name"]))
+    return _ready(await in_daemon_thread(lambda: repository.roll_back(request.path_params["name"])))
 
 
 def _ready(loaded: LoadedModel) -> Response:
