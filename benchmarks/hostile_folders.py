@@ -103,9 +103,10 @@ def _sealed_anew(name: str, data: Callable[[bytes], bytes]) -> Make:
 
     def make(place: Path, good: Path) -> None:
         _sealed(name, data)(place, good)
-        value = json.loads((place / CERTIFICATE).read_text())
-        value["artefacts"][_existing(place, name)]["sha256"] = sha256_file(place / _existing(place, name))
-        (place / CERTIFICATE).write_text(json.dumps(value))
+        value, path = json.loads((place / CERTIFICATE).read_text()), _existing(place, name)
+        if path in value["artefacts"]:
+            value["artefacts"][path]["sha256"] = sha256_file(place / path)
+            (place / CERTIFICATE).write_text(json.dumps(value))
         manifest = read_bundle(place).manifest
         (place / MANIFEST).unlink()
         seal(place, manifest)
@@ -280,13 +281,13 @@ KINDS: dict[str, Make] = {
     "tflite-folder": _instead("model", Path.mkdir),
     "tflite-outside": _instead("model", lambda path: path.symlink_to("/etc/hostname")),
     "tflite-sparse": _instead("model", _sparse),
-    "tflite-noise": _sealed("model", lambda data: bytes(len(data))),
-    "baseline-noise": _sealed("baseline.tflite", lambda data: bytes(len(data))),
+    "tflite-noise": _sealed_anew("model", lambda data: bytes(len(data))),
+    "baseline-noise": _sealed_anew("baseline.tflite", lambda data: bytes(len(data))),
     "tflite-zip-of-many": _sealed_anew("model", _with_zip(400, 1 << 20)),
     "tflite-zip-of-much": _sealed_anew("model", _with_zip(1, 1 << 29)),
-    "golden-44-pib": _sealed("golden.npz", lambda _: _archive(_header("(1125899906842624, 11)"))),
-    "golden-bomb": _sealed("golden.npz", lambda _: _archive(_header("(33554432,)") + bytes(4 << 25))),
-    "golden-films": _sealed("golden_films.npz", lambda _: b"PK\x03\x04" + bytes(100)),
+    "golden-44-pib": _sealed_anew("golden.npz", lambda _: _archive(_header("(1125899906842624, 11)"))),
+    "golden-bomb": _sealed_anew("golden.npz", lambda _: _archive(_header("(33554432,)") + bytes(4 << 25))),
+    "golden-films": _sealed_anew("golden_films.npz", lambda _: b"PK\x03\x04" + bytes(100)),
     # folders
     "many-files-there": _many(2_500, folders=False),
     "many-folders-there": _many(1_500, folders=True),
