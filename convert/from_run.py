@@ -173,7 +173,7 @@ class RunReference:
 
     def label(self, context: ConversionContext) -> None:
         """Put labels, preprocessing and threshold into every file that carries them."""
-        from convert.formats.tflite_metadata import (
+        from convert.formats.tflite.metadata import (
             facts_of_run,
             label_tflite,  # it loads LiteRT's schema, which a command line can do without
         )

@@ -22,7 +22,7 @@ from benchmarks.fault_injection.setting import measured
 from convert.certificate.certify import certificate_scope, write_certificate
 from convert.certificate.consistency import inconsistencies
 from convert.formats.table import EQUALIZED, FORMATS, KERAS, TFLITE
-from convert.formats.tflite_metadata import facts_of_run
+from convert.formats.tflite.metadata import facts_of_run
 from convert.from_run import ConvertConfig, list_artefacts
 from convert.layerwise.trace import trace_bundle
 from convert.layerwise.walk import WalkConfig
@@ -190,7 +190,7 @@ def _collect(found: list[dict[str, Answer]], name: str, answers: dict[str, Answe
 
 def _seal(place: Place, filmset: FilmSet, answers: dict[str, Answer]) -> None:
     """Label, certify and seal as `tbconv convert` does."""
-    from convert.formats.tflite_metadata import label_tflite
+    from convert.formats.tflite.metadata import label_tflite
 
     facts, artefacts = read_run(place.run), artefacts_of(place)
     for path in sorted(place.bundle.glob("*.tflite")):

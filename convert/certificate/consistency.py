@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
-from convert.formats.tflite_schema import GRAYSCALE
+from convert.formats.tflite.metadata_schema import GRAYSCALE
 from convert.parity.report import PARITY
 from convert.worker import run_step
 from tbconv.contract.bundle import CERTIFICATE, MANIFEST, Bundle, read_json
@@ -59,7 +59,7 @@ def _metadata_problems(bundle: Bundle) -> dict[str, str]:
     if not described:
         return {}
     claims = run_step(
-        "convert.formats.tflite_metadata:claims", {"files": [str(bundle.root / one.path) for one in described]}
+        "convert.formats.tflite.metadata:claims", {"files": [str(bundle.root / one.path) for one in described]}
     )
     found = {one.path: _claimed(bundle, one, claims[str(bundle.root / one.path)]) for one in described}
     return {path: "; ".join(problems) for path, problems in found.items() if problems}

@@ -1,4 +1,4 @@
-"""Child of test_keras_ops_files.py: load what was made of a graph as a stranger would, and ask it.
+"""Child of test_ops_files.py: load what was made of a graph as a stranger would, and ask it.
 
 usage: check_files.py FOLDER     model.h5 model.keras saved_model/ *.tflite and asked.npz (films, answers)
 """

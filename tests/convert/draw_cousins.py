@@ -1,4 +1,4 @@
-"""Child of test_keras_ops_networks.py: small cousins of torchvision's classifiers, exported to ONNX (PyTorch).
+"""Child of test_ops_networks.py: small cousins of torchvision's classifiers, exported to ONNX (PyTorch).
 
 Same blocks, fewer and narrower: what an exporter writes of a block does not depend on how many there are.
 

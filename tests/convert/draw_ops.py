@@ -1,4 +1,4 @@
-"""Child of test_keras_ops_exact.py: graphs of what torchvision's classifiers are made of, and ONNX Runtime's answers.
+"""Child of test_ops_exact.py: graphs of what torchvision's classifiers are made of, and ONNX Runtime's answers.
 
 usage: draw_ops.py FOLDER
 """

@@ -13,7 +13,7 @@ from retell import certify_again, edit, mend_zip, seal_again, write, write_whole
 
 from convert.certificate.consistency import inconsistencies
 from convert.certificate.page import certificate_page
-from convert.formats.tflite_metadata import claims
+from convert.formats.tflite.metadata import claims
 from tbconv.contract.bundle import CERTIFICATE, MANIFEST, read_bundle, read_json
 from tbconv.contract.consistency import answer_problems, appended_files
 from tbconv.contract.errors import ConversionError

@@ -11,8 +11,8 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 
 @pytest.fixture(scope="module")
 def table():
-    """What `python -m convert.formats.keras_ops.table` prints."""
-    command = [sys.executable, "-m", "convert.formats.keras_ops.table"]
+    """What `python -m convert.formats.ops.table` prints."""
+    command = [sys.executable, "-m", "convert.formats.ops.table"]
     done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 0, done.stderr[-2000:]
     return done.stdout
@@ -20,7 +20,7 @@ def table():
 
 def test_the_table_of_operations_is_the_one_that_the_code_writes(table):
     written = (REPOSITORY / "docs" / "ops.md").read_text()
-    assert written == table, "write it again: python -m convert.formats.keras_ops.table > docs/ops.md"
+    assert written == table, "write it again: python -m convert.formats.ops.table > docs/ops.md"
 
 
 def test_the_table_has_the_operations_of_torchvisions_classifiers(table):

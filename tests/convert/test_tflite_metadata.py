@@ -12,8 +12,8 @@ from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter
 from PIL import Image
 
-from convert.formats import tflite_schema
-from convert.formats.tflite_metadata import (
+from convert.formats.tflite import metadata_schema
+from convert.formats.tflite.metadata import (
     ENTRY,
     TFLiteFacts,
     add_buffer,
@@ -219,7 +219,7 @@ def test_a_buffer_of_any_length_is_found_again(drawn):
 
 def test_fields_have_the_ids_of_the_published_schema():
     # metadata_schema.fbs 1.1.0: ids count from 0 in the order of the fields, a union takes two
-    ids = {table: {name: slot for slot, name, _ in tflite_schema._slots(table)} for table in tflite_schema.TABLES}
+    ids = {table: {name: slot for slot, name, _ in metadata_schema._slots(table)} for table in metadata_schema.TABLES}
     assert list(ids["ModelMetadata"].items())[3:] == [
         ("subgraph_metadata", 3),
         ("author", 4),
@@ -233,12 +233,12 @@ def test_fields_have_the_ids_of_the_published_schema():
     )
     assert list(ids["TensorMetadata"].values()) == [0, 1, 2, 3, 4, 5, 6]
     assert ids["Stats"] == {"max": 0, "min": 1}
-    assert tflite_schema.UNIONS["ContentProperties"].index("ImageProperties") == 2
+    assert metadata_schema.UNIONS["ContentProperties"].index("ImageProperties") == 2
 
 
 def test_a_field_that_no_table_has_is_refused():
     with pytest.raises(ValueError, match="ModelMetadata has no field colour"):
-        tflite_schema.encode({"colour": "grey"})
+        metadata_schema.encode({"colour": "grey"})
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -18,8 +18,8 @@ import flatbuffers  # type: ignore[import-untyped]  # it ships no types
 from ai_edge_litert import schema_py_generated as schema
 from flatbuffers.table import Table  # type: ignore[import-untyped]
 
-from convert.formats import tflite_schema as known
 from convert.formats.reproducible import timeless_entry
+from convert.formats.tflite import metadata_schema as known
 from tbconv.contract.bundle import MAKE_AGAIN
 from tbconv.contract.errors import DISCLAIMER, ArtefactError, ConversionError
 from tbconv.contract.files import write_atomic
@@ -245,7 +245,7 @@ def claims(request: dict[str, Any]) -> dict[str, Any]:
         request: files (paths).
 
     Returns:
-        by path, the fields of the metadata (convert.formats.tflite_schema), or why there are none as {"problem": ...}.
+        by path, the fields of the metadata (convert.formats.tflite.metadata_schema), or {"problem": why there is none}.
     """
     return {path: _claims(Path(path)) for path in request["files"]}
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from numpy.typing import NDArray
 
 from convert.formats.onnx_graph import Graph, Node, plain_name
+from convert.formats.ops.builder import Builder
 from tbconv.contract.errors import ConversionError
 
 ROUTE = "change the network (docs/ops.md lists what has a layer); a run may also convert with --route onnx2tf"
@@ -19,7 +20,7 @@ MOST_NAMES = 6  # of an error's first line; its second names them all
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """A tensor on the way: the Keras tensor, and how ONNX sees it."""
+    """A tensor on the way: what the builder made, and how ONNX sees it."""
 
     tensor: Any
     channels_first: bool = False  # ONNX says [N, C, H, W], the tensor is [N, H, W, C]
@@ -39,15 +40,12 @@ class Value:
 
 @dataclass(slots=True)
 class Walk:
-    """The constants, and the layers already made: two nodes that share weights share a layer.
+    """The constants, and who makes what the nodes become."""
 
-    (Keras pins a BatchNorm to the rank that it first saw, so there the rank is part of the key.)
-    """
-
+    make: Builder
     constants: dict[str, NDArray[Any]]
     batch: int = 0  # of the file, where it is fixed
     opset: int = 18
-    shared: dict[tuple[object, ...], Any] = field(default_factory=dict)
 
     def constant(self, node: Node, index: int) -> NDArray[Any]:
         """Return input `index` of a node as an array; ConversionError if it is computed or left out."""
@@ -62,17 +60,6 @@ class Walk:
         """Return input `index` as an array, None if it is left out."""
         absent = index >= len(node.inputs) or not node.inputs[index]
         return None if absent else self.constant(node, index)
-
-    def layer(self, node: Node, make: Callable[[], Any], weights: list[NDArray[Any]], on: Any) -> Any:
-        """Apply a layer with weights; nodes with the same stored weights and attributes get the same layer."""
-        rank = len(on.shape) if node.op == "BatchNormalization" else 0
-        key = (node.op, rank, repr(sorted(node.attributes.items())), *node.inputs[1:])
-        if key not in self.shared:
-            made = make()
-            made.build(on.shape)
-            made.set_weights(weights)
-            self.shared[key] = made
-        return self.shared[key](on)
 
 
 Operation = Callable[[Walk, Node, list[Value | None]], Value]
@@ -127,6 +114,11 @@ def image(node: Node, values: list[Value | None]) -> Value:
     return value
 
 
+def shared(node: Node) -> object:
+    """Return what is equal for nodes with the same stored weights and attributes: they are one layer."""
+    return (node.op, repr(sorted(node.attributes.items())), *node.inputs[1:])
+
+
 def layer_name(node: Node) -> str:
-    """Return the node's name as Keras allows it: without slashes."""
+    """Return the node's name as Keras and TFLite allow it: without slashes."""
     return plain_name(node.name)

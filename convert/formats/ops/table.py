@@ -1,6 +1,6 @@
 """The one source of docs/ops.md: which ONNX operations become which Keras layers, read from the code that does it.
 
-`python -m convert.formats.keras_ops.table > docs/ops.md` writes it; a test holds the file to it. Loads TensorFlow.
+`python -m convert.formats.ops.table > docs/ops.md` writes it; a test holds the file to it. Loads TensorFlow.
 """
 
 from __future__ import annotations
@@ -9,12 +9,12 @@ import inspect
 import sys
 from collections import defaultdict
 
-from convert.formats.keras_ops import OPERATIONS
 from convert.formats.onnx_graph import MOVES
+from convert.formats.ops import OPERATIONS
 
 HEAD = """# ONNX operations that become Keras layers
 
-Written by `python -m convert.formats.keras_ops.table > docs/ops.md` from docstrings in `convert/formats/keras_ops/`.
+Written by `python -m convert.formats.ops.table > docs/ops.md` from docstrings in `convert/formats/ops/`.
 
 One layer a node, named after it (slashes become dots): `.keras`, H5, SavedModel and TFLite files are made from them.
 What a row does not cover ends in one error that names all nodes to blame, with the shapes that they read.

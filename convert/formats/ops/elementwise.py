@@ -1,65 +1,63 @@
-"""Activations, arithmetic and concatenation as Keras layers."""
+"""Activations, arithmetic and concatenation."""
 
 from __future__ import annotations
 
 import math
 from typing import Any
 
-import keras
 import numpy as np
-from keras import layers
 from numpy.typing import NDArray
 
-from convert.formats.keras_ops.walk import IMAGE_RANK, Value, Walk, layer_name, only, unknown
 from convert.formats.onnx_graph import Node
+from convert.formats.ops.builder import Activation, Combination
+from convert.formats.ops.walk import IMAGE_RANK, Value, Walk, layer_name, only, unknown
 
 # --- activate ---
-# Functions of each number by itself as Keras layers; each says whether it can be negative.
+# Functions of each number by itself; each says whether it can be negative.
 
 SIXTH = 1 / 6  # ONNX and PyTorch write it in float32: 0.1666666...
 
 
-def relu(_: Walk, node: Node, values: list[Value | None]) -> Value:
+def relu(walk: Walk, node: Node, values: list[Value | None]) -> Value:
     """ReLU."""
-    value = only(node, values)
-    return value.like(layers.ReLU(name=layer_name(node))(value.tensor), nonnegative=True)
+    return _activation(walk, "relu", node, only(node, values), nonnegative=True)
 
 
-def sigmoid(_: Walk, node: Node, values: list[Value | None]) -> Value:
+def sigmoid(walk: Walk, node: Node, values: list[Value | None]) -> Value:
     """Activation("sigmoid")."""
-    return _activation("sigmoid", node, only(node, values), nonnegative=True)
+    return _activation(walk, "sigmoid", node, only(node, values), nonnegative=True)
 
 
-def tanh(_: Walk, node: Node, values: list[Value | None]) -> Value:
+def tanh(walk: Walk, node: Node, values: list[Value | None]) -> Value:
     """Activation("tanh")."""
-    return _activation("tanh", node, only(node, values), nonnegative=False)
+    return _activation(walk, "tanh", node, only(node, values), nonnegative=False)
 
 
-def hard_swish(_: Walk, node: Node, values: list[Value | None]) -> Value:
+def hard_swish(walk: Walk, node: Node, values: list[Value | None]) -> Value:
     """Activation("hard_silu")."""
-    return _activation("hard_silu", node, only(node, values), nonnegative=False)
+    return _activation(walk, "hard_silu", node, only(node, values), nonnegative=False)
 
 
-def hard_sigmoid(_: Walk, node: Node, values: list[Value | None]) -> Value:
+def hard_sigmoid(walk: Walk, node: Node, values: list[Value | None]) -> Value:
     """Activation("hard_sigmoid") for alpha 1/6 and beta 1/2; else Rescaling and ReLU(max_value=1)."""
     value, name = only(node, values), layer_name(node)
     alpha, beta = node.attributes.get("alpha", 0.2), node.attributes.get("beta", 0.5)  # ONNX's own defaults
     if math.isclose(alpha, SIXTH, rel_tol=1e-6) and beta == 0.5:
-        return _activation("hard_sigmoid", node, value, nonnegative=True)
-    line = layers.Rescaling(alpha, beta, name=f"{name}.line")(value.tensor)
-    return value.like(layers.ReLU(max_value=1.0, name=name)(line), nonnegative=True)
+        return _activation(walk, "hard_sigmoid", node, value, nonnegative=True)
+    line = walk.make.scale(value.tensor, alpha, beta, f"{name}.line")
+    return value.like(walk.make.activation(line, "relu", name, most=1.0), nonnegative=True)
 
 
-def leaky_relu(_: Walk, node: Node, values: list[Value | None]) -> Value:
+def leaky_relu(walk: Walk, node: Node, values: list[Value | None]) -> Value:
     """LeakyReLU."""
     value, slope = only(node, values), node.attributes.get("alpha", 0.01)
-    return value.like(layers.LeakyReLU(negative_slope=slope, name=layer_name(node))(value.tensor))
+    return value.like(walk.make.activation(value.tensor, "leaky_relu", layer_name(node), slope=slope))
 
 
-def elu(_: Walk, node: Node, values: list[Value | None]) -> Value:
+def elu(walk: Walk, node: Node, values: list[Value | None]) -> Value:
     """ELU."""
     value, alpha = only(node, values), node.attributes.get("alpha", 1.0)
-    return value.like(layers.ELU(alpha=alpha, name=layer_name(node))(value.tensor))
+    return value.like(walk.make.activation(value.tensor, "elu", layer_name(node), alpha=alpha))
 
 
 def clip(walk: Walk, node: Node, values: list[Value | None]) -> Value:
@@ -75,16 +73,16 @@ def clip(walk: Walk, node: Node, values: list[Value | None]) -> Value:
     most = high - low if math.isfinite(high - low) else None
     tensor = value.tensor
     if (sign, shift) == (1.0, 0.0):
-        return value.like(layers.ReLU(max_value=most, name=name)(tensor), nonnegative=True)
-    tensor = layers.Rescaling(sign, -sign * shift, name=f"{name}.from_zero")(tensor)
-    tensor = layers.ReLU(max_value=most, name=f"{name}.relu")(tensor)
-    return value.like(layers.Rescaling(sign, shift, name=name)(tensor), nonnegative=low >= 0)
+        return value.like(walk.make.activation(tensor, "relu", name, most=most), nonnegative=True)
+    tensor = walk.make.scale(tensor, sign, -sign * shift, f"{name}.from_zero")
+    tensor = walk.make.activation(tensor, "relu", f"{name}.relu", most=most)
+    return value.like(walk.make.scale(tensor, sign, shift, name), nonnegative=low >= 0)
 
 
 def softmax(walk: Walk, node: Node, values: list[Value | None]) -> Value:
     """Softmax, over classes or channels.
 
-    Over the axis that is the last one in Keras: 1 of an image (before opset 13, of one place), the last one otherwise.
+    Over the axis of classes: 1 of an image (before opset 13, of one place), the last one otherwise.
     """
     value, rank = only(node, values), len(node_shape := only(node, values).shape) + 1
     axis = node.attributes.get("axis", -1 if walk.opset >= 13 else 1) % rank
@@ -93,11 +91,11 @@ def softmax(walk: Walk, node: Node, values: list[Value | None]) -> Value:
         raise unknown(node, f"axis {axis} of {['N', *node_shape]} is not the one of classes")
     if walk.opset < 13 and math.prod(node_shape[axis:]) > 1:  # it then normalises over all axes from that one on
         raise unknown(node, f"before opset 13 it is one softmax over channels and places of {['N', *node_shape]}")
-    return value.like(layers.Softmax(name=layer_name(node))(value.tensor), nonnegative=True)
+    return _activation(walk, "softmax", node, value, nonnegative=True)
 
 
-def _activation(kind: str, node: Node, value: Value, *, nonnegative: bool) -> Value:
-    return value.like(layers.Activation(kind, name=layer_name(node))(value.tensor), nonnegative=nonnegative)
+def _activation(walk: Walk, kind: Activation, node: Node, value: Value, *, nonnegative: bool) -> Value:
+    return value.like(walk.make.activation(value.tensor, kind, layer_name(node)), nonnegative=nonnegative)
 
 
 def _bound(walk: Walk, node: Node, index: int, default: float) -> float:
@@ -110,7 +108,7 @@ def _bound(walk: Walk, node: Node, index: int, default: float) -> float:
 
 
 # --- combine ---
-# Sums, products and joins as Keras layers: of two tensors, or of a tensor and stored numbers.
+# Sums, products and joins: of two tensors, or of a tensor and stored numbers.
 
 
 def arithmetic(walk: Walk, node: Node, values: list[Value | None]) -> Value:
@@ -122,18 +120,18 @@ def arithmetic(walk: Walk, node: Node, values: list[Value | None]) -> Value:
     """
     left, right = values
     if left is not None and right is not None:
-        return _of_two(node, left, right)
+        return _of_two(walk, node, left, right)
     if left is not None:
-        return _with_constant(node, left, walk.constant(node, 1))
+        return _with_constant(walk, node, left, walk.constant(node, 1))
     value, other = only(node, values, 1), walk.constant(node, 0)
     if node.op == "Div":
         raise unknown(node, "a constant stands on its left")
     if node.op == "Sub":
-        return _rescale(node, value, np.float64(-1.0), other.astype(np.float64))
-    return _with_constant(node, value, other)
+        return _rescale(walk, node, value, np.float64(-1.0), other.astype(np.float64))
+    return _with_constant(walk, node, value, other)
 
 
-def concat(_: Walk, node: Node, values: list[Value | None]) -> Value:
+def concat(walk: Walk, node: Node, values: list[Value | None]) -> Value:
     """Concatenate, along channels, height or width of images, or along the last axis.
 
     All parts are computed, none stored; not along the batch.
@@ -144,35 +142,38 @@ def concat(_: Walk, node: Node, values: list[Value | None]) -> Value:
     if axis == 0 or any(one.channels_first != first.channels_first or one.rows > 1 for one in found):
         raise unknown(node, f"axis {axis}: its parts are laid out differently, or it joins the batch")
     places = {1: rank - 1, 2: 1, 3: 2} if first.channels_first else {}
-    joined = layers.Concatenate(axis=places.get(axis, axis), name=layer_name(node))([one.tensor for one in found])
+    joined = walk.make.join([one.tensor for one in found], places.get(axis, axis), layer_name(node))
     return first.like(joined, nonnegative=all(one.nonnegative for one in found))
 
 
-def _of_two(node: Node, left: Value, right: Value) -> Value:
-    kind = {"Add": layers.Add, "Mul": layers.Multiply, "Sub": layers.Subtract}.get(node.op)
+COMBINATIONS: dict[str, Combination] = {"Add": "add", "Mul": "multiply", "Sub": "subtract"}
+
+
+def _of_two(walk: Walk, node: Node, left: Value, right: Value) -> Value:
+    kind = COMBINATIONS.get(node.op)
     if kind is None or left.channels_first != right.channels_first or left.rows != right.rows:
         raise unknown(node, "its two tensors are laid out differently, or there is no such layer")
     pairs = zip(left.shape, right.shape, strict=False)
     if len(left.shape) != len(right.shape) or any(one != other and 1 not in (one, other) for one, other in pairs):
         raise unknown(node, f"{list(left.shape)} and {list(right.shape)} don't stretch to each other")
-    tensor = kind(name=layer_name(node))([left.tensor, right.tensor])
+    tensor = walk.make.combine([left.tensor, right.tensor], kind, layer_name(node))
     return left.like(tensor, nonnegative=node.op != "Sub" and left.nonnegative and right.nonnegative)
 
 
-def _with_constant(node: Node, value: Value, other: NDArray[Any]) -> Value:
+def _with_constant(walk: Walk, node: Node, value: Value, other: NDArray[Any]) -> Value:
     number = other.astype(np.float64)
     if other.size == 1 or _by_channel(value, other) is not None:
         pairs = {"Add": (1.0, number), "Sub": (1.0, -number), "Mul": (number, 0.0), "Div": (1.0, -0.0)}
         scale, offset = pairs[node.op]
-        return _rescale(node, value, np.divide(1.0, number) if node.op == "Div" else np.asarray(scale), offset)
+        return _rescale(walk, node, value, np.divide(1.0, number) if node.op == "Div" else np.asarray(scale), offset)
     if node.op != "Mul" or not value.channels_first or other.ndim != IMAGE_RANK:
         raise unknown(node, f"a constant of shape {other.shape} is neither one number nor one a channel")
     factor = np.ascontiguousarray(other.transpose(0, 2, 3, 1))
-    return value.like(keras.ops.multiply(value.tensor, factor))
+    return value.like(walk.make.times(value.tensor, factor))
 
 
 def _by_channel(value: Value, other: NDArray[Any]) -> NDArray[Any] | None:
-    """Return stored numbers as [C], C in Keras's last axis; None if they differ from place to place."""
+    """Return stored numbers as [C], C in the last axis here; None if they differ from place to place."""
     rank = len(value.shape) + 1
     if other.ndim > rank or value.rows > 1:
         return None
@@ -182,13 +183,13 @@ def _by_channel(value: Value, other: NDArray[Any]) -> NDArray[Any] | None:
     return other.reshape(-1) if alone else None
 
 
-def _rescale(node: Node, value: Value, scale: Any, offset: Any) -> Value:
+def _rescale(walk: Walk, node: Node, value: Value, scale: Any, offset: Any) -> Value:
     """Return scale * value + offset as a layer; each is one number or one a channel."""
     known = [np.asarray(one) for one in (scale, offset)]
     vectors = [one if one.size == 1 else _by_channel(value, one) for one in known]
     if any(one is None for one in vectors):
         raise unknown(node, f"a constant of shape {max(one.shape for one in known)} is not one a channel")
     numbers = [one.ravel().tolist() if one.size > 1 else float(one.reshape(())) for one in vectors if one is not None]
-    tensor = layers.Rescaling(*numbers, name=layer_name(node))(value.tensor)
+    tensor = walk.make.scale(value.tensor, numbers[0], numbers[1], layer_name(node))
     kept = all(bool((one >= 0).all()) for one in known)
     return value.like(tensor, nonnegative=value.nonnegative and kept)

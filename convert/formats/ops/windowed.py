@@ -1,16 +1,16 @@
-"""Convolutions, pooling and the borders around them as Keras layers."""
+"""Convolutions, pooling and the borders around them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
-from keras import layers
 from numpy.typing import NDArray
 
-from convert.formats.keras_ops.walk import Value, Walk, image, layer_name, only, unknown
 from convert.formats.onnx_graph import Node, zeros_only
+from convert.formats.ops.builder import Border
+from convert.formats.ops.walk import Value, Walk, image, layer_name, only, shared, unknown
 
 # --- border ---
 # Where a window may leave the image: ONNX's pads, auto_pad and ceil_mode as numbers of rows and columns.
@@ -18,7 +18,6 @@ from convert.formats.onnx_graph import Node, zeros_only
 # TensorFlow's own "same" puts the odd row below and right, PyTorch pads evenly: with stride 2 these
 # differ, so borders are always numbers here.
 
-Border = tuple[int, int, int, int]  # rows and columns: top, left, bottom, right
 NOTHING: Border = (0, 0, 0, 0)
 
 
@@ -73,18 +72,17 @@ def border(node: Node, over: Window) -> Border:
     return found[auto]
 
 
-def with_zeros(node: Node, value: Value, around: Border) -> Any:
+def with_zeros(walk: Walk, node: Node, value: Value, around: Border) -> Any:
     """Return the image with zeros around it, as a layer of its own where there are any."""
-    top, left, bottom, right = around
     if not any(around):
         return value.tensor
     if min(around) < 0:
         raise unknown(node, f"its pads {list(around)} cut off the border")
-    return layers.ZeroPadding2D(((top, bottom), (left, right)), name=f"{layer_name(node)}.pad")(value.tensor)
+    return walk.make.border(value.tensor, around, f"{layer_name(node)}.pad")
 
 
 # --- convolve ---
-# Convolutions and the zeros around them as Keras layers.
+# Convolutions and the zeros around them.
 
 
 def conv(walk: Walk, node: Node, values: list[Value | None]) -> Value:
@@ -97,34 +95,19 @@ def conv(walk: Walk, node: Node, values: list[Value | None]) -> Value:
     over, groups = window(node, value, weight.shape[2:]), node.attributes.get("group", 1)
     if weight.shape[1] * groups != value.shape[0]:
         raise unknown(node, f"{groups} groups of weights {list(weight.shape)} don't fit {value.shape[0]} channels")
-    biases = [] if bias is None or zeros_only(bias) else [bias]
-    padded = with_zeros(node, value, border(node, over))
-    form = _depthwise if _is_depthwise(groups, weight, over) else _grouped
-    options = {"strides": over.strides, "dilation_rate": over.dilations, "use_bias": bool(biases)}
-    made, kernel = form(weight, groups, options | {"name": layer_name(node)})
-    return Value(walk.layer(node, made, [kernel, *biases], padded), channels_first=True)
+    given = None if bias is None or zeros_only(bias) else bias
+    padded, name, key = with_zeros(walk, node, value, border(node, over)), layer_name(node), shared(node)
+    steps: Any = {"strides": over.strides, "dilations": over.dilations}
+    if _is_depthwise(groups, weight, over):
+        kernel = weight.reshape(groups, weight.shape[0] // groups, *weight.shape[2:]).transpose(2, 3, 0, 1)
+        return Value(walk.make.depthwise(padded, kernel, given, name, key, **steps), channels_first=True)
+    kernel = weight.transpose(2, 3, 1, 0)
+    return Value(walk.make.conv(padded, kernel, given, name, key, groups=groups, **steps), channels_first=True)
 
 
 def _is_depthwise(groups: int, weight: NDArray[Any], over: Window) -> bool:
     even = over.strides[0] == over.strides[1] and 1 in (over.strides[0], max(over.dilations))
     return groups > 1 and weight.shape[1] == 1 and even
-
-
-def _grouped(weight: NDArray[Any], groups: int, options: dict[str, Any]) -> tuple[Any, NDArray[Any]]:
-    def make() -> Any:
-        return layers.Conv2D(weight.shape[0], weight.shape[2:], groups=groups, **options)
-
-    return make, weight.transpose(2, 3, 1, 0)
-
-
-def _depthwise(weight: NDArray[Any], groups: int, options: dict[str, Any]) -> tuple[Any, NDArray[Any]]:
-    """Return the layer, and its weights [H, W, C, outputs of each channel]."""
-    each = weight.shape[0] // groups
-
-    def make() -> Any:
-        return layers.DepthwiseConv2D(weight.shape[2:], depth_multiplier=each, **options)
-
-    return make, weight.reshape(groups, each, *weight.shape[2:]).transpose(2, 3, 0, 1)
 
 
 def pad(walk: Walk, node: Node, values: list[Value | None]) -> Value:
@@ -138,8 +121,7 @@ def pad(walk: Walk, node: Node, values: list[Value | None]) -> Value:
     plain = node.attributes.get("mode", b"constant") == b"constant" and (fill is None or zeros_only(fill))
     if not plain or any((*before[:2], *after[:2])) or min(*before, *after) < 0:
         raise unknown(node, "only zeros around height and width can be padded")
-    around = ((before[2], after[2]), (before[3], after[3]))
-    padded = layers.ZeroPadding2D(around, name=layer_name(node))(value.tensor)
+    padded = walk.make.border(value.tensor, (before[2], before[3], after[2], after[3]), layer_name(node))
     return value.like(padded, nonnegative=value.nonnegative)
 
 
@@ -152,10 +134,10 @@ def _pads(walk: Walk, node: Node) -> tuple[list[int], list[int]]:
 
 
 # --- pool ---
-# Pools and means over places as Keras layers.
+# Pools and means over places.
 
 
-def max_pool(_: Walk, node: Node, values: list[Value | None]) -> Value:
+def max_pool(walk: Walk, node: Node, values: list[Value | None]) -> Value:
     """MaxPooling2D, with ZeroPadding2D before it where it has pads.
 
     Pads: where they are TensorFlow's "same", or where the input can't be negative (behind Relu, Sigmoid,
@@ -164,16 +146,16 @@ def max_pool(_: Walk, node: Node, values: list[Value | None]) -> Value:
     """
     value, over, around = _windowed(node, values)
     if over.same == around and any(around) and not value.nonnegative:
-        return _pool(layers.MaxPooling2D, node, value, over, value.tensor, padding="same")
+        return _pool(walk, "max", node, value, over, value.tensor, same=True)
     if any(around) and not value.nonnegative:
         raise unknown(node, f"its input may be negative, so zeros may win in its pads {list(around)}; {_BEFORE}")
-    return _pool(layers.MaxPooling2D, node, value, over, with_zeros(node, value, around))
+    return _pool(walk, "max", node, value, over, with_zeros(walk, node, value, around))
 
 
 _BEFORE = "put a ReLU in front, or pad with zeros before it if that is what is meant"
 
 
-def average_pool(_: Walk, node: Node, values: list[Value | None]) -> Value:
+def average_pool(walk: Walk, node: Node, values: list[Value | None]) -> Value:
     """AveragePooling2D, with ZeroPadding2D before it where pads count.
 
     Pads that count (count_include_pad), or that are TensorFlow's "same" and don't. ceil_mode only where it
@@ -181,10 +163,10 @@ def average_pool(_: Walk, node: Node, values: list[Value | None]) -> Value:
     """
     value, over, around = _windowed(node, values)
     if not any(around) or node.attributes.get("count_include_pad", 0):
-        return _pool(layers.AveragePooling2D, node, value, over, with_zeros(node, value, around))
+        return _pool(walk, "average", node, value, over, with_zeros(walk, node, value, around))
     if over.same != around:
         raise unknown(node, f"its pads {list(around)} don't count and are not TensorFlow's own; set count_include_pad")
-    return _pool(layers.AveragePooling2D, node, value, over, value.tensor, padding="same")
+    return _pool(walk, "average", node, value, over, value.tensor, same=True)
 
 
 def _windowed(node: Node, values: list[Value | None]) -> tuple[Value, Window, Border]:
@@ -198,9 +180,18 @@ def _windowed(node: Node, values: list[Value | None]) -> tuple[Value, Window, Bo
     return value, over, around
 
 
-def _pool(kind: Any, node: Node, value: Value, over: Window, tensor: Any, padding: str = "valid") -> Value:
-    layer = kind(over.kernel, strides=over.strides, padding=padding, name=layer_name(node))
-    return value.like(layer(tensor), nonnegative=value.nonnegative)
+def _pool(
+    walk: Walk,
+    kind: Literal["max", "average"],
+    node: Node,
+    value: Value,
+    over: Window,
+    tensor: Any,
+    *,
+    same: bool = False,
+) -> Value:
+    made = walk.make.pool(tensor, kind, over.kernel, over.strides, layer_name(node), same=same)
+    return value.like(made, nonnegative=value.nonnegative)
 
 
 def global_mean(walk: Walk, node: Node, values: list[Value | None]) -> Value:
@@ -213,10 +204,10 @@ def global_mean(walk: Walk, node: Node, values: list[Value | None]) -> Value:
     rank = len(value.tensor.shape)
     axes = [2, 3] if node.op == "GlobalAveragePool" else sorted(int(axis) % rank for axis in _axes(walk, node))
     if (rank, axes, value.channels_first) == (4, [2, 3], True):
-        pooled = layers.GlobalAveragePooling2D(keepdims=keep, name=layer_name(node))(value.tensor)
+        pooled = walk.make.mean(value.tensor, layer_name(node), keep=keep)
         return Value(pooled, channels_first=keep, nonnegative=value.nonnegative)
     if (rank, axes, value.rows) == (3, [1], 1):
-        pooled = layers.GlobalAveragePooling1D(keepdims=keep, name=layer_name(node))(value.tensor)
+        pooled = walk.make.mean(value.tensor, layer_name(node), keep=keep)
         return Value(pooled, nonnegative=value.nonnegative)
     raise unknown(node, f"a mean over axes {axes} of {tuple(value.tensor.shape)} is not a mean over places")
 

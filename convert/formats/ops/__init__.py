@@ -5,7 +5,7 @@ The first line of an operation's docstring names the layers, the rest says when 
 
 from __future__ import annotations
 
-from convert.formats.keras_ops.elementwise import (
+from convert.formats.ops.elementwise import (
     arithmetic,
     clip,
     concat,
@@ -18,10 +18,10 @@ from convert.formats.keras_ops.elementwise import (
     softmax,
     tanh,
 )
-from convert.formats.keras_ops.linear import batch_normalization, gemm, matmul
-from convert.formats.keras_ops.shape import cast, flatten, greater, identity, reshape, squeeze, transpose, unsqueeze
-from convert.formats.keras_ops.walk import Operation
-from convert.formats.keras_ops.windowed import average_pool, conv, global_mean, max_pool, pad
+from convert.formats.ops.linear import batch_normalization, gemm, matmul
+from convert.formats.ops.shape import cast, flatten, greater, identity, reshape, squeeze, transpose, unsqueeze
+from convert.formats.ops.walk import Operation
+from convert.formats.ops.windowed import average_pool, conv, global_mean, max_pool, pad
 
 OPERATIONS: dict[str, Operation] = {
     "Add": arithmetic,

@@ -1,18 +1,15 @@
-"""Operations that change the shape or nothing at all, and stored values, as Keras layers."""
+"""Operations that change the shape or nothing at all, and stored values."""
 
 from __future__ import annotations
 
 from math import prod
 from typing import Any
 
-import keras
-from keras import layers
-
-from convert.formats.keras_ops.walk import IMAGE_RANK, Value, Walk, layer_name, only, unknown
 from convert.formats.onnx_graph import BATCH, Node
+from convert.formats.ops.walk import IMAGE_RANK, Value, Walk, layer_name, only, unknown
 
 # --- reshape ---
-# Other views of the same numbers: the batch stays in front, and channels-last stays Keras's own business.
+# Other views of the same numbers: the batch stays in front, and channels are last here whatever ONNX says.
 
 
 def transpose(_: Walk, node: Node, values: list[Value | None]) -> Value:
@@ -88,14 +85,15 @@ def _to(walk: Walk, node: Node, value: Value, target: list[int]) -> Value:
     tensor, shape = value.tensor, tuple(value.tensor.shape[1:])
     sizes = _settle(walk, node, value, target)
     if value.channels_first and prod(shape[:2]) > 1:
-        tensor = layers.Permute((3, 1, 2), name=f"{layer_name(node)}.channels_first")(tensor)
+        tensor = walk.make.channels_first(tensor, f"{layer_name(node)}.channels_first")
     rows, rest = divmod(prod(shape), prod(sizes))
     if rest or not rows:
         raise unknown(node, f"{value.shape} does not fit into {target}")
     back = rows == 1 and len(sizes) + 1 == IMAGE_RANK and sizes[1:] == [1, 1]
     wanted = (1, 1, sizes[0]) if back else tuple(sizes) if rows == 1 else (rows, *sizes)
-    reshaped = tensor if wanted == tuple(tensor.shape[1:]) else layers.Reshape(wanted, name=layer_name(node))(tensor)
-    return Value(reshaped, channels_first=back, rows=rows, nonnegative=value.nonnegative)
+    if wanted != tuple(tensor.shape[1:]):
+        tensor = walk.make.reshape(tensor, wanted, layer_name(node))
+    return Value(tensor, channels_first=back, rows=rows, nonnegative=value.nonnegative)
 
 
 def _settle(walk: Walk, node: Node, value: Value, target: list[int]) -> list[int]:
@@ -133,10 +131,10 @@ def greater(walk: Walk, node: Node, values: list[Value | None]) -> Value:
     value, bound = only(node, values), walk.constant(node, 1)
     if bound.size != 1:
         raise unknown(node, f"it compares with a constant of shape {bound.shape}, not with one number")
-    return value.like(keras.ops.greater(value.tensor, float(bound.reshape(()))), nonnegative=True)
+    return value.like(walk.make.greater(value.tensor, float(bound.reshape(()))), nonnegative=True)
 
 
-def cast(_: Walk, node: Node, values: list[Value | None]) -> Value:
+def cast(walk: Walk, node: Node, values: list[Value | None]) -> Value:
     """A function, which a H5 can't load; nothing where the tensor is float32 already.
 
     To float32 only.
@@ -146,7 +144,7 @@ def cast(_: Walk, node: Node, values: list[Value | None]) -> Value:
         raise unknown(node, "only a cast to float32 is known")
     if value.tensor.dtype == "float32":
         return value
-    return value.like(keras.ops.cast(value.tensor, "float32"), nonnegative=value.nonnegative)
+    return value.like(walk.make.to_float(value.tensor), nonnegative=value.nonnegative)
 
 
 def identity(walk: Walk, node: Node, values: list[Value | None]) -> Value:

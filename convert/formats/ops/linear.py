@@ -1,19 +1,17 @@
-"""Matrix products and batch normalisation with stored weights as Keras layers."""
+"""Matrix products and batch normalisation with stored weights."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
-from keras import layers
 from numpy.typing import NDArray
 
-from convert.formats.keras_ops.walk import Value, Walk, layer_name, only, unknown
 from convert.formats.onnx_graph import Node
+from convert.formats.ops.walk import Value, Walk, layer_name, only, shared, unknown
 
 # --- dense ---
-# Products with stored weights as dense layers, on the last axis, whether or not rows are folded into the batch.
+# Products with stored weights, on the last axis, whether or not rows are folded into the batch.
 
 
 def gemm(walk: Walk, node: Node, values: list[Value | None]) -> Value:
@@ -43,16 +41,12 @@ def _dense(walk: Walk, node: Node, value: Value, weight: NDArray[Any], bias: NDA
     if value.channels_first or value.shape[-1] != weight.shape[0]:
         raise unknown(node, f"weights {list(weight.shape)} don't fit {list(value.shape)}; flatten the image before")
     count = weight.shape[1]
-    biases = [] if bias is None else [np.broadcast_to(bias.reshape(-1), (count,))]
-
-    def make() -> Any:
-        return layers.Dense(count, use_bias=bool(biases), name=layer_name(node))
-
-    return Value(walk.layer(node, make, [weight, *biases], value.tensor), rows=value.rows)
+    biases = None if bias is None else np.broadcast_to(bias.reshape(-1), (count,))
+    return Value(walk.make.dense(value.tensor, weight, biases, layer_name(node), shared(node)), rows=value.rows)
 
 
 # --- normalise ---
-# Batch normalisation as a Keras layer, with the gamma that TensorFlow's rsqrt needs.
+# Batch normalisation on the last axis.
 
 
 def batch_normalization(walk: Walk, node: Node, values: list[Value | None]) -> Value:
@@ -65,24 +59,12 @@ def batch_normalization(walk: Walk, node: Node, values: list[Value | None]) -> V
     rows_only = len(value.tensor.shape) - (value.rows > 1) == 2
     if node.attributes.get("training_mode", 0) or not (value.channels_first or rows_only):
         raise unknown(node, "it is in training mode, or its channels are not the last axis here")
-    epsilon = node.attributes.get("epsilon", 1e-5)
-    gamma, *others, variance = (walk.constant(node, index) for index in (1, 2, 3, 4))
-    arrays = [_for_rsqrt(gamma, variance, epsilon), *others, variance]
-
-    def make() -> Any:
-        momentum = node.attributes.get("momentum", 0.9)
-        return layers.BatchNormalization(epsilon=epsilon, momentum=momentum, name=layer_name(node))
-
-    return value.like(walk.layer(node, make, arrays, value.tensor))
-
-
-def _for_rsqrt(gamma: NDArray[Any], variance: NDArray[Any], epsilon: float) -> NDArray[Any]:
-    """Return the gamma whose product with TensorFlow's float32 rsqrt is the one that ONNX means.
-
-    That rsqrt is low by 8e-9 on average; over 53 layers it put SavedModel and TFLite 7 dB further from
-    float64 than eager PyTorch is (kermany, 512 films; docs/log.md). Gamma moves by a float32 step or so.
-    """
-    root = np.sqrt(variance.astype(np.float64) + epsilon)
-    found = tf.math.rsqrt(tf.constant(variance) + np.float32(epsilon)).numpy().astype(np.float64)
-    corrected: NDArray[Any] = (gamma.astype(np.float64) / root / found).astype(np.float32)
-    return corrected
+    tensor = walk.make.normalise(
+        value.tensor,
+        [walk.constant(node, index) for index in (1, 2, 3, 4)],
+        layer_name(node),
+        shared(node),
+        epsilon=node.attributes.get("epsilon", 1e-5),
+        momentum=node.attributes.get("momentum", 0.9),
+    )
+    return value.like(tensor)

@@ -1,0 +1,94 @@
+"""Walk an ONNX graph and apply its operations: what they become is the builder's."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from convert.formats.onnx_graph import Graph, Node, evaluate, is_static, reads_batch, shape_of
+from convert.formats.ops import OPERATIONS
+from convert.formats.ops.builder import Builder
+from convert.formats.ops.walk import IMAGE_RANK, UnknownError, Value, Walk, all_of, unknown
+from tbconv.contract.errors import ConversionError
+
+BATCH_SIZE = "it calculates with the batch, whose size is not known"
+NO_FILM = "it reads no film, and cannot be computed before: it draws at random, or gives several outputs"
+
+
+def apply(graph: Graph, make: Builder) -> tuple[Any, dict[str, Any]]:
+    """Return the input, and the outputs by name, as the builder made them.
+
+    Raises:
+        ConversionError: the input is no image of a fixed size; or operations, or the ways they are used, are
+            not known here: one error names every such node that is known.
+    """
+    image = _input(graph, make)
+    walk = Walk(make, dict(graph.constants), batch=graph.input_shape[0], opset=graph.opset)
+    values = {graph.input: Value(image, channels_first=True)}
+    found: list[UnknownError] = []
+    read = {*graph.outputs, *(name for node in graph.nodes for name in node.inputs)}
+    for node in graph.nodes:
+        try:
+            _step(walk, node, values, read)
+        except UnknownError as error:
+            found.append(error)
+            values |= _stand_ins(walk, node, graph)
+    if found:
+        raise all_of(found, graph)
+    _require_film(graph, values)
+    return image, {name: values[name].tensor for name in graph.outputs}
+
+
+def _input(graph: Graph, make: Builder) -> Any:
+    if len(graph.input_shape) != IMAGE_RANK or min(graph.input_shape[1:]) < 1:
+        raise ConversionError(
+            f"the input {graph.input} is {list(graph.input_shape)}, 0 standing for what is not fixed",
+            why="Keras and TFLite need an image [N, channels, height, width] whose last three sizes are known",
+            fix="export with a fixed size: only the batch may be dynamic",
+        )
+    _, channels, height, width = graph.input_shape
+    return make.image((height, width, channels), graph.input)
+
+
+def _require_film(graph: Graph, values: dict[str, Value]) -> None:
+    fixed = [name for name in graph.outputs if name not in values]
+    if fixed:
+        raise ConversionError(
+            f"the output {fixed[0]} does not depend on the film",
+            why="it is stored, or computed from stored numbers alone",
+            fix="export outputs that depend on the film",
+        )
+
+
+def _step(walk: Walk, node: Node, values: dict[str, Value], read: set[str]) -> None:
+    """Apply one node: what is known without the film becomes a constant, everything else a layer.
+
+    A layer gives the first output alone: of a second one that is in `read`, the node is refused.
+    """
+    if is_static(node, walk.constants):
+        walk.constants[node.outputs[0]] = evaluate(node, walk.constants, walk.opset)
+    elif node.op == "Shape" and node.inputs[0] in values and values[node.inputs[0]].rows == 1:
+        walk.constants[node.outputs[0]] = shape_of(node, values[node.inputs[0]].shape)
+    elif all(name in walk.constants for name in node.inputs):
+        raise unknown(node, BATCH_SIZE if reads_batch(node, walk.constants) else NO_FILM)
+    elif node.op not in OPERATIONS:
+        raise unknown(node, f"{node.op} has no Keras layer here; docs/ops.md lists what has one")
+    elif read.intersection(node.outputs[1:]):
+        raise unknown(node, "its second output is used, and a layer gives the first alone")
+    elif not any(_is_lost(name, walk, values) for name in node.inputs):
+        values[node.outputs[0]] = OPERATIONS[node.op](walk, node, [values.get(name) for name in node.inputs])
+
+
+def _is_lost(name: str, walk: Walk, values: dict[str, Value]) -> bool:
+    """Whether a tensor lies behind a node that could not be made, and its shape is not known."""
+    return bool(name) and name not in values and name not in walk.constants
+
+
+def _stand_ins(walk: Walk, node: Node, graph: Graph) -> dict[str, Value]:
+    """Return inputs of the inferred shape in place of what a node gives, so that the walk goes on and finds more."""
+    [name, *_] = node.outputs
+    sizes = graph.shapes.get(name, ())[1:]
+    if not sizes or min(sizes) < 1:
+        return {}
+    is_image = len(sizes) + 1 == IMAGE_RANK
+    tensor = walk.make.image((*sizes[1:], sizes[0]) if is_image else sizes, None)
+    return {name: Value(tensor, channels_first=is_image, nonnegative=True)}

@@ -1,0 +1,121 @@
+"""What an operation becomes, said to whoever makes it: Keras layers, or plain operations for TFLite.
+
+Operations are described here once. Tensors are whatever the builder hands out: they have `shape`, the batch in front
+and channels last, and `dtype`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal, Protocol
+
+from numpy.typing import NDArray
+
+Border = tuple[int, int, int, int]  # rows and columns: top, left, bottom, right
+Pair = tuple[int, int]  # rows and columns
+Combination = Literal["add", "multiply", "subtract"]
+Activation = Literal["relu", "sigmoid", "tanh", "hard_silu", "hard_sigmoid", "leaky_relu", "elu", "softmax"]
+
+
+class Builder(Protocol):
+    """Makes operations. `name` is the node's; `key` is equal for nodes that share their stored weights."""
+
+    def image(self, sizes: tuple[int, ...], name: str | None) -> Any:
+        """Return an input of these sizes; one without a name stands for what could not be made."""
+        ...
+
+    def activation(self, tensor: Any, kind: Activation, name: str, **options: float | None) -> Any:
+        """Apply a function: relu takes `most`, leaky_relu `slope`, elu `alpha`; softmax is over the last axis."""
+        ...
+
+    def scale(self, tensor: Any, scale: Any, offset: Any, name: str) -> Any:
+        """Return scale * tensor + offset; each a number or a list, one a channel."""
+        ...
+
+    def times(self, tensor: Any, factor: NDArray[Any]) -> Any:
+        """Multiply by stored numbers of any shape that stretches to the tensor's."""
+        ...
+
+    def combine(self, tensors: Sequence[Any], kind: Combination, name: str) -> Any:
+        """Add, multiply or subtract two tensors; sizes of 1 stretch."""
+        ...
+
+    def join(self, tensors: Sequence[Any], axis: int, name: str) -> Any:
+        """Concatenate tensors."""
+        ...
+
+    def dense(self, tensor: Any, kernel: NDArray[Any], bias: NDArray[Any] | None, name: str, key: object) -> Any:
+        """Multiply the last axis by a kernel [I, O] and add a bias [O]."""
+        ...
+
+    def conv(
+        self,
+        tensor: Any,
+        kernel: NDArray[Any],
+        bias: NDArray[Any] | None,
+        name: str,
+        key: object,
+        *,
+        strides: Pair,
+        dilations: Pair,
+        groups: int,
+    ) -> Any:
+        """Convolve without a border by a kernel [H, W, I / groups, O]."""
+        ...
+
+    def depthwise(
+        self,
+        tensor: Any,
+        kernel: NDArray[Any],
+        bias: NDArray[Any] | None,
+        name: str,
+        key: object,
+        *,
+        strides: Pair,
+        dilations: Pair,
+    ) -> Any:
+        """Convolve each channel by itself by a kernel [H, W, C, outputs of each]."""
+        ...
+
+    def normalise(
+        self,
+        tensor: Any,
+        statistics: Sequence[NDArray[Any]],
+        name: str,
+        key: object,
+        *,
+        epsilon: float,
+        momentum: float,
+    ) -> Any:
+        """Apply gamma, beta, mean and variance, [C] each: gamma * (x - mean) / sqrt(variance + epsilon) + beta."""
+        ...
+
+    def border(self, tensor: Any, around: Border, name: str) -> Any:
+        """Put zeros around an image."""
+        ...
+
+    def pool(
+        self, tensor: Any, kind: Literal["max", "average"], kernel: Pair, strides: Pair, name: str, *, same: bool
+    ) -> Any:
+        """Pool without a border, or with TensorFlow's "same", which neither wins nor counts."""
+        ...
+
+    def mean(self, tensor: Any, name: str, *, keep: bool) -> Any:
+        """Return the mean over places of [N, H, W, C] or [N, places, C]."""
+        ...
+
+    def reshape(self, tensor: Any, sizes: tuple[int, ...], name: str) -> Any:
+        """View the numbers of each film in other sizes."""
+        ...
+
+    def channels_first(self, tensor: Any, name: str) -> Any:
+        """Return [N, H, W, C] as [N, C, H, W]."""
+        ...
+
+    def greater(self, tensor: Any, bound: float) -> Any:
+        """Compare with a number; bool."""
+        ...
+
+    def to_float(self, tensor: Any) -> Any:
+        """Return bool as float32 0 and 1."""
+        ...

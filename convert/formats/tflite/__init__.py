@@ -1,0 +1,1 @@
+"""TFLite files: written from plain operations, and what stands beside the network in them."""

@@ -1,0 +1,344 @@
+"""A network as plain operations on one film, channels last, with its stored numbers in float64.
+
+It is what an ONNX graph says, and nothing of any framework: convert.formats.tflite.write makes a file of it. `simplify`
+applies the few rewrites that are equal for every input but for rounding: what scales and shifts after stored weights is
+part of these weights, and an activation or a border that one operation alone reads or gives is part of that operation.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from convert.formats.onnx_graph import Graph
+from convert.formats.ops.apply import apply
+from convert.formats.ops.builder import Activation, Border, Combination, Pair
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Tensor:
+    """What an operation gives for one film."""
+
+    name: str
+    sizes: tuple[int, ...]  # without the batch, channels last
+    dtype: str = "float32"
+
+    @property
+    def shape(self) -> tuple[int | None, ...]:
+        """Sizes with the batch in front, as the operations ask for them."""
+        return (None, *self.sizes)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Operation:
+    """One operation."""
+
+    kind: str
+    inputs: tuple[Tensor, ...]
+    output: Tensor
+    options: Mapping[str, Any] = field(default_factory=dict)
+    arrays: Mapping[str, Array] = field(default_factory=dict)  # kernel, bias, scale, offset, factor
+    names: tuple[str, ...] = ()  # nodes that it does the work of, the last one first
+
+
+@dataclass(frozen=True, slots=True)
+class Plain:
+    """Operations in an order in which they can be computed."""
+
+    image: Tensor
+    operations: tuple[Operation, ...]
+    outputs: Mapping[str, Tensor]  # by name
+
+    def readers(self) -> Counter[str]:
+        """Return how often each tensor is read; an output of the network is read once more."""
+        read = Counter(one.name for operation in self.operations for one in operation.inputs)
+        return read + Counter(one.name for one in self.outputs.values())
+
+
+def to_plain(graph: Graph) -> Plain:
+    """Return an ONNX graph as plain operations.
+
+    Raises:
+        ConversionError: operations, or ways to use them, that are not known here (docs/ops.md).
+    """
+    builder = PlainBuilder()
+    image, outputs = apply(graph, builder)
+    return Plain(image, tuple(builder.operations), outputs)
+
+
+class PlainBuilder:
+    """Writes down what it is asked for."""
+
+    def __init__(self) -> None:
+        self.operations: list[Operation] = []
+        self._taken: Counter[str] = Counter()
+
+    def image(self, sizes: tuple[int, ...], name: str | None) -> Tensor:
+        """Return an input."""
+        return Tensor(name or "stand-in", sizes)
+
+    def _add(
+        self,
+        kind: str,
+        inputs: Sequence[Tensor],
+        name: str,
+        sizes: Sequence[int],
+        *,
+        options: Mapping[str, Any] | None = None,
+        arrays: Mapping[str, NDArray[Any] | None] | None = None,
+        dtype: str = "float32",
+    ) -> Tensor:
+        self._taken[name] += 1
+        unique = name if self._taken[name] == 1 else f"{name}:{self._taken[name]}"
+        stored = {key: np.asarray(one, np.float64) for key, one in (arrays or {}).items() if one is not None}
+        output = Tensor(unique, tuple(sizes), dtype)
+        self.operations.append(Operation(kind, tuple(inputs), output, options or {}, stored, (name,)))
+        return output
+
+    def activation(self, tensor: Tensor, kind: Activation, name: str, **options: float | None) -> Tensor:
+        """Write down an activation; a ReLU's `most` is a number or infinity."""
+        if kind == "relu":
+            return self._add("relu", [tensor], name, tensor.sizes, options={"most": options.get("most") or math.inf})
+        return self._add(kind, [tensor], name, tensor.sizes, options=options)
+
+    def scale(self, tensor: Tensor, scale: Any, offset: Any, name: str) -> Tensor:
+        """Write down scale * x + offset."""
+        return self._add("affine", [tensor], name, tensor.sizes, arrays={"scale": scale, "offset": offset})
+
+    def times(self, tensor: Tensor, factor: NDArray[Any]) -> Tensor:
+        """Write down a product with stored numbers."""
+        sizes = np.broadcast_shapes(tensor.sizes, factor.shape[1:])
+        return self._add("times", [tensor], f"{tensor.name}.times", sizes, arrays={"factor": factor[0]})
+
+    def combine(self, tensors: Sequence[Tensor], kind: Combination, name: str) -> Tensor:
+        """Write down a sum, a product or a difference."""
+        sizes = np.broadcast_shapes(*(one.sizes for one in tensors))
+        return self._add(kind, tensors, name, sizes)
+
+    def join(self, tensors: Sequence[Tensor], axis: int, name: str) -> Tensor:
+        """Write down a concatenation."""
+        sizes = list(tensors[0].sizes)
+        sizes[axis - 1] = sum(one.sizes[axis - 1] for one in tensors)
+        return self._add("join", tensors, name, sizes, options={"axis": axis})
+
+    def dense(
+        self,
+        tensor: Tensor,
+        kernel: NDArray[Any],
+        bias: NDArray[Any] | None,
+        name: str,
+        key: object,  # noqa: ARG002  (each call has its own weights here)
+    ) -> Tensor:
+        """Write down a product with a matrix."""
+        sizes = (*tensor.sizes[:-1], kernel.shape[1])
+        return self._add("dense", [tensor], name, sizes, arrays={"kernel": kernel, "bias": bias})
+
+    def conv(
+        self,
+        tensor: Tensor,
+        kernel: NDArray[Any],
+        bias: NDArray[Any] | None,
+        name: str,
+        key: object,  # noqa: ARG002  (each call has its own weights here)
+        *,
+        strides: Pair,
+        dilations: Pair,
+        groups: int,
+    ) -> Tensor:
+        """Write down a convolution."""
+        options = {"strides": strides, "dilations": dilations, "groups": groups}
+        sizes = (*_places(tensor, kernel, strides, dilations), kernel.shape[3])
+        return self._add("conv", [tensor], name, sizes, options=options, arrays={"kernel": kernel, "bias": bias})
+
+    def depthwise(
+        self,
+        tensor: Tensor,
+        kernel: NDArray[Any],
+        bias: NDArray[Any] | None,
+        name: str,
+        key: object,  # noqa: ARG002  (each call has its own weights here)
+        *,
+        strides: Pair,
+        dilations: Pair,
+    ) -> Tensor:
+        """Write down a convolution of each channel."""
+        options = {"strides": strides, "dilations": dilations}
+        sizes = (*_places(tensor, kernel, strides, dilations), kernel.shape[2] * kernel.shape[3])
+        return self._add("depthwise", [tensor], name, sizes, options=options, arrays={"kernel": kernel, "bias": bias})
+
+    def normalise(
+        self,
+        tensor: Tensor,
+        statistics: Sequence[NDArray[Any]],
+        name: str,
+        key: object,  # noqa: ARG002  (each call has its own weights here)
+        *,
+        epsilon: float,
+        momentum: float,  # noqa: ARG002  (of training)
+    ) -> Tensor:
+        """Write down a batch normalisation as what it is for one film: scale * x + offset."""
+        gamma, beta, mean, variance = (one.astype(np.float64) for one in statistics)
+        scale = gamma / np.sqrt(variance + epsilon)
+        return self._add("affine", [tensor], name, tensor.sizes, arrays={"scale": scale, "offset": beta - mean * scale})
+
+    def border(self, tensor: Tensor, around: Border, name: str) -> Tensor:
+        """Write down zeros around an image."""
+        top, left, bottom, right = around
+        rows, columns, channels = tensor.sizes
+        sizes = (rows + top + bottom, columns + left + right, channels)
+        return self._add("border", [tensor], name, sizes, options={"around": around})
+
+    def pool(
+        self, tensor: Tensor, kind: Literal["max", "average"], kernel: Pair, strides: Pair, name: str, *, same: bool
+    ) -> Tensor:
+        """Write down a pool."""
+        rows, columns, channels = tensor.sizes
+        if same:
+            sizes = (-(-rows // strides[0]), -(-columns // strides[1]), channels)
+        else:
+            sizes = ((rows - kernel[0]) // strides[0] + 1, (columns - kernel[1]) // strides[1] + 1, channels)
+        options = {"kernel": kernel, "strides": strides, "same": same}
+        return self._add(f"{kind}_pool", [tensor], name, sizes, options=options)
+
+    def mean(self, tensor: Tensor, name: str, *, keep: bool) -> Tensor:
+        """Write down a mean over places."""
+        places = len(tensor.sizes) - 1
+        sizes = (*(1,) * (places if keep else 0), tensor.sizes[-1])
+        return self._add("mean", [tensor], name, sizes, options={"axes": tuple(range(1, places + 1)), "keep": keep})
+
+    def reshape(self, tensor: Tensor, sizes: tuple[int, ...], name: str) -> Tensor:
+        """Write down other sizes."""
+        return self._add("reshape", [tensor], name, sizes)
+
+    def channels_first(self, tensor: Tensor, name: str) -> Tensor:
+        """Write down [H, W, C] to [C, H, W]."""
+        rows, columns, channels = tensor.sizes
+        return self._add("transpose", [tensor], name, (channels, rows, columns), options={"order": (0, 3, 1, 2)})
+
+    def greater(self, tensor: Tensor, bound: float) -> Tensor:
+        """Write down a comparison."""
+        arrays = {"bound": np.asarray(bound)}
+        return self._add("greater", [tensor], f"{tensor.name}.greater", tensor.sizes, arrays=arrays, dtype="bool")
+
+    def to_float(self, tensor: Tensor) -> Tensor:
+        """Write down a cast."""
+        return self._add("cast", [tensor], f"{tensor.name}.cast", tensor.sizes)
+
+
+def _places(tensor: Tensor, kernel: NDArray[Any], strides: Pair, dilations: Pair) -> tuple[int, int]:
+    reach = [(kernel.shape[axis] - 1) * dilations[axis] + 1 for axis in (0, 1)]
+    rows, columns = ((tensor.sizes[axis] - reach[axis]) // strides[axis] + 1 for axis in (0, 1))
+    return rows, columns
+
+
+# --- simplify ---
+
+WEIGHTED = ("conv", "depthwise", "dense")
+ACTIVATED = (*WEIGHTED, "affine", "add", "multiply", "subtract")  # TFLite's operations that take a ReLU along
+FUSED = (math.inf, 6.0)  # ends of ReLU and ReLU6
+
+
+def simplify(plain: Plain) -> Plain:
+    """Return the same network in fewer operations; every number is folded in float64."""
+    for rewrite in (_fold_scales, _take_borders, _take_activations):
+        plain = rewrite(plain)
+    return plain
+
+
+def _fold_scales(plain: Plain) -> Plain:
+    """Fold scale and offset into the weights before them, where nobody else reads what these give."""
+    readers, made, kept = plain.readers(), dict[str, int](), list[Operation]()
+    for one in plain.operations:
+        at = made.get(one.inputs[0].name)
+        before = None if at is None else kept[at]
+        if (
+            one.kind == "affine"
+            and before is not None
+            and at is not None
+            and readers[before.output.name] == 1
+            and (before.kind in (*WEIGHTED, "affine"))
+        ):
+            kept[at] = replace(
+                before, output=one.output, arrays=_scaled(before, one), names=(*one.names, *before.names)
+            )
+        else:
+            at = len(kept)
+            kept.append(one)
+        made[one.output.name] = at
+    return replace(plain, operations=tuple(kept))
+
+
+def _scaled(before: Operation, affine: Operation) -> dict[str, Array]:
+    scale, offset = affine.arrays["scale"], affine.arrays["offset"]
+    if before.kind == "affine":
+        return {"scale": before.arrays["scale"] * scale, "offset": before.arrays["offset"] * scale + offset}
+    kernel = before.arrays["kernel"]
+    each = scale.reshape(kernel.shape[2:]) if before.kind == "depthwise" and scale.ndim else scale
+    bias = before.arrays.get("bias", np.zeros(before.output.sizes[-1]))
+    return {"kernel": kernel * each, "bias": bias * scale + offset}
+
+
+def _take_borders(plain: Plain) -> Plain:
+    """Let a convolution bring its own zeros where they are those of TensorFlow's "same"."""
+    makers = {one.output.name: one for one in plain.operations}
+    readers, gone, kept = plain.readers(), set[str](), list[Operation]()
+    for one in plain.operations:
+        before = makers.get(one.inputs[0].name)
+        if (
+            before is not None
+            and before.kind == "border"
+            and one.kind in ("conv", "depthwise")
+            and readers[before.output.name] == 1
+            and _is_same(before, one)
+        ):
+            gone.add(before.output.name)
+            options = {**one.options, "same": True}
+            kept.append(replace(one, inputs=before.inputs, options=options, names=(*one.names, *before.names)))
+        else:
+            kept.append(one)
+    return replace(plain, operations=tuple(one for one in kept if one.output.name not in gone))
+
+
+def _is_same(border: Operation, conv: Operation) -> bool:
+    """Whether zeros are what TensorFlow's "same" adds: half of them before, the odd one behind."""
+    top, left, bottom, right = border.options["around"]
+    kernel, given = conv.arrays["kernel"].shape, conv.options
+    for axis, before, after in ((0, top, bottom), (1, left, right)):
+        size, stride = border.inputs[0].sizes[axis], given["strides"][axis]
+        reach = (kernel[axis] - 1) * given["dilations"][axis] + 1
+        total = max((-(-size // stride) - 1) * stride + reach - size, 0)
+        if (before, after) != (total // 2, total - total // 2):
+            return False
+    return True
+
+
+def _take_activations(plain: Plain) -> Plain:
+    """Let an operation end in the ReLU or ReLU6 that alone reads it."""
+    readers, made, kept = plain.readers(), dict[str, int](), list[Operation]()
+    for one in plain.operations:
+        at = made.get(one.inputs[0].name)
+        before = None if at is None else kept[at]
+        if (
+            at is not None
+            and before is not None
+            and one.kind == "relu"
+            and one.options["most"] in FUSED
+            and before.kind in ACTIVATED
+            and "most" not in before.options
+            and readers[before.output.name] == 1
+        ):
+            options = {**before.options, "most": one.options["most"]}
+            kept[at] = replace(before, output=one.output, options=options, names=(*one.names, *before.names))
+        else:
+            at = len(kept)
+            kept.append(one)
+        made[one.output.name] = at
+    return replace(plain, operations=tuple(kept))

@@ -1,0 +1,493 @@
+"""ONNX -> TFLite without TensorFlow: float32, float16 and dynamic range, straight from the graph's own numbers.
+
+Weights are folded in float64 (convert.formats.tflite.plain) and rounded once. The batch is one film, every shape is
+fixed, and the same graph gives the same bytes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import flatbuffers  # type: ignore[import-untyped]  # it ships no types
+import numpy as np
+from ai_edge_litert import schema_py_generated as schema
+from numpy.typing import NDArray
+
+from convert.formats.onnx_graph import read_graph
+from convert.formats.tflite.plain import Operation, Plain, Tensor, simplify, to_plain
+from tbconv import __version__
+from tbconv.contract.errors import ConversionError
+
+FRAMEWORK = "litert"
+
+PRECISIONS = ("float32", "float16", "dynamic")
+SIGNATURE = "serving_default"
+DESCRIPTION = "tbconv"
+ALIGNMENT = 16  # bytes to which schema.fbs aligns the data of a buffer
+IDENTIFIER = b"TFL3"
+VERSION = 3  # of the schema
+LARGEST_HALF = 65520.0  # from here on float16 rounds to infinity: such weights stay float32
+LEAST_DYNAMIC = 1024  # weights below it stay float32, as TensorFlow's converter leaves them
+NO_ACTIVATION, RELU, RELU6 = 0, 1, 3  # ActivationFunctionType
+SAME, VALID = 0, 1  # Padding
+TYPES = {
+    np.dtype(np.float32): schema.TensorType.FLOAT32,
+    np.dtype(np.float16): schema.TensorType.FLOAT16,
+    np.dtype(np.int32): schema.TensorType.INT32,
+    np.dtype(np.int8): schema.TensorType.INT8,
+    np.dtype(np.bool_): schema.TensorType.BOOL,
+}
+Codes = schema.BuiltinOperator
+
+
+def onnx_to_tflite(request: dict[str, Any]) -> dict[str, Any]:
+    """Write a file of each precision asked for.
+
+    Args:
+        request: onnx; and by precision where to write the file.
+
+    Raises:
+        ConversionError: operations, or ways to use them, that are not known here.
+    """
+    plain = simplify(to_plain(read_graph(Path(request["onnx"]))))
+    for precision in PRECISIONS:
+        if precision in request:
+            Path(request[precision]).write_bytes(write_tflite(plain, precision))
+    return {"converter": f"tbconv {__version__} onnx_to_tflite"}
+
+
+def write_tflite(plain: Plain, precision: str) -> bytes:
+    """Return a network as a file.
+
+    Args:
+        plain: the network, simplified or not.
+        precision: float32; float16: weights in float16, of which the runtime makes float32; dynamic: large weights
+            in int8 with a scale a channel, activations in float32.
+    """
+    writer = _Writer(precision)
+    writer.input(plain.image)
+    for operation in plain.operations:
+        RULES[operation.kind](writer, operation)
+    return writer.finish(plain)
+
+
+@dataclass(frozen=True, slots=True)
+class _Stored:
+    """A constant, as it stands in the file."""
+
+    values: NDArray[Any]
+    scale: NDArray[Any] | None = None  # float32, of int8, one a channel
+    axis: int = 0
+
+
+class _Writer:
+    """The tables of a file in the making: tensors, operators, and the numbers that they store."""
+
+    def __init__(self, precision: str) -> None:
+        self._precision = precision
+        self._tensors: list[Any] = []
+        self._operators: list[Any] = []
+        self._codes: dict[tuple[int, int], int] = {}
+        self._buffers: list[bytes] = [b""]
+        self._known: dict[bytes, int] = {}  # equal numbers are stored once
+        self._places: dict[str, int] = {}  # of tensors by name
+
+    # --- tensors ---
+
+    def input(self, tensor: Tensor) -> None:
+        """Add the network's input."""
+        self._places[tensor.name] = self._tensor(tensor.name, (1, *tensor.sizes), np.dtype(np.float32))
+
+    def place(self, tensor: Tensor) -> int:
+        """Return the index of a tensor that was made before."""
+        return self._places[tensor.name]
+
+    def inner(self, operation: Operation, suffix: str, sizes: Sequence[int] | None = None) -> int:
+        """Add a tensor between two operators that stand for one operation."""
+        name = f"{';'.join(operation.names)}/{suffix}"
+        return self._tensor(name, (1, *(operation.output.sizes if sizes is None else sizes)), np.dtype(np.float32))
+
+    def output(self, operation: Operation) -> int:
+        """Add the tensor that an operation gives, named after all nodes whose work it does."""
+        tensor = operation.output
+        number = self._tensor(";".join(operation.names), (1, *tensor.sizes), np.dtype(tensor.dtype))
+        self._places[tensor.name] = number
+        return number
+
+    def constant(self, name: str, values: NDArray[Any], dtype: type = np.float32) -> int:
+        """Add stored numbers, rounded to `dtype`."""
+        return self._store(name, _Stored(np.ascontiguousarray(values, dtype)))
+
+    def weights(self, name: str, values: NDArray[np.float64], axis: int) -> int:
+        """Add weights at the file's precision; `axis` is that of the outputs."""
+        if self._precision == "float16" and np.abs(values).max(initial=0) < LARGEST_HALF:
+            half = self._store(f"{name}/half", _Stored(np.ascontiguousarray(values, np.float16)))
+            whole = self._tensor(name, values.shape, np.dtype(np.float32))
+            self.operator(Codes.DEQUANTIZE, [half], whole, version=3)
+            return whole
+        if self._precision == "dynamic" and values.size >= LEAST_DYNAMIC:
+            return self._store(name, to_int8(values, axis))
+        return self.constant(name, values)
+
+    def bias(self, name: str, values: NDArray[np.float64]) -> int:
+        """Add a bias: XNNPACK takes weights in float16 only where the bias is, too (82 ms a film instead of 245)."""
+        return self.weights(name, values, 0) if self._precision == "float16" else self.constant(name, values)
+
+    def _store(self, name: str, stored: _Stored) -> int:
+        number = self._tensor(name, stored.values.shape, stored.values.dtype)
+        data = stored.values.tobytes()
+        if data not in self._known:
+            self._known[data] = len(self._buffers)
+            self._buffers.append(data)
+        self._tensors[number].buffer = self._known[data]
+        if stored.scale is not None:
+            found = self._tensors[number].quantization = schema.QuantizationParametersT()
+            found.scale, found.zeroPoint = stored.scale, np.zeros(len(stored.scale), np.int64)
+            found.quantizedDimension = stored.axis
+        return number
+
+    def _tensor(self, name: str, shape: Sequence[int], dtype: np.dtype[Any]) -> int:
+        made = schema.TensorT()
+        made.name, made.shape, made.type, made.buffer = name.encode(), np.array(shape, np.int32), TYPES[dtype], 0
+        self._tensors.append(made)
+        return len(self._tensors) - 1
+
+    # --- operators ---
+
+    def operator(self, code: int, inputs: Sequence[int], output: int, options: Any = None, *, version: int = 1) -> int:
+        """Add an operator and return its output; the kind of its options is that of their class."""
+        made = schema.OperatorT()
+        made.opcodeIndex = self._codes.setdefault((code, version), len(self._codes))
+        made.inputs, made.outputs = np.array(inputs, np.int32), np.array([output], np.int32)
+        if options is not None:
+            made.builtinOptions = options
+            made.builtinOptionsType = getattr(schema.BuiltinOptions, type(options).__name__.removesuffix("T"))
+        self._operators.append(made)
+        return output
+
+    # --- file ---
+
+    def finish(self, plain: Plain) -> bytes:
+        """Return the file."""
+        size = sum(map(len, self._buffers))
+        if size >= 1 << 31:
+            raise ConversionError(
+                f"the network's numbers take {size / 1e9:.1f} GB",
+                why="a TFLite file holds 2 GB at most",
+                fix="choose a smaller network, or ship model.onnx",
+            )
+        builder = flatbuffers.Builder(size + (1 << 20))
+        buffers = [_buffer(builder, data) for data in self._buffers]
+        parts = {
+            "Buffers": _vector(builder, buffers),
+            "OperatorCodes": _vector(builder, [_code(builder, *one) for one in self._codes]),
+            "Subgraphs": _vector(builder, [self._subgraph(plain).Pack(builder)]),
+            "SignatureDefs": _vector(builder, [self._signature(plain).Pack(builder)]),
+            "Description": builder.CreateString(DESCRIPTION),
+        }
+        schema.ModelStart(builder)
+        schema.ModelAddVersion(builder, VERSION)
+        for name, at in parts.items():
+            getattr(schema, f"ModelAdd{name}")(builder, at)
+        builder.Finish(schema.ModelEnd(builder), IDENTIFIER)
+        return bytes(builder.Output())
+
+    def _subgraph(self, plain: Plain) -> Any:
+        made = schema.SubGraphT()
+        made.name, made.tensors, made.operators = b"main", self._tensors, self._operators
+        made.inputs = np.array([self.place(plain.image)], np.int32)
+        made.outputs = np.array([self.place(one) for one in plain.outputs.values()], np.int32)
+        return made
+
+    def _signature(self, plain: Plain) -> Any:
+        made = schema.SignatureDefT()
+        made.signatureKey, made.subgraphIndex = SIGNATURE.encode(), 0
+        made.inputs = [_named(plain.image.name, self.place(plain.image))]
+        made.outputs = [_named(name, self.place(one)) for name, one in plain.outputs.items()]
+        return made
+
+
+def _named(name: str, tensor: int) -> Any:
+    made = schema.TensorMapT()
+    made.name, made.tensorIndex = name.encode(), tensor
+    return made
+
+
+def _buffer(builder: Any, data: bytes) -> int:
+    """Write a buffer whose numbers lie as schema.fbs wants them; the object API of flatbuffers leaves that out."""
+    at = None
+    if data:
+        builder.StartVector(1, len(data), ALIGNMENT)
+        builder.head -= len(data)
+        builder.Bytes[builder.head : builder.head + len(data)] = data
+        at = builder.EndVector()
+    schema.BufferStart(builder)
+    if at is not None:
+        schema.BufferAddData(builder, at)
+    return int(schema.BufferEnd(builder))
+
+
+def _code(builder: Any, code: int, version: int) -> int:
+    made = schema.OperatorCodeT()
+    made.builtinCode, made.deprecatedBuiltinCode, made.version = code, min(code, 127), version
+    return int(made.Pack(builder))
+
+
+def _vector(builder: Any, places: Sequence[int]) -> int:
+    builder.StartVector(4, len(places), 4)
+    for place in reversed(places):  # a flatbuffer grows from its end
+        builder.PrependUOffsetTRelative(place)
+    return int(builder.EndVector())
+
+
+def to_int8(values: NDArray[np.float64], axis: int) -> _Stored:
+    """Return weights as int8 -127..127 with a scale a channel: the largest of each is exact to half a step."""
+    others = tuple(one for one in range(values.ndim) if one != axis)
+    most = np.abs(values).max(axis=others, keepdims=True)
+    scale = (np.where(most > 0, most, 1.0) / 127).astype(np.float32)
+    steps = np.clip(np.rint(values / scale.astype(np.float64)), -127, 127).astype(np.int8)
+    return _Stored(np.ascontiguousarray(steps), scale.reshape(-1), axis)
+
+
+# --- rules ---
+# An operation each, as operators.
+
+Rule = Callable[[_Writer, Operation], object]
+
+
+def _activation(operation: Operation) -> int:
+    most = operation.options.get("most")
+    return NO_ACTIVATION if most is None else RELU6 if most == 6 else RELU
+
+
+def _one(code: int, options: Callable[[], Any] | None = None) -> Rule:
+    """Return the rule of an operation that is one operator with fixed options."""
+
+    def rule(writer: _Writer, operation: Operation) -> None:
+        inputs = [writer.place(one) for one in operation.inputs]
+        writer.operator(code, inputs, writer.output(operation), options() if options else None)
+
+    return rule
+
+
+def _conv(writer: _Writer, operation: Operation) -> None:
+    kernel, given = operation.arrays["kernel"].transpose(3, 0, 1, 2), operation.options
+    options = schema.Conv2DOptionsT()
+    options.padding = SAME if given.get("same") else VALID
+    options.strideH, options.strideW = given["strides"]
+    options.dilationHFactor, options.dilationWFactor = given["dilations"]
+    options.fusedActivationFunction = _activation(operation)
+    version = 6 if given["groups"] > 1 else 1
+    _weighted(writer, operation, Codes.CONV_2D, kernel, 0, options, version)
+
+
+def _depthwise(writer: _Writer, operation: Operation) -> None:
+    kernel, given = operation.arrays["kernel"], operation.options
+    options = schema.DepthwiseConv2DOptionsT()
+    options.padding = SAME if given.get("same") else VALID
+    options.strideH, options.strideW = given["strides"]
+    options.dilationHFactor, options.dilationWFactor = given["dilations"]
+    options.depthMultiplier = kernel.shape[3]
+    options.fusedActivationFunction = _activation(operation)
+    flat = kernel.reshape(1, *kernel.shape[:2], kernel.shape[2] * kernel.shape[3])
+    version = 2 if max(given["dilations"]) > 1 else 1
+    _weighted(writer, operation, Codes.DEPTHWISE_CONV_2D, flat, 3, options, version)
+
+
+def _dense(writer: _Writer, operation: Operation) -> None:
+    options = schema.FullyConnectedOptionsT()
+    options.fusedActivationFunction = _activation(operation)
+    options.keepNumDims = len(operation.output.sizes) > 1
+    version = 5 if options.keepNumDims else 1
+    _weighted(writer, operation, Codes.FULLY_CONNECTED, operation.arrays["kernel"].T, 0, options, version)
+
+
+def _weighted(
+    writer: _Writer,
+    operation: Operation,
+    code: int,
+    kernel: NDArray[np.float64],
+    axis: int,
+    options: Any,
+    version: int,
+) -> None:
+    name = operation.names[-1]
+    bias = operation.arrays.get("bias", np.zeros(operation.output.sizes[-1]))
+    inputs = [writer.place(operation.inputs[0]), writer.weights(f"{name}.weight", kernel, axis)]
+    inputs.append(writer.bias(f"{name}.bias", bias))
+    writer.operator(code, inputs, writer.output(operation), options, version=version)
+
+
+def _affine(writer: _Writer, operation: Operation) -> None:
+    """Multiply, then add; what changes nothing is left out."""
+    scale, offset, last = operation.arrays["scale"], operation.arrays["offset"], writer.place(operation.inputs[0])
+    name, adds = operation.names[-1], bool(np.any(offset))
+    if np.any(scale != 1) or not adds:
+        multiply = schema.MulOptionsT()
+        multiply.fusedActivationFunction = NO_ACTIVATION if adds else _activation(operation)
+        made = writer.inner(operation, "mul") if adds else writer.output(operation)
+        last = writer.operator(Codes.MUL, [last, writer.constant(f"{name}.scale", _vector_of(scale))], made, multiply)
+    if adds:
+        add = schema.AddOptionsT()
+        add.fusedActivationFunction = _activation(operation)
+        inputs = [last, writer.constant(f"{name}.offset", _vector_of(offset))]
+        writer.operator(Codes.ADD, inputs, writer.output(operation), add)
+
+
+def _vector_of(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    return values.reshape(-1)
+
+
+def _times(writer: _Writer, operation: Operation) -> None:
+    factor = writer.constant(f"{operation.names[-1]}.factor", operation.arrays["factor"])
+    inputs = [writer.place(operation.inputs[0]), factor]
+    writer.operator(Codes.MUL, inputs, writer.output(operation), schema.MulOptionsT())
+
+
+def _combined(code: int, kind: Callable[[], Any]) -> Rule:
+    def rule(writer: _Writer, operation: Operation) -> None:
+        options = kind()
+        options.fusedActivationFunction = _activation(operation)
+        writer.operator(code, [writer.place(one) for one in operation.inputs], writer.output(operation), options)
+
+    return rule
+
+
+def _relu(writer: _Writer, operation: Operation) -> None:
+    most, last = operation.options["most"], writer.place(operation.inputs[0])
+    if most in (math.inf, 6.0):
+        writer.operator(Codes.RELU6 if most == 6 else Codes.RELU, [last], writer.output(operation))
+        return
+    last = writer.operator(Codes.RELU, [last], writer.inner(operation, "relu"))
+    _least(writer, operation, last, most, writer.output(operation))
+
+
+def _least(writer: _Writer, operation: Operation, tensor: int, bound: float, made: int) -> int:
+    inputs = [tensor, writer.constant(f"{operation.names[-1]}.most", np.array([bound]))]
+    return writer.operator(Codes.MINIMUM, inputs, made, schema.MaximumMinimumOptionsT())
+
+
+def _hard_sigmoid(writer: _Writer, operation: Operation) -> None:
+    """ReLU6(x + 3) / 6."""
+    name, add = operation.names[-1], schema.AddOptionsT()
+    add.fusedActivationFunction = RELU6
+    inputs = [writer.place(operation.inputs[0]), writer.constant(f"{name}.offset", np.array([3.0]))]
+    last = writer.operator(Codes.ADD, inputs, writer.inner(operation, "add"), add)
+    inputs = [last, writer.constant(f"{name}.scale", np.array([1 / 6]))]
+    writer.operator(Codes.MUL, inputs, writer.output(operation), schema.MulOptionsT())
+
+
+def _leaky_relu(writer: _Writer, operation: Operation) -> None:
+    options = schema.LeakyReluOptionsT()
+    options.alpha = operation.options["slope"]
+    writer.operator(Codes.LEAKY_RELU, [writer.place(operation.inputs[0])], writer.output(operation), options)
+
+
+def _elu(writer: _Writer, operation: Operation) -> None:
+    """LiteRT's ELU is that of alpha 1; another is ReLU(x) + alpha * min(ELU(x), 0)."""
+    alpha, source = operation.options["alpha"], writer.place(operation.inputs[0])
+    if alpha == 1:
+        writer.operator(Codes.ELU, [source], writer.output(operation))
+        return
+    low = writer.operator(Codes.ELU, [source], writer.inner(operation, "elu"))
+    low = _least(writer, operation, low, 0.0, writer.inner(operation, "low"))
+    factor = writer.constant(f"{operation.names[-1]}.alpha", np.array([alpha]))
+    low = writer.operator(Codes.MUL, [low, factor], writer.inner(operation, "scaled"), schema.MulOptionsT())
+    high = writer.operator(Codes.RELU, [source], writer.inner(operation, "high"))
+    writer.operator(Codes.ADD, [high, low], writer.output(operation), schema.AddOptionsT())
+
+
+def _softmax(writer: _Writer, operation: Operation) -> None:
+    options = schema.SoftmaxOptionsT()
+    options.beta = 1.0
+    writer.operator(Codes.SOFTMAX, [writer.place(operation.inputs[0])], writer.output(operation), options)
+
+
+def _join(writer: _Writer, operation: Operation) -> None:
+    options = schema.ConcatenationOptionsT()
+    options.axis = operation.options["axis"]
+    inputs = [writer.place(one) for one in operation.inputs]
+    writer.operator(Codes.CONCATENATION, inputs, writer.output(operation), options)
+
+
+def _border(writer: _Writer, operation: Operation) -> None:
+    top, left, bottom, right = operation.options["around"]
+    pads = np.array([[0, 0], [top, bottom], [left, right], [0, 0]])
+    inputs = [writer.place(operation.inputs[0]), writer.constant(f"{operation.names[-1]}.pads", pads, np.int32)]
+    writer.operator(Codes.PAD, inputs, writer.output(operation), schema.PadOptionsT())
+
+
+def _pool(code: int) -> Rule:
+    def rule(writer: _Writer, operation: Operation) -> None:
+        given, options = operation.options, schema.Pool2DOptionsT()
+        options.padding = SAME if given["same"] else VALID
+        options.filterHeight, options.filterWidth = given["kernel"]
+        options.strideH, options.strideW = given["strides"]
+        writer.operator(code, [writer.place(operation.inputs[0])], writer.output(operation), options)
+
+    return rule
+
+
+def _mean(writer: _Writer, operation: Operation) -> None:
+    options = schema.ReducerOptionsT()
+    options.keepDims = operation.options["keep"]
+    axes = writer.constant(f"{operation.names[-1]}.axes", np.array(operation.options["axes"]), np.int32)
+    writer.operator(Codes.MEAN, [writer.place(operation.inputs[0]), axes], writer.output(operation), options)
+
+
+def _reshape(writer: _Writer, operation: Operation) -> None:
+    options, sizes = schema.ReshapeOptionsT(), np.array([1, *operation.output.sizes], np.int32)
+    options.newShape = sizes
+    inputs = [writer.place(operation.inputs[0]), writer.constant(f"{operation.names[-1]}.sizes", sizes, np.int32)]
+    writer.operator(Codes.RESHAPE, inputs, writer.output(operation), options)
+
+
+def _transpose(writer: _Writer, operation: Operation) -> None:
+    order = writer.constant(f"{operation.names[-1]}.order", np.array(operation.options["order"]), np.int32)
+    inputs = [writer.place(operation.inputs[0]), order]
+    writer.operator(Codes.TRANSPOSE, inputs, writer.output(operation), schema.TransposeOptionsT())
+
+
+def _greater(writer: _Writer, operation: Operation) -> None:
+    bound = writer.constant(f"{operation.names[-1]}.bound", operation.arrays["bound"].reshape(1))
+    inputs = [writer.place(operation.inputs[0]), bound]
+    writer.operator(Codes.GREATER, inputs, writer.output(operation), schema.GreaterOptionsT())
+
+
+def _cast(writer: _Writer, operation: Operation) -> None:
+    options = schema.CastOptionsT()
+    options.inDataType, options.outDataType = schema.TensorType.BOOL, schema.TensorType.FLOAT32
+    writer.operator(Codes.CAST, [writer.place(operation.inputs[0])], writer.output(operation), options)
+
+
+RULES: dict[str, Rule] = {
+    "add": _combined(Codes.ADD, schema.AddOptionsT),
+    "affine": _affine,
+    "average_pool": _pool(Codes.AVERAGE_POOL_2D),
+    "border": _border,
+    "cast": _cast,
+    "conv": _conv,
+    "dense": _dense,
+    "depthwise": _depthwise,
+    "elu": _elu,
+    "greater": _greater,
+    "hard_sigmoid": _hard_sigmoid,
+    "hard_silu": _one(Codes.HARD_SWISH, schema.HardSwishOptionsT),
+    "join": _join,
+    "leaky_relu": _leaky_relu,
+    "max_pool": _pool(Codes.MAX_POOL_2D),
+    "mean": _mean,
+    "multiply": _combined(Codes.MUL, schema.MulOptionsT),
+    "relu": _relu,
+    "reshape": _reshape,
+    "sigmoid": _one(Codes.LOGISTIC),
+    "softmax": _softmax,
+    "subtract": _combined(Codes.SUB, schema.SubOptionsT),
+    "tanh": _one(Codes.TANH),
+    "times": _times,
+    "transpose": _transpose,
+}
