@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from convert.certificate.certify import certify, draw_certificate, model_card
 from convert.certificate.consistency import inconsistencies
 from convert.certificate.page import PAGE
-from convert.formats.table import FORMATS, ONNX, SAVED_MODEL, TFLITE_FLOAT32, Format, runner_of
+from convert.formats.table import FORMATS, ONNX, TFLITE, TFLITE_FLOAT32, Format, runner_of
 from convert.parity.inputs import FilmSet, draw_golden_films, evenly, golden_inputs, part_of
 from convert.parity.measure import Measurement, measure
 from convert.parity.report import PARITY, parity_report
-from convert.parity.runtimes import Runtime, converter_runtimes
+from convert.parity.runtimes import OWN, Runtime, converter_runtimes, second_tflite
 from convert.pipeline import ROUTES, ConversionContext, Outcome, Route
 from convert.quantization.float_ops import HEAD
 from tbconv.contract.bundle import CERTIFICATE, Bundle, seal, write_bundle
@@ -54,13 +54,14 @@ class ConvertConfig:
 
     run: Path
     out: Path
-    route: Route = "keras"  # whose SavedModel and float32 TFLite are shipped; the other's are compared with them
+    route: Route = "own"  # who writes the TFLite that is shipped; the others' float32 files are compared with it
     films: int = 512  # held-out films that are compared, at most
     keep_float: tuple[str, ...] = (HEAD,)  # nodes that the int8 file keeps in float32
 
     def __post_init__(self) -> None:
         if self.route not in ROUTES:
-            raise ConfigError(f"--route {self.route} is unknown", why="there are two", fix="--route keras or onnx2tf")
+            known = ", ".join(ROUTES)
+            raise ConfigError(f"--route {self.route} is unknown", why=f"there are {known}", fix="--route own")
         if self.films < 1:
             raise ConfigError(f"--films {self.films}", why="parity cannot pass on nothing", fix="--films 256")
 
@@ -165,11 +166,9 @@ class RunReference:
 
     def make_beside(self, context: ConversionContext) -> None:
         """Make the baseline's file."""
-        onnx, saved_model = context.aside / "baseline.onnx", str(context.aside / "baseline_saved_model")
+        onnx = context.aside / "baseline.onnx"
         self._export(context, "baseline onnx", "baseline", onnx)
-        keras, tflite = SAVED_MODEL.step.function, TFLITE_FLOAT32.step.function
-        context.step("baseline keras", keras, onnx=str(onnx), saved_model=saved_model)
-        context.step("baseline", tflite, saved_model=saved_model, float32=str(context.folder / BASELINE_FILE))
+        context.step("baseline", TFLITE.function, onnx=str(onnx), float32=str(context.folder / BASELINE_FILE))
 
     def label(self, context: ConversionContext) -> None:
         """Put labels, preprocessing and threshold into every file that carries them."""
@@ -224,9 +223,11 @@ class RunReference:
         baseline = Runtime("baseline.onnx", "baseline", runner_of("onnx"), onnx)
         if not self.has_network:
             return (baseline,)
-        maker = "onnx2tf" if self.route == "keras" else "tbconv's layers"
-        made = [one for one in converter_runtimes(maker, context.aside) if Path(one.request["artefact"]).exists()]
-        return (*made, baseline)
+        found = [
+            *converter_runtimes(OWN if self.route == "onnx2tf" else "onnx2tf", context.aside),
+            second_tflite(self.route, context.aside),
+        ]
+        return (*(one for one in found if Path(one.request["artefact"]).exists()), baseline)
 
     def write(self, context: ConversionContext, found: RunOutcome, *, seconds: tuple[float, float]) -> Converted:
         """Write reports, certificate, page and card, seal the bundle, and see that all of it says the same.

@@ -15,14 +15,27 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from convert.formats.table import EQUALIZED, EXPORT, FORMATS, INT8, INT8_FILE, ONNX, SAVED_MODEL, TFLITE_FLOAT32, Step
-from convert.parity.runtimes import REFERENCE_CONVERTER
+from convert.formats.table import (
+    EQUALIZED,
+    EXPORT,
+    FORMATS,
+    INT8,
+    INT8_FILE,
+    ONNX,
+    SAVED_MODEL,
+    TENSORFLOW,
+    TFLITE,
+    TFLITE_FLOAT32,
+    Step,
+)
+from convert.parity.runtimes import REFERENCE_CONVERTER, SECOND
 from convert.worker import drop_waiting, run_step, workers
 from tbconv.contract.errors import ConversionError, ParityError, Reporter
 from tbconv.contract.files import remove_leftovers, require_room, temporary_folder, temporary_place, write_json
 
-Route = Literal["keras", "onnx2tf"]
-ROUTES = ("keras", "onnx2tf")
+Route = Literal["own", "tensorflow", "onnx2tf"]
+ROUTES = ("own", "tensorflow", "onnx2tf")
+OLD_ROUTES: dict[str, Route] = {"keras": "tensorflow"}  # what it was called while it was the only one of ours
 
 # Bytes that a conversion takes at most, times its weights, and beside them: a ResNet50 of 99 MB took 781 MB in the
 # folder and 558 MB in the temporary one.
@@ -57,7 +70,7 @@ class Reference[Found: Outcome, Result](Protocol):
 
     @property
     def route(self) -> Route:
-        """Return whose SavedModel and float32 TFLite are shipped."""
+        """Return who writes the TFLite that is shipped; `onnx2tf` its SavedModel, too."""
         ...
 
     @property
@@ -233,28 +246,36 @@ def make_files[Found: Outcome, Result](context: ConversionContext, reference: Re
         if reference.has_network:
             reference.export(context)
             jobs.append(beside.submit(_attempt, context, reference, INT8_FILE.path, _equalize))
-            make_from_onnx(context)
+            make_from_onnx(context, reference.route)
         for job in jobs:
             job.result()
     if reference.has_network:
         if INT8_FILE.path not in context.not_made:
             _attempt(context, reference, INT8_FILE.path, _make_int8)
+        _attempt(context, reference, SECOND, _make_second_tflite)
         _attempt(context, reference, REFERENCE_CONVERTER, _make_reference_conversion)
         if reference.route == "onnx2tf":
             _swap(context)
     reference.label(context)
 
 
-def make_from_onnx(context: ConversionContext) -> None:
+def make_from_onnx(context: ConversionContext, route: Route = "own") -> None:
     """Make every format that is made of the folder's model.onnx, a step after the other."""
     for step in dict.fromkeys(one.step for one in FORMATS if one.step not in (EXPORT, INT8)):
-        _make(context, step)
+        _make(context, step, by=TENSORFLOW if step == TFLITE and route == "tensorflow" else step)
 
 
-def _make(context: ConversionContext, step: Step, **more: Any) -> None:
-    """Run one step for all formats that it makes at once."""
-    places = {one.argument: str(context.place(one.path)) for one in FORMATS if one.step == step}
-    context.step(step.name, step.function, **{step.reads: str(context.place(step.source))}, **places, **more)
+def _make(context: ConversionContext, step: Step, *, by: Step | None = None, **more: Any) -> None:
+    """Run one step, or another one instead of it, for all formats that it makes at once."""
+    made, places = by or step, {one.argument: str(context.place(one.path)) for one in FORMATS if one.step == step}
+    context.step(step.name, made.function, **{made.reads: str(context.place(made.source))}, **places, **more)
+
+
+def _make_second_tflite(context: ConversionContext, reference: Reference[Any, Any]) -> None:
+    """Write the float32 TFLite that is compared: TensorFlow's, or our own where TensorFlow's is shipped."""
+    step = TFLITE if reference.route == "tensorflow" else TENSORFLOW
+    source, out = str(context.place(step.source)), str(context.aside / SECOND)
+    context.step("second tflite", step.function, **{step.reads: source}, float32=out)
 
 
 Make = Callable[[ConversionContext, "Reference[Any, Any]"], None]

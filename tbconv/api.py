@@ -279,7 +279,7 @@ def convert(
     run: str | Path,
     out: str | Path,
     *,
-    route: Literal["keras", "onnx2tf"] = "keras",
+    route: Literal["own", "tensorflow", "onnx2tf"] = "own",
     films: int | None = None,
     keep_float: Sequence[str] | None = None,
     reporter: Reporter | None = None,
@@ -289,7 +289,7 @@ def convert(
     Args:
         run: folder that `train` or `tbconv adopt` wrote.
         out: bundle to write; an old bundle there is replaced whole.
-        route: whose SavedModel and float32 TFLite are shipped.
+        route: who writes the TFLite that is shipped; `onnx2tf` its SavedModel, too.
         films: held-out films that every format is compared on, at most; 512 by default.
         keep_float: nodes, or prefixes of nodes, that the int8 file keeps in float32; the head by default.
         reporter: where progress goes; nowhere by default.

@@ -23,7 +23,8 @@ class Step:
 
 EXPORT = Step("onnx", "", "", "")  # the reference itself writes model.onnx
 KERAS = Step("keras", "convert.formats.onnx_to_keras:onnx_to_keras", "model.onnx", "onnx")
-TFLITE = Step("tflite", "convert.formats.saved_model_to_tflite:quantize", "saved_model", "saved_model")
+TFLITE = Step("tflite", "convert.formats.tflite.write:onnx_to_tflite", "model.onnx", "onnx")
+TENSORFLOW = Step("tensorflow tflite", "convert.formats.saved_model_to_tflite:quantize", "saved_model", "saved_model")
 INT8 = Step("int8", "convert.quantization.int8:make_int8", EQUALIZED, "saved_model")
 
 

@@ -106,7 +106,7 @@ class OnnxReference:
 
     config: OnnxConfig
     _source: Source | None = field(default=None, init=False)
-    route: Route = field(default="keras", init=False)
+    route: Route = field(default="own", init=False)
     has_network: bool = field(default=True, init=False)
     has_evidence: bool = field(default=False, init=False)
     may_lack: bool = field(default=True, init=False)

@@ -22,7 +22,9 @@ from tbconv.contract.golden import REFERENCE
 from tbconv.contract.manifest import Artefact, Calibration, Kind
 
 FLOAT64 = "PyTorch float64"
+OWN = "tbconv's"  # files where another converter's are shipped
 REFERENCE_CONVERTER = "onnx2tf TFLite"  # of the same ONNX, by a converter that shares no code with ours
+SECOND = "second.tflite"  # aside: TensorFlow's of the SavedModel, or our own where TensorFlow's is shipped
 MOST_PROCESSES = 4  # one thread each; more would contend for memory, not gain time
 Outputs = dict[str, NDArray[Any]]  # by name, [N, ...] each
 
@@ -200,8 +202,14 @@ def _own_layers(onnx: Path, aside: Path) -> list[Runtime]:
     """Convert by our own layers where the bundle ships onnx2tf's files."""
     saved_model, tflite = str(aside / SAVED_MODEL.path), str(aside / TFLITE_FLOAT32.path)
     run_step(KERAS.function, {"onnx": str(onnx), "saved_model": saved_model})
-    run_step(TFLITE.function, {"saved_model": saved_model, "float32": tflite})
-    return converter_runtimes("tbconv's layers", aside)
+    run_step(TFLITE.function, {TFLITE.reads: str(onnx), "float32": tflite})
+    return converter_runtimes(OWN, aside)
+
+
+def second_tflite(route: str, aside: Path) -> Runtime:
+    """Return the float32 TFLite that was made by another converter of ours than the one that is shipped."""
+    name = f"{'tbconv' if route == 'tensorflow' else 'TensorFlow'} TFLite"
+    return Runtime(name, "trained", TFLITE_FLOAT32.runner, {"artefact": str(aside / SECOND)})
 
 
 def converter_runtimes(maker: str, aside: Path) -> list[Runtime]:

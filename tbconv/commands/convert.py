@@ -34,7 +34,8 @@ def convert(
     route: Annotated[
         str | None,
         typer.Option(
-            help="Which converter's SavedModel and float32 TFLite to ship: keras (ours, the default) or onnx2tf."
+            help="Who writes the TFLite to ship: own (tbconv, the default), tensorflow or onnx2tf (its float32 file "
+            "and SavedModel)."
         ),
     ] = None,
     films: Annotated[
@@ -101,9 +102,10 @@ def refuse(given: Mapping[str, object], others: tuple[str, ...], way: str, why: 
 def _convert_run(
     run: Path, out: Path, route: str | None, films: int | None, keep_float: list[str] | None, *, as_json: bool
 ) -> None:
+    from convert.pipeline import OLD_ROUTES
     from tbconv.commands.parity_table import print_parity
 
-    chosen: Any = route or "keras"  # the config refuses other words
+    chosen: Any = OLD_ROUTES.get(route or "", route or "own")  # the config refuses other words
     done = api.convert(run, out, route=chosen, films=films, keep_float=keep_float, reporter=TerminalReporter())
     if as_json:
         print_out(json.dumps(done.report | {"deploy": done.certificate.deploy}, indent=2))
