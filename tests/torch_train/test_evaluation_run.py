@@ -175,7 +175,7 @@ def test_a_finished_evaluation_is_refused_and_with_resume_nothing_is_fitted_agai
     assert (content(config), fold_times(config)) == before
 
 
-def test_half_a_file_that_a_killed_process_left_beside_a_finished_fold_is_removed(whole):
+def test_half_a_file_that_a_killed_process_left_in_a_fold_is_removed_before_folds_are_fitted(whole):
     config = whole[0]
     [fold, *_] = (config.out / "folds").iterdir()
     left = fold / f".checkpoint.pt.{2**22 + 1}-1-abcd1234-1beef.tbconv-part"  # of a process that cannot be

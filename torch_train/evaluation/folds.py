@@ -72,7 +72,7 @@ def fit_folds(config: EvaluateConfig, reporter: Reporter, *, resume: bool = Fals
         SetupError: weights or a device are missing.
     """
     open_folder(config, resume=resume)  # whoever fits at the same time as another holds the folder's lock around this
-    for folder in (config.out / "folds").glob("*"):  # a fold that is done is not written into again
+    for folder in (config.out / "folds").glob("*"):  # now, not when each fold is reached: that may be hours from here
         remove_leftovers(folder)
     processes = count_processes(config)
     report_config(config.recipe, reporter)
