@@ -45,7 +45,7 @@ def _print_bundle(opened: Bundle, unbound: bool, problem: BundleError | None) ->
     from tbconv.contract.consistency import UNBOUND
 
     if problem is not None:
-        print_out(f"NOT BOUND: {problem.one_line}; nothing below is what was certified")
+        print_out(f"NOT BOUND: {problem.one_line}; what follows is not what was certified")
     if unbound:
         print_out(UNBOUND)
     _print_manifest(opened)

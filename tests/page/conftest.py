@@ -45,7 +45,7 @@ class Watch:
         return [url for url in self.asked if not url.startswith((self.home, "blob:", "data:"))]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # while it lives, Playwright's event loop runs in this process: no other may
 def browser():
     """Chromium of this machine, or a skip that says how to get it."""
     found = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, CHROMIUM)), None)

@@ -175,6 +175,15 @@ def test_a_finished_evaluation_is_refused_and_with_resume_nothing_is_fitted_agai
     assert (content(config), fold_times(config)) == before
 
 
+def test_half_a_file_that_a_killed_process_left_in_a_fold_is_removed_before_folds_are_fitted(whole):
+    config = whole[0]
+    [fold, *_] = (config.out / "folds").iterdir()
+    left = fold / f".checkpoint.pt.{2**22 + 1}-1-abcd1234-1beef.tbconv-part"  # of a process that cannot be
+    left.write_bytes(b"half")
+    fit_folds(config, Silence(), resume=True)
+    assert not left.exists()
+
+
 def test_resume_refuses_other_terms_and_other_films_and_names_them(whole, make, films):
     config, _ = whole
     for change, name in (({"folds": 3}, "protocol is 3 x 1"), ({"seed": 4}, "seed is 4"), ({"epochs": 2}, "epochs is")):

@@ -26,7 +26,7 @@ from sklearn.preprocessing import StandardScaler
 from tbconv.contract.bundle import MANIFEST, read_json
 from tbconv.contract.environment import working_folder_hidden
 from tbconv.contract.errors import ConfigError, Reporter, SetupError, Silence
-from tbconv.contract.files import require_room, sha256_bytes, write_json
+from tbconv.contract.files import remove_leftovers, require_room, sha256_bytes, write_json
 from tbconv.family import children_end_with_us
 from torch_train.config import TrainConfig
 from torch_train.data.dataset import TrainingFilms
@@ -72,6 +72,8 @@ def fit_folds(config: EvaluateConfig, reporter: Reporter, *, resume: bool = Fals
         SetupError: weights or a device are missing.
     """
     open_folder(config, resume=resume)  # whoever fits at the same time as another holds the folder's lock around this
+    for folder in (config.out / "folds").glob("*"):  # now, not when each fold is reached: that may be hours from here
+        remove_leftovers(folder)
     processes = count_processes(config)
     report_config(config.recipe, reporter)
     place = _try_start(config, processes)
