@@ -471,7 +471,7 @@ serve_as_worker()
 
 LOOK_S = 0.1  # seconds between two looks at the workers and at signals
 HUNG_S = 10.0  # seconds without a sign of life
-START_S = 120.0  # seconds until the first one, after the imports: 2 on a quiet machine, some 30 on a crowded one
+START_S = 120.0  # seconds until the first one, which comes once all is imported
 STEADY_S = 10.0  # seconds of serving after which a death is an accident: it is replaced at once
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.25, 30.0  # before a place is filled again; doubled with each death
 IN_VAIN = 6  # deaths in a row before serving, while no other serves
