@@ -252,7 +252,8 @@ class _Worker:
         except TimeoutError as error:
             self._process.kill()
             self._process.wait()
-            what, fix = f"the step {step} took more than {longest:,.0f} s", "convert again, or feed fewer films"
+            what = f"the step {step} took more than {longest:,.0f} s"
+            fix = "on a slow machine feed fewer films: convert --films 64, verify --most 64"
             why = "none of ours takes so long: its file computes far more than a network for films"
             raise ConversionError(what, why=why, fix=fix) from error
         if not answer.endswith(b"\n"):
@@ -350,10 +351,11 @@ def serve(descriptor: int) -> None:
 
 def _bound_memory() -> None:
     """Bound what this process may allocate. Its address space stays free: TensorFlow reserves more than it uses."""
+    with contextlib.suppress(OSError):  # another system, or a sandbox: the limit holds there all the same
+        Path("/proc/self/oom_score_adj").write_text(FIRST_TO_GO, encoding="ascii")
     with contextlib.suppress(ImportError, OSError, ValueError):  # another system; a limit that is lower already
         import resource
 
-        Path("/proc/self/oom_score_adj").write_text(FIRST_TO_GO, encoding="ascii")
         most = max(LEAST_MEMORY, int(MEMORY_SHARE * os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")))
         resource.setrlimit(resource.RLIMIT_DATA, (most, most))
 

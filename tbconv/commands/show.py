@@ -22,7 +22,7 @@ def show(
     bundle: Annotated[Path, typer.Argument(help="Bundle that `tbconv convert` made.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print manifest.json and certificate.json as one.")] = False,
 ) -> None:
-    """Print what a bundle is: labels, decision rule, files, verdicts, what to deploy; exit 1 if not certified."""
+    """Print what a bundle is: labels, decision rule, files, verdicts, what to deploy; exit 1 if it was edited."""
     from tbconv.contract.bundle import read_bundle
     from tbconv.contract.consistency import Binding, check_binding
     from tbconv.contract.errors import BundleError

@@ -53,7 +53,7 @@ def upgrade_bundle(root: Path, out: Path, reporter: Reporter) -> None:
         _upgrade(old, root, out, reporter)
     reporter.say(f"{MANIFEST} and {CERTIFICATE} now hold each other's digest")
     if signed := [place for place in (default_place(root), default_place(out)) if place.is_file()]:
-        reporter.say(f"{signed[-1]} is of the older files: sign again with tbconv sign {out} --key KEY.pem")
+        reporter.say(f"{signed[-1]} vouches for the older files; sign the new ones: tbconv sign {out} --key KEY.pem")
 
 
 def _upgrade(old: Bundle, root: Path, out: Path, reporter: Reporter) -> None:

@@ -189,7 +189,7 @@ def sign(target: Path, key: Path, out: Path | None = None) -> Path:
     refuse_inside(target, place, fix=ELSEWHERE)
     bundle = None if target.is_file() else open_bundle(target)
     if bundle:
-        check_binding(bundle)  # no digest of a bundle's files is the manifest's own
+        check_binding(bundle)  # the manifest itself is in no list of digests
     if bundle and (extra := sorted(_files_of(target) - bundle.manifest.files.keys() - {MANIFEST})):
         why = f"the manifest does not list {some(extra, MOST_NAMED)}; only `convert` writes into a bundle"
         raise BundleError(f"{target} holds other files", why=why, fix="move them elsewhere and sign again")

@@ -414,6 +414,19 @@ def test_workers_that_open_models_for_long_are_waited_for(make_bundle, monkeypat
             worker.process.wait()
 
 
+def test_a_worker_that_starts_is_ended_by_no_signal_without_a_meaning(make_bundle):
+    with process.take_port("127.0.0.1", 0) as listener:
+        worker = process.Worker(Settings(root=make_bundle(verdicts=VERDICTS), workers=2), listener, ())
+        end = time.monotonic() + 60
+        while worker.look() and not worker.serves_since and time.monotonic() < end:
+            for sent in process.NOT_FOR_WORKERS:
+                os.kill(worker.process.pid, sent)
+            time.sleep(0.05)
+        assert worker.serves_since
+        worker.process.kill()
+        worker.process.wait()
+
+
 def test_a_worker_that_cannot_be_started_ends_no_other(make_bundle, monkeypatch, caplog):
     with process.take_port("127.0.0.1", 0) as listener:
         supervisor = process.Supervisor(Settings(root=make_bundle(verdicts=VERDICTS), workers=2), listener)

@@ -82,7 +82,7 @@ def test_a_signature_of_the_older_bundle_is_said_to_be_needed_again(old, tmp_pat
         reporter = Silence()
         reporter.say = said.append
         upgrade_bundle(old, tmp_path / name, reporter)
-        assert ("sign again" in said[-1]) == (signature is not None)
+        assert ("sign the new ones" in said[-1]) == (signature is not None)
     assert f"tbconv sign {tmp_path / 'second'} --key KEY.pem" in said[-1]
     assert "added: digests that bind threshold, calibration, labels and preprocessing" in said
 

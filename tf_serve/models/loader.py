@@ -20,9 +20,8 @@ from tf_serve.runtime.selftest import golden_check
 from tf_serve.runtime.structure import MOST_WORK
 
 STANDBY_REASON = "standby baseline"
-MOST_GOLDEN_WORK = (
-    16 * MOST_WORK
-)  # multiplications: the 16 inputs of convert, through the largest network that is sound
+# Multiplications: the 16 inputs that convert writes, through the largest network that is sound.
+MOST_GOLDEN_WORK = 16 * MOST_WORK
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -178,6 +178,7 @@ def greeting(registry: Registry, settings: Settings, address: tuple[str, int]) -
 
 LEAVE = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT") if hasattr(signal, name))
 NO_MEANING = tuple(getattr(signal, f"SIG{n}") for n in ("USR1", "USR2", "TTIN", "TTOU") if hasattr(signal, f"SIG{n}"))
+NOT_FOR_WORKERS = {*LEAVE, *NO_MEANING} - {signal.SIGTERM}  # their parent answers those; while they start, too
 OnSignal = Callable[[int, FrameType | None], None]
 
 
@@ -375,8 +376,9 @@ class WorkerServer(Server):
 def serve_as_worker() -> None:
     """Serve in a process that `Worker` has started, until the parent says so or is gone."""
     parent, listener = Connection(int(sys.argv[1])), socket.socket(fileno=int(sys.argv[2]))
-    for sig in {*LEAVE, *NO_MEANING} - {signal.SIGTERM}:
+    for sig in NOT_FOR_WORKERS:
         signal.signal(sig, _do_nothing)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, NOT_FOR_WORKERS)
     settings, ends = parent.recv()
     threading.Thread(target=_leave_with_parent, args=(parent,), daemon=True).start()
     app = create_app(settings)
@@ -418,8 +420,12 @@ serve_as_worker()
         self._pipe, theirs = Pipe()
         numbers = (theirs.fileno(), listener.fileno())
         command = [sys.executable, "-P", "-c", self._MAIN, *map(str, numbers), str(Path(__file__).parents[2])]
-        with theirs, working_folder_hidden():
-            self.process = subprocess.Popen(command, pass_fds=numbers, stdin=subprocess.DEVNULL)
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, NOT_FOR_WORKERS)  # it inherits that until it has handlers
+        try:
+            with theirs, working_folder_hidden():
+                self.process = subprocess.Popen(command, pass_fds=numbers, stdin=subprocess.DEVNULL)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
         self.ends, self.serves_since = ends, 0.0
         self._silent, self._limit_s = 0, START_S
         with contextlib.suppress(OSError):  # it died at once: the next look finds it
@@ -465,7 +471,7 @@ serve_as_worker()
 
 LOOK_S = 0.1  # seconds between two looks at the workers and at signals
 HUNG_S = 10.0  # seconds without a sign of life
-START_S = 120.0  # seconds until the first one, after the imports: 2 on a quiet machine, some 30 on a crowded one
+START_S = 120.0  # seconds until the first one, which comes once all is imported
 STEADY_S = 10.0  # seconds of serving after which a death is an accident: it is replaced at once
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.25, 30.0  # before a place is filled again; doubled with each death
 IN_VAIN = 6  # deaths in a row before serving, while no other serves
