@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from convert.formats.onnx_graph import read_graph
 from convert.formats.tflite.plain import Operation, Plain, Tensor, simplify, to_plain
-from tbconv import __version__
+from tbconv.contract import __version__
 from tbconv.contract.errors import ConversionError
 
 FRAMEWORK = "litert"
