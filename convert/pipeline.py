@@ -272,12 +272,14 @@ def make_files[Found: Outcome, Result](context: ConversionContext, reference: Re
 
 
 def _require_fixed(context: ConversionContext) -> None:
-    """Ship no TFLite file with a tensor of an open shape."""
-    from convert.formats.tflite.metadata import require_fixed  # it loads LiteRT's schema
-
-    for row in FORMATS:
-        if row.kind == TFLITE_FLOAT32.kind and row.path not in context.not_made:
-            require_fixed(context.folder / row.path)
+    """Ship no TFLite file with a tensor of an open shape, whoever wrote it."""
+    made = [
+        one
+        for one in FORMATS
+        if one.kind == TFLITE_FLOAT32.kind and one.path not in context.not_made and one != INT8_FILE
+    ]
+    files = [str(context.folder / one.path) for one in made]
+    run_step("convert.formats.tflite.metadata:require_fixed", {"files": files})
 
 
 def make_from_onnx(context: ConversionContext, route: Route = "own") -> None:

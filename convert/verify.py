@@ -124,7 +124,7 @@ def _film_notes(bundle: Bundle) -> tuple[str, ...]:
 
 
 def _open_batches(bundle: Bundle) -> tuple[str, ...]:
-    """Say which TFLite files only the Interpreter answers rightly with: TensorFlow's own writer leaves the batch open."""
+    """Say which TFLite files need the Interpreter: TensorFlow's own writer leaves the batch open."""
     files = {str(bundle.root / one.path): one.path for one in bundle.manifest.artefacts if one.is_served}
     found = run_step("convert.formats.tflite.metadata:open_files", {"files": list(files)})
     named = ", ".join(path for place, path in files.items() if found[place])

@@ -207,7 +207,7 @@ def _own_layers(onnx: Path, aside: Path) -> list[Runtime]:
 def places_of(maker: str, aside: Path) -> dict[str, str]:
     """Return where files of one maker lie that are compared and not shipped: `tflite`, `saved_model`."""
     folder = aside / maker
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     return {"tflite": str(folder / TFLITE_FLOAT32.path), "saved_model": str(folder / SAVED_MODEL.path)}
 
 

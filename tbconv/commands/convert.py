@@ -68,9 +68,8 @@ def convert(
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # SIGTERM ends like Ctrl-C: nothing is left behind
     try:
         if is_onnx(run):
-            convert_onnx(
-                run, out, route, calibration, films, keep_float, normalise, (mean, std), labels, as_json=as_json
-            )
+            preprocessing = (normalise, mean, std)
+            convert_onnx(run, out, route, calibration, films, keep_float, preprocessing, labels, as_json=as_json)
         else:
             refuse(given, OF_ONNX, "for a run", "a run knows its films, labels and preprocessing")
             _convert_run(run, out, route, films, keep_float, as_json=as_json)

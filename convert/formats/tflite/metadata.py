@@ -329,18 +329,20 @@ def open_tensors(data: bytes) -> list[str]:
     return list(found)
 
 
-def require_fixed(path: Path) -> None:
-    """Refuse to ship a file with a tensor whose shape is not fixed, whoever wrote it.
+def require_fixed(request: dict[str, Any]) -> dict[str, Any]:
+    """Refuse files with a tensor whose shape is not fixed, whoever wrote them; request: files (paths).
 
     Raises:
         ConversionError: naming the first of them.
     """
-    if found := open_tensors(path.read_bytes()):
-        raise ConversionError(
-            f"{path.name} keeps {len(found)} tensors of an open shape",
-            why=f"the first is {found[0]!r}; LiteRT's CompiledModel refuses such a file, and LiteRT.js answers zeros",
-            fix="convert with --route own, whose shapes are fixed",
-        )
+    for path in map(Path, request["files"]):
+        if found := open_tensors(path.read_bytes()):
+            raise ConversionError(
+                f"{path.name} keeps {len(found)} tensors of an open shape",
+                why=f"the first is {found[0]!r}; LiteRT's CompiledModel refuses such a file, LiteRT.js answers zeros",
+                fix="convert with --route own, whose shapes are fixed",
+            )
+    return {}
 
 
 def open_files(request: dict[str, Any]) -> dict[str, Any]:
