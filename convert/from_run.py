@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
@@ -18,7 +19,7 @@ from convert.formats.table import FORMATS, ONNX, TFLITE, TFLITE_FLOAT32, Format,
 from convert.parity.inputs import FilmSet, draw_golden_films, evenly, golden_inputs, part_of
 from convert.parity.measure import Measurement, measure
 from convert.parity.report import PARITY, parity_report
-from convert.parity.runtimes import Runtime, compared_runtimes
+from convert.parity.runtimes import LITERT_TORCH, Runtime, compared_runtimes, places_of
 from convert.pipeline import ConversionContext, Outcome, Route, check_route
 from convert.quantization.float_ops import HEAD
 from tbconv.contract.bundle import CERTIFICATE, Bundle, seal, write_bundle
@@ -158,15 +159,23 @@ class RunReference:
         self._export(context, "onnx", "trained", context.folder / ONNX.path)
 
     def _export(self, context: ConversionContext, name: str, network: str, out: Path) -> None:
+        context.step(name, "convert.formats.torch_to_onnx:torch_to_onnx", **self._network(network, context, str(out)))
+
+    def _network(self, network: str, context: ConversionContext, out: str) -> dict[str, Any]:
+        """Return the request of a step that reads a network and writes a file of it."""
         calibration = asdict(self.facts.decision_rules[network].calibration)
-        request = {"folder": str(context.folder), "network": network, "arch": self.facts.arch, "out": str(out)}
-        context.step(name, "convert.formats.torch_to_onnx:torch_to_onnx", calibration=calibration, **request)
+        where = {"folder": str(context.folder), "network": network, "arch": self.facts.arch, "out": out}
+        return where | {"calibration": calibration}
 
     def make_beside(self, context: ConversionContext) -> None:
-        """Make the baseline's file."""
+        """Make the baseline's file, and litert-torch's of the network where an environment with it is named."""
         onnx = context.aside / "baseline.onnx"
         self._export(context, "baseline onnx", "baseline", onnx)
         context.step("baseline", TFLITE.function, onnx=str(onnx), float32=str(context.folder / BASELINE_FILE))
+        if self.has_network and (python := os.environ.get(LITERT_TORCH)):
+            function = "convert.formats.tflite.by_litert_torch:torch_to_tflite"
+            out = places_of("litert-torch", context.aside)["tflite"]
+            context.step("litert-torch", function, python=python, **self._network("trained", context, out))
 
     def label(self, context: ConversionContext) -> None:
         """Put labels, preprocessing and threshold into every file that carries them."""

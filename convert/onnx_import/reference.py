@@ -21,9 +21,9 @@ from convert.onnx_import.films import FolderFilms, read_folder
 from convert.onnx_import.report import JudgedFile, onnx_report, report_text
 from convert.parity.compare import compare_outputs, varies
 from convert.parity.report import PARITY
-from convert.parity.runtimes import MAKERS, Compared, Outputs, Runtime, compared_files, run_outputs
+from convert.parity.runtimes import Compared, Outputs, Runtime, compared_files, run_outputs
 from convert.parity.verdicts import FAILED, NOT_MADE, OutputTolerance, judge_outputs
-from convert.pipeline import ConversionContext, Outcome, Route, check_route, compared_name
+from convert.pipeline import ROUTES, ConversionContext, Outcome, Route, check_route, compared_name
 from convert.quantization.float_ops import HEAD, NOTHING, require_nodes
 from tbconv.contract.bundle import CONVERSION, MANIFEST, file_records, replace_folder
 from tbconv.contract.environment import provenance
@@ -243,7 +243,7 @@ class OnnxReference:
                 source.films,
                 source.tolerances,
                 tuple(judged),
-                tuple(self._compare(context, maker, others, answers) for maker in MAKERS if maker != self.route),
+                tuple(self._compare(context, maker, others, answers) for maker in ROUTES if maker != self.route),
             ),
             regressions={one.path: one.reason for one in exact if one.verdict == FAILED},
             judged=tuple(judged),
