@@ -99,6 +99,10 @@ class OperatingPoint:
 # Platt's slope and offset: from a margin in logits to a probability.
 
 
+# A margin that orders films the wrong way round must not turn decisions over: the probability is then nearly flat.
+LOWEST_SLOPE = 1e-3
+
+
 @dataclass(frozen=True, slots=True)
 class Calibration:
     """probability = sigmoid(slope * margin + offset), at the prior of the films it was fitted on."""
