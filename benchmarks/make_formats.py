@@ -13,20 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from convert.from_run import FROM_RUN, ConvertConfig
-from convert.pipeline import ConversionContext, make_files, make_from_onnx
+from convert.pipeline import ConversionContext, make_files, make_from_onnx, make_tflite_files
 from tbconv.console import TerminalReporter
-
-REFERENCE = "convert.formats.onnx_to_onnx2tf:onnx_to_tf"  # has onnx2tf convert the same ONNX, to compare with
-
-
-class WithoutReferenceConversion(ConversionContext):
-    """Makes what is shipped and leaves out what is only compared."""
-
-    __slots__ = ()
-
-    def step(self, name: str, function: str, **request: Any) -> dict[str, Any]:
-        """Run one step, but not the reference converter's."""
-        return {} if function == REFERENCE else ConversionContext.step(self, name, function, **request)
 
 
 def make_formats(run: Path, folder: Path, *, compare: bool) -> None:
@@ -35,16 +23,15 @@ def make_formats(run: Path, folder: Path, *, compare: bool) -> None:
     Args:
         run: what `tbconv train` left.
         folder: new or empty.
-        compare: whether onnx2tf converts the same ONNX beside, as in every `tbconv convert`.
+        compare: whether other converters make a TFLite of the same network, as in every `tbconv convert`.
     """
     folder.mkdir(parents=True, exist_ok=True)
     for name in FROM_RUN:
         if (run / name).is_file():
             shutil.copyfile(run / name, folder / name)
-    kind = ConversionContext if compare else WithoutReferenceConversion
     with tempfile.TemporaryDirectory(prefix="tbconv-aside-") as aside:
-        context = kind(folder, Path(aside), TerminalReporter())
-        make_files(context, ConvertConfig(run=run, out=folder).reference())
+        context = ConversionContext(folder, Path(aside), TerminalReporter())
+        make_files(context, ConvertConfig(run=run, out=folder).reference(), compare=compare)
 
 
 def make_peers_formats(folder: Path, onnx: Path) -> None:
@@ -54,18 +41,38 @@ def make_peers_formats(folder: Path, onnx: Path) -> None:
     make_from_onnx(ConversionContext(folder, folder, TerminalReporter()))
 
 
+def make_tflite(run: Path, folder: Path, onnx: Path) -> None:
+    """Make the four TFLite files of a finished ONNX, int8 on the run's calibration films by its first recipe."""
+    folder.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(onnx, folder / "model.onnx")
+    context = ConversionContext(folder, folder, TerminalReporter())
+    make_tflite_files(context, ConvertConfig(run=run, out=folder, int8_budget=0).reference())
+
+
+def make_by_litert_torch(run: Path, folder: Path, python: str) -> None:
+    """Make litert-torch's TFLite of the PyTorch network."""
+    context = ConversionContext(run, folder, TerminalReporter())
+    ConvertConfig(run=run, out=folder).reference().make_by_litert_torch(context, python)
+
+
 def main() -> None:
     """Read the words and make the files."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("run", type=Path)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--no-reference-converter", action="store_true", help="leave out onnx2tf's own conversion")
+    parser.add_argument("--no-compared", action="store_true", help="leave out what other converters make to compare")
     parser.add_argument("--onnx", type=Path, help="make only what the peer makes, of this file")
+    parser.add_argument("--tflite", action="store_true", help="with --onnx: make the four TFLite files alone")
+    parser.add_argument("--litert-torch", metavar="PYTHON", help="make litert-torch's file alone, by this Python")
     words = parser.parse_args()
-    if words.onnx is not None:
+    if words.litert_torch is not None:
+        make_by_litert_torch(words.run, words.folder, words.litert_torch)
+    elif words.onnx is not None and words.tflite:
+        make_tflite(words.run, words.folder, words.onnx)
+    elif words.onnx is not None:
         make_peers_formats(words.folder, words.onnx)
-        return
-    make_formats(words.run, words.folder, compare=not words.no_reference_converter)
+    else:
+        make_formats(words.run, words.folder, compare=not words.no_compared)
 
 
 if __name__ == "__main__":

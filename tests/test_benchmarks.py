@@ -78,9 +78,24 @@ def test_a_bar_is_missed_when_either_half_of_it_is(seconds, rss, met):
 def test_a_peer_that_was_stopped_gives_a_bound_and_one_that_failed_gives_no_ratio():
     ours = weighed(convert.SAME, 100, 10)
     [ratio] = convert.ratios([ours, weighed("onnx2tf", 900, 40, code=None)])
-    assert ratio.sentence().startswith(f"{convert.SAME}: at least 9.0 x faster")
+    assert ratio.sentence().startswith(f"{convert.SAME}, against onnx2tf: at least 9.0 x faster")
     assert convert.ratios([ours, weighed("onnx2tf", 900, 40, code=1)]) == []
     assert convert.ratios([ours]) == []
+
+
+@pytest.mark.parametrize(
+    ("seconds", "rss", "met"), [(9.9, 990_000_000, True), (10.1, 1, False), (1, 1_010_000_000, False)]
+)
+def test_our_tflite_files_have_a_bar_of_their_own(seconds, rss, met):
+    said, held = convert.tflite_bar([weighed(convert.TFLITE, seconds, rss)])
+    assert held is met
+    assert said.endswith("met" if met else "MISSED")
+    assert convert.tflite_bar([]) is None
+
+
+def test_our_tflite_files_are_compared_with_each_peer_that_ran():
+    runs = [weighed(convert.TFLITE, 5, 1), weighed(convert.LITERT, 40, 2), weighed(convert.DIRECT, 25, 2, code=1)]
+    assert [(one.peer, one.faster) for one in convert.ratios(runs)] == [(convert.LITERT, 8.0)]
 
 
 def test_a_row_says_whether_the_run_finished_and_what_it_left():
