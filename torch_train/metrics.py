@@ -16,7 +16,7 @@ from scipy.stats import rankdata
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import classification_report
 
-from tbconv.contract.manifest import Calibration, Labels, OperatingPoint
+from tbconv.contract.manifest import LOWEST_SLOPE, Calibration, Labels, OperatingPoint
 from tbconv.contract.statistics import CONFIDENCE, EXACT, TAIL, Estimate, is_positive, proportion
 from tbconv.report_kit.words import digits_for
 
@@ -230,9 +230,6 @@ def choose_operating_point(
 #
 # Classes are balanced while training, so a raw sigmoid assumes as many sick as
 # healthy; the offset puts the validation films' own prior back.
-
-# A margin that orders films the wrong way round must not turn decisions over: the probability is then nearly flat.
-LOWEST_SLOPE = 1e-3
 
 
 def fit_calibration(margins: NDArray[np.floating], labels: NDArray[np.int64]) -> Calibration:

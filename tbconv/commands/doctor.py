@@ -32,6 +32,7 @@ MEASURED = {
 EXTRAS = {
     "serve": ("ai-edge-litert", "fastapi", "uvicorn", "python-multipart"),
     "train": ("torch", "torchvision", "scikit-learn", "scipy", "matplotlib", "safetensors", "imagehash"),
+    "tflite": ("ai-edge-litert", "flatbuffers", "onnx", "onnxruntime"),
     "convert": ("onnx", "onnxruntime", "onnx2tf", "tensorflow", "keras"),
 }
 

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from torch_train.metrics import LOWEST_SLOPE, auroc, auroc_difference, choose_operating_point, figures, fit_calibration
+from tbconv.contract.manifest import LOWEST_SLOPE
+from torch_train.metrics import auroc, auroc_difference, choose_operating_point, figures, fit_calibration
 
 
 def _drawn(n=200, gap=1.0, seed=0):

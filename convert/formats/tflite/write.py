@@ -32,7 +32,7 @@ ALIGNMENT = 16  # bytes to which schema.fbs aligns the data of a buffer
 IDENTIFIER = b"TFL3"
 VERSION = 3  # of the schema
 LARGEST_HALF = 65520.0  # from here on float16 rounds to infinity: such weights stay float32
-LEAST_DYNAMIC = 1024  # weights below it stay float32, as TensorFlow's converter leaves them
+LEAST_REDUCED = 1024  # weights below it stay float32, as TensorFlow's converter leaves them
 NO_ACTIVATION, RELU, RELU6 = 0, 1, 3  # ActivationFunctionType
 SAME, VALID = 0, 1  # Padding
 TYPES = {
@@ -222,20 +222,26 @@ class _Writer:
             scale = (source.scale * steps.scale.astype(np.float64)).astype(np.float32)
             sums = _Stored(bias_steps(operation, source, steps.scale), scale)
             return self._store(f"{name}.weight", stored), self._store(f"{name}.bias", sums)
-        # XNNPACK takes weights in float16 only where the bias is, too (82 ms a film instead of 245)
-        weights = self._weights(f"{name}.weight", layout(kernel), axis)
-        half = self._precision == "float16"
-        return weights, self._weights(f"{name}.bias", bias, 0) if half else self.constant(f"{name}.bias", bias)
+        weights, half = layout(kernel), self._is_half(kernel)
+        return (
+            self._half(f"{name}.weight", weights) if half else self._reduced(f"{name}.weight", weights, axis),
+            # XNNPACK takes weights in float16 only where the bias is, too (82 ms a film instead of 245)
+            self._half(f"{name}.bias", bias) if half and fits_half(bias) else self.constant(f"{name}.bias", bias),
+        )
 
-    def _weights(self, name: str, values: NDArray[np.float64], axis: int) -> int:
-        if self._precision == "float16" and np.abs(values).max(initial=0) < LARGEST_HALF:
-            half = self._store(f"{name}/half", _Stored(np.ascontiguousarray(values, np.float16)))
-            whole = self._tensor(name, values.shape, np.dtype(np.float32))
-            self.operator(Codes.DEQUANTIZE, [half], whole, version=3)
-            return whole
-        if self._precision == "dynamic" and values.size >= LEAST_DYNAMIC:
+    def _reduced(self, name: str, values: NDArray[np.float64], axis: int) -> int:
+        if self._precision == "dynamic" and values.size >= LEAST_REDUCED:
             return self._store(name, to_int8(values, axis))
         return self.constant(name, values)
+
+    def _is_half(self, values: NDArray[np.float64]) -> bool:
+        """Return whether weights are stored in float16; small ones, such as a calibration's slope, cost nothing."""
+        return self._precision == "float16" and values.size >= LEAST_REDUCED and fits_half(values)
+
+    def _half(self, name: str, values: NDArray[np.float64]) -> int:
+        half = self._store(f"{name}/half", _Stored(np.ascontiguousarray(values, np.float16)))
+        whole = self._tensor(name, values.shape, np.dtype(np.float32))
+        return self.operator(Codes.DEQUANTIZE, [half], whole, version=3)
 
     def _store(self, name: str, stored: _Stored) -> int:
         number = self._tensor(name, stored.values.shape, stored.values.dtype)
@@ -347,6 +353,11 @@ def _vector(builder: Any, places: Sequence[int]) -> int:
     for place in reversed(places):  # a flatbuffer grows from its end
         builder.PrependUOffsetTRelative(place)
     return int(builder.EndVector())
+
+
+def fits_half(values: NDArray[np.float64]) -> bool:
+    """Return whether float16 holds every number."""
+    return bool(np.abs(values).max(initial=0) < LARGEST_HALF)
 
 
 def to_int8(values: NDArray[np.float64], axis: int) -> _Stored:
