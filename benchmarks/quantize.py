@@ -1,166 +1,218 @@
-"""What each step of the int8 recipe is worth, on a run's held-out films: `python -m benchmarks.quantize RUN BUNDLE`.
+"""int8 on any runs: tbconv's search, TensorFlow's default and ONNX Runtime's, on the same calibration films.
 
-Every row is one int8 file against PyTorch's float32 answers. Decisions are counted at the run's
-operating point; a loss is PyTorch minus file, with the one-sided 95 % upper bound of a paired bootstrap.
+    python -m benchmarks.quantize RUN [RUN=BUNDLE ...] [--budget SECONDS] [--near]
+
+Every row is one file against ONNX Runtime's float32 answers to the run's held-out films, which no candidate has seen.
+Decisions are counted at the raw operating point; a row of all runs together gives flips with their 95 % interval. RUN
+alone is exported first; RUN=BUNDLE takes the bundle's model.onnx.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import tempfile
-from collections.abc import Iterator
-from dataclasses import dataclass
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnxruntime
+from ai_edge_litert.interpreter import Interpreter
+from numpy.typing import NDArray
+from onnxruntime.quantization import CalibrationDataReader, QuantFormat, quantize_static
+from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from benchmarks.results import RESULTS, append_rows, circumstances
-from convert.formats.onnx_graph import read_graph
-from convert.parity.compare import compare
-from convert.parity.inputs import FilmFolder, read_films_of
-from convert.parity.runtimes import run_all, torch_runtimes
+from convert.parity.inputs import evenly
 from convert.parity.statistics import abstention_band, paired_losses
-from convert.quantization.int8 import Int8Recipe, to_int8
-from convert.worker import run_step
-from tbconv.console import TerminalReporter
-from tbconv.contract.golden import REFERENCE
+from convert.worker import run_step, workers
 from tbconv.contract.preprocess import as_model_input
-from tbconv.contract.statistics import Prediction
-from tf_serve.runtime.tflite import TFLiteModel
-from torch_train.run_folder import CALIBRATION_FILMS, HELDOUT_FILMS, RunFacts, read_films, read_run
+from tbconv.contract.statistics import is_positive, proportion, sqnr_db
+from torch_train.run_folder import CALIBRATION_FILMS, HELDOUT_FILMS, Films, read_films, read_run
 
-NEAR = 3.0  # logits from the threshold: the films whose decisions are at stake
-
-
-@dataclass(frozen=True, slots=True)
-class Case:
-    """One row: which graph, and which recipe; None is TensorFlow's converter as it comes."""
-
-    name: str
-    equalized: float | None
-    recipe: Int8Recipe | None
-
-
-def cases(keep: list[str]) -> list[Case]:
-    plain, head = ("none",), ("head",)
-    rows = [
-        Case("TensorFlow's default", None, None),
-        Case("own ranges", None, Int8Recipe(plain, 0.0, correct_bias=False)),
-        Case("+ float head", None, Int8Recipe(head, 0.0, correct_bias=False)),
-        Case("+ biases corrected (not equalized)", None, Int8Recipe(head, 0.0)),
-    ]
-    shares = (0.0, 1e-6, 1e-5, 1e-4)
-    clipped = [(f"equalized 0.5, left out {share:g}", Int8Recipe(head, share, correct_bias=False)) for share in shares]
-    clipped += [(f"equalized 0.5, left out {share:g}, biases", Int8Recipe(head, share)) for share in shares]
-    rows += [Case(name, 0.5, recipe) for name, recipe in clipped]
-    rows.append(Case("equalized 0.8, left out 1e-5, biases", 0.8, Int8Recipe(head, 1e-5)))
-    rows += [Case(f"recipe, ranges of {films} films", 0.5, Int8Recipe(films=films)) for films in (4, 128)]
-    rows += [Case(f"recipe + float {name}", 0.5, Int8Recipe((*head, name))) for name in keep]
-    return rows
-
-
-def blocks(bundle: Path) -> list[Case]:
-    """Return the recipe, without its biases, with nothing more in float, then with one block of the body."""
-    names = {node.name for node in read_graph(bundle / "model.onnx").nodes}
-    found = sorted({".".join(name.split(".")[:3]) for name in names if name.startswith("body.layer")})
-    tried = [(), ("body.conv1",), *((name,) for name in found)]
-    rows = [Int8Recipe(("head", *names), correct_bias=False) for names in tried]
-    return [Case(f"search: head {' '.join(recipe.keep_float[1:])}", 0.5, recipe) for recipe in rows]
+OURS, TENSORFLOW, RUNTIME = "tbconv", "TensorFlow's default", "ONNX Runtime's default"
+NEAR = 32  # films shown, nearest to the threshold
+ROUNDS, WARM_UP = 15, 2  # of all files in turn
+Answers = Callable[[NDArray[np.uint8]], NDArray[np.float64]]  # one film -> its margin
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("run", type=Path, help="run folder of tbconv train")
-    parser.add_argument("bundle", type=Path, help="its bundle, for model.onnx and the SavedModel")
-    parser.add_argument("--data", type=Path, help="folder of films, in place of the run's held-out ones")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("runs", nargs="+", help="run folders of tbconv train, each alone or as RUN=BUNDLE")
+    parser.add_argument("--budget", type=float, default=240.0, help="seconds of the search; 0: one candidate")
     parser.add_argument("--films", type=int, default=512, help="held-out films, at most")
-    parser.add_argument("--keep-float", action="append", default=[], help="try the recipe with this node in float, too")
-    parser.add_argument("--search", action="store_true", help="one block in float at a time, on calibration films")
-    parser.add_argument("--only", default="", help="rows whose name holds this")
+    parser.add_argument("--only", default="", help="files whose name holds this")
+    parser.add_argument("--near", action="store_true", help="show the films nearest to the threshold one by one")
     given = parser.parse_args()
-    facts = read_run(given.run)
-    model_inputs, labels = films(given)
-    truth = reference(given.run, facts, model_inputs)
-    with tempfile.TemporaryDirectory() as place:
-        for case, data in make(given, Path(place)):
-            (Path(place) / "model.tflite").write_bytes(data)
-            answer = TFLiteModel(Path(place) / "model.tflite").predict(as_model_input(model_inputs))
-            row = measure(facts, labels, truth, answer) | {"MB": round(len(data) / 1e6, 1)}
-            print(f"{case.name:42s} " + "  ".join(f"{key} {value}" for key, value in row.items()), flush=True)
-            append_rows(RESULTS / "quantize.csv", [circumstances() | {"network": facts.name, "case": case.name} | row])
+    pooled: dict[str, list[int]] = defaultdict(lambda: [0, 0, 0])
+    with workers():
+        for text in given.runs:
+            run, _, bundle = text.partition("=")
+            with tempfile.TemporaryDirectory() as place:
+                for name, row in measure_run(Path(run), bundle, Path(place), given):
+                    pooled[name] = [
+                        a + b for a, b in zip(pooled[name], (row["missed"] + row["added"], row["n"], 1), strict=True)
+                    ]
+    for name, (flips, films, runs) in pooled.items():
+        share = proportion(flips, films)
+        print(f"{name}: {flips} of {films} films flip over {runs} networks, {_span(share)}")
 
 
-def films(given: argparse.Namespace) -> tuple[Any, Any]:
-    if given.search:  # the held-out films are for the verdict, not for a choice
-        chosen = read_films(given.run / CALIBRATION_FILMS)
-        return chosen.model_inputs, chosen.labels
-    if given.data is not None:
-        folder = FilmFolder(folder=given.data, most=given.films)
-        model_inputs, labels, _ = read_films_of(folder, given.bundle, TerminalReporter())
-        return model_inputs, labels
-    held = read_films(given.run / HELDOUT_FILMS)
-    rows = np.linspace(0, len(held.model_inputs) - 1, min(given.films, len(held.model_inputs))).astype(int)
-    return held.model_inputs[rows], held.labels[rows]
+def _span(share: Any) -> str:
+    return f"{100 * share.value:.2f} % (95 %: {100 * share.low:.2f} to {100 * share.high:.2f})"
 
 
-def reference(run: Path, facts: RunFacts, model_inputs: Any) -> Prediction:
-    calibration = facts.decision_rules["trained"].calibration
-    first = torch_runtimes(run, "trained", arch=facts.arch, calibration=calibration)[:1]
-    return run_all(first, model_inputs, TerminalReporter())[f"{REFERENCE} (trained)"]
-
-
-def make(given: argparse.Namespace, place: Path) -> Iterator[tuple[Case, bytes]]:
-    model_inputs = read_films(given.run / CALIBRATION_FILMS).model_inputs
-    saved: dict[float | None, str] = {None: str(given.bundle / "saved_model")}
-    for case in blocks(given.bundle) if given.search else cases(given.keep_float):
-        if given.only not in case.name:
-            continue
-        if case.equalized not in saved:
-            onnx, folder = str(place / f"{case.equalized}.onnx"), str(place / f"{case.equalized}")
-            films = str(given.run / CALIBRATION_FILMS)
-            source = str(given.bundle / "model.onnx")
-            run_step(
-                "convert.quantization.equalization:equalize",
-                {"onnx": source, "films": films, "out": onnx, "balance": case.equalized},
-            )
-            run_step("convert.formats.onnx_to_keras:onnx_to_keras", {"onnx": onnx, "saved_model": folder})
-            saved[case.equalized] = folder
-        folder = saved[case.equalized]
-        yield case, default(folder, model_inputs) if case.recipe is None else to_int8(folder, model_inputs, case.recipe)
-
-
-def default(saved_model: str, model_inputs: Any) -> bytes:
-    import tensorflow as tf
-
-    from convert.quantization.int8 import representative
-
-    converter = tf.lite.TFLiteConverter.from_saved_model(saved_model)
-    converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    converter.representative_dataset = representative(model_inputs)
-    converter.inference_input_type = tf.uint8
-    return bytes(converter.convert())
-
-
-def measure(facts: RunFacts, labels: Any, truth: Prediction, answer: Prediction) -> dict[str, Any]:
+def measure_run(run: Path, bundle: str, place: Path, given: argparse.Namespace) -> Iterator[tuple[str, dict[str, Any]]]:
+    facts, held = read_run(run), read_films(run / HELDOUT_FILMS)
+    rows = evenly(np.arange(len(held.labels)), given.films)
+    films, labels = held.model_inputs[rows], held.labels[rows]
     threshold = facts.decision_rules["trained"].operating_point.margin
-    found = compare(truth, answer, threshold=threshold)
-    losses = paired_losses(truth.margin, answer.margin, labels, threshold=threshold)
-    band = abstention_band(truth.margin, answer.margin, threshold=threshold)
-    moved = answer.margin.astype(np.float64) - truth.margin
-    near = moved[np.abs(truth.margin - threshold) < NEAR]
+    onnx = Path(bundle) / "model.onnx" if bundle else export(run, place)
+    float32 = place / "float32.tflite"
+    run_step("convert.formats.tflite.write:onnx_to_tflite", {"onnx": str(onnx), "float32": str(float32)})
+    answer = onnx_answers(onnx)
+    reference = np.array([answer(film) for film in films])
+    what = f"{len(films)} held-out films, {int(labels.sum())} positive, threshold {threshold:.3f}"
+    print(f"{run.name}: {facts.arch}, {what}", flush=True)
+    made: dict[str, tuple[Path, Answers]] = {}
+    for name, make in ((OURS, ours), (TENSORFLOW, tensorflow_default), (RUNTIME, runtime_default)):
+        if given.only in name:
+            start, path = time.monotonic(), place / f"{name.split(chr(39))[0].replace(' ', '_')}.bin"
+            answers = make(run, onnx, path, threshold, given.budget)
+            print(f"  {name}: made in {time.monotonic() - start:.0f} s", flush=True)
+            made[name] = path, answers
+    ratios = latencies({"float32": litert_answers(float32)} | {name: one for name, (_, one) in made.items()}, films[0])
+    for name, (path, answers) in made.items():
+        margins = np.array([answers(film) for film in films])
+        row = figures(reference, margins, labels, threshold) | {
+            "bytes": round(path.stat().st_size / float32.stat().st_size, 3),
+            "latency": round(ratios[name], 3),
+        }
+        print(f"  {name:24s} " + "  ".join(f"{key} {value}" for key, value in row.items()), flush=True)
+        if given.near:
+            for film in np.argsort(np.abs(reference - threshold))[:NEAR]:
+                print(f"    film {film}: {reference[film] - threshold:+.3f} -> {margins[film] - threshold:+.3f}")
+        append_rows(RESULTS / "quantize.csv", [circumstances() | {"network": run.name, "file": name} | row])
+        yield name, row
+
+
+def export(run: Path, place: Path) -> Path:
+    facts, out = read_run(run), place / "model.onnx"
+    calibration = asdict(facts.decision_rules["trained"].calibration)
+    request = {
+        "folder": str(run),
+        "network": "trained",
+        "arch": facts.arch,
+        "calibration": calibration,
+        "out": str(out),
+    }
+    run_step("convert.formats.torch_to_onnx:torch_to_onnx", request)
+    return out
+
+
+# --- files ---
+
+
+def ours(run: Path, onnx: Path, out: Path, threshold: float, budget: float) -> Answers:
+    request = {
+        "onnx": str(onnx),
+        "films": str(run / CALIBRATION_FILMS),
+        "decisions": {"threshold": threshold},
+        "keep_float": ["head"],
+        "budget": budget,
+        "out": str(out),
+    }
+    found = run_step("convert.quantization.search:search", request)["search"]
+    for number, one in enumerate(found["candidates"]):
+        print(f"    {'*' if number == found['chosen'] else ' '} {json.dumps(one)}", flush=True)
+    print(f"    {found['ended']}; {found['verdict']}; {found['seconds']} s")
+    return litert_answers(out)
+
+
+def tensorflow_default(run: Path, onnx: Path, out: Path, _threshold: float, _budget: float) -> Answers:
+    saved = str(out.with_suffix(".saved_model"))
+    run_step("convert.formats.onnx_to_keras:onnx_to_keras", {"onnx": str(onnx), "saved_model": saved})
+    request = {"saved_model": saved, "films": str(run / CALIBRATION_FILMS), "out": str(out)}
+    run_step("benchmarks.quantize_peers:tensorflow_default", request)
+    return litert_answers(out)
+
+
+class _Films(CalibrationDataReader):  # type: ignore[misc]  # onnxruntime ships no types
+    def __init__(self, films: Films) -> None:
+        self._films = iter(films.model_inputs)
+
+    def get_next(self) -> dict[str, Any] | None:
+        film = next(self._films, None)
+        return None if film is None else {"image": as_onnx(film)}
+
+
+def runtime_default(run: Path, onnx: Path, out: Path, _threshold: float, _budget: float) -> Answers:
+    prepared = out.with_suffix(".prepared.onnx")
+    quant_pre_process(str(onnx), str(prepared))
+    quantize_static(str(prepared), str(out), _Films(read_films(run / CALIBRATION_FILMS)), quant_format=QuantFormat.QDQ)
+    return onnx_answers(out)
+
+
+# --- answers ---
+
+
+def as_onnx(film: NDArray[np.uint8]) -> NDArray[np.float32]:
+    return np.ascontiguousarray(as_model_input(film[None]).transpose(0, 3, 1, 2))
+
+
+def onnx_answers(path: Path) -> Answers:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    return lambda film: _margin(session.run(["logits"], {"image": as_onnx(film)})[0])
+
+
+def litert_answers(path: Path) -> Answers:
+    interpreter = Interpreter(str(path), num_threads=1)
+    interpreter.allocate_tensors()
+    runner = interpreter.get_signature_runner()
+    [(name, detail)] = runner.get_input_details().items()
+    return lambda film: _margin(runner(**{name: as_model_input(film[None]).astype(detail["dtype"])})["logits"])
+
+
+def _margin(logits: NDArray[np.float32]) -> Any:
+    return np.float64(logits[0, 1]) - np.float64(logits[0, 0])
+
+
+def latencies(files: dict[str, Answers], film: NDArray[np.uint8]) -> dict[str, float]:
+    """Return by file the median, over rounds, of its time as a share of the float32 file's in the same round."""
+    ratios: dict[str, list[float]] = defaultdict(list)
+    for turn in range(WARM_UP + ROUNDS):
+        taken = {}
+        for name, answers in files.items():
+            start = time.perf_counter()
+            answers(film)
+            taken[name] = time.perf_counter() - start
+        for name in files if turn >= WARM_UP else ():
+            ratios[name].append(taken[name] / taken["float32"])
+    return {name: float(np.median(rows)) for name, rows in ratios.items()}
+
+
+def figures(
+    reference: NDArray[np.float64], margins: NDArray[np.float64], labels: Any, threshold: float
+) -> dict[str, Any]:
+    right, found = is_positive(reference, threshold), is_positive(margins, threshold)
+    losses = paired_losses(reference, margins, labels, threshold=threshold) if 0 < labels.sum() < len(labels) else None
+    band = abstention_band(reference, margins, threshold=threshold)
+    near = np.argsort(np.abs(reference - threshold))[:NEAR]
     return {
         "n": len(labels),
-        "SQNR_dB": round(found.sqnr_db, 1),
-        "max_d_margin": round(found.max_abs_margin, 2),
-        "mean_d_margin": round(float(moved.mean()), 3),
-        "rms_near_threshold": round(float(np.sqrt((near**2).mean())), 3) if len(near) else None,
-        "missed": found.missed,
-        "added": found.added,
-        "AUROC_loss_upper95": round(losses["auroc_loss"]["upper95"], 5),
-        "sensitivity_loss": round(losses["sensitivity_loss"]["value"], 4),
-        "identity": f"{found.identity:.0e}",
-        "band": round(band["half_width"], 2),
+        "dB": round(sqnr_db(reference, margins), 1),
+        "rms_near": round(float(np.sqrt(np.square(margins - reference)[near].mean())), 3),
+        "missed": int((right & ~found).sum()),
+        "added": int((~right & found).sum()),
+        "sensitivity_loss": round(losses["sensitivity_loss"]["value"], 4) if losses else None,
+        "AUROC_loss_upper95": round(losses["auroc_loss"]["upper95"], 5) if losses else None,
+        "band": round(band["half_width"], 3),
         "undecided": band["inside"],
     }
 

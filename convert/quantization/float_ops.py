@@ -1,47 +1,44 @@
-"""Which operators of an int8 file stay in float32, by the names of ONNX nodes."""
+"""Which operations of an int8 file stay in float32, by the names of ONNX nodes."""
 
 from __future__ import annotations
 
 import difflib
-import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from tbconv.contract.errors import ConfigError
 
 if TYPE_CHECKING:
-    from convert.quantization.tflite_graph import Operator
+    from convert.formats.tflite.plain import Plain
 
 HEAD = "head"  # all behind the last feature map: margin = mean(evidence) then holds as in float32
 NOTHING = "none"
-IMAGE_RANK = 4  # [N, H, W, C]
+IMAGE_SIDES = 3  # [H, W, C]
 MOST_NAMES = 6  # of an error's proposal
 
 
-def select_float_ops(calibrated: bytearray, keep: tuple[str, ...]) -> list[str]:
-    """Return the output tensors of the operators that stay in float.
+def select_float_ops(plain: Plain, keep: tuple[str, ...]) -> frozenset[str]:
+    """Return which operations stay in float, by what they give.
 
     Args:
-        calibrated: the float file with ranges.
+        plain: the network.
         keep: HEAD, NOTHING, names of ONNX nodes, or prefixes of them such as `body.layer4`.
 
     Raises:
-        ConfigError: a name fits no operator.
+        ConfigError: a name fits no operation.
     """
-    from convert.quantization.tflite_graph import TFLiteGraph
-
-    operators = TFLiteGraph(calibrated).operators
-    chosen: set[str] = set()
-    for name in keep:
-        found = _fitting(operators, name)
-        if not found and name != NOTHING:
-            raise _unknown([_node(layer) for one in operators for layer in one.names if "." in layer], name)
-        chosen |= found
-    return sorted(chosen)
+    require_nodes([node for one in plain.operations for node in one.names], keep)
+    wanted = [name.replace("/", ".") for name in keep]
+    return frozenset(
+        one.output.name
+        for one in plain.operations
+        if (HEAD in keep and len(one.output.sizes) != IMAGE_SIDES)
+        or any(_fits(node.replace("/", "."), name) for node in one.names for name in wanted)
+    )
 
 
 def require_nodes(nodes: Sequence[str], keep: tuple[str, ...]) -> None:
-    """Refuse, before anything is made, a name that `select_float_ops` would refuse after minutes.
+    """Refuse, before anything is made, a name that fits no node.
 
     Args:
         nodes: names of the ONNX nodes.
@@ -56,20 +53,8 @@ def require_nodes(nodes: Sequence[str], keep: tuple[str, ...]) -> None:
             raise _unknown(known, name)
 
 
-def _fitting(operators: tuple[Operator, ...], name: str) -> set[str]:
-    if name == HEAD:
-        return {one.output for one in operators if one.rank != IMAGE_RANK}
-    wanted = name.replace("/", ".")
-    return {one.output for one in operators if any(_fits(_node(layer), wanted) for layer in one.names)}
-
-
 def _fits(node: str, wanted: str) -> bool:
     return node == wanted or node.startswith(f"{wanted}.")
-
-
-def _node(layer: str) -> str:
-    """Return the ONNX node of a layer: Keras numbers every name when it traces, so `Relu_1` is the node `Relu`."""
-    return re.sub(r"_\d+$", "", layer)
 
 
 def _unknown(nodes: Sequence[str], name: str) -> ConfigError:

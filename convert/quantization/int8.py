@@ -1,118 +1,178 @@
-"""SavedModel -> int8 TFLite whose decisions hold: own calibration ranges, operations kept in float32, bias correction.
+"""A network in int8 by a recipe: which channels are moved, how ranges and weights are chosen, what stays in float32.
 
-TensorFlow's converter gives the graph and the integer arithmetic; what it leaves to luck is
-settled here (docs/log.md has each step's measured worth). Loads TensorFlow: a process of its own.
+No framework decides anything: grids follow from what films reach (convert.quantization.statistics), the bytes come from
+convert.formats.tflite.write, and the same films and recipe give the same file.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
-import tensorflow as tf
 from numpy.typing import NDArray
 
-from convert.formats.saved_model_to_tflite import open_calibrator
-from convert.parity.inputs import evenly
-from convert.quantization.calibration import LEFT_OUT, correct_bias, set_ranges
+from convert.formats.tflite.int8 import (
+    WEIGHTED,
+    Grid,
+    Scheme,
+    Steps,
+    grids_of,
+    integer_operations,
+    nearest_steps,
+    outputs_last,
+    to_integer,
+    weight_scales,
+)
+from convert.formats.tflite.plain import Operation, Plain
+from convert.formats.tflite.write import write_tflite
+from convert.quantization.equalization import equalize, move
 from convert.quantization.float_ops import HEAD, select_float_ops
-from tbconv.contract.errors import ConversionError
-from tbconv.contract.preprocess import as_model_input
-from torch_train.run_folder import read_films
+from convert.quantization.rounding import balance_steps, search_steps
+from convert.quantization.statistics import Channels, Ends, Statistics, choose_range, mean_on_grid, measure
 
-FRAMEWORK = "tensorflow"
-
-RANGE_FILMS, BIAS_FILMS = 16, 8  # calibration films; each costs some 0.2 s, a bias film once a layer
+Rounding = Literal["nearest", "balanced", "searched"]
+LEAST_ERROR = Ends("error")
 
 
 @dataclass(frozen=True, slots=True)
-class Int8Recipe:
-    """What is done beyond TensorFlow's default; all of it off is the default."""
+class Recipe:
+    """How a network is quantized."""
 
-    keep_float: tuple[str, ...] = (HEAD,)  # ONNX nodes or prefixes; HEAD is all behind the last feature map
-    left_out: float = LEFT_OUT
-    correct_bias: bool = True
-    films: int = RANGE_FILMS  # calibration films that set the ranges, at most
+    equalized: float | None = None  # share of the unevenness of channels that moves into weights; None: pair by pair
+    ends: Ends = LEAST_ERROR
+    films: int = 512  # calibration films, at most
+    keep_float: tuple[str, ...] = (HEAD,)  # nodes, prefixes, or a name of convert.quantization.float_ops
+    float_sums: bool = False  # sums of branches are computed, and passed on, in float32
+    float_first: bool = False  # so is the first layer, and what comes before it
+    rounding: Rounding = "balanced"  # of weights; see convert.quantization.rounding
+
+    def __str__(self) -> str:
+        """Say it in words."""
+        far = {None: "pair by pair", 0.0: "", 0.5: "half", 1.0: "fully"}.get(self.equalized, f"by {self.equalized}")
+        parts = [f"equalized {far}" if far else "not equalized", str(self.ends), f"{self.films} films"]
+        more = [words for words, chosen in (("first layer", self.float_first), ("sums", self.float_sums)) if chosen]
+        parts.append(f"in float: {', '.join([*self.keep_float, *more])}")
+        if self.rounding != "nearest":
+            parts.append({"balanced": "means kept by rounding", "searched": "weights rounded by search"}[self.rounding])
+        return "; ".join(parts)
 
 
-def make_int8(request: dict[str, Any]) -> dict[str, Any]:
-    """Convert one SavedModel.
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A network in int8."""
 
-    Args:
-        request: saved_model, films (path of calibration films), keep_float (names), out.
+    data: bytes  # the file
+    plain: Plain  # what it computes: the network, equalized
+    scheme: Scheme
+    moved: dict[str, NDArray[np.int64]]  # by tensor, by how many octaves its channels were divided
+
+
+class Quantizer:
+    """One network and its calibration films; what films reach is measured once for all recipes."""
+
+    def __init__(self, plain: Plain, films: NDArray[np.float32], *, grey: bool = True) -> None:
+        """Take a network and films.
+
+        Args:
+            plain: the network, simplified.
+            films: calibration films as the network takes them, float32 [N, H, W, C].
+            grey: whether they are grey levels 0 to 255; the file then takes uint8.
+        """
+        self.plain = to_integer(plain)
+        self.films, self._grey = films, grey
+        self._statistics: dict[int, dict[str, Channels]] = {}
+
+    def make(self, recipe: Recipe) -> Made:
+        """Return the network in int8 by a recipe.
+
+        Raises:
+            ConfigError: a node to keep in float is not in the graph.
+            ConversionError: there are no calibration films, or one leads to numbers that no range holds.
+        """
+        statistics = self.statistics(recipe.films)
+        plain, moved = self.plain, dict[str, NDArray[np.int64]]()
+        if recipe.equalized != 0:
+            plain, moved = equalize(plain, statistics, recipe.equalized)
+            statistics = move(statistics, moved)
+        kept = set(select_float_ops(plain, recipe.keep_float))
+        if recipe.float_sums:
+            kept |= {one.output.name for one in plain.operations if one.kind == "add"}
+        if recipe.float_first:
+            kept |= _until_first_sum(plain)
+        integer = integer_operations(plain, kept)
+        weights = _weights_of_channels(plain)
+        ranges = {name: choose_range(one, recipe.ends, weights.get(name)) for name, one in statistics.items()}
+        grids = grids_of(plain, integer, ranges, grey=self._grey)
+        scheme = Scheme(integer, grids, _nearest(plain, integer, grids))
+        if recipe.rounding == "balanced":
+            scheme = replace(scheme, steps=_balanced(plain, scheme, statistics))
+        data = write_tflite(plain, "int8", scheme)
+        if recipe.rounding == "searched":
+            scheme = replace(scheme, steps=search_steps(plain, scheme, data, self.films[: recipe.films]))
+            data = write_tflite(plain, "int8", scheme)
+        return Made(data, plain, scheme, moved)
+
+    def statistics(self, films: int) -> dict[str, Channels]:
+        """Return what every tensor reaches on the first so many films."""
+        count = min(films, len(self.films))
+        if count not in self._statistics:
+            names = [one.output.name for one in self.plain.operations if one.output.dtype == "float32"]
+            self._statistics[count] = measure(self.plain, [self.plain.image.name, *names], self.films[:count])
+        return self._statistics[count]
+
+
+def _until_first_sum(plain: Plain) -> set[str]:
+    """Return all operations up to the first layer that adds up several products."""
+    layers = [
+        one.kind in WEIGHTED and len(outputs_last(one.arrays["kernel"], one.kind)) > 1 for one in plain.operations
+    ]
+    count = layers.index(True) + 1 if any(layers) else 0
+    return {one.output.name for one in plain.operations[:count]}
+
+
+def _nearest(plain: Plain, integer: frozenset[str], grids: Mapping[str, Grid]) -> dict[str, Steps]:
+    layers = [one for one in plain.operations if one.kind in WEIGHTED and one.output.name in integer]
+    return {
+        one.output.name: nearest_steps(one, weight_scales(one, grids[one.inputs[0].name], grids[one.output.name]))
+        for one in layers
+    }
+
+
+def _balanced(plain: Plain, scheme: Scheme, statistics: Statistics) -> dict[str, Steps]:
+    found = dict(scheme.steps)
+    for one in plain.operations:
+        name, source = one.output.name, one.inputs[0].name
+        if (
+            name in found
+            and len(statistics[source].low) == one.inputs[0].sizes[-1]
+            and one.options.get("groups", 1) == 1
+        ):
+            stored = mean_on_grid(statistics[source], scheme.grids[source])
+            found[name] = balance_steps(one, found[name], statistics[source].mean, stored)
+    return found
+
+
+def _weights_of_channels(plain: Plain) -> dict[str, NDArray[np.float64]]:
+    """Return by tensor what a square error of each channel costs: the squares of the weights that read it.
+
+    Only of tensors that layers alone read, the moves between them included.
     """
-    kept = tuple(request["keep_float"])
-    model_inputs = read_films(Path(request["films"])).model_inputs
-    Path(request["out"]).write_bytes(to_int8(request["saved_model"], model_inputs, Int8Recipe(keep_float=kept)))
-    steps = "equalized, own ranges, biases corrected"
-    return {"converter": f"tensorflow {tf.__version__} TFLiteConverter, {steps}, in float: {', '.join(kept)}"}
+    costs: dict[str, NDArray[np.float64] | None] = {one.name: None for one in plain.outputs.values()}
+    for one in reversed(plain.operations):
+        for tensor in one.inputs:
+            cost = _cost_of_inputs(one, costs.get(one.output.name))
+            if tensor.name in costs:
+                before = costs[tensor.name]
+                cost = None if cost is None or before is None else cost + before
+            costs[tensor.name] = cost
+    return {name: cost for name, cost in costs.items() if cost is not None}
 
 
-def to_int8(saved_model: str, model_inputs: NDArray[np.uint8], recipe: Int8Recipe) -> bytes:
-    """Return the int8 file: uint8 grey levels in, float32 out.
-
-    Args:
-        saved_model: folder with the signature `serving_default`.
-        model_inputs: calibration films of the training part, uint8 [N, 224, 224].
-        recipe: the steps.
-
-    Raises:
-        ConfigError: a node to keep in float is not in the graph.
-    """
-    calibrated = calibrate(saved_model, model_inputs[:1])
-    set_ranges(calibrated, evenly(model_inputs, recipe.films), left_out=recipe.left_out)
-    quantized = bytearray(_quantize(calibrated, select_float_ops(calibrated, recipe.keep_float)))
-    if recipe.correct_bias:
-        correct_bias(quantized, calibrated, evenly(model_inputs, BIAS_FILMS))
-    return _finish(bytes(quantized))
-
-
-def calibrate(saved_model: str, model_inputs: NDArray[np.uint8]) -> bytearray:
-    """Return the float file with the range of every tensor on these films; black and white are in the first."""
-    converter = open_calibrator(saved_model)
-    converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    converter.representative_dataset = representative(model_inputs)
-    converter._experimental_calibrate_only = True  # TensorFlow's own QuantizationDebugger goes the same way
-    return bytearray(converter.convert())
-
-
-def representative(model_inputs: NDArray[np.uint8]) -> Callable[[], Iterator[dict[str, NDArray[np.float32]]]]:
-    """Return the calibration films, one by one, with black and white present in the first.
-
-    With 0 and 255 seen, the uint8 input gets exactly scale 1 and zero point 0: grey levels.
-
-    Args:
-        model_inputs: uint8 [N, 224, 224], of the training part only.
-    """
-    if not len(model_inputs):
-        raise ConversionError(
-            "there are no calibration films",
-            why="full int8 needs the ranges that real films reach",
-            fix="train again: tbconv train --data DIR --out RUN",
-        )
-
-    def films() -> Iterator[dict[str, NDArray[np.float32]]]:
-        for index, model_input in enumerate(model_inputs):
-            film = as_model_input(model_input[None])
-            if index == 0:
-                film[0, 0, 0, 0], film[0, -1, -1, 0] = 0.0, 255.0
-            yield {"image": film}
-
-    return films
-
-
-def _quantize(calibrated: bytearray, keep: list[str]) -> Any:
-    from tensorflow.lite.python.convert import mlir_quantize
-
-    return mlir_quantize(bytes(calibrated), denylisted_nodes=keep)
-
-
-def _finish(quantized: bytes) -> bytes:
-    """Give the file its uint8 input, and store equal weights once, as TFLiteConverter.convert does at its end."""
-    from tensorflow.lite.python.lite import _deduplicate_readonly_buffers
-    from tensorflow.lite.python.util import modify_model_io_type
-
-    return bytes(_deduplicate_readonly_buffers(modify_model_io_type(quantized, tf.uint8, tf.float32)))
+def _cost_of_inputs(reader: Operation, behind: NDArray[np.float64] | None) -> NDArray[np.float64] | None:
+    if reader.kind == "conv" and reader.options["groups"] == 1:
+        return np.asarray(np.square(reader.arrays["kernel"]).sum(axis=(0, 1, 3)))
+    if reader.kind == "depthwise":
+        return np.asarray(np.square(reader.arrays["kernel"]).sum(axis=(0, 1, 3)))
+    return behind if reader.kind in ("average_pool", "border", "max_pool") else None

@@ -1,4 +1,4 @@
-"""ONNX -> TFLite without TensorFlow: float32, float16 and dynamic range, straight from the graph's own numbers.
+"""ONNX -> TFLite without TensorFlow: float32, float16, dynamic range and int8, straight from the graph's own numbers.
 
 Weights are folded in float64 (convert.formats.tflite.plain) and rounded once. The batch is one film, every shape is
 fixed, and the same graph gives the same bytes.
@@ -18,6 +18,7 @@ from ai_edge_litert import schema_py_generated as schema
 from numpy.typing import NDArray
 
 from convert.formats.onnx_graph import read_graph
+from convert.formats.tflite.int8 import GREY, MOST, Grid, Scheme, bias_steps
 from convert.formats.tflite.plain import Operation, Plain, Tensor, simplify, to_plain
 from tbconv.contract import __version__
 from tbconv.contract.errors import ConversionError
@@ -39,9 +40,30 @@ TYPES = {
     np.dtype(np.float16): schema.TensorType.FLOAT16,
     np.dtype(np.int32): schema.TensorType.INT32,
     np.dtype(np.int8): schema.TensorType.INT8,
+    np.dtype(np.uint8): schema.TensorType.UINT8,
     np.dtype(np.bool_): schema.TensorType.BOOL,
 }
 Codes = schema.BuiltinOperator
+INT8_VERSIONS = {  # from which each operator takes int8 (tensorflow/lite/tools/versioning/op_version.cc)
+    Codes.ADD: 2,
+    Codes.AVERAGE_POOL_2D: 2,
+    Codes.CONCATENATION: 2,
+    Codes.CONV_2D: 3,
+    Codes.DEPTHWISE_CONV_2D: 3,
+    Codes.FULLY_CONNECTED: 4,
+    Codes.LEAKY_RELU: 2,
+    Codes.LOGISTIC: 2,
+    Codes.MAX_POOL_2D: 2,
+    Codes.MEAN: 2,
+    Codes.MUL: 2,
+    Codes.PAD: 2,
+    Codes.RELU: 2,
+    Codes.RELU6: 2,
+    Codes.SOFTMAX: 2,
+    Codes.SUB: 2,
+    Codes.TANH: 2,
+    Codes.TRANSPOSE: 2,
+}
 
 
 def onnx_to_tflite(request: dict[str, Any]) -> dict[str, Any]:
@@ -60,19 +82,27 @@ def onnx_to_tflite(request: dict[str, Any]) -> dict[str, Any]:
     return {"converter": f"tbconv {__version__} onnx_to_tflite"}
 
 
-def write_tflite(plain: Plain, precision: str) -> bytes:
+def write_tflite(plain: Plain, precision: str, scheme: Scheme | None = None) -> bytes:
     """Return a network as a file.
 
     Args:
         plain: the network, simplified or not.
         precision: float32; float16: weights in float16, of which the runtime makes float32; dynamic: large weights
-            in int8 with a scale a channel, activations in float32.
+            in int8 with a scale a channel, activations in float32; int8: as the scheme says, float32 out, and uint8 in
+            where the image holds grey levels.
+        scheme: of int8; grids for whatever its operations read or give.
     """
-    writer = _Writer(precision)
+    if (precision == "int8") != (scheme is not None):
+        raise ValueError(f"{precision} and a scheme of int8: one without the other")
+    writer = _Writer(precision, scheme or Scheme(frozenset(), {}))
     writer.input(plain.image)
     for operation in plain.operations:
+        writer.begin(operation)
         RULES[operation.kind](writer, operation)
     return writer.finish(plain)
+
+
+Layout = Callable[[NDArray[Any]], NDArray[Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,58 +117,126 @@ class _Stored:
 class _Writer:
     """The tables of a file in the making: tensors, operators, and the numbers that they store."""
 
-    def __init__(self, precision: str) -> None:
-        self._precision = precision
+    def __init__(self, precision: str, scheme: Scheme) -> None:
+        self._precision, self._scheme = precision, scheme
         self._tensors: list[Any] = []
         self._operators: list[Any] = []
         self._codes: dict[tuple[int, int], int] = {}
         self._buffers: list[bytes] = [b""]
         self._known: dict[bytes, int] = {}  # equal numbers are stored once
-        self._places: dict[str, int] = {}  # of tensors by name
+        self._places: dict[tuple[str, Grid | None], int] = {}  # of tensors by name; in float32 without a grid
+        self.integer = False  # whether the operation in work computes in int8
+
+    def begin(self, operation: Operation) -> None:
+        """Turn to an operation."""
+        self.integer = operation.output.name in self._scheme.integer
 
     # --- tensors ---
 
     def input(self, tensor: Tensor) -> None:
-        """Add the network's input."""
-        self._places[tensor.name] = self._tensor(tensor.name, (1, *tensor.sizes), np.dtype(np.float32))
+        """Add the network's input: grey levels as uint8 in an int8 file, else float32."""
+        grey = self._scheme.grids.get(tensor.name) == GREY
+        number = self._tensor(tensor.name, (1, *tensor.sizes), np.dtype(np.uint8 if grey else np.float32))
+        if grey:
+            self._on_grid(number, Grid(1.0, 0))
+            self._places[tensor.name, Grid(1.0, 0)] = number
+        else:
+            self._places[tensor.name, None] = number
 
-    def place(self, tensor: Tensor) -> int:
-        """Return the index of a tensor that was made before."""
-        return self._places[tensor.name]
+    def place(self, tensor: Tensor, grid: Grid | None = None) -> int:
+        """Return the index of a tensor that was made before, as the operation in work reads it.
+
+        Args:
+            tensor: it.
+            grid: on which it is wanted; None for its own.
+        """
+        wanted = (grid or self._scheme.grids[tensor.name]) if self.integer else None
+        if (tensor.name, wanted) not in self._places:
+            self._convert(tensor, wanted)
+        return self._places[tensor.name, wanted]
+
+    def _convert(self, tensor: Tensor, wanted: Grid | None) -> None:
+        """Read a tensor off its grid, or put it on one."""
+        given = next(number for (name, _), number in self._places.items() if name == tensor.name)
+        suffix = "float" if wanted is None else "int8" if ((tensor.name, None) in self._places) else "joined"
+        name = f"{self._tensors[given].name.decode()}/{suffix}"
+        names = {one.name.decode() for one in self._tensors}
+        name = next(one for one in (name, *(f"{name}:{number}" for number in range(2, 99))) if one not in names)
+        made = self._tensor(name, (1, *tensor.sizes), np.dtype(np.float32 if wanted is None else np.int8))
+        if wanted is None:
+            self.operator(Codes.DEQUANTIZE, [given], made, version=2)
+        else:
+            self._on_grid(made, wanted)
+            self.operator(Codes.QUANTIZE, [given], made)
+        self._places[tensor.name, wanted] = made
+
+    def _on_grid(self, number: int, grid: Grid) -> None:
+        found = self._tensors[number].quantization = schema.QuantizationParametersT()
+        found.scale, found.zeroPoint = np.array([grid.scale], np.float32), np.array([grid.zero], np.int64)
 
     def inner(self, operation: Operation, suffix: str, sizes: Sequence[int] | None = None) -> int:
-        """Add a tensor between two operators that stand for one operation."""
+        """Add a tensor between two operators that stand for one operation; these compute in float32."""
         name = f"{';'.join(operation.names)}/{suffix}"
         return self._tensor(name, (1, *(operation.output.sizes if sizes is None else sizes)), np.dtype(np.float32))
 
     def output(self, operation: Operation) -> int:
         """Add the tensor that an operation gives, named after all nodes whose work it does."""
         tensor = operation.output
-        number = self._tensor(";".join(operation.names), (1, *tensor.sizes), np.dtype(tensor.dtype))
-        self._places[tensor.name] = number
+        grid = self._scheme.grids[tensor.name] if self.integer else None
+        dtype = np.dtype(np.int8 if grid else tensor.dtype)
+        number = self._tensor(";".join(operation.names), (1, *tensor.sizes), dtype)
+        if grid:
+            self._on_grid(number, grid)
+        self._places[tensor.name, grid] = number
         return number
+
+    def grid(self, tensor: Tensor) -> Grid | None:
+        """Return on which grid the operation in work reads or gives a tensor."""
+        return self._scheme.grids[tensor.name] if self.integer else None
 
     def constant(self, name: str, values: NDArray[Any], dtype: type = np.float32) -> int:
         """Add stored numbers, rounded to `dtype`."""
         return self._store(name, _Stored(np.ascontiguousarray(values, dtype)))
 
-    def weights(self, name: str, values: NDArray[np.float64], axis: int) -> int:
-        """Add weights at the file's precision; `axis` is that of the outputs."""
-        if self._is_half(values):
-            return self._half(name, values)
+    def factor(self, name: str, values: NDArray[np.float64]) -> int:
+        """Add numbers that tensors are multiplied by: in int8 the largest is 127 steps."""
+        if not self.integer:
+            return self.constant(name, values)
+        scale = np.float32((np.abs(values).max(initial=0) or 1.0) / MOST)
+        steps = np.ascontiguousarray(np.rint(values / float(scale)).clip(-MOST, MOST), np.int8)
+        return self._store(name, _Stored(steps, scale.reshape(1)))
+
+    def weights(self, operation: Operation, layout: Layout, axis: int) -> tuple[int, int]:
+        """Add weights and bias of an operation at the file's precision.
+
+        Args:
+            operation: it.
+            layout: turns its kernel as TFLite wants it.
+            axis: of the outputs, of the kernel as TFLite wants it.
+        """
+        name, kernel = operation.names[-1], operation.arrays["kernel"]
+        bias = operation.arrays.get("bias", np.zeros(operation.output.sizes[-1]))
+        if self.integer:
+            steps, source = self._scheme.steps[operation.output.name], self._scheme.grids[operation.inputs[0].name]
+            stored = _Stored(np.ascontiguousarray(layout(steps.values)), steps.scale, axis)
+            scale = (source.scale * steps.scale.astype(np.float64)).astype(np.float32)
+            sums = _Stored(bias_steps(operation, source, steps.scale), scale)
+            return self._store(f"{name}.weight", stored), self._store(f"{name}.bias", sums)
+        weights, half = layout(kernel), self._is_half(kernel)
+        return (
+            self._half(f"{name}.weight", weights) if half else self._reduced(f"{name}.weight", weights, axis),
+            # XNNPACK takes weights in float16 only where the bias is, too (82 ms a film instead of 245)
+            self._half(f"{name}.bias", bias) if half and fits_half(bias) else self.constant(f"{name}.bias", bias),
+        )
+
+    def _reduced(self, name: str, values: NDArray[np.float64], axis: int) -> int:
         if self._precision == "dynamic" and values.size >= LEAST_REDUCED:
             return self._store(name, to_int8(values, axis))
         return self.constant(name, values)
 
-    def bias(self, name: str, values: NDArray[np.float64], kernel: NDArray[np.float64]) -> int:
-        """Add a bias: XNNPACK takes weights in float16 only where the bias is, too (82 ms a film instead of 245)."""
-        half = self._is_half(kernel) and np.abs(values).max() < LARGEST_HALF
-        return self._half(name, values) if half else self.constant(name, values)
-
     def _is_half(self, values: NDArray[np.float64]) -> bool:
         """Return whether weights are stored in float16; small ones, such as a calibration's slope, cost nothing."""
-        fits = values.size >= LEAST_REDUCED and np.abs(values).max() < LARGEST_HALF
-        return self._precision == "float16" and bool(fits)
+        return self._precision == "float16" and values.size >= LEAST_REDUCED and fits_half(values)
 
     def _half(self, name: str, values: NDArray[np.float64]) -> int:
         half = self._store(f"{name}/half", _Stored(np.ascontiguousarray(values, np.float16)))
@@ -168,6 +266,8 @@ class _Writer:
 
     def operator(self, code: int, inputs: Sequence[int], output: int, options: Any = None, *, version: int = 1) -> int:
         """Add an operator and return its output; the kind of its options is that of their class."""
+        if self._tensors[output].type == schema.TensorType.INT8:
+            version = max(version, INT8_VERSIONS.get(code, 1))
         made = schema.OperatorT()
         made.opcodeIndex = self._codes.setdefault((code, version), len(self._codes))
         made.inputs, made.outputs = np.array(inputs, np.int32), np.array([output], np.int32)
@@ -181,6 +281,9 @@ class _Writer:
 
     def finish(self, plain: Plain) -> bytes:
         """Return the file."""
+        self.integer = False  # what the network gives is float32
+        for one in plain.outputs.values():
+            self.place(one)
         size = sum(map(len, self._buffers))
         if size >= 1 << 31:
             raise ConversionError(
@@ -207,14 +310,14 @@ class _Writer:
     def _subgraph(self, plain: Plain) -> Any:
         made = schema.SubGraphT()
         made.name, made.tensors, made.operators = b"main", self._tensors, self._operators
-        made.inputs = np.array([self.place(plain.image)], np.int32)
+        made.inputs = np.array([0], np.int32)
         made.outputs = np.array([self.place(one) for one in plain.outputs.values()], np.int32)
         return made
 
     def _signature(self, plain: Plain) -> Any:
         made = schema.SignatureDefT()
         made.signatureKey, made.subgraphIndex = SIGNATURE.encode(), 0
-        made.inputs = [_named(plain.image.name, self.place(plain.image))]
+        made.inputs = [_named(plain.image.name, 0)]  # the first tensor
         made.outputs = [_named(name, self.place(one)) for name, one in plain.outputs.items()]
         return made
 
@@ -252,6 +355,11 @@ def _vector(builder: Any, places: Sequence[int]) -> int:
     return int(builder.EndVector())
 
 
+def fits_half(values: NDArray[np.float64]) -> bool:
+    """Return whether float16 holds every number."""
+    return bool(np.abs(values).max(initial=0) < LARGEST_HALF)
+
+
 def to_int8(values: NDArray[np.float64], axis: int) -> _Stored:
     """Return weights as int8 -127..127 with a scale a channel: the largest of each is exact to half a step."""
     others = tuple(one for one in range(values.ndim) if one != axis)
@@ -265,6 +373,18 @@ def to_int8(values: NDArray[np.float64], axis: int) -> _Stored:
 # An operation each, as operators.
 
 Rule = Callable[[_Writer, Operation], object]
+
+
+def _kernel_of_conv(kernel: NDArray[Any]) -> NDArray[Any]:
+    return kernel.transpose(3, 0, 1, 2)
+
+
+def _kernel_of_depthwise(kernel: NDArray[Any]) -> NDArray[Any]:
+    return kernel.reshape(1, *kernel.shape[:2], kernel.shape[2] * kernel.shape[3])
+
+
+def _kernel_of_dense(kernel: NDArray[Any]) -> NDArray[Any]:
+    return kernel.T
 
 
 def _activation(operation: Operation) -> int:
@@ -283,14 +403,13 @@ def _one(code: int, options: Callable[[], Any] | None = None) -> Rule:
 
 
 def _conv(writer: _Writer, operation: Operation) -> None:
-    kernel, given = operation.arrays["kernel"].transpose(3, 0, 1, 2), operation.options
-    options = schema.Conv2DOptionsT()
+    given, options = operation.options, schema.Conv2DOptionsT()
     options.padding = SAME if given.get("same") else VALID
     options.strideH, options.strideW = given["strides"]
     options.dilationHFactor, options.dilationWFactor = given["dilations"]
     options.fusedActivationFunction = _activation(operation)
     version = 6 if given["groups"] > 1 else 1
-    _weighted(writer, operation, Codes.CONV_2D, kernel, 0, options, version)
+    _weighted(writer, operation, Codes.CONV_2D, _kernel_of_conv, 0, options, version)
 
 
 def _depthwise(writer: _Writer, operation: Operation) -> None:
@@ -301,9 +420,8 @@ def _depthwise(writer: _Writer, operation: Operation) -> None:
     options.dilationHFactor, options.dilationWFactor = given["dilations"]
     options.depthMultiplier = kernel.shape[3]
     options.fusedActivationFunction = _activation(operation)
-    flat = kernel.reshape(1, *kernel.shape[:2], kernel.shape[2] * kernel.shape[3])
     version = 2 if max(given["dilations"]) > 1 else 1
-    _weighted(writer, operation, Codes.DEPTHWISE_CONV_2D, flat, 3, options, version)
+    _weighted(writer, operation, Codes.DEPTHWISE_CONV_2D, _kernel_of_depthwise, 3, options, version)
 
 
 def _dense(writer: _Writer, operation: Operation) -> None:
@@ -311,22 +429,13 @@ def _dense(writer: _Writer, operation: Operation) -> None:
     options.fusedActivationFunction = _activation(operation)
     options.keepNumDims = len(operation.output.sizes) > 1
     version = 5 if options.keepNumDims else 1
-    _weighted(writer, operation, Codes.FULLY_CONNECTED, operation.arrays["kernel"].T, 0, options, version)
+    _weighted(writer, operation, Codes.FULLY_CONNECTED, _kernel_of_dense, 0, options, version)
 
 
 def _weighted(
-    writer: _Writer,
-    operation: Operation,
-    code: int,
-    kernel: NDArray[np.float64],
-    axis: int,
-    options: Any,
-    version: int,
+    writer: _Writer, operation: Operation, code: int, layout: Layout, axis: int, options: Any, version: int
 ) -> None:
-    name = operation.names[-1]
-    bias = operation.arrays.get("bias", np.zeros(operation.output.sizes[-1]))
-    inputs = [writer.place(operation.inputs[0]), writer.weights(f"{name}.weight", kernel, axis)]
-    inputs.append(writer.bias(f"{name}.bias", bias, kernel))
+    inputs = [writer.place(operation.inputs[0]), *writer.weights(operation, layout, axis)]
     writer.operator(code, inputs, writer.output(operation), options, version=version)
 
 
@@ -351,7 +460,7 @@ def _vector_of(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _times(writer: _Writer, operation: Operation) -> None:
-    factor = writer.constant(f"{operation.names[-1]}.factor", operation.arrays["factor"])
+    factor = writer.factor(f"{operation.names[-1]}.factor", operation.arrays["factor"])
     inputs = [writer.place(operation.inputs[0]), factor]
     writer.operator(Codes.MUL, inputs, writer.output(operation), schema.MulOptionsT())
 
@@ -367,7 +476,7 @@ def _combined(code: int, kind: Callable[[], Any]) -> Rule:
 
 def _relu(writer: _Writer, operation: Operation) -> None:
     most, last = operation.options["most"], writer.place(operation.inputs[0])
-    if most in (math.inf, 6.0):
+    if most in (math.inf, 6.0) or writer.integer:  # the grid of int8 ends at the bound
         writer.operator(Codes.RELU6 if most == 6 else Codes.RELU, [last], writer.output(operation))
         return
     last = writer.operator(Codes.RELU, [last], writer.inner(operation, "relu"))
@@ -418,7 +527,7 @@ def _softmax(writer: _Writer, operation: Operation) -> None:
 def _join(writer: _Writer, operation: Operation) -> None:
     options = schema.ConcatenationOptionsT()
     options.axis = operation.options["axis"]
-    inputs = [writer.place(one) for one in operation.inputs]
+    inputs = [writer.place(one, writer.grid(operation.output)) for one in operation.inputs]
     writer.operator(Codes.CONCATENATION, inputs, writer.output(operation), options)
 
 

@@ -1,0 +1,394 @@
+"""Which int8 file a network gets: candidates are made, ranked by what they do to decisions, and the best is written.
+
+Half of the calibration films sets the ranges of every candidate, the other half ranks them; the certificate is made on
+others. What counts is how far a candidate moves the films near a decision: films far from any threshold keep their side
+whatever happens to them. One step of the recipe is varied at a time, and the best of it stays; the search ends when its
+time is over, when every step was tried, or when what the best leaves undecided is little enough.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ai_edge_litert.interpreter import Interpreter
+from numpy.typing import NDArray
+
+from convert.formats.onnx_graph import read_graph
+from convert.formats.tflite.plain import simplify, to_plain
+from convert.formats.tflite.write import SIGNATURE, write_tflite
+from convert.parity.decisions import NEAREST, Decisions
+from convert.parity.inputs import evenly
+from convert.quantization.int8 import Made, Quantizer, Recipe
+from convert.quantization.statistics import Ends
+from convert.worker import reuse_memory
+from tbconv.contract import __version__
+from tbconv.contract.errors import ConversionError
+from tbconv.contract.preprocess import as_model_input
+from torch_train.run_folder import read_films
+
+FRAMEWORK = "litert"
+
+UNDECIDED = 0.01  # share of films whose side three standard deviations could change: half of what may stay undecided
+REACH = 3.0  # standard deviations: of normal errors, 3 in 1,000 go further
+SIZE, LATENCY = 0.30, 0.40  # of the float32 file: the limits of convert.certificate.deployment
+ALIKE = 1.05  # candidates whose errors differ by less are one as good as the other: films and latency then decide
+LEAST_APART = 32  # films; of fewer, neither half would say anything, so all of them serve twice
+UNKNOWN = 8.0  # times as long as another one a candidate may take that is of a kind not seen yet
+ENOUGH = "what the best one leaves undecided is little enough"
+AT_ONCE = 64  # calibration films of a single candidate: 0.15 s each, and more of them changed little (docs/log.md)
+ROUNDS, WARM_UP = 7, 1  # of the two files, in turn; the median ratio counts
+
+
+def search(request: dict[str, Any]) -> dict[str, Any]:
+    """Write the int8 file of a network.
+
+    Args:
+        request: onnx; films (path of calibration films, of the training part); decisions (what `Decisions.to_json`
+            gives, or {"threshold": margin in logits}); keep_float (names); budget (seconds that the search may take
+            beyond its first candidate; 0 for that one alone); out; output (name of the one that decides; logits where
+            there are some).
+
+    Returns:
+        converter, and `search`: see `Search.report`.
+
+    Raises:
+        ConfigError: a node to keep in float is not in the graph.
+        ConversionError: operations that are not known here, or no calibration films.
+    """
+    begun = time.monotonic()
+    plain = simplify(to_plain(read_graph(Path(request["onnx"]))))
+    films = read_films(Path(request["films"]))
+    output = request.get("output") or ("logits" if "logits" in plain.outputs else next(iter(plain.outputs)))
+    first = Recipe(keep_float=tuple(request["keep_float"]))
+    found = Search(
+        Network(plain, output),
+        as_model_input(films.model_inputs),
+        read_decisions(request["decisions"]),
+        first,
+        films.labels,
+        begun,
+    )
+    made = found.run(float(request["budget"]))
+    Path(request["out"]).write_bytes(made)
+    return {"converter": f"tbconv {__version__} int8: {found.chosen.recipe}", "search": found.report()}
+
+
+def read_decisions(given: dict[str, Any]) -> Decisions:
+    """Return how films are decided, as a request says it."""
+    if "threshold" in given:
+        return Decisions.at(given["threshold"])
+    return Decisions(
+        given["task"], tuple(given.get("thresholds", ())), tuple(given.get("names", ())), given.get("origin", "")
+    )
+
+
+# --- network ---
+
+
+class Network:
+    """What is to be quantized, and the output that decides."""
+
+    def __init__(self, plain: Any, output: str) -> None:
+        """Take a network and the name of one of its outputs."""
+        self.plain, self.output = plain, output
+        self.float32 = write_tflite(plain, "float32")
+
+    def answers(self, data: bytes, films: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return what a file of this network answers, [N, ...]; one thread, as it is served."""
+        run = _opened(data)
+        with reuse_memory():
+            return np.stack([run(film)[self.output][0] for film in films])
+
+    def latency(self, data: bytes, film: NDArray[np.float32]) -> float:
+        """Return how long a file takes for a film, as a share of the float32 file: the median of ratios of rounds."""
+        files, ratios = [_opened(one) for one in (self.float32, data)], []
+        for turn in range(WARM_UP + ROUNDS):
+            taken = []
+            for run in files:
+                start = time.perf_counter()
+                run(film)
+                taken.append(time.perf_counter() - start)
+            if turn >= WARM_UP:
+                ratios.append(taken[1] / taken[0])
+        return statistics.median(ratios)
+
+
+def _opened(data: bytes) -> Callable[[NDArray[np.float32]], dict[str, NDArray[Any]]]:
+    interpreter = Interpreter(model_content=data, num_threads=1)
+    interpreter.allocate_tensors()
+    runner = interpreter.get_signature_runner(SIGNATURE)
+    [(name, detail)] = runner.get_input_details().items()
+    return lambda film: {
+        key: np.array(one) for key, one in runner(**{name: film[None].astype(detail["dtype"])}).items()
+    }
+
+
+# --- ranking ---
+
+
+@dataclass(slots=True)
+class Candidate:
+    """One file that was tried."""
+
+    words: str  # its recipe
+    recipe: Recipe | None  # None of dynamic range
+    near: float | None = None  # root mean square by which decisions near the threshold moved, in the output's unit
+    flips: int | None = None  # of the ranking films' decisions
+    undecided: float | None = None  # share of decisions within three times `near` of the threshold, expected
+    size: float = 0.0  # of the float32 file
+    latency: float | None = None  # of the float32 file
+    seconds: float = 0.0
+    refused: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what the report states."""
+        figures = {"near": self.near, "undecided": self.undecided, "size": self.size, "latency": self.latency}
+        rounded = {key: None if one is None else float(f"{one:.4g}") for key, one in figures.items()}
+        return {"recipe": self.words, **rounded, "flips": self.flips, "seconds": round(self.seconds, 1)} | (
+            {"refused": self.refused} if self.refused else {}
+        )
+
+
+class Ranking:
+    """The films that rank: how near each is to a decision of the float32 file, and how far a candidate moves it."""
+
+    def __init__(self, decisions: Decisions, reference: NDArray[np.float32]) -> None:
+        """Take how films are decided, and what the float32 file answers, [N, ...]."""
+        self._decisions, self._reference = decisions, reference
+        self._away = decisions.distances(reference)
+        self.width = nearness(self._away)
+        self._weights = np.exp(-np.square(self._away / self.width) / 2)
+
+    @property
+    def count(self) -> int:
+        """How many decisions rank."""
+        return int(self._away.size)
+
+    def judge(self, candidate: Candidate, answer: NDArray[np.float32]) -> None:
+        """Write into a candidate what it does to the ranking films."""
+        if not np.isfinite(answer).all():
+            candidate.refused = "it answers NaN or infinity"
+            return
+        if self._decisions.task == "score":  # nothing is decided: every film counts alike
+            error = np.asarray(answer, np.float64) - self._reference
+            candidate.near, candidate.flips = float(np.sqrt(np.square(error).mean())), 0
+            return
+        moved = self._decisions.moved(self._reference, answer)
+        candidate.near = float(np.sqrt((self._weights * moved**2).sum() / self._weights.sum()))
+        candidate.flips = int(self._decisions.flips(self._reference, answer).sum())
+        # films at the threshold, a unit of the output, as many as the weights say there are
+        density = self._weights.sum() / (np.sqrt(2 * np.pi) * self.width * self.count)
+        candidate.undecided = float(min(1.0, density * 2 * REACH * candidate.near))
+
+
+def nearness(away: NDArray[np.float64]) -> float:
+    """Return the width, in the output's unit, of the bell that says how much a film near a decision counts.
+
+    It is as narrow as the films allow: all weights together are worth 32 films, as many as a band rests on at least
+    (`convert.parity.decisions`), or half of them where there are fewer than 64.
+    """
+    distances = away[np.isfinite(away)]
+    if not len(distances) or not distances.max() > 0:
+        return 1.0
+    wanted = min(NEAREST, len(distances) / 2)
+    low, high = 1e-6 * float(distances.max()), 100 * float(distances.max())
+    for _ in range(60):  # halves the ratio of the ends until floats end
+        middle = float(np.sqrt(low * high))
+        low, high = (middle, high) if np.exp(-np.square(distances / middle) / 2).sum() < wanted else (low, middle)
+    return high
+
+
+# --- search ---
+
+Stage = Callable[[Recipe], Sequence[Recipe]]
+RANGES = (Ends("error"), Ends("error", weighted=True), Ends("share", 1e-5), Ends("share", 1e-4), Ends("all"))
+
+
+def stages(films: int) -> Iterator[Stage]:
+    """Yield what is varied, one after the other, each around the best recipe so far.
+
+    Args:
+        films: calibration films that there are.
+    """
+    yield lambda one: [replace(one, equalized=share) for share in (None, 0.0, 0.5, 1.0)]
+    yield lambda one: [replace(one, ends=ends) for ends in RANGES]
+    yield lambda one: [
+        replace(one, float_first=first, float_sums=sums) for first in (False, True) for sums in (False, True)
+    ]
+    yield lambda one: [replace(one, rounding="nearest")]
+    yield lambda one: [replace(one, films=count) for count in (16, 32, 64, 128) if count < films]
+    yield lambda one: [replace(one, rounding="searched")]
+
+
+@dataclass(slots=True)
+class Search:
+    """One search: films apart, candidates so far."""
+
+    network: Network
+    films: NDArray[np.float32]
+    decisions: Decisions
+    first: Recipe
+    labels: NDArray[np.int64] | None = None
+    begun: float = field(default_factory=time.monotonic)
+    say: Callable[[str], None] = lambda _line: None
+    tried: list[Candidate] = field(default_factory=list)
+    ended: str = ""
+    until: float = 0.0  # by time.monotonic
+    _latencies: dict[Any, float] = field(default_factory=dict)  # by what is kept in float32
+    _ranking: tuple[int, int, float] = (0, 0, 0.0)  # films that set ranges, decisions that rank, width of the bell
+
+    def __post_init__(self) -> None:
+        if not len(self.films):
+            raise ConversionError(
+                "there are no calibration films",
+                why="int8 needs the ranges that real films reach",
+                fix="train again: tbconv train --data DIR --out RUN",
+            )
+
+    def run(self, budget: float) -> bytes:
+        """Return the file that is best.
+
+        Args:
+            budget: seconds beyond the first candidate; 0 makes that one alone, of all films, and ranks nothing.
+        """
+        if budget <= 0:
+            self.ended = "one candidate, as asked: nothing was ranked"
+            films = evenly(self.films, AT_ONCE)
+            self._ranking = (len(films), 0, 0.0)
+            return self._first(Quantizer(self.network.plain, films)).data
+        calibrating, ranking = apart(len(self.films), self.labels)
+        quantizer = Quantizer(self.network.plain, self.films[calibrating])
+        rank = Ranking(self.decisions, self.network.answers(self.network.float32, self.films[ranking]))
+        self._ranking = (len(calibrating), rank.count, rank.width)
+        made = self._first(quantizer)
+        self._judge(self.tried[0], made.data, rank, self.films[ranking])
+        self.until = time.monotonic() + budget
+        best = self._vary(quantizer, rank, self.films[ranking], made)
+        self._dynamic(rank, self.films[ranking])
+        return best.data
+
+    def _first(self, quantizer: Quantizer) -> Made:
+        start = time.monotonic()
+        made = quantizer.make(self.first)
+        one = Candidate(str(self.first), self.first, size=len(made.data) / len(self.network.float32))
+        one.seconds = time.monotonic() - start
+        self.tried.append(one)
+        return made
+
+    def _vary(self, quantizer: Quantizer, rank: Ranking, films: NDArray[np.float32], made: Made) -> Made:
+        """Try one step of the recipe after the other, and return the best file."""
+        best, slowest = self.tried[0], {self.first.rounding: self.tried[0].seconds, "nearest": self.tried[0].seconds}
+        for stage in stages(len(quantizer.films)):
+            for recipe in stage(best.recipe or self.first):
+                if self._enough(best):
+                    self.ended = ENOUGH
+                    return made
+                if any(recipe == one.recipe for one in self.tried):
+                    continue
+                needed = slowest.get(recipe.rounding, UNKNOWN * self.tried[0].seconds)
+                if time.monotonic() + needed > self.until:
+                    self.ended = "its time was over"
+                    continue
+                start, one = time.monotonic(), Candidate(str(recipe), recipe)
+                found = quantizer.make(recipe)
+                one.size = len(found.data) / len(self.network.float32)
+                self._judge(one, found.data, rank, films)
+                one.seconds = time.monotonic() - start
+                slowest[recipe.rounding] = max(slowest.get(recipe.rounding, 0.0), one.seconds)
+                self.tried.append(one)
+                if self.chosen is one:
+                    best, made = one, found
+        self.ended = ENOUGH if self._enough(best) else self.ended or "every step was tried"
+        return made
+
+    def _judge(self, one: Candidate, data: bytes, rank: Ranking, films: NDArray[np.float32]) -> None:
+        rank.judge(one, self.network.answers(data, films))
+        if one.refused is None and one.size > SIZE:
+            one.refused = f"{one.size:.2f} x the size of float32, allowed {SIZE:.2f}"
+        if one.recipe is not None:
+            kept = (one.recipe.keep_float, one.recipe.float_first, one.recipe.float_sums)
+            if kept not in self._latencies:
+                self._latencies[kept] = self.network.latency(data, films[0])
+            one.latency = self._latencies[kept]
+        else:
+            one.latency = self.network.latency(data, films[0])
+        if one.refused is None and one.latency > LATENCY:
+            one.refused = f"{one.latency:.2f} x the latency of float32, allowed {LATENCY:.2f}"
+        figures = "" if one.near is None else f"moves decisions by {one.near:.3g}, {one.flips} of {rank.count} flip"
+        self.say(
+            f"  int8 {len(self.tried) + 1}: {figures}; {one.words}" + (f"; refused: {one.refused}" * bool(one.refused))
+        )
+
+    def _enough(self, best: Candidate) -> bool:
+        few = best.undecided is not None and best.undecided <= UNDECIDED
+        return few and best.flips == 0 and best.refused is None
+
+    def _dynamic(self, rank: Ranking, films: NDArray[np.float32]) -> None:
+        """Judge dynamic range beside the candidates: it is a file of its own, never the one that is written."""
+        start, data = time.monotonic(), write_tflite(self.network.plain, "dynamic")
+        one = Candidate("dynamic range: weights in int8, activations in float32", None)
+        one.size = len(data) / len(self.network.float32)
+        self._judge(one, data, rank, films)
+        one.refused = one.refused or "it passes, and is shipped as model_dynamic.tflite"
+        one.seconds = time.monotonic() - start
+        self.tried.append(one)
+
+    @property
+    def chosen(self) -> Candidate:
+        """The best so far: of those within the limits, if there are any, the one that moves decisions least.
+
+        Of candidates that are as good as alike it is the one with fewest flips, then the first.
+        """
+        able = [one for one in self.tried if one.recipe is not None]
+        able = [one for one in able if one.refused is None] or able
+        least = min((one.near for one in able if one.near is not None), default=None)
+        if least is None:
+            return able[0]
+        alike = [one for one in able if one.near is not None and one.near <= ALIKE * least]
+        return min(alike, key=lambda one: (one.flips or 0, self.tried.index(one)))
+
+    def report(self) -> dict[str, Any]:
+        """Return what was tried, what was chosen and why the search ended, ready for JSON."""
+        calibrating, decisions, width = self._ranking
+        chosen = self.chosen
+        ranked = chosen.near is not None
+        holds = ranked and self._enough(chosen)
+        return {
+            "candidates": [one.to_json() for one in self.tried],
+            "chosen": self.tried.index(chosen),
+            "recipe": chosen.words,
+            "calibration_films": calibrating,
+            "ranking_decisions": decisions,
+            "near": f"films count by a bell {width:.3g} wide around the threshold" if ranked else None,
+            "ended": self.ended,
+            "holds": holds if ranked else None,
+            "verdict": self._verdict(chosen, holds=holds) if ranked else "not ranked",
+            "seconds": round(time.monotonic() - self.begun, 1),
+        }
+
+    def _verdict(self, chosen: Candidate, *, holds: bool) -> str:
+        if holds:
+            return f"no decision of the ranking films flips, and {100 * (chosen.undecided or 0):.2g} % lie within reach"
+        if chosen.refused:
+            return f"no candidate holds every limit; the best of them: {chosen.refused}"
+        if chosen.flips:
+            return f"no candidate keeps every decision of the ranking films: the best flips {chosen.flips}"
+        share = (
+            "" if chosen.undecided is None else f"{100 * chosen.undecided:.2g} % of them lie within reach of its error"
+        )
+        return f"no decision of the ranking films flips, but {share or 'nothing is decided'}"
+
+
+def apart(count: int, labels: NDArray[np.int64] | None) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return which films set ranges and which rank: every other one of each class; all twice if they are few."""
+    rows = np.arange(count)
+    if count < LEAST_APART:
+        return rows, rows
+    order = rows if labels is None else np.argsort(labels, kind="stable")
+    return np.sort(order[::2]), np.sort(order[1::2])
