@@ -207,7 +207,7 @@ class RunReference:
         regressions = {
             path: found.reason
             for path, found in certificate.artefacts.items()
-            if path in exact and found.verdict is not Verdict.CERTIFIED
+            if path in exact and found.verdict is Verdict.FAILED
         }
         return RunOutcome(
             report=parity_report(measurement, certificate.artefacts),

@@ -75,6 +75,7 @@ class Recipe(TypedDict, total=False):
     deterministic: bool
     film_cache: bool
     target_sensitivity: float
+    operating_point: Literal["best", "highest"]
     baseline_only: bool
     calibration_films: int
     heldout_films: int
@@ -321,6 +322,8 @@ def convert_onnx(
     most: int | None = None,
     keep_float: Sequence[str] | None = None,
     labels: Sequence[str] = (),
+    task: str | None = None,
+    thresholds: str | Path | None = None,
     reporter: Reporter | None = None,
 ) -> ConvertedOnnx:
     """Convert a third-party ONNX classifier to every format, and measure each against ONNX Runtime on the file itself.
@@ -335,6 +338,8 @@ def convert_onnx(
         most: films that are compared, at most; 64 by default.
         keep_float: nodes, or prefixes of nodes, that the int8 file keeps in float32.
         labels: names of the classes, in the order of the output.
+        task: what it decides: one-of-n, binary, multi-label or score; by default what its last operation proposes.
+        thresholds: JSON or CSV file of label, threshold; by default 0.5 of a probability, which is said.
         reporter: where progress goes; nowhere by default.
 
     Raises:
@@ -354,6 +359,8 @@ def convert_onnx(
         films=FILMS if most is None else most,
         keep_float=tuple(keep_float or ()) or None,
         labels=tuple(labels),
+        task=task,
+        thresholds=None if thresholds is None else Path(thresholds),
     )
     return run_conversion(config, reporter or Silence())
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,14 +15,16 @@ from rich.table import Table
 from tbconv import api
 from tbconv.commands.adopt import numbers
 from tbconv.commands.train import INTERRUPTED
-from tbconv.console import TerminalReporter, print_out, table_console
+from tbconv.console import CANNOT_SAY, TerminalReporter, print_out, table_console
 from tbconv.contract.errors import ConfigError
 
 if TYPE_CHECKING:
+    from convert.from_run import Converted
     from tbconv.contract.certificate import Certificate
 
 
-OF_A_RUN, OF_ONNX = ("--route",), ("--calibration", "--normalise", "--mean", "--std", "--labels")
+OF_A_RUN = ("--route",)
+OF_ONNX = ("--calibration", "--normalise", "--mean", "--std", "--labels", "--task", "--thresholds")
 
 
 def convert(
@@ -61,10 +63,25 @@ def convert(
     mean: Annotated[str | None, typer.Option(help="Instead of --normalise: mean of x / 255, one a channel.")] = None,
     std: Annotated[str | None, typer.Option(help="Instead of --normalise: deviation of x / 255.")] = None,
     labels: Annotated[str | None, typer.Option(help="Classes of an ONNX model in their order: normal,tb.")] = None,
+    task: Annotated[
+        str | None,
+        typer.Option(
+            help="What an ONNX model decides: one-of-n, binary, multi-label or score; its last operation proposes it."
+        ),
+    ] = None,
+    thresholds: Annotated[
+        Path | None,
+        typer.Option(help="JSON or CSV of label,threshold for an ONNX model; labels without one have 0.5."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report and the file to deploy as JSON.")] = False,
 ) -> None:
-    """Convert to ONNX, SavedModel, H5, Keras and four TFLite files, and prove that nothing changed."""
+    """Convert to ONNX, SavedModel, H5, Keras and four TFLite files, and prove that nothing changed.
+
+    Exit 3 where no float32 file could be certified, because the films or the network itself show too little.
+    """
     given = {"--calibration": calibration, "--normalise": normalise, "--mean": mean, "--std": std, "--labels": labels}
+    decided: dict[str, Any] = {"task": task, "thresholds": thresholds}
+    given |= {f"--{name}": value for name, value in decided.items()}
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # SIGTERM ends like Ctrl-C: nothing is left behind
     try:
         if is_onnx(run):
@@ -74,7 +91,9 @@ def convert(
                 "for an ONNX file",
                 "it has one route, with onnx2tf as reference converter",
             )
-            convert_onnx(run, out, calibration, films, keep_float, normalise, (mean, std), labels, as_json=as_json)
+            convert_onnx(
+                run, out, calibration, films, keep_float, normalise, (mean, std), labels, decided, as_json=as_json
+            )
         else:
             refuse(given, OF_ONNX, "for a run", "a run knows its films, labels and preprocessing")
             _convert_run(run, out, route, films, keep_float, as_json=as_json)
@@ -103,13 +122,20 @@ def _convert_run(
     run: Path, out: Path, route: str | None, films: int | None, keep_float: list[str] | None, *, as_json: bool
 ) -> None:
     from convert.pipeline import OLD_ROUTES
-    from tbconv.commands.parity_table import print_parity
 
     chosen: Any = OLD_ROUTES.get(route or "", route or "own")  # the config refuses other words
     done = api.convert(run, out, route=chosen, films=films, keep_float=keep_float, reporter=TerminalReporter())
     if as_json:
         print_out(json.dumps(done.report | {"deploy": done.certificate.deploy}, indent=2))
-        return
+    else:
+        _print_bundle(done)
+    exact = [one.path for one in done.manifest.artefacts if one.is_exact and one.network == done.manifest.kind]
+    _end([str(done.certificate.artefacts[path].verdict) for path in exact])
+
+
+def _print_bundle(done: Converted) -> None:
+    from tbconv.commands.parity_table import print_parity
+
     print_parity(done.report)
     for path, verdict in done.certificate.artefacts.items():
         print_out(f"  {path}: {verdict.verdict}; {verdict.reason}")
@@ -140,6 +166,7 @@ def convert_onnx(
     normalise: str | None,
     mean_and_std: tuple[str | None, str | None],
     labels: str | None,
+    decided: Mapping[str, Any],
     *,
     as_json: bool,
 ) -> None:
@@ -167,14 +194,24 @@ def convert_onnx(
         most=films,
         keep_float=keep_float,
         labels=[one.strip() for one in labels.split(",")] if labels else (),
+        **decided,
         reporter=TerminalReporter(),
     )
     if as_json:
         print_out(json.dumps(done.report, indent=2))
-        return
-    _print_report(done.report)
-    print_out(f"\nconverted in {done.seconds_converting:.0f} s, measured in {done.seconds_measuring:.0f} s")
-    print_out(f"written: {done.folder} (no bundle: it has no threshold)\nnext: read {done.folder / 'report.md'}")
+    else:
+        _print_report(done.report)
+        print_out(f"\nconverted in {done.seconds_converting:.0f} s, measured in {done.seconds_measuring:.0f} s")
+        where = f"written: {done.folder} (no bundle: no operating point was chosen)"
+        print_out(f"{where}\nnext: read {done.folder / 'report.md'}")
+    _end([row["verdict"] for row in done.report["rows"] if row["precision"] == "float32"])
+
+
+def _end(float32: Sequence[str]) -> None:
+    """End with 3 unless a float32 file is CERTIFIED."""
+    if "CERTIFIED" not in float32:
+        TerminalReporter().say("CANNOT SAY: no float32 file is certified, and its reason says what would be needed")
+        raise typer.Exit(CANNOT_SAY)
 
 
 def _print_report(report: dict[str, Any]) -> None:
