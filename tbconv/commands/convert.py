@@ -129,8 +129,8 @@ def _convert_run(
         print_out(json.dumps(done.report | {"deploy": done.certificate.deploy}, indent=2))
     else:
         _print_bundle(done)
-    exact = [one.path for one in done.manifest.artefacts if one.is_exact and one.network == done.manifest.kind]
-    _end([str(done.certificate.artefacts[path].verdict) for path in exact])
+    exact = {one.path for one in done.manifest.artefacts if one.is_exact and one.network == done.manifest.kind}
+    _end([str(found.verdict) for path, found in done.certificate.artefacts.items() if path in exact])
 
 
 def _print_bundle(done: Converted) -> None:
