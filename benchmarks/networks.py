@@ -87,8 +87,13 @@ def figures(report: dict[str, Any] | None, conversion: dict[str, Any] | None, us
         mine = [one for one in rows if one["precision"] == kind]
         row |= {f"{kind}_verdict": mine[0]["verdict"] if mine else None, f"{kind}_mb": _megabytes(rows, kind)}
         row |= {f"{kind}_db": _least(mine, "sqnr_db"), f"{kind}_flips": _most(mine, "flips")}
-    row["onnx2tf"] = report["reference_converter"]["agreement"] if report else None
+    row["onnx2tf"] = _agreement(report, "onnx2tf")
     return row
+
+
+def _agreement(report: dict[str, Any] | None, maker: str) -> str | None:
+    compared = report["compared"] if report else []
+    return next((one["agreement"] for one in compared if one["path"] == f"{maker} TFLite"), None)
 
 
 def _values(rows: list[dict[str, Any]], name: str) -> list[float]:

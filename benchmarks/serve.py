@@ -37,6 +37,7 @@ from benchmarks.serve_peers.start import NAMES  # noqa: E402
 from benchmarks.serve_process import tbconv_server  # noqa: E402
 from tbconv.contract.bundle import read_bundle  # noqa: E402
 from tbconv.contract.errors import TbconvError  # noqa: E402
+from tf_serve.fallback import BASELINE  # noqa: E402
 from torch_train.data.phantom import draw_phantom  # noqa: E402
 
 FILM_SIDE = 1024  # pixels, of the drawn film: clinical films that were made smaller for a web page have about that
@@ -135,7 +136,7 @@ def read_words(words: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("bundle", type=Path, help="what `tbconv convert` left")
     parser.add_argument("--other", type=Path, help="a second bundle, to swap in")
     parser.add_argument("--only", nargs="+", choices=[*MEASURE], default=[*MEASURE], help="parts to measure")
-    parser.add_argument("--artefact", default="model_int8.tflite", help="the file that everybody serves")
+    parser.add_argument("--artefact", help="the file that everybody serves; the one that the certificate proposes")
     parser.add_argument("--film", type=Path, help="a PNG or JPEG film; a drawn one by default")
     parser.add_argument("--peers", nargs="*", choices=NAMES, default=NAMES, help="who else serves it; none: --peers")
     parser.add_argument("--rounds", type=int, default=7, help="turns of everybody, and starts (default 7)")
@@ -158,7 +159,9 @@ def main() -> int:
     os.sched_setaffinity(0, [throughput.LOADER])
     figures: list[Figure] = []
     try:
-        manifest = read_bundle(words.bundle.resolve()).manifest
+        bundle = read_bundle(words.bundle.resolve())
+        manifest = bundle.manifest
+        words.artefact = words.artefact or bundle.certificate().deploy.get("artefact") or BASELINE
         film = words.film.read_bytes() if words.film else drawn_film()
         with tempfile.TemporaryDirectory(prefix="tbconv-serve-bench-") as folder:
             model_input = manifest.preprocessing.from_bytes(film)[0, ..., 0].astype(np.uint8)

@@ -94,7 +94,8 @@ def measure(
         SetupError: somebody does not start, or answers another margin.
     """
     with ExitStack() as stack:
-        ours = stack.enter_context(tbconv_server(bundle, folder / "tbconv.log", cores=[SERVER]))
+        same = ("--artefact", model.name)  # the server would choose the proposed file, whatever the others are given
+        ours = stack.enter_context(tbconv_server(bundle, folder / "tbconv.log", *same, cores=[SERVER]))
         name = _model_name(ours)
         asked = [*stack.enter_context(bare_loop(model, film, model_input, folder))]
         forms = {

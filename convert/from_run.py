@@ -18,8 +18,8 @@ from convert.formats.table import FORMATS, ONNX, TFLITE, TFLITE_FLOAT32, Format,
 from convert.parity.inputs import FilmSet, draw_golden_films, evenly, golden_inputs, part_of
 from convert.parity.measure import Measurement, measure
 from convert.parity.report import PARITY, parity_report
-from convert.parity.runtimes import OWN, Runtime, converter_runtimes, second_tflite
-from convert.pipeline import ROUTES, ConversionContext, Outcome, Route
+from convert.parity.runtimes import Runtime, compared_runtimes
+from convert.pipeline import ConversionContext, Outcome, Route, check_route
 from convert.quantization.float_ops import HEAD
 from tbconv.contract.bundle import CERTIFICATE, Bundle, seal, write_bundle
 from tbconv.contract.certificate import Certificate, Verdict
@@ -27,7 +27,7 @@ from tbconv.contract.environment import provenance
 from tbconv.contract.errors import ConfigError, ConversionError
 from tbconv.contract.files import sha256_file, write_json
 from tbconv.contract.golden import GOLDEN, GOLDEN_FILMS, Golden, write_golden, write_golden_films
-from tbconv.contract.manifest import Artefact, Kind, Manifest, image_spec, output_specs
+from tbconv.contract.manifest import BATCH, Artefact, Kind, Manifest, image_spec, output_specs
 from tbconv.contract.preprocess import PreprocessSpec
 from torch_train.run_folder import (
     BASELINE,
@@ -59,9 +59,7 @@ class ConvertConfig:
     keep_float: tuple[str, ...] = (HEAD,)  # nodes that the int8 file keeps in float32
 
     def __post_init__(self) -> None:
-        if self.route not in ROUTES:
-            known = ", ".join(ROUTES)
-            raise ConfigError(f"--route {self.route} is unknown", why=f"there are {known}", fix="--route own")
+        check_route(self.route)
         if self.films < 1:
             raise ConfigError(f"--films {self.films}", why="parity cannot pass on nothing", fix="--films 256")
 
@@ -190,7 +188,7 @@ class RunReference:
         count, tests = len(rows), int((held.part[rows] == "test").sum())
         kind = "synthetic " if self.facts.synthetic else ""
         description = f"{count} {kind}films of the run ({tests} test, {count - tests} validation)"
-        artefacts = list_artefacts(self.facts, context.converters, route=self.route)
+        artefacts = list_artefacts(self.facts, context.converters, route=self.route, lacking=tuple(context.not_made))
         measurement = measure(
             context.folder,
             artefacts,
@@ -221,13 +219,7 @@ class RunReference:
         """Return what is compared beside the bundle's own files: the other route's, and the baseline before TFLite."""
         onnx = {"artefact": str(context.aside / "baseline.onnx")}
         baseline = Runtime("baseline.onnx", "baseline", runner_of("onnx"), onnx)
-        if not self.has_network:
-            return (baseline,)
-        found = [
-            *converter_runtimes(OWN if self.route == "onnx2tf" else "onnx2tf", context.aside),
-            second_tflite(self.route, context.aside),
-        ]
-        return (*(one for one in found if Path(one.request["artefact"]).exists()), baseline)
+        return (*compared_runtimes(context.aside, but=self.route), baseline)
 
     def write(self, context: ConversionContext, found: RunOutcome, *, seconds: tuple[float, float]) -> Converted:
         """Write reports, certificate, page and card, seal the bundle, and see that all of it says the same.
@@ -272,15 +264,18 @@ def choose_films(part: NDArray[np.str_], most: int) -> NDArray[np.int64]:
     return np.concatenate([tests, evenly(rows[1], most - len(tests))])
 
 
-def list_artefacts(facts: RunFacts, converters: dict[str, str], *, route: str) -> tuple[Artefact, ...]:
+def list_artefacts(
+    facts: RunFacts, converters: dict[str, str], *, route: str, lacking: tuple[str, ...] = ()
+) -> tuple[Artefact, ...]:
     """Return every artefact of the bundle, float32 first.
 
     Args:
         facts: of the run.
         converters: who made what, by step.
         route: "onnx2tf" ships the files that the reference converter makes, too.
+        lacking: files that were not made.
     """
-    rows = FORMATS if facts.arch is not None else ()
+    rows = [one for one in FORMATS if one.path not in lacking] if facts.arch is not None else []
     trained = [_artefact(one, "trained", converters, swapped=route == "onnx2tf" and one.second_source) for one in rows]
     baseline = _artefact(TFLITE_FLOAT32, "baseline", converters, swapped=False)
     return (*trained, baseline)
@@ -288,13 +283,14 @@ def list_artefacts(facts: RunFacts, converters: dict[str, str], *, route: str) -
 
 def _artefact(row: Format, network: Kind, converters: dict[str, str], *, swapped: bool) -> Artefact:
     step = "baseline" if network == "baseline" else "onnx2tf" if swapped else row.step.name
+    batch = 1 if row.kind == TFLITE_FLOAT32.kind else BATCH
     return Artefact(
         path=BASELINE_FILE if network == "baseline" else row.path,
         format=row.kind,
         precision=row.precision,
         network=network,
-        inputs=(image_spec(channels_first=row.channels_first, dtype=row.dtype),),
-        outputs=output_specs(evidence=row.evidence),
+        inputs=(image_spec(channels_first=row.channels_first, dtype=row.dtype, batch=batch),),
+        outputs=output_specs(evidence=row.evidence, batch=batch),
         converter=converters[step],
         reader=row.reader + (", one film a call" if swapped and row.kind == "saved_model" else ""),
     )

@@ -6,6 +6,7 @@ A `Reference` says what is exported and what every file is held to: a run's PyTo
 
 from __future__ import annotations
 
+import importlib.util
 import shutil
 import time
 from collections.abc import Callable
@@ -21,6 +22,7 @@ from convert.formats.table import (
     FORMATS,
     INT8,
     INT8_FILE,
+    KERAS,
     ONNX,
     SAVED_MODEL,
     TENSORFLOW,
@@ -28,14 +30,26 @@ from convert.formats.table import (
     TFLITE_FLOAT32,
     Step,
 )
-from convert.parity.runtimes import REFERENCE_CONVERTER, SECOND
+from convert.parity.runtimes import MAKERS, places_of
 from convert.worker import drop_waiting, run_step, workers
-from tbconv.contract.errors import ConversionError, ParityError, Reporter
+from tbconv.contract.errors import ConfigError, ConversionError, ParityError, Reporter
 from tbconv.contract.files import remove_leftovers, require_room, temporary_folder, temporary_place, write_json
 
 Route = Literal["own", "tensorflow", "onnx2tf"]
 ROUTES = ("own", "tensorflow", "onnx2tf")
 OLD_ROUTES: dict[str, Route] = {"keras": "tensorflow"}  # what it was called while it was the only one of ours
+
+
+def check_route(route: str) -> None:
+    """Refuse a route that is none.
+
+    Raises:
+        ConfigError: naming those that there are.
+    """
+    if route not in ROUTES:
+        known = ", ".join(ROUTES)
+        raise ConfigError(f"--route {route} is unknown", why=f"there are {known}", fix="--route own")
+
 
 # Bytes that a conversion takes at most, times its weights, and beside them: a ResNet50 of 99 MB took 781 MB in the
 # folder and 558 MB in the temporary one.
@@ -252,30 +266,43 @@ def make_files[Found: Outcome, Result](context: ConversionContext, reference: Re
     if reference.has_network:
         if INT8_FILE.path not in context.not_made:
             _attempt(context, reference, INT8_FILE.path, _make_int8)
-        _attempt(context, reference, SECOND, _make_second_tflite)
-        _attempt(context, reference, REFERENCE_CONVERTER, _make_reference_conversion)
-        if reference.route == "onnx2tf":
-            _swap(context)
+        _make_compared(context, reference)
+        _require_fixed(context)
     reference.label(context)
+
+
+def _require_fixed(context: ConversionContext) -> None:
+    """Ship no TFLite file with a tensor of an open shape, whoever wrote it."""
+    made = [
+        one
+        for one in FORMATS
+        if one.kind == TFLITE_FLOAT32.kind and one.path not in context.not_made and one != INT8_FILE
+    ]
+    files = [str(context.folder / one.path) for one in made]
+    run_step("convert.formats.tflite.metadata:require_fixed", {"files": files})
 
 
 def make_from_onnx(context: ConversionContext, route: Route = "own") -> None:
     """Make every format that is made of the folder's model.onnx, a step after the other."""
     for step in dict.fromkeys(one.step for one in FORMATS if one.step not in (EXPORT, INT8)):
-        _make(context, step, by=TENSORFLOW if step == TFLITE and route == "tensorflow" else step)
+        if step == KERAS and (lacks := _lacks_tensorflow()):
+            context.not_made |= {one.path: lacks for one in FORMATS if one.step == step}
+            context.reporter.say(f"  {step.name}: not made; {lacks}")
+        else:
+            _make(context, step, by=TENSORFLOW if step == TFLITE and route == "tensorflow" else step)
+
+
+def _lacks_tensorflow() -> str | None:
+    """Return why TensorFlow's own formats are not made: the extra `tflite` comes without it."""
+    if importlib.util.find_spec("tensorflow") is not None:
+        return None
+    return "TensorFlow is not installed; pip install 'tbconv[convert]' makes every format"
 
 
 def _make(context: ConversionContext, step: Step, *, by: Step | None = None, **more: Any) -> None:
     """Run one step, or another one instead of it, for all formats that it makes at once."""
     made, places = by or step, {one.argument: str(context.place(one.path)) for one in FORMATS if one.step == step}
     context.step(step.name, made.function, **{made.reads: str(context.place(made.source))}, **places, **more)
-
-
-def _make_second_tflite(context: ConversionContext, reference: Reference[Any, Any]) -> None:
-    """Write the float32 TFLite that is compared: TensorFlow's, or our own where TensorFlow's is shipped."""
-    step = TFLITE if reference.route == "tensorflow" else TENSORFLOW
-    source, out = str(context.place(step.source)), str(context.aside / SECOND)
-    context.step("second tflite", step.function, **{step.reads: source}, float32=out)
 
 
 Make = Callable[[ConversionContext, "Reference[Any, Any]"], None]
@@ -311,10 +338,45 @@ def _make_int8(context: ConversionContext, reference: Reference[Any, Any]) -> No
     _make(context, INT8, films=str(reference.calibration), keep_float=list(reference.keep_float))
 
 
-def _make_reference_conversion(context: ConversionContext, reference: Reference[Any, Any]) -> None:
-    places = {"tflite": str(context.aside / TFLITE_FLOAT32.path)}
-    if reference.has_evidence:
-        places["saved_model"] = str(context.aside / SAVED_MODEL.path)
+# --- compared ---
+# The float32 TFLite of every other maker, of the same ONNX: left aside, run on the same films, not shipped.
+
+
+def compared_name(maker: str) -> str:
+    """Return under which name a maker's files are missing where they could not be made."""
+    return f"{MAKERS[maker]} TFLite"
+
+
+def _make_compared(context: ConversionContext, reference: Reference[Any, Any]) -> None:
+    makes: dict[Route, Make] = {"own": _tflite_by_own, "tensorflow": _tflite_by_tensorflow, "onnx2tf": _by_onnx2tf}
+    for maker, make in makes.items():
+        if maker != reference.route or maker == "onnx2tf":
+            made_already = maker == "own" and reference.route == "onnx2tf"  # in the folder, until it is swapped
+            if maker != "own" and (lacks := _lacks_tensorflow()):
+                context.not_made[compared_name(maker)] = lacks
+            elif not made_already:
+                _attempt(context, reference, compared_name(maker), make)
+    if reference.route == "onnx2tf":
+        _swap(context)
+
+
+def _tflite_by_own(context: ConversionContext, reference: Reference[Any, Any]) -> None:  # noqa: ARG001
+    _make_aside(context, TFLITE, "own")
+
+
+def _tflite_by_tensorflow(context: ConversionContext, reference: Reference[Any, Any]) -> None:  # noqa: ARG001
+    _make_aside(context, TENSORFLOW, "tensorflow")
+
+
+def _make_aside(context: ConversionContext, step: Step, maker: Route) -> None:
+    source, out = str(context.place(step.source)), places_of(maker, context.aside)["tflite"]
+    context.step(compared_name(maker), step.function, **{step.reads: source}, float32=out)
+
+
+def _by_onnx2tf(context: ConversionContext, reference: Reference[Any, Any]) -> None:
+    places = places_of("onnx2tf", context.aside)
+    if not reference.has_evidence:
+        del places["saved_model"]
     onnx = str(context.place(ONNX.path))
     lacks = context.step("onnx2tf", "convert.formats.onnx_to_onnx2tf:onnx_to_tf", onnx=onnx, **places).get("lacks")
     if lacks and reference.route == "onnx2tf":
@@ -325,9 +387,9 @@ def _make_reference_conversion(context: ConversionContext, reference: Reference[
 
 
 def _swap(context: ConversionContext) -> None:
-    """Ship the reference converter's files, and compare ours with them."""
-    for name in (one.path for one in FORMATS if one.second_source):
-        spare = context.aside / f"swap-{name}"
-        shutil.move(context.folder / name, spare)
-        shutil.move(context.aside / name, context.folder / name)
-        shutil.move(spare, context.aside / name)
+    """Ship onnx2tf's files, and compare ours with them."""
+    ours, theirs = places_of("own", context.aside), places_of("onnx2tf", context.aside)
+    for row, own, other in zip((TFLITE_FLOAT32, SAVED_MODEL), ours.values(), theirs.values(), strict=True):
+        if Path(other).exists():
+            shutil.move(context.folder / row.path, own)
+            shutil.move(other, context.folder / row.path)

@@ -22,7 +22,7 @@ from convert.parity.measure import ORDER, Measurement, measure
 from convert.parity.report import parity_report, write_film_table
 from convert.parity.runtimes import Runtime, matrix_runtimes, torch_runtimes
 from convert.pipeline import ASIDE_FACTOR
-from convert.worker import workers
+from convert.worker import run_step, workers
 from tbconv.contract.bundle import CERTIFICATE, MAKE_AGAIN, Bundle, open_bundle
 from tbconv.contract.certificate import ArtefactVerdict, Certificate, Verdict
 from tbconv.contract.consistency import UNBOUND, check_binding
@@ -103,7 +103,8 @@ def verify(config: VerifyConfig, reporter: Reporter) -> Verified:
         for one in bundle.manifest.artefacts
     }
     undecided = undecided_notes(claimed, verdicts)
-    notes = (*_film_notes(bundle), *band_notes(claimed, measurement, deployed=deployed), *undecided.values())
+    banded = band_notes(claimed, measurement, deployed=deployed)
+    notes = (*_film_notes(bundle), *_open_batches(bundle), *banded, *undecided.values())
     report = parity_report(measurement, verdicts) | {"notes": list(notes)}
     regressions = find_regressions(claimed, verdicts, measurement, report, deployed=deployed)
     regressions = with_findings(regressions, inconsistencies(bundle), _film_problems(bundle))
@@ -124,6 +125,14 @@ def _require_reference(bundle: Bundle) -> None:
 def _film_notes(bundle: Bundle) -> tuple[str, ...]:
     lacks = () if records_films(bundle) else (NOT_RECORDED,)
     return (*lacks, *(() if "binding" in bundle.certificate().scope else (UNBOUND,)))
+
+
+def _open_batches(bundle: Bundle) -> tuple[str, ...]:
+    """Say which TFLite files need the Interpreter: TensorFlow's own writer leaves the batch open."""
+    files = {str(bundle.root / one.path): one.path for one in bundle.manifest.artefacts if one.is_served}
+    found = run_step("convert.formats.tflite.metadata:open_files", {"files": list(files)})
+    named = ", ".join(path for place, path in files.items() if found[place])
+    return (f"{named}: open batch: not for CompiledModel or LiteRT.js; convert the run again",) if named else ()
 
 
 def _film_problems(bundle: Bundle) -> dict[str, str]:

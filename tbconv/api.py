@@ -316,6 +316,7 @@ def convert_onnx(
     films: str | Path,
     out: str | Path,
     *,
+    route: Literal["own", "tensorflow", "onnx2tf"] = "own",
     normalise: str | None = None,
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
@@ -332,6 +333,7 @@ def convert_onnx(
         model: the ONNX file.
         films: folder of films: some calibrate int8, the others are what every format is compared on.
         out: folder to write (no bundle: it has no threshold).
+        route: who writes the TFLite that is shipped.
         normalise: imagenet (assumed for three channels), unit or none.
         mean: instead of `normalise`: of x / 255, one a channel.
         std: instead of `normalise`: of x / 255, one a channel.
@@ -353,6 +355,7 @@ def convert_onnx(
         onnx=Path(model),
         out=Path(out),
         calibration=Path(films),
+        route=route,
         normalise=normalise,
         mean=None if mean is None else tuple(mean),
         std=None if std is None else tuple(std),

@@ -24,10 +24,12 @@ class Answerer:
     """One interpreter of one thread."""
 
     def __init__(self, path: str | None = None) -> None:
-        """Open a file with uint8 input; None takes that of the environment."""
+        """Open a file that takes grey levels, as uint8 or float32; None takes that of the environment."""
         interpreter = Interpreter(path or os.environ[MODEL], num_threads=1)
         interpreter.allocate_tensors()
         self._run = interpreter.get_signature_runner("serving_default")
+        [details] = self._run.get_input_details().values()
+        self._dtype = details["dtype"]
 
     def of_film(self, data: bytes) -> dict[str, Any]:
         """Answer a PNG or JPEG file."""
@@ -45,7 +47,7 @@ class Answerer:
 
     def of_image(self, image: NDArray[np.uint8]) -> dict[str, Any]:
         """Answer uint8 [1, 224, 224, 1] with lists, as JSON has them."""
-        answer = self._run(image=image)
+        answer = self._run(image=image.astype(self._dtype))
         return {name: answer[name].tolist() for name in OUTPUTS}
 
 

@@ -30,13 +30,24 @@ def quantize(request: dict[str, Any]) -> dict[str, Any]:
 
 
 def open_converter(saved_model: str) -> Any:
-    """Return a converter of one SavedModel, ready for options.
+    """Return a converter of one SavedModel for one film, ready for options.
 
-    It holds the SavedModel that it was made from and loads it a second time to convert: 0.16 GB that are let go here.
+    With an open batch every tensor of the file would be dynamic: LiteRT's CompiledModel refuses such a file, and
+    LiteRT.js answers zeros from the second film on.
     """
-    converter = tf.lite.TFLiteConverter.from_saved_model(saved_model)
-    converter._funcs, converter._trackable_obj = [], None
-    return converter
+    loaded = tf.saved_model.load(saved_model)
+    serve = loaded.signatures["serving_default"]
+    [given] = serve.structured_input_signature[1:]
+    one = {name: tf.TensorSpec([1, *spec.shape[1:]], spec.dtype, name=name) for name, spec in given.items()}
+    module = tf.Module()
+    module.loaded = loaded  # what a function reads lives as long as its module
+    module.serve = tf.function(lambda **films: serve(**films))  # noqa: PLW0108  (a signature is a function with one graph already)
+    return tf.lite.TFLiteConverter.from_concrete_functions([module.serve.get_concrete_function(**one)], module)
+
+
+def open_calibrator(saved_model: str) -> Any:
+    """Return a converter whose tensors keep the names that int8 finds its operations by."""
+    return tf.lite.TFLiteConverter.from_saved_model(saved_model)
 
 
 def _convert(saved_model: str, precision: str) -> bytes:

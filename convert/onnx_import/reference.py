@@ -22,9 +22,9 @@ from convert.onnx_import.report import JudgedFile, onnx_report, report_text
 from convert.parity.compare import compare_outputs, varies
 from convert.parity.decisions import TASKS, Decisions, choose_decisions, read_thresholds
 from convert.parity.report import PARITY
-from convert.parity.runtimes import REFERENCE_CONVERTER, Outputs, Runtime, run_outputs
+from convert.parity.runtimes import MAKERS, Compared, Outputs, Runtime, compared_files, run_outputs
 from convert.parity.verdicts import CERTIFIED, FAILED, MEASURED, NOT_MADE, OutputTolerance, judge_outputs
-from convert.pipeline import ConversionContext, Outcome, Route
+from convert.pipeline import ConversionContext, Outcome, Route, check_route, compared_name
 from convert.quantization.float_ops import HEAD, NOTHING, require_nodes
 from tbconv.contract.bundle import CONVERSION, MANIFEST, file_records, replace_folder
 from tbconv.contract.environment import provenance
@@ -47,6 +47,7 @@ class OnnxConfig:
     onnx: Path
     out: Path
     calibration: Path  # folder of films: some calibrate int8, every format is run on others
+    route: Route = "own"  # who writes the TFLite that is shipped; the others' float32 files are compared with it
     normalise: str | None = None  # None assumes torchvision's (three channels) or x / 255 (one)
     mean: tuple[float, ...] | None = None  # of x / 255
     std: tuple[float, ...] | None = None
@@ -57,6 +58,7 @@ class OnnxConfig:
     thresholds: Path | None = None  # JSON or CSV: one a label
 
     def __post_init__(self) -> None:
+        check_route(self.route)
         check_choice(self.normalise, self.mean, self.std)
         if self.task is not None and self.task not in TASKS:
             why = f"there are {', '.join(TASKS)}"
@@ -115,7 +117,6 @@ class OnnxReference:
 
     config: OnnxConfig
     _source: Source | None = field(default=None, init=False)
-    route: Route = field(default="own", init=False)
     has_network: bool = field(default=True, init=False)
     has_evidence: bool = field(default=False, init=False)
     may_lack: bool = field(default=True, init=False)
@@ -124,6 +125,11 @@ class OnnxReference:
     def out(self) -> Path:
         """Return the folder to write."""
         return self.config.out
+
+    @property
+    def route(self) -> Route:
+        """Return who writes the TFLite that is shipped."""
+        return self.config.route
 
     @property
     def weights_bytes(self) -> int:
@@ -236,17 +242,18 @@ class OnnxReference:
             for one in FORMATS
             if one.path not in context.not_made
         ]
-        converter = context.aside / TFLITE_FLOAT32.path
-        if REFERENCE_CONVERTER not in context.not_made:
-            given = {"artefact": str(converter)}
-            runtimes.append(Runtime(REFERENCE_CONVERTER, "trained", TFLITE_FLOAT32.any_runner, given, may_fail=True))
+        others = [one for one in compared_files(context.aside, but=self.route) if one.row is TFLITE_FLOAT32]
+        runtimes += [
+            Runtime(one.name, "trained", one.row.any_runner, {"artefact": str(one.place)}, may_fail=True)
+            for one in others
+        ]
         answers = run_outputs(runtimes, source.films.parity, context.reporter)
-        other = answers.get(REFERENCE_CONVERTER)
-        if isinstance(other, dict) and len(other) == len(source.answers) == 1:
-            answers[REFERENCE_CONVERTER] = dict(zip(source.answers, other.values(), strict=True))  # one needs no name
-        rows = [(one.path, context.folder / one.path, one.kind, one.precision) for one in FORMATS]
-        rows.append((REFERENCE_CONVERTER, converter, TFLITE_FLOAT32.kind, TFLITE_FLOAT32.precision))
-        *judged, compared = [self._judge(context, *row, answers.get(row[0])) for row in rows]
+        for one in others:
+            answers[one.name] = self._named(answers[one.name])
+        judged = [
+            self._judge(context, row.path, context.folder / row.path, row.kind, row.precision, answers.get(row.path))
+            for row in FORMATS
+        ]
         exact = [one for one in judged if is_exact(one.precision)]
         return OnnxOutcome(
             report=onnx_report(
@@ -256,11 +263,24 @@ class OnnxReference:
                 source.decisions,
                 source.tolerances,
                 tuple(judged),
-                compared,
+                tuple(self._compare(context, maker, others, answers) for maker in MAKERS if maker != self.route),
             ),
             regressions={one.path: one.reason for one in exact if one.verdict == FAILED},
             judged=tuple(judged),
         )
+
+    def _named(self, answer: Outputs | str) -> Outputs | str:
+        """Return another maker's only output under our name."""
+        if isinstance(answer, dict) and len(answer) == len(self.source.answers) == 1:
+            return dict(zip(self.source.answers, answer.values(), strict=True))
+        return answer
+
+    def _compare(
+        self, context: ConversionContext, maker: str, others: list[Compared], answers: dict[str, Outputs | str]
+    ) -> JudgedFile:
+        name, row = compared_name(maker), TFLITE_FLOAT32
+        place = next((one.place for one in others if one.name == name), context.aside)
+        return self._judge(context, name, place, row.kind, row.precision, answers.get(name))
 
     def _judge(
         self,

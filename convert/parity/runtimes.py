@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from convert.formats.table import KERAS, ONNX, SAVED_MODEL, TFLITE, TFLITE_FLOAT32, runner_of
+from convert.formats.table import KERAS, ONNX, SAVED_MODEL, TFLITE, TFLITE_FLOAT32, Format, runner_of
 from convert.runners.base import Answer, read_prediction
 from convert.worker import drop_waiting, run_side_by_side, run_step
 from tbconv.contract.errors import ConversionError, Reporter
@@ -22,9 +22,8 @@ from tbconv.contract.golden import REFERENCE
 from tbconv.contract.manifest import Artefact, Calibration, Kind
 
 FLOAT64 = "PyTorch float64"
-OWN = "tbconv's"  # files where another converter's are shipped
-REFERENCE_CONVERTER = "onnx2tf TFLite"  # of the same ONNX, by a converter that shares no code with ours
-SECOND = "second.tflite"  # aside: TensorFlow's of the SavedModel, or our own where TensorFlow's is shipped
+# Who can write a TFLite file of one ONNX, by what `--route` calls them: one ships, the others are compared.
+MAKERS = {"own": "tbconv", "tensorflow": "TensorFlow", "onnx2tf": "onnx2tf"}
 MOST_PROCESSES = 4  # one thread each; more would contend for memory, not gain time
 Outputs = dict[str, NDArray[Any]]  # by name, [N, ...] each
 
@@ -193,30 +192,50 @@ def _round(onnx: Path, aside: Path) -> list[Runtime]:
 
 
 def _onnx2tf(onnx: Path, aside: Path) -> list[Runtime]:
-    places = {"tflite": str(aside / TFLITE_FLOAT32.path), "saved_model": str(aside / SAVED_MODEL.path)}
-    response = run_step("convert.formats.onnx_to_onnx2tf:onnx_to_tf", {"onnx": str(onnx)} | places)
-    return converter_runtimes("onnx2tf", aside)[: 1 if response.get("lacks") else 2]
+    run_step("convert.formats.onnx_to_onnx2tf:onnx_to_tf", {"onnx": str(onnx)} | places_of("onnx2tf", aside))
+    return compared_runtimes(aside, but="own")
 
 
 def _own_layers(onnx: Path, aside: Path) -> list[Runtime]:
     """Convert by our own layers where the bundle ships onnx2tf's files."""
-    saved_model, tflite = str(aside / SAVED_MODEL.path), str(aside / TFLITE_FLOAT32.path)
-    run_step(KERAS.function, {"onnx": str(onnx), "saved_model": saved_model})
-    run_step(TFLITE.function, {TFLITE.reads: str(onnx), "float32": tflite})
-    return converter_runtimes(OWN, aside)
+    places = places_of("own", aside)
+    run_step(KERAS.function, {"onnx": str(onnx), "saved_model": places["saved_model"]})
+    run_step(TFLITE.function, {TFLITE.reads: str(onnx), "float32": places["tflite"]})
+    return compared_runtimes(aside, but="onnx2tf")
 
 
-def second_tflite(route: str, aside: Path) -> Runtime:
-    """Return the float32 TFLite that was made by another converter of ours than the one that is shipped."""
-    name = f"{'tbconv' if route == 'tensorflow' else 'TensorFlow'} TFLite"
-    return Runtime(name, "trained", TFLITE_FLOAT32.runner, {"artefact": str(aside / SECOND)})
+def places_of(maker: str, aside: Path) -> dict[str, str]:
+    """Return where files of one maker lie that are compared and not shipped: `tflite`, `saved_model`."""
+    folder = aside / maker
+    folder.mkdir(parents=True, exist_ok=True)
+    return {"tflite": str(folder / TFLITE_FLOAT32.path), "saved_model": str(folder / SAVED_MODEL.path)}
 
 
-def converter_runtimes(maker: str, aside: Path) -> list[Runtime]:
-    """Return the two files that another converter made of the same ONNX and left aside: TFLite, then SavedModel."""
-    saved_model = {"artefact": str(aside / SAVED_MODEL.path), "film_by_film": maker == "onnx2tf"}
-    tflite = {"artefact": str(aside / TFLITE_FLOAT32.path)}
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """A file by another maker than the one whose TFLite is shipped."""
+
+    name: str  # as reports call it
+    row: Format
+    place: Path
+    film_by_film: bool
+
+
+def compared_files(aside: Path, *, but: str) -> list[Compared]:
+    """Return the files that were made aside by every maker but the one whose TFLite is shipped."""
+    found = []
+    for maker, name in MAKERS.items():
+        places = places_of(maker, aside)
+        found.append((maker, Compared(f"{name} TFLite", TFLITE_FLOAT32, Path(places["tflite"]), film_by_film=False)))
+        saved_model = Path(places["saved_model"])
+        by_film = maker == "onnx2tf"  # it fixes the batch at one
+        found.append((maker, Compared(f"{name} SavedModel", SAVED_MODEL, saved_model, film_by_film=by_film)))
+    return [one for maker, one in found if maker != but and one.place.exists()]
+
+
+def compared_runtimes(aside: Path, *, but: str) -> list[Runtime]:
+    """Return what runs these files, whose outputs are a bundle's."""
     return [
-        Runtime(f"{maker} TFLite", "trained", TFLITE_FLOAT32.runner, tflite),
-        Runtime(f"{maker} SavedModel", "trained", SAVED_MODEL.runner, saved_model),
+        Runtime(one.name, "trained", one.row.runner, {"artefact": str(one.place), "film_by_film": one.film_by_film})
+        for one in compared_files(aside, but=but)
     ]

@@ -15,7 +15,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from convert.formats.saved_model_to_tflite import open_converter
+from convert.formats.saved_model_to_tflite import open_calibrator
 from convert.parity.inputs import evenly
 from convert.quantization.calibration import LEFT_OUT, correct_bias, set_ranges
 from convert.quantization.float_ops import HEAD, select_float_ops
@@ -72,7 +72,7 @@ def to_int8(saved_model: str, model_inputs: NDArray[np.uint8], recipe: Int8Recip
 
 def calibrate(saved_model: str, model_inputs: NDArray[np.uint8]) -> bytearray:
     """Return the float file with the range of every tensor on these films; black and white are in the first."""
-    converter = open_converter(saved_model)
+    converter = open_calibrator(saved_model)
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     converter.representative_dataset = representative(model_inputs)
     converter._experimental_calibrate_only = True  # TensorFlow's own QuantizationDebugger goes the same way

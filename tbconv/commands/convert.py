@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from tbconv.contract.certificate import Certificate
 
 
-OF_A_RUN = ("--route",)
 OF_ONNX = ("--calibration", "--normalise", "--mean", "--std", "--labels", "--task", "--thresholds")
 
 
@@ -85,14 +84,9 @@ def convert(
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # SIGTERM ends like Ctrl-C: nothing is left behind
     try:
         if is_onnx(run):
-            refuse(
-                given | {"--route": route},
-                OF_A_RUN,
-                "for an ONNX file",
-                "it has one route, with onnx2tf as reference converter",
-            )
+            preprocessing = (normalise, mean, std)
             convert_onnx(
-                run, out, calibration, films, keep_float, normalise, (mean, std), labels, decided, as_json=as_json
+                run, out, route, calibration, films, keep_float, preprocessing, labels, decided, as_json=as_json
             )
         else:
             refuse(given, OF_ONNX, "for a run", "a run knows its films, labels and preprocessing")
@@ -121,10 +115,8 @@ def refuse(given: Mapping[str, object], others: tuple[str, ...], way: str, why: 
 def _convert_run(
     run: Path, out: Path, route: str | None, films: int | None, keep_float: list[str] | None, *, as_json: bool
 ) -> None:
-    from convert.pipeline import OLD_ROUTES
 
-    chosen: Any = OLD_ROUTES.get(route or "", route or "own")  # the config refuses other words
-    done = api.convert(run, out, route=chosen, films=films, keep_float=keep_float, reporter=TerminalReporter())
+    done = api.convert(run, out, route=_route(route), films=films, keep_float=keep_float, reporter=TerminalReporter())
     if as_json:
         print_out(json.dumps(done.report | {"deploy": done.certificate.deploy}, indent=2))
     else:
@@ -145,6 +137,13 @@ def _print_bundle(done: Converted) -> None:
     print_out(f"bundle: {done.bundle}\nnext: tbconv serve {done.bundle}")
 
 
+def _route(given: str | None) -> Any:
+    """Return a route by its name of today; the configuration refuses other words."""
+    from convert.pipeline import OLD_ROUTES
+
+    return OLD_ROUTES.get(given or "", given or "own")
+
+
 def _print_choice(certificate: Certificate) -> None:
     if certificate.proposal is None:
         return
@@ -160,11 +159,11 @@ def _print_choice(certificate: Certificate) -> None:
 def convert_onnx(
     onnx: Path,
     out: Path,
+    route: str | None,
     calibration: Path | None,
     films: int | None,
     keep_float: list[str] | None,
-    normalise: str | None,
-    mean_and_std: tuple[str | None, str | None],
+    preprocessing: tuple[str | None, str | None, str | None],
     labels: str | None,
     decided: Mapping[str, Any],
     *,
@@ -180,14 +179,15 @@ def convert_onnx(
     if calibration is None:
         why = "int8 needs the ranges that films reach, and every format is compared on films"
         raise ConfigError(f"{onnx.name} without --calibration", why=why, fix="add --calibration DIR, a folder of films")
+    normalise, *texts = preprocessing
     mean, std = (
-        None if text is None else numbers(text, option)
-        for text, option in zip(mean_and_std, ("--mean", "--std"), strict=True)
+        None if text is None else numbers(text, option) for text, option in zip(texts, ("--mean", "--std"), strict=True)
     )
     done = api.convert_onnx(
         onnx,
         calibration,
         out,
+        route=_route(route),
         normalise=normalise,
         mean=mean,
         std=std,

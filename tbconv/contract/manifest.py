@@ -142,20 +142,20 @@ class TensorSpec:
     maximum: float | None = None
 
 
-def image_spec(*, channels_first: bool, dtype: str = "float32", size: int = 224) -> TensorSpec:
+def image_spec(*, channels_first: bool, dtype: str = "float32", size: int = 224, batch: int = BATCH) -> TensorSpec:
     """Return the input `image`: one grey film, values 0..255."""
-    shape = (BATCH, 1, size, size) if channels_first else (BATCH, size, size, 1)
+    shape = (batch, 1, size, size) if channels_first else (batch, size, size, 1)
     return TensorSpec("image", dtype, shape, 0.0, 255.0)
 
 
-def output_specs(*, evidence: bool = True) -> tuple[TensorSpec, ...]:
+def output_specs(*, evidence: bool = True, batch: int = BATCH) -> tuple[TensorSpec, ...]:
     """Return `logits`, `probability` and, but for the H5, `evidence`; always float32."""
     always = (
-        TensorSpec("logits", "float32", (BATCH, 2)),
-        TensorSpec("probability", "float32", (BATCH, 1), 0.0, 1.0),
+        TensorSpec("logits", "float32", (batch, 2)),
+        TensorSpec("probability", "float32", (batch, 1), 0.0, 1.0),
     )
     side = EVIDENCE_SIDE
-    return (*always, TensorSpec("evidence", "float32", (BATCH, side, side))) if evidence else always
+    return (*always, TensorSpec("evidence", "float32", (batch, side, side))) if evidence else always
 
 
 # --- manifest ---

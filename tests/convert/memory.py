@@ -14,6 +14,7 @@ WRITTEN = {
     "convert.formats.torch_to_onnx:torch_to_onnx": ("out",),
     "convert.formats.onnx_to_keras:onnx_to_keras": ("h5", "keras", "saved_model"),
     "convert.formats.onnx_to_onnx2tf:onnx_to_tf": ("tflite", "saved_model"),
+    "convert.formats.tflite.write:onnx_to_tflite": ("float32", "float16", "dynamic"),
     "convert.formats.saved_model_to_tflite:quantize": ("float32", "float16", "dynamic"),
 }
 

@@ -240,7 +240,7 @@ def test_route_onnx2tf_ships_its_two_files_and_passes(converted_by_onnx2tf, bund
     assert opened.digest("model.onnx") == open_bundle(bundle).digest("model.onnx")
     assert any("route onnx2tf" in line for line in lines)
     names = {row["name"] for row in done.report["rows"]}
-    assert {"tbconv's layers TFLite", "tbconv's layers SavedModel"} <= names
+    assert {"tbconv TFLite", "tbconv SavedModel", "TensorFlow TFLite"} <= names
 
 
 def test_a_run_without_a_trained_checkpoint_gives_a_baseline_bundle_that_says_so(converted_baseline):

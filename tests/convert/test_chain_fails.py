@@ -179,15 +179,14 @@ def meddling(memory, bundle):
     baseline = next(
         kept / "float32"
         for module, request, kept in memory.kept
-        if module == "convert.formats.saved_model_to_tflite:quantize"
-        and request["float32"].endswith("/baseline.tflite")
+        if module == "convert.formats.tflite.write:onnx_to_tflite" and request["float32"].endswith("/baseline.tflite")
     )  # without the labels that the bundle's own has by now
 
     def make(name):
         def step(module, request, **options):
             response = memory.run_step(module, request, **options)
             made = [path for path in request.values() if isinstance(path, str) and path.endswith(f"/{name}")]
-            if module == "convert.formats.saved_model_to_tflite:quantize" and made:
+            if module == "convert.formats.tflite.write:onnx_to_tflite" and made:
                 shutil.copy(baseline, *made)
             return response
 

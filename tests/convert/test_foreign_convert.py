@@ -11,6 +11,7 @@ import pytest
 import typer
 
 from convert.onnx_import.reference import OnnxConfig
+from convert.pipeline import compared_name
 from convert.pipeline import convert as run_conversion
 from tbconv.commands.convert import convert
 from tbconv.contract.bundle import read_bundle
@@ -18,7 +19,6 @@ from tbconv.contract.errors import BundleError, ConfigError, ConversionError, Pa
 from tbconv.contract.files import sha256_file
 
 FLOAT32 = ("model.onnx", "model.keras", "model.h5", "saved_model", "model_float32.tflite")
-REFERENCE = "what onnx2tf made"
 REDUCED = ("model_float16.tflite", "model_dynamic.tflite", "model_int8.tflite")
 
 
@@ -56,7 +56,8 @@ class Drawn:
 
     def _answer(self, module, request):
         path, step = Path(request["artefact"]), "convert.runners.onnxruntime:run"
-        name = REFERENCE if path.parts[-3].startswith("tbconv-aside-") and path.suffix == ".tflite" else path.name
+        aside = path.suffix == ".tflite" and path.parts[-4].startswith("tbconv-aside-")
+        name = compared_name(path.parts[-2]) if aside else path.name
         asked = request if module == step else request | {"artefact": str(self.model)}
         response = self.memory.run_step(step, asked)
         if name in self.spoil:
@@ -163,14 +164,20 @@ def test_a_reduced_file_that_gives_nan_is_not_offered(run):
 def test_what_int8_or_onnx2tf_cannot_do_is_a_line_in_the_report(run):
     done = run(fail=("convert.quantization.int8:make_int8", "convert.formats.onnx_to_onnx2tf:onnx_to_tf"))
     assert done.conversion["verdicts"]["model_int8.tflite"] == "NOT MADE"
-    assert done.report["reference_converter"]["agreement"] == "does not convert"
-    assert "it fails (Error: the last line)" in done.report["reference_converter"]["reason"]
+    [tensorflow, onnx2tf] = done.report["compared"]
+    assert (tensorflow["path"], tensorflow["agreement"][:6]) == ("TensorFlow TFLite", "agrees")
+    assert (onnx2tf["path"], onnx2tf["agreement"]) == ("onnx2tf TFLite", "does not convert")
+    assert "it fails (Error: the last line)" in onnx2tf["reason"]
 
 
 def test_a_reference_converter_that_differs_fails_nothing(run):
-    done = run(spoil={REFERENCE: lambda array: array + 1})
-    assert done.report["reference_converter"]["agreement"].startswith("differs")
-    assert done.report["reference_converter"]["verdict"] == "DIFFERS"
+    done = run(spoil={"onnx2tf TFLite": lambda array: array + 1})
+    found = {one["path"]: one for one in done.report["compared"]}
+    assert found["onnx2tf TFLite"]["agreement"].startswith("differs")
+    assert {path: one["verdict"] for path, one in found.items()} == {
+        "TensorFlow TFLite": "AGREES",
+        "onnx2tf TFLite": "DIFFERS",
+    }
     assert done.conversion["verdicts"]["model.onnx"] == "CERTIFIED"
 
 
@@ -246,7 +253,7 @@ def test_labels_must_be_as_many_as_the_classes(run):
 @pytest.mark.parametrize(
     ("name", "options", "words"),
     [
-        ("plain.onnx", {"calibration": Path("films"), "route": "keras"}, "--route for an ONNX file"),
+        ("plain.onnx", {"calibration": Path("films"), "route": "other"}, "--route other is unknown"),
         ("plain.onnx", {}, "plain.onnx without --calibration"),
         ("plain.onnx", {"calibration": Path("films"), "mean": "0.5,x", "std": "1"}, "--mean is '0.5,x'"),
         ("plain.onnx", {"calibration": Path("films"), "films": 0}, "--films 0"),
@@ -287,5 +294,5 @@ def test_a_torchvision_network_goes_through_the_command_to_every_format(child, p
     assert {path: verdicts[path] for path in FLOAT32} == dict.fromkeys(FLOAT32, "CERTIFIED")
     # random weights put the classes close together: a reduced file may flip too many, but all of them are made
     assert not [path for path in REDUCED if verdicts[path] == "NOT MADE"]
-    assert report["reference_converter"]["agreement"].startswith("agrees")
+    assert [one["agreement"][:6] for one in report["compared"]] == ["agrees", "agrees"]
     assert {path.name for path in (tmp_path / "out").iterdir()} >= {*FLOAT32, "report.md", "conversion.json"}

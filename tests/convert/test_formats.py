@@ -62,7 +62,7 @@ def test_a_new_format_is_made_of_what_its_row_names(steps):
 
 def test_a_new_format_is_listed_with_who_made_and_who_reads_it(steps):
     made = dict.fromkeys([*(one.step.name for one in FORMATS), "baseline"], "drawn")
-    found = {one.path: one for one in list_artefacts(FACTS, made | {"made up": "made up 1.0"}, route="keras")}
+    found = {one.path: one for one in list_artefacts(FACTS, made | {"made up": "made up 1.0"}, route="own")}
     artefact = found["model.made_up"]
     assert (artefact.format, artefact.converter, artefact.reader) == ("made_up", "made up 1.0", "made up 1.0")
     assert [one.name for one in artefact.outputs] == ["logits", "probability"]
@@ -71,7 +71,7 @@ def test_a_new_format_is_listed_with_who_made_and_who_reads_it(steps):
 
 def test_a_new_format_is_run_and_judged_as_the_others_are(steps):
     made = dict.fromkeys([*(one.step.name for one in FORMATS), "baseline"], "drawn")
-    artefacts = [one for one in list_artefacts(FACTS, made, route="keras") if one.path == "model.made_up"]
+    artefacts = [one for one in list_artefacts(FACTS, made, route="own") if one.path == "model.made_up"]
     films = np.random.default_rng(0).integers(0, 256, (12, 8, 8), np.uint8)
     filmset = FilmSet("drawn", films[:8], None, films[8:], tuple("abcd"), films[:0])
     rules = FACTS.decision_rules

@@ -25,17 +25,27 @@ def artefacts(*, by="keras"):
 
 
 @pytest.fixture
+def aside(tmp_path):
+    return tmp_path
+
+
+@pytest.fixture
 def asked(monkeypatch):
-    """Steps that were started, none of which runs."""
+    """Steps that were started, none of which makes more than empty files."""
     steps = []
-    monkeypatch.setattr(
-        "convert.parity.runtimes.run_step", lambda module, request: steps.append((module, request)) or {}
-    )
+
+    def run_step(module, request):
+        steps.append((module, request))
+        for name in {"saved_model", "tflite", "float32"} & set(request):
+            Path(request[name]).touch()
+        return {}
+
+    monkeypatch.setattr("convert.parity.runtimes.run_step", run_step)
     return steps
 
 
-def test_every_tflite_kind_is_asked_under_both_kernels_and_one_and_two_threads(asked):
-    found = matrix_runtimes(Path("b"), artefacts(), Path("aside"), Silence())
+def test_every_tflite_kind_is_asked_under_both_kernels_and_one_and_two_threads(asked, aside):
+    found = matrix_runtimes(Path("b"), artefacts(), aside, Silence())
     requests = [one.request for one in found if "xnnpack" in one.request]
     variants = {(Path(r["artefact"]).name, r["xnnpack"], r["threads"]) for r in requests}
     # XNNPACK with one thread is the file's own row
@@ -45,12 +55,12 @@ def test_every_tflite_kind_is_asked_under_both_kernels_and_one_and_two_threads(a
     assert len({one.name for one in found}) == len(found) == 12 + 4
 
 
-def test_onnx_runtime_is_asked_without_optimisation_and_with_rounded_weights(asked):
-    found = {one.name: one for one in matrix_runtimes(Path("b"), artefacts(), Path("aside"), Silence())}
+def test_onnx_runtime_is_asked_without_optimisation_and_with_rounded_weights(asked, aside):
+    found = {one.name: one for one in matrix_runtimes(Path("b"), artefacts(), aside, Silence())}
     assert found["ONNX Runtime, not optimised"].request["optimised"] is False
     assert (found[ROUNDED].precision, found[ROUNDED].request["artefact"]) == (
         "float16",
-        str(Path("aside/rounded.onnx")),
+        str(aside / "rounded.onnx"),
     )
     assert {module for module, _ in asked} == {
         "convert.quantization.float16:round_onnx",
@@ -58,25 +68,28 @@ def test_onnx_runtime_is_asked_without_optimisation_and_with_rounded_weights(ask
     }
 
 
-def test_a_network_of_which_onnx2tf_writes_no_saved_model_is_compared_with_its_tflite_alone(monkeypatch):
-    monkeypatch.setattr(
-        "convert.parity.runtimes.run_step", lambda module, request: {"lacks": "no depthwise convolution"}
-    )
-    found = {one.name for one in matrix_runtimes(Path("b"), artefacts(), Path("aside"), Silence())}
+def test_a_network_of_which_onnx2tf_writes_no_saved_model_is_compared_with_its_tflite_alone(monkeypatch, aside):
+    def run_step(module, request):
+        if "tflite" in request:
+            Path(request["tflite"]).touch()
+        return {"lacks": "no depthwise convolution"}
+
+    monkeypatch.setattr("convert.parity.runtimes.run_step", run_step)
+    found = {one.name for one in matrix_runtimes(Path("b"), artefacts(), aside, Silence())}
     assert {name for name in found if "onnx2tf" in name} == {"onnx2tf TFLite"}
 
 
-def test_a_bundle_of_onnx2tf_is_compared_with_our_own_layers(asked):
-    found = [one.name for one in matrix_runtimes(Path("b"), artefacts(by="onnx2tf 2"), Path("aside"), Silence())]
-    assert "tbconv's layers SavedModel" in found
+def test_a_bundle_of_onnx2tf_is_compared_with_our_own_layers(asked, aside):
+    found = [one.name for one in matrix_runtimes(Path("b"), artefacts(by="onnx2tf 2"), aside, Silence())]
+    assert {"tbconv SavedModel", "tbconv TFLite"} < set(found)
     assert [module for module, _ in asked if module != "convert.quantization.float16:round_onnx"] == [
         "convert.formats.onnx_to_keras:onnx_to_keras",
-        "convert.formats.saved_model_to_tflite:quantize",
+        "convert.formats.tflite.write:onnx_to_tflite",
     ]
 
 
-def test_a_baseline_alone_is_asked_under_its_kernels_only(asked):
-    found = matrix_runtimes(Path("b"), artefacts()[-1:], Path("aside"), Silence())
+def test_a_baseline_alone_is_asked_under_its_kernels_only(asked, aside):
+    found = matrix_runtimes(Path("b"), artefacts()[-1:], aside, Silence())
     assert len(found) == 3
     assert not asked
 

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from convert.from_run import ConvertConfig, RunReference
-from convert.pipeline import ConversionContext, _make_reference_conversion
+from convert.pipeline import ConversionContext, _by_onnx2tf
 from tbconv.contract.errors import ConversionError, SetupError
 
 DEPTHWISE = "ValueError: `input.shape.rank` must be at least 5"
@@ -46,7 +46,7 @@ def step(monkeypatch, tmp_path):
         context = ConversionContext(tmp_path, tmp_path, SimpleNamespace(say=lines.append))
         config = ConvertConfig(run=Path("run"), out=Path("out"), route=route)
         reference = RunReference(config, SimpleNamespace(arch="a"))
-        _make_reference_conversion(context, reference)
+        _by_onnx2tf(context, reference)
         return [one.name for one in reference.further_runtimes(context)], lines
 
     return call
@@ -68,7 +68,7 @@ def test_without_a_tflite_file_onnx2tf_has_failed(made):
 
 
 def test_without_a_saved_model_the_tflite_file_is_compared_alone_and_the_reason_is_said(step):
-    names, lines = step("keras")
+    names, lines = step("own")
     assert DEPTHWISE in lines[-1]
     assert names == ["onnx2tf TFLite", "baseline.onnx"]
 

@@ -169,7 +169,7 @@ ENTRY = "TFLITE_METADATA"  # the name that MetadataExtractor looks for (tflite-s
 
 def label_tflite(path: Path, facts: TFLiteFacts) -> None:
     """Put the facts into a file, in place, whole or not at all, and fix its batch at 1; errors as of `add_metadata`."""
-    write_atomic(path, add_metadata(set_batch_of_one(path.read_bytes()), facts))
+    write_atomic(path, add_metadata(path.read_bytes(), facts))
 
 
 def add_metadata(data: bytes, facts: TFLiteFacts) -> bytes:
@@ -258,7 +258,7 @@ def _claims(path: Path) -> dict[str, Any]:
 
 
 # --- tflite root ---
-# The one place that edits a finished TFLite flatbuffer: a metadata buffer more, a batch that is said to be 1.
+# The one place that edits a finished TFLite flatbuffer: a metadata buffer more.
 #
 # All offsets of a flatbuffer are relative, so a new root table may stand in front of the old bytes
 # and point into them. Unpacking and packing 100 MB again would lose the alignment of the weights
@@ -267,8 +267,12 @@ def _claims(path: Path) -> dict[str, Any]:
 ALIGNMENT = 16  # of a buffer's data, schema.fbs
 # the fields of the table Model by id, schema.fbs version 3; version (0) is a number, the rest are offsets
 VERSION, BUFFERS, METADATA, FIELDS = 0, 4, 6, 10
-SHAPE_SIGNATURE = 7  # field of the table Tensor
 OPEN = -1  # an axis whose length is not fixed
+# operations whose output has the sides that one of their inputs says, and which input that is
+SHAPED_BY = {
+    getattr(schema.BuiltinOperator, name): slot
+    for name, slot in {"RESHAPE": 1, "PAD": 1, "PADV2": 1, "MEAN": 1, "SUM": 1, "BROADCAST_TO": 1, "FILL": 0}.items()
+} | {schema.BuiltinOperator.STRIDED_SLICE: 1, schema.BuiltinOperator.SLICE: 1, schema.BuiltinOperator.TRANSPOSE: 1}
 
 
 def add_buffer(data: bytes, name: str, content: bytes) -> bytes:
@@ -300,26 +304,50 @@ def add_buffer(data: bytes, name: str, content: bytes) -> bytes:
     return bytes(builder.Output())
 
 
-def set_batch_of_one(data: bytes) -> bytes:
-    """Return the model with the batch of its inputs and outputs said to be 1 instead of open.
+def open_tensors(data: bytes) -> list[str]:
+    """Return the names of tensors whose shape is not fixed, in the order of the file; none is what ships.
 
-    TensorFlow writes the open batch as -1 into `shape_signature`, beside a `shape` of 1. LiteRT.js
-    2.5.3 refuses such a file ("does not match expected ranked tensor type Float32[-1, 224, 224, 1]");
-    films are answered one by one anyway. Nothing but these numbers changes, and no answer with them.
+    LiteRT allocates them while it runs: its CompiledModel refuses such a file, and LiteRT.js 2.5.3 answers zeros from
+    the second film on, or refuses it as well ("does not match expected ranked tensor type Float32[-1, 224, 224, 1]").
 
     Args:
         data: a whole TFLite file.
     """
-    settled = bytearray(data)
-    graph = schema.Model.GetRootAs(data).Subgraphs(0)
-    for index in [*graph.InputsAsNumpy(), *graph.OutputsAsNumpy()]:
-        tensor = graph.Tensors(index)
-        table = Table(data, tensor._tab.Pos)
-        for axis in range(tensor.ShapeSignatureLength()):
-            if tensor.ShapeSignature(axis) == OPEN:
-                place = table.Vector(table.Offset(4 + 2 * SHAPE_SIGNATURE)) + 4 * axis
-                settled[place : place + 4] = int(tensor.Shape(axis)).to_bytes(4, "little")
-    return bytes(settled)
+    model, found = schema.Model.GetRootAs(data), dict[str, None]()
+    for graph in map(model.Subgraphs, range(model.SubgraphsLength())):
+        for tensor in map(graph.Tensors, range(graph.TensorsLength())):
+            if OPEN in [tensor.ShapeSignature(axis) for axis in range(tensor.ShapeSignatureLength())]:
+                found[tensor.Name().decode(errors="replace")] = None
+        made = {int(one) for one in graph.InputsAsNumpy()}
+        for operator in map(graph.Operators, range(graph.OperatorsLength())):
+            outputs = [int(one) for one in operator.OutputsAsNumpy()]
+            code = model.OperatorCodes(operator.OpcodeIndex())
+            slot = SHAPED_BY.get(max(code.BuiltinCode(), code.DeprecatedBuiltinCode()))
+            if slot is not None and operator.InputsLength() > slot and operator.Inputs(slot) in made:
+                found |= dict.fromkeys(graph.Tensors(one).Name().decode(errors="replace") for one in outputs)
+            made |= set(outputs)
+    return list(found)
+
+
+def require_fixed(request: dict[str, Any]) -> dict[str, Any]:
+    """Refuse files with a tensor whose shape is not fixed, whoever wrote them; request: files (paths).
+
+    Raises:
+        ConversionError: naming the first of them.
+    """
+    for path in map(Path, request["files"]):
+        if found := open_tensors(path.read_bytes()):
+            raise ConversionError(
+                f"{path.name} keeps {len(found)} tensors of an open shape",
+                why=f"the first is {found[0]!r}; LiteRT's CompiledModel refuses such a file, LiteRT.js answers zeros",
+                fix="convert with --route own, whose shapes are fixed",
+            )
+    return {}
+
+
+def open_files(request: dict[str, Any]) -> dict[str, Any]:
+    """Return how many tensors of each file have an open shape, by path; request: files (paths)."""
+    return {path: len(open_tensors(Path(path).read_bytes())) for path in request["files"]}
 
 
 def find_buffer(data: bytes, name: str) -> bytes | None:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from convert.formats.onnx_graph import read_graph
 from convert.formats.tflite.plain import Operation, Plain, Tensor, simplify, to_plain
-from tbconv import __version__
+from tbconv.contract import __version__
 from tbconv.contract.errors import ConversionError
 
 FRAMEWORK = "litert"
@@ -31,7 +31,7 @@ ALIGNMENT = 16  # bytes to which schema.fbs aligns the data of a buffer
 IDENTIFIER = b"TFL3"
 VERSION = 3  # of the schema
 LARGEST_HALF = 65520.0  # from here on float16 rounds to infinity: such weights stay float32
-LEAST_DYNAMIC = 1024  # weights below it stay float32, as TensorFlow's converter leaves them
+LEAST_REDUCED = 1024  # weights below it stay float32, as TensorFlow's converter leaves them
 NO_ACTIVATION, RELU, RELU6 = 0, 1, 3  # ActivationFunctionType
 SAME, VALID = 0, 1  # Padding
 TYPES = {
@@ -124,18 +124,26 @@ class _Writer:
 
     def weights(self, name: str, values: NDArray[np.float64], axis: int) -> int:
         """Add weights at the file's precision; `axis` is that of the outputs."""
-        if self._precision == "float16" and np.abs(values).max(initial=0) < LARGEST_HALF:
-            half = self._store(f"{name}/half", _Stored(np.ascontiguousarray(values, np.float16)))
-            whole = self._tensor(name, values.shape, np.dtype(np.float32))
-            self.operator(Codes.DEQUANTIZE, [half], whole, version=3)
-            return whole
-        if self._precision == "dynamic" and values.size >= LEAST_DYNAMIC:
+        if self._is_half(values):
+            return self._half(name, values)
+        if self._precision == "dynamic" and values.size >= LEAST_REDUCED:
             return self._store(name, to_int8(values, axis))
         return self.constant(name, values)
 
-    def bias(self, name: str, values: NDArray[np.float64]) -> int:
+    def bias(self, name: str, values: NDArray[np.float64], kernel: NDArray[np.float64]) -> int:
         """Add a bias: XNNPACK takes weights in float16 only where the bias is, too (82 ms a film instead of 245)."""
-        return self.weights(name, values, 0) if self._precision == "float16" else self.constant(name, values)
+        half = self._is_half(kernel) and np.abs(values).max() < LARGEST_HALF
+        return self._half(name, values) if half else self.constant(name, values)
+
+    def _is_half(self, values: NDArray[np.float64]) -> bool:
+        """Return whether weights are stored in float16; small ones, such as a calibration's slope, cost nothing."""
+        fits = values.size >= LEAST_REDUCED and np.abs(values).max() < LARGEST_HALF
+        return self._precision == "float16" and bool(fits)
+
+    def _half(self, name: str, values: NDArray[np.float64]) -> int:
+        half = self._store(f"{name}/half", _Stored(np.ascontiguousarray(values, np.float16)))
+        whole = self._tensor(name, values.shape, np.dtype(np.float32))
+        return self.operator(Codes.DEQUANTIZE, [half], whole, version=3)
 
     def _store(self, name: str, stored: _Stored) -> int:
         number = self._tensor(name, stored.values.shape, stored.values.dtype)
@@ -318,7 +326,7 @@ def _weighted(
     name = operation.names[-1]
     bias = operation.arrays.get("bias", np.zeros(operation.output.sizes[-1]))
     inputs = [writer.place(operation.inputs[0]), writer.weights(f"{name}.weight", kernel, axis)]
-    inputs.append(writer.bias(f"{name}.bias", bias))
+    inputs.append(writer.bias(f"{name}.bias", bias, kernel))
     writer.operator(code, inputs, writer.output(operation), options, version=version)
 
 
