@@ -192,11 +192,12 @@ def ratios(weighed: list[Weighed]) -> list[Ratio]:
 
 
 def tflite_bar(weighed: list[Weighed]) -> tuple[str, bool] | None:
-    """Return how our four TFLite files did against their own bar, and whether it is met; None where they were not made."""
+    """Return how our four TFLite files did against their own bar, and whether it is met; None without any."""
     ours = [one.usage for one in weighed if one.program == TFLITE]
     if not ours:
         return None
-    seconds, gigabytes = (statistics.median(values) for values in zip(*((u.seconds, u.peak_rss / 1e9) for u in ours)))
+    seconds = statistics.median(one.seconds for one in ours)
+    gigabytes = statistics.median(one.peak_rss for one in ours) / 1e9
     met = seconds <= TFLITE_SECONDS and gigabytes <= TFLITE_GB
     said = f"{seconds:.1f} s (bar {TFLITE_SECONDS:.0f}), {gigabytes:.2f} GB (bar {TFLITE_GB:.0f}), n = {len(ours)}"
     return f"{TFLITE}: {said}: {'met' if met else 'MISSED'}", met
@@ -239,7 +240,7 @@ def say(line: str) -> None:
 
 
 def main() -> int:
-    """Run the benchmark; 0 if the bars of the peer's formats and of our TFLite files are met, 1 missed or not measured."""
+    """Run the benchmark; 0 if the bars of the peer's formats and of our TFLite files are met, 1 if not."""
     words, around = read_words(), circumstances()  # the load before ours is what tells
     weighed: list[Weighed] = []
     with tempfile.TemporaryDirectory(prefix="tbconv-bench-") as spare:

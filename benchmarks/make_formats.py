@@ -10,7 +10,6 @@ import argparse
 import shutil
 import tempfile
 from pathlib import Path
-from typing import Any
 
 from convert.from_run import FROM_RUN, ConvertConfig
 from convert.pipeline import ConversionContext, make_files, make_from_onnx, make_tflite_files

@@ -18,6 +18,7 @@ from typing import Any
 from benchmarks.networks_table import FLOAT32, KINDS, SEED, SIDE, draw_table, read_rows
 from benchmarks.process_tree import Usage, measure
 from benchmarks.results import RESULTS, append_rows, circumstances
+from tbconv.console import CANNOT_SAY
 from torch_train.model.backbones import BACKBONES
 
 NETWORKS = tuple(name for name, row in BACKBONES.items() if row.weights)  # those of torchvision
@@ -56,7 +57,7 @@ def convert(name: str, films: Path) -> dict[str, Any]:
             used = measure(command, log=log, say=print)
         said = (Path(place) / "log.txt").read_text()
         print(f"{name}: {used.seconds:.0f} s, exit {used.exit_code}", flush=True)
-        if used.exit_code != 0:
+        if used.exit_code not in (0, CANNOT_SAY):
             print(said[-4000:], flush=True)
         failed = out.with_name(f"{out.name}.failed-parity.json")
         report = _json(out / "parity.json") or _json(failed)
@@ -70,7 +71,7 @@ def _json(path: Path) -> Any:
 def figures(report: dict[str, Any] | None, conversion: dict[str, Any] | None, used: Usage, said: str) -> dict[str, Any]:
     """Return the columns of a row; of a failed conversion the error's first line and what is known."""
     row: dict[str, Any] = {"weights": f"random, seed {SEED}", "error": ""}
-    if used.exit_code != 0:
+    if used.exit_code not in (0, CANNOT_SAY):  # of a network that random weights made chaotic, the figures stand
         row["error"] = next((line for line in said.splitlines() if line.startswith("error:")), f"exit {used.exit_code}")
     row |= {"seconds": round(used.seconds), "cpu_seconds": round(used.cpu_seconds)}
     row |= {"peak_rss_gb": round(used.peak_rss / 1e9, 2)}

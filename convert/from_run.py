@@ -20,7 +20,7 @@ from convert.parity.inputs import FilmSet, draw_golden_films, evenly, golden_inp
 from convert.parity.measure import Measurement, measure
 from convert.parity.report import PARITY, parity_report
 from convert.parity.runtimes import LITERT_TORCH, Runtime, compared_runtimes, places_of
-from convert.pipeline import ConversionContext, Outcome, Route, check_route
+from convert.pipeline import INT8_BUDGET, ConversionContext, Outcome, Route, check_budget, check_route
 from convert.quantization.float_ops import HEAD
 from tbconv.contract.bundle import CERTIFICATE, Bundle, seal, write_bundle
 from tbconv.contract.certificate import Certificate, Verdict
@@ -58,9 +58,11 @@ class ConvertConfig:
     route: Route = "own"  # who writes the TFLite that is shipped; the others' float32 files are compared with it
     films: int = 512  # held-out films that are compared, at most
     keep_float: tuple[str, ...] = (HEAD,)  # nodes that the int8 file keeps in float32
+    int8_budget: float = INT8_BUDGET  # seconds that the search for an int8 recipe may take; 0 makes one candidate
 
     def __post_init__(self) -> None:
         check_route(self.route)
+        check_budget(self.int8_budget)
         if self.films < 1:
             raise ConfigError(f"--films {self.films}", why="parity cannot pass on nothing", fix="--films 256")
 
@@ -120,6 +122,16 @@ class RunReference:
         return self.config.keep_float
 
     @property
+    def int8_budget(self) -> float:
+        """Return the seconds that the search for an int8 recipe may take."""
+        return self.config.int8_budget
+
+    @property
+    def deciding(self) -> dict[str, Any]:
+        """Return the threshold, near which int8 candidates are ranked."""
+        return {"decisions": {"threshold": self.facts.decision_rules["trained"].operating_point.margin}}
+
+    @property
     def weights_bytes(self) -> int:
         """Return the size of the trained network's weights."""
         weights = self.config.run / WEIGHTS
@@ -173,9 +185,13 @@ class RunReference:
         self._export(context, "baseline onnx", "baseline", onnx)
         context.step("baseline", TFLITE.function, onnx=str(onnx), float32=str(context.folder / BASELINE_FILE))
         if self.has_network and (python := os.environ.get(LITERT_TORCH)):
-            function = "convert.formats.tflite.by_litert_torch:torch_to_tflite"
-            out = places_of("litert-torch", context.aside)["tflite"]
-            context.step("litert-torch", function, python=python, **self._network("trained", context, out))
+            self.make_by_litert_torch(context, python)
+
+    def make_by_litert_torch(self, context: ConversionContext, python: str) -> None:
+        """Make litert-torch's TFLite of the network, aside, by the Python of an environment that has it."""
+        out = places_of("litert-torch", context.aside)["tflite"]
+        function = "convert.formats.tflite.by_litert_torch:torch_to_tflite"
+        context.step("litert-torch", function, python=python, **self._network("trained", context, out))
 
     def label(self, context: ConversionContext) -> None:
         """Put labels, preprocessing and threshold into every file that carries them."""
@@ -214,10 +230,10 @@ class RunReference:
         regressions = {
             path: found.reason
             for path, found in certificate.artefacts.items()
-            if path in exact and found.verdict is not Verdict.CERTIFIED
+            if path in exact and found.verdict is Verdict.FAILED
         }
         return RunOutcome(
-            report=parity_report(measurement, certificate.artefacts),
+            report=parity_report(measurement, certificate.artefacts) | {"int8": context.int8},
             regressions=regressions,
             artefacts=artefacts,
             measurement=measurement,

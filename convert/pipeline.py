@@ -7,6 +7,7 @@ A `Reference` says what is exported and what every file is held to: a run's PyTo
 from __future__ import annotations
 
 import importlib.util
+import math
 import shutil
 import time
 from collections.abc import Callable
@@ -17,7 +18,6 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from convert.formats.table import (
-    EQUALIZED,
     EXPORT,
     FORMATS,
     INT8,
@@ -49,6 +49,20 @@ def check_route(route: str) -> None:
     if route not in ROUTES:
         known = ", ".join(ROUTES)
         raise ConfigError(f"--route {route} is unknown", why=f"there are {known}", fix="--route own")
+
+
+INT8_BUDGET = 120.0  # seconds of a search: most of what a ResNet50's finds on two cores (docs/log.md)
+
+
+def check_budget(seconds: float) -> None:
+    """Refuse a time for the search that is none.
+
+    Raises:
+        ConfigError: it is negative, infinite or no number.
+    """
+    if not (math.isfinite(seconds) and seconds >= 0):
+        why = "it is the time of a search in seconds; 0 makes one candidate"
+        raise ConfigError(f"--int8-budget {seconds}", why=why, fix=f"--int8-budget {INT8_BUDGET:g}")
 
 
 # Bytes that a conversion takes at most, times its weights, and beside them: a ResNet50 of 99 MB took 781 MB in the
@@ -112,6 +126,16 @@ class Reference[Found: Outcome, Result](Protocol):
         """Return the nodes that the int8 file keeps in float32."""
         ...
 
+    @property
+    def int8_budget(self) -> float:
+        """Return the seconds that the search for an int8 recipe may take; 0 makes one candidate."""
+        ...
+
+    @property
+    def deciding(self) -> dict[str, Any]:
+        """Return what int8 candidates are ranked by: `decisions`, and `output` where it is not the logits."""
+        ...
+
     def write_folder(self) -> AbstractContextManager[Path]:
         """Yield a temporary folder that takes the place of `out` if the block succeeds."""
         ...
@@ -164,6 +188,7 @@ class ConversionContext:
     converters: dict[str, str] = field(default_factory=dict)  # by step
     seconds: dict[str, float] = field(default_factory=dict)  # by step
     not_made: dict[str, str] = field(default_factory=dict)  # why, by path: of files that the conversion may lack
+    int8: dict[str, Any] | None = None  # how the int8 file was chosen (convert.quantization.search)
 
     def step(self, name: str, function: str, **request: Any) -> dict[str, Any]:
         """Run one step (`module:function`), say that it is done, and return its response."""
@@ -176,7 +201,7 @@ class ConversionContext:
 
     def place(self, path: str) -> Path:
         """Return where a file of the chain lies: in the folder, or aside."""
-        return self.aside / path if path == EQUALIZED else self.folder / path
+        return self.folder / path
 
 
 @workers()
@@ -246,11 +271,18 @@ def _report_place(out: Path) -> Path:
 # Each framework in a process of its own (convert.worker).
 
 
-def make_files[Found: Outcome, Result](context: ConversionContext, reference: Reference[Found, Result]) -> None:
-    """Make every file, and the reference converter's beside them.
+def make_files[Found: Outcome, Result](
+    context: ConversionContext, reference: Reference[Found, Result], *, compare: bool = True
+) -> None:
+    """Make every file, and other converters' float32 TFLite aside.
 
     Two lanes, and one process a framework: two TensorFlow converters at once were 3.3 GB (benchmarks/convert.py), and
     to wait for the other's step takes no longer than to import TensorFlow again.
+
+    Args:
+        context: where to.
+        reference: of what.
+        compare: whether other converters make a file each to compare.
 
     Raises:
         ConversionError: a step failed; the one that runs beside it ends first.
@@ -259,16 +291,21 @@ def make_files[Found: Outcome, Result](context: ConversionContext, reference: Re
         jobs = [beside.submit(reference.make_beside, context)]
         if reference.has_network:
             reference.export(context)
-            jobs.append(beside.submit(_attempt, context, reference, INT8_FILE.path, _equalize))
             make_from_onnx(context, reference.route)
         for job in jobs:
             job.result()
     if reference.has_network:
-        if INT8_FILE.path not in context.not_made:
-            _attempt(context, reference, INT8_FILE.path, _make_int8)
-        _make_compared(context, reference)
+        _attempt(context, reference, INT8_FILE.path, _make_int8)
+        if compare:
+            _make_compared(context, reference)
         _require_fixed(context)
     reference.label(context)
+
+
+def make_tflite_files(context: ConversionContext, reference: Reference[Any, Any]) -> None:
+    """Make the four TFLite files alone, of the folder's model.onnx."""
+    _make(context, TFLITE)
+    _make_int8(context, reference)
 
 
 def _require_fixed(context: ConversionContext) -> None:
@@ -299,10 +336,10 @@ def _lacks_tensorflow() -> str | None:
     return "TensorFlow is not installed; pip install 'tbconv[convert]' makes every format"
 
 
-def _make(context: ConversionContext, step: Step, *, by: Step | None = None, **more: Any) -> None:
-    """Run one step, or another one instead of it, for all formats that it makes at once."""
+def _make(context: ConversionContext, step: Step, *, by: Step | None = None, **more: Any) -> dict[str, Any]:
+    """Run one step, or another one instead of it, for all formats that it makes at once; return its response."""
     made, places = by or step, {one.argument: str(context.place(one.path)) for one in FORMATS if one.step == step}
-    context.step(step.name, made.function, **{made.reads: str(context.place(made.source))}, **places, **more)
+    return context.step(step.name, made.function, **{made.reads: str(context.place(made.source))}, **places, **more)
 
 
 Make = Callable[[ConversionContext, "Reference[Any, Any]"], None]
@@ -326,16 +363,9 @@ def _last_line(error: ConversionError) -> str:
     return f"{error.what} ({line[:200]})"
 
 
-def _equalize(context: ConversionContext, reference: Reference[Any, Any]) -> None:
-    source, onnx = str(context.place(ONNX.path)), str(context.aside / "equalized.onnx")
-    films = str(reference.calibration)
-    context.step("equalized", "convert.quantization.equalization:equalize", onnx=source, films=films, out=onnx)
-    saved_model = str(context.place(EQUALIZED))
-    context.step("equalized keras", "convert.formats.onnx_to_keras:onnx_to_keras", onnx=onnx, saved_model=saved_model)
-
-
 def _make_int8(context: ConversionContext, reference: Reference[Any, Any]) -> None:
-    _make(context, INT8, films=str(reference.calibration), keep_float=list(reference.keep_float))
+    given = {"keep_float": list(reference.keep_float), "budget": reference.int8_budget, **reference.deciding}
+    context.int8 = _make(context, INT8, films=str(reference.calibration), **given)["search"]
 
 
 # --- compared ---

@@ -18,7 +18,7 @@ from convert.certificate.deployment import FILMS, missed_criteria
 from convert.certificate.page import PAGE
 from convert.formats.table import ONNX
 from convert.parity.inputs import FilmFolder, FilmSet, draw_phantoms, find_near_threshold, part_of, read_films_of
-from convert.parity.measure import Measurement, measure
+from convert.parity.measure import ORDER, Measurement, measure
 from convert.parity.report import parity_report, write_film_table
 from convert.parity.runtimes import Runtime, matrix_runtimes, torch_runtimes
 from convert.pipeline import ASIDE_FACTOR
@@ -71,6 +71,7 @@ class Verified:
     report: dict[str, Any]
     regressions: dict[str, str]  # by path or runtime, why
     notes: tuple[str, ...] = ()  # worth saying, but no failure
+    undecided: tuple[str, ...] = ()  # float32 files that were CERTIFIED, and of which these films cannot say it
 
     @property
     def passed(self) -> bool:
@@ -101,13 +102,16 @@ def verify(config: VerifyConfig, reporter: Reporter) -> Verified:
         one.path: _judge(one, measurement, golden, claimed[one.path], by_films=config.films is not None)
         for one in bundle.manifest.artefacts
     }
-    notes = (*_film_notes(bundle), *_open_batches(bundle), *band_notes(claimed, measurement, deployed=deployed))
+    undecided = undecided_notes(claimed, verdicts)
+    banded = band_notes(claimed, measurement, deployed=deployed)
+    notes = (*_film_notes(bundle), *_open_batches(bundle), *banded, *undecided.values())
     report = parity_report(measurement, verdicts) | {"notes": list(notes)}
     regressions = find_regressions(claimed, verdicts, measurement, report, deployed=deployed)
     regressions = with_findings(regressions, inconsistencies(bundle), _film_problems(bundle))
     certificate = _certificate(bundle, measurement, verdicts, regressions)
     _write(config.out, bundle, measurement, certificate, report)
-    return Verified(certificate, report, regressions, notes)
+    exact = tuple(one.path for one in bundle.manifest.artefacts if one.is_exact and one.path in undecided)
+    return Verified(certificate, report, regressions, notes, exact)
 
 
 def _require_reference(bundle: Bundle) -> None:
@@ -259,8 +263,6 @@ def _with_probes(bundle: Bundle, filmset: FilmSet, aside: Path, reporter: Report
 # --- regressions ---
 # Where a bundle does worse than its certificate says, file by file and runtime by runtime; numpy only.
 
-ORDER = (Verdict.CERTIFIED, Verdict.BOUNDED, Verdict.UNVERIFIED, Verdict.FAILED)
-
 
 def find_regressions(
     claimed: dict[str, ArtefactVerdict],
@@ -283,6 +285,7 @@ def find_regressions(
         path: f"{found.verdict} now, {claimed[path].verdict} in the certificate: {found.reason}"
         for path, found in verdicts.items()
         if ORDER.index(found.verdict) > ORDER.index(claimed[path].verdict)
+        and found.verdict is not Verdict.CANNOT_SAY  # these films show too little, which is no fault of the file
     }
     unusable = {
         row.name: f"no verdict depends on it, but its outputs cannot be compared: {row.problem}"
@@ -290,6 +293,15 @@ def find_regressions(
         if row.name not in verdicts and row.problem is not None
     }
     return unusable | _float16(report, verdicts) | _criteria(verdicts, measurement, deployed) | worse
+
+
+def undecided_notes(claimed: dict[str, ArtefactVerdict], verdicts: dict[str, ArtefactVerdict]) -> dict[str, str]:
+    """Say by path where these films show too little for the verdict that the certificate gives."""
+    return {
+        path: f"{path}: {found.verdict} on these inputs, {claimed[path].verdict} in the certificate; {found.reason}"
+        for path, found in verdicts.items()
+        if found.verdict is Verdict.CANNOT_SAY and claimed[path].verdict.may_serve
+    }
 
 
 def with_findings(regressions: dict[str, str], *findings: dict[str, str]) -> dict[str, str]:

@@ -75,6 +75,7 @@ class Recipe(TypedDict, total=False):
     deterministic: bool
     film_cache: bool
     target_sensitivity: float
+    operating_point: Literal["best", "highest"]
     baseline_only: bool
     calibration_films: int
     heldout_films: int
@@ -282,6 +283,7 @@ def convert(
     route: Literal["own", "tensorflow", "onnx2tf"] = "own",
     films: int | None = None,
     keep_float: Sequence[str] | None = None,
+    int8_budget: float | None = None,
     reporter: Reporter | None = None,
 ) -> Converted:
     """Convert a run to ONNX, SavedModel, H5, Keras and four TFLite files, and measure each against PyTorch.
@@ -292,6 +294,7 @@ def convert(
         route: who writes the TFLite that is shipped; `onnx2tf` its SavedModel, too.
         films: held-out films that every format is compared on, at most; 512 by default.
         keep_float: nodes, or prefixes of nodes, that the int8 file keeps in float32; the head by default.
+        int8_budget: seconds that the search for an int8 recipe may take; 0 makes one candidate.
         reporter: where progress goes; nowhere by default.
 
     Returns:
@@ -305,7 +308,7 @@ def convert(
     from convert.from_run import ConvertConfig
     from convert.pipeline import convert as run_conversion
 
-    given: dict[str, Any] = {"films": films, "keep_float": tuple(keep_float or ()) or None}
+    given: dict[str, Any] = {"films": films, "keep_float": tuple(keep_float or ()) or None, "int8_budget": int8_budget}
     chosen = {name: value for name, value in given.items() if value is not None}
     return run_conversion(ConvertConfig(run=Path(run), out=Path(out), route=route, **chosen), reporter or Silence())
 
@@ -321,7 +324,10 @@ def convert_onnx(
     std: Sequence[float] | None = None,
     most: int | None = None,
     keep_float: Sequence[str] | None = None,
+    int8_budget: float | None = None,
     labels: Sequence[str] = (),
+    task: str | None = None,
+    thresholds: str | Path | None = None,
     reporter: Reporter | None = None,
 ) -> ConvertedOnnx:
     """Convert a third-party ONNX classifier to every format, and measure each against ONNX Runtime on the file itself.
@@ -336,7 +342,10 @@ def convert_onnx(
         std: instead of `normalise`: of x / 255, one a channel.
         most: films that are compared, at most; 64 by default.
         keep_float: nodes, or prefixes of nodes, that the int8 file keeps in float32.
+        int8_budget: seconds that the search for an int8 recipe may take; 0 makes one candidate.
         labels: names of the classes, in the order of the output.
+        task: what it decides: one-of-n, binary, multi-label or score; by default what its last operation proposes.
+        thresholds: JSON or CSV file of label, threshold; by default 0.5 of a probability, which is said.
         reporter: where progress goes; nowhere by default.
 
     Raises:
@@ -344,6 +353,7 @@ def convert_onnx(
         ConversionError: the file cannot be converted, or a float32 file differs from it.
     """
     from convert.onnx_import.reference import FILMS, OnnxConfig
+    from convert.pipeline import INT8_BUDGET
     from convert.pipeline import convert as run_conversion
 
     config = OnnxConfig(
@@ -356,7 +366,10 @@ def convert_onnx(
         std=None if std is None else tuple(std),
         films=FILMS if most is None else most,
         keep_float=tuple(keep_float or ()) or None,
+        int8_budget=INT8_BUDGET if int8_budget is None else int8_budget,
         labels=tuple(labels),
+        task=task,
+        thresholds=None if thresholds is None else Path(thresholds),
     )
     return run_conversion(config, reporter or Silence())
 

@@ -82,7 +82,10 @@ app.command("doctor")(doctor.doctor)
 
 
 def main() -> None:
-    """Run the command; exit 0 done, 1 an expected error or a failed verdict, 2 wrong usage, 130 interrupted."""
+    """Run the command.
+
+    Exit 0 done, 1 an expected error or a failed verdict, 2 wrong usage, 3 CANNOT SAY, 130 interrupted.
+    """
     try:
         app()
     except TbconvError as error:

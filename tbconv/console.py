@@ -19,6 +19,7 @@ from rich.text import Text
 from tbconv.contract.errors import TbconvError, printable, printable_lines
 
 T = TypeVar("T")
+CANNOT_SAY = 3  # exit code: too little evidence for a verdict; 1 is an error or a failed verdict, 2 wrong usage
 PIPE_WIDTH = 140  # characters, where no terminal says how wide it is
 PLAIN_EVERY_S = 10.0  # seconds between two progress lines in a pipe
 

@@ -11,7 +11,7 @@ import math
 import re
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,6 +61,7 @@ class AdoptConfig:
     seed: int = 0
 
     target_sensitivity: float = 0.90
+    operating_point: Literal["best", "highest"] = "best"  # of the thresholds that reach it (torch_train.metrics)
     calibration_films: int = 128
     heldout_films: int = 512
     device: str = "auto"
@@ -116,6 +117,7 @@ class AdoptConfig:
             seed=self.seed,
             device=self.device,
             target_sensitivity=self.target_sensitivity,
+            operating_point=self.operating_point,
             calibration_films=self.calibration_films,
             heldout_films=self.heldout_films,
         )

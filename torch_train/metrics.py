@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from statistics import NormalDist
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -188,29 +188,55 @@ def judge(
 
 
 # --- operating point ---
-# The operating point: the highest threshold that still reaches the target sensitivity on validation films.
+# The operating point: of the thresholds that reach the target sensitivity on validation films, one.
+
+Choice = Literal["best", "highest"]
+CHOICES: tuple[Choice, ...] = get_args(Choice)
 
 
 def choose_operating_point(
-    margins: NDArray[np.floating], labels: NDArray[np.int64], *, target_sensitivity: float, chosen_on: str
+    margins: NDArray[np.floating],
+    labels: NDArray[np.int64],
+    *,
+    target_sensitivity: float,
+    chosen_on: str,
+    choice: Choice = "best",
 ) -> OperatingPoint:
     """Choose the margin from which a film counts as positive.
+
+    A film at or above the threshold is positive (`tbconv.contract.statistics.is_positive`), so films of one margin
+    always fall on one side together. A lower threshold than needed finds more positives; where the next films below
+    are positive ones it costs no specificity.
 
     Args:
         margins: [N], of validation films.
         labels: int64 [N], 1 positive; both classes occur.
         target_sensitivity: share of positives to find, in (0, 1].
         chosen_on: SHA-256 of the split.
+        choice: among the thresholds that reach it: `best` takes the largest sum of sensitivity and specificity, of
+            equal sums the highest threshold; `highest` the highest of all.
 
     Returns:
         The point with what it achieves on these films. The threshold lies midway between two
         margins, half a logit below where none is lower, so that a last digit (another format,
         another machine) flips no film.
+
+    Raises:
+        ValueError: `choice` is neither.
     """
+    if choice not in CHOICES:
+        raise ValueError(f"choice must be one of {', '.join(CHOICES)}, got {choice!r}")
     exact = np.asarray(margins, np.float64)
     found = np.sort(exact[labels == 1])[::-1]
+    negatives = len(labels) - len(found)
     needed = math.ceil(target_sensitivity * len(found) - 1e-9)  # 0.7 * 10 is 7.000000000000001 in binary
-    last = float(found[needed - 1])
+    reaching = np.unique(found[needed - 1 :])[::-1]  # the lowest positive film found, from the highest threshold on
+    last = float(reaching[0])
+    if choice == "best":  # in whole films, so that equal sums are equal: argmax takes the first, the highest
+        wrong = np.sort(exact[labels != 1])
+        above = negatives - np.searchsorted(wrong, reaching, side="left")
+        hits = len(found) - np.searchsorted(found[::-1], reaching, side="left")
+        last = float(reaching[int((hits * negatives - above * len(found)).argmax())])
     below = exact[exact < last]
     threshold = (last + float(below.max())) / 2 if len(below) else last - 0.5
     count = confusion(is_positive(exact, threshold), labels)
@@ -218,9 +244,9 @@ def choose_operating_point(
         margin=threshold,
         target_sensitivity=target_sensitivity,
         sensitivity=count.true_positives / len(found),
-        specificity=count.true_negatives / (len(labels) - len(found)),
+        specificity=count.true_negatives / negatives,
         positives=len(found),
-        negatives=len(labels) - len(found),
+        negatives=negatives,
         chosen_on=chosen_on,
     )
 

@@ -16,17 +16,26 @@ from safetensors.torch import save
 from tbconv.contract.environment import provenance
 from tbconv.contract.errors import DISCLAIMER
 from tbconv.contract.files import write_atomic, write_json
-from tbconv.contract.manifest import DecisionRule, Labels
+from tbconv.contract.manifest import DecisionRule, Labels, OperatingPoint
 from tbconv.report_kit.charts import BLUE, GREY, ORANGE, drawing, label_powers, save_png
 from torch_train.config import TrainConfig
 from torch_train.data.dataset import TrainingFilms
 from torch_train.data.split import PARTS
 from torch_train.engine.state import EpochRecord, Trained, selected_epoch
-from torch_train.metrics import Confusion, auroc_difference, choose_operating_point, fit_calibration, judge
+from torch_train.metrics import (
+    CHOICES,
+    Choice,
+    Confusion,
+    auroc_difference,
+    choose_operating_point,
+    fit_calibration,
+    judge,
+)
 from torch_train.model.baseline import BaselineWeights, baseline_margins, fit_baseline
 from torch_train.run_folder import (
     BASELINE,
     CALIBRATION_FILMS,
+    CHOICE_WORDS,
     CONFIG,
     HELDOUT_FILMS,
     METRICS,
@@ -100,10 +109,25 @@ def _decision_rule(margins: NDArray[np.floating], films: TrainingFilms, config: 
     """Fix calibration and operating point on the validation part."""
     rows = films.parts["validation"]
     chosen, labels = margins[rows], films.labels[rows]
-    point = choose_operating_point(
-        chosen, labels, target_sensitivity=config.target_sensitivity, chosen_on=films.split_digest
-    )
+    point = _operating_points(margins, films, config)[config.operating_point]
     return DecisionRule(fit_calibration(chosen, labels), point)
+
+
+def _operating_points(
+    margins: NDArray[np.floating], films: TrainingFilms, config: TrainConfig
+) -> dict[Choice, OperatingPoint]:
+    """Return the operating point by every way of choosing it, of which the configuration names one."""
+    rows = films.parts["validation"]
+    return {
+        choice: choose_operating_point(
+            margins[rows],
+            films.labels[rows],
+            target_sensitivity=config.target_sensitivity,
+            chosen_on=films.split_digest,
+            choice=choice,
+        )
+        for choice in CHOICES
+    }
 
 
 def _collect_metrics(
@@ -147,7 +171,8 @@ def _evaluate(
         )
         for part in ("validation", "test")
     }
-    return {**asdict(rule), **parts}
+    points = {choice: asdict(one) for choice, one in _operating_points(margins, films, config).items()}
+    return {**asdict(rule), "operating_point_choice": config.operating_point, "operating_points": points, **parts}
 
 
 # --- files ---
@@ -216,6 +241,7 @@ def _facts(
         "precision": None if trained is None else trained.precision,
         "data_digest": films.data_digest,
         "split_digest": films.split_digest,
+        "operating_point_choice": config.operating_point,
     }
     facts |= {} if origin is None else {"adopted": origin.checkpoint}
     name = f"{'synthetic ' * films.synthetic}{arch or 'baseline'} {films.names.positive} against {films.names.negative}"
@@ -238,6 +264,7 @@ def _origin_rows(facts: RunFacts) -> dict[str, str]:
         "processor": origin["machine"]["processor"],
         "data digest": origin["data_digest"],
         "split digest": origin["split_digest"],
+        "operating point": CHOICE_WORDS[origin["operating_point_choice"]],
     }
     if "adopted" in origin:
         adopted = origin["adopted"]

@@ -18,6 +18,10 @@ from tbconv.contract.golden import stored_inputs
 from tbconv.contract.manifest import LOWEST_SLOPE, Calibration, DecisionRule, Labels, OperatingPoint
 from tbconv.report_kit.words import digits_for
 
+CHOICE_WORDS: dict[str, str] = {  # of the threshold, by `train --operating-point`
+    "best": "the best sum of sensitivity and specificity that reaches the target",
+    "highest": "the highest threshold that reaches the target",
+}
 RUN = "run.json"  # RunFacts: written last, so a folder with it is a finished run
 CONFIG = "train_config.json"
 HISTORY = "history.jsonl"
@@ -207,6 +211,7 @@ def _point_lines(network: dict[str, Any], names: dict[str, str]) -> list[str]:
     return [
         f"Operating point: {names['positive']} from a margin of {point['margin']:.3f} up, chosen on {n} validation",
         f"films for a sensitivity of {point['target_sensitivity']:g}; there: {sensitivity}, {specificity}.",
+        *_choice_lines(network),
         f"Probability = sigmoid({slope:.3f} x margin {offset:+.3f}), fitted on the same films.",
         *(
             ["(Validation margins do not rise with the label: this probability carries no information.)"]
@@ -214,6 +219,21 @@ def _point_lines(network: dict[str, Any], names: dict[str, str]) -> list[str]:
         ),
         "Every figure below but AUROC is at that operating point.",
     ]
+
+
+def _choice_lines(network: dict[str, Any]) -> list[str]:
+    """Say by which rule the point was chosen, and what the other one would have given; older runs tell neither."""
+    chosen = network.get("operating_point_choice")
+    if chosen is None:
+        return []
+    words = f"It is {CHOICE_WORDS[chosen]} (--operating-point {chosen})"
+    others = [(name, one) for name, one in network["operating_points"].items() if name != chosen]
+    other = "; ".join(
+        f"{name} would be {one['margin']:.3f}, sensitivity {_share(one['sensitivity'], one['positives'])}, "
+        f"specificity {_share(one['specificity'], one['negatives'])}"
+        for name, one in others
+    )
+    return [f"{words}; {other}."]
 
 
 def _table(network: dict[str, Any]) -> list[str]:

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from benchmarks.fault_injection.checks import AGREE, FILMS, check_answer
+from benchmarks.fault_injection.checks import AGREE, FILMS, check_answer, check_verdict
 from benchmarks.fault_injection.faults.fault import GRAPH_LEVELS, Fault
 from benchmarks.fault_injection.inject import inject_many
 from benchmarks.fault_injection.many import run_many
@@ -104,6 +104,20 @@ def try_films(setting: Setting, faults: Sequence[Fault]) -> list[Result]:
 def _open(fault: Fault, severity: float, data: bytes) -> NDArray[np.uint8]:
     opened: NDArray[np.uint8] = fault.inject(data, severity)
     return opened
+
+
+def try_verdicts(faults: Sequence[Fault]) -> list[Result]:
+    """Draw what a conversion would have measured of a file, and judge it: no model runs."""
+    results = []
+    for fault in faults:
+        trials = []
+        for _, severity in fault.trials:
+            measured, exact = fault.inject(None, severity), fault.path == "model_float32.tflite"
+            step = float(np.finfo(np.float32).eps) * float(np.abs(measured.reference).max())
+            moved = float(np.abs(measured.answer.astype(np.float64) - measured.reference).max())
+            trials.append(Trial(severity, moved / step, check_verdict(measured, exact=exact)))
+        results.append(Result(fault, tuple(trials)))
+    return results
 
 
 def try_serving(setting: Setting, faults: Sequence[Fault]) -> list[Result]:

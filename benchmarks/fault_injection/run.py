@@ -10,10 +10,17 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from benchmarks.fault_injection.clean import FIRST_SEED, Findings, convert_clean, find_alarms, resnet50_alarms
-from benchmarks.fault_injection.faults import film_faults, serving_faults
+from benchmarks.fault_injection.faults import film_faults, serving_faults, verdict_faults
 from benchmarks.fault_injection.faults.fault import GRAPH_LEVELS, Fault
 from benchmarks.fault_injection.inject import faults_of
-from benchmarks.fault_injection.levels import locate_all, reference_of, try_files, try_films, try_serving
+from benchmarks.fault_injection.levels import (
+    locate_all,
+    reference_of,
+    try_files,
+    try_films,
+    try_serving,
+    try_verdicts,
+)
 from benchmarks.fault_injection.many import step_many
 from benchmarks.fault_injection.score import Clean, Result, Score
 from benchmarks.fault_injection.setting import Setting, make_setting
@@ -64,7 +71,7 @@ def faults(only: str | None = None) -> list[Fault]:
         ConfigError: there is none.
     """
     files = [fault for level in GRAPH_LEVELS for fault in faults_of(level).values()]
-    known = [*files, *film_faults.FAULTS, *serving_faults.FAULTS]
+    known = [*files, *film_faults.FAULTS, *serving_faults.FAULTS, *verdict_faults.FAULTS]
     chosen = [one for one in known if only is None or only.lower() in (one.level.lower(), one.name.lower())]
     chosen = chosen or [one for one in known if only is not None and only.lower() in one.name.lower()]
     if not chosen:
@@ -87,6 +94,8 @@ def inject_faults(setting: Setting, wanted: Sequence[Fault], reporter: Reporter,
                 found = locate_all(setting, found, files, reference)
             for place in {file.parent for file in files.values()}:
                 shutil.rmtree(place)
+        elif level == "verdict":
+            found = try_verdicts(chosen)
         else:
             found = (try_films if level == "preprocessing" else try_serving)(setting, chosen)
         live = [one for one in found if one.counted]

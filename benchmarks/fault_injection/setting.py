@@ -207,8 +207,10 @@ def measured(
     """Return the measurement of outputs that are known already, of the trained network's files."""
     reference, float64 = (answers[f"{name} (trained)"] for name in (REFERENCE, FLOAT64))
     count = len(filmset.films)
-    golden = Tolerances.derive(part_of(reference, count, None), part_of(float64, count, None))
-    films = Tolerances.derive(part_of(reference, 0, count), part_of(float64, 0, count)) if count else golden
+    golden = Tolerances.derive(part_of(reference, count, None), part_of(float64, count, None), threshold=threshold)
+    films = golden
+    if count:
+        films = Tolerances.derive(part_of(reference, 0, count), part_of(float64, 0, count), threshold=threshold)
     thresholds: dict[Kind, float] = {"trained": threshold}
     rows = tuple(row_of(folder, one, filmset, answers, thresholds) for one in artefacts)
     return Measurement(rows, {"trained": films}, {"trained": golden}, thresholds, answers, filmset)

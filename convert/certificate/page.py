@@ -162,7 +162,8 @@ def _verdicts(facts: Facts) -> Section:
         "Changed decisions are counted against PyTorch float32 at the operating point; in brackets the largest share "
         "of such films whose decision may change, at 95 % confidence. CERTIFIED: float32, within the tolerance. "
         f"BOUNDED: reduced precision, at most {100 * FLIPS_SHARE:g} % of the measured decisions changed. Both may be "
-        f"served; the deployment criteria select the file. n = {n}{_labelled(facts)}."
+        f"served. CANNOT SAY: measured, on too little for either, and not served; its line says what would be needed. "
+        f"The deployment criteria select the file. n = {n}{_labelled(facts)}."
     )
     if timed:
         return Section("verdicts", "Verdicts", tables=[Table([*columns, "latency"], rows)], note=note)
@@ -417,8 +418,13 @@ def _scope(facts: Facts) -> Section:
 
 
 def _tolerances(facts: Facts) -> Section:
-    rows = [
-        [network, small(one["logits"]), small(one.get("noise")), str(one.get("logits_origin", ""))]
+    rows: list[list[Cell]] = [
+        [
+            network,
+            {"text": small(one["logits"]), "small": str(one.get("empty") or "")},
+            small(one.get("noise")),
+            str(one.get("logits_origin", "")),
+        ]
         for network, one in facts.certificate.tolerances.items()
         if isinstance(one, dict) and "logits" in one
     ]

@@ -27,6 +27,7 @@ from tbconv.contract.files import sha256_file
 FRAMEWORK = "litert"
 
 MATRIX = 2  # axes of a dense layer's weights
+ARRANGES = ("Identity", "Cast", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Dropout")
 
 
 def wrap(request: dict[str, Any]) -> dict[str, Any]:
@@ -38,7 +39,8 @@ def wrap(request: dict[str, Any]) -> dict[str, Any]:
     Returns:
         converter, source (SHA-256 by file), opset, producer, input (their name and shape), channels, size,
         outputs (ours, in their order), source_outputs, dynamic_batch, source_batch, normalise (name, mean, std,
-        white, assumed), renamed_outputs, renamed_nodes, nodes, dense_share, operators, parameters, wrapped (SHA-256).
+        white, assumed), renamed_outputs, renamed_nodes, nodes, last_ops (by output), dense_share, operators,
+        parameters, wrapped (SHA-256).
 
     Raises:
         ConversionError: the file cannot be converted.
@@ -69,9 +71,18 @@ def wrap(request: dict[str, Any]) -> dict[str, Any]:
         "renamed_outputs": outputs,
         "renamed_nodes": nodes,
         "nodes": [node.name for node in wrapped.graph.node],
+        "last_ops": {one.name: last_op(wrapped, one.name) for one in wrapped.graph.output},
         "dense_share": dense_share(wrapped),
         "wrapped": sha256_file(out),
     }
+
+
+def last_op(model: onnx.ModelProto, output: str) -> str:
+    """Return the operation that gives an output, behind those that only arrange or name its values."""
+    makers = {name: node for node in model.graph.node for name in node.output}
+    while (node := makers.get(output)) is not None and node.op_type in ARRANGES:
+        output = node.input[0]
+    return node.op_type if node is not None else ""
 
 
 def dense_share(model: onnx.ModelProto) -> float:

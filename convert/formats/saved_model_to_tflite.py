@@ -45,11 +45,6 @@ def open_converter(saved_model: str) -> Any:
     return tf.lite.TFLiteConverter.from_concrete_functions([module.serve.get_concrete_function(**one)], module)
 
 
-def open_calibrator(saved_model: str) -> Any:
-    """Return a converter whose tensors keep the names that int8 finds its operations by."""
-    return tf.lite.TFLiteConverter.from_saved_model(saved_model)
-
-
 def _convert(saved_model: str, precision: str) -> bytes:
     converter = open_converter(saved_model)
     if precision != "float32":

@@ -295,6 +295,7 @@ class _Matcher:
         self._order = {one.key: place for place, one in enumerate(nodes.operations)}
         self._node_inputs, self._inputs = nodes.inputs(), file.inputs()
         self._layers = {one.key.replace("/", "."): one.key for one in nodes.compute}  # as Keras names its layers
+        self._moving = {one.key.replace("/", ".") for one in nodes.operations} - set(self._layers)
         outputs = nodes.network_outputs()
         self._outputs = {key: outputs[name] for name, key in file.network_outputs().items() if name in outputs}
         self._agreements: dict[tuple[str, str], float] = {}
@@ -304,11 +305,19 @@ class _Matcher:
         how, node = "output", self._outputs.get(operation.key)
         if node is None:
             how, node = "name", self._by_name(operation)
-        if node is None:
+        if node is None and not self._only_moves(operation):
             how, node = "place", self._by_place(operation)
         if node is not None:
             agrees = self._agreement(operation, node)
             self.found[operation.key] = Match(operation.key, node, how, before_bias=False, agreement=agrees)
+
+    def _only_moves(self, operation: Operation) -> bool:
+        """Whether an operation bears the name of a node that computes nothing: it holds what an earlier one computed.
+
+        After few steps a BatchNorm hardly differs from what it reads but in scale, and no correlation tells them apart.
+        """
+        parts = [part for name in operation.names for part in name.split("/")]
+        return any(part in self._moving or re.sub(r"_\d+$", "", part) in self._moving for part in parts)
 
     def _agreement(self, operation: Operation, node: str) -> float:
         pair = operation.key, node

@@ -1,7 +1,7 @@
 """A third-party ONNX file as the reference of a conversion: ONNX Runtime on the file itself, and its own decisions.
 
 It leaves a folder with every format, parity.json, report.md and conversion.json; it is not a bundle, because no
-threshold was chosen.
+operating point was chosen on labelled films.
 """
 
 from __future__ import annotations
@@ -20,10 +20,20 @@ from convert.formats.table import FORMATS, ONNX, TFLITE_FLOAT32
 from convert.onnx_import.films import FolderFilms, read_folder
 from convert.onnx_import.report import JudgedFile, onnx_report, report_text
 from convert.parity.compare import compare_outputs, varies
+from convert.parity.decisions import TASKS, Decisions, choose_decisions, read_thresholds
 from convert.parity.report import PARITY
 from convert.parity.runtimes import Compared, Outputs, Runtime, compared_files, run_outputs
-from convert.parity.verdicts import FAILED, NOT_MADE, OutputTolerance, judge_outputs
-from convert.pipeline import ROUTES, ConversionContext, Outcome, Route, check_route, compared_name
+from convert.parity.verdicts import CERTIFIED, FAILED, MEASURED, NOT_MADE, OutputTolerance, judge_outputs
+from convert.pipeline import (
+    INT8_BUDGET,
+    ROUTES,
+    ConversionContext,
+    Outcome,
+    Route,
+    check_budget,
+    check_route,
+    compared_name,
+)
 from convert.quantization.float_ops import HEAD, NOTHING, require_nodes
 from tbconv.contract.bundle import CONVERSION, MANIFEST, file_records, replace_folder
 from tbconv.contract.environment import provenance
@@ -35,7 +45,7 @@ from torch_train.run_folder import CALIBRATION_FILMS, Films, write_films
 FILMS = 64
 SCHEMA = "tbconv-conversion/1"
 REPORT = "report.md"
-NOT_OFFERED = "not_offered"  # folder of reduced files that change too many decisions
+NOT_OFFERED = "not_offered"  # folder of files that change too many decisions, or of which too little is known
 LARGEST_HEAD = 0.5  # of the weights: VGG keeps nine tenths in its head, and such an int8 file would save nothing
 
 
@@ -53,10 +63,19 @@ class OnnxConfig:
     films: int = FILMS  # that are compared, at most
     keep_float: tuple[str, ...] | None = None  # None keeps the head where that is not most of the weights
     labels: tuple[str, ...] = ()  # names of the classes, in the order of the output
+    int8_budget: float = INT8_BUDGET  # seconds that the search for an int8 recipe may take; 0 makes one candidate
+    task: str | None = None  # of convert.parity.decisions.TASKS; None lets the last operation propose it
+    thresholds: Path | None = None  # JSON or CSV: one a label
 
     def __post_init__(self) -> None:
         check_route(self.route)
+        check_budget(self.int8_budget)
         check_choice(self.normalise, self.mean, self.std)
+        if self.task is not None and self.task not in TASKS:
+            why = f"there are {', '.join(TASKS)}"
+            raise ConfigError(f"--task {self.task} is unknown", why=why, fix="--task multi-label")
+        if self.thresholds is not None:
+            read_thresholds(self.thresholds)  # before minutes are spent
         if self.films < 1:
             raise ConfigError(f"--films {self.films}", why="parity cannot pass on nothing", fix="--films 64")
         if len(set(self.labels)) != len(self.labels) or "" in self.labels:
@@ -99,6 +118,7 @@ class Source:
     films: FolderFilms
     calibration: Path
     answers: Outputs
+    decisions: dict[str, Decisions]  # by output
     tolerances: dict[str, OutputTolerance]
 
 
@@ -121,6 +141,18 @@ class OnnxReference:
     def route(self) -> Route:
         """Return who writes the TFLite that is shipped."""
         return self.config.route
+
+    @property
+    def int8_budget(self) -> float:
+        """Return the seconds that the search for an int8 recipe may take."""
+        return self.config.int8_budget
+
+    @property
+    def deciding(self) -> dict[str, Any]:
+        """Return how the first output that decides anything does so; of scores alone, the first."""
+        decisions = self.source.decisions
+        output = next((name for name, one in decisions.items() if one.task != "score"), next(iter(decisions)))
+        return {"decisions": decisions[output].to_json(), "output": output}
 
     @property
     def weights_bytes(self) -> int:
@@ -190,13 +222,23 @@ class OnnxReference:
             config.onnx, facts, normalise, films.parity, context.aside, context.reporter
         )
         check_reference(reference, config.labels)
+        decisions = choose_decisions(
+            reference,
+            facts["last_ops"],
+            task=config.task,
+            thresholds=None if config.thresholds is None else read_thresholds(config.thresholds),
+            labels=config.labels,
+        )
+        for name, one in decisions.items():
+            say(f"  decisions on {name}: {one}")
         tolerances = {
-            name: OutputTolerance.derive(reference[name], optimised[name], rounded[name]) for name in reference
+            name: OutputTolerance.derive(reference[name], optimised[name], rounded[name], decisions[name])
+            for name in reference
         }
         place = context.aside / CALIBRATION_FILMS
         unknown = np.zeros(len(films.calibration), np.int64)  # not known, and no range needs it
         write_films(place, Films(films.calibration, unknown, np.full(len(unknown), "train")))
-        self._source = Source(facts, normalise, films, place, reference, tolerances)
+        self._source = Source(facts, normalise, films, place, reference, decisions, tolerances)
 
     def export(self, context: ConversionContext) -> None:
         """Do nothing: model.onnx was written first of all."""
@@ -241,9 +283,11 @@ class OnnxReference:
                 (self.config.onnx.name, source.facts),
                 source.normalise,
                 source.films,
+                source.decisions,
                 source.tolerances,
                 tuple(judged),
                 tuple(self._compare(context, maker, others, answers) for maker in ROUTES if maker != self.route),
+                context.int8,
             ),
             regressions={one.path: one.reason for one in exact if one.verdict == FAILED},
             judged=tuple(judged),
@@ -276,15 +320,15 @@ class OnnxReference:
         size = {"bytes": sum(one.stat().st_size for one in (place, *place.rglob("*")) if one.is_file())}
         if isinstance(answer, str):
             return JudgedFile(name, kind, precision, FAILED, answer, facts=size)
-        found = compare_outputs(self.source.answers, answer)
+        found = compare_outputs(self.source.answers, answer, self.source.decisions)
         verdict, reason = judge_outputs(found, self.source.tolerances, exact=is_exact(precision))
         return JudgedFile(name, kind, precision, verdict, reason, found, size)
 
     def write(self, context: ConversionContext, found: OnnxOutcome, *, seconds: tuple[float, float]) -> ConvertedOnnx:
-        """Set failed files apart, write the reports, and seal the folder with conversion.json."""
+        """Set apart what is not offered, write the reports, and seal the folder with conversion.json."""
         folder, source = context.folder, self.source
         for one in found.judged:
-            if one.verdict == FAILED:
+            if one.verdict not in (CERTIFIED, MEASURED, NOT_MADE):
                 (folder / NOT_OFFERED).mkdir(exist_ok=True)
                 shutil.move(folder / one.path, folder / NOT_OFFERED / one.path)
         write_json(folder / PARITY, found.report)
@@ -294,6 +338,7 @@ class OnnxReference:
             "source": {"name": self.config.onnx.name, "sha256": source.facts["source"]},
             "wrap": {key: value for key, value in source.facts.items() if key not in ("source", "converter", "nodes")},
             "labels": list(self.config.labels),
+            "decisions": {name: one.to_json() for name, one in source.decisions.items()},
             "calibration": {"films": len(source.films.calibration), "list_sha256": source.films.digest},
             "converters": context.converters,
             "seconds": {name: round(value, 1) for name, value in context.seconds.items()},

@@ -10,7 +10,10 @@ from typing import Any
 from convert.formats.normalise import Normalise
 from convert.onnx_import.films import FolderFilms
 from convert.parity.compare import OutputDifference
+from convert.parity.decisions import Decisions
+from convert.parity.report import search_lines
 from convert.parity.verdicts import (
+    CANNOT_SAY,
     CERTIFIED,
     FAILED,
     FLIPS_SHARE,
@@ -19,13 +22,20 @@ from convert.parity.verdicts import (
     OutputTolerance,
 )
 from tbconv.contract.errors import DISCLAIMER
+from tbconv.contract.manifest import is_exact
 
-COLUMNS = ("file", "MB", "verdict", "output", "max", "median", "99 %", "SQNR dB", "flips")
+COLUMNS = ("file", "MB", "verdict", "output", "max", "median", "99 %", "SQNR dB", "flips", "undecided")
 LEGEND = (
-    "max, median and 99 % are of each film's largest difference. A flip is another class in front (of a single output: "
-    f"another side of its middle). A reduced file beyond {FLIPS_SHARE:.0%} flips is moved to `not_offered`."
+    "max, median and 99 % are of each film's largest difference. A flip is a decision that differs, by the task above; "
+    "undecided are those that lie so close to it that a reduced file moved others by as much. A reduced file beyond "
+    f"{FLIPS_SHARE:.0%} flips, and any file of which too little is known (CANNOT SAY), is moved to `not_offered`."
 )
-AGREES = {CERTIFIED: "agrees", FAILED: "differs", NOT_MADE: "does not convert"}
+AGREES = {
+    CERTIFIED: "agrees",
+    FAILED: "differs",
+    NOT_MADE: "does not convert",
+    CANNOT_SAY: "is as close, which says little",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +68,11 @@ def onnx_report(
     source: tuple[str, dict[str, Any]],
     normalise: Normalise,
     films: FolderFilms,
+    decisions: dict[str, Decisions],
     tolerances: dict[str, OutputTolerance],
     judged: tuple[JudgedFile, ...],
     compared: tuple[JudgedFile, ...],
+    int8: dict[str, Any] | None,
 ) -> dict[str, Any]:
     """Return parity.json: films by digest only, since their names may be patients'.
 
@@ -68,9 +80,11 @@ def onnx_report(
         source: name of the ONNX file, and what `convert.formats.onnx_wrap` found in it.
         normalise: the preprocessing.
         films: that every file was run on.
+        decisions: how each output decides.
         tolerances: by output.
         judged: every exported file.
         compared: the float32 TFLite that other converters made of the same model.onnx.
+        int8: how the int8 file was chosen; None where there is none.
     """
     name, facts = source
     return {
@@ -85,23 +99,27 @@ def onnx_report(
         "reference": "ONNX Runtime without optimisations, on the given file, fed with films that numpy normalised",
         "preprocessing": {"description": str(normalise), "assumed": normalise.assumed},
         "renamed_outputs": facts["renamed_outputs"],
+        "decisions": {name: one.to_json() for name, one in decisions.items()},
         "tolerances": {name: one.to_json() for name, one in tolerances.items()},
         "rows": [one.to_json() for one in judged],
         "compared": [
             one.to_json() | {"verdict": AGREES[one.verdict].upper(), "agreement": one.agreement} for one in compared
         ],
-        "limits": _limits(normalise, films),
+        "int8": int8,
+        "limits": _limits(normalise, films, decisions),
         "disclaimer": DISCLAIMER,
     }
 
 
-def _limits(normalise: Normalise, films: FolderFilms) -> list[str]:
-    """Return what a conversion without a threshold, labels or PyTorch cannot say."""
+def _limits(normalise: Normalise, films: FolderFilms, decisions: dict[str, Decisions]) -> list[str]:
+    """Return what a conversion without an operating point, labels or PyTorch cannot say."""
     which = "assumed, since none was given" if normalise.assumed else "taken from the command line"
     reference = "The reference is ONNX Runtime on the given file, not the network that it was exported from"
     shown = f"The preprocessing is {which} ({normalise}), on grey films padded to a square"
+    counted = "; ".join(f"{name}: {one}" for name, one in decisions.items())
+    unread = "There is no operating point chosen on labelled films, and labels are not read"
     return [
-        "There is no threshold, and labels are not read: sensitivity, specificity and calibration are not measured.",
+        f"{unread}: sensitivity, specificity and calibration are not measured. Decisions are counted as {counted}.",
         f"{reference}: what the export got wrong is wrong in every file here.",
         "There is no evidence map: it needs a head whose layers are known.",
         f"{shown}: if the network was trained differently, all files are wrong in the same way.",
@@ -119,12 +137,15 @@ def report_text(report: dict[str, Any]) -> str:
         f"Compared with {report['reference']}: {held}.",
         f"Preprocessing ({'assumed' if shown['assumed'] else 'as given'}): {shown['description']}.",
         *(f"Output `{old}` is called `{new}` here." for old, new in report["renamed_outputs"].items()),
+        *(f"Decisions on `{name}`: {one['description']}." for name, one in report["decisions"].items()),
         "",
         f"| {' | '.join(COLUMNS)} |",
         "|---" * len(COLUMNS) + "|",
         *(f"| {' | '.join(cells)} |" for cells in table_rows(report)),
         "",
         *(f"- {line}" for line in verdict_lines(report)),
+        "",
+        *(f"- {line.strip()}" for line in search_lines(report["int8"])),
         "",
         LEGEND,
         f"float32 files may differ by {tolerances}: {OUTPUT_ORIGIN}.",
@@ -151,14 +172,17 @@ def table_rows(report: dict[str, Any]) -> Iterator[tuple[str, ...]]:
     for row in [*report["rows"], *report["compared"]]:
         size = f"{row['bytes'] / 1e6:.3g}" if "bytes" in row else "-"
         for one in row["outputs"] or [None]:
-            yield (row["path"], size, row["verdict"], *_figures(one))
+            yield (row["path"], size, row["verdict"], *_figures(one, exact=is_exact(row["precision"])))
 
 
-def _figures(one: dict[str, Any] | None) -> tuple[str, ...]:
+def _figures(one: dict[str, Any] | None, *, exact: bool) -> tuple[str, ...]:
     if one is None:
-        return ("-",) * 6
+        return ("-",) * 7
     distances = (_number(one[name], ".1e") for name in ("max_abs", "median", "p99"))
-    return (one["output"], *distances, _number(one["sqnr_db"], ".0f"), f"{one['flips']} of {one['samples']}")
+    band, counted = one["band"], one["decisions"]
+    flips = f"{one['flips']} of {counted}" if counted else "a score"
+    undecided = "-" if band is None or exact else f"{band['inside']} of {counted}"
+    return (one["output"], *distances, _number(one["sqnr_db"], ".0f"), flips, undecided)
 
 
 def _number(value: float | None, style: str) -> str:

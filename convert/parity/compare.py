@@ -7,13 +7,14 @@ exception.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tbconv.contract.statistics import Prediction, identity_error, is_positive, sqnr_db
+from convert.parity.decisions import Decisions
+from tbconv.contract.statistics import Prediction, identity_error, sqnr_db
 
 # --- a bundle's outputs ---
 
@@ -35,6 +36,8 @@ class Difference:
     sqnr_db: float  # of the logits against the reference, in dB
     missed: int  # positive by the reference, not by this one
     added: int  # positive by this one, not by the reference
+    decision_db: float = -np.inf  # how far margins moved beside how far they are from the threshold, in dB
+    sides: dict[str, int] = field(default_factory=dict)  # films that the reference puts on each side; none: not known
 
     @property
     def flips(self) -> int:
@@ -69,7 +72,8 @@ def compare(reference: Prediction, other: Prediction, *, threshold: float, alike
         problem = NOT_FINITE
     if problem is not None:
         return Difference(len(reference.logits), problem, np.inf, np.inf, np.inf, None, None, -np.inf, 0, 0)
-    refers, others = is_positive(reference.margin, threshold), is_positive(other.margin, threshold)
+    decisions = Decisions.at(threshold)
+    refers, others = (decisions.of(one.margin) > 0 for one in (reference, other))
     return Difference(
         samples=len(reference.logits),
         problem=None,
@@ -81,6 +85,8 @@ def compare(reference: Prediction, other: Prediction, *, threshold: float, alike
         sqnr_db=sqnr_db(reference.logits, other.logits),
         missed=int((refers & ~others).sum()),
         added=int((~refers & others).sum()),
+        decision_db=decisions.signal_db(reference.margin, other.margin),
+        sides=decisions.sides(reference.margin),
     )
 
 
@@ -124,12 +130,8 @@ def _max_abs(reference: NDArray[np.floating] | None, other: NDArray[np.floating]
 
 
 # --- outputs ---
-# What the outputs of a third-party network mean is unknown: each is compared separately, by name.
-#
-# There is no threshold, so a decision is the class with the largest output, or for a single output the side of its
-# middle on which it lies.
-
-HALF = 0.5
+# What the outputs of a third-party network mean is unknown: each is compared separately, by name, and decides by its
+# own task (convert.parity.decisions).
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +146,15 @@ class OutputDifference:
     p99: float
     sqnr_db: float
     flips: int  # decisions that differ
+    task: str = "one-of-n"
+    noun: str = "decisions"
+    decisions: int = 0  # how many there are: of several labels as many a film, of a score none
+    films_changed: int = 0  # films with a decision that differs
+    flips_by_label: dict[str, int] = field(default_factory=dict)  # of several labels, those with any
+    decision_db: float = -np.inf  # how far margins moved beside how far they are from a decision, in dB
+    relative: float = np.inf  # the largest difference as a share of the largest output
+    sides: dict[str, int] = field(default_factory=dict)  # films on each side of a decision; none: not known
+    band: dict[str, Any] | None = None  # where the file decides nothing (Decisions.band); None of a score
 
     def to_json(self) -> dict[str, Any]:
         """Return the figures ready for JSON."""
@@ -151,17 +162,24 @@ class OutputDifference:
 
 
 def compare_outputs(
-    reference: Mapping[str, NDArray[Any]], other: Mapping[str, NDArray[Any]]
+    reference: Mapping[str, NDArray[Any]], other: Mapping[str, NDArray[Any]], decisions: Mapping[str, Decisions]
 ) -> tuple[OutputDifference, ...]:
     """Measure every output of the reference; one that the other lacks is a problem, not an exception."""
-    return tuple(_compare_output(name, answer, other.get(name)) for name, answer in reference.items())
+    return tuple(_compare_output(name, answer, other.get(name), decisions[name]) for name, answer in reference.items())
 
 
-def _compare_output(name: str, reference: NDArray[Any], other: NDArray[Any] | None) -> OutputDifference:
+def _compare_output(
+    name: str, reference: NDArray[Any], other: NDArray[Any] | None, decisions: Decisions
+) -> OutputDifference:
     samples, problem = len(reference), output_problem(reference, other)
+    counted = decisions.of(reference).size
     if problem is not None or other is None:
-        return OutputDifference(name, samples, problem, np.inf, np.inf, np.inf, -np.inf, samples)
+        unusable = OutputDifference(name, samples, problem, np.inf, np.inf, np.inf, -np.inf, counted)
+        return replace(unusable, task=decisions.task, noun=decisions.noun, decisions=counted, films_changed=samples)
     distance = np.abs(other.astype(np.float64) - reference).reshape(samples, -1).max(1)
+    flips = decisions.flips(reference, other)
+    by_label = {decisions.name(column): int(count) for column, count in enumerate(flips.sum(axis=0)) if count}
+    scale = float(np.abs(reference).max())
     return OutputDifference(
         output=name,
         samples=samples,
@@ -170,7 +188,16 @@ def _compare_output(name: str, reference: NDArray[Any], other: NDArray[Any] | No
         median=float(np.median(distance)),
         p99=float(np.quantile(distance, 0.99)),
         sqnr_db=sqnr_db(reference, other),
-        flips=int((decide(reference, reference) != decide(other, reference)).sum()),
+        flips=int(flips.sum()),
+        task=decisions.task,
+        noun=decisions.noun,
+        decisions=counted,
+        films_changed=int(flips.any(axis=1).sum()),
+        flips_by_label=by_label if decisions.task == "multi-label" else {},
+        decision_db=decisions.signal_db(reference, other),
+        relative=float(distance.max()) / scale if scale > 0 else float(distance.max() > 0),
+        sides=decisions.sides(reference),
+        band=decisions.band(reference, other),
     )
 
 
@@ -184,19 +211,6 @@ def output_problem(reference: NDArray[Any], other: NDArray[Any] | None) -> str |
     if problem is None and varies(reference) and not varies(other):
         problem = "it is the same for every film"
     return problem
-
-
-def decide(answer: NDArray[Any], reference: NDArray[Any]) -> NDArray[np.int64]:
-    """Return the decision on each film, int64 [N]: the largest class, or the side of the middle.
-
-    The middle of a single output is 0, or 0.5 where the reference gives nothing outside 0..1: a probability.
-    """
-    rows = answer.reshape(len(answer), -1)
-    if rows.shape[1] > 1:
-        largest: NDArray[np.int64] = rows.argmax(1)
-        return largest
-    middle = HALF if float(reference.min()) >= 0 and float(reference.max()) <= 1 else 0.0
-    return (rows[:, 0] > middle).astype(np.int64)
 
 
 # --- float64 ---

@@ -144,7 +144,9 @@ def _probes(answer: Answer, expected: ReferenceAnswers) -> dict[str, Any] | None
         "problem": problem,
         "furthest_from_threshold": float(distance[np.isfinite(distance)].max(initial=0.0)),
         "furthest_flip": float(distance[flipped].max()) if flipped.any() else None,
-        "allowed": Tolerances.derive(reference, float64).logits if problem is None else None,
+        "allowed": Tolerances.derive(reference, float64, threshold=expected.threshold).logits
+        if problem is None
+        else None,
     }
 
 
@@ -188,6 +190,7 @@ def _auroc(answer: Answer, expected: ReferenceAnswers) -> dict[str, Any] | None:
 
 # --- measure ---
 
+ORDER = (Verdict.CERTIFIED, Verdict.BOUNDED, Verdict.CANNOT_SAY, Verdict.UNVERIFIED, Verdict.FAILED)  # best first
 JUMPING_SHARE = 0.5  # of the films whose map may jump because a ReLU pattern changed; none of kermany's 1,024 did
 
 
@@ -249,15 +252,19 @@ class Measurement:
         problem = self.problem(artefact)
         if problem is not None:
             return ArtefactVerdict(Verdict.FAILED, sha256, problem, worst.to_json())
-        if not artefact.is_exact:
-            return judge_reduced(worst, sha256=sha256)
         tolerances = self.tolerances[artefact.network]
+        if not artefact.is_exact:
+            return judge_reduced(worst, sha256=sha256, empty=tolerances.empty)
         distance = row.float64_distance if worst is row.films else None
         verdict = judge_float32(worst, tolerances, sha256=sha256, float64_distance=distance)
-        if verdict.verdict.may_serve and worst is not row.golden:
-            golden = judge_float32(row.golden, self.golden_tolerances[artefact.network], sha256=sha256)
-            return verdict if golden.verdict.may_serve else golden
-        return verdict
+        if verdict.verdict is Verdict.FAILED or worst is row.golden:
+            return verdict
+        golden = judge_float32(row.golden, self.golden_tolerances[artefact.network], sha256=sha256)
+        return (
+            golden
+            if golden.verdict is Verdict.FAILED or verdict.verdict.may_serve > golden.verdict.may_serve
+            else verdict
+        )
 
 
 def measure(
@@ -287,9 +294,13 @@ def measure(
         runtimes += torch_runtimes(folder, network, arch=arch, calibration=decision_rules[network].calibration)
     answers = run_all(runtimes, filmset.together, reporter, sample=filmset.sample)
     count, total = len(filmset.films), len(filmset.films) + len(filmset.golden)
-    golden = {network: _tolerances(answers, network, count, total) for network in networks}
-    tolerances = {network: _tolerances(answers, network, 0, count) for network in networks} if count else golden
     thresholds = {network: decision_rules[network].operating_point.margin for network in networks}
+
+    def derive(start: int, end: int) -> dict[Kind, Tolerances]:
+        return {network: _tolerances(answers, network, start, end, thresholds[network]) for network in networks}
+
+    golden = derive(count, total)
+    tolerances = derive(0, count) if count else golden
     rows = tuple(_row(runtime, answers, filmset, thresholds[runtime.network]) for runtime in runtimes)
     return Measurement(rows, tolerances, golden, thresholds, answers, filmset)
 
@@ -322,9 +333,9 @@ def _judge_maps(row: Row, verdict: ArtefactVerdict) -> ArtefactVerdict:
     return replace(verdict, verdict=Verdict.FAILED, reason=f"{reason}: more than changed ReLU patterns explain")
 
 
-def _tolerances(answers: dict[str, Answer], network: Kind, start: int, end: int) -> Tolerances:
+def _tolerances(answers: dict[str, Answer], network: Kind, start: int, end: int, threshold: float) -> Tolerances:
     reference, float64 = answers[f"{REFERENCE} ({network})"], answers[f"{FLOAT64} ({network})"]
-    return Tolerances.derive(part_of(reference, start, end), part_of(float64, start, end))
+    return Tolerances.derive(part_of(reference, start, end), part_of(float64, start, end), threshold=threshold)
 
 
 def _row(runtime: Runtime, answers: dict[str, Answer], filmset: FilmSet, threshold: float) -> Row:

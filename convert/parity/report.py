@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -132,3 +133,32 @@ def write_film_table(path: Path, measurement: Measurement) -> None:
         arrays |= {f"{row.name}|{name}": values for name, values in found.items()}
     with atomic_file(path) as file:
         np.savez_compressed(file, **arrays)
+
+
+# --- int8 ---
+# How the int8 file was chosen, in lines for people; `convert.quantization.search` gives the record.
+
+
+def search_lines(found: dict[str, Any] | None) -> Iterator[str]:
+    """Yield what was chosen and why, and each candidate that was tried; nothing where no int8 file was made."""
+    if found is None:
+        return
+    tried = found["candidates"]
+    ranked = f", ranked by {found['ranking_decisions']} decisions" if found["ranking_decisions"] else ""
+    yield (
+        f"int8: the best of {len(tried)} candidates in {found['seconds']:.0f} s (calibrated on "
+        f"{found['calibration_films']} films{ranked}): {found['recipe']}"
+    )
+    yield f"  {found['verdict']}; the search ended because {found['ended']}" if ranked else f"  {found['ended']}"
+    if found["near"]:
+        yield f"  {found['near']}"
+    for number, one in enumerate(tried):
+        if ranked and one["near"] is not None:
+            yield f"  {'*' if number == found['chosen'] else ' '} {_candidate(one, found['ranking_decisions'])}"
+
+
+def _candidate(one: dict[str, Any], decisions: int) -> str:
+    latency = f", {one['latency']:.2f} x the latency" if one["latency"] is not None else ""
+    refused = f"; refused: {one['refused']}" if "refused" in one else ""
+    moved = f"moves decisions by {one['near']:.3g}, {one['flips']} of {decisions} flip"
+    return f"{moved}{latency}: {one['recipe']}{refused}"

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from convert.parity.decisions import Decisions
 from convert.parity.verdicts import TIMES_NOISE
 from convert.runners.base import Answer
 from tbconv.contract.statistics import identity_errors, is_positive, sqnr_db, upper_bound
@@ -289,38 +290,18 @@ def _finite(value: float) -> float | None:
 # --- abstention band ---
 # The band around the threshold outside which no measured film changed its decision: numpy only.
 
-NEAREST = 32  # films that the width rests on at least: a handful near the threshold would promise too much
-
 
 def abstention_band(
     reference_margin: NDArray[np.floating], other_margin: NDArray[np.floating], *, threshold: float
 ) -> dict[str, Any]:
-    """Return the band in which a reduced-precision file leaves a film undecided.
-
-    A film can only flip if its margin moved by more than its distance to the threshold. So the largest
-    movement of all bounds the band; of the films inside that bound the largest movement is smaller, because
-    the films that move most are far from any threshold; and so on until it stays, or 32 films are left.
+    """Return the band in which a reduced-precision file leaves a film undecided (Decisions.band).
 
     Args:
         reference_margin: PyTorch's margins in logits, [N], N > 0.
         other_margin: the file's, [N].
         threshold: margin in logits.
-
-    Returns:
-        `half_width` in logits; `rests_on`, the films whose movement it bounds; `inside`, how many of the N
-        films are left undecided; `samples`, N.
     """
-    moved = np.abs(other_margin.astype(np.float64) - reference_margin)
-    away = np.abs(other_margin.astype(np.float64) - threshold)
-    nearest = np.partition(away, min(NEAREST, len(away)) - 1)[min(NEAREST, len(away)) - 1]
-    width, before = float(moved.max()), np.inf
-    while width < before:
-        before = width
-        width = float(moved[away <= max(width, nearest)].max())
-    inside = int((away <= width).sum())
-    return {
-        "half_width": width,
-        "rests_on": int((away <= max(width, nearest)).sum()),
-        "inside": inside,
-        "samples": len(moved),
-    }
+    band = Decisions.at(threshold).band(reference_margin, other_margin)
+    if band is None:
+        raise ValueError("a band needs films")
+    return band

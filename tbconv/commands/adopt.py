@@ -17,6 +17,7 @@ from tbconv.commands.train import (
     Device,
     HeldoutFilms,
     LabelsFromMasks,
+    OperatingPoint,
     Out,
     Patient,
     Positive,
@@ -71,6 +72,7 @@ def adopt(
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed of the split and of the films that are stored.")] = 0,
     target_sensitivity: TargetSensitivity = 0.90,
+    operating_point: OperatingPoint = "best",
     calibration_films: CalibrationFilms = 128,
     heldout_films: HeldoutFilms = 512,
     device: Device = "auto",
@@ -99,6 +101,7 @@ def adopt(
         trained_on=trained_on,
         seed=seed,
         target_sensitivity=target_sensitivity,
+        operating_point=operating_point,  # type: ignore[arg-type]  # the config refuses other words
         calibration_films=calibration_films,
         heldout_films=heldout_films,
         device=device,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,14 +15,18 @@ from rich.table import Table
 from tbconv import api
 from tbconv.commands.adopt import numbers
 from tbconv.commands.train import INTERRUPTED
-from tbconv.console import TerminalReporter, print_out, table_console
+from tbconv.console import CANNOT_SAY, TerminalReporter, print_out, table_console
 from tbconv.contract.errors import ConfigError
 
 if TYPE_CHECKING:
+    from convert.from_run import Converted
     from tbconv.contract.certificate import Certificate
 
 
-OF_ONNX = ("--calibration", "--normalise", "--mean", "--std", "--labels")
+OF_ONNX = ("--calibration", "--normalise", "--mean", "--std", "--labels", "--task", "--thresholds")
+
+
+Int8 = tuple[list[str] | None, float | None]  # nodes to keep in float, seconds to search
 
 
 def convert(
@@ -48,6 +52,14 @@ def convert(
             "behind the last feature map; name head as well to keep it. 'none' keeps nothing."
         ),
     ] = None,
+    int8_budget: Annotated[
+        float | None,
+        typer.Option(
+            "--int8-budget",
+            metavar="SECONDS",
+            help="Time to search for the int8 recipe that moves fewest decisions: 120 s; 0 takes one recipe.",
+        ),
+    ] = None,
     calibration: Annotated[
         Path | None,
         typer.Option(
@@ -61,18 +73,45 @@ def convert(
     mean: Annotated[str | None, typer.Option(help="Instead of --normalise: mean of x / 255, one a channel.")] = None,
     std: Annotated[str | None, typer.Option(help="Instead of --normalise: deviation of x / 255.")] = None,
     labels: Annotated[str | None, typer.Option(help="Classes of an ONNX model in their order: normal,tb.")] = None,
+    task: Annotated[
+        str | None,
+        typer.Option(
+            help="What an ONNX model decides: one-of-n, binary, multi-label or score; its last operation proposes it."
+        ),
+    ] = None,
+    thresholds: Annotated[
+        Path | None,
+        typer.Option(help="JSON or CSV of label,threshold for an ONNX model; labels without one have 0.5."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report and the file to deploy as JSON.")] = False,
 ) -> None:
-    """Convert to ONNX, SavedModel, H5, Keras and four TFLite files, and prove that nothing changed."""
+    """Convert to ONNX, SavedModel, H5, Keras and four TFLite files, and prove that nothing changed.
+
+    Exit 3 where no float32 file could be certified, because the films or the network itself show too little.
+    """
     given = {"--calibration": calibration, "--normalise": normalise, "--mean": mean, "--std": std, "--labels": labels}
+    decided: dict[str, Any] = {"task": task, "thresholds": thresholds}
+    given |= {f"--{name}": value for name, value in decided.items()}
+    int8 = (keep_float, int8_budget)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # SIGTERM ends like Ctrl-C: nothing is left behind
     try:
         if is_onnx(run):
             preprocessing = (normalise, mean, std)
-            convert_onnx(run, out, route, calibration, films, keep_float, preprocessing, labels, as_json=as_json)
+            convert_onnx(
+                run,
+                out,
+                route,
+                calibration,
+                films,
+                (keep_float, int8_budget),
+                preprocessing,
+                labels,
+                decided,
+                as_json=as_json,
+            )
         else:
             refuse(given, OF_ONNX, "for a run", "a run knows its films, labels and preprocessing")
-            _convert_run(run, out, route, films, keep_float, as_json=as_json)
+            _convert_run(run, out, route, films, int8, as_json=as_json)
     except KeyboardInterrupt:
         TerminalReporter().say(f"stopped; {out} is as it was before")
         raise typer.Exit(INTERRUPTED) from None
@@ -94,18 +133,34 @@ def refuse(given: Mapping[str, object], others: tuple[str, ...], way: str, why: 
         raise ConfigError(f"{dropped} {way}", why=why, fix=f"omit {dropped}")
 
 
-def _convert_run(
-    run: Path, out: Path, route: str | None, films: int | None, keep_float: list[str] | None, *, as_json: bool
-) -> None:
-    from tbconv.commands.parity_table import print_parity
+def _convert_run(run: Path, out: Path, route: str | None, films: int | None, int8: Int8, *, as_json: bool) -> None:
 
-    done = api.convert(run, out, route=_route(route), films=films, keep_float=keep_float, reporter=TerminalReporter())
+    done = api.convert(
+        run,
+        out,
+        route=_route(route),
+        films=films,
+        keep_float=int8[0],
+        int8_budget=int8[1],
+        reporter=TerminalReporter(),
+    )
     if as_json:
         print_out(json.dumps(done.report | {"deploy": done.certificate.deploy}, indent=2))
-        return
+    else:
+        _print_bundle(done)
+    exact = {one.path for one in done.manifest.artefacts if one.is_exact and one.network == done.manifest.kind}
+    _end([str(found.verdict) for path, found in done.certificate.artefacts.items() if path in exact])
+
+
+def _print_bundle(done: Converted) -> None:
+    from convert.parity.report import search_lines
+    from tbconv.commands.parity_table import print_parity
+
     print_parity(done.report)
     for path, verdict in done.certificate.artefacts.items():
         print_out(f"  {path}: {verdict.verdict}; {verdict.reason}")
+    for line in search_lines(done.report["int8"]):
+        print_out(line)
     _print_choice(done.certificate)
     print_out(f"\n{done.certificate.disclaimer}")
     print_out(f"converted in {done.seconds_converting:.0f} s, measured in {done.seconds_measuring:.0f} s")
@@ -137,9 +192,10 @@ def convert_onnx(
     route: str | None,
     calibration: Path | None,
     films: int | None,
-    keep_float: list[str] | None,
+    int8: Int8,
     preprocessing: tuple[str | None, str | None, str | None],
     labels: str | None,
+    decided: Mapping[str, Any],
     *,
     as_json: bool,
 ) -> None:
@@ -166,20 +222,32 @@ def convert_onnx(
         mean=mean,
         std=std,
         most=films,
-        keep_float=keep_float,
+        keep_float=int8[0],
+        int8_budget=int8[1],
         labels=[one.strip() for one in labels.split(",")] if labels else (),
+        **decided,
         reporter=TerminalReporter(),
     )
     if as_json:
         print_out(json.dumps(done.report, indent=2))
-        return
-    _print_report(done.report)
-    print_out(f"\nconverted in {done.seconds_converting:.0f} s, measured in {done.seconds_measuring:.0f} s")
-    print_out(f"written: {done.folder} (no bundle: it has no threshold)\nnext: read {done.folder / 'report.md'}")
+    else:
+        _print_report(done.report)
+        print_out(f"\nconverted in {done.seconds_converting:.0f} s, measured in {done.seconds_measuring:.0f} s")
+        where = f"written: {done.folder} (no bundle: no operating point was chosen)"
+        print_out(f"{where}\nnext: read {done.folder / 'report.md'}")
+    _end([row["verdict"] for row in done.report["rows"] if row["precision"] == "float32"])
+
+
+def _end(float32: Sequence[str]) -> None:
+    """End with 3 unless a float32 file is CERTIFIED."""
+    if "CERTIFIED" not in float32:
+        TerminalReporter().say("CANNOT SAY: no float32 file is certified, and its reason says what would be needed")
+        raise typer.Exit(CANNOT_SAY)
 
 
 def _print_report(report: dict[str, Any]) -> None:
     from convert.onnx_import.report import COLUMNS, table_rows, verdict_lines
+    from convert.parity.report import search_lines
 
     title = f"against ONNX Runtime on {report['source']}, on {report['inputs']['description']}"
     table = Table(title=title, box=box.SIMPLE)
@@ -190,6 +258,8 @@ def _print_report(report: dict[str, Any]) -> None:
         table.add_row(*cells)
     table_console().print(table)
     for line in verdict_lines(report):
+        print_out(f"  {line}")
+    for line in search_lines(report["int8"]):
         print_out(f"  {line}")
     print_out("\nwhat this cannot say:")
     for limit in report["limits"]:

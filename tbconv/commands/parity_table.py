@@ -24,7 +24,7 @@ COLUMNS = (
     "flips",
     "AUROC loss (<=)",
 )
-COLOURS = {"CERTIFIED": "green", "BOUNDED": "cyan", "FAILED": "red", "UNVERIFIED": "yellow"}
+COLOURS = {"CERTIFIED": "green", "BOUNDED": "cyan", "FAILED": "red", "UNVERIFIED": "yellow", "CANNOT SAY": "yellow"}
 GROUPS = {
     "float32": "float32 files",
     "reduced": "reduced files",

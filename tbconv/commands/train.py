@@ -28,6 +28,13 @@ LabelsFromMasks = Annotated[
 TargetSensitivity = Annotated[
     float, typer.Option(help="Sensitivity that the operating point has to reach on validation.")
 ]
+OperatingPoint = Annotated[
+    str,
+    typer.Option(
+        help="Of the thresholds that reach it: best takes the largest sensitivity + specificity on validation, highest "
+        "the highest."
+    ),
+]
 CalibrationFilms = Annotated[int, typer.Option(help="Training films stored in the run folder to calibrate int8.")]
 HeldoutFilms = Annotated[int, typer.Option(help="Test, then validation films stored there to measure parity.")]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
@@ -92,6 +99,7 @@ def train(
         ),
     ] = False,
     target_sensitivity: TargetSensitivity = 0.90,
+    operating_point: OperatingPoint = "best",
     calibration_films: CalibrationFilms = 128,
     heldout_films: HeldoutFilms = 512,
     baseline_only: Annotated[
@@ -135,6 +143,7 @@ def train(
             contrast=contrast,
             flip=flip,
             target_sensitivity=target_sensitivity,
+            operating_point=operating_point,  # type: ignore[arg-type]
             calibration_films=calibration_films,
             heldout_films=heldout_films,
             baseline_only=baseline_only,

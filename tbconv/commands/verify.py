@@ -14,7 +14,7 @@ import typer
 
 from tbconv import api
 from tbconv.commands.sign import PublicKey, RequireSignature, signature_rule
-from tbconv.console import TerminalReporter, print_out
+from tbconv.console import CANNOT_SAY, TerminalReporter, print_out
 from tbconv.contract.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -194,6 +194,7 @@ def _measure(
     )
     if as_json:
         verdict = {"passed": found.passed, "regressions": found.regressions, "notes": list(found.notes)}
+        verdict |= {"undecided": list(found.undecided)}
         print_out(json.dumps(found.report | verdict, indent=2))
     else:
         print_parity(found.report)
@@ -201,9 +202,12 @@ def _measure(
             print_out(f"note: {note}")
         for path, reason in found.regressions.items():
             print_out(f"WORSE THAN ITS CERTIFICATE {path}: {reason}")
-        print_out("verdict: " + ("every file does as well as its certificate says" if found.passed else "FAILED"))
+        said = "every file does as well as its certificate says" if found.passed else "FAILED"
+        if found.passed and found.undecided:
+            said = f"CANNOT SAY, these inputs show too little: {', '.join(found.undecided)}"
+        print_out(f"verdict: {said}")
         print_out(f"{found.certificate.disclaimer}\nreport: {place}")
-    raise typer.Exit(0 if found.passed else 1)
+    raise typer.Exit(1 if not found.passed else CANNOT_SAY if found.undecided else 0)
 
 
 # --- quick check ---

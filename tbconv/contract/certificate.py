@@ -13,6 +13,7 @@ class Verdict(StrEnum):
 
     CERTIFIED = "CERTIFIED"  # float32, as close to PyTorch as PyTorch is to exact arithmetic
     BOUNDED = "BOUNDED"  # reduced precision, measured, at most 1 % of the decisions flip
+    CANNOT_SAY = "CANNOT SAY"  # measured, on too little for either: its reason says what would be needed
     FAILED = "FAILED"  # measured, and neither of these
     UNVERIFIED = "UNVERIFIED"  # not measured
 

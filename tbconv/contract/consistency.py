@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tbconv.contract.bundle import CERTIFICATE, MAKE_AGAIN, MANIFEST, Bundle, binding_of, parse_json
+from tbconv.contract.certificate import Verdict
 from tbconv.contract.errors import ArtefactError, BundleError
 from tbconv.contract.files import opened
 from tbconv.contract.golden import Golden
@@ -235,7 +236,8 @@ def answer_problems(bundle: Bundle, golden: Golden, paths: Collection[str] | Non
             continue
         decision_rule = bundle.manifest.decision_rules.get(artefact.network)
         try:
-            judged = decision_rule is not None and bundle.verdict(artefact.path).verdict.may_serve
+            verdict = bundle.verdict(artefact.path).verdict
+            judged = decision_rule is not None and (verdict.may_serve or verdict is Verdict.CANNOT_SAY)
         except ArtefactError:  # the verdict is about another digest, which is a finding of its own
             judged = False
         if decision_rule is None or not judged:

@@ -12,7 +12,6 @@ import shutil
 import subprocess
 import sys
 import threading
-from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -25,7 +24,6 @@ from convert.verify import VerifyConfig, verify
 from convert.worker import run_step, workers
 from tbconv.contract.errors import Silence
 from torch_train.data.phantom import draw_phantom
-from torch_train.run_folder import CALIBRATION_FILMS, read_run
 
 
 class Listener(Silence):
@@ -135,46 +133,6 @@ def run(build_once):
 def baseline_run(build_once):
     """A run without a trained checkpoint."""
     return build_once("baseline_run", lambda folder: write_drawn_run(folder / "run", trained=False)) / "run"
-
-
-@pytest.fixture(scope="session")
-def quantized(build_once, memory, run):
-    """Folder of what the int8 file is made from, and of the file itself, step by step as `convert` makes them."""
-    return build_once("quantized", lambda folder: quantize(folder, memory, run))
-
-
-def quantize(folder, memory, run):
-    """Make an int8 file of a run, step by step."""
-    facts, films = read_run(run), str(run / CALIBRATION_FILMS)
-
-    def step(module, **request):
-        memory.run_step(module, request)
-        return folder
-
-    def place(name):
-        return str(folder / name)
-
-    network = {
-        "network": "trained",
-        "arch": facts.arch,
-        "calibration": asdict(facts.decision_rules["trained"].calibration),
-    }
-    step("convert.formats.torch_to_onnx:torch_to_onnx", folder=str(run), **network, out=place("model.onnx"))
-    files = {"h5": place("model.h5"), "keras": place("model.keras"), "saved_model": place("saved_model")}
-    step("convert.formats.onnx_to_keras:onnx_to_keras", onnx=place("model.onnx"), **files)
-    step(
-        "convert.quantization.equalization:equalize", onnx=place("model.onnx"), films=films, out=place("equalized.onnx")
-    )
-    step("convert.formats.onnx_to_keras:onnx_to_keras", onnx=place("equalized.onnx"), saved_model=place("equalized"))
-    given = {"saved_model": place("equalized"), "films": films, "keep_float": ["head"]}
-    return step("convert.quantization.int8:make_int8", **given, out=place("model_int8.tflite"))
-
-
-@pytest.fixture(scope="session")
-def recipes(build_once, child, quantized, run):
-    """Folder of int8 files of the small network, by recipe, and of TensorFlow's default."""
-    saved = quantized / "equalized", quantized / "saved_model"
-    return build_once("recipes", lambda folder: child("recipe_small.py", *saved, run / CALIBRATION_FILMS, folder))
 
 
 @pytest.fixture(scope="session")

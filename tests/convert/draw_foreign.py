@@ -48,6 +48,20 @@ def model(
     return made
 
 
+def numbers(*values):
+    return [numpy_helper.from_array(np.float32(value), f"{value:g}") for value in values]
+
+
+def logistic_map(source, out):
+    """x -> 4 x (1 - x), twenty times: each doubles what was rounded before it, 2^20 times in all."""
+    yield helper.make_node("Sigmoid", [source], ["x0"])
+    for step in range(20):
+        last = out if step == 19 else f"x{step + 1}"
+        yield helper.make_node("Sub", ["1", f"x{step}"], [f"left{step}"])
+        yield helper.make_node("Mul", [f"x{step}", f"left{step}"], [f"product{step}"])
+        yield helper.make_node("Mul", [f"product{step}", "4"], [last])
+
+
 def right():
     yield "plain", model(body("input", "logits"), weights())
     grey = ("n", 1, SIDE, SIDE)
@@ -58,6 +72,11 @@ def right():
     mixed = [*body("input", "l"), helper.make_node("ReduceMean", ["l"], ["m"], axes=[0], keepdims=1)]
     mixed += [helper.make_node("Sub", ["m", "fc.bias"], ["logits"])]
     yield "films_mixed", model(mixed, weights(), shape=one)
+    labels = [*body("input", "l"), helper.make_node("Sigmoid", ["l"], ["p"])]
+    shape = numpy_helper.from_array(np.array([-1, CLASSES], np.int64), "shape")
+    labels += [helper.make_node("Reshape", ["p", "shape"], ["labels"])]
+    yield "labels", model(labels, [*weights(), shape], out="labels")
+    yield "chaotic", model([*body("input", "l"), *logistic_map("l", "logits")], [*weights(), *numbers(1.0, 4.0)])
     yield "odd_names", model(body("image", "my/out:0", named=True), weights(), source="image", out="my/out:0")
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from convert.parity.statistics import NEAREST, abstention_band
+from convert.parity.decisions import NEAREST
+from convert.parity.statistics import abstention_band
 
 
 @pytest.mark.parametrize("seed", range(20))

@@ -6,11 +6,21 @@ import pytest
 
 from convert.formats.normalise import Normalise, check_choice, choose_normalise, prepare
 from convert.onnx_import.reference import check_reference
-from convert.parity.compare import compare_outputs, decide
-from convert.parity.verdicts import CERTIFIED, FAILED, MEASURED, OutputTolerance, judge_outputs
+from convert.parity.compare import compare_outputs
+from convert.parity.decisions import Decisions
+from convert.parity.verdicts import (
+    CANNOT_SAY,
+    CERTIFIED,
+    FAILED,
+    MEASURED,
+    Ceiling,
+    OutputTolerance,
+    judge_outputs,
+)
 from tbconv.contract.errors import ConfigError, ConversionError
 
-TOLERANCES = {"logits": OutputTolerance(1e-6, 2e-6, 1e-7, 1.0)}
+ONE_OF_N = Decisions("one-of-n")
+TOLERANCES = {"logits": OutputTolerance(1e-6, 2e-6, 1e-7, Ceiling(1.0, 1.0, 0, 50))}
 
 
 def draw(films=50, classes=3):
@@ -21,8 +31,8 @@ def moved(answer, by):
     return {"logits": answer + np.float32(by)}
 
 
-def verdict(answer, other, precision="float32", tolerances=TOLERANCES):
-    found = compare_outputs({"logits": answer}, other)
+def verdict(answer, other, precision="float32", tolerances=TOLERANCES, decisions=ONE_OF_N):
+    found = compare_outputs({"logits": answer}, other, {"logits": decisions})
     judged, reason = judge_outputs(found, tolerances, exact=precision == "float32")
     [one] = found
     return SimpleNamespace(verdict=judged, reason=reason, flips=one.flips, worst=one.max_abs, to_json=one.to_json)
@@ -30,12 +40,12 @@ def verdict(answer, other, precision="float32", tolerances=TOLERANCES):
 
 def test_the_tolerance_is_ten_times_the_largest_noise_and_never_below_its_floor():
     assert TOLERANCES["logits"].tolerance == pytest.approx(2e-5)
-    assert OutputTolerance(0.0, 0.0, 0.0, 8.0).tolerance == pytest.approx(8e-6)
+    assert OutputTolerance(0.0, 0.0, 0.0, Ceiling(8.0, None, 0, 0)).tolerance == pytest.approx(8e-6)
 
 
 def test_the_tolerance_is_how_far_the_reference_moves_by_itself():
     answer = draw()
-    found = OutputTolerance.derive(answer, answer + np.float32(0.25), answer + np.float32(0.5))
+    found = OutputTolerance.derive(answer, answer + np.float32(0.25), answer + np.float32(0.5), ONE_OF_N)
     assert (round(found.optimised, 2), round(found.preprocessing, 2)) == (0.25, 0.5)
     assert found.step == pytest.approx(1.19e-7 * np.abs(answer).max(), rel=1e-2)
 
@@ -48,7 +58,7 @@ def test_a_file_within_the_tolerance_is_certified_with_the_bound_on_its_flips():
 
 def test_an_answer_of_nothing_but_zero_has_no_tolerance_and_needs_none():
     nothing = {"logits": np.zeros((1, 2), np.float32)}
-    tolerances = {"logits": OutputTolerance(0.0, 0.0, 0.0, 0.0)}
+    tolerances = {"logits": OutputTolerance(0.0, 0.0, 0.0, Ceiling(0.0, None, 0, 1))}
     assert tolerances["logits"].tolerance == 0
     assert verdict(nothing["logits"], nothing, tolerances=tolerances).verdict == CERTIFIED
 
@@ -100,10 +110,59 @@ def test_a_reduced_file_is_measured_and_not_offered_beyond_one_flip_in_a_hundred
     assert "not offered" in found.reason
 
 
-def test_a_single_output_decides_by_its_sign_or_where_it_is_a_probability_by_one_half():
-    logits, probability = np.float32([[-1], [0.2]]), np.float32([[0.4], [0.6]])
-    assert decide(logits, logits).tolist() == [0, 1]
-    assert decide(probability, probability).tolist() == [0, 1]
+def test_a_chaotic_reference_certifies_nothing_though_no_class_changes():
+    """A scale of 8.5e3 whose own noise is 830: ten times that allowed 5 % of every logit to pass."""
+    rng = np.random.default_rng(0)
+    answer = np.stack([8.5e3 + rng.normal(0, 50, 64), -8.4e3 + rng.normal(0, 50, 64)], 1).astype(np.float32)
+    ceiling = Ceiling.of(answer, answer, ONE_OF_N, 8300.0)
+    found = verdict(
+        answer,
+        {"logits": answer * np.float32(0.05)},
+        tolerances={"logits": OutputTolerance(830.0, 360.0, 1e-3, ceiling)},
+    )
+    assert found.verdict == CANNOT_SAY
+    assert "a tolerance of 8.3e+03 proves nothing, at most 4.2 is needed (2^-11 of the largest output" in found.reason
+
+
+def test_a_reduced_answer_of_three_decibels_on_films_of_one_class_is_not_measured():
+    answer = draw(16, 2) + np.float32([9.0, 0.0])
+    other = {"logits": answer * np.float32(0.3)}
+    found = verdict(answer, other, "int8")
+    assert (found.verdict, found.flips) == (CANNOT_SAY, 0)
+    assert "3.1 dB below their distance from a decision, 10 needed" in found.reason
+    assert "0 films of another class than class 0, 30 needed" in found.reason
+
+
+def test_label_decisions_are_counted_one_by_one():
+    rng = np.random.default_rng(1)
+    answer = rng.uniform(0.1, 0.9, (80, 3)).astype(np.float32)
+    answer[:, 0] = 0.99  # one label that always wins the argmax
+    other = answer.copy()
+    other[:3, 1] = 1 - other[:3, 1]
+    labels = Decisions("multi-label", (0.5, 0.5, 0.5), ("none", "mass", "nodule"))
+    found = verdict(answer, {"logits": other}, "int8", decisions=labels)
+    assert (found.verdict, found.flips) == (FAILED, 3)
+    assert "3 of 240 label decisions differ, on 3 of 80 films" in found.reason
+    assert "most on mass (3)" in found.reason
+    assert verdict(answer, {"logits": other}, "int8").flips == 0  # by argmax nothing would have changed
+
+
+def test_a_label_that_no_film_shows_is_named_with_what_is_needed():
+    answer = np.random.default_rng(1).uniform(0.1, 0.9, (100, 2)).astype(np.float32)
+    answer[:, 1] *= 0.5
+    labels = Decisions("multi-label", (0.5, 0.5), ("mass", "hernia"))
+    found = verdict(answer, {"logits": answer}, "int8", decisions=labels)
+    assert found.verdict == CANNOT_SAY
+    assert found.reason.startswith("logits: 0 films on the positive side of hernia, 30 needed; logits: ")
+
+
+def test_a_score_counts_no_decision_and_states_its_relative_error():
+    answer = np.linspace(20, 80, 40, dtype=np.float32)[:, None]
+    found = verdict(answer, {"logits": answer + np.float32(0.8)}, "int8", decisions=Decisions("score"))
+    assert (found.verdict, found.flips) == (MEASURED, 0)
+    assert "a score: its largest error is 1.0e-02 of the largest output" in found.reason
+    few = verdict(answer[:9], {"logits": answer[:9]}, "int8", decisions=Decisions("score"))
+    assert (few.verdict, "9 films, 30 needed" in few.reason) == (CANNOT_SAY, True)
 
 
 @pytest.mark.parametrize(

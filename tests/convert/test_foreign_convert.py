@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import typer
 
 from convert.onnx_import.reference import OnnxConfig
 from convert.pipeline import compared_name
@@ -72,7 +73,7 @@ class Drawn:
         if "saved_model" in request and not Path(request["saved_model"]).exists():
             Path(request["saved_model"]).mkdir()
             (Path(request["saved_model"]) / "saved_model.pb").write_text("drawn")
-        return {"converter": "drawn"}
+        return {"converter": "drawn", "search": None}
 
 
 @pytest.fixture
@@ -94,7 +95,10 @@ def test_every_file_is_judged_and_listed_with_its_digest(run, theirs):
     before = sha256_file(theirs[0] / "plain.onnx")
     done = run()
     verdicts = {row["path"]: row["verdict"] for row in done.report["rows"]}
-    assert verdicts == dict.fromkeys(FLOAT32, "CERTIFIED") | dict.fromkeys(REDUCED, "MEASURED")
+    assert verdicts == dict.fromkeys(FLOAT32, "CERTIFIED") | dict.fromkeys(REDUCED, "CANNOT SAY")  # of twelve films
+    [few] = {row["reason"] for row in done.report["rows"] if row["path"] in REDUCED}
+    assert "30 needed" in few
+    assert {path.name for path in (done.folder / "not_offered").iterdir()} == set(REDUCED)
     assert done.conversion["source"] == {"name": "plain.onnx", "sha256": {"plain.onnx": before}}
     assert sha256_file(theirs[0] / "plain.onnx") == before
     listed = {path: record["sha256"] for path, record in done.conversion["files"].items()}
@@ -106,7 +110,14 @@ def test_every_file_is_judged_and_listed_with_its_digest(run, theirs):
 def test_the_report_says_what_it_cannot_say_and_names_no_film(run):
     done = run()
     said = (done.folder / "report.md").read_text()
-    for words in ("no threshold", "sensitivity", "ONNX Runtime", "no evidence map", "assumed", "not a medical device"):
+    for words in (
+        "no operating point",
+        "sensitivity",
+        "ONNX Runtime",
+        "no evidence map",
+        "assumed",
+        "not a medical device",
+    ):
         assert words in said
     assert "12 films of a folder of 24, none of them seen in calibration" in said
     assert "at most 22.1%" in said
@@ -151,7 +162,7 @@ def test_a_reduced_file_that_gives_nan_is_not_offered(run):
 
 
 def test_what_int8_or_onnx2tf_cannot_do_is_a_line_in_the_report(run):
-    done = run(fail=("convert.quantization.int8:make_int8", "convert.formats.onnx_to_onnx2tf:onnx_to_tf"))
+    done = run(fail=("convert.quantization.search:search", "convert.formats.onnx_to_onnx2tf:onnx_to_tf"))
     assert done.conversion["verdicts"]["model_int8.tflite"] == "NOT MADE"
     [tensorflow, onnx2tf] = done.report["compared"]
     assert (tensorflow["path"], tensorflow["agreement"][:6]) == ("TensorFlow TFLite", "agrees")
@@ -174,6 +185,46 @@ def test_a_renamed_output_is_stated(run):
     done = run("odd_names")
     assert "Output `my/out:0` is called `my_out_0` here." in (done.folder / "report.md").read_text()
     assert done.report["rows"][0]["outputs"][0]["output"] == "my_out_0"
+
+
+def test_of_several_labels_each_decision_counts_and_its_threshold_is_said(run, tmp_path):
+    (tmp_path / "thresholds.csv").write_text("label,threshold\nb,0.25\n")
+    done = run("labels", labels=("a", "b", "c", "d"), thresholds=tmp_path / "thresholds.csv")
+    found = done.conversion["decisions"]["labels"]
+    assert (found["task"], found["thresholds"]) == ("multi-label", [0.5, 0.25, 0.5, 0.5])
+    assert {row["outputs"][0]["decisions"] for row in done.report["rows"]} == {4 * 12}
+    said = (done.folder / "report.md").read_text()
+    assert "multi-label, 4 labels, each from 0.25 to 0.5 up" in said
+    assert "3 of 4 at 0.5 since none is given" in said
+    assert "0 of 48 label decisions differ, on 0 of 12 films" in said
+
+
+def test_the_task_is_taken_from_the_command_line_and_one_that_fits_no_output_is_refused(run):
+    assert run("labels").conversion["decisions"]["labels"]["task"] == "multi-label"
+    assert run("labels", task="one-of-n").conversion["decisions"]["labels"]["task"] == "one-of-n"
+    with pytest.raises(ConfigError, match="--task binary fits no output"):
+        run("labels", task="binary")
+
+
+def test_a_network_that_rounding_moves_is_not_certified_and_none_of_its_files_is_offered(run):
+    done = run("chaotic")
+    rows = {row["path"]: row for row in done.report["rows"]}
+    assert {row["verdict"] for row in rows.values()} == {"CANNOT SAY"}
+    assert "proves nothing" in rows["model.onnx"]["reason"]
+    assert not [path for path in rows if (done.folder / path).exists()]
+    assert {path.name for path in (done.folder / "not_offered").iterdir()} == set(rows)
+
+
+@pytest.mark.parametrize(("verdicts", "code"), [(["CANNOT SAY", "CERTIFIED"], None), (["CANNOT SAY"] * 2, 3), ([], 3)])
+def test_the_command_ends_with_three_unless_a_float32_file_is_certified(verdicts, code):
+    from tbconv.commands.convert import _end
+
+    if code is None:
+        _end(verdicts)
+        return
+    with pytest.raises(typer.Exit) as ended:
+        _end(verdicts)
+    assert ended.value.exit_code == code
 
 
 def test_only_a_conversion_is_replaced(run, tmp_path):
@@ -207,6 +258,13 @@ def test_labels_must_be_as_many_as_the_classes(run):
         ("plain.onnx", {"calibration": Path("films"), "mean": "0.5,x", "std": "1"}, "--mean is '0.5,x'"),
         ("plain.onnx", {"calibration": Path("films"), "films": 0}, "--films 0"),
         ("plain.onnx", {"calibration": Path("films"), "labels": "a,a"}, "--labels a,a"),
+        ("plain.onnx", {"calibration": Path("films"), "task": "ranking"}, "--task ranking is unknown"),
+        (
+            "plain.onnx",
+            {"calibration": Path("films"), "thresholds": Path("gone.json")},
+            "--thresholds gone.json cannot",
+        ),
+        (".", {"task": "binary"}, "--task for a run"),
         ("gone.onnx", {"calibration": Path("films")}, "gone.onnx does not exist"),
         (".", {"calibration": Path("films"), "labels": "a,b"}, "--calibration and --labels for a run"),
     ],

@@ -24,7 +24,7 @@ REFUSED = {
     "text": "is not an ONNX file",
     "outside": "keeps weights in outside.bin",
 }
-RIGHT = ("twins", "plain", "grey", "batch_in_a_reshape", "films_mixed", "odd_names", "external")
+RIGHT = ("twins", "plain", "grey", "batch_in_a_reshape", "films_mixed", "odd_names", "external", "labels", "chaotic")
 # float32 sums of nine products in another order, on logits of about 1
 ROUNDING = 5e-6
 
@@ -152,3 +152,10 @@ def test_a_json_file_is_no_onnx_file_whatever_onnx_makes_of_its_suffix(tmp_path)
         run_step(
             "convert.formats.onnx_wrap:wrap", {"onnx": str(tmp_path / "run.json"), "out": str(tmp_path / "out.onnx")}
         )
+
+
+def test_the_operation_behind_each_output_is_found_behind_those_that_only_arrange_values(wrapped):
+    found = {name: wrapped[1][name]["last_ops"] for name in ("plain", "labels", "odd_names", "films_mixed")}
+    assert found["labels"] == {"labels": "Sigmoid"}
+    assert (found["plain"], found["odd_names"]) == ({"logits": "Gemm"}, {"my_out_0": "Gemm"})
+    assert found["films_mixed"] == {"logits": "Sub"}

@@ -176,3 +176,23 @@ def test_integers_that_stand_for_no_real_number_are_shapes():
     assert why_skipped("CONV_2D", np.dtype(np.int32), quantized=True) is None
     assert why_skipped("CONV_2D", np.dtype(np.float32)) is None
     assert why_skipped("RESHAPE", np.dtype(np.float32)) is not None
+
+
+def test_a_layer_that_only_moves_values_is_not_taken_for_the_batchnorm_behind_it():
+    """After few steps a BatchNorm is its input but for scale: no correlation tells the two apart."""
+    nodes = LayerGraph(
+        (
+            node("body.relu", "Relu", INPUT),
+            node("graph.Reshape", "Reshape", "body.relu"),
+            node("head.bn1_1", "BatchNormalization", "graph.Reshape"),
+        )
+    )
+    names = ("body.relu", "graph.Reshape", "head.bn1_1")
+    keras = LayerGraph(tuple(Operation(name, "layer", (), PLACES, names=(f"{name}_1",)) for name in names))
+    features = np.abs(RANDOM.normal(size=PLACES)).astype(np.float32)
+    reference = {"body.relu": features, "graph.Reshape": features, "head.bn1_1": features * np.float32(30) - 1}
+    tensors = {name: reference[name] for name in names}
+    assert ends(match_graphs(nodes, keras, reference, tensors)) == {
+        "body.relu": "body.relu",
+        "head.bn1_1": "head.bn1_1",
+    }

@@ -4,9 +4,9 @@ import numpy as np
 import onnx
 import pytest
 
-from benchmarks.fault_injection.checks import AGREE, CHECKS, DIGESTS, FILMS, MADE, PARITY, USABLE
+from benchmarks.fault_injection.checks import AGREE, CANNOT_SAY, CHECKS, DECISIONS, DIGESTS, FILMS, MADE, PARITY, USABLE
 from benchmarks.fault_injection.faults.fault import GRAPH_LEVELS, LEVELS, Fault
-from benchmarks.fault_injection.levels import try_files, try_films, try_serving
+from benchmarks.fault_injection.levels import try_files, try_films, try_serving, try_verdicts
 from benchmarks.fault_injection.run import MutantsConfig, faults
 from benchmarks.fault_injection.score import Clean, Result, Score, Trial
 from benchmarks.fault_injection.setting import setting_of_golden
@@ -39,7 +39,7 @@ def fault_of(level="ONNX", **fields):
     return Fault("drawn", level, "nothing", lambda *_: None, **fields)
 
 
-def test_there_are_fifty_faults_and_more_at_seven_levels_with_names_of_their_own():
+def test_there_are_fifty_faults_and_more_at_eight_levels_with_names_of_their_own():
     known = faults()
     assert len({one.name for one in known}) == len(known) >= 50
     assert {one.level for one in known} == set(LEVELS)
@@ -64,6 +64,17 @@ def test_a_word_that_names_no_fault_is_an_error_that_lists_those_there_are():
 def test_a_bundle_without_its_run_is_refused(tmp_path):
     with pytest.raises(ConfigError, match="give both"):
         MutantsConfig(bundle=tmp_path)
+
+
+def test_an_empty_certificate_is_caught_at_every_size():
+    results = found(try_verdicts([one for one in faults() if one.level == "verdict"]))
+    assert len(results) == 7
+    assert all(trial.live and trial.caught for one in results.values() for trial in one.trials)
+    by = {name: [set(trial.caught) for trial in one.trials] for name, one in results.items()}
+    undecided = ("vacuous tolerance", "tolerance of all films", "decisions within the tolerance", "3 dB on one class")
+    assert all(trial == {CANNOT_SAY} for name in (*undecided, "no positives left") for trial in by[name])
+    assert by["label decisions flipped"] == [{DECISIONS}] * 2
+    assert by["one label lost"] == [{DECISIONS}, {CANNOT_SAY}]  # 40 films have it; or 3, which show nothing
 
 
 @pytest.mark.slow

@@ -12,8 +12,8 @@ from convert.parity.measure import measure
 from convert.parity.report import parity_report
 from convert.parity.runtimes import ROUNDED, Runtime
 from convert.runners.base import Answer
-from convert.verify import band_notes, find_regressions
-from tbconv.contract.certificate import Verdict
+from convert.verify import band_notes, find_regressions, undecided_notes
+from tbconv.contract.certificate import ArtefactVerdict, Verdict
 from tbconv.contract.errors import Silence
 from tbconv.contract.manifest import Artefact, Calibration, DecisionRule, OperatingPoint
 
@@ -141,3 +141,16 @@ def test_quality_criteria_are_judged_from_figures_alone():
     figures = {"decisions": {"auroc_loss": loss, "sensitivity_loss": loss, "n": 400, "positives": 200}}
     assert missed_criteria(figures | {"flips": 4, "samples": 400}) == []
     assert missed_criteria(figures | {"flips": 5, "samples": 400}) == ["5 of 400 decisions change (1.2 %), allowed 1 %"]
+
+
+def test_films_that_show_too_little_are_a_note_and_no_regression(regressions_of):
+    regressions, _ = regressions_of({}, films=50)  # 25 on each side, 30 needed
+    assert regressions == {}
+
+
+def test_a_verdict_that_films_take_away_is_said_with_what_they_lack():
+    claimed = {path: ArtefactVerdict(Verdict.BOUNDED, "0" * 64, "measured") for path in (HALF, INT8)}
+    found = claimed | {INT8: ArtefactVerdict(Verdict.CANNOT_SAY, "0" * 64, "3 films, 30 needed")}
+    notes = undecided_notes(claimed, found)
+    assert notes == {INT8: f"{INT8}: CANNOT SAY on these inputs, BOUNDED in the certificate; 3 films, 30 needed"}
+    assert undecided_notes(claimed | {INT8: found[INT8]}, found) == {}  # it was not known before either

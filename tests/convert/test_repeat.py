@@ -71,7 +71,7 @@ def test_a_process_that_converted_something_else_before_makes_the_same_files(run
         made = {"keras": str(place / "model.keras"), "saved_model": saved_model}
         run_step("convert.formats.onnx_to_keras:onnx_to_keras", {"onnx": onnx} | made)
         files = {kind: str(place / f"model_{kind}.tflite") for kind in ("float32", "float16", "dynamic")}
-        run_step("convert.formats.saved_model_to_tflite:quantize", {"saved_model": saved_model} | files)
+        run_step("convert.formats.tflite.write:onnx_to_tflite", {"onnx": onnx} | files)
 
     with workers():
         for name, network in (("first", "trained"), ("between", "baseline"), ("last", "trained")):

@@ -18,7 +18,7 @@ from tbconv.contract.certificate import Verdict
 from tbconv.contract.errors import Silence
 from tbconv.contract.manifest import Artefact, Calibration, DecisionRule, OperatingPoint, output_specs
 
-N, GOLDEN, PROBES = 40, 3, 4
+N, GOLDEN, PROBES = 80, 3, 4
 NOISE = 1e-6
 FLOAT32, FLOAT16 = "model_float32.tflite", "model_float16.tflite"
 BUILT_IN = Runtime("float32 built-in", "trained", "", sampled=True)
@@ -138,12 +138,12 @@ def test_a_file_that_promises_an_evidence_map_and_gives_none_fails(setup, name):
 
 def test_each_file_has_its_own_sensitivity_and_specificity_with_exact_intervals(setup):
     margins = setup.truth.copy()
-    margins[1] = -1e-3  # a positive film of 20 is called negative
+    margins[1] = -1e-3  # a positive film of 40 is called negative
     measurement, verdicts = setup(**{FLOAT16: answer(margins)})
     found = verdicts[FLOAT16].figures["operating"]
     reference = measurement.row("PyTorch float32 (trained)").operating
     assert (found["sensitivity"]["n"], found["specificity"]["n"]) == (N // 2, N // 2)
-    assert found["sensitivity"]["value"] == pytest.approx(reference["sensitivity"]["value"] - 1 / 20)
+    assert found["sensitivity"]["value"] == pytest.approx(reference["sensitivity"]["value"] - 1 / 40)
     assert found["sensitivity"]["low"] < found["sensitivity"]["value"] < found["sensitivity"]["high"]
     assert found["sensitivity"]["method"] == "Clopper-Pearson"
 
@@ -207,7 +207,7 @@ def test_the_table_groups_rows_and_never_says_identical(setup, capsys):
     said = capsys.readouterr().out
     for word in ("float32 files", "reduced files", "others", "PyTorch itself", "0 of 32"):
         assert word in said
-    assert "0 flips in 40 films: at most 7.2 %" in said
+    assert "0 flips in 80 films: at most 3.7 %" in said
     assert "identical" not in said
 
 

@@ -1,6 +1,7 @@
 """The extra `tflite` in an environment of its own: ONNX to every TFLite file without TensorFlow, and a GB smaller."""
 
 import json
+import shutil
 import subprocess
 import sys
 from importlib import metadata
@@ -17,10 +18,15 @@ MADE = ("model.onnx", "model_float32.tflite", "model_float16.tflite", "model_dyn
 @pytest.fixture(scope="module")
 def environment(tmp_path_factory):
     """A fresh environment with `tbconv[tflite]` of this folder, and nothing else."""
-    place = tmp_path_factory.mktemp("tflite") / "environment"
+    folder = tmp_path_factory.mktemp("tflite")
+    place, source = folder / "environment", folder / "source"
+    for name in ("tbconv", "torch_train", "convert", "tf_serve"):
+        shutil.copytree(REPOSITORY / name, source / name)  # a wheel is built there, and leaves nothing here
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(REPOSITORY / name, source / name)
     uv = str(Path(sys.executable).with_name("uv"))
     subprocess.run([uv, "venv", "-q", "-p", sys.executable, str(place)], check=True)
-    install = [uv, "pip", "install", "-q", "-p", str(place), "-c", "lock/dev.txt", f"{REPOSITORY}[tflite]"]
+    install = [uv, "pip", "install", "-q", "-p", str(place), "-c", "lock/dev.txt", f"{source}[tflite]"]
     done = subprocess.run(install, cwd=REPOSITORY, capture_output=True, text=True, check=False, timeout=900)
     if "error sending request" in done.stderr or "Could not connect" in done.stderr:
         pytest.skip("no package index can be reached")

@@ -204,5 +204,5 @@ def test_a_network_that_amplifies_rounding_is_reported_with_what_may_pass(clean)
     noisy = replace(clean[0], noise_db={"a": 120.0, "b": 96.0})
     text = "\n".join(trace_lines(noisy))
     assert "other last bits alone bring b to 96 dB" in text
-    assert "float32 10, float16 10, dynamic 10, int8 10; a dead channel may pass there in dynamic and int8" in text
+    assert "float32 14, float16 10, dynamic 10, int8 10; a dead channel may pass there in dynamic and int8" in text
     assert "last bits" not in "\n".join(trace_lines(replace(noisy, noise_db={"a": 120.0})))

@@ -19,9 +19,19 @@ FILMS = Path("films")
 DEPLOY = {"artefact": "model_int8.tflite", "reason": "the fastest", "others": {}}
 
 
+def test_convert_ends_with_three_where_no_float32_file_of_the_network_is_certified(converted, tmp_path):
+    rows = converted.certificate.artefacts
+    rows["saved_model"] = ArtefactVerdict(Verdict.CANNOT_SAY, "0" * 64, "drawn")
+    rows["baseline.tflite"] = ArtefactVerdict(Verdict.CERTIFIED, "0" * 64, "of another network")
+    with pytest.raises(typer.Exit) as ended:
+        convert(tmp_path, tmp_path / "out")
+    assert ended.value.exit_code == 3
+
+
 def certificate():
     figures = {"abstention_band": {"half_width": 0.25}}
     rows = {"model_int8.tflite": ArtefactVerdict(Verdict.BOUNDED, "0" * 64, "drawn", figures)}
+    rows["saved_model"] = ArtefactVerdict(Verdict.CERTIFIED, "0" * 64, "drawn")
     return Certificate(rows, deploy=DEPLOY)
 
 
@@ -73,9 +83,9 @@ def test_a_manifest_that_was_not_certified_is_refused_before_a_file_is_run(bundl
 def asked(monkeypatch):
     """Return a function that runs the command without measuring, and the configuration that it asked for."""
 
-    def call(bundle, *, regressions=(), notes=(), **options):
+    def call(bundle, *, regressions=(), notes=(), undecided=(), **options):
         configs = []
-        found = Verified(certificate(), {"rows": []}, dict(regressions), notes)
+        found = Verified(certificate(), {"rows": []}, dict(regressions), notes, undecided)
         monkeypatch.setattr("convert.verify.verify", lambda config, _: configs.append(config) or found)
         monkeypatch.setattr("tbconv.commands.parity_table.print_parity", lambda _: None)
         with pytest.raises(typer.Exit) as ended:
@@ -106,6 +116,7 @@ def test_json_says_whether_it_passed_what_strays_and_what_is_worth_noting(asked,
         "passed": False,
         "regressions": {"a": "worse"},
         "notes": ["far"],
+        "undecided": [],
     }
     assert asked(bundle, as_json=True)[0] == 0
     assert json.loads(capsys.readouterr().out)["passed"] is True
@@ -115,6 +126,12 @@ def test_the_terminal_has_a_line_for_every_note_and_a_note_is_no_failure(asked, 
     assert asked(bundle, notes=("one flips outside", "another"))[0] == 0
     said = capsys.readouterr().out.splitlines()
     assert {"note: one flips outside", "note: another"} <= set(said)
+
+
+def test_films_that_take_a_certified_verdict_away_end_with_three_and_a_regression_with_one(asked, bundle, capsys):
+    assert asked(bundle, undecided=("model.onnx",))[0] == 3
+    assert "verdict: CANNOT SAY, these inputs show too little: model.onnx" in capsys.readouterr().out
+    assert asked(bundle, undecided=("model.onnx",), regressions={"a": "worse"})[0] == 1
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from tbconv.contract.manifest import FileRecord
 from tf_serve.fallback import choose_checked, choose_model
 
 CERTIFIED, BOUNDED, FAILED, UNVERIFIED = Verdict.CERTIFIED, Verdict.BOUNDED, Verdict.FAILED, Verdict.UNVERIFIED
+CANNOT_SAY = Verdict.CANNOT_SAY
 
 
 def alter(path):
@@ -49,7 +50,7 @@ def test_a_served_file_missing_or_altered_brings_the_baseline_with_the_reason(bu
     assert active.decision_rule.operating_point.margin == 0.1
 
 
-@pytest.mark.parametrize("lost", [FAILED, UNVERIFIED, None])
+@pytest.mark.parametrize("lost", [FAILED, CANNOT_SAY, UNVERIFIED, None])
 def test_without_a_verdict_on_any_trained_file_the_baseline_answers(make_bundle, lost):
     active = choose_model(read_bundle(make_bundle(verdicts=verdicts(float32=lost, int8=lost))))
     assert active.kind == "baseline"
@@ -85,8 +86,15 @@ def test_a_broken_baseline_is_not_hidden(bundle):
         choose_model(bundle)
 
 
-def test_a_baseline_that_failed_does_not_stand_in(make_bundle):
-    root = make_bundle(verdicts=verdicts(float32=FAILED, int8=FAILED, baseline=FAILED))
+def test_a_file_of_which_too_little_is_known_answers_neither_by_itself_nor_by_name(make_bundle):
+    bundle = read_bundle(make_bundle(verdicts=verdicts(float32=CANNOT_SAY, int8=BOUNDED)))
+    named = choose_model(bundle, artefact="model_float32.tflite")
+    assert (named.kind, "its verdict is CANNOT SAY" in named.reason) == ("baseline", True)
+
+
+@pytest.mark.parametrize("lost", [FAILED, CANNOT_SAY])
+def test_a_baseline_that_failed_or_of_which_too_little_is_known_does_not_stand_in(make_bundle, lost):
+    root = make_bundle(verdicts=verdicts(float32=FAILED, int8=FAILED, baseline=lost))
     with pytest.raises(ArtefactError, match=r"baseline\.tflite may not serve"):
         choose_model(read_bundle(root))
 

@@ -14,8 +14,8 @@ def _drawn(n=200, gap=1.0, seed=0):
     return (generator.normal(size=n) + gap * labels).astype(np.float32), labels
 
 
-def _point(margins, labels, wished):
-    return choose_operating_point(margins, labels, target_sensitivity=wished, chosen_on="split")
+def _point(margins, labels, wished, choice="highest"):
+    return choose_operating_point(margins, labels, target_sensitivity=wished, chosen_on="split", choice=choice)
 
 
 def test_auroc_counts_ties_half_as_scikit_learn_does():
@@ -47,6 +47,43 @@ def test_a_threshold_below_all_films_does_not_sit_on_the_lowest():
 def test_seven_of_ten_are_enough_for_a_wish_of_0_7():
     point = _point(np.arange(20, dtype=np.float32), np.repeat([0, 1], 10), 0.7)
     assert point.sensitivity == 0.7
+
+
+@pytest.mark.parametrize("wished", [0.5, 0.7, 0.9, 1.0])
+@pytest.mark.parametrize("seed", range(5))
+def test_the_best_point_has_the_largest_sum_of_all_thresholds_that_reach_the_target(wished, seed):
+    margins, labels = _drawn(60, seed=seed)
+    margins = margins.round(1)  # films of one margin fall on one side together
+    point, highest = _point(margins, labels, wished, "best"), _point(margins, labels, wished)
+    sums = {}
+    for threshold in np.unique(margins) - 0.05:
+        sensitivity, specificity = (margins[labels == 1] >= threshold).mean(), (margins[labels == 0] < threshold).mean()
+        if sensitivity >= wished - 1e-12:
+            sums[threshold] = sensitivity + specificity
+    best = max(sums.values())
+    assert point.sensitivity + point.specificity == pytest.approx(best)
+    assert point.margin <= highest.margin
+    highest_of_the_best = max(threshold for threshold, one in sums.items() if one > best - 1e-12)
+    assert (margins >= point.margin).tolist() == (margins >= highest_of_the_best).tolist()
+
+
+def test_the_best_point_takes_positives_that_cost_no_specificity():
+    margins, labels = np.float32([0, 1, 2, 3, 4, 5]), np.array([0, 1, 1, 1, 0, 1])
+    highest, best = _point(margins, labels, 0.5), _point(margins, labels, 0.5, "best")
+    assert (highest.margin, highest.sensitivity, highest.specificity) == (2.5, 0.5, 0.5)
+    assert (best.margin, best.sensitivity, best.specificity) == (0.5, 1.0, 0.5)
+
+
+def test_of_equal_sums_the_highest_threshold_is_taken():
+    margins, labels = np.float32([0, 1, 2, 3]), np.array([1, 0, 1, 0])
+    assert _point(margins, labels, 0.5, "best").margin == _point(margins, labels, 0.5).margin == 1.5
+
+
+def test_best_is_the_default_and_another_word_is_refused():
+    margins, labels = np.float32([0, 1, 2, 3, 4, 5]), np.array([0, 1, 1, 1, 0, 1])
+    assert choose_operating_point(margins, labels, target_sensitivity=0.5, chosen_on="split").margin == 0.5
+    with pytest.raises(ValueError, match="got 'lowest'"):
+        _point(margins, labels, 0.5, "lowest")
 
 
 def test_platt_stays_finite_on_films_that_are_perfectly_apart():

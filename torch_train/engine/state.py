@@ -224,7 +224,7 @@ def write_history(path: Path, history: Sequence[EpochRecord]) -> None:
 
 BEFORE = {"processes": 1, "schedule": "plateau"}  # defaults for checkpoints of an earlier tbconv
 # These do not affect past epochs.
-MAY_DIFFER = ("patience", "calibration_films", "heldout_films", "target_sensitivity", "film_cache")
+MAY_DIFFER = ("patience", "calibration_films", "heldout_films", "target_sensitivity", "operating_point", "film_cache")
 
 
 @dataclass(frozen=True, slots=True)

@@ -253,6 +253,7 @@ def _choose_threshold(margins: Margins, films: TrainingFilms, recipe: TrainConfi
         films.labels_of("validation"),
         target_sensitivity=recipe.target_sensitivity,
         chosen_on=films.split_digest,
+        choice=recipe.operating_point,
     )
     return point.margin
 

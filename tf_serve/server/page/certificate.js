@@ -7,6 +7,7 @@ import { megabytes, percent } from "./words.js";
 const MEANING = {
   CERTIFIED: "as close to PyTorch as PyTorch is to exact arithmetic",
   BOUNDED: "reduced precision, measured; at most 1 % of the decisions turn",
+  "CANNOT SAY": "measured, on too little for either; it may not answer",
   FAILED: "measured, and neither; it may not answer",
   UNVERIFIED: "not measured",
 };
@@ -39,7 +40,7 @@ function row(artefact, verdict, answers) {
   );
 }
 
-export const chip = (verdict) => make("span", { class: `chip ${verdict}` }, verdict);
+export const chip = (verdict) => make("span", { class: `chip ${verdict.replace(" ", "-")}` }, verdict);
 
 function meanings(artefacts) {
   const found = new Set(Object.values(artefacts).map(({ verdict }) => verdict));
