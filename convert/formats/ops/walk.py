@@ -13,7 +13,7 @@ from convert.formats.onnx_graph import Graph, Node, plain_name
 from convert.formats.ops.builder import Builder
 from tbconv.contract.errors import ConversionError
 
-ROUTE = "change the network (docs/ops.md lists what has a layer); a run may also convert with --route onnx2tf"
+ROUTE = "change the network: docs/ops.md lists what has a layer"
 IMAGE_RANK = 4
 MOST_NAMES = 6  # of an error's first line; its second names them all
 
@@ -69,7 +69,7 @@ class UnknownError(ConversionError):
     """A node that no Keras layer stands for; `build` collects them all before it raises."""
 
     def __init__(self, node: Node, why: str) -> None:
-        super().__init__(f"node {node.name} ({node.op}) cannot become a Keras layer", why=why, fix=ROUTE)
+        super().__init__(f"node {node.name} ({node.op}) cannot be converted exactly", why=why, fix=ROUTE)
         self.node = node
 
 
@@ -89,7 +89,7 @@ def all_of(found: list[UnknownError], graph: Graph) -> ConversionError:
     for one in found:
         reasons[one.why].append(f"{one.node.name}{_reads(one.node, graph)}")
     why = "\n    ".join(f"{reason}: {', '.join(names)}" for reason, names in reasons.items())
-    return ConversionError(f"{len(nodes)} nodes cannot become Keras layers: {named}{more}", why=why, fix=ROUTE)
+    return ConversionError(f"{len(nodes)} nodes cannot be converted exactly: {named}{more}", why=why, fix=ROUTE)
 
 
 def _reads(node: Node, graph: Graph) -> str:

@@ -217,7 +217,7 @@ def _outputs_in_order(data: bytes) -> list[str]:
     raise ConversionError(
         f"the file has no signature {SIGNATURE}: {INPUT} -> {', '.join(OUTPUTS)}",
         why=f"its signatures are {signatures}",
-        fix="convert with --route keras, whose outputs carry their names",
+        fix="convert with --route own, whose outputs carry their names",
     )
 
 
