@@ -15,9 +15,9 @@ from tbconv.contract.bundle import MANIFEST, read_arrays, read_json
 from tbconv.contract.errors import BundleError, ConfigError
 from tbconv.contract.files import atomic_file, disk_errors_stated, only_writer, sha256_bytes, write_json
 from tbconv.contract.golden import stored_inputs
-from tbconv.contract.manifest import Calibration, DecisionRule, Labels, OperatingPoint
+from tbconv.contract.manifest import CHOICE_WORDS, Calibration, DecisionRule, Labels, OperatingPoint
 from tbconv.report_kit.words import digits_for
-from torch_train.metrics import CHOICE_WORDS, LOWEST_SLOPE
+from torch_train.metrics import LOWEST_SLOPE
 
 RUN = "run.json"  # RunFacts: written last, so a folder with it is a finished run
 CONFIG = "train_config.json"
