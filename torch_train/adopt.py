@@ -11,13 +11,14 @@ import math
 import re
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tbconv.contract.errors import ConfigError, DataError, Reporter
 from tbconv.contract.files import require_room, sha256_file
+from tbconv.contract.manifest import Choice
 from tbconv.contract.preprocess import PreprocessSpec
 from tbconv.report_kit.words import digits_for
 from torch_train.config import TrainConfig
@@ -61,7 +62,7 @@ class AdoptConfig:
     seed: int = 0
 
     target_sensitivity: float = 0.90
-    operating_point: Literal["best", "highest"] = "best"  # of the thresholds that reach it (torch_train.metrics)
+    operating_point: Choice = "best"  # of the thresholds that reach it (torch_train.metrics)
     calibration_films: int = 128
     heldout_films: int = 512
     device: str = "auto"

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from tbconv.contract.errors import ConfigError
 from tbconv.contract.files import sha256_file
+from tbconv.contract.manifest import CHOICES, Choice
 from torch_train.model.backbones import BACKBONES
 
 RATE_TRANSFER = 3e-4  # measured on kermany from pretrained weights (../shared/weights/README.md)
@@ -59,7 +60,7 @@ class TrainConfig:
     film_cache: bool = True  # keep decoded films for the next run
 
     target_sensitivity: float = 0.90
-    operating_point: Literal["best", "highest"] = "best"  # of the thresholds that reach it (torch_train.metrics)
+    operating_point: Choice = "best"  # of the thresholds that reach it (torch_train.metrics)
     baseline_only: bool = False
     calibration_films: int = 128  # of the training part, kept for int8
     heldout_films: int = 512  # test first, then validation, kept for parity
@@ -91,7 +92,7 @@ class TrainConfig:
         _one_of("--balance", self.balance, ("loss", "sampler"))
         _one_of("--schedule", self.schedule, ("cosine", "plateau"))
         _one_of("--step", self.step, ("auto", "compiled", "graph", "eager"))
-        _one_of("--operating-point", self.operating_point, ("best", "highest"))
+        _one_of("--operating-point", self.operating_point, CHOICES)
         _one_of("--precision", self.precision, ("auto", "float32", "bfloat16", "float16"))
         if self.fine_tune != "all" and not (self.fine_tune.isdecimal() and int(self.fine_tune) > 0):
             raise _refusal("--fine-tune", self.fine_tune, "'all' or a number of layers from 1 up")

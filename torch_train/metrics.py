@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from statistics import NormalDist
-from typing import Any, Literal, get_args
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,7 @@ from scipy.stats import rankdata
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import classification_report
 
-from tbconv.contract.manifest import LOWEST_SLOPE, Calibration, Labels, OperatingPoint
+from tbconv.contract.manifest import CHOICES, LOWEST_SLOPE, Calibration, Choice, Labels, OperatingPoint
 from tbconv.contract.statistics import CONFIDENCE, EXACT, TAIL, Estimate, is_positive, proportion
 from tbconv.report_kit.words import digits_for
 
@@ -189,9 +189,6 @@ def judge(
 
 # --- operating point ---
 # The operating point: of the thresholds that reach the target sensitivity on validation films, one.
-
-Choice = Literal["best", "highest"]
-CHOICES: tuple[Choice, ...] = get_args(Choice)
 
 
 def choose_operating_point(

@@ -16,15 +16,13 @@ from safetensors.torch import save
 from tbconv.contract.environment import provenance
 from tbconv.contract.errors import DISCLAIMER
 from tbconv.contract.files import write_atomic, write_json
-from tbconv.contract.manifest import DecisionRule, Labels, OperatingPoint
+from tbconv.contract.manifest import CHOICE_WORDS, CHOICES, Choice, DecisionRule, Labels, OperatingPoint
 from tbconv.report_kit.charts import BLUE, GREY, ORANGE, drawing, label_powers, save_png
 from torch_train.config import TrainConfig
 from torch_train.data.dataset import TrainingFilms
 from torch_train.data.split import PARTS
 from torch_train.engine.state import EpochRecord, Trained, selected_epoch
 from torch_train.metrics import (
-    CHOICES,
-    Choice,
     Confusion,
     auroc_difference,
     choose_operating_point,
@@ -35,7 +33,6 @@ from torch_train.model.baseline import BaselineWeights, baseline_margins, fit_ba
 from torch_train.run_folder import (
     BASELINE,
     CALIBRATION_FILMS,
-    CHOICE_WORDS,
     CONFIG,
     HELDOUT_FILMS,
     METRICS,

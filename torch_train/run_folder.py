@@ -15,13 +15,9 @@ from tbconv.contract.bundle import MANIFEST, read_arrays, read_json
 from tbconv.contract.errors import BundleError, ConfigError
 from tbconv.contract.files import atomic_file, disk_errors_stated, only_writer, sha256_bytes, write_json
 from tbconv.contract.golden import stored_inputs
-from tbconv.contract.manifest import LOWEST_SLOPE, Calibration, DecisionRule, Labels, OperatingPoint
+from tbconv.contract.manifest import CHOICE_WORDS, LOWEST_SLOPE, Calibration, DecisionRule, Labels, OperatingPoint
 from tbconv.report_kit.words import digits_for
 
-CHOICE_WORDS: dict[str, str] = {  # of the threshold, by `train --operating-point`
-    "best": "the best sum of sensitivity and specificity that reaches the target",
-    "highest": "the highest threshold that reaches the target",
-}
 RUN = "run.json"  # RunFacts: written last, so a folder with it is a finished run
 CONFIG = "train_config.json"
 HISTORY = "history.jsonl"

@@ -34,7 +34,7 @@ AGREES = {
     CERTIFIED: "agrees",
     FAILED: "differs",
     NOT_MADE: "does not convert",
-    CANNOT_SAY: "is as close, which says little",
+    CANNOT_SAY: "cannot be told",
 }
 
 

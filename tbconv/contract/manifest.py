@@ -69,6 +69,13 @@ class Labels:
 # --- threshold ---
 # The operating point: a margin in logits, because a quantized sigmoid has steps of 1/256.
 
+Choice = Literal["best", "highest"]  # of the thresholds that reach the target sensitivity (torch_train.metrics)
+CHOICES: tuple[Choice, ...] = get_args(Choice)
+CHOICE_WORDS: dict[str, str] = {
+    "best": "the best sum of sensitivity and specificity that reaches the target",
+    "highest": "the highest threshold that reaches the target",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class OperatingPoint:

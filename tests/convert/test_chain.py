@@ -25,7 +25,7 @@ def test_every_float32_artefact_is_certified_and_reduced_ones_are_measured(conve
     found = verdicts(converted[0].certificate)
     assert {path for path, verdict in found.items() if verdict is Verdict.CERTIFIED} == FLOAT32
     assert found.keys() - FLOAT32 == REDUCED
-    assert all(found[path] in (Verdict.BOUNDED, Verdict.FAILED) for path in REDUCED)
+    assert all(found[path] in (Verdict.CANNOT_SAY, Verdict.FAILED) for path in REDUCED)  # twenty films are too few
 
 
 def test_the_bundle_opens_and_its_certificate_is_about_its_files(bundle):

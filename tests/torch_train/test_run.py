@@ -3,6 +3,7 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import asdict
 from types import SimpleNamespace
 
 import numpy as np
@@ -243,6 +244,22 @@ def test_the_run_folder_holds_what_conversion_needs(finished):
         facts.decision_rules["trained"].operating_point.chosen_on == split["digest"] == facts.provenance["split_digest"]
     )
     assert not set(split["train"]) & (set(split["test"]) | set(split["validation"]))
+
+
+def test_the_run_says_how_its_operating_point_was_chosen_and_what_the_other_rule_gives(finished):
+    run, _ = finished
+    facts, metrics = read_run(run), json.loads((run / "metrics.json").read_text())
+    assert facts.provenance["operating_point_choice"] == "best"
+    for name, network in metrics["networks"].items():
+        best, highest = (network["operating_points"][choice] for choice in ("best", "highest"))
+        assert network["operating_point_choice"] == "best"
+        assert best == network["operating_point"] == asdict(facts.decision_rules[name].operating_point)
+        assert best["sensitivity"] + best["specificity"] >= highest["sensitivity"] + highest["specificity"]
+        assert best["margin"] <= highest["margin"]
+        assert min(best["sensitivity"], highest["sensitivity"]) >= best["target_sensitivity"]
+    said = (run / "report.md").read_text()
+    assert "It is the best sum of sensitivity and specificity that reaches the target (--operating-point best)" in said
+    assert "highest would be" in said
 
 
 def test_the_weights_are_those_of_the_kept_epoch_and_give_the_metrics(finished):

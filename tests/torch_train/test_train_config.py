@@ -22,6 +22,7 @@ PLACES = {"data": Path("films"), "out": Path("run")}
         ("learning_rate", -1.0, "--learning-rate"),
         ("learning_rate", 0.0, "--learning-rate"),
         ("precision", "int8", "--precision"),
+        ("operating_point", "lowest", "--operating-point"),
         ("balance", "none", "--balance"),
         ("arch", "vgg", "--arch"),
         ("device", "tpu", "--device"),

@@ -71,7 +71,7 @@ def _step(walk: Walk, node: Node, values: dict[str, Value], read: set[str]) -> N
     elif all(name in walk.constants for name in node.inputs):
         raise unknown(node, BATCH_SIZE if reads_batch(node, walk.constants) else NO_FILM)
     elif node.op not in OPERATIONS:
-        raise unknown(node, f"{node.op} has no Keras layer here; docs/ops.md lists what has one")
+        raise unknown(node, f"{node.op} has no rule here; docs/ops.md lists what has one")
     elif read.intersection(node.outputs[1:]):
         raise unknown(node, "its second output is used, and a layer gives the first alone")
     elif not any(_is_lost(name, walk, values) for name in node.inputs):
