@@ -20,7 +20,7 @@ from convert.parity.inputs import FilmSet, draw_golden_films, evenly, golden_inp
 from convert.parity.measure import Measurement, measure
 from convert.parity.report import PARITY, parity_report
 from convert.parity.runtimes import LITERT_TORCH, Runtime, compared_runtimes, places_of
-from convert.pipeline import ConversionContext, Outcome, Route, check_route
+from convert.pipeline import INT8_BUDGET, ConversionContext, Outcome, Route, check_route
 from convert.quantization.float_ops import HEAD
 from tbconv.contract.bundle import CERTIFICATE, Bundle, seal, write_bundle
 from tbconv.contract.certificate import Certificate, Verdict
@@ -58,6 +58,7 @@ class ConvertConfig:
     route: Route = "own"  # who writes the TFLite that is shipped; the others' float32 files are compared with it
     films: int = 512  # held-out films that are compared, at most
     keep_float: tuple[str, ...] = (HEAD,)  # nodes that the int8 file keeps in float32
+    int8_budget: float = INT8_BUDGET  # seconds of the search for an int8 file; 0 makes one candidate
 
     def __post_init__(self) -> None:
         check_route(self.route)
@@ -118,6 +119,16 @@ class RunReference:
     def keep_float(self) -> tuple[str, ...]:
         """Return the nodes that the int8 file keeps in float32."""
         return self.config.keep_float
+
+    @property
+    def decisions(self) -> dict[str, Any]:
+        """Return the operating point of the trained network."""
+        return {"threshold": self.facts.decision_rules["trained"].operating_point.margin}
+
+    @property
+    def int8_budget(self) -> float:
+        """Return how many seconds the search for an int8 file may take."""
+        return self.config.int8_budget
 
     @property
     def weights_bytes(self) -> int:
@@ -217,7 +228,7 @@ class RunReference:
             if path in exact and found.verdict is not Verdict.CERTIFIED
         }
         return RunOutcome(
-            report=parity_report(measurement, certificate.artefacts),
+            report=parity_report(measurement, certificate.artefacts) | {"int8_search": context.int8_search},
             regressions=regressions,
             artefacts=artefacts,
             measurement=measurement,

@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from convert.formats.table import (
-    EQUALIZED,
     EXPORT,
     FORMATS,
     INT8,
@@ -38,6 +37,7 @@ from tbconv.contract.files import remove_leftovers, require_room, temporary_fold
 Route = Literal["own", "tensorflow", "onnx2tf"]
 ROUTES = ("own", "tensorflow", "onnx2tf")
 OLD_ROUTES: dict[str, Route] = {"keras": "tensorflow"}  # what it was called while it was the only one of ours
+INT8_BUDGET = 120.0  # seconds of the search for an int8 file
 
 
 def check_route(route: str) -> None:
@@ -112,6 +112,16 @@ class Reference[Found: Outcome, Result](Protocol):
         """Return the nodes that the int8 file keeps in float32."""
         ...
 
+    @property
+    def decisions(self) -> dict[str, Any]:
+        """Return how films are decided, as `convert.quantization.search.read_decisions` takes it."""
+        ...
+
+    @property
+    def int8_budget(self) -> float:
+        """Return how many seconds the search for an int8 file may take; 0 makes one candidate."""
+        ...
+
     def write_folder(self) -> AbstractContextManager[Path]:
         """Yield a temporary folder that takes the place of `out` if the block succeeds."""
         ...
@@ -164,6 +174,7 @@ class ConversionContext:
     converters: dict[str, str] = field(default_factory=dict)  # by step
     seconds: dict[str, float] = field(default_factory=dict)  # by step
     not_made: dict[str, str] = field(default_factory=dict)  # why, by path: of files that the conversion may lack
+    int8_search: dict[str, Any] = field(default_factory=dict)  # what was tried (convert.quantization.search)
 
     def step(self, name: str, function: str, **request: Any) -> dict[str, Any]:
         """Run one step (`module:function`), say that it is done, and return its response."""
@@ -175,8 +186,8 @@ class ConversionContext:
         return response
 
     def place(self, path: str) -> Path:
-        """Return where a file of the chain lies: in the folder, or aside."""
-        return self.aside / path if path == EQUALIZED else self.folder / path
+        """Return where a file of the chain lies."""
+        return self.folder / path
 
 
 @workers()
@@ -259,13 +270,11 @@ def make_files[Found: Outcome, Result](context: ConversionContext, reference: Re
         jobs = [beside.submit(reference.make_beside, context)]
         if reference.has_network:
             reference.export(context)
-            jobs.append(beside.submit(_attempt, context, reference, INT8_FILE.path, _equalize))
             make_from_onnx(context, reference.route)
         for job in jobs:
             job.result()
     if reference.has_network:
-        if INT8_FILE.path not in context.not_made:
-            _attempt(context, reference, INT8_FILE.path, _make_int8)
+        _attempt(context, reference, INT8_FILE.path, _make_int8)  # alone: its candidates are timed
         _make_compared(context, reference)
         _require_fixed(context)
     reference.label(context)
@@ -299,10 +308,10 @@ def _lacks_tensorflow() -> str | None:
     return "TensorFlow is not installed; pip install 'tbconv[convert]' makes every format"
 
 
-def _make(context: ConversionContext, step: Step, *, by: Step | None = None, **more: Any) -> None:
+def _make(context: ConversionContext, step: Step, *, by: Step | None = None, **more: Any) -> dict[str, Any]:
     """Run one step, or another one instead of it, for all formats that it makes at once."""
     made, places = by or step, {one.argument: str(context.place(one.path)) for one in FORMATS if one.step == step}
-    context.step(step.name, made.function, **{made.reads: str(context.place(made.source))}, **places, **more)
+    return context.step(step.name, made.function, **{made.reads: str(context.place(made.source))}, **places, **more)
 
 
 Make = Callable[[ConversionContext, "Reference[Any, Any]"], None]
@@ -326,16 +335,15 @@ def _last_line(error: ConversionError) -> str:
     return f"{error.what} ({line[:200]})"
 
 
-def _equalize(context: ConversionContext, reference: Reference[Any, Any]) -> None:
-    source, onnx = str(context.place(ONNX.path)), str(context.aside / "equalized.onnx")
-    films = str(reference.calibration)
-    context.step("equalized", "convert.quantization.equalization:equalize", onnx=source, films=films, out=onnx)
-    saved_model = str(context.place(EQUALIZED))
-    context.step("equalized keras", "convert.formats.onnx_to_keras:onnx_to_keras", onnx=onnx, saved_model=saved_model)
-
-
 def _make_int8(context: ConversionContext, reference: Reference[Any, Any]) -> None:
-    _make(context, INT8, films=str(reference.calibration), keep_float=list(reference.keep_float))
+    given: dict[str, Any] = {"films": str(reference.calibration), "keep_float": list(reference.keep_float)}
+    given |= {"decisions": reference.decisions, "budget": reference.int8_budget}
+    found = _make(context, INT8, **given)["search"]
+    context.int8_search = found
+    for one in found["candidates"]:
+        refused = f"; refused: {one['refused']}" if one.get("refused") else ""
+        context.reporter.say(f"    {one['recipe']}: {one['seconds']:.0f} s{refused}")
+    context.reporter.say(f"  int8: {found['ended']}; {found['verdict']}")
 
 
 # --- compared ---

@@ -21,7 +21,7 @@ from benchmarks.fault_injection.serve import run_servers
 from benchmarks.fault_injection.setting import measured
 from convert.certificate.certify import certificate_scope, write_certificate
 from convert.certificate.consistency import inconsistencies
-from convert.formats.table import EQUALIZED, FORMATS, KERAS, TFLITE
+from convert.formats.table import FORMATS, KERAS, TFLITE
 from convert.formats.tflite.metadata import facts_of_run
 from convert.from_run import ConvertConfig, list_artefacts
 from convert.layerwise.trace import trace_bundle
@@ -120,27 +120,17 @@ def _tflite(place: Place) -> dict[str, Any]:
     return {"saved_model": place.at("saved_model"), **files}
 
 
-def _equalized(place: Place) -> dict[str, Any]:
-    films = str(place.run / CALIBRATION_FILMS)
-    return {"onnx": place.at("model.onnx"), "films": films, "out": str(place.root / "equalized.onnx")}
-
-
-def _equalized_keras(place: Place) -> dict[str, Any]:
-    return {"onnx": str(place.root / "equalized.onnx"), "saved_model": str(place.root / EQUALIZED)}
-
-
 def _int8(place: Place) -> dict[str, Any]:
     films, out = str(place.run / CALIBRATION_FILMS), place.at("model_int8.tflite")
-    return {"saved_model": str(place.root / EQUALIZED), "films": films, "keep_float": [HEAD], "out": out}
+    given = {"onnx": place.at("model.onnx"), "films": films, "keep_float": [HEAD], "budget": 0, "out": out}
+    return given | {"decisions": {"threshold": read_run(place.run).decision_rules["trained"].operating_point.margin}}
 
 
 STAGES: tuple[tuple[str, str, Callable[[Place], dict[str, Any]]], ...] = (
     ("ONNX", "convert.formats.torch_to_onnx:torch_to_onnx", _onnx),
     ("Keras and SavedModel", "convert.formats.onnx_to_keras:onnx_to_keras", _keras),
     ("TFLite in three precisions", "convert.formats.saved_model_to_tflite:quantize", _tflite),
-    ("equalized", "convert.quantization.equalization:equalize", _equalized),
-    ("equalized SavedModel", "convert.formats.onnx_to_keras:onnx_to_keras", _equalized_keras),
-    ("int8", "convert.quantization.int8:make_int8", _int8),
+    ("int8", "convert.quantization.search:search", _int8),
 )
 
 

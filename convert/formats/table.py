@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-EQUALIZED = "equalized_saved_model"  # beside the files that are shipped; int8 is made of it
-
 
 @dataclass(frozen=True, slots=True)
 class Step:
@@ -25,7 +23,7 @@ EXPORT = Step("onnx", "", "", "")  # the reference itself writes model.onnx
 KERAS = Step("keras", "convert.formats.onnx_to_keras:onnx_to_keras", "model.onnx", "onnx")
 TFLITE = Step("tflite", "convert.formats.tflite.write:onnx_to_tflite", "model.onnx", "onnx")
 TENSORFLOW = Step("tensorflow tflite", "convert.formats.saved_model_to_tflite:quantize", "saved_model", "saved_model")
-INT8 = Step("int8", "convert.quantization.int8:make_int8", EQUALIZED, "saved_model")
+INT8 = Step("int8", "convert.quantization.search:search", "model.onnx", "onnx")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

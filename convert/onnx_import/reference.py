@@ -23,7 +23,7 @@ from convert.parity.compare import compare_outputs, varies
 from convert.parity.report import PARITY
 from convert.parity.runtimes import Compared, Outputs, Runtime, compared_files, run_outputs
 from convert.parity.verdicts import FAILED, NOT_MADE, OutputTolerance, judge_outputs
-from convert.pipeline import ROUTES, ConversionContext, Outcome, Route, check_route, compared_name
+from convert.pipeline import INT8_BUDGET, ROUTES, ConversionContext, Outcome, Route, check_route, compared_name
 from convert.quantization.float_ops import HEAD, NOTHING, require_nodes
 from tbconv.contract.bundle import CONVERSION, MANIFEST, file_records, replace_folder
 from tbconv.contract.environment import provenance
@@ -53,6 +53,7 @@ class OnnxConfig:
     films: int = FILMS  # that are compared, at most
     keep_float: tuple[str, ...] | None = None  # None keeps the head where that is not most of the weights
     labels: tuple[str, ...] = ()  # names of the classes, in the order of the output
+    int8_budget: float = INT8_BUDGET  # seconds of the search for an int8 file; 0 makes one candidate
 
     def __post_init__(self) -> None:
         check_route(self.route)
@@ -154,6 +155,20 @@ class OnnxReference:
         """Return the nodes that int8 keeps: by default the head, but for one that holds most of the weights."""
         return self.config.keep_float or ((NOTHING,) if self.source.facts["dense_share"] > LARGEST_HEAD else (HEAD,))
 
+    @property
+    def decisions(self) -> dict[str, Any]:
+        """Return that the largest of the outputs decides, or the side of the middle of a single one."""
+        first = next(iter(self.source.answers.values()))
+        values = first.reshape(len(first), -1)
+        if values.shape[1] > 1:
+            return {"task": "one-of-n"}
+        return {"task": "binary", "thresholds": [float(values.min() + values.max()) / 2]}
+
+    @property
+    def int8_budget(self) -> float:
+        """Return how many seconds the search for an int8 file may take."""
+        return self.config.int8_budget
+
     def write_folder(self) -> AbstractContextManager[Path]:
         """Yield the folder in the making; it replaces an older conversion or a bundle."""
         return replace_folder(self.out, marks=(CONVERSION, MANIFEST), kind="neither a conversion nor a bundle")
@@ -244,7 +259,8 @@ class OnnxReference:
                 source.tolerances,
                 tuple(judged),
                 tuple(self._compare(context, maker, others, answers) for maker in ROUTES if maker != self.route),
-            ),
+            )
+            | {"int8_search": context.int8_search},
             regressions={one.path: one.reason for one in exact if one.verdict == FAILED},
             judged=tuple(judged),
         )

@@ -162,19 +162,9 @@ def quantize(folder, memory, run):
     step("convert.formats.torch_to_onnx:torch_to_onnx", folder=str(run), **network, out=place("model.onnx"))
     files = {"h5": place("model.h5"), "keras": place("model.keras"), "saved_model": place("saved_model")}
     step("convert.formats.onnx_to_keras:onnx_to_keras", onnx=place("model.onnx"), **files)
-    step(
-        "convert.quantization.equalization:equalize", onnx=place("model.onnx"), films=films, out=place("equalized.onnx")
-    )
-    step("convert.formats.onnx_to_keras:onnx_to_keras", onnx=place("equalized.onnx"), saved_model=place("equalized"))
-    given = {"saved_model": place("equalized"), "films": films, "keep_float": ["head"]}
-    return step("convert.quantization.int8:make_int8", **given, out=place("model_int8.tflite"))
-
-
-@pytest.fixture(scope="session")
-def recipes(build_once, child, quantized, run):
-    """Folder of int8 files of the small network, by recipe, and of TensorFlow's default."""
-    saved = quantized / "equalized", quantized / "saved_model"
-    return build_once("recipes", lambda folder: child("recipe_small.py", *saved, run / CALIBRATION_FILMS, folder))
+    given = {"onnx": place("model.onnx"), "films": films, "keep_float": ["head"], "budget": 0}
+    given["decisions"] = {"threshold": facts.decision_rules["trained"].operating_point.margin}
+    return step("convert.quantization.search:search", **given, out=place("model_int8.tflite"))
 
 
 @pytest.fixture(scope="session")

@@ -74,8 +74,8 @@ def test_no_file_takes_no_time(film):
     assert latency({"files": [], "film": film}) == {}
 
 
-def test_real_files_are_timed_in_a_process_of_its_own(recipes, film):
-    files = [str(recipes / f"{name}.tflite") for name in ("calibrated", "recipe")]
+def test_real_files_are_timed_in_a_process_of_its_own(bundle, film):
+    files = [str(bundle / f"model_{name}.tflite") for name in ("float32", "int8")]
     found = run_step("convert.runners.tflite:latency", {"files": files, "film": film}, threads=1)
     assert set(found) == set(files)
     assert all(0 < one["low_quartile"] <= one["median"] <= one["high_quartile"] for one in found.values())
