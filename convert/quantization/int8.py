@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convert.formats.tflite.int8 import (
+    DECLARED,
     WEIGHTED,
     Grid,
     Scheme,
@@ -25,8 +26,10 @@ from convert.formats.tflite.int8 import (
     to_integer,
     weight_scales,
 )
+from convert.formats.tflite.metadata import add_buffer
 from convert.formats.tflite.plain import Operation, Plain
 from convert.formats.tflite.write import write_tflite
+from convert.quantization.biases import shift_biases
 from convert.quantization.equalization import equalize, move
 from convert.quantization.float_ops import HEAD, select_float_ops
 from convert.quantization.rounding import balance_steps, search_steps
@@ -47,6 +50,7 @@ class Recipe:
     float_sums: bool = False  # sums of branches are computed, and passed on, in float32
     float_first: bool = False  # so is the first layer, and what comes before it
     rounding: Rounding = "balanced"  # of weights; see convert.quantization.rounding
+    shifted: bool = True  # biases of the last layers in int8 are moved by what their answers lack on average
 
     def __str__(self) -> str:
         """Say it in words."""
@@ -56,6 +60,8 @@ class Recipe:
         parts.append(f"in float: {', '.join([*self.keep_float, *more])}")
         if self.rounding != "nearest":
             parts.append({"balanced": "means kept by rounding", "searched": "weights rounded by search"}[self.rounding])
+        if self.shifted:
+            parts.append("biases of the last layers shifted")
         return "; ".join(parts)
 
 
@@ -108,11 +114,14 @@ class Quantizer:
         scheme = Scheme(integer, grids, _nearest(plain, integer, grids))
         if recipe.rounding == "balanced":
             scheme = replace(scheme, steps=_balanced(plain, scheme, statistics))
-        data = write_tflite(plain, "int8", scheme)
         if recipe.rounding == "searched":
-            scheme = replace(scheme, steps=search_steps(plain, scheme, data, self.films[: recipe.films]))
-            data = write_tflite(plain, "int8", scheme)
-        return Made(data, plain, scheme, moved)
+            data, films = write_tflite(plain, "int8", scheme), self.films[: recipe.films]
+            scheme = replace(scheme, steps=search_steps(plain, scheme, data, films))
+        if recipe.shifted:
+            data, films = write_tflite(plain, "int8", scheme), self.films[: recipe.films]
+            scheme = replace(scheme, shifts=shift_biases(plain, scheme, data, statistics, films))
+        declared = scheme.declaration(plain, searched=recipe.rounding != "nearest")
+        return Made(add_buffer(write_tflite(plain, "int8", scheme), DECLARED, declared), plain, scheme, moved)
 
     def statistics(self, films: int) -> dict[str, Channels]:
         """Return what every tensor reaches on the first so many films."""

@@ -25,7 +25,7 @@ from convert.formats.tflite.write import SIGNATURE, write_tflite
 from convert.parity.decisions import NEAREST, Decisions
 from convert.parity.inputs import evenly
 from convert.quantization.int8 import Made, Quantizer, Recipe
-from convert.quantization.statistics import Ends
+from convert.quantization.statistics import THREADS, Ends
 from convert.worker import reuse_memory
 from tbconv.contract import __version__
 from tbconv.contract.errors import ConversionError
@@ -41,6 +41,7 @@ ALIKE = 1.05  # candidates whose errors differ by less are one as good as the ot
 LEAST_APART = 32  # films; of fewer, neither half would say anything, so all of them serve twice
 UNKNOWN = 8.0  # times as long as another one a candidate may take that is of a kind not seen yet
 ENOUGH = "what the best one leaves undecided is little enough"
+CALIBRATING, RANKING = 96, 256  # films, at most: 0.15 s each before the first candidate
 AT_ONCE = 64  # calibration films of a single candidate: 0.15 s each, and more of them changed little (docs/log.md)
 ROUNDS, WARM_UP = 7, 1  # of the two files, in turn; the median ratio counts
 
@@ -100,8 +101,8 @@ class Network:
         self.float32 = write_tflite(plain, "float32")
 
     def answers(self, data: bytes, films: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return what a file of this network answers, [N, ...]; one thread, as it is served."""
-        run = _opened(data)
+        """Return what a file of this network answers, [N, ...]."""
+        run = _opened(data, threads=THREADS)
         with reuse_memory():
             return np.stack([run(film)[self.output][0] for film in films])
 
@@ -119,8 +120,8 @@ class Network:
         return statistics.median(ratios)
 
 
-def _opened(data: bytes) -> Callable[[NDArray[np.float32]], dict[str, NDArray[Any]]]:
-    interpreter = Interpreter(model_content=data, num_threads=1)
+def _opened(data: bytes, *, threads: int = 1) -> Callable[[NDArray[np.float32]], dict[str, NDArray[Any]]]:
+    interpreter = Interpreter(model_content=data, num_threads=threads)
     interpreter.allocate_tensors()
     runner = interpreter.get_signature_runner(SIGNATURE)
     [(name, detail)] = runner.get_input_details().items()
@@ -159,19 +160,21 @@ class Ranking:
     """The films that rank: how near each is to a decision of the float32 file, and how far a candidate moves it."""
 
     def __init__(self, decisions: Decisions, reference: NDArray[np.float32]) -> None:
-        """Take how films are decided, and what the float32 file answers, [N, ...]."""
-        self._decisions, self._reference = decisions, reference
-        self._away = decisions.distances(reference)
-        self.width = nearness(self._away)
-        self._weights = np.exp(-np.square(self._away / self.width) / 2)
+        """Take how films are decided, and what the float32 file answers to all of them, [N, ...].
 
-    @property
-    def count(self) -> int:
-        """How many decisions rank."""
-        return int(self._away.size)
+        `near` are the rows of the films that candidates are run on: those whose weight is not nothing.
+        """
+        self._decisions = decisions
+        away = decisions.distances(reference)
+        self.width = nearness(away)
+        weights = np.exp(-np.square(away / self.width) / 2)
+        self.near = np.flatnonzero((away <= REACH * self.width).any(axis=1) | (away.shape[1] == 0))
+        self._reference, self._weights = reference[self.near], weights[self.near]
+        # decisions at the threshold, a unit of the output, as a share of all: as many as the weights say there are
+        self._density = weights.sum() / (np.sqrt(2 * np.pi) * self.width * max(1, away.size))
 
     def judge(self, candidate: Candidate, answer: NDArray[np.float32]) -> None:
-        """Write into a candidate what it does to the ranking films."""
+        """Write into a candidate what it does to the films that are near."""
         if not np.isfinite(answer).all():
             candidate.refused = "it answers NaN or infinity"
             return
@@ -182,9 +185,7 @@ class Ranking:
         moved = self._decisions.moved(self._reference, answer)
         candidate.near = float(np.sqrt((self._weights * moved**2).sum() / self._weights.sum()))
         candidate.flips = int(self._decisions.flips(self._reference, answer).sum())
-        # films at the threshold, a unit of the output, as many as the weights say there are
-        density = self._weights.sum() / (np.sqrt(2 * np.pi) * self.width * self.count)
-        candidate.undecided = float(min(1.0, density * 2 * REACH * candidate.near))
+        candidate.undecided = float(min(1.0, self._density * 2 * REACH * candidate.near))
 
 
 def nearness(away: NDArray[np.float64]) -> float:
@@ -222,6 +223,7 @@ def stages(films: int) -> Iterator[Stage]:
         replace(one, float_first=first, float_sums=sums) for first in (False, True) for sums in (False, True)
     ]
     yield lambda one: [replace(one, rounding="nearest")]
+    yield lambda one: [replace(one, shifted=not one.shifted)]
     yield lambda one: [replace(one, films=count) for count in (16, 32, 64, 128) if count < films]
     yield lambda one: [replace(one, rounding="searched")]
 
@@ -236,12 +238,11 @@ class Search:
     first: Recipe
     labels: NDArray[np.int64] | None = None
     begun: float = field(default_factory=time.monotonic)
-    say: Callable[[str], None] = lambda _line: None
     tried: list[Candidate] = field(default_factory=list)
     ended: str = ""
     until: float = 0.0  # by time.monotonic
     _latencies: dict[Any, float] = field(default_factory=dict)  # by what is kept in float32
-    _ranking: tuple[int, int, float] = (0, 0, 0.0)  # films that set ranges, decisions that rank, width of the bell
+    _ranking: tuple[int, int, int, float] = (0, 0, 0, 0.0)  # see `report`: films by what they do, width of the bell
 
     def __post_init__(self) -> None:
         if not len(self.films):
@@ -260,17 +261,19 @@ class Search:
         if budget <= 0:
             self.ended = "one candidate, as asked: nothing was ranked"
             films = evenly(self.films, AT_ONCE)
-            self._ranking = (len(films), 0, 0.0)
+            self._ranking = (len(films), 0, 0, 0.0)
             return self._first(Quantizer(self.network.plain, films)).data
         calibrating, ranking = apart(len(self.films), self.labels)
+        calibrating, ranking = evenly(calibrating, CALIBRATING), evenly(ranking, RANKING)
         quantizer = Quantizer(self.network.plain, self.films[calibrating])
         rank = Ranking(self.decisions, self.network.answers(self.network.float32, self.films[ranking]))
-        self._ranking = (len(calibrating), rank.count, rank.width)
+        films = self.films[ranking[rank.near]]
+        self._ranking = (len(calibrating), len(ranking), len(films), rank.width)
         made = self._first(quantizer)
-        self._judge(self.tried[0], made.data, rank, self.films[ranking])
+        self._judge(self.tried[0], made.data, rank, films)
         self.until = time.monotonic() + budget
-        best = self._vary(quantizer, rank, self.films[ranking], made)
-        self._dynamic(rank, self.films[ranking])
+        best = self._vary(quantizer, rank, films, made)
+        self._dynamic(rank, films)
         return best.data
 
     def _first(self, quantizer: Quantizer) -> Made:
@@ -320,10 +323,6 @@ class Search:
             one.latency = self.network.latency(data, films[0])
         if one.refused is None and one.latency > LATENCY:
             one.refused = f"{one.latency:.2f} x the latency of float32, allowed {LATENCY:.2f}"
-        figures = "" if one.near is None else f"moves decisions by {one.near:.3g}, {one.flips} of {rank.count} flip"
-        self.say(
-            f"  int8 {len(self.tried) + 1}: {figures}; {one.words}" + (f"; refused: {one.refused}" * bool(one.refused))
-        )
 
     def _enough(self, best: Candidate) -> bool:
         few = best.undecided is not None and best.undecided <= UNDECIDED
@@ -355,7 +354,7 @@ class Search:
 
     def report(self) -> dict[str, Any]:
         """Return what was tried, what was chosen and why the search ended, ready for JSON."""
-        calibrating, decisions, width = self._ranking
+        calibrating, ranking, near, width = self._ranking
         chosen = self.chosen
         ranked = chosen.near is not None
         holds = ranked and self._enough(chosen)
@@ -363,9 +362,10 @@ class Search:
             "candidates": [one.to_json() for one in self.tried],
             "chosen": self.tried.index(chosen),
             "recipe": chosen.words,
-            "calibration_films": calibrating,
-            "ranking_decisions": decisions,
-            "near": f"films count by a bell {width:.3g} wide around the threshold" if ranked else None,
+            "calibration_films": calibrating,  # that set ranges
+            "ranking_films": ranking,  # others, whose distance from a decision was measured
+            "near_films": near,  # of these, that candidates were run on
+            "width": float(f"{width:.4g}"),  # of the bell by which films count, in the output's unit
             "ended": self.ended,
             "holds": holds if ranked else None,
             "verdict": self._verdict(chosen, holds=holds) if ranked else "not ranked",

@@ -143,7 +143,7 @@ def test_films_near_the_threshold_count_most():
     found = {}
     for name, by in moved.items():
         found[name] = Candidate(name, Recipe())
-        ranking.judge(found[name], reference + np.stack([by / 2, -by / 2], axis=1))
+        ranking.judge(found[name], (reference + np.stack([by / 2, -by / 2], axis=1))[ranking.near])
     assert found["near"].near == pytest.approx(0.05, rel=0.05)
     assert found["far"].near < 0.01
     assert nearness(away) < 1.0
@@ -161,10 +161,10 @@ def test_every_task_is_ranked_by_its_own_decisions():
     reference = draw.normal(size=(100, 4))
     for decided in (Decisions("one-of-n"), Decisions("multi-label", (0.5,) * 4), Decisions("score")):
         one, ranking = Candidate("", Recipe()), Ranking(decided, reference)
-        ranking.judge(one, reference + draw.normal(size=reference.shape) * 1e-3)
+        ranking.judge(one, (reference + draw.normal(size=reference.shape) * 1e-3)[ranking.near])
         assert 3e-4 < one.near < 4e-3
         other = Candidate("", Recipe())
-        ranking.judge(other, -reference)
+        ranking.judge(other, -reference[ranking.near])
         assert other.near > one.near
         assert (other.flips > 50) == (decided.task != "score")
 
