@@ -8,6 +8,9 @@ make up for it. Every shift is whole steps of an int32 bias, and the file says w
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -64,13 +67,21 @@ def last_layers(plain: Plain, scheme: Scheme) -> dict[str, Operation]:
         before_int8 |= given if inside or one.output.name in before_int8 else set()
         handed |= set() if inside else given
     handed = {name for name in handed if name in scheme.integer and name not in before_int8}
-    found = {}
-    for name in sorted(handed):
-        last: Operation | None = made.get(name)
-        channels = last.output.sizes[-1] if last is not None else 0
-        while last is not None and last.kind not in WEIGHTED:
-            passes = last.kind in (*MOVES, "add", "mean", "relu") and last.inputs[0].sizes[-1] == channels
-            last = made.get(last.inputs[0].name) if passes else None
-        if last is not None and last.output.name in scheme.steps and last.output.sizes[-1] == channels:
-            found[name] = last
-    return found
+    readers = plain.readers()
+    found = {name: _layer_of(made[name], made, readers, scheme) for name in sorted(handed)}
+    return {name: one for name, one in found.items() if one is not None}
+
+
+def _layer_of(one: Operation, made: Mapping[str, Operation], readers: Counter[str], scheme: Scheme) -> Operation | None:
+    """Return the layer that gives a tensor, or one term of the sum that gives it, and that nothing else reads."""
+    if one.kind in WEIGHTED:
+        return one if one.output.name in scheme.steps else None
+    if one.kind not in (*MOVES, "add", "mean", "relu"):
+        return None
+    for tensor in one.inputs:
+        before = made.get(tensor.name)
+        if before is not None and readers[tensor.name] == 1 and tensor.sizes[-1] == one.output.sizes[-1]:
+            layer = _layer_of(before, made, readers, scheme)
+            if layer is not None:
+                return layer
+    return None
