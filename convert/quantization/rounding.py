@@ -43,23 +43,24 @@ def balance_steps(
         stored: the same once they are on their grid, [C].
     """
     kernel, kind = operation.arrays["kernel"], operation.kind
-    shape = kernel.shape
-    exact = outputs_last(kernel / on_outputs(nearest.scale.astype(np.float64), kind, shape), kind)
-    steps = outputs_last(nearest.values.astype(np.float64), kind)
-    before, after = (_of_products(one, operation) for one in (means, stored))
-    surplus = (steps * after - exact * before).sum(axis=0)  # of each output's mean, in steps of its weights
-    other = np.where(steps > exact, steps - 1, steps + 1)
+    scales = on_outputs(nearest.scale.astype(np.float64), kind, kernel.shape)
+    exact = np.ascontiguousarray(outputs_last(kernel / scales, kind).T, np.float32)  # [outputs, products]
+    steps = np.ascontiguousarray(outputs_last(nearest.values, kind).T, np.float32)
+    before, after = (np.ascontiguousarray(_of_products(one, operation).T, np.float32) for one in (means, stored))
+    surplus = (steps * after - exact * before).sum(axis=1, keepdims=True)  # of each mean, in steps of its weights
+    beyond = steps - exact
+    other = steps - np.where(beyond > 0, np.float32(1), np.float32(-1))
     gain = (steps - other) * after  # what the surplus loses if a weight goes to its other step
-    helps = (gain * surplus > 0) & (steps != exact) & (np.abs(other) <= MOST)
-    price = np.where(helps, (np.abs(other - exact) - np.abs(steps - exact)) / np.maximum(np.abs(after), 1e-30), np.inf)
-    order = np.argsort(price, axis=0, kind="stable")
-    sums = np.cumsum(np.take_along_axis(np.where(helps, gain, 0.0), order, axis=0), axis=0)
-    left = np.abs(np.concatenate([surplus[None], surplus - sums]))
-    count = left.argmin(axis=0)
+    helps = (gain * surplus > 0) & (beyond != 0) & (np.abs(other) <= MOST)
+    # the least that the error of weights grows by, for what the surplus loses
+    price = np.where(helps, (1 - 2 * np.abs(beyond)) / np.maximum(np.abs(after), np.float32(1e-30)), np.float32(np.inf))
+    order = np.argsort(price, axis=1)
+    lost = np.cumsum(np.take_along_axis(np.where(helps, gain, np.float32(0)), order, axis=1), axis=1)
+    left = np.abs(np.concatenate([surplus, surplus - lost], axis=1))
     moved = np.zeros_like(helps)
-    np.put_along_axis(moved, order, np.arange(len(order))[:, None] < count, axis=0)
+    np.put_along_axis(moved, order, np.arange(order.shape[1]) < left.argmin(axis=1)[:, None], axis=1)
     found = np.where(moved & helps, other, steps).astype(np.int8)
-    return Steps(found.reshape(shape), nearest.scale)
+    return Steps(found.T.reshape(kernel.shape), nearest.scale)
 
 
 def _of_products(channels: NDArray[np.float64], operation: Operation) -> NDArray[np.float64]:

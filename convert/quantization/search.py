@@ -41,8 +41,8 @@ ALIKE = 1.05  # candidates whose errors differ by less are one as good as the ot
 LEAST_APART = 32  # films; of fewer, neither half would say anything, so all of them serve twice
 UNKNOWN = 8.0  # times as long as another one a candidate may take that is of a kind not seen yet
 ENOUGH = "what the best one leaves undecided is little enough"
-CALIBRATING, RANKING = 96, 256  # films, at most: 0.15 s each before the first candidate
-AT_ONCE = 64  # calibration films of a single candidate: 0.15 s each, and more of them changed little (docs/log.md)
+CALIBRATING, RANKING = 256, 256  # films, at most
+GOLDEN = (5**0.5 - 1) / 2  # multiples of it, without their whole parts, fill 0 to 1 evenly
 ROUNDS, WARM_UP = 7, 1  # of the two files, in turn; the median ratio counts
 
 
@@ -224,7 +224,7 @@ def stages(films: int) -> Iterator[Stage]:
     ]
     yield lambda one: [replace(one, rounding="nearest")]
     yield lambda one: [replace(one, shifted=not one.shifted)]
-    yield lambda one: [replace(one, films=count) for count in (16, 32, 64, 128) if count < films]
+    yield lambda one: [replace(one, films=count) for count in (16, 32, 128, 256) if count < 2 * films]
     yield lambda one: [replace(one, rounding="searched")]
 
 
@@ -260,11 +260,11 @@ class Search:
         """
         if budget <= 0:
             self.ended = "one candidate, as asked: nothing was ranked"
-            films = evenly(self.films, AT_ONCE)
+            films = evenly(self.films, self.first.films)
             self._ranking = (len(films), 0, 0, 0.0)
             return self._first(Quantizer(self.network.plain, films)).data
         calibrating, ranking = apart(len(self.films), self.labels)
-        calibrating, ranking = evenly(calibrating, CALIBRATING), evenly(ranking, RANKING)
+        calibrating, ranking = spread(evenly(calibrating, CALIBRATING)), evenly(ranking, RANKING)
         quantizer = Quantizer(self.network.plain, self.films[calibrating])
         rank = Ranking(self.decisions, self.network.answers(self.network.float32, self.films[ranking]))
         films = self.films[ranking[rank.near]]
@@ -383,6 +383,12 @@ class Search:
             "" if chosen.undecided is None else f"{100 * chosen.undecided:.2g} % of them lie within reach of its error"
         )
         return f"no decision of the ranking films flips, but {share or 'nothing is decided'}"
+
+
+def spread(rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return rows in an order whose first part, however long, is spread over all of them."""
+    places = np.arange(len(rows))
+    return rows[np.argsort((places * GOLDEN) % 1.0, kind="stable")]
 
 
 def apart(count: int, labels: NDArray[np.int64] | None) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

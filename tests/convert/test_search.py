@@ -7,7 +7,7 @@ import convert.quantization.search as search_module
 from convert.formats.tflite.plain import Plain, PlainBuilder, simplify
 from convert.parity.decisions import Decisions
 from convert.quantization.int8 import Quantizer, Recipe
-from convert.quantization.search import ENOUGH, Candidate, Network, Ranking, Search, apart, nearness
+from convert.quantization.search import ENOUGH, Candidate, Network, Ranking, Search, apart, nearness, spread
 from convert.quantization.statistics import Ends
 
 SIDE = 24
@@ -82,7 +82,7 @@ def test_the_file_that_moves_films_near_the_threshold_least_is_written():
     assert search.chosen.near == pytest.approx(min(one.near for one in ranked if one.refused is None), rel=0.05)
     assert search.chosen.near < ranked[0].near / 3
     assert ranked[0].flips > search.chosen.flips
-    calibrating, ranking = apart(64, None)
+    calibrating, ranking = (spread(apart(64, None)[0]), apart(64, None)[1])
     assert data == Quantizer(search.network.plain, search.films[calibrating]).make(search.chosen.recipe).data
     assert not set(calibrating) & set(ranking)
     assert report["chosen"] == search.tried.index(search.chosen)
@@ -147,6 +147,12 @@ def test_films_near_the_threshold_count_most():
     assert found["near"].near == pytest.approx(0.05, rel=0.05)
     assert found["far"].near < 0.01
     assert nearness(away) < 1.0
+
+
+def test_films_in_part_are_spread_over_all_of_them():
+    order = spread(np.arange(100))
+    assert sorted(order) == list(range(100))
+    assert max(np.diff(sorted(order[:10]))) < 20
 
 
 def test_the_bell_is_as_wide_as_32_films_ask_for_or_half_of_few():

@@ -126,7 +126,7 @@ def on_outputs(values: NDArray[np.float64], kind: str, shape: tuple[int, ...]) -
     return values.reshape(shape[2:]) if kind == "depthwise" else values
 
 
-def outputs_last(kernel: NDArray[np.float64], kind: str) -> NDArray[np.float64]:
+def outputs_last[Number: np.generic](kernel: NDArray[Number], kind: str) -> NDArray[Number]:
     """Return a kernel as [products of an output, outputs]."""
     if kind == "depthwise":
         return kernel.reshape(kernel.shape[0] * kernel.shape[1], -1)
