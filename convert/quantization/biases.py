@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from convert.formats.tflite.int8 import MOVES, WEIGHTED, Scheme
 from convert.formats.tflite.plain import Operation, Plain
-from convert.quantization.statistics import Statistics, run_kept
+from convert.quantization.statistics import Films, Statistics, run_kept
 
 LEAST_OPEN = (
     0.25  # of a channel's places that a ReLU lets through: what hardly passes is not blown up to make up for it
@@ -24,7 +24,7 @@ LEAST_OPEN = (
 
 
 def shift_biases(
-    plain: Plain, scheme: Scheme, data: bytes, statistics: Statistics, films: NDArray[np.float32]
+    plain: Plain, scheme: Scheme, data: bytes, statistics: Statistics, films: Films
 ) -> dict[str, NDArray[np.int32]]:
     """Return by layer how many steps each of its biases is shifted by, int32 [outputs].
 
@@ -33,7 +33,7 @@ def shift_biases(
         scheme: of its file.
         data: the file, without shifts.
         statistics: what the tensors reach in float32 on the same films.
-        films: float32 [N, H, W, C].
+        films: uint8 or float32 [N, H, W, C].
     """
     found: dict[str, NDArray[np.int32]] = {}
     ends = last_layers(plain, scheme)

@@ -33,7 +33,7 @@ from convert.quantization.biases import shift_biases
 from convert.quantization.equalization import equalize, move
 from convert.quantization.float_ops import HEAD, select_float_ops
 from convert.quantization.rounding import balance_steps, search_steps
-from convert.quantization.statistics import Channels, Ends, Statistics, choose_range, mean_on_grid, measure
+from convert.quantization.statistics import Channels, Ends, Films, Statistics, choose_range, mean_on_grid, measure
 
 Rounding = Literal["nearest", "balanced", "searched"]
 LEAST_ERROR = Ends("error")
@@ -78,12 +78,12 @@ class Made:
 class Quantizer:
     """One network and its calibration films; what films reach is measured once for all recipes."""
 
-    def __init__(self, plain: Plain, films: NDArray[np.float32], *, grey: bool = True) -> None:
+    def __init__(self, plain: Plain, films: Films, *, grey: bool = True) -> None:
         """Take a network and films.
 
         Args:
             plain: the network, simplified.
-            films: calibration films as the network takes them, float32 [N, H, W, C].
+            films: calibration films as the network takes them, uint8 or float32 [N, H, W, C].
             grey: whether they are grey levels 0 to 255; the file then takes uint8.
         """
         self.plain = to_integer(plain)

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from convert.formats.tflite.int8 import MOST, Scheme, Steps, on_outputs, outputs_last
 from convert.formats.tflite.plain import Operation, Plain
-from convert.quantization.statistics import run_kept
+from convert.quantization.statistics import Films, run_kept
 
 ROWS = 2048  # inputs of a layer that its moments rest on, over all films
 DAMPING = 0.01  # of the mean square of the inputs, added to each: that of the paper
@@ -77,14 +77,14 @@ def _of_products(channels: NDArray[np.float64], operation: Operation) -> NDArray
 # --- search ---
 
 
-def search_steps(plain: Plain, scheme: Scheme, data: bytes, films: NDArray[np.float32]) -> dict[str, Steps]:
+def search_steps(plain: Plain, scheme: Scheme, data: bytes, films: Films) -> dict[str, Steps]:
     """Return the weights of every layer in int8, rounded by search where that is possible.
 
     Args:
         plain: the network.
         scheme: with the nearest steps.
         data: its file.
-        films: float32 [N, H, W, C].
+        films: uint8 or float32 [N, H, W, C].
     """
     layers = [one for one in plain.operations if one.output.name in scheme.steps and _can(one)]
     inputs = _collect(plain, scheme, layers, data, films)
@@ -105,7 +105,11 @@ def _can(operation: Operation) -> bool:
 
 
 def _collect(
-    plain: Plain, scheme: Scheme, layers: Collection[Operation], data: bytes, films: NDArray[np.float32]
+    plain: Plain,
+    scheme: Scheme,
+    layers: Collection[Operation],
+    data: bytes,
+    films: Films,
 ) -> dict[str, NDArray[np.int8]]:
     """Return by layer what it is multiplied with at places drawn over all films, int8 [rows, inputs]."""
     draw = np.random.default_rng(0)

@@ -25,11 +25,10 @@ from convert.formats.tflite.write import SIGNATURE, write_tflite
 from convert.parity.decisions import NEAREST, Decisions
 from convert.parity.inputs import evenly
 from convert.quantization.int8 import Made, Quantizer, Recipe
-from convert.quantization.statistics import THREADS, Ends
+from convert.quantization.statistics import THREADS, Ends, Films
 from convert.worker import reuse_memory
 from tbconv.contract import __version__
 from tbconv.contract.errors import ConversionError
-from tbconv.contract.preprocess import as_model_input
 from torch_train.run_folder import read_films
 
 FRAMEWORK = "litert"
@@ -69,7 +68,7 @@ def search(request: dict[str, Any]) -> dict[str, Any]:
     first = Recipe(keep_float=tuple(request["keep_float"]))
     found = Search(
         Network(plain, output),
-        as_model_input(films.model_inputs),
+        films.model_inputs[..., None],
         read_decisions(request["decisions"]),
         first,
         films.labels,
@@ -100,13 +99,13 @@ class Network:
         self.plain, self.output = plain, output
         self.float32 = write_tflite(plain, "float32")
 
-    def answers(self, data: bytes, films: NDArray[np.float32]) -> NDArray[np.float32]:
+    def answers(self, data: bytes, films: Films) -> NDArray[np.float32]:
         """Return what a file of this network answers, [N, ...]."""
         run = _opened(data, threads=THREADS)
         with reuse_memory():
             return np.stack([run(film)[self.output][0] for film in films])
 
-    def latency(self, data: bytes, film: NDArray[np.float32]) -> float:
+    def latency(self, data: bytes, film: Films) -> float:
         """Return how long a file takes for a film, as a share of the float32 file: the median of ratios of rounds."""
         files, ratios = [_opened(one) for one in (self.float32, data)], []
         for turn in range(WARM_UP + ROUNDS):
@@ -120,7 +119,7 @@ class Network:
         return statistics.median(ratios)
 
 
-def _opened(data: bytes, *, threads: int = 1) -> Callable[[NDArray[np.float32]], dict[str, NDArray[Any]]]:
+def _opened(data: bytes, *, threads: int = 1) -> Callable[[Films], dict[str, NDArray[Any]]]:
     interpreter = Interpreter(model_content=data, num_threads=threads)
     interpreter.allocate_tensors()
     runner = interpreter.get_signature_runner(SIGNATURE)
@@ -162,13 +161,13 @@ class Ranking:
     def __init__(self, decisions: Decisions, reference: NDArray[np.float32]) -> None:
         """Take how films are decided, and what the float32 file answers to all of them, [N, ...].
 
-        `near` are the rows of the films that candidates are run on: those whose weight is not nothing.
+        `near` are the rows of the films that candidates are run on: the 64 nearest to a decision.
         """
         self._decisions = decisions
         away = decisions.distances(reference)
         self.width = nearness(away)
         weights = np.exp(-np.square(away / self.width) / 2)
-        self.near = np.flatnonzero((away <= REACH * self.width).any(axis=1) | (away.shape[1] == 0))
+        self.near = np.sort(np.argsort(away.min(axis=1, initial=np.inf), kind="stable")[: 2 * NEAREST])
         self._reference, self._weights = reference[self.near], weights[self.near]
         # decisions at the threshold, a unit of the output, as a share of all: as many as the weights say there are
         self._density = weights.sum() / (np.sqrt(2 * np.pi) * self.width * max(1, away.size))
@@ -233,7 +232,7 @@ class Search:
     """One search: films apart, candidates so far."""
 
     network: Network
-    films: NDArray[np.float32]
+    films: Films  # calibration films, of the training part
     decisions: Decisions
     first: Recipe
     labels: NDArray[np.int64] | None = None
@@ -260,7 +259,7 @@ class Search:
         """
         if budget <= 0:
             self.ended = "one candidate, as asked: nothing was ranked"
-            films = evenly(self.films, self.first.films)
+            films = self.films[evenly(np.arange(len(self.films)), self.first.films)]
             self._ranking = (len(films), 0, 0, 0.0)
             return self._first(Quantizer(self.network.plain, films)).data
         calibrating, ranking = apart(len(self.films), self.labels)
@@ -284,7 +283,7 @@ class Search:
         self.tried.append(one)
         return made
 
-    def _vary(self, quantizer: Quantizer, rank: Ranking, films: NDArray[np.float32], made: Made) -> Made:
+    def _vary(self, quantizer: Quantizer, rank: Ranking, films: Films, made: Made) -> Made:
         """Try one step of the recipe after the other, and return the best file."""
         best, slowest = self.tried[0], {self.first.rounding: self.tried[0].seconds, "nearest": self.tried[0].seconds}
         for stage in stages(len(quantizer.films)):
@@ -310,7 +309,7 @@ class Search:
         self.ended = ENOUGH if self._enough(best) else self.ended or "every step was tried"
         return made
 
-    def _judge(self, one: Candidate, data: bytes, rank: Ranking, films: NDArray[np.float32]) -> None:
+    def _judge(self, one: Candidate, data: bytes, rank: Ranking, films: Films) -> None:
         rank.judge(one, self.network.answers(data, films))
         if one.refused is None and one.size > SIZE:
             one.refused = f"{one.size:.2f} x the size of float32, allowed {SIZE:.2f}"
@@ -328,7 +327,7 @@ class Search:
         few = best.undecided is not None and best.undecided <= UNDECIDED
         return few and best.flips == 0 and best.refused is None
 
-    def _dynamic(self, rank: Ranking, films: NDArray[np.float32]) -> None:
+    def _dynamic(self, rank: Ranking, films: Films) -> None:
         """Judge dynamic range beside the candidates: it is a file of its own, never the one that is written."""
         start, data = time.monotonic(), write_tflite(self.network.plain, "dynamic")
         one = Candidate("dynamic range: weights in int8, activations in float32", None)
