@@ -365,6 +365,8 @@ def _last_line(error: ConversionError) -> str:
 
 def _make_int8(context: ConversionContext, reference: Reference[Any, Any]) -> None:
     given = {"keep_float": list(reference.keep_float), "budget": reference.int8_budget, **reference.deciding}
+    if reference.int8_budget:
+        context.reporter.say(f"  int8: searching its recipe for up to {reference.int8_budget:.0f} s")
     context.int8 = _make(context, INT8, films=str(reference.calibration), **given)["search"]
 
 

@@ -1,6 +1,6 @@
 """SavedModel -> TFLite in float32, float16 and dynamic range, with TensorFlow's own converter.
 
-`dynamic` has int8 weights and float32 activations; `int8` (convert.quantization.int8) has an integer body and takes
+`dynamic` has int8 weights and float32 activations; `int8` (convert.quantization) has an integer body and takes
 whole grey levels. They are different files and never share a name.
 """
 

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convert.formats.tflite.int8 import (
+    DECLARED,
     WEIGHTED,
     Grid,
     Scheme,
@@ -25,12 +26,14 @@ from convert.formats.tflite.int8 import (
     to_integer,
     weight_scales,
 )
+from convert.formats.tflite.metadata import add_buffer
 from convert.formats.tflite.plain import Operation, Plain
 from convert.formats.tflite.write import write_tflite
+from convert.quantization.biases import shift_biases
 from convert.quantization.equalization import equalize, move
 from convert.quantization.float_ops import HEAD, select_float_ops
 from convert.quantization.rounding import balance_steps, search_steps
-from convert.quantization.statistics import Channels, Ends, Statistics, choose_range, mean_on_grid, measure
+from convert.quantization.statistics import Channels, Ends, Films, Statistics, choose_range, mean_on_grid, measure
 
 Rounding = Literal["nearest", "balanced", "searched"]
 LEAST_ERROR = Ends("error")
@@ -42,11 +45,12 @@ class Recipe:
 
     equalized: float | None = None  # share of the unevenness of channels that moves into weights; None: pair by pair
     ends: Ends = LEAST_ERROR
-    films: int = 512  # calibration films, at most
+    films: int = 64  # calibration films, at most
     keep_float: tuple[str, ...] = (HEAD,)  # nodes, prefixes, or a name of convert.quantization.float_ops
     float_sums: bool = False  # sums of branches are computed, and passed on, in float32
     float_first: bool = False  # so is the first layer, and what comes before it
     rounding: Rounding = "balanced"  # of weights; see convert.quantization.rounding
+    shifted: bool = True  # biases of the last layers in int8 are moved by what their answers lack on average
 
     def __str__(self) -> str:
         """Say it in words."""
@@ -56,6 +60,8 @@ class Recipe:
         parts.append(f"in float: {', '.join([*self.keep_float, *more])}")
         if self.rounding != "nearest":
             parts.append({"balanced": "means kept by rounding", "searched": "weights rounded by search"}[self.rounding])
+        if self.shifted:
+            parts.append("biases of the last layers shifted")
         return "; ".join(parts)
 
 
@@ -72,12 +78,12 @@ class Made:
 class Quantizer:
     """One network and its calibration films; what films reach is measured once for all recipes."""
 
-    def __init__(self, plain: Plain, films: NDArray[np.float32], *, grey: bool = True) -> None:
+    def __init__(self, plain: Plain, films: Films, *, grey: bool = True) -> None:
         """Take a network and films.
 
         Args:
             plain: the network, simplified.
-            films: calibration films as the network takes them, float32 [N, H, W, C].
+            films: calibration films as the network takes them, uint8 or float32 [N, H, W, C].
             grey: whether they are grey levels 0 to 255; the file then takes uint8.
         """
         self.plain = to_integer(plain)
@@ -108,11 +114,14 @@ class Quantizer:
         scheme = Scheme(integer, grids, _nearest(plain, integer, grids))
         if recipe.rounding == "balanced":
             scheme = replace(scheme, steps=_balanced(plain, scheme, statistics))
-        data = write_tflite(plain, "int8", scheme)
         if recipe.rounding == "searched":
-            scheme = replace(scheme, steps=search_steps(plain, scheme, data, self.films[: recipe.films]))
-            data = write_tflite(plain, "int8", scheme)
-        return Made(data, plain, scheme, moved)
+            data, films = write_tflite(plain, "int8", scheme), self.films[: recipe.films]
+            scheme = replace(scheme, steps=search_steps(plain, scheme, data, films))
+        if recipe.shifted:
+            data, films = write_tflite(plain, "int8", scheme), self.films[: recipe.films]
+            scheme = replace(scheme, shifts=shift_biases(plain, scheme, data, statistics, films))
+        declared = scheme.declaration(plain, searched=recipe.rounding != "nearest")
+        return Made(add_buffer(write_tflite(plain, "int8", scheme), DECLARED, declared), plain, scheme, moved)
 
     def statistics(self, films: int) -> dict[str, Channels]:
         """Return what every tensor reaches on the first so many films."""

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from convert.formats.tflite.int8 import MOST, Scheme, Steps, on_outputs, outputs_last
 from convert.formats.tflite.plain import Operation, Plain
-from convert.quantization.statistics import run_kept
+from convert.quantization.statistics import Films, run_kept
 
 ROWS = 2048  # inputs of a layer that its moments rest on, over all films
 DAMPING = 0.01  # of the mean square of the inputs, added to each: that of the paper
@@ -43,23 +43,24 @@ def balance_steps(
         stored: the same once they are on their grid, [C].
     """
     kernel, kind = operation.arrays["kernel"], operation.kind
-    shape = kernel.shape
-    exact = outputs_last(kernel / on_outputs(nearest.scale.astype(np.float64), kind, shape), kind)
-    steps = outputs_last(nearest.values.astype(np.float64), kind)
-    before, after = (_of_products(one, operation) for one in (means, stored))
-    surplus = (steps * after - exact * before).sum(axis=0)  # of each output's mean, in steps of its weights
-    other = np.where(steps > exact, steps - 1, steps + 1)
+    scales = on_outputs(nearest.scale.astype(np.float64), kind, kernel.shape)
+    exact = np.ascontiguousarray(outputs_last(kernel / scales, kind).T, np.float32)  # [outputs, products]
+    steps = np.ascontiguousarray(outputs_last(nearest.values, kind).T, np.float32)
+    before, after = (np.ascontiguousarray(_of_products(one, operation).T, np.float32) for one in (means, stored))
+    surplus = (steps * after - exact * before).sum(axis=1, keepdims=True)  # of each mean, in steps of its weights
+    beyond = steps - exact
+    other = steps - np.where(beyond > 0, np.float32(1), np.float32(-1))
     gain = (steps - other) * after  # what the surplus loses if a weight goes to its other step
-    helps = (gain * surplus > 0) & (steps != exact) & (np.abs(other) <= MOST)
-    price = np.where(helps, (np.abs(other - exact) - np.abs(steps - exact)) / np.maximum(np.abs(after), 1e-30), np.inf)
-    order = np.argsort(price, axis=0, kind="stable")
-    sums = np.cumsum(np.take_along_axis(np.where(helps, gain, 0.0), order, axis=0), axis=0)
-    left = np.abs(np.concatenate([surplus[None], surplus - sums]))
-    count = left.argmin(axis=0)
+    helps = (gain * surplus > 0) & (beyond != 0) & (np.abs(other) <= MOST)
+    # the least that the error of weights grows by, for what the surplus loses
+    price = np.where(helps, (1 - 2 * np.abs(beyond)) / np.maximum(np.abs(after), np.float32(1e-30)), np.float32(np.inf))
+    order = np.argsort(price, axis=1)
+    lost = np.cumsum(np.take_along_axis(np.where(helps, gain, np.float32(0)), order, axis=1), axis=1)
+    left = np.abs(np.concatenate([surplus, surplus - lost], axis=1))
     moved = np.zeros_like(helps)
-    np.put_along_axis(moved, order, np.arange(len(order))[:, None] < count, axis=0)
+    np.put_along_axis(moved, order, np.arange(order.shape[1]) < left.argmin(axis=1)[:, None], axis=1)
     found = np.where(moved & helps, other, steps).astype(np.int8)
-    return Steps(found.reshape(shape), nearest.scale)
+    return Steps(found.T.reshape(kernel.shape), nearest.scale)
 
 
 def _of_products(channels: NDArray[np.float64], operation: Operation) -> NDArray[np.float64]:
@@ -76,14 +77,14 @@ def _of_products(channels: NDArray[np.float64], operation: Operation) -> NDArray
 # --- search ---
 
 
-def search_steps(plain: Plain, scheme: Scheme, data: bytes, films: NDArray[np.float32]) -> dict[str, Steps]:
+def search_steps(plain: Plain, scheme: Scheme, data: bytes, films: Films) -> dict[str, Steps]:
     """Return the weights of every layer in int8, rounded by search where that is possible.
 
     Args:
         plain: the network.
         scheme: with the nearest steps.
         data: its file.
-        films: float32 [N, H, W, C].
+        films: uint8 or float32 [N, H, W, C].
     """
     layers = [one for one in plain.operations if one.output.name in scheme.steps and _can(one)]
     inputs = _collect(plain, scheme, layers, data, films)
@@ -104,7 +105,11 @@ def _can(operation: Operation) -> bool:
 
 
 def _collect(
-    plain: Plain, scheme: Scheme, layers: Collection[Operation], data: bytes, films: NDArray[np.float32]
+    plain: Plain,
+    scheme: Scheme,
+    layers: Collection[Operation],
+    data: bytes,
+    films: Films,
 ) -> dict[str, NDArray[np.int8]]:
     """Return by layer what it is multiplied with at places drawn over all films, int8 [rows, inputs]."""
     draw = np.random.default_rng(0)

@@ -25,11 +25,10 @@ from convert.formats.tflite.write import SIGNATURE, write_tflite
 from convert.parity.decisions import NEAREST, Decisions
 from convert.parity.inputs import evenly
 from convert.quantization.int8 import Made, Quantizer, Recipe
-from convert.quantization.statistics import Ends
+from convert.quantization.statistics import THREADS, Ends, Films
 from convert.worker import reuse_memory
 from tbconv.contract import __version__
 from tbconv.contract.errors import ConversionError
-from tbconv.contract.preprocess import as_model_input
 from torch_train.run_folder import read_films
 
 FRAMEWORK = "litert"
@@ -41,7 +40,8 @@ ALIKE = 1.05  # candidates whose errors differ by less are one as good as the ot
 LEAST_APART = 32  # films; of fewer, neither half would say anything, so all of them serve twice
 UNKNOWN = 8.0  # times as long as another one a candidate may take that is of a kind not seen yet
 ENOUGH = "what the best one leaves undecided is little enough"
-AT_ONCE = 64  # calibration films of a single candidate: 0.15 s each, and more of them changed little (docs/log.md)
+CALIBRATING, RANKING = 256, 256  # films, at most
+GOLDEN = (5**0.5 - 1) / 2  # multiples of it, without their whole parts, fill 0 to 1 evenly
 ROUNDS, WARM_UP = 7, 1  # of the two files, in turn; the median ratio counts
 
 
@@ -68,7 +68,7 @@ def search(request: dict[str, Any]) -> dict[str, Any]:
     first = Recipe(keep_float=tuple(request["keep_float"]))
     found = Search(
         Network(plain, output),
-        as_model_input(films.model_inputs),
+        films.model_inputs[..., None],
         read_decisions(request["decisions"]),
         first,
         films.labels,
@@ -99,13 +99,13 @@ class Network:
         self.plain, self.output = plain, output
         self.float32 = write_tflite(plain, "float32")
 
-    def answers(self, data: bytes, films: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return what a file of this network answers, [N, ...]; one thread, as it is served."""
-        run = _opened(data)
+    def answers(self, data: bytes, films: Films) -> NDArray[np.float32]:
+        """Return what a file of this network answers, [N, ...]."""
+        run = _opened(data, threads=THREADS)
         with reuse_memory():
             return np.stack([run(film)[self.output][0] for film in films])
 
-    def latency(self, data: bytes, film: NDArray[np.float32]) -> float:
+    def latency(self, data: bytes, film: Films) -> float:
         """Return how long a file takes for a film, as a share of the float32 file: the median of ratios of rounds."""
         files, ratios = [_opened(one) for one in (self.float32, data)], []
         for turn in range(WARM_UP + ROUNDS):
@@ -119,8 +119,8 @@ class Network:
         return statistics.median(ratios)
 
 
-def _opened(data: bytes) -> Callable[[NDArray[np.float32]], dict[str, NDArray[Any]]]:
-    interpreter = Interpreter(model_content=data, num_threads=1)
+def _opened(data: bytes, *, threads: int = 1) -> Callable[[Films], dict[str, NDArray[Any]]]:
+    interpreter = Interpreter(model_content=data, num_threads=threads)
     interpreter.allocate_tensors()
     runner = interpreter.get_signature_runner(SIGNATURE)
     [(name, detail)] = runner.get_input_details().items()
@@ -159,19 +159,21 @@ class Ranking:
     """The films that rank: how near each is to a decision of the float32 file, and how far a candidate moves it."""
 
     def __init__(self, decisions: Decisions, reference: NDArray[np.float32]) -> None:
-        """Take how films are decided, and what the float32 file answers, [N, ...]."""
-        self._decisions, self._reference = decisions, reference
-        self._away = decisions.distances(reference)
-        self.width = nearness(self._away)
-        self._weights = np.exp(-np.square(self._away / self.width) / 2)
+        """Take how films are decided, and what the float32 file answers to all of them, [N, ...].
 
-    @property
-    def count(self) -> int:
-        """How many decisions rank."""
-        return int(self._away.size)
+        `near` are the rows of the films that candidates are run on: the 64 nearest to a decision.
+        """
+        self._decisions = decisions
+        away = decisions.distances(reference)
+        self.width = nearness(away)
+        weights = np.exp(-np.square(away / self.width) / 2)
+        self.near = np.sort(np.argsort(away.min(axis=1, initial=np.inf), kind="stable")[: 2 * NEAREST])
+        self._reference, self._weights = reference[self.near], weights[self.near]
+        # decisions at the threshold, a unit of the output, as a share of all: as many as the weights say there are
+        self._density = weights.sum() / (np.sqrt(2 * np.pi) * self.width * max(1, away.size))
 
     def judge(self, candidate: Candidate, answer: NDArray[np.float32]) -> None:
-        """Write into a candidate what it does to the ranking films."""
+        """Write into a candidate what it does to the films that are near."""
         if not np.isfinite(answer).all():
             candidate.refused = "it answers NaN or infinity"
             return
@@ -182,9 +184,7 @@ class Ranking:
         moved = self._decisions.moved(self._reference, answer)
         candidate.near = float(np.sqrt((self._weights * moved**2).sum() / self._weights.sum()))
         candidate.flips = int(self._decisions.flips(self._reference, answer).sum())
-        # films at the threshold, a unit of the output, as many as the weights say there are
-        density = self._weights.sum() / (np.sqrt(2 * np.pi) * self.width * self.count)
-        candidate.undecided = float(min(1.0, density * 2 * REACH * candidate.near))
+        candidate.undecided = float(min(1.0, self._density * 2 * REACH * candidate.near))
 
 
 def nearness(away: NDArray[np.float64]) -> float:
@@ -222,7 +222,8 @@ def stages(films: int) -> Iterator[Stage]:
         replace(one, float_first=first, float_sums=sums) for first in (False, True) for sums in (False, True)
     ]
     yield lambda one: [replace(one, rounding="nearest")]
-    yield lambda one: [replace(one, films=count) for count in (16, 32, 64, 128) if count < films]
+    yield lambda one: [replace(one, shifted=not one.shifted)]
+    yield lambda one: [replace(one, films=count) for count in (16, 32, 128, 256) if count < 2 * films]
     yield lambda one: [replace(one, rounding="searched")]
 
 
@@ -231,17 +232,16 @@ class Search:
     """One search: films apart, candidates so far."""
 
     network: Network
-    films: NDArray[np.float32]
+    films: Films  # calibration films, of the training part
     decisions: Decisions
     first: Recipe
     labels: NDArray[np.int64] | None = None
     begun: float = field(default_factory=time.monotonic)
-    say: Callable[[str], None] = lambda _line: None
     tried: list[Candidate] = field(default_factory=list)
     ended: str = ""
     until: float = 0.0  # by time.monotonic
     _latencies: dict[Any, float] = field(default_factory=dict)  # by what is kept in float32
-    _ranking: tuple[int, int, float] = (0, 0, 0.0)  # films that set ranges, decisions that rank, width of the bell
+    _ranking: tuple[int, int, int, float] = (0, 0, 0, 0.0)  # see `report`: films by what they do, width of the bell
 
     def __post_init__(self) -> None:
         if not len(self.films):
@@ -259,18 +259,20 @@ class Search:
         """
         if budget <= 0:
             self.ended = "one candidate, as asked: nothing was ranked"
-            films = evenly(self.films, AT_ONCE)
-            self._ranking = (len(films), 0, 0.0)
+            films = self.films[evenly(np.arange(len(self.films)), self.first.films)]
+            self._ranking = (len(films), 0, 0, 0.0)
             return self._first(Quantizer(self.network.plain, films)).data
         calibrating, ranking = apart(len(self.films), self.labels)
+        calibrating, ranking = spread(evenly(calibrating, CALIBRATING)), evenly(ranking, RANKING)
         quantizer = Quantizer(self.network.plain, self.films[calibrating])
         rank = Ranking(self.decisions, self.network.answers(self.network.float32, self.films[ranking]))
-        self._ranking = (len(calibrating), rank.count, rank.width)
+        films = self.films[ranking[rank.near]]
+        self._ranking = (len(calibrating), len(ranking), len(films), rank.width)
         made = self._first(quantizer)
-        self._judge(self.tried[0], made.data, rank, self.films[ranking])
+        self._judge(self.tried[0], made.data, rank, films)
         self.until = time.monotonic() + budget
-        best = self._vary(quantizer, rank, self.films[ranking], made)
-        self._dynamic(rank, self.films[ranking])
+        best = self._vary(quantizer, rank, films, made)
+        self._dynamic(rank, films)
         return best.data
 
     def _first(self, quantizer: Quantizer) -> Made:
@@ -281,7 +283,7 @@ class Search:
         self.tried.append(one)
         return made
 
-    def _vary(self, quantizer: Quantizer, rank: Ranking, films: NDArray[np.float32], made: Made) -> Made:
+    def _vary(self, quantizer: Quantizer, rank: Ranking, films: Films, made: Made) -> Made:
         """Try one step of the recipe after the other, and return the best file."""
         best, slowest = self.tried[0], {self.first.rounding: self.tried[0].seconds, "nearest": self.tried[0].seconds}
         for stage in stages(len(quantizer.films)):
@@ -307,7 +309,7 @@ class Search:
         self.ended = ENOUGH if self._enough(best) else self.ended or "every step was tried"
         return made
 
-    def _judge(self, one: Candidate, data: bytes, rank: Ranking, films: NDArray[np.float32]) -> None:
+    def _judge(self, one: Candidate, data: bytes, rank: Ranking, films: Films) -> None:
         rank.judge(one, self.network.answers(data, films))
         if one.refused is None and one.size > SIZE:
             one.refused = f"{one.size:.2f} x the size of float32, allowed {SIZE:.2f}"
@@ -320,16 +322,12 @@ class Search:
             one.latency = self.network.latency(data, films[0])
         if one.refused is None and one.latency > LATENCY:
             one.refused = f"{one.latency:.2f} x the latency of float32, allowed {LATENCY:.2f}"
-        figures = "" if one.near is None else f"moves decisions by {one.near:.3g}, {one.flips} of {rank.count} flip"
-        self.say(
-            f"  int8 {len(self.tried) + 1}: {figures}; {one.words}" + (f"; refused: {one.refused}" * bool(one.refused))
-        )
 
     def _enough(self, best: Candidate) -> bool:
         few = best.undecided is not None and best.undecided <= UNDECIDED
         return few and best.flips == 0 and best.refused is None
 
-    def _dynamic(self, rank: Ranking, films: NDArray[np.float32]) -> None:
+    def _dynamic(self, rank: Ranking, films: Films) -> None:
         """Judge dynamic range beside the candidates: it is a file of its own, never the one that is written."""
         start, data = time.monotonic(), write_tflite(self.network.plain, "dynamic")
         one = Candidate("dynamic range: weights in int8, activations in float32", None)
@@ -355,7 +353,7 @@ class Search:
 
     def report(self) -> dict[str, Any]:
         """Return what was tried, what was chosen and why the search ended, ready for JSON."""
-        calibrating, decisions, width = self._ranking
+        calibrating, ranking, near, width = self._ranking
         chosen = self.chosen
         ranked = chosen.near is not None
         holds = ranked and self._enough(chosen)
@@ -363,9 +361,10 @@ class Search:
             "candidates": [one.to_json() for one in self.tried],
             "chosen": self.tried.index(chosen),
             "recipe": chosen.words,
-            "calibration_films": calibrating,
-            "ranking_decisions": decisions,
-            "near": f"films count by a bell {width:.3g} wide around the threshold" if ranked else None,
+            "calibration_films": calibrating,  # that set ranges
+            "ranking_films": ranking,  # others, whose distance from a decision was measured
+            "near_films": near,  # of these, that candidates were run on
+            "width": float(f"{width:.4g}"),  # of the bell by which films count, in the output's unit
             "ended": self.ended,
             "holds": holds if ranked else None,
             "verdict": self._verdict(chosen, holds=holds) if ranked else "not ranked",
@@ -383,6 +382,12 @@ class Search:
             "" if chosen.undecided is None else f"{100 * chosen.undecided:.2g} % of them lie within reach of its error"
         )
         return f"no decision of the ranking films flips, but {share or 'nothing is decided'}"
+
+
+def spread(rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return rows in an order whose first part, however long, is spread over all of them."""
+    places = np.arange(len(rows))
+    return rows[np.argsort((places * GOLDEN) % 1.0, kind="stable")]
 
 
 def apart(count: int, labels: NDArray[np.int64] | None) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

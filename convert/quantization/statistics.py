@@ -22,6 +22,7 @@ from convert.formats.tflite.write import write_tflite
 from convert.worker import reuse_memory
 from tbconv.contract.errors import ConversionError
 
+Films = NDArray[np.uint8] | NDArray[np.float32]  # [N, H, W, C], grey levels 0 to 255 or whatever the network takes
 PER_OCTAVE = 8  # bins; their edges are at most an eighth apart
 OCTAVES = 24  # below the largest number of the first films; what lies under them counts as zero
 HEADROOM = 4  # octaves of them above it: other films may reach further
@@ -40,8 +41,8 @@ class Channels:
     total: NDArray[np.float64]  # [C], sum of all numbers
     squares: NDArray[np.float64]  # [C], sum of their squares
     counted: int  # numbers of a channel in these sums
-    below: NDArray[np.float64]  # [C, BINS], how many negative numbers lie where, by their size
-    above: NDArray[np.float64]  # [C, BINS], the same of positive ones and zeros
+    below: NDArray[np.float32]  # [C, BINS], how many negative numbers lie where, by their size
+    above: NDArray[np.float32]  # [C, BINS], the same of positive ones and zeros
     base: int  # octave of the first bin: it begins at 2^base
 
     @property
@@ -76,12 +77,12 @@ class Channels:
         )
 
 
-def _shifted(counts: NDArray[np.float64], octaves: NDArray[np.int64]) -> NDArray[np.float64]:
+def _shifted(counts: NDArray[np.float32], octaves: NDArray[np.int64]) -> NDArray[np.float32]:
     """Move each row towards zero by so many octaves; what leaves an end stays in the last bin there."""
     moved = np.empty_like(counts)
     for octave in np.unique(octaves):
         rows, places = octaves == octave, np.clip(np.arange(BINS) - PER_OCTAVE * octave, 0, BINS - 1)
-        onto = np.zeros((BINS, BINS))
+        onto = np.zeros((BINS, BINS), np.float32)
         onto[np.arange(BINS), places] = 1
         moved[rows] = counts[rows] @ onto
     return moved
@@ -90,13 +91,13 @@ def _shifted(counts: NDArray[np.float64], octaves: NDArray[np.int64]) -> NDArray
 Statistics = Mapping[str, Channels]  # by tensor
 
 
-def measure(plain: Plain, names: Collection[str], films: NDArray[np.float32]) -> dict[str, Channels]:
+def measure(plain: Plain, names: Collection[str], films: Films) -> dict[str, Channels]:
     """Return what tensors reach on films.
 
     Args:
         plain: the network.
         names: of tensors.
-        films: float32 [N, H, W, C], as the network takes them.
+        films: uint8 or float32 [N, H, W, C], as the network takes them.
 
     Raises:
         ConversionError: there are no films, or one leads to a number that is NaN or infinite.
@@ -118,7 +119,12 @@ def measure(plain: Plain, names: Collection[str], films: NDArray[np.float32]) ->
 
 
 def run_kept(
-    data: bytes, plain: Plain, names: Collection[str], films: NDArray[np.float32], *, integer: bool = False
+    data: bytes,
+    plain: Plain,
+    names: Collection[str],
+    films: Films,
+    *,
+    integer: bool = False,
 ) -> Iterator[dict[str, NDArray[Any]]]:
     """Yield for each film the tensors of a network as they are stored, [1, ...] each.
 
@@ -126,7 +132,7 @@ def run_kept(
         data: a file of it, in any precision.
         plain: the network.
         names: of its tensors.
-        films: float32 [N, H, W, C].
+        films: uint8 or float32 [N, H, W, C].
         integer: whether the steps are wanted of what is stored in float32 and in int8.
     """
     with warnings.catch_warnings():
@@ -163,8 +169,8 @@ def _empty(rows: NDArray[np.float32]) -> Channels:
         total=np.zeros(channels),
         squares=np.zeros(channels),
         counted=0,
-        below=np.zeros((channels, BINS)),
-        above=np.zeros((channels, BINS)),
+        below=np.zeros((channels, BINS), np.float32),
+        above=np.zeros((channels, BINS), np.float32),
         base=base,
     )
 
@@ -265,10 +271,10 @@ def _cost(values: NDArray[np.float64], counts: NDArray[np.float64], scale: float
     return float(counts @ np.where(values > end, (values - end) ** 2, inside))
 
 
-def _quantile(found: Channels, side: NDArray[np.float64], left_out: float, end: float) -> float:
+def _quantile(found: Channels, side: NDArray[np.float32], left_out: float, end: float) -> float:
     """Return the size beyond which lies no more than this share of all numbers, inside a bin in proportion."""
-    counts = side.sum(axis=0)
-    total = found.below.sum() + found.above.sum()
+    counts = side.sum(axis=0, dtype=np.float64)
+    total = found.below.sum(dtype=np.float64) + found.above.sum(dtype=np.float64)
     beyond = np.cumsum(counts[::-1])[::-1]
     over = np.flatnonzero(beyond > left_out * total)
     if not len(over):

@@ -1,6 +1,7 @@
 """int8 by a recipe: near the float answers for each operation, stored numbers where they belong, the same bytes."""
 
 import dataclasses
+import json
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ from ai_edge_litert.interpreter import Interpreter
 
 from convert.formats.onnx_graph import read_graph
 from convert.formats.tflite.int8 import (
+    DECLARED,
     FIXED,
     GREY,
     INTEGER,
@@ -19,6 +21,7 @@ from convert.formats.tflite.int8 import (
     outputs_last,
     weight_scales,
 )
+from convert.formats.tflite.metadata import find_buffer
 from convert.formats.tflite.plain import Plain, PlainBuilder, simplify, to_plain
 from convert.formats.tflite.write import RULES, write_tflite
 from convert.quantization.equalization import equalize, pairs
@@ -30,7 +33,7 @@ from tf_serve.runtime.structure import check_tflite
 
 DECIBELS = 30.0  # 8 bits hold an evenly spread tensor at 48; what is not, at some 40, and narrow means at 31
 WHOLE = Ends("all")
-PLAIN = Recipe(equalized=0.0, ends=WHOLE, rounding="nearest", keep_float=("none",))
+PLAIN = Recipe(equalized=0.0, ends=WHOLE, rounding="nearest", shifted=False, keep_float=("none",))
 
 
 @pytest.fixture(scope="module")
@@ -143,6 +146,45 @@ def test_balanced_weights_keep_the_mean_of_each_answer():
     assert shift["b"].max() < shift["a"].mean() / 4
     assert 0 < (balanced.values != nearest.values).mean() < 0.2
     assert (np.abs(balanced.values - layer.arrays["kernel"] / nearest.scale) < 1).all()
+
+
+def test_the_last_biases_are_shifted_by_whole_steps_that_the_file_declares(chain):
+    quantizer = Quantizer(chain, films())
+    plain, shifted = (
+        quantizer.make(dataclasses.replace(PLAIN, keep_float=("head",), shifted=shifted)) for shifted in (False, True)
+    )
+    assert not plain.scheme.shifts
+    [(name, by)] = shifted.scheme.shifts.items()
+    [layer] = [one for one in shifted.plain.operations if one.output.name == name]
+    assert layer.names[-1] == "three"  # the branch of the last sum that nothing else reads
+    step = shifted.scheme.grids[layer.inputs[0].name].scale * shifted.scheme.steps[name].scale.astype(np.float64)
+    exact = bias_steps(layer, shifted.scheme.grids[layer.inputs[0].name], shifted.scheme.steps[name].scale)
+    assert by.any()
+    assert (shifted.scheme.biases(layer) == exact + by).all()
+    assert np.abs(by * step).max() < 0.05 * np.abs(layer.arrays["kernel"]).max() * 255
+    for made, told in ((plain, {}), (shifted, {"three.bias": [[at, int(by[at])] for at in np.flatnonzero(by)]})):
+        assert json.loads(find_buffer(made.data, DECLARED)) == {"rounding": "nearest", "bias_steps": told}
+    stored = [
+        one for one in Interpreter(model_content=shifted.data).get_tensor_details() if one["name"] == "three.bias"
+    ]
+    assert len(stored) == 1
+
+
+def test_shifted_biases_bring_the_mean_of_the_last_map_back(chain):
+    quantizer = Quantizer(chain, films())
+    wanted = answers_of(write_tflite(chain, "float32"), films()).mean(axis=0)
+    lacks = {}
+    for shifted in (False, True):
+        made = quantizer.make(
+            dataclasses.replace(PLAIN, keep_float=("head",), shifted=shifted, ends=Ends("share", 0.01))
+        )
+        lacks[shifted] = np.abs(answers_of(made.data, films()).mean(axis=0) - wanted).max()
+    assert lacks[True] < lacks[False] / 2
+
+
+def test_a_file_declares_weights_that_are_the_second_nearest(chain):
+    told = json.loads(find_buffer(Quantizer(chain, films()).make(Recipe(shifted=False)).data, DECLARED))
+    assert told == {"rounding": "searched", "bias_steps": {}}
 
 
 def test_searched_weights_answer_closer_on_inputs_that_go_together():

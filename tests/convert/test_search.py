@@ -7,7 +7,7 @@ import convert.quantization.search as search_module
 from convert.formats.tflite.plain import Plain, PlainBuilder, simplify
 from convert.parity.decisions import Decisions
 from convert.quantization.int8 import Quantizer, Recipe
-from convert.quantization.search import ENOUGH, Candidate, Network, Ranking, Search, apart, nearness
+from convert.quantization.search import ENOUGH, Candidate, Network, Ranking, Search, apart, nearness, spread
 from convert.quantization.statistics import Ends
 
 SIDE = 24
@@ -82,7 +82,7 @@ def test_the_file_that_moves_films_near_the_threshold_least_is_written():
     assert search.chosen.near == pytest.approx(min(one.near for one in ranked if one.refused is None), rel=0.05)
     assert search.chosen.near < ranked[0].near / 3
     assert ranked[0].flips > search.chosen.flips
-    calibrating, ranking = apart(64, None)
+    calibrating, ranking = (spread(apart(64, None)[0]), apart(64, None)[1])
     assert data == Quantizer(search.network.plain, search.films[calibrating]).make(search.chosen.recipe).data
     assert not set(calibrating) & set(ranking)
     assert report["chosen"] == search.tried.index(search.chosen)
@@ -143,10 +143,16 @@ def test_films_near_the_threshold_count_most():
     found = {}
     for name, by in moved.items():
         found[name] = Candidate(name, Recipe())
-        ranking.judge(found[name], reference + np.stack([by / 2, -by / 2], axis=1))
+        ranking.judge(found[name], (reference + np.stack([by / 2, -by / 2], axis=1))[ranking.near])
     assert found["near"].near == pytest.approx(0.05, rel=0.05)
     assert found["far"].near < 0.01
     assert nearness(away) < 1.0
+
+
+def test_films_in_part_are_spread_over_all_of_them():
+    order = spread(np.arange(100))
+    assert sorted(order) == list(range(100))
+    assert max(np.diff(sorted(order[:10]))) < 20
 
 
 def test_the_bell_is_as_wide_as_32_films_ask_for_or_half_of_few():
@@ -161,10 +167,10 @@ def test_every_task_is_ranked_by_its_own_decisions():
     reference = draw.normal(size=(100, 4))
     for decided in (Decisions("one-of-n"), Decisions("multi-label", (0.5,) * 4), Decisions("score")):
         one, ranking = Candidate("", Recipe()), Ranking(decided, reference)
-        ranking.judge(one, reference + draw.normal(size=reference.shape) * 1e-3)
+        ranking.judge(one, (reference + draw.normal(size=reference.shape) * 1e-3)[ranking.near])
         assert 3e-4 < one.near < 4e-3
         other = Candidate("", Recipe())
-        ranking.judge(other, -reference)
+        ranking.judge(other, -reference[ranking.near])
         assert other.near > one.near
         assert (other.flips > 50) == (decided.task != "score")
 

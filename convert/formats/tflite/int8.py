@@ -6,6 +6,7 @@ only move numbers keep the grid of what they read, some outputs have a fixed one
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 
@@ -21,6 +22,7 @@ LEAST_MULTIPLIER = 2.0**-31  # XNNPACK takes s_in * s_w / s_out from 2^-32 on
 
 MOVES = ("average_pool", "border", "max_pool", "reshape", "transpose")  # the grid of the input is that of the output
 WEIGHTED = ("conv", "depthwise", "dense")
+DECLARED = "tbconv.quantization"  # metadata: what a prover may not expect of the nearest steps
 INTEGER = (  # operations with an int8 kernel in LiteRT 2.x; all others stay in float32
     *MOVES,
     *WEIGHTED,
@@ -93,6 +95,30 @@ class Scheme:
     integer: frozenset[str]  # operations that compute in int8, by what they give
     grids: Mapping[str, Grid]  # of every tensor that is stored in int8
     steps: Mapping[str, Steps] = field(default_factory=dict)  # of the weights, by what their operation gives
+    shifts: Mapping[str, NDArray[np.int32]] = field(default_factory=dict)  # of biases, in steps, by the same
+
+    def biases(self, operation: Operation) -> NDArray[np.int32]:
+        """Return the bias of an operation in steps of s_in * s_w, shifts included."""
+        name, scale = operation.output.name, self.steps[operation.output.name].scale
+        found = bias_steps(operation, self.grids[operation.inputs[0].name], scale)
+        return found + self.shifts.get(name, np.zeros_like(found))
+
+    def declaration(self, plain: Plain, *, searched: bool) -> bytes:
+        """Return what a file says of its integers: JSON.
+
+        `rounding` is nearest, or searched where weights may be the second nearest steps; `bias_steps` holds by bias the
+        channels that were shifted, and by how many steps.
+
+        Args:
+            plain: the network.
+            searched: whether weights were rounded in another way than to the nearest step.
+        """
+        names = {one.output.name: f"{one.names[-1]}.bias" for one in plain.operations if one.names}
+        shifted = {
+            names[name]: [[int(at), int(by[at])] for at in np.flatnonzero(by)] for name, by in self.shifts.items()
+        }
+        told = {"rounding": "searched" if searched else "nearest", "bias_steps": shifted}
+        return json.dumps(told, sort_keys=True).encode()
 
 
 def on_outputs(values: NDArray[np.float64], kind: str, shape: tuple[int, ...]) -> NDArray[np.float64]:
@@ -100,7 +126,7 @@ def on_outputs(values: NDArray[np.float64], kind: str, shape: tuple[int, ...]) -
     return values.reshape(shape[2:]) if kind == "depthwise" else values
 
 
-def outputs_last(kernel: NDArray[np.float64], kind: str) -> NDArray[np.float64]:
+def outputs_last[Number: np.generic](kernel: NDArray[Number], kind: str) -> NDArray[Number]:
     """Return a kernel as [products of an output, outputs]."""
     if kind == "depthwise":
         return kernel.reshape(kernel.shape[0] * kernel.shape[1], -1)

@@ -18,7 +18,7 @@ from ai_edge_litert import schema_py_generated as schema
 from numpy.typing import NDArray
 
 from convert.formats.onnx_graph import read_graph
-from convert.formats.tflite.int8 import GREY, MOST, Grid, Scheme, bias_steps
+from convert.formats.tflite.int8 import GREY, MOST, Grid, Scheme
 from convert.formats.tflite.plain import Operation, Plain, Tensor, simplify, to_plain
 from tbconv.contract import __version__
 from tbconv.contract.errors import ConversionError
@@ -220,7 +220,7 @@ class _Writer:
             steps, source = self._scheme.steps[operation.output.name], self._scheme.grids[operation.inputs[0].name]
             stored = _Stored(np.ascontiguousarray(layout(steps.values)), steps.scale, axis)
             scale = (source.scale * steps.scale.astype(np.float64)).astype(np.float32)
-            sums = _Stored(bias_steps(operation, source, steps.scale), scale)
+            sums = _Stored(self._scheme.biases(operation), scale)
             return self._store(f"{name}.weight", stored), self._store(f"{name}.bias", sums)
         weights, half = layout(kernel), self._is_half(kernel)
         return (
