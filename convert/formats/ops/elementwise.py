@@ -19,27 +19,42 @@ SIXTH = 1 / 6  # ONNX and PyTorch write it in float32: 0.1666666...
 
 
 def relu(walk: Walk, node: Node, values: list[Value | None]) -> Value:
-    """ReLU."""
+    """ReLU.
+
+    TFLite: RELU, or part of what it reads.
+    """
     return _activation(walk, "relu", node, only(node, values), nonnegative=True)
 
 
 def sigmoid(walk: Walk, node: Node, values: list[Value | None]) -> Value:
-    """Activation("sigmoid")."""
+    """Activation("sigmoid").
+
+    TFLite: LOGISTIC.
+    """
     return _activation(walk, "sigmoid", node, only(node, values), nonnegative=True)
 
 
 def tanh(walk: Walk, node: Node, values: list[Value | None]) -> Value:
-    """Activation("tanh")."""
+    """Activation("tanh").
+
+    TFLite: TANH.
+    """
     return _activation(walk, "tanh", node, only(node, values), nonnegative=False)
 
 
 def hard_swish(walk: Walk, node: Node, values: list[Value | None]) -> Value:
-    """Activation("hard_silu")."""
+    """Activation("hard_silu").
+
+    TFLite: HARD_SWISH.
+    """
     return _activation(walk, "hard_silu", node, only(node, values), nonnegative=False)
 
 
 def hard_sigmoid(walk: Walk, node: Node, values: list[Value | None]) -> Value:
-    """Activation("hard_sigmoid") for alpha 1/6 and beta 1/2; else Rescaling and ReLU(max_value=1)."""
+    """Activation("hard_sigmoid") for alpha 1/6 and beta 1/2; else Rescaling and ReLU(max_value=1).
+
+    TFLite: ADD with RELU6 and MUL; else MUL, ADD, RELU, MINIMUM.
+    """
     value, name = only(node, values), layer_name(node)
     alpha, beta = node.attributes.get("alpha", 0.2), node.attributes.get("beta", 0.5)  # ONNX's own defaults
     if math.isclose(alpha, SIXTH, rel_tol=1e-6) and beta == 0.5:
@@ -49,19 +64,28 @@ def hard_sigmoid(walk: Walk, node: Node, values: list[Value | None]) -> Value:
 
 
 def leaky_relu(walk: Walk, node: Node, values: list[Value | None]) -> Value:
-    """LeakyReLU."""
+    """LeakyReLU.
+
+    TFLite: LEAKY_RELU.
+    """
     value, slope = only(node, values), node.attributes.get("alpha", 0.01)
     return value.like(walk.make.activation(value.tensor, "leaky_relu", layer_name(node), slope=slope))
 
 
 def elu(walk: Walk, node: Node, values: list[Value | None]) -> Value:
-    """ELU."""
+    """ELU.
+
+    TFLite: ELU; for another alpha than 1 MINIMUM, MUL, RELU and ADD as well.
+    """
     value, alpha = only(node, values), node.attributes.get("alpha", 1.0)
     return value.like(walk.make.activation(value.tensor, "elu", layer_name(node), alpha=alpha))
 
 
 def clip(walk: Walk, node: Node, values: list[Value | None]) -> Value:
     """ReLU, with max_value where there is a maximum; shifted by Rescaling where the minimum is not 0.
+
+    TFLite: RELU or RELU6, or part of what it reads; else RELU and MINIMUM, between MUL and ADD where the minimum is
+    not 0.
 
     Bounds stored, the minimum below the maximum. Without a minimum it is mirrored.
     """
@@ -81,6 +105,8 @@ def clip(walk: Walk, node: Node, values: list[Value | None]) -> Value:
 
 def softmax(walk: Walk, node: Node, values: list[Value | None]) -> Value:
     """Softmax, over classes or channels.
+
+    TFLite: SOFTMAX.
 
     Over the axis of classes: 1 of an image (before opset 13, of one place), the last one otherwise.
     """
@@ -114,6 +140,8 @@ def _bound(walk: Walk, node: Node, index: int, default: float) -> float:
 def arithmetic(walk: Walk, node: Node, values: list[Value | None]) -> Value:
     """Add, Subtract or Multiply of two tensors; Rescaling where one side is stored.
 
+    TFLite: ADD, SUB or MUL; stored numbers MUL and ADD, or folded into weights before them.
+
     Two tensors: of the same rank and layout, sizes of 1 stretch (squeeze and excitation); not Div. Stored
     numbers: one, or one a channel (of Mul also one a place: then a function, which a H5 can't load); a
     stored side on the left not of Div.
@@ -133,6 +161,8 @@ def arithmetic(walk: Walk, node: Node, values: list[Value | None]) -> Value:
 
 def concat(walk: Walk, node: Node, values: list[Value | None]) -> Value:
     """Concatenate, along channels, height or width of images, or along the last axis.
+
+    TFLite: CONCATENATION.
 
     All parts are computed, none stored; not along the batch.
     """

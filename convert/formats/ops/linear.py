@@ -17,6 +17,8 @@ from convert.formats.ops.walk import Value, Walk, layer_name, only, shared, unkn
 def gemm(walk: Walk, node: Node, values: list[Value | None]) -> Value:
     """Dense, with or without a bias.
 
+    TFLite: FULLY_CONNECTED.
+
     Weight and bias stored, of rank 2 and 1; no alpha, beta or transA.
     """
     attributes = node.attributes
@@ -28,6 +30,8 @@ def gemm(walk: Walk, node: Node, values: list[Value | None]) -> Value:
 
 def matmul(walk: Walk, node: Node, values: list[Value | None]) -> Value:
     """Dense without a bias.
+
+    TFLite: FULLY_CONNECTED.
 
     The right side is a stored matrix; an Add of a stored vector behind it is a Rescaling.
     """
@@ -51,6 +55,8 @@ def _dense(walk: Walk, node: Node, value: Value, weight: NDArray[Any], bias: NDA
 
 def batch_normalization(walk: Walk, node: Node, values: list[Value | None]) -> Value:
     """BatchNormalization on the last axis, with ONNX's epsilon (Keras's own default is 1e-3).
+
+    TFLite: MUL and ADD, or folded into weights before it.
 
     Not in training mode, statistics stored, channels in ONNX's second axis. A layer, not folded into the
     convolution: a H5 or `.keras` file can be fine-tuned, and TFLite folds it itself.

@@ -15,6 +15,8 @@ from convert.formats.ops.walk import IMAGE_RANK, Value, Walk, layer_name, only, 
 def transpose(_: Walk, node: Node, values: list[Value | None]) -> Value:
     """No layer: to channels last the tensor already is, and from there back it stays.
 
+    TFLite: no operator.
+
     [N, C, H, W] to [N, H, W, C], or back.
     """
     value, order = only(node, values), list(node.attributes.get("perm", []))
@@ -28,6 +30,8 @@ def transpose(_: Walk, node: Node, values: list[Value | None]) -> Value:
 def reshape(walk: Walk, node: Node, values: list[Value | None]) -> Value:
     """Reshape, with Permute before it where an image of several places is flattened in ONNX's order.
 
+    TFLite: RESHAPE, with TRANSPOSE before it.
+
     The batch stays in front; rows folded into it are kept as an axis. The target is stored, or computed from
     the input's own shape.
     """
@@ -37,6 +41,8 @@ def reshape(walk: Walk, node: Node, values: list[Value | None]) -> Value:
 
 def flatten(walk: Walk, node: Node, values: list[Value | None]) -> Value:
     """Reshape, with Permute before it where an image has several places.
+
+    TFLite: RESHAPE, with TRANSPOSE before it.
 
     From axis 1.
     """
@@ -48,6 +54,8 @@ def flatten(walk: Walk, node: Node, values: list[Value | None]) -> Value:
 
 def squeeze(walk: Walk, node: Node, values: list[Value | None]) -> Value:
     """Reshape.
+
+    TFLite: RESHAPE.
 
     Axes stored, not the batch's.
     """
@@ -62,6 +70,8 @@ def squeeze(walk: Walk, node: Node, values: list[Value | None]) -> Value:
 
 def unsqueeze(walk: Walk, node: Node, values: list[Value | None]) -> Value:
     """Reshape; to [N, C, 1, 1] it is an image again.
+
+    TFLite: RESHAPE.
 
     Axes stored, behind the batch.
     """
@@ -126,6 +136,8 @@ def _shown(target: list[int]) -> list[int | str]:
 def greater(walk: Walk, node: Node, values: list[Value | None]) -> Value:
     """A function, which a H5 can't load.
 
+    TFLite: GREATER.
+
     Greater than one stored number.
     """
     value, bound = only(node, values), walk.constant(node, 1)
@@ -136,6 +148,8 @@ def greater(walk: Walk, node: Node, values: list[Value | None]) -> Value:
 
 def cast(walk: Walk, node: Node, values: list[Value | None]) -> Value:
     """A function, which a H5 can't load; nothing where the tensor is float32 already.
+
+    TFLite: CAST.
 
     To float32 only.
     """
@@ -149,6 +163,8 @@ def cast(walk: Walk, node: Node, values: list[Value | None]) -> Value:
 
 def identity(walk: Walk, node: Node, values: list[Value | None]) -> Value:
     """No layer.
+
+    TFLite: no operator.
 
     Dropout is one of training alone, so not in training mode.
     """

@@ -1,4 +1,4 @@
-"""The one source of docs/ops.md: which ONNX operations become which Keras layers, read from the code that does it.
+"""The one source of docs/ops.md: what ONNX operations become in Keras and in TFLite, read from the code.
 
 `python -m convert.formats.ops.table > docs/ops.md` writes it; a test holds the file to it. Loads TensorFlow.
 """
@@ -12,21 +12,24 @@ from collections import defaultdict
 from convert.formats.onnx_graph import MOVES
 from convert.formats.ops import OPERATIONS
 
-HEAD = """# ONNX operations that become Keras layers
+HEAD = """# ONNX operations that are converted
 
 Written by `python -m convert.formats.ops.table > docs/ops.md` from docstrings in `convert/formats/ops/`.
 
-One layer a node, named after it (slashes become dots): `.keras`, H5, SavedModel and TFLite files are made from them.
+Each operation is said once, for both: one Keras layer a node, named after it (slashes become dots), of which `.keras`,
+H5 and SavedModel are made; and one or a few TFLite operators, whose tensors are named after the nodes that they do the
+work of.
 What a row does not cover ends in one error that names all nodes to blame, with the shapes that they read.
 
 The input is one image `[N, channels, height, width]` of float32; the batch may be dynamic, the other sizes are fixed.
 Opset 13 to 18, from either exporter of PyTorch (functions in a file that was not optimised are written out). Images are
-`[N, height, width, channels]` in Keras; an output that is an image is so, too.
+`[N, height, width, channels]` in Keras and in TFLite, where the batch is one film; an output that is an image is so, too.
 
-| ONNX | Keras | exact and accepted where |
-|---|---|---|
+| ONNX | Keras | TFLite | exact and accepted where |
+|---|---|---|---|
 """
 
+TFLITE = "TFLite: "  # begins the paragraph of a docstring that names its operators
 TAIL = """
 What depends on stored numbers and on shapes alone is computed before: `Constant`, `Shape`, `CastLike`, `Expand` of a
 bias, and any other operation of ONNX whose inputs are all known. The batch in such a shape may be moved:
@@ -39,7 +42,11 @@ def op_table() -> str:
     named: dict[str, list[str]] = defaultdict(list)
     for name, operation in OPERATIONS.items():
         layers, _, conditions = inspect.cleandoc(operation.__doc__ or "").partition("\n")
-        named[f"{layers.rstrip('.')} | {' '.join(conditions.split()) or 'Always.'}"].append(f"`{name}`")
+        paragraphs = [" ".join(one.split()) for one in conditions.split("\n\n") if one.strip()]
+        [tflite] = [one for one in paragraphs if one.startswith(TFLITE)]
+        rest = " ".join(one for one in paragraphs if one != tflite) or "Always."
+        cells = (layers.rstrip("."), tflite.removeprefix(TFLITE).rstrip("."), rest)
+        named[" | ".join(cells)].append(f"`{name}`")
     rows = "".join(f"| {', '.join(names)} | {text} |\n" for text, names in named.items())
     return HEAD + rows + TAIL.format(moves=", ".join(f"`{name}`" for name in MOVES))
 

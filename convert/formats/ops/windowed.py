@@ -88,6 +88,8 @@ def with_zeros(walk: Walk, node: Node, value: Value, around: Border) -> Any:
 def conv(walk: Walk, node: Node, values: list[Value | None]) -> Value:
     """Conv2D, with ZeroPadding2D before it where it has pads; DepthwiseConv2D where every channel is a group.
 
+    TFLite: CONV_2D or DEPTHWISE_CONV_2D, with PAD before it where zeros are not those of "same".
+
     2-D only, weights stored. auto_pad is written out as the zeros that it means. A bias of zeros is no bias.
     A depthwise one with unequal strides, or with both stride and dilation, stays a Conv2D in groups.
     """
@@ -112,6 +114,8 @@ def _is_depthwise(groups: int, weight: NDArray[Any], over: Window) -> bool:
 
 def pad(walk: Walk, node: Node, values: list[Value | None]) -> Value:
     """ZeroPadding2D.
+
+    TFLite: PAD, or part of the convolution behind it.
 
     Zeros around height and width, nothing else, and their number stored.
     """
@@ -140,6 +144,8 @@ def _pads(walk: Walk, node: Node) -> tuple[list[int], list[int]]:
 def max_pool(walk: Walk, node: Node, values: list[Value | None]) -> Value:
     """MaxPooling2D, with ZeroPadding2D before it where it has pads.
 
+    TFLite: MAX_POOL_2D, with PAD before it.
+
     Pads: where they are TensorFlow's "same", or where the input can't be negative (behind Relu, Sigmoid,
     Clip from 0, and pools, sums, products and joins of such): zeros then can't win, and no constant of
     -3.4e38 enters the file. ceil_mode only where it adds no window; no dilation.
@@ -157,6 +163,8 @@ _BEFORE = "put a ReLU in front, or pad with zeros before it if that is what is m
 
 def average_pool(walk: Walk, node: Node, values: list[Value | None]) -> Value:
     """AveragePooling2D, with ZeroPadding2D before it where pads count.
+
+    TFLite: AVERAGE_POOL_2D, with PAD before it where pads count.
 
     Pads that count (count_include_pad), or that are TensorFlow's "same" and don't. ceil_mode only where it
     adds no window; no dilation.
@@ -196,6 +204,8 @@ def _pool(
 
 def global_mean(walk: Walk, node: Node, values: list[Value | None]) -> Value:
     """GlobalAveragePooling2D of an image, GlobalAveragePooling1D of rows [N, places, C].
+
+    TFLite: MEAN.
 
     A mean over all places and over nothing else.
     """
