@@ -1,6 +1,7 @@
 """TFLite files written from the graph itself: right for each operation, fixed in shape, the same bytes each time."""
 
 import math
+import re
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter
 
 from convert.formats.onnx_graph import read_graph
+from convert.formats.ops import OPERATIONS
 from convert.formats.tflite.plain import simplify, to_plain
 from convert.formats.tflite.write import ALIGNMENT, LARGEST_HALF, RULES, to_int8, write_tflite
 from tbconv.contract.errors import ConversionError
@@ -51,6 +53,23 @@ def test_every_operation_answers_as_onnx_runtime_does(drawn, rewrite):
         assert answer.shape == right.shape, name
         assert np.ptp(right) > 0, name
         assert np.abs(answer - right).max() <= RELATIVE * np.abs(right).max(), name
+
+
+def test_the_page_of_operations_names_every_operator_that_is_written(drawn):
+    folder, names, _ = drawn
+    codes = {value: name for name, value in vars(schema.BuiltinOperator).items() if not name.startswith("_")}
+    rows = {name: paragraph(operation.__doc__) for name, operation in OPERATIONS.items()}
+    for name in names:
+        graph = read_graph(folder / f"{name}.onnx")
+        named = " ".join(rows[one.op] for one in graph.nodes if one.op in rows)
+        model = schema.Model.GetRootAs(write_tflite(to_plain(graph), "float32"))
+        written = {codes[model.OperatorCodes(index).BuiltinCode()] for index in range(model.OperatorCodesLength())}
+        assert [one for one in written if one not in re.findall(r"[A-Z0-9_]+", named)] == [], name
+
+
+def paragraph(docstring):
+    [found] = [one for one in docstring.split("\n\n") if one.strip().startswith("TFLite: ")]
+    return found
 
 
 @pytest.mark.parametrize("precision", DECIBELS)

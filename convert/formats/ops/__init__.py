@@ -1,7 +1,7 @@
 """The table of ONNX operations that are converted, and what they become; docs/ops.md is written from it.
 
-The first line of an operation's docstring names the layers, a paragraph the operators of TFLite, the rest says when both
-are exact.
+The first line of an operation's docstring names the layers, a paragraph the operators of TFLite, the rest says when
+both are exact.
 """
 
 from __future__ import annotations

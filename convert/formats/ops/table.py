@@ -23,7 +23,7 @@ What a row does not cover ends in one error that names all nodes to blame, with 
 
 The input is one image `[N, channels, height, width]` of float32; the batch may be dynamic, the other sizes are fixed.
 Opset 13 to 18, from either exporter of PyTorch (functions in a file that was not optimised are written out). Images are
-`[N, height, width, channels]` in Keras and in TFLite, where the batch is one film; an output that is an image is so, too.
+`[N, height, width, channels]` in Keras, of one film in TFLite; an output that is an image is so, too.
 
 | ONNX | Keras | TFLite | exact and accepted where |
 |---|---|---|---|
