@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from convert.layerwise.compare import FirstBad, NodeReference
 from convert.layerwise.graph import as_rows
-from convert.layerwise.noise import BUDGETS, Sums, level_of
+from convert.layerwise.noise import BUDGETS, QUIET_DB, Sums, level_of
 from convert.layerwise.walk import (
     READERS,
     WalkConfig,
@@ -275,7 +275,7 @@ def _rounding(report: TraceReport) -> list[str]:
     """Return a warning about a network that rounds more than those which the budgets were set on."""
     node, noise = min(report.noise_db.items(), key=lambda pair: pair[1], default=("", math.inf))
     lowered = {name: budget.floor_db - budget.floor_at(noise) for name, budget in BUDGETS.items()}
-    if not max(lowered.values()) > 0:
+    if not noise < QUIET_DB:
         return []
     dead = [name for name, budget in BUDGETS.items() if budget.floor_at(noise) < 0]
     passes = f"; a dead channel may pass there in {' and '.join(dead)} files" if dead else ""
