@@ -131,6 +131,10 @@ class Quantizer:
             self._statistics[count] = measure(self.plain, [self.plain.image.name, *names], self.films[:count])
         return self._statistics[count]
 
+    def knows(self, films: int) -> bool:
+        """Return whether the first so many films were measured."""
+        return min(films, len(self.films)) in self._statistics
+
 
 def _until_first_sum(plain: Plain) -> set[str]:
     """Return all operations up to the first layer that adds up several products."""

@@ -19,6 +19,7 @@ import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 from numpy.typing import NDArray
 
+from convert.certificate.deployment import LATENCY, SIZE
 from convert.formats.onnx_graph import read_graph
 from convert.formats.tflite.plain import simplify, to_plain
 from convert.formats.tflite.write import SIGNATURE, write_tflite
@@ -35,7 +36,6 @@ FRAMEWORK = "litert"
 
 UNDECIDED = 0.01  # share of films whose side three standard deviations could change: half of what may stay undecided
 REACH = 3.0  # standard deviations: of normal errors, 3 in 1,000 go further
-SIZE, LATENCY = 0.30, 0.40  # of the float32 file: the limits of convert.certificate.deployment
 ALIKE = 1.05  # candidates whose errors differ by less are one as good as the other: films and latency then decide
 LEAST_APART = 32  # films; of fewer, neither half would say anything, so all of them serve twice
 UNKNOWN = 8.0  # times as long as another one a candidate may take that is of a kind not seen yet
@@ -223,7 +223,7 @@ def stages(films: int) -> Iterator[Stage]:
     ]
     yield lambda one: [replace(one, rounding="nearest")]
     yield lambda one: [replace(one, shifted=not one.shifted)]
-    yield lambda one: [replace(one, films=count) for count in (16, 32, 128, 256) if count < 2 * films]
+    yield lambda one: [replace(one, films=count) for count in (16, 32, 128, 256) if count <= films]
     yield lambda one: [replace(one, rounding="searched")]
 
 
@@ -240,6 +240,7 @@ class Search:
     tried: list[Candidate] = field(default_factory=list)
     ended: str = ""
     until: float = 0.0  # by time.monotonic
+    _film_seconds: float = 0.0  # that a film takes to be counted
     _latencies: dict[Any, float] = field(default_factory=dict)  # by what is kept in float32
     _ranking: tuple[int, int, int, float] = (0, 0, 0, 0.0)  # see `report`: films by what they do, width of the bell
 
@@ -261,31 +262,40 @@ class Search:
             self.ended = "one candidate, as asked: nothing was ranked"
             films = self.films[evenly(np.arange(len(self.films)), self.first.films)]
             self._ranking = (len(films), 0, 0, 0.0)
-            return self._first(Quantizer(self.network.plain, films)).data
+            one, made = self._make(Quantizer(self.network.plain, films), self.first)
+            self.tried.append(one)
+            return made.data
         calibrating, ranking = apart(len(self.films), self.labels)
         calibrating, ranking = spread(evenly(calibrating, CALIBRATING)), evenly(ranking, RANKING)
         quantizer = Quantizer(self.network.plain, self.films[calibrating])
         rank = Ranking(self.decisions, self.network.answers(self.network.float32, self.films[ranking]))
         films = self.films[ranking[rank.near]]
         self._ranking = (len(calibrating), len(ranking), len(films), rank.width)
-        made = self._first(quantizer)
-        self._judge(self.tried[0], made.data, rank, films)
+        self._measure(quantizer, self.first)
+        one, made = self._make(quantizer, self.first)
+        self.tried.append(one)
+        self._judge(one, made.data, rank, films)
         self.until = time.monotonic() + budget
         best = self._vary(quantizer, rank, films, made)
         self._dynamic(rank, films)
         return best.data
 
-    def _first(self, quantizer: Quantizer) -> Made:
+    def _measure(self, quantizer: Quantizer, recipe: Recipe) -> None:
+        """Let the films of a recipe run, so that the time of candidates is their own."""
         start = time.monotonic()
-        made = quantizer.make(self.first)
-        one = Candidate(str(self.first), self.first, size=len(made.data) / len(self.network.float32))
+        quantizer.statistics(recipe.films)
+        self._film_seconds = (time.monotonic() - start) / min(recipe.films, len(quantizer.films))
+
+    def _make(self, quantizer: Quantizer, recipe: Recipe) -> tuple[Candidate, Made]:
+        start, made = time.monotonic(), quantizer.make(recipe)
+        recipe = replace(recipe, films=min(recipe.films, len(quantizer.films)))
+        one = Candidate(str(recipe), recipe, size=len(made.data) / len(self.network.float32))
         one.seconds = time.monotonic() - start
-        self.tried.append(one)
-        return made
+        return one, made
 
     def _vary(self, quantizer: Quantizer, rank: Ranking, films: Films, made: Made) -> Made:
         """Try one step of the recipe after the other, and return the best file."""
-        best, slowest = self.tried[0], {self.first.rounding: self.tried[0].seconds, "nearest": self.tried[0].seconds}
+        best, slowest = self.tried[0], dict.fromkeys((self.first.rounding, "nearest"), self.tried[0].seconds)
         for stage in stages(len(quantizer.films)):
             for recipe in stage(best.recipe or self.first):
                 if self._enough(best):
@@ -294,14 +304,12 @@ class Search:
                 if any(recipe == one.recipe for one in self.tried):
                     continue
                 needed = slowest.get(recipe.rounding, UNKNOWN * self.tried[0].seconds)
+                needed += 0.0 if quantizer.knows(recipe.films) else recipe.films * self._film_seconds
                 if time.monotonic() + needed > self.until:
                     self.ended = "its time was over"
                     continue
-                start, one = time.monotonic(), Candidate(str(recipe), recipe)
-                found = quantizer.make(recipe)
-                one.size = len(found.data) / len(self.network.float32)
+                one, found = self._make(quantizer, recipe)
                 self._judge(one, found.data, rank, films)
-                one.seconds = time.monotonic() - start
                 slowest[recipe.rounding] = max(slowest.get(recipe.rounding, 0.0), one.seconds)
                 self.tried.append(one)
                 if self.chosen is one:
@@ -310,6 +318,7 @@ class Search:
         return made
 
     def _judge(self, one: Candidate, data: bytes, rank: Ranking, films: Films) -> None:
+        start = time.monotonic()
         rank.judge(one, self.network.answers(data, films))
         if one.refused is None and one.size > SIZE:
             one.refused = f"{one.size:.2f} x the size of float32, allowed {SIZE:.2f}"
@@ -322,6 +331,7 @@ class Search:
             one.latency = self.network.latency(data, films[0])
         if one.refused is None and one.latency > LATENCY:
             one.refused = f"{one.latency:.2f} x the latency of float32, allowed {LATENCY:.2f}"
+        one.seconds += time.monotonic() - start
 
     def _enough(self, best: Candidate) -> bool:
         few = best.undecided is not None and best.undecided <= UNDECIDED
@@ -331,10 +341,9 @@ class Search:
         """Judge dynamic range beside the candidates: it is a file of its own, never the one that is written."""
         start, data = time.monotonic(), write_tflite(self.network.plain, "dynamic")
         one = Candidate("dynamic range: weights in int8, activations in float32", None)
-        one.size = len(data) / len(self.network.float32)
+        one.size, one.seconds = len(data) / len(self.network.float32), time.monotonic() - start
         self._judge(one, data, rank, films)
         one.refused = one.refused or "it passes, and is shipped as model_dynamic.tflite"
-        one.seconds = time.monotonic() - start
         self.tried.append(one)
 
     @property
