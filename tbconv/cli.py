@@ -21,6 +21,7 @@ from tbconv.commands import (
     doctor,
     evaluate,
     predict,
+    prove,
     serve,
     show,
     sign,
@@ -73,6 +74,7 @@ app.command("evaluate")(evaluate.evaluate)
 app.command("adopt")(adopt.adopt)
 app.command("convert")(convert.convert)
 app.command("verify")(verify.verify)
+app.command("prove")(prove.prove)
 app.command("predict")(predict.predict)
 app.command("serve")(serve.serve)
 app.command("show")(show.show)
@@ -82,7 +84,7 @@ app.command("doctor")(doctor.doctor)
 
 
 def main() -> None:
-    """Run the command; exit 0 done, 1 an expected error or a failed verdict, 2 wrong usage, 130 interrupted."""
+    """Run the command; exit 0 done, 1 an error or a failed verdict, 2 wrong usage, 3 CANNOT SAY, 130 interrupted."""
     try:
         app()
     except TbconvError as error:

@@ -1,0 +1,146 @@
+"""A normal form computed in float64 with numpy: whether two graphs that no rule makes equal do answer differently.
+
+Nothing rests on it that is called EQUIVALENT.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import NDArray
+
+from convert.proof.normal import NormalForm, Term
+
+Array = NDArray[np.float64]
+
+
+def draw_films(shape: Sequence[int], films: int = 4) -> NDArray[np.float32]:
+    """Draw films [N, H, W, C] of whole grey levels: noise on a slope, the same each time."""
+    draw = np.random.default_rng(0)
+    rows = np.linspace(0, 1, shape[0]).reshape(-1, *(1,) * (len(shape) - 1))
+    lights = draw.uniform((0.2, -0.5), (1, 0.5), (films, 2))
+    made = [255 * (draw.uniform(0, 1, shape) * noise + rows * slope) for noise, slope in lights]
+    return np.clip(np.rint(made), 0, 255).astype(np.float32)
+
+
+def evaluate(form: NormalForm, film: Array) -> dict[str, Array]:
+    """Return the outputs by name for one film, float64 [1, H, W, C]."""
+    values: dict[int, Array] = {}
+    waiting = [one.term for one in form.outputs.values() if one.term is not None]
+    left, needed = list(waiting), set[int]()
+    while left:
+        index = left.pop()
+        if index not in needed:
+            needed.add(index)
+            left += form.terms[index].inputs
+    last = {one: index for index in sorted(needed) for one in form.terms[index].inputs}
+    for index in sorted(needed):
+        term = form.terms[index]
+        given = [values[one].reshape(_shape(form, term, one)) for one in term.inputs]
+        values[index] = film.reshape(-1) if term.kind == "input" else _compute(term, given).reshape(-1)
+        for one in term.inputs:
+            if last[one] == index and one not in waiting:
+                values.pop(one, None)
+    return {name: values[view.term][view.at] for name, view in form.outputs.items() if view.term is not None}
+
+
+def _shape(form: NormalForm, term: Term, index: int) -> tuple[int, ...]:
+    """Return the sizes in which a term reads another."""
+    if term.kind in ("conv", "pad", "max", "average"):
+        return (*term.facts[-1], -1)
+    if term.kind == "matmul":
+        return (-1, term.stored["kernel"].base.shape[0])
+    if term.kind in ("mean", "softmax"):
+        return tuple(term.facts[0])
+    return form.terms[index].shape if term.kind in ("gather", "concat") else term.shape
+
+
+def _compute(term: Term, given: list[Array]) -> Array:
+    x = given[0]
+    stored = {name: one.values for name, one in term.stored.items() if name != "at"}
+    kinds: dict[str, Callable[[], Any]] = {
+        "conv": lambda: _conv(x, stored["kernel"], stored["bias"], *term.facts[:4]),
+        "matmul": lambda: x @ stored["kernel"] + stored["bias"],
+        "max": lambda: _pool(term, x),
+        "average": lambda: _pool(term, x),
+        "pad": lambda: _padded(x, term.facts[0], term.facts[1]),
+        "gather": lambda: x.reshape(-1)[term.stored["at"].base],
+        "concat": lambda: _joined(term, given),
+        "add": lambda: x.reshape(-1) + given[1].reshape(-1),
+        "mul": lambda: x.reshape(-1) * given[1].reshape(-1),
+    }
+    return np.asarray(kinds[term.kind]() if term.kind in kinds else _each(term.kind, x, stored))
+
+
+def _padded(x: Array, pads: Any, value: float) -> Array:
+    top, left, bottom, right = pads
+    return np.pad(x, ((top, bottom), (left, right), (0, 0)), constant_values=value)
+
+
+def _each(kind: str, x: Array, stored: dict[str, Any]) -> Array:
+    if kind == "affine":
+        return np.asarray(x * stored["scale"] + stored["offset"])
+    if kind == "clip":
+        return np.clip(x, *stored["ends"])
+    if kind == "softmax":
+        powers = np.exp(x - x.max(-1, keepdims=True))
+        return np.asarray(powers / powers.sum(-1, keepdims=True))
+    if kind == "mean":
+        return np.asarray(x.mean(0))
+    functions: dict[str, Callable[[], Any]] = {
+        "sigmoid": lambda: 1 / (1 + np.exp(-x)),
+        "tanh": lambda: np.tanh(x),
+        "elu": lambda: np.where(x > 0, x, np.expm1(x)),
+        "leaky": lambda: np.where(x > 0, x, x * stored["slope"]),
+        "greater": lambda: (x > stored["bound"]).astype(np.float64),
+    }
+    with np.errstate(over="ignore"):
+        return np.asarray(functions[kind]())
+
+
+def _joined(term: Term, given: list[Array]) -> Array:
+    """Join along an axis from the end, each part in the sizes that the whole has but for that one."""
+    axis = term.facts[0]
+    if axis is None:
+        return np.concatenate([one.reshape(-1) for one in given])
+    others = int(np.prod(term.shape)) // term.shape[axis]
+    parts = []
+    for one in given:
+        sizes = list(term.shape)
+        sizes[axis] = one.size // others
+        parts.append(one.reshape(sizes))
+    return np.concatenate(parts, axis)
+
+
+def _windows(x: Array, kernel: tuple[int, int], strides: Any, dilations: Any, pads: Any, fill: float) -> Array:
+    """Return [rows, columns, channels, kh, kw]."""
+    reach = [(size - 1) * step + 1 for size, step in zip(kernel, dilations, strict=True)]
+    found: Array = sliding_window_view(_padded(x, pads, fill), (reach[0], reach[1]), (0, 1))  # type: ignore[call-overload]
+    return found[:: strides[0], :: strides[1], :, :: dilations[0], :: dilations[1]]
+
+
+def _conv(x: Array, kernel: Array, bias: Array, strides: Any, dilations: Any, pads: Any, groups: int) -> Array:
+    high, wide, each, out = kernel.shape
+    windows = _windows(x, (high, wide), strides, dilations, pads, 0.0)
+    if each == 1 and groups > 1:
+        spread = np.repeat(windows, out // groups, axis=2)
+        return np.asarray(np.einsum("rcoij,ijo->rco", spread, kernel[:, :, 0]) + bias)
+    parts = []
+    for group in range(groups):
+        part = kernel[..., group * (out // groups) : (group + 1) * (out // groups)]
+        seen = windows[:, :, group * each : (group + 1) * each]
+        rows = seen.transpose(0, 1, 3, 4, 2).reshape(-1, high * wide * each)
+        parts.append((rows @ part.reshape(-1, part.shape[-1])).reshape(*windows.shape[:2], -1))
+    return np.asarray(np.concatenate(parts, -1) + bias)
+
+
+def _pool(term: Term, x: Array) -> Array:
+    kernel, strides, pads, counted = term.facts[:4]
+    if term.kind == "max":
+        return np.asarray(_windows(x, kernel, strides, (1, 1), pads, -np.inf).max((-1, -2)))
+    sums = _windows(x, kernel, strides, (1, 1), pads, 0.0).sum((-1, -2))
+    inside = _windows(np.ones_like(x), kernel, strides, (1, 1), pads, 0.0).sum((-1, -2))
+    return np.asarray(sums / (kernel[0] * kernel[1] if counted else inside))
