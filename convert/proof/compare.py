@@ -16,11 +16,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from convert.proof.normal import NormalForm, Stored, Term, number
+from convert.proof.normal import K, NormalForm, Stored, Term, number
 
-K = 8.0  # float32 steps that folding in float32 may cost: own files take 1, TensorFlow's 3.1 (docs/prove.md)
 BLOCK = 1 << 18  # numbers that are compared at a time
-HOMOGENEOUS = ("clip", "max", "average", "mean", "pad", "gather", "concat")  # f(x * s) = f(x) * s for s > 0
+LEAST_FACTOR = 1e-2  # a layer that is scaled by less is wrong, not written in another way
+HOMOGENEOUS = ("clip", "max", "average", "mean", "largest", "pad", "gather", "concat")  # f(x * s) = f(x) * s for s > 0
 Factor = NDArray[np.float64] | None  # one a channel
 
 
@@ -34,8 +34,8 @@ class Found:
     shifted: int = 0  # biases that are shifted by whole steps, as declared
     compared: int = 0
     where: str = ""  # of what is beyond, in numbers
-    beyond: int = 0  # how many are
-    unruled: bool = False
+    share: float = 0.0  # of the number itself, that it is off by
+    unruled: bool = False  # what comes before or after may make up for it
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +56,7 @@ class Match:
     nearest: int | None = None  # the term of the ONNX graph that it resembles most
     why: str = ""
     equalized: int = 0  # terms with factors
-    wrong: bool = False  # same place and kind, other numbers or attributes
-    share: float = 0.0  # of the numbers of the first term, how many are beyond
-    unruled: bool = False  # it differs in a way that may be equal, but no rule says so
+    unruled: bool = False  # what comes before or after may make up for it
 
 
 def compare(onnx: NormalForm, file: NormalForm, declared: Declared) -> Match:
@@ -73,7 +71,7 @@ def compare(onnx: NormalForm, file: NormalForm, declared: Declared) -> Match:
     for index, term in enumerate(onnx.terms):
         places[_place(term, term.inputs)].append(index)
     match = Match()
-    for index in _needed(file):
+    for index in needed(file):
         term = file.terms[index]
         factors = [match.partners[one][1] for one in term.inputs]
         inputs = [match.partners[one][0] for one in term.inputs]
@@ -89,10 +87,10 @@ def compare(onnx: NormalForm, file: NormalForm, declared: Declared) -> Match:
                 break
             tried.append((other, found, why))
         else:
-            match.first, match.wrong = index, bool(tried)
+            match.first = index
             if tried:
                 match.nearest, found, match.why = min(tried, key=lambda one: one[1].steps)
-                match.share, match.unruled = found.beyond / max(found.compared, 1), found.unruled
+                match.unruled = found.unruled
             else:
                 _explain(match, onnx, term, inputs)
             return match
@@ -104,7 +102,7 @@ def _place(term: Term, inputs: Any) -> tuple[Any, ...]:
     return (term.kind, tuple(inputs), term.facts, term.size if term.kind == "input" else None)
 
 
-def _needed(form: NormalForm) -> list[int]:
+def needed(form: NormalForm) -> list[int]:
     """Return the terms that an output depends on, in order."""
     waiting, seen = [one.term for one in form.outputs.values() if one.term is not None], set[int]()
     while waiting:
@@ -120,10 +118,11 @@ def _explain(match: Match, onnx: NormalForm, term: Term, inputs: list[int]) -> N
     there = [(at, one) for at, one in enumerate(onnx.terms) if one.inputs and set(inputs) & set(one.inputs)]
     same = [(at, one) for at, one in there if one.kind == term.kind]
     if same:
-        match.nearest, match.wrong = same[0][0], True
+        match.nearest, match.unruled = same[0][0], True
         match.why = f"{term.kind} {_facts(term)} of {list(term.shape)}, in the ONNX graph {_facts(same[0][1])}"
         match.why += f" of {list(same[0][1].shape)}"
     else:
+        match.unruled = True
         kinds = sorted({f"{one.kind} ({one.name})" for _, one in there}) or ["nothing"]
         match.why = f"{term.kind} reads what in the ONNX graph {', '.join(kinds[:3])} reads"
 
@@ -143,14 +142,14 @@ def _compare_outputs(match: Match, onnx: NormalForm, file: NormalForm) -> None:
         partner, factor = match.partners[view.term]
         order = [wanted.at, wanted.at.transpose(0, 2, 3, 1) if wanted.at.ndim == 4 else wanted.at]
         if partner != wanted.term or not any(np.array_equal(view.at, one) for one in order):
-            match.first, match.nearest, match.wrong = view.term, wanted.term, True
+            match.first, match.nearest = view.term, wanted.term
             match.why = f"output {name} is {file.terms[view.term].name} in another order or place"
             if partner != wanted.term and wanted.term is not None:
                 match.why = f"output {name} ends with {file.terms[view.term].kind}"
                 match.why += f", in the ONNX graph {onnx.terms[wanted.term].kind} ({onnx.terms[wanted.term].name})"
             return
         if factor is not None:
-            match.first, match.wrong = view.term, True
+            match.first = view.term
             match.why = f"output {name} is multiplied by {factor.max():g}"
             return
 
@@ -174,15 +173,32 @@ def _judge(onnx: Term, file: Term, factors: list[Factor], declared: Declared) ->
             if not np.array_equal(wanted.base, value.base):
                 return Found(math.inf), None, "other positions"
             continue
+        if name == "ends":
+            wanted, value = _ends(wanted, value)
         rows = name in ("scale", "offset") and (onnx.shape != file.shape or wanted.base.shape != value.base.shape)
         if rows:  # the same numbers of terms in other sizes
             wanted, value = _flat(wanted, onnx), _flat(value, file)
         _distance(found, wanted, value, np.ones(()), value.base.dtype == np.int8, declared, name)
+    found.unruled = onnx.kind == "affine" and bool(found.where) and found.share > LEAST_FACTOR
     return found, factor, found.where
+
+
+def _ends(wanted: Stored, value: Stored) -> tuple[Stored, Stored]:
+    """Return both ends of a clip; where the file says none above, its integers may end there."""
+    at = [0, 2] if np.isinf(value.values[1]) and np.isfinite(wanted.values[1]) else [0, 1]
+    return wanted.map(lambda array: array[:2]), value.map(lambda array: array[at])
 
 
 def _flat(stored: Stored, term: Term) -> Stored:
     return stored.map(lambda array: np.broadcast_to(array, term.shape).reshape(-1))
+
+
+def same_numbers(onnx: Term, file: Term) -> bool:
+    """Whether two terms, wherever they are, are of one kind and have the same numbers, rounded."""
+    shapes = [[(name, one.base.shape) for name, one in each.stored.items()] for each in (onnx, file)]
+    if onnx.kind != file.kind or shapes[0] != shapes[1]:
+        return False
+    return not _judge(onnx, file, [], Declared())[2]
 
 
 def _passed_on(onnx: Term, file: Term, factors: list[Factor]) -> Factor:
@@ -195,7 +211,7 @@ def _passed_on(onnx: Term, file: Term, factors: list[Factor]) -> Factor:
     [given] = factors if len(factors) == 1 else [None]
     if given is None or file.kind not in HOMOGENEOUS or given.size != file.shape[-1]:
         return None
-    ends = onnx.stored["ends"].values if onnx.kind == "clip" else np.zeros(1)
+    ends = onnx.stored["ends"].values[:2] if onnx.kind == "clip" else np.zeros(1)
     zero = onnx.kind != "pad" or onnx.facts[1] == 0
     return given if zero and onnx.kind != "gather" and np.isin(ends, (0, math.inf, -math.inf)).all() else None
 
@@ -215,8 +231,9 @@ def _judge_weighted(onnx: Term, file: Term, given: Factor, declared: Declared) -
     scale = np.ones(()) if factor is None else factor
     found = Found()
     _distance(found, wanted, value, scale, value.base.dtype == np.int8, declared, "weight")
-    if found.where and value.base.dtype == np.int8 and _other_factors(wanted, value):
-        found.where, found.unruled = "channels are multiplied by factors that are no powers of two", True
+    if found.where:
+        found.unruled = only_factors(wanted, value)
+        found.where += ", as others with factors a channel" * found.unruled
         return found, None, found.where
     _distance(found, onnx.stored["bias"], file.stored["bias"], scale, False, declared, "bias")
     return found, factor, found.where
@@ -232,12 +249,19 @@ def _factor(wanted: Stored, value: Stored) -> Factor:
     return None if (factor == 1).all() else factor
 
 
-def _other_factors(wanted: Stored, value: Stored) -> bool:
-    """Whether each channel is, within its steps, the ONNX graph's times some positive number."""
-    one, other = (each.values.reshape(-1, each.base.shape[-1]) for each in (wanted, value))
-    factor = (one * other).sum(0) / np.maximum(np.square(one).sum(0), 1e-30)
-    step = np.broadcast_to(np.abs(value.gain), value.base.shape).reshape(one.shape)
-    return bool((factor > 0).all() and (np.abs(other - one * factor) <= 0.6 * step).all())
+def only_factors(wanted: Stored, value: Stored) -> bool:
+    """Whether weights are the ONNX graph's times other factors a channel, of what they give or of what they read.
+
+    Then what follows or comes before may make up for them, and the file may be written in another way.
+    """
+    one, other = wanted.values, value.values
+    step = 0.6 * (np.zeros(()) if value.step is None else value.step) + 1e-5 * np.abs(other)
+    for axis in range(one.ndim - 2, one.ndim):
+        others = tuple(at for at in range(one.ndim) if at != axis)
+        factor = (one * other).sum(others, keepdims=True) / np.maximum(np.square(one).sum(others, keepdims=True), 1e-30)
+        if np.abs(factor - 1).max() > LEAST_FACTOR and (np.abs(other - one * factor) <= step).all():
+            return True
+    return False
 
 
 def _distance(
@@ -286,13 +310,14 @@ def _distance_of(
         found.halves = max(found.halves, float(halves.max()))
     beyond = np.divide(np.maximum(far - coarse / 2, 0), fine, out=np.zeros_like(far), where=right != stored)
     if searchable and declared.searched:
-        second = (beyond > K) & (far < coarse + K * fine)
+        second = (beyond > K) & (far < coarse - K * fine)
         found.second += int(second.sum())
         beyond = np.where(second, 0.0, beyond)
     beyond = np.where(np.isnan(beyond), math.inf, beyond)
     worst = float(beyond.max(initial=0))
-    found.beyond += int((beyond > K).sum())
     if worst > max(found.steps, K):
+        finite = np.isfinite(far) & np.isfinite(right) & (right != 0)
+        found.share = float(np.divide(far, np.abs(right), out=np.zeros_like(far), where=finite).max())
         found.where = _numbers(what, beyond, right, stored, coarse, fine, start)
     found.steps = max(found.steps, worst)
 

@@ -5,14 +5,15 @@ Nothing rests on it that is called EQUIVALENT.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from convert.proof.normal import NormalForm, Term
+from convert.proof.compare import Match, needed, same_numbers
+from convert.proof.normal import NormalForm, Stored, Term
 
 Array = NDArray[np.float64]
 
@@ -26,8 +27,43 @@ def draw_films(shape: Sequence[int], films: int = 4) -> NDArray[np.float32]:
     return np.clip(np.rint(made), 0, 255).astype(np.float32)
 
 
-def evaluate(form: NormalForm, film: Array) -> dict[str, Array]:
-    """Return the outputs by name for one film, float64 [1, H, W, C]."""
+def draw_any(shape: Sequence[int]) -> NDArray[np.float32]:
+    """Draw films [4, H, W, C]: grey levels, and values on both sides of zero, for a statement is about every input."""
+    draw = np.random.default_rng(1)
+    signed = [draw.normal(0, deviation, shape).astype(np.float32) for deviation in (0.3, 3, 100)]
+    return np.stack([*draw_films(shape, 1), *signed])
+
+
+def with_numbers_of(onnx: NormalForm, form: NormalForm, match: Match) -> tuple[dict[int, Term], bool]:
+    """Return by index terms of a file with the ONNX graph's own numbers where they are those, rounded.
+
+    Returns:
+        And whether no rounding to fewer bits than float32 has is left.
+    """
+    found, exact = (
+        {index: onnx.terms[other] for index, (other, factor) in match.partners.items() if factor is None},
+        True,
+    )
+    for index in needed(form):
+        term = form.terms[index]
+        if index in found or all(one.step is None for name, one in term.stored.items() if name != "at"):
+            continue
+        alike = [one for one in onnx.terms if same_numbers(one, term)]
+        if alike:
+            found[index] = alike[0]
+        else:
+            exact = False
+    return found, exact
+
+
+def evaluate(form: NormalForm, film: NDArray[Any], numbers: Mapping[int, Term] | None = None) -> dict[str, Array]:
+    """Return the outputs by name for one film [H, W, C].
+
+    Args:
+        form: the network.
+        film: its input.
+        numbers: by index of a term another of the same kind, whose stored numbers are taken.
+    """
     values: dict[int, Array] = {}
     waiting = [one.term for one in form.outputs.values() if one.term is not None]
     left, needed = list(waiting), set[int]()
@@ -40,7 +76,9 @@ def evaluate(form: NormalForm, film: Array) -> dict[str, Array]:
     for index in sorted(needed):
         term = form.terms[index]
         given = [values[one].reshape(_shape(form, term, one)) for one in term.inputs]
-        values[index] = film.reshape(-1) if term.kind == "input" else _compute(term, given).reshape(-1)
+        stored = (numbers or {}).get(index, term).stored
+        made = film.astype(np.float64) if term.kind == "input" else _compute(term, stored, given)
+        values[index] = made.reshape(-1)
         for one in term.inputs:
             if last[one] == index and one not in waiting:
                 values.pop(one, None)
@@ -53,14 +91,14 @@ def _shape(form: NormalForm, term: Term, index: int) -> tuple[int, ...]:
         return (*term.facts[-1], -1)
     if term.kind == "matmul":
         return (-1, term.stored["kernel"].base.shape[0])
-    if term.kind in ("mean", "softmax"):
+    if term.kind in ("mean", "largest", "softmax"):
         return tuple(term.facts[0])
     return form.terms[index].shape if term.kind in ("gather", "concat") else term.shape
 
 
-def _compute(term: Term, given: list[Array]) -> Array:
+def _compute(term: Term, numbers: Mapping[str, Stored], given: list[Array]) -> Array:
     x = given[0]
-    stored = {name: one.values for name, one in term.stored.items() if name != "at"}
+    stored = {name: one.values for name, one in numbers.items() if name != "at"}
     kinds: dict[str, Callable[[], Any]] = {
         "conv": lambda: _conv(x, stored["kernel"], stored["bias"], *term.facts[:4]),
         "matmul": lambda: x @ stored["kernel"] + stored["bias"],
@@ -84,12 +122,12 @@ def _each(kind: str, x: Array, stored: dict[str, Any]) -> Array:
     if kind == "affine":
         return np.asarray(x * stored["scale"] + stored["offset"])
     if kind == "clip":
-        return np.clip(x, *stored["ends"])
+        return np.clip(x, *stored["ends"][:2])
     if kind == "softmax":
         powers = np.exp(x - x.max(-1, keepdims=True))
         return np.asarray(powers / powers.sum(-1, keepdims=True))
-    if kind == "mean":
-        return np.asarray(x.mean(0))
+    if kind in ("mean", "largest"):
+        return np.asarray(x.mean(0) if kind == "mean" else x.max(0))
     functions: dict[str, Callable[[], Any]] = {
         "sigmoid": lambda: 1 / (1 + np.exp(-x)),
         "tanh": lambda: np.tanh(x),

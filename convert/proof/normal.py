@@ -24,6 +24,7 @@ Pair = tuple[int, int]
 Pads = tuple[int, int, int, int]  # top, left, bottom, right
 NONE: Pads = (0, 0, 0, 0)
 LARGEST = 1 << 28  # numbers of a tensor: what is larger is not proven
+K = 8.0  # float32 steps that folding in float32 may cost: own files take 1, TensorFlow's 3.1 (docs/prove.md)
 LOWEST = float(np.finfo(np.float32).min)  # some converters write it for minus infinity
 
 
@@ -73,7 +74,8 @@ class Stored:
         if step is not None:
             coarse = (0 if coarse is None else coarse) + step * np.abs(self.values)
         unit = None if self.unit is None else self.unit * np.abs(by)
-        return Stored(self.base, self.gain * by, unit, coarse, self.name)
+        base = np.broadcast_to(self.base, np.broadcast_shapes(self.base.shape, by.shape))
+        return Stored(base, self.gain * by, unit, coarse, self.name)
 
     def plus(self, other: Stored) -> Stored:
         """Return the sum; a side of zeros changes nothing."""
@@ -92,7 +94,7 @@ class Stored:
         def moved(array: Array | None) -> Array | None:
             return None if array is None else change(np.broadcast_to(array, self.base.shape))
 
-        gain = self.gain if self.gain.size == 1 else change(np.broadcast_to(self.gain, self.base.shape))
+        gain = self.gain.reshape(()) if self.gain.size == 1 else change(np.broadcast_to(self.gain, self.base.shape))
         return Stored(change(self.base), gain, moved(self.unit), moved(self.coarse), self.name)
 
     def digest(self) -> bytes:
@@ -264,6 +266,8 @@ class NormalForm:
                 return self.matmul(view, _matrix(kernel, channels), bias)
             if (high, wide) == (rows, columns) and dilations == (1, 1):
                 return self.matmul(view.reshape(1, 1, 1, -1), _matrix(kernel, rows * columns * channels), bias)
+        if pads == NONE and (high, wide, each, *strides) == (1, 1, 1, 1, 1) and out == channels:
+            return self.affine(view, _flat(kernel), _vector(bias, out))
         source = self.ordered(view, view.at.shape[1:])
         before = self.terms[source]
         if before.kind == "pad" and before.facts[1] == 0:
@@ -311,7 +315,7 @@ class NormalForm:
 
     def _affine(self, index: int, scale: Stored, offset: Stored) -> int:
         term = self.terms[index]
-        if not np.any(offset.base) and not np.any(scale.values != 1):
+        if _is_rounded(scale, 1) and _is_rounded(offset, 0):
             return index
         flat = all(math.prod(one.base.shape[:-1]) == 1 for one in (scale, offset))
         if term.kind in ("conv", "matmul") and flat:
@@ -325,7 +329,7 @@ class NormalForm:
         one, other = scale.values.reshape(-1), offset.values.reshape(-1)
         if term.kind == "clip" and len(one) == len(other) == 1 and one[0] != 0:
             ends = term.stored["ends"].times(_flat(scale)).plus(_flat(offset))
-            ends = ends if one[0] > 0 else ends.map(lambda array: array[::-1])
+            ends = ends if one[0] > 0 else _turned(ends)
             return self._clip(self._affine(term.inputs[0], scale, offset), ends)
         if term.kind == "mul" and len(one) == 1 and not np.any(other):
             gates = [each for each in term.inputs if self._is_gate(each)]
@@ -339,27 +343,29 @@ class NormalForm:
         term = self.terms[index]
         if term.kind == "gather":
             return self._is_gate(term.inputs[0])
-        return term.kind == "clip" and bool(np.isfinite(term.stored["ends"].values).all())
+        return term.kind == "clip" and bool(np.isfinite(term.stored["ends"].values[:2]).all())
 
-    def clip(self, view: View, low: float | Stored = -math.inf, high: float | Stored = math.inf) -> View:
-        """Add min(max(x, low), high)."""
+    def clip(
+        self, view: View, low: float | Stored = -math.inf, high: float | Stored = math.inf, top: Stored | None = None
+    ) -> View:
+        """Add min(max(x, low), high); `top` is where the integers end in which it is stored, which may be the bound."""
         view = self.whole(view)
-        given = [one if isinstance(one, Stored) else number(one) for one in (low, high)]
+        given = [one if isinstance(one, Stored) else number(one) for one in (low, high, top or math.inf)]
         values = np.array([one.values.reshape(()) for one in given])
         values = np.where(np.abs(values) >= -LOWEST, np.copysign(math.inf, values), values)
         coarse = np.array([0 if one.step is None else one.step.reshape(()) for one in given])
         return View(view.at, self._clip(view.term or 0, Stored(values, coarse=coarse if coarse.any() else None)))
 
     def _clip(self, index: int, ends: Stored) -> int:
-        term, (low, high) = self.terms[index], ends.values
+        term, (low, high, _) = self.terms[index], ends.values
         if not low < high:
             raise NoRuleError(f"from {low:g} to {high:g} is no range")
         if term.kind == "clip":
             inner = term.stored["ends"]
-            first, last = inner.values
+            first, last, _ = inner.values
             if low < last and high > first:
-                tighter = np.array([low > first, high < last])
-                steps = [np.zeros(2) if one.step is None else one.step for one in (ends, inner)]
+                tighter = np.array([low > first, high < last, ends.values[2] < inner.values[2]])
+                steps = [np.zeros(3) if one.step is None else one.step for one in (ends, inner)]
                 coarse = np.where(tighter, steps[0], steps[1])
                 merged = Stored(np.where(tighter, ends.values, inner.values), coarse=coarse if coarse.any() else None)
                 return self._clip(term.inputs[0], merged)
@@ -376,7 +382,7 @@ class NormalForm:
             return float(term.stored["ends"].values[0])
         if term.kind in ("sigmoid", "softmax", "greater"):
             return 0.0
-        if term.kind in ("max", "gather", "concat"):
+        if term.kind in ("max", "largest", "gather", "concat"):
             return min(self.least(one) for one in term.inputs)
         keeps = term.kind in ("average", "mean", "add", "mul") or (term.kind == "pad" and term.facts[1] >= 0)
         return 0.0 if keeps and all(self.least(one) >= 0 for one in term.inputs) else -math.inf
@@ -494,8 +500,8 @@ class NormalForm:
         counted = kind == "average" and any(pads) and counted
         return self._view(kind, (source,), (*shape, channels), kernel, strides, pads, counted, (rows, columns))
 
-    def mean(self, view: View, axes: Sequence[int], *, keep: bool) -> View:
-        """Add the mean over some axes."""
+    def mean(self, view: View, axes: Sequence[int], *, keep: bool, kind: str = "mean") -> View:
+        """Add the mean over some axes, or the largest."""
         rank, shape = view.at.ndim, view.at.shape
         gone = sorted(int(axis) % rank for axis in axes)
         kept = [axis for axis in range(rank) if axis not in gone]
@@ -504,7 +510,7 @@ class NormalForm:
         if rows.at.shape[0] == 1:
             return view.reshape(*sizes)
         shape = rows.at.shape
-        return self._view("mean", (self.ordered(rows, shape),), shape[1:], shape).reshape(*sizes)
+        return self._view(kind, (self.ordered(rows, shape),), shape[1:], shape).reshape(*sizes)
 
     # --- joins ---
 
@@ -530,6 +536,14 @@ class NormalForm:
         made = self.add("concat", indices, (int(starts[-1]),), (None, int(starts[-1])))
         moved = [one.at + start for one, start in zip(parts, starts[:-1], strict=True)]
         return View(np.concatenate(moved, axis).astype(np.int32), made)
+
+
+def _turned(ends: Stored) -> Stored:
+    """Return the ends of -clip(-x): each is the other, and where the integers end is no bound above."""
+    made = ends.map(lambda array: array[[1, 0, 2]])
+    values, steps = made.values, made.step
+    values[2] = math.inf
+    return Stored(values, coarse=steps)
 
 
 def _computed(kind: str, left: View, right: View) -> View:
@@ -561,6 +575,13 @@ def cut(begin: list[int], end: list[int], step: list[int], masks: tuple[int, int
 
 def _sum(one: Pads, other: Pads) -> Pads:
     return (one[0] + other[0], one[1] + other[1], one[2] + other[2], one[3] + other[3])
+
+
+def _is_rounded(stored: Stored, number: int) -> bool:
+    """Whether all of some numbers are 0, or 1, as far as they are rounded."""
+    far = np.abs(stored.values - number)
+    fine = K * np.spacing(np.maximum(stored.magnitude, number).astype(np.float32))
+    return bool((far <= fine + (0 if stored.step is None else stored.step / 2)).all())
 
 
 def _flat(stored: Stored) -> Stored:

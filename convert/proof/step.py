@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from convert.formats.onnx_graph import load_onnx
-from convert.proof.compare import Declared, K, Match, compare
-from convert.proof.evaluate import draw_films, evaluate
-from convert.proof.normal import NormalForm, NoRuleError
+from convert.proof.compare import Declared, Match, compare
+from convert.proof.evaluate import draw_any, evaluate, with_numbers_of
+from convert.proof.normal import K, NormalForm, NoRuleError, Term
 from convert.proof.readers.frozen import FrozenReader
 from convert.proof.readers.keras import KerasReader
 from convert.proof.readers.onnx import OnnxReader
@@ -38,8 +38,7 @@ DAMAGED = (
     struct.error,
     zipfile.BadZipFile,
 )
-FAR = {False: 1e-3, True: 0.3}  # of the largest output, by whether weights have fewer bits than float32: another graph
-RESHUFFLED = 0.5  # share of a term's numbers beyond which it may be written in another way, and is not just wrong
+FAR = {True: 1e-5, False: 0.3}  # of the largest output, by whether no rounding is left in it: another graph
 
 
 def judge(request: dict[str, Any]) -> dict[str, Any]:
@@ -116,33 +115,34 @@ def _weigh(onnx: NormalForm, form: NormalForm, match: Match) -> dict[str, Any]:
         figures["onnx_node"] = onnx.terms[match.nearest].name
         reason += f" (ONNX: {onnx.terms[match.nearest].name})"
     if match.unruled:
-        return _answer(UNKNOWN, reason, figures)
-    if form.problems and not match.wrong:
-        return _answer(DIFFERENT, f"{form.problems[0][0]}: {form.problems[0][1]}", figures)
-    return _by_example(onnx, form, match, reason, figures)
+        return _by_example(onnx, form, match, reason, figures)
+    return _answer(DIFFERENT, reason, figures)
 
 
 def _by_example(
     onnx: NormalForm, form: NormalForm, match: Match, reason: str, figures: dict[str, Any]
 ) -> dict[str, Any]:
     """Tell a wrong graph from one that is written in a way that no rule knows: both in float64, on drawn films."""
-    far = _far(onnx, form)
+    numbers, exact = with_numbers_of(onnx, form, match)
+    far = _far(onnx, form, numbers)
     figures |= {"drawn_difference": None if far is None else float(f"{far:.3g}")}
-    numbers = [one for term in form.terms for name, one in term.stored.items() if name != "at"]
-    reduced = any(one.step is not None for one in numbers)
-    if far is not None and far > FAR[reduced]:
+    if far is not None and far > FAR[exact]:
         reason += f"; in exact arithmetic a drawn film's outputs differ by {far:.2g} of the largest"
         return _answer(DIFFERENT, reason, figures)
-    if match.wrong and match.share <= RESHUFFLED:
-        return _answer(DIFFERENT, reason, figures)
+    if form.problems:
+        node, what = form.problems[0]
+        return _answer(DIFFERENT, f"{node}: {what}", figures | {"node": node})
     return _answer(UNKNOWN, f"{reason}; drawn films are answered alike, so it may be written in another way", figures)
 
 
-def _far(onnx: NormalForm, form: NormalForm) -> float | None:
-    """Return the largest difference of an output, as a share of its largest value, on two drawn films."""
+def _far(onnx: NormalForm, form: NormalForm, numbers: dict[int, Term]) -> float | None:
+    """Return the largest difference of an output, as a share of its largest value, on drawn films; None if unknown."""
     worst = 0.0
-    for film in draw_films(onnx.terms[0].shape)[:2].astype(np.float64):
-        right, answers = evaluate(onnx, film[None]), evaluate(form, film[None])
+    for film in draw_any(onnx.terms[0].shape):
+        try:
+            right, answers = evaluate(onnx, film), evaluate(form, film, numbers)
+        except (ValueError, IndexError, KeyError):  # sizes that do not fit each other
+            return None
         for name, answer in answers.items():
             wanted = right.get(name)
             if wanted is None or wanted.size != answer.size:

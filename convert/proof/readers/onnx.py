@@ -139,9 +139,13 @@ def _reshape(form: NormalForm, views: Views, given: _Given) -> Any:
     return views[0].reshape(*sizes)
 
 
-def _mean(form: NormalForm, views: Views, given: _Given) -> View:
-    axes = given.get("axes", _optional(views, 1))
-    return form.mean(views[0], range(views[0].at.ndim) if axes is None else axes, keep=bool(given.get("keepdims", 1)))
+def _over(kind: str) -> Rule:
+    def rule(form: NormalForm, views: Views, given: _Given) -> View:
+        axes = given.get("axes", _optional(views, 1))
+        axes, keep = range(views[0].at.ndim) if axes is None else axes, bool(given.get("keepdims", 1))
+        return form.mean(views[0], axes, keep=keep, kind=kind)
+
+    return rule
 
 
 def _clip(form: NormalForm, views: Views, given: _Given) -> View:
@@ -237,7 +241,7 @@ RULES: dict[str, Rule] = {
     "Flatten": _flatten,
     "Gather": lambda form, views, given: views[0].map(lambda at: np.take(at, views[1].at, given.get("axis", 0))),
     "Gemm": _gemm,
-    "GlobalAveragePool": lambda form, views, given: _mean(form, views, _Given({"axes": [2, 3]}, given.opset)),
+    "GlobalAveragePool": lambda form, views, given: form.mean(views[0], (2, 3), keep=True),
     "Greater": _greater,
     "HardSigmoid": lambda form, views, given: form.hard_sigmoid(
         views[0], given.get("alpha", 0.2), given.get("beta", 0.5)
@@ -249,7 +253,8 @@ RULES: dict[str, Rule] = {
     "MaxPool": _pool("max"),
     "Mul": _binary("mul"),
     "Pad": _pad,
-    "ReduceMean": _mean,
+    "ReduceMax": _over("largest"),
+    "ReduceMean": _over("mean"),
     "Relu": lambda form, views, given: form.clip(views[0], low=0),
     "Reshape": _reshape,
     "Shape": lambda form, views, given: View(

@@ -24,7 +24,8 @@ DECLARED = b"tbconv.quantization"  # metadata: JSON with "rounding" (nearest, se
 TYPES = {0: np.float32, 1: np.float16, 2: np.int32, 3: np.uint8, 4: np.int64, 6: np.bool_, 9: np.int8}
 NAMES = {value: name for name, value in vars(schema.BuiltinOperator).items() if isinstance(value, int)}
 INTEGER = (3, 9)  # uint8, int8
-ACTIVATIONS = {0: None, 1: (0.0, math.inf), 2: (-1.0, 1.0), 3: (0.0, 6.0)}
+ACTIVATIONS = {0: (-math.inf, math.inf), 1: (0.0, math.inf), 2: (-1.0, 1.0), 3: (0.0, 6.0)}
+CLIPS = {"RELU": (0.0, math.inf), "RELU6": (0.0, 6.0), "RELU_0_TO_1": (0.0, 1.0), "RELU_N1_TO_1": (-1.0, 1.0)}
 PASSES_ON = {"MAX_POOL_2D", "AVERAGE_POOL_2D", "RESHAPE", "PAD", "SQUEEZE", "EXPAND_DIMS", "TRANSPOSE", "STRIDED_SLICE"}
 WEIGHTED = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
 
@@ -71,7 +72,19 @@ class TFLiteReader:
         call = _Call(self, operator)
         if kind not in RULES or len(operator.outputs) != 1 or call.type is np.float16:
             raise NoRuleError("no rule for this operation")
-        return _activated(self.form, RULES[kind](self.form, call), operator.builtinOptions)
+        made = RULES[kind](self.form, call)
+        low, high = ACTIVATIONS[getattr(operator.builtinOptions, "fusedActivationFunction", 0)]
+        low, high = CLIPS.get(kind, (low, high))
+        if (low, high) == (-math.inf, math.inf):
+            return made
+        return self.form.clip(made, low, high, self._top(int(operator.outputs[0])))
+
+    def _top(self, index: int) -> Stored | None:
+        """Return the largest number that the integers of a tensor stand for; None of floats."""
+        kind, (scale, zero) = self._graph.tensors[index].type, self.scale(index)
+        if kind not in INTEGER or scale is None:
+            return None
+        return Stored((np.iinfo(TYPES[kind]).max - zero[:1]) * scale[:1], coarse=scale[:1])
 
     def declared(self) -> Declared:
         """Return what the file says of its integers; nothing where it says nothing."""
@@ -134,7 +147,7 @@ class TFLiteReader:
                 wanted = (given[0] * weight[0]).astype(np.float32)
                 far = np.abs(bias[0] - wanted) / np.spacing(wanted)
                 at = int(far.argmax())
-                if far[at] > 1:
+                if far[at] > 0:
                     what = f"scale {bias[0][at]:.9g} of bias {at}, that of input times weight is {wanted[at]:.9g}"
                     self._note(f"{what}: {far[at]:,.3g} float32 steps")
 
@@ -169,11 +182,6 @@ class _Call:
 
 
 Rule = Callable[[NormalForm, _Call], View]
-
-
-def _activated(form: NormalForm, view: View, options: Any) -> View:
-    ends = ACTIVATIONS[getattr(options, "fusedActivationFunction", 0)]
-    return view if ends is None else form.clip(view, *ends)
 
 
 def _around(call: _Call, sizes: tuple[int, ...], reach: tuple[int, int], strides: tuple[int, int]) -> Pads:
@@ -221,8 +229,8 @@ def _pool(kind: str) -> Rule:
     return rule
 
 
-def _mean(form: NormalForm, call: _Call) -> View:
-    return form.mean(call[0], call.numbers(1), keep=bool(call.options.keepDims))
+def _mean(form: NormalForm, call: _Call, kind: str = "mean") -> View:
+    return form.mean(call[0], call.numbers(1), keep=bool(call.options.keepDims), kind=kind)
 
 
 def _sum(form: NormalForm, call: _Call) -> View:
@@ -305,10 +313,6 @@ def _each(kind: str) -> Rule:
     return lambda form, call: form.each(call[0], kind)
 
 
-def _clip(low: float, high: float) -> Rule:
-    return lambda form, call: form.clip(call[0], low, high)
-
-
 def _same(form: NormalForm, call: _Call) -> View:
     return call[0]
 
@@ -349,11 +353,12 @@ RULES: dict[str, Rule] = {
     "PAD": _pad,
     "PADV2": _pad,
     "QUANTIZE": _same,
+    "REDUCE_MAX": lambda form, call: _mean(form, call, "largest"),
     "REDUCE_PROD": _prod,
-    "RELU": _clip(0.0, math.inf),
-    "RELU6": _clip(0.0, 6.0),
-    "RELU_0_TO_1": _clip(0.0, 1.0),
-    "RELU_N1_TO_1": _clip(-1.0, 1.0),
+    "RELU": _same,
+    "RELU6": _same,
+    "RELU_0_TO_1": _same,
+    "RELU_N1_TO_1": _same,
     "RESHAPE": _reshape,
     "SELECT": lambda form, call: form.select(call[0], call[1], call[2]),
     "SELECT_V2": lambda form, call: form.select(call[0], call[1], call[2]),
