@@ -12,7 +12,8 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from convert.proof.compare import Match, needed, same_numbers
+from convert.proof.compare import judge_terms, needed
+from convert.proof.explain import Declared, TermMatch
 from convert.proof.normal import NormalForm, Stored, Term
 
 Array = NDArray[np.float64]
@@ -34,26 +35,29 @@ def draw_any(shape: Sequence[int]) -> NDArray[np.float32]:
     return np.stack([*draw_films(shape, 1), *signed])
 
 
-def with_numbers_of(onnx: NormalForm, form: NormalForm, match: Match) -> tuple[dict[int, Term], bool]:
+def with_numbers_of(onnx: NormalForm, form: NormalForm, match: TermMatch) -> tuple[dict[int, Term], bool]:
     """Return by index terms of a file with the ONNX graph's own numbers where they are those, rounded.
 
     Returns:
         And whether no rounding to fewer bits than float32 has is left.
     """
-    found, exact = (
-        {index: onnx.terms[other] for index, (other, factor) in match.partners.items() if factor is None},
-        True,
-    )
+    found = {index: onnx.terms[other] for index, (other, factor) in match.partners.items() if factor is None}
     for index in needed(form):
-        term = form.terms[index]
-        if index in found or all(one.step is None for name, one in term.stored.items() if name != "at"):
-            continue
-        alike = [one for one in onnx.terms if same_numbers(one, term)]
-        if alike:
-            found[index] = alike[0]
-        else:
-            exact = False
+        alike = (
+            None if index in found else next((one for one in onnx.terms if same_numbers(one, form.terms[index])), None)
+        )
+        if alike is not None:
+            found[index] = alike
+    left = [form.terms[index] for index in needed(form) if index not in found]
+    stored = [one for term in left for name, one in term.stored.items() if name not in ("at", "ends")]
+    exact = all(one.step is None for one in stored)
     return found, exact
+
+
+def same_numbers(onnx: Term, file: Term) -> bool:
+    """Whether two terms, wherever they are, are of one kind and have the same numbers, rounded."""
+    shapes = [[(name, one.base.shape) for name, one in each.stored.items()] for each in (onnx, file)]
+    return onnx.kind == file.kind and shapes[0] == shapes[1] and not judge_terms(onnx, file, [], Declared())[0].where
 
 
 def evaluate(form: NormalForm, film: NDArray[Any], numbers: Mapping[int, Term] | None = None) -> dict[str, Array]:

@@ -219,10 +219,9 @@ class NormalForm:
         return View(back.reshape(view.at.shape), made)
 
     def _each_once(self, view: View) -> bool:
-        source = self.terms[view.term] if view.term is not None else None
-        if source is None or view.at.size != source.size:
+        if view.term is None or view.at.size != self.terms[view.term].size:
             return False
-        seen = np.zeros(source.size, np.bool_)
+        seen = np.zeros(view.at.size, np.bool_)
         seen[view.at.reshape(-1)] = True
         return bool(seen.all())
 
@@ -324,8 +323,8 @@ class NormalForm:
             bias = _vector(bias.plus(_flat(offset)), term.shape[-1])
             return self.add(term.kind, term.inputs, term.shape, term.facts, kernel=kernel, bias=bias)
         if term.kind == "affine":
-            old = [_stretched(term.stored[name], scale.base.shape) for name in ("scale", "offset")]
-            return self._affine(term.inputs[0], old[0].times(scale), old[1].times(scale).plus(offset))
+            more = term.stored["offset"].times(scale).plus(offset)
+            return self._affine(term.inputs[0], term.stored["scale"].times(scale), more)
         one, other = scale.values.reshape(-1), offset.values.reshape(-1)
         if term.kind == "clip" and len(one) == len(other) == 1 and one[0] != 0:
             ends = term.stored["ends"].times(_flat(scale)).plus(_flat(offset))
@@ -556,23 +555,6 @@ def _computed(kind: str, left: View, right: View) -> View:
     return View(made.base, None, made)
 
 
-def same(sizes: Sequence[int], reach: Sequence[int], strides: Sequence[int]) -> Pads:
-    """Return the borders of TensorFlow's "same": the odd one below and right."""
-    walks = zip(sizes, strides, reach, strict=True)
-    high, wide = (max((-(-size // step) - 1) * step + reached - size, 0) for size, step, reached in walks)
-    return high // 2, wide // 2, high - high // 2, wide - wide // 2
-
-
-def cut(begin: list[int], end: list[int], step: list[int], masks: tuple[int, int, int]) -> tuple[Any, ...]:
-    """Return TensorFlow's strided slice as numpy's: masks of begin, end and the axes that are taken away."""
-    made: list[Any] = []
-    for axis in range(len(begin)):
-        first, last, alone = (bool(mask >> axis & 1) for mask in masks)
-        whole = slice(None if first else begin[axis], None if last else end[axis], step[axis])
-        made.append(begin[axis] if alone else whole)
-    return tuple(made)
-
-
 def _sum(one: Pads, other: Pads) -> Pads:
     return (one[0] + other[0], one[1] + other[1], one[2] + other[2], one[3] + other[3])
 
@@ -586,10 +568,6 @@ def _is_rounded(stored: Stored, number: int) -> bool:
 
 def _flat(stored: Stored) -> Stored:
     return stored.map(lambda array: array.reshape(-1))
-
-
-def _stretched(stored: Stored, shape: tuple[int, ...]) -> Stored:
-    return stored.map(lambda array: np.broadcast_to(array, np.broadcast_shapes(array.shape, shape)))
 
 
 def _vector(stored: Stored, length: int) -> Stored:

@@ -27,6 +27,7 @@ from tbconv.contract.errors import (
 from tbconv.contract.files import temporary_folder
 from tbconv.contract.golden import GOLDEN, read_golden
 from tbconv.contract.preprocess import as_model_input
+from tf_serve.runtime.structure import check_tflite
 
 CONVERSION = "conversion.json"  # of a third-party ONNX model, which has no manifest
 KINDS = {".tflite": "tflite", ".keras": "keras", ".h5": "keras_h5", "": "saved_model"}
@@ -131,9 +132,11 @@ def _with_example(
     drawn = draw_films(answer["shape"], FILMS)
     fed = drawn if films is None or films.shape[1:] != drawn.shape[1:] else np.concatenate([films, drawn])
     try:
+        if kind == "tflite":
+            check_tflite(path)  # LiteRT could crash on it
         far = list(_distances(onnx, path, kind, fed, aside))
     except TbconvError as error:
-        return replace(proof, reason=f"{proof.reason}; no film shows it: {error.one_line}")
+        return replace(proof, reason=f"{proof.reason}; it was not run: {error.one_line}")
     share, film, name, right, wrong = max(far)
     example = {"film": film, "films": len(fed), "output": name, "onnx": right, "file": wrong}
     where = f"{name} is {wrong:.6g} for {right:.6g} on film {film + 1} of {len(fed)} (golden, then drawn)"

@@ -12,16 +12,17 @@ from typing import Any
 import numpy as np
 
 from convert.formats.onnx_graph import load_onnx
-from convert.proof.compare import Declared, Match, compare
+from convert.proof.compare import compare
 from convert.proof.evaluate import draw_any, evaluate, with_numbers_of
+from convert.proof.explain import Declared, TermMatch
 from convert.proof.normal import K, NormalForm, NoRuleError, Term
-from convert.proof.readers.frozen import FrozenReader
-from convert.proof.readers.keras import KerasReader
-from convert.proof.readers.onnx import OnnxReader
-from convert.proof.readers.tflite import TFLiteReader
+from convert.proof.readers.frozen import FrozenFormReader
+from convert.proof.readers.keras import KerasFormReader
+from convert.proof.readers.onnx import OnnxFormReader
+from convert.proof.readers.tflite import TFLiteFormReader
 from convert.worker import reuse_memory
-from tbconv.contract.errors import TbconvError, printable
-from tf_serve.runtime.structure import check_tflite
+from tbconv.contract.errors import ArtefactError, TbconvError, printable
+from tf_serve.runtime.structure import Unsound, inspect
 
 FRAMEWORK = "litert"
 EQUIVALENT, DIFFERENT, UNKNOWN = "EQUIVALENT", "NOT EQUIVALENT", "CANNOT SAY"
@@ -73,24 +74,28 @@ def judge(request: dict[str, Any]) -> dict[str, Any]:
 
 @functools.lru_cache(maxsize=1)
 def _reference(path: Path, changed: int) -> NormalForm:  # noqa: ARG001  (the key of a file that is written anew)
-    return OnnxReader(load_onnx(path)).read()
+    return OnnxFormReader(load_onnx(path)).read()
 
 
 def _read(path: Path, kind: str) -> tuple[NormalForm, Declared, bool]:
     if kind == "tflite":
-        check_tflite(path)
-        reader = TFLiteReader(path)
+        try:
+            inspect(path.read_bytes())
+        except Unsound as found:
+            if found.fault != "operation":  # other converters use operations that no server of ours runs
+                raise ArtefactError(f"{path.name} is damaged", why=found.why, fix="convert again") from found
+        reader = TFLiteFormReader(path)
         return reader.read(), reader.declared(), reader.integer
     if kind == "saved_model":
-        return FrozenReader(path).read(), Declared(), False
-    return KerasReader(path).read(), Declared(), False
+        return FrozenFormReader(path).read(), Declared(), False
+    return KerasFormReader(path).read(), Declared(), False
 
 
 def _answer(verdict: str, reason: str, figures: dict[str, Any]) -> dict[str, Any]:
     return {"verdict": verdict, "reason": reason, "figures": figures, "shape": None, "integer": False}
 
 
-def _weigh(onnx: NormalForm, form: NormalForm, match: Match) -> dict[str, Any]:
+def _weigh(onnx: NormalForm, form: NormalForm, match: TermMatch) -> dict[str, Any]:
     found = match.found
     figures: dict[str, Any] = {
         "terms": len(match.partners),
@@ -120,7 +125,7 @@ def _weigh(onnx: NormalForm, form: NormalForm, match: Match) -> dict[str, Any]:
 
 
 def _by_example(
-    onnx: NormalForm, form: NormalForm, match: Match, reason: str, figures: dict[str, Any]
+    onnx: NormalForm, form: NormalForm, match: TermMatch, reason: str, figures: dict[str, Any]
 ) -> dict[str, Any]:
     """Tell a wrong graph from one that is written in a way that no rule knows: both in float64, on drawn films."""
     numbers, exact = with_numbers_of(onnx, form, match)
@@ -154,7 +159,7 @@ def _far(onnx: NormalForm, form: NormalForm, numbers: dict[int, Term]) -> float 
     return worst
 
 
-def _words(match: Match, form: NormalForm) -> str:
+def _words(match: TermMatch, form: NormalForm) -> str:
     found = match.found
     words = f"the same graph; {found.compared:,} numbers within {found.steps:.2g} float32 steps ({K:g} allowed)"
     if found.halves and not found.second:

@@ -9,12 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from convert.proof.normal import NONE, ZERO, NormalForm, NoRuleError, Pads, View, cut, number, same
+from convert.proof.normal import NONE, ZERO, NormalForm, NoRuleError, Pads, View, number
+from convert.proof.readers.tensorflow import cut, same
 
 FRAMEWORK = "litert"
 
 
-class FrozenReader:
+class FrozenFormReader:
     """Reads nodes one by one."""
 
     def __init__(self, folder: Path) -> None:

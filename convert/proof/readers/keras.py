@@ -15,13 +15,14 @@ import h5py  # type: ignore[import-untyped]  # it ships no types
 import numpy as np
 from numpy.typing import NDArray
 
-from convert.proof.normal import NONE, ZERO, NormalForm, NoRuleError, Pads, Stored, View, number, same
+from convert.proof.normal import NONE, ZERO, NormalForm, NoRuleError, Pads, Stored, View, number
+from convert.proof.readers.tensorflow import same
 
 FRAMEWORK = "litert"
 WEIGHTED = ("Conv2D", "DepthwiseConv2D", "Dense", "BatchNormalization")
 
 
-class KerasReader:
+class KerasFormReader:
     """Reads a functional model from its outputs back; a layer that is called twice is read twice."""
 
     def __init__(self, path: Path) -> None:

@@ -12,12 +12,13 @@ import onnx.inliner
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
-from convert.proof.normal import NONE, ZERO, NormalForm, NoRuleError, Pads, Stored, View, number, same
+from convert.proof.normal import NONE, ZERO, NormalForm, NoRuleError, Pads, Stored, View, number
+from convert.proof.readers.tensorflow import same
 
 FRAMEWORK = "litert"
 
 
-class OnnxReader:
+class OnnxFormReader:
     """Reads nodes one by one; the batch is one film."""
 
     def __init__(self, model: onnx.ModelProto) -> None:

@@ -16,13 +16,15 @@ from typing import Any
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from convert.proof.compare import Declared
-from convert.proof.normal import NONE, ZERO, NormalForm, NoRuleError, Pads, Stored, View, cut, number, same
+from convert.proof.explain import Declared
+from convert.proof.normal import NONE, ZERO, NormalForm, NoRuleError, Pads, Stored, View, number
+from convert.proof.readers.tensorflow import cut, same
 
 FRAMEWORK = "litert"
 DECLARED = b"tbconv.quantization"  # metadata: JSON with "rounding" (nearest, searched) and "bias_steps"
 TYPES = {0: np.float32, 1: np.float16, 2: np.int32, 3: np.uint8, 4: np.int64, 6: np.bool_, 9: np.int8}
 NAMES = {value: name for name, value in vars(schema.BuiltinOperator).items() if isinstance(value, int)}
+MOST_BYTES, MOST_TABLES = 1 << 31, 1 << 15  # of a file, and rows of one of its tables
 INTEGER = (3, 9)  # uint8, int8
 ACTIVATIONS = {0: (-math.inf, math.inf), 1: (0.0, math.inf), 2: (-1.0, 1.0), 3: (0.0, 6.0)}
 CLIPS = {"RELU": (0.0, math.inf), "RELU6": (0.0, 6.0), "RELU_0_TO_1": (0.0, 1.0), "RELU_N1_TO_1": (-1.0, 1.0)}
@@ -30,11 +32,22 @@ PASSES_ON = {"MAX_POOL_2D", "AVERAGE_POOL_2D", "RESHAPE", "PAD", "SQUEEZE", "EXP
 WEIGHTED = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
 
 
-class TFLiteReader:
+class TFLiteFormReader:
     """Reads operators one by one."""
 
     def __init__(self, path: Path) -> None:
-        self._model = schema.ModelT.InitFromPackedBuf(path.read_bytes(), 0)
+        data = path.read_bytes()
+        packed = schema.Model.GetRootAsModel(data, 0)
+        counts = [
+            packed.BuffersLength(),
+            packed.OperatorCodesLength(),
+            packed.MetadataLength(),
+            packed.SubgraphsLength(),
+        ]
+        counts += [packed.Subgraphs(0).TensorsLength(), packed.Subgraphs(0).OperatorsLength()]
+        if len(data) > MOST_BYTES or max(counts) > MOST_TABLES:
+            raise NoRuleError(f"it has {len(data):,} bytes and tables of up to {max(counts):,} rows")
+        self._model = schema.ModelT.InitFromObj(packed)
         [self._graph] = self._model.subgraphs
         self.form = NormalForm()
         self.views: dict[int, View] = {}
@@ -158,7 +171,7 @@ class TFLiteReader:
 class _Call:
     """One operator's inputs and options."""
 
-    def __init__(self, reader: TFLiteReader, operator: Any) -> None:
+    def __init__(self, reader: TFLiteFormReader, operator: Any) -> None:
         self._reader, self._operator = reader, operator
         self.options = operator.builtinOptions
         self.type = TYPES[reader._graph.tensors[operator.outputs[0]].type]
