@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 DTYPES = {0: np.float32, 1: np.float16, 2: np.int32, 4: np.int64, 9: np.int8}  # schema.fbs, TensorType
 WEIGHTED = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
 WINDOWED = ("CONV_2D", "DEPTHWISE_CONV_2D", "MAX_POOL_2D", "AVERAGE_POOL_2D")
+SCALE_STEPS = 4  # of float32: one may vanish in the product of two scales
 NO_ACTIVATION, RELU, RELU6 = 0, 1, 3
 OTHER_KIND = {
     "ADD": "MUL",
@@ -197,7 +198,7 @@ def _skipped(file: File, operator: Any) -> bool:
 
 
 def _scale(place: int, *, output: bool = False) -> Edit:
-    """Move a scale by one float32 step: of weights (1), of a bias (2), or of what a weighted operator gives."""
+    """Move a scale by some float32 steps: of weights (1), of a bias (2), or of what a weighted operator gives."""
 
     def edit(file: File, operator: Any) -> bool:
         if file.kind(operator) not in WEIGHTED or (not output and len(operator.inputs) <= place):
@@ -211,7 +212,7 @@ def _scale(place: int, *, output: bool = False) -> Edit:
         if not integer or (output and index not in reads):
             return False
         scale = np.array(found.scale, np.float32)
-        scale[0] = np.nextafter(scale[0], np.float32(np.inf))
+        scale[0] += SCALE_STEPS * np.spacing(scale[0])
         found.scale = scale
         return True
 
