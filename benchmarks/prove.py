@@ -101,9 +101,9 @@ def of_networks(films: Path, only: str | None, *, peers: bool) -> bool:
             onnx = Path(folder) / "model.onnx"
             exporting = [sys.executable, "-m", "benchmarks.networks", str(films), "--only", name, "--export", str(onnx)]
             subprocess.run(exporting, check=True, capture_output=True)
-            for file in (*_own(onnx, Path(folder)), *(_peers(onnx, Path(folder)) if peers else ())):
-                if not _command(name, ["prove", "--onnx", str(onnx), "--file", str(file)]):
-                    failed.append(name)
+            files = (*_own(onnx, Path(folder)), *(_peers(onnx, Path(folder)) if peers else ()))
+            commands = [["prove", "--onnx", str(onnx), "--file", str(file)] for file in files]
+            failed += [command for command in commands if not _command(name, command)]
     return not failed
 
 
