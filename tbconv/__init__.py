@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         convert,
         convert_onnx,
         load,
+        prove,
         train,
         verify,
     )
@@ -37,6 +38,7 @@ __all__ = [
     "convert",
     "convert_onnx",
     "load",
+    "prove",
     "train",
     "verify",
 ]

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from convert.onnx_import.reference import ConvertedOnnx
     from convert.verify import Verified
     from tbconv.contract.bundle import Bundle
+    from tbconv.contract.certificate import Proof
     from tf_serve.fallback import ActiveModel
     from tf_serve.predict import ScreenResult
 
@@ -36,6 +37,7 @@ __all__ = [
     "convert",
     "convert_onnx",
     "load",
+    "prove",
     "train",
     "verify",
 ]
@@ -418,3 +420,26 @@ def verify(
         matrix=matrix,
     )
     return run_verification(config, reporter or Silence())
+
+
+def prove(
+    bundle: str | Path, file: str | None = None, *, onnx: str | Path | None = None, reporter: Reporter | None = None
+) -> dict[str, Proof]:
+    """Return by path whether the files of a bundle are its ONNX graph, for every input and without a film.
+
+    Args:
+        bundle: its folder; where `onnx` is given, one converted file.
+        file: one path of the bundle; None for all that are made of its model.onnx.
+        onnx: an ONNX file to compare with, for a file outside a bundle.
+        reporter: gets progress.
+
+    Raises:
+        BundleError: it is no bundle, or has no ONNX file.
+        ArtefactError: a file is missing, altered, or refused before it is opened.
+    """
+    from convert.proof.prove import prove as prove_bundle
+    from convert.proof.prove import prove_files
+
+    if onnx is None:
+        return prove_bundle(Path(bundle), file, reporter)
+    return prove_files(Path(onnx), {str(bundle): Path(bundle)}, reporter=reporter)

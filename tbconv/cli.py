@@ -21,6 +21,7 @@ from tbconv.commands import (
     doctor,
     evaluate,
     predict,
+    prove,
     serve,
     show,
     sign,
@@ -73,6 +74,7 @@ app.command("evaluate")(evaluate.evaluate)
 app.command("adopt")(adopt.adopt)
 app.command("convert")(convert.convert)
 app.command("verify")(verify.verify)
+app.command("prove")(prove.prove)
 app.command("predict")(predict.predict)
 app.command("serve")(serve.serve)
 app.command("show")(show.show)

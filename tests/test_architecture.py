@@ -18,6 +18,8 @@ STARTS_A_FRAMEWORK = (
     "convert.quantization.",
     "convert.runners.",
     "convert.layerwise.readers.",
+    "convert.proof.readers.",
+    "convert.proof.step",
 )
 MOST_ENTRIES = 12  # of a folder: what a reader takes in at a glance
 OPEN_ENDED = {"tbconv/commands", "tf_serve/server/routes"}  # one entry a command, one a family of addresses

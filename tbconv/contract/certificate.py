@@ -55,6 +55,30 @@ class ArtefactVerdict:
             raise ValueError(f"the verdict on {path} has the distances {numbers}")
 
 
+class ProofVerdict(StrEnum):
+    """What can be said of a file for every input, up to rounding (docs/prove.md)."""
+
+    EQUIVALENT = "EQUIVALENT"  # the ONNX graph, up to proven rewrites and rounding of weights
+    DIFFERENT = "NOT EQUIVALENT"  # another graph, or numbers further away than rounding explains
+    UNKNOWN = "CANNOT SAY"  # no rule knows a part of it
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What was proven of one file against the ONNX graph: about every input, where a verdict is about films."""
+
+    verdict: ProofVerdict
+    reason: str
+    figures: dict[str, Any] = field(default_factory=dict)  # terms, numbers, float32_steps, node, example ...
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> Proof:
+        """Read what a certificate holds; KeyError, TypeError or ValueError on anything else."""
+        if not (isinstance(value["reason"], str) and isinstance(value["figures"], dict)):
+            raise TypeError("a proof has values of another kind")
+        return cls(ProofVerdict(value["verdict"]), value["reason"], value["figures"])
+
+
 @dataclass(frozen=True, slots=True)
 class Certificate:
     """The one verdict, per artefact path."""
@@ -66,6 +90,7 @@ class Certificate:
     disclaimer: str = ""
     scope: dict[str, Any] = field(default_factory=dict)  # what else the verdicts hold for (convert.certificate.certify)
     deploy: dict[str, Any] = field(default_factory=dict)  # artefact, reason, others {path: why not}, criteria
+    proofs: dict[str, Proof] = field(default_factory=dict)  # by path, of every input; certificates of before have none
 
     @property
     def proposal(self) -> str | None:
@@ -93,4 +118,5 @@ class Certificate:
                 raise TypeError(f"{key} is {type(one).__name__}")
         for path, verdict in artefacts.items():
             verdict.check(path)
-        return cls(artefacts, **rest, **later)
+        proofs = {path: Proof.from_json(one) for path, one in value.get("proofs", {}).items()}
+        return cls(artefacts, **rest, **later, proofs=proofs)

@@ -1,0 +1,238 @@
+"""Two normal forms, term by term from the input: equal operations on equal terms with stored numbers within k steps.
+
+Each term of a file finds its partner in the ONNX graph, or is the first that has none. A partner may differ by a
+positive power of two a channel (cross-layer equalization): that passes through what is positively homogeneous, and has
+to be gone at the outputs.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from convert.proof.explain import Declared, Factor, Far, Found, TermMatch, look_alike, only_factors, words_of
+from convert.proof.normal import K, NormalForm, Stored, Term, number
+
+BLOCK = 1 << 18  # numbers that are compared at a time
+HOMOGENEOUS = ("clip", "max", "average", "mean", "largest", "pad")  # f(x * s) = f(x) * s for s > 0
+LEAST_FACTOR = 1e-2  # a layer that is off by less is wrong, not written in another way
+
+
+def compare(onnx: NormalForm, file: NormalForm, declared: Declared) -> TermMatch:
+    """Return the partners of a file's terms, up to the first that has none.
+
+    Args:
+        onnx: the ONNX graph.
+        file: the same network from another file.
+        declared: what the file says of its integers.
+    """
+    places: dict[Any, list[int]] = defaultdict(list)
+    for index, term in enumerate(onnx.terms):
+        places[_place(term, term.inputs)].append(index)
+    match = TermMatch()
+    for index in needed(file):
+        term = file.terms[index]
+        inputs = [match.partners[one][0] for one in term.inputs]
+        factors = [match.partners[one][1] for one in term.inputs]
+        inputs = sorted(inputs) if term.kind in ("add", "mul") else inputs
+        tried = []
+        for other in places[_place(term, inputs)]:
+            found, factor = judge_terms(onnx.terms[other], term, factors, declared)
+            if not found.where:
+                match.take(index, other, factor, found)
+                break
+            tried.append((other, found))
+        else:
+            return match.end(index, look_alike(onnx, term, inputs), tried)
+    _compare_outputs(match, onnx, file)
+    return match
+
+
+def _place(term: Term, inputs: Sequence[int]) -> tuple[Any, ...]:
+    return term.kind, tuple(inputs), term.facts
+
+
+def needed(form: NormalForm) -> list[int]:
+    """Return the terms that an output depends on, in order."""
+    waiting, seen = [one.term for one in form.outputs.values() if one.term is not None], set[int]()
+    while waiting:
+        index = waiting.pop()
+        if index not in seen:
+            seen.add(index)
+            waiting += form.terms[index].inputs
+    return sorted(seen)
+
+
+def _compare_outputs(match: TermMatch, onnx: NormalForm, file: NormalForm) -> None:
+    """Hold each output of the file to its namesake: the same term in the same order, or an image channels last."""
+    for name, view in file.outputs.items():
+        if name not in onnx.outputs or view.term is None:
+            match.why, match.first = f"the ONNX graph has no output {name}", view.term
+            return
+        wanted = onnx.outputs[name]
+        partner, factor = match.partners[view.term]
+        order = [wanted.at, wanted.at.transpose(0, 2, 3, 1) if wanted.at.ndim == 4 else wanted.at]
+        if partner != wanted.term or not any(np.array_equal(view.at, one) for one in order):
+            match.first, match.nearest = view.term, wanted.term
+            match.why = f"output {name} is {file.terms[view.term].name} in another order or place"
+            if partner != wanted.term and wanted.term is not None:
+                match.why = f"output {name} ends with {file.terms[view.term].kind}"
+                match.why += f", in the ONNX graph {onnx.terms[wanted.term].kind} ({onnx.terms[wanted.term].name})"
+            return
+        if factor is not None:
+            match.first = view.term
+            match.why = f"output {name} is multiplied by {factor.max():g}"
+            return
+
+
+# --- one term ---
+
+
+def judge_terms(onnx: Term, file: Term, factors: list[Factor], declared: Declared) -> tuple[Found, Factor]:
+    """Compare two terms in the same place, and infer the factors of what the file's gives."""
+    given = next((one for one in factors if one is not None), None)
+    pair = _as_weights(onnx, file, moved=given is not None)
+    if pair is not None:
+        return _judge_weights(*pair, given, declared)
+    found, factor = Found(), _passed_on(onnx, file, factors)
+    if given is not None and factor is None:
+        return Found(math.inf, where=f"factors a channel of {given.min():g} to {given.max():g} meet {file.kind}"), None
+    for name, wanted in onnx.stored.items():
+        value = file.stored[name]
+        if name == "at":
+            same = np.array_equal(wanted.base, value.base)
+            found = found if same else Found(math.inf, where="other positions")
+        elif name == "ends":  # where the file says none above, its integers may end there
+            ends = slice(0, 3, 2) if np.isinf(value.values[1]) and np.isfinite(wanted.values[1]) else slice(2)
+            _distance(found, _block(wanted, slice(2)), _block(value, ends), declared, name)
+        else:
+            if name in ("scale", "offset") and (onnx.shape != file.shape or wanted.base.shape != value.base.shape):
+                wanted, value = _spread(wanted, onnx), _spread(value, file)  # noqa: PLW2901  (in other sizes)
+            _distance(found, wanted, value, declared, name)
+    found.unruled = onnx.kind == "affine" and found.share > LEAST_FACTOR
+    return found, factor
+
+
+def _spread(stored: Stored, term: Term) -> Stored:
+    return stored.map(lambda array: np.broadcast_to(array, term.shape).reshape(-1))
+
+
+def _passed_on(onnx: Term, file: Term, factors: list[Factor]) -> Factor:
+    """Return the factors of what a term gives, None for none (or where they can't be said)."""
+    given, known = factors[0] if factors else None, [one for one in factors if one is not None]
+    if given is None or len(known) < len(factors):
+        return None
+    if onnx.kind == "add":
+        return given if all(np.array_equal(one, given) for one in known) else None
+    if file.kind == "gather":
+        rows = given[file.stored["at"].base % given.size].reshape(-1, file.shape[-1])
+        return rows[0] if (rows == rows[0]).all() else None
+    ends = onnx.stored["ends"].values[:2] if onnx.kind == "clip" else np.zeros(1)
+    passes = file.kind in HOMOGENEOUS and given.size == file.shape[-1] and np.isin(ends, (0, math.inf, -math.inf)).all()
+    return given if passes and (onnx.kind != "pad" or onnx.facts[1] == 0) else None
+
+
+def _as_weights(onnx: Term, file: Term, *, moved: bool) -> tuple[Term, Term] | None:
+    """Return both terms where they have weights; a scale of integers, or of moved channels, is a weight a channel."""
+    if onnx.kind in ("conv", "matmul"):
+        return onnx, file
+    if onnx.kind != "affine" or not (moved or file.stored["scale"].base.dtype == np.int8):
+        return None
+    one, other = _by_channel(onnx), _by_channel(file)
+    return None if one is None or other is None else (one, other)
+
+
+def _by_channel(term: Term) -> Term | None:
+    """Return scale and offset as a kernel [1, C] and a bias [C]; None where they differ from place to place."""
+    scale, offset, channels = term.stored["scale"], term.stored["offset"], term.shape[-1]
+    if any(one.base.size not in (1, channels) or math.prod(one.base.shape[:-1]) > 1 for one in (scale, offset)):
+        return None
+    rows = scale.map(lambda array: np.broadcast_to(array.reshape(1, -1), (1, channels)))
+    bias = offset.map(lambda array: np.broadcast_to(array.reshape(-1), (channels,)))
+    return replace(term, facts=((), (), (), channels), stored={"kernel": rows, "bias": bias})
+
+
+def _judge_weights(onnx: Term, file: Term, given: Factor, declared: Declared) -> tuple[Found, Factor]:
+    wanted, value = onnx.stored["kernel"], file.stored["kernel"]
+    *_, each, out = wanted.base.shape
+    groups = 1 if onnx.kind == "matmul" else onnx.facts[3]
+    if wanted.base.shape != value.base.shape or (given is not None and (each * groups) % given.size):
+        return Found(math.inf, where=f"weights {list(value.base.shape)} for {list(wanted.base.shape)}"), None
+    if given is not None:
+        reads = np.arange(each)[:, None] + np.arange(out) // (out // groups) * each  # channel by [in, out]
+        wanted = wanted.times(number(1 / given[reads % given.size]))
+    factor = _factor(wanted, value) if value.base.dtype == np.int8 else None
+    moved, found = number(1 if factor is None else factor), Found()
+    _distance(found, wanted.times(moved), value, declared, "weight", searched=declared.searched)
+    found.unruled = bool(found.where) and only_factors(wanted, value, LEAST_FACTOR)
+    if not found.where:
+        _distance(found, onnx.stored["bias"].times(moved), file.stored["bias"], declared, "bias")
+    return found, factor
+
+
+def _factor(wanted: Stored, value: Stored) -> Factor:
+    """Infer the power of two of each channel from its largest weight, else from none: 1."""
+    out = wanted.base.shape[-1]
+    largest = [np.abs(one.values).reshape(-1, out).max(0) for one in (wanted, value)]
+    known = (largest[0] > 0) & (largest[1] > 0)
+    ratio = np.divide(largest[1], largest[0], out=np.ones(out), where=known)
+    factor: NDArray[np.float64] = 2.0 ** np.rint(np.log2(ratio))
+    return None if (factor == 1).all() else factor
+
+
+# --- stored numbers ---
+
+
+def _distance(
+    found: Found, wanted: Stored, value: Stored, declared: Declared, what: str, *, searched: bool = False
+) -> None:
+    """Measure how far stored numbers are from what they should be, block by block of the last axis."""
+    size, width = wanted.base.size, wanted.base.shape[-1] if wanted.base.ndim else 1
+    step, shifts = max(1, BLOCK * width // max(1, size)), declared.biases.get(value.name, {})
+    steps = np.array([shifts.get(channel, 0.0) for channel in range(width)])
+    steps *= value.base.dtype == np.int32
+    for start in range(0, width, step):
+        part = slice(start, start + step)
+        one, other = (each if width == 1 else _block(each, part) for each in (wanted, value))
+        far = _far(one, other, steps[part])
+        if searched and other.base.dtype == np.int8:
+            second = (far.beyond > K) & (far.distance < far.coarse + K * far.fine)
+            found.second += int(second.sum())
+            far.beyond[second] = 0
+        worst = float(far.beyond.max(initial=0))
+        if worst > max(found.steps, K):
+            found.where, found.share = words_of(what, far, start)
+        found.steps, found.halves = max(found.steps, worst), max(found.halves, far.halves)
+    found.shifted += int(np.count_nonzero(steps))
+    found.compared += size
+
+
+def _block(stored: Stored, part: slice) -> Stored:
+    return stored.map(lambda array: array[..., part])
+
+
+def _far(wanted: Stored, value: Stored, shifts: NDArray[np.float64]) -> Far:
+    """Return the distance of each number, what one step of it is, and how many steps no rounding explains."""
+    right, stored = wanted.values, value.values
+    with np.errstate(invalid="ignore", over="ignore"):
+        coarse = _coarse(right, value)
+        distance = np.where(right == stored, 0.0, np.abs(stored - right - (shifts * coarse if shifts.any() else 0)))
+        magnitude = np.maximum(wanted.magnitude, np.abs(right)).astype(np.float32)
+        fine = np.spacing(magnitude).astype(np.float64)
+        beyond = np.where(distance == 0, 0.0, np.maximum(distance - coarse / 2, 0) / fine)
+    return Far(right, stored, distance, coarse, fine, np.where(np.isnan(beyond), math.inf, beyond))
+
+
+def _coarse(right: NDArray[np.float64], value: Stored) -> NDArray[np.float64]:
+    """Return the step of what was rounded to fewer bits than float32 has; 0 of float32."""
+    if value.base.dtype == np.float16 and value.coarse is None:  # below a power of two the steps are half as wide
+        half = np.abs(right / np.where(value.gain == 0, 1, value.gain)).astype(np.float16)
+        return np.asarray(np.spacing(half).astype(np.float64) * np.abs(value.gain))
+    step = value.step
+    return np.zeros(right.shape) if step is None else np.broadcast_to(step, right.shape)

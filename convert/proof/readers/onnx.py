@@ -1,0 +1,289 @@
+"""An ONNX graph in the normal form: the reference that every other file is compared with."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import onnx
+import onnx.inliner
+from numpy.typing import NDArray
+from onnx import numpy_helper
+
+from convert.proof.normal import NONE, ZERO, NormalForm, NoRuleError, Pads, Stored, View, number
+from convert.proof.readers.tensorflow import same
+
+FRAMEWORK = "litert"
+
+
+class OnnxFormReader:
+    """Reads nodes one by one; the batch is one film."""
+
+    def __init__(self, model: onnx.ModelProto) -> None:
+        self._graph = onnx.inliner.inline_local_functions(model).graph if model.functions else model.graph
+        self._opset = next((one.version for one in model.opset_import if one.domain in ("", "ai.onnx")), 1)
+        self.form = NormalForm()
+        self.views: dict[str, View] = {one.name: View(numpy_helper.to_array(one)) for one in self._graph.initializer}
+
+    def read(self) -> NormalForm:
+        """Return the normal form; NoRuleError names the first node that has no rule."""
+        [film] = [one for one in self._graph.input if one.name not in self.views]
+        _, *sizes = [one.dim_value for one in film.type.tensor_type.shape.dim]
+        if not sizes or min(sizes) < 1:
+            raise NoRuleError(f"its input has the open sizes {sizes}")
+        image = len(sizes) == 3
+        made = self.form.input((1, *sizes[1:], sizes[0]) if image else (1, *sizes))
+        self.views[film.name] = made.transpose(0, 3, 1, 2) if image else made
+        for index, node in enumerate(self._graph.node):
+            self.form.node = f"{node.name or index} ({node.op_type})"
+            try:
+                self._read(node)
+            except (NoRuleError, KeyError, ValueError, IndexError, TypeError) as error:
+                raise NoRuleError(f"{self.form.node}: {error}") from error
+        self.form.outputs = {one.name: self.views[one.name] for one in self._graph.output}
+        return self.form
+
+    def _read(self, node: Any) -> None:
+        if node.domain not in ("", "ai.onnx") or node.op_type not in RULES:
+            raise NoRuleError("no rule for this operation")
+        given = {one.name: onnx.helper.get_attribute_value(one) for one in node.attribute}
+        views = [self.views[name] if name else None for name in node.input]
+        made = RULES[node.op_type](self.form, views, _Given(given, self._opset))
+        self.views[node.output[0]] = made
+
+
+class _Given(dict[str, Any]):
+    """Attributes of a node, and the opset."""
+
+    def __init__(self, given: dict[str, Any], opset: int) -> None:
+        super().__init__(given)
+        self.opset = opset
+
+
+Views = Sequence[Any]
+Rule = Callable[[NormalForm, Views, _Given], Any]
+
+
+def _optional(views: Views, index: int, default: Any = None) -> Any:
+    """Return stored input `index`, or the default where it is left out."""
+    return default if index >= len(views) or views[index] is None else views[index].at
+
+
+def _last(view: View) -> View:
+    if view.at.ndim != 4:
+        raise NoRuleError(f"an image [N, C, H, W] is expected, not {view.at.shape}")
+    return view.transpose(0, 2, 3, 1)
+
+
+def _first(view: View) -> View:
+    return view.transpose(0, 3, 1, 2)
+
+
+def _pads(given: _Given, sizes: tuple[int, ...], reach: list[int], strides: list[int]) -> Pads:
+    auto = given.get("auto_pad", b"NOTSET")
+    if auto == b"NOTSET":
+        top, left, bottom, right = given.get("pads", NONE)
+        return top, left, bottom, right
+    if auto == b"VALID":
+        return NONE
+    top, left, bottom, right = same(sizes, reach, strides)
+    return (top, left, bottom, right) if auto == b"SAME_UPPER" else (bottom, right, top, left)
+
+
+def _conv(form: NormalForm, views: Views, given: _Given) -> View:
+    view, kernel = _last(views[0]), views[1].map(lambda at: at.transpose(2, 3, 1, 0)).stored
+    bias = ZERO if _optional(views, 2) is None else views[2].stored
+    strides, dilations = given.get("strides", [1, 1]), given.get("dilations", [1, 1])
+    reach = [(size - 1) * wide + 1 for size, wide in zip(kernel.base.shape[:2], dilations, strict=True)]
+    pads = _pads(given, view.at.shape[1:3], reach, strides)
+    return _first(form.conv(view, kernel, bias, tuple(strides), tuple(dilations), pads, given.get("group", 1)))
+
+
+def _pool(kind: str) -> Rule:
+    def rule(form: NormalForm, views: Views, given: _Given) -> View:
+        view, kernel = _last(views[0]), given["kernel_shape"]
+        strides = given.get("strides", [1, 1])
+        pads = _pads(given, view.at.shape[1:3], kernel, strides)
+        sizes = [size + one + other for size, one, other in zip(view.at.shape[1:3], pads[:2], pads[2:], strict=True)]
+        left_over = any((size - wide) % step for size, wide, step in zip(sizes, kernel, strides, strict=True))
+        if max(given.get("dilations", [1])) > 1 or (given.get("ceil_mode", 0) and left_over):
+            raise NoRuleError("dilations or a window that ceil_mode adds")
+        counted = bool(given.get("count_include_pad", 0))
+        return _first(form.pool(view, kind, tuple(kernel), tuple(strides), pads, counted=counted))
+
+    return rule
+
+
+def _normalise(form: NormalForm, views: Views, given: _Given) -> View:
+    view, (gamma, beta, mean, variance) = views[0], (one.stored.values for one in views[1:5])
+    if given.get("training_mode", 0):
+        raise NoRuleError("it normalises by the batch")
+    scale = gamma / np.sqrt(variance + given.get("epsilon", 1e-5))
+    around = (-1, *(1,) * (view.at.ndim - 2))
+    offset = Stored((beta - mean * scale).reshape(around), unit=(np.abs(beta) + np.abs(mean * scale)).reshape(around))
+    return form.affine(view, number(scale.reshape(around)), offset)
+
+
+def _gemm(form: NormalForm, views: Views, given: _Given) -> Any:
+    if given.get("transA", 0) or given.get("alpha", 1) != 1 or given.get("beta", 1) != 1:
+        raise NoRuleError("transA, alpha or beta")
+    matrix = views[1].transpose(1, 0) if given.get("transB", 0) else views[1]
+    return form.matmul(views[0], matrix.stored, ZERO if _optional(views, 2) is None else views[2].stored)
+
+
+def _reshape(form: NormalForm, views: Views, given: _Given) -> Any:
+    sizes = [int(one) for one in views[1].at]
+    if not given.get("allowzero", 0):
+        sizes = [views[0].at.shape[index] if size == 0 else size for index, size in enumerate(sizes)]
+    return views[0].reshape(*sizes)
+
+
+def _over(kind: str) -> Rule:
+    def rule(form: NormalForm, views: Views, given: _Given) -> View:
+        axes = given.get("axes", _optional(views, 1))
+        axes, keep = range(views[0].at.ndim) if axes is None else axes, bool(given.get("keepdims", 1))
+        return form.mean(views[0], axes, keep=keep, kind=kind)
+
+    return rule
+
+
+def _clip(form: NormalForm, views: Views, given: _Given) -> View:
+    low = _optional(views, 1, given.get("min", -math.inf))
+    high = _optional(views, 2, given.get("max", math.inf))
+    return form.clip(views[0], float(np.reshape(low, ())), float(np.reshape(high, ())))
+
+
+def _softmax(form: NormalForm, views: Views, given: _Given) -> View:
+    rank = views[0].at.ndim
+    axis = given.get("axis", -1 if given.opset >= 13 else 1) % rank
+    if given.opset < 13 and math.prod(views[0].at.shape[axis + 1 :]) > 1:
+        raise NoRuleError("one softmax over several axes")
+    return form.softmax(views[0], axis)
+
+
+def _greater(form: NormalForm, views: Views, given: _Given) -> View:
+    return form.each(views[0], "greater", bound=views[1].stored)
+
+
+def _pad(form: NormalForm, views: Views, given: _Given) -> Any:
+    pads, value, axes = (
+        _optional(views, 1, given.get("pads")),
+        _optional(views, 2, given.get("value", 0.0)),
+        _optional(views, 3),
+    )
+    around: NDArray[Any] = np.zeros((2, views[0].at.ndim), np.int64)
+    around[:, slice(None) if axes is None else axes] = np.reshape(pads, (2, -1))
+    if given.get("mode", b"constant") != b"constant" or around[:, :2].any():
+        raise NoRuleError("it pads other axes, or not with one number")
+    (top, left), (bottom, right) = around[:, 2:].tolist()
+    return _first(form.pad(_last(views[0]), (top, left, bottom, right), float(np.reshape(value, ()))))
+
+
+def _cast(form: NormalForm, views: Views, given: _Given) -> Any:
+    if views[0].term is None:
+        to = given.get("to", onnx.TensorProto.FLOAT)
+        return views[0].map(lambda at: at.astype(onnx.helper.tensor_dtype_to_np_dtype(to)))
+    if given.get("to", 1) != onnx.TensorProto.FLOAT:
+        raise NoRuleError("it casts to another type than float32")
+    return views[0]
+
+
+def _slice(form: NormalForm, views: Views, given: _Given) -> Any:
+    starts, ends = _optional(views, 1, given.get("starts")), _optional(views, 2, given.get("ends"))
+    axes = _optional(views, 3, given.get("axes", range(len(starts))))
+    steps = _optional(views, 4, [1] * len(starts))
+    cut = [slice(None)] * views[0].at.ndim
+    for start, end, axis, step in zip(starts, ends, axes, steps, strict=True):
+        cut[int(axis)] = slice(int(start), int(end), int(step))
+    return views[0].map(lambda at: at[tuple(cut)])
+
+
+def _unsqueeze(form: NormalForm, views: Views, given: _Given) -> Any:
+    axes = given.get("axes", _optional(views, 1))
+    return views[0].map(lambda at: np.expand_dims(at, tuple(int(one) for one in axes)))
+
+
+def _squeeze(form: NormalForm, views: Views, given: _Given) -> Any:
+    axes = given.get("axes", _optional(views, 1))
+    return views[0].map(lambda at: np.squeeze(at, None if axes is None else tuple(int(one) for one in axes)))
+
+
+def _flatten(form: NormalForm, views: Views, given: _Given) -> Any:
+    return views[0].reshape(math.prod(views[0].at.shape[: given.get("axis", 1)]), -1)
+
+
+def _binary(kind: str) -> Rule:
+    return lambda form, views, given: form.binary(kind, views[0], views[1])
+
+
+def _each(kind: str) -> Rule:
+    return lambda form, views, given: form.each(views[0], kind)
+
+
+RULES: dict[str, Rule] = {
+    "Add": _binary("add"),
+    "AveragePool": _pool("average"),
+    "BatchNormalization": _normalise,
+    "Cast": _cast,
+    "CastLike": _cast,
+    "Clip": _clip,
+    "Concat": lambda form, views, given: form.concat(views, given["axis"]),
+    "Constant": lambda form, views, given: View(_constant(given)),
+    "ConstantOfShape": lambda form, views, given: View(np.full(views[0].at, _fill(given))),
+    "Conv": _conv,
+    "Div": lambda form, views, given: form.divide(views[0], views[1]),
+    "Dropout": lambda form, views, given: _dropout(views),
+    "Elu": lambda form, views, given: form.elu(views[0], given.get("alpha", 1.0)),
+    "Expand": lambda form, views, given: views[0].map(
+        lambda at: np.broadcast_to(at, np.broadcast_shapes(at.shape, tuple(views[1].at)))
+    ),
+    "Flatten": _flatten,
+    "Gather": lambda form, views, given: views[0].map(lambda at: np.take(at, views[1].at, given.get("axis", 0))),
+    "Gemm": _gemm,
+    "GlobalAveragePool": lambda form, views, given: form.mean(views[0], (2, 3), keep=True),
+    "Greater": _greater,
+    "HardSigmoid": lambda form, views, given: form.hard_sigmoid(
+        views[0], given.get("alpha", 0.2), given.get("beta", 0.5)
+    ),
+    "HardSwish": lambda form, views, given: form.binary("mul", views[0], form.hard_sigmoid(views[0], 1 / 6, 0.5)),
+    "Identity": lambda form, views, given: views[0],
+    "LeakyRelu": lambda form, views, given: form.each(views[0], "leaky", slope=number(given.get("alpha", 0.01))),
+    "MatMul": lambda form, views, given: form.matmul(views[0], views[1].stored, ZERO),
+    "MaxPool": _pool("max"),
+    "Mul": _binary("mul"),
+    "Pad": _pad,
+    "ReduceMax": _over("largest"),
+    "ReduceMean": _over("mean"),
+    "Relu": lambda form, views, given: form.clip(views[0], low=0),
+    "Reshape": _reshape,
+    "Shape": lambda form, views, given: View(
+        np.array(views[0].at.shape, np.int64)[given.get("start", 0) : given.get("end", None)]
+    ),
+    "Sigmoid": _each("sigmoid"),
+    "Slice": _slice,
+    "Softmax": _softmax,
+    "Squeeze": _squeeze,
+    "Sub": lambda form, views, given: form.subtract(views[0], views[1]),
+    "Tanh": _each("tanh"),
+    "Transpose": lambda form, views, given: views[0].transpose(*given["perm"]),
+    "Unsqueeze": _unsqueeze,
+}
+
+
+def _constant(given: _Given) -> NDArray[Any]:
+    if "value" in given:
+        return np.asarray(numpy_helper.to_array(given["value"]))
+    [(kind, value)] = given.items()
+    return np.asarray(value, np.float32 if "float" in kind else np.int64)
+
+
+def _fill(given: _Given) -> Any:
+    return numpy_helper.to_array(given["value"])[0] if "value" in given else np.float32(0)
+
+
+def _dropout(views: Views) -> Any:
+    if _optional(views, 2) is not None and bool(_optional(views, 2)):
+        raise NoRuleError("it drops numbers, as in training")
+    return views[0]

@@ -1,0 +1,175 @@
+"""One file against the ONNX graph, in a process of its own: read both, compare, and weigh what was found."""
+
+from __future__ import annotations
+
+import functools
+import struct
+import time
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from convert.formats.onnx_graph import load_onnx
+from convert.proof.compare import compare
+from convert.proof.evaluate import draw_any, evaluate, with_numbers_of
+from convert.proof.explain import Declared, TermMatch
+from convert.proof.normal import K, NormalForm, NoRuleError, Term
+from convert.proof.readers.frozen import FrozenFormReader
+from convert.proof.readers.keras import KerasFormReader
+from convert.proof.readers.onnx import OnnxFormReader
+from convert.proof.readers.tflite import TFLiteFormReader
+from convert.worker import reuse_memory
+from tbconv.contract.errors import ArtefactError, TbconvError, printable
+from tf_serve.runtime.structure import Unsound, inspect
+
+FRAMEWORK = "litert"
+EQUIVALENT, DIFFERENT, UNKNOWN = "EQUIVALENT", "NOT EQUIVALENT", "CANNOT SAY"
+DAMAGED = (
+    OSError,
+    KeyError,
+    TypeError,
+    ValueError,
+    IndexError,
+    AttributeError,
+    OverflowError,
+    RecursionError,
+    MemoryError,
+    struct.error,
+    zipfile.BadZipFile,
+)
+FAR = {True: 1e-5, False: 0.3}  # of the largest output, by whether no rounding is left in it: another graph
+
+
+def judge(request: dict[str, Any]) -> dict[str, Any]:
+    """Return the verdict on one file.
+
+    Args:
+        request: onnx; file; kind (tflite, keras, keras_h5, saved_model; of the last, `file` is what `freeze` left).
+
+    Returns:
+        verdict, reason, figures; shape of the film [H, W, C], and integer, whether the file takes whole grey levels.
+    """
+    started = time.perf_counter()
+    path = Path(request["onnx"])
+    try:
+        onnx = _reference(path, path.stat().st_mtime_ns)
+    except NoRuleError as error:
+        return _answer(UNKNOWN, f"{path.name}: {printable(error)}", {"node": printable(error)})
+    try:
+        form, declared, integer = _read(Path(request["file"]), request["kind"])
+    except NoRuleError as error:
+        return _answer(UNKNOWN, printable(error), {"node": printable(error)})
+    except TbconvError:
+        raise
+    except DAMAGED as error:
+        return _answer(UNKNOWN, f"it cannot be read: {type(error).__name__}: {printable(error, most=300)}", {})
+    with reuse_memory():
+        answer = _weigh(onnx, form, compare(onnx, form, declared))
+    film = onnx.terms[0].shape
+    answer["figures"] |= {"seconds": round(time.perf_counter() - started, 2)}
+    return answer | {"shape": list(film), "integer": integer}
+
+
+@functools.lru_cache(maxsize=1)
+def _reference(path: Path, changed: int) -> NormalForm:  # noqa: ARG001  (the key of a file that is written anew)
+    return OnnxFormReader(load_onnx(path)).read()
+
+
+def _read(path: Path, kind: str) -> tuple[NormalForm, Declared, bool]:
+    if kind == "tflite":
+        try:
+            inspect(path.read_bytes())
+        except Unsound as found:
+            if found.fault != "operation":  # other converters use operations that no server of ours runs
+                raise ArtefactError(f"{path.name} is damaged", why=found.why, fix="convert again") from found
+        reader = TFLiteFormReader(path)
+        return reader.read(), reader.declared(), reader.integer
+    if kind == "saved_model":
+        return FrozenFormReader(path).read(), Declared(), False
+    return KerasFormReader(path).read(), Declared(), False
+
+
+def _answer(verdict: str, reason: str, figures: dict[str, Any]) -> dict[str, Any]:
+    return {"verdict": verdict, "reason": reason, "figures": figures, "shape": None, "integer": False}
+
+
+def _weigh(onnx: NormalForm, form: NormalForm, match: TermMatch) -> dict[str, Any]:
+    found = match.found
+    figures: dict[str, Any] = {
+        "terms": len(match.partners),
+        "numbers": found.compared,
+        "float32_steps": round(found.steps, 3),
+        "allowed_steps": K,
+        "integer_activations": form.integers,
+    }
+    if found.halves:
+        figures |= {"reduced_steps": round(found.halves, 4), "second_nearest": found.second, "shifted": found.shifted}
+    if match.equalized:
+        figures["equalized"] = match.equalized
+    if match.first is None and not form.problems:
+        return _answer(EQUIVALENT, _words(match, form), figures)
+    if match.first is None:
+        node, what = form.problems[0]
+        return _answer(DIFFERENT, f"{node}: {what}", figures | {"node": node})
+    term = form.terms[match.first]
+    figures["node"] = term.name
+    reason = f"{term.name}: {match.why}"
+    if match.nearest is not None:
+        figures["onnx_node"] = onnx.terms[match.nearest].name
+        reason += f" (ONNX: {onnx.terms[match.nearest].name})"
+    if match.unruled:
+        return _by_example(onnx, form, match, reason, figures)
+    return _answer(DIFFERENT, reason, figures)
+
+
+def _by_example(
+    onnx: NormalForm, form: NormalForm, match: TermMatch, reason: str, figures: dict[str, Any]
+) -> dict[str, Any]:
+    """Tell a wrong graph from one that is written in a way that no rule knows: both in float64, on drawn films."""
+    numbers, exact = with_numbers_of(onnx, form, match)
+    far = _far(onnx, form, numbers)
+    figures |= {"drawn_difference": None if far is None else float(f"{far:.3g}")}
+    if far is not None and far > FAR[exact]:
+        reason += f"; in exact arithmetic a drawn film's outputs differ by {far:.2g} of the largest"
+        return _answer(DIFFERENT, reason, figures)
+    if form.problems:
+        node, what = form.problems[0]
+        return _answer(DIFFERENT, f"{node}: {what}", figures | {"node": node})
+    return _answer(UNKNOWN, f"{reason}; drawn films are answered alike, so it may be written in another way", figures)
+
+
+def _far(onnx: NormalForm, form: NormalForm, numbers: dict[int, Term]) -> float | None:
+    """Return the largest difference of an output, as a share of its largest value, on drawn films; None if unknown."""
+    worst = 0.0
+    for film in draw_any(onnx.terms[0].shape):
+        try:
+            right, answers = evaluate(onnx, film), evaluate(form, film, numbers)
+        except (ValueError, IndexError, KeyError):  # sizes that do not fit each other
+            return None
+        for name, answer in answers.items():
+            wanted = right.get(name)
+            if wanted is None or wanted.size != answer.size:
+                return float("inf")
+            if wanted.shape != answer.shape and wanted.ndim == 4:
+                wanted = wanted.transpose(0, 2, 3, 1)
+            distance = np.abs(wanted.reshape(answer.shape) - answer).max()
+            worst = max(worst, float(distance / max(np.abs(wanted).max(), 1e-30)))
+    return worst
+
+
+def _words(match: TermMatch, form: NormalForm) -> str:
+    found = match.found
+    words = f"the same graph; {found.compared:,} numbers within {found.steps:.2g} float32 steps ({K:g} allowed)"
+    if found.halves and not found.second:
+        words += ", each rounded once to fewer bits"
+    if found.second:
+        words += f", {found.second:,} rounded to the second nearest by a declared search"
+    if found.shifted:
+        words += f", {found.shifted:,} biases shifted as declared"
+    if match.equalized:
+        words += f", {match.equalized} terms with powers of two a channel"
+    if form.integers:
+        words += "; that activations are rounded and clipped to 256 steps is measured, not proven"
+    return words
