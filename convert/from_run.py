@@ -21,9 +21,10 @@ from convert.parity.measure import Measurement, measure
 from convert.parity.report import PARITY, parity_report
 from convert.parity.runtimes import LITERT_TORCH, Runtime, compared_runtimes, places_of
 from convert.pipeline import INT8_BUDGET, ConversionContext, Outcome, Route, check_budget, check_route
+from convert.proof.prove import prove_files
 from convert.quantization.float_ops import HEAD
 from tbconv.contract.bundle import CERTIFICATE, Bundle, seal, write_bundle
-from tbconv.contract.certificate import Certificate, Verdict
+from tbconv.contract.certificate import Certificate, Proof, Verdict
 from tbconv.contract.environment import provenance
 from tbconv.contract.errors import ConfigError, ConversionError
 from tbconv.contract.files import sha256_file, write_json
@@ -225,7 +226,7 @@ class RunReference:
         )
         answers = {name: part_of(answer, count, None) for name, answer in measurement.answers.items()}
         write_golden(context.folder / GOLDEN, Golden(tuple(names), golden, answers))
-        certificate = certify(context.folder, self.config.run, artefacts, measurement)
+        certificate = certify(context.folder, self.config.run, artefacts, measurement, self._prove(context, artefacts))
         exact = [one.path for one in artefacts if one.is_exact]
         regressions = {
             path: found.reason
@@ -239,6 +240,11 @@ class RunReference:
             measurement=measurement,
             certificate=certificate,
         )
+
+    def _prove(self, context: ConversionContext, artefacts: tuple[Artefact, ...]) -> dict[str, Proof]:
+        """Compare every file that was made of model.onnx with it, for every input."""
+        made = [one.path for one in artefacts if one.network == "trained" and one.path != ONNX.path]
+        return prove_files(context.folder / ONNX.path, {path: context.folder / path for path in made}) if made else {}
 
     def further_runtimes(self, context: ConversionContext) -> tuple[Runtime, ...]:
         """Return what is compared beside the bundle's own files: the other route's, and the baseline before TFLite."""

@@ -22,9 +22,10 @@ from convert.parity.measure import ORDER, Measurement, measure
 from convert.parity.report import parity_report, write_film_table
 from convert.parity.runtimes import Runtime, matrix_runtimes, torch_runtimes
 from convert.pipeline import ASIDE_FACTOR
+from convert.proof.prove import prove
 from convert.worker import run_step, workers
 from tbconv.contract.bundle import CERTIFICATE, MAKE_AGAIN, Bundle, open_bundle
-from tbconv.contract.certificate import ArtefactVerdict, Certificate, Verdict
+from tbconv.contract.certificate import ArtefactVerdict, Certificate, Proof, ProofVerdict, Verdict
 from tbconv.contract.consistency import UNBOUND, check_binding
 from tbconv.contract.errors import BundleError, ConfigError, Reporter
 from tbconv.contract.files import require_room, temporary_folder, temporary_place, write_atomic, write_json
@@ -107,11 +108,36 @@ def verify(config: VerifyConfig, reporter: Reporter) -> Verified:
     notes = (*_film_notes(bundle), *_open_batches(bundle), *banded, *undecided.values())
     report = parity_report(measurement, verdicts) | {"notes": list(notes)}
     regressions = find_regressions(claimed, verdicts, measurement, report, deployed=deployed)
+    proofs = prove(config.bundle, reporter=reporter) if (bundle.root / ONNX.path).is_file() else {}
     regressions = with_findings(regressions, inconsistencies(bundle), _film_problems(bundle))
-    certificate = _certificate(bundle, measurement, verdicts, regressions)
+    regressions, doubts = with_proofs(regressions, bundle.certificate().proofs, proofs)
+    notes = (*notes, *doubts)
+    report["notes"] = list(notes)
+    certificate = replace(_certificate(bundle, measurement, verdicts, regressions), proofs=proofs)
     _write(config.out, bundle, measurement, certificate, report)
     exact = tuple(one.path for one in bundle.manifest.artefacts if one.is_exact and one.path in undecided)
     return Verified(certificate, report, regressions, notes, exact)
+
+
+def with_proofs(
+    regressions: dict[str, str], claimed: dict[str, Proof], found: dict[str, Proof]
+) -> tuple[dict[str, str], tuple[str, ...]]:
+    """Return the regressions with files that are proven no longer, and notes on files of which nothing was claimed.
+
+    A certificate of before claims nothing: what its int8 files do to ranges no rule knows.
+    """
+    proven = [path for path, one in claimed.items() if one.verdict is ProofVerdict.EQUIVALENT]
+    lost = {
+        path: f"its certificate says EQUIVALENT, today's proof {proof.verdict}: {proof.reason}"
+        for path, proof in found.items()
+        if path in proven and proof.verdict is not ProofVerdict.EQUIVALENT
+    }
+    notes = tuple(
+        f"{path}: {proof.verdict}; {proof.reason}"
+        for path, proof in found.items()
+        if proof.verdict is not ProofVerdict.EQUIVALENT and path not in lost
+    )
+    return lost | regressions, notes
 
 
 def _require_reference(bundle: Bundle) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,12 +11,13 @@ import numpy as np
 
 from convert.certificate.deployment import Candidate, select_artefact
 from convert.certificate.page import certificate_page, sizes_of
+from convert.formats.table import ONNX
 from convert.parity.inputs import part_of
 from convert.parity.measure import Measurement
 from convert.parity.report import describe_inputs
 from convert.worker import run_step
 from tbconv.contract.bundle import folder_digest, read_json
-from tbconv.contract.certificate import ArtefactVerdict, Certificate
+from tbconv.contract.certificate import ArtefactVerdict, Certificate, Proof, ProofVerdict, Verdict
 from tbconv.contract.environment import package_versions, processor, provenance
 from tbconv.contract.errors import DISCLAIMER, LIMITS
 from tbconv.contract.files import sha256_bytes, sha256_file, temporary_folder
@@ -26,7 +28,13 @@ from tbconv.report_kit.pages import Markdown, escape_markdown, render_card
 from torch_train.run_folder import BASELINE, CALIBRATION_FILMS, METRICS, WEIGHTS, read_films, summary_lines
 
 
-def certify(folder: Path, run: Path, artefacts: tuple[Artefact, ...], measurement: Measurement) -> Certificate:
+def certify(
+    folder: Path,
+    run: Path,
+    artefacts: tuple[Artefact, ...],
+    measurement: Measurement,
+    proofs: Mapping[str, Proof] | None = None,
+) -> Certificate:
     """Return the certificate of a bundle in the making.
 
     Args:
@@ -34,15 +42,26 @@ def certify(folder: Path, run: Path, artefacts: tuple[Artefact, ...], measuremen
         run: the run folder, for its calibration films.
         artefacts: what is judged.
         measurement: of these artefacts.
+        proofs: by path: a file that is not its ONNX graph fails, whatever was measured of it.
     """
+    proofs = proofs or {}
     digests = {p.relative_to(folder).as_posix(): sha256_file(p) for p in folder.rglob("*") if p.is_file()}
     verdicts: dict[str, ArtefactVerdict] = {}
     for artefact in artefacts:
         sha256 = digests.get(artefact.path) or folder_digest(digests, artefact.path)
-        verdicts[artefact.path] = measurement.judge(artefact, sha256)
+        verdicts[artefact.path] = with_proof(measurement.judge(artefact, sha256), proofs.get(artefact.path))
     candidates = _measure_latency(folder, artefacts, verdicts, measurement)
     verdicts |= {one.path: one.verdict for one in candidates}
-    return write_certificate(measurement, verdicts, certificate_scope(folder, run), select_artefact(candidates))
+    found = write_certificate(measurement, verdicts, certificate_scope(folder, run), select_artefact(candidates))
+    return replace(found, proofs=dict(proofs))
+
+
+def with_proof(found: ArtefactVerdict, proof: Proof | None) -> ArtefactVerdict:
+    """Return the verdict on films, or FAILED where the file was proven to be another network."""
+    if proof is None or proof.verdict is not ProofVerdict.DIFFERENT:
+        return found
+    reason = f"it is not what {ONNX.path} computes: {proof.reason}; on films: {found.reason}"
+    return replace(found, verdict=Verdict.FAILED, reason=reason)
 
 
 def write_certificate(

@@ -64,9 +64,16 @@ def certificate_page(
         disclaimer=certificate.disclaimer or DISCLAIMER,
         synthetic=SYNTHETIC if manifest.synthetic else "",
         deploy=deploy and {"name": deploy.get("artefact"), "reason": str(deploy.get("reason", ""))},
-        sections=[_verdicts(facts), _losses(facts), _distances(facts), _margins(facts), _reliability(facts)],
+        sections=[
+            _verdicts(facts),
+            _proofs(facts),
+            _losses(facts),
+            _distances(facts),
+            _margins(facts),
+            _reliability(facts),
+        ],
         maps=_maps(facts),
-        closing=[_costs(facts), _quality(facts), _reasons(facts), _scope(facts), _tolerances(facts)],
+        closing=[_costs(facts), _int8(facts), _quality(facts), _reasons(facts), _scope(facts), _tolerances(facts)],
     )
 
 
@@ -391,6 +398,48 @@ def _reasons(facts: Facts) -> Section:
     ]
     tables = [Table(["file", "reason", "SHA-256"], rows)] if rows else []
     return Section("reasons", "Each verdict in words", tables=tables)
+
+
+def _proofs(facts: Facts) -> Section:
+    """What is true of every input: the graph and its numbers, where a verdict is about films."""
+    found = facts.certificate.proofs
+    rows: Sequence[Sequence[Cell]] = [
+        [{"code": path}, {"chip": str(proof.verdict)}, proof.reason] for path, proof in found.items()
+    ]
+    note = (
+        "Each file was read back and compared with model.onnx, every weight, folded in float64: it holds for every "
+        "input, up to the rounding that is stated. Kernels, and activations in 8 bits, are measured on films."
+    )
+    tables = [Table(["file", "proof", "reason"], rows)] if rows else []
+    return Section("proofs", "Proven for every input", tables=tables, note=note if rows else "")
+
+
+def _int8(facts: Facts) -> Section:
+    """How the int8 file was chosen: what was tried, and why not the others."""
+    found: dict[str, Any] | None = facts.report.get("int8")
+    if found is None:
+        return Section("int8", "How the int8 file was chosen")
+    rows: Sequence[Sequence[Cell]] = [
+        [
+            {"text": one["recipe"], "mark": "chosen" if number == found["chosen"] else ""},
+            short_number(one["near"]),
+            DASH if one["flips"] is None else f"{one['flips']} of {found['ranking_decisions']}",
+            short_number(one["latency"]),
+            one.get("refused", ""),
+        ]
+        for number, one in enumerate(found["candidates"])
+    ]
+    columns = ["recipe", "moves decisions by, logits", "flips", "x latency", "refused"]
+    note = (
+        f"{found['verdict']}; the search ended because {found['ended']}. {found['near'] or 'Nothing was ranked'}. "
+        f"Ranked on calibration films that set no range; {found['calibration_films']} others set them."
+    )
+    return Section("int8", "How the int8 file was chosen", tables=[Table(columns, rows)], note=note)
+
+
+def short_number(value: float | None) -> str:
+    """Return three digits, or a dash."""
+    return DASH if value is None else f"{value:.3g}"
 
 
 def _scope(facts: Facts) -> Section:

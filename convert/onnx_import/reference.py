@@ -34,8 +34,10 @@ from convert.pipeline import (
     check_route,
     compared_name,
 )
+from convert.proof.prove import prove_files
 from convert.quantization.float_ops import HEAD, NOTHING, require_nodes
 from tbconv.contract.bundle import CONVERSION, MANIFEST, file_records, replace_folder
+from tbconv.contract.certificate import Proof
 from tbconv.contract.environment import provenance
 from tbconv.contract.errors import ConfigError, ConversionError, Reporter
 from tbconv.contract.files import write_atomic, write_json
@@ -277,6 +279,8 @@ class OnnxReference:
             self._judge(context, row.path, context.folder / row.path, row.kind, row.precision, answers.get(row.path))
             for row in FORMATS
         ]
+        proofs = self._prove(context)
+        judged = [one.with_proof(proofs.get(one.path)) for one in judged]
         exact = [one for one in judged if is_exact(one.precision)]
         return OnnxOutcome(
             report=onnx_report(
@@ -288,10 +292,16 @@ class OnnxReference:
                 tuple(judged),
                 tuple(self._compare(context, maker, others, answers) for maker in ROUTES if maker != self.route),
                 context.int8,
+                proofs,
             ),
             regressions={one.path: one.reason for one in exact if one.verdict == FAILED},
             judged=tuple(judged),
         )
+
+    def _prove(self, context: ConversionContext) -> dict[str, Proof]:
+        """Compare every file that was made of model.onnx with it, for every input."""
+        made = [one.path for one in FORMATS if one is not ONNX and one.path not in context.not_made]
+        return prove_files(context.folder / ONNX.path, {path: context.folder / path for path in made})
 
     def _named(self, answer: Outputs | str) -> Outputs | str:
         """Return another maker's only output under our name."""

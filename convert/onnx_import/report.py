@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from convert.formats.normalise import Normalise
@@ -21,6 +21,7 @@ from convert.parity.verdicts import (
     OUTPUT_ORIGIN,
     OutputTolerance,
 )
+from tbconv.contract.certificate import Proof, ProofVerdict
 from tbconv.contract.errors import DISCLAIMER
 from tbconv.contract.manifest import is_exact
 
@@ -50,6 +51,14 @@ class JudgedFile:
     outputs: tuple[OutputDifference, ...] = ()
     facts: dict[str, Any] = field(default_factory=dict)  # bytes
 
+    def with_proof(self, proof: Proof | None) -> JudgedFile:
+        """Return the file, FAILED where it was proven to be another network."""
+        if proof is None or proof.verdict is not ProofVerdict.DIFFERENT:
+            return self
+        return replace(
+            self, verdict=FAILED, reason=f"it is not what model.onnx computes: {proof.reason}; {self.reason}"
+        )
+
     def to_json(self) -> dict[str, Any]:
         """Return the row of parity.json."""
         own = {name: getattr(self, name) for name in ("path", "format", "precision", "verdict", "reason")}
@@ -73,6 +82,7 @@ def onnx_report(
     judged: tuple[JudgedFile, ...],
     compared: tuple[JudgedFile, ...],
     int8: dict[str, Any] | None,
+    proofs: dict[str, Proof],
 ) -> dict[str, Any]:
     """Return parity.json: films by digest only, since their names may be patients'.
 
@@ -85,6 +95,7 @@ def onnx_report(
         judged: every exported file.
         compared: the float32 TFLite that other converters made of the same model.onnx.
         int8: how the int8 file was chosen; None where there is none.
+        proofs: what is true of each file for every input.
     """
     name, facts = source
     return {
@@ -106,6 +117,7 @@ def onnx_report(
             one.to_json() | {"verdict": AGREES[one.verdict].upper(), "agreement": one.agreement} for one in compared
         ],
         "int8": int8,
+        "proofs": {path: asdict(one) for path, one in proofs.items()},
         "limits": _limits(normalise, films, decisions),
         "disclaimer": DISCLAIMER,
     }
@@ -163,6 +175,8 @@ def verdict_lines(report: dict[str, Any]) -> Iterator[str]:
     """Yield the verdict on each file with its reason, and whether the reference converter agrees."""
     for row in report["rows"]:
         yield f"{row['path']}: {row['verdict']}; {row['reason']}"
+    for path, one in report["proofs"].items():
+        yield f"{path}: {one['verdict']} for every input; {one['reason']}"
     for one in report["compared"]:
         yield f"{one['path']}, compared and not shipped: {one['agreement']}; {one['reason']}"
 

@@ -159,6 +159,8 @@ def _print_bundle(done: Converted) -> None:
     print_parity(done.report)
     for path, verdict in done.certificate.artefacts.items():
         print_out(f"  {path}: {verdict.verdict}; {verdict.reason}")
+    for path, proof in done.certificate.proofs.items():
+        print_out(f"  {path}: {proof.verdict} for every input; {proof.reason}")
     for line in search_lines(done.report["int8"]):
         print_out(line)
     _print_choice(done.certificate)

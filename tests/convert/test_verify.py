@@ -86,6 +86,7 @@ def verify_made_up(monkeypatch, tmp_path):
             "draw_certificate": lambda *_: "page",
             "inconsistencies": lambda bundle: dict(contradicts),
             "_open_batches": lambda bundle: (),
+            "prove": lambda bundle, **_: {},
             "records_films": lambda bundle: films_opened is not None,
             "check_films": lambda bundle, open_film: list(films_opened),
         }.items():
