@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from convert.certificate.deployment import Candidate, select_artefact
+from convert.certificate.deployment import Deployable, select_artefact
 from convert.certificate.page import certificate_page, sizes_of
 from convert.formats.table import ONNX
 from convert.parity.inputs import part_of
@@ -88,7 +88,7 @@ def write_certificate(
 
 def _measure_latency(
     folder: Path, artefacts: tuple[Artefact, ...], verdicts: dict[str, ArtefactVerdict], measurement: Measurement
-) -> list[Candidate]:
+) -> list[Deployable]:
     """Return the trained network's TFLite files with their latency, which their verdict's figures then hold, too."""
     files = [one for one in artefacts if one.is_served and one.network == "trained"]
     if not files:
@@ -101,10 +101,10 @@ def _measure_latency(
     return [_candidate(folder, one, verdicts[one.path], taken[str(folder / one.path)]) for one in files]
 
 
-def _candidate(folder: Path, artefact: Artefact, verdict: ArtefactVerdict, taken: dict[str, float]) -> Candidate:
+def _candidate(folder: Path, artefact: Artefact, verdict: ArtefactVerdict, taken: dict[str, float]) -> Deployable:
     timed = replace(verdict, figures=verdict.figures | {"latency_ms": taken})
     size = (folder / artefact.path).stat().st_size
-    return Candidate(artefact.path, artefact.precision, timed, size, taken["median"])
+    return Deployable(artefact.path, artefact.precision, timed, size, taken["median"])
 
 
 def draw_certificate(

@@ -22,7 +22,7 @@ LATENCY = 0.40  # of the float32 file's, one thread, both measured in one run
 
 
 @dataclass(frozen=True, slots=True)
-class Candidate:
+class Deployable:
     """One TFLite file of the trained network, and what was measured of it."""
 
     path: str
@@ -31,7 +31,7 @@ class Candidate:
     bytes: int
     latency_ms: float  # median, one thread
 
-    def missed(self, float32: Candidate) -> list[str]:
+    def missed(self, float32: Deployable) -> list[str]:
         """Return in words every criterion that the file fails, worst kind first: none means that it may be proposed."""
         if not self.verdict.verdict.may_serve:
             return [f"{self.verdict.verdict}: {self.verdict.reason}"]
@@ -39,7 +39,7 @@ class Candidate:
             return []
         return [*missed_criteria(self.verdict.figures), *self._not_saved(float32)]
 
-    def _not_saved(self, float32: Candidate) -> list[str]:
+    def _not_saved(self, float32: Deployable) -> list[str]:
         size, latency = self.bytes / float32.bytes, self.latency_ms / float32.latency_ms
         rows = [(size, SIZE, f"{size:.2f} x the size"), (latency, LATENCY, f"{latency:.2f} x the latency")]
         return [f"{words} of float32, allowed {allowed:.2f}" for value, allowed, words in rows if not value <= allowed]
@@ -92,7 +92,7 @@ CRITERIA = {
 }
 
 
-def select_artefact(candidates: Sequence[Candidate]) -> dict[str, Any]:
+def select_artefact(candidates: Sequence[Deployable]) -> dict[str, Any]:
     """Return what certificate.json states under `deploy`.
 
     Args:
@@ -116,7 +116,7 @@ def select_artefact(candidates: Sequence[Candidate]) -> dict[str, Any]:
     return {"artefact": best.path, "reason": reason, "others": others, "criteria": dict(CRITERIA)}
 
 
-def _speed(one: Candidate, float32: Candidate) -> str:
+def _speed(one: Deployable, float32: Deployable) -> str:
     size = f"{one.bytes / 1e6:.1f} MB"
     if one is float32:
         return f"{one.latency_ms:.3g} ms a film on one thread, {size}"

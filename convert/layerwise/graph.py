@@ -31,7 +31,7 @@ Tensors = Mapping[str, NDArray[np.float32]]
 
 
 @dataclass(frozen=True, slots=True)
-class Operation:
+class FileOperation:
     """One node of an ONNX graph, one operation of a TFLite file, or one call of a Keras layer."""
 
     key: str  # the node's name, or the operation's index in the file
@@ -48,15 +48,15 @@ class Operation:
 class LayerGraph:
     """Operations in an order in which they can be computed."""
 
-    operations: tuple[Operation, ...]
+    operations: tuple[FileOperation, ...]
 
     @property
-    def by_key(self) -> dict[str, Operation]:
+    def by_key(self) -> dict[str, FileOperation]:
         """Every operation by its key."""
         return {one.key: one for one in self.operations}
 
     @property
-    def compute(self) -> tuple[Operation, ...]:
+    def compute(self) -> tuple[FileOperation, ...]:
         """The operations that compute something from the film."""
         return tuple(one for one in self.operations if one.skipped is None)
 
@@ -96,10 +96,10 @@ class LayerGraph:
     def from_json(cls, rows: list[dict[str, Any]]) -> LayerGraph:
         """Read what `to_json` returned."""
         tuples = ("sources", "shape", "names", "outputs")
-        return cls(tuple(Operation(**(row | {name: tuple(row[name]) for name in tuples})) for row in rows))
+        return cls(tuple(FileOperation(**(row | {name: tuple(row[name]) for name in tuples})) for row in rows))
 
 
-def _computing_source(key: str, known: dict[str, Operation]) -> str | None:
+def _computing_source(key: str, known: dict[str, FileOperation]) -> str | None:
     """Return the computing operation behind a chain of skipped ones; None where the chain starts at a constant."""
     while key != INPUT and known[key].skipped is not None:
         if not known[key].sources:
@@ -300,7 +300,7 @@ class _Matcher:
         self._outputs = {key: outputs[name] for name, key in file.network_outputs().items() if name in outputs}
         self._agreements: dict[tuple[str, str], float] = {}
 
-    def match(self, operation: Operation) -> None:
+    def match(self, operation: FileOperation) -> None:
         """Match one operation, or leave it out."""
         how, node = "output", self._outputs.get(operation.key)
         if node is None:
@@ -311,7 +311,7 @@ class _Matcher:
             agrees = self._agreement(operation, node)
             self.found[operation.key] = Match(operation.key, node, how, before_bias=False, agreement=agrees)
 
-    def _only_moves(self, operation: Operation) -> bool:
+    def _only_moves(self, operation: FileOperation) -> bool:
         """Whether an operation bears the name of a node that computes nothing: it holds what an earlier one computed.
 
         After few steps a BatchNorm hardly differs from what it reads but in scale, and no correlation tells them apart.
@@ -319,16 +319,16 @@ class _Matcher:
         parts = [part for name in operation.names for part in name.split("/")]
         return any(part in self._moving or re.sub(r"_\d+$", "", part) in self._moving for part in parts)
 
-    def _agreement(self, operation: Operation, node: str) -> float:
+    def _agreement(self, operation: FileOperation, node: str) -> float:
         pair = operation.key, node
         if pair not in self._agreements:
             self._agreements[pair] = agreement(self._reference[node], self._tensors[operation.key])
         return self._agreements[pair]
 
-    def _fits(self, operation: Operation, node: str) -> bool:
+    def _fits(self, operation: FileOperation, node: str) -> bool:
         return self._reference[node].shape == operation.shape
 
-    def _by_name(self, operation: Operation) -> str | None:
+    def _by_name(self, operation: FileOperation) -> str | None:
         """Return the node of the best name whose shape fits; a name that the film confirms goes first.
 
         A file of an earlier export may name what was fused last (a ReLU) otherwise than this graph: then the nodes
@@ -342,7 +342,7 @@ class _Matcher:
         nearest = min(distances, key=distances.__getitem__)
         return nearest if distances[nearest] < min(distances[names[0]] / 4, UNCONFIRMED) else names[0]
 
-    def _distance(self, operation: Operation, node: str) -> float:
+    def _distance(self, operation: FileOperation, node: str) -> float:
         """Return 1 less the correlation, after an equalization's scales are taken off."""
         reference, tensor = self._reference[node].astype(np.float64), self._tensors[operation.key].astype(np.float64)
         return 1 - agreement(reference, tensor * best_scale((tensor * reference).sum(0), (tensor * tensor).sum(0)))
@@ -357,7 +357,7 @@ class _Matcher:
             node = readers[0]
             yield node
 
-    def _named(self, operation: Operation) -> Iterator[str]:
+    def _named(self, operation: FileOperation) -> Iterator[str]:
         """Yield nodes by how well the name fits: a call's number taken off, as it is, then any call of that layer."""
         segments = [segment for name in operation.names for segment in name.split("/")]
         stems = [re.sub(r"_\d+$", "", segment) for segment in segments]
@@ -367,7 +367,7 @@ class _Matcher:
             nodes = [self._layers[layer] for layer in layers if layer in self._layers]
             yield from sorted(nodes, key=self._order.__getitem__, reverse=True)  # it ends in the last of them
 
-    def _by_place(self, operation: Operation) -> str | None:
+    def _by_place(self, operation: FileOperation) -> str | None:
         """Return the one node with the same inputs and op, else the one of its shape that agrees best.
 
         Without a name, and without that proof of its place, only a correlation above CONFIRMED will do.

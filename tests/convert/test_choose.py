@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from convert.certificate.deployment import Candidate, select_artefact
+from convert.certificate.deployment import Deployable, select_artefact
 from tbconv.contract.certificate import ArtefactVerdict, Verdict
 
 
@@ -22,7 +22,7 @@ def losses(auroc=0.0, sensitivity=0.0):
 def candidate(precision, *, verdict=Verdict.BOUNDED, size=29, latency=21.0, flips=2, decisions=None):
     figures = {"flips": flips, "samples": 400, "decisions": decisions or losses()}
     path = f"model_{precision}.tflite"
-    return Candidate(path, precision, ArtefactVerdict(verdict, "0" * 64, "measured", figures), size, latency)
+    return Deployable(path, precision, ArtefactVerdict(verdict, "0" * 64, "measured", figures), size, latency)
 
 
 FLOAT32 = candidate("float32", verdict=Verdict.CERTIFIED, size=100, latency=70.0)

@@ -8,8 +8,8 @@ import pytest
 from convert.layerwise.graph import (
     BEFORE_BIAS,
     INPUT,
+    FileOperation,
     LayerGraph,
-    Operation,
     agreement,
     as_rows,
     covered_nodes,
@@ -23,7 +23,7 @@ PLACES, UNITS = (12, 8), (1, 8)
 
 
 def node(key, op, *sources, shape=PLACES, **more):
-    return Operation(key, op, sources, shape, skipped=why_skipped(op, np.dtype(np.float32)), **more)
+    return FileOperation(key, op, sources, shape, skipped=why_skipped(op, np.dtype(np.float32)), **more)
 
 
 def operation(key, op, *sources, names=(), shape=PLACES, **more):
@@ -145,7 +145,7 @@ def test_a_reduced_file_of_the_same_operations_takes_the_matches_over(matches):
     moved = [operation(40, "QUANTIZE", INPUT)]
     for one in FILE.operations:
         sources = tuple("40" if key == INPUT else str(int(key) + 50) for key in one.sources)
-        moved.append(Operation(str(int(one.key) + 50), one.op, sources, one.shape, (), one.outputs, one.skipped))
+        moved.append(FileOperation(str(int(one.key) + 50), one.op, sources, one.shape, (), one.outputs, one.skipped))
     found = match_like(matches, FILE, LayerGraph(tuple(moved)))
     assert ends(found) == {str(int(key) + 50): name for key, name in ENDS.items()}
     assert {one.how for one in found} == {"order"}
@@ -188,7 +188,7 @@ def test_a_layer_that_only_moves_values_is_not_taken_for_the_batchnorm_behind_it
         )
     )
     names = ("body.relu", "graph.Reshape", "head.bn1_1")
-    keras = LayerGraph(tuple(Operation(name, "layer", (), PLACES, names=(f"{name}_1",)) for name in names))
+    keras = LayerGraph(tuple(FileOperation(name, "layer", (), PLACES, names=(f"{name}_1",)) for name in names))
     features = np.abs(RANDOM.normal(size=PLACES)).astype(np.float32)
     reference = {"body.relu": features, "graph.Reshape": features, "head.bn1_1": features * np.float32(30) - 1}
     tensors = {name: reference[name] for name in names}

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from convert.layerwise.compare import levels_of, sum_films
-from convert.layerwise.graph import INPUT, LayerGraph, Match, Operation, misfits
+from convert.layerwise.graph import INPUT, FileOperation, LayerGraph, Match, misfits
 from convert.layerwise.noise import Budget, Level, Sums, find_first, level_of
 
 BUDGET = Budget(floor_db=50.0, drop_db=20.0, ceiling_db=90.0)
@@ -14,7 +14,7 @@ BUDGET = Budget(floor_db=50.0, drop_db=20.0, ceiling_db=90.0)
 
 def chain(*names):
     sources = [INPUT, *names[:-1]]
-    return LayerGraph(tuple(Operation(n, "Relu", (s,), (4, 2)) for n, s in zip(names, sources, strict=True)))
+    return LayerGraph(tuple(FileOperation(n, "Relu", (s,), (4, 2)) for n, s in zip(names, sources, strict=True)))
 
 
 def levels(**values):
@@ -95,9 +95,9 @@ def measured(graph, matches, reader, films):
 def test_a_film_whose_relu_pattern_flipped_does_not_count_behind_it():
     graph = LayerGraph(
         (
-            Operation("pre", "Gemm", (INPUT,), (1, 2)),
-            Operation("lock", "Greater", ("pre",), (1, 2)),
-            Operation("map", "Mul", ("pre", "lock"), (1, 2)),
+            FileOperation("pre", "Gemm", (INPUT,), (1, 2)),
+            FileOperation("lock", "Greater", ("pre",), (1, 2)),
+            FileOperation("map", "Mul", ("pre", "lock"), (1, 2)),
         )
     )
     assert graph.relu_patterns()["map"] == {"pre"}
@@ -126,5 +126,5 @@ def test_nan_behind_a_flipped_relu_pattern_is_seen_all_the_same():
 
 def test_a_layer_of_a_nodes_name_but_another_shape_is_a_misfit():
     graph = chain("body.a", "body.b")
-    file = LayerGraph((Operation("0", "Conv2D", (), (16, 2), names=("tbconv_1/body.b_1/convolution",)),))
+    file = LayerGraph((FileOperation("0", "Conv2D", (), (16, 2), names=("tbconv_1/body.b_1/convolution",)),))
     assert misfits(graph, file, []) == {"body.b": (16, 2)}

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convert.layerwise.compare import compare as compare_file
-from convert.layerwise.graph import LayerGraph, Operation, as_rows
+from convert.layerwise.graph import FileOperation, LayerGraph, as_rows
 from convert.runners.admission import admit
 from tbconv.contract.preprocess import as_model_input
 
@@ -43,7 +43,9 @@ class KerasReader:
         for key, shape in self._shapes.items():
             op, tensor = self._calls[key]
             outputs = (self._outputs[tensor.name],) if tensor.name in self._outputs else ()
-            operations.append(Operation(key, type(op).__name__, (), shape, names=(f"{op.name}_1",), outputs=outputs))
+            operations.append(
+                FileOperation(key, type(op).__name__, (), shape, names=(f"{op.name}_1",), outputs=outputs)
+            )
         return LayerGraph(tuple(operations))
 
 

@@ -25,9 +25,9 @@ from convert.layerwise.compare import compare as compare_file
 from convert.layerwise.graph import (
     BEFORE_BIAS,
     INPUT,
+    FileOperation,
     LayerGraph,
     Match,
-    Operation,
     Tensors,
     as_rows,
     match_by_node_name,
@@ -52,7 +52,7 @@ class OnnxReader:
         known = {value.name for value in self._model.graph.output}
         tensors = [node.outputs[0] for node in self._nodes if node.outputs[0] not in known]
         self._model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in tensors)
-        self._operations: tuple[Operation, ...] = ()
+        self._operations: tuple[FileOperation, ...] = ()
         self._session: Any = None
 
     def _open(self) -> Any:
@@ -76,8 +76,8 @@ class OnnxReader:
         """Return the nodes; a film must have run."""
         return LayerGraph(self._operations)
 
-    def _describe(self, node: Node, dtype: np.dtype[Any], rows: NDArray[np.float32]) -> Operation:
-        return Operation(
+    def _describe(self, node: Node, dtype: np.dtype[Any], rows: NDArray[np.float32]) -> FileOperation:
+        return FileOperation(
             key=node.name,
             op=node.op,
             sources=_sources(self.file, node),

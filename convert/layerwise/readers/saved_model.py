@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
 from convert.layerwise.compare import compare as compare_file
-from convert.layerwise.graph import LayerGraph, Operation, as_rows
+from convert.layerwise.graph import FileOperation, LayerGraph, as_rows
 from convert.runners.admission import admit
 from tbconv.contract.preprocess import as_model_input
 
@@ -52,7 +52,7 @@ class SavedModelReader:
         operations = []
         for key, shape in self._shapes.items():
             names = (key,) if key in self.scopes else ()
-            operations.append(Operation(key, "scope", (), shape, names=names, outputs=self._outputs.get(key, ())))
+            operations.append(FileOperation(key, "scope", (), shape, names=names, outputs=self._outputs.get(key, ())))
         return LayerGraph(tuple(operations))
 
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from convert.layerwise.compare import NodeReference
 from convert.layerwise.compare import compare as compare_file
-from convert.layerwise.graph import INPUT, LayerGraph, Operation, as_rows, why_skipped
+from convert.layerwise.graph import INPUT, FileOperation, LayerGraph, as_rows, why_skipped
 from tbconv.contract.preprocess import as_model_input
 from tf_serve.runtime.structure import check_tflite
 from tf_serve.runtime.tflite import SIGNATURE, TFLiteModel
@@ -58,11 +58,11 @@ class TFLiteReader:
         makers[int(self._input["index"])] = INPUT
         return LayerGraph(tuple(self._describe(one, makers) for one in self._operations))
 
-    def _describe(self, one: dict[str, Any], makers: dict[int, str]) -> Operation:
+    def _describe(self, one: dict[str, Any], makers: dict[int, str]) -> FileOperation:
         key, detail = str(one["index"]), self._details[int(one["outputs"][0])]
         quantized = len(detail["quantization_parameters"]["scales"]) > 0
         positions, channels = self._rows[key].shape
-        return Operation(
+        return FileOperation(
             key=key,
             op=one["op_name"],
             sources=tuple(makers[int(index)] for index in one["inputs"] if int(index) in makers),
