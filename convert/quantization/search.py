@@ -139,6 +139,7 @@ class Candidate:
     words: str  # its recipe
     recipe: Recipe | None  # None of dynamic range
     near: float | None = None  # root mean square by which decisions near the threshold moved, in the output's unit
+    shift: float | None = None  # mean of the same, with its sign: what all films near the threshold share
     flips: int | None = None  # of the ranking films' decisions
     undecided: float | None = None  # share of decisions within three times `near` of the threshold, expected
     size: float = 0.0  # of the float32 file
@@ -148,7 +149,13 @@ class Candidate:
 
     def to_json(self) -> dict[str, Any]:
         """Return what the report states."""
-        figures = {"near": self.near, "undecided": self.undecided, "size": self.size, "latency": self.latency}
+        figures = {
+            "near": self.near,
+            "shift": self.shift,
+            "undecided": self.undecided,
+            "size": self.size,
+            "latency": self.latency,
+        }
         rounded = {key: None if one is None else float(f"{one:.4g}") for key, one in figures.items()}
         return {"recipe": self.words, **rounded, "flips": self.flips, "seconds": round(self.seconds, 1)} | (
             {"refused": self.refused} if self.refused else {}
@@ -183,6 +190,8 @@ class Ranking:
             return
         moved = self._decisions.moved(self._reference, answer)
         candidate.near = float(np.sqrt((self._weights * moved**2).sum() / self._weights.sum()))
+        signed = self._decisions.margins(answer) - self._decisions.margins(self._reference)
+        candidate.shift = float((self._weights * signed).sum() / self._weights.sum())
         candidate.flips = int(self._decisions.flips(self._reference, answer).sum())
         candidate.undecided = float(min(1.0, self._density * 2 * REACH * candidate.near))
 
@@ -260,25 +269,35 @@ class Search:
         """
         if budget <= 0:
             self.ended = "one candidate, as asked: nothing was ranked"
-            films = self.films[evenly(np.arange(len(self.films)), self.first.films)]
-            self._ranking = (len(films), 0, 0, 0.0)
-            one, made = self._make(Quantizer(self.network.plain, films), self.first)
+            quantizer = self._quantizer(evenly(np.arange(len(self.films)), self.first.films))
+            self._ranking = (len(quantizer.films), 0, 0, 0.0)
+            one, made = self._make(quantizer, self.first)
             self.tried.append(one)
             return made.data
         calibrating, ranking = apart(len(self.films), self.labels)
-        calibrating, ranking = spread(evenly(calibrating, CALIBRATING)), evenly(ranking, RANKING)
-        quantizer = Quantizer(self.network.plain, self.films[calibrating])
+        ranking = evenly(ranking, RANKING)
+        quantizer = self._quantizer(evenly(calibrating, CALIBRATING))
         rank = Ranking(self.decisions, self.network.answers(self.network.float32, self.films[ranking]))
         films = self.films[ranking[rank.near]]
-        self._ranking = (len(calibrating), len(ranking), len(films), rank.width)
+        self._ranking = (len(quantizer.films), len(ranking), len(films), rank.width)
         self._measure(quantizer, self.first)
         one, made = self._make(quantizer, self.first)
         self.tried.append(one)
         self._judge(one, made.data, rank, films)
         self.until = time.monotonic() + budget
-        best = self._vary(quantizer, rank, films, made)
+        data = self._vary(quantizer, rank, films, made.data)
         self._dynamic(rank, films)
-        return best.data
+        return data
+
+    def _quantizer(self, rows: NDArray[np.int64]) -> Quantizer:
+        """Return a quantizer of films, in turn those near a decision and those spread over the others."""
+        away = self.decisions.distances(self.network.answers(self.network.float32, self.films[rows]))
+        weights = np.exp(-np.square(away / nearness(away)) / 2).max(axis=1, initial=0.0)
+        if not weights.any():
+            weights = np.ones(len(rows))
+        near, even = np.argsort(-weights, kind="stable"), spread(np.arange(len(rows)))
+        order = np.array(list(dict.fromkeys(np.stack([near, even], axis=1).ravel().tolist())))
+        return Quantizer(self.network.plain, self.films[rows[order]], weights=weights[order])
 
     def _measure(self, quantizer: Quantizer, recipe: Recipe) -> None:
         """Let the films of a recipe run, so that the time of candidates is their own."""
@@ -293,14 +312,14 @@ class Search:
         one.seconds = time.monotonic() - start
         return one, made
 
-    def _vary(self, quantizer: Quantizer, rank: Ranking, films: Films, made: Made) -> Made:
+    def _vary(self, quantizer: Quantizer, rank: Ranking, films: Films, written: bytes) -> bytes:
         """Try one step of the recipe after the other, and return the best file."""
         best, slowest = self.tried[0], dict.fromkeys((self.first.rounding, "nearest"), self.tried[0].seconds)
         for stage in stages(len(quantizer.films)):
             for recipe in stage(best.recipe or self.first):
                 if self._enough(best):
                     self.ended = ENOUGH
-                    return made
+                    return written
                 if any(recipe == one.recipe for one in self.tried):
                     continue
                 needed = slowest.get(recipe.rounding, UNKNOWN * self.tried[0].seconds)
@@ -313,9 +332,10 @@ class Search:
                 slowest[recipe.rounding] = max(slowest.get(recipe.rounding, 0.0), one.seconds)
                 self.tried.append(one)
                 if self.chosen is one:
-                    best, made = one, found
+                    best, written = one, found.data
+                del found  # its weights in float64
         self.ended = ENOUGH if self._enough(best) else self.ended or "every step was tried"
-        return made
+        return written
 
     def _judge(self, one: Candidate, data: bytes, rank: Ranking, films: Films) -> None:
         start = time.monotonic()

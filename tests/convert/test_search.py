@@ -6,7 +6,7 @@ import pytest
 import convert.quantization.search as search_module
 from convert.formats.tflite.plain import Plain, PlainBuilder, simplify
 from convert.parity.decisions import Decisions
-from convert.quantization.int8 import Quantizer, Recipe
+from convert.quantization.int8 import Recipe
 from convert.quantization.search import ENOUGH, Candidate, Network, Ranking, Search, apart, nearness, spread
 from convert.quantization.statistics import Ends
 
@@ -68,7 +68,7 @@ def test_a_budget_of_nothing_makes_one_candidate_and_ranks_none():
     search = started()
     data = search.run(0)
     report = search.report()
-    assert data == Quantizer(search.network.plain, search.films).make(search.first).data
+    assert data == search._quantizer(np.arange(64)).make(search.first).data
     assert len(report["candidates"]) == 1
     assert (report["holds"], report["verdict"], report["calibration_films"]) == (None, "not ranked", 64)
 
@@ -82,8 +82,8 @@ def test_the_file_that_moves_films_near_the_threshold_least_is_written():
     assert search.chosen.near == pytest.approx(min(one.near for one in ranked if one.refused is None), rel=0.05)
     assert search.chosen.near < ranked[0].near / 3
     assert ranked[0].flips > search.chosen.flips
-    calibrating, ranking = (spread(apart(64, None)[0]), apart(64, None)[1])
-    assert data == Quantizer(search.network.plain, search.films[calibrating]).make(search.chosen.recipe).data
+    calibrating, ranking = apart(64, None)
+    assert data == search._quantizer(calibrating).make(search.chosen.recipe).data
     assert not set(calibrating) & set(ranking)
     assert report["chosen"] == search.tried.index(search.chosen)
     assert report["candidates"][-1]["recipe"].startswith("dynamic range")
@@ -153,6 +153,16 @@ def test_films_in_part_are_spread_over_all_of_them():
     order = spread(np.arange(100))
     assert sorted(order) == list(range(100))
     assert max(np.diff(sorted(order[:10]))) < 20
+
+
+def test_films_near_the_threshold_come_first_and_count_most_where_biases_are_shifted():
+    search = started()
+    quantizer = search._quantizer(np.arange(64))
+    assert sorted(map(bytes, quantizer.films)) == sorted(map(bytes, search.films))
+    away = search.decisions.distances(search.network.answers(search.network.float32, quantizer.films))[:, 0]
+    assert away[0] == away.min()
+    assert np.median(away[:32]) < np.median(away[32:])
+    assert (np.diff(quantizer._weights[np.argsort(away)]) <= 0).all()
 
 
 def test_the_bell_is_as_wide_as_32_films_ask_for_or_half_of_few():
