@@ -45,7 +45,7 @@ class Recipe:
 
     equalized: float | None = None  # share of the unevenness of channels that moves into weights; None: pair by pair
     ends: Ends = LEAST_ERROR
-    films: int = 64  # calibration films, at most
+    films: int = 128  # calibration films, at most
     keep_float: tuple[str, ...] = (HEAD,)  # nodes, prefixes, or a name of convert.quantization.float_ops
     float_sums: bool = False  # sums of branches are computed, and passed on, in float32
     float_first: bool = False  # so is the first layer, and what comes before it
