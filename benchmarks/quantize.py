@@ -104,7 +104,7 @@ def measure_run(run: Path, bundle: str, place: Path, given: argparse.Namespace) 
             for film in np.argsort(np.abs(reference[nearest] - threshold))[:NEAR]:
                 before, after = reference[nearest][film] - threshold, margins[film] - threshold
                 print(f"    film {nearest[film]}, label {labels[film]}: {before:+.3f} -> {after:+.3f}")
-        append_rows(RESULTS / "quantize.csv", [circumstances() | {"network": run.name, "file": name} | row])
+        append_rows(RESULTS / "int8.csv", [circumstances() | {"network": run.name, "file": name} | row])
         yield name, row
 
 

@@ -24,7 +24,7 @@ LEAST_OPEN = (
 
 
 def shift_biases(
-    plain: Plain, scheme: Scheme, data: bytes, statistics: Statistics, films: Films
+    plain: Plain, scheme: Scheme, data: bytes, statistics: Statistics, films: Films, weights: NDArray[np.float64]
 ) -> dict[str, NDArray[np.int32]]:
     """Return by layer how many steps each of its biases is shifted by, int32 [outputs].
 
@@ -34,20 +34,22 @@ def shift_biases(
         data: the file, without shifts.
         statistics: what the tensors reach in float32 on the same films.
         films: uint8 or float32 [N, H, W, C].
+        weights: how much each of them counts, [N]: films near a decision more than others.
     """
     found: dict[str, NDArray[np.int32]] = {}
     ends = last_layers(plain, scheme)
     sums = {name: np.zeros(len(statistics[name].low)) for name in ends}
-    for tensors in run_kept(data, plain, list(ends), films, integer=True):
+    for film, tensors in enumerate(run_kept(data, plain, list(ends), films, integer=True)):
         for name, values in tensors.items():
             grid = scheme.grids[name]
             rows = values.reshape(-1, len(sums[name])).astype(np.float64)
-            sums[name] += grid.scale * (rows.mean(axis=0) - grid.zero)
+            lacks = grid.scale * (rows.mean(axis=0) - grid.zero) - statistics[name].films[film]
+            sums[name] += weights[film] * lacks
     for name, layer in ends.items():
         if layer.output.name in found:
             continue
         reached = statistics[name]
-        surplus = sums[name] / len(films) - reached.mean
+        surplus = sums[name] / weights.sum()
         counted = np.maximum((reached.below + reached.above).sum(axis=1), 1)
         passed = (reached.below.sum(axis=1) + reached.above[:, 1:].sum(axis=1)) / counted
         step = scheme.grids[layer.inputs[0].name].scale * scheme.steps[layer.output.name].scale.astype(np.float64)

@@ -45,7 +45,7 @@ class Recipe:
 
     equalized: float | None = None  # share of the unevenness of channels that moves into weights; None: pair by pair
     ends: Ends = LEAST_ERROR
-    films: int = 64  # calibration films, at most
+    films: int = 128  # calibration films, at most
     keep_float: tuple[str, ...] = (HEAD,)  # nodes, prefixes, or a name of convert.quantization.float_ops
     float_sums: bool = False  # sums of branches are computed, and passed on, in float32
     float_first: bool = False  # so is the first layer, and what comes before it
@@ -78,15 +78,19 @@ class Made:
 class Quantizer:
     """One network and its calibration films; what films reach is measured once for all recipes."""
 
-    def __init__(self, plain: Plain, films: Films, *, grey: bool = True) -> None:
+    def __init__(
+        self, plain: Plain, films: Films, *, grey: bool = True, weights: NDArray[np.float64] | None = None
+    ) -> None:
         """Take a network and films.
 
         Args:
             plain: the network, simplified.
             films: calibration films as the network takes them, uint8 or float32 [N, H, W, C].
             grey: whether they are grey levels 0 to 255; the file then takes uint8.
+            weights: how much each of them counts where biases are shifted, [N]; None for the same.
         """
         self.plain = to_integer(plain)
+        self._weights = np.ones(len(films)) if weights is None else weights
         self.films, self._grey = films, grey
         self._statistics: dict[int, dict[str, Channels]] = {}
 
@@ -119,7 +123,8 @@ class Quantizer:
             scheme = replace(scheme, steps=search_steps(plain, scheme, data, films))
         if recipe.shifted:
             data, films = write_tflite(plain, "int8", scheme), self.films[: recipe.films]
-            scheme = replace(scheme, shifts=shift_biases(plain, scheme, data, statistics, films))
+            counts = self._weights[: len(films)]
+            scheme = replace(scheme, shifts=shift_biases(plain, scheme, data, statistics, films, counts))
         declared = scheme.declaration(plain, searched=recipe.rounding != "nearest")
         return Made(add_buffer(write_tflite(plain, "int8", scheme), DECLARED, declared), plain, scheme, moved)
 

@@ -40,6 +40,7 @@ ALIKE = 1.05  # candidates whose errors differ by less are one as good as the ot
 LEAST_APART = 32  # films; of fewer, neither half would say anything, so all of them serve twice
 UNKNOWN = 8.0  # times as long as another one a candidate may take that is of a kind not seen yet
 ENOUGH = "what the best one leaves undecided is little enough"
+AT_ONCE = 64  # calibration films of a single candidate, which is to be made quickly
 CALIBRATING, RANKING = 256, 256  # films, at most
 GOLDEN = (5**0.5 - 1) / 2  # multiples of it, without their whole parts, fill 0 to 1 evenly
 ROUNDS, WARM_UP = 7, 1  # of the two files, in turn; the median ratio counts
@@ -67,7 +68,7 @@ def search(request: dict[str, Any]) -> dict[str, Any]:
     output = request.get("output") or ("logits" if "logits" in plain.outputs else next(iter(plain.outputs)))
     first = Recipe(keep_float=tuple(request["keep_float"]))
     found = Search(
-        Network(plain, output),
+        FloatNetwork(plain, output),
         films.model_inputs[..., None],
         read_decisions(request["decisions"]),
         first,
@@ -91,7 +92,7 @@ def read_decisions(given: dict[str, Any]) -> Decisions:
 # --- network ---
 
 
-class Network:
+class FloatNetwork:
     """What is to be quantized, and the output that decides."""
 
     def __init__(self, plain: Any, output: str) -> None:
@@ -133,12 +134,13 @@ def _opened(data: bytes, *, threads: int = 1) -> Callable[[Films], dict[str, NDA
 
 
 @dataclass(slots=True)
-class Candidate:
+class Trial:
     """One file that was tried."""
 
     words: str  # its recipe
     recipe: Recipe | None  # None of dynamic range
     near: float | None = None  # root mean square by which decisions near the threshold moved, in the output's unit
+    shift: float | None = None  # mean of the same, with its sign: what all films near the threshold share
     flips: int | None = None  # of the ranking films' decisions
     undecided: float | None = None  # share of decisions within three times `near` of the threshold, expected
     size: float = 0.0  # of the float32 file
@@ -148,7 +150,13 @@ class Candidate:
 
     def to_json(self) -> dict[str, Any]:
         """Return what the report states."""
-        figures = {"near": self.near, "undecided": self.undecided, "size": self.size, "latency": self.latency}
+        figures = {
+            "near": self.near,
+            "shift": self.shift,
+            "undecided": self.undecided,
+            "size": self.size,
+            "latency": self.latency,
+        }
         rounded = {key: None if one is None else float(f"{one:.4g}") for key, one in figures.items()}
         return {"recipe": self.words, **rounded, "flips": self.flips, "seconds": round(self.seconds, 1)} | (
             {"refused": self.refused} if self.refused else {}
@@ -172,7 +180,7 @@ class Ranking:
         # decisions at the threshold, a unit of the output, as a share of all: as many as the weights say there are
         self._density = weights.sum() / (np.sqrt(2 * np.pi) * self.width * max(1, away.size))
 
-    def judge(self, candidate: Candidate, answer: NDArray[np.float32]) -> None:
+    def judge(self, candidate: Trial, answer: NDArray[np.float32]) -> None:
         """Write into a candidate what it does to the films that are near."""
         if not np.isfinite(answer).all():
             candidate.refused = "it answers NaN or infinity"
@@ -183,6 +191,8 @@ class Ranking:
             return
         moved = self._decisions.moved(self._reference, answer)
         candidate.near = float(np.sqrt((self._weights * moved**2).sum() / self._weights.sum()))
+        signed = self._decisions.margins(answer) - self._decisions.margins(self._reference)
+        candidate.shift = float((self._weights * signed).sum() / self._weights.sum())
         candidate.flips = int(self._decisions.flips(self._reference, answer).sum())
         candidate.undecided = float(min(1.0, self._density * 2 * REACH * candidate.near))
 
@@ -223,7 +233,7 @@ def stages(films: int) -> Iterator[Stage]:
     ]
     yield lambda one: [replace(one, rounding="nearest")]
     yield lambda one: [replace(one, shifted=not one.shifted)]
-    yield lambda one: [replace(one, films=count) for count in (16, 32, 128, 256) if count <= films]
+    yield lambda one: [replace(one, films=count) for count in (16, 64, 256) if count <= films]
     yield lambda one: [replace(one, rounding="searched")]
 
 
@@ -231,13 +241,13 @@ def stages(films: int) -> Iterator[Stage]:
 class Search:
     """One search: films apart, candidates so far."""
 
-    network: Network
+    network: FloatNetwork
     films: Films  # calibration films, of the training part
     decisions: Decisions
     first: Recipe
     labels: NDArray[np.int64] | None = None
     begun: float = field(default_factory=time.monotonic)
-    tried: list[Candidate] = field(default_factory=list)
+    tried: list[Trial] = field(default_factory=list)
     ended: str = ""
     until: float = 0.0  # by time.monotonic
     _film_seconds: float = 0.0  # that a film takes to be counted
@@ -260,25 +270,35 @@ class Search:
         """
         if budget <= 0:
             self.ended = "one candidate, as asked: nothing was ranked"
-            films = self.films[evenly(np.arange(len(self.films)), self.first.films)]
-            self._ranking = (len(films), 0, 0, 0.0)
-            one, made = self._make(Quantizer(self.network.plain, films), self.first)
+            quantizer = self._quantizer(evenly(np.arange(len(self.films)), AT_ONCE))
+            self._ranking = (len(quantizer.films), 0, 0, 0.0)
+            one, made = self._make(quantizer, self.first)
             self.tried.append(one)
             return made.data
         calibrating, ranking = apart(len(self.films), self.labels)
-        calibrating, ranking = spread(evenly(calibrating, CALIBRATING)), evenly(ranking, RANKING)
-        quantizer = Quantizer(self.network.plain, self.films[calibrating])
+        ranking = evenly(ranking, RANKING)
+        quantizer = self._quantizer(evenly(calibrating, CALIBRATING))
         rank = Ranking(self.decisions, self.network.answers(self.network.float32, self.films[ranking]))
         films = self.films[ranking[rank.near]]
-        self._ranking = (len(calibrating), len(ranking), len(films), rank.width)
+        self._ranking = (len(quantizer.films), len(ranking), len(films), rank.width)
         self._measure(quantizer, self.first)
         one, made = self._make(quantizer, self.first)
         self.tried.append(one)
         self._judge(one, made.data, rank, films)
         self.until = time.monotonic() + budget
-        best = self._vary(quantizer, rank, films, made)
+        data = self._vary(quantizer, rank, films, made.data)
         self._dynamic(rank, films)
-        return best.data
+        return data
+
+    def _quantizer(self, rows: NDArray[np.int64]) -> Quantizer:
+        """Return a quantizer of films, in turn those near a decision and those spread over the others."""
+        away = self.decisions.distances(self.network.answers(self.network.float32, self.films[rows]))
+        weights = np.exp(-np.square(away / nearness(away)) / 2).max(axis=1, initial=0.0)
+        if not weights.any():
+            weights = np.ones(len(rows))
+        near, even = np.argsort(-weights, kind="stable"), spread(np.arange(len(rows)))
+        order = np.array(list(dict.fromkeys(np.stack([near, even], axis=1).ravel().tolist())))
+        return Quantizer(self.network.plain, self.films[rows[order]], weights=weights[order])
 
     def _measure(self, quantizer: Quantizer, recipe: Recipe) -> None:
         """Let the films of a recipe run, so that the time of candidates is their own."""
@@ -286,21 +306,21 @@ class Search:
         quantizer.statistics(recipe.films)
         self._film_seconds = (time.monotonic() - start) / min(recipe.films, len(quantizer.films))
 
-    def _make(self, quantizer: Quantizer, recipe: Recipe) -> tuple[Candidate, Made]:
+    def _make(self, quantizer: Quantizer, recipe: Recipe) -> tuple[Trial, Made]:
         start, made = time.monotonic(), quantizer.make(recipe)
         recipe = replace(recipe, films=min(recipe.films, len(quantizer.films)))
-        one = Candidate(str(recipe), recipe, size=len(made.data) / len(self.network.float32))
+        one = Trial(str(recipe), recipe, size=len(made.data) / len(self.network.float32))
         one.seconds = time.monotonic() - start
         return one, made
 
-    def _vary(self, quantizer: Quantizer, rank: Ranking, films: Films, made: Made) -> Made:
+    def _vary(self, quantizer: Quantizer, rank: Ranking, films: Films, written: bytes) -> bytes:
         """Try one step of the recipe after the other, and return the best file."""
         best, slowest = self.tried[0], dict.fromkeys((self.first.rounding, "nearest"), self.tried[0].seconds)
         for stage in stages(len(quantizer.films)):
             for recipe in stage(best.recipe or self.first):
                 if self._enough(best):
                     self.ended = ENOUGH
-                    return made
+                    return written
                 if any(recipe == one.recipe for one in self.tried):
                     continue
                 needed = slowest.get(recipe.rounding, UNKNOWN * self.tried[0].seconds)
@@ -313,11 +333,12 @@ class Search:
                 slowest[recipe.rounding] = max(slowest.get(recipe.rounding, 0.0), one.seconds)
                 self.tried.append(one)
                 if self.chosen is one:
-                    best, made = one, found
+                    best, written = one, found.data
+                del found  # its weights in float64
         self.ended = ENOUGH if self._enough(best) else self.ended or "every step was tried"
-        return made
+        return written
 
-    def _judge(self, one: Candidate, data: bytes, rank: Ranking, films: Films) -> None:
+    def _judge(self, one: Trial, data: bytes, rank: Ranking, films: Films) -> None:
         start = time.monotonic()
         rank.judge(one, self.network.answers(data, films))
         if one.refused is None and one.size > SIZE:
@@ -333,21 +354,21 @@ class Search:
             one.refused = f"{one.latency:.2f} x the latency of float32, allowed {LATENCY:.2f}"
         one.seconds += time.monotonic() - start
 
-    def _enough(self, best: Candidate) -> bool:
+    def _enough(self, best: Trial) -> bool:
         few = best.undecided is not None and best.undecided <= UNDECIDED
         return few and best.flips == 0 and best.refused is None
 
     def _dynamic(self, rank: Ranking, films: Films) -> None:
         """Judge dynamic range beside the candidates: it is a file of its own, never the one that is written."""
         start, data = time.monotonic(), write_tflite(self.network.plain, "dynamic")
-        one = Candidate("dynamic range: weights in int8, activations in float32", None)
+        one = Trial("dynamic range: weights in int8, activations in float32", None)
         one.size, one.seconds = len(data) / len(self.network.float32), time.monotonic() - start
         self._judge(one, data, rank, films)
         one.refused = one.refused or "it passes, and is shipped as model_dynamic.tflite"
         self.tried.append(one)
 
     @property
-    def chosen(self) -> Candidate:
+    def chosen(self) -> Trial:
         """The best so far: of those within the limits, if there are any, the one that moves decisions least.
 
         Of candidates that are as good as alike it is the one with fewest flips, then the first.
@@ -380,7 +401,7 @@ class Search:
             "seconds": round(time.monotonic() - self.begun, 1),
         }
 
-    def _verdict(self, chosen: Candidate, *, holds: bool) -> str:
+    def _verdict(self, chosen: Trial, *, holds: bool) -> str:
         if holds:
             return f"no decision of the ranking films flips, and {100 * (chosen.undecided or 0):.2g} % lie within reach"
         if chosen.refused:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -44,6 +44,7 @@ class Channels:
     below: NDArray[np.float32]  # [C, BINS], how many negative numbers lie where, by their size
     above: NDArray[np.float32]  # [C, BINS], the same of positive ones and zeros
     base: int  # octave of the first bin: it begins at 2^base
+    films: list[NDArray[np.float32]] = field(default_factory=list)  # mean of each channel, film by film, [C] each
 
     @property
     def power(self) -> NDArray[np.float64]:
@@ -74,6 +75,7 @@ class Channels:
             squares=self.squares * factor**2,
             below=below,
             above=above,
+            films=[(one * factor).astype(np.float32) for one in self.films],
         )
 
 
@@ -184,7 +186,9 @@ def _add(found: Channels, rows: NDArray[np.float32], name: str) -> None:
             why="int8 needs ranges, and that has none",
             fix="train again: weights this large fit no float32",
         )
-    found.total += rows.sum(axis=0, dtype=np.float64)
+    total = rows.sum(axis=0, dtype=np.float64)
+    found.total += total
+    found.films.append((total / len(rows)).astype(np.float32))
     found.squares += np.einsum("pc,pc->c", rows, rows, dtype=np.float64)
     found.counted += len(rows)
     step = max(1, -(-rows.size // MOST_COUNTED))

@@ -25,6 +25,7 @@ from convert.formats.tflite.metadata import find_buffer
 from convert.formats.tflite.plain import Plain, PlainBuilder, simplify, to_plain
 from convert.formats.tflite.write import RULES, write_tflite
 from convert.quantization.equalization import equalize, pairs
+from convert.quantization.float_ops import select_float_ops
 from convert.quantization.int8 import Quantizer, Recipe
 from convert.quantization.rounding import balance_steps, round_by
 from convert.quantization.statistics import BINS, Channels, Ends, _add, _empty, choose_range, measure
@@ -296,8 +297,20 @@ def test_what_stays_in_float_is_named_as_in_the_onnx(chain):
     head = quantizer.make(dataclasses.replace(PLAIN, keep_float=("head",)))
     assert not {"mean", "logits"} & head.scheme.integer
     assert "sum" in head.scheme.integer
+    both = quantizer.make(dataclasses.replace(PLAIN, keep_float=("none", "head", "two")))
+    assert both.scheme.integer == head.scheme.integer & kept.scheme.integer
     with pytest.raises(ConfigError, match="tow"):
         quantizer.make(dataclasses.replace(PLAIN, keep_float=("tow",)))
+
+
+def test_a_name_may_be_a_prefix_or_written_with_slashes(drawn):
+    folder, _, _ = drawn
+    plain = simplify(to_plain(read_graph(folder / "zoo/model.onnx")))
+    nodes = [node for one in plain.operations for node in one.names if "." in node]
+    block = nodes[0].split(".")[0]
+    kept = select_float_ops(plain, (block,))
+    assert 0 < len(kept) < len(plain.operations) or {node.split(".")[0] for node in nodes} == {block}
+    assert select_float_ops(plain, (nodes[0].replace(".", "/"),)) == select_float_ops(plain, (nodes[0],)) != frozenset()
 
 
 def test_no_films_and_numbers_without_a_range_are_refused(chain):

@@ -6,8 +6,8 @@ import pytest
 import convert.quantization.search as search_module
 from convert.formats.tflite.plain import Plain, PlainBuilder, simplify
 from convert.parity.decisions import Decisions
-from convert.quantization.int8 import Quantizer, Recipe
-from convert.quantization.search import ENOUGH, Candidate, Network, Ranking, Search, apart, nearness, spread
+from convert.quantization.int8 import Recipe
+from convert.quantization.search import ENOUGH, FloatNetwork, Ranking, Search, Trial, apart, nearness, spread
 from convert.quantization.statistics import Ends
 
 SIDE = 24
@@ -39,7 +39,7 @@ def films(count=64, seed=1):
 
 def started(plain=None, *, threshold=None, first=None, **more):
     plain = plain or network()
-    found, given = Network(plain, "logits"), np.rint(films())
+    found, given = FloatNetwork(plain, "logits"), np.rint(films())
     logits = found.answers(found.float32, given)
     decided = Decisions.at(float(np.median(logits[:, 1] - logits[:, 0]) if threshold is None else threshold))
     made = Search(found, given, decided, first or Recipe(), **more)
@@ -61,14 +61,14 @@ class AnyLatency(dict):
 def small_networks(monkeypatch):
     """A drawn network's file is mostly tables, and nothing of it is timed."""
     monkeypatch.setattr(search_module, "SIZE", 2.0)
-    monkeypatch.setattr(Network, "latency", lambda *_: 0.5)
+    monkeypatch.setattr(FloatNetwork, "latency", lambda *_: 0.5)
 
 
 def test_a_budget_of_nothing_makes_one_candidate_and_ranks_none():
     search = started()
     data = search.run(0)
     report = search.report()
-    assert data == Quantizer(search.network.plain, search.films).make(search.first).data
+    assert data == search._quantizer(np.arange(64)).make(search.first).data
     assert len(report["candidates"]) == 1
     assert (report["holds"], report["verdict"], report["calibration_films"]) == (None, "not ranked", 64)
 
@@ -82,8 +82,8 @@ def test_the_file_that_moves_films_near_the_threshold_least_is_written():
     assert search.chosen.near == pytest.approx(min(one.near for one in ranked if one.refused is None), rel=0.05)
     assert search.chosen.near < ranked[0].near / 3
     assert ranked[0].flips > search.chosen.flips
-    calibrating, ranking = (spread(apart(64, None)[0]), apart(64, None)[1])
-    assert data == Quantizer(search.network.plain, search.films[calibrating]).make(search.chosen.recipe).data
+    calibrating, ranking = apart(64, None)
+    assert data == search._quantizer(calibrating).make(search.chosen.recipe).data
     assert not set(calibrating) & set(ranking)
     assert report["chosen"] == search.tried.index(search.chosen)
     assert report["candidates"][-1]["recipe"].startswith("dynamic range")
@@ -117,8 +117,8 @@ def test_it_ends_at_its_time_and_says_so():
 def test_a_candidate_beyond_a_limit_is_named_and_not_chosen():
     search = started()
     search.tried = [
-        Candidate("near", Recipe(), near=0.1, flips=0, refused="0.50 x the latency of float32, allowed 0.40"),
-        Candidate("far", Recipe(equalized=0.0), near=0.4, flips=0),
+        Trial("near", Recipe(), near=0.1, flips=0, refused="0.50 x the latency of float32, allowed 0.40"),
+        Trial("far", Recipe(equalized=0.0), near=0.4, flips=0),
     ]
     assert search.chosen.words == "far"
     search.tried[1].refused = "0.31 x the size of float32, allowed 0.30"
@@ -129,7 +129,7 @@ def test_a_candidate_beyond_a_limit_is_named_and_not_chosen():
 def test_of_candidates_that_are_alike_the_one_with_fewer_flips_is_chosen():
     search = started()
     search.tried = [
-        Candidate(name, Recipe(), near=near, flips=flips)
+        Trial(name, Recipe(), near=near, flips=flips)
         for name, near, flips in (("a", 1.0, 2), ("b", 1.04, 1), ("c", 1.2, 0))
     ]
     assert search.chosen.words == "b"
@@ -142,7 +142,7 @@ def test_films_near_the_threshold_count_most():
     ranking = Ranking(Decisions.at(0.0), reference)
     found = {}
     for name, by in moved.items():
-        found[name] = Candidate(name, Recipe())
+        found[name] = Trial(name, Recipe())
         ranking.judge(found[name], (reference + np.stack([by / 2, -by / 2], axis=1))[ranking.near])
     assert found["near"].near == pytest.approx(0.05, rel=0.05)
     assert found["far"].near < 0.01
@@ -153,6 +153,16 @@ def test_films_in_part_are_spread_over_all_of_them():
     order = spread(np.arange(100))
     assert sorted(order) == list(range(100))
     assert max(np.diff(sorted(order[:10]))) < 20
+
+
+def test_films_near_the_threshold_come_first_and_count_most_where_biases_are_shifted():
+    search = started()
+    quantizer = search._quantizer(np.arange(64))
+    assert sorted(map(bytes, quantizer.films)) == sorted(map(bytes, search.films))
+    away = search.decisions.distances(search.network.answers(search.network.float32, quantizer.films))[:, 0]
+    assert away[0] == away.min()
+    assert np.median(away[:32]) < np.median(away[32:])
+    assert (np.diff(quantizer._weights[np.argsort(away)]) <= 0).all()
 
 
 def test_the_bell_is_as_wide_as_32_films_ask_for_or_half_of_few():
@@ -166,16 +176,16 @@ def test_every_task_is_ranked_by_its_own_decisions():
     draw = np.random.default_rng(3)
     reference = draw.normal(size=(100, 4))
     for decided in (Decisions("one-of-n"), Decisions("multi-label", (0.5,) * 4), Decisions("score")):
-        one, ranking = Candidate("", Recipe()), Ranking(decided, reference)
+        one, ranking = Trial("", Recipe()), Ranking(decided, reference)
         ranking.judge(one, (reference + draw.normal(size=reference.shape) * 1e-3)[ranking.near])
         assert 3e-4 < one.near < 4e-3
-        other = Candidate("", Recipe())
+        other = Trial("", Recipe())
         ranking.judge(other, -reference[ranking.near])
         assert other.near > one.near
         assert (other.flips > 50) == (decided.task != "score")
 
 
 def test_an_answer_that_is_no_number_is_refused():
-    one, reference = Candidate("", Recipe()), np.zeros((4, 2))
+    one, reference = Trial("", Recipe()), np.zeros((4, 2))
     Ranking(Decisions.at(0.0), reference).judge(one, np.full((4, 2), np.nan))
     assert "NaN" in one.refused
