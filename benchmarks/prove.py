@@ -177,7 +177,11 @@ def of_faults(bundle: Path) -> bool:
                 for number, fault in enumerate(chosen)
                 for place, (key, severity) in enumerate(fault.trials)
             ]
-            refused = inject_many(level, [(one.name, severity, place) for one, _, severity, place in plan], bundle)
+            try:
+                refused = inject_many(level, [(one.name, severity, place) for one, _, severity, place in plan], bundle)
+            except TbconvError as error:  # the PyTorch faults need a bundle's manifest
+                print(level, "not injected:", error.one_line, flush=True)
+                continue
             found = Counter[str]()
             for fault, key, _, place in plan:
                 if refused[str(place)] is not None:
