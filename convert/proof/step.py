@@ -127,7 +127,7 @@ def _weigh(onnx: NormalForm, form: NormalForm, match: TermMatch) -> dict[str, An
         figures["equalized"] = match.equalized
     if match.first is None and not form.problems:
         return _answer(EQUIVALENT, _words(match, form), figures)
-    if match.first is None:
+    if match.first is None or any(node == "input" for node, _ in form.problems):
         node, what = form.problems[0]
         return _answer(DIFFERENT, f"{node}: {what}", figures | {"node": node})
     term = form.terms[match.first]
