@@ -40,6 +40,7 @@ KINDS = ("float32", "float16", "dynamic")
 # Faults that change nothing of what a file computes; of two a node is named that has no rule.
 NO_FAULT = ("BatchNorm's momentum", "pooling's border value", "Keras: momentum", "int8: range shifted")
 NO_RULE = ("ReLU pattern at zero", "int8: range too narrow")
+BELOW = ("layer scaled@1e-07", "Relu -> LeakyRelu@1e-06")  # a float32 step or two, as rounding moves numbers
 
 
 def main(words: list[str] | None = None) -> int:
@@ -177,7 +178,11 @@ def of_faults(bundle: Path) -> bool:
                 for number, fault in enumerate(chosen)
                 for place, (key, severity) in enumerate(fault.trials)
             ]
-            refused = inject_many(level, [(one.name, severity, place) for one, _, severity, place in plan], bundle)
+            try:
+                refused = inject_many(level, [(one.name, severity, place) for one, _, severity, place in plan], bundle)
+            except TbconvError as error:  # the PyTorch faults need a bundle's manifest
+                print(level, "not injected:", error.one_line, flush=True)
+                continue
             found = Counter[str]()
             for fault, key, _, place in plan:
                 if refused[str(place)] is not None:
@@ -186,7 +191,9 @@ def of_faults(bundle: Path) -> bool:
                 verdict, reason = _fault(bundle, fault.path, place)
                 place.unlink()
                 found[verdict] += 1
-                fine = fault.name in (*NO_FAULT, *NO_RULE) or verdict in (ProofVerdict.DIFFERENT, REFUSED)
+                fine = (
+                    fault.name in (*NO_FAULT, *NO_RULE) or key in BELOW or verdict in (ProofVerdict.DIFFERENT, REFUSED)
+                )
                 if not fine:
                     missed.append(f"{key}: {verdict}: {reason}")
             print(level, dict(found), flush=True)

@@ -57,6 +57,8 @@ def judge(request: dict[str, Any]) -> dict[str, Any]:
         onnx = _reference(path, path.stat().st_mtime_ns)
     except NoRuleError as error:
         return _answer(UNKNOWN, f"{path.name}: {printable(error)}", {"node": printable(error)})
+    except DAMAGED as error:
+        return _answer(UNKNOWN, f"{path.name} cannot be read: {type(error).__name__}: {printable(error, most=300)}", {})
     try:
         form, declared, integer = _read(Path(request["file"]), request["kind"])
     except NoRuleError as error:
@@ -65,11 +67,25 @@ def judge(request: dict[str, Any]) -> dict[str, Any]:
         raise
     except DAMAGED as error:
         return _answer(UNKNOWN, f"it cannot be read: {type(error).__name__}: {printable(error, most=300)}", {})
+    problem = _settle_names(onnx, form)
+    if problem:
+        return _answer(UNKNOWN, problem, {})
     with reuse_memory():
         answer = _weigh(onnx, form, compare(onnx, form, declared))
     film = onnx.terms[0].shape
     answer["figures"] |= {"seconds": round(time.perf_counter() - started, 2)}
     return answer | {"shape": list(film), "integer": integer}
+
+
+def _settle_names(onnx: NormalForm, form: NormalForm) -> str:
+    """Call an only output as the ONNX graph does; return what cannot be compared, or nothing."""
+    if len(form.outputs) == len(onnx.outputs) == 1:
+        form.outputs = dict(zip(onnx.outputs, form.outputs.values(), strict=True))
+    unknown = sorted(form.outputs.keys() - onnx.outputs.keys())
+    if unknown or not form.outputs:
+        return f"it has the outputs {', '.join(unknown) or 'none'}, the ONNX graph {', '.join(onnx.outputs)}"
+    sizes = [next(one.shape for one in each.terms if one.kind == "input") for each in (onnx, form)]
+    return "" if sizes[0] == sizes[1] else f"it takes {list(sizes[1])}, the ONNX graph {list(sizes[0])} (channels last)"
 
 
 @functools.lru_cache(maxsize=1)
@@ -98,6 +114,7 @@ def _answer(verdict: str, reason: str, figures: dict[str, Any]) -> dict[str, Any
 def _weigh(onnx: NormalForm, form: NormalForm, match: TermMatch) -> dict[str, Any]:
     found = match.found
     figures: dict[str, Any] = {
+        "outputs": sorted(form.outputs),
         "terms": len(match.partners),
         "numbers": found.compared,
         "float32_steps": round(found.steps, 3),
@@ -110,7 +127,7 @@ def _weigh(onnx: NormalForm, form: NormalForm, match: TermMatch) -> dict[str, An
         figures["equalized"] = match.equalized
     if match.first is None and not form.problems:
         return _answer(EQUIVALENT, _words(match, form), figures)
-    if match.first is None:
+    if match.first is None or any(node == "input" for node, _ in form.problems):
         node, what = form.problems[0]
         return _answer(DIFFERENT, f"{node}: {what}", figures | {"node": node})
     term = form.terms[match.first]

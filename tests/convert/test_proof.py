@@ -12,6 +12,7 @@ import h5py
 import numpy as np
 import onnx
 import pytest
+from draw_graphs import Graph
 from onnx import numpy_helper
 from typer.testing import CliRunner
 
@@ -21,11 +22,11 @@ from convert.formats.onnx_graph import load_onnx, read_graph
 from convert.formats.tflite.plain import simplify, to_plain
 from convert.formats.tflite.write import PRECISIONS, write_tflite
 from convert.proof.evaluate import evaluate
-from convert.proof.normal import K
+from convert.proof.normal import K, NormalForm
 from convert.proof.prove import prove_files
 from convert.proof.readers.onnx import OnnxFormReader
 from convert.proof.readers.tflite import DECLARED, TFLiteFormReader
-from convert.proof.step import DIFFERENT, EQUIVALENT, UNKNOWN, judge
+from convert.proof.step import DIFFERENT, EQUIVALENT, UNKNOWN, _settle_names, judge
 from convert.worker import run_step
 from tbconv.cli import app
 from tbconv.contract.certificate import Certificate, Proof, ProofVerdict
@@ -132,7 +133,7 @@ LACKING = 6  # kinds of which a file has no place, such as a slope
 @pytest.mark.parametrize("name", ["float32", "float16", "dynamic", "tensorflow_float32", "tensorflow_int8"])
 def test_every_wrong_file_is_found_without_running_it(zoo, tmp_path, name):
     file, counts = tmp_path / "wrong.tflite", dict.fromkeys(KINDS, 0)
-    for kind, node, data in mutants((zoo / f"{name}.tflite").read_bytes()):
+    for kind, node, data in mutants((zoo / f"{name}.tflite").read_bytes(), each=2):
         file.write_bytes(data)
         try:
             found = verdict_on(zoo / "model.onnx", file)
@@ -255,51 +256,71 @@ def test_what_has_no_rule_is_named(drawn, zoo, tmp_path):
     assert (found["verdict"], "cannot be read" in found["reason"]) == (UNKNOWN, True)
 
 
-def test_a_graph_that_is_written_in_another_way_is_not_called_wrong(zoo, tmp_path):
-    """Twice the weights of a layer, and half of those behind it: the same function, but no rule of float files."""
+def repacked(file, place, change):
+    import flatbuffers
     from ai_edge_litert import schema_py_generated as schema
 
-    data = (zoo / "float32.tflite").read_bytes()
-    model = schema.ModelT.InitFromPackedBuf(data, 0)
-    tensors = model.subgraphs[0].tensors
-    for operator in model.subgraphs[0].operators:
-        name = tensors[operator.outputs[0]].name.decode()
-        factor = {"drawn.Conv.3": 2, "drawn.Conv.7": 0.5, "drawn.Conv.9": 0.5}.get(
-            name.split(";")[-1].removesuffix(".pad")
-        )
-        for index in operator.inputs[1 : 1 + (factor is not None) + (factor == 2)]:
-            buffer = model.buffers[tensors[index].buffer]
-            stored = np.frombuffer(bytes(buffer.data), np.float32) * np.float32(factor)
-            buffer.data = np.frombuffer(stored.tobytes(), np.uint8)
-    import flatbuffers
-
-    builder = flatbuffers.Builder(len(data))
+    model = schema.ModelT.InitFromPackedBuf(file.read_bytes(), 0)
+    change(model)
+    builder = flatbuffers.Builder(1 << 16)
     builder.Finish(model.Pack(builder), b"TFL3")
-    (tmp_path / "other.tflite").write_bytes(bytes(builder.Output()))
+    place.write_bytes(bytes(builder.Output()))
+    return place
+
+
+def test_a_file_without_outputs_or_of_another_input_is_not_equivalent_to_anything(drawn, zoo, tmp_path):
+    def without(model):
+        model.signatureDefs[0].outputs = []
+
+    with pytest.raises(ArtefactError):
+        verdict_on(zoo / "model.onnx", repacked(zoo / "float32.tflite", tmp_path / "none.tflite", without))
+    onnx_form = OnnxFormReader(load_onnx(zoo / "model.onnx")).read()
+    assert "outputs none" in _settle_names(onnx_form, NormalForm())
+    Graph().add("Relu").save(tmp_path / "other.onnx", ("batch", 3, 12, 12))
+    found = verdict_on(tmp_path / "other.onnx", zoo / "float32.tflite")
+    assert (found["verdict"], "it takes [12, 12, 4]" in found["reason"]) == (UNKNOWN, True)
+
+
+def test_an_only_output_may_have_another_name(zoo, tmp_path):
+    def renamed(model):
+        model.signatureDefs[0].outputs[0].name = b"other"
+
+    found = verdict_on(zoo / "model.onnx", repacked(zoo / "float32.tflite", tmp_path / "named.tflite", renamed))
+    assert found["verdict"] == EQUIVALENT
+
+
+def test_a_graph_that_is_written_in_another_way_is_not_called_wrong(zoo, tmp_path):
+    """Twice the weights of a layer, and half of those behind it: the same function, but no rule of float files."""
+
+    def change(model):
+        tensors = model.subgraphs[0].tensors
+        for operator in model.subgraphs[0].operators:
+            name = tensors[operator.outputs[0]].name.decode().split(";")[-1].removesuffix(".pad")
+            factor = {"drawn.Conv.3": 2, "drawn.Conv.7": 0.5, "drawn.Conv.9": 0.5}.get(name)
+            for index in operator.inputs[1 : 1 + (factor is not None) + (factor == 2)]:
+                buffer = model.buffers[tensors[index].buffer]
+                stored = np.frombuffer(bytes(buffer.data), np.float32) * np.float32(factor)
+                buffer.data = np.frombuffer(stored.tobytes(), np.uint8)
+
+    repacked(zoo / "float32.tflite", tmp_path / "other.tflite", change)
     found = verdict_on(zoo / "model.onnx", tmp_path / "other.tflite")
     assert found["verdict"] == UNKNOWN
     assert "written in another way" in found["reason"]
 
 
 def test_a_file_says_what_was_done_to_its_integers(zoo, tmp_path):
-    import flatbuffers
     from ai_edge_litert import schema_py_generated as schema
 
-    model = schema.ModelT.InitFromPackedBuf((zoo / "tensorflow_int8.tflite").read_bytes(), 0)
+    def tell(model):
+        buffer, entry = schema.BufferT(), schema.MetadataT()
+        told = {"rounding": "searched", "bias_steps": {"one": [[3, -2]]}}
+        buffer.data = np.frombuffer(json.dumps(told).encode(), np.uint8)
+        entry.name, entry.buffer = DECLARED, len(model.buffers)
+        model.buffers.append(buffer)
+        model.metadata = [*(model.metadata or []), entry]
+
     assert not TFLiteFormReader(zoo / "tensorflow_int8.tflite").declared().searched
-    buffer, entry = schema.BufferT(), schema.MetadataT()
-    told = {"rounding": "searched", "bias_steps": {"one": [[3, -2]]}}
-    buffer.data, entry.name, entry.buffer = (
-        np.frombuffer(json.dumps(told).encode(), np.uint8),
-        DECLARED,
-        len(model.buffers),
-    )
-    model.buffers.append(buffer)
-    model.metadata = [*(model.metadata or []), entry]
-    builder = flatbuffers.Builder(1 << 16)
-    builder.Finish(model.Pack(builder), b"TFL3")
-    (tmp_path / "told.tflite").write_bytes(bytes(builder.Output()))
-    declared = TFLiteFormReader(tmp_path / "told.tflite").declared()
+    declared = TFLiteFormReader(repacked(zoo / "tensorflow_int8.tflite", tmp_path / "told.tflite", tell)).declared()
     assert (declared.searched, declared.biases) == (True, {"one": {3: -2}})
 
 

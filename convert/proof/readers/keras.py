@@ -190,8 +190,10 @@ def _activation(form: NormalForm, given: list[View], config: dict[str, Any], wei
 
 
 def _relu(form: NormalForm, given: list[View], config: dict[str, Any], weights: list[NDArray[Any]]) -> View:
-    if config["negative_slope"] or config["threshold"]:
-        raise NoRuleError("a slope or a threshold")
+    if config["threshold"] or (config["negative_slope"] and config["max_value"] is not None):
+        raise NoRuleError("a threshold, or a slope and an end")
+    if config["negative_slope"]:
+        return form.each(given[0], "leaky", slope=number(config["negative_slope"]))
     return form.clip(given[0], 0, np.inf if config["max_value"] is None else config["max_value"])
 
 

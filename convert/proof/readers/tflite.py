@@ -65,7 +65,7 @@ class TFLiteFormReader:
         self.views[int(graph.inputs[0])] = form.input(sizes)
         self.integer = graph.tensors[graph.inputs[0]].type in INTEGER
         if self.integer and self.scale(int(graph.inputs[0])) != ([1], [0]):
-            raise NoRuleError("its input takes other integers than whole grey levels")
+            form.problems.append(("input", "its integers are scaled: whole grey levels are other numbers to it"))
         made = {int(one) for operator in graph.operators for one in operator.outputs}
         form.integers = any(graph.tensors[one].type in INTEGER for one in made)
         for index, operator in enumerate(graph.operators):
