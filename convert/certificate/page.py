@@ -423,7 +423,7 @@ def _int8(facts: Facts) -> Section:
         [
             {"text": one["recipe"], "mark": "chosen" if number == found["chosen"] else ""},
             short_number(one["near"]),
-            DASH if one["flips"] is None else f"{one['flips']} of {found['ranking_decisions']}",
+            DASH if one["flips"] is None else f"{one['flips']} on {found['near_films']} films",
             short_number(one["latency"]),
             one.get("refused", ""),
         ]
@@ -431,8 +431,9 @@ def _int8(facts: Facts) -> Section:
     ]
     columns = ["recipe", "moves decisions by, logits", "flips", "x latency", "refused"]
     note = (
-        f"{found['verdict']}; the search ended because {found['ended']}. {found['near'] or 'Nothing was ranked'}. "
-        f"Ranked on calibration films that set no range; {found['calibration_films']} others set them."
+        f"{found['verdict']}; the search ended because {found['ended']}. Ranges were set on "
+        f"{found['calibration_films']} calibration films; candidates were ranked on the "
+        f"{found['near_films']} nearest to a decision of {found['ranking_films']} others. Verdicts rest on neither."
     )
     return Section("int8", "How the int8 file was chosen", tables=[Table(columns, rows)], note=note)
 

@@ -144,21 +144,20 @@ def search_lines(found: dict[str, Any] | None) -> Iterator[str]:
     if found is None:
         return
     tried = found["candidates"]
-    ranked = f", ranked by {found['ranking_decisions']} decisions" if found["ranking_decisions"] else ""
+    ranked = f", ranked by the {found['near_films']} nearest to a decision of {found['ranking_films']} others"
+    ranked = ranked if found["near_films"] else ""
     yield (
         f"int8: the best of {len(tried)} candidates in {found['seconds']:.0f} s (calibrated on "
         f"{found['calibration_films']} films{ranked}): {found['recipe']}"
     )
     yield f"  {found['verdict']}; the search ended because {found['ended']}" if ranked else f"  {found['ended']}"
-    if found["near"]:
-        yield f"  {found['near']}"
     for number, one in enumerate(tried):
         if ranked and one["near"] is not None:
-            yield f"  {'*' if number == found['chosen'] else ' '} {_candidate(one, found['ranking_decisions'])}"
+            yield f"  {'*' if number == found['chosen'] else ' '} {_candidate(one, found['near_films'])}"
 
 
-def _candidate(one: dict[str, Any], decisions: int) -> str:
+def _candidate(one: dict[str, Any], films: int) -> str:
     latency = f", {one['latency']:.2f} x the latency" if one["latency"] is not None else ""
     refused = f"; refused: {one['refused']}" if "refused" in one else ""
-    moved = f"moves decisions by {one['near']:.3g}, {one['flips']} of {decisions} flip"
+    moved = f"moves decisions by {one['near']:.3g}, {one['flips']} decisions of {films} films flip"
     return f"{moved}{latency}: {one['recipe']}{refused}"

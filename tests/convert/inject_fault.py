@@ -67,7 +67,8 @@ def tflite_filter(path):
     model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(path.read_bytes()))
     graph = model.subgraphs[0]
     names = [tensor.name.decode() for tensor in graph.tensors]
-    [found] = [one for one in graph.operators if len(one.inputs) == 3 and f"/{FILTER}_1/" in names[one.outputs[0]]]
+    weighted = [one for one in graph.operators if len(one.inputs) == 3]
+    [found] = [one for one in weighted if FILTER in names[one.outputs[0]].split(";")]
     tensor = graph.tensors[found.inputs[1]]
     kind = np.int8 if tensor.type == schema.TensorType.INT8 else np.float32
     values = np.array(model.buffers[tensor.buffer].data, np.uint8).view(kind).reshape(tensor.shape).copy()

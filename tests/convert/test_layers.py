@@ -38,7 +38,7 @@ class Weights:
         """Return the tensors (input, weights, bias, output) of the convolution that ends in a node."""
         names = [tensor.name.decode() for tensor in self._graph.tensors]
         [found] = [
-            one for one in self._graph.operators if len(one.inputs) == 3 and f"/{node}_1/" in names[one.outputs[0]]
+            one for one in self._graph.operators if len(one.inputs) == 3 and node in names[one.outputs[0]].split(";")
         ]
         return (*found.inputs, found.outputs[0])
 

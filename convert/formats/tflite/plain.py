@@ -264,7 +264,7 @@ def _fold_scales(plain: Plain) -> Plain:
             and before is not None
             and at is not None
             and readers[before.output.name] == 1
-            and (before.kind in (*WEIGHTED, "affine"))
+            and (before.kind in WEIGHTED or (before.kind == "affine" and not _is_shift_and_scale(before, one)))
         ):
             kept[at] = replace(
                 before, output=one.output, arrays=_scaled(before, one), names=(*one.names, *before.names)
@@ -274,6 +274,14 @@ def _fold_scales(plain: Plain) -> Plain:
             kept.append(one)
         made[one.output.name] = at
     return replace(plain, operations=tuple(kept))
+
+
+def _is_shift_and_scale(before: Operation, after: Operation) -> bool:
+    """Whether two affine operations are an addition, then a product: together they would take two operators as well.
+
+    Apart, each gives what a node of the graph gives, such as the subtraction of a mean and the division by a deviation.
+    """
+    return bool(np.all(before.arrays["scale"] == 1)) and not np.any(after.arrays["offset"])
 
 
 def _scaled(before: Operation, affine: Operation) -> dict[str, Array]:
