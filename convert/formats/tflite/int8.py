@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from convert.formats.tflite.plain import Operation, Plain
+from convert.formats.tflite.plain import Operation, Plain, fold_scales
 
 LEAST, MOST = -128, 127  # of an activation; weights leave out -128, as LiteRT's kernels demand
 STEPS = MOST - LEAST
@@ -138,7 +138,8 @@ def to_integer(plain: Plain) -> Plain:
 
     A product and a sum in int8 would round twice; a 1 x 1 depthwise convolution rounds once, and its weights are exact.
     """
-    return replace(plain, operations=tuple(_as_depthwise(one) for one in plain.operations))
+    folded = fold_scales(plain, shifts_apart=False)
+    return replace(folded, operations=tuple(_as_depthwise(one) for one in folded.operations))
 
 
 def _as_depthwise(one: Operation) -> Operation:

@@ -248,24 +248,24 @@ FUSED = (math.inf, 6.0)  # ends of ReLU and ReLU6
 
 def simplify(plain: Plain) -> Plain:
     """Return the same network in fewer operations; every number is folded in float64."""
-    for rewrite in (_fold_scales, _take_borders, _take_activations):
+    for rewrite in (fold_scales, _take_borders, _take_activations):
         plain = rewrite(plain)
     return plain
 
 
-def _fold_scales(plain: Plain) -> Plain:
-    """Fold scale and offset into the weights before them, where nobody else reads what these give."""
+def fold_scales(plain: Plain, *, shifts_apart: bool = True) -> Plain:
+    """Fold scale and offset into the weights before them, where nobody else reads what these give.
+
+    Args:
+        plain: the network.
+        shifts_apart: keep an addition before a product apart from it, as the graph has them.
+    """
     readers, made, kept = plain.readers(), dict[str, int](), list[Operation]()
     for one in plain.operations:
         at = made.get(one.inputs[0].name)
         before = None if at is None else kept[at]
-        if (
-            one.kind == "affine"
-            and before is not None
-            and at is not None
-            and readers[before.output.name] == 1
-            and (before.kind in WEIGHTED or (before.kind == "affine" and not _is_shift_and_scale(before, one)))
-        ):
+        alone = before is not None and readers[before.output.name] == 1 and "most" not in before.options
+        if at is not None and before is not None and alone and _folds(before, one, shifts_apart=shifts_apart):
             kept[at] = replace(
                 before, output=one.output, arrays=_scaled(before, one), names=(*one.names, *before.names)
             )
@@ -274,6 +274,12 @@ def _fold_scales(plain: Plain) -> Plain:
             kept.append(one)
         made[one.output.name] = at
     return replace(plain, operations=tuple(kept))
+
+
+def _folds(before: Operation, after: Operation, *, shifts_apart: bool) -> bool:
+    if after.kind != "affine" or before.kind not in (*WEIGHTED, "affine"):
+        return False
+    return before.kind != "affine" or not (shifts_apart and _is_shift_and_scale(before, after))
 
 
 def _is_shift_and_scale(before: Operation, after: Operation) -> bool:
