@@ -103,6 +103,15 @@ def test_every_operation_in_int8_answers_as_onnx_runtime_does(drawn, rounding):
     assert set(INTEGER) < set(RULES)
 
 
+@pytest.mark.parametrize("recipe", [Recipe(), Recipe(float_first=True), Recipe(keep_float=("normalise", "one"))])
+def test_grey_levels_go_in_as_uint8_whatever_stays_in_float(chain, recipe):
+    made = Quantizer(chain, films()).make(recipe)
+    [given] = Interpreter(model_content=made.data).get_signature_runner().get_input_details().values()
+    assert (given["dtype"], given["quantization"]) == (np.uint8, (1.0, 0))
+    right = answers_of(write_tflite(chain, "float32"), films())
+    assert decibels(right - right.mean(axis=0), answers_of(made.data, films()) - right.mean(axis=0)) > 15
+
+
 def test_the_same_films_and_recipe_give_the_same_bytes_and_a_sound_file(chain, tmp_path):
     one, other = (Quantizer(chain, films()).make(Recipe()).data for _ in range(2))
     assert one == other

@@ -137,15 +137,16 @@ def to_integer(plain: Plain) -> Plain:
     """Return the network with every product and sum a channel of an image as a convolution of each channel.
 
     A product and a sum in int8 would round twice; a 1 x 1 depthwise convolution rounds once, and its weights are exact.
+    Those of a single channel, such as the normalisation of a grey film, stay a product and a sum, in float32.
     """
     folded = fold_scales(plain, shifts_apart=False)
     return replace(folded, operations=tuple(_as_depthwise(one) for one in folded.operations))
 
 
 def _as_depthwise(one: Operation) -> Operation:
-    if one.kind != "affine" or len(one.output.sizes) != 3:
-        return one
     channels = one.output.sizes[-1]
+    if one.kind != "affine" or len(one.output.sizes) != 3 or channels == 1:
+        return one
     scale, offset = (np.broadcast_to(one.arrays[key].reshape(-1), channels) for key in ("scale", "offset"))
     options = {**one.options, "strides": (1, 1), "dilations": (1, 1)}
     arrays = {"kernel": scale.reshape(1, 1, channels, 1).copy(), "bias": offset.copy()}
@@ -187,8 +188,10 @@ def grids_of(
     read = {one.name for operation in plain.operations if operation.output.name in integer for one in operation.inputs}
     wanted, readers = set(integer) | read, plain.readers()
     grids: dict[str, Grid] = {}
-    if plain.image.name in wanted:
-        grids[plain.image.name] = GREY if grey else grid_of(*ranges[plain.image.name])
+    if grey:  # as the file takes them, whoever reads them
+        grids[plain.image.name] = GREY
+    elif plain.image.name in wanted:
+        grids[plain.image.name] = grid_of(*ranges[plain.image.name])
     ends = dict(ranges)
     for one in plain.operations:  # what a join alone reads gets the join's grid at once
         if one.kind == "join" and one.output.name in integer:
