@@ -57,7 +57,10 @@ def with_numbers_of(onnx: NormalForm, form: NormalForm, match: TermMatch) -> tup
 def same_numbers(onnx: Term, file: Term) -> bool:
     """Whether two terms, wherever they are, are of one kind and have the same numbers, rounded."""
     shapes = [[(name, one.base.shape) for name, one in each.stored.items()] for each in (onnx, file)]
-    return onnx.kind == file.kind and shapes[0] == shapes[1] and not judge_terms(onnx, file, [], Declared())[0].where
+    if onnx.kind != file.kind or shapes[0] != shapes[1]:
+        return False
+    found, factor = judge_terms(onnx, file, [], Declared())
+    return not found.where and factor is None
 
 
 def evaluate(form: NormalForm, film: NDArray[Any], numbers: Mapping[int, Term] | None = None) -> dict[str, Array]:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from convert.proof.normal import NormalForm, Stored, Term
+from convert.proof.normal import K, NormalForm, Stored, Term
 
 Array = NDArray[np.float64]
 Factor = Array | None  # one a channel
@@ -58,6 +58,7 @@ class TermMatch:
     why: str = ""
     equalized: int = 0  # terms with factors
     unruled: bool = False  # what comes before or after may make up for it
+    factors: bool = False  # for numbers are others by factors a channel
 
     def take(self, index: int, other: int, factor: Factor, found: Found) -> None:
         """Keep the partner of a term."""
@@ -71,6 +72,7 @@ class TermMatch:
         if tried:
             self.nearest, found = min(tried, key=lambda one: one[1].steps)
             self.why, self.unruled = found.where, found.unruled
+            self.factors = found.unruled and found.where.startswith("weight")
         return self
 
 
@@ -88,7 +90,7 @@ class Far:
     @property
     def halves(self) -> float:
         """The largest distance in steps of a reduced type."""
-        reduced = (self.coarse > 0) & (self.distance > 0)
+        reduced = (self.coarse > K * self.fine) & (self.distance > 0)
         found = np.divide(self.distance, self.coarse, out=np.zeros_like(self.distance), where=reduced)
         return float(found.max(initial=0))
 
@@ -146,7 +148,7 @@ def only_factors(wanted: Stored, value: Stored, least: float) -> bool:
         least: how far the factors of most channels have to be from 1; a few others are a fault.
     """
     one, other = wanted.values, value.values
-    step = 0.75 * (np.zeros(()) if value.step is None else value.step) + 1e-5 * np.abs(other)
+    step = (np.zeros(()) if value.step is None else value.step) + 1e-5 * np.abs(other)
     for axis in range(one.ndim - 2, one.ndim):
         others = tuple(at for at in range(one.ndim) if at != axis)
         factor = (one * other).sum(others, keepdims=True) / np.maximum(np.square(one).sum(others, keepdims=True), 1e-30)

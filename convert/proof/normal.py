@@ -115,11 +115,6 @@ class Term:
     stored: Mapping[str, Stored]
     name: str
 
-    @property
-    def size(self) -> int:
-        """How many numbers it gives."""
-        return math.prod(self.shape)
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class View:
@@ -195,8 +190,8 @@ class NormalForm:
         """Return the term whose numbers are those of a view, in its order."""
         if view.term is None:
             raise NoRuleError("it computes with stored numbers alone")
-        at, source = view.at.reshape(-1), self.terms[view.term]
-        if at.size == source.size and np.array_equal(at, np.arange(at.size)):
+        at = view.at.reshape(-1)
+        if at.size == math.prod(self.terms[view.term].shape) and np.array_equal(at, np.arange(at.size)):
             return view.term
         return self.add("gather", (view.term,), shape, (), at=Stored(at.astype(np.int32)))
 
@@ -208,10 +203,11 @@ class NormalForm:
         if view.term is None or self._each_once(view):
             return view
         flat, source = view.at.reshape(-1), self.terms[view.term]
+        size = math.prod(source.shape)
         order = np.argsort(flat, kind="stable")
-        times = flat.size // source.size
-        even = flat.size == times * source.size
-        even = even and np.array_equal(flat[order], np.repeat(np.arange(source.size), times))
+        times = flat.size // size
+        even = flat.size == times * size
+        even = even and np.array_equal(flat[order], np.repeat(np.arange(size), times))
         shape = (*source.shape[:-1], source.shape[-1] * times) if even else (flat.size,)
         made = self.add("gather", (view.term,), shape, (), at=Stored(flat[order].astype(np.int32)))
         back = np.empty(flat.size, np.int32)
@@ -219,7 +215,7 @@ class NormalForm:
         return View(back.reshape(view.at.shape), made)
 
     def _each_once(self, view: View) -> bool:
-        if view.term is None or view.at.size != self.terms[view.term].size:
+        if view.term is None or view.at.size != math.prod(self.terms[view.term].shape):
             return False
         seen = np.zeros(view.at.size, np.bool_)
         seen[view.at.reshape(-1)] = True
@@ -284,6 +280,8 @@ class NormalForm:
         if matrix.base.shape[0] != inner:
             raise NoRuleError(f"a matrix {matrix.base.shape} doesn't fit {inner} numbers")
         bias = _vector(bias, out)
+        if (inner, out) == (1, 1):
+            return self.affine(view, _flat(matrix), bias)
         if math.prod(front) == 1 and self._each_once(view):  # one row: its order is that of the matrix's rows
             order = np.argsort(view.at.reshape(-1))
             matrix = matrix.map(lambda array: array[order])
@@ -531,7 +529,7 @@ class NormalForm:
                 sizes[place] = sum(one.shape[place] for one in turned)
                 joined = self._view("concat", indices, sizes[1:], place - len(sizes), tuple(sizes[1:]))
                 return joined.transpose(*(order.index(one) for one in range(rank)))
-        starts = np.cumsum([0, *(self.terms[one].size for one in indices)])
+        starts = np.cumsum([0, *(math.prod(self.terms[one].shape) for one in indices)])
         made = self.add("concat", indices, (int(starts[-1]),), (None, int(starts[-1])))
         moved = [one.at + start for one, start in zip(parts, starts[:-1], strict=True)]
         return View(np.concatenate(moved, axis).astype(np.int32), made)

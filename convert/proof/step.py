@@ -39,7 +39,7 @@ DAMAGED = (
     struct.error,
     zipfile.BadZipFile,
 )
-FAR = {True: 1e-5, False: 0.3}  # of the largest output, by whether no rounding is left in it: another graph
+FAR, FAR_INTEGER = 1e-5, 0.3  # of the largest output: another graph, where rounding to 8 bits is left out or is not
 
 
 def judge(request: dict[str, Any]) -> dict[str, Any]:
@@ -148,13 +148,14 @@ def _by_example(
     numbers, exact = with_numbers_of(onnx, form, match)
     far = _far(onnx, form, numbers)
     figures |= {"drawn_difference": None if far is None else float(f"{far:.3g}")}
-    if far is not None and far > FAR[exact]:
+    if far is not None and (far > FAR if exact else far > FAR_INTEGER and not match.factors):
         reason += f"; in exact arithmetic a drawn film's outputs differ by {far:.2g} of the largest"
         return _answer(DIFFERENT, reason, figures)
     if form.problems:
         node, what = form.problems[0]
         return _answer(DIFFERENT, f"{node}: {what}", figures | {"node": node})
-    return _answer(UNKNOWN, f"{reason}; drawn films are answered alike, so it may be written in another way", figures)
+    seen = "drawn films are answered alike" if exact else "what rounding costs hides what drawn films would show"
+    return _answer(UNKNOWN, f"{reason}; {seen}, so it may be written in another way", figures)
 
 
 def _far(onnx: NormalForm, form: NormalForm, numbers: dict[int, Term]) -> float | None:

@@ -101,6 +101,10 @@ PAIRS = {
         lambda f, v, s: conv(f, v, draws(s, 4).reshape(1, 1, 1, 4), draws(s, 1, 4)[0], groups=4),
         lambda f, v, s: f.affine(v, number(draws(s, 4)), number(draws(s, 1, 4)[0])),
     ),
+    "a matrix of one number and a scale": (
+        lambda f, v, s: conv(f, v.map(lambda at: at[..., :1]), draws(s, 1).reshape(1, 1, 1, 1), draws(s, 1, 1)[0]),
+        lambda f, v, s: f.affine(v.map(lambda at: at[..., :1]), number(draws(s, 1)), number(draws(s, 1, 1)[0])),
+    ),
     "ends within ends": (
         lambda f, v, s: f.clip(f.clip(v, -1, 2), 0, 3),
         lambda f, v, s: f.clip(v, 0, 2),
