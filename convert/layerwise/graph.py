@@ -331,9 +331,13 @@ class _Matcher:
     def _by_name(self, operation: FileOperation) -> str | None:
         """Return the node of the best name whose shape fits; a name that the film confirms goes first.
 
+        A file of our own begins with the very node that the tensor is of, and needs no film for it.
         A file of an earlier export may name what was fused last (a ReLU) otherwise than this graph: then the nodes
         that follow the best name, one reading nothing but the other, are looked at too.
         """
+        own = self._layers.get(operation.names[0]) if operation.names else None
+        if own is not None and self._fits(operation, own):
+            return own
         names = [node for node in dict.fromkeys(self._named(operation)) if self._fits(operation, node)]
         confirmed = next((node for node in names if self._agreement(operation, node) >= CONFIRMED), None)
         if confirmed is not None or not names:
