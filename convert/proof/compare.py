@@ -170,10 +170,19 @@ def _judge_weights(onnx: Term, file: Term, given: Factor, declared: Declared) ->
     factor = _factor(wanted, value) if value.base.dtype == np.int8 else None
     moved, found = number(1 if factor is None else factor), Found()
     _distance(found, wanted.times(moved), value, declared, "weight", searched=declared.searched)
-    found.unruled = bool(found.where) and only_factors(wanted, value, LEAST_FACTOR)
-    if not found.where:
-        _distance(found, onnx.stored["bias"].times(moved), file.stored["bias"], declared, "bias")
-    return found, factor
+    if found.where:
+        found.unruled = only_factors(wanted, value, LEAST_FACTOR)
+        return found, factor
+    biases = [onnx.stored["bias"].times(moved)]
+    if "shift" in onnx.stored and value.step is not None:  # a shift before rounded weights, where it is no bias yet
+        more = onnx.stored["shift"].values @ (value.values - wanted.values)
+        biases.append(Stored(biases[0].values + more, unit=biases[0].magnitude))
+    tried = [Found() for _ in biases]
+    for one, bias in zip(tried, biases, strict=True):
+        _distance(one, bias, file.stored["bias"], declared, "bias")
+    best = min(tried, key=lambda one: one.steps)
+    best.merge(found)
+    return best, factor
 
 
 def _factor(wanted: Stored, value: Stored) -> Factor:

@@ -286,19 +286,20 @@ class NormalForm:
             order = np.argsort(view.at.reshape(-1))
             matrix = matrix.map(lambda array: array[order])
             view = View(np.arange(inner, dtype=np.int32).reshape(view.at.shape), view.term)
-        source = self.ordered(view, (math.prod(front), inner))
+        source, stored = self.ordered(view, (math.prod(front), inner)), dict[str, Stored]()
         before = self.terms[source]
         scale, offset = (before.stored["scale"], before.stored["offset"]) if before.kind == "affine" else (ONE, ZERO)
         if before.kind == "affine" and all(_by_column(one, before.shape, inner) for one in (scale, offset)):
             shift, columns = _columns(offset, before.shape, inner), matrix.values
             if np.any(shift.base):
-                coarse = [one @ np.abs(columns) for one in [shift.step] if one is not None]
-                coarse += [np.abs(shift.values) @ one for one in [matrix.step] if one is not None]
+                coarse = None if shift.step is None else shift.step @ np.abs(columns)
                 unit = shift.magnitude @ np.abs(columns)
-                bias = bias.plus(Stored(shift.values @ columns, np.ones(()), unit, sum(coarse) if coarse else None))
+                bias = bias.plus(Stored(shift.values @ columns, unit=unit, coarse=coarse))
+                by = _columns(scale, before.shape, inner).values
+                stored["shift"] = Stored(np.divide(shift.values, by, out=np.zeros(inner), where=by != 0))
             matrix = matrix.times(_columns(scale, before.shape, inner).map(lambda array: array[:, None]))
             source = before.inputs[0]
-        made = self._view("matmul", (source,), (math.prod(front), out), kernel=matrix, bias=bias)
+        made = self._view("matmul", (source,), (math.prod(front), out), kernel=matrix, bias=bias, **stored)
         return made.reshape(*front, out)
 
     # --- numbers by themselves ---
@@ -319,7 +320,8 @@ class NormalForm:
             factor = _flat(scale)
             kernel, bias = term.stored["kernel"].times(factor), term.stored["bias"].times(factor)
             bias = _vector(bias.plus(_flat(offset)), term.shape[-1])
-            return self.add(term.kind, term.inputs, term.shape, term.facts, kernel=kernel, bias=bias)
+            stored = {**term.stored, "kernel": kernel, "bias": bias}
+            return self.add(term.kind, term.inputs, term.shape, term.facts, **stored)
         if term.kind == "affine":
             more = term.stored["offset"].times(scale).plus(offset)
             return self._affine(term.inputs[0], term.stored["scale"].times(scale), more)
@@ -422,10 +424,6 @@ class NormalForm:
         other = self.ordered(View(moved, right.term), term.shape)
         return View(left.at, self.add(kind, sorted((left.term or 0, other)), term.shape))
 
-    def subtract(self, left: View, right: View) -> View:
-        """Add a difference."""
-        return self.binary("add", left, self.negative(right))
-
     def negative(self, view: View) -> View:
         """Return -x."""
         if view.term is None:
@@ -443,17 +441,6 @@ class NormalForm:
         shape = (last.at.size // last.at.shape[-1], last.at.shape[-1])
         made = self._view("softmax", (self.ordered(last, shape),), shape, shape).reshape(*last.at.shape)
         return made.map(lambda at: np.moveaxis(at, -1, axis))
-
-    def select(self, where: View, yes: View, no: View) -> View:
-        """Add where(x > 0, elu(x), alpha * elu(x)), the one choice that is known here."""
-        term, chosen = self.terms[where.term or 0], self.terms[yes.term or 0]
-        known = term.kind == "greater" and not term.stored["bound"].base.any() and chosen.kind == "elu"
-        scaled = self.terms[no.term or 0]
-        same = scaled.kind == "affine" and scaled.inputs == (yes.term,) and chosen.inputs == term.inputs
-        views = all(np.array_equal(one.at, where.at) for one in (yes, no))
-        if not (known and same and views and scaled.stored["scale"].base.size == 1):
-            raise NoRuleError("it chooses in a way that no rule knows")
-        return self.elu(View(where.at, term.inputs[0]), float(scaled.stored["scale"].values.reshape(())))
 
     # --- windows ---
 

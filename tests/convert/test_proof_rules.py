@@ -9,6 +9,7 @@ from convert.proof.compare import compare
 from convert.proof.evaluate import evaluate
 from convert.proof.explain import Declared
 from convert.proof.normal import NONE, ONE, ZERO, NormalForm, NoRuleError, Stored, View, number
+from convert.proof.readers.tensorflow import select
 
 SEEDS = range(4)
 SHAPE = (6, 5, 4)
@@ -130,7 +131,7 @@ PAIRS = {
         silu,
     ),
     "a difference": (
-        lambda f, v, s: f.subtract(f.each(v, "tanh"), v),
+        lambda f, v, s: f.binary("add", f.each(v, "tanh"), f.negative(v)),
         lambda f, v, s: f.binary("add", f.affine(v, number(-1)), f.each(v, "tanh")),
     ),
     "a quotient": (
@@ -172,7 +173,8 @@ PAIRS = {
         lambda f, v, s: f.elu(v, 1.5),
     ),
     "ELU by a choice": (
-        lambda f, v, s: f.select(
+        lambda f, v, s: select(
+            f,
             f.each(v, "greater", bound=number(0)),
             f.each(v, "elu"),
             f.affine(f.each(v, "elu"), number(np.float32(1.5))),
@@ -266,7 +268,7 @@ def test_what_no_rule_knows_says_so():
         lambda: form.conv(view, number(np.zeros((3, 3, 3, 2))), ZERO, (1, 1), (1, 1), NONE, 1),
         lambda: form.matmul(view, number(np.zeros((5, 2))), ZERO),
         lambda: form.pad(view, (-1, 0, 0, 0)),
-        lambda: form.select(view, view, view),
+        lambda: select(form, view, view, view),
         lambda: form.pool(view, "max", (9, 9), (1, 1)),
         lambda: view.stored,
         lambda: form.add("input", (), (1 << 29,)),
@@ -299,6 +301,21 @@ def test_a_float32_weight_may_be_eight_steps_away(steps, equal):
     assert match.found.steps == pytest.approx(steps if equal else 0)
     if not equal:
         assert f"weight[2, 3] is {stored[2, 3]:.9g}" in match.why
+
+
+@pytest.mark.parametrize("off", [0, 2e-3])
+def test_a_shift_before_rounded_weights_is_compared_as_exactly_as_one_before_others(off):
+    forms = []
+    for moved, rounded in ((0, False), (off, True)):
+        form = NormalForm()
+        view = form.affine(
+            form.input((1, 64)), number(draws(1, 64)), number(draws(2, 64) + moved * (np.arange(64) == 9))
+        )
+        scale = np.abs(draws(3, 64, 5)).max(0) / 127
+        kernel = Stored(np.rint(draws(3, 64, 5) / scale).astype(np.int8), scale) if rounded else number(draws(3, 64, 5))
+        form.outputs = {"answer": form.matmul(view, kernel, ZERO)}
+        forms.append(form)
+    assert (compare(*forms, Declared()).first is None) == (off == 0)
 
 
 @pytest.mark.parametrize("off", [0, 1, -1])

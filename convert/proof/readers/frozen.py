@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from convert.proof.normal import NONE, ZERO, NormalForm, NoRuleError, Pads, View, number
-from convert.proof.readers.tensorflow import cut, same
+from convert.proof.readers.tensorflow import cut, same, select
 
 FRAMEWORK = "litert"
 
@@ -194,13 +194,13 @@ RULES: dict[str, Rule] = {
     "Relu6": lambda form, views, given: form.clip(views[0], 0, 6),
     "Reshape": lambda form, views, given: views[0].reshape(*_numbers(views[1])),
     "Rsqrt": _root,
-    "SelectV2": lambda form, views, given: form.select(views[0], views[1], views[2]),
+    "SelectV2": lambda form, views, given: select(form, views[0], views[1], views[2]),
     "Shape": lambda form, views, given: View(np.array(views[0].at.shape, np.int32)),
     "Sigmoid": _each("sigmoid"),
     "Softmax": lambda form, views, given: form.softmax(views[0]),
     "Squeeze": _squeeze,
     "StridedSlice": _strided,
-    "Sub": lambda form, views, given: form.subtract(views[0], views[1]),
+    "Sub": lambda form, views, given: form.binary("add", views[0], form.negative(views[1])),
     "Tanh": _each("tanh"),
     "Transpose": lambda form, views, given: views[0].transpose(*_numbers(views[1])),
 }

@@ -258,6 +258,6 @@ RULES: dict[str, Rule] = {
     ),
     "Reshape": lambda form, given, config, weights: given[0].reshape(1, *config["target_shape"]),
     "Softmax": lambda form, given, config, weights: form.softmax(given[0], config["axis"]),
-    "Subtract": lambda form, given, config, weights: form.subtract(given[0], given[1]),
+    "Subtract": lambda form, given, config, weights: form.binary("add", given[0], form.negative(given[1])),
     "ZeroPadding2D": _pad,
 }

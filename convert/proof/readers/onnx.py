@@ -265,7 +265,7 @@ RULES: dict[str, Rule] = {
     "Slice": _slice,
     "Softmax": _softmax,
     "Squeeze": _squeeze,
-    "Sub": lambda form, views, given: form.subtract(views[0], views[1]),
+    "Sub": lambda form, views, given: form.binary("add", views[0], form.negative(views[1])),
     "Tanh": _each("tanh"),
     "Transpose": lambda form, views, given: views[0].transpose(*given["perm"]),
     "Unsqueeze": _unsqueeze,

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from convert.proof.normal import Pads
+import numpy as np
+
+from convert.proof.normal import NormalForm, NoRuleError, Pads, View
 
 FRAMEWORK = "litert"
 
@@ -25,3 +27,14 @@ def cut(begin: list[int], end: list[int], step: list[int], masks: tuple[int, int
         whole = slice(None if first else begin[axis], None if last else end[axis], step[axis])
         made.append(begin[axis] if alone else whole)
     return tuple(made)
+
+
+def select(form: NormalForm, where: View, yes: View, no: View) -> View:
+    """Return where(x > 0, elu(x), alpha * elu(x)), the one choice that is known here: ELU of any alpha."""
+    term, chosen, scaled = (form.terms[one.term or 0] for one in (where, yes, no))
+    known = term.kind == "greater" and not term.stored["bound"].base.any() and chosen.kind == "elu"
+    same = scaled.kind == "affine" and scaled.inputs == (yes.term,) and chosen.inputs == term.inputs
+    views = all(np.array_equal(one.at, where.at) for one in (yes, no))
+    if not (known and same and views and scaled.stored["scale"].base.size == 1) or scaled.stored["offset"].base.any():
+        raise NoRuleError("it chooses in a way that no rule knows")
+    return form.elu(View(where.at, term.inputs[0]), float(scaled.stored["scale"].values.reshape(())))

@@ -18,7 +18,7 @@ from ai_edge_litert import schema_py_generated as schema
 
 from convert.proof.explain import Declared
 from convert.proof.normal import NONE, ZERO, NormalForm, NoRuleError, Pads, Stored, View, number
-from convert.proof.readers.tensorflow import cut, same
+from convert.proof.readers.tensorflow import cut, same, select
 
 FRAMEWORK = "litert"
 DECLARED = b"tbconv.quantization"  # metadata: JSON with "rounding" (nearest, searched) and "bias_steps"
@@ -373,13 +373,13 @@ RULES: dict[str, Rule] = {
     "RELU_0_TO_1": _same,
     "RELU_N1_TO_1": _same,
     "RESHAPE": _reshape,
-    "SELECT": lambda form, call: form.select(call[0], call[1], call[2]),
-    "SELECT_V2": lambda form, call: form.select(call[0], call[1], call[2]),
+    "SELECT": lambda form, call: select(form, call[0], call[1], call[2]),
+    "SELECT_V2": lambda form, call: select(form, call[0], call[1], call[2]),
     "SHAPE": lambda form, call: View(np.array(call[0].at.shape, np.int32)),
     "SOFTMAX": _softmax,
     "SQUEEZE": _squeeze,
     "STRIDED_SLICE": _strided,
-    "SUB": lambda form, call: form.subtract(call[0], call[1]),
+    "SUB": lambda form, call: form.binary("add", call[0], form.negative(call[1])),
     "SUM": _sum,
     "TANH": _each("tanh"),
     "TRANSPOSE": lambda form, call: call[0].transpose(*call.numbers(1)),
