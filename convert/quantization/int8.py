@@ -36,7 +36,7 @@ from convert.quantization.rounding import balance_steps, search_steps
 from convert.quantization.statistics import Channels, Ends, Films, Statistics, choose_range, mean_on_grid, measure
 
 Rounding = Literal["nearest", "balanced", "searched"]
-LEAST_ERROR = Ends("error")
+LEAST_ERROR = Ends("error", weighted=True)
 
 
 @dataclass(frozen=True, slots=True)
