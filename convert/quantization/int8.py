@@ -36,7 +36,7 @@ from convert.quantization.rounding import balance_steps, search_steps
 from convert.quantization.statistics import Channels, Ends, Films, Statistics, choose_range, mean_on_grid, measure
 
 Rounding = Literal["nearest", "balanced", "searched"]
-LEAST_ERROR = Ends("error")
+LEAST_ERROR = Ends("error", weighted=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ class Recipe:
     films: int = 128  # calibration films, at most
     keep_float: tuple[str, ...] = (HEAD,)  # nodes, prefixes, or a name of convert.quantization.float_ops
     float_sums: bool = False  # sums of branches are computed, and passed on, in float32
-    float_first: bool = False  # so is the first layer, and what comes before it
+    float_first: int = 0  # how far the first operations are: 1 to the first layer, n to the sum number n - 1
     rounding: Rounding = "balanced"  # of weights; see convert.quantization.rounding
     shifted: bool = True  # biases of the last layers in int8 are moved by what their answers lack on average
 
@@ -56,7 +56,8 @@ class Recipe:
         """Say it in words."""
         far = {None: "pair by pair", 0.0: "", 0.5: "half", 1.0: "fully"}.get(self.equalized, f"by {self.equalized}")
         parts = [f"equalized {far}" if far else "not equalized", str(self.ends), f"{self.films} films"]
-        more = [words for words, chosen in (("first layer", self.float_first), ("sums", self.float_sums)) if chosen]
+        first = "the first layer" if self.float_first == 1 else f"all to the sum number {self.float_first - 1}"
+        more = [words for words, chosen in ((first, self.float_first), ("sums", self.float_sums)) if chosen]
         parts.append(f"in float: {', '.join([*self.keep_float, *more])}")
         if self.rounding != "nearest":
             parts.append({"balanced": "means kept by rounding", "searched": "weights rounded by search"}[self.rounding])
@@ -110,7 +111,7 @@ class Quantizer:
         if recipe.float_sums:
             kept |= {one.output.name for one in plain.operations if one.kind == "add"}
         if recipe.float_first:
-            kept |= _until_first_sum(plain)
+            kept |= _first(plain, recipe.float_first)
         integer = integer_operations(plain, kept)
         weights = _weights_of_channels(plain)
         ranges = {name: choose_range(one, recipe.ends, weights.get(name)) for name, one in statistics.items()}
@@ -141,12 +142,17 @@ class Quantizer:
         return min(films, len(self.films)) in self._statistics
 
 
-def _until_first_sum(plain: Plain) -> set[str]:
-    """Return all operations up to the first layer that adds up several products."""
-    layers = [
-        one.kind in WEIGHTED and len(outputs_last(one.arrays["kernel"], one.kind)) > 1 for one in plain.operations
-    ]
-    count = layers.index(True) + 1 if any(layers) else 0
+def _first(plain: Plain, far: int) -> set[str]:
+    """Return the operations up to the first layer that adds up several products, or up to a sum of branches."""
+    if far == 1:
+        ends = [
+            one.kind in WEIGHTED and len(outputs_last(one.arrays["kernel"], one.kind)) > 1 for one in plain.operations
+        ]
+    else:
+        ends = [one.kind == "add" for one in plain.operations]
+    places = [number for number, end in enumerate(ends) if end]
+    wanted = max(0, far - 2)
+    count = places[wanted] + 1 if wanted < len(places) else 0
     return {one.output.name for one in plain.operations[:count]}
 
 

@@ -103,7 +103,9 @@ def test_every_operation_in_int8_answers_as_onnx_runtime_does(drawn, rounding):
     assert set(INTEGER) < set(RULES)
 
 
-@pytest.mark.parametrize("recipe", [Recipe(), Recipe(float_first=True), Recipe(keep_float=("normalise", "one"))])
+@pytest.mark.parametrize(
+    "recipe", [Recipe(), Recipe(float_first=1), Recipe(float_first=2), Recipe(keep_float=("normalise", "one"))]
+)
 def test_grey_levels_go_in_as_uint8_whatever_stays_in_float(chain, recipe):
     made = Quantizer(chain, films()).make(recipe)
     [given] = Interpreter(model_content=made.data).get_signature_runner().get_input_details().values()
@@ -310,6 +312,15 @@ def test_what_stays_in_float_is_named_as_in_the_onnx(chain):
     assert both.scheme.integer == head.scheme.integer & kept.scheme.integer
     with pytest.raises(ConfigError, match="tow"):
         quantizer.make(dataclasses.replace(PLAIN, keep_float=("tow",)))
+
+
+def test_the_first_operations_stay_in_float_as_far_as_a_recipe_says(chain):
+    quantizer = Quantizer(chain, films())
+    kinds = []
+    for far in range(4):
+        made = quantizer.make(dataclasses.replace(PLAIN, float_first=far))
+        kinds.append([one.kind for one in made.plain.operations if one.output.name not in made.scheme.integer])
+    assert kinds == [["affine"], ["affine", "conv"], ["affine", "conv", "max_pool", "conv", "conv", "add"], ["affine"]]
 
 
 def test_a_name_may_be_a_prefix_or_written_with_slashes(drawn):
