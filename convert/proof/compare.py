@@ -167,7 +167,7 @@ def _judge_weights(onnx: Term, file: Term, given: Factor, declared: Declared) ->
     if given is not None:
         reads = np.arange(each)[:, None] + np.arange(out) // (out // groups) * each  # channel by [in, out]
         wanted = wanted.times(number(1 / given[reads % given.size]))
-    factor = _factor(wanted, value) if value.base.dtype == np.int8 else None
+    factor = _factor(wanted, value) if value.base.dtype == np.int8 or declared.integers else None
     moved, found = number(1 if factor is None else factor), Found()
     _distance(found, wanted.times(moved), value, declared, "weight", searched=declared.searched)
     if found.where:

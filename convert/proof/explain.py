@@ -45,6 +45,7 @@ class Declared:
 
     searched: bool = False  # weights are rounded up or down, by a search
     biases: Mapping[str, Mapping[int, int]] = field(default_factory=dict)  # by tensor: steps by channel
+    integers: bool = False  # activations are integers, so channels of weights in float may have been moved as well
 
 
 @dataclass(slots=True)

@@ -6,6 +6,7 @@ import functools
 import struct
 import time
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +72,7 @@ def judge(request: dict[str, Any]) -> dict[str, Any]:
     if problem:
         return _answer(UNKNOWN, problem, {})
     with reuse_memory():
-        answer = _weigh(onnx, form, compare(onnx, form, declared))
+        answer = _weigh(onnx, form, compare(onnx, form, replace(declared, integers=form.integers)))
     film = onnx.terms[0].shape
     answer["figures"] |= {"seconds": round(time.perf_counter() - started, 2)}
     return answer | {"shape": list(film), "integer": integer}

@@ -13,7 +13,7 @@ import numpy as np
 import onnx
 import pytest
 from draw_graphs import Graph
-from onnx import numpy_helper
+from onnx import helper, numpy_helper
 from typer.testing import CliRunner
 
 import convert.proof
@@ -27,6 +27,7 @@ from convert.proof.prove import prove_files
 from convert.proof.readers.onnx import OnnxFormReader
 from convert.proof.readers.tflite import DECLARED, TFLiteFormReader
 from convert.proof.step import DIFFERENT, EQUIVALENT, UNKNOWN, _settle_names, judge
+from convert.quantization.int8 import Quantizer, Recipe
 from convert.worker import run_step
 from tbconv.cli import app
 from tbconv.contract.certificate import Certificate, Proof, ProofVerdict
@@ -395,3 +396,60 @@ def test_the_trusted_core_is_small_and_uses_no_converter():
     for name in ("normal.py", "compare.py"):
         assert "import convert.formats" not in (FOLDER / name).read_text()
         assert "from convert.formats" not in (FOLDER / name).read_text()
+
+
+# --- int8 by our own recipes ---
+
+
+def drawn_network(path):
+    """Write layers whose channels reach very differently, with a sum behind them."""
+    draw, reach = np.random.default_rng(5), np.exp2(np.random.default_rng(6).integers(-4, 5, 8))
+    stored = {
+        "w1": draw.normal(size=(8, 1, 3, 3)) * reach[:, None, None, None] / 60,
+        "b1": draw.normal(size=8) * reach,
+        "w2": draw.normal(size=(8, 8, 1, 1)) / reach[:, None, None],
+        "b2": draw.normal(size=8),
+        "w3": draw.normal(size=(8, 8, 1, 1)),
+        "w4": draw.normal(size=(2, 8)),
+        "b4": draw.normal(size=2),
+    }
+    nodes = [
+        helper.make_node("Conv", ["image", "w1", "b1"], ["one"], "one"),
+        helper.make_node("Relu", ["one"], ["relu"], "relu"),
+        helper.make_node("MaxPool", ["relu"], ["pool"], "pool", kernel_shape=[2, 2], strides=[2, 2]),
+        helper.make_node("Conv", ["pool", "w2", "b2"], ["two"], "two"),
+        helper.make_node("Relu", ["two"], ["relu2"], "relu2"),
+        helper.make_node("Conv", ["relu2", "w3"], ["three"], "three"),
+        helper.make_node("Add", ["relu2", "three"], ["sum"], "sum"),
+        helper.make_node("GlobalAveragePool", ["sum"], ["mean"], "mean"),
+        helper.make_node("Flatten", ["mean"], ["flat"], "flat"),
+        helper.make_node("Gemm", ["flat", "w4", "b4"], ["logits"], "logits", transB=1),
+    ]
+    image = helper.make_tensor_value_info("image", onnx.TensorProto.FLOAT, ["N", 1, 12, 12])
+    logits = helper.make_tensor_value_info("logits", onnx.TensorProto.FLOAT, ["N", 2])
+    arrays = [numpy_helper.from_array(value.astype(np.float32), name) for name, value in stored.items()]
+    graph = helper.make_graph(nodes, "drawn", [image], [logits], arrays)
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9), path)
+
+
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        Recipe(),
+        Recipe(rounding="nearest", shifted=False),
+        Recipe(equalized=1.0, float_first=1),
+        Recipe(equalized=1.0, float_first=2),
+        Recipe(equalized=0.5, float_sums=True),
+        Recipe(rounding="searched"),
+    ],
+    ids=str,
+)
+def test_a_file_of_every_recipe_is_equivalent(tmp_path, recipe):
+    drawn_network(tmp_path / "model.onnx")
+    films = np.random.default_rng(9).integers(0, 256, (24, 12, 12, 1)).astype(np.float32)
+    made = Quantizer(simplify(to_plain(read_graph(tmp_path / "model.onnx"))), films).make(recipe)
+    (tmp_path / "int8.tflite").write_bytes(made.data)
+    found = verdict_on(tmp_path / "model.onnx", tmp_path / "int8.tflite")
+    assert found["verdict"] == EQUIVALENT, found["reason"]
+    assert found["figures"]["integer_activations"]
+    assert bool(made.moved) is (found["figures"].get("equalized", 0) > 0)

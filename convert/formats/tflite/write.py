@@ -158,7 +158,8 @@ class _Writer:
     def _convert(self, tensor: Tensor, wanted: Grid | None) -> None:
         """Read a tensor off its grid, or put it on one."""
         given = next(number for (name, _), number in self._places.items() if name == tensor.name)
-        suffix = "float" if wanted is None else "int8" if ((tensor.name, None) in self._places) else "joined"
+        of_int8 = self._tensors[given].type == schema.TensorType.INT8
+        suffix = "float" if wanted is None else "joined" if of_int8 else "int8"
         name = f"{self._tensors[given].name.decode()}/{suffix}"
         names = {one.name.decode() for one in self._tensors}
         name = next(one for one in (name, *(f"{name}:{number}" for number in range(2, 99))) if one not in names)
