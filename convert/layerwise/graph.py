@@ -39,6 +39,7 @@ class FileOperation:
     sources: tuple[str, ...]  # keys of the operations that it reads, data first; constants are left out
     shape: tuple[int, int]  # of its output: positions, channels
     names: tuple[str, ...] = ()  # TFLite's names of its output: one for each layer that was fused into it
+    exact: str = ""  # of these, the node itself: without a number of its call, as our own TFLite files have it
     outputs: tuple[str, ...] = ()  # outputs of the network that it computes
     skipped: str | None = None  # why it is not compared; None where it computes
     integer: bool = False  # its output is stored as integers that represent real numbers
@@ -335,7 +336,7 @@ class _Matcher:
         A file of an earlier export may name what was fused last (a ReLU) otherwise than this graph: then the nodes
         that follow the best name, one reading nothing but the other, are looked at too.
         """
-        own = self._layers.get(operation.names[0]) if operation.names else None
+        own = self._layers.get(operation.exact)
         if own is not None and self._fits(operation, own):
             return own
         names = [node for node in dict.fromkeys(self._named(operation)) if self._fits(operation, node)]

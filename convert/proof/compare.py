@@ -114,6 +114,8 @@ def judge_terms(onnx: Term, file: Term, factors: list[Factor], declared: Declare
         else:
             if name in ("scale", "offset") and (onnx.shape != file.shape or wanted.base.shape != value.base.shape):
                 wanted, value = _spread(wanted, onnx), _spread(value, file)  # noqa: PLW2901  (in other sizes)
+            if 1 < wanted.base.size != value.base.size > 1:
+                return Found(math.inf, where=f"{value.base.size} numbers of {name} for {wanted.base.size}"), None
             _distance(found, wanted, value, declared, name)
     found.unruled = onnx.kind == "affine" and found.share > LEAST_FACTOR
     return found, factor
@@ -160,8 +162,7 @@ def _by_channel(term: Term) -> Term | None:
 
 def _judge_weights(onnx: Term, file: Term, given: Factor, declared: Declared) -> tuple[Found, Factor]:
     wanted, value = onnx.stored["kernel"], file.stored["kernel"]
-    *_, each, out = wanted.base.shape
-    groups = 1 if onnx.kind == "matmul" else onnx.facts[3]
+    (*_, each, out), groups = wanted.base.shape, 1 if onnx.kind == "matmul" else onnx.facts[3]
     if wanted.base.shape != value.base.shape or (given is not None and (each * groups) % given.size):
         return Found(math.inf, where=f"weights {list(value.base.shape)} for {list(wanted.base.shape)}"), None
     if given is not None:

@@ -204,8 +204,9 @@ LAYERS = _words(
     Subtract Multiply Concatenate Reshape Permute Flatten Dropout Functional
     """
 )
+ARRAY, NUMBERS = "__numpy__", ("float32", "float64")  # a stored factor a place is a list in the configuration
 CLASSES: dict[str | None, frozenset[str]] = {
-    None: LAYERS | {"__keras_tensor__"},  # an H5 names no module; neither does a tensor
+    None: LAYERS | {"__keras_tensor__", ARRAY},  # an H5 names no module; neither does a tensor, nor an array
     "keras.layers": LAYERS,
     "keras.src.models.functional": frozenset({"Functional"}),
     "keras.src.ops.numpy": frozenset({"Greater", "Multiply", "Add", "Subtract"}),
@@ -249,6 +250,9 @@ def _judge_object(one: dict[str, Any]) -> None:
             raise _RefusedError("an object in its configuration has no name")
         if name not in CLASSES.get(module, ()) or registered not in (None, name):
             _refuse("an object in its configuration that no converter of ours writes", [f"{module}.{name}"])
+        config = one.get("config")
+        if name == ARRAY and not (isinstance(config, dict) and config.get("dtype") in NUMBERS):
+            raise _RefusedError("an array in its configuration is not one of numbers")
     for key, value in one.items():
         if key.endswith("activation") and not (value is None or (isinstance(value, str) and value in ACTIVATIONS)):
             _refuse("an activation that no converter of ours writes", [str(value)])

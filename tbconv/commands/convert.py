@@ -161,7 +161,7 @@ def _print_bundle(done: Converted) -> None:
         print_out(f"  {path}: {verdict.verdict}; {verdict.reason}")
     for path, proof in done.certificate.proofs.items():
         print_out(f"  {path}: {proof.verdict} for every input; {proof.reason}")
-    for line in search_lines(done.report["int8"]):
+    for line in search_lines(done.report.get("int8")):
         print_out(line)
     _print_choice(done.certificate)
     print_out(f"\n{done.certificate.disclaimer}")

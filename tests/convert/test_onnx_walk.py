@@ -113,7 +113,7 @@ def test_what_no_layer_stands_for_is_refused_and_the_node_named(name, drawn, wal
     assert "why" in walks[name], f"{name} became {walks[name]}"
     assert f"node {drawn[1]['wrong'][name]} " in walks[name]["what"]
     assert WRONG[name] in f"{walks[name]['what']} {walks[name]['why']}"
-    assert "--route onnx2tf" in walks[name]["fix"]
+    assert "docs/ops.md" in walks[name]["fix"]
 
 
 def test_nodes_that_share_weights_share_a_layer(walks):

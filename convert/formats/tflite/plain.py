@@ -279,7 +279,10 @@ def fold_scales(plain: Plain, *, shifts_apart: bool = True) -> Plain:
 def _folds(before: Operation, after: Operation, *, shifts_apart: bool) -> bool:
     if after.kind != "affine" or before.kind not in (*WEIGHTED, "affine"):
         return False
-    return before.kind != "affine" or not (shifts_apart and _is_shift_and_scale(before, after))
+    apart = (
+        shifts_apart or after.output.sizes[-1] == 1
+    )  # of a single channel both stay in float, whatever else does not
+    return before.kind != "affine" or not (apart and _is_shift_and_scale(before, after))
 
 
 def _is_shift_and_scale(before: Operation, after: Operation) -> bool:

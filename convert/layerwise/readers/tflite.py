@@ -62,12 +62,14 @@ class TFLiteReader:
         key, detail = str(one["index"]), self._details[int(one["outputs"][0])]
         quantized = len(detail["quantization_parameters"]["scales"]) > 0
         positions, channels = self._rows[key].shape
+        names = tuple(name for name in detail["name"].split(";") if name)
         return FileOperation(
             key=key,
             op=one["op_name"],
             sources=tuple(makers[int(index)] for index in one["inputs"] if int(index) in makers),
             shape=(positions, channels),
-            names=tuple(name for name in detail["name"].split(";") if name),
+            names=names,
+            exact=names[0] if names else "",
             outputs=tuple(name for name, output in self._outputs.items() if output["index"] == detail["index"]),
             skipped=why_skipped(one["op_name"], np.dtype(detail["dtype"]), quantized=quantized),
             integer=quantized and np.issubdtype(detail["dtype"], np.integer),
