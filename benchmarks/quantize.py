@@ -34,6 +34,7 @@ from tbconv.contract.preprocess import as_model_input
 from tbconv.contract.statistics import is_positive, proportion, sqnr_db
 from torch_train.run_folder import CALIBRATION_FILMS, HELDOUT_FILMS, Films, read_films, read_run, write_films
 
+FLOAT32 = "float32 of tbconv"  # beside them: the file that nothing was taken from
 OURS, TENSORFLOW, RUNTIME = "tbconv", "TensorFlow's default", "ONNX Runtime's default"
 NEAR = 32  # films shown, nearest to the threshold
 ROUNDS, WARM_UP = 15, 2  # of all files in turn
@@ -86,7 +87,12 @@ def measure_run(run: Path, bundle: str, place: Path, given: argparse.Namespace) 
         f"{run.name}: {facts.arch}, {what}; run on the {len(films)} nearest, the others beyond {rest:.2f}", flush=True
     )
     made: dict[str, tuple[Path, Answers]] = {}
-    for name, make in ((OURS, ours), (TENSORFLOW, tensorflow_default), (RUNTIME, runtime_default)):
+    for name, make in (
+        (FLOAT32, own_float32),
+        (OURS, ours),
+        (TENSORFLOW, tensorflow_default),
+        (RUNTIME, runtime_default),
+    ):
         if given.only in name:
             start, path = time.monotonic(), place / f"{name.split(chr(39))[0].replace(' ', '_')}.bin"
             answers = make(calibration, onnx, path, threshold, given.budget)
@@ -136,6 +142,11 @@ def export(run: Path, place: Path) -> Path:
 
 
 # --- files ---
+
+
+def own_float32(_films: Path, onnx: Path, out: Path, _threshold: float, _budget: float) -> Answers:
+    run_step("convert.formats.tflite.write:onnx_to_tflite", {"onnx": str(onnx), "float32": str(out)})
+    return litert_answers(out)
 
 
 def ours(films: Path, onnx: Path, out: Path, threshold: float, budget: float) -> Answers:
