@@ -39,10 +39,10 @@ class FileOperation:
     sources: tuple[str, ...]  # keys of the operations that it reads, data first; constants are left out
     shape: tuple[int, int]  # of its output: positions, channels
     names: tuple[str, ...] = ()  # TFLite's names of its output: one for each layer that was fused into it
-    exact: str = ""  # of these, the node itself: without a number of its call, as our own TFLite files have it
     outputs: tuple[str, ...] = ()  # outputs of the network that it computes
     skipped: str | None = None  # why it is not compared; None where it computes
     integer: bool = False  # its output is stored as integers that represent real numbers
+    exact: str = ""  # of its names the node itself, without a number of its call, as our own TFLite files have it
 
 
 @dataclass(frozen=True, slots=True)
