@@ -18,7 +18,6 @@ from convert.proof.evaluate import draw_any, evaluate, with_numbers_of
 from convert.proof.explain import Declared, TermMatch
 from convert.proof.normal import K, NormalForm, NoRuleError, Term
 from convert.proof.readers.frozen import FrozenFormReader
-from convert.proof.readers.keras import KerasFormReader
 from convert.proof.readers.onnx import OnnxFormReader
 from convert.proof.readers.tflite import TFLiteFormReader
 from convert.worker import reuse_memory
@@ -105,6 +104,8 @@ def _read(path: Path, kind: str) -> tuple[NormalForm, Declared, bool]:
         return reader.read(), reader.declared(), reader.integer
     if kind == "saved_model":
         return FrozenFormReader(path).read(), Declared(), False
+    from convert.proof.readers.keras import KerasFormReader  # it loads h5py, which the extra `tflite` lacks
+
     return KerasFormReader(path).read(), Declared(), False
 
 
