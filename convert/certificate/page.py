@@ -429,7 +429,7 @@ def _int8(facts: Facts) -> Section:
         ]
         for number, one in enumerate(found["candidates"])
     ]
-    columns = ["recipe", "moves decisions by, logits", "flips", "x latency", "refused"]
+    columns = ["recipe", "moves decisions by, logits", "flips", "x latency", "not taken because"]
     note = (
         f"{found['verdict']}; the search ended because {found['ended']}. Ranges were set on "
         f"{found['calibration_films']} calibration films; candidates were ranked on the "

@@ -176,7 +176,7 @@ def verdict_lines(report: dict[str, Any]) -> Iterator[str]:
     for row in report["rows"]:
         yield f"{row['path']}: {row['verdict']}; {row['reason']}"
     for path, one in report["proofs"].items():
-        yield f"{path}: {one['verdict']} for every input; {one['reason']}"
+        yield f"{path}, for every input: {one['verdict']}; {one['reason']}"
     for one in report["compared"]:
         yield f"{one['path']}, compared and not shipped: {one['agreement']}; {one['reason']}"
 

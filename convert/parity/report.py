@@ -158,6 +158,6 @@ def search_lines(found: dict[str, Any] | None) -> Iterator[str]:
 
 def _candidate(one: dict[str, Any], films: int) -> str:
     latency = f", {one['latency']:.2f} x the latency" if one["latency"] is not None else ""
-    refused = f"; refused: {one['refused']}" if "refused" in one else ""
-    moved = f"moves decisions by {one['near']:.3g}, {one['flips']} decisions of {films} films flip"
+    refused = f"; not taken: {one['refused']}" if "refused" in one else ""
+    moved = f"moves decisions by {one['near']:.3g}, flips {one['flips']} on {films} films"
     return f"{moved}{latency}: {one['recipe']}{refused}"

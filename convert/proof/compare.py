@@ -212,7 +212,7 @@ def _distance(
         one, other = (each if width == 1 else _block(each, part) for each in (wanted, value))
         far = _far(one, other, steps[part])
         if searched and other.base.dtype == np.int8:
-            second = (far.beyond > K) & (far.distance < far.coarse + K * far.fine)
+            second = (far.beyond > 1) & (far.distance < far.coarse + K * far.fine)
             found.second += int(second.sum())
             far.beyond[second] = 0
         worst = float(far.beyond.max(initial=0))

@@ -364,7 +364,7 @@ class Search:
         one = Trial("dynamic range: weights in int8, activations in float32", None)
         one.size, one.seconds = len(data) / len(self.network.float32), time.monotonic() - start
         self._judge(one, data, rank, films)
-        one.refused = one.refused or "it passes, and is shipped as model_dynamic.tflite"
+        one.refused = one.refused or "it is a file of its own, model_dynamic.tflite"
         self.tried.append(one)
 
     @property

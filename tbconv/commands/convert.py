@@ -160,7 +160,7 @@ def _print_bundle(done: Converted) -> None:
     for path, verdict in done.certificate.artefacts.items():
         print_out(f"  {path}: {verdict.verdict}; {verdict.reason}")
     for path, proof in done.certificate.proofs.items():
-        print_out(f"  {path}: {proof.verdict} for every input; {proof.reason}")
+        print_out(f"  {path}, for every input: {proof.verdict}; {proof.reason}")
     for line in search_lines(done.report.get("int8")):
         print_out(line)
     _print_choice(done.certificate)
