@@ -54,7 +54,9 @@ def judge(request: dict[str, Any]) -> dict[str, Any]:
     started = time.perf_counter()
     path = Path(request["onnx"])
     try:
-        onnx = _reference(path, path.stat().st_mtime_ns)
+        onnx = _reference(path, path.stat().st_mtime_ns if path.is_file() else 0)
+    except TbconvError:
+        raise
     except NoRuleError as error:
         return _answer(UNKNOWN, f"{path.name}: {printable(error)}", {"node": printable(error)})
     except DAMAGED as error:
@@ -90,7 +92,14 @@ def _settle_names(onnx: NormalForm, form: NormalForm) -> str:
 
 @functools.lru_cache(maxsize=1)
 def _reference(path: Path, changed: int) -> NormalForm:  # noqa: ARG001  (the key of a file that is written anew)
-    return OnnxFormReader(load_onnx(path)).read()
+    try:
+        model = load_onnx(path)
+    except Exception as error:  # protobuf raises errors of its own
+        why = f"{type(error).__name__}: {printable(error, most=300)}"
+        raise ArtefactError(f"{path} cannot be read", why=why, fix="name the ONNX file that was converted") from error
+    if not model.graph.node:
+        raise ArtefactError(f"{path} holds no graph", why="it is empty, or no ONNX file", fix="export it again")
+    return OnnxFormReader(model).read()
 
 
 def _read(path: Path, kind: str) -> tuple[NormalForm, Declared, bool]:

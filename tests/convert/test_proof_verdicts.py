@@ -1,13 +1,26 @@
 """What a proof does to the verdicts of a conversion, and to those of a later `verify`."""
 
+import pytest
+
 from convert.certificate.certify import with_proof
 from convert.onnx_import.report import JudgedFile
+from convert.proof.step import judge
 from convert.verify import with_proofs
 from tbconv.contract.certificate import ArtefactVerdict, Proof, ProofVerdict, Verdict
+from tbconv.contract.errors import ArtefactError
 
 SAME = Proof(ProofVerdict.EQUIVALENT, "the same graph")
 OTHER = Proof(ProofVerdict.DIFFERENT, "conv: weight[0] is 2, the ONNX graph's is 1")
 UNKNOWN = Proof(ProofVerdict.UNKNOWN, "no rule knows Cos")
+
+
+@pytest.mark.parametrize(("content", "what"), [(None, "cannot be read"), (b"", "holds no graph"), (b"no", "cannot be")])
+def test_an_onnx_file_that_is_none_is_an_error_and_no_verdict(tmp_path, content, what):
+    onnx = tmp_path / "model.onnx"
+    if content is not None:
+        onnx.write_bytes(content)
+    with pytest.raises(ArtefactError, match=what):
+        judge({"onnx": str(onnx), "file": "unread.tflite", "kind": "tflite"})
 
 
 def test_a_file_that_is_another_network_fails_whatever_films_said():
