@@ -92,11 +92,7 @@ def _settle_names(onnx: NormalForm, form: NormalForm) -> str:
 
 @functools.lru_cache(maxsize=1)
 def _reference(path: Path, changed: int) -> NormalForm:  # noqa: ARG001  (the key of a file that is written anew)
-    try:
-        model = load_onnx(path)
-    except Exception as error:  # protobuf raises errors of its own
-        why = f"{type(error).__name__}: {printable(error, most=300)}"
-        raise ArtefactError(f"{path} cannot be read", why=why, fix="name the ONNX file that was converted") from error
+    model = load_onnx(path)
     if not model.graph.node:
         raise ArtefactError(f"{path} holds no graph", why="it is empty, or no ONNX file", fix="export it again")
     return OnnxFormReader(model).read()

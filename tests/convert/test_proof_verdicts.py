@@ -7,19 +7,21 @@ from convert.onnx_import.report import JudgedFile
 from convert.proof.step import judge
 from convert.verify import with_proofs
 from tbconv.contract.certificate import ArtefactVerdict, Proof, ProofVerdict, Verdict
-from tbconv.contract.errors import ArtefactError
+from tbconv.contract.errors import TbconvError
 
 SAME = Proof(ProofVerdict.EQUIVALENT, "the same graph")
 OTHER = Proof(ProofVerdict.DIFFERENT, "conv: weight[0] is 2, the ONNX graph's is 1")
 UNKNOWN = Proof(ProofVerdict.UNKNOWN, "no rule knows Cos")
 
 
-@pytest.mark.parametrize(("content", "what"), [(None, "cannot be read"), (b"", "holds no graph"), (b"no", "cannot be")])
+@pytest.mark.parametrize(
+    ("content", "what"), [(None, "no ONNX file"), (b"", "holds no graph"), (b"no", "no ONNX file")]
+)
 def test_an_onnx_file_that_is_none_is_an_error_and_no_verdict(tmp_path, content, what):
     onnx = tmp_path / "model.onnx"
     if content is not None:
         onnx.write_bytes(content)
-    with pytest.raises(ArtefactError, match=what):
+    with pytest.raises(TbconvError, match=what):
         judge({"onnx": str(onnx), "file": "unread.tflite", "kind": "tflite"})
 
 
