@@ -9,11 +9,13 @@ from __future__ import annotations
 import importlib.util
 import math
 import shutil
+import threading
 import time
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -37,6 +39,7 @@ from tbconv.contract.files import remove_leftovers, require_room, temporary_fold
 
 Route = Literal["own", "tensorflow", "onnx2tf"]
 ROUTES = ("own", "tensorflow", "onnx2tf")
+THEIRS = ("tensorflow", "onnx2tf")  # of the routes: they need TensorFlow
 OLD_ROUTES: dict[str, Route] = {"keras": "tensorflow"}  # what it was called while it was the only one of ours
 
 
@@ -189,9 +192,12 @@ class ConversionContext:
     seconds: dict[str, float] = field(default_factory=dict)  # by step
     not_made: dict[str, str] = field(default_factory=dict)  # why, by path: of files that the conversion may lack
     int8: dict[str, Any] | None = None  # how the int8 file was chosen (convert.quantization.search)
+    stopping: threading.Event = field(default_factory=threading.Event)  # a step failed, or Ctrl-C came
 
     def step(self, name: str, function: str, **request: Any) -> dict[str, Any]:
         """Run one step (`module:function`), say that it is done, and return its response."""
+        if self.stopping.is_set():  # who waits for it hears of the first failure
+            raise ConversionError(f"the step {name} was not begun", why="another one failed", fix="convert again")
         start = time.monotonic()
         response = run_step(function, request)
         self.seconds[name] = time.monotonic() - start
@@ -270,14 +276,18 @@ def _report_place(out: Path) -> Path:
 # --- steps ---
 # Each framework in a process of its own (convert.worker).
 
+LANES = 3  # of steps, side by side
+LOAD = "convert.formats.onnx_to_keras:load"
+
 
 def make_files[Found: Outcome, Result](
     context: ConversionContext, reference: Reference[Found, Result], *, compare: bool = True
 ) -> None:
     """Make every file, and other converters' float32 TFLite aside.
 
-    Two lanes, and one process a framework: two TensorFlow converters at once were 3.3 GB (benchmarks/convert.py), and
-    to wait for the other's step takes no longer than to import TensorFlow again.
+    Once model.onnx is there, three lanes: what needs no TensorFlow, TensorFlow and the converters that load it, and
+    what the reference makes beside. A lane is a sequence, and each framework has one process: two TensorFlow
+    converters at once were 3.3 GB (benchmarks/convert.py).
 
     Args:
         context: where to.
@@ -285,21 +295,51 @@ def make_files[Found: Outcome, Result](
         compare: whether other converters make a file each to compare.
 
     Raises:
-        ConversionError: a step failed; the one that runs beside it ends first.
+        ConversionError: a step failed; those that run beside it end first.
     """
-    with workers(each=1), ThreadPoolExecutor(1) as beside, drop_waiting(beside):
-        jobs = [beside.submit(reference.make_beside, context)]
+    route = reference.route
+    with workers(each=1), ThreadPoolExecutor(LANES) as lanes, drop_waiting(lanes):
+        jobs: list[Future[Any]] = []
         if reference.has_network:
+            if not _lacks_tensorflow():
+                jobs.append(lanes.submit(run_step, LOAD, {}))  # while PyTorch exports
             reference.export(context)
-            make_from_onnx(context, reference.route)
-        for job in jobs:
-            job.result()
+            compared = [maker for maker in ("own", *THEIRS) if compare and (maker != route or maker == "onnx2tf")]
+            jobs += [lanes.submit(lane, context, reference, compared) for lane in (_own_lane, _their_lane)]
+        jobs.append(lanes.submit(reference.make_beside, context))
+        try:
+            for job in as_completed(jobs):
+                job.result()
+        except BaseException:
+            context.stopping.set()
+            raise
     if reference.has_network:
-        _attempt(context, reference, INT8_FILE.path, _make_int8)
-        if compare:
-            _make_compared(context, reference)
+        if route == "onnx2tf" and compare:
+            _swap(context)
         _require_fixed(context)
     reference.label(context)
+
+
+def _own_lane(context: ConversionContext, reference: Reference[Any, Any], compared: Sequence[str]) -> None:
+    """Make the TFLite files that we write ourselves."""
+    _make_steps(context, reference.route, own=True)
+    _attempt(context, reference, INT8_FILE.path, _make_int8)
+    if "own" in compared and reference.route == "tensorflow":  # of onnx2tf's route ours is in the folder until the swap
+        _attempt(context, reference, compared_name("own"), partial(_make_aside, step=TFLITE, maker="own"))
+
+
+def _their_lane(context: ConversionContext, reference: Reference[Any, Any], compared: Sequence[str]) -> None:
+    """Make TensorFlow's own formats, then the files of the converters that load it."""
+    _make_steps(context, reference.route, own=False)
+    makes: dict[str, Make] = {
+        "tensorflow": partial(_make_aside, step=TENSORFLOW, maker="tensorflow"),
+        "onnx2tf": _by_onnx2tf,
+    }
+    for maker in (one for one in compared if one in THEIRS):
+        if lacks := _lacks_tensorflow():
+            context.not_made[compared_name(maker)] = lacks
+        else:
+            _attempt(context, reference, compared_name(maker), makes[maker])
 
 
 def make_tflite_files(context: ConversionContext, reference: Reference[Any, Any]) -> None:
@@ -320,13 +360,24 @@ def _require_fixed(context: ConversionContext) -> None:
 
 
 def make_from_onnx(context: ConversionContext, route: Route = "own") -> None:
-    """Make every format that is made of the folder's model.onnx, a step after the other."""
+    """Make every format that is made of the folder's model.onnx but int8: TensorFlow's beside those that need none."""
+    with ThreadPoolExecutor(2) as lanes, drop_waiting(lanes):
+        jobs = [lanes.submit(_make_steps, context, route, own=own) for own in (True, False)]
+        for job in as_completed(jobs):
+            job.result()
+
+
+def _make_steps(context: ConversionContext, route: Route, *, own: bool) -> None:
+    """Make the formats of every step that we do ourselves, or of all others, a step after the other."""
     for step in dict.fromkeys(one.step for one in FORMATS if one.step not in (EXPORT, INT8)):
-        if step == KERAS and (lacks := _lacks_tensorflow()):
+        by = TENSORFLOW if step == TFLITE and route == "tensorflow" else step
+        if own != (by == TFLITE):
+            continue
+        if by in (KERAS, TENSORFLOW) and (lacks := _lacks_tensorflow()):
             context.not_made |= {one.path: lacks for one in FORMATS if one.step == step}
             context.reporter.say(f"  {step.name}: not made; {lacks}")
         else:
-            _make(context, step, by=TENSORFLOW if step == TFLITE and route == "tensorflow" else step)
+            _make(context, step, by=by)
 
 
 def _lacks_tensorflow() -> str | None:
@@ -379,28 +430,13 @@ def compared_name(maker: str) -> str:
     return f"{MAKERS[maker]} TFLite"
 
 
-def _make_compared(context: ConversionContext, reference: Reference[Any, Any]) -> None:
-    makes: dict[Route, Make] = {"own": _tflite_by_own, "tensorflow": _tflite_by_tensorflow, "onnx2tf": _by_onnx2tf}
-    for maker, make in makes.items():
-        if maker != reference.route or maker == "onnx2tf":
-            made_already = maker == "own" and reference.route == "onnx2tf"  # in the folder, until it is swapped
-            if maker != "own" and (lacks := _lacks_tensorflow()):
-                context.not_made[compared_name(maker)] = lacks
-            elif not made_already:
-                _attempt(context, reference, compared_name(maker), make)
-    if reference.route == "onnx2tf":
-        _swap(context)
-
-
-def _tflite_by_own(context: ConversionContext, reference: Reference[Any, Any]) -> None:  # noqa: ARG001
-    _make_aside(context, TFLITE, "own")
-
-
-def _tflite_by_tensorflow(context: ConversionContext, reference: Reference[Any, Any]) -> None:  # noqa: ARG001
-    _make_aside(context, TENSORFLOW, "tensorflow")
-
-
-def _make_aside(context: ConversionContext, step: Step, maker: Route) -> None:
+def _make_aside(
+    context: ConversionContext,
+    reference: Reference[Any, Any],  # noqa: ARG001  (as every `Make`)
+    *,
+    step: Step,
+    maker: str,
+) -> None:
     source, out = str(context.place(step.source)), places_of(maker, context.aside)["tflite"]
     context.step(compared_name(maker), step.function, **{step.reads: source}, float32=out)
 

@@ -50,7 +50,7 @@ MEMORY_SHARE, LEAST_MEMORY = 0.75, 8 << 30  # of the machine's; bytes that every
 FIRST_TO_GO = "1000"  # where memory runs out after all, the kernel ends this process and no other
 
 # A worker that waits holds 0.2 (LiteRT) to 0.9 GB: to start one beyond so many, the one that waits longest is ended.
-MOST_ALIVE = max(2, min(4, os.cpu_count() or 1))
+MOST_ALIVE = max(3, min(4, os.cpu_count() or 1))
 
 
 # --- the caller's side ---

@@ -33,8 +33,8 @@ def compare(onnx: NormalForm, file: NormalForm, declared: Declared) -> TermMatch
         declared: what the file says of its integers.
     """
     places: dict[Any, list[int]] = defaultdict(list)
-    for index, term in enumerate(onnx.terms):
-        places[_place(term, term.inputs)].append(index)
+    for index in needed(onnx):
+        places[_place(onnx.terms[index], onnx.terms[index].inputs)].append(index)
     match = TermMatch()
     for index in needed(file):
         term = file.terms[index]

@@ -91,6 +91,8 @@ class Far:
     @property
     def halves(self) -> float:
         """The largest distance in steps of a reduced type."""
+        if not self.coarse.any():
+            return 0.0
         reduced = (self.coarse > K * self.fine) & (self.distance > 0)
         found = np.divide(self.distance, self.coarse, out=np.zeros_like(self.distance), where=reduced)
         return float(found.max(initial=0))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ from numpy.typing import NDArray
 
 from convert.formats.table import FORMATS, ONNX, runner_of
 from convert.proof.evaluate import draw_films
-from convert.worker import run_step, workers
+from convert.worker import run_side_by_side, run_step, workers
 from tbconv.contract.bundle import open_bundle
 from tbconv.contract.certificate import Proof, ProofVerdict
 from tbconv.contract.errors import (
@@ -29,6 +31,8 @@ from tbconv.contract.golden import GOLDEN, read_golden
 from tbconv.contract.preprocess import as_model_input
 from tf_serve.runtime.structure import check_tflite
 
+JUDGE = "convert.proof.step:judge"
+MOST_PROCESSES = 2  # each holds the ONNX graph's numbers in float64 and the file's: 1 GB of a ResNet50
 CONVERSION = "conversion.json"  # of a third-party ONNX model, which has no manifest
 KINDS = {".tflite": "tflite", ".keras": "keras", ".h5": "keras_h5", "": "saved_model"}
 FILMS = 8  # drawn ones, beside the golden inputs, to look for one that both runtimes answer differently
@@ -91,10 +95,13 @@ def prove_files(
         ConversionError: it is damaged.
     """
     said, found = reporter or Silence(), dict[str, Proof]()
-    for name, path in files.items():
-        found[name] = _prove(onnx, name, path, films)
-        said.say(f"{name}: {found[name].verdict} ({found[name].figures.get('seconds', 0):.1f} s)")
-    return found
+    jobs = [(JUDGE, partial(_prove, onnx, name, path, films)) for name, path in files.items()]
+    with workers():
+        for number, proof in run_side_by_side(jobs, min(MOST_PROCESSES, os.cpu_count() or 1)):
+            name = list(files)[number]
+            found[name] = proof
+            said.say(f"{name}: {proof.verdict} ({proof.figures.get('seconds', 0):.1f} s)")
+    return {name: found[name] for name in files}
 
 
 def _prove(onnx: Path, name: str, path: Path, films: NDArray[np.float32] | None) -> Proof:
@@ -107,9 +114,7 @@ def _prove(onnx: Path, name: str, path: Path, films: NDArray[np.float32] | None)
         if kind == "saved_model":
             run_step("convert.proof.readers.saved_model:freeze", {"artefact": str(path), "folder": str(aside)})
             place = aside
-        elif kind != "tflite":
-            run_step("convert.proof.readers.saved_model:admit_file", {"artefact": str(path)})
-        answer = run_step("convert.proof.step:judge", {"onnx": str(onnx), "file": str(place), "kind": kind})
+        answer = run_step(JUDGE, {"onnx": str(onnx), "file": str(place), "kind": kind})
         proof = Proof(ProofVerdict(answer["verdict"]), answer["reason"], answer["figures"])
         if proof.verdict is ProofVerdict.DIFFERENT:
             proof = _with_example(proof, onnx, path, kind, answer, films, aside)

@@ -109,9 +109,10 @@ def _read(path: Path, kind: str) -> tuple[NormalForm, Declared, bool]:
         return reader.read(), reader.declared(), reader.integer
     if kind == "saved_model":
         return FrozenFormReader(path).read(), Declared(), False
-    from convert.proof.readers.keras import KerasFormReader  # it loads h5py, which the extra `tflite` lacks
+    from convert.proof.readers.keras import KerasFormReader  # both load h5py, which the extra `tflite` lacks
+    from convert.runners.admission import admit
 
-    return KerasFormReader(path).read(), Declared(), False
+    return KerasFormReader(admit(path)).read(), Declared(), False
 
 
 def _answer(verdict: str, reason: str, figures: dict[str, Any]) -> dict[str, Any]:

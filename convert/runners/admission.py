@@ -17,8 +17,6 @@ from typing import Any
 
 import h5py  # type: ignore[import-untyped]  # it ships no types
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]  # nor does protobuf
-from tensorflow.core.framework import types_pb2
-from tensorflow.core.protobuf import saved_model_pb2
 
 from tbconv.contract.bundle import parse_json
 from tbconv.contract.errors import ArtefactError, BundleError, ConversionError, printable, some
@@ -104,10 +102,12 @@ COMPUTE = _words(
     """
 )
 OUTSIDE = {"VarHandleOp", "Placeholder"}  # beside the functions: the variables, and what a signature takes
-OPAQUE = {types_pb2.DT_VARIANT, types_pb2.DT_RESOURCE}
+OPAQUE = {20, 21}  # DT_RESOURCE and DT_VARIANT of tensorflow/core/framework/types.proto
 
 
 def _judge_saved_model(folder: Path) -> None:
+    from tensorflow.core.protobuf import saved_model_pb2  # a .keras or H5 file is judged without TensorFlow
+
     _judge_folder(folder)
     saved = saved_model_pb2.SavedModel.FromString((folder / "saved_model.pb").read_bytes())
     if len(saved.meta_graphs) != 1 or not saved.meta_graphs[0].object_graph_def.nodes:

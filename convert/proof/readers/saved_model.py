@@ -17,12 +17,6 @@ CALLS = ("PartitionedCall", "StatefulPartitionedCall")
 DEEPEST = 8  # calls within calls
 
 
-def admit_file(request: dict[str, Any]) -> dict[str, Any]:
-    """Judge a file before it is read as data; request: artefact."""
-    admit(Path(request["artefact"]))
-    return {}
-
-
 def freeze(request: dict[str, Any]) -> dict[str, Any]:
     """Write the nodes of a SavedModel as JSON, and its numbers.
 
