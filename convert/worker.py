@@ -49,8 +49,8 @@ FILM_BYTES = 224 * 224  # of uint8
 MEMORY_SHARE, LEAST_MEMORY = 0.75, 8 << 30  # of the machine's; bytes that every worker may ask for
 FIRST_TO_GO = "1000"  # where memory runs out after all, the kernel ends this process and no other
 
-# A worker that waits holds 0.2 (LiteRT) to 0.9 GB: to start one beyond so many, the one that waits longest is ended.
-MOST_ALIVE = max(3, min(4, os.cpu_count() or 1))
+# A worker that waits holds 0.2 (LiteRT) to 1.2 GB: beyond so many, the one that waits longest is ended.
+MOST_ALIVE = max(2, min(4, os.cpu_count() or 1))
 
 
 # --- the caller's side ---
@@ -157,6 +157,12 @@ class _Pool:
         over = busy + len(others) - MOST_ALIVE if start else 0
         return [*alike, *others[: max(0, over)]]
 
+    def too_many(self) -> list[_Worker]:
+        """Take out who waits beyond the limit, while others work."""
+        over = max(0, self.busy.total() + len(self.idle) - MOST_ALIVE)
+        ended, self.idle = self.idle[:over], self.idle[over:]
+        return ended
+
 
 _POOL = _Pool()
 
@@ -194,8 +200,9 @@ def _taken(step: str, threads: int | None) -> Iterator[_Worker]:
             kept = kept and framework is not None and _POOL.contexts > 0
             if kept and worker is not None:
                 _POOL.idle.append(worker)
-        if worker is not None and not kept:
-            worker.end()
+            ended = _POOL.too_many()
+        for one in ended if kept or worker is None else [worker, *ended]:
+            one.end()
 
 
 def _framework(step: str) -> str | None:

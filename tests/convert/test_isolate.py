@@ -161,11 +161,13 @@ NAMED = 'FRAMEWORK = "litert"\n'
 
 FRAMEWORK = 'FRAMEWORK = "{}"\n'
 BODY = """
-import os
+import os, time
 from tbconv.contract.errors import ArtefactError
 def step(request):
     if request.get("refuse"):
         raise ArtefactError("a", why="b", fix="c")
+    while request.get("until") and not os.path.exists(request["until"]):
+        time.sleep(0.01)
     return os._exit(3) if request.get("die") else {"pid": os.getpid()}
 """
 
@@ -222,6 +224,20 @@ def test_a_worker_that_waits_is_ended_before_more_than_the_limit_live(named, mon
         second = named("litert")
         assert not runs(first)
         assert named("litert") == second
+
+
+def test_a_worker_that_is_done_is_ended_where_as_many_work_as_may_live(named, monkeypatch, tmp_path):
+    monkeypatch.setattr("convert.worker.MOST_ALIVE", 1)
+    with workers(), ThreadPoolExecutor(1) as pool:
+        place = tmp_path / "go on"
+        working = pool.submit(named, "litert", until=str(place))
+        while not worker._POOL.busy["litert"]:
+            time.sleep(0.01)
+        done = named("torch")
+        ended = not runs(done)
+        place.touch()
+        assert runs(working.result())
+    assert ended
 
 
 def test_no_job_starts_after_one_failed(named):
