@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Collection, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -29,6 +30,7 @@ HEADROOM = 4  # octaves of them above it: other films may reach further
 BINS = PER_OCTAVE * OCTAVES
 MOST_CHANNELS = 4096  # a flattened image has more; its numbers are counted together
 THREADS = 2
+AT_ONCE = 8  # films that are counted together
 MOST_COUNTED = 1 << 16  # numbers of a tensor and film that the histogram counts; ends and moments know all of them
 
 
@@ -45,6 +47,14 @@ class Channels:
     above: NDArray[np.float32]  # [C, BINS], the same of positive ones and zeros
     base: int  # octave of the first bin: it begins at 2^base
     films: list[NDArray[np.float32]] = field(default_factory=list)  # mean of each channel, film by film, [C] each
+    uncounted: list[NDArray[np.int32]] = field(default_factory=list)  # bins of numbers that no histogram has yet
+
+    def count(self, each: int) -> None:
+        """Add to the histogram what waits; one that was counted stands for `each`."""
+        sides = (2, *self.above.shape)
+        counts = each * np.bincount(np.concatenate(self.uncounted), minlength=2 * self.above.size).reshape(sides)
+        self.above, self.below = self.above + counts[0], self.below + counts[1]
+        self.uncounted = []
 
     @property
     def power(self) -> NDArray[np.float64]:
@@ -104,13 +114,17 @@ def measure(plain: Plain, names: Collection[str], films: Films) -> dict[str, Cha
     Raises:
         ConversionError: there are no films, or one leads to a number that is NaN or infinite.
     """
-    found: dict[str, Channels] = {}
-    for tensors in run_kept(write_tflite(plain, "float32"), plain, names, films):
-        for name, values in tensors.items():
-            rows = _rows(values)
-            if name not in found:
-                found[name] = _empty(rows)
-            _add(found[name], rows, name)
+    found, sizes = dict[str, Channels](), dict[str, int]()
+    with ThreadPoolExecutor(THREADS) as pool:
+        for tensors in run_kept(write_tflite(plain, "float32"), plain, names, films):
+            rows = {name: _rows(values) for name, values in tensors.items()}
+            if not found:
+                found = {name: _empty(one) for name, one in rows.items()}
+                sizes = {name: one.size for name, one in rows.items()}
+            list(pool.map(lambda name: _add(found[name], rows[name], name), rows))  # noqa: B023  (all end here)
+    for name, one in found.items():
+        if one.uncounted:
+            one.count(_step(sizes[name]))
     if not found and names:
         raise ConversionError(
             "there are no calibration films",
@@ -191,15 +205,21 @@ def _add(found: Channels, rows: NDArray[np.float32], name: str) -> None:
     found.films.append((total / len(rows)).astype(np.float32))
     found.squares += np.einsum("pc,pc->c", rows, rows, dtype=np.float64)
     found.counted += len(rows)
-    step = max(1, -(-rows.size // MOST_COUNTED))
+    step, channels = _step(rows.size), rows.shape[1]
     part = np.ascontiguousarray(rows[found.counted % step :: step])  # other places on each film
-    channels = rows.shape[1]
-    bits = part.view(np.int32) >> 20  # sign, eight bits of exponent, three of the fraction
-    places = np.clip((bits & 0x7FF) - PER_OCTAVE * (found.base + 127), 0, BINS - 1)
-    negative = bits < 0
-    places += np.arange(channels, dtype=np.int32) * BINS
-    found.below += step * np.bincount(places[negative], minlength=channels * BINS).reshape(channels, BINS)
-    found.above += step * np.bincount(places[~negative], minlength=channels * BINS).reshape(channels, BINS)
+    bits = part.view(np.uint32) >> 20  # sign, eight bits of exponent, three of the fraction
+    places = (bits & 0x7FF).astype(np.int32) - PER_OCTAVE * (found.base + 127)
+    np.clip(places, 0, BINS - 1, out=places)
+    places += BINS * np.arange(channels, dtype=np.int32)
+    places += BINS * channels * (bits >> 11).astype(np.int32)  # negative ones behind the others
+    found.uncounted.append(places.reshape(-1))
+    if len(found.uncounted) == AT_ONCE:
+        found.count(step)
+
+
+def _step(size: int) -> int:
+    """Return of how many places of a tensor of so many numbers one is counted."""
+    return max(1, -(-size // MOST_COUNTED))
 
 
 SUBDIVIDED = 8  # points of a bin at which its rounding is looked at

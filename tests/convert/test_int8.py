@@ -287,6 +287,7 @@ def channels_of(values):
     rows = values.astype(np.float32)[:, None]
     found = _empty(rows)
     _add(found, rows, "drawn")
+    found.count(1)
     return found
 
 
