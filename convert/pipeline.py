@@ -193,7 +193,7 @@ class ConversionContext:
     def step(self, name: str, function: str, **request: Any) -> dict[str, Any]:
         """Run one step (`module:function`), say that it is done, and return its response."""
         start = time.monotonic()
-        response = run_step(function, request)
+        response = run_step(function, request, say=lambda line: self.reporter.say(f"    {line}"))
         self.seconds[name] = time.monotonic() - start
         self.converters[name] = response["converter"]
         self.reporter.say(f"  {name}: {self.seconds[name]:.0f} s, {self.converters[name]}")

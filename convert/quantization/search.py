@@ -27,7 +27,7 @@ from convert.parity.decisions import NEAREST, Decisions
 from convert.parity.inputs import evenly
 from convert.quantization.int8 import Made, Quantizer, Recipe
 from convert.quantization.statistics import THREADS, Ends, Films
-from convert.worker import reuse_memory
+from convert.worker import report_progress, reuse_memory
 from tbconv.contract import __version__
 from tbconv.contract.errors import ConversionError
 from torch_train.run_folder import read_films
@@ -281,6 +281,8 @@ class Search:
         rank = Ranking(self.decisions, self.network.answers(self.network.float32, self.films[ranking]))
         films = self.films[ranking[rank.near]]
         self._ranking = (len(quantizer.films), len(ranking), len(films), rank.width)
+        of = f"the {len(films)} nearest of {len(ranking)} others rank"
+        report_progress(f"{len(quantizer.films)} films set ranges, {of}")
         self._measure(quantizer, self.first)
         one, made = self._make(quantizer, self.first)
         self.tried.append(one)
@@ -334,9 +336,15 @@ class Search:
                 self.tried.append(one)
                 if self.chosen is one:
                     best, written = one, found.data
+                report_progress(self._so_far(best))
                 del found  # its weights in float64
         self.ended = ENOUGH if self._enough(best) else self.ended or "every step was tried"
         return written
+
+    def _so_far(self, best: Trial) -> str:
+        near = "" if best.near is None else f"; the best moves decisions near the threshold by {best.near:.2g}"
+        left = max(0.0, self.until - time.monotonic())
+        return f"{len(self.tried)} candidates tried, at most {left:.0f} s left{near}"
 
     def _judge(self, one: Trial, data: bytes, rank: Ranking, films: Films) -> None:
         start = time.monotonic()
