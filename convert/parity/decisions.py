@@ -129,23 +129,26 @@ class Decisions:
         return decibels(float(signal), float(noise))
 
     def sides(self, answer: NDArray[Any]) -> dict[str, int]:
-        """Return how many films lie on each side of each decision, by a name for the side.
+        """Return how many films lie on each side of each decision, by a name for the side: see `films_of_sides`."""
+        return {name: int(one.sum()) for name, one in self.films_of_sides(answer).items()}
+
+    def films_of_sides(self, answer: NDArray[Any]) -> dict[str, NDArray[np.bool_]]:
+        """Return which films lie on each side of each decision, bool [N], by a name for the side.
 
         Of N classes one side is the class that is in front most often; the films of every other one are counted, which
         for two classes is the smaller side. Of a score there is one side: all films.
         """
         decided = self.of(answer)
         if self.task == "score":
-            return {"films": len(decided)}
+            return {"films": np.ones(len(decided), np.bool_)}
         if self.task == "one-of-n":
             counts = np.bincount(decided[:, 0], minlength=1) if len(decided) else np.zeros(1, np.int64)
             top = int(counts.argmax())
-            return {f"films of another class than {self.name(top)}": int(len(decided) - counts[top])}
-        found: dict[str, int] = {}
-        for column, positives in enumerate(decided.sum(axis=0)):
+            return {f"films of another class than {self.name(top)}": decided[:, 0] != top}
+        found: dict[str, NDArray[np.bool_]] = {}
+        for column, positive in enumerate(decided.T == 1):
             of = f" of {self.name(column)}" if self.task == "multi-label" else ""
-            found |= {f"films on the positive side{of}": int(positives)}
-            found |= {f"films on the negative side{of}": int(len(decided) - positives)}
+            found |= {f"films on the positive side{of}": positive, f"films on the negative side{of}": ~positive}
         return found
 
     def name(self, column: int) -> str:

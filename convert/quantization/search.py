@@ -24,7 +24,7 @@ from convert.formats.onnx_graph import read_graph
 from convert.formats.tflite.plain import simplify, to_plain
 from convert.formats.tflite.write import SIGNATURE, write_tflite
 from convert.parity.decisions import NEAREST, Decisions
-from convert.parity.inputs import evenly
+from convert.parity.inputs import evenly, spread
 from convert.quantization.int8 import Made, Quantizer, Recipe
 from convert.quantization.statistics import THREADS, Ends, Films
 from convert.worker import report_progress, reuse_memory
@@ -42,7 +42,6 @@ UNKNOWN = 8.0  # times as long as another one a candidate may take that is of a 
 ENOUGH = "what the best one leaves undecided is little enough"
 AT_ONCE = 64  # calibration films of a single candidate, which is to be made quickly
 CALIBRATING, RANKING = 256, 256  # films, at most
-GOLDEN = (5**0.5 - 1) / 2  # multiples of it, without their whole parts, fill 0 to 1 evenly
 ROUNDS, WARM_UP = 7, 1  # of the two files, in turn; the median ratio counts
 
 
@@ -420,12 +419,6 @@ class Search:
             "" if chosen.undecided is None else f"{100 * chosen.undecided:.2g} % of them lie within reach of its error"
         )
         return f"no decision of the ranking films flips, but {share or 'nothing is decided'}"
-
-
-def spread(rows: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return rows in an order whose first part, however long, is spread over all of them."""
-    places = np.arange(len(rows))
-    return rows[np.argsort((places * GOLDEN) % 1.0, kind="stable")]
 
 
 def apart(count: int, labels: NDArray[np.int64] | None) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
