@@ -23,7 +23,7 @@ from convert.certificate.deployment import LATENCY, SIZE
 from convert.formats.onnx_graph import read_graph
 from convert.formats.tflite.plain import simplify, to_plain
 from convert.formats.tflite.write import SIGNATURE, write_tflite
-from convert.parity.decisions import NEAREST, Decisions
+from convert.parity.decisions import NEAREST, Decisions, nearness
 from convert.parity.inputs import evenly, spread
 from convert.quantization.int8 import Made, Quantizer, Recipe
 from convert.quantization.statistics import THREADS, Ends, Films
@@ -194,23 +194,6 @@ class Ranking:
         candidate.shift = float((self._weights * signed).sum() / self._weights.sum())
         candidate.flips = int(self._decisions.flips(self._reference, answer).sum())
         candidate.undecided = float(min(1.0, self._density * 2 * REACH * candidate.near))
-
-
-def nearness(away: NDArray[np.float64]) -> float:
-    """Return the width, in the output's unit, of the bell that says how much a film near a decision counts.
-
-    It is as narrow as the films allow: all weights together are worth 32 films, as many as a band rests on at least
-    (`convert.parity.decisions`), or half of them where there are fewer than 64.
-    """
-    distances = away[np.isfinite(away)]
-    if not len(distances) or not distances.max() > 0:
-        return 1.0
-    wanted = min(NEAREST, len(distances) / 2)
-    low, high = 1e-6 * float(distances.max()), 100 * float(distances.max())
-    for _ in range(60):  # halves the ratio of the ends until floats end
-        middle = float(np.sqrt(low * high))
-        low, high = (middle, high) if np.exp(-np.square(distances / middle) / 2).sum() < wanted else (low, middle)
-    return high
 
 
 # --- search ---

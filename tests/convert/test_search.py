@@ -5,10 +5,10 @@ import pytest
 
 import convert.quantization.search as search_module
 from convert.formats.tflite.plain import Plain, PlainBuilder, simplify
-from convert.parity.decisions import Decisions
+from convert.parity.decisions import Decisions, nearness
 from convert.parity.inputs import spread
 from convert.quantization.int8 import Recipe
-from convert.quantization.search import ENOUGH, FloatNetwork, Ranking, Search, Trial, apart, nearness
+from convert.quantization.search import ENOUGH, FloatNetwork, Ranking, Search, Trial, apart
 from convert.quantization.statistics import Ends
 
 SIDE = 24
