@@ -242,7 +242,7 @@ def figures(
     every[nearest] = margins
     right, found = is_positive(reference, threshold), is_positive(every, threshold)
     losses = paired_losses(reference, every, labels, threshold=threshold) if 0 < labels.sum() < len(labels) else None
-    band = abstention_band(reference[nearest], margins, threshold=threshold)
+    band = abstention_band(reference, every, threshold=threshold)  # those beyond the nearest weigh nothing
     near = np.argsort(np.abs(reference[nearest] - threshold))[:NEAR]
     return {
         "n": len(labels),

@@ -199,7 +199,7 @@ class ConversionContext:
         if self.stopping.is_set():  # who waits for it hears of the first failure
             raise ConversionError(f"the step {name} was not begun", why="another one failed", fix="convert again")
         start = time.monotonic()
-        response = run_step(function, request)
+        response = run_step(function, request, say=lambda line: self.reporter.say(f"    {line}"))
         self.seconds[name] = time.monotonic() - start
         self.converters[name] = response["converter"]
         self.reporter.say(f"  {name}: {self.seconds[name]:.0f} s, {self.converters[name]}")

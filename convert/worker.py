@@ -21,6 +21,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -43,6 +44,9 @@ LARGE_PAGES = "glibc.malloc.hugetlb=1"  # where Linux has them: a fifth of a con
 KEPT_ALLOCATION, KEPT_HEAP = 32 << 20, 1 << 30  # bytes; the first is the most that glibc accepts
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h
 
+PROGRESS = b'{"progress": '  # how a line begins that is not the answer yet
+PROGRESS_EVERY_S = 10.0  # seconds between two of them
+
 # What a file of others may cost: operations that are allowed can still be asked for any size, and call each other.
 LONGEST_S, LONGEST_FILM_S = 2 * 3600.0, 10.0  # seconds of a step, and for each film that it is fed; real ones take 0.4
 FILM_BYTES = 224 * 224  # of uint8
@@ -56,20 +60,23 @@ MOST_ALIVE = max(2, min(4, os.cpu_count() or 1))
 # --- the caller's side ---
 
 
-def run_step(step: str, request: dict[str, Any], *, threads: int | None = None) -> dict[str, Any]:
+def run_step(
+    step: str, request: dict[str, Any], *, threads: int | None = None, say: Callable[[str], None] | None = None
+) -> dict[str, Any]:
     """Run a step in another process and return its response.
 
     Args:
         step: `module:function`; the function takes the request and returns the response.
         request: plain JSON values.
         threads: of the frameworks' pools; None leaves it to them (TensorFlow: one).
+        say: gets the lines by which the step says how far it is (`report_progress`).
 
     Raises:
         TbconvError: the expected error that the step raised.
         ConversionError: the process died without one, or took far longer than any step of ours.
     """
     with _taken(step, threads) as worker:
-        return worker.run(step, request, threads)
+        return worker.run(step, request, threads, say)
 
 
 @contextlib.contextmanager
@@ -244,7 +251,9 @@ class _Worker:
         """Whether the process has not ended."""
         return self._process.poll() is None
 
-    def run(self, step: str, request: dict[str, Any], threads: int | None) -> dict[str, Any]:
+    def run(
+        self, step: str, request: dict[str, Any], threads: int | None, say: Callable[[str], None] | None = None
+    ) -> dict[str, Any]:
         """Run one step; see `run_step`."""
         os.ftruncate(self._output.fileno(), 0)
         self._output.seek(0)  # of the process too: it writes to the same open file
@@ -253,7 +262,11 @@ class _Worker:
         try:
             self._socket.sendall(line.encode() + b"\n")
             with self._socket.makefile("rb") as answers:
-                answer = answers.readline()
+                until = time.monotonic() + longest
+                while (answer := answers.readline()).startswith(PROGRESS):
+                    if say is not None:
+                        say(json.loads(answer)["progress"])
+                    self._socket.settimeout(max(until - time.monotonic(), 1e-3))  # a step that talks gets no longer
         except ConnectionError:
             answer = b""
         except TimeoutError as error:
@@ -325,6 +338,16 @@ def _expected(parts: dict[str, str]) -> TbconvError:
 
 # --- the worker's side ---
 
+_CALLER: list[socket.socket] = []  # of the step that runs here; empty in any other process
+_SAID = [-PROGRESS_EVERY_S]  # when it last said something, by time.monotonic
+
+
+def report_progress(line: str) -> None:
+    """Say from within a step how far it is; of lines within ten seconds the first, and none where nobody asked."""
+    if _CALLER and time.monotonic() - _SAID[0] >= PROGRESS_EVERY_S:
+        _CALLER[0].sendall(json.dumps({"progress": line}).encode() + b"\n")
+        _SAID[0] = time.monotonic()
+
 
 def serve(descriptor: int) -> None:
     """Be a worker: run steps until the parent hangs up.
@@ -338,6 +361,7 @@ def serve(descriptor: int) -> None:
     with socket.socket(fileno=descriptor) as parent, parent.makefile("rb") as requests:
         # on a descriptor of its own: a step that fails at once closes the other before the thread looks at it
         threading.Thread(target=_end_with, args=(os.dup(descriptor),), daemon=True).start()
+        _CALLER.append(parent)
         for line in requests:
             request = json.loads(line)
             module, _, function = request["step"].partition(":")

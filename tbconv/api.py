@@ -342,7 +342,8 @@ def convert_onnx(
         normalise: imagenet (assumed for three channels), unit or none.
         mean: instead of `normalise`: of x / 255, one a channel.
         std: instead of `normalise`: of x / 255, one a channel.
-        most: films that are compared, at most; 64 by default.
+        most: films that are compared, at most; by default 64, and those besides that give 30 on each side of every
+            decision, of 576 looked at.
         keep_float: nodes, or prefixes of nodes, that the int8 file keeps in float32.
         int8_budget: seconds that the search for an int8 recipe may take; 0 makes one candidate.
         labels: names of the classes, in the order of the output.
@@ -354,7 +355,7 @@ def convert_onnx(
         ConfigError: the options contradict each other.
         ConversionError: the file cannot be converted, or a float32 file differs from it.
     """
-    from convert.onnx_import.reference import FILMS, OnnxConfig
+    from convert.onnx_import.reference import OnnxConfig
     from convert.pipeline import INT8_BUDGET
     from convert.pipeline import convert as run_conversion
 
@@ -366,7 +367,7 @@ def convert_onnx(
         normalise=normalise,
         mean=None if mean is None else tuple(mean),
         std=None if std is None else tuple(std),
-        films=FILMS if most is None else most,
+        films=most,
         keep_float=tuple(keep_float or ()) or None,
         int8_budget=INT8_BUDGET if int8_budget is None else int8_budget,
         labels=tuple(labels),

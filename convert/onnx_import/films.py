@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from convert.parity.inputs import evenly, find_films
+from convert.parity.inputs import evenly, find_films, spread
 from tbconv.contract.errors import DataError, FilmError, Reporter
 from tbconv.contract.files import sha256_bytes, sha256_file
 from tbconv.contract.preprocess import PreprocessSpec
 
 CALIBRATION = 64  # films, at most
+LEAST, MOST = 64, 576  # films that are compared where nobody says how many; those that are looked at for it
+AT_ONCE = 64  # films that are read and run at a time while some are looked for
 LEAST_APART = 16  # films; of fewer, neither half would say anything, so all of them serve twice
 
 
@@ -27,6 +30,7 @@ class FolderFilms:
     calibration_sha256: tuple[str, ...]  # of the files
     parity_sha256: tuple[str, ...]
     held: int  # films in the folder, each content once
+    chosen: int = 0  # of the compared films, taken for the side of a decision on which they lie
 
     @property
     def disjoint(self) -> bool:
@@ -37,7 +41,8 @@ class FolderFilms:
     def description(self) -> str:
         """What was fed, in one sentence."""
         apart = "none of them seen in calibration" if self.disjoint else "the same that int8 was calibrated on"
-        return f"{len(self.parity)} films of a folder of {self.held}, {apart}"
+        chosen = f"; {self.chosen} of them chosen for the side of a decision on which they lie" if self.chosen else ""
+        return f"{len(self.parity)} films of a folder of {self.held}, {apart}{chosen}"
 
     @property
     def digest(self) -> str:
@@ -83,6 +88,71 @@ def read_folder(folder: Path, *, size: int, films: int, reporter: Reporter) -> F
         calibration_sha256=tuple(digests[row] for row in calibrating),
         parity_sha256=tuple(digests[row] for row in compared),
         held=len(paths),
+    )
+
+
+def read_more(folder: Path, films: FolderFilms, *, size: int, reporter: Reporter) -> Iterator[FolderFilms]:
+    """Yield the same films with further ones of the folder to compare, until 576 were looked at.
+
+    Args:
+        folder: it.
+        films: what was read of it before.
+        size: side of the square in pixels.
+        reporter: gets a line for each film that is left out.
+
+    Yields:
+        Each time up to 64 more, spread over the folder; none that calibrates, and no content twice.
+    """
+    seen, known = {*films.calibration_sha256, *films.parity_sha256}, {folder / name for name in films.parity_names}
+    rest = np.array([one for one in find_films(folder) if one not in known], object)
+    order = spread(evenly(rest, MOST - len(known) + len(films.calibration)))
+    for start in range(0, len(order), AT_ONCE):
+        read = _read(list(order[start : start + AT_ONCE]), size, reporter)
+        fresh = [(path, *one) for path, one in read.items() if one[1] not in seen][: MOST - len(films.parity)]
+        if fresh:
+            seen |= {digest for _, _, digest in fresh}
+            films = replace(
+                films,
+                parity=np.concatenate([films.parity, [one for _, one, _ in fresh]]),
+                parity_names=films.parity_names + tuple(str(path.relative_to(folder)) for path, _, _ in fresh),
+                parity_sha256=films.parity_sha256 + tuple(digest for _, _, digest in fresh),
+            )
+            yield films
+
+
+def choose_for_sides(
+    sides: Mapping[str, NDArray[np.bool_]], first: int, wanted: int
+) -> tuple[NDArray[np.int64], dict[str, int]]:
+    """Return which films to take besides the first ones, and which sides of decisions still have too few.
+
+    Args:
+        sides: by name, which films lie on it, bool [N].
+        first: films that are taken anyway.
+        wanted: films on each side.
+
+    Returns:
+        Rows from `first` on, as few as it takes one after the other, and how many films there are by side, of those
+        sides that have fewer than wanted.
+    """
+    counts = {side: int(one[:first].sum()) for side, one in sides.items()}
+    rows = []
+    for row in range(first, len(next(iter(sides.values()), ()))):
+        on = [side for side, one in sides.items() if one[row]]
+        if any(counts[side] < wanted for side in on):
+            rows.append(row)
+            counts |= {side: counts[side] + 1 for side in on}
+    return np.array(rows, np.int64), {side: count for side, count in counts.items() if count < wanted}
+
+
+def pick(films: FolderFilms, first: int, rows: NDArray[np.int64]) -> FolderFilms:
+    """Return the first of the compared films, and those of some rows behind them, chosen for their side."""
+    kept = [*range(first), *rows.tolist()]
+    return replace(
+        films,
+        parity=films.parity[kept],
+        parity_names=tuple(films.parity_names[row] for row in kept),
+        parity_sha256=tuple(films.parity_sha256[row] for row in kept),
+        chosen=len(rows),
     )
 
 

@@ -7,8 +7,10 @@ operating point was chosen on labelled films.
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +19,21 @@ from numpy.typing import NDArray
 
 from convert.formats.normalise import Normalise, check_choice, prepare
 from convert.formats.table import FORMATS, ONNX, TFLITE_FLOAT32
-from convert.onnx_import.films import FolderFilms, read_folder
+from convert.onnx_import.films import LEAST, FolderFilms, choose_for_sides, pick, read_folder, read_more
 from convert.onnx_import.report import JudgedFile, onnx_report, report_text
 from convert.parity.compare import compare_outputs, varies
-from convert.parity.decisions import TASKS, Decisions, choose_decisions, read_thresholds
+from convert.parity.decisions import SHOWN, TASKS, Decisions, choose_decisions, read_thresholds
 from convert.parity.report import PARITY
 from convert.parity.runtimes import Compared, Outputs, Runtime, compared_files, run_outputs
-from convert.parity.verdicts import CERTIFIED, FAILED, MEASURED, NOT_MADE, OutputTolerance, judge_outputs
+from convert.parity.verdicts import (
+    CERTIFIED,
+    FAILED,
+    MEASURED,
+    NOT_MADE,
+    SIDE_FILMS,
+    OutputTolerance,
+    judge_outputs,
+)
 from convert.pipeline import (
     INT8_BUDGET,
     ROUTES,
@@ -44,10 +54,10 @@ from tbconv.contract.files import write_atomic, write_json
 from tbconv.contract.manifest import is_exact
 from torch_train.run_folder import CALIBRATION_FILMS, Films, write_films
 
-FILMS = 64
 SCHEMA = "tbconv-conversion/1"
 REPORT = "report.md"
 NOT_OFFERED = "not_offered"  # folder of files that change too many decisions, or of which too little is known
+WAYS = ("reference", "optimised", "rounded")  # see `run_source`
 LARGEST_HEAD = 0.5  # of the weights: VGG keeps nine tenths in its head, and such an int8 file would save nothing
 
 
@@ -62,7 +72,7 @@ class OnnxConfig:
     normalise: str | None = None  # None assumes torchvision's (three channels) or x / 255 (one)
     mean: tuple[float, ...] | None = None  # of x / 255
     std: tuple[float, ...] | None = None
-    films: int = FILMS  # that are compared, at most
+    films: int | None = None  # that are compared, at most; None: 64, and those that verdicts need besides
     keep_float: tuple[str, ...] | None = None  # None keeps the head where that is not most of the weights
     labels: tuple[str, ...] = ()  # names of the classes, in the order of the output
     int8_budget: float = INT8_BUDGET  # seconds that the search for an int8 recipe may take; 0 makes one candidate
@@ -78,7 +88,7 @@ class OnnxConfig:
             raise ConfigError(f"--task {self.task} is unknown", why=why, fix="--task multi-label")
         if self.thresholds is not None:
             read_thresholds(self.thresholds)  # before minutes are spent
-        if self.films < 1:
+        if self.films is not None and self.films < 1:
             raise ConfigError(f"--films {self.films}", why="parity cannot pass on nothing", fix="--films 64")
         if len(set(self.labels)) != len(self.labels) or "" in self.labels:
             names = ",".join(self.labels)
@@ -219,28 +229,75 @@ class OnnxReference:
         given: dict[str, Any] = facts["normalise"]
         normalise = Normalise(**given | {name: tuple(given[name]) for name in ("mean", "std")})
         say(f"  preprocessing {'assumed' if normalise.assumed else 'as given'}: {normalise}")
-        films = read_folder(config.calibration, size=facts["size"], films=config.films, reporter=context.reporter)
-        reference, optimised, rounded = run_source(
-            config.onnx, facts, normalise, films.parity, context.aside, context.reporter
-        )
-        check_reference(reference, config.labels)
-        decisions = choose_decisions(
-            reference,
-            facts["last_ops"],
-            task=config.task,
-            thresholds=None if config.thresholds is None else read_thresholds(config.thresholds),
-            labels=config.labels,
-        )
+        size, reporter = facts["size"], context.reporter
+        films = read_folder(config.calibration, size=size, films=config.films or LEAST, reporter=reporter)
+        run = partial(run_source, config.onnx, facts, normalise, context.aside, reporter)
+        answers = run(films.parity)
+        check_reference(answers["reference"], config.labels)
+        decisions = self._decide(answers["reference"], facts)
         for name, one in decisions.items():
             say(f"  decisions on {name}: {one}")
+        if config.films is None and films.disjoint:
+            films, answers = self._find_sides(films, answers, decisions, run, size=size, reporter=reporter)
         tolerances = {
-            name: OutputTolerance.derive(reference[name], optimised[name], rounded[name], decisions[name])
-            for name in reference
+            name: OutputTolerance.derive(one, answers["optimised"][name], answers["rounded"][name], decisions[name])
+            for name, one in answers["reference"].items()
         }
         place = context.aside / CALIBRATION_FILMS
         unknown = np.zeros(len(films.calibration), np.int64)  # not known, and no range needs it
         write_films(place, Films(films.calibration, unknown, np.full(len(unknown), "train")))
-        self._source = Source(facts, normalise, films, place, reference, decisions, tolerances)
+        self._source = Source(facts, normalise, films, place, answers["reference"], decisions, tolerances)
+
+    def _decide(self, answers: Outputs, facts: dict[str, Any]) -> dict[str, Decisions]:
+        config = self.config
+        thresholds = None if config.thresholds is None else read_thresholds(config.thresholds)
+        last = facts["last_ops"]
+        return choose_decisions(answers, last, task=config.task, thresholds=thresholds, labels=config.labels)
+
+    def _find_sides(
+        self,
+        films: FolderFilms,
+        answers: dict[str, Outputs],
+        decisions: dict[str, Decisions],
+        run: Callable[..., dict[str, Outputs]],
+        *,
+        size: int,
+        reporter: Reporter,
+    ) -> tuple[FolderFilms, dict[str, Outputs]]:
+        """Add films until 30 lie on each side of every decision, as a verdict on a reduced file needs.
+
+        Returns:
+            Films and answers with those that were added; as they were where enough lie on each side, or too few in
+            all that were looked at, which is said.
+        """
+        first, found, pool = len(films.parity), answers["reference"], films
+        rows, lacking = choose_for_sides(_sides(found, decisions), first, SIDE_FILMS)
+        for pool in read_more(self.config.calibration, films, size=size, reporter=reporter) if lacking else ():
+            more = run(pool.parity[len(next(iter(found.values()))) :], ways=("reference",))["reference"]
+            found = {name: np.concatenate([one, more[name]]) for name, one in found.items()}
+            rows, lacking = choose_for_sides(_sides(found, decisions), first, SIDE_FILMS)
+            if not lacking:
+                break
+        if lacking:
+            few = ", ".join(f"{count} {side}" for side, count in list(lacking.items())[:SHOWN])
+            reporter.say(
+                f"  {few} among {len(pool.parity)} that were looked at, {SIDE_FILMS} needed: no verdict on files in "
+                "float16, dynamic range or int8; add films of that side to the folder"
+            )
+            return films, answers
+        if not len(rows):
+            return films, answers
+        reporter.say(
+            f"  {len(rows)} films are compared besides the first {first}: {SIDE_FILMS} are then on each side of every "
+            f"decision ({len(pool.parity)} were looked at)"
+        )
+        added = run(pool.parity[rows], ways=("optimised", "rounded"))
+        added["reference"] = {name: one[rows] for name, one in found.items()}
+        together = {
+            way: {name: np.concatenate([one, added[way][name]]) for name, one in before.items()}
+            for way, before in answers.items()
+        }
+        return pick(pool, first, rows), together
 
     def export(self, context: ConversionContext) -> None:
         """Do nothing: model.onnx was written first of all."""
@@ -364,14 +421,17 @@ def run_source(
     onnx: Path,
     facts: dict[str, Any],
     normalise: Normalise,
-    model_inputs: NDArray[np.uint8],
     folder: Path,
     reporter: Reporter,
-) -> tuple[Outputs, Outputs, Outputs]:
+    model_inputs: NDArray[np.uint8],
+    *,
+    ways: Sequence[str] = WAYS,
+) -> dict[str, Outputs]:
     """Run the given file itself on films that numpy normalised; output names are already ours.
 
     Returns:
-        Its answers without optimisations (the reference), with them, and without them on films normalised in float32.
+        By way its answers: `reference`, without optimisations; `optimised`, with them; `rounded`, without them on films
+        normalised in float32.
     """
     whole, rounded = folder / "prepared.npy", folder / "rounded.npy"
     np.save(whole, prepare(model_inputs, normalise))
@@ -384,15 +444,25 @@ def run_source(
         "names": facts["renamed_outputs"],
     }
     request |= {"batch": batch if isinstance(batch, int) and batch > 0 else None}
-    ways: dict[str, dict[str, Any]] = {
+    how: dict[str, dict[str, Any]] = {
         "reference": {"images": str(whole), "optimised": False},
         "optimised": {"images": str(whole)},
         "rounded": {"images": str(rounded), "optimised": False},
     }
-    runtimes = [Runtime(name, "trained", ONNX.any_runner, request | way) for name, way in ways.items()]
+    runtimes = [Runtime(name, "trained", ONNX.any_runner, request | how[name]) for name in ways]
     found = run_outputs(runtimes, model_inputs, reporter)
-    reference, optimised, early = (one for name in ways if isinstance(one := found[name], dict))
-    return reference, optimised, early
+    return {name: one for name in ways if isinstance(one := found[name], dict)}
+
+
+def _sides(answers: Outputs, decisions: dict[str, Decisions]) -> dict[str, NDArray[np.bool_]]:
+    """Return which films lie on each side of each decision of each output, by its words."""
+    by_output = {name: one.films_of_sides(answers[name]) for name, one in decisions.items()}
+    several = len(by_output) > 1
+    return {
+        f"{side} ({name})" if several else side: films
+        for name, sides in by_output.items()
+        for side, films in sides.items()
+    }
 
 
 def round_early(model_inputs: NDArray[np.uint8], normalise: Normalise) -> NDArray[np.float32]:

@@ -67,6 +67,14 @@ def evenly[Rows: np.generic](rows: NDArray[Rows], most: int) -> NDArray[Rows]:
     return rows if len(rows) <= most else rows[np.arange(most) * len(rows) // max(most, 1)]
 
 
+GOLDEN = (5**0.5 - 1) / 2  # multiples of it, without their whole parts, fill 0 to 1 evenly
+
+
+def spread[Rows: np.generic](rows: NDArray[Rows]) -> NDArray[Rows]:
+    """Return rows in an order whose first part, however long, is spread over all of them."""
+    return rows[np.argsort((np.arange(len(rows)) * GOLDEN) % 1.0, kind="stable")]
+
+
 def part_of(answer: Prediction, start: int, end: int | None) -> Answer:
     """Return the answers to the films from `start` to `end`."""
     return pick(answer, np.arange(len(answer.logits))[start:end])

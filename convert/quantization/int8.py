@@ -36,7 +36,7 @@ from convert.quantization.rounding import balance_steps, search_steps
 from convert.quantization.statistics import Channels, Ends, Films, Statistics, choose_range, mean_on_grid, measure
 
 Rounding = Literal["nearest", "balanced", "searched"]
-LEAST_ERROR = Ends("error", weighted=True)
+NEARLY_ALL = Ends("share", 1e-6)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class Recipe:
     """How a network is quantized."""
 
     equalized: float | None = None  # share of the unevenness of channels that moves into weights; None: pair by pair
-    ends: Ends = LEAST_ERROR
+    ends: Ends = NEARLY_ALL
     films: int = 128  # calibration films, at most
     keep_float: tuple[str, ...] = (HEAD,)  # nodes, prefixes, or a name of convert.quantization.float_ops
     float_sums: bool = False  # sums of branches are computed, and passed on, in float32

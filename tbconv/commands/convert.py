@@ -43,7 +43,11 @@ def convert(
         ),
     ] = None,
     films: Annotated[
-        int | None, typer.Option(help="Most films to compare every format on: 512 of a run, 64 of a folder.")
+        int | None,
+        typer.Option(
+            help="Most films to compare every format on: 512 of a run; of a folder 64, and those that give 30 on each "
+            "side of every decision."
+        ),
     ] = None,
     keep_float: Annotated[
         list[str] | None,

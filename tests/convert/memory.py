@@ -31,7 +31,7 @@ class Memory:
         finished = sorted(self._folder.glob("*/response.json"), key=lambda path: path.stat().st_mtime_ns)
         return [(*json.loads((path.parent / "step.json").read_text()), path.parent) for path in finished]
 
-    def run_step(self, module, request, *, threads=None):
+    def run_step(self, module, request, *, threads=None, say=None):
         written = [name for name in WRITTEN.get(module, ("out",)) if request.get(name)]
         kept = self._folder / self._key(module, request, written)
         kept.mkdir(exist_ok=True)

@@ -43,7 +43,7 @@ class Drawn:
         self.memory, self.spoil, self.fail = memory, spoil or {}, fail
         self.lock = threading.Lock()  # two files that answer alike are one step of the memory
 
-    def __call__(self, module, request, *, threads=None):
+    def __call__(self, module, request, *, threads=None, say=None):
         if module in self.fail:
             raise ConversionError("it fails", why="first line\nError: the last line", fix="none")
         if module == "convert.formats.onnx_wrap:wrap":

@@ -40,7 +40,7 @@ def steps(monkeypatch):
     """Add the format for one test; every step is noted, and every runner gives the margins of mean grey levels."""
     noted = []
 
-    def run_step(function, request, *, threads=None):
+    def run_step(function, request, *, threads=None, say=None):
         noted.append((function, request))
         if "images" in request:
             margin = np.load(request["images"]).mean((1, 2)) / 40 - 3

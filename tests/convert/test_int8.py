@@ -5,6 +5,7 @@ import json
 
 import numpy as np
 import pytest
+from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter
 
 from convert.formats.onnx_graph import read_graph
@@ -341,3 +342,53 @@ def test_no_films_and_numbers_without_a_range_are_refused(chain):
     broken[3, 2, 2, 0] = np.inf
     with pytest.raises(ConversionError, match="NaN or infinite"):
         Quantizer(chain, broken).make(Recipe())
+
+
+def test_dense_layers_that_stay_in_float_are_stored_in_int8_and_answer_as_float_does(tmp_path):
+    draw, builder = np.random.default_rng(0), PlainBuilder()
+    same = {"strides": (1, 1), "dilations": (1, 1), "groups": 1}
+    last = builder.conv(
+        builder.image((12, 12, 1), "image"), draw.normal(size=(3, 3, 1, 64)) / 60, None, "one", 0, **same
+    )
+    last = builder.mean(builder.activation(last, "relu", "relu"), "mean", keep=False)
+    last = builder.activation(
+        builder.dense(last, draw.normal(size=(64, 96)), draw.normal(size=96), "two", 0), "relu", "r"
+    )
+    last = builder.dense(last, draw.normal(size=(96, 2)), draw.normal(size=2), "logits", 0)
+    plain = simplify(Plain(builder.operations[0].inputs[0], tuple(builder.operations), {"logits": last}))
+    data = Quantizer(plain, films()).make(Recipe()).data
+    (tmp_path / "model.tflite").write_bytes(data)
+    check_tflite(tmp_path / "model.tflite")
+    model = schema.Model.GetRootAs(data)
+    [graph] = [model.Subgraphs(0)]
+    tensors = {graph.Tensors(number).Name(): graph.Tensors(number) for number in range(graph.TensorsLength())}
+    stored = tensors[b"two.weight/int8"]
+    assert (stored.Type(), stored.ShapeAsNumpy().tolist()) == (schema.TensorType.INT8, [96, 64])
+    steps = model.Buffers(stored.Buffer()).DataAsNumpy().view(np.int8).reshape(96, 64)
+    scale = stored.Quantization().ScaleAsNumpy()[:, None].astype(np.float64)
+    [exact] = [one.arrays["kernel"] for one in plain.operations if one.names[-1] == "two"]
+    exact = exact.reshape(64, 96).T
+    assert (steps == np.rint(exact / scale)).all()
+    assert np.abs(steps).max(axis=1).tolist() == [127] * 96
+    assert tensors[b"logits.weight"].Type() == schema.TensorType.FLOAT32  # 192 numbers cost nothing
+    right = answers_of(write_tflite(plain, "float32"), films())
+    assert decibels(right, answers_of(data, films())) > DECIBELS
+
+
+@pytest.mark.parametrize("precision", ["dynamic", "int8"])
+def test_equal_vectors_of_numbers_are_written_once(precision):
+    draw, builder = np.random.default_rng(0), PlainBuilder()
+    same = {"strides": (1, 1), "dilations": (1, 1), "groups": 1}
+    last = builder.image((12, 12, 1), "image")
+    for number in range(4):
+        kernel = draw.normal(size=(3, 3, last.sizes[-1], 64)) / 60
+        last = builder.activation(builder.conv(last, kernel, None, f"c{number}", 0, **same), "relu", f"r{number}")
+    last = builder.dense(builder.mean(last, "mean", keep=False), draw.normal(size=(64, 2)), None, "logits", 0)
+    plain = simplify(Plain(builder.operations[0].inputs[0], tuple(builder.operations), {"logits": last}))
+    data = Quantizer(plain, films()).make(Recipe()).data if precision == "int8" else write_tflite(plain, "dynamic")
+    graph = schema.Model.GetRootAs(data).Subgraphs(0)
+    points = [graph.Tensors(number).Quantization() for number in range(graph.TensorsLength())]
+    points = [one.ZeroPointAsNumpy() for one in points if one is not None and one.ZeroPointLength() == 64]
+    assert len(points) >= 3
+    assert len({one.__array_interface__["data"][0] for one in points}) == 1
+    assert not np.concatenate(points).any()

@@ -45,6 +45,38 @@ def test_a_request_goes_in_and_its_response_comes_out(step):
     assert step("return {'twice': 2 * request['x'], 'pid': os.getpid()}", {"x": 21})["twice"] == 42
 
 
+def test_a_step_says_how_far_it_is_before_it_answers(step, monkeypatch):
+    body = """from convert import worker
+    for part in range(3):
+        worker._SAID[0] -= request["apart"]
+        worker.report_progress(f"{part} of 3")
+    return {"done": True}"""
+    lines = []
+    assert step(body, {"apart": 60}, say=lines.append) == {"done": True}
+    assert lines == ["0 of 3", "1 of 3", "2 of 3"]
+    del lines[:]
+    assert step(body, {"apart": 0}, say=lines.append) == {"done": True}
+    assert lines == ["0 of 3"]  # the others came within ten seconds
+    assert step(body, {"apart": 60}) == {"done": True}  # nobody listens
+
+
+def test_a_step_that_talks_gets_no_longer_for_it(step, monkeypatch):
+    monkeypatch.setattr(worker, "LONGEST_S", 1.0)
+    body = """import time
+    from convert import worker
+    while True:
+        worker._SAID[0] -= 60
+        worker.report_progress("not yet")
+        time.sleep(0.05)"""
+    with pytest.raises(ConversionError, match="took more than 1 s"):
+        step(body, say=lambda line: None)
+
+
+def test_outside_of_a_worker_nothing_is_said():
+    worker.report_progress("to nobody")
+    assert worker._CALLER == []
+
+
 def test_a_step_is_another_process(step):
     assert step("return {'pid': os.getpid()}")["pid"] != os.getpid()
 

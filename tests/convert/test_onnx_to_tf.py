@@ -37,7 +37,7 @@ def step(monkeypatch, tmp_path):
     """Return a function that makes the reference conversion of a run of which onnx2tf writes no SavedModel."""
 
     def call(route):
-        def run_step(function, request):
+        def run_step(function, request, *, say=None):
             Path(request["tflite"]).write_bytes(b"made")
             return {"converter": "onnx2tf", "lacks": DEPTHWISE}
 

@@ -410,8 +410,10 @@ def drawn_network(path):
         "w2": draw.normal(size=(8, 8, 1, 1)) / reach[:, None, None],
         "b2": draw.normal(size=8),
         "w3": draw.normal(size=(8, 8, 1, 1)),
-        "w4": draw.normal(size=(2, 8)),
-        "b4": draw.normal(size=2),
+        "w4": draw.normal(size=(160, 8)),  # large enough not to be stored in float32
+        "b4": draw.normal(size=160),
+        "w5": draw.normal(size=(2, 160)),
+        "b5": draw.normal(size=2),
     }
     nodes = [
         helper.make_node("Conv", ["image", "w1", "b1"], ["one"], "one"),
@@ -423,7 +425,9 @@ def drawn_network(path):
         helper.make_node("Add", ["relu2", "three"], ["sum"], "sum"),
         helper.make_node("GlobalAveragePool", ["sum"], ["mean"], "mean"),
         helper.make_node("Flatten", ["mean"], ["flat"], "flat"),
-        helper.make_node("Gemm", ["flat", "w4", "b4"], ["logits"], "logits", transB=1),
+        helper.make_node("Gemm", ["flat", "w4", "b4"], ["hidden"], "hidden", transB=1),
+        helper.make_node("Relu", ["hidden"], ["relu3"], "relu3"),
+        helper.make_node("Gemm", ["relu3", "w5", "b5"], ["logits"], "logits", transB=1),
     ]
     image = helper.make_tensor_value_info("image", onnx.TensorProto.FLOAT, ["N", 1, 12, 12])
     logits = helper.make_tensor_value_info("logits", onnx.TensorProto.FLOAT, ["N", 2])
@@ -453,3 +457,22 @@ def test_a_file_of_every_recipe_is_equivalent(tmp_path, recipe):
     assert found["verdict"] == EQUIVALENT, found["reason"]
     assert found["figures"]["integer_activations"]
     assert bool(made.moved) is (found["figures"].get("equalized", 0) > 0)
+
+
+def test_one_step_of_a_weight_of_the_float_head_is_found(tmp_path):
+    drawn_network(tmp_path / "model.onnx")
+    films = np.random.default_rng(9).integers(0, 256, (24, 12, 12, 1)).astype(np.float32)
+    plain = simplify(to_plain(read_graph(tmp_path / "model.onnx")))
+    (tmp_path / "int8.tflite").write_bytes(Quantizer(plain, films).make(Recipe(rounding="nearest")).data)
+
+    def spoil(model):
+        [tensor] = [one for one in model.subgraphs[0].tensors if one.name == b"hidden.weight/int8"]
+        stored = np.array(model.buffers[tensor.buffer].data, np.uint8).view(np.int8)
+        assert stored.size == 1280
+        stored[17] += 1 if stored[17] < 127 else -1
+        model.buffers[tensor.buffer].data = stored.view(np.uint8)
+
+    repacked(tmp_path / "int8.tflite", tmp_path / "spoiled.tflite", spoil)
+    verdicts = [verdict_on(tmp_path / "model.onnx", tmp_path / f"{one}.tflite") for one in ("int8", "spoiled")]
+    assert [one["verdict"] for one in verdicts] == [EQUIVALENT, DIFFERENT]
+    assert "hidden" in verdicts[1]["reason"]

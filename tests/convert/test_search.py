@@ -5,9 +5,10 @@ import pytest
 
 import convert.quantization.search as search_module
 from convert.formats.tflite.plain import Plain, PlainBuilder, simplify
-from convert.parity.decisions import Decisions
+from convert.parity.decisions import Decisions, nearness
+from convert.parity.inputs import spread
 from convert.quantization.int8 import Recipe
-from convert.quantization.search import ENOUGH, FloatNetwork, Ranking, Search, Trial, apart, nearness, spread
+from convert.quantization.search import ENOUGH, FloatNetwork, Ranking, Search, Trial, apart
 from convert.quantization.statistics import Ends
 
 SIDE = 24
@@ -112,6 +113,17 @@ def test_it_ends_at_its_time_and_says_so():
     search.run(1e-6)
     assert search.ended == "its time was over"
     assert len([one for one in search.tried if one.recipe is not None]) == 1
+
+
+def test_it_says_how_far_it_is_after_each_candidate(monkeypatch):
+    said = []
+    monkeypatch.setattr(search_module, "report_progress", said.append)
+    search = started()
+    search.run(60)
+    assert said[0] == "32 films set ranges, the 32 nearest of 32 others rank"
+    tried = [one for one in search.tried if one.recipe is not None]
+    assert [int(line.split()[0]) for line in said[1:]] == list(range(2, len(tried) + 1))
+    assert f"the best moves decisions near the threshold by {search.chosen.near:.2g}" in said[-1]
 
 
 def test_a_candidate_beyond_a_limit_is_named_and_not_chosen():
