@@ -36,7 +36,7 @@ from tbconv.contract.xray.film import (
     Film,
     StreamHeader,
 )
-from tbconv.contract.xray.grey import LEAST_DEPTH, count_values, depth_filled, estimate_scale
+from tbconv.contract.xray.grey import count_values, depth_filled, estimate_scale
 from tbconv.contract.xray.picture import MAX_PIXELS, XrayFacts, grey_pixels, look_up
 
 MONOCHROME = ("MONOCHROME1", "MONOCHROME2")
@@ -231,7 +231,7 @@ def _levels(
     scale = estimate_scale(
         values[order], counts[order], depth=frame.bits, signed=frame.signed, inverted=inverted, covered=covered
     )
-    return scale.levels(values), off or (() if frame.bits <= LEAST_DEPTH else (NO_WINDOW_LIMIT,))
+    return scale.levels(values), off or (() if scale.stated else (NO_WINDOW_LIMIT,))
 
 
 def _shows(levels: Levels, counts: NDArray[np.integer]) -> bool:
