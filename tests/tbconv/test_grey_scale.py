@@ -2,6 +2,7 @@
 
 import io
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -17,11 +18,14 @@ from tbconv.contract.errors import FilmError
 from tbconv.contract.preprocess import PreprocessSpec
 from tbconv.contract.xray import describe_xray, open_film
 from tbconv.contract.xray.film import (
+    DECODING,
     DEPTH_LIMIT,
     HIDDEN_LIMIT,
     NO_WINDOW_LIMIT,
     TINT_LIMIT,
     WINDOW_OFF_LIMIT,
+    MemoryBudget,
+    decoding_memory,
 )
 from tbconv.contract.xray.grey import depth_filled
 
@@ -270,3 +274,31 @@ def test_what_is_no_film_is_named(data, why):
     with pytest.raises(FilmError) as caught:
         open_film(data)
     assert why in caught.value.why
+
+
+# Memory
+
+
+def test_threads_that_decode_wait_for_one_another_instead_of_adding_up():
+    budget, held, most = MemoryBudget(100), [], []
+
+    def decode(size):
+        with budget.reserve(size):
+            held.append(min(size, 100))
+            most.append(sum(held))
+            held.remove(min(size, 100))
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(decode, [30, 60, 100, 500, 1, 99] * 20))
+    assert len(most) == 120
+    assert max(most) <= 100
+    with budget.reserve(100):
+        pass  # all of it came back
+
+
+def test_a_film_that_cannot_be_decoded_gives_its_memory_back():
+    for _ in range(50):
+        with pytest.raises(FilmError):
+            open_film(draw_dicom(deep(4095), bits=12)[:-1000])
+    with decoding_memory.reserve(DECODING):
+        pass
