@@ -1,7 +1,9 @@
 """One grey scale, robust and known: what moves a film's values a little moves its greys a little."""
 
 import io
+import struct
 import sys
+import zlib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -233,6 +235,22 @@ def test_a_film_on_disk_and_its_header_are_read_without_a_server(tmp_path):
     facts = describe_xray(path)
     assert np.array_equal(open_film(path).pixels, FILM)
     assert (facts.width, facts.height, facts.format, facts.bit_depth) == (WIDTH, HEIGHT, "DICOM", 8)
+
+
+def test_a_png_of_16_bits_in_several_channels_is_read_where_it_fills_them_and_refused_where_it_does_not():
+    def written(top):
+        rows = np.repeat(deep(top)[..., None], 3, axis=2).astype(">u2")
+        body = zlib.compress(b"".join(b"\0" + row.tobytes() for row in rows))
+        parts = ((b"IHDR", struct.pack(">IIBBBBB", WIDTH, HEIGHT, 16, 2, 0, 0, 0)), (b"IDAT", body), (b"IEND", b""))
+        made = b"".join(
+            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+            for kind, data in parts
+        )
+        return b"\x89PNG\r\n\x1a\n" + made
+
+    assert np.abs(open_film(written(65_535)).pixels.astype(int) - FILM).max() <= 1
+    with pytest.raises(FilmError, match="16 bits in colour"):
+        open_film(written(4095))
 
 
 # Colours

@@ -23,6 +23,7 @@ from tbconv.contract.xray.film import (
     read_jpeg_header,
     silence_decoders,
 )
+from tbconv.contract.xray.grey import HIGH
 from tbconv.contract.xray.picture import DEEP_MODES, XrayFacts, describe_picture, grey_pixels, open_xray
 
 DICOM_TYPE = "application/dicom"
@@ -209,9 +210,18 @@ def _memory_of(data: bytes, header: StreamHeader) -> int:
 def _open_with_pillow(data: bytes, container: Container, name: str) -> Film:
     picture = open_xray(MeteredFile(data), name=name, max_decoded=MAX_DECODED)
     grey = grey_pixels(picture, name=name)
+    if data[24:25] == b"\x10" and container == "PNG" and picture.mode not in DEEP_MODES:
+        _refuse_dark(grey.pixels, name)
     height, width = grey.pixels.shape
     scale = (*((DEPTH_LIMIT,) if grey.estimated else ()), *((TINT_LIMIT,) if grey.tinted else ()))
     return Film(grey.pixels, container, width, height, _BITS.get(picture.mode, 8), grey.chroma, scale=scale)
+
+
+def _refuse_dark(pixels: NDArray[np.uint8], name: str) -> None:
+    """Refuse a PNG of 16 bits a channel that uses few of them: of several channels Pillow keeps the upper 8 bits."""
+    if np.quantile(pixels[::4, ::4], 1 - HIGH) < 255 / 2:
+        why = "its values lie in the lower half of 16 bits, and of several channels only the upper 8 bits are read"
+        raise FilmError(f"{name} is a PNG of 16 bits in colour or with alpha", why=why, fix="export it in grey")
 
 
 def _open_deep_jpeg(data: bytes, header: StreamHeader, name: str) -> Film:
