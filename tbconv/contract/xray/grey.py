@@ -32,6 +32,7 @@ OFFSET, BRIGHT, LIFT = (0.10, 0.25), (0.75, 0.95), 0.17
 # The same where padding or a shutter covers a part: mostly the air, and what is left begins at 0.11 in the median of
 # 80 films of kermany, below 0.39 in all.
 OFFSET_COVERED = (0.40, 0.55)
+FILLED_COVERED = 0.62  # the bright end of the same 80 films, a tenth of each side covered, lies above 0.624 in all
 LEAST_DEPTH = 8
 # Blocks that stand apart: at most this share of the film, above or below all other values by this share of their range.
 MARKER, MARKER_GAP = 0.15, 0.03
@@ -135,14 +136,16 @@ def _turned(low: float, high: float, full: float, offset: Share, inverted: bool)
     """Return the smaller and the larger end of what is shown."""
     if not inverted:
         return ends_in(low, high, full, offset)
-    ceiling = depth_filled(high, full)  # its smallest value is white: the same film the other way round
+    ceiling = depth_filled(
+        high, full, _filled(offset)
+    )  # its smallest value is white: the same film the other way round
     black, white = ends_in(ceiling - high, ceiling - low, ceiling, offset)
     return ceiling - white, ceiling - black
 
 
 def ends_in(low: float, high: float, full: float, offset: Share = OFFSET) -> tuple[float, float]:
     """Return black and white of a film whose robust range is low..high, stored in 0..full."""
-    white = depth_filled(high, full)
+    white = depth_filled(high, full, _filled(offset))
     lifted = _offset(low / white, high / white, offset)
     black = lifted * low
     usual = black + (high - black) / USUAL_WHITE
@@ -152,11 +155,12 @@ def ends_in(low: float, high: float, full: float, offset: Share = OFFSET) -> tup
 def _signed(low: float, high: float, full: float, offset: Share, inverted: bool) -> tuple[float, float]:
     if low >= 0:
         return _turned(low, high, full, offset, inverted)
-    white = depth_filled(max(-low, high), full)
+    filled = _filled(offset)
+    white = depth_filled(max(-low, high), full, filled)
     dark, bright = (-high - 1, -low - 1) if inverted else (low, high)
     # how far it is from filling both sides of 0
     below, above = ((end / white + 1) / 2 for end in (dark, bright))
-    part = max(_offset(below, above, offset), 1 - _share(above, (FILLED - 0.15, FILLED)))
+    part = max(_offset(below, above, offset), 1 - _share(above, (filled - 0.15, filled)))
     black, stretched = dark, dark + (bright - dark) / USUAL_WHITE
     ends = ((1 - part) * (-white - 1) + part * black, (1 - part) * white + part * stretched)
     both = (-ends[1] - 1, -ends[0] - 1) if inverted else ends
@@ -166,18 +170,19 @@ def _signed(low: float, high: float, full: float, offset: Share, inverted: bool)
     return black, white
 
 
-def depth_filled(high: float, full: float) -> float:
+def depth_filled(high: float, full: float, filled: float = FILLED) -> float:
     """Return the last value of the depth that a film fills, and between two depths a value between.
 
     Args:
         high: the film's robust bright end.
         full: the last value of the stated depth; the answer is no larger.
+        filled: the share of a depth from which on a film fills it.
     """
     bits, least = LEAST_DEPTH, 2.0**LEAST_DEPTH - 1
     while (last := 2.0**bits - 1) < full and high > BEYOND * last:
         following = 2.0 ** (bits + 1) - 1
-        if high < FILLED * following:
-            between = np.log(high / (BEYOND * last)) / np.log(FILLED * following / (BEYOND * last))
+        if high < filled * following:
+            between = np.log(high / (BEYOND * last)) / np.log(filled * following / (BEYOND * last))
             return float(min(full, last * (following / last) ** between))
         bits += 1
     return float(min(max(last, least), full))
@@ -187,6 +192,10 @@ def _offset(low: float, high: float, offset: Share) -> float:
     """Return how far a film's dark end is an offset; its ends come as shares of white."""
     lift = LIFT * _share(high, BRIGHT) if offset is OFFSET else 0.0
     return _share(low, (offset[0] + lift, offset[1] + lift))
+
+
+def _filled(offset: Share) -> float:
+    return FILLED if offset is OFFSET else FILLED_COVERED
 
 
 def _share(value: float, ends: Share) -> float:
