@@ -10,9 +10,9 @@ from starlette.datastructures import FormData, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.responses import Response
 
+from tbconv.contract.xray import FILM_TYPES
+from tbconv.contract.xray.decode import media_type
 from tf_serve.errors import BadRequest, WrongType
-from tf_serve.images import FILM_TYPES
-from tf_serve.images.decode import media_type
 from tf_serve.messages import Message, write_json
 from tf_serve.settings import MAX_BODY
 
