@@ -38,8 +38,13 @@ class Pool:
 
     @property
     def in_order(self) -> NDArray[np.int64]:
-        """Rows by the digest of their films, so that no split depends on file names; int64 [N]."""
-        return np.argsort(np.array(self.films.digests), kind="stable").astype(np.int64)
+        """Rows by the digest of their films, so that no split depends on file names; int64 [n].
+
+        Films of a test part that the set was published with are not among them: no fold trains on one.
+        """
+        rows = np.argsort(np.array(self.films.digests), kind="stable").astype(np.int64)
+        published = np.array([film.part == "test" for film in self.index.films], np.bool_)
+        return rows[~published[rows]]
 
     def units_with(self, label: int, rows: NDArray[np.int64]) -> int:
         """Count the units of some films that have a film of this class."""
@@ -54,6 +59,10 @@ def read_pool(config: TrainConfig, reporter: Reporter) -> Pool:
         ConfigError: an option does not fit it.
     """
     loaded, copies = load_and_compare(config, reporter)
+    if tested := sum(film.part == "test" for film in loaded.index.films):
+        reporter.say(
+            f"  note: {tested} films of the set's own test part are in no fold; --protocol 70/20/10 tests on them"
+        )
     return pool_of(loaded.index, loaded.model_inputs, loaded.digests, copies)
 
 
@@ -286,7 +295,9 @@ def films_by_site(pool: Pool) -> dict[str, Rows]:
             why="a film of an unknown site may be from the very site that is tested",
             fix=f"a CSV with the columns file,label,site, or {FOLDS_INSTEAD}",
         )
-    found = {name: np.flatnonzero(np.array(sites) == name) for name in sorted({site for site in sites if site})}
+    rows = np.sort(pool.in_order)
+    of_rows = np.array(sites)[rows]
+    found = {name: rows[of_rows == name] for name in sorted({site for site in of_rows.tolist() if site})}
     if len(found) < 2:
         why = f"all {len(sites)} films come from {next(iter(found))}"
         raise DataError("--protocol sites needs films of two sites", why=why, fix=FOLDS_INSTEAD)

@@ -14,9 +14,10 @@ from tbconv.contract.errors import DataError
 from tbconv.contract.manifest import Labels
 from tbconv.contract.statistics import Estimate
 from tbconv.contract.xray import XrayFacts
+from tbconv.contract.xray.folder import walk_films, words_of
 from torch_train.data.index import name_patients, read_index
 from torch_train.data.loading import LoadedFilms
-from torch_train.data.records import SYNTHETIC_MARK, Film, FilmIndex, list_films
+from torch_train.data.records import SYNTHETIC_MARK, Film, FilmIndex
 from torch_train.data.split import join_films
 from torch_train.evaluation.audit.findings import AuditConfig
 from torch_train.metrics import auroc_by_patient, auroc_estimate
@@ -108,7 +109,18 @@ def read_sources(config: AuditConfig) -> FilmIndex:
     """
     if not config.data:
         return _read_by_class(config)
-    indexes = [read_index(root, patient=config.patient, positive=config.positive) for root in config.data]
+    indexes = [
+        read_index(
+            root,
+            patient=config.patient,
+            positive=config.positive,
+            label=config.label,
+            negative=config.negative,
+            uncertain=config.uncertain,
+            strict=config.strict,
+        )
+        for root in config.data
+    ]
     return indexes[0] if len(indexes) == 1 else _join(indexes)
 
 
@@ -156,14 +168,14 @@ def _name(folders: Sequence[Path]) -> str:
 
 
 def _films_of(folder: Path, label: int) -> list[Film]:
-    paths = list_films(folder) if folder.is_dir() else []
-    if not paths:
+    tree = walk_films(folder) if folder.is_dir() else None
+    if tree is None or not tree.films:
         raise DataError(
-            f"{folder} has no PNG or JPEG film",
-            why="there is no such folder" if not folder.exists() else "nothing under it ends in .png, .jpg or .jpeg",
+            f"{folder} has no PNG, JPEG or DICOM film",
+            why="there is no such folder" if tree is None else words_of(tree.left_out(), folder),
             fix="give the folder that holds the films of one class",
         )
-    return [Film(path, label, path.as_posix(), site=_name([folder])) for path in paths]
+    return [Film(path, label, path.as_posix(), site=_name([folder])) for path in tree.films]
 
 
 # --- crossval ---

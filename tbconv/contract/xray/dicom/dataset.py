@@ -56,7 +56,7 @@ def read_elements(data: bytes, *, name: str) -> FileDataset:
     """
     config.settings.reading_validation_mode = config.IGNORE  # what a value may not be, header.py decides
     try:
-        plain = _inflate(data, name)
+        plain = inflate(data, name)
         elements = dcmread(MeteredFile(plain), force=True, specific_tags=_TAGS)
     except FilmError:
         raise
@@ -72,7 +72,7 @@ def damaged(name: str, why: str) -> FilmError:
     return FilmError(f"{name} cannot be read as DICOM", why=why, fix="export it again, or as PNG from a viewer")
 
 
-def _inflate(data: bytes, name: str) -> bytes:
+def inflate(data: bytes, name: str) -> bytes:
     """Return a deflated file as a plain one; any other file as it is."""
     if str(DeflatedExplicitVRLittleEndian).encode() not in data:
         return data
