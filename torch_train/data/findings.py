@@ -105,7 +105,7 @@ def choose_classes(
         names, notes = choose_labels(vocabulary, choice.positive, source=source)
         whole = LabelChoice(label=names.positive, negative=names.negative, uncertain=choice.uncertain)
         chosen = _by_name(readings, whole, names.positive, vocabulary, source)
-        return Chosen(names, chosen.readings, (*notes, *chosen.notes))
+        return Chosen(names, chosen.readings, (*notes, *chosen.notes[1:]))  # the first says what the names say
     raise _several(vocabulary, healthy, source)
 
 

@@ -83,6 +83,8 @@ def read_index(
     if strict:
         refuse_others(left_out, tree.root)
     notes = (*index.notes, words_of(left_out, tree.root)) if left_out else index.notes
+    if part_of_word(tree.root.name) == "test":
+        notes += (f"this folder is called {tree.root.name}: what is trained on it has no test part of its set left",)
     return name_patients(replace(index, notes=notes, left_out=tuple(left_out.items())), patient)
 
 
