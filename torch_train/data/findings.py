@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -14,6 +14,7 @@ from tbconv.contract.manifest import Labels
 from torch_train.data.records import choose_labels
 from torch_train.data.tables import key_of
 
+MOST_CLASSES = 40  # findings of a set; PadChest's 174 have a name for none of them
 Uncertain = Literal["leave-out", "positive", "negative"]
 HEALTHY = ("nofinding", "nofindings", "normal", "healthy", "health")
 ANY = "any finding"
@@ -91,6 +92,7 @@ def choose_classes(
         ConfigError: a name that is none of the set's.
         DataError: one class only, or several and no choice.
     """
+    readings = _one_spelling(readings)
     vocabulary = count_findings(readings)
     if choice.given or (choice.positive is not None and len(vocabulary) != 2):
         wanted = choice.label if choice.label is not None else choice.positive
@@ -107,6 +109,21 @@ def choose_classes(
         chosen = _by_name(readings, whole, names.positive, vocabulary, source)
         return Chosen(names, chosen.readings, (*notes, *chosen.notes[1:]))  # the first says what the names say
     raise _several(vocabulary, healthy, source)
+
+
+def _one_spelling(readings: Sequence[Reading]) -> list[Reading]:
+    """Return readings in which `Normal`, `normal` and `NORMAL` are one finding, as it is written most often."""
+    often = Counter(name for one in readings for name in one.present | one.uncertain)
+    spelling: dict[str, str] = {}
+    for name, _ in sorted(often.items(), key=lambda item: (-item[1], item[0])):
+        spelling.setdefault(key_of(name) or name, name)
+    if len(spelling) == len(often):
+        return list(readings)
+    of = {name: spelling[key_of(name) or name] for name in often}
+    return [
+        replace(one, present=frozenset(of[n] for n in one.present), uncertain=frozenset(of[n] for n in one.uncertain))
+        for one in readings
+    ]
 
 
 def count_findings(readings: Iterable[Reading]) -> dict[str, int]:
@@ -240,6 +257,10 @@ def _no_label_note(count: int) -> list[str]:
 
 def _several(vocabulary: dict[str, int], healthy: str | None, source: str) -> DataError:
     names = [name for name in vocabulary if name != healthy]
+    if len(names) > MOST_CLASSES and not healthy:  # names of people, studies or wards: none of them is proposed
+        why = f"{source} name the classes, and they look like patients or batches rather than findings"
+        fix = "write a table file,label, or sort the films into one folder a class"
+        return DataError(f"there are {len(vocabulary)} classes", why=why, fix=fix)
     negative = f' --negative "{healthy}"' if healthy else ""
     return DataError(
         f"there are {len(vocabulary)} classes: {some([f'{name} ({count})' for name, count in vocabulary.items()], 6)}",

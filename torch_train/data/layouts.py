@@ -15,7 +15,7 @@ from tbconv.contract.manifest import Labels
 from tbconv.contract.xray import read_xray
 from tbconv.contract.xray.folder import FilmTree, read_bytes
 from torch_train.data.findings import LabelChoice, Reading, choose_classes
-from torch_train.data.public import CODES, TableLayout, find_film_column, read_by_layout
+from torch_train.data.public import CODES, TableLayout, find_film_column, part_of_table, read_by_layout
 from torch_train.data.records import (
     IMAGE_FOLDERS,
     Film,
@@ -28,6 +28,7 @@ from torch_train.data.records import (
     parse_sex,
     part_of_path,
     part_of_word,
+    polarity_of,
     repeated,
 )
 from torch_train.data.tables import FilmTable, NamedFilms, Row, key_of, read_table, stem_of_name, tables_of
@@ -105,7 +106,17 @@ def _classes(tree: FilmTree) -> dict[Path, str]:
     }
     # folders around everything, as archives unpack, name the set and no class
     around = set.intersection(*map(set, kept.values())) if len({tuple(names) for names in kept.values()}) > 1 else set()
-    return {path: next((name for name in names if name not in around), "") for path, names in kept.items()}
+    own = {path: [name for name in names if name not in around] for path, names in kept.items()}
+    outer = {path: next(iter(names), "") for path, names in own.items()}
+    if len(set(outer.values()) - {""}) > 2:  # one folder a patient, with the classes inside
+        known = {path: next(filter(_names_a_class, names), "") for path, names in own.items()}
+        if len({key_of(name) for name in known.values() if name}) == 2 and all(known.values()):
+            return known
+    return outer
+
+
+def _names_a_class(name: str) -> bool:
+    return polarity_of(re.sub(r"\d", "", name)) != 0  # "1" means yes; the 1 of patient1 does not
 
 
 # --- film table ---
@@ -115,13 +126,14 @@ COLUMNS = "file,label[,patient_id,site,age,sex,split]"
 FILM_COLUMNS = (
     "file", "filename", "filepath", "path", "image", "imagepath", "imagefile", "imagefilename", "imagename",
     "imageid", "imageindex", "img", "imgpath", "imgname", "imgid", "fname", "name", "film", "filmid", "dicom",
-    "dicompath", "dicomfile", "dicomid", "sopinstanceuid", "xray", "xrayid", "scan", "picture", "id", "uid",
-    "studyid", "studyinstanceuid", "accession", "accessionnumber", "patientid",
+    "dicompath", "dicomfile", "dicomid", "sopinstanceuid", "datei", "dateiname", "bild", "fichier", "archivo",
+    "imagen", "arquivo", "imagem", "xray", "xrayid", "scan", "picture", "id", "uid", "studyid", "studyinstanceuid",
+    "accession", "accessionnumber", "patientid",
 )  # fmt: skip
 LABEL_COLUMNS = (
     "label", "labels", "class", "classname", "target", "diagnosis", "dx", "category", "groundtruth", "truth",
-    "outcome", "result", "ptb", "tb", "tuberculosis", "disease", "pathology", "findinglabels", "finding",
-    "findings", "abnormal", "y",
+    "outcome", "result", "befund", "diagnose", "etiqueta", "diagnostico", "clase", "classe", "ptb", "tb",
+    "tuberculosis", "disease", "pathology", "findinglabels", "finding", "findings", "abnormal", "y",
 )  # fmt: skip
 _STRONG = LABEL_COLUMNS[:10]  # of a table beside films whose names tell their label
 _PATIENTS = (
@@ -166,18 +178,28 @@ def read_table_set(
     found = [one for one in found if one.films] or found
     if not found:
         return None
-    if len(found) > 1:
+    parts = [part_of_table(one.table) for one in found]
+    if len(found) > 1 and (None in parts or len(set(parts)) < len(parts)):
         raise DataError(
             f"{len(found)} tables name films: {some([one.table.path.name for one in found])}",
             why="it is not clear which of them holds the labels",
             fix="keep one of them in this folder",
         )
-    [one] = found
-    _check_rows(tree, one)
-    return read_by_layout(tree, [one.table], _layout_of(one), choice)
+    for one in found:
+        _check_rows(tree, one)
+    tables = [one.table if one.label == found[0].label else _renamed(one, found[0]) for one in found]
+    return read_by_layout(tree, tables, _layout_of(found[0]), choice)
+
+
+def _renamed(one: _Found, first: _Found) -> FilmTable:
+    """Return a table under the column names of another one: `test.csv` may call them otherwise than `train.csv`."""
+    names = {one.column: first.column, one.label or "": first.label or ""}
+    rows = tuple({names.get(key, key): value for key, value in row.items()} for row in one.table.rows)
+    return FilmTable(one.table.path, tuple(names.get(key_of(name), name) for name in one.table.columns), rows)
 
 
 def _find_columns(table: FilmTable, named: NamedFilms, labels: Sequence[str], choice: LabelChoice) -> _Found | None:
+    table = _with_header(table, named)
     candidates = [column for column in FILM_COLUMNS if column in table.keys]
     wanted = [key_of(name) for name in (choice.label, choice.positive) if name]
     findings = [key for key in wanted if key in table.keys and {row[key] for row in table.rows} <= CODES.keys()]
@@ -188,6 +210,19 @@ def _find_columns(table: FilmTable, named: NamedFilms, labels: Sequence[str], ch
         return None
     column, films = find_film_column([one for one in candidates if one != label], table, named)
     return _Found(table, column, label, films) if column else None
+
+
+def _with_header(table: FilmTable, named: NamedFilms) -> FilmTable:
+    """Return a table of two columns whose first line is a film and its label, under the names that it lacks."""
+    if len(table.columns) != 2:
+        return table
+    films = [bool(named.resolve([cell], table.path)) for cell in table.columns]
+    if films.count(True) != 1:
+        return table
+    names = ("file", "label") if films[0] else ("label", "file")
+    keys = [key_of(name) for name in table.columns]
+    rows = (dict(zip(names, cells, strict=True)) for cells in ([row[key] for key in keys] for row in table.rows))
+    return FilmTable(table.path, names, (dict(zip(names, table.columns, strict=True)), *rows))
 
 
 def _layout_of(found: _Found) -> TableLayout:

@@ -33,6 +33,7 @@ from torch_train.data.tables import FilmTable, NamedFilms, Row, key_of
 LATERAL = re.compile(r"lat|^l+$|^rl$|^ll$|side|perfil|oblique|decub", re.IGNORECASE)
 # One column a finding: 1 present, 0 absent, -1 uncertain, blank not mentioned (CheXpert's own code).
 CODES = {"1": 1, "1.0": 1, "0": 0, "0.0": 0, "-1": -1, "-1.0": -1, "": 0}
+SHEET_NUMBERS = {"1.0": "1", "0.0": "0"}  # as spreadsheets write labels
 # Columns that hold 0 and 1 and are no finding.
 NO_FINDING_COLUMNS = frozenset({
     "", "index", "unnamed0", "id", "fold", "split", "followup", "age", "sex", "gender", "male", "female", "pediatric",
@@ -172,12 +173,16 @@ def read_by_layout(
     named = NamedFilms(tree.root, tree.films)
     groups: dict[Path, list[Row]] = defaultdict(list)
     missing: list[str] = []
+    of_table: dict[Path, Part] = {}
     for table in tables:
+        part = part_of_table(table) if len(tables) > 1 else None
         column, found = find_film_column(layout.film, table, named)
         for row in table.rows:
             path = found.get(row[column])
             if path is not None:
                 groups[path].append(row)
+                if part is not None and of_table.get(path) != "test":
+                    of_table[path] = part
             elif row[column]:
                 missing.append(row[column])
     if not groups:
@@ -195,7 +200,7 @@ def read_by_layout(
     notes += lateral_note(lateral)
     if layout.readers and any(row.get(layout.readers) for rows in groups.values() for row in rows):
         notes.append("of several readers, more than half have to see a finding; half of them is uncertain")
-    parts = _parts(tree, layout, groups)
+    parts = _parts(tree, layout, groups, of_table)
     return index_of(tree, kept, choice, layout, notes=notes, source=source, parts=parts, tables=tables)
 
 
@@ -351,7 +356,7 @@ def _of_one_reader(rows: Sequence[Row], layout: TableLayout, columns: dict[str, 
     if layout.findings is not None:
         values = dict(layout.values)
         cells = (row.get(layout.findings, "") for row in rows)
-        return {values.get(name, name) for cell in cells for name in layout.names(cell)}, set()
+        return {values.get(name, SHEET_NUMBERS.get(name, name)) for cell in cells for name in layout.names(cell)}, set()
     present: set[str] = set()
     uncertain: set[str] = set()
     for row in rows:
@@ -370,10 +375,21 @@ def _is_lateral(path: Path, rows: Sequence[Row], layout: TableLayout) -> bool:
 # --- the sets' own splits ---
 
 
-def _parts(tree: FilmTree, layout: TableLayout, groups: dict[Path, list[Row]]) -> dict[Path, Part | None]:
+def part_of_table(table: FilmTable) -> Part | None:
+    """Return the part of a split that a table's name says it lists: `test.csv`, `image_labels_train.csv`."""
+    words = re.split(r"[\W_]+", table.path.name.partition(".")[0])
+    return next((part for word in words if (part := part_of_word(word))), None)
+
+
+def _parts(
+    tree: FilmTree, layout: TableLayout, groups: dict[Path, list[Row]], of_table: dict[Path, Part]
+) -> dict[Path, Part | None]:
     listed = listed_parts(tree)
     return {
-        path: part_of_word(_first(rows, layout.part)) or listed.get(path.name) or part_of_path(path, tree.root)
+        path: part_of_word(_first(rows, layout.part))
+        or listed.get(path.name)
+        or of_table.get(path)
+        or part_of_path(path, tree.root)
         for path, rows in groups.items()
     }
 

@@ -188,7 +188,7 @@ def choose_labels(names: Collection[str], positive: str | None, *, source: str) 
     _require_two(sorted(names), source)
     if positive is not None:
         return _given(sorted(names), positive), ()
-    kinds = {name: _kind(name) for name in sorted(names)}
+    kinds = {name: polarity_of(name) for name in sorted(names)}
     first, second = kinds
     if kinds[first] == kinds[second]:
         raise DataError(
@@ -200,7 +200,8 @@ def choose_labels(names: Collection[str], positive: str | None, *, source: str) 
     return labels, (f"positive is {labels.positive!r}: guessed from the names, --positive overrides it",)
 
 
-def _kind(name: str) -> int:
+def polarity_of(name: str) -> int:
+    """Return 1 for a well-known name of a positive class, -1 of a negative one, 0 for any other name."""
     words = set(re.findall(r"[a-z]+|\d+", name.lower()))
     if words & NEGATIVE_WORDS:  # first, for "no tuberculosis"
         return -1

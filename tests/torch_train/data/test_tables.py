@@ -130,3 +130,41 @@ def test_small_rules_of_names():
         "x",
     ]
     assert find_separator('a;b\n"x,y";2\n') == ";"
+
+
+def test_a_table_without_a_header_is_read(films):
+    (films / "t.csv").write_text("b.png;0\nJürgen.png;1\n", encoding="latin-1")
+    assert {film.path.name: film.label for film in read_index(films).films} == {"b.png": 0, "Jürgen.png": 1}
+
+
+def test_tables_of_the_parts_of_a_split_are_one_set(tmp_path, write_film, write_table):
+    for number in range(6):
+        write_film(tmp_path / f"films/{number}.png", number)
+    write_table(tmp_path / "train.csv", ("image", "label"), *((f"{number}.png", number % 2) for number in range(4)))
+    write_table(tmp_path / "test.csv", ("filename", "class"), ("4.png", 0), ("5.png", 1))
+    index = read_index(tmp_path)
+    assert [(film.label, film.part) for film in index.films] == [
+        (0, "train"), (1, "train"), (0, "train"), (1, "train"), (0, "test"), (1, "test"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("negative", "positive"), [("0.0", "1.0"), ("no", "yes"), ("NORMAL", "Tb"), ("non-TB", "TB")])
+def test_labels_go_by_any_usual_value_in_any_case(films, negative, positive):
+    rows = (("file", "label"), ("b.png", negative), ("Jürgen.png", positive))
+    (films / "t.csv").write_text(text_of(rows, ","), encoding="utf-8")
+    assert {film.path.name: film.label for film in read_index(films).films} == {"b.png": 0, "Jürgen.png": 1}
+
+
+def test_one_class_in_two_spellings_is_one_class(tmp_path, write_film, write_table):
+    rows = (("a", "normal"), ("b", "Normal"), ("c", "TB"), ("d", "tb"), ("e", "Normal"))
+    for number, (name, _) in enumerate(rows):
+        write_film(tmp_path / f"{name}.png", number)
+    write_table(tmp_path / "t.csv", ("file", "label"), *rows)
+    index = read_index(tmp_path)
+    assert (index.labels.negative, index.count(0), index.count(1)) == ("Normal", 3, 2)
+
+
+def test_classes_inside_the_folders_of_patients_are_found(tmp_path, write_film):
+    for number in range(6):
+        write_film(tmp_path / f"doe{number}/{('Normal', 'Tuberculosis')[number % 2]}/a.png", number)
+    assert [film.label for film in read_index(tmp_path).films] == [0, 1, 0, 1, 0, 1]
