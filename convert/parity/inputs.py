@@ -24,7 +24,7 @@ from tbconv.contract.preprocess import PreprocessSpec
 from tbconv.contract.statistics import Prediction
 from tbconv.contract.xray import decode_xray, read_bytes
 from tbconv.contract.xray.folder import walk_films, words_of
-from torch_train.data.loading import Identity
+from torch_train.data.loading import FilmIdentity
 from torch_train.data.phantom import draw_phantom
 from torch_train.data.records import FilmIndex
 from torch_train.run_folder import SPLIT
@@ -145,13 +145,13 @@ def _trained_on(bundle: Path) -> set[str]:
     return set(read_json(bundle / SPLIT)["train"]) if (bundle / SPLIT).is_file() else set()
 
 
-def _known_by(bundle: Path) -> Identity:
+def _known_by(bundle: Path) -> FilmIdentity:
     """Return by what the bundle's split knows a film: its pixels, or its file in older ones."""
     record = read_json(bundle / SPLIT) if (bundle / SPLIT).is_file() else {}
     return "pixels" if record.get("film_identity") == "pixels" else "file"
 
 
-def _digest(path: Path, known_by: Identity) -> str:
+def _digest(path: Path, known_by: FilmIdentity) -> str:
     from torch_train.data.loading import digest_of_pixels
 
     try:

@@ -27,7 +27,7 @@ from torch_train.data.records import Film, FilmIndex, parse_age
 if TYPE_CHECKING:
     from tbconv.contract.xray.dicom.person import DicomPerson
 
-Identity = Literal["pixels", "file"]  # what two films share that are the same one; "file": runs before 0.9
+FilmIdentity = Literal["pixels", "file"]  # what two films share that are the same one; "file": runs before 0.9
 
 
 def digest_of_pixels(pixels: NDArray[np.uint8]) -> str:
@@ -47,11 +47,11 @@ class LoadedFilms:
     facts: tuple[XrayFacts, ...]  # size, mode and format of each file
     unreadable: tuple[tuple[Path, str], ...]  # path and reason
 
-    def digests_by(self, identity: Identity) -> tuple[str, ...]:
+    def digests_by(self, identity: FilmIdentity) -> tuple[str, ...]:
         """Return the digests that identify films by one rule."""
         return self.digests if identity == "pixels" else self.file_digests
 
-    def under(self, identity: Identity) -> LoadedFilms:
+    def under(self, identity: FilmIdentity) -> LoadedFilms:
         """Return the films as a run of one rule has them: by pixels in the order of their digests, by file as listed.
 
         Runs of before know no pixels, no published split, and no patient but by --patient or a table.

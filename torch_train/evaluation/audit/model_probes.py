@@ -22,7 +22,7 @@ from tbconv.contract.statistics import CONFIDENCE, Estimate, proportion
 from tbconv.contract.xray import XrayFacts, read_xray
 from tbconv.contract.xray.folder import walk_films
 from torch_train.data.layouts import MARKED
-from torch_train.data.loading import Identity
+from torch_train.data.loading import FilmIdentity
 from torch_train.data.split import fine_structure
 from torch_train.engine.inference import BATCH
 from torch_train.evaluation.audit.findings import (
@@ -63,7 +63,7 @@ class AuditedRun:
 
     network: Any  # DeployedNetwork or DeployedAdopted, in eval mode on `device`
     device: torch.device
-    film_identity: Identity  # by what its split knows a film
+    film_identity: FilmIdentity  # by what its split knows a film
     trained_on: frozenset[str]  # digests of its training part
     held_out: frozenset[str]  # of validation and test
     name: str
@@ -120,7 +120,7 @@ def load_audited_run(run: Path) -> AuditedRun:
     network = load_deployed(run, TRAINED, arch=facts.arch, calibration=facts.decision_rules[TRAINED].calibration)
     split = read_json(run / SPLIT)
     held_out = frozenset(split["validation"]) | frozenset(split["test"])
-    known_by: Identity = split.get("film_identity", "file")
+    known_by: FilmIdentity = split.get("film_identity", "file")
     return AuditedRun(network.to(device), device, known_by, frozenset(split["train"]), held_out, facts.name)
 
 
