@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from tbconv.contract.errors import ConfigError, DataError, SetupError, some
-from tbconv.contract.xray.folder import FilmTree, refuse_others, walk_films, words_of
+from tbconv.contract.xray.folder import FilmTree, parts_inside, refuse_others, walk_films, words_of
 from tbconv.family import family_of_child
 from torch_train.data.findings import LabelChoice, Uncertain
 from torch_train.data.layouts import (
@@ -138,7 +138,7 @@ def _require_place(root: Path) -> Path:
 def _unwrap(tree: FilmTree) -> FilmTree:
     """Pass single folders around a set; a part of a split or a folder of pictures is none."""
     for _ in range(DEEPEST):
-        inside = [path.relative_to(tree.root).parts for path in (*tree.films, *tree.others) if not tree.is_system(path)]
+        inside = [parts_inside(path, tree.root) for path in (*tree.films, *tree.others) if not tree.is_system(path)]
         around = {parts[0] for parts in inside if len(parts) > 1}
         name = next(iter(around), "")
         wraps = len(around) == 1 and all(len(parts) > 1 for parts in inside) and any(len(parts) > 2 for parts in inside)

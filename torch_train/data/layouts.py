@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from tbconv.contract.errors import DataError, FilmError, some
 from tbconv.contract.manifest import Labels
 from tbconv.contract.xray import read_xray
-from tbconv.contract.xray.folder import FilmTree, read_bytes
+from tbconv.contract.xray.folder import FilmTree, name_inside, parts_inside, read_bytes
 from torch_train.data.findings import LabelChoice, Reading, choose_classes
 from torch_train.data.public import CODES, TableLayout, find_film_column, part_of_table, read_by_layout
 from torch_train.data.records import (
@@ -67,13 +67,13 @@ def read_class_folders(tree: FilmTree, choice: LabelChoice) -> FilmIndex | None:
     films = []
     for reading, label in chosen.readings:
         path, part = reading.path, part_of_path(reading.path, tree.root)
-        patient = path.relative_to(tree.root).as_posix()
+        patient = name_inside(path, tree.root)
         found = KERMANY.match(path.name) if named else None
         if found:
             # each part of its split is of other patients, numbered by itself (Kermany 2018)
             patient = " ".join(filter(None, (part, found[1] or found[2])))
         films.append(Film(path, label, patient, mask=masks.get(path.stem), part=part))
-    aside = [path.relative_to(tree.root).as_posix() for path, name in classes.items() if not name]
+    aside = [name_inside(path, tree.root) for path, name in classes.items() if not name]
     notes = list(chosen.notes)
     if aside:
         notes.append(f"{len(aside)} films are in no folder of a class and are left out: {some(aside, 3)}")
@@ -94,7 +94,7 @@ def read_class_folders(tree: FilmTree, choice: LabelChoice) -> FilmIndex | None:
 
 def _classes(tree: FilmTree) -> dict[Path, str]:
     """Return the class that each film's folders name; "" where none does."""
-    folders = {path: path.relative_to(tree.root).parts[:-1] for path in tree.films}
+    folders = {path: parts_inside(path, tree.root)[:-1] for path in tree.films}
     if not folders:
         return {}
     plain = {path: [name for name in names if not part_of_word(name)] for path, names in folders.items()}
@@ -259,7 +259,7 @@ def _check_rows(tree: FilmTree, found: _Found) -> None:
             fix="fill these cells, or delete these rows",
         )
     _require_once([row[column] for row in table.rows], table.path)
-    if twice := repeated([str(path.relative_to(tree.root)) for path in found.films.values()]):
+    if twice := repeated([name_inside(path, tree.root) for path in found.films.values()]):
         _require_once([name for name in twice for _ in range(2)], table.path)
     if missing := [row[column] for row in table.rows if row[column] not in found.films]:
         raise DataError(

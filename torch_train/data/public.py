@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tbconv.contract.errors import some
-from tbconv.contract.xray.folder import FilmTree, read_bytes
+from tbconv.contract.xray.folder import FilmTree, name_inside, parts_inside, read_bytes
 from torch_train.data.findings import LabelChoice, Reading, choose_classes
 from torch_train.data.records import (
     Film,
@@ -245,7 +245,7 @@ def index_of(
         Film(
             reading.path,
             label,
-            reading.patient or reading.path.relative_to(tree.root).as_posix(),
+            reading.patient or name_inside(reading.path, tree.root),
             site=reading.site,
             age=reading.age,
             sex=reading.sex,
@@ -271,7 +271,7 @@ def index_of(
 
 
 def _names(tree: FilmTree, paths: Iterable[Path]) -> list[str]:
-    return [path.relative_to(tree.root).as_posix() for path in paths]
+    return [name_inside(path, tree.root) for path in paths]
 
 
 def lateral_note(lateral: Sequence[Path]) -> list[str]:
@@ -309,7 +309,7 @@ def _reading(path: Path, rows: Sequence[Row], layout: TableLayout, columns: dict
     present, uncertain = _findings(rows, layout, columns)
     patient = next((row[layout.patient] for row in rows if row.get(layout.patient)), None)
     if patient is None and layout.patient_in_path:
-        found = re.search(layout.patient_in_path, path.relative_to(root).as_posix())
+        found = re.search(layout.patient_in_path, name_inside(path, root))
         patient = found[0] if found else None
     return Reading(
         path,
@@ -437,7 +437,7 @@ def _read_mimic(tree: FilmTree, tables: Sequence[FilmTable], choice: LabelChoice
             of_film[row["dicomid"]] |= {key: value for key, value in row.items() if value}
     readings, lateral, parts = [], [], {}
     for path in tree.films:
-        own, place = of_film.get(path.stem, {}), path.relative_to(tree.root).as_posix()
+        own, place = of_film.get(path.stem, {}), name_inside(path, tree.root)
         study, subject = _STUDY.search(place), _SUBJECT.search(place)
         row = studies.get(own.get("studyid") or (study[1] if study else ""))
         if row is None:
@@ -484,7 +484,7 @@ def read_public_folders(tree: FilmTree, choice: LabelChoice) -> FilmIndex | None
 def _read_tbx11k(tree: FilmTree, choice: LabelChoice) -> FilmIndex | None:
     of_folder: dict[str, list[Path]] = defaultdict(list)
     for path in tree.films:
-        parts = [part.casefold() for part in path.relative_to(tree.root).parts]
+        parts = [part.casefold() for part in parts_inside(path, tree.root)]
         if "imgs" in parts[:-2]:
             of_folder[parts[parts.index("imgs") + 1]].append(path)
     if not of_folder.keys() >= {"tb"} or not of_folder.keys() & {"health", "sick"}:
@@ -504,7 +504,7 @@ def _read_tbx11k(tree: FilmTree, choice: LabelChoice) -> FilmIndex | None:
 def _tbx_parts(tree: FilmTree) -> tuple[dict[Path, Part | None], list[Path]]:
     parts: dict[Path, Part | None] = {}
     used = []
-    by_end = {"/".join(path.relative_to(tree.root).parts[-2:]): path for path in tree.films}
+    by_end = {"/".join(parts_inside(path, tree.root)[-2:]): path for path in tree.films}
     for listing in tree.others:
         found = _TBX_LIST.fullmatch(listing.name)
         if found:
@@ -519,7 +519,7 @@ def _tbx_parts(tree: FilmTree) -> tuple[dict[Path, Part | None], list[Path]]:
 def _read_covid(tree: FilmTree, choice: LabelChoice) -> FilmIndex | None:
     readings = []
     for path in tree.films:
-        own = {key_of(part): part for part in path.relative_to(tree.root).parts[:-1]}
+        own = {key_of(part): part for part in parts_inside(path, tree.root)[:-1]}
         names = [own[name] for name in _COVID_CLASSES if name in own]
         if len(names) != 1:
             return None

@@ -11,7 +11,7 @@ from typing import Literal
 
 from tbconv.contract.errors import ConfigError, DataError
 from tbconv.contract.manifest import Labels
-from tbconv.contract.xray.folder import FilmTree
+from tbconv.contract.xray.folder import FilmTree, parts_inside
 
 # --- film ---
 # One film and one set of films, as every layout yields them and training reads them.
@@ -93,13 +93,13 @@ def part_of_word(word: str | None) -> Part | None:
 
 def part_of_path(path: Path, root: Path) -> Part | None:
     """Return the part of a split that one of a film's folders names."""
-    return next((part for name in path.relative_to(root).parts[:-1] if (part := part_of_word(name))), None)
+    return next((part for name in parts_inside(path, root)[:-1] if (part := part_of_word(name))), None)
 
 
 def find_folder(tree: FilmTree, names: tuple[str, ...]) -> Path | None:
     """Return the folder right under the root that holds something and has one of these names; None if there is none."""
     for path in (*tree.films, *tree.others):
-        first, *rest = path.relative_to(tree.root).parts
+        first, *rest = parts_inside(path, tree.root)
         if rest and first.casefold() in names and not tree.is_system(path):
             return tree.root / first
     return None

@@ -11,10 +11,10 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from tbconv.contract.errors import DataError, SetupError, some
-from tbconv.contract.xray.folder import FilmTree, read_bytes
+from tbconv.contract.xray.folder import FilmTree, name_inside, parts_inside, read_bytes
 
 # --- table ---
 # What is in a file, whatever program wrote it.
@@ -181,7 +181,7 @@ class NamedFilms:
 
     def __init__(self, root: Path, films: Iterable[Path]) -> None:
         self.root = root
-        self._paths = [(path, [part.casefold() for part in path.relative_to(root).parts]) for path in films]
+        self._paths = [(path, [part.casefold() for part in parts_inside(path, root)]) for path in films]
         self._ends: dict[tuple[int, bool], dict[str, list[Path]]] = {}
 
     def resolve(self, cells: Iterable[str], table: Path) -> dict[str, Path]:
@@ -209,7 +209,7 @@ class NamedFilms:
             if len(paths) == 1:
                 found[cell] = paths[0]
             elif paths:
-                names = (PurePosixPath(path.relative_to(self.root)).as_posix() for path in paths[:2])
+                names = (name_inside(path, self.root) for path in paths[:2])
                 several.append(f"{cell} ({' and '.join(names)})")
         if several:
             raise DataError(
@@ -224,7 +224,7 @@ class NamedFilms:
             folders, name = parts[start:-1], parts[-1]
             for stems, last in ((False, name), (True, name), (True, stem_of_name(name))):
                 paths = self._ending(len(parts) - start, stems=stems).get("/".join([*folders, last]), [])
-                exact = [path for path in paths if len(path.relative_to(self.root).parts) == len(parts) - start]
+                exact = [path for path in paths if len(parts_inside(path, self.root)) == len(parts) - start]
                 if exact or (paths and (start <= shared or by_name)):
                     return exact or paths
         return []

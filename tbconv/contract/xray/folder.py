@@ -82,9 +82,10 @@ class FilmTree:
 
     def under(self, folder: Path) -> FilmTree:
         """Return what is under a folder inside."""
-        films = tuple(path for path in self.films if path.is_relative_to(folder))
+        depth = len(folder.parts)
+        films = tuple(path for path in self.films if path.parts[:depth] == folder.parts)
         return FilmTree(
-            folder, films, {path: kind for path, kind in self.others.items() if path.is_relative_to(folder)}
+            folder, films, {path: kind for path, kind in self.others.items() if path.parts[:depth] == folder.parts}
         )
 
     def named(self, *names: str) -> list[Path]:
@@ -106,7 +107,7 @@ def walk_films(root: Path) -> FilmTree:
     films: list[Path] = []
     others: dict[Path, str] = {}
     for path, kind in _files(root):
-        inside = path.relative_to(root).parts
+        inside = parts_inside(path, root)
         if _is_hidden(inside):
             others[path] = SYSTEM
         elif kind is None and any(part.casefold() in MASK_FOLDERS for part in inside[:-1]):
@@ -116,6 +117,16 @@ def walk_films(root: Path) -> FilmTree:
         else:
             others[path] = kind
     return FilmTree(root, tuple(sorted(films)), dict(sorted(others.items())))
+
+
+def parts_inside(path: Path, root: Path) -> tuple[str, ...]:
+    """Return the parts of a path under a root, without asking again whether it is: sets have 400,000 films."""
+    return path.parts[len(root.parts) :]
+
+
+def name_inside(path: Path, root: Path) -> str:
+    """Return the path of what is under a root from there, with forward slashes."""
+    return "/".join(parts_inside(path, root))
 
 
 def words_of(left_out: dict[Path, str], root: Path) -> str:
