@@ -435,16 +435,20 @@ def _read_mimic(tree: FilmTree, tables: Sequence[FilmTable], choice: LabelChoice
     for one in beside:
         for row in one.rows:
             of_film[row["dicomid"]] |= {key: value for key, value in row.items() if value}
-    readings, lateral, parts = [], [], {}
+    with_views = any("viewposition" in one.keys for one in beside)
+    readings: list[Reading] = []
+    lateral: list[Path] = []
+    parts: dict[Path, Part | None] = {}
     for path in tree.films:
         own, place = of_film.get(path.stem, {}), name_inside(path, tree.root)
         study, subject = _STUDY.search(place), _SUBJECT.search(place)
-        row = studies.get(own.get("studyid") or (study[1] if study else ""))
-        if row is None:
+        number = own.get("studyid") or (study[1] if study else "")
+        if number not in studies:
             continue
+        row = studies[number]
         parts[path] = part_of_word(own.get("split"))
         view = own.get("viewposition", "")
-        if of_film and view.upper() not in ("PA", "AP"):
+        if with_views and view.upper() not in ("PA", "AP"):
             lateral.append(path)
             continue
         present, uncertain = _of_one_reader([row], MIMIC, columns)
@@ -457,9 +461,8 @@ def _read_mimic(tree: FilmTree, tables: Sequence[FilmTable], choice: LabelChoice
         notes.append(
             "the table of its own split (mimic-cxr-2.0.0-split.csv.gz) is not here: its test part is not known"
         )
-    if not any("viewposition" in one.keys for one in beside):
+    if not with_views:
         notes.append("the table of views (mimic-cxr-2.0.0-metadata.csv.gz) is not here: lateral films are not left out")
-        readings += []
     source = table.path.name
     return index_of(
         tree, readings, choice, MIMIC, notes=notes, source=source, parts=parts, tables=[table, *beside, *labelled]
@@ -484,9 +487,9 @@ def read_public_folders(tree: FilmTree, choice: LabelChoice) -> FilmIndex | None
 def _read_tbx11k(tree: FilmTree, choice: LabelChoice) -> FilmIndex | None:
     of_folder: dict[str, list[Path]] = defaultdict(list)
     for path in tree.films:
-        parts = [part.casefold() for part in parts_inside(path, tree.root)]
-        if "imgs" in parts[:-2]:
-            of_folder[parts[parts.index("imgs") + 1]].append(path)
+        folders = [name.casefold() for name in parts_inside(path, tree.root)[:-1]]
+        if "imgs" in folders[:-1]:
+            of_folder[folders[folders.index("imgs") + 1]].append(path)
     if not of_folder.keys() >= {"tb"} or not of_folder.keys() & {"health", "sick"}:
         return None
     readings = [Reading(path, frozenset({name})) for name in _TBX_CLASSES for path in of_folder[name]]

@@ -311,7 +311,7 @@ def read_bytes(path: Path) -> bytes:
     except NotADirectoryError as error:
         archive = next((place for place in path.parents if place.is_file()), None)
         if archive is None:
-            raise _unreadable(path, error.strerror) from error
+            raise _unreadable(path, error.strerror or str(error)) from error
         return _read_member(archive, path)
     except OSError as error:
         raise _unreadable(path, error.strerror or str(error)) from error

@@ -392,3 +392,10 @@ def test_archive_parts_are_never_proposed_as_classes(tmp_path, write_film, names
     with pytest.raises(DataError) as caught:
         read_index(tmp_path)
     assert not any(f"'{name}'" in caught.value.fix or f"{name}/" in caught.value.fix for name in names)
+
+
+def test_mimic_without_its_table_of_views_says_so_and_leaves_no_film_out(mimic):
+    (mimic / "mimic-cxr-2.0.0-metadata.csv.gz").unlink()
+    index = read_index(mimic)
+    assert len(index.films) == 4
+    assert any("table of views" in note for note in index.notes)

@@ -12,7 +12,7 @@ from pydicom.dataset import Dataset
 from tbconv.contract.xray.dicom.dataset import inflate
 from tbconv.contract.xray.film import MeteredFile, silence_decoders
 
-_TAGS: list[int | str] = [
+_TAGS: list[str] = [
     *("PatientID", "IssuerOfPatientID", "StudyInstanceUID", "PatientAge", "PatientSex"),
 ]
 # What anonymisers write for everybody.
