@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from tbconv.contract.errors import ConfigError, DataError, SetupError, some
+from tbconv.contract.errors import ConfigError, DataError, FilmError, SetupError, some
 from tbconv.contract.xray.folder import FilmTree, parts_inside, refuse_others, walk_films, words_of
 from tbconv.family import family_of_child
 from torch_train.data.findings import LabelChoice, Uncertain
@@ -28,7 +28,7 @@ from torch_train.data.layouts import (
 from torch_train.data.layouts import labels_from_masks as index_by_masks
 from torch_train.data.public import read_public_folders, read_public_tables
 from torch_train.data.records import IMAGE_FOLDERS, FilmIndex, find_folder, part_of_word, require_both_classes
-from torch_train.data.tables import FilmTable, key_of, read_table, tables_of
+from torch_train.data.tables import FilmTable, is_table, key_of, read_table, tables_of
 
 LAYOUTS = (
     f"known are a table {COLUMNS}, one folder a class, image/ with MetaData.csv, NLM names (CHNCXR_0001_0.png) and the "
@@ -160,6 +160,12 @@ def _unknown_layout(tree: FilmTree, naming: list[FilmTable]) -> DataError:
             why=f"{naming[0].path.name} names films, and its columns are {some(list(naming[0].columns), 12)}",
             fix=f"call the columns {COLUMNS}, or give the one of a finding: --label COLUMN",
         )
+    if above := _tables_above(tree):
+        return DataError(
+            f"{root} has {len(tree.films)} films and no labels",
+            why=f"{above.name} names them and stands in the folder above",
+            fix=f"give that folder: {root.parent}",
+        )
     if find_folder(tree, IMAGE_FOLDERS) and tree.masks:
         return DataError(
             f"{root} has films and masks, but no labels",
@@ -171,6 +177,16 @@ def _unknown_layout(tree: FilmTree, naming: list[FilmTable]) -> DataError:
         why=LAYOUTS,
         fix=f"sort the films into one folder a class, or write a CSV with the columns {COLUMNS}",
     )
+
+
+def _tables_above(tree: FilmTree) -> Path | None:
+    """Return a table in the folder above that names films of this one; None where none does."""
+    try:
+        places = sorted(path for path in tree.root.parent.iterdir() if is_table(path) and path.is_file())
+        found = names_films(tree, [read_table(path) for path in places])
+    except (OSError, DataError, SetupError, FilmError):
+        return None
+    return found[0].path if found else None
 
 
 # --- patients ---

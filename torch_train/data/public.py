@@ -487,7 +487,7 @@ def read_public_folders(tree: FilmTree, choice: LabelChoice) -> FilmIndex | None
 def _read_tbx11k(tree: FilmTree, choice: LabelChoice) -> FilmIndex | None:
     of_folder: dict[str, list[Path]] = defaultdict(list)
     for path in tree.films:
-        folders = [name.casefold() for name in parts_inside(path, tree.root)[:-1]]
+        folders = [name.casefold() for name in (tree.root.name, *parts_inside(path, tree.root)[:-1])]
         if "imgs" in folders[:-1]:
             of_folder[folders[folders.index("imgs") + 1]].append(path)
     if not of_folder.keys() >= {"tb"} or not of_folder.keys() & {"health", "sick"}:

@@ -80,7 +80,7 @@ def fit_folds(config: EvaluateConfig, reporter: Reporter, *, resume: bool = Fals
     processes = count_processes(config)
     report_config(config.recipe, reporter)
     place = _try_start(config, processes)
-    pool = read_pool(config.recipe, reporter)
+    pool = read_pool(config.recipe, reporter, keep_test=config.protocol == "70/20/10")
     plans = plan_folds(pool, config)
     digests = {
         "data_digest": pool.films.data_digest,

@@ -399,3 +399,15 @@ def test_mimic_without_its_table_of_views_says_so_and_leaves_no_film_out(mimic):
     index = read_index(mimic)
     assert len(index.films) == 4
     assert any("table of views" in note for note in index.notes)
+
+
+def test_a_folder_of_films_below_its_table_is_told_where_the_table_is(nih):
+    with pytest.raises(DataError, match="films and no labels") as caught:
+        read_index(nih / "images_001")
+    assert caught.value.fix == f"give that folder: {nih}"
+
+
+def test_tbx11k_is_told_by_its_folder_of_pictures_too(tmp_path):
+    for number, name in enumerate(("health/h1", "sick/s1", "tb/tb1", "test/t1")):
+        draw(tmp_path / f"imgs/{name}.png", number)
+    assert told(read_index(tmp_path / "imgs")) == {"h1": 0, "s1": 0, "tb1": 1}
