@@ -131,6 +131,8 @@ def name_inside(path: Path, root: Path) -> str:
 
 def words_of(left_out: dict[Path, str], root: Path) -> str:
     """Return what is no film, counted by kind and named: `3 files are no films: 2 PDFs (a.pdf, b.pdf), ...`."""
+    if not left_out:
+        return "it holds no file"
     kinds: dict[str, list[str]] = defaultdict(list)
     for path, kind in left_out.items():
         kinds[kind].append(path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path))

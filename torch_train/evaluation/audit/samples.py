@@ -149,7 +149,8 @@ def _named(index: FilmIndex) -> Iterator[Film]:
 def _read_by_class(config: AuditConfig) -> FilmIndex:
     given = [*((folder, 0) for folder in config.negative_films), *((folder, 1) for folder in config.positive_films)]
     trees = [(_walk(folder), label) for folder, label in given]
-    others = {tree.root: left_out for tree, _ in trees if (left_out := tree.left_out())}
+    used = [config.boxes] if config.boxes else []
+    others = {tree.root: left_out for tree, _ in trees if (left_out := tree.left_out(used))}
     for root, left_out in others.items() if config.strict else ():
         refuse_others(left_out, root)
     films = tuple(
