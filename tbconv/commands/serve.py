@@ -57,7 +57,7 @@ def serve(
     allowed_host: Annotated[
         list[str] | None, typer.Option(help="Host name that requests may use, *.example.org; any by default.")
     ] = None,
-    max_body: Annotated[int, typer.Option(min=1, max=32, help="Megabytes of one request.")] = 32,
+    max_body: Annotated[int, typer.Option(min=1, max=64, help="Megabytes of one request.")] = 64,
     gate: Annotated[
         GateWord, typer.Option(help="What the input gate checks; basic: size, shape, colour and blank pictures alone.")
     ] = "strict",

@@ -48,7 +48,7 @@ def protect(app: Starlette, settings: Settings) -> None:
         app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(settings.hosts), www_redirect=False)
 
 
-BODIES = 4  # bodies of the largest size that may be in memory at once: 128 MB, where a host has 512
+BODIES = 2  # bodies of the largest size that may be in memory at once: 128 MB, where a host has 512
 
 
 class BodyLimit:

@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
-import importlib.util
 import struct
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tbconv.contract.errors import FilmError
 from tbconv.contract.xray.film import (
-    DEEP_MODES,
+    DEPTH_LIMIT,
     MAX_DECODED,
     MAX_READS,
+    TINT_LIMIT,
     Container,
     Film,
     MeteredFile,
-    mean_chroma,
+    StreamHeader,
+    decoding_memory,
     read_jpeg_header,
     silence_decoders,
 )
 from tbconv.contract.xray.folder import JPEG_START, PNG_START, looks_like_dicom, read_bytes
-from tbconv.contract.xray.picture import XrayFacts, describe_picture, grey_pixels, open_xray
+from tbconv.contract.xray.grey import HIGH
+from tbconv.contract.xray.picture import DEEP_MODES, XrayFacts, describe_picture, grey_pixels, open_xray
 
 DICOM_TYPE = "application/dicom"
 FILM_TYPES = ("image/png", "image/jpeg", DICOM_TYPE)
@@ -36,7 +39,18 @@ _OTHERS = {
     b"\x1f\x8b": "a gzip archive",
     b"\0\0\0\x0cjP": "a JPEG 2000",
     b"RIFF": "a WebP or another RIFF file",
+    b"version https://git-lfs": "a Git LFS pointer, which stands for a file that was not downloaded",
+    b"<!DOCTYPE html": "a web page, as a download that needs a login leaves it",
+    b"<html": "a web page, as a download that needs a login leaves it",
+    b"<?xml": "XML",
+    b"<svg": "an SVG drawing",
+    b"\0\x05\x16\x07": "the notes that macOS keeps beside a file (its name begins with ._)",
+    b"\x5c\x01\0\0": "a NIfTI volume",
+    b"\xff\x4f\xff\x51": "a JPEG 2000",
+    b"\x76\x2f\x31\x01": "an OpenEXR picture",
 }
+_FIXES = {b"version https://git-lfs": "git lfs pull", b"RIFF": "export it as PNG"}
+_BRANDS = {b"heic", b"heix", b"hevc", b"mif1", b"msf1", b"heim", b"heis"}  # of an ISO file: HEIF (ISO 23008-12)
 
 
 def open_film(source: bytes | Path, *, content_type: str | None = None, name: str | None = None) -> Film:
@@ -60,10 +74,8 @@ def open_film(source: bytes | Path, *, content_type: str | None = None, name: st
     if data.startswith((PNG_START, JPEG_START)):
         return open_picture(data, name=name)
     if looks_like_dicom(data) or (data and media_type(content_type) == DICOM_TYPE):
-        _require_pydicom(name)
-        from tbconv.contract.xray.dicom.decode import open_dicom
-
-        return open_dicom(data, name=name)
+        film: Film = _dicom(name).open_dicom(data, name=name)
+        return film
     raise _unknown(data, name)
 
 
@@ -84,10 +96,8 @@ def describe_xray(source: bytes | Path, *, name: str | None = None) -> XrayFacts
     if data.startswith((PNG_START, JPEG_START)):
         return describe_picture(data, name=name)
     if looks_like_dicom(data):
-        _require_pydicom(name)
-        from tbconv.contract.xray.dicom.decode import describe_dicom
-
-        return describe_dicom(data, name=name)
+        facts: XrayFacts = _dicom(name).describe_dicom(data, name=name)
+        return facts
     raise _unknown(data, name)
 
 
@@ -102,21 +112,34 @@ def media_type(content_type: str | None) -> str:
     return (content_type or "").split(";", maxsplit=1)[0].strip().lower()
 
 
-def _require_pydicom(name: str) -> None:
-    if importlib.util.find_spec("pydicom") is None:
+def _dicom(name: str, kind: str = "DICOM") -> ModuleType:
+    """Return the reader of DICOM; a FilmError where pydicom, in the extra `dicom`, is not installed."""
+    try:
+        from tbconv.contract.xray.dicom import decode
+    except ModuleNotFoundError as error:
+        if error.name != "pydicom":
+            raise
         fix = "pip install 'tbconv[dicom]', or send a PNG"
-        raise FilmError(f"{name} is DICOM", why="pydicom is not installed here", fix=fix)
+        raise FilmError(f"{name} is {kind}", why="pydicom is not installed here", fix=fix) from error
+    return decode
 
 
 def _unknown(data: bytes, name: str) -> FilmError:
-    return FilmError(f"{name} is not a PNG, JPEG or DICOM file", why=_first_bytes(data), fix="export it as one of them")
+    head = data.lstrip(b"\xef\xbb\xbf \t\r\n")[:64]
+    starts = [start for start in _OTHERS if head.lower().startswith(start.lower()) or data.startswith(start)]
+    fix = next((_FIXES[start] for start in starts if start in _FIXES), "export it as one of them")
+    return FilmError(f"{name} is not a PNG, JPEG or DICOM file", why=_first_bytes(data, starts), fix=fix)
 
 
-def _first_bytes(data: bytes) -> str:
+def _first_bytes(data: bytes, starts: list[bytes]) -> str:
     if not data:
         return "the file is empty"
-    kinds = (kind for start, kind in _OTHERS.items() if data.startswith(start))
-    return f"its first bytes are those of {next(kinds, 'none of them')}"
+    if not data.strip(b"\0"):
+        return "the file holds zeros alone, as an interrupted copy leaves it"
+    kind = _OTHERS[starts[0]] if starts else "none of them"
+    if data[4:8] == b"ftyp":
+        kind = "a HEIC photograph" if data[8:12] in _BRANDS else "an AVIF, MP4 or another file of that family"
+    return f"its first bytes are those of {kind}"
 
 
 # --- PNG and JPEG ---
@@ -127,6 +150,7 @@ MAX_TEXTS = 8
 _TEXTS = (b"iTXt", b"zTXt", b"iCCP")
 _CHUNK = struct.Struct(">I4s")  # a PNG's chunk begins with the length of its content, and its kind
 _AROUND = 12  # bytes of a chunk beside its content: these, and a checksum
+_CHANNELS = {2: 3, 4: 2, 6: 4}  # of a PNG's colour types that have several
 _BITS = dict.fromkeys(DEEP_MODES, 16) | {"1": 1}
 
 
@@ -137,14 +161,47 @@ def open_picture(data: bytes, *, name: str) -> Film:
         FilmError: damaged, too large, or made of so many parts that decoding it would not end.
     """
     container: Container = "PNG" if data.startswith(PNG_START) else "JPEG"
-    if (container == "PNG" and _texts(data) > MAX_TEXTS) or (container == "JPEG" and read_jpeg_header(data).endless):
+    header = read_jpeg_header(data) if container == "JPEG" else StreamHeader()
+    if (container == "PNG" and _texts(data) > MAX_TEXTS) or header.endless:
         why = "each of its parts costs memory or time, and no film has as many"
         raise FilmError(f"{name} is made of too many parts", why=why, fix="export the film again, without its notes")
+    with decoding_memory.reserve(_memory_of(data, header)):
+        if header.lossless or header.jpeg_ls or header.precision > 8:  # Pillow reads JPEG of 8 bits alone
+            return _open_deep_jpeg(data, header, name)
+        return _open_with_pillow(data, container, name)
+
+
+def _memory_of(data: bytes, header: StreamHeader) -> int:
+    """Return the bytes that decoding takes, by the file's own header: the picture, a copy and its grey pixels."""
+    if header.frames:
+        deep = header.precision > 8 or header.lossless or header.jpeg_ls
+        return header.width * header.height * (8 if deep else 2 * header.samples + 1)
+    width, height, bits, colour = struct.unpack(">IIBB", data[16:26].ljust(10, b"\0"))
+    return int(width * height * (2 * _CHANNELS.get(colour, 1) * max(1, bits // 8) + 1))
+
+
+def _open_with_pillow(data: bytes, container: Container, name: str) -> Film:
     picture = open_xray(MeteredFile(data), name=name, max_decoded=MAX_DECODED)
-    bits, chroma = _BITS.get(picture.mode, 8), mean_chroma(picture)
-    pixels = grey_pixels(picture, name=name)
+    grey = grey_pixels(picture, name=name)
+    if data[24:25] == b"\x10" and container == "PNG" and picture.mode not in DEEP_MODES:
+        _refuse_dark(grey.pixels, name)
+    height, width = grey.pixels.shape
+    scale = (*((DEPTH_LIMIT,) if grey.estimated else ()), *((TINT_LIMIT,) if grey.tinted else ()))
+    return Film(grey.pixels, container, width, height, _BITS.get(picture.mode, 8), grey.chroma, scale=scale)
+
+
+def _refuse_dark(pixels: NDArray[np.uint8], name: str) -> None:
+    """Refuse a PNG of 16 bits a channel that uses few of them: of several channels Pillow keeps the upper 8 bits."""
+    if np.quantile(pixels[::4, ::4], 1 - HIGH) < 255 / 2:
+        why = "its values lie in the lower half of 16 bits, and of several channels only the upper 8 bits are read"
+        raise FilmError(f"{name} is a PNG of 16 bits in colour or with alpha", why=why, fix="export it in grey")
+
+
+def _open_deep_jpeg(data: bytes, header: StreamHeader, name: str) -> Film:
+    """Decode a JPEG file of 12 bits, of the lossless process, or a JPEG-LS: by the decoders of DICOM."""
+    pixels, estimated = _dicom(name, "JPEG of 12 bits or lossless").open_jpeg(data, header, name=name)
     height, width = pixels.shape
-    return Film(pixels, container, width, height, bits, chroma)
+    return Film(pixels, "JPEG", width, height, header.precision, scale=(DEPTH_LIMIT,) if estimated else ())
 
 
 def _texts(data: bytes) -> int:

@@ -79,7 +79,7 @@ JPEG_2000 = (uid.JPEG2000Lossless, uid.JPEG2000, uid.HTJ2KLossless, uid.HTJ2KLos
 class StoredFrame:
     """Stored values, before any look-up table."""
 
-    values: NDArray[np.integer]  # [H, W] or [H, W, 3]
+    values: NDArray[np.integer]  # [H, W] or [H, W, 3]; of grey plain films anything may stand above `bits`
     bits: int  # that a value uses
     signed: bool
     photometric: str  # of the values, which a decoder may have changed
@@ -91,7 +91,7 @@ def decode_frame(header: DicomHeader, pixel_data: bytes, *, name: str) -> Stored
     Raises:
         FilmError: damaged, compressed in a way that is not read, or a stream that contradicts the header.
     """
-    if header.syntax in (*NATIVE, uid.DeflatedExplicitVRLittleEndian):
+    if is_plain(header):
         return _native(header, pixel_data, name)
     if header.syntax not in (*JPEG_8_OR_12, *JPEG_OTHERS, *JPEG_2000, uid.RLELossless):
         raise FilmError(
@@ -100,6 +100,11 @@ def decode_frame(header: DicomHeader, pixel_data: bytes, *, name: str) -> Stored
             fix="export it uncompressed, or as PNG",
         )
     return _compressed(header, _only_frame(pixel_data, name), name)
+
+
+def is_plain(header: DicomHeader) -> bool:
+    """Whether the film's values stand in the file as they are."""
+    return header.syntax in (*NATIVE, uid.DeflatedExplicitVRLittleEndian)
 
 
 def _native(header: DicomHeader, pixel_data: bytes, name: str) -> StoredFrame:
@@ -128,6 +133,24 @@ def _compressed(header: DicomHeader, packed: bytes, name: str) -> StoredFrame:
         source = encapsulate([packed], has_bot=False)
         return _unpack(header, source, uid.JPEGBaseline8Bit, name, stream, decoding_plugin="pillow")
     return _apart(_jpeg_decoder(), packed, header, stream, name)
+
+
+def decode_jpeg(packed: bytes, stream: StreamHeader, *, name: str) -> NDArray[np.integer]:
+    """Decode a grey JPEG or JPEG-LS file, [H, W], as it is stored; raises as `decode_apart`."""
+    frame = {"rows": stream.height, "columns": stream.width, "bits_allocated": 16, "samples": 1}
+    unpacked = decode_apart(
+        _jpeg_decoder(),
+        packed,
+        frame=frame | {"jpeg_ls": stream.jpeg_ls},
+        most=2 * stream.height * stream.width,
+        name=name,
+    )
+    values = np.frombuffer(unpacked, "<u2" if stream.precision > 8 else np.uint8)
+    if values.size != stream.height * stream.width:
+        raise FilmError(
+            f"{name} is damaged", why="it holds another number of pixels than it says", fix="export it again"
+        )
+    return values.reshape(stream.height, stream.width)
 
 
 def _jpeg_decoder() -> str:
@@ -167,15 +190,19 @@ def _unpack(
         "planar_configuration": 0 if stream else header.planar,
         "photometric_interpretation": photometric,
         "pixel_keyword": "PixelData",
-        "pixel_vr": "OW",
+        "pixel_vr": "OW" if header.words else "OB",
         "allow_excess_frames": False,
         "view_only": True,  # the film's own bytes where they can stay as they are, not a copy
+        # what stands above the bits stored is dropped when values are looked up: it may be padding
+        "correct_unused_bits": stream is not None or header.samples > 1,
         **how,
     }
     try:
         values, found = get_decoder(syntax).as_array(source, index=0, raw=True, **options)
     except Exception:  # noqa: BLE001 - as in read.py
         raise damaged(name, "its picture is damaged, or shorter than its header says") from None
+    if stream is None:
+        return StoredFrame(values, bits, header.signed, str(found["photometric_interpretation"]))
     # stream and header may each claim more bits than the values use, and black to white is derived from them
     used = min(bits, header.bits_stored) if _fit(values, header) else bits
     return StoredFrame(values, used, header.signed, str(found["photometric_interpretation"]))
