@@ -3,7 +3,7 @@
     python -m benchmarks.same_weights FOLDER [--films N] [--arch resnet50] [--epochs 2]
 
 FOLDER has one folder a class. Copies of N films, half of each class, are written as PNG and, under other names, as
-DICOM without a patient; both are trained on this machine's CPU from random weights.
+DICOM, with the patient in the tag where names told it; both are trained on this machine's CPU from random weights.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ from torch_train.train import train
 DIGITAL_FILM = "1.2.840.10008.5.1.4.1.1.1.1"  # Digital X-Ray Image Storage, For Presentation
 
 
-def write_dicom(path: Path, pixels: NDArray[np.uint8]) -> None:
+def write_dicom(path: Path, pixels: NDArray[np.uint8], *, patient: str = "") -> None:
     """Write grey pixels, uint8 [H, W], as one DICOM film of 8 bits whose window changes nothing."""
     film = Dataset()
     film.SOPClassUID, film.SOPInstanceUID, film.Modality = DIGITAL_FILM, generate_uid(), "DX"
-    film.StudyInstanceUID, film.ViewPosition = generate_uid(), "PA"
+    film.PatientID, film.StudyInstanceUID, film.ViewPosition = patient, generate_uid(), "PA"
     film.Rows, film.Columns = pixels.shape
     film.SamplesPerPixel, film.PhotometricInterpretation, film.PixelRepresentation = 1, "MONOCHROME2", 0
     film.BitsAllocated = film.BitsStored = 8
@@ -59,7 +59,8 @@ def copy_films(folder: Path, most: int | None, place: Path) -> int:
             picture = place / "png" / name / f"{film.path.stem}.png"
             picture.parent.mkdir(parents=True, exist_ok=True)
             Image.fromarray(pixels).save(picture)
-            write_dicom(place / "dicom" / name / f"IM{100_000 - count}", pixels)
+            patient = film.patient if index.patients_known else ""
+            write_dicom(place / "dicom" / name / f"IM{100_000 - count}", pixels, patient=patient)
     return count
 
 
