@@ -50,6 +50,11 @@ class Recipe(TypedDict, total=False):
     patient: str | None
     positive: str | None
     labels_from_masks: bool
+    label: str | None
+    negative: str | None
+    uncertain: Literal["leave-out", "positive", "negative"]
+    strict: bool
+    film_identity: Literal["pixels", "file"]
     fractions: tuple[float, float, float]
     seed: int
     weights: str

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +16,8 @@ from tbconv.contract.bundle import Bundle, read_bundle
 from tbconv.contract.errors import DISCLAIMER, FilmError, Reporter
 from tbconv.contract.files import write_atomic
 from tbconv.contract.signature import SignatureRule
-from tbconv.contract.xray import FILM_SUFFIXES, open_film, read_bytes
+from tbconv.contract.xray import open_film, read_bytes
+from tbconv.contract.xray.folder import DICOMDIR, HEAD_BYTES, is_archive, kind_of, refuse_others, walk_films, words_of
 from tf_serve.fallback import ActiveModel, choose_checked
 from tf_serve.predict import DECISION_WORDS, Finding, ScreenResult, film_box, screen, special_limits
 
@@ -33,6 +34,7 @@ class PredictConfig:
     overlay: Path | None = None  # folder of pictures
     artefact: str | None = None  # None: the one that the certificate proposes
     signature: SignatureRule | None = None  # whose signature is required
+    strict: bool = False  # refuse folders that hold anything but films
 
     def __post_init__(self) -> None:
         if not self.films:
@@ -55,6 +57,7 @@ class BatchAnswer:
 
     active: ActiveModel
     rows: tuple[FilmAnswer, ...]
+    left_out: tuple[tuple[Path, str], ...] = ()  # of the folders: what is no film, and what it is
 
     @property
     def unreadable(self) -> int:
@@ -67,22 +70,53 @@ def predict(config: PredictConfig, *, reporter: Reporter) -> BatchAnswer:
 
     Raises:
         BundleError: no file of the bundle may answer.
+        DataError: a folder holds more than films, and `strict` forbids it.
     """
     bundle = read_bundle(config.bundle)
     active = choose_checked(bundle, artefact=config.artefact, signature=config.signature)
-    films = tuple(expand(config.films))
+    films, left_out = expand(config.films, strict=config.strict, reporter=reporter)
     pictures = picture_paths(films, config.overlay) if config.overlay else [None] * len(films)
     work = reporter.track(zip(films, pictures, strict=True), title="films", total=len(films))
-    return BatchAnswer(active, tuple(_row(film, picture, active, bundle) for film, picture in work))
+    return BatchAnswer(active, tuple(_row(film, picture, active, bundle) for film, picture in work), left_out)
 
 
-def expand(films: Sequence[Path]) -> Iterator[Path]:
-    """Yield files as they are, and of a folder every PNG, JPEG and DICOM in it, sorted."""
+def expand(
+    films: Sequence[Path], *, strict: bool, reporter: Reporter
+) -> tuple[tuple[Path, ...], tuple[tuple[Path, str], ...]]:
+    """Return files as they are, of a folder, zip archive or DICOM CD every film in it, sorted, and what is no film.
+
+    Raises:
+        DataError: a folder holds more than films, and `strict` forbids it.
+    """
+    found: list[Path] = []
+    left_out: dict[Path, str] = {}
     for film in films:
-        inside = (
-            sorted(path for path in film.rglob("*") if path.suffix.lower() in FILM_SUFFIXES) if film.is_dir() else []
-        )
-        yield from inside or [film]  # an empty folder stays: it gets an error in its row
+        place = _place_of(film)
+        if place is None:
+            found.append(film)
+            continue
+        tree = walk_films(place)
+        others = {path: kind for path, kind in tree.others.items() if kind != DICOMDIR}
+        if strict:
+            refuse_others(others, place)
+        if others:
+            reporter.say(words_of(others, place))
+        left_out |= others
+        found += tree.films or [film]  # an empty folder stays: it gets an error in its row
+    return tuple(found), tuple(left_out.items())
+
+
+def _place_of(film: Path) -> Path | None:
+    """Return the folder or archive that a path means; None where it means a film."""
+    if film.is_dir():
+        return film
+    if not film.is_file():
+        return None
+    with film.open("rb") as file:
+        head = file.read(HEAD_BYTES)
+    if kind_of(head, film.name) == DICOMDIR:
+        return film.parent
+    return film if is_archive(film, head) else None
 
 
 def picture_paths(films: Sequence[Path], folder: Path) -> list[Path]:
@@ -110,9 +144,10 @@ def _row(film: Path, picture: Path | None, active: ActiveModel, bundle: Bundle) 
 
 
 def _read(film: Path) -> bytes:
-    if film.is_dir():
-        why = f"none of its files ends in {', '.join(FILM_SUFFIXES)}"
-        raise FilmError(f"{film} holds no film", why=why, fix="name PNG, JPEG or DICOM files, or a folder of them")
+    if film.is_dir() or _place_of(film) is not None:
+        others = walk_films(film).others
+        why = words_of(others, film) if others else "it is empty"
+        raise FilmError(f"{film} holds no film", why=why, fix="name PNG, JPEG or DICOM films, or a folder of them")
     return read_bytes(film)
 
 

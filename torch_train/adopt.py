@@ -11,7 +11,7 @@ import math
 import re
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,6 +57,10 @@ class AdoptConfig:
     patient: str | None = None  # regular expression over file names
     positive: str | None = None  # name of the positive class
     labels_from_masks: bool = False
+    label: str | None = None  # the finding that makes a film positive, where a set has several
+    negative: str | None = None
+    uncertain: Literal["leave-out", "positive", "negative"] = "leave-out"
+    strict: bool = False
     fractions: tuple[float, float, float] = (0.7, 0.2, 0.1)  # baseline and int8 ranges, threshold, figures
     trained_on: Path | None = None  # list of SHA-256 of films that the checkpoint has seen
     seed: int = 0
@@ -114,6 +118,10 @@ class AdoptConfig:
             patient=self.patient,
             positive=self.positive,
             labels_from_masks=self.labels_from_masks,
+            label=self.label,
+            negative=self.negative,
+            uncertain=self.uncertain,
+            strict=self.strict,
             fractions=self.fractions,
             seed=self.seed,
             device=self.device,
@@ -296,7 +304,8 @@ def set_apart(films: TrainingFilms, seen: frozenset[str], *, seed: int, fraction
         ConfigError: no film is in the list.
         DataError: a part lacks a class.
     """
-    known = np.array([digest in seen for digest in films.digests])
+    files = films.file_digests or films.digests
+    known = np.array([not seen.isdisjoint(both) for both in zip(films.digests, files, strict=True)])
     if not known.any():
         why = f"none of its {len(seen)} digests is of a film in --data"
         raise ConfigError("--trained-on matches no film", why=why, fix="sha256sum of the same files as in --data")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,6 +16,7 @@ from torch_train.model.backbones import BACKBONES
 RATE_TRANSFER = 3e-4  # measured on kermany from pretrained weights (../shared/weights/README.md)
 RATE_SCRATCH = 1e-3  # measured on kermany from random weights
 NOT_STORED = ("data", "out", "weights")  # paths
+OF_PIXELS = ("film_identity", "label", "negative", "uncertain", "strict")  # that runs before 0.9 know nothing of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +30,11 @@ class TrainConfig:
     patient: str | None = None  # regular expression over file names
     positive: str | None = None  # name of the positive class
     labels_from_masks: bool = False
+    label: str | None = None  # the finding that makes a film positive, where a set has several
+    negative: str | None = None  # the finding or class that makes another film negative; the rest is left out
+    uncertain: Literal["leave-out", "positive", "negative"] = "leave-out"  # films of which the set is not certain
+    strict: bool = False  # refuse a folder that holds anything but films and what tells their labels
+    film_identity: Literal["pixels", "file"] = "pixels"  # by what a film is known; "file" in runs that began so
     fractions: tuple[float, float, float] = (0.7, 0.2, 0.1)  # training, validation, test
     seed: int = 0
 
@@ -78,8 +84,13 @@ class TrainConfig:
 
     def stored(self) -> dict[str, Any]:
         """Return what the run folder stores: every number, no path; a weight file by its digest."""
-        kept = {key: value for key, value in asdict(self).items() if key not in NOT_STORED}
+        hidden = (*NOT_STORED, *(OF_PIXELS if self.film_identity == "file" else ()))
+        kept = {key: value for key, value in asdict(self).items() if key not in hidden}
         return {**kept, "learning_rate": self.rate, "fractions": list(self.fractions), "weights": self._weights_name()}
+
+    def as_begun(self, stored: dict[str, Any]) -> TrainConfig:
+        """Return this recipe under the rule by which a run to be resumed knows its films; old runs: their files."""
+        return replace(self, film_identity=stored.get("film_identity", "file"))
 
     def _weights_name(self) -> str:
         if self.weights in ("imagenet", "none"):
@@ -89,6 +100,7 @@ class TrainConfig:
 
     def _refuse_unknown_words(self) -> None:
         _one_of("--arch", self.arch, tuple(BACKBONES))
+        _one_of("--uncertain", self.uncertain, ("leave-out", "positive", "negative"))
         _one_of("--balance", self.balance, ("loss", "sampler"))
         _one_of("--schedule", self.schedule, ("cosine", "plateau"))
         _one_of("--step", self.step, ("auto", "compiled", "graph", "eager"))

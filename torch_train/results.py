@@ -191,7 +191,8 @@ def write_baseline(path: Path, weights: BaselineWeights) -> None:
 def split_record(films: TrainingFilms, config: TrainConfig) -> dict[str, Any]:
     """Return split.json: which film is where, by content."""
     parts = {part: sorted(films.digests[row] for row in films.parts[part]) for part in PARTS}
-    return {"digest": films.split_digest, "seed": config.seed, "fractions": list(config.fractions), **parts}
+    known = {} if config.film_identity == "file" else {"film_identity": config.film_identity}
+    return {"digest": films.split_digest, "seed": config.seed, "fractions": list(config.fractions), **known, **parts}
 
 
 def calibration_films(films: TrainingFilms, config: TrainConfig) -> Films:

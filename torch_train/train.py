@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 import torch.distributed as dist
 
+from tbconv.contract.bundle import read_json
 from tbconv.contract.errors import ConfigError, Reporter, SetupError, Silence
 from tbconv.contract.files import require_room, write_json
 from torch_train.config import TrainConfig
@@ -48,6 +49,7 @@ def train(config: TrainConfig, reporter: Reporter, *, resume: bool = False) -> P
         ConfigError: the folder holds another run, or the recipe does not fit.
         SetupError: weights or a device are missing.
     """
+    config = begun_or_new(config, resume=resume)
     with open_run_folder(config, resume=resume):
         report_config(config, reporter)
         start = None if config.baseline_only else start_network(config, reporter)
@@ -58,6 +60,13 @@ def train(config: TrainConfig, reporter: Reporter, *, resume: bool = False) -> P
         trained = None if start is None else fit_network(start, films, config, reporter, resume=resume)
         store_run(films, config, trained)
     return config.out
+
+
+def begun_or_new(config: TrainConfig, *, resume: bool) -> TrainConfig:
+    """Return the recipe, films known by the rule of the run that is resumed."""
+    if not resume or not (config.out / CONFIG).is_file():
+        return config
+    return config.as_begun(read_json(config.out / CONFIG))
 
 
 @contextmanager
@@ -138,6 +147,7 @@ def train_rank(ranks: Ranks, config: TrainConfig, reporter: Reporter, resume: bo
         train(config, reporter, resume=resume)
         return
     silent = Silence()
+    config = begun_or_new(config, resume=resume)
     start = start_network(config, silent)
     with main_process_first("films"):
         films_of_run = prepare_films(config, silent)

@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 
 from convert.parity.inputs import evenly, find_films, spread
 from tbconv.contract.errors import DataError, FilmError, Reporter
-from tbconv.contract.files import sha256_bytes, sha256_file
+from tbconv.contract.files import sha256_bytes
 from tbconv.contract.preprocess import PreprocessSpec
+from tbconv.contract.xray import read_bytes
+from tbconv.contract.xray.folder import walk_films, words_of
 
 CALIBRATION = 64  # films, at most
 LEAST, MOST = 64, 576  # films that are compared where nobody says how many; those that are looked at for it
@@ -54,7 +56,7 @@ def read_folder(folder: Path, *, size: int, films: int, reporter: Reporter) -> F
     """Read films evenly spread over a folder's paths, grey and model_input.
 
     Args:
-        folder: PNG and JPEG films, in subfolders or not.
+        folder: PNG, JPEG and DICOM films, in subfolders or not.
         size: side of the square in pixels.
         films: to compare, at most.
         reporter: gets a line for each film that is left out.
@@ -64,14 +66,17 @@ def read_folder(folder: Path, *, size: int, films: int, reporter: Reporter) -> F
     """
     if not folder.is_dir():
         raise DataError(f"--calibration {folder} is not a folder", why="films are read from it", fix="name a folder")
-    paths = find_films(folder)
+    tree = walk_films(folder)
+    paths = list(tree.films)
+    if left_out := tree.left_out():
+        reporter.say(words_of(left_out, folder))
     wanted = evenly(np.arange(len(paths)), CALIBRATION + films)
     read = _read([paths[row] for row in wanted], size, reporter)
     if not read:
         raise DataError(
             f"--calibration {folder} holds no film that can be read",
             why="int8 needs the ranges that films reach, and parity cannot pass on nothing",
-            fix="name a folder of PNG or JPEG films",
+            fix="name a folder of PNG, JPEG or DICOM films",
         )
     names = list(read)
     calibrating, compared = split(len(names), films)
@@ -171,7 +176,7 @@ def _read(paths: list[Path], size: int, reporter: Reporter) -> dict[Path, tuple[
     spec, found, seen = PreprocessSpec(size=size), {}, set()
     for path in reporter.track(paths, title="reading films", total=len(paths)):
         try:
-            model_input, digest = spec.from_file(path), sha256_file(path)
+            model_input, digest = spec.from_file(path), sha256_bytes(read_bytes(path))
         except FilmError as error:
             reporter.say(f"left out: {error.one_line}")
             continue

@@ -17,12 +17,14 @@ from convert.runners.base import Answer
 from convert.worker import run_step
 from tbconv.contract.bundle import read_bundle, read_json
 from tbconv.contract.errors import DataError, FilmError, Reporter, SetupError
-from tbconv.contract.files import sha256_file
+from tbconv.contract.files import sha256_bytes
 from tbconv.contract.golden import JPEG_LEVELS, PNG_LEVELS, GoldenFilm, check_films, opener
 from tbconv.contract.manifest import Labels
 from tbconv.contract.preprocess import PreprocessSpec
 from tbconv.contract.statistics import Prediction
-from tbconv.contract.xray import decode_xray
+from tbconv.contract.xray import decode_xray, read_bytes
+from tbconv.contract.xray.folder import walk_films, words_of
+from torch_train.data.loading import FilmIdentity
 from torch_train.data.phantom import draw_phantom
 from torch_train.data.records import FilmIndex
 from torch_train.run_folder import SPLIT
@@ -97,8 +99,6 @@ def pick(answer: Prediction, rows: NDArray[np.int64]) -> Answer:
 #
 # Labels are used where the folder has any that mean the same as the bundle's.
 
-FILM_SUFFIXES = (".png", ".jpg", ".jpeg")
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FilmFolder:
@@ -124,6 +124,8 @@ def read_films_of(source: FilmFolder, bundle: Path, reporter: Reporter) -> tuple
 
     try:
         index = read_index(source.folder, patient=source.patient, positive=source.positive)
+        for note in index.notes:
+            reporter.say(f"note: {note}")
     except DataError as error:
         model_inputs = _plain_films(source, bundle, reporter)
         reporter.say(f"labels are not used: {error.what}")
@@ -134,21 +136,37 @@ def read_films_of(source: FilmFolder, bundle: Path, reporter: Reporter) -> tuple
     labels = _labels(source, bundle, loaded.index, reporter)
     kind = "synthetic films" if index.synthetic else "films"
     which = f"{len(loaded.model_inputs)} {kind} of a folder" + (f" of {held}" if len(chosen) < held else "")
-    return loaded.model_inputs, labels, which + _overlap(bundle, loaded.digests)
+    return loaded.model_inputs, labels, which + _overlap(bundle, loaded.digests_by(_known_by(bundle)))
 
 
 def _choose(paths: Sequence[Path], most: int | None, bundle: Path) -> NDArray[np.int64]:
     """Return rows in their order: every n-th film that the network was not trained on, then every n-th other."""
     if most is None or len(paths) <= most:
         return np.arange(len(paths))
-    trained_on = _trained_on(bundle)
-    seen = np.array([bool(trained_on) and sha256_file(path) in trained_on for path in paths])
+    trained_on, known_by = _trained_on(bundle), _known_by(bundle)
+    seen = np.array([bool(trained_on) and _digest(path, known_by) in trained_on for path in paths])
     unseen = evenly(np.flatnonzero(~seen), most)
     return np.sort(np.concatenate([unseen, evenly(np.flatnonzero(seen), most - len(unseen))]))
 
 
 def _trained_on(bundle: Path) -> set[str]:
     return set(read_json(bundle / SPLIT)["train"]) if (bundle / SPLIT).is_file() else set()
+
+
+def _known_by(bundle: Path) -> FilmIdentity:
+    """Return by what the bundle's split knows a film: its pixels, or its file in older ones."""
+    record = read_json(bundle / SPLIT) if (bundle / SPLIT).is_file() else {}
+    return "pixels" if record.get("film_identity") == "pixels" else "file"
+
+
+def _digest(path: Path, known_by: FilmIdentity) -> str:
+    from torch_train.data.loading import digest_of_pixels
+
+    try:
+        data = read_bytes(path)
+        return sha256_bytes(data) if known_by == "file" else digest_of_pixels(decode_xray(data, name=str(path)))
+    except FilmError:
+        return ""  # it is said where the film is read
 
 
 def _labels(source: FilmFolder, bundle: Path, index: FilmIndex, reporter: Reporter) -> NDArray[np.int64] | None:
@@ -175,15 +193,18 @@ def _overlap(bundle: Path, digests: Iterable[str]) -> str:
 
 
 def find_films(folder: Path) -> list[Path]:
-    """Return the films of a folder and its subfolders in the order of their paths."""
-    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in FILM_SUFFIXES)
+    """Return the films of a folder, its subfolders and archives in the order of their paths."""
+    return list(walk_films(folder).films)
 
 
 def _plain_films(source: FilmFolder, bundle: Path, reporter: Reporter) -> Any:
     from tbconv.contract.preprocess import PreprocessSpec
 
     spec, model_inputs = PreprocessSpec(), []
-    paths = find_films(source.folder)
+    tree = walk_films(source.folder)
+    paths = tree.films
+    if left_out := tree.left_out():
+        reporter.say(words_of(left_out, source.folder))
     for row in _choose(paths, source.most, bundle):
         try:
             model_inputs.append(spec.from_file(paths[row]))
@@ -193,7 +214,7 @@ def _plain_films(source: FilmFolder, bundle: Path, reporter: Reporter) -> Any:
         raise DataError(
             f"{source.folder} holds no film that can be read",
             why="parity cannot pass on nothing",
-            fix="name a folder of PNG or JPEG films, or omit --films",
+            fix="name a folder of PNG, JPEG or DICOM films, or omit --films",
         )
     return np.stack(model_inputs)
 

@@ -16,12 +16,16 @@ from tbconv.commands.train import (
     Data,
     Device,
     HeldoutFilms,
+    Label,
     LabelsFromMasks,
+    Negative,
     OperatingPoint,
     Out,
     Patient,
     Positive,
+    Strict,
     TargetSensitivity,
+    UncertainLabels,
     interruptible,
     print_result,
 )
@@ -61,6 +65,10 @@ def adopt(
     patient: Patient = None,
     positive: Positive = None,
     labels_from_masks: LabelsFromMasks = False,
+    label: Label = None,
+    negative: Negative = None,
+    uncertain: UncertainLabels = "leave-out",
+    strict: Strict = False,
     fractions: Annotated[
         str, typer.Option(help="Shares of the films for baseline and int8 calibration, threshold, figures.")
     ] = "0.7,0.2,0.1",
@@ -97,6 +105,10 @@ def adopt(
         patient=patient,
         positive=positive,
         labels_from_masks=labels_from_masks,
+        label=label,
+        negative=negative,
+        uncertain=uncertain,  # type: ignore[arg-type]  # the config refuses other words
+        strict=strict,
         fractions=numbers(fractions, "--fractions"),  # type: ignore[arg-type]  # the config refuses other counts
         trained_on=trained_on,
         seed=seed,

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from tbconv.commands.train import Label, Negative, Strict, UncertainLabels
 from tbconv.console import TerminalReporter, print_out, table_console
 
 Folders = list[Path]
@@ -30,6 +31,10 @@ def audit(
     positive: Annotated[
         str | None, typer.Option(help="Name of the positive class, where it cannot be guessed.")
     ] = None,
+    label: Label = None,
+    negative: Negative = None,
+    uncertain: UncertainLabels = "leave-out",
+    strict: Strict = False,
     run: Annotated[
         Path | None, typer.Option(metavar="RUN", help="A trained run folder whose network is audited, too.")
     ] = None,
@@ -66,6 +71,10 @@ def audit(
         negative_films=tuple(negative_films or ()),
         patient=patient,
         positive=positive,
+        label=label,
+        negative=negative,
+        uncertain=uncertain,  # type: ignore[arg-type]  # the labels' own choice refuses other words
+        strict=strict,
         run=run,
         boxes=boxes,
         masks=masks,

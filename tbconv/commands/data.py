@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from tbconv.commands.train import Label, Negative, Strict, UncertainLabels
 from tbconv.console import TerminalReporter, print_out
 
 if TYPE_CHECKING:
@@ -39,6 +40,10 @@ def check(
         bool,
         typer.Option("--labels-from-masks", help="Positive where a lesion mask marks anything; not for lung masks."),
     ] = False,
+    label: Label = None,
+    negative: Negative = None,
+    uncertain: UncertainLabels = "leave-out",
+    strict: Strict = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
     figure: Annotated[
         Path | None,
@@ -56,6 +61,10 @@ def check(
         patient=patient,
         positive=positive,
         labels_from_masks=labels_from_masks,
+        label=label,
+        negative=negative,
+        uncertain=uncertain,  # type: ignore[arg-type]  # the labels' own choice refuses other words
+        strict=strict,
         reporter=TerminalReporter(),
     )
     place = figure or (None if as_json else Path(f"{folder.resolve().name}-check.png"))
@@ -68,6 +77,22 @@ def check(
         return
     _show(report)
     print_out(f"figure: {place}")
+
+
+@app.command()
+def export(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Films of any kind; also a zip archive or DICOM CD.")],
+    png: Annotated[Path, typer.Option("--png", metavar="OUT", help="A folder that is new or empty.")],
+    strict: Strict = False,
+) -> None:
+    """Write every film as an 8-bit PNG of the pixels that training and serving see, without any tag of its file."""
+    from torch_train.data.export import LISTING, export_films
+
+    found = export_films(folder, png, TerminalReporter(), strict=strict)
+    print_out(f"{len(found.films)} films: {png}; whom they are of, as digests: {png / LISTING}")
+    if found.unreadable:
+        print_out(f"{len(found.unreadable)} films cannot be read and were left out")
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -138,6 +163,7 @@ def _facts_table(report: DataReport) -> Table:
         "age": "; ".join(_age_line(name, ages) for name, ages in report.ages.items()) or "not known",
         "sex": "; ".join(f"{name}: {_line(counts)}" for name, counts in report.sexes.items()) or "not known",
         "masks": f"{masks.films_with} of {report.films}: {masks.kind}" if masks.films_with else "none",
+        **({"published parts": _line(report.published_parts)} if report.published_parts else {}),
         "one fact alone predicts": ", ".join(f"{name}, AUROC {auroc:.2f}" for name, auroc in report.alone.items()),
     }
     for name, value in rows.items():

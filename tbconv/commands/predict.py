@@ -22,13 +22,16 @@ PIPE_WIDTH = 200  # letters; a pipe has no edge to fold a path at
 def predict(
     bundle: Annotated[Path, typer.Argument(help="Folder that tbconv convert wrote.")],
     films: Annotated[
-        list[Path], typer.Argument(metavar="FILM...", help="PNG, JPEG or DICOM films, or folders of them.")
+        list[Path], typer.Argument(metavar="FILM...", help="PNG, JPEG or DICOM films, folders, zips or CDs of them.")
     ],
     as_json: Annotated[bool, typer.Option("--json", help="Print what a program would read.")] = False,
     overlay: Annotated[Path | None, typer.Option(help="Folder for the films with their evidence maps.")] = None,
     artefact: Annotated[
         str | None, typer.Option(help="TFLite file; the one that the certificate proposes by default.")
     ] = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Refuse folders that hold anything but films, instead of leaving it out.")
+    ] = False,
     require_signature: RequireSignature = False,
     public_key: PublicKey = None,
 ) -> None:
@@ -43,11 +46,14 @@ def predict(
         films=tuple(films),
         overlay=overlay,
         artefact=artefact,
+        strict=strict,
         signature=signature_rule(public_key, required=require_signature),
     )
     answers = batch.predict(config, reporter=TerminalReporter())
     if as_json:
-        print_out(json.dumps({"films": [_row_json(row) for row in answers.rows]}, indent=2, allow_nan=False))
+        left_out = [{"file": str(path), "kind": kind} for path, kind in answers.left_out]
+        record = {"films": [_row_json(row) for row in answers.rows], "left_out": left_out}
+        print_out(json.dumps(record, indent=2, allow_nan=False))
     else:
         _print_table(answers)
     if answers.unreadable:

@@ -25,6 +25,21 @@ Positive = Annotated[str | None, typer.Option(help="Name of the positive class, 
 LabelsFromMasks = Annotated[
     bool, typer.Option("--labels-from-masks", help="Label a film positive if its lesion mask marks any pixel.")
 ]
+Label = Annotated[
+    str | None, typer.Option(metavar="FINDING", help="The finding that makes a film positive, where a set has several.")
+]
+Negative = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FINDING", help='What makes another film negative, such as "No Finding"; others are left out.'
+    ),
+]
+UncertainLabels = Annotated[
+    str, typer.Option("--uncertain", help="Films of which the set is not certain: leave-out, positive or negative.")
+]
+Strict = Annotated[
+    bool, typer.Option("--strict", help="Refuse a folder that holds anything but films and what tells their labels.")
+]
 TargetSensitivity = Annotated[
     float, typer.Option(help="Sensitivity that the operating point has to reach on validation.")
 ]
@@ -47,6 +62,10 @@ def train(
     patient: Patient = None,
     positive: Positive = None,
     labels_from_masks: LabelsFromMasks = False,
+    label: Label = None,
+    negative: Negative = None,
+    uncertain: UncertainLabels = "leave-out",
+    strict: Strict = False,
     seed: Annotated[int, typer.Option(help="Seed of split, order, augmentation and initial weights.")] = 0,
     arch: Annotated[str, typer.Option(help=f"Backbone: {', '.join(BACKBONES)} (for quick tests).")] = "resnet50",
     weights: Annotated[
@@ -119,6 +138,10 @@ def train(
             patient=patient,
             positive=positive,
             labels_from_masks=labels_from_masks,
+            label=label,
+            negative=negative,
+            uncertain=uncertain,  # type: ignore[arg-type]  # the config refuses other words
+            strict=strict,
             seed=seed,
             arch=arch,
             weights=weights,

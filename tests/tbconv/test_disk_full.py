@@ -101,8 +101,11 @@ def test_a_full_cache_keeps_no_film_and_says_why(small_disk):
     film = np.zeros((224, 224), np.uint8)
     with pytest.raises(SetupError, match="no space left"):  # noqa: PT012
         for number in range(1000):
-            cache.keep(f"{number:064x}", film)
-    assert (cache.find(f"{0:064x}") == film).all()
+            cache.keep(f"{number:064x}", film, f"{7:064x}")
+    kept = cache.find(f"{0:064x}")
+    assert kept is not None
+    assert (kept[0] == film).all()
+    assert kept[1] == f"{7:064x}"
     assert not [path for path in small_disk.rglob("*") if path.name.endswith(files.PART)]
 
 

@@ -1,6 +1,7 @@
 """Run `tbconv predict` as a user does: rows, JSON, pictures, and exit codes."""
 
 import json
+import zipfile
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from typer.testing import CliRunner
 
 from tbconv.commands.predict import predict
 from tbconv.contract.bundle import read_bundle
-from tbconv.contract.errors import DISCLAIMER, BundleError
+from tbconv.contract.errors import DISCLAIMER, BundleError, DataError
 from tf_serve.fallback import choose_model
 
 
@@ -104,3 +105,26 @@ def test_the_reason_of_the_baseline_stands_first_below_the_table_and_in_the_json
 
 def test_a_folder_that_is_no_bundle_is_a_stated_error(run, films, tmp_path):
     assert isinstance(run(tmp_path, films).exception, BundleError)
+
+
+def test_a_mixed_folder_never_ends_with_0_and_silence(run, make_bundle, films, draw_film, as_png):
+    (films / "no_suffix").write_bytes(as_png(draw_film(7)))
+    (films / "report.pdf").write_bytes(b"%PDF-1.4")
+    (films / "._a.png").write_bytes(b"\0\5\x16\7")
+    done = run(make_bundle(), films)
+    assert done.exit_code == 0
+    assert str(films / "no_suffix") in done.stdout
+    assert "3 files are no films and left out" in done.stderr
+    assert all(name in done.stderr for name in ("report.pdf", "._a.png", "notes.txt"))
+    found = json.loads(run(make_bundle(), films, "--json").stdout)
+    assert {row["kind"] for row in found["left_out"]} == {"a PDF", "a text", "a hidden file of the operating system"}
+    refused = run(make_bundle(), films, "--strict")
+    assert isinstance(refused.exception, DataError)
+
+
+def test_a_zip_archive_is_answered_film_by_film(run, make_bundle, films, tmp_path):
+    with zipfile.ZipFile(tmp_path / "films.zip", "w") as archive:
+        archive.write(films / "a.png", "Normal/a.png")
+    done = run(make_bundle(), tmp_path / "films.zip", "--json")
+    [row] = json.loads(done.stdout)["films"]
+    assert (row["status"], row["film"]) == ("ok", str(tmp_path / "films.zip/Normal/a.png"))

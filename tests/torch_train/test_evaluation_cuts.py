@@ -3,12 +3,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from drawn_pools import draw_pool, draw_uneven
+from PIL import Image
 
-from tbconv.contract.errors import DataError
+from tbconv.contract.errors import DataError, Silence
 from torch_train.config import TrainConfig
 from torch_train.data.split import split_films
 from torch_train.evaluation.config import EvaluateConfig
-from torch_train.evaluation.splits import digest_of_plans, plan_folds
+from torch_train.evaluation.splits import digest_of_plans, plan_folds, read_pool
 
 
 def config(seed=0, **options):
@@ -147,3 +148,19 @@ def test_the_users_split_is_the_one_that_tbconv_train_makes_with_its_seed():
     assert {name: tuple(rows.tolist()) for name, rows in parts_of(first).items()} == split.parts
     assert (first.seed, first.films_of(pool).split_digest) == (7, split.digest)
     assert second.test.tolist() != first.test.tolist()
+
+
+def test_a_published_test_part_is_in_no_fold_and_is_the_test_part_of_70_20_10(tmp_path):
+    for number in range(32):
+        part, name = ("test", "train")[number >= 8], ("Normal", "Tuberculosis")[number % 2]
+        place = tmp_path / "films" / part / name / f"{number}.png"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.random.default_rng(number).integers(0, 255, (32, 32), np.uint8)).save(place)
+    recipe = TrainConfig(data=tmp_path / "films", out=tmp_path / "out", film_cache=False)
+    folds = read_pool(recipe, Silence())
+    assert len(folds.labels) == 24
+    assert {film.part for film in folds.index.films} == {"train"}
+    whole = read_pool(recipe, Silence(), keep_test=True)
+    [plan] = plan_folds(whole, EvaluateConfig(recipe=recipe, protocol="70/20/10"))
+    assert {whole.index.films[row].part for row in plan.test} == {"test"}
+    assert {whole.index.films[row].part for row in (*plan.train, *plan.validation)} == {"train"}

@@ -13,7 +13,7 @@ from tbconv.contract.files import sha256_bytes
 from tbconv.contract.manifest import Labels
 from torch_train.config import TrainConfig
 from torch_train.data.index import read_index
-from torch_train.data.loading import LoadedFilms, cache_folder, load_cached
+from torch_train.data.loading import LoadedFilms, cache_folder, load_cached, refuse_unreadable
 from torch_train.data.records import FilmIndex
 from torch_train.data.split import PARTS, find_duplicates, split_films
 
@@ -26,11 +26,12 @@ class TrainingFilms:
     labels: NDArray[np.int64]  # [N], 1 positive
     patients: NDArray[np.int64]  # [N], equal where the patient is
     parts: dict[str, NDArray[np.int64]]  # indices by part: train, validation, test
-    digests: tuple[str, ...]  # SHA-256 of each film
+    digests: tuple[str, ...]  # SHA-256 of each film: of its pixels, or of its file in runs that began so
     names: Labels
     patients_known: bool  # False: each film counts as a patient
     synthetic: bool
     split_digest: str
+    file_digests: tuple[str, ...] = ()  # SHA-256 of each file
 
     @property
     def data_digest(self) -> str:
@@ -57,7 +58,14 @@ def prepare_films(config: TrainConfig, reporter: Reporter) -> TrainingFilms:
     index, digests = loaded.index, loaded.digests
     split = split_films(index, groups=copies, digests=digests, seed=config.seed, fractions=config.fractions)
     parts = {part: np.array(rows, np.int64) for part, rows in split.parts.items()}
-    films = replace(put_together(index, loaded.model_inputs, digests), parts=parts, split_digest=split.digest)
+    films = replace(
+        put_together(index, loaded.model_inputs, digests),
+        parts=parts,
+        split_digest=split.digest,
+        file_digests=loaded.file_digests,
+    )
+    for note in split.notes:
+        reporter.say(f"  note: {note}")
     for part in PARTS:
         labels = films.labels_of(part)
         patients = f", {len(np.unique(films.patients_of(part)))} patients" if films.patients_known else ""
@@ -74,13 +82,22 @@ def load_and_compare(config: TrainConfig, reporter: Reporter) -> tuple[LoadedFil
         ConfigError: an option does not fit it.
     """
     found = read_index(
-        config.data, patient=config.patient, positive=config.positive, labels_from_masks=config.labels_from_masks
+        config.data,
+        patient=config.patient,
+        positive=config.positive,
+        labels_from_masks=config.labels_from_masks,
+        label=config.label,
+        negative=config.negative,
+        uncertain=config.uncertain,
+        strict=config.strict,
     )
     kind = "synthetic films (drawn, not of patients)" if found.synthetic else "films"
     reporter.say(f"data: {len(found.films)} {kind}, layout {found.layout}, positive is {found.labels.positive!r}")
     for note in found.notes:
         reporter.say(f"  note: {note}")
-    loaded = load_cached(found, cache_folder() if config.film_cache else None, reporter)
+    loaded = load_cached(found, cache_folder() if config.film_cache else None, reporter).under(config.film_identity)
+    if config.strict:
+        refuse_unreadable(loaded, found)
     return loaded, find_duplicates(loaded.model_inputs, loaded.digests).groups
 
 
@@ -90,7 +107,7 @@ def put_together(index: FilmIndex, model_inputs: NDArray[np.uint8], digests: Seq
     Args:
         index: the films.
         model_inputs: uint8 [N, 224, 224], in its order.
-        digests: SHA-256 of each file.
+        digests: SHA-256 of each film.
     """
     _, patients = np.unique([film.patient for film in index.films], return_inverse=True)
     return TrainingFilms(

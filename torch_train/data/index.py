@@ -12,111 +12,181 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from tbconv.contract.errors import ConfigError, DataError
+from tbconv.contract.errors import ConfigError, DataError, FilmError, SetupError, some
+from tbconv.contract.xray.folder import FilmTree, parts_inside, refuse_others, walk_films, words_of
 from tbconv.family import family_of_child
+from torch_train.data.findings import LabelChoice, Uncertain
 from torch_train.data.layouts import (
     COLUMNS,
-    list_tables,
+    names_films,
     read_class_folders,
     read_metadata_set,
     read_nlm_set,
     read_table_set,
+    with_people,
 )
 from torch_train.data.layouts import labels_from_masks as index_by_masks
-from torch_train.data.records import (
-    IMAGE_FOLDERS,
-    MASK_FOLDERS,
-    SUFFIXES,
-    FilmIndex,
-    find_folder,
-    list_films,
-    require_both_classes,
-    visible_folders,
-)
+from torch_train.data.public import read_public_folders, read_public_tables
+from torch_train.data.records import IMAGE_FOLDERS, FilmIndex, find_folder, part_of_word, require_both_classes
+from torch_train.data.tables import FilmTable, is_table, key_of, read_table, tables_of
 
-LAYOUTS = f"known are image/ with MetaData.csv, one folder a class, NLM names (CHNCXR_0001_0.png) and a CSV {COLUMNS}"
+LAYOUTS = (
+    f"known are a table {COLUMNS}, one folder a class, image/ with MetaData.csv, NLM names (CHNCXR_0001_0.png) and the "
+    "public sets of docs/data.md with their own tables"
+)
 DEEPEST = 3  # single folders around a set, as archives unpack: Chest-X-Ray/Chest-X-Ray/
 
 
 def read_index(
-    root: Path, *, patient: str | None = None, positive: str | None = None, labels_from_masks: bool = False
+    root: Path,
+    *,
+    patient: str | None = None,
+    positive: str | None = None,
+    labels_from_masks: bool = False,
+    label: str | None = None,
+    negative: str | None = None,
+    uncertain: Uncertain = "leave-out",
+    strict: bool = False,
 ) -> FilmIndex:
-    """List the films of a folder with their labels.
+    """List the films of a folder or zip archive with their labels.
 
     Args:
-        root: the folder, or one with a single folder around it.
+        root: the folder or archive; single folders around the set are passed.
         patient: regular expression on the file name; its first group that matched is the patient.
         positive: the class that is positive; None to guess it from well-known names.
         labels_from_masks: a film is positive where its lesion mask marks anything.
+        label: the finding that makes a film positive, for sets with several.
+        negative: the finding or class that makes a film without `label` negative; others are left out.
+        uncertain: what becomes of films of which the set itself is not certain.
+        strict: refuse a folder that holds anything but films and what tells their labels.
 
     Returns:
         The films sorted by path; both classes have at least one.
 
     Raises:
         DataError: there is no such folder, no film, no known layout, or labels that cannot be trained on.
-        ConfigError: `patient` or `positive` does not fit the set.
+        ConfigError: an option does not fit the set.
     """
-    folder = _unwrap(_require_folder(root))
-    index = index_by_masks(folder) if labels_from_masks else _read_known_layout(folder, positive)
-    if positive is not None and positive.lower() != index.labels.positive.lower():
+    tree = _unwrap(walk_films(_require_place(root)))
+    choice = LabelChoice(positive, label, negative, uncertain)
+    index = index_by_masks(tree) if labels_from_masks else _read_known_layout(tree, choice)
+    wanted = positive or label
+    if wanted is not None and key_of(wanted) != key_of(index.labels.positive):
+        option = "--positive" if positive else "--label"
         raise ConfigError(
-            f"--positive {positive!r} does not fit this set",
+            f"{option} {wanted!r} does not fit this set",
             why=f"its labels are {index.labels.negative} and {index.labels.positive} by {index.label_source}",
-            fix=f"omit --positive, or give {index.labels.positive!r}",
+            fix=f"omit {option}, or give {index.labels.positive!r}",
         )
     require_both_classes(index)
-    return name_patients(index, patient)
+    left_out = tree.left_out((*index.used, *tree.named("synthetic.txt")))
+    if strict:
+        refuse_others(left_out, tree.root)
+    notes = (*index.notes, words_of(left_out, tree.root)) if left_out else index.notes
+    if part_of_word(tree.root.name) == "test":
+        notes += (f"this folder is called {tree.root.name}: what is trained on it has no test part of its set left",)
+    return name_patients(replace(index, notes=notes, left_out=tuple(left_out.items())), patient)
 
 
-def _read_known_layout(root: Path, positive: str | None) -> FilmIndex:
+def _read_known_layout(tree: FilmTree, choice: LabelChoice) -> FilmIndex:
     # tables first: they are deliberate, whatever the folders are called
+    index = None if choice.given else read_metadata_set(tree)
+    if index is not None:
+        return index
+    tables, unread = _read_tables(tree)
     index = (
-        read_metadata_set(root)
-        or read_table_set(root, positive)
-        or read_nlm_set(root)
-        or read_class_folders(root, positive)
+        read_public_tables(tree, tables, choice)
+        or read_public_folders(tree, choice)
+        or read_table_set(tree, tables, choice, strong=True)
+        or read_nlm_set(tree, tables)
+        or read_table_set(tree, tables, choice)
     )
+    if index is not None:
+        return index
+    naming = names_films(tree, tables)
+    index = read_class_folders(tree, choice)
     if index is None:
-        raise _unknown_layout(root)
-    return index
+        raise unread[0] if unread and not naming else _unknown_layout(tree, naming)
+    notes = [f"{error.what}: it was not looked at for labels" for error in unread]
+    notes += [f"{table.path.name} names films, but no column of it is known to hold labels" for table in naming]
+    index = replace(index, notes=(*index.notes, *notes), used=tuple(table.path for table in naming))
+    return index if index.patients_known else with_people(index, tree, naming)
 
 
-def _require_folder(root: Path) -> Path:
-    if not root.is_dir():
+def _read_tables(tree: FilmTree) -> tuple[list[FilmTable], list[DataError | SetupError]]:
+    """Read all tables, and return the errors of those that cannot be read."""
+    found: list[FilmTable] = []
+    unread: list[DataError | SetupError] = []
+    for path in tables_of(tree):
+        try:
+            found.append(read_table(path))
+        except (DataError, SetupError) as error:
+            unread.append(error)
+    return found, unread
+
+
+def _require_place(root: Path) -> Path:
+    if not root.is_dir() and not (root.is_file() and root.suffix.lower() == ".zip"):
         raise DataError(
             f"{root} is not a folder",
             why="it is a file" if root.exists() else "there is nothing of this name",
-            fix="give the folder that holds the films",
+            fix="give the folder that holds the films, or a zip archive of it",
         )
     return root
 
 
-def _unwrap(root: Path) -> Path:
+def _unwrap(tree: FilmTree) -> FilmTree:
+    """Pass single folders around a set; a part of a split or a folder of pictures is none."""
     for _ in range(DEEPEST):
-        inside = visible_folders(root)
-        files = [path for path in root.iterdir() if path.is_file() and path.suffix.lower() in (".csv", *SUFFIXES)]
-        wraps = len(inside) == 1 and not files and bool(visible_folders(inside[0]) or list_tables(inside[0]))
-        if not wraps or inside[0].name.lower() in IMAGE_FOLDERS:
-            return root
-        root = inside[0]
-    return root
+        inside = [parts_inside(path, tree.root) for path in (*tree.films, *tree.others) if not tree.is_system(path)]
+        around = {parts[0] for parts in inside if len(parts) > 1}
+        name = next(iter(around), "")
+        wraps = len(around) == 1 and all(len(parts) > 1 for parts in inside) and any(len(parts) > 2 for parts in inside)
+        if not wraps or name.casefold() in IMAGE_FOLDERS or part_of_word(name):
+            return tree
+        tree = tree.under(tree.root / name)
+    return tree
 
 
-def _unknown_layout(root: Path) -> DataError:
-    paths = list_films(root)
-    if not paths:
-        return DataError(f"{root} has no PNG or JPEG film", why=LAYOUTS, fix="give the folder that holds the films")
-    if find_folder(root, IMAGE_FOLDERS) and find_folder(root, MASK_FOLDERS):
+def _unknown_layout(tree: FilmTree, naming: list[FilmTable]) -> DataError:
+    root = tree.root
+    if not tree.films:
+        what, others = f"{root} has no PNG, JPEG or DICOM film", tree.left_out()
+        why = words_of(others, root) if others else LAYOUTS
+        return DataError(what, why=why, fix="give the folder that holds the films")
+    if naming:
+        return DataError(
+            f"{root} has {len(tree.films)} films and no labels",
+            why=f"{naming[0].path.name} names films, and its columns are {some(list(naming[0].columns), 12)}",
+            fix=f"call the columns {COLUMNS}, or give the one of a finding: --label COLUMN",
+        )
+    if above := _tables_above(tree):
+        return DataError(
+            f"{root} has {len(tree.films)} films and no labels",
+            why=f"{above.name} names them and stands in the folder above",
+            fix=f"give that folder: {root.parent}",
+        )
+    if find_folder(tree, IMAGE_FOLDERS) and tree.masks:
         return DataError(
             f"{root} has films and masks, but no labels",
             why="there is no MetaData.csv with the columns id and ptb",
             fix="add it; --labels-from-masks only if the masks are drawings of lesions, not lung fields",
         )
     return DataError(
-        f"{root} has {len(paths)} films and no labels",
+        f"{root} has {len(tree.films)} films and no labels",
         why=LAYOUTS,
         fix=f"sort the films into one folder a class, or write a CSV with the columns {COLUMNS}",
     )
+
+
+def _tables_above(tree: FilmTree) -> Path | None:
+    """Return a table in the folder above that names films of this one; None where none does."""
+    try:
+        places = sorted(path for path in tree.root.parent.iterdir() if is_table(path) and path.is_file())
+        found = names_films(tree, [read_table(path) for path in places])
+    except (OSError, DataError, SetupError, FilmError):
+        return None
+    return found[0].path if found else None
 
 
 # --- patients ---
@@ -155,7 +225,7 @@ def name_patients(index: FilmIndex, expression: str | None) -> FilmIndex:
         replace(film, patient=key or index.name_of(film)) for film, key in zip(index.films, keys, strict=True)
     )
     note = (f"{missing} of {len(keys)} file names do not match --patient: each counts as a patient",) if missing else ()
-    return replace(index, films=films, patients_known=True, notes=(*index.notes, *note))
+    return replace(index, films=films, patients_known=True, patients_by_layout=False, notes=(*index.notes, *note))
 
 
 def find_patients(expression: str, names: Sequence[str]) -> list[str | None]:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections import Counter
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import PIL
@@ -18,7 +21,19 @@ from tbconv.contract.errors import DataError, FilmError, Reporter, SetupError, s
 from tbconv.contract.files import sha256_bytes, write_atomic
 from tbconv.contract.preprocess import PreprocessSpec
 from tbconv.contract.xray import XrayFacts, decode_xray, describe_xray, read_bytes
-from torch_train.data.records import Film, FilmIndex
+from tbconv.contract.xray.folder import looks_like_dicom
+from torch_train.data.records import Film, FilmIndex, parse_age
+
+if TYPE_CHECKING:
+    from tbconv.contract.xray.dicom.person import DicomPerson
+
+FilmIdentity = Literal["pixels", "file"]  # what two films share that are the same one; "file": runs before 0.9
+
+
+def digest_of_pixels(pixels: NDArray[np.uint8]) -> str:
+    """Return the SHA-256 of a film's grey pixels, uint8 [H, W], and their shape."""
+    height, width = pixels.shape
+    return sha256_bytes(f"{height} x {width}\n".encode() + pixels.tobytes())
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,9 +42,38 @@ class LoadedFilms:
 
     index: FilmIndex  # the readable films only
     model_inputs: NDArray[np.uint8]  # [N, 224, 224], 0 black to 255 white
-    digests: tuple[str, ...]  # SHA-256 of each file
+    digests: tuple[str, ...]  # SHA-256 of each film's grey pixels: one film, whatever file it came in
+    file_digests: tuple[str, ...]  # SHA-256 of each file
     facts: tuple[XrayFacts, ...]  # size, mode and format of each file
     unreadable: tuple[tuple[Path, str], ...]  # path and reason
+
+    def digests_by(self, identity: FilmIdentity) -> tuple[str, ...]:
+        """Return the digests that identify films by one rule."""
+        return self.digests if identity == "pixels" else self.file_digests
+
+    def under(self, identity: FilmIdentity) -> LoadedFilms:
+        """Return the films as a run of one rule has them: by pixels in the order of their digests, by file as listed.
+
+        Runs of before know no pixels, no published split, and no patient but by --patient or a table.
+        """
+        if identity == "file":
+            films = tuple(replace(film, part=None) for film in self.index.films)
+            index = replace(self.index, films=films)
+            if self.index.patients_by_layout:
+                films = tuple(replace(film, patient=index.name_of(film)) for film in films)
+                index = replace(index, films=films, patients_known=False)
+            return replace(self, digests=self.file_digests, index=index)
+        order = sorted(
+            range(len(self.digests)), key=lambda row: (self.digests[row], self.index.name_of(self.index.films[row]))
+        )
+        return LoadedFilms(
+            index=replace(self.index, films=tuple(self.index.films[row] for row in order)),
+            model_inputs=self.model_inputs[order],
+            digests=tuple(self.digests[row] for row in order),
+            file_digests=tuple(self.file_digests[row] for row in order),
+            facts=tuple(self.facts[row] for row in order),
+            unreadable=self.unreadable,
+        )
 
 
 def load_films(index: FilmIndex, reporter: Reporter, *, cache: FilmCache | None = None) -> LoadedFilms:
@@ -51,7 +95,9 @@ def load_films(index: FilmIndex, reporter: Reporter, *, cache: FilmCache | None 
     unreadable = tuple((film.path, reading) for film, reading in pairs if isinstance(reading, str))
     for path, reason in unreadable:
         reporter.say(f"left out: {path}: {reason}")
-    kept = replace(index, films=tuple(film for film, _ in good))
+    kept = _with_persons(
+        replace(index, films=tuple(film for film, _ in good)), [one.person for _, one in good], reporter
+    )
     for label, name in enumerate(kept.labels.names):
         if not kept.count(label):
             raise DataError(
@@ -65,39 +111,104 @@ def load_films(index: FilmIndex, reporter: Reporter, *, cache: FilmCache | None 
         index=kept,
         model_inputs=np.stack([reading.model_input for _, reading in good]),
         digests=tuple(reading.digest for _, reading in good),
+        file_digests=tuple(reading.file_digest for _, reading in good),
         facts=tuple(reading.facts for _, reading in good),
         unreadable=unreadable,
     )
 
 
+def refuse_unreadable(loaded: LoadedFilms, index: FilmIndex) -> None:
+    """Raise DataError where films could not be used: `--strict`."""
+    if loaded.unreadable:
+        names = [index.name_of_path(path) for path, _ in loaded.unreadable]
+        raise DataError(
+            f"{len(names)} films of {index.root} cannot be used: {some(names)}",
+            why=f"the first one: {loaded.unreadable[0][1]}",
+            fix="remove or mend them, or omit --strict to leave them out",
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class _FilmReading:
     model_input: NDArray[np.uint8]
-    digest: str
+    digest: str  # of its pixels
+    file_digest: str
     facts: XrayFacts
     cached: bool
     not_kept: str  # why it is not in the cache now; "" if it is, or if there is none
+    person: DicomPerson | None  # of a DICOM file
 
 
 def _read_film(film: Film, cache: FilmCache | None) -> _FilmReading | str:
     try:
         data = read_bytes(film.path)
-        digest, facts = sha256_bytes(data), describe_xray(data, name=film.path.name)
-        found = None if cache is None else cache.find(digest)
+        file_digest, facts = sha256_bytes(data), describe_xray(data, name=film.path.name)
+        person = _person_of(data)
+        found = None if cache is None else cache.find(file_digest)
         if found is not None:
-            return _FilmReading(found, digest, facts, cached=True, not_kept="")
-        model_input = PreprocessSpec().model_input(decode_xray(data, name=film.path.name))
+            return _FilmReading(found[0], found[1], file_digest, facts, cached=True, not_kept="", person=person)
+        pixels = decode_xray(data, name=film.path.name)
     except FilmError as error:
         return error.one_line
-    not_kept = ""
+    model_input, digest, not_kept = PreprocessSpec().model_input(pixels), digest_of_pixels(pixels), ""
     if cache is not None:
         try:
-            cache.keep(digest, model_input)
+            cache.keep(file_digest, model_input, digest)
         except SetupError as error:
             not_kept = error.why
         except OSError as error:
             not_kept = error.strerror or str(error)
-    return _FilmReading(model_input, digest, facts, cached=False, not_kept=not_kept)
+    return _FilmReading(model_input, digest, file_digest, facts, cached=False, not_kept=not_kept, person=person)
+
+
+def _person_of(data: bytes) -> DicomPerson | None:
+    if not looks_like_dicom(data):
+        return None
+    from tbconv.contract.xray.dicom.person import read_person
+
+    return read_person(data)
+
+
+# --- patients of DICOM files ---
+# Who a film is of stands in its file. An anonymiser that wrote one number for everybody joins nobody.
+
+MOST_OF_ONE = 0.5  # share of a set's films; a number that more of them carry is nobody's
+FEWEST_OF_ONE = 5  # films
+
+
+def _with_persons(index: FilmIndex, persons: Sequence[DicomPerson | None], reporter: Reporter) -> FilmIndex:
+    """Return the index with patients, ages and sexes from DICOM files, where nothing else told them."""
+    if not any(persons):
+        return index
+    patients = _telling([one.patient if one else None for one in persons])
+    studies = _telling([one.study if one else None for one in persons])
+    films, known = [], 0
+    for film, one, patient, study in zip(index.films, persons, patients, studies, strict=True):
+        own = patient or study
+        known += patient is not None
+        films.append(
+            replace(
+                film,
+                patient=film.patient if index.patients_known or own is None else f"DICOM {own}",
+                age=parse_age(one.age) if one and film.age is None else film.age,
+                sex=one.sex if one and film.sex is None else film.sex,
+            )
+        )
+    if index.patients_known:
+        return replace(index, films=tuple(films))
+    count = sum(one is not None for one in persons)
+    note = f"patients are known of {known} of {count} DICOM films by their Patient ID, kept as digests"
+    if known < count:
+        note += "; of the others, films of one study count as of one patient"
+    reporter.say(f"  note: {note}")
+    notes = tuple(one for one in index.notes if not one.startswith("patients are not known"))
+    return replace(index, films=tuple(films), patients_known=known > 0, notes=(*notes, note))
+
+
+def _telling(keys: Sequence[str | None]) -> list[str | None]:
+    counts = Counter(key for key in keys if key is not None)
+    most = max(FEWEST_OF_ONE, MOST_OF_ONE * len(keys))
+    return [key if key is not None and counts[key] <= most else None for key in keys]
 
 
 def _report_cache(readings: list[_FilmReading], cache: FilmCache, reporter: Reporter) -> None:
@@ -118,39 +229,45 @@ def _report_cache(readings: list[_FilmReading], cache: FilmCache, reporter: Repo
 # changed film, another Pillow or another version of the code that reads films has another key; a file that was
 # cut off or altered fails its digest and is decoded again. Films are of patients: only the owner can enter the folder.
 
+KEPT = "model input, pixel digest, seal"  # what a kept file holds; another content has another folder
 PLACE = "TBCONV_CACHE"  # environment variable: where films are kept
-DIGEST_BYTES = 32  # SHA-256 behind the pixels
+DIGEST_BYTES = 32  # SHA-256
 
 
 @dataclass(frozen=True, slots=True)
 class FilmCache:
-    """One folder for one way to preprocess; a file a film, its pixels uint8 [size, size] and their SHA-256."""
+    """One folder for one way to preprocess.
+
+    A file a film, called by the SHA-256 of its bytes: its model input, uint8 [size, size], the SHA-256 of its grey
+    pixels, and the SHA-256 of both.
+    """
 
     folder: Path
     spec: PreprocessSpec
 
-    def find(self, digest: str) -> NDArray[np.uint8] | None:
-        """Return the model input of the film whose bytes have this SHA-256, or None."""
+    def find(self, file_digest: str) -> tuple[NDArray[np.uint8], str] | None:
+        """Return the model input and the digest of the pixels of the film whose bytes have this SHA-256, or None."""
         try:
-            data = self._path(digest).read_bytes()
+            data = self._path(file_digest).read_bytes()
         except OSError:  # not there, or not readable: it will be decoded
             return None
-        pixels, seal = data[:-DIGEST_BYTES], data[-DIGEST_BYTES:]
+        content, seal = data[:-DIGEST_BYTES], data[-DIGEST_BYTES:]
         size = self.spec.size
-        if len(pixels) != size * size or hashlib.sha256(pixels).digest() != seal:
+        if len(content) != size * size + DIGEST_BYTES or hashlib.sha256(content).digest() != seal:
             return None
-        return np.frombuffer(pixels, np.uint8).reshape(size, size)
+        pixels, digest = content[:-DIGEST_BYTES], content[-DIGEST_BYTES:]
+        return np.frombuffer(pixels, np.uint8).reshape(size, size), digest.hex()
 
-    def keep(self, digest: str, model_input: NDArray[np.uint8]) -> None:
-        """Write a film's model input; what a power cut leaves of it does no harm, for its digest is missing.
+    def keep(self, file_digest: str, model_input: NDArray[np.uint8], digest: str) -> None:
+        """Write a film's model input; what a power cut leaves of it does no harm, for its seal is missing.
 
         Raises:
             SetupError: the disk is full, or the folder cannot be written to.
             OSError: another fault of it.
         """
-        path, pixels = self._path(digest), model_input.tobytes()
+        path, content = self._path(file_digest), model_input.tobytes() + bytes.fromhex(digest)
         path.parent.mkdir(exist_ok=True)
-        write_atomic(path, pixels + hashlib.sha256(pixels).digest(), durable=False)
+        write_atomic(path, content + hashlib.sha256(content).digest(), durable=False)
 
     def _path(self, digest: str) -> Path:
         return self.folder / digest[:2] / digest
@@ -176,10 +293,10 @@ def open_cache(folder: Path, spec: PreprocessSpec) -> FilmCache:
 
 
 def _reader_digest(spec: PreprocessSpec) -> str:
-    """Digest all that a model input depends on beside the film: the spec, Pillow, and the code that reads films."""
+    """Digest all that a kept film depends on beside the film: the spec, Pillow, and the code that reads films."""
     readers = sorted(Path(str(xray.__file__)).parent.rglob("*.py"))
     code = b"".join(path.read_bytes() for path in (Path(str(preprocess.__file__)), *readers))
-    return sha256_bytes(json.dumps([asdict(spec), PIL.__version__]).encode() + code)
+    return sha256_bytes(json.dumps([asdict(spec), PIL.__version__, KEPT]).encode() + code)
 
 
 def load_cached(index: FilmIndex, folder: Path | None, reporter: Reporter) -> LoadedFilms:

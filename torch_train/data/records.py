@@ -7,17 +7,25 @@ from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from tbconv.contract.errors import ConfigError, DataError
 from tbconv.contract.manifest import Labels
+from tbconv.contract.xray.folder import FilmTree, parts_inside
 
 # --- film ---
 # One film and one set of films, as every layout yields them and training reads them.
 
-SUFFIXES = (".png", ".jpg", ".jpeg")
-MASK_FOLDERS = ("mask", "masks")
 IMAGE_FOLDERS = ("image", "images")
 SYNTHETIC_MARK = "SYNTHETIC.txt"  # a folder that holds this file holds phantoms
+
+Part = Literal["train", "validation", "test"]  # of the split that a set was published with
+PART_WORDS: dict[str, Part] = {
+    "train": "train", "training": "train", "trainval": "train", "trainvalid": "train", "development": "train",
+    "val": "validation", "valid": "validation", "validation": "validation", "validate": "validation",
+    "dev": "validation",
+    "test": "test", "testing": "test", "tests": "test", "heldout": "test", "holdout": "test",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +39,7 @@ class Film:
     age: float | None = None  # years
     sex: str | None = None  # "F", "M" or "O"
     mask: Path | None = None
+    part: Part | None = None  # of the split that the set was published with; None: it has none
 
     def __post_init__(self) -> None:
         if self.label not in (0, 1):
@@ -46,9 +55,12 @@ class FilmIndex:
     labels: Labels
     films: tuple[Film, ...]
     patients_known: bool  # False: a film counts as a patient
+    patients_by_layout: bool = False  # by names that the layout knows, not by a table or --patient
     notes: tuple[str, ...] = ()  # what was guessed, left out or is not known
     synthetic: bool = False  # phantoms, no patients
     label_source: str = "the folder names"  # where the labels come from, in words
+    used: tuple[Path, ...] = ()  # files beside the films that were read: tables, lists, clinical readings
+    left_out: tuple[tuple[Path, str], ...] = ()  # what else is in the folder, and what it is: no films
 
     def count(self, label: int) -> int:
         """Return how many films have this label."""
@@ -74,35 +86,34 @@ def require_both_classes(index: FilmIndex) -> None:
             )
 
 
-def list_films(folder: Path) -> list[Path]:
-    """Return the PNG and JPEG files under a folder, sorted; masks and hidden files are not films."""
-
-    def is_film(path: Path) -> bool:
-        *folders, name = path.relative_to(folder).parts
-        hidden = any(part.startswith((".", "__")) for part in (*folders, name))
-        return not hidden and not any(part.lower() in MASK_FOLDERS for part in folders)
-
-    found = (path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
-    return sorted(filter(is_film, found))
+def part_of_word(word: str | None) -> Part | None:
+    """Return the part of a split that a word names; None where it names none."""
+    return PART_WORDS.get(re.sub(r"[\W_]+", "", (word or "").casefold()))
 
 
-def visible_folders(folder: Path) -> list[Path]:
-    """Return the folders right inside a folder, sorted, without hidden ones."""
-    return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith((".", "__")))
+def part_of_path(path: Path, root: Path) -> Part | None:
+    """Return the part of a split that one of a film's folders names."""
+    return next((part for name in parts_inside(path, root)[:-1] if (part := part_of_word(name))), None)
 
 
-def find_folder(root: Path, names: tuple[str, ...]) -> Path | None:
-    """Return the folder of `root` with one of these names, in any case; None where there is none."""
-    return next((path for path in visible_folders(root) if path.name.lower() in names), None)
+def find_folder(tree: FilmTree, names: tuple[str, ...]) -> Path | None:
+    """Return the folder right under the root that holds something and has one of these names; None if there is none."""
+    for path in (*tree.films, *tree.others):
+        first, *rest = parts_inside(path, tree.root)
+        if rest and first.casefold() in names and not tree.is_system(path):
+            return tree.root / first
+    return None
 
 
-def find_masks(root: Path) -> dict[str, Path]:
+def find_masks(tree: FilmTree) -> dict[str, Path]:
     """Return the masks beside the films by the stem of their film (`1000` of `1000.png` or `1000_mask.png`)."""
-    folder = find_folder(root, MASK_FOLDERS)
-    if folder is None:
-        return {}
-    masks = (path for path in sorted(folder.iterdir()) if path.suffix.lower() in SUFFIXES and path.name[0] != ".")
-    return {path.stem.removesuffix("_mask"): path for path in masks}
+    stems = Counter(path.stem.removesuffix("_mask") for path in tree.masks)  # left and right lung: neither is the mask
+    return {stem: path for path in tree.masks if stems[stem := path.stem.removesuffix("_mask")] == 1}
+
+
+def is_synthetic(tree: FilmTree) -> bool:
+    """Whether the folder says that its films are drawn."""
+    return tree.root / SYNTHETIC_MARK in tree.others
 
 
 def repeated(values: list[str]) -> list[str]:
@@ -177,7 +188,7 @@ def choose_labels(names: Collection[str], positive: str | None, *, source: str) 
     _require_two(sorted(names), source)
     if positive is not None:
         return _given(sorted(names), positive), ()
-    kinds = {name: _kind(name) for name in sorted(names)}
+    kinds = {name: polarity_of(name) for name in sorted(names)}
     first, second = kinds
     if kinds[first] == kinds[second]:
         raise DataError(
@@ -189,7 +200,8 @@ def choose_labels(names: Collection[str], positive: str | None, *, source: str) 
     return labels, (f"positive is {labels.positive!r}: guessed from the names, --positive overrides it",)
 
 
-def _kind(name: str) -> int:
+def polarity_of(name: str) -> int:
+    """Return 1 for a well-known name of a positive class, -1 of a negative one, 0 for any other name."""
     words = set(re.findall(r"[a-z]+|\d+", name.lower()))
     if words & NEGATIVE_WORDS:  # first, for "no tuberculosis"
         return -1

@@ -16,9 +16,10 @@ from tbconv.contract.manifest import Labels
 from tbconv.contract.preprocess import PreprocessSpec
 from tbconv.contract.xray import read_xray
 from tbconv.report_kit import charts
+from torch_train.data.findings import Uncertain
 from torch_train.data.index import read_index
 from torch_train.data.layouts import MaskShape, measure_mask
-from torch_train.data.loading import LoadedFilms, load_films
+from torch_train.data.loading import LoadedFilms, load_films, refuse_unreadable
 from torch_train.data.records import Film, FilmIndex
 from torch_train.data.split import FRACTIONS, find_duplicates
 
@@ -88,6 +89,8 @@ class DataReport:
     modes: Counts
     formats: Counts
     unreadable: tuple[tuple[str, str], ...]  # name and reason
+    left_out: tuple[tuple[str, str], ...]  # what is no film: name and kind
+    published_parts: Counts  # films of the parts that the set was published with; empty: it has none
     duplicates: DuplicateReport
     patients: PatientReport
     ages: dict[str, dict[str, float]]  # class to known, minimum, median, maximum (years)
@@ -113,6 +116,7 @@ class DataReport:
             },
             "positive_share": round(self.positive_share, 4),
             "unreadable": [{"file": name, "reason": reason} for name, reason in self.unreadable],
+            "left_out": [{"file": name, "kind": kind} for name, kind in self.left_out],
             "masks": {**asdict(self.masks), "kind": self.masks.kind},
         }
 
@@ -130,7 +134,16 @@ FEW_TEST_FILMS = 100  # one film is a point of accuracy or more
 
 
 def check_data(
-    root: Path, *, patient: str | None, positive: str | None, labels_from_masks: bool, reporter: Reporter
+    root: Path,
+    *,
+    patient: str | None,
+    positive: str | None,
+    labels_from_masks: bool,
+    reporter: Reporter,
+    label: str | None = None,
+    negative: str | None = None,
+    uncertain: Uncertain = "leave-out",
+    strict: bool = False,
 ) -> DataReport:
     """Read every film of a folder and report what is there.
 
@@ -140,13 +153,28 @@ def check_data(
         positive: the class that is positive.
         labels_from_masks: label by lesion masks.
         reporter: where progress and unreadable films go.
+        label: the finding that makes a film positive.
+        negative: the finding or class that makes another film negative.
+        uncertain: what becomes of films of which the set is not certain.
+        strict: refuse a folder that holds anything but films and what tells their labels.
 
     Raises:
         DataError: the set cannot be trained on at all.
         ConfigError: an option does not fit the set.
     """
-    index = read_index(root, patient=patient, positive=positive, labels_from_masks=labels_from_masks)
+    index = read_index(
+        root,
+        patient=patient,
+        positive=positive,
+        labels_from_masks=labels_from_masks,
+        label=label,
+        negative=negative,
+        uncertain=uncertain,
+        strict=strict,
+    )
     loaded = load_films(index, reporter)
+    if strict:
+        refuse_unreadable(loaded, index)
     kept, facts = loaded.index, loaded.facts
     duplicates = survey_duplicates(loaded)
     patients, masks = survey_patients(kept), survey_masks(kept, reporter)
@@ -166,6 +194,8 @@ def check_data(
         modes=count_values([fact.mode for fact in facts]),
         formats=count_values([fact.format for fact in facts]),
         unreadable=tuple((index.name_of_path(path), reason) for path, reason in loaded.unreadable),
+        left_out=tuple((index.name_of_path(path), kind) for path, kind in index.left_out),
+        published_parts=count_values([film.part for film in kept.films if film.part]),
         duplicates=duplicates,
         patients=patients,
         ages=survey_ages(kept),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections import Counter
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -27,7 +28,7 @@ FRACTIONS = (0.7, 0.2, 0.1)  # the users' recipe
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """Three parts of a film index that share no patient and no duplicate."""
+    """Three parts of a film index that share no patient and no duplicate; what is in none is left out, and said."""
 
     train: tuple[int, ...]  # indices into index.films, ascending
     validation: tuple[int, ...]
@@ -35,6 +36,7 @@ class Split:
     digest: str  # SHA-256 over the films' content digests and their parts
     seed: int
     fractions: tuple[float, float, float]
+    notes: tuple[str, ...] = ()  # what came of the split that the set was published with
 
     @property
     def parts(self) -> dict[str, tuple[int, ...]]:
@@ -68,16 +70,66 @@ def split_films(
     units = join_films([film.patient for film in index.films], digests, groups)
     positives = [sum(index.films[film].label for film in unit) for unit in units]
     counts = [(len(unit) - own, own, len(unit)) for unit, own in zip(units, positives, strict=True)]
-    order = _draw_order(units, counts, digests, seed)
-    part_of_unit = _fill(counts, order, fractions)
-    _repair(counts, part_of_unit, order)
+    published = _published(index, units)
+    order = [unit for unit in _draw_order(units, counts, digests, seed) if unit not in published.part_of_unit]
+    left = [part for part in range(len(PARTS)) if part not in published.whole]
+    part_of_unit = published.part_of_unit | _fill(counts, order, [fractions[part] for part in left], left)
+    _repair(counts, part_of_unit, order, left)
     _require_both_classes(index, counts, part_of_unit)
-    part_of_film = {film: part for unit, part in zip(units, part_of_unit, strict=True) for film in unit}
+    part_of_film = {film: part for unit, part in part_of_unit.items() for film in units[unit]}
+    part_of_film |= dict.fromkeys(published.left_out, LEFT_OUT)
     train, validation, test = (
         tuple(film for film in range(len(digests)) if part_of_film[film] == part) for part in range(len(PARTS))
     )
     digest = digest_of((train, validation, test), digests)
-    return Split(train, validation, test, digest, seed=seed, fractions=fractions)
+    return Split(train, validation, test, digest, seed=seed, fractions=fractions, notes=published.notes)
+
+
+# --- published splits ---
+# A test part that a set was published with is the test part here, and never trained on.
+
+LEFT_OUT = -1
+FEWEST = 10  # films of each class; a published validation part with fewer cannot place a threshold (Kermany's has 8)
+
+
+@dataclass(frozen=True, slots=True)
+class _Published:
+    part_of_unit: dict[int, int]  # units whose part is published: a number of PARTS, or LEFT_OUT
+    whole: frozenset[int]  # parts that are published, so that nothing is drawn for them
+    left_out: frozenset[int]  # films
+    notes: tuple[str, ...]
+
+
+def _published(index: FilmIndex, units: Sequence[Sequence[int]]) -> _Published:
+    own = [film.part for film in index.films]
+    counts = {part: Counter(film.label for film in index.films if film.part == part) for part in PARTS}
+    part_of_unit: dict[int, int] = {}
+    left_out: set[int] = set()
+    notes: list[str] = []
+    tested = {number for number, unit in enumerate(units) if any(own[film] == "test" for film in unit)}
+    judges = min(counts["test"][0], counts["test"][1]) > 0
+    for number in tested:
+        part_of_unit[number] = PARTS.index("test") if judges else LEFT_OUT
+        left_out |= {film for film in units[number] if own[film] != "test" or not judges}
+    whole = {PARTS.index("test")} if judges else set()
+    if tested:
+        beside = sum(own[film] != "test" for film in left_out)
+        use = "are the test part, and nothing else is" if judges else "are left out: they are of one class"
+        notes.append(f"{counts['test'].total()} films of the set's own test part {use}")
+        notes += [f"{beside} films share a patient or a picture with them and are left out"] * (beside > 0)
+    held = counts["validation"]
+    if min(held[0], held[1]) >= FEWEST:
+        whole.add(PARTS.index("validation"))
+        for number, unit in enumerate(units):
+            if number not in tested and any(own[film] == "validation" for film in unit):
+                part_of_unit[number] = PARTS.index("validation")
+        notes.append(
+            f"{held.total()} films of the set's own validation part, and their patients, are the validation part"
+        )
+    elif held:
+        fewest = f"it has fewer than {FEWEST} films of a class"
+        notes.append(f"{held.total()} films of the set's own validation part are drawn anew with the others: {fewest}")
+    return _Published(part_of_unit, frozenset(whole), frozenset(left_out), tuple(notes))
 
 
 def digest_of(parts: Sequence[Sequence[int]], digests: Sequence[str]) -> str:
@@ -106,17 +158,18 @@ def _draw_order(units: Sequence[Sequence[int]], counts: Counts, digests: Sequenc
     return sorted(range(len(units)), key=draw)
 
 
-def _fill(counts: Counts, order: Sequence[int], fractions: tuple[float, float, float]) -> list[int]:
+def _fill(counts: Counts, order: Sequence[int], fractions: Sequence[float], parts: Sequence[int]) -> dict[int, int]:
     """Assign each unit to the part that it brings closest to its target counts of both labels and of films."""
     # plain floats, not numpy's: fused multiply-adds of some machines would break ties another way
-    totals = [sum(column) for column in zip(*counts, strict=True)]
-    targets = [[fraction * max(total, 1) for total in totals] for fraction in fractions]
+    totals = [sum(counts[unit][column] for unit in order) for column in range(3)]
+    whole = sum(fractions) if len(parts) < len(PARTS) else 1.0  # three sum to 1 already, but for their last bits
+    targets = [[fraction / whole * max(total, 1) for total in totals] for fraction in fractions]
     held = [[0] * len(totals) for _ in fractions]
-    part_of_unit = [0] * len(counts)
+    part_of_unit: dict[int, int] = {}
     for unit in order:
-        part = min(range(len(PARTS)), key=lambda p: _added_error(held[p], targets[p], counts[unit]))
-        part_of_unit[unit] = part
-        held[part] = [had + new for had, new in zip(held[part], counts[unit], strict=True)]
+        place = min(range(len(parts)), key=lambda p: _added_error(held[p], targets[p], counts[unit]))
+        part_of_unit[unit] = parts[place]
+        held[place] = [had + new for had, new in zip(held[place], counts[unit], strict=True)]
     return part_of_unit
 
 
@@ -126,19 +179,19 @@ def _added_error(held: Sequence[int], targets: Sequence[float], added: Sequence[
     return sum((2 * (had - target) + new) * new / target for had, target, new in columns)
 
 
-def _repair(counts: Counts, part_of_unit: list[int], order: Sequence[int]) -> None:
+def _repair(counts: Counts, part_of_unit: dict[int, int], order: Sequence[int], parts: Sequence[int]) -> None:
     """Where a part lacks a label that others have in excess, move the smallest such unit there."""
     for label in (0, 1):
-        for part in range(len(PARTS)):
-            holders = [[u for u in order if counts[u][label] and part_of_unit[u] == p] for p in range(len(PARTS))]
-            richest = max(holders, key=len)
+        for part in parts:
+            holders = {p: [u for u in order if counts[u][label] and part_of_unit[u] == p] for p in parts}
+            richest = max(holders.values(), key=len)
             if not holders[part] and len(richest) > 1:
                 part_of_unit[richest[-1]] = part
 
 
-def _require_both_classes(index: FilmIndex, counts: Counts, part_of_unit: Sequence[int]) -> None:
+def _require_both_classes(index: FilmIndex, counts: Counts, part_of_unit: dict[int, int]) -> None:
     for part, name in enumerate(PARTS):
-        held = [own for own, place in zip(counts, part_of_unit, strict=True) if place == part]
+        held = [counts[unit] for unit, place in part_of_unit.items() if place == part]
         for label in (0, 1):
             if not any(own[label] for own in held):
                 raise DataError(

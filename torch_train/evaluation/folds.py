@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from dataclasses import replace
 from multiprocessing.synchronize import Event
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -71,13 +72,15 @@ def fit_folds(config: EvaluateConfig, reporter: Reporter, *, resume: bool = Fals
         ConfigError: the folder holds something else, or was begun under other terms.
         SetupError: weights or a device are missing.
     """
+    if resume and (config.out / TERMS).is_file():
+        config = replace(config, recipe=config.recipe.as_begun(read_json(config.out / TERMS)))
     open_folder(config, resume=resume)  # whoever fits at the same time as another holds the folder's lock around this
     for folder in (config.out / "folds").glob("*"):  # now, not when each fold is reached: that may be hours from here
         remove_leftovers(folder)
     processes = count_processes(config)
     report_config(config.recipe, reporter)
     place = _try_start(config, processes)
-    pool = read_pool(config.recipe, reporter)
+    pool = read_pool(config.recipe, reporter, keep_test=config.protocol == "70/20/10")
     plans = plan_folds(pool, config)
     digests = {
         "data_digest": pool.films.data_digest,

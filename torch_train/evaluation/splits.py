@@ -14,7 +14,7 @@ from tbconv.contract.errors import DataError, Reporter
 from tbconv.contract.manifest import Labels
 from torch_train.config import TrainConfig
 from torch_train.data.dataset import TrainingFilms, load_and_compare, put_together
-from torch_train.data.records import FilmIndex
+from torch_train.data.records import FilmIndex, require_both_classes
 from torch_train.data.split import PARTS, digest_of, join_films, split_films
 from torch_train.evaluation.config import MOST_FOLDS, EvaluateConfig
 
@@ -46,15 +46,36 @@ class Pool:
         return len(np.unique(self.units[rows[self.labels[rows] == label]]))
 
 
-def read_pool(config: TrainConfig, reporter: Reporter) -> Pool:
+def read_pool(config: TrainConfig, reporter: Reporter, *, keep_test: bool = False) -> Pool:
     """Index, preprocess, look for duplicates.
+
+    Args:
+        config: the recipe.
+        reporter: where progress goes.
+        keep_test: keep films of a test part that the set was published with; no fold may train on one.
 
     Raises:
         DataError: the folder cannot be read.
         ConfigError: an option does not fit it.
     """
     loaded, copies = load_and_compare(config, reporter)
-    return pool_of(loaded.index, loaded.model_inputs, loaded.digests, copies)
+    index, tested = loaded.index, sum(film.part == "test" for film in loaded.index.films)
+    if tested and not keep_test:
+        kept = [row for row, film in enumerate(index.films) if film.part != "test"]
+        index = replace(index, films=tuple(index.films[row] for row in kept))
+        require_both_classes(index)
+        place_of = {row: place for place, row in enumerate(kept)}
+        copies = tuple(tuple(place_of[row] for row in group if row in place_of) for group in copies)
+        loaded = replace(
+            loaded,
+            index=index,
+            model_inputs=loaded.model_inputs[kept],
+            digests=tuple(loaded.digests[row] for row in kept),
+        )
+        reporter.say(
+            f"  note: {tested} films of the set's own test part are in no fold; --protocol 70/20/10 tests on them"
+        )
+    return pool_of(loaded.index, loaded.model_inputs, loaded.digests, [group for group in copies if group])
 
 
 def pool_of(

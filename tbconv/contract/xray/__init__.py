@@ -11,16 +11,9 @@ stand three more containers: `StreamHeader` (a compressed picture's own header),
 `dicom.decoders.StoredFrame` (values before any table).
 """
 
-from tbconv.contract.xray.decode import (
-    FILM_SUFFIXES,
-    FILM_TYPES,
-    decode_xray,
-    describe_xray,
-    open_film,
-    read_bytes,
-    read_xray,
-)
+from tbconv.contract.xray.decode import FILM_TYPES, decode_xray, describe_xray, open_film, read_xray
 from tbconv.contract.xray.film import Film, Rejected, RejectionReason
+from tbconv.contract.xray.folder import FILM_SUFFIXES, read_bytes
 from tbconv.contract.xray.picture import MAX_PIXELS, XrayFacts, open_xray
 
 __all__ = [

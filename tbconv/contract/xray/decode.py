@@ -23,15 +23,12 @@ from tbconv.contract.xray.film import (
     read_jpeg_header,
     silence_decoders,
 )
+from tbconv.contract.xray.folder import JPEG_START, PNG_START, looks_like_dicom, read_bytes
 from tbconv.contract.xray.grey import HIGH
 from tbconv.contract.xray.picture import DEEP_MODES, XrayFacts, describe_picture, grey_pixels, open_xray
 
 DICOM_TYPE = "application/dicom"
 FILM_TYPES = ("image/png", "image/jpeg", DICOM_TYPE)
-FILM_SUFFIXES = (".png", ".jpg", ".jpeg", ".dcm", ".dicom")
-_DICOM_AT = 128  # a DICOM file begins with 128 free bytes, then this
-_DICOM_START = b"DICM"
-_GROUPS = (2, 8)  # what files without that preamble begin with: the file's own header, or identification
 _OTHERS = {
     b"%PDF": "a PDF",
     b"GIF8": "a GIF",
@@ -104,18 +101,6 @@ def describe_xray(source: bytes | Path, *, name: str | None = None) -> XrayFacts
     raise _unknown(data, name)
 
 
-def read_bytes(path: Path) -> bytes:
-    """Return a film's bytes, or a FilmError that names the file."""
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise FilmError(
-            f"{path} cannot be read",
-            why=error.strerror or str(error),
-            fix="check the path and its permissions",
-        ) from error
-
-
 def _bytes_of(source: bytes | Path, name: str | None) -> tuple[bytes, str]:
     if isinstance(source, Path):
         return read_bytes(source), name or str(source)
@@ -125,16 +110,6 @@ def _bytes_of(source: bytes | Path, name: str | None) -> tuple[bytes, str]:
 def media_type(content_type: str | None) -> str:
     """Return the type without its parameters, in small letters; empty where there is none."""
     return (content_type or "").split(";", maxsplit=1)[0].strip().lower()
-
-
-def looks_like_dicom(data: bytes) -> bool:
-    """Whether the bytes begin as DICOM does, with its preamble or, as some archives write it, without."""
-    if data[_DICOM_AT : _DICOM_AT + 4] == _DICOM_START:
-        return True
-    little, big = int.from_bytes(data[:2], "little"), int.from_bytes(data[:2], "big")
-    explicit = data[4:6].isalpha() and data[4:6].isupper()
-    implicit = len(data) > 8 and int.from_bytes(data[4:8], "little") < len(data)
-    return (explicit and (little in _GROUPS or big in _GROUPS)) or (implicit and little in _GROUPS)
 
 
 def _dicom(name: str, kind: str = "DICOM") -> ModuleType:
@@ -170,8 +145,6 @@ def _first_bytes(data: bytes, starts: list[bytes]) -> str:
 # --- PNG and JPEG ---
 # The contract's pixels, behind limits on what a small file can cost.
 
-PNG_START = b"\x89PNG\r\n\x1a\n"
-JPEG_START = b"\xff\xd8\xff"
 # Pillow keeps 1 MB of each packed text or profile, up to 64 MB a file, before a pixel is decoded.
 MAX_TEXTS = 8
 _TEXTS = (b"iTXt", b"zTXt", b"iCCP")

@@ -103,12 +103,13 @@ def test_class_folders_refuse_one_class_and_three(class_folders, write_film, tmp
         read_index(tmp_path / "one")
 
 
-def test_parts_of_a_split_are_not_taken_for_classes(tmp_path, write_film):
+def test_parts_of_a_split_are_kept_and_not_taken_for_classes(tmp_path, write_film):
     for part in ("train", "test"):
         write_film(tmp_path / part / "NORMAL/a.png", 1)
         write_film(tmp_path / part / "PNEUMONIA/b.png", 2)
-    with pytest.raises(DataError, match="split into test, train"):
-        read_index(tmp_path)
+    index = read_index(tmp_path)
+    assert index.labels.names == ("NORMAL", "PNEUMONIA")
+    assert [(film.part, film.label) for film in index.films] == [("test", 0), ("test", 1), ("train", 0), ("train", 1)]
 
 
 def test_nlm_names_give_label_site_age_and_sex(tmp_path, write_film):
@@ -140,7 +141,7 @@ def test_a_table_counts_films_without_a_row(class_folders, write_table):
     rows = [("Normal/n0.png", "Normal"), ("Tuberculosis/t0.png", "TB")]
     write_table(class_folders / "index.csv", ("file", "label"), *rows)
     [note] = [note for note in read_index(class_folders).notes if "no row" in note]
-    assert note.startswith("8 films have no row in index.csv and are left out: n1.png")
+    assert note.startswith("8 films have no row in index.csv and are left out: Normal/n1.png")
 
 
 def test_a_table_names_the_files_that_are_not_there(class_folders, write_table):
@@ -158,7 +159,7 @@ def test_a_table_names_the_rows_without_a_label(class_folders, write_table):
 def test_missing_and_empty_folders_and_films_without_labels_are_stated(tmp_path, write_film):
     with pytest.raises(DataError, match="is not a folder"):
         read_index(tmp_path / "nowhere")
-    with pytest.raises(DataError, match="has no PNG or JPEG film"):
+    with pytest.raises(DataError, match="has no PNG, JPEG or DICOM film"):
         read_index(tmp_path)
     write_film(tmp_path / "a.png", 1)
     with pytest.raises(DataError, match="films and no labels"):

@@ -10,12 +10,14 @@ from torch_train.data.index import read_index
 from torch_train.data.loading import load_films
 
 
-def test_films_come_as_serving_will_see_them_with_the_digest_of_their_bytes(class_folders):
+def test_films_come_as_serving_will_see_them_with_the_digests_of_their_pixels_and_bytes(class_folders):
     loaded = load_films(read_index(class_folders), Silence())
     first = class_folders / "Normal/n0.png"
     assert (loaded.model_inputs.shape, loaded.model_inputs.dtype) == ((10, 224, 224), np.uint8)
     assert np.array_equal(loaded.model_inputs[0], PreprocessSpec().from_file(first))
-    assert loaded.digests[0] == hashlib.sha256(first.read_bytes()).hexdigest()
+    assert loaded.file_digests[0] == hashlib.sha256(first.read_bytes()).hexdigest()
+    pixels = np.asarray(Image.open(first))
+    assert loaded.digests[0] == hashlib.sha256(b"96 x 96\n" + pixels.tobytes()).hexdigest()
 
 
 def test_damaged_films_are_listed_and_left_out(class_folders):

@@ -1,4 +1,5 @@
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -95,3 +96,42 @@ def test_patients_of_many_films_do_not_unbalance_the_parts():
     for part, fraction in zip(split(index).parts.values(), (0.7, 0.2, 0.1), strict=True):
         assert len(part) == pytest.approx(fraction * len(patients), abs=2)
         assert sum(index.films[film].label for film in part) == pytest.approx(share * len(part), abs=2)
+
+
+def published(parts, labels=None):
+    index = an_index(labels or [number % 2 for number in range(len(parts))])
+    films = tuple(replace(film, part=part) for film, part in zip(index.films, parts, strict=True))
+    return replace(index, films=films)
+
+
+def test_a_published_test_part_is_the_test_part_and_nothing_else_is():
+    index = published(["train"] * 40 + ["test"] * 10)
+    found = split(index)
+    assert found.test == tuple(range(40, 50))
+    assert sorted(found.train + found.validation) == list(range(40))
+    assert "10 films of the set's own test part are the test part" in found.notes[0]
+
+
+def test_a_published_test_part_of_one_class_is_left_out_and_never_trained_on():
+    index = published(["train"] * 40 + ["test"] * 3, [number % 2 for number in range(40)] + [1, 1, 1])
+    found = split(index)
+    assert set(found.train + found.validation + found.test) == set(range(40))
+
+
+def test_what_shares_a_patient_with_the_published_test_part_is_left_out_and_said():
+    index = published(["train"] * 40 + ["test"] * 4)
+    films = tuple(
+        replace(film, patient="same") if number in (0, 41) else film for number, film in enumerate(index.films)
+    )
+    found = split(replace(index, films=films))
+    assert 0 not in found.train + found.validation + found.test
+    assert any("1 films share a patient" in note for note in found.notes)
+
+
+def test_a_published_validation_part_is_kept_where_it_is_large_enough():
+    large = split(published(["train"] * 40 + ["validation"] * 20))
+    assert large.validation == tuple(range(40, 60))
+    assert len(large.test) == 5  # of 40, in the ratio 0.7 to 0.1
+    small = split(published(["train"] * 40 + ["validation"] * 16))
+    assert set(small.validation) != set(range(40, 56))
+    assert "drawn anew" in small.notes[0]

@@ -74,7 +74,7 @@ def audit(config: AuditConfig, reporter: Reporter) -> Audit:
     audited = None if config.run is None else load_audited_run(config.run)
     index = read_sources(config)
     require_both_classes(index)
-    loaded = load_cached(index, cache_folder(), reporter)
+    loaded = load_cached(index, cache_folder(), reporter).under("pixels" if audited is None else audited.film_identity)
     copies = find_duplicates(loaded.model_inputs, loaded.digests).groups
     everything = all_films(loaded, copies)
     sample = draw(everything, config.most, config.seed)

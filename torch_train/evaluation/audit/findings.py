@@ -10,6 +10,7 @@ from typing import Any
 
 from tbconv.contract.errors import ConfigError
 from tbconv.contract.statistics import Estimate
+from torch_train.data.findings import Uncertain
 from torch_train.data.report import TELLS_THE_CLASS
 
 # --- finding ---
@@ -109,6 +110,10 @@ class AuditConfig:
     negative_films: tuple[Path, ...] = ()
     patient: str | None = None  # regular expression on file names
     positive: str | None = None  # name of the positive class, for `data`
+    label: str | None = None  # the finding that makes a film positive, where a set has several
+    negative: str | None = None  # the finding or class that makes another film negative
+    uncertain: Uncertain = "leave-out"
+    strict: bool = False
     run: Path | None = None  # a trained run folder
     boxes: Path | None = None  # CSV: file,x_min,y_min,x_max,y_max in fractions of the film
     masks: Path | None = None  # folder of lung masks named as the films

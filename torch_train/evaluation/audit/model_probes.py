@@ -20,8 +20,9 @@ from tbconv.contract.manifest import EVIDENCE_SIDE
 from tbconv.contract.preprocess import PreprocessSpec
 from tbconv.contract.statistics import CONFIDENCE, Estimate, proportion
 from tbconv.contract.xray import XrayFacts, read_xray
+from tbconv.contract.xray.folder import walk_films
 from torch_train.data.layouts import MARKED
-from torch_train.data.records import SUFFIXES
+from torch_train.data.loading import FilmIdentity
 from torch_train.data.split import fine_structure
 from torch_train.engine.inference import BATCH
 from torch_train.evaluation.audit.findings import (
@@ -62,7 +63,8 @@ class AuditedRun:
 
     network: Any  # DeployedNetwork or DeployedAdopted, in eval mode on `device`
     device: torch.device
-    trained_on: frozenset[str]  # SHA-256 of the files of its training part
+    film_identity: FilmIdentity  # by what its split knows a film
+    trained_on: frozenset[str]  # digests of its training part
     held_out: frozenset[str]  # of validation and test
     name: str
 
@@ -118,7 +120,8 @@ def load_audited_run(run: Path) -> AuditedRun:
     network = load_deployed(run, TRAINED, arch=facts.arch, calibration=facts.decision_rules[TRAINED].calibration)
     split = read_json(run / SPLIT)
     held_out = frozenset(split["validation"]) | frozenset(split["test"])
-    return AuditedRun(network.to(device), device, frozenset(split["train"]), held_out, facts.name)
+    known_by: FilmIdentity = split.get("film_identity", "file")
+    return AuditedRun(network.to(device), device, known_by, frozenset(split["train"]), held_out, facts.name)
 
 
 def _in_batches(
@@ -146,8 +149,8 @@ def find_masks_of(films: Sample, folder: Path | None) -> list[Path | None]:
     """Return each film's mask: by name in the folder, else what the set itself has."""
     if folder is None:
         return [film.mask for film in films.films]
-    paths = (path for path in sorted(folder.rglob("*")) if path.suffix.lower() in SUFFIXES)
-    named = {path.stem.removesuffix("_mask"): path for path in paths}
+    tree = walk_films(folder)
+    named = {path.stem.removesuffix("_mask"): path for path in (*tree.films, *tree.masks)}
     return [named.get(film.path.stem, film.mask) for film in films.films]
 
 

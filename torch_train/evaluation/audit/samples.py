@@ -14,9 +14,10 @@ from tbconv.contract.errors import DataError
 from tbconv.contract.manifest import Labels
 from tbconv.contract.statistics import Estimate
 from tbconv.contract.xray import XrayFacts
+from tbconv.contract.xray.folder import FilmTree, refuse_others, walk_films, words_of
 from torch_train.data.index import name_patients, read_index
 from torch_train.data.loading import LoadedFilms
-from torch_train.data.records import SYNTHETIC_MARK, Film, FilmIndex, list_films
+from torch_train.data.records import SYNTHETIC_MARK, Film, FilmIndex
 from torch_train.data.split import join_films
 from torch_train.evaluation.audit.findings import AuditConfig
 from torch_train.metrics import auroc_by_patient, auroc_estimate
@@ -108,7 +109,18 @@ def read_sources(config: AuditConfig) -> FilmIndex:
     """
     if not config.data:
         return _read_by_class(config)
-    indexes = [read_index(root, patient=config.patient, positive=config.positive) for root in config.data]
+    indexes = [
+        read_index(
+            root,
+            patient=config.patient,
+            positive=config.positive,
+            label=config.label,
+            negative=config.negative,
+            uncertain=config.uncertain,
+            strict=config.strict,
+        )
+        for root in config.data
+    ]
     return indexes[0] if len(indexes) == 1 else _join(indexes)
 
 
@@ -136,7 +148,14 @@ def _named(index: FilmIndex) -> Iterator[Film]:
 
 def _read_by_class(config: AuditConfig) -> FilmIndex:
     given = [*((folder, 0) for folder in config.negative_films), *((folder, 1) for folder in config.positive_films)]
-    films = tuple(film for folder, label in given for film in _films_of(folder, label))
+    trees = [(_walk(folder), label) for folder, label in given]
+    used = [config.boxes] if config.boxes else []
+    others = {tree.root: left_out for tree, _ in trees if (left_out := tree.left_out(used))}
+    for root, left_out in others.items() if config.strict else ():
+        refuse_others(left_out, root)
+    films = tuple(
+        Film(path, label, path.as_posix(), site=_name([tree.root])) for tree, label in trees for path in tree.films
+    )
     labels = Labels(_name(config.negative_films), _name(config.positive_films))
     index = FilmIndex(
         root=config.positive_films[0].parent,
@@ -144,7 +163,10 @@ def _read_by_class(config: AuditConfig) -> FilmIndex:
         labels=labels,
         films=films,
         patients_known=False,
-        notes=("each folder counts as a source of its own: a set of both classes is given with --data",),
+        notes=(
+            "each folder counts as a source of its own: a set of both classes is given with --data",
+            *(words_of(left_out, root) for root, left_out in others.items()),
+        ),
         synthetic=any((place / SYNTHETIC_MARK).is_file() for folder, _ in given for place in (folder, folder.parent)),
         label_source="--positive-films and --negative-films",
     )
@@ -155,15 +177,15 @@ def _name(folders: Sequence[Path]) -> str:
     return " + ".join("/".join(folder.resolve().parts[-2:]) for folder in folders)
 
 
-def _films_of(folder: Path, label: int) -> list[Film]:
-    paths = list_films(folder) if folder.is_dir() else []
-    if not paths:
+def _walk(folder: Path) -> FilmTree:
+    tree = walk_films(folder) if folder.exists() else None
+    if tree is None or not tree.films:
         raise DataError(
-            f"{folder} has no PNG or JPEG film",
-            why="there is no such folder" if not folder.exists() else "nothing under it ends in .png, .jpg or .jpeg",
+            f"{folder} has no PNG, JPEG or DICOM film",
+            why="there is no such folder" if tree is None else words_of(tree.left_out(), folder),
             fix="give the folder that holds the films of one class",
         )
-    return [Film(path, label, path.as_posix(), site=_name([folder])) for path in paths]
+    return tree
 
 
 # --- crossval ---

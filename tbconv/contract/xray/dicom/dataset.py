@@ -60,7 +60,7 @@ def read_elements(data: bytes, *, name: str) -> FileDataset:
     """
     config.settings.reading_validation_mode = config.IGNORE  # what a value may not be, header.py decides
     try:
-        plain = _inflate(data, name)
+        plain = inflate(data, name)
         elements = read_partial(
             MeteredFile(plain), _after_pixels(), force=True, specific_tags=[Tag(tag) for tag in _TAGS]
         )
@@ -90,7 +90,7 @@ def damaged(name: str, why: str) -> FilmError:
     return FilmError(f"{name} cannot be read as DICOM", why=why, fix="export it again, or as PNG from a viewer")
 
 
-def _inflate(data: bytes, name: str) -> bytes:
+def inflate(data: bytes, name: str) -> bytes:
     """Return a deflated file as a plain one; any other file as it is."""
     if str(DeflatedExplicitVRLittleEndian).encode() not in data:
         return data

@@ -1,0 +1,336 @@
+"""The one walk through a folder, a CD or a zip archive: every file once, and its bytes say whether it is a film.
+
+Training, `data check`, `predict`, `evaluate`, `audit` and `verify` all list films here, so none of them can leave out
+what another one reads. A film inside a zip archive has a path like any other: `set.zip/Normal/a.png`.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import zipfile
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path, PurePosixPath
+
+from tbconv.contract.errors import DataError, FilmError, some
+
+FILM_SUFFIXES = (".png", ".jpg", ".jpeg", ".dcm", ".dicom")  # a file of such a name is meant to be a film
+MASK_FOLDERS = ("mask", "masks", "manualmask", "leftmask", "rightmask")
+PNG_START, JPEG_START = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
+SYSTEM_FILES = ("thumbs.db", "ehthumbs.db", "desktop.ini", "ds_store")
+SYSTEM = "a hidden file of the operating system"
+MASK = "a mask"
+TEXT = "a text"
+DICOMDIR = "a DICOM folder index (DICOMDIR)"
+UNKNOWN = "of an unknown kind"
+HEAD_BYTES = 1024  # read of each file; a DICOM file says within the first 400 what it holds
+MAX_MEMBER = 512 << 20  # bytes of one file of an archive
+MAX_MEMBERS = 2_000_000
+
+_STARTS = {
+    b"%PDF": "a PDF",
+    b"GIF8": "a GIF picture",
+    b"BM": "a BMP picture",
+    b"II*\0": "a TIFF picture",
+    b"MM\0*": "a TIFF picture",
+    b"\x1f\x8b": "a gzip archive",
+    b"\0\0\0\x0cjP": "a JPEG 2000 picture",
+    b"\xff\x4f\xff\x51": "a JPEG 2000 picture",
+    b"7z\xbc\xaf": "a 7z archive",
+    b"Rar!": "a RAR archive",
+    b"\xd0\xcf\x11\xe0": "an old Office file",
+    b"version https://git-lfs": "a Git LFS pointer, not the file itself",
+    b"<!DOCTYPE html": "a web page",
+    b"<html": "a web page",
+    b"{\\rtf": "an RTF text",
+    b"\x93NUMPY": "a NumPy array",
+    b"SQLite format 3": "a database",
+}
+# Media storage classes (DICOM PS3.4 B.5, PS3.3 F) that hold no picture.
+_NO_PICTURE = {
+    "1.2.840.10008.1.3.10": DICOMDIR,
+    "1.2.840.10008.5.1.4.1.1.88.": "a DICOM report",
+    "1.2.840.10008.5.1.4.1.1.11.": "a DICOM presentation state",
+    "1.2.840.10008.5.1.4.1.1.104.": "a document inside DICOM",
+    "1.2.840.10008.5.1.4.1.1.9.": "a DICOM waveform",
+    "1.2.840.10008.5.1.4.1.1.66": "DICOM raw or derived data without a picture",
+    "1.2.840.10008.5.1.4.1.1.481.3": "a radiotherapy structure set",
+    "1.2.840.10008.5.1.4.1.1.481.5": "a radiotherapy plan",
+}
+_CLASS_UID = re.compile(rb"\x02\x00\x02\x00UI..([0-9.]+)", re.DOTALL)  # (0002,0002) Media Storage SOP Class UID
+
+
+@dataclass(frozen=True, slots=True)
+class FilmTree:
+    """What is under a folder, each file once."""
+
+    root: Path
+    films: tuple[Path, ...]  # sorted; PNG, JPEG and DICOM by their bytes, and what is called so and is damaged
+    others: dict[Path, str]  # path to what it is, in words; sorted
+
+    @property
+    def masks(self) -> tuple[Path, ...]:
+        """Pictures in a folder of masks."""
+        return tuple(path for path, kind in self.others.items() if kind == MASK)
+
+    def is_system(self, path: Path) -> bool:
+        """Whether a file is one that operating systems leave in folders."""
+        return self.others.get(path) == SYSTEM
+
+    def under(self, folder: Path) -> FilmTree:
+        """Return what is under a folder inside."""
+        depth = len(folder.parts)
+        films = tuple(path for path in self.films if path.parts[:depth] == folder.parts)
+        return FilmTree(
+            folder, films, {path: kind for path, kind in self.others.items() if path.parts[:depth] == folder.parts}
+        )
+
+    def named(self, *names: str) -> list[Path]:
+        """Return the other files with one of these names, in any case."""
+        return [path for path in self.others if path.name.casefold() in names and not self.is_system(path)]
+
+    def left_out(self, used: Iterable[Path] = ()) -> dict[Path, str]:
+        """Return what is neither a film, a mask, nor one of the files that were used."""
+        kept = set(used)
+        return {path: kind for path, kind in self.others.items() if kind != MASK and path not in kept}
+
+
+def walk_films(root: Path) -> FilmTree:
+    """List what is under a folder or in a zip archive, links followed, in the order of the paths.
+
+    Raises:
+        DataError: a folder cannot be opened, an archive is damaged or holds too many files.
+    """
+    films: list[Path] = []
+    others: dict[Path, str] = {}
+    for path, kind in _files(root):
+        inside = parts_inside(path, root)
+        if _is_hidden(inside):
+            others[path] = SYSTEM
+        elif kind is None and any(part.casefold() in MASK_FOLDERS for part in inside[:-1]):
+            others[path] = MASK
+        elif kind is None:
+            films.append(path)
+        else:
+            others[path] = kind
+    return FilmTree(root, tuple(sorted(films)), dict(sorted(others.items())))
+
+
+def parts_inside(path: Path, root: Path) -> tuple[str, ...]:
+    """Return the parts of a path under a root, without asking again whether it is: sets have 400,000 films."""
+    return path.parts[len(root.parts) :]
+
+
+def name_inside(path: Path, root: Path) -> str:
+    """Return the path of what is under a root from there, with forward slashes."""
+    return "/".join(parts_inside(path, root))
+
+
+def words_of(left_out: dict[Path, str], root: Path) -> str:
+    """Return what is no film, counted by kind and named: `3 files are no films: 2 PDFs (a.pdf, b.pdf), ...`."""
+    if not left_out:
+        return "it holds no file"
+    kinds: dict[str, list[str]] = defaultdict(list)
+    for path, kind in left_out.items():
+        kinds[kind].append(path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path))
+    listed = "; ".join(f"{kind} ({some(names, 3)})" for kind, names in sorted(kinds.items()))
+    count = len(left_out)
+    return f"{count} {'file is no film' if count == 1 else 'files are no films'} and left out: {listed}"
+
+
+def refuse_others(left_out: dict[Path, str], root: Path) -> None:
+    """Raise DataError where something is left out: `--strict`."""
+    if left_out:
+        raise DataError(
+            f"{root} holds more than films",
+            why=words_of(left_out, root),
+            fix="remove these files, or omit --strict to leave them out",
+        )
+
+
+def kind_of(head: bytes, name: str) -> str | None:
+    """Return what a file is by its first bytes, in words; None where it is a film, or is called one.
+
+    Args:
+        head: its first `HEAD_BYTES`, all of a smaller one.
+        name: with its suffix.
+    """
+    if head.startswith((PNG_START, JPEG_START)):
+        return None
+    if looks_like_dicom(head):
+        found = _CLASS_UID.search(head[132:])
+        uid = found[1].decode() if found else ""
+        return next((kind for start, kind in _NO_PICTURE.items() if uid.startswith(start)), None)
+    if name.casefold().endswith(FILM_SUFFIXES):
+        return None  # the decoder says what is wrong with it
+    return _other_kind(head)
+
+
+def _other_kind(head: bytes) -> str:
+    inside = {
+        "empty": not head,
+        "a tar archive": head[257:262] == b"ustar",
+        "a HEIC or AVIF picture, or a video": head[4:8] == b"ftyp",
+        "a WebP picture": head.startswith(b"RIFF") and head[8:12] == b"WEBP",
+    }
+    starts = (kind for start, kind in _STARTS.items() if head.startswith(start))
+    found = next((kind for kind, holds in inside.items() if holds), None) or next(starts, None)
+    return found or (TEXT if _is_text(head) else UNKNOWN)
+
+
+def looks_like_dicom(head: bytes) -> bool:
+    """Whether bytes begin as DICOM does, with its preamble or, as some archives write it, without."""
+    if head[128:132] == b"DICM":
+        return True
+    little, big = int.from_bytes(head[:2], "little"), int.from_bytes(head[:2], "big")
+    groups = (2, 8)  # the file's own header, or identification
+    explicit = head[4:6].isalpha() and head[4:6].isupper()
+    implicit = len(head) > 8 and int.from_bytes(head[4:8], "little") < len(head)
+    return (explicit and (little in groups or big in groups)) or (implicit and little in groups)
+
+
+def _is_text(head: bytes) -> bool:
+    return head.startswith((b"\xff\xfe", b"\xfe\xff")) or not any(byte < 9 for byte in head)
+
+
+def _is_hidden(inside: tuple[str, ...]) -> bool:
+    system = inside[-1].casefold().lstrip(".") in SYSTEM_FILES
+    return system or any(part.startswith(".") or part == "__MACOSX" for part in inside)
+
+
+# --- files and archives ---
+
+
+def _files(root: Path) -> Iterator[tuple[Path, str | None]]:
+    if root.is_file():
+        yield from _members(root)
+        return
+    for path, fault in _walk(root, ()):
+        if fault:
+            yield path, fault
+            continue
+        try:
+            with path.open("rb") as file:
+                head = file.read(HEAD_BYTES)
+        except OSError as error:
+            yield path, None if path.name.casefold().endswith(FILM_SUFFIXES) else f"unreadable ({error.strerror})"
+            continue
+        if is_archive(path, head):
+            yield from _members(path)
+        else:
+            yield path, kind_of(head, path.name)
+
+
+def _walk(folder: Path, above: tuple[tuple[int, int], ...]) -> Iterator[tuple[Path, str]]:
+    """Yield every file under a folder, links to folders followed but for those that lead back up."""
+    try:
+        state = folder.stat()
+        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+    except OSError as error:
+        why = error.strerror or str(error)
+        if above:
+            yield folder, f"a folder that cannot be opened ({why})"
+            return
+        raise DataError(f"{folder} cannot be opened", why=why, fix="check the path and its permissions") from error
+    here = (state.st_dev, state.st_ino)
+    if here in above:
+        return
+    for entry in entries:
+        path = folder / entry.name
+        if entry.is_dir():
+            yield from _walk(path, (*above, here))
+        elif entry.is_file():
+            yield path, ""
+        else:
+            yield path, "a link that leads nowhere" if entry.is_symlink() else "a device or pipe"
+
+
+def is_archive(path: Path, head: bytes) -> bool:
+    """Whether a file is a zip archive of files, not a spreadsheet or text that is packed as one."""
+    if not head.startswith((b"PK\3\4", b"PK\5\6")):
+        return False
+    try:
+        names = _archive(path).names
+    except DataError:
+        return True  # it is said where it is opened
+    return not {"[Content_Types].xml", "mimetype", "META-INF/MANIFEST.MF"} & set(names)
+
+
+@dataclass(frozen=True, slots=True)
+class _Archive:
+    file: zipfile.ZipFile  # reads of several threads take turns by themselves
+    names: dict[str, zipfile.ZipInfo]
+
+
+def _archive(path: Path) -> _Archive:
+    state = path.stat()
+    return _open_archive(path, state.st_mtime_ns, state.st_size)
+
+
+@lru_cache(maxsize=8)
+def _open_archive(path: Path, changed_ns: int, size: int) -> _Archive:
+    del changed_ns, size  # of the key: a changed archive is opened anew
+    try:
+        file = zipfile.ZipFile(path)
+    except (OSError, zipfile.BadZipFile, NotImplementedError, ValueError) as error:
+        why = str(error) or type(error).__name__
+        raise DataError(f"{path} is no whole zip archive", why=why, fix="download or pack it again") from error
+    members = [one for one in file.infolist() if not one.is_dir()]
+    if len(members) > MAX_MEMBERS:
+        raise DataError(f"{path} holds {len(members):,} files", why=f"{MAX_MEMBERS:,} are read", fix="unpack it")
+    return _Archive(file, {one.filename: one for one in members})
+
+
+def _members(path: Path) -> Iterator[tuple[Path, str | None]]:
+    archive = _archive(path)
+    for name in sorted(archive.names):
+        inside = PurePosixPath(name)
+        if inside.is_absolute() or ".." in inside.parts:
+            yield path / inside.name, "a file whose path leads out of its archive"
+            continue
+        place = path.joinpath(*inside.parts)
+        try:
+            with archive.file.open(archive.names[name]) as file:
+                head = file.read(HEAD_BYTES)
+        except (OSError, RuntimeError, zipfile.BadZipFile, NotImplementedError, EOFError) as error:
+            yield place, f"unreadable inside its archive ({error})"  # RuntimeError: it is encrypted
+            continue
+        packed = head.startswith(b"PK\3\4") and not name.casefold().endswith((".xlsx", ".xlsm", ".docx", ".pptx"))
+        yield place, "a zip archive inside an archive" if packed else kind_of(head, inside.name)
+
+
+def read_bytes(path: Path) -> bytes:
+    """Return a file's bytes, also of one inside a zip archive.
+
+    Raises:
+        FilmError: it cannot be read.
+    """
+    try:
+        return path.read_bytes()
+    except NotADirectoryError as error:
+        archive = next((place for place in path.parents if place.is_file()), None)
+        if archive is None:
+            raise _unreadable(path, error.strerror or str(error)) from error
+        return _read_member(archive, path)
+    except OSError as error:
+        raise _unreadable(path, error.strerror or str(error)) from error
+
+
+def _read_member(archive: Path, path: Path) -> bytes:
+    opened = _archive(archive)
+    member = opened.names.get(path.relative_to(archive).as_posix())
+    if member is None:
+        raise _unreadable(path, f"{archive.name} holds no such file")
+    if member.file_size > MAX_MEMBER:
+        raise _unreadable(path, f"it has {member.file_size:,} bytes, of which {MAX_MEMBER:,} are read")
+    try:
+        return opened.file.read(member)
+    except (OSError, RuntimeError, zipfile.BadZipFile, NotImplementedError, EOFError) as error:
+        raise _unreadable(path, str(error)) from error
+
+
+def _unreadable(path: Path, why: str) -> FilmError:
+    return FilmError(f"{path} cannot be read", why=why, fix="check the path and its permissions")

@@ -1,0 +1,95 @@
+"""Films as pictures: every film of a folder as an 8-bit PNG of the very pixels that training and serving see."""
+
+from __future__ import annotations
+
+import csv
+import io
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image
+
+from tbconv.contract.errors import ConfigError, DataError, FilmError, Reporter
+from tbconv.contract.files import atomic_file, write_atomic
+from tbconv.contract.xray import decode_xray, read_bytes
+from tbconv.contract.xray.folder import looks_like_dicom, refuse_others, walk_films, words_of
+
+LISTING = "films.csv"  # file,patient_id,study_id,age,sex: ready for a column `label`
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """What was written."""
+
+    films: tuple[Path, ...]
+    unreadable: tuple[tuple[Path, str], ...]
+
+
+def export_films(folder: Path, out: Path, reporter: Reporter, *, strict: bool = False) -> Exported:
+    """Write each film as PNG under the same path, and a table of whom the DICOM files are of, as digests.
+
+    Args:
+        folder: films of any kind; also a zip archive or a DICOM CD.
+        out: a folder that is new or empty.
+        reporter: where progress and what is left out go.
+        strict: refuse a folder that holds anything but films.
+
+    Raises:
+        ConfigError: `out` holds something.
+        DataError: there is no film, or more than films where `strict` forbids it.
+    """
+    if out.is_dir() and any(out.iterdir()):
+        raise ConfigError(f"{out} is not empty", why="its files could be mixed up with the films", fix="another --png")
+    tree = walk_films(folder)
+    left_out = tree.left_out()
+    if not tree.films:
+        why = words_of(left_out, folder) if left_out else "it is empty"
+        raise DataError(f"{folder} has no PNG, JPEG or DICOM film", why=why, fix="give the folder that holds the films")
+    if strict:
+        refuse_others(left_out, folder)
+    if left_out:
+        reporter.say(words_of(left_out, folder))
+    rows: list[tuple[str, ...]] = []
+    written: list[Path] = []
+    unreadable: list[tuple[Path, str]] = []
+    for path in reporter.track(tree.films, title="films", total=len(tree.films)):
+        try:
+            data = read_bytes(path)
+            pixels = decode_xray(data, name=str(path))
+        except FilmError as error:
+            unreadable.append((path, error.one_line))
+            reporter.say(f"left out: {error.one_line}")
+            continue
+        place = _free(out / path.relative_to(folder), set(written))
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_file(place) as file:
+            Image.fromarray(pixels).save(file, "PNG")  # nothing but pixels: no text, no tag
+        written.append(place)
+        rows.append((place.relative_to(out).as_posix(), *_person(data)))
+    if not written:
+        first = unreadable[0][1]
+        raise DataError(f"no film of {folder} can be read", why=f"the first one: {first}", fix="export them again")
+    _write_listing(out / LISTING, rows)
+    return Exported(tuple(written), tuple(unreadable))
+
+
+def _free(path: Path, taken: set[Path]) -> Path:
+    """Return the path of a PNG: the film's own, numbered where films differ by their suffix alone."""
+    name = path.name if path.suffix.lower() not in (".png", ".jpg", ".jpeg", ".dcm", ".dicom") else path.stem
+    numbers = ("", *(f"-{number}" for number in range(2, len(taken) + 3)))
+    return next(place for number in numbers if (place := path.with_name(f"{name}{number}.png")) not in taken)
+
+
+def _person(data: bytes) -> tuple[str, str, str, str]:
+    if not looks_like_dicom(data):
+        return ("", "", "", "")
+    from tbconv.contract.xray.dicom.person import read_person
+
+    person = read_person(data)
+    return (person.patient or "", person.study or "", person.age or "", person.sex or "")
+
+
+def _write_listing(path: Path, rows: list[tuple[str, ...]]) -> None:
+    text = io.StringIO(newline="")
+    csv.writer(text).writerows([("file", "patient_id", "study_id", "age", "sex"), *rows])
+    write_atomic(path, text.getvalue().encode())
