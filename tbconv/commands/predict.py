@@ -29,6 +29,9 @@ def predict(
     artefact: Annotated[
         str | None, typer.Option(help="TFLite file; the one that the certificate proposes by default.")
     ] = None,
+    site: Annotated[
+        Path | None, typer.Option(help="site.json of `tbconv evaluate --bundle`: show this site's figures.")
+    ] = None,
     require_signature: RequireSignature = False,
     public_key: PublicKey = None,
 ) -> None:
@@ -44,6 +47,7 @@ def predict(
         overlay=overlay,
         artefact=artefact,
         signature=signature_rule(public_key, required=require_signature),
+        site=site,
     )
     answers = batch.predict(config, reporter=TerminalReporter())
     if as_json:

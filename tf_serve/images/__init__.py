@@ -7,7 +7,20 @@ lateral view, a CT slice, a film of many frames). Between the bytes and the film
 (values before any table).
 """
 
-from tf_serve.images.decode import FILM_SUFFIXES, FILM_TYPES, open_film
+from tf_serve.images.decode import FILM_SUFFIXES, FILM_TYPES, may_be_film, open_film
 from tf_serve.images.film import Film, Rejected, RejectionReason
+from tf_serve.images.kinds import TEXT, UNKNOWN, what_it_is, why_no_film
 
-__all__ = ["FILM_SUFFIXES", "FILM_TYPES", "Film", "Rejected", "RejectionReason", "open_film"]
+__all__ = [
+    "FILM_SUFFIXES",
+    "FILM_TYPES",
+    "TEXT",
+    "UNKNOWN",
+    "Film",
+    "Rejected",
+    "RejectionReason",
+    "may_be_film",
+    "open_film",
+    "what_it_is",
+    "why_no_film",
+]

@@ -17,6 +17,7 @@ from tf_serve.images.film import (
     read_jpeg_header,
     silence_decoders,
 )
+from tf_serve.images.kinds import JPEG_START, PNG_START, why_no_film
 
 DICOM_TYPE = "application/dicom"
 FILM_TYPES = ("image/png", "image/jpeg", DICOM_TYPE)
@@ -24,17 +25,6 @@ FILM_SUFFIXES = (".png", ".jpg", ".jpeg", ".dcm", ".dicom")
 _DICOM_AT = 128  # a DICOM file begins with 128 free bytes, then this
 _DICOM_START = b"DICM"
 _GROUPS = (2, 8)  # what files without that preamble begin with: the file's own header, or identification
-_OTHERS = {
-    b"%PDF": "a PDF",
-    b"GIF8": "a GIF",
-    b"BM": "a BMP",
-    b"II*\0": "a TIFF",
-    b"MM\0*": "a TIFF",
-    b"PK\3\4": "a ZIP archive",
-    b"\x1f\x8b": "a gzip archive",
-    b"\0\0\0\x0cjP": "a JPEG 2000",
-    b"RIFF": "a WebP or another RIFF file",
-}
 
 
 def open_film(data: bytes, *, content_type: str | None = None, name: str = "the film") -> Film:
@@ -56,7 +46,13 @@ def open_film(data: bytes, *, content_type: str | None = None, name: str = "the 
         from tf_serve.images.dicom.decode import open_dicom
 
         return open_dicom(data, name=name)
-    raise FilmError(f"{name} is not a PNG, JPEG or DICOM file", why=_first_bytes(data), fix="export it as one of them")
+    why = why_no_film(data)
+    raise FilmError(f"{name} is not a PNG, JPEG or DICOM file", why=why, fix="export it as one of them")
+
+
+def may_be_film(data: bytes) -> bool:
+    """Whether the bytes begin as a PNG, JPEG or DICOM file does; the first hundreds of a file are enough."""
+    return data.startswith((PNG_START, JPEG_START)) or looks_like_dicom(data)
 
 
 def media_type(content_type: str | None) -> str:
@@ -74,18 +70,9 @@ def looks_like_dicom(data: bytes) -> bool:
     return (explicit and (little in _GROUPS or big in _GROUPS)) or (implicit and little in _GROUPS)
 
 
-def _first_bytes(data: bytes) -> str:
-    if not data:
-        return "the file is empty"
-    kinds = (kind for start, kind in _OTHERS.items() if data.startswith(start))
-    return f"its first bytes are those of {next(kinds, 'none of them')}"
-
-
 # --- PNG and JPEG ---
 # The contract's pixels, behind limits on what a small file can cost.
 
-PNG_START = b"\x89PNG\r\n\x1a\n"
-JPEG_START = b"\xff\xd8\xff"
 # Pillow keeps 1 MB of each packed text or profile, up to 64 MB a file, before a pixel is decoded.
 MAX_TEXTS = 8
 _TEXTS = (b"iTXt", b"zTXt", b"iCCP")
