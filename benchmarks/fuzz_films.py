@@ -18,8 +18,8 @@ from typing import Any
 
 from benchmarks.mutate_films import draw_apart_seeds, draw_seeds, mutate
 from tbconv.contract.errors import FilmError
-from tf_serve.images import Rejected, open_film
-from tf_serve.images.dicom import decoders
+from tbconv.contract.xray import Rejected, open_film
+from tbconv.contract.xray.dicom import decoders
 
 BLOCK = 500
 HANG_S = 60  # the alarm ends a process that is longer about one input

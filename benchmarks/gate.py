@@ -43,8 +43,8 @@ from benchmarks.gate_pictures import FAMILIES
 from benchmarks.gate_source import Pixels, Source, resize
 from benchmarks.results import RESULTS, append_rows, circumstances
 from tbconv.contract.statistics import proportion
+from tbconv.contract.xray import Film, RejectionReason, open_film
 from tf_serve.gate.rules import refuse, thumbnail
-from tf_serve.images import Film, RejectionReason, open_film
 from torch_train.data.phantom import draw_phantom
 
 EACH = 200  # pictures a family

@@ -24,7 +24,7 @@ from deploy.context import Context
 from deploy.dockerfile import read_dockerfile
 from deploy.image import Image
 from deploy.sbom import archives
-from tf_serve.images.dicom.child import decode
+from tbconv.contract.xray.dicom.child import decode
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))

@@ -16,9 +16,8 @@ from tbconv.contract.bundle import Bundle, read_bundle, read_site
 from tbconv.contract.errors import DISCLAIMER, FilmError, Reporter
 from tbconv.contract.files import write_atomic
 from tbconv.contract.signature import SignatureRule
-from tbconv.contract.xray import read_bytes
+from tbconv.contract.xray import FILM_SUFFIXES, open_film, read_bytes
 from tf_serve.fallback import ActiveModel, choose_checked
-from tf_serve.images import FILM_SUFFIXES, open_film
 from tf_serve.predict import DECISION_WORDS, Finding, ScreenResult, film_box, screen, special_limits
 
 # --- batch ---

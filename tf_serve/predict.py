@@ -13,9 +13,9 @@ from tbconv.contract.bundle import MAKE_AGAIN
 from tbconv.contract.errors import LIMITS, BundleError
 from tbconv.contract.manifest import DecisionRule, Manifest
 from tbconv.contract.statistics import Prediction, proportion
+from tbconv.contract.xray import Rejected, RejectionReason, open_film
 from tf_serve.fallback import ActiveModel
 from tf_serve.gate.rules import GateLevel, refuse
-from tf_serve.images import Rejected, RejectionReason, open_film
 from tf_serve.telemetry.trace import stage
 
 # --- predict ---

@@ -25,10 +25,9 @@ from tbconv.contract.errors import DISCLAIMER, BundleError, DataError, FilmError
 from tbconv.contract.files import sha256_bytes, write_json
 from tbconv.contract.manifest import Labels
 from tbconv.contract.statistics import Estimate
-from tbconv.contract.xray import read_bytes
+from tbconv.contract.xray import may_be_film, read_bytes, what_it_is
 from tf_serve.fallback import ActiveModel, choose_checked
 from tf_serve.gate.rules import GateLevel
-from tf_serve.images import may_be_film, what_it_is
 from tf_serve.predict import claimed_figures, screen
 from torch_train.data.index import read_index
 from torch_train.data.records import FilmIndex

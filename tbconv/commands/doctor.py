@@ -31,6 +31,7 @@ MEASURED = {
 }
 EXTRAS = {
     "serve": ("ai-edge-litert", "fastapi", "uvicorn", "python-multipart"),
+    "dicom": ("pydicom", "imagecodecs", "pylibjpeg-openjpeg", "pylibjpeg-rle"),
     "train": ("torch", "torchvision", "scikit-learn", "scipy", "matplotlib", "safetensors", "imagehash"),
     "tflite": ("ai-edge-litert", "flatbuffers", "onnx", "onnxruntime"),
     "convert": ("onnx", "onnxruntime", "onnx2tf", "tensorflow", "keras"),

@@ -123,7 +123,7 @@ def test_doctor_reports_python_extras_and_versions_as_json(tbconv):
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert found["python"].startswith("3.12")
-    assert set(found["extras"]) == {"convert", "serve", "tflite", "train"}
+    assert set(found["extras"]) == {"convert", "dicom", "serve", "tflite", "train"}
     assert all(len(pair) == 2 for pair in found["versions"].values())
     assert "gpu" in found
 

@@ -18,8 +18,8 @@ sys.path.insert(0, str(Path(__file__).parents[2]))  # `benchmarks` is not instal
 
 from benchmarks.draw_dicom import as_file, draw_chest, draw_dicom
 from tbconv.contract.errors import FilmError
-from tf_serve.images import open_film
-from tf_serve.images.film import MAX_DECODED, read_jpeg_header
+from tbconv.contract.xray import open_film
+from tbconv.contract.xray.film import MAX_DECODED, read_jpeg_header
 
 GROWTH_MB = 20  # the bar of docs/films.md for the PNG of 196 megapixels, held for every bomb
 SECONDS = 3  # of processor time; each took less than 0.5 when it was written

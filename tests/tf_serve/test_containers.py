@@ -13,9 +13,9 @@ sys.path.insert(0, str(Path(__file__).parents[2]))  # `benchmarks` is not instal
 
 from benchmarks.draw_dicom import as_file, draw_chest, draw_dicom
 from tbconv.contract.errors import FilmError, Silence
+from tbconv.contract.xray import FILM_SUFFIXES, FILM_TYPES, open_film
 from tf_serve.batch import PredictConfig, predict
 from tf_serve.fallback import choose_model
-from tf_serve.images import FILM_SUFFIXES, FILM_TYPES, open_film
 from tf_serve.predict import find
 
 ORIENTATION = 0x0112  # EXIF

@@ -13,8 +13,8 @@ from benchmarks.draw_dicom import draw_chest, draw_dicom
 from benchmarks.fuzz_films import draw_input, judge, run
 from benchmarks.mutate_films import draw_apart_seeds, draw_seeds, mend_checksums
 from tbconv.contract.environment import SEEN_BY_CHILDREN
+from tbconv.contract.xray.dicom import decoders
 from tbconv.family import VARIABLE
-from tf_serve.images.dicom import decoders
 
 VERDICTS = {"opened", "refused", "unfit"}
 

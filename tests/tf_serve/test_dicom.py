@@ -21,10 +21,10 @@ sys.path.insert(0, str(Path(__file__).parents[2]))  # `benchmarks` is not instal
 
 from benchmarks.draw_dicom import LOSSLESS, NATIVE, as_file, draw_chest, draw_dicom
 from tbconv.contract.errors import FilmError
+from tbconv.contract.xray import Rejected, RejectionReason, open_film
+from tbconv.contract.xray.dicom import decoders
+from tbconv.contract.xray.film import BURNED_IN_LIMIT, CHILD_LIMIT, TURNED_LIMIT, WINDOW_LIMIT
 from tf_serve.fallback import choose_model
-from tf_serve.images import Rejected, RejectionReason, open_film
-from tf_serve.images.dicom import decoders
-from tf_serve.images.film import BURNED_IN_LIMIT, CHILD_LIMIT, TURNED_LIMIT, WINDOW_LIMIT
 from tf_serve.predict import find, screen
 
 SHIPPED = Path(pydicom.__file__).parent / "data" / "test_files"

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tbconv.contract.xray import Film, RejectionReason, open_film
 from tf_serve.gate.rules import MAX_ASPECT, MAX_CHROMA, MIN_CONTRAST, MIN_SIDE, GateLevel, refuse, score_likeness
-from tf_serve.images import Film, RejectionReason, open_film
 
 
 def opened(pixels, chroma=0.0):

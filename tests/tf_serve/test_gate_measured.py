@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tbconv.contract.xray import RejectionReason, open_film
 from tf_serve.gate.rules import refuse
-from tf_serve.images import RejectionReason, open_film
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))  # `benchmarks` is not installed: it belongs to the checkout

@@ -5,8 +5,8 @@ import re
 import pytest
 
 from tbconv.contract.errors import DISCLAIMER
+from tbconv.contract.xray import RejectionReason
 from tf_serve.batch import FAINTEST_SCALE, NEGATIVE, POSITIVE
-from tf_serve.images import RejectionReason
 from tf_serve.predict import DECISION_WORDS
 from tf_serve.server.routes.screening import PAGE_FOLDER as FOLDER
 

@@ -14,7 +14,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[2]))  # `benchmarks` is not installed: it belongs to the checkout
 
 from benchmarks.draw_dicom import draw_dicom
-from tf_serve.images import UNKNOWN, what_it_is
+from tbconv.contract.xray import UNKNOWN, what_it_is
 
 SCREEN = "/api/v1/screen"
 FORM = {"content-type": "multipart/form-data; boundary=x"}

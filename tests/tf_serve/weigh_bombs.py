@@ -15,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from benchmarks.mutate_films import draw_seeds
 from tbconv.contract.errors import FilmError
-from tf_serve.images import Rejected, open_film
+from tbconv.contract.xray import open_film
 
 
 def weigh(path):
@@ -26,8 +26,6 @@ def weigh(path):
         verdict = "opened"
     except FilmError as error:
         verdict = error.one_line
-    except Rejected as error:
-        verdict = error.value
     growth = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
     say(path, len(data), verdict, growth / 1024, time.process_time() - begun)
 

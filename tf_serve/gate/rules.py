@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from tf_serve.images.film import MAX_ASPECT, MIN_SIDE, Film, RejectionReason
+from tbconv.contract.xray.film import MAX_ASPECT, MIN_SIDE, Film, RejectionReason
 
 
 class GateLevel(StrEnum):

@@ -16,8 +16,8 @@ from fastapi.openapi.utils import get_openapi
 from fastapi.responses import Response
 from pydantic.json_schema import models_json_schema
 
+from tbconv.contract.xray import FILM_TYPES
 from tf_serve import messages
-from tf_serve.images import FILM_TYPES
 from tf_serve.messages import ErrorAnswer, Message
 from tf_serve.server.protocols import JSON_LENGTH
 from tf_serve.server.upload import ANY_TYPE, FIELD, FORM, JSON_TYPE

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from tbconv.contract.errors import DISCLAIMER
 from tbconv.contract.manifest import Artefact, TensorSpec
 from tbconv.contract.preprocess import PreprocessSpec
+from tbconv.contract.xray import Rejected, open_film
 from tf_serve.errors import BadRequest, UnknownModel
 from tf_serve.gate.rules import GateLevel, refuse
-from tf_serve.images import Rejected, open_film
 from tf_serve.messages import (
     AnswerParameters,
     InferAnswer,

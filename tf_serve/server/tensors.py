@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from tbconv.contract.manifest import TensorSpec
 from tbconv.contract.preprocess import TAKES, why_no_film
+from tbconv.contract.xray import TEXT, UNKNOWN, may_be_film, what_it_is
 from tf_serve.errors import BadRequest, TooLarge
-from tf_serve.images import TEXT, UNKNOWN, may_be_film, what_it_is
 from tf_serve.messages import MAX_RANK, malformed
 
 # --- images ---

@@ -17,9 +17,9 @@ from starlette.datastructures import Headers, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.responses import Response
 
+from tbconv.contract.xray import UNKNOWN, may_be_film, what_it_is, why_no_film
+from tbconv.contract.xray.decode import DICOM_TYPE, media_type
 from tf_serve.errors import BadRequest, WrongType
-from tf_serve.images import UNKNOWN, may_be_film, what_it_is, why_no_film
-from tf_serve.images.decode import DICOM_TYPE, media_type
 from tf_serve.messages import Message, write_json
 from tf_serve.server.tensors import unwrap
 from tf_serve.settings import MAX_BODY

@@ -177,7 +177,8 @@ def open_cache(folder: Path, spec: PreprocessSpec) -> FilmCache:
 
 def _reader_digest(spec: PreprocessSpec) -> str:
     """Digest all that a model input depends on beside the film: the spec, Pillow, and the code that reads films."""
-    code = b"".join(Path(str(module.__file__)).read_bytes() for module in (preprocess, xray))
+    readers = sorted(Path(str(xray.__file__)).parent.rglob("*.py"))
+    code = b"".join(path.read_bytes() for path in (Path(str(preprocess.__file__)), *readers))
     return sha256_bytes(json.dumps([asdict(spec), PIL.__version__]).encode() + code)
 
 

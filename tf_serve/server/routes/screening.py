@@ -16,8 +16,8 @@ from PIL import Image
 from tbconv.contract.bundle import CERTIFICATE, Bundle, read_json
 from tbconv.contract.errors import BundleError
 from tbconv.contract.manifest import Manifest, OperatingPoint
+from tbconv.contract.xray import FILM_TYPES, Rejected, open_film
 from tf_serve.errors import BadRequest, Busy, NotReady
-from tf_serve.images import FILM_TYPES, Rejected, open_film
 from tf_serve.messages import (
     Accepted,
     BundleDescription,

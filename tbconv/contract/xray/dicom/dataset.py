@@ -25,7 +25,7 @@ from pydicom.uid import (
 )
 
 from tbconv.contract.errors import FilmError
-from tf_serve.images.film import MeteredFile, Rejected, RejectionReason
+from tbconv.contract.xray.film import MeteredFile, Rejected, RejectionReason
 
 # The elements that are read. Segmented palettes are not among them: 6 bytes of one stand for 65,535 colours.
 _TAGS: list[str] = [

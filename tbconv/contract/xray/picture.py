@@ -1,8 +1,4 @@
-"""The one path from film bytes to grey pixels, shared by training, conversion and serving.
-
-Everything that can make two programs see two different films in the same file is settled
-here: colour, alpha, palette, bit depth, orientation. What comes out is uint8 [H, W].
-"""
+"""PNG and JPEG to grey pixels: colour, alpha, palette, bit depth and orientation are settled here."""
 
 from __future__ import annotations
 
@@ -10,7 +6,6 @@ import io
 import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
@@ -39,46 +34,6 @@ class XrayFacts:
     bit_depth: int  # bits a channel as stored: 1, 8 or 16
 
 
-def read_xray(path: Path) -> NDArray[np.uint8]:
-    """Read one film from disk.
-
-    Returns:
-        uint8 [H, W], 0 black to 255 white.
-
-    Raises:
-        FilmError: the file is missing, truncated, too large or no PNG or JPEG.
-    """
-    return decode_xray(read_bytes(path), name=str(path))
-
-
-def read_bytes(path: Path) -> bytes:
-    """Return a film's bytes, or a FilmError that names the file."""
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise FilmError(
-            f"{path} cannot be read",
-            why=error.strerror or str(error),
-            fix="check the path and its permissions",
-        ) from error
-
-
-def decode_xray(data: bytes, *, name: str = "the film") -> NDArray[np.uint8]:
-    """Decode one film.
-
-    Args:
-        data: a whole PNG or JPEG file.
-        name: how errors call the film.
-
-    Returns:
-        uint8 [H, W], 0 black to 255 white; more than 8 bits are scaled by the depth in use.
-
-    Raises:
-        FilmError: the bytes are truncated, too large or no PNG or JPEG.
-    """
-    return grey_pixels(open_xray(io.BytesIO(data), name=name), name=name)
-
-
 def open_xray(file: BinaryIO, *, name: str = "the film", max_decoded: int | None = None) -> Image.Image:
     """Decode one film's picture, upright and in the mode of its file; `grey_pixels` is the second half.
 
@@ -88,7 +43,7 @@ def open_xray(file: BinaryIO, *, name: str = "the film", max_decoded: int | None
         max_decoded: bytes that the decoded picture may have; None where films are one's own.
 
     Raises:
-        FilmError: as `decode_xray`.
+        FilmError: truncated, too large or no PNG or JPEG.
     """
     image = _open(file, name)
     _refuse_bytes(image, max_decoded, name)
@@ -103,7 +58,7 @@ def open_xray(file: BinaryIO, *, name: str = "the film", max_decoded: int | None
     return image
 
 
-def describe_xray(data: bytes, *, name: str = "the film") -> XrayFacts:
+def describe_picture(data: bytes, *, name: str = "the film") -> XrayFacts:
     """Read a film's header without decoding its pixels."""
     with _open(io.BytesIO(data), name) as image:
         depth = 16 if image.mode in _DEEP_MODES else 1 if image.mode == "1" else 8

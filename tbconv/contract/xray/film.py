@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from tbconv.contract.errors import TbconvError
+from tbconv.contract.errors import FilmError
 
 Container = Literal["PNG", "JPEG", "DICOM"]
 # Bytes of the decoded picture, which stands in memory two or three times for a moment. The largest published
@@ -144,7 +144,7 @@ _EXPLANATIONS = {
 }
 
 
-class Rejected(TbconvError):  # noqa: N818 - not an error: the answer is a rejection
+class Rejected(FilmError):  # noqa: N818 - not an error: the answer is a rejection
     """A whole file that states itself that it is no frontal chest film: rejected with a reason code, not an error."""
 
     def __init__(self, reason: RejectionReason) -> None:

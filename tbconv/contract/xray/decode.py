@@ -1,12 +1,16 @@
-"""The one door for films: the bytes say what container they are, whatever the sender calls them."""
+"""The one door for films: the bytes say what container they are, whatever the sender or the folder calls them."""
 
 from __future__ import annotations
 
+import importlib.util
 import struct
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
 
 from tbconv.contract.errors import FilmError
-from tbconv.contract.xray import grey_pixels, open_xray
-from tf_serve.images.film import (
+from tbconv.contract.xray.film import (
     DEEP_MODES,
     MAX_DECODED,
     MAX_READS,
@@ -17,7 +21,8 @@ from tf_serve.images.film import (
     read_jpeg_header,
     silence_decoders,
 )
-from tf_serve.images.kinds import JPEG_START, PNG_START, why_no_film
+from tbconv.contract.xray.kinds import JPEG_START, PNG_START, why_no_film
+from tbconv.contract.xray.picture import XrayFacts, describe_picture, grey_pixels, open_xray
 
 DICOM_TYPE = "application/dicom"
 FILM_TYPES = ("image/png", "image/jpeg", DICOM_TYPE)
@@ -27,32 +32,79 @@ _DICOM_START = b"DICM"
 _GROUPS = (2, 8)  # what files without that preamble begin with: the file's own header, or identification
 
 
-def open_film(data: bytes, *, content_type: str | None = None, name: str = "the film") -> Film:
+def open_film(source: bytes | Path, *, content_type: str | None = None, name: str | None = None) -> Film:
     """Decode one film.
 
     Args:
-        data: a whole PNG, JPEG or DICOM file.
+        source: a whole PNG, JPEG or DICOM file, or where one lies.
         content_type: what the sender calls it; it matters only for DICOM that lacks the usual first bytes.
-        name: how errors call the film; never a file's name where an answer or a log shows it.
+        name: how errors call the film; never a file's name where an answer or a log shows it. None: its path, if it
+            has one.
+
+    Returns:
+        Its grey pixels, what its file states of them, and the `limits` that an answer about it has to carry.
 
     Raises:
-        FilmError: the bytes are damaged, too large or of another kind.
-        Rejected: a whole DICOM file that states itself that it is no frontal chest film.
+        FilmError: the file is missing, damaged, too large or of another kind.
+        Rejected: a whole DICOM file that states itself that it is no frontal chest film; a FilmError too.
     """
+    data, name = _bytes_of(source, name)
     silence_decoders()
     if data.startswith((PNG_START, JPEG_START)):
         return open_picture(data, name=name)
     if looks_like_dicom(data) or (data and media_type(content_type) == DICOM_TYPE):
-        from tf_serve.images.dicom.decode import open_dicom
+        _require_pydicom(name)
+        from tbconv.contract.xray.dicom.decode import open_dicom
 
         return open_dicom(data, name=name)
-    why = why_no_film(data)
-    raise FilmError(f"{name} is not a PNG, JPEG or DICOM file", why=why, fix="export it as one of them")
+    raise _unknown(data, name)
 
 
 def may_be_film(data: bytes) -> bool:
     """Whether the bytes begin as a PNG, JPEG or DICOM file does; the first hundreds of a file are enough."""
     return data.startswith((PNG_START, JPEG_START)) or looks_like_dicom(data)
+
+
+def decode_xray(data: bytes, *, name: str = "the film") -> NDArray[np.uint8]:
+    """Return a film's grey pixels alone, uint8 [H, W], 0 black to 255 white; raises as `open_film`."""
+    return open_film(data, name=name).pixels
+
+
+def read_xray(path: Path) -> NDArray[np.uint8]:
+    """Return the grey pixels of a film on disk, uint8 [H, W], 0 black to 255 white; raises as `open_film`."""
+    return open_film(path).pixels
+
+
+def describe_xray(source: bytes | Path, *, name: str | None = None) -> XrayFacts:
+    """Read a film's header without decoding its pixels; raises as `open_film`."""
+    data, name = _bytes_of(source, name)
+    silence_decoders()
+    if data.startswith((PNG_START, JPEG_START)):
+        return describe_picture(data, name=name)
+    if looks_like_dicom(data):
+        _require_pydicom(name)
+        from tbconv.contract.xray.dicom.decode import describe_dicom
+
+        return describe_dicom(data, name=name)
+    raise _unknown(data, name)
+
+
+def read_bytes(path: Path) -> bytes:
+    """Return a film's bytes, or a FilmError that names the file."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise FilmError(
+            f"{path} cannot be read",
+            why=error.strerror or str(error),
+            fix="check the path and its permissions",
+        ) from error
+
+
+def _bytes_of(source: bytes | Path, name: str | None) -> tuple[bytes, str]:
+    if isinstance(source, Path):
+        return read_bytes(source), name or str(source)
+    return source, name or "the film"
 
 
 def media_type(content_type: str | None) -> str:
@@ -68,6 +120,16 @@ def looks_like_dicom(data: bytes) -> bool:
     explicit = data[4:6].isalpha() and data[4:6].isupper()
     implicit = len(data) > 8 and int.from_bytes(data[4:8], "little") < len(data)
     return (explicit and (little in _GROUPS or big in _GROUPS)) or (implicit and little in _GROUPS)
+
+
+def _require_pydicom(name: str) -> None:
+    if importlib.util.find_spec("pydicom") is None:
+        fix = "pip install 'tbconv[dicom]', or send a PNG"
+        raise FilmError(f"{name} is DICOM", why="pydicom is not installed here", fix=fix)
+
+
+def _unknown(data: bytes, name: str) -> FilmError:
+    return FilmError(f"{name} is not a PNG, JPEG or DICOM file", why=why_no_film(data), fix="export it as one of them")
 
 
 # --- PNG and JPEG ---

@@ -19,9 +19,9 @@ from pydicom.pixels.decoders.base import get_decoder
 
 from tbconv.contract.environment import child_environment
 from tbconv.contract.errors import FilmError
+from tbconv.contract.xray.dicom.dataset import DicomHeader, damaged
+from tbconv.contract.xray.film import MeteredFile, StreamHeader, read_jpeg_header
 from tbconv.family import family_of_child
-from tf_serve.images.dicom.dataset import DicomHeader, damaged
-from tf_serve.images.film import MeteredFile, StreamHeader, read_jpeg_header
 
 # --- stream ---
 # What a compressed frame states of itself, compared with the film's header before anything is decoded.
@@ -207,7 +207,7 @@ CLOCK_SECONDS = 45
 _CHILD = Path(__file__).with_name("child.py")
 
 
-# What installs each, and comes with the serve extra.
+# What installs each, and comes with the extra dicom.
 _DISTRIBUTIONS = {"imagecodecs": "imagecodecs", "openjpeg": "pylibjpeg-openjpeg", "rle": "pylibjpeg-rle"}
 
 

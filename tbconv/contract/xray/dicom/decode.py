@@ -12,8 +12,7 @@ from pydicom.dataset import Dataset
 from pydicom.pixels.processing import apply_color_lut, apply_modality_lut, apply_voi, apply_windowing
 
 from tbconv.contract.errors import FilmError
-from tbconv.contract.xray import DEPTHS, MAX_PIXELS, grey_pixels, levels_in_use, look_up
-from tf_serve.images.dicom.dataset import (
+from tbconv.contract.xray.dicom.dataset import (
     FRONTAL,
     RADIOGRAPHS,
     DicomHeader,
@@ -23,8 +22,9 @@ from tf_serve.images.dicom.dataset import (
     read_pixels,
     reject_by_header,
 )
-from tf_serve.images.dicom.decoders import StoredFrame, decode_frame
-from tf_serve.images.film import MAX_DECODED, Film, mean_chroma
+from tbconv.contract.xray.dicom.decoders import StoredFrame, decode_frame
+from tbconv.contract.xray.film import MAX_DECODED, Film, mean_chroma
+from tbconv.contract.xray.picture import DEPTHS, MAX_PIXELS, XrayFacts, grey_pixels, levels_in_use, look_up
 
 MONOCHROME = ("MONOCHROME1", "MONOCHROME2")
 _SAMPLES = dict.fromkeys((*MONOCHROME, "PALETTE COLOR"), 1) | dict.fromkeys(
@@ -50,6 +50,14 @@ def open_dicom(data: bytes, *, name: str) -> Film:
         return _film(pixels, header, window_ignored=window_ignored)
     picture = picture_of(frame, elements, name=name)
     return _film(grey_pixels(picture, name=name), header, chroma=mean_chroma(picture))
+
+
+def describe_dicom(data: bytes, *, name: str) -> XrayFacts:
+    """Read a DICOM film's header without decoding its pixels; raises as `open_dicom`."""
+    header = read_header(read_elements(data, name=name), name=name)
+    reject_by_header(header)
+    refuse_pixels(header, name=name)
+    return XrayFacts(header.columns, header.rows, header.photometric, "DICOM", header.bits_stored)
 
 
 def refuse_pixels(header: DicomHeader, *, name: str) -> None:
