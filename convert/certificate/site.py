@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,9 +26,7 @@ from tbconv.contract.files import sha256_bytes, write_json
 from tbconv.contract.manifest import Labels
 from tbconv.contract.statistics import Estimate
 from tbconv.contract.xray import may_be_film, read_bytes, what_it_is
-from tf_serve.fallback import ActiveModel, choose_checked
 from tf_serve.gate.rules import GateLevel
-from tf_serve.predict import claimed_figures, screen
 from torch_train.data.index import read_index
 from torch_train.data.records import FilmIndex
 from torch_train.evaluation.bootstrap import PatientResamples, draw_patients, nothing
@@ -44,6 +42,9 @@ from torch_train.evaluation.statistics import (
     resample,
 )
 from torch_train.evaluation.summary import SummaryConfig
+
+if TYPE_CHECKING:
+    from tf_serve.fallback import ActiveModel
 
 Json = dict[str, Any]
 REFER, CLEAR, ABSTAINED = "refer", "not_flagged", "indeterminate"
@@ -95,6 +96,7 @@ def evaluate_at_site(config: SiteConfig, reporter: Reporter) -> Json:
         ConfigError: `out` lies inside the bundle.
     """
     from convert.certificate.site_page import write_page
+    from tf_serve.fallback import choose_checked  # loads LiteRT, the one framework of this process
 
     refuse_inside(config.bundle, config.out, fix="name another folder")
     index = read_index(config.data, patient=config.patient, positive=config.positive)
@@ -112,6 +114,8 @@ def evaluate_at_site(config: SiteConfig, reporter: Reporter) -> Json:
 
 def answer(path: Path, active: ActiveModel, bundle: Bundle) -> SiteAnswer:
     """Answer one film as the server does; an error is an outcome."""
+    from tf_serve.predict import screen
+
     digest = None
     try:
         data = read_bytes(path)
@@ -138,7 +142,7 @@ def with_labels_of(bundle: Bundle, index: FilmIndex, *, given: bool) -> FilmInde
         f"the bundle tells {wanted.positive} from {wanted.negative}, these films {found.positive} from "
         f"{found.negative}",
         why="figures of another finding would look like the bundle's",
-        fix=f"--positive {found.positive!r}, if it means what the bundle calls {wanted.positive}",
+        fix=f"--positive {found.positive!r} if it means what the bundle calls {wanted.positive}",
     )
 
 
@@ -236,6 +240,8 @@ def _answered_figures(answered: Resampled | None) -> dict[str, Estimate]:
 
 def _claims(active: ActiveModel, bundle: Bundle) -> tuple[dict[str, Estimate], str]:
     """Return what the bundle claims of the file that answers, and of which films."""
+    from tf_serve.predict import claimed_figures
+
     try:
         films = str(bundle.certificate().inputs.get("description", ""))
     except BundleError:

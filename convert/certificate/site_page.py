@@ -103,8 +103,8 @@ def warnings(site: Json) -> list[str]:
     elif trained := seen["train"] + seen["validation"]:
         found.append(f"{trained} of these films trained this network or chose its threshold: the figures flatter.")
     if films["copies"]:
-        found.append(f"{films['copies']} files are copies of others among them: they count again.")
-    if site["labels"] != site["site_labels"]:
+        found.append(f"{films['copies']} files are copies of others among them: each counts.")
+    if any(site["labels"][name].casefold() != site["site_labels"][name].casefold() for name in site["labels"]):
         both = (f"{one['positive']} from {one['negative']}" for one in (site["labels"], site["site_labels"]))
         found.append("The bundle tells {}, these labels {}.".format(*both))
     return [*found, *site["notes"]]

@@ -128,8 +128,9 @@ def _evaluate_at_site(
     prevalence: float,
     as_json: bool,
 ) -> None:
-    from convert.certificate.site import SITE, SiteConfig, evaluate_at_site
+    from convert.certificate.site import SiteConfig, evaluate_at_site
     from convert.certificate.site_page import PAGE, lines
+    from tbconv.contract.certificate import SITE
     from tf_serve.runtime.trial import prepare
 
     prepare()  # it imports LiteRT while this process imports the rest

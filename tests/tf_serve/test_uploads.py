@@ -140,6 +140,16 @@ def test_dicom_without_its_usual_first_bytes_is_read_with_and_without_the_type(c
     assert len(set(margins)) == 1
 
 
+def test_an_uncompressed_film_of_a_large_detector_fits_into_a_body(client, draw_film):
+    pixels = draw_film(height=4460, width=4400).astype(np.uint16) * 16
+    dicom = draw_dicom(pixels, bits=12)
+    assert len(dicom) > 37 * 2**20
+    whole = margin_of(client.post(SCREEN, content=dicom))
+    assert margin_of(client.post(SCREEN, files={"file": dicom})) == whole
+    small = client.post(SCREEN, content=draw_dicom(pixels[::4, ::4].copy(), bits=12))
+    np.testing.assert_allclose(margin_of(small), whole, rtol=0, atol=1)
+
+
 NO_FILMS = {
     b"%PDF-1.7 x": "a PDF",
     b"<!DOCTYPE html><html>": "an HTML page",
