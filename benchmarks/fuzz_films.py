@@ -44,10 +44,10 @@ def judge(data: bytes) -> str:
     """
     try:
         film = open_film(data)
-    except FilmError:
-        return "refused"
     except Rejected:
         return "unfit"
+    except FilmError:
+        return "refused"
     return "opened" if film.pixels.size else "empty"
 
 

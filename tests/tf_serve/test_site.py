@@ -166,7 +166,11 @@ def test_the_command_writes_figures_without_a_name_and_a_page(measured):
     assert found["bundle"]["manifest_sha256"] == read_bundle(root).sha256
     assert found["films"]["n"] == 26
     assert set(found["outcomes"]["counts"]) == set(OUTCOMES)
-    assert {"outcome": "unreadable", "reason": "an HTML page", "films": 1} in found["outcomes"]["reasons"]
+    assert {
+        "outcome": "unreadable",
+        "reason": "a web page (HTML), as a download that needs a login leaves it",
+        "films": 1,
+    } in found["outcomes"]["reasons"]
     assert {"outcome": "rejected", "reason": "blank", "films": 1} in found["outcomes"]["reasons"]
     assert "<script" not in (out / "site.html").read_text()
     assert "at a prevalence of 0.05" in printed

@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
-import importlib.util
 import struct
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tbconv.contract.errors import FilmError
 from tbconv.contract.xray.film import (
-    DEEP_MODES,
+    DEPTH_LIMIT,
     MAX_DECODED,
     MAX_READS,
+    TINT_LIMIT,
     Container,
     Film,
     MeteredFile,
-    mean_chroma,
+    StreamHeader,
     read_jpeg_header,
     silence_decoders,
 )
 from tbconv.contract.xray.kinds import JPEG_START, PNG_START, why_no_film
-from tbconv.contract.xray.picture import XrayFacts, describe_picture, grey_pixels, open_xray
+from tbconv.contract.xray.picture import DEEP_MODES, XrayFacts, describe_picture, grey_pixels, open_xray
 
 DICOM_TYPE = "application/dicom"
 FILM_TYPES = ("image/png", "image/jpeg", DICOM_TYPE)
@@ -53,10 +54,8 @@ def open_film(source: bytes | Path, *, content_type: str | None = None, name: st
     if data.startswith((PNG_START, JPEG_START)):
         return open_picture(data, name=name)
     if looks_like_dicom(data) or (data and media_type(content_type) == DICOM_TYPE):
-        _require_pydicom(name)
-        from tbconv.contract.xray.dicom.decode import open_dicom
-
-        return open_dicom(data, name=name)
+        film: Film = _dicom(name).open_dicom(data, name=name)
+        return film
     raise _unknown(data, name)
 
 
@@ -82,10 +81,8 @@ def describe_xray(source: bytes | Path, *, name: str | None = None) -> XrayFacts
     if data.startswith((PNG_START, JPEG_START)):
         return describe_picture(data, name=name)
     if looks_like_dicom(data):
-        _require_pydicom(name)
-        from tbconv.contract.xray.dicom.decode import describe_dicom
-
-        return describe_dicom(data, name=name)
+        facts: XrayFacts = _dicom(name).describe_dicom(data, name=name)
+        return facts
     raise _unknown(data, name)
 
 
@@ -122,10 +119,16 @@ def looks_like_dicom(data: bytes) -> bool:
     return (explicit and (little in _GROUPS or big in _GROUPS)) or (implicit and little in _GROUPS)
 
 
-def _require_pydicom(name: str) -> None:
-    if importlib.util.find_spec("pydicom") is None:
+def _dicom(name: str, kind: str = "DICOM") -> ModuleType:
+    """Return the reader of DICOM; a FilmError where pydicom, in the extra `dicom`, is not installed."""
+    try:
+        from tbconv.contract.xray.dicom import decode
+    except ModuleNotFoundError as error:
+        if error.name != "pydicom":
+            raise
         fix = "pip install 'tbconv[dicom]', or send a PNG"
-        raise FilmError(f"{name} is DICOM", why="pydicom is not installed here", fix=fix)
+        raise FilmError(f"{name} is {kind}", why="pydicom is not installed here", fix=fix) from error
+    return decode
 
 
 def _unknown(data: bytes, name: str) -> FilmError:
@@ -150,14 +153,24 @@ def open_picture(data: bytes, *, name: str) -> Film:
         FilmError: damaged, too large, or made of so many parts that decoding it would not end.
     """
     container: Container = "PNG" if data.startswith(PNG_START) else "JPEG"
-    if (container == "PNG" and _texts(data) > MAX_TEXTS) or (container == "JPEG" and read_jpeg_header(data).endless):
+    header = read_jpeg_header(data) if container == "JPEG" else StreamHeader()
+    if (container == "PNG" and _texts(data) > MAX_TEXTS) or header.endless:
         why = "each of its parts costs memory or time, and no film has as many"
         raise FilmError(f"{name} is made of too many parts", why=why, fix="export the film again, without its notes")
+    if header.lossless or header.jpeg_ls or header.precision > 8:  # Pillow reads JPEG of 8 bits alone
+        return _open_deep_jpeg(data, header, name)
     picture = open_xray(MeteredFile(data), name=name, max_decoded=MAX_DECODED)
-    bits, chroma = _BITS.get(picture.mode, 8), mean_chroma(picture)
-    pixels = grey_pixels(picture, name=name)
+    grey = grey_pixels(picture, name=name)
+    height, width = grey.pixels.shape
+    scale = (*((DEPTH_LIMIT,) if grey.estimated else ()), *((TINT_LIMIT,) if grey.tinted else ()))
+    return Film(grey.pixels, container, width, height, _BITS.get(picture.mode, 8), grey.chroma, scale=scale)
+
+
+def _open_deep_jpeg(data: bytes, header: StreamHeader, name: str) -> Film:
+    """Decode a JPEG file of 12 bits, of the lossless process, or a JPEG-LS: by the decoders of DICOM."""
+    pixels, estimated = _dicom(name, "JPEG of 12 bits or lossless").open_jpeg(data, header, name=name)
     height, width = pixels.shape
-    return Film(pixels, container, width, height, bits, chroma)
+    return Film(pixels, "JPEG", width, height, header.precision, scale=(DEPTH_LIMIT,) if estimated else ())
 
 
 def _texts(data: bytes) -> int:

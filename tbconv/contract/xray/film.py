@@ -13,7 +13,6 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from tbconv.contract.errors import FilmError
 
@@ -34,7 +33,14 @@ BURNED_IN_LIMIT = (
 TURNED_LIMIT = (
     "The film says that its picture is mirrored or turned: a side or zone named here is that of the picture as stored."
 )
-WINDOW_LIMIT = "The film's display window cannot be used: its whole grey range was read instead."
+# How the grey scale was found (xray/grey.py), where the file does not say it.
+_ESTIMATED = "which of its values are black and white was estimated from the picture"
+WINDOW_LIMIT = f"The film's display window cannot be used: {_ESTIMATED}."
+WINDOW_OFF_LIMIT = f"The film's display window or table lies off the values of its picture: {_ESTIMATED}."
+NO_WINDOW_LIMIT = f"The film states no display window: {_ESTIMATED}."
+DEPTH_LIMIT = f"The film has more than 8 bits and does not say how many are in use: {_ESTIMATED}."
+TINT_LIMIT = "The film is tinted in one hue, as scans of a blue base are: its grey was read from its strongest channel."
+HIDDEN_LIMIT = "What the film marks as padding, or as covered by a shutter, was shown black and left out of its greys."
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,14 +52,15 @@ class Film:
     width: int  # pixels
     height: int  # pixels
     bits: int  # a channel, as stored: 1, 8..16
-    chroma: float = 0.0  # mean distance of a pixel's strongest and weakest colour: 0 grey .. 255; the gate judges it
+    # mean distance of a pixel's strongest and weakest colour, 0 grey .. 255, which the gate judges; 0: of one hue
+    chroma: float = 0.0
     modality: str | None = None  # DICOM: DX, CR, ...
     view: str | None = None  # DICOM: PA, AP
     age_years: float | None = None  # DICOM: as the file states it, never computed from dates
     photometric: str | None = None  # DICOM: MONOCHROME1, MONOCHROME2, RGB, ...
     burned_in: bool = False  # DICOM: BurnedInAnnotation is YES
     turned: bool = False  # DICOM: PatientOrientation is another than left \ foot
-    window_ignored: bool = False  # DICOM: a window is there and cannot be used
+    scale: tuple[str, ...] = ()  # sentences on how its grey scale was found, where the file does not say it
 
     def __post_init__(self) -> None:
         if self.pixels.ndim != 2 or self.pixels.dtype != np.uint8 or not self.pixels.size:
@@ -64,7 +71,7 @@ class Film:
         """Sentences that an answer about this film has to carry."""
         child = self.age_years is not None and self.age_years < CHILD_YEARS
         found = ((child, CHILD_LIMIT), (self.burned_in, BURNED_IN_LIMIT), (self.turned, TURNED_LIMIT))
-        return tuple(limit for holds, limit in (*found, (self.window_ignored, WINDOW_LIMIT)) if holds)
+        return (*(limit for holds, limit in found if holds), *self.scale)
 
 
 # --- rejections ---
@@ -157,25 +164,6 @@ class Rejected(FilmError):  # noqa: N818 - not an error: the answer is a rejecti
         return (Rejected, (self.reason,))
 
 
-# --- colour ---
-
-DEEP_MODES = ("I", "I;16", "I;16B", "I;16L", "I;16N")
-_GREY_MODES = ("1", "L", "LA", "La", *DEEP_MODES)
-_THUMBNAIL = 64  # pixels of its shorter side: enough to see a colour, and noise of single pixels cancels out
-
-
-def mean_chroma(picture: Image.Image) -> float:
-    """Return how coloured a picture is: the mean distance of a pixel's strongest and weakest colour, 0..255."""
-    if picture.mode in _GREY_MODES:
-        return 0.0
-    if picture.mode in ("P", "PA"):
-        picture = picture.convert("RGB")  # numbers of colours cannot be averaged
-    small = picture.reduce(max(1, min(picture.size) // _THUMBNAIL)).convert("RGB")
-    red, green, blue = np.moveaxis(np.asarray(small), 2, 0)
-    strongest, weakest = np.maximum(np.maximum(red, green), blue), np.minimum(np.minimum(red, green), blue)
-    return float((strongest - weakest).mean())
-
-
 # --- headers of compressed pictures ---
 # What a JPEG or JPEG-LS stream says of itself before anything is decoded: size, depth, frames and scans.
 #
@@ -189,6 +177,7 @@ MAX_SEGMENTS = 2_000  # a photograph with profile, thumbnail and notes has some 
 _MARKER = re.compile(rb"\xff([^\x00\xd0-\xd7\xff])")  # neither a stuffed byte, a restart nor a fill byte
 _ALONE = frozenset((0x01, 0xD8))  # TEM and SOI carry no length
 _EOI, _SOS, _JPEG_LS = 0xD9, 0xDA, 0xF7
+_LOSSLESS = (0xC3, 0xC7, 0xCB, 0xCF)  # SOF3, 7, 11, 15
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC} | {_JPEG_LS}  # SOF0..15 and JPEG-LS; not DHT, JPG, DAC
 
 
@@ -205,6 +194,7 @@ class StreamHeader:
     segments: int = 0
     orderly: bool = True  # up to the first scan each segment begins where the one before it ends
     jpeg_ls: bool = False  # what the last frame is coded as; otherwise it is JPEG
+    lossless: bool = False  # JPEG of the lossless process
 
     @property
     def endless(self) -> bool:
@@ -228,9 +218,11 @@ def read_jpeg_header(stream: bytes) -> StreamHeader:
 
 def _with(found: StreamHeader, marker: int, head: bytes, *, gap: int) -> StreamHeader:
     frame, jpeg_ls = (found.width, found.height, found.precision, found.samples), found.jpeg_ls
+    lossless = found.lossless
     if marker in _FRAMES and len(head) == 8:
         precision, height, width, components = struct.unpack(">xxBHHB", head)
         frame, jpeg_ls = (width, height, precision, components), marker == _JPEG_LS
+        lossless = marker in _LOSSLESS
     return StreamHeader(
         *frame,
         frames=found.frames + (marker in _FRAMES),
@@ -238,6 +230,7 @@ def _with(found: StreamHeader, marker: int, head: bytes, *, gap: int) -> StreamH
         segments=found.segments + 1,
         orderly=found.orderly and (gap == 0 or found.scans > 0),
         jpeg_ls=jpeg_ls,
+        lossless=lossless,
     )
 
 

@@ -27,6 +27,8 @@ _STARTS = {
     b"\x28\xb5\x2f\xfd": "a zstd archive",
     b"\0\0\0\x0cjP": "a JPEG 2000",
     b"\xff\x4f\xff\x51": "a JPEG 2000",
+    b"\x5c\x01\0\0": "a NIfTI volume",
+    b"\x76\x2f\x31\x01": "an OpenEXR picture",
     b"\0\0\0\x0cJXL": "a JPEG XL",
     b"\xff\x0a": "a JPEG XL",
     b"RIFF": "a WebP or another RIFF file",
@@ -49,7 +51,8 @@ _LATER = (
     (344, b"ni1", "a NIfTI volume"),
     (4, b"n+2", "a NIfTI volume"),
 )
-_BRANDS = {b"heic": "HEIC", b"heix": "HEIC", b"heim": "HEIC", b"mif1": "HEIC", b"msf1": "HEIC", b"avif": "AVIF"}
+_HEIF = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"mif1", b"msf1")  # ISO 23008-12
+_BRANDS = dict.fromkeys(_HEIF, "a HEIC photograph") | {b"avif": "an AVIF picture"}
 # What a PNG becomes where something takes it for text: line ends changed (`curl -d` leaves them out), or decoded as
 # UTF-8. Its signature was made to show exactly that.
 _TORN_PNG = re.compile(rb"\x89PNG[\r\n\x1a]|(\xef\xbf\xbd|\xc2\x89|\?)PNG[\r\n]")
@@ -62,7 +65,7 @@ def why_no_film(data: bytes) -> str:
 
 
 def what_it_is(data: bytes) -> str:
-    """Name what bytes are that are no film: "a PDF", "an HTML page", `UNKNOWN`.
+    """Name what bytes are that are no film: "a PDF", "a web page", `UNKNOWN`.
 
     Args:
         data: the file, or its first `SEEN` bytes; nothing of it is quoted, it may be about a person.
@@ -73,9 +76,9 @@ def what_it_is(data: bytes) -> str:
 
 def _kind_within(head: bytes) -> str:
     if head[4:8] == b"ftyp":
-        return f"a {_BRANDS[head[8:12]]} picture" if head[8:12] in _BRANDS else "a video"
+        return _BRANDS.get(head[8:12], "a video")
     if head and not head.strip(b"\0"):
-        return "a file that begins with zeros alone, as an upload that was cut off does"
+        return "a file of zeros alone, as an interrupted copy leaves it"
     found = next((kind for place, mark, kind in _LATER if head.startswith(mark, place)), None)
     if found is None and _TORN_PNG.match(head):
         return "a PNG that was sent as text, so its bytes changed on the way (curl takes --data-binary, not -d)"
@@ -85,7 +88,7 @@ def _kind_within(head: bytes) -> str:
 def _kind_of_text(head: bytes) -> str:
     text = head.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
     if text.startswith((b"<!doctype html", b"<html", b"<head", b"<body")):
-        return "an HTML page"
+        return "a web page (HTML), as a download that needs a login leaves it"
     if b"<svg" in text[:1024] and text.startswith(b"<"):
         return "an SVG"
     if text.startswith(b"<?xml"):

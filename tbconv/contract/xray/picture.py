@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
@@ -13,14 +13,17 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from tbconv.contract.errors import FilmError
+from tbconv.contract.xray.grey import STRIP, count_values, estimate_scale, strips
+from tbconv.contract.xray.tint import colours_of
 
 FORMATS = ("PNG", "JPEG")
 # The largest published chest film sets stay below 4,892 x 4,892 = 24 megapixels (Shenzhen, Montgomery);
 # a PNG of 196 megapixels takes 814 MB to decode (../shared/serving.md).
 MAX_PIXELS = 50_000_000
-DEPTHS = (8, 10, 12, 14, 16)  # bits that detectors store; a film uses the smallest that holds its maximum
-_DEEP_MODES = ("I", "I;16", "I;16B", "I;16L", "I;16N")
-_STRIP = 256  # rows turned grey at once: a whole film would stand in memory four times, and as indices at 8 bytes each
+DEEP_MODES = ("I", "I;16", "I;16B", "I;16L", "I;16N")
+_GREY_MODES = ("1", "L", "LA", "La", *DEEP_MODES)
+_DEEP = 2**16  # values of a deep picture
+_THUMBNAIL = 64  # pixels of its shorter side: enough to see a colour, and noise of single pixels cancels out
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +64,7 @@ def open_xray(file: BinaryIO, *, name: str = "the film", max_decoded: int | None
 def describe_picture(data: bytes, *, name: str = "the film") -> XrayFacts:
     """Read a film's header without decoding its pixels."""
     with _open(io.BytesIO(data), name) as image:
-        depth = 16 if image.mode in _DEEP_MODES else 1 if image.mode == "1" else 8
+        depth = 16 if image.mode in DEEP_MODES else 1 if image.mode == "1" else 8
         return XrayFacts(image.width, image.height, image.mode, image.format or "?", depth)
 
 
@@ -94,7 +97,7 @@ def _too_large(name: str, pixels: str) -> FilmError:
 
 
 def _refuse_bytes(image: Image.Image, most: int | None, name: str) -> None:
-    sample = 4 if image.mode == "I" else 2 if image.mode in _DEEP_MODES else 1
+    sample = 4 if image.mode == "I" else 2 if image.mode in DEEP_MODES else 1
     decoded = image.width * image.height * len(image.getbands()) * sample
     if most is not None and decoded > most:
         raise FilmError(
@@ -108,28 +111,50 @@ def _damaged(name: str, error: Exception) -> FilmError:
     return FilmError(f"{name} is damaged", why=str(error), fix="export or download the film again")
 
 
-def grey_pixels(image: Image.Image, *, name: str = "the film") -> NDArray[np.uint8]:
-    """Turn a decoded picture of any mode into grey pixels, uint8 [H, W]: alpha over black, colours to their luma.
+@dataclass(frozen=True, slots=True, eq=False)
+class GreyPicture:
+    """A picture turned grey."""
+
+    pixels: NDArray[np.uint8]  # [H, W], 0 black to 255 white
+    estimated: bool = False  # it has 16 bits and does not fill them, so that black and white were estimated
+    tinted: bool = False  # its colours were of one hue, and became the grey of one channel
+    chroma: float = 0.0  # mean distance of a pixel's strongest and weakest colour where they are of several hues
+
+
+def grey_pixels(image: Image.Image, *, name: str = "the film") -> GreyPicture:
+    """Turn a decoded picture of any mode grey: alpha over black, one hue to its strongest channel, others to luma.
 
     Raises:
         FilmError: grey values outside 0..65535.
     """
     if image.mode == "L":
-        return np.asarray(image, dtype=np.uint8)
-    to_grey = _deep_to_grey(image, name) if image.mode in _DEEP_MODES else _to_grey
+        return GreyPicture(np.asarray(image, dtype=np.uint8))
+    if image.mode in DEEP_MODES:
+        return _deep_to_grey(image, name)
     pixels = np.empty((image.height, image.width), np.uint8)
     for row, strip in _strips(image):
-        pixels[row : row + _STRIP] = to_grey(strip)
-    return pixels
+        pixels[row : row + STRIP] = _to_grey(strip)
+    if image.mode in _GREY_MODES:
+        return GreyPicture(pixels)
+    colours = colours_of(_small_rgb(image))
+    if colours.levels is None:
+        return GreyPicture(pixels, chroma=colours.chroma)
+    return GreyPicture(look_up(colours.levels, pixels), tinted=True)
+
+
+def _small_rgb(image: Image.Image) -> Image.Image:
+    if image.mode in ("P", "PA"):
+        image = image.convert("RGB")  # numbers of colours cannot be averaged
+    return image.reduce(max(1, min(image.size) // _THUMBNAIL)).convert("RGB")
 
 
 def _strips(image: Image.Image) -> Iterator[tuple[int, Image.Image]]:
     """Yield a picture's strips with the row at which each begins; a small picture is its own only strip."""
-    if image.height <= _STRIP:
+    if image.height <= STRIP:
         yield 0, image
         return
-    for row in range(0, image.height, _STRIP):
-        yield row, image.crop((0, row, image.width, min(row + _STRIP, image.height)))
+    for row in range(0, image.height, STRIP):
+        yield row, image.crop((0, row, image.width, min(row + STRIP, image.height)))
 
 
 def _to_grey(image: Image.Image) -> NDArray[np.uint8]:
@@ -141,39 +166,29 @@ def _to_grey(image: Image.Image) -> NDArray[np.uint8]:
     return np.asarray(image.convert("L"), dtype=np.uint8)  # ITU-R 601 luma; exact where R = G = B
 
 
-def _deep_to_grey(image: Image.Image, name: str) -> Callable[[Image.Image], NDArray[np.uint8]]:
-    ends = [(int(values.min()), int(values.max())) for _, strip in _strips(image) if (values := np.asarray(strip)).size]
-    levels = levels_in_use(min(low for low, _ in ends), max(high for _, high in ends), name=name)
-    return lambda strip: levels[np.asarray(strip)]
-
-
-def levels_in_use(low: int, high: int, *, name: str = "the film") -> NDArray[np.uint8]:
-    """Return the grey level of each value 0..high, scaled by the depth in use: the smallest of DEPTHS that holds it.
-
-    Args:
-        low: the film's smallest value.
-        high: its largest.
-        name: how errors call the film.
-
-    Raises:
-        FilmError: values outside 0..65535.
-    """
-    if low < 0 or high >= 2 ** DEPTHS[-1]:
-        raise FilmError(
-            f"{name} has grey values outside 0..65535",
-            why=f"the pixels run from {low} to {high}",
-            fix="export the film with 8 to 16 unsigned bits",
-        )
-    depth = next(bits for bits in DEPTHS if high < 2**bits)
-    levels: NDArray[np.uint8] = np.rint(np.arange(high + 1, dtype=np.float64) * (255.0 / (2**depth - 1))).astype(
-        np.uint8
-    )
-    return levels
+def _deep_to_grey(image: Image.Image, name: str) -> GreyPicture:
+    counts = np.zeros(_DEEP, np.int64)
+    for _, strip in _strips(image):
+        values = np.asarray(strip)
+        if int(values.min()) < 0 or int(values.max()) >= _DEEP:
+            raise FilmError(
+                f"{name} has grey values outside 0..65535",
+                why=f"the pixels run from {values.min()} to {values.max()}",
+                fix="export the film with 8 to 16 unsigned bits",
+            )
+        counts += count_values(values, _DEEP)
+    [occurring] = np.nonzero(counts)
+    scale = estimate_scale(occurring, counts[occurring], depth=16)
+    levels = np.rint(scale.levels(np.arange(_DEEP))).astype(np.uint8)
+    pixels = np.empty((image.height, image.width), np.uint8)
+    for row, strip in _strips(image):
+        pixels[row : row + STRIP] = levels[np.asarray(strip)]
+    return GreyPicture(pixels, estimated=not scale.stated)
 
 
 def look_up(levels: NDArray[np.uint8], codes: NDArray[np.integer]) -> NDArray[np.uint8]:
-    """Return `levels[codes]`, uint8 [H, W], in strips as `grey_pixels`."""
+    """Return `levels[codes]`, uint8 [H, W], strip by strip."""
     pixels = np.empty(codes.shape, np.uint8)
-    for row in range(0, len(codes), _STRIP):
-        pixels[row : row + _STRIP] = levels[codes[row : row + _STRIP]]
+    for rows in strips(len(codes)):
+        pixels[rows] = levels[codes[rows]]
     return pixels

@@ -9,13 +9,14 @@ from __future__ import annotations
 import re
 import struct
 import zlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from pydicom import config, dcmread
+from pydicom import config
 from pydicom.dataset import Dataset, FileDataset
-from pydicom.filereader import read_dataset, read_preamble
+from pydicom.filereader import read_dataset, read_partial, read_preamble
+from pydicom.tag import BaseTag, Tag
 from pydicom.uid import (
     UID,
     DeflatedExplicitVRLittleEndian,
@@ -25,21 +26,24 @@ from pydicom.uid import (
 )
 
 from tbconv.contract.errors import FilmError
+from tbconv.contract.xray.dicom.shutters import OVERLAYS, PADDING, SHUTTERS
 from tbconv.contract.xray.film import MeteredFile, Rejected, RejectionReason
 
 # The elements that are read. Segmented palettes are not among them: 6 bytes of one stand for 65,535 colours.
-_TAGS: list[str] = [
+_TAGS: list[str | int] = [
     *("SOPClassUID", "Modality", "PresentationIntentType", "BodyPartExamined", "ViewPosition", "ViewCodeSequence"),
     *("PatientAge", "PatientOrientation", "BurnedInAnnotation", "NumberOfFrames", "Rows", "Columns"),
     *("SamplesPerPixel", "PhotometricInterpretation", "PlanarConfiguration", "BitsAllocated", "BitsStored", "HighBit"),
     *("PixelRepresentation", "ModalityLUTSequence", "RescaleSlope", "RescaleIntercept", "VOILUTSequence"),
-    *("WindowCenter", "WindowWidth", "VOILUTFunction", "PixelData"),
+    *("WindowCenter", "WindowWidth", "VOILUTFunction", *PADDING, *SHUTTERS, "PixelData"),
     *(
         f"{colour}PaletteColorLookupTable{part}"
         for colour in ("Red", "Green", "Blue")
         for part in ("Descriptor", "Data")
     ),
+    *OVERLAYS,
 ]
+_PIXEL_DATA = 0x7FE00010
 _SEQUENCES = ("ViewCodeSequence", "ModalityLUTSequence", "VOILUTSequence")
 MAX_SEQUENCE = 512 * 1024  # bytes: two tables of 65,536 entries, the most that one look-up step can use, and room
 MAX_INFLATED = 80_000_000  # bytes: the largest picture that is decoded (pictures.MAX_DECODED), and its header
@@ -57,7 +61,9 @@ def read_elements(data: bytes, *, name: str) -> FileDataset:
     config.settings.reading_validation_mode = config.IGNORE  # what a value may not be, header.py decides
     try:
         plain = _inflate(data, name)
-        elements = dcmread(MeteredFile(plain), force=True, specific_tags=_TAGS)
+        elements = read_partial(
+            MeteredFile(plain), _after_pixels(), force=True, specific_tags=[Tag(tag) for tag in _TAGS]
+        )
     except FilmError:
         raise
     # On garbage pydicom raises nearly every kind there is, with values of the file in the text: neither leaves here.
@@ -65,6 +71,18 @@ def read_elements(data: bytes, *, name: str) -> FileDataset:
         raise damaged(name, "its elements cannot be read to the end, or nest or multiply beyond any film's") from None
     _refuse_sequences(elements, name)
     return elements
+
+
+def _after_pixels() -> Callable[[BaseTag, str | None, int], bool]:
+    """Return what stops pydicom behind the pixels: some writers fill a block up with zeros there."""
+    pixels_read = False
+
+    def stop(tag: BaseTag, *_: object) -> bool:
+        nonlocal pixels_read
+        pixels_read, stops = tag == _PIXEL_DATA or pixels_read, pixels_read
+        return stops
+
+    return stop
 
 
 def damaged(name: str, why: str) -> FilmError:
@@ -135,6 +153,7 @@ class DicomHeader:
     orientation: str  # of rows and columns, "L\\F" as a rule
     burned_in: bool
     pictured: bool  # it has pixel data
+    words: bool  # its bytes are words of 16 bits, which big endian swaps even for pixels of 8 (VR OW)
 
 
 def read_header(elements: FileDataset, *, name: str) -> DicomHeader:
@@ -189,6 +208,7 @@ def _header(elements: FileDataset) -> DicomHeader:
         orientation=_words(elements, "PatientOrientation"),
         burned_in=_words(elements, "BurnedInAnnotation") == "YES",
         pictured="PixelData" in elements,
+        words="PixelData" in elements and elements.get_item("PixelData").VR != "OB",
     )
 
 

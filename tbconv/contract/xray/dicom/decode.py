@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,9 +24,20 @@ from tbconv.contract.xray.dicom.dataset import (
     read_pixels,
     reject_by_header,
 )
-from tbconv.contract.xray.dicom.decoders import StoredFrame, decode_frame
-from tbconv.contract.xray.film import MAX_DECODED, Film, mean_chroma
-from tbconv.contract.xray.picture import DEPTHS, MAX_PIXELS, XrayFacts, grey_pixels, levels_in_use, look_up
+from tbconv.contract.xray.dicom.decoders import StoredFrame, decode_frame, decode_jpeg
+from tbconv.contract.xray.dicom.shutters import as_values, is_padding, padding_of, visible_area
+from tbconv.contract.xray.film import (
+    HIDDEN_LIMIT,
+    MAX_DECODED,
+    NO_WINDOW_LIMIT,
+    TINT_LIMIT,
+    WINDOW_LIMIT,
+    WINDOW_OFF_LIMIT,
+    Film,
+    StreamHeader,
+)
+from tbconv.contract.xray.grey import count_values, depth_filled, estimate_scale
+from tbconv.contract.xray.picture import MAX_PIXELS, XrayFacts, grey_pixels, look_up
 
 MONOCHROME = ("MONOCHROME1", "MONOCHROME2")
 _SAMPLES = dict.fromkeys((*MONOCHROME, "PALETTE COLOR"), 1) | dict.fromkeys(
@@ -46,10 +59,10 @@ def open_dicom(data: bytes, *, name: str) -> Film:
     refuse_pixels(header, name=name)
     frame = decode_frame(header, read_pixels(elements, name=name), name=name)
     if frame.photometric in MONOCHROME:
-        pixels, window_ignored = grey_levels(frame, elements, name=name)
-        return _film(pixels, header, window_ignored=window_ignored)
-    picture = picture_of(frame, elements, name=name)
-    return _film(grey_pixels(picture, name=name), header, chroma=mean_chroma(picture))
+        shown = grey_levels(frame, elements, name=name)
+        return _film(shown.pixels, header, scale=shown.limits)
+    grey = grey_pixels(picture_of(frame, elements, name=name), name=name)
+    return _film(grey.pixels, header, chroma=grey.chroma, scale=(TINT_LIMIT,) if grey.tinted else ())
 
 
 def describe_dicom(data: bytes, *, name: str) -> XrayFacts:
@@ -70,11 +83,7 @@ def refuse_pixels(header: DicomHeader, *, name: str) -> None:
         raise damaged(name, "it holds no picture")
     values = header.rows * header.columns * header.samples
     if values > MAX_PIXELS or values * (header.bits_allocated // 8) > MAX_DECODED:
-        raise FilmError(
-            f"{name} has {header.columns} x {header.rows} pixels of {header.samples} x {header.bits_allocated} bits",
-            why=f"a film may have {MAX_PIXELS:,} values in {MAX_DECODED:,} bytes, so that none can fill the memory",
-            fix="export the film at a side of 4,096 pixels or less",
-        )
+        raise too_large(header.columns, header.rows, header.samples, header.bits_allocated, name=name)
     if _SAMPLES.get(header.photometric) != header.samples:
         raise damaged(name, "its Photometric Interpretation is missing, unknown or contradicts its Samples per Pixel")
     if header.bits_allocated not in (8, 16) or not 1 <= header.bits_stored <= header.bits_allocated:
@@ -83,7 +92,16 @@ def refuse_pixels(header: DicomHeader, *, name: str) -> None:
         raise damaged(name, "its pixels do not lie in the lowest bits (High Bit is not Bits Stored less one)")
 
 
-def _film(pixels: NDArray[np.uint8], header: DicomHeader, *, chroma: float = 0.0, window_ignored: bool = False) -> Film:
+def too_large(width: int, height: int, samples: int, bits: int, *, name: str) -> FilmError:
+    """Return the error of a film that would fill the memory."""
+    return FilmError(
+        f"{name} has {width} x {height} pixels of {samples} x {bits} bits",
+        why=f"a film may have {MAX_PIXELS:,} values in {MAX_DECODED:,} bytes, so that none can fill the memory",
+        fix="export the film at a side of 4,096 pixels or less",
+    )
+
+
+def _film(pixels: NDArray[np.uint8], header: DicomHeader, *, chroma: float = 0.0, scale: tuple[str, ...] = ()) -> Film:
     return Film(
         pixels,
         container="DICOM",
@@ -98,8 +116,31 @@ def _film(pixels: NDArray[np.uint8], header: DicomHeader, *, chroma: float = 0.0
         photometric=header.photometric,
         burned_in=header.burned_in,
         turned=header.orientation not in _UPRIGHT,
-        window_ignored=window_ignored,
+        scale=scale,
     )
+
+
+def open_jpeg(data: bytes, header: StreamHeader, *, name: str) -> tuple[NDArray[np.uint8], bool]:
+    """Decode a JPEG file that Pillow does not read: of 12 bits, of the lossless process, or JPEG-LS.
+
+    Returns:
+        uint8 [H, W], and whether black and white were estimated.
+
+    Raises:
+        FilmError: damaged, too large, in colour, or made of several pictures.
+    """
+    values = header.width * header.height
+    if header.samples != 1 or header.frames != 1 or not 2 <= header.precision <= 16 or values < 1:
+        why = "JPEG of more than 8 bits, lossless JPEG and JPEG-LS are read where they hold one grey picture"
+        raise FilmError(f"{name} is a JPEG of a kind that is not read", why=why, fix="export it as PNG")
+    if values > MAX_PIXELS or values * 2 > MAX_DECODED:
+        raise too_large(header.width, header.height, 1, header.precision, name=name)
+    stored = decode_jpeg(data, header, name=name)
+    counts = count_values(stored, 2**header.precision)
+    [occurring] = np.nonzero(counts)
+    scale = estimate_scale(occurring, counts[occurring], depth=header.precision)
+    levels = np.rint(scale.levels(np.arange(2**header.precision))).astype(np.uint8)
+    return look_up(levels, stored), not scale.stated
 
 
 # --- pixels ---
@@ -112,62 +153,99 @@ def _film(pixels: NDArray[np.uint8], header: DicomHeader, *, chroma: float = 0.0
 # size costs its own bytes and no more; pydicom's functions do the steps that the standard defines (PS3.3 C.11).
 
 Levels = NDArray[np.float64]  # grey levels 0..255, one for each value that a pixel can have
+LEAST_INSIDE = 0.05  # of the film's pixels have to lie inside its window: one that shows fewer is not this film's
 
 
-def grey_levels(frame: StoredFrame, elements: Dataset, *, name: str) -> tuple[NDArray[np.uint8], bool]:
+@dataclass(frozen=True, slots=True)
+class ShownFilm:
+    """A monochrome film as it is shown."""
+
+    pixels: NDArray[np.uint8]  # [H, W], 0 black to 255 white; padding and what lies behind a shutter are black
+    limits: tuple[str, ...]  # how its grey scale was found, where the file does not say it
+
+
+def grey_levels(frame: StoredFrame, elements: Dataset, *, name: str) -> ShownFilm:
     """Turn a monochrome frame into pixels.
 
-    Returns:
-        uint8 [H, W], 0 black to 255 white, and whether a window was there that cannot be used.
-
     Raises:
-        FilmError: a look-up table or window that cannot be followed.
+        FilmError: a look-up table, window, padding or shutter that cannot be followed.
     """
     try:
-        levels, window_ignored = _levels(frame, elements)
-        return look_up(np.rint(levels).astype(np.uint8), frame.values), window_ignored
+        return _shown(frame, elements)
     except Exception:  # noqa: BLE001 - as in read.py
-        raise damaged(name, "one of its look-up tables or windows cannot be followed") from None
+        raise damaged(name, "one of its look-up tables, windows or shutters cannot be followed") from None
 
 
-def _levels(frame: StoredFrame, elements: Dataset) -> tuple[Levels, bool]:
-    codes = _codes(frame)
-    modality = apply_modality_lut(codes, elements)
+def _shown(frame: StoredFrame, elements: Dataset) -> ShownFilm:
+    allocated = 8 * frame.values.dtype.itemsize
+    stored = np.arange(2**allocated, dtype=np.int32)
+    codes = stored & (2**frame.bits - 1)  # what stands above the bits stored is no part of a value
+    seen = visible_area(elements, height=frame.values.shape[0], width=frame.values.shape[1])
+    counts = count_values(frame.values, len(stored), seen)
+    padded: NDArray[np.bool_] = np.zeros(len(stored), bool)
+    if padding := padding_of(elements, bits=allocated):
+        padded = is_padding(stored, padding, bits=allocated, signed=frame.signed)
+        padded |= is_padding(stored, padding, bits=frame.bits, signed=frame.signed) & _fits(padding, frame, allocated)
+    hidden = seen is not None or bool(counts[padded].any())
+    counts[padded] = 0
+    found = np.bincount(codes, weights=counts, minlength=2**frame.bits).astype(np.int64)
+    levels, limits = _levels(frame, elements, found, covered=hidden)
+    shown = np.rint(levels).astype(np.uint8)[codes]
+    shown[padded] = 0
+    pixels = look_up(shown, frame.values)
+    if seen is not None:
+        pixels[~seen] = 0
+    return ShownFilm(pixels, (*limits, HIDDEN_LIMIT) if hidden else limits)
+
+
+def _fits(padding: tuple[int, int], frame: StoredFrame, allocated: int) -> bool:
+    """Whether a value of padding is one of the bits stored, so that decoders may have dropped what stood above it."""
+    ends = np.array(padding)
+    wide, narrow = (as_values(ends, bits=bits, signed=frame.signed) for bits in (allocated, frame.bits))
+    return bool(np.array_equal(wide, narrow))
+
+
+def _levels(
+    frame: StoredFrame, elements: Dataset, counts: NDArray[np.integer], *, covered: bool
+) -> tuple[Levels, tuple[str, ...]]:
+    """Return the grey level of each code of `frame.bits`, and what has to be said of it."""
+    values = as_values(np.arange(2**frame.bits), bits=frame.bits, signed=frame.signed)
+    modality = apply_modality_lut(values, elements)
     window, usable = _window(elements)
     inverted = frame.photometric == "MONOCHROME1"  # after the tables: its lowest output is shown white
+    levels: Levels | None = None
     if elements.get("VOILUTSequence"):
-        levels = _scaled(apply_voi(np.rint(modality).astype(np.int32), elements))
+        levels = _scaled(apply_voi(np.rint(modality).astype(np.int32), elements), elements.VOILUTSequence)
     elif window is not None and usable:
         levels = np.clip(apply_windowing(modality, window), 0, 255)
-    elif elements.get("ModalityLUTSequence"):
-        levels = _scaled(modality)
-    else:  # a rescale by itself moves the range and not its order, unless its slope is negative
-        return _whole_range(frame, codes, inverted=inverted ^ bool(modality[1] < modality[0])), window is not None
-    return (255.0 - levels if inverted else levels), False
+    if levels is not None and _shows(levels, counts):
+        return (255.0 - levels if inverted else levels), ()
+    off = (WINDOW_OFF_LIMIT,) if levels is not None else (WINDOW_LIMIT,) if window is not None else ()
+    if elements.get("ModalityLUTSequence"):
+        levels = _scaled(modality, elements.ModalityLUTSequence)
+        return (255.0 - levels if inverted else levels), off
+    # a rescale by itself moves the range and not its order, unless its slope is negative
+    inverted ^= bool(modality[1] < modality[0])
+    order = np.argsort(values)
+    order = order[counts[order] > 0]
+    scale = estimate_scale(
+        values[order], counts[order], depth=frame.bits, signed=frame.signed, inverted=inverted, covered=covered
+    )
+    return scale.levels(values), off or (() if scale.stated else (NO_WINDOW_LIMIT,))
 
 
-def _codes(frame: StoredFrame) -> NDArray[np.int32]:
-    """Return every value that a pixel can have, in the order in which numpy looks them up: -1 stands last."""
-    codes = np.arange(2**frame.bits, dtype=np.int32)
-    if frame.signed:
-        codes[2 ** (frame.bits - 1) :] -= 2**frame.bits
-    return codes
+def _shows(levels: Levels, counts: NDArray[np.integer]) -> bool:
+    """Whether a window or table shows the film, and not one black or white area."""
+    inside = (levels > 0) & (levels < 255)
+    return bool(counts[inside].sum() >= LEAST_INSIDE * counts.sum())
 
 
-def _scaled(table: NDArray[np.integer]) -> Levels:
-    levels: Levels = levels_in_use(int(table.min()), int(table.max()))[table].astype(np.float64)
+def _scaled(table: NDArray[np.integer], sequence: Any) -> Levels:
+    """Scale what a look-up table puts out by the bits that it states, or that it fills."""
+    stated = 2 ** min(16, max(1, int(sequence[0].LUTDescriptor[2]))) - 1
+    white = depth_filled(float(table.max()), stated) if stated > 255 else stated
+    levels: Levels = np.clip(table * (255.0 / white), 0, 255).astype(np.float64)
     return levels
-
-
-def _whole_range(frame: StoredFrame, codes: NDArray[np.int32], *, inverted: bool) -> Levels:
-    """Scale as the contract scales a PNG of the same values: by the depth in use; signed values by their range."""
-    low, high = int(frame.values.min()), int(frame.values.max())
-    if inverted:  # by its values, so that a film and its inverted twin use the same depth
-        ceiling = -1 if frame.signed else 2**frame.bits - 1
-        codes, low, high = ceiling - codes, ceiling - high, ceiling - low
-    black = low if frame.signed else 0
-    white = high if frame.signed else next(2**depth - 1 for depth in DEPTHS if high < 2**depth)
-    return np.clip((codes - black) * (255.0 / max(1, white - black)), 0, 255)
 
 
 def _window(elements: Dataset) -> tuple[Dataset | None, bool]:

@@ -79,7 +79,7 @@ JPEG_2000 = (uid.JPEG2000Lossless, uid.JPEG2000, uid.HTJ2KLossless, uid.HTJ2KLos
 class StoredFrame:
     """Stored values, before any look-up table."""
 
-    values: NDArray[np.integer]  # [H, W] or [H, W, 3]
+    values: NDArray[np.integer]  # [H, W] or [H, W, 3]; of grey plain films anything may stand above `bits`
     bits: int  # that a value uses
     signed: bool
     photometric: str  # of the values, which a decoder may have changed
@@ -130,6 +130,24 @@ def _compressed(header: DicomHeader, packed: bytes, name: str) -> StoredFrame:
     return _apart(_jpeg_decoder(), packed, header, stream, name)
 
 
+def decode_jpeg(packed: bytes, stream: StreamHeader, *, name: str) -> NDArray[np.integer]:
+    """Decode a grey JPEG or JPEG-LS file, [H, W], as it is stored; raises as `decode_apart`."""
+    frame = {"rows": stream.height, "columns": stream.width, "bits_allocated": 16, "samples": 1}
+    unpacked = decode_apart(
+        _jpeg_decoder(),
+        packed,
+        frame=frame | {"jpeg_ls": stream.jpeg_ls},
+        most=2 * stream.height * stream.width,
+        name=name,
+    )
+    values = np.frombuffer(unpacked, "<u2" if stream.precision > 8 else np.uint8)
+    if values.size != stream.height * stream.width:
+        raise FilmError(
+            f"{name} is damaged", why="it holds another number of pixels than it says", fix="export it again"
+        )
+    return values.reshape(stream.height, stream.width)
+
+
 def _jpeg_decoder() -> str:
     """Return the package for JPEG and JPEG-LS: GPL's only where there is no other, so that it changes no pixel."""
     gpl_alone = _installed("libjpeg") and not _installed("imagecodecs")
@@ -167,15 +185,19 @@ def _unpack(
         "planar_configuration": 0 if stream else header.planar,
         "photometric_interpretation": photometric,
         "pixel_keyword": "PixelData",
-        "pixel_vr": "OW",
+        "pixel_vr": "OW" if header.words else "OB",
         "allow_excess_frames": False,
         "view_only": True,  # the film's own bytes where they can stay as they are, not a copy
+        # what stands above the bits stored is dropped when values are looked up: it may be padding
+        "correct_unused_bits": stream is not None or header.samples > 1,
         **how,
     }
     try:
         values, found = get_decoder(syntax).as_array(source, index=0, raw=True, **options)
     except Exception:  # noqa: BLE001 - as in read.py
         raise damaged(name, "its picture is damaged, or shorter than its header says") from None
+    if stream is None:
+        return StoredFrame(values, bits, header.signed, str(found["photometric_interpretation"]))
     # stream and header may each claim more bits than the values use, and black to white is derived from them
     used = min(bits, header.bits_stored) if _fit(values, header) else bits
     return StoredFrame(values, used, header.signed, str(found["photometric_interpretation"]))
