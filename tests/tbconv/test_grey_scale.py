@@ -1,7 +1,10 @@
 """One grey scale, robust and known: what moves a film's values a little moves its greys a little."""
 
 import io
+import struct
 import sys
+import zlib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -17,11 +20,14 @@ from tbconv.contract.errors import FilmError
 from tbconv.contract.preprocess import PreprocessSpec
 from tbconv.contract.xray import describe_xray, open_film
 from tbconv.contract.xray.film import (
+    DECODING,
     DEPTH_LIMIT,
     HIDDEN_LIMIT,
     NO_WINDOW_LIMIT,
     TINT_LIMIT,
     WINDOW_OFF_LIMIT,
+    MemoryBudget,
+    decoding_memory,
 )
 from tbconv.contract.xray.grey import depth_filled
 
@@ -231,6 +237,22 @@ def test_a_film_on_disk_and_its_header_are_read_without_a_server(tmp_path):
     assert (facts.width, facts.height, facts.format, facts.bit_depth) == (WIDTH, HEIGHT, "DICOM", 8)
 
 
+def test_a_png_of_16_bits_in_several_channels_is_read_where_it_fills_them_and_refused_where_it_does_not():
+    def written(top):
+        rows = np.repeat(deep(top)[..., None], 3, axis=2).astype(">u2")
+        body = zlib.compress(b"".join(b"\0" + row.tobytes() for row in rows))
+        parts = ((b"IHDR", struct.pack(">IIBBBBB", WIDTH, HEIGHT, 16, 2, 0, 0, 0)), (b"IDAT", body), (b"IEND", b""))
+        made = b"".join(
+            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+            for kind, data in parts
+        )
+        return b"\x89PNG\r\n\x1a\n" + made
+
+    assert np.abs(open_film(written(65_535)).pixels.astype(int) - FILM).max() <= 1
+    with pytest.raises(FilmError, match="16 bits in colour"):
+        open_film(written(4095))
+
+
 # Colours
 
 
@@ -270,3 +292,31 @@ def test_what_is_no_film_is_named(data, why):
     with pytest.raises(FilmError) as caught:
         open_film(data)
     assert why in caught.value.why
+
+
+# Memory
+
+
+def test_threads_that_decode_wait_for_one_another_instead_of_adding_up():
+    budget, held, most = MemoryBudget(100), [], []
+
+    def decode(size):
+        with budget.reserve(size):
+            held.append(min(size, 100))
+            most.append(sum(held))
+            held.remove(min(size, 100))
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(decode, [30, 60, 100, 500, 1, 99] * 20))
+    assert len(most) == 120
+    assert max(most) <= 100
+    with budget.reserve(100):
+        pass  # all of it came back
+
+
+def test_a_film_that_cannot_be_decoded_gives_its_memory_back():
+    for _ in range(50):
+        with pytest.raises(FilmError):
+            open_film(draw_dicom(deep(4095), bits=12)[:-1000])
+    with decoding_memory.reserve(DECODING):
+        pass

@@ -137,7 +137,7 @@ def test_a_coloured_capture_has_the_grey_of_its_rgb_picture_and_its_colours(name
 
 def test_rle_keeps_each_colour_in_a_plane_of_its_own():
     colours = np.stack([draw_chest(bits=8, seed=seed).astype(np.uint8) for seed in range(3)], axis=2)
-    colours[..., 1] //= 2
+    colours[..., 1] = colours[::-1, :, 1] // 2  # another picture: one of one hue would be turned grey
     plain, packed = (
         open_film(draw_dicom(colours, syntax=how)) for how in (uid.ExplicitVRLittleEndian, uid.RLELossless)
     )

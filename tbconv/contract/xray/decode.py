@@ -19,9 +19,11 @@ from tbconv.contract.xray.film import (
     Film,
     MeteredFile,
     StreamHeader,
+    decoding_memory,
     read_jpeg_header,
     silence_decoders,
 )
+from tbconv.contract.xray.grey import HIGH
 from tbconv.contract.xray.kinds import JPEG_START, PNG_START, why_no_film
 from tbconv.contract.xray.picture import DEEP_MODES, XrayFacts, describe_picture, grey_pixels, open_xray
 
@@ -143,6 +145,7 @@ MAX_TEXTS = 8
 _TEXTS = (b"iTXt", b"zTXt", b"iCCP")
 _CHUNK = struct.Struct(">I4s")  # a PNG's chunk begins with the length of its content, and its kind
 _AROUND = 12  # bytes of a chunk beside its content: these, and a checksum
+_CHANNELS = {2: 3, 4: 2, 6: 4}  # of a PNG's colour types that have several
 _BITS = dict.fromkeys(DEEP_MODES, 16) | {"1": 1}
 
 
@@ -157,13 +160,36 @@ def open_picture(data: bytes, *, name: str) -> Film:
     if (container == "PNG" and _texts(data) > MAX_TEXTS) or header.endless:
         why = "each of its parts costs memory or time, and no film has as many"
         raise FilmError(f"{name} is made of too many parts", why=why, fix="export the film again, without its notes")
-    if header.lossless or header.jpeg_ls or header.precision > 8:  # Pillow reads JPEG of 8 bits alone
-        return _open_deep_jpeg(data, header, name)
+    with decoding_memory.reserve(_memory_of(data, header)):
+        if header.lossless or header.jpeg_ls or header.precision > 8:  # Pillow reads JPEG of 8 bits alone
+            return _open_deep_jpeg(data, header, name)
+        return _open_with_pillow(data, container, name)
+
+
+def _memory_of(data: bytes, header: StreamHeader) -> int:
+    """Return the bytes that decoding takes, by the file's own header: the picture, a copy and its grey pixels."""
+    if header.frames:
+        deep = header.precision > 8 or header.lossless or header.jpeg_ls
+        return header.width * header.height * (8 if deep else 2 * header.samples + 1)
+    width, height, bits, colour = struct.unpack(">IIBB", data[16:26].ljust(10, b"\0"))
+    return int(width * height * (2 * _CHANNELS.get(colour, 1) * max(1, bits // 8) + 1))
+
+
+def _open_with_pillow(data: bytes, container: Container, name: str) -> Film:
     picture = open_xray(MeteredFile(data), name=name, max_decoded=MAX_DECODED)
     grey = grey_pixels(picture, name=name)
+    if data[24:25] == b"\x10" and container == "PNG" and picture.mode not in DEEP_MODES:
+        _refuse_dark(grey.pixels, name)
     height, width = grey.pixels.shape
     scale = (*((DEPTH_LIMIT,) if grey.estimated else ()), *((TINT_LIMIT,) if grey.tinted else ()))
     return Film(grey.pixels, container, width, height, _BITS.get(picture.mode, 8), grey.chroma, scale=scale)
+
+
+def _refuse_dark(pixels: NDArray[np.uint8], name: str) -> None:
+    """Refuse a PNG of 16 bits a channel that uses few of them: of several channels Pillow keeps the upper 8 bits."""
+    if np.quantile(pixels[::4, ::4], 1 - HIGH) < 255 / 2:
+        why = "its values lie in the lower half of 16 bits, and of several channels only the upper 8 bits are read"
+        raise FilmError(f"{name} is a PNG of 16 bits in colour or with alpha", why=why, fix="export it in grey")
 
 
 def _open_deep_jpeg(data: bytes, header: StreamHeader, name: str) -> Film:

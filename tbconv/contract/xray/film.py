@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import logging
 import re
 import struct
+import threading
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum, unique
 from typing import Literal
@@ -265,6 +268,37 @@ class MeteredFile(io.BytesIO):
             raise TooManyReadsError("it is made of more pieces than any film")
         return super().read(size)
 
+
+# --- memory ---
+# What threads of one process may take side by side for decoding: they wait for one another instead of adding up.
+
+DECODING = 192_000_000  # bytes; on a host of 512 MB the server itself has 190 MB and bodies that wait up to 128 MB
+
+
+class MemoryBudget:
+    """Bytes that several threads share; a film that needs more than there is takes all of it, alone."""
+
+    def __init__(self, total: int) -> None:
+        self.total = total
+        self._left = total
+        self._changed = threading.Condition()
+
+    @contextlib.contextmanager
+    def reserve(self, size: int) -> Iterator[None]:
+        """Hold so many bytes, once they are free."""
+        size = min(size, self.total)
+        with self._changed:
+            self._changed.wait_for(lambda: self._left >= size)
+            self._left -= size
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._left += size
+                self._changed.notify_all()
+
+
+decoding_memory = MemoryBudget(DECODING)
 
 # --- warnings of decoders ---
 # Warnings of Pillow and pydicom quote values of other people's files, and a server would remember each of them.

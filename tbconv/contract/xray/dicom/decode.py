@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from pydicom.dataset import Dataset
+from pydicom.dataset import Dataset, FileDataset
 from pydicom.pixels.processing import apply_color_lut, apply_modality_lut, apply_voi, apply_windowing
 
 from tbconv.contract.errors import FilmError
@@ -24,7 +24,7 @@ from tbconv.contract.xray.dicom.dataset import (
     read_pixels,
     reject_by_header,
 )
-from tbconv.contract.xray.dicom.decoders import StoredFrame, decode_frame, decode_jpeg
+from tbconv.contract.xray.dicom.decoders import StoredFrame, decode_frame, decode_jpeg, is_plain
 from tbconv.contract.xray.dicom.shutters import as_values, is_padding, padding_of, visible_area
 from tbconv.contract.xray.film import (
     HIDDEN_LIMIT,
@@ -35,6 +35,7 @@ from tbconv.contract.xray.film import (
     WINDOW_OFF_LIMIT,
     Film,
     StreamHeader,
+    decoding_memory,
 )
 from tbconv.contract.xray.grey import count_values, depth_filled, estimate_scale
 from tbconv.contract.xray.picture import MAX_PIXELS, XrayFacts, grey_pixels, look_up
@@ -57,6 +58,20 @@ def open_dicom(data: bytes, *, name: str) -> Film:
     header = read_header(elements, name=name)
     reject_by_header(header)
     refuse_pixels(header, name=name)
+    with decoding_memory.reserve(_memory_of(header)):
+        return _decode(elements, header, name)
+
+
+# Bytes a stored byte takes on its way: itself, a copy and its grey level; in a decoder's process the measured 4.5 too.
+_PLAIN, _PACKED = 3, 8
+
+
+def _memory_of(header: DicomHeader) -> int:
+    stored = header.rows * header.columns * header.samples * (header.bits_allocated // 8)
+    return stored * (_PLAIN if is_plain(header) else _PACKED)
+
+
+def _decode(elements: FileDataset, header: DicomHeader, name: str) -> Film:
     frame = decode_frame(header, read_pixels(elements, name=name), name=name)
     if frame.photometric in MONOCHROME:
         shown = grey_levels(frame, elements, name=name)

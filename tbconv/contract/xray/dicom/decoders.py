@@ -91,7 +91,7 @@ def decode_frame(header: DicomHeader, pixel_data: bytes, *, name: str) -> Stored
     Raises:
         FilmError: damaged, compressed in a way that is not read, or a stream that contradicts the header.
     """
-    if header.syntax in (*NATIVE, uid.DeflatedExplicitVRLittleEndian):
+    if is_plain(header):
         return _native(header, pixel_data, name)
     if header.syntax not in (*JPEG_8_OR_12, *JPEG_OTHERS, *JPEG_2000, uid.RLELossless):
         raise FilmError(
@@ -100,6 +100,11 @@ def decode_frame(header: DicomHeader, pixel_data: bytes, *, name: str) -> Stored
             fix="export it uncompressed, or as PNG",
         )
     return _compressed(header, _only_frame(pixel_data, name), name)
+
+
+def is_plain(header: DicomHeader) -> bool:
+    """Whether the film's values stand in the file as they are."""
+    return header.syntax in (*NATIVE, uid.DeflatedExplicitVRLittleEndian)
 
 
 def _native(header: DicomHeader, pixel_data: bytes, name: str) -> StoredFrame:
