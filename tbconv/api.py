@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack
 
@@ -36,6 +36,7 @@ __all__ = [
     "TrainedRun",
     "convert",
     "convert_onnx",
+    "evaluate_at_site",
     "load",
     "prove",
     "train",
@@ -167,23 +168,76 @@ class Model:
         return _screening(screen(data, self._active, self._bundle.manifest, name=name))
 
 
-def load(bundle: str | Path, *, artefact: str | None = None) -> Model:
+def load(bundle: str | Path, *, artefact: str | None = None, site: str | Path | None = None) -> Model:
     """Open a bundle to answer films.
 
     Args:
         bundle: folder that `convert` wrote.
         artefact: a TFLite file of the bundle; None takes the one that its certificate proposes.
+        site: the site.json of `evaluate_at_site`, whose figures then stand in `limits`.
 
     Raises:
-        BundleError: it is no bundle, or no file of it may answer.
+        BundleError: it is no bundle, no file of it may answer, or the site's figures are of another.
         ConfigError: `artefact` is no TFLite file.
         SetupError: this machine decodes images differently from training.
     """
-    from tbconv.contract.bundle import read_bundle
+    from tbconv.contract.bundle import read_bundle, read_site
     from tf_serve.fallback import choose_model
 
     opened = read_bundle(Path(bundle))
-    return Model(opened, choose_model(opened, artefact=artefact))
+    active = choose_model(opened, artefact=artefact)
+    if site is not None:
+        active = replace(active, site=read_site(Path(site), opened))
+    return Model(opened, active)
+
+
+def evaluate_at_site(
+    bundle: str | Path,
+    films: str | Path,
+    *,
+    out: str | Path | None = None,
+    prevalence: float = 0.01,
+    patient: str | None = None,
+    positive: str | None = None,
+    artefact: str | None = None,
+    reporter: Reporter | None = None,
+) -> dict[str, Any]:
+    """Measure a bundle on labelled films from elsewhere: `tbconv evaluate --bundle`.
+
+    Args:
+        bundle: folder that `convert` wrote; nothing is written into it.
+        films: folder of films with labels, in a layout that `tbconv data check` knows.
+        out: folder of site.json and site.html; BUNDLE.site by default.
+        prevalence: share of the screened who are ill, for the predictive values.
+        patient: regular expression that finds the patient in a file name.
+        positive: name of the positive class.
+        artefact: a TFLite file of the bundle; None takes the one that its certificate proposes.
+        reporter: where progress goes; nowhere by default.
+
+    Returns:
+        What site.json holds: figures with 95 % intervals, what the bundle claims, and what is worse here.
+
+    Raises:
+        BundleError: it is no bundle, or no file of it may answer.
+        DataError: the films have no labels, or others than the bundle's.
+    """
+    from convert.certificate.site import SiteConfig
+    from convert.certificate.site import evaluate_at_site as measure
+
+    root = Path(bundle).resolve()
+    config = SiteConfig(
+        bundle=Path(bundle),
+        data=Path(films),
+        out=root.parent / f"{root.name}.site" if out is None else Path(out),
+        prevalence=prevalence,
+        patient=patient,
+        positive=positive,
+        artefact=artefact,
+    )
+    return measure(config, reporter or Silence())
+
+
+_AS_DECODED = "an array must hold grey levels as they were decoded, uint8 or uint16 [H, W], 0 black"
 
 
 def _as_png(pixels: NDArray[Any]) -> bytes:
@@ -191,13 +245,17 @@ def _as_png(pixels: NDArray[Any]) -> bytes:
     import numpy as np
     from PIL import Image
 
+    from tbconv.contract.preprocess import why_no_film
+
     if not isinstance(pixels, np.ndarray) or pixels.ndim != 2 or pixels.dtype not in (np.uint8, np.uint16):
         found = f"{pixels.dtype} {list(pixels.shape)}" if isinstance(pixels, np.ndarray) else type(pixels).__name__
         raise FilmError(
             f"a film of {found} cannot be read",
-            why="an array must hold grey levels, uint8 or uint16 [H, W], 0 black",
+            why=_AS_DECODED,
             fix="give the film as it was decoded, before any scaling or normalisation, or the path of its file",
         )
+    if pixels.size and (why := why_no_film(pixels, brightest=np.iinfo(pixels.dtype).max)):
+        raise FilmError("the array cannot be a film", why=f"{why}; {_AS_DECODED}", fix="give the path of its file")
     out = io.BytesIO()
     Image.fromarray(pixels).save(out, "PNG", compress_level=1)
     return out.getvalue()

@@ -5,14 +5,14 @@ from __future__ import annotations
 import io
 import textwrap
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from tbconv.contract.bundle import Bundle, read_bundle
+from tbconv.contract.bundle import Bundle, read_bundle, read_site
 from tbconv.contract.errors import DISCLAIMER, FilmError, Reporter
 from tbconv.contract.files import write_atomic
 from tbconv.contract.signature import SignatureRule
@@ -35,6 +35,7 @@ class PredictConfig:
     artefact: str | None = None  # None: the one that the certificate proposes
     signature: SignatureRule | None = None  # whose signature is required
     strict: bool = False  # refuse folders that hold anything but films
+    site: Path | None = None  # site.json: the site's own figures of the bundle
 
     def __post_init__(self) -> None:
         if not self.films:
@@ -69,11 +70,13 @@ def predict(config: PredictConfig, *, reporter: Reporter) -> BatchAnswer:
     """Answer every film.
 
     Raises:
-        BundleError: no file of the bundle may answer.
+        BundleError: no file of the bundle may answer, or the site's figures are of another bundle.
         DataError: a folder holds more than films, and `strict` forbids it.
     """
     bundle = read_bundle(config.bundle)
     active = choose_checked(bundle, artefact=config.artefact, signature=config.signature)
+    if config.site is not None:
+        active = replace(active, site=read_site(config.site, bundle))
     films, left_out = expand(config.films, strict=config.strict, reporter=reporter)
     pictures = picture_paths(films, config.overlay) if config.overlay else [None] * len(films)
     work = reporter.track(zip(films, pictures, strict=True), title="films", total=len(films))

@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 
 from tbconv.contract.bundle import MAKE_AGAIN, Bundle
-from tbconv.contract.certificate import ArtefactVerdict, Verdict
+from tbconv.contract.certificate import ArtefactVerdict, Site, Verdict
 from tbconv.contract.consistency import Binding, check_answers, check_binding, check_contents
 from tbconv.contract.errors import ArtefactError, BundleError, ConfigError
 from tbconv.contract.golden import GOLDEN, Golden, read_golden
@@ -90,10 +90,16 @@ class ActiveModel:
     version: str  # 12 hex digits over all that decides (Manifest.version_of)
     binding: Binding  # what holds threshold and labels to what was certified
     altered: tuple[str, ...] | None = None  # how other files of its bundle changed; None until all were looked at
+    site: Site | None = None  # what its bundle reached on films of the site where it answers
 
     def __post_init__(self) -> None:
         if (self.kind == "baseline") != (self.reason is not None):
             raise ValueError(f"a baseline has a reason and nothing else has, got {self.kind}, {self.reason!r}")
+
+    @property
+    def site_figures(self) -> Site | None:
+        """The site's figures where they are of this very file; None otherwise."""
+        return self.site if self.site is not None and self.site.sha256 == self.sha256 else None
 
     @property
     def abstention_band(self) -> float:

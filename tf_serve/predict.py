@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from tbconv.contract.bundle import MAKE_AGAIN
 from tbconv.contract.errors import LIMITS, BundleError
 from tbconv.contract.manifest import DecisionRule, Manifest
-from tbconv.contract.statistics import Prediction
+from tbconv.contract.statistics import Prediction, proportion
 from tbconv.contract.xray import Rejected, RejectionReason, open_film
 from tf_serve.fallback import ActiveModel
 from tf_serve.gate.rules import GateLevel, refuse
@@ -183,8 +183,40 @@ def describe_calibration(decision_rule: DecisionRule) -> dict[str, float]:
 
 
 def limits(active: ActiveModel, manifest: Manifest) -> tuple[str, ...]:
-    """Return what the answer is not, for this network."""
-    return (*LIMITS, *special_limits(active, manifest))
+    """Return what the answer is not, for this network; a site's own figures stand where its films' strangeness did."""
+    if active.site is None:
+        return (*LIMITS, *special_limits(active, manifest))
+    disclaimer, _, map_limit = LIMITS
+    return (disclaimer, active.site.limit_of(active.sha256), map_limit, *special_limits(active, manifest))
+
+
+def operating_figures(active: ActiveModel, films: str) -> dict[str, Any]:
+    """Return sensitivity and specificity at the threshold, with intervals, and what films they are of.
+
+    Args:
+        active: the file that answers, its verdict and its operating point.
+        films: what the certificate was measured on, in words; empty where there is no certificate.
+
+    Returns:
+        `sensitivity` and `specificity`, each {value, low, high, n, method}, and `of`, a phrase.
+    """
+    if site := active.site_figures:
+        figures = {"sensitivity": asdict(site.sensitivity), "specificity": asdict(site.specificity)}
+        return figures | {"of": f"{site.films} films of this site"}
+    return claimed_figures(active, films)
+
+
+def claimed_figures(active: ActiveModel, films: str) -> dict[str, Any]:
+    """Return what the bundle itself claims, as `operating_figures` does."""
+    measured = active.verdict.figures.get("operating") or {}
+    if films and all((measured.get(name) or {}).get("low") is not None for name in ("sensitivity", "specificity")):
+        return {name: measured[name] for name in ("sensitivity", "specificity")} | {"of": films}
+    point = active.decision_rule.operating_point
+    return {
+        "sensitivity": asdict(proportion(round(point.sensitivity * point.positives), point.positives)),
+        "specificity": asdict(proportion(round(point.specificity * point.negatives), point.negatives)),
+        "of": "the validation films that the threshold was chosen on, which flatters it",
+    }
 
 
 def special_limits(active: ActiveModel, manifest: Manifest) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -16,8 +17,8 @@ QUEUE = 16  # requests that wait; with two workers and int8 on two cores the las
 DEADLINE_S = 10.0  # seconds in the queue; a client that waited as long has given up
 _QUOTA = Path("/sys/fs/cgroup/cpu.max")  # of a container: microseconds of use and of the period, or "max"
 MB = 1024 * 1024
-# Plain DICOM of the largest published films (Shenzhen, Montgomery: 4,892 x 4,892 of 16 bits) has 46 MB, of a CR of
-# 35 x 43 cm at 10 pixels a millimetre 29 MB; 64 MB leaves room and bounds what one upload holds.
+# The largest uncompressed films: 4,892 x 4,892 of 16 bits (Shenzhen, Montgomery) are 46 MB, a CR of 4,400 x 4,460 is
+# 37.5 MB; 64 MB holds them with their headers.
 MAX_BODY = 64 * MB
 
 
@@ -58,6 +59,8 @@ class Settings:
     cors_origins: tuple[str, ...] = ()  # pages of other sites that may call it
     hosts: tuple[str, ...] = ()  # names by which it may be called; none: any
     max_body: int = MAX_BODY  # bytes
+    site: Path | None = None  # site.json: the site's own figures of the one bundle that is served
+    root_path: str = ""  # path below which a proxy shows the server, "/xray"
     log_format: LogFormat = LogFormat.TEXT
     log_level: LogLevel | None = None  # None leaves the log as the process has it
 
@@ -71,6 +74,7 @@ class Settings:
             raise ValueError(f"deadline_s must be seconds, got {self.deadline_s!r}")
         if not 0 < self.max_body <= MAX_BODY:
             raise ValueError(f"max_body must lie in 1..{MAX_BODY}, got {self.max_body}")
+        _check_root_path(self.root_path)
         _check_token(self.token)
         for origin in self.cors_origins:
             _check_origin(origin)
@@ -84,6 +88,22 @@ def usable_cores(quota: Path = _QUOTA) -> int:
         return max(1, min(bound, math.ceil(int(used) / int(period))))
     except (OSError, ValueError):  # no container, or "max"
         return bound
+
+
+# Paths of the server's own: with one of them as a prefix nobody could say what /v2/v2 means.
+_OWN_PATHS = frozenset({"api", "v1", "v2", "static", "model", "metrics", "openapi.json"})
+_PREFIX = re.compile(r"(?:/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+")
+
+
+def is_prefix(path: str) -> bool:
+    """Whether a path may stand before all addresses of the server: plain segments, the first none of its own."""
+    return bool(_PREFIX.fullmatch(path)) and len(path) <= 255 and path.split("/")[1] not in _OWN_PATHS
+
+
+def _check_root_path(path: str) -> None:
+    if path and not is_prefix(path):
+        why = f"it has to be a path such as /xray, and not begin with one of {', '.join(sorted(_OWN_PATHS))}"
+        raise ConfigError(f"--root-path is {path!r}", why=why, fix="--root-path /xray")
 
 
 def _check_token(token: str | None) -> None:

@@ -16,6 +16,7 @@ from rich.table import Table
 from tbconv.commands.train import INTERRUPTED
 from tbconv.commands.train import train as train_command
 from tbconv.console import TerminalReporter, print_out, table_console
+from tbconv.contract.errors import ConfigError
 
 # Options of `tbconv train` that do not apply to a fold.
 NOT_HERE = ("out", "resume", "as_json", "gpus", "calibration_films", "heldout_films")
@@ -33,7 +34,18 @@ def with_train_options(command: Callable[..., None]) -> Callable[..., None]:
 
 @with_train_options
 def evaluate(
-    out: Annotated[Path, typer.Option("--out", help="Folder to write: predictions, figures, report.")],
+    context: typer.Context,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", help="Folder to write: predictions, figures, report. [with --bundle: BUNDLE.site]"),
+    ] = None,
+    bundle: Annotated[
+        Path | None,
+        typer.Option(help="Measure this bundle on --data instead of training: figures of your own site, site.json."),
+    ] = None,
+    artefact: Annotated[
+        str | None, typer.Option(help="With --bundle: TFLite file; the one that its certificate proposes by default.")
+    ] = None,
     protocol: Annotated[
         str,
         typer.Option(help="folds; sites (each tested by a network trained on the others); 70/20/10 as train does."),
@@ -51,7 +63,15 @@ def evaluate(
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON instead of tables.")] = False,
     **recipe: Any,
 ) -> None:
-    """Evaluate a recipe: train it repeatedly, each time test it on held-out films, and report."""
+    """Evaluate a recipe by training it repeatedly, or with --bundle an existing bundle on films from elsewhere."""
+    if bundle is not None:
+        _refuse_training_options(context)
+        _evaluate_at_site(bundle, out, artefact, recipe, prevalence=prevalence, as_json=as_json)
+        return
+    if artefact is not None:
+        raise ConfigError("--artefact without --bundle", why="it is a file of a bundle", fix="add --bundle BUNDLE")
+    if out is None:
+        raise typer.BadParameter("it is needed where a recipe is evaluated", param_hint="--out")
     from torch_train.config import TrainConfig
     from torch_train.evaluation.config import EvaluateConfig
     from torch_train.evaluation.evaluate import evaluate as run
@@ -79,6 +99,59 @@ def evaluate(
         print_out(json.dumps(found, indent=2, sort_keys=True))
     else:
         print_figures(found, paths)
+
+
+OF_A_SITE = ("out", "bundle", "artefact", "prevalence", "as_json", "data", "patient", "positive")
+
+
+def _refuse_training_options(context: typer.Context) -> None:
+    """Refuse options that --bundle would ignore.
+
+    Raises:
+        ConfigError: naming them.
+    """
+    sources = {name: context.get_parameter_source(name) for name in context.params}
+    given = [name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"]
+    names = {one.name: one.opts[0] for one in context.command.params if one.name is not None}
+    if dropped := [names[name] for name in given if name not in OF_A_SITE]:
+        options = " and ".join(sorted(dropped))
+        why = "it measures a network that is there, and trains none"
+        raise ConfigError(f"{options} with --bundle", why=why, fix=f"omit {options}")
+
+
+def _evaluate_at_site(
+    bundle: Path,
+    out: Path | None,
+    artefact: str | None,
+    recipe: dict[str, Any],
+    *,
+    prevalence: float,
+    as_json: bool,
+) -> None:
+    from convert.certificate.site import SiteConfig, evaluate_at_site
+    from convert.certificate.site_page import PAGE, lines
+    from tbconv.contract.certificate import SITE
+    from tf_serve.runtime.trial import prepare
+
+    prepare()  # it imports LiteRT while this process imports the rest
+    root = bundle.resolve()
+    config = SiteConfig(
+        bundle=bundle,
+        data=recipe["data"],
+        out=out or root.parent / f"{root.name}.site",
+        prevalence=prevalence,
+        patient=recipe["patient"],
+        positive=recipe["positive"],
+        artefact=artefact,
+    )
+    found = evaluate_at_site(config, TerminalReporter())
+    if as_json:
+        print_out(json.dumps(found, indent=2, sort_keys=True))
+        return
+    for line in (*lines(found), found["disclaimer"]):
+        print_out(line)
+    print_out(f"report: {config.out / PAGE}")
+    print_out(f"show these figures: tbconv serve {bundle} --site {config.out / SITE}")
 
 
 def how_to_resume(out: Path) -> str:

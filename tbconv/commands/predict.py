@@ -32,6 +32,9 @@ def predict(
     strict: Annotated[
         bool, typer.Option("--strict", help="Refuse folders that hold anything but films, instead of leaving it out.")
     ] = False,
+    site: Annotated[
+        Path | None, typer.Option(help="site.json of `tbconv evaluate --bundle`: show this site's figures.")
+    ] = None,
     require_signature: RequireSignature = False,
     public_key: PublicKey = None,
 ) -> None:
@@ -48,6 +51,7 @@ def predict(
         artefact=artefact,
         strict=strict,
         signature=signature_rule(public_key, required=require_signature),
+        site=site,
     )
     answers = batch.predict(config, reporter=TerminalReporter())
     if as_json:

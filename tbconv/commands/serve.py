@@ -58,6 +58,12 @@ def serve(
         list[str] | None, typer.Option(help="Host name that requests may use, *.example.org; any by default.")
     ] = None,
     max_body: Annotated[int, typer.Option(min=1, max=64, help="Megabytes of one request.")] = 64,
+    site: Annotated[
+        Path | None, typer.Option(help="site.json of `tbconv evaluate --bundle`: show this site's figures.")
+    ] = None,
+    root_path: Annotated[
+        str, typer.Option(help="Path below which a proxy shows the server, /xray, whether it takes it off or not.")
+    ] = "",
     gate: Annotated[
         GateWord, typer.Option(help="What the input gate checks; basic: size, shape, colour and blank pictures alone.")
     ] = "strict",
@@ -90,6 +96,8 @@ def serve(
         hosts=tuple(allowed_host or ()),
         signature=signature_rule(public_key, required=require_signature),
         max_body=max_body * MB,
+        site=site,
+        root_path=root_path.rstrip("/"),
         gate=GateLevel(gate),
         log_format=LogFormat(log_format),
         log_level=LogLevel(log_level),

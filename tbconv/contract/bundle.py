@@ -19,7 +19,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from tbconv.contract.certificate import ArtefactVerdict, Certificate, Verdict
+from tbconv.contract.certificate import SITE, ArtefactVerdict, Certificate, Site, Verdict
 from tbconv.contract.errors import ArtefactError, BundleError, ConfigError, TbconvError, printable
 from tbconv.contract.files import (
     folder_whole_or_not,
@@ -413,6 +413,28 @@ def read_bundle(root: Path) -> Bundle:
         if _leaves(root, name):
             raise BundleError(f"the manifest names {name!r}", why="it leaves the bundle", fix=MAKE_AGAIN)
     return Bundle(root, manifest, sha256_bytes(data))
+
+
+def read_site(path: Path, bundle: Bundle) -> Site:
+    """Return a site's own figures of a bundle.
+
+    Args:
+        path: of the site.json that `tbconv evaluate --bundle` wrote.
+        bundle: the one that they have to be of.
+
+    Raises:
+        BundleError: it cannot be read, is none, or is of another bundle.
+    """
+    fix = f"measure it again: tbconv evaluate --bundle {bundle.root} --data FILMS"
+    value = parse_json(read_small(path, BundleError), path)
+    try:
+        site = Site.from_json(value)
+    except (KeyError, TypeError, ValueError) as error:
+        raise BundleError(f"{path} is no {SITE}", why=f"{type(error).__name__}: {error}", fix=fix) from error
+    if site.manifest != bundle.sha256:
+        why = f"they were measured on manifest {site.manifest[:12]}, this one is {bundle.sha256[:12]}"
+        raise BundleError(f"{path} has figures of another bundle than {bundle.manifest.name}", why=why, fix=fix)
+    return site
 
 
 def _why_no_bundle(root: Path) -> str:

@@ -1,4 +1,4 @@
-"""The verdict on one artefact, as certificate.json states it and the server obeys it."""
+"""The verdict on one artefact, as certificate.json states it and the server obeys it; a site's own figures of it."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import math
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
+
+from tbconv.contract.statistics import Estimate
 
 
 class Verdict(StrEnum):
@@ -120,3 +122,92 @@ class Certificate:
             verdict.check(path)
         proofs = {path: Proof.from_json(one) for path, one in value.get("proofs", {}).items()}
         return cls(artefacts, **rest, **later, proofs=proofs)
+
+
+# --- site ---
+# A bundle's figures on one site's own films, as `tbconv evaluate --bundle` measured them: of one manifest and of one
+# file, so figures of another network, threshold or rounding are refused. Counts and figures, and nothing of a film.
+
+SITE = "site.json"
+SITE_FORMAT = 1
+SITE_FIGURES = ("sensitivity", "specificity", "ppv")
+SITE_CLAIMS = ("auroc", "sensitivity", "specificity")  # what a bundle claims of itself
+MOST_TEXT = 255  # characters of a name of a file or a method
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """Figures of one bundle's file on one site's films."""
+
+    manifest: str  # SHA-256 of the bundle's manifest.json
+    artefact: str  # the file that answered there
+    sha256: str  # of it
+    films: int
+    prevalence: float  # at which `ppv` holds
+    sensitivity: Estimate  # films without an answer count as errors
+    specificity: Estimate
+    ppv: Estimate
+    worse: tuple[str, ...]  # figures that are worse than the bundle claims, by their 95 % intervals
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> Site:
+        """Read what site.json holds; KeyError, TypeError or ValueError on anything else."""
+        if value["format"] != SITE_FORMAT:
+            raise ValueError(f"its format is {value['format']!r}, this version reads {SITE_FORMAT}")
+        answered = value["bundle"]
+        return cls(
+            manifest=_text(answered["manifest_sha256"]),
+            artefact=_text(answered["artefact"]),
+            sha256=_text(answered["sha256"]),
+            films=_whole(value["films"]["n"]),
+            prevalence=_share(value["settings"]["prevalence"]),
+            worse=tuple(_known(name) for name in value["worse"]),
+            **{name: _estimate(value["figures"][name]) for name in SITE_FIGURES},
+        )
+
+    def limit_of(self, sha256: str) -> str:
+        """Return what an answer of the file with this digest says of the site's figures, in one sentence."""
+        if sha256 != self.sha256:
+            return f"The site's figures are of {self.artefact}, which does not answer: they are not shown."
+        shares = ", ".join(_said(name, getattr(self, name)) for name in ("sensitivity", "specificity"))
+        worse = f" Worse than the bundle claims: {', '.join(self.worse)}." if self.worse else ""
+        value = f"{_said('PPV', self.ppv, with_n=False)} at a prevalence of {self.prevalence:g}"
+        return f"Measured on {self.films} films of this site: {shares}; {value}.{worse}"
+
+
+def _said(name: str, found: Estimate, *, with_n: bool = True) -> str:
+    if found.value is None or found.low is None or found.high is None:
+        return f"{name} not measured"
+    count = f", n = {found.n}" if with_n else ""
+    return f"{name} {found.value:.2f} ({found.low:.2f} to {found.high:.2f}{count})"
+
+
+def _estimate(value: dict[str, Any]) -> Estimate:
+    known = [_share(value[name]) for name in ("value", "low", "high") if value[name] is not None]
+    if known and (len(known) < 3 or not known[1] <= known[0] <= known[2]):
+        raise ValueError(f"a figure lies outside its interval: {known}")
+    return Estimate(value["value"], value["low"], value["high"], _whole(value["n"]), _text(value["method"]))
+
+
+def _share(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or not 0 <= value <= 1:
+        raise ValueError(f"{value!r} is no share")
+    return float(value)
+
+
+def _whole(value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise ValueError(f"{value!r} is no count")
+    return value
+
+
+def _known(value: object) -> str:
+    if value not in SITE_CLAIMS:
+        raise ValueError(f"{value!r} is no figure that a bundle claims")
+    return str(value)
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str) or not value.isprintable() or len(value) > MOST_TEXT:
+        raise ValueError("a text is none, or no name")
+    return value

@@ -79,3 +79,47 @@ class PreprocessSpec:
 def as_model_input(model_inputs: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Turn uint8 [N, size, size] into float32 [N, size, size, 1], values 0..255."""
     return model_inputs[..., None].astype(np.float32)
+
+
+# --- what cannot be a film ---
+# Clients that prepare films themselves forget what happened to the values on the way. A network answers anything:
+# a film divided by 255 is nearly black, and gets a plausible probability.
+
+TAKES = "grey levels as they are stored, 0 black to 255 white, neither divided nor normalised: the network does that"
+LEAST_RANGE = 2.0  # grey levels from the darkest to the brightest; divided by 255 a film has at most 1, by 127.5 2
+# Below this range values with a fraction are logarithms or standard scores, not a dark film: the darkest of 1,054 real
+# films spans 24 levels when it is dimmed to 40 of 255, and a dimmed film has whole levels.
+LEAST_FRACTIONS = 8.0
+# Share of pixels at the darkest and at the brightest level together: at most 0.50 of 1,054 real films of six sets,
+# dimmed to 10 levels or cut to 4 bits too; at least 0.95 of 275 lung masks that were resized with soft edges.
+MOST_AT_ENDS = 0.9
+
+
+def why_no_film(levels: NDArray[np.floating] | NDArray[np.integer], *, brightest: int = 255) -> str | None:
+    """Say why values cannot be one film's grey levels, or None where they can: dark and narrow films can.
+
+    Args:
+        levels: of one film, any shape.
+        brightest: the largest level that there may be.
+    """
+    low, high = float(levels.min()), float(levels.max())
+    run = f"its values run from {low:g} to {high:g}"
+    if not (low >= 0 and high <= brightest):  # NaN is neither
+        return f"{run}{_likely_cause(low, high)}"
+    if high - low < LEAST_RANGE:
+        if low == high:
+            return f"all its values are {low:g}"
+        return f"{run}, as after a division, or as in a mask"
+    if high - low < LEAST_FRACTIONS and levels.dtype.kind == "f" and not np.array_equal(np.rint(levels), levels):
+        return f"{run}, with fractions, as after a division, a logarithm or a normalisation"
+    inner = levels[(levels != low) & (levels != high)]
+    if not inner.size or inner.min() == inner.max():
+        return f"it has {2 + bool(inner.size)} different values, as a mask has"
+    at_ends = 1 - inner.size / levels.size
+    return f"{at_ends:.0%} of its values are {low:g} or {high:g}, as in a mask" if at_ends >= MOST_AT_ENDS else None
+
+
+def _likely_cause(low: float, high: float) -> str:
+    if low < 0:
+        return ", as after a normalisation"
+    return ", as of 10 to 16 bits" if 255 < high <= 65535 else ""

@@ -136,9 +136,9 @@ def test_a_rejected_film_shows_the_reason_and_what_to_do_and_no_probability(serv
 def test_a_film_that_is_too_large_is_told_so_and_not_sent(server, visit, tmp_path):
     page = visit(server)
     expect(page.locator("#model-line")).to_contain_text("tiny")
-    (tmp_path / "huge.png").write_bytes(bytes(33 * 1024**2))
+    (tmp_path / "huge.png").write_bytes(bytes(65 * 1024**2))
     choose(page, tmp_path / "huge.png")
-    expect(page.locator("#error")).to_contain_text("huge.png: The film has 33 MB, and may have 32.")
+    expect(page.locator("#error")).to_contain_text("huge.png: The film has 65 MB, and may have 64.")
     assert not any("/screen" in url for url in page.watch.asked)
 
 

@@ -91,6 +91,13 @@ def test_tritons_client_gets_the_margins_that_the_command_gets(running, tmp_path
     assert [status for status, _ in found["errors"]] == ["404", "400"]
     assert found["index"][0]["state"] == "READY"
     assert found["denied"] == "401"
+    config = found["config"]
+    assert (config["max_batch_size"], config["input"][0]["dims"]) == (32, [224, 224, 1])
+    assert found["config of the version"] == config
+    [row] = found["statistics"]["model_stats"]
+    assert (row["name"], row["inference_count"], row["execution_count"]) == ("tiny", 9, 8)
+    assert row["inference_stats"]["success"]["count"] == 8
+    assert found["statistics of the version"] == found["statistics of all"] == found["statistics"]
 
 
 def test_kserves_client_gets_the_margins_that_the_command_gets(running, tmp_path):

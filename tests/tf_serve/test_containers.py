@@ -125,7 +125,7 @@ def test_the_bytes_say_what_a_film_is_whatever_it_is_called(called):
         (b"GIF89a", "its first bytes are those of a GIF"),
         (b"PK\3\4", "its first bytes are those of a ZIP archive"),
         (b"\x80\x04\x95.", "its first bytes are those of none of them"),  # a pickle
-        (b"Quux, Zebulon: chest PA", "its first bytes are those of none of them"),
+        (b"Quux, Zebulon: chest PA", "its first bytes are those of text"),
     ],
 )
 def test_what_is_no_film_is_named_by_its_kind_and_not_quoted(data, said):

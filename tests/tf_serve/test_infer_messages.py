@@ -107,7 +107,11 @@ WRONG = {
     "too bright": ({"inputs": [tensor(data=[256] * 32)]}, b"", "256"),
     "beyond float": ({"inputs": [tensor(data=[10**300] * 32)]}, b"", "inf"),
     "beyond any float": ({"inputs": [tensor(data=[10**400] * 32)]}, b"", "no float"),
-    "a fraction in UINT8": ({"inputs": [tensor(datatype="UINT8", data=[0.5] * 32)]}, b"", "fraction"),
+    "a fraction in UINT8": (
+        {"inputs": [tensor(datatype="UINT8", data=(LEVELS.ravel() / 2 + 0.25).tolist())]},
+        b"",
+        "fraction",
+    ),
     "no base64": ({"inputs": [tensor(datatype="BYTES", shape=[1], data=["%"])]}, b"", "film 0 is no base64"),
     "letters": ({"inputs": [tensor(datatype="BYTES", shape=[1], data=["é"])]}, b"", "film 0 is no base64"),
     "films miscounted": ({"inputs": [tensor(datatype="BYTES", shape=[2], data=["AAAA"])]}, b"", "1 films"),
@@ -152,8 +156,8 @@ def test_what_does_not_follow_the_protocol_is_told_which_part(message, binary, w
 
 
 def test_fractions_are_refused_where_the_file_takes_whole_grey_levels():
-    message = {"inputs": [tensor(data=[0.5] * 32)]}
-    assert read(message).batch.max() == 0.5
+    message = {"inputs": [tensor(data=(LEVELS.ravel() / 2 + 0.25).tolist())]}
+    assert read(message).batch.max() == 124.25
     with pytest.raises(BadRequest, match="no grey levels"):
         read(message, spec=BYTE_SPEC)
 

@@ -72,7 +72,7 @@ def test_opening_and_gating_a_film_are_stages_of_their_own(client, ask, film, as
 
 
 def test_tensors_are_counted_too_and_decide_nothing(client, infer):
-    assert infer(client, np.zeros((224, 224), np.uint8)).status_code == 200
+    assert infer(client, film_of(100)).status_code == 200
     found = read(client)
     assert value(found, "tbconv_requests_total", route="/v2/models/{name}/infer", status="200") == 1
     assert value(found, "tbconv_decisions_total") == 0
@@ -124,9 +124,15 @@ def test_the_first_films_stay_while_the_last_move_on():
     assert found["contrast", f"last_{FILMS}"].spread == pytest.approx(0.0, abs=1e-6)
 
 
+def film_of(level):
+    """A tensor of sixteen grey levels around one: what is constant is no film."""
+    offsets = np.array([*range(-8, 0), *range(1, 9)])
+    return np.resize(level + offsets, (224, 224)).astype(np.uint8)
+
+
 def test_a_darker_film_shows_in_the_grey_levels(client, infer):
     for level in (200, 100):
-        infer(client, np.full((224, 224), level, np.uint8))
+        assert infer(client, film_of(level)).status_code == 200
     found = read(client)
     named = {"quantity": "grey_level", "films": f"last_{FILMS}"}
     assert value(found, "tbconv_input_mean", **named) == pytest.approx(150.0)
@@ -143,7 +149,7 @@ def test_any_process_tells_what_all_of_them_counted(make_bundle, infer, tmp_path
         wait_for(lambda: is_ready(url))
         for _ in range(12):
             with httpx.Client(base_url=url, timeout=30) as client:  # a new connection: either process takes it
-                assert infer(client, np.zeros((224, 224), np.uint8)).status_code == 200
+                assert infer(client, film_of(100)).status_code == 200
         with httpx.Client(base_url=url, timeout=30) as client:
             found = read(client)
             assert value(found, "tbconv_requests_total", route="/v2/models/{name}/infer", status="200") == 12

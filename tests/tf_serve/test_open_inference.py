@@ -177,7 +177,7 @@ def test_garbage_is_a_400_and_never_a_500(client):
 
 def test_what_is_too_much_is_a_413_and_what_is_packed_a_415(client):
     def endless():
-        for _ in range(40):
+        for _ in range(70):
             yield bytes(2**20)
 
     assert client.post("/v2/models/tiny/infer", content=endless()).status_code == 413
@@ -205,3 +205,32 @@ def test_models_answer_503_while_nothing_is_loaded(make_bundle, serve):
         assert answer.status_code == 503
         assert int(answer.headers["retry-after"]) >= 1
         assert client.get("/v2/models/tiny/ready").status_code == 503
+
+
+def test_the_configuration_is_what_tritons_clients_read(client):
+    version = client.get("/v2/models/tiny").json()["versions"][0]
+    found = client.get("/v2/models/tiny/config").json()
+    assert found == client.get(f"/v2/models/tiny/versions/{version}/config").json()
+    assert (found["name"], found["max_batch_size"]) == ("tiny", 32)
+    assert found["input"] == [{"name": "image", "data_type": "TYPE_UINT8", "dims": [224, 224, 1]}]
+    dims = {one["name"]: one["dims"] for one in found["output"]}
+    assert dims == {"logits": [2], "probability": [1], "evidence": [7, 7]}
+    for place in ("/v2/models/lungs/config", "/v2/models/tiny/versions/0/config", "/v2/models/lungs/stats"):
+        assert client.get(place).status_code == 404
+
+
+def test_the_statistics_count_requests_films_and_time_by_version(asked):
+    client, image, _ = asked
+    [before] = client.get("/v2/models/tiny/stats").json()["model_stats"]
+    assert (before["inference_count"], before["last_inference"]) == (0, 0)
+    infer(client, {"inputs": [as_input(np.concatenate([image, image]))]})
+    infer(client, {"inputs": [as_input(image)]})
+    infer(client, {"inputs": [as_input(image[:, :100])]})  # a 400 is none
+    [row] = client.get("/v2/models/tiny/stats").json()["model_stats"]
+    assert (row["inference_count"], row["execution_count"]) == (3, 2)
+    assert row["inference_stats"]["success"]["count"] == 2
+    stages = {name: row["inference_stats"][name]["ns"] for name in ("success", "queue", "compute_infer")}
+    assert stages["success"] > stages["compute_infer"] > 0
+    assert row["last_inference"] > before["last_inference"]
+    for place in ("/v2/models/stats", f"/v2/models/tiny/versions/{row['version']}/stats"):
+        assert client.get(place).json() == {"model_stats": [row]}

@@ -89,7 +89,7 @@ def test_every_element_that_the_scripts_of_films_look_for_is_on_the_page():
 
 
 def test_no_file_of_the_page_is_there_for_nothing():
-    used = set(PAGES) | {name for page in PAGES for name in re.findall(r"/static/([a-z]+\.[a-z]+)", read(page))}
+    used = set(PAGES) | {name for page in PAGES for name in re.findall(r'"static/([a-z]+\.[a-z]+)', read(page))}
     for entry in PAGES.values():
         used |= imported(entry, set())
     assert {path.name for path in FOLDER.iterdir() if path.is_file()} == used

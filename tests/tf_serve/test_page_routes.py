@@ -83,7 +83,7 @@ def test_a_large_film_is_drawn_at_1024_pixels(client, draw_film, as_png):
 
 
 @pytest.mark.parametrize(
-    ("data", "kind", "status"), [(b"no film", "image/png", 400), (b"%PDF", "application/pdf", 415)]
+    ("data", "kind", "status"), [(b"no film", "image/png", 415), (b"%PDF", "application/pdf", 415)]
 )
 def test_what_is_no_film_has_no_picture(client, data, kind, status):
     answer = post_picture(client, data, kind)

@@ -39,7 +39,7 @@ def test_the_margin_is_the_mean_of_the_evidence_and_decides(place, film):
 
 
 def test_a_blank_film_is_rejected_with_a_reason_and_no_figures(place):
-    answer = tbconv.load(place).predict(np.zeros((300, 300), np.uint8))
+    answer = tbconv.load(place).predict(np.resize(np.arange(90, 98, dtype=np.uint8), (300, 300)))
     assert (answer.status, answer.margin, answer.evidence) == ("rejected", None, None)
     assert answer.reason
     assert answer.explanation

@@ -76,8 +76,8 @@ def test_model_and_version_are_chosen_by_name_and_unknown_ones_are_not_found(cli
 
 NO_FILMS = [
     (b"", "image/png", 400),
-    (b"no film", "image/jpeg", 400),
-    (b"no film", "application/octet-stream", 400),
+    (b"no film", "image/jpeg", 415),
+    (b"no film", "application/octet-stream", 415),
     (b"%PDF-1.7", "application/pdf", 415),
     (b"<svg/>", "image/svg+xml", 415),
     (b"{}", "application/json", 415),
@@ -95,11 +95,11 @@ def test_a_body_that_is_no_film_is_refused_with_a_status_and_a_sentence(client):
         assert (answer.status_code, list(answer.json())) == (status, ["error"]), (data, kind)
 
 
-def test_the_type_inside_a_form_counts_and_the_film_has_to_be_a_file(client, film):
+def test_a_form_that_holds_no_film_is_refused(client, film):
     svg = client.post(SCREEN, files={"file": ("secret-name.svg", b"<svg/>", "image/svg+xml")})
     assert (svg.status_code, "secret-name" in svg.text) == (415, False)
     text = client.post(SCREEN, data={"file": "text"}, files={"other": ("a.png", film, "image/png")})
-    assert text.status_code == 400
+    assert text.status_code == 415
     two = client.post(SCREEN, files=[("file", ("a.png", film, "image/png")), ("file", ("b.png", film, "image/png"))])
     assert two.status_code == 400
 

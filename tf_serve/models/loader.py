@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tbconv.contract.bundle import MAKE_AGAIN, Bundle, read_bundle
+from tbconv.contract.bundle import MAKE_AGAIN, Bundle, read_bundle, read_site
 from tbconv.contract.errors import ArtefactError, BundleError
 from tbconv.contract.preprocess import as_model_input
 from tbconv.contract.signature import SignatureRule
@@ -32,6 +32,7 @@ class BundleLoader:
     threads: int = 1  # interpreters of a file at most
     folder: Path | None = None  # where copies are shared with other processes
     signature: SignatureRule | None = None  # whose signature every bundle needs
+    site: Path | None = None  # site.json: figures of the one bundle that is served
 
     def open(self, root: Path, *, name: str | None = None, number: int | None = None) -> LoadedModel:
         """Open a bundle, and prove that it answers as it did.
@@ -42,13 +43,16 @@ class BundleLoader:
             number: of its folder, where versions are numbered.
 
         Raises:
-            BundleError: no file of it may answer.
+            BundleError: no file of it may answer, or the site's figures are of another bundle.
             SetupError: this machine decodes images differently from training.
         """
         bundle = read_bundle(root)
         checked = check_bundle(bundle, self.signature)
         active = choose_file(checked, artefact=self.artefact, open_file=self._open_file)
         standby = self._standby(checked) if active.kind == "trained" else None
+        if self.site is not None:
+            site = read_site(self.site, bundle)
+            active, standby = replace(active, site=site), standby and replace(standby, site=site)
         named = name or bundle.manifest.name
         return LoadedModel(named, active.version, bundle, active, number=number, standby=standby)
 

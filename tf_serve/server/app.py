@@ -17,7 +17,15 @@ from tbconv.contract import __version__
 from tbconv.contract.errors import DISCLAIMER, FilmError, TbconvError
 from tf_serve.errors import ServingError
 from tf_serve.server.engine import Engine
-from tf_serve.server.middleware import HEADERS, CancelOnDisconnect, RequestRecorder, SafeHeaders, protect
+from tf_serve.server.middleware import (
+    HEADERS,
+    CancelOnDisconnect,
+    HeadAsGet,
+    PathPrefix,
+    RequestRecorder,
+    SafeHeaders,
+    protect,
+)
 from tf_serve.server.openapi import describe
 from tf_serve.server.routes import admin, open_inference, screening, tf_serving
 from tf_serve.settings import Settings
@@ -46,14 +54,22 @@ def create_app(settings: Settings, *, engine: Engine | None = None) -> FastAPI:
 
     # no docs_url: the page that FastAPI draws there loads its scripts from another host
     app = FastAPI(
-        title="tbconv", version=__version__, description=DISCLAIMER, lifespan=lifespan, docs_url=None, redoc_url=None
+        title="tbconv",
+        version=__version__,
+        description=DISCLAIMER,
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        servers=[{"url": settings.root_path}] if settings.root_path else None,
     )
     app.openapi = partial(describe, app)  # type: ignore[method-assign]
     app.state.engine, app.state.admin_token = engine, settings.admin_token
     app.add_middleware(CancelOnDisconnect)  # the innermost: what it ends still gets its headers
+    app.add_middleware(HeadAsGet)
     protect(app, settings)
     app.add_middleware(SafeHeaders, draining=lambda: engine.draining)
     app.add_middleware(RequestRecorder, metrics=engine.metrics)
+    app.add_middleware(PathPrefix, prefix=settings.root_path)  # the outermost: all others see plain addresses
     # the busiest routes stand first: a request is matched against one address after the other
     app.include_router(screening.router)
     app.include_router(open_inference.router)

@@ -27,7 +27,6 @@ from tf_serve.errors import (
     DeadlineExceeded,
     NotReady,
     NoValidOutput,
-    TooLarge,
     TooSlow,
 )
 from tf_serve.models.loader import BundleLoader, fall_back
@@ -35,7 +34,7 @@ from tf_serve.models.registry import LoadedModel, ModelTable, Registry
 from tf_serve.models.repository import DesiredStateStore, ModelDirectory, Repository
 from tf_serve.predict import ScreenResult, screen
 from tf_serve.runtime.guards import InvalidOutput
-from tf_serve.server.tensors import MAX_FILMS
+from tf_serve.server.tensors import check_films
 from tf_serve.settings import Settings
 from tf_serve.telemetry.metrics import Metrics
 from tf_serve.telemetry.trace import instrumented, record_answer
@@ -47,7 +46,7 @@ from tf_serve.telemetry.trace import instrumented, record_answer
 # after a moment it is counted apart, and its slot goes to another request.
 
 GRACE_S = 0.25  # seconds; a film of 12 MB crosses a local network in less. A longer upload is slow
-READ_S = 60.0  # seconds for a whole body: 32 MB at 4.5 Mbit/s, a mobile uplink
+READ_S = 60.0  # seconds for a whole body: 32 MB at 4.5 Mbit/s, a mobile uplink, or 64 MB at 9
 SLOW_AT_ONCE = 64  # slow senders; what they hold in memory is what they have sent
 
 
@@ -183,7 +182,11 @@ class Engine:
         self.repository = Repository(
             directory,
             BundleLoader(
-                artefact=settings.artefact, threads=settings.threads, folder=folder, signature=settings.signature
+                artefact=settings.artefact,
+                threads=settings.threads,
+                folder=folder,
+                signature=settings.signature,
+                site=settings.site,
             ),
             store=DesiredStateStore(folder),
             versions=settings.versions,
@@ -300,7 +303,7 @@ class Engine:
             NoValidOutput: the network returned an invalid output.
         """
         if not callable(images):
-            _check_levels(images)
+            check_films(images)  # beyond grey levels any network overflows, and it would look like the network's doing
         prepare = images if callable(images) else lambda: images
         try:
             answer = await self._run_in_worker(lambda: instrumented(loaded.active).classifier.predict(prepare()), slot)
@@ -404,14 +407,6 @@ def _noted(result: ScreenResult, loaded: LoadedModel) -> ScreenResult:
         rejected=refusal.value if refusal else None,
     )
     return result
-
-
-def _check_levels(images: NDArray[Any]) -> None:
-    if len(images) > MAX_FILMS:
-        raise TooLarge(f"{len(images)} films", why=f"one request may have {MAX_FILMS}", fix="send several requests")
-    # beyond grey levels any network overflows: that would be the client's doing, and would look like the network's
-    if images.dtype.kind == "f" and not ((images >= 0) & (images <= 255)).all():
-        raise BadRequest("the films hold no grey levels", why="these are finite, 0 to 255", fix="see the metadata")
 
 
 def _no_valid_output(loaded: LoadedModel, error: InvalidOutput) -> NoValidOutput:

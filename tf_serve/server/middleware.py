@@ -15,7 +15,7 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tf_serve.errors import Busy, NotAllowed, TooLarge
-from tf_serve.settings import Settings
+from tf_serve.settings import MB, Settings, is_prefix
 from tf_serve.telemetry.logs import write_line
 from tf_serve.telemetry.metrics import Metrics
 from tf_serve.telemetry.trace import Trace, record_error, start_trace
@@ -48,7 +48,8 @@ def protect(app: Starlette, settings: Settings) -> None:
         app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(settings.hosts), www_redirect=False)
 
 
-BODIES = 2  # bodies of the largest size that may be in memory at once: 128 MB, where a host has 512
+BODIES = 4  # bodies of the largest size that may be in memory at once
+MOST_HELD = 128 * MB  # bytes of all bodies at once, where a host has 512 MB: sixteen films of 7 MB, two of 64
 
 
 class BodyLimit:
@@ -84,7 +85,7 @@ class BodyLimit:
             came, self._held = came + size, self._held + size
             if came > self._limit:
                 raise self._too_large()
-            if self._held > BODIES * self._limit:
+            if self._held > max(self._limit, min(BODIES * self._limit, MOST_HELD)):
                 raise Busy("too many bytes are on the way", why="memory is bounded", fix="try again in a second")
             return message
 
@@ -171,6 +172,68 @@ class SafeHeaders:
             await send(message)
 
         await self.app(scope, receive, send_safely)
+
+
+# --- path prefix ---
+# A proxy may have put the server below a path: `--root-path` says so, or the proxy by X-Forwarded-Prefix.
+
+_KEY = "tbconv.prefix"  # of a request's scope
+
+
+class PathPrefix:
+    """Takes the prefix off an address, where the proxy has not, and keeps it for the links of the pages."""
+
+    def __init__(self, app: ASGIApp, prefix: str = "") -> None:
+        """Keep the prefix.
+
+        Args:
+            app: what is within; it sees addresses without the prefix, and decides by these alone.
+            prefix: "/xray", as settings have checked it; empty where only proxies may name one.
+        """
+        self.app = app
+        self._prefix = prefix
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass one request on."""
+        if scope["type"] == "http" and (prefix := self._prefix or _forwarded(scope)):
+            scope[_KEY] = prefix
+            rest = scope["path"].removeprefix(prefix)
+            if rest != scope["path"] and rest[:1] in ("", "/"):
+                scope["path"] = rest or "/"
+        await self.app(scope, receive, send)
+
+
+def prefix_of(scope: Scope) -> str:
+    """Return the path below which this server's addresses begin for the client; usually empty."""
+    return str(scope.get(_KEY, ""))
+
+
+def _forwarded(scope: Scope) -> str:
+    # a client may send it, too: it then gets links that lead nowhere, in an answer that nobody stores
+    said = Headers(scope=scope).get("x-forwarded-prefix", "").split(",")[0].strip().rstrip("/")
+    return said if is_prefix(said) else ""
+
+
+# --- HEAD ---
+
+
+class HeadAsGet:
+    """Answers HEAD as GET (RFC 9110, 9.3.2), of which the HTTP server sends the head alone: FastAPI answers 405."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass one request on."""
+        if scope["type"] != "http" or scope["method"] != "HEAD":
+            await self.app(scope, receive, send)
+            return
+        got = {**scope, "method": "GET"}  # a copy: the HTTP server looks into its own when the body comes
+        try:
+            await self.app(got, receive, send)
+        finally:
+            if "route" in got:  # what the recorder names
+                scope["route"] = got["route"]
 
 
 # --- cancellation ---

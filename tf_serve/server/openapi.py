@@ -33,7 +33,7 @@ _ERRORS = {
     403: ("The server was started without the token that this address needs.", "the server has no admin token"),
     404: ("No such model, version or label.", "there is no model 'lungs' (there is kermany)"),
     408: ("The body took too long to arrive.", "the body did not arrive in time (a body may take 30 s)"),
-    413: ("More bytes, values or films than one request may have.", "a film may have 32 MB"),
+    413: ("More bytes, values or films than one request may have.", "a request may have 67108864 bytes"),
     415: ("A body of another type, or a compressed one.", "the body has to be image/png or image/jpeg"),
     500: ("An internal error; the server's log says which.", "internal server error"),
     503: ("Not ready, or the queue is full: try again.", "the queue is full (every worker is busy)"),
@@ -141,7 +141,12 @@ def describe(app: FastAPI) -> Schema:
     """Return the OpenAPI description, with the schemas of all messages; made once."""
     if app.openapi_schema is None:
         found = get_openapi(
-            title=app.title, version=app.version, description=app.description, routes=app.routes, tags=app.openapi_tags
+            title=app.title,
+            version=app.version,
+            description=app.description,
+            routes=app.routes,
+            tags=app.openapi_tags,
+            servers=app.servers,
         )
         for operation in (operation for methods in found["paths"].values() for operation in methods.values()):
             for part in (operation.get("requestBody", {}), *operation["responses"].values()):

@@ -91,6 +91,9 @@ def serve(config: ServeConfig, *, reporter: Reporter) -> None:
     settings = replace(
         settings, one_bundle=(settings.root / MANIFEST).is_file()
     )  # once: a worker that comes later agrees
+    if settings.site is not None and not settings.one_bundle:
+        what, why = f"--site {settings.site} with a folder of bundles", "a site's figures are of one bundle"
+        raise ConfigError(what, why=why, fix=f"name that bundle: tbconv serve BUNDLE --site {settings.site}")
     with take_port(config.host, config.port) as listener, leaving_by(_exit_zero):  # nothing is accepted yet
         if settings.workers == 1:
             engine = _opened(settings)

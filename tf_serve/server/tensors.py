@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import base64
-import binascii
+import re
 import struct
 from array import array
 from collections.abc import Iterator, Sequence
 from itertools import chain, islice
 from typing import Any
+from urllib.parse import unquote_to_bytes
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tbconv.contract.manifest import TensorSpec
+from tbconv.contract.preprocess import TAKES, why_no_film
+from tbconv.contract.xray import TEXT, UNKNOWN, may_be_film, what_it_is
 from tf_serve.errors import BadRequest, TooLarge
 from tf_serve.messages import MAX_RANK, malformed
 
@@ -74,12 +77,10 @@ def images_from_bytes(data: memoryview, datatype: str, shape: tuple[int, ...], s
 
 def as_images(levels: NDArray[Any], datatype: str, shape: tuple[int, ...], spec: TensorSpec) -> Images:
     """Check that numbers are grey levels which the file can take, and give them their shape."""
-    if levels.dtype != np.uint8:
-        lowest, highest = float(levels.min()), float(levels.max())
-        if not (lowest >= 0 and highest <= 255):  # NaN is neither
-            raise _no_grey_levels(f"they run from {lowest:g} to {highest:g}")
-        if "UINT8" in (datatype, DATATYPES[spec.dtype]) and not np.array_equal(np.rint(levels), levels):
-            raise _no_grey_levels("the file that answers takes whole ones, and some have a fraction")
+    check_films(levels.reshape(shape))
+    whole = "UINT8" in (datatype, DATATYPES[spec.dtype])
+    if whole and levels.dtype != np.uint8 and not np.array_equal(np.rint(levels), levels):
+        raise _no_grey_levels("some have a fraction, and the file that answers takes whole ones")
     images: Images = levels.astype(DTYPES[datatype], copy=False).reshape(shape)
     return images
 
@@ -87,9 +88,22 @@ def as_images(levels: NDArray[Any], datatype: str, shape: tuple[int, ...], spec:
 def check_shape(shape: tuple[int, ...], spec: TensorSpec) -> None:
     """Refuse a shape that the network does not take."""
     if len(shape) != len(spec.shape) or shape[1:] != spec.shape[1:] or shape[0] < 1:
-        why = f"{spec.name} is {list(spec.shape)}, -1 being the number of films"
+        why = f"{spec.name} is {list(spec.shape)}: films, rows, columns, and one grey channel last"
         raise malformed(f"shape {list(shape)[: len(spec.shape) + 1]} is none that the model takes", why)
     check_number(shape[0])
+
+
+def check_films(images: NDArray[Any]) -> None:
+    """Refuse a batch of tensors, [N, 224, 224, 1], in which one cannot be a film.
+
+    Raises:
+        BadRequest: saying which one, why, and what the model takes.
+        TooLarge: more than `MAX_FILMS`.
+    """
+    check_number(len(images))
+    for number, levels in enumerate(images):
+        if why := why_no_film(levels):
+            raise _no_grey_levels(why, f"film {number}")
 
 
 def check_number(films: int) -> None:
@@ -99,9 +113,9 @@ def check_number(films: int) -> None:
         raise TooLarge(f"the request has {films} films", why=why, fix="send several requests, side by side")
 
 
-def _no_grey_levels(why: str) -> BadRequest:
-    fix = "send the film as it is stored: 0 black to 255 white, not normalised"
-    return BadRequest("the image's values are no grey levels 0..255", why=why, fix=fix)
+def _no_grey_levels(why: str, film: str = "the image") -> BadRequest:
+    fix = "send the film as it is stored, or its file as base64"
+    return BadRequest(f"{film} has no grey levels 0..255", why=f"{why}; the model takes {TAKES}", fix=fix)
 
 
 # --- nested ---
@@ -149,6 +163,34 @@ def _name(types: set[type]) -> str:
 # --- films ---
 # Films as they stand inside a message: base64 in JSON, raw or base64 in the binary extension.
 
+_URL_SAFE = bytes.maketrans(b"-_", b"+/")
+_BLANK = b" \t\r\n\f\v"
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"  # PowerShell's
+_DATA_URL = re.compile(rb"data:[^,]{0,255}?;base64,", re.IGNORECASE)
+
+
+def from_base64(text: bytes) -> bytes:
+    """Return what base64 stands for, however it was written.
+
+    Of either alphabet, with line ends or without, with its last signs of equality or without, as a `data:` URL, in
+    quotes: `base64 FILE`, browsers, Java and Python write it in different ways.
+
+    Raises:
+        ValueError: it is no base64.
+    """
+    letters = text.removeprefix(_BYTE_ORDER_MARK).translate(None, _BLANK).strip(b"\"'")
+    if url := _DATA_URL.match(letters):
+        letters = unquote_to_bytes(letters[url.end() :])
+    letters = letters.translate(_URL_SAFE).rstrip(b"=")
+    return base64.b64decode(letters + b"=" * (-len(letters) % 4), validate=True)
+
+
+def unwrap(data: bytes) -> bytes:
+    """Return a film out of its base64, or the bytes as they are where they are none."""
+    found = _raw_or_base64(data)  # many a word is base64 of something
+    return found if may_be_film(found) or what_it_is(found) not in (UNKNOWN, TEXT) else data
+
+
 _LENGTH = struct.Struct("<I")  # Triton's BYTES: four bytes of length before each element
 
 
@@ -166,8 +208,7 @@ def films_from_texts(texts: Sequence[str]) -> Films:
 def films_from_elements(data: memoryview) -> Films:
     """Turn the elements of a BYTES tensor into films: files as they are, or their base64.
 
-    tritonclient sends texts as BYTES elements unless told otherwise, so base64 is understood
-    here too; neither a PNG nor a JPEG nor a DICOM file consists of its letters alone.
+    tritonclient sends texts as BYTES elements unless told otherwise, so base64 is understood here too.
 
     Raises:
         BadRequest: the lengths do not fit the data.
@@ -191,15 +232,17 @@ def b64_of(value: Any) -> str:
 
 def _decode(text: str, number: int) -> bytes:
     try:
-        return base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError) as error:  # ValueError: letters beyond ASCII
+        return from_base64(text.encode())
+    except ValueError as error:  # binascii.Error too, and UnicodeEncodeError of half a surrogate pair
         raise malformed(f"film {number} is no base64", str(error)) from error
 
 
 def _raw_or_base64(element: bytes) -> bytes:
+    if may_be_film(element):  # neither a PNG nor a JPEG nor a DICOM file consists of base64's letters alone
+        return element
     try:
-        return base64.b64decode(element, validate=True)
-    except binascii.Error:
+        return from_base64(element)
+    except ValueError:
         return element
 
 

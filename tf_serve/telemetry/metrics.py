@@ -9,7 +9,7 @@ from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from contextvars import copy_context
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
@@ -46,6 +46,7 @@ class Metrics:
         self._families = Families(self._own)
         self._children: dict[tuple[Any, ...], Any] = {}
         self._drift: dict[tuple[str, str], Drift] = {}
+        self._answered: dict[tuple[str, str], AnswerCounts] = {}
         self._written = 0.0
         if self._folder is None:
             ProcessCollector(registry=self._own)
@@ -67,6 +68,7 @@ class Metrics:
 
     def _record_answer(self, trace: Trace, loaded: LoadedModel) -> None:
         families, child = self._families, self._child
+        self._answered.setdefault((loaded.name, loaded.version), AnswerCounts()).add(trace)
         kind = loaded.active.kind
         if kind == "baseline":
             child(families.fallbacks, loaded.name, loaded.version).inc()
@@ -78,6 +80,10 @@ class Metrics:
             self._drift.setdefault((loaded.name, loaded.version), Drift()).add(trace.seen)
             if time.monotonic() - self._written >= WRITE_S:
                 self.write_drift()
+
+    def answered(self, loaded: LoadedModel) -> AnswerCounts:
+        """Return what this process has answered by one version since it started."""
+        return self._answered.get((loaded.name, loaded.version), AnswerCounts())
 
     def record_invalid_output(self, loaded: LoadedModel, *, broken: bool) -> None:
         """Count an answer that a guard kept back."""
@@ -99,6 +105,7 @@ class Metrics:
         """Count the models whose current version changed, and name those that answer now."""
         live = {(name, one.version) for name, versions in after.models.items() for one in versions}
         self._drift = {key: drift for key, drift in self._drift.copy().items() if key in live}
+        self._answered = {key: counts for key, counts in self._answered.copy().items() if key in live}
         old, new = _current_of(before), _current_of(after)
         for name in new.keys() & old.keys():
             if new[name].version != old[name].version:
@@ -159,6 +166,28 @@ class Metrics:
             return self._children[key]
         except KeyError:
             return self._children.setdefault(key, family.labels(*labels))
+
+
+@dataclass(slots=True)
+class AnswerCounts:
+    """Requests that one version answered in one process, and where their time went."""
+
+    requests: int = 0
+    films: int = 0  # that its network ran on
+    runs: int = 0  # of the network
+    last: float = 0.0  # seconds since 1970; 0: none yet
+    seconds: dict[str, float] = field(default_factory=dict)  # by stage
+    counts: dict[str, int] = field(default_factory=dict)  # by stage
+
+    def add(self, trace: Trace) -> None:
+        """Count one request."""
+        self.requests += 1
+        self.last = time.time()
+        if trace.seen is not None:
+            self.films, self.runs = self.films + len(trace.seen.margin), self.runs + 1
+        for stage, seconds in trace.seconds.items():
+            self.seconds[stage] = self.seconds.get(stage, 0.0) + seconds
+            self.counts[stage] = self.counts.get(stage, 0) + 1
 
 
 def _current_of(table: ModelTable) -> dict[str, LoadedModel]:

@@ -12,7 +12,8 @@ from PIL import Image
 from tbconv.contract.errors import ConfigError, DataError, FilmError, Reporter
 from tbconv.contract.files import atomic_file, write_atomic
 from tbconv.contract.xray import decode_xray, read_bytes
-from tbconv.contract.xray.folder import looks_like_dicom, refuse_others, walk_films, words_of
+from tbconv.contract.xray.folder import refuse_others, walk_films, words_of
+from tbconv.contract.xray.kinds import looks_like_dicom
 
 LISTING = "films.csv"  # file,patient_id,study_id,age,sex: ready for a column `label`
 

@@ -21,7 +21,7 @@ from tbconv.contract.errors import DataError, FilmError, Reporter, SetupError, s
 from tbconv.contract.files import sha256_bytes, write_atomic
 from tbconv.contract.preprocess import PreprocessSpec
 from tbconv.contract.xray import XrayFacts, decode_xray, describe_xray, read_bytes
-from tbconv.contract.xray.folder import looks_like_dicom
+from tbconv.contract.xray.kinds import looks_like_dicom
 from torch_train.data.records import Film, FilmIndex, parse_age
 
 if TYPE_CHECKING:

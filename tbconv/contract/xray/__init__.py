@@ -11,23 +11,36 @@ stand three more containers: `StreamHeader` (a compressed picture's own header),
 `dicom.decoders.StoredFrame` (values before any table).
 """
 
-from tbconv.contract.xray.decode import FILM_TYPES, decode_xray, describe_xray, open_film, read_xray
+from tbconv.contract.xray.decode import (
+    FILM_TYPES,
+    decode_xray,
+    describe_xray,
+    may_be_film,
+    open_film,
+    read_xray,
+)
 from tbconv.contract.xray.film import Film, Rejected, RejectionReason
 from tbconv.contract.xray.folder import FILM_SUFFIXES, read_bytes
+from tbconv.contract.xray.kinds import TEXT, UNKNOWN, what_it_is, why_no_film
 from tbconv.contract.xray.picture import MAX_PIXELS, XrayFacts, open_xray
 
 __all__ = [
     "FILM_SUFFIXES",
     "FILM_TYPES",
     "MAX_PIXELS",
+    "TEXT",
+    "UNKNOWN",
     "Film",
     "Rejected",
     "RejectionReason",
     "XrayFacts",
     "decode_xray",
     "describe_xray",
+    "may_be_film",
     "open_film",
     "open_xray",
     "read_bytes",
     "read_xray",
+    "what_it_is",
+    "why_no_film",
 ]

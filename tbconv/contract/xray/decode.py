@@ -23,34 +23,13 @@ from tbconv.contract.xray.film import (
     read_jpeg_header,
     silence_decoders,
 )
-from tbconv.contract.xray.folder import JPEG_START, PNG_START, looks_like_dicom, read_bytes
+from tbconv.contract.xray.folder import read_bytes
 from tbconv.contract.xray.grey import HIGH
+from tbconv.contract.xray.kinds import JPEG_START, PNG_START, looks_like_dicom, why_no_film
 from tbconv.contract.xray.picture import DEEP_MODES, XrayFacts, describe_picture, grey_pixels, open_xray
 
 DICOM_TYPE = "application/dicom"
 FILM_TYPES = ("image/png", "image/jpeg", DICOM_TYPE)
-_OTHERS = {
-    b"%PDF": "a PDF",
-    b"GIF8": "a GIF",
-    b"BM": "a BMP",
-    b"II*\0": "a TIFF",
-    b"MM\0*": "a TIFF",
-    b"PK\3\4": "a ZIP archive",
-    b"\x1f\x8b": "a gzip archive",
-    b"\0\0\0\x0cjP": "a JPEG 2000",
-    b"RIFF": "a WebP or another RIFF file",
-    b"version https://git-lfs": "a Git LFS pointer, which stands for a file that was not downloaded",
-    b"<!DOCTYPE html": "a web page, as a download that needs a login leaves it",
-    b"<html": "a web page, as a download that needs a login leaves it",
-    b"<?xml": "XML",
-    b"<svg": "an SVG drawing",
-    b"\0\x05\x16\x07": "the notes that macOS keeps beside a file (its name begins with ._)",
-    b"\x5c\x01\0\0": "a NIfTI volume",
-    b"\xff\x4f\xff\x51": "a JPEG 2000",
-    b"\x76\x2f\x31\x01": "an OpenEXR picture",
-}
-_FIXES = {b"version https://git-lfs": "git lfs pull", b"RIFF": "export it as PNG"}
-_BRANDS = {b"heic", b"heix", b"hevc", b"mif1", b"msf1", b"heim", b"heis"}  # of an ISO file: HEIF (ISO 23008-12)
 
 
 def open_film(source: bytes | Path, *, content_type: str | None = None, name: str | None = None) -> Film:
@@ -77,6 +56,11 @@ def open_film(source: bytes | Path, *, content_type: str | None = None, name: st
         film: Film = _dicom(name).open_dicom(data, name=name)
         return film
     raise _unknown(data, name)
+
+
+def may_be_film(data: bytes) -> bool:
+    """Whether the bytes begin as a PNG, JPEG or DICOM file does; the first hundreds of a file are enough."""
+    return data.startswith((PNG_START, JPEG_START)) or looks_like_dicom(data)
 
 
 def decode_xray(data: bytes, *, name: str = "the film") -> NDArray[np.uint8]:
@@ -125,21 +109,7 @@ def _dicom(name: str, kind: str = "DICOM") -> ModuleType:
 
 
 def _unknown(data: bytes, name: str) -> FilmError:
-    head = data.lstrip(b"\xef\xbb\xbf \t\r\n")[:64]
-    starts = [start for start in _OTHERS if head.lower().startswith(start.lower()) or data.startswith(start)]
-    fix = next((_FIXES[start] for start in starts if start in _FIXES), "export it as one of them")
-    return FilmError(f"{name} is not a PNG, JPEG or DICOM file", why=_first_bytes(data, starts), fix=fix)
-
-
-def _first_bytes(data: bytes, starts: list[bytes]) -> str:
-    if not data:
-        return "the file is empty"
-    if not data.strip(b"\0"):
-        return "the file holds zeros alone, as an interrupted copy leaves it"
-    kind = _OTHERS[starts[0]] if starts else "none of them"
-    if data[4:8] == b"ftyp":
-        kind = "a HEIC photograph" if data[8:12] in _BRANDS else "an AVIF, MP4 or another file of that family"
-    return f"its first bytes are those of {kind}"
+    return FilmError(f"{name} is not a PNG, JPEG or DICOM file", why=why_no_film(data), fix="export it as one of them")
 
 
 # --- PNG and JPEG ---

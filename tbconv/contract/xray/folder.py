@@ -16,39 +16,18 @@ from functools import lru_cache
 from pathlib import Path, PurePosixPath
 
 from tbconv.contract.errors import DataError, FilmError, some
+from tbconv.contract.xray.kinds import JPEG_START, PNG_START, UNKNOWN, looks_like_dicom, what_it_is
 
 FILM_SUFFIXES = (".png", ".jpg", ".jpeg", ".dcm", ".dicom")  # a file of such a name is meant to be a film
 MASK_FOLDERS = ("mask", "masks", "manualmask", "leftmask", "rightmask")
-PNG_START, JPEG_START = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
 SYSTEM_FILES = ("thumbs.db", "ehthumbs.db", "desktop.ini", "ds_store")
 SYSTEM = "a hidden file of the operating system"
 MASK = "a mask"
-TEXT = "a text"
 DICOMDIR = "a DICOM folder index (DICOMDIR)"
-UNKNOWN = "of an unknown kind"
 HEAD_BYTES = 1024  # read of each file; a DICOM file says within the first 400 what it holds
 MAX_MEMBER = 512 << 20  # bytes of one file of an archive
 MAX_MEMBERS = 2_000_000
 
-_STARTS = {
-    b"%PDF": "a PDF",
-    b"GIF8": "a GIF picture",
-    b"BM": "a BMP picture",
-    b"II*\0": "a TIFF picture",
-    b"MM\0*": "a TIFF picture",
-    b"\x1f\x8b": "a gzip archive",
-    b"\0\0\0\x0cjP": "a JPEG 2000 picture",
-    b"\xff\x4f\xff\x51": "a JPEG 2000 picture",
-    b"7z\xbc\xaf": "a 7z archive",
-    b"Rar!": "a RAR archive",
-    b"\xd0\xcf\x11\xe0": "an old Office file",
-    b"version https://git-lfs": "a Git LFS pointer, not the file itself",
-    b"<!DOCTYPE html": "a web page",
-    b"<html": "a web page",
-    b"{\\rtf": "an RTF text",
-    b"\x93NUMPY": "a NumPy array",
-    b"SQLite format 3": "a database",
-}
 # Media storage classes (DICOM PS3.4 B.5, PS3.3 F) that hold no picture.
 _NO_PICTURE = {
     "1.2.840.10008.1.3.10": DICOMDIR,
@@ -166,34 +145,8 @@ def kind_of(head: bytes, name: str) -> str | None:
         return next((kind for start, kind in _NO_PICTURE.items() if uid.startswith(start)), None)
     if name.casefold().endswith(FILM_SUFFIXES):
         return None  # the decoder says what is wrong with it
-    return _other_kind(head)
-
-
-def _other_kind(head: bytes) -> str:
-    inside = {
-        "empty": not head,
-        "a tar archive": head[257:262] == b"ustar",
-        "a HEIC or AVIF picture, or a video": head[4:8] == b"ftyp",
-        "a WebP picture": head.startswith(b"RIFF") and head[8:12] == b"WEBP",
-    }
-    starts = (kind for start, kind in _STARTS.items() if head.startswith(start))
-    found = next((kind for kind, holds in inside.items() if holds), None) or next(starts, None)
-    return found or (TEXT if _is_text(head) else UNKNOWN)
-
-
-def looks_like_dicom(head: bytes) -> bool:
-    """Whether bytes begin as DICOM does, with its preamble or, as some archives write it, without."""
-    if head[128:132] == b"DICM":
-        return True
-    little, big = int.from_bytes(head[:2], "little"), int.from_bytes(head[:2], "big")
-    groups = (2, 8)  # the file's own header, or identification
-    explicit = head[4:6].isalpha() and head[4:6].isupper()
-    implicit = len(head) > 8 and int.from_bytes(head[4:8], "little") < len(head)
-    return (explicit and (little in groups or big in groups)) or (implicit and little in groups)
-
-
-def _is_text(head: bytes) -> bool:
-    return head.startswith((b"\xff\xfe", b"\xfe\xff")) or not any(byte < 9 for byte in head)
+    found = what_it_is(head) if head else "empty"
+    return "of an unknown kind" if found == UNKNOWN else found
 
 
 def _is_hidden(inside: tuple[str, ...]) -> bool:

@@ -38,6 +38,11 @@ def main(address, model, image_path, film_path, token):
             "errors": [error_of(client, "lungs", image), error_of(client, model, image[:, :100])],
             "index": client.get_model_repository_index(headers={"authorization": f"Bearer {token}"}),
             "denied": denied(client, model),
+            "config": client.get_model_config(model),
+            "config of the version": client.get_model_config(model, version),
+            "statistics": client.get_inference_statistics(model),
+            "statistics of the version": client.get_inference_statistics(model, version),
+            "statistics of all": client.get_inference_statistics(),
         }
     sys.stdout.write(json.dumps(found))
 

@@ -1,5 +1,7 @@
 // All requests to the server: this origin alone, 503 waited out, every failure one sentence.
 
+// Where the server's addresses begin: "/", or a prefix behind which a proxy has put it.
+export const ROOT = new URL("../", import.meta.url);
 const TRIES = 20; // after which a busy server is an error in the film's row
 const LONGEST_WAIT_S = 15;
 
@@ -22,17 +24,17 @@ export class Refused extends Error {
   }
 }
 
-export const askModel = (which) => askJson(`/api/v1/model${query(which)}`);
-export const askCertificate = (which) => askJson(`/api/v1/certificate${query(which)}`);
-export const askModels = () => askJson("/api/v1/models");
+export const askModel = (which) => askJson(`api/v1/model${query(which)}`);
+export const askCertificate = (which) => askJson(`api/v1/certificate${query(which)}`);
+export const askModels = () => askJson("api/v1/models");
 
 export async function screen(film, which, onWait) {
-  return (await post(`/api/v1/screen${query(which)}`, film, onWait)).json();
+  return (await post(`api/v1/screen${query(which)}`, film, onWait)).json();
 }
 
 // The film as the server opened it: what a browser cannot draw, it can.
 export async function picture(film) {
-  return (await post("/api/v1/picture", film, () => {})).blob();
+  return (await post("api/v1/picture", film, () => {})).blob();
 }
 
 export function query(which = {}) {
@@ -66,7 +68,7 @@ async function waitFor(seconds, onWait) {
 
 async function send(path, options) {
   const headers = access.token ? { authorization: `Bearer ${access.token}` } : {};
-  const answer = await fetch(path, { ...options, headers }).catch(() => null);
+  const answer = await fetch(new URL(path, ROOT), { ...options, headers }).catch(() => null);
   if (!answer) throw new Refused("The server does not answer.", { retry: true });
   if (answer.ok) return answer;
   if (answer.status === 401) access.locked();

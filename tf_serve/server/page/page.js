@@ -1,7 +1,7 @@
 // The page of films: what comes in goes to the queue, what is selected goes to the viewer, the answer and the report.
 
 import { explain, explainNothing } from "./answer.js";
-import { onLocked, query, unlock } from "./api.js";
+import { onLocked, query, ROOT, unlock } from "./api.js";
 import { at, show } from "./dom.js";
 import { packed, save } from "./download.js";
 import { Models } from "./models.js";
@@ -15,7 +15,7 @@ let selected = null;
 const prevalence = new Prevalence();
 const models = new Models(() => {
   viewer.nameClasses(models.current.labels);
-  at("to-model").href = at("more").href = `/model${query(models.which)}`;
+  at("to-model").href = at("more").href = new URL(`model${query(models.which)}`, ROOT).href;
 });
 const rows = new Rows(select);
 const viewer = new Viewer((film, bitmap) => rows.thumb(film, bitmap));

@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from tbconv.contract import __version__
 from tbconv.contract.manifest import TensorSpec
-from tf_serve.messages import ErrorAnswer, InferAnswer, InferRequest, ModelMetadata, ModelReady, ServerMetadata
+from tf_serve.messages import (
+    ErrorAnswer,
+    InferAnswer,
+    InferRequest,
+    ModelConfiguration,
+    ModelMetadata,
+    ModelReady,
+    ModelStatistics,
+    ServerMetadata,
+)
 from tf_serve.messages import TensorMetadata as Tensor
+from tf_serve.models.registry import LoadedModel, Registry
 from tf_serve.server import openapi
 from tf_serve.server.openapi import add_route
 from tf_serve.server.protocols import (
@@ -23,10 +34,11 @@ from tf_serve.server.protocols import (
     target_of,
     write_infer,
 )
-from tf_serve.server.tensors import DATATYPES
+from tf_serve.server.tensors import DATATYPES, MAX_FILMS
 from tf_serve.server.upload import json_answer, read_body
+from tf_serve.telemetry.metrics import AnswerCounts
 
-EXTENSIONS = ["binary_tensor_data", "model_repository"]
+EXTENSIONS = ["binary_tensor_data", "model_configuration", "model_repository", "statistics"]
 PLATFORM = "litert_tflite"
 router = APIRouter(prefix="/v2", tags=["Open Inference Protocol v2"])
 
@@ -59,6 +71,72 @@ async def model_ready(request: Request) -> Response:
     return json_answer(ModelReady(name=target_of(request).loaded.name, ready=True))
 
 
+async def model_config(request: Request) -> Response:
+    """Return a model's configuration, as Triton's clients read it."""
+    target, settings = target_of(request), engine_of(request).settings
+    return json_answer(
+        ModelConfiguration(
+            name=target.loaded.name,
+            platform=PLATFORM,
+            backend="litert",
+            version_policy={"latest": {"num_versions": settings.versions}},
+            max_batch_size=MAX_FILMS,
+            input=[_configured(spec) for spec in target.artefact.inputs],
+            output=[_configured(spec) for spec in target.artefact.outputs],
+            instance_group=[{"count": settings.threads, "kind": "KIND_CPU"}],
+        )
+    )
+
+
+async def model_statistics(request: Request) -> Response:
+    """Return how many requests each version answered and where their time went."""
+    registry, named = ready_registry(request), request.path_params
+    names = [named["name"]] if "name" in named else list(registry.names())
+    versions = [one for name in names for one in registry.versions(name)]
+    if "version" in named:
+        versions = [registry.get(named["name"], named["version"])]
+    metrics = engine_of(request).metrics
+    return json_answer(ModelStatistics(model_stats=[_statistics(one, metrics.answered(one)) for one in versions]))
+
+
+def ready_registry(request: Request) -> Registry:
+    """Return the models that answer; NotReady while none does."""
+    engine = engine_of(request)
+    engine.registry.get()
+    return engine.registry
+
+
+def _configured(spec: TensorSpec) -> dict[str, Any]:
+    return {"name": spec.name, "data_type": f"TYPE_{DATATYPES[spec.dtype]}", "dims": list(spec.shape[1:])}
+
+
+# Triton's names of the stages that a request goes through here.
+_TRITON_STAGES = {
+    "success": "total",
+    "queue": "queue",
+    "compute_input": "decode",
+    "compute_infer": "invoke",
+    "compute_output": "encode",
+}
+
+
+def _statistics(loaded: LoadedModel, found: AnswerCounts) -> dict[str, Any]:
+    durations = {
+        name: {"count": found.counts.get(stage, 0), "ns": round(found.seconds.get(stage, 0.0) * 1e9)}
+        for name, stage in _TRITON_STAGES.items()
+    }
+    none = {"count": 0, "ns": 0}  # nothing is cached, and a request that fails is no version's
+    return {
+        "name": loaded.name,
+        "version": loaded.version,
+        "last_inference": round(found.last * 1000),
+        "inference_count": found.films,
+        "execution_count": found.runs,
+        "inference_stats": durations | {"fail": none, "cache_hit": none, "cache_miss": none},
+        "batch_stats": [],
+    }
+
+
 async def infer(request: Request) -> Response:
     """Answer images: logits, probability and evidence, as JSON or binary tensors."""
     with engine_of(request).admit() as slot:
@@ -77,6 +155,16 @@ def _tensor(spec: TensorSpec) -> Tensor:
     return Tensor(name=spec.name, datatype=DATATYPES[spec.dtype], shape=list(spec.shape))
 
 
+# before the addresses of a model, one of which would take "stats" for its name
+add_route(
+    router,
+    "GET",
+    "/models/stats",
+    model_statistics,
+    summary="Statistics of all models",
+    answer=ModelStatistics,
+    errors=(503,),
+)
 add_route(router, "GET", "", server_metadata, summary="Server metadata", answer=ServerMetadata)
 router.add_api_route("/", server_metadata, include_in_schema=False, response_model=None)
 for place in ("/models/{name}", "/models/{name}/versions/{version}"):  # the busiest, so it stands first
@@ -98,6 +186,11 @@ for place in ("/models/{name}", "/models/{name}/versions/{version}"):
     add_route(
         router, "GET", place, model_metadata, summary="Tensors of a model", answer=ModelMetadata, errors=(404, 503)
     )
+    for word, route, answer, said in (
+        ("config", model_config, ModelConfiguration, "Configuration of a model"),
+        ("stats", model_statistics, ModelStatistics, "Statistics of a model"),
+    ):
+        add_route(router, "GET", f"{place}/{word}", route, summary=said, answer=answer, errors=(404, 503))
     add_route(
         router,
         "GET",

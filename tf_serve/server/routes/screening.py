@@ -10,16 +10,14 @@ from typing import Any
 import anyio
 import anyio.to_thread
 from fastapi import APIRouter, Request
-from fastapi.responses import FileResponse, Response
+from fastapi.responses import HTMLResponse, Response
 from PIL import Image
 
 from tbconv.contract.bundle import CERTIFICATE, Bundle, read_json
 from tbconv.contract.errors import BundleError
 from tbconv.contract.manifest import Manifest, OperatingPoint
-from tbconv.contract.statistics import proportion
 from tbconv.contract.xray import FILM_TYPES, Rejected, open_film
 from tf_serve.errors import BadRequest, Busy, NotReady
-from tf_serve.fallback import ActiveModel
 from tf_serve.messages import (
     Accepted,
     BundleDescription,
@@ -31,9 +29,10 @@ from tf_serve.messages import (
     ScreenAnswer,
 )
 from tf_serve.models.registry import LoadedModel
-from tf_serve.predict import DECISION_WORDS, describe_calibration, describe_model, limits
+from tf_serve.predict import DECISION_WORDS, describe_calibration, describe_model, limits, operating_figures
 from tf_serve.server import openapi
 from tf_serve.server.engine import Engine
+from tf_serve.server.middleware import prefix_of
 from tf_serve.server.openapi import WHICH_MODEL, add_route
 from tf_serve.server.upload import json_answer, read_film
 from tf_serve.telemetry.trace import record_result_id
@@ -66,6 +65,7 @@ async def model(request: Request) -> Response:
             labels=asdict(manifest.labels),
             certificate=CertificateSummary(reason=active.verdict.reason, figures=active.verdict.figures),
             operating_point=_describe_point(active.decision_rule.operating_point),
+            site=asdict(active.site_figures) if active.site_figures else None,
             calibration=describe_calibration(active.decision_rule),
             decisions=DECISION_WORDS,
             limits=list(limits(active, manifest)),
@@ -172,27 +172,6 @@ def describe_bundle(loaded: LoadedModel) -> BundleDescription:
     )
 
 
-def operating_figures(active: ActiveModel, films: str) -> dict[str, Any]:
-    """Return sensitivity and specificity at the threshold, with intervals, and what films they are of.
-
-    Args:
-        active: the file that answers, its verdict and its operating point.
-        films: what the certificate was measured on, in words; empty where there is no certificate.
-
-    Returns:
-        `sensitivity` and `specificity`, each {value, low, high, n, method}, and `of`, a phrase.
-    """
-    measured = active.verdict.figures.get("operating") or {}
-    if films and all((measured.get(name) or {}).get("low") is not None for name in ("sensitivity", "specificity")):
-        return {name: measured[name] for name in ("sensitivity", "specificity")} | {"of": films}
-    point = active.decision_rule.operating_point
-    return {
-        "sensitivity": asdict(proportion(round(point.sensitivity * point.positives), point.positives)),
-        "specificity": asdict(proportion(round(point.specificity * point.negatives), point.negatives)),
-        "of": "the validation films that the threshold was chosen on, which flatters it",
-    }
-
-
 def _read(bundle: Bundle, name: str, missing: dict[str, str]) -> Any:
     try:
         path = bundle.path(name)
@@ -271,12 +250,21 @@ add_route(page_router, "GET", "/api/v1/models", models, summary="Which models an
 
 
 @page_router.get("/", include_in_schema=False)
-async def films_page() -> FileResponse:
+async def films_page(request: Request) -> Response:
     """Give the page where films are dropped and answered."""
-    return FileResponse(PAGE_FOLDER / "index.html")
+    return _page("index.html", request)
 
 
 @page_router.get("/model", include_in_schema=False)
-async def model_page() -> FileResponse:
+async def model_page(request: Request) -> Response:
     """Give the page that shows which model answers and how it was measured."""
-    return FileResponse(PAGE_FOLDER / "model.html")
+    return _page("model.html", request)
+
+
+def _page(name: str, request: Request) -> Response:
+    """Return a page; its links are relative, and absolute where the prefix is known, which holds for `/xray` too."""
+    text, prefix = (PAGE_FOLDER / name).read_text(encoding="utf-8"), prefix_of(request.scope)
+    if prefix:
+        text = text.replace('"static/', f'"{prefix}/static/').replace('"./"', f'"{prefix}/"')
+        text = text.replace('href="model"', f'href="{prefix}/model"')
+    return HTMLResponse(text)

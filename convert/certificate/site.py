@@ -1,0 +1,378 @@
+"""An existing bundle on labelled films from elsewhere: what it does there, beside what it claims of itself.
+
+Every film goes the way of a served one, decoder and input gate included, and is counted whatever becomes of it. A film
+that gets no answer - refused, unreadable, or too close to the threshold to call - helps nobody who is ill and clears
+nobody who is well: in sensitivity and specificity it counts as an error. Figures of the answered films alone stand
+beside them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tbconv.contract.bundle import Bundle, read_bundle, read_json, refuse_inside
+from tbconv.contract.certificate import SITE, SITE_FORMAT
+from tbconv.contract.errors import DISCLAIMER, BundleError, DataError, FilmError, Reporter
+from tbconv.contract.files import sha256_bytes, write_json
+from tbconv.contract.manifest import Labels
+from tbconv.contract.statistics import Estimate
+from tbconv.contract.xray import may_be_film, read_bytes, what_it_is
+from tf_serve.gate.rules import GateLevel
+from torch_train.data.index import read_index
+from torch_train.data.records import FilmIndex
+from torch_train.evaluation.bootstrap import PatientResamples, draw_patients, nothing
+from torch_train.evaluation.predictions import Predictions
+from torch_train.evaluation.statistics import (
+    AUROC,
+    Field,
+    OutOfFold,
+    Resampled,
+    describe_calibration,
+    describe_subgroups,
+    per_thousand,
+    resample,
+)
+from torch_train.evaluation.summary import SummaryConfig
+
+if TYPE_CHECKING:
+    from tf_serve.fallback import ActiveModel
+
+Json = dict[str, Any]
+REFER, CLEAR, ABSTAINED = "refer", "not_flagged", "indeterminate"
+REJECTED, UNREADABLE = "rejected", "unreadable"
+OUTCOMES = (REFER, CLEAR, ABSTAINED, REJECTED, UNREADABLE)
+SHARES = ("sensitivity", "specificity")
+WORSE, BETTER, AS_CLAIMED, CANNOT_SAY = "worse", "better", "not shown to differ", "cannot say"
+FEWEST_SCORED = 2  # films with a margin of either class: one is no distribution
+PARTS = ("train", "validation", "test")  # of the run's split, by digest of the films
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SiteConfig:
+    """What `tbconv evaluate --bundle` does."""
+
+    bundle: Path
+    data: Path  # folder of labelled films
+    out: Path
+    prevalence: float = 0.01  # share of the screened who are ill, for the predictive values
+    patient: str | None = None
+    positive: str | None = None
+    artefact: str | None = None  # None: the file that the certificate proposes
+    seed: int = 0  # of the resamples
+
+    def __post_init__(self) -> None:
+        SummaryConfig(prevalence=self.prevalence)  # which refuses what is no share
+
+
+@dataclass(frozen=True, slots=True)
+class SiteAnswer:
+    """What became of one film."""
+
+    outcome: str  # one of OUTCOMES
+    digest: str | None = None  # SHA-256 of the file; None where it cannot be read
+    reason: str | None = None  # of a film without an answer: the gate's code, or what the file is
+    margin: float | None = None  # logits; None of films that the network did not run on
+    limits: tuple[str, ...] = ()  # that this film's answer carries beyond the bundle's own
+
+
+def evaluate_at_site(config: SiteConfig, reporter: Reporter) -> Json:
+    """Measure a bundle on a site's films, and write `site.json` and `site.html` into `config.out`.
+
+    Returns:
+        What site.json holds.
+
+    Raises:
+        BundleError: it is none, or no file of it may answer.
+        DataError: the films have no labels, or others than the bundle's.
+        ConfigError: `out` lies inside the bundle.
+    """
+    from convert.certificate.site_page import write_page
+    from tf_serve.fallback import choose_checked  # loads LiteRT, the one framework of this process
+
+    refuse_inside(config.bundle, config.out, fix="name another folder")
+    index = read_index(config.data, patient=config.patient, positive=config.positive)
+    bundle = read_bundle(config.bundle)
+    index = with_labels_of(bundle, index, given=config.positive is not None)
+    active = choose_checked(bundle, artefact=config.artefact)
+    films = reporter.track(index.films, title="films", total=len(index.films))
+    answers = [answer(film.path, active, bundle) for film in films]
+    found = describe_site(index, answers, active, bundle, config)
+    config.out.mkdir(parents=True, exist_ok=True)
+    write_json(config.out / SITE, found)
+    write_page(config.out, found)
+    return found
+
+
+def answer(path: Path, active: ActiveModel, bundle: Bundle) -> SiteAnswer:
+    """Answer one film as the server does; an error is an outcome."""
+    from tf_serve.predict import screen
+
+    digest = None
+    try:
+        data = read_bytes(path)
+        digest = sha256_bytes(data)
+        result = screen(data, active, bundle.manifest, name="the film")
+    except FilmError as error:
+        if digest is None:
+            return SiteAnswer(UNREADABLE, reason="the file cannot be opened")  # the error's own words name its path
+        return SiteAnswer(UNREADABLE, digest, error.what if may_be_film(data) else what_it_is(data))
+    if result.finding is None:
+        return SiteAnswer(REJECTED, digest, result.refusal.value if result.refusal else None)
+    return SiteAnswer(result.finding.decision, digest, None, result.finding.margin, result.limits)
+
+
+def with_labels_of(bundle: Bundle, index: FilmIndex, *, given: bool) -> FilmIndex:
+    """Return the films with the bundle's polarity; DataError where their classes are others and nobody said which."""
+    wanted, found = bundle.manifest.labels, index.labels
+    if given or _plain(found) == _plain(wanted):
+        return index
+    if _plain(found) == _plain(wanted)[::-1]:
+        turned = tuple(replace(film, label=1 - film.label) for film in index.films)
+        return replace(index, films=turned, labels=Labels(found.positive, found.negative))
+    raise DataError(
+        f"the bundle tells {wanted.positive} from {wanted.negative}, these films {found.positive} from "
+        f"{found.negative}",
+        why="figures of another finding would look like the bundle's",
+        fix=f"--positive {found.positive!r} if it means what the bundle calls {wanted.positive}",
+    )
+
+
+def _plain(labels: Labels) -> tuple[str, str]:
+    return labels.negative.casefold(), labels.positive.casefold()
+
+
+# --- figures ---
+
+
+def describe_site(
+    index: FilmIndex, answers: Sequence[SiteAnswer], active: ActiveModel, bundle: Bundle, config: SiteConfig
+) -> Json:
+    """Return every figure, ready for JSON.
+
+    Args:
+        index: the films, in the bundle's polarity.
+        answers: what became of each, in the same order.
+        active: what answered.
+        bundle: of which it is a file.
+        config: prevalence and seed.
+    """
+    labels = np.array([film.label for film in index.films], np.int64)
+    rows = np.arange(len(labels))
+    patients = np.unique([film.patient for film in index.films], return_inverse=True)[1].astype(np.int64)
+    source = draw_patients(labels, patients, rows, seed=config.seed)
+    outcomes = np.array([one.outcome for one in answers])
+    margins = np.array([np.nan if one.margin is None else one.margin for one in answers], np.float64)
+    everything = resample([_all_films(rows, labels, outcomes)], source)
+    decided = np.isin(outcomes, (REFER, CLEAR))
+    answered = resample([_all_films(rows, labels, outcomes).only(decided)], source) if decided.any() else None
+    scored = _scored(rows, labels, margins, active)
+    sensitivity, specificity = (everything.estimate(name) for name in SHARES)
+    figures = {
+        "auroc": nothing("fewer than two films of a class got a margin"),
+        "sensitivity": sensitivity,
+        "specificity": specificity,
+    }
+    if scored is not None:
+        figures["auroc"] = resample([scored], source).estimate(AUROC)
+    field = Field(config.prevalence, None, None)
+    claimed, of = _claims(active, bundle)
+    differences = {name: difference(figures[name], claimed[name]) for name in claimed}
+    verdicts = {name: judge_difference(one) for name, one in differences.items()}
+    screening = per_thousand(sensitivity, specificity, field)
+    claimed_screening = per_thousand(claimed["sensitivity"], claimed["specificity"], field)
+    return {
+        "format": SITE_FORMAT,
+        "disclaimer": DISCLAIMER,
+        "bundle": _describe_bundle(active, bundle),
+        "labels": asdict(bundle.manifest.labels),
+        "site_labels": asdict(index.labels),
+        "films": _describe_films(index, answers, labels, source, bundle),
+        "outcomes": _count_outcomes(labels, answers),
+        "settings": {"prevalence": config.prevalence, "seed": config.seed, "gate": GateLevel.STRICT.value},
+        "interval": source.method,
+        "figures": _json(figures | screening),
+        "answered": _json(_answered_figures(answered)),
+        "claimed": _json(claimed | claimed_screening) | {"of": of},
+        "differences": _json(differences),
+        "verdicts": verdicts,
+        "worse": [name for name, verdict in verdicts.items() if verdict == WORSE],
+        "calibration": None if scored is None else describe_calibration([scored], source),
+        "subgroups": _subgroups(index, labels, patients, outcomes, scored, source),
+        "notes": list(index.notes),
+    }
+
+
+def _all_films(rows: NDArray[np.int64], labels: NDArray[np.int64], outcomes: NDArray[np.str_]) -> OutOfFold:
+    """Return decisions in which whatever is no answer is an error: not found where ill, not cleared where well."""
+    referred = np.where(labels == 1, outcomes == REFER, outcomes != CLEAR)
+    nothing_known = np.zeros(len(rows), np.float64)
+    return OutOfFold(rows, labels, np.zeros(len(rows), np.int64), nothing_known, referred, None)
+
+
+def _scored(
+    rows: NDArray[np.int64], labels: NDArray[np.int64], margins: NDArray[np.float64], active: ActiveModel
+) -> OutOfFold | None:
+    """Return the films that the network ran on, with the bundle's own calibration; None where a class has too few."""
+    kept = np.isfinite(margins)
+    if min((labels[kept] == 1).sum(), (labels[kept] == 0).sum()) < FEWEST_SCORED:
+        return None
+    rule = active.decision_rule
+    referred = rule.operating_point.is_positive(margins[kept])
+    calibrated = rule.calibration.slope * margins[kept] + rule.calibration.offset
+    zeros = np.zeros(int(kept.sum()), np.int64)
+    return OutOfFold(rows[kept], labels[kept], zeros, margins[kept], referred, calibrated)
+
+
+def _answered_figures(answered: Resampled | None) -> dict[str, Estimate]:
+    if answered is None:
+        return {name: nothing("no film was answered") for name in SHARES}
+    return {name: answered.estimate(name) for name in SHARES}
+
+
+def _claims(active: ActiveModel, bundle: Bundle) -> tuple[dict[str, Estimate], str]:
+    """Return what the bundle claims of the file that answers, and of which films."""
+    from tf_serve.predict import claimed_figures
+
+    try:
+        films = str(bundle.certificate().inputs.get("description", ""))
+    except BundleError:
+        films = ""
+    found = claimed_figures(active, films)
+    claims = {name: Estimate(**found[name]) for name in SHARES}
+    auroc = active.verdict.figures.get("auroc")
+    if films and auroc and auroc.get("low") is not None:
+        claims = {"auroc": Estimate(**auroc)} | claims
+    return claims, str(found["of"])
+
+
+def difference(site: Estimate, claimed: Estimate) -> Estimate:
+    """Return site minus claim with the interval that both intervals give (Newcombe 1998, Stat Med 17:873, method 10).
+
+    The films are others, so nothing is paired film by film: the distances of both figures from their nearer bounds
+    are added as squares.
+    """
+    ends = (site.value, site.low, site.high, claimed.value, claimed.low, claimed.high)
+    if any(end is None for end in ends):
+        return nothing("one of the two has no value")
+    value, low, high, claim, claim_low, claim_high = (float(end) for end in ends if end is not None)
+    down, up = math.hypot(value - low, claim_high - claim), math.hypot(high - value, claim - claim_low)
+    method = "Newcombe 1998, method 10, of both intervals"
+    return Estimate(value - claim, max(-1.0, value - claim - down), min(1.0, value - claim + up), site.n, method)
+
+
+def judge_difference(found: Estimate) -> str:
+    """Return WORSE or BETTER where the interval of site minus claim lies on one side of 0, else AS_CLAIMED.
+
+    CANNOT_SAY where there is no interval.
+    """
+    if found.low is None or found.high is None:
+        return CANNOT_SAY
+    return WORSE if found.high < 0 else BETTER if found.low > 0 else AS_CLAIMED
+
+
+def _subgroups(
+    index: FilmIndex,
+    labels: NDArray[np.int64],
+    patients: NDArray[np.int64],
+    outcomes: NDArray[np.str_],
+    scored: OutOfFold | None,
+    source: PatientResamples,
+) -> Json:
+    known = Predictions(
+        labels=labels,
+        patients=patients,
+        sites=tuple(film.site for film in index.films),
+        sexes=tuple(film.sex for film in index.films),
+        ages=tuple(film.age for film in index.films),
+        names=index.labels,
+        patients_known=index.patients_known,
+        synthetic=index.synthetic,
+        protocol="site",
+        target_sensitivity=0.0,
+        data_digest="",
+        recipe={},
+        folds=(),
+    )
+    found = describe_subgroups(known, [_all_films(np.arange(len(labels)), labels, outcomes)], source)
+    ranked = describe_subgroups(known, [scored], source) if scored is not None else {}
+    for attribute, groups in found.items():
+        areas = {row["group"]: row[AUROC] for row in ranked.get(attribute, ())}
+        for row in groups:  # without a margin a film has no rank
+            row[AUROC] = areas.get(row["group"])
+    return found
+
+
+# --- what was measured ---
+
+
+def _describe_bundle(active: ActiveModel, bundle: Bundle) -> Json:
+    return {
+        "name": bundle.manifest.name,
+        "manifest_sha256": bundle.sha256,
+        "version": active.version,
+        "kind": active.kind,
+        "artefact": active.artefact,
+        "sha256": active.sha256,
+        "fallback_reason": active.reason,
+        "threshold": active.decision_rule.operating_point.margin,
+        "abstention_band": active.abstention_band,
+        "synthetic": bundle.manifest.synthetic,
+    }
+
+
+def _describe_films(
+    index: FilmIndex,
+    answers: Sequence[SiteAnswer],
+    labels: NDArray[np.int64],
+    source: PatientResamples,
+    bundle: Bundle,
+) -> Json:
+    digests = [one.digest for one in answers if one.digest is not None]
+    pairs = sorted(f"{one.digest or 'unread'} {label}" for one, label in zip(answers, labels.tolist(), strict=True))
+    return {
+        "n": len(labels),
+        "positives": int((labels == 1).sum()),
+        "negatives": int((labels == 0).sum()),
+        "patients": source.patients_of(np.arange(len(labels))),
+        "patients_known": index.patients_known,
+        "layout": index.layout,
+        "label_source": index.label_source,
+        "synthetic": index.synthetic,
+        "copies": len(digests) - len(set(digests)),  # of a film that is there already
+        "of_the_run": _films_of_the_run(bundle, set(digests)),
+        "digest": hashlib.sha256("\n".join(pairs).encode()).hexdigest(),
+    }
+
+
+def _films_of_the_run(bundle: Bundle, digests: set[str]) -> dict[str, int] | None:
+    """Return how many films the run had seen, by part of its split; None where the bundle has no split."""
+    try:
+        split = read_json(bundle.path("split.json"))
+        return {part: len(digests.intersection(split[part])) for part in PARTS}
+    except (BundleError, KeyError, TypeError):
+        return None
+
+
+def _count_outcomes(labels: NDArray[np.int64], answers: Sequence[SiteAnswer]) -> Json:
+    """Return counts by outcome and class, the reasons of films without an answer, and the limits that answers carry."""
+    pairs = Counter((one.outcome, label) for one, label in zip(answers, labels.tolist(), strict=True))
+    reasons = Counter((one.outcome, one.reason) for one in answers if one.outcome in (REJECTED, UNREADABLE))
+    return {
+        "counts": {name: {"negatives": pairs[name, 0], "positives": pairs[name, 1]} for name in OUTCOMES},
+        "reasons": [
+            {"outcome": outcome, "reason": reason, "films": count} for (outcome, reason), count in reasons.most_common()
+        ],
+    }
+
+
+def _json(figures: dict[str, Estimate]) -> Json:
+    return {name: asdict(one) for name, one in figures.items()}
