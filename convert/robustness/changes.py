@@ -126,6 +126,10 @@ def _framed(pixels: Pixels, share: float, grey: int) -> Pixels:
     return np.pad(pixels, ((rows, rows), (columns, columns)), constant_values=grey)
 
 
+def _mirrored(pixels: Pixels) -> Pixels:
+    return np.ascontiguousarray(pixels[:, ::-1])
+
+
 # --- writing ---
 
 
@@ -180,5 +184,7 @@ CHANGES = (
     Change("resolution", "half the pixels a side", _smaller),
     Change("bits_12", "packed as 12 of 16 bits", _same, _as_12_bits),
     Change("greys_32", "32 grey levels", lambda pixels: (pixels & 0xF8) + np.uint8(4)),
-    Change("mirrored", "left and right exchanged", lambda pixels: np.ascontiguousarray(pixels[:, ::-1]), harmless=False),
+    Change(
+        "mirrored", "left and right exchanged", lambda pixels: np.ascontiguousarray(pixels[:, ::-1]), harmless=False
+    ),
 )

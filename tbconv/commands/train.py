@@ -101,8 +101,8 @@ def train(
     disturb: Annotated[
         float,
         typer.Option(
-            help="Disturb this share of the films by each of: gamma, contrast, blur or sharpening, noise, a frame, text "
-            "burnt in, JPEG, a tilt."
+            help="Disturb this share of the films by each of: gamma, contrast, blur or sharpening, noise, a frame, "
+            "burnt-in text, JPEG, a tilt."
         ),
     ] = 0.0,
     target_sensitivity: TargetSensitivity = 0.90,
