@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from benchmarks.recipe_table import compare_ways, show
 from convert.robustness.changes import CHANGES
 from tbconv.contract.errors import Silence
+from tbconv.contract.grey_reference import fit_reference, near_margins
 from tbconv.contract.preprocess import PreprocessSpec
 from tbconv.contract.statistics import is_positive, proportion
 from tbconv.contract.xray import decode_xray, read_xray
@@ -125,16 +126,20 @@ def _fit(recipe: TrainConfig, plan: FoldPlan, pool: Pool, changed: int, place: P
     )
     rows = _drawn(plan, changed)
     network = trained.network.to(start.precision.device)
+    inputs, limited = _changed_inputs(pool, plan, rows)
     moved = []
-    for altered in _changed_inputs(pool, rows):
+    for altered in inputs:
         store = place_films(altered, films.labels[rows], start.precision.device, Silence())
         moved.append(exact_margins(network, store, np.arange(len(rows))))
+    near = near_margins(trained.margins[validation], point.margin)
+    everything = np.stack([trained.margins[rows], *moved])
     np.savez_compressed(
         place,
         margins=trained.margins,
         threshold=point.margin,
         rows=rows,
         moved=np.stack(moved),
+        limited=limited | (np.abs(everything - point.margin) <= near),
         changes=np.array([change.name for change in CHANGES]),
         seconds=seconds,
     )
@@ -150,19 +155,27 @@ def _drawn(plan: FoldPlan, most: int) -> NDArray[np.int64]:
     return np.sort(drawn)
 
 
-_KNOWN: dict[bytes, list[NDArray[np.uint8]]] = {}
+Changed = tuple[list[NDArray[np.uint8]], NDArray[np.bool_]]
+_KNOWN: dict[str, Changed] = {}
 
 
-def _changed_inputs(pool: Pool, rows: NDArray[np.int64]) -> list[NDArray[np.uint8]]:
-    """Return model inputs uint8 [n, 224, 224] by change, of the films' own files."""
-    key = rows.tobytes()
-    if key not in _KNOWN:
+def _changed_inputs(pool: Pool, plan: FoldPlan, rows: NDArray[np.int64]) -> Changed:
+    """Change the films' own files, and hold them against the fold's training films.
+
+    Returns:
+        Model inputs uint8 [n, 224, 224] by change, and which films get a limit, bool [1 + changes, n], unchanged first.
+    """
+    if plan.key not in _KNOWN:
         _KNOWN.clear()
         spec, films = PreprocessSpec(), [read_xray(pool.index.films[row].path) for row in rows]
-        _KNOWN[key] = [
-            np.stack([spec.model_input(decode_xray(change.apply(film))) for film in films]) for change in CHANGES
-        ]
-    return _KNOWN[key]
+        inputs = [np.stack([spec.model_input(decode_xray(change.apply(film))) for film in films]) for change in CHANGES]
+        own = pool.films.model_inputs
+        reference = fit_reference(own[plan.train], own[plan.validation])
+        limited = np.zeros((1 + len(inputs), len(rows)), np.bool_)
+        if reference is not None:
+            limited = np.array([[bool(reference.limits(one)) for one in some] for some in (own[rows], *inputs)])
+        _KNOWN[plan.key] = inputs, limited
+    return _KNOWN[plan.key]
 
 
 def _gather(plans: Sequence[FoldPlan], given: argparse.Namespace) -> list[str]:
@@ -184,19 +197,26 @@ def _show_flips(name: str, kept: Sequence[Mapping[str, Any]], pool: Pool) -> Non
     """Print the flips of a share by change, all folds together, and what sensitivity and specificity become of them."""
     reference = np.concatenate([is_positive(one["margins"][one["rows"]], one["threshold"]) for one in kept])
     truth = np.concatenate([pool.labels[one["rows"]] for one in kept]) == 1
+    limited = np.concatenate([one["limited"] for one in kept], axis=1)
+    share = proportion(int(limited[0].sum()), len(reference))
     print(
         f"\n{name}: {len(reference)} films, sensitivity {reference[truth].mean():.3f}, "
-        f"specificity {1 - reference[~truth].mean():.3f}"
+        f"specificity {1 - reference[~truth].mean():.3f}; {share.value:.3f} ({share.low:.3f} to {share.high:.3f}) of "
+        "unchanged films get a limit"
     )
-    print(f"  {'change':14} {'refer->not':>10} {'not->refer':>10}  flips of all (95 %)      sens.  spec.  mean |move|")
+    heads = f"{'refer->not':>10} {'not->refer':>10} {'no limit':>8}  flips of all (95 %)      sens.  spec.  mean |move|"
+    print(f"  {'change':14} {heads} limited")
     for number, change in enumerate(kept[0]["changes"]):
         moved = np.concatenate([is_positive(one["moved"][number], one["threshold"]) for one in kept])
         away = np.concatenate([np.abs(one["moved"][number] - one["margins"][one["rows"]]) for one in kept])
         lost, gained = int((reference & ~moved).sum()), int((~reference & moved).sum())
+        silent = int(((reference != moved) & ~limited[number + 1]).sum())
         found = proportion(lost + gained, len(reference))
         interval = f"{found.value:.3f} ({found.low:.3f} to {found.high:.3f})"
-        rates = f"{moved[truth].mean():.3f}  {1 - moved[~truth].mean():.3f}"
-        print(f"  {change:14} {lost:10} {gained:10}  {interval:24} {rates}  {away.mean():.2f}")
+        rates = f"{moved[truth].mean():.3f}  {1 - moved[~truth].mean():.3f}  {away.mean():11.2f}"
+        print(
+            f"  {change:14} {lost:10} {gained:10} {silent:8}  {interval:24} {rates} {limited[number + 1].mean():7.2f}"
+        )
 
 
 if __name__ == "__main__":
