@@ -260,7 +260,7 @@ _SHRINKAGE = 0.05  # of the correlations, towards none
 
 
 def fit_reference(
-    training: Films, others: Films, *, near: Sequence[float] = (0.0, 0.0), most: int = 4000
+    training: Films, others: Films, *, near: Sequence[float] = (0.0, 0.0), most: int = 2000
 ) -> GreyReference | None:
     """Fit the reference of a network.
 
