@@ -23,12 +23,14 @@ from convert.parity.runtimes import LITERT_TORCH, Runtime, compared_runtimes, pl
 from convert.pipeline import INT8_BUDGET, ConversionContext, Outcome, Route, check_budget, check_route
 from convert.proof.prove import prove_files
 from convert.quantization.float_ops import HEAD
-from tbconv.contract.bundle import CERTIFICATE, Bundle, seal, write_bundle
+from convert.robustness.report import card_lines
+from tbconv.contract.bundle import CERTIFICATE, Bundle, read_json, seal, write_bundle
 from tbconv.contract.certificate import Certificate, Proof, Verdict
 from tbconv.contract.environment import provenance
 from tbconv.contract.errors import ConfigError, ConversionError
 from tbconv.contract.files import sha256_file, write_json
 from tbconv.contract.golden import GOLDEN, GOLDEN_FILMS, Golden, write_golden, write_golden_films
+from tbconv.contract.grey_reference import GREY_REFERENCE, fit_reference
 from tbconv.contract.manifest import BATCH, Artefact, Kind, Manifest, image_spec, output_specs
 from tbconv.contract.preprocess import PreprocessSpec
 from torch_train.run_folder import (
@@ -38,6 +40,7 @@ from torch_train.run_folder import (
     HELDOUT_FILMS,
     HISTORY,
     METRICS,
+    ROBUSTNESS,
     SPLIT,
     WEIGHTS,
     RunFacts,
@@ -46,7 +49,7 @@ from torch_train.run_folder import (
 )
 
 CARD = "model_card.md"
-FROM_RUN = (CONFIG, HISTORY, METRICS, WEIGHTS, BASELINE, SPLIT)  # of films only digests
+FROM_RUN = (CONFIG, HISTORY, METRICS, WEIGHTS, BASELINE, SPLIT, GREY_REFERENCE, ROBUSTNESS)  # of films only digests
 BASELINE_FILE = "baseline.tflite"
 
 
@@ -165,7 +168,17 @@ class RunReference:
         for name in FROM_RUN:
             if (self.config.run / name).is_file():
                 shutil.copyfile(self.config.run / name, context.folder / name)
+        if not (self.config.run / GREY_REFERENCE).is_file():
+            self._fit_reference(context.folder / GREY_REFERENCE)
         write_golden_films(context.folder / GOLDEN_FILMS, draw_golden_films(PreprocessSpec()))
+
+    def _fit_reference(self, place: Path) -> None:
+        """Fit the reference of grey levels of a run from before there was one, to the training films that it kept."""
+        held = read_films(self.config.run / HELDOUT_FILMS)
+        others = held.model_inputs[held.part == "validation"]
+        reference = fit_reference(read_films(self.calibration).model_inputs, others)
+        if reference is not None:
+            place.write_bytes(reference.to_bytes())
 
     def export(self, context: ConversionContext) -> None:
         """Export the trained network."""
@@ -271,7 +284,10 @@ class RunReference:
         )
         write_json(folder / PARITY, found.report)
         write_json(folder / CERTIFICATE, asdict(certificate))
-        (folder / CARD).write_text(model_card(folder, manifest, certificate, found.report), encoding="utf-8")
+        card = model_card(folder, manifest, certificate, found.report)
+        if (folder / ROBUSTNESS).is_file():
+            card += "".join(f"{line}\n" for line in card_lines(read_json(folder / ROBUSTNESS)))
+        (folder / CARD).write_text(card, encoding="utf-8")
         page = draw_certificate(folder, manifest, found.measurement, certificate, found.report)
         (folder / PAGE).write_text(page, encoding="utf-8")
         manifest = seal(folder, manifest)

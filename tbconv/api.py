@@ -67,6 +67,7 @@ class Recipe(TypedDict, total=False):
     brightness: float
     contrast: float
     flip: bool
+    disturb: float
     learning_rate: float | None
     weight_decay: float
     label_smoothing: float

@@ -20,6 +20,7 @@ from tbconv.contract.certificate import ArtefactVerdict, Site, Verdict
 from tbconv.contract.consistency import Binding, check_answers, check_binding, check_contents
 from tbconv.contract.errors import ArtefactError, BundleError, ConfigError
 from tbconv.contract.golden import GOLDEN, Golden, read_golden
+from tbconv.contract.grey_reference import GREY_REFERENCE, GreyReference
 from tbconv.contract.manifest import DecisionRule, Kind
 from tbconv.contract.signature import SignatureRule
 from tbconv.contract.statistics import Classifier
@@ -42,6 +43,7 @@ class CheckedBundle:
     bundle: Bundle
     binding: Binding  # what holds threshold and labels to what was certified
     golden: Golden | None  # None where the bundle records no golden inputs
+    reference: GreyReference | None = None  # what films are held against; older bundles have none
 
     def open(self, name: str, *, size: int = 1, folder: Path | None = None) -> Pool:
         """Copy a file, judge the copy, by what is written inside it too, and map it (tf_serve.runtime.pool)."""
@@ -65,7 +67,8 @@ def check_bundle(bundle: Bundle, signature: SignatureRule | None = None) -> Chec
 
     Raises:
         BundleError: the manifest is not the one that was certified, the required signature does not vouch for it, or
-            golden inputs or films are missing or altered.
+            golden inputs, films or the reference of
+            grey levels are missing or altered.
         SetupError: this machine decodes images differently from training.
     """
     if signature is not None:
@@ -73,7 +76,10 @@ def check_bundle(bundle: Bundle, signature: SignatureRule | None = None) -> Chec
     binding = check_binding(bundle)
     check_preprocessing(bundle)
     golden = read_golden(bundle.read(GOLDEN)) if GOLDEN in bundle.manifest.files else None
-    return CheckedBundle(bundle, Binding.SIGNED if signature else binding, golden)
+    reference = None
+    if GREY_REFERENCE in bundle.manifest.files:
+        reference = GreyReference.from_bytes(bundle.read(GREY_REFERENCE))
+    return CheckedBundle(bundle, Binding.SIGNED if signature else binding, golden, reference)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +97,7 @@ class ActiveModel:
     binding: Binding  # what holds threshold and labels to what was certified
     altered: tuple[str, ...] | None = None  # how other files of its bundle changed; None until all were looked at
     site: Site | None = None  # what its bundle reached on films of the site where it answers
+    reference: GreyReference | None = None  # of the training films' grey levels; None: the bundle has none
 
     def __post_init__(self) -> None:
         if (self.kind == "baseline") != (self.reason is not None):
@@ -224,6 +231,7 @@ def _opened(
             sha256=sha256, network=kind, verdict=str(verdict.verdict), abstention_band=verdict.abstention_band
         ),
         binding=checked.binding,
+        reference=checked.reference,
     )
 
 

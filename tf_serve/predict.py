@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 
 from tbconv.contract.bundle import MAKE_AGAIN
 from tbconv.contract.errors import LIMITS, BundleError
+from tbconv.contract.grey_reference import NO_REFERENCE_LIMIT
 from tbconv.contract.manifest import DecisionRule, Manifest
+from tbconv.contract.preprocess import as_model_input
 from tbconv.contract.statistics import Prediction, proportion
 from tbconv.contract.xray import Rejected, RejectionReason, open_film
 from tf_serve.fallback import ActiveModel
@@ -110,14 +112,32 @@ def screen(
         said = (*said, *film.limits)
         with stage("gate"):
             refusal = refuse(film, gate)
-        finding = None if refusal else find(film.pixels, active, manifest)
+        if not refusal:
+            model_input = manifest.preprocessing.model_input(film.pixels)
+            finding = find(film.pixels, active, manifest, model_input=model_input)
+            said = (*said, *likeness_limits(model_input, finding, active))
     model = describe_model(active, manifest)
     return ScreenResult(finding, refusal, describe_calibration(active.decision_rule), model, said)
 
 
-def find(pixels: NDArray[np.uint8], active: ActiveModel, manifest: Manifest) -> Finding:
-    """Run the network on a decoded film, uint8 [H, W]."""
-    prediction = active.classifier.predict(manifest.preprocessing.apply(pixels))
+def find(
+    pixels: NDArray[np.uint8],
+    active: ActiveModel,
+    manifest: Manifest,
+    *,
+    model_input: NDArray[np.uint8] | None = None,
+) -> Finding:
+    """Run the network on a decoded film.
+
+    Args:
+        pixels: uint8 [H, W].
+        active: the model that answers.
+        manifest: of its bundle.
+        model_input: uint8 [S, S], where it was made of the pixels already.
+    """
+    if model_input is None:
+        model_input = manifest.preprocessing.model_input(pixels)
+    prediction = active.classifier.predict(as_model_input(model_input[None]))
     point, calibration = active.decision_rule.operating_point, active.decision_rule.calibration
     evidence = _finite_evidence(prediction, active.artefact)
     side, zone = locate(evidence, film_box(*pixels.shape))
@@ -133,6 +153,20 @@ def find(pixels: NDArray[np.uint8], active: ActiveModel, manifest: Manifest) -> 
         side=side,
         zone=zone,
     )
+
+
+def likeness_limits(model_input: NDArray[np.uint8], finding: Finding, active: ActiveModel) -> tuple[str, ...]:
+    """Return what an answer has to say of how its film looks and how near it came to the threshold.
+
+    Args:
+        model_input: uint8 [S, S].
+        finding: of the film.
+        active: the model that answered; without a reference it says so in every answer (`special_limits`).
+    """
+    if active.reference is None:
+        return ()
+    near = active.reference.near_limit(active.kind, finding.margin, finding.threshold)
+    return (*active.reference.limits(model_input), *near)
 
 
 def decide(margin: float, active: ActiveModel) -> Decision:
@@ -220,11 +254,15 @@ def claimed_figures(active: ActiveModel, films: str) -> dict[str, Any]:
 
 
 def special_limits(active: ActiveModel, manifest: Manifest) -> tuple[str, ...]:
-    """Return the limits that not every network has: of synthetic films, of the baseline, of a bundle that changed."""
+    """Return the limits that not every network has.
+
+    They are of synthetic films, of the baseline, of a bundle that changed, and of one without a reference.
+    """
     synthetic = (SYNTHETIC_LIMIT,) if manifest.synthetic else ()
     baseline = (BASELINE_LIMIT,) if active.kind == "baseline" else ()
     altered = (f"{ALTERED_LIMIT} {'; '.join(active.altered[:MOST_NAMED])}.",) if active.altered else ()
-    return (*synthetic, *baseline, *altered)
+    without = (NO_REFERENCE_LIMIT,) if active.reference is None else ()
+    return (*synthetic, *baseline, *altered, *without)
 
 
 def _refusal_json(refusal: RejectionReason | None) -> dict[str, str | None]:

@@ -48,6 +48,7 @@ class TrainConfig:
     brightness: float = 0.1  # of the grey scale, up or down
     contrast: float = 0.1  # of the distance from the film's mean
     flip: bool = False  # situs is clinical information
+    disturb: float = 0.0  # share of films that get each disturbance: gamma, text, frame, ... (engine.augment)
 
     learning_rate: float | None = None  # None: RATE_TRANSFER, or RATE_SCRATCH without weights
     weight_decay: float = 0.05  # decoupled (AdamW); none on biases and BatchNorms
@@ -114,7 +115,7 @@ class TrainConfig:
     def _refuse_impossible_numbers(self) -> None:
         _inside("--target-sensitivity", self.target_sensitivity, 0.0, 1.0, open_low=True)
         _inside("--rotation", self.rotation, 0.0, 180.0)
-        for name in ("shift", "brightness", "contrast", "label_smoothing"):
+        for name in ("shift", "brightness", "contrast", "disturb", "label_smoothing"):
             _inside(_option(name), getattr(self, name), 0.0, 1.0)
         _inside("--zoom", self.zoom, 0.0, 0.9)
         _inside("--learning-rate", self.rate, 0.0, 10.0, open_low=True)

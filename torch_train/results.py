@@ -16,6 +16,7 @@ from safetensors.torch import save
 from tbconv.contract.environment import provenance
 from tbconv.contract.errors import DISCLAIMER
 from tbconv.contract.files import write_atomic, write_json
+from tbconv.contract.grey_reference import GREY_REFERENCE, fit_reference, near_margins
 from tbconv.contract.manifest import CHOICE_WORDS, CHOICES, Choice, DecisionRule, Labels, OperatingPoint
 from tbconv.report_kit.charts import BLUE, GREY, ORANGE, drawing, label_powers, save_png
 from torch_train.config import TrainConfig
@@ -36,6 +37,7 @@ from torch_train.run_folder import (
     CONFIG,
     HELDOUT_FILMS,
     METRICS,
+    ROBUSTNESS,
     RUN,
     SPLIT,
     WEIGHTS,
@@ -82,6 +84,7 @@ def store_run(
     metrics |= {} if origin is None else {"adopted": origin.checkpoint}
     facts = _facts(films, config, rules, trained, origin)
     (out / RUN).unlink(missing_ok=True)  # until all of it is new
+    (out / ROBUSTNESS).unlink(missing_ok=True)  # of an earlier network
     write_json(out / CONFIG, config.stored() if origin is None else origin.recipe)
     if trained is not None:
         write_weights(out / WEIGHTS, trained.network)
@@ -89,11 +92,26 @@ def store_run(
     write_json(out / SPLIT, split_record(films, config))
     write_films(out / CALIBRATION_FILMS, calibration_films(films, config))
     write_films(out / HELDOUT_FILMS, heldout_films(films, config))
+    _write_reference(out / GREY_REFERENCE, films, margins, rules)
     pictures = _draw_pictures(out, trained, metrics, films, config.schedule)
     write_json(out / METRICS, metrics)
     lines = report_lines(metrics, _origin_rows(facts), pictures=pictures)
     write_atomic(out / REPORT, "".join(f"{line}\n" for line in lines))
     write_run(out, facts)
+
+
+def _write_reference(place: Path, films: TrainingFilms, margins: Margins, rules: dict[str, DecisionRule]) -> None:
+    """Write what the training films look like, its bounds set on the validation part; too few films leave none."""
+    validation = films.parts["validation"]
+    near = [
+        near_margins(margins[name][validation], rules[name].operating_point.margin) if name in margins else 0.0
+        for name in (TRAINED, BASELINE_NETWORK)
+    ]
+    inputs = films.model_inputs
+    reference = fit_reference(inputs[films.parts["train"]], inputs[validation], near=near)
+    place.unlink(missing_ok=True)
+    if reference is not None:
+        write_atomic(place, reference.to_bytes())
 
 
 # --- evaluation ---

@@ -25,6 +25,7 @@ METRICS = "metrics.json"
 WEIGHTS = "weights.safetensors"  # float32: XrayNetwork's state of the selected epoch, or AdoptedNetwork's
 BASELINE = "baseline.safetensors"  # weight [784], bias [1]
 SPLIT = "split.json"
+ROBUSTNESS = "robustness.json"  # of `tbconv audit --robustness RUN`; a bundle takes it over
 CHECKPOINT = "checkpoint.pt"
 CALIBRATION_FILMS = "calibration.npz"  # of the training part: model_inputs uint8 [N, 224, 224], labels int64 [N]
 HELDOUT_FILMS = "heldout.npz"  # test films first, then validation: model inputs, labels, part

@@ -10,6 +10,7 @@ import typer
 
 from tbconv.commands.train import Label, Negative, Strict, UncertainLabels
 from tbconv.console import TerminalReporter, print_out, table_console
+from tbconv.contract.errors import ConfigError
 
 Folders = list[Path]
 
@@ -57,9 +58,30 @@ def audit(
         typer.Option(metavar="N", help="Films that the network runs on; held-out films compared with training films."),
     ] = 200,
     seed: Annotated[int, typer.Option(min=0, help="Of the sample, the folds and the intervals.")] = 0,
-    as_json: Annotated[bool, typer.Option("--json", help="Print audit.json instead of the table.")] = False,
+    robustness: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="RUN|BUNDLE",
+            help="Instead: count the decisions of a run, or of a bundle as it is served, that harmless changes of "
+            "films move. A bundle needs --data DIR or --run RUN.",
+        ),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the record instead of the table.")] = False,
 ) -> None:
     """Probe films, and a network trained on them, for shortcuts: exit 0 PASS, 1 SUSPECT."""
+    if robustness is not None:
+        idle = {
+            "--positive-films": positive_films,
+            "--negative-films": negative_films,
+            "--patient": patient,
+            "--positive": positive,
+            "--boxes": boxes,
+            "--masks": masks,
+            "--weights": weights,
+        }
+        _refuse_idle([name for name, value in idle.items() if value])
+        _robustness(robustness, out, list(data or ()), run, most_read, seed, as_json=as_json)
+        return
     from torch_train.evaluation.audit.audit import PAGE, RECORD
     from torch_train.evaluation.audit.audit import audit as probe
     from torch_train.evaluation.audit.findings import AuditConfig, Verdict
@@ -91,6 +113,39 @@ def audit(
         print_out(f"\n{out / PAGE}, {out / RECORD}")
     if found.verdict is Verdict.SUSPECT:
         raise typer.Exit(1)
+
+
+def _refuse_idle(given: list[str]) -> None:
+    if given:
+        why = "it belongs to the probes for shortcuts"
+        raise ConfigError(f"{', '.join(given)} with --robustness", why=why, fix="omit it, or omit --robustness")
+
+
+def _robustness(
+    target: Path, out: Path, data: Folders, run: Path | None, most: int, seed: int, *, as_json: bool
+) -> None:
+    from rich import box
+    from rich.table import Table
+
+    from convert.robustness.report import COLUMNS, PAGE, RECORD, cells, summary
+    from convert.robustness.suite import RobustnessConfig, audit_robustness
+
+    if len(data) > 1:
+        why = "one set is changed at a time"
+        raise ConfigError("--robustness with several --data", why=why, fix="name one of them")
+    config = RobustnessConfig(target=target, out=out, data=data[0] if data else None, run=run, most=most, seed=seed)
+    record = audit_robustness(config, TerminalReporter())
+    if as_json:
+        print_out(json.dumps(record, indent=2, sort_keys=True))
+        return
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in COLUMNS:
+        table.add_column(column)
+    for row in record["changes"]:
+        table.add_row(*cells(row), style=None if row["harmless"] else "dim")
+    table_console().print(table)
+    for line in (*summary(record), "", record["disclaimer"], f"\n{out / PAGE}, {out / RECORD}"):
+        print_out(line)
 
 
 def _show(record: dict[str, Any]) -> None:

@@ -117,6 +117,13 @@ def train(
             "--flip", help="Mirror films as well. Off by default: the side of the heart is clinical information."
         ),
     ] = False,
+    disturb: Annotated[
+        float,
+        typer.Option(
+            help="Disturb this share of the films by each of: gamma, contrast, blur or sharpening, noise, a frame, "
+            "burnt-in text, JPEG, a tilt."
+        ),
+    ] = 0.0,
     target_sensitivity: TargetSensitivity = 0.90,
     operating_point: OperatingPoint = "best",
     calibration_films: CalibrationFilms = 128,
@@ -165,6 +172,7 @@ def train(
             brightness=brightness,
             contrast=contrast,
             flip=flip,
+            disturb=disturb,
             target_sensitivity=target_sensitivity,
             operating_point=operating_point,  # type: ignore[arg-type]
             calibration_films=calibration_films,

@@ -12,6 +12,7 @@ from PIL import Image
 from tbconv.contract.bundle import read_bundle
 from tbconv.contract.certificate import Verdict
 from tbconv.contract.errors import DISCLAIMER, LIMITS
+from tbconv.contract.grey_reference import NO_REFERENCE_LIMIT
 from tf_serve.fallback import choose_model
 from tf_serve.models import loader
 from tf_serve.predict import SYNTHETIC_LIMIT, screen
@@ -59,7 +60,7 @@ def test_an_answer_has_every_field_of_the_screening_api(client, ask, film):
     assert answer["model"]["artefact"] == "model_int8.tflite"
     assert (answer["model"]["kind"], answer["model"]["verdict"]) == ("trained", "BOUNDED")
     assert answer["model"]["fallback_reason"] is None
-    assert answer["limits"] == list(LIMITS)
+    assert answer["limits"] == [*LIMITS, NO_REFERENCE_LIMIT]
     assert len(answer["result_id"]) == 32
 
 

@@ -8,7 +8,7 @@ from torch._dynamo.exc import TorchDynamoException
 from tbconv.contract.errors import Silence
 from torch_train.config import TrainConfig
 from torch_train.engine.amp import Precision, choose_precision
-from torch_train.engine.augment import Augmentation, augment_films
+from torch_train.engine.augment import DRAWS, Augmentation, augment_films
 from torch_train.engine.inference import FilmStore
 from torch_train.engine.state import choose_layers, make_train_state
 from torch_train.engine.step import (
@@ -129,13 +129,15 @@ def test_a_program_that_trains_keeps_its_own_settings_of_pytorch(monkeypatch, tm
     assert settings() == before != during[0]
 
 
-def test_network_and_augmentation_are_traced_whole(train_state, monkeypatch):
+@pytest.mark.parametrize("disturb", [0.0, 0.3])
+def test_network_and_augmentation_are_traced_whole(train_state, monkeypatch, disturb):
     compile_ = torch.compile
     monkeypatch.setattr(torch, "compile", lambda function, **how: compile_(function, backend="eager", **how))
-    plain = eager_step(train_state, Augmentation(10, 0.05, 0.1, 0.1, 0.1, flip=True), 1.0)
+    plain = eager_step(train_state, Augmentation(10, 0.05, 0.1, 0.1, 0.1, flip=True, disturb=disturb), 1.0)
     fused = compiled_step(plain)
-    films, draws = torch.randint(0, 256, (4, 1, 64, 64), dtype=torch.uint8), torch.rand(4, 7) * 2 - 1
-    assert torch.equal(fused.augment(films, draws, plain.numbers), augment_films(films, draws, plain.numbers))
+    films, draws = torch.randint(0, 256, (4, 1, 64, 64), dtype=torch.uint8), torch.rand(4, DRAWS) * 2 - 1
+    changed = (augment(films, draws, plain.numbers, plain.bank) for augment in (fused.augment, augment_films))
+    assert torch.equal(*changed)
     assert torch.isfinite(fused(films, torch.tensor([0, 1, 0, 1]), draws))
 
 

@@ -18,7 +18,7 @@ from tbconv.contract.environment import working_folder_hidden
 from tbconv.contract.errors import Reporter
 from torch_train.config import TrainConfig
 from torch_train.engine.amp import amp_step, apply_gradients, compute_gradients
-from torch_train.engine.augment import Augmentation, augment_films
+from torch_train.engine.augment import Augmentation, Bank, augment_films, make_bank
 from torch_train.engine.distributed import rank_info
 from torch_train.engine.state import TrainState
 
@@ -39,18 +39,19 @@ class EagerStep:
     clip_norm: float
     parameters: tuple[nn.Parameter, ...]
     network: Callable[[Tensor], Tensor]  # the train_state's, perhaps compiled
-    augment: Callable[[Tensor, Tensor, Augmentation], Tensor]  # augment_films, perhaps compiled
+    augment: Callable[[Tensor, Tensor, Augmentation, Bank | None], Tensor]  # augment_films, perhaps compiled
+    bank: Bank | None = None  # of disturbances, where the recipe has any
 
     def __call__(self, films: Tensor, labels: Tensor, draws: Tensor) -> Tensor:
         """Take one step."""
-        images = self.augment(films, draws, self.numbers)
+        images = self.augment(films, draws, self.numbers, self.bank)
         return self.learn(images, labels)
 
     def compute_gradients(self, films: Tensor, labels: Tensor, draws: Tensor) -> Tensor:
         """Take the first half of a step, up to the backward pass."""
         return compute_gradients(
             self.network,
-            self.augment(films, draws, self.numbers).contiguous(memory_format=torch.channels_last),
+            self.augment(films, draws, self.numbers, self.bank).contiguous(memory_format=torch.channels_last),
             labels,
             loss_function=self.train_state.loss_function,
             optimiser=self.train_state.optimiser,
@@ -76,7 +77,9 @@ class EagerStep:
 def eager_step(train_state: TrainState, numbers: Augmentation, clip_norm: float) -> EagerStep:
     """Return the step as PyTorch runs it without compiling."""
     network = train_state.tuning.network
-    return EagerStep(train_state, numbers, clip_norm, tuple(train_state.tuning.parameters()), network, augment_films)
+    parameters = tuple(train_state.tuning.parameters())
+    bank = make_bank(train_state.precision.device) if numbers.disturb else None
+    return EagerStep(train_state, numbers, clip_norm, parameters, network, augment_films, bank)
 
 
 def compiled_step(plain: EagerStep) -> EagerStep:

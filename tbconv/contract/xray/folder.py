@@ -145,8 +145,8 @@ def kind_of(head: bytes, name: str) -> str | None:
         return next((kind for start, kind in _NO_PICTURE.items() if uid.startswith(start)), None)
     if name.casefold().endswith(FILM_SUFFIXES):
         return None  # the decoder says what is wrong with it
-    found = what_it_is(head) if head else "empty"
-    return "of an unknown kind" if found == UNKNOWN else found
+    other = what_it_is(head) if head else "empty"
+    return "of an unknown kind" if other == UNKNOWN else other
 
 
 def _is_hidden(inside: tuple[str, ...]) -> bool:
