@@ -63,7 +63,7 @@ def test_bytes_say_what_is_a_film_and_everything_else_is_named(mixed):
     assert kinds == {
         "DICOMDIR": "a DICOM folder index (DICOMDIR)", "SR000001": "a DICOM report", "report.pdf": "a PDF",
         "._a.png": "a hidden file of the operating system", "Thumbs.db": "a hidden file of the operating system",
-        "notes.txt": "a text", "scan.tif": "a TIFF picture", "mask/a.png": "a mask",
+        "notes.txt": "text", "scan.tif": "a TIFF", "mask/a.png": "a mask",
     }  # fmt: skip
     assert len(names) + len(kinds) == sum(path.is_file() for path in mixed.rglob("*"))
 
@@ -121,10 +121,10 @@ def test_links_are_followed_and_a_loop_ends(tmp_path):
 
 @pytest.mark.parametrize(("head", "name", "kind"), [
     (b"", "a.png", None), (b"", "a", "empty"), (b"\xff\xd8\xff\xe0", "x.doc", None),
-    (b"RIFF\0\0\0\0WEBP", "a.webp", "a WebP picture"),
-    (b"\0\0\0\x18ftypheic", "a.heic", "a HEIC or AVIF picture, or a video"),
+    (b"RIFF\0\0\0\0WEBP", "a.webp", "a WebP or another RIFF file"),
+    (b"\0\0\0\x18ftypheic", "a.heic", "a HEIC photograph"),
     (b"\7\1\2\3", "a.bin", "of an unknown kind"),
-    (b"version https://git-lfs.github.com", "a", "a Git LFS pointer, not the file itself"),
+    (b"version https://git-lfs.github.com", "a", "a Git LFS pointer, not the file itself (git lfs pull fetches it)"),
 ])  # fmt: skip
 def test_kinds_by_first_bytes(head, name, kind):
     assert kind_of(head, name) == kind
