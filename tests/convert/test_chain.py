@@ -59,7 +59,8 @@ def test_reduced_files_have_a_band_that_rests_on_the_films_and_float32_files_hav
         band = found.figures["abstention_band"]
         assert (band is not None) == (path in REDUCED)
         if band is not None:
-            assert 0 <= band["half_width"] <= found.figures["max_abs_margin"]
+            assert 0 <= band["half_width"] <= 3 * found.figures["max_abs_margin"]  # few films bound no tail
+            assert band["rests_on"] <= band["samples"]
             assert band["inside"] <= band["samples"] == found.figures["samples"]
 
 
