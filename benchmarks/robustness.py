@@ -171,7 +171,7 @@ def _changed_inputs(pool: Pool, plan: FoldPlan, rows: NDArray[np.int64]) -> Chan
         inputs = [np.stack([spec.model_input(decode_xray(change.apply(film))) for film in films]) for change in CHANGES]
         own = pool.films.model_inputs
         reference = fit_reference(own[plan.train], own[plan.validation])
-        limited = np.zeros((1 + len(inputs), len(rows)), np.bool_)
+        limited: NDArray[np.bool_] = np.zeros((1 + len(inputs), len(rows)), np.bool_)
         if reference is not None:
             limited = np.array([[bool(reference.limits(one)) for one in some] for some in (own[rows], *inputs)])
         _KNOWN[plan.key] = inputs, limited

@@ -11,6 +11,7 @@ import io
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,9 +61,10 @@ def _as_12_bits(pixels: Pixels) -> bytes:
 # --- greys ---
 
 
-def _curve(levels: Callable[[NDArray[np.float64]], NDArray[np.float64]]) -> Callable[[Pixels], Pixels]:
+def _curve(levels: Callable[[NDArray[np.float64]], NDArray[Any]]) -> Callable[[Pixels], Pixels]:
     """Return the change that gives every grey level another one, whatever the film."""
-    table = np.rint(np.clip(levels(np.arange(256.0)), 0, 255)).astype(np.uint8)
+    greys = np.asarray(np.arange(256), np.float64)
+    table = np.rint(np.clip(levels(greys), 0, 255)).astype(np.uint8)
     return lambda pixels: table[pixels]
 
 
@@ -91,8 +93,9 @@ def _noisy(pixels: Pixels) -> Pixels:
     source = np.random.default_rng(zlib.crc32(pixels.tobytes()))
     rows, columns = (min(side, 2 * MODEL_SIDE) for side in pixels.shape)
     noise = Image.fromarray(source.normal(0, 8, (rows, columns)).astype(np.float32))
-    grown = np.asarray(noise.resize(pixels.shape[::-1], Image.Resampling.NEAREST))
-    return np.rint(np.clip(pixels + grown, 0, 255)).astype(np.uint8)
+    height, width = pixels.shape
+    grown = np.asarray(noise.resize((width, height), Image.Resampling.NEAREST))
+    return np.asarray(np.rint(np.clip(pixels + grown, 0, 255)), np.uint8)
 
 
 def _smaller(pixels: Pixels) -> Pixels:
@@ -183,8 +186,6 @@ CHANGES = (
     Change("zoom", "its inner 90 %, so 1.11 times as large", _cropped),
     Change("resolution", "half the pixels a side", _smaller),
     Change("bits_12", "packed as 12 of 16 bits", _same, _as_12_bits),
-    Change("greys_32", "32 grey levels", lambda pixels: (pixels & 0xF8) + np.uint8(4)),
-    Change(
-        "mirrored", "left and right exchanged", lambda pixels: np.ascontiguousarray(pixels[:, ::-1]), harmless=False
-    ),
+    Change("greys_32", "32 grey levels", _curve(lambda grey: grey // 8 * 8 + 4)),
+    Change("mirrored", "left and right exchanged", _mirrored, harmless=False),
 )

@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Self
+from dataclasses import dataclass, fields
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -144,7 +144,7 @@ _RIDGE = 0.05  # of the mean variance, added to each
 def _odd_half(film: NDArray[np.uint8]) -> Numbers:
     small = np.asarray(Image.fromarray(film).resize((SIDES, SIDES), Image.Resampling.BOX), np.float64)
     small = (small - small.mean()) / (small.std() + 4.0)
-    return (small - small[:, ::-1])[:, : SIDES // 2].ravel()
+    return np.asarray((small - small[:, ::-1])[:, : SIDES // 2].ravel(), np.float64)
 
 
 def _odd_halves(films: Films) -> Numbers:
@@ -170,7 +170,8 @@ class GreyReference:
     films: int  # that it was fitted on
 
     def __post_init__(self) -> None:
-        shapes = {"middle": (COUNT,), "low": (COUNT,), "high": (COUNT,), "mean": (COUNT,), "most": (2,), "near": (2,)}
+        shapes: dict[str, tuple[int, ...]] = dict.fromkeys(("middle", "low", "high", "mean"), (COUNT,))
+        shapes |= {"most": (2,), "near": (2,)}
         shapes |= {"whitening": (COUNT, COUNT), "sides": (SIDES * SIDES // 2,)}
         for name, shape in shapes.items():
             values = getattr(self, name)
@@ -231,7 +232,8 @@ class GreyReference:
     def to_bytes(self) -> bytes:
         """Return the file."""
         out = io.BytesIO()
-        np.savez_compressed(out, **{name: np.asarray(getattr(self, name), np.float64) for name in self.__slots__})
+        arrays: dict[str, Any] = {one.name: np.asarray(getattr(self, one.name), np.float64) for one in fields(self)}
+        np.savez_compressed(out, **arrays)
         return out.getvalue()
 
     @classmethod
@@ -242,7 +244,7 @@ class GreyReference:
             ArtefactError: the bytes are damaged or hold something else.
         """
         with read_arrays(data, "reference of grey levels", name=GREY_REFERENCE, ratio=0) as arrays:
-            read = {name: np.asarray(arrays[name], np.float64) for name in cls.__slots__}
+            read: dict[str, Any] = {one.name: np.asarray(arrays[one.name], np.float64) for one in fields(cls)}
             return cls(**read | {"least_side": float(read["least_side"]), "films": int(read["films"])})
 
 
@@ -279,7 +281,8 @@ def fit_reference(
     numbers, halves = describe(training), _odd_halves(training)
     whole = _fit(numbers, halves, near)
     part = np.arange(len(numbers)) % _PARTS
-    unseen, seen_sides = [np.empty((0, 2))], [np.empty(0)]
+    unseen: list[Numbers] = []
+    seen_sides: list[Numbers] = []
     for number in range(_PARTS):
         fitted, left = _fit(numbers[part != number], halves[part != number], near), part == number
         unseen.append(_two_distances(fitted, numbers[left]))
