@@ -1,9 +1,10 @@
 """Which share of disturbed films trains the steadiest network: `python -m benchmarks.robustness DATA --out DIR`.
 
 Every share is fitted on the same folds with the same seeds. Each network is judged on its fold's test films as they
-are, and on up to `--changed` of them as every change of `convert.robustness` leaves them. What is printed is AUROC with
-its paired difference to the first share, and flips at the operating point by change, both with 95 % intervals. Every
-fit is kept in --out, so that the command goes on where `--seconds` stopped it, and `--again` prints without a GPU.
+are, and on up to `--changed` of them as every change of `convert.certificate.robustness` leaves them. What is printed
+is AUROC with its paired difference to the first share, and flips at the operating point by change, both with 95 %
+intervals. Every fit is kept in --out, so that the command goes on where `--seconds` stopped it, and `--again` prints
+without a GPU.
 """
 
 from __future__ import annotations
@@ -22,12 +23,12 @@ import torch
 from numpy.typing import NDArray
 
 from benchmarks.recipe_table import compare_ways, show
-from convert.robustness.changes import CHANGES
+from convert.certificate.robustness.changes import CHANGES
 from tbconv.contract.errors import Silence
-from tbconv.contract.grey_reference import fit_reference, near_margins
 from tbconv.contract.preprocess import PreprocessSpec
 from tbconv.contract.statistics import is_positive, proportion
 from tbconv.contract.xray import decode_xray, read_xray
+from tbconv.contract.xray.reference import fit_reference, near_margins
 from torch_train.config import TrainConfig
 from torch_train.engine.inference import exact_margins, place_films
 from torch_train.engine.trainer import fit_network, start_network

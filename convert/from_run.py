@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from convert.certificate.certify import certify, draw_certificate, model_card
 from convert.certificate.consistency import inconsistencies
 from convert.certificate.page import PAGE
+from convert.certificate.robustness.report import card_lines
 from convert.formats.table import FORMATS, ONNX, TFLITE, TFLITE_FLOAT32, Format, runner_of
 from convert.parity.inputs import FilmSet, draw_golden_films, evenly, golden_inputs, part_of
 from convert.parity.measure import Measurement, measure
@@ -23,16 +24,15 @@ from convert.parity.runtimes import LITERT_TORCH, Runtime, compared_runtimes, pl
 from convert.pipeline import INT8_BUDGET, ConversionContext, Outcome, Route, check_budget, check_route
 from convert.proof.prove import prove_files
 from convert.quantization.float_ops import HEAD
-from convert.robustness.report import card_lines
 from tbconv.contract.bundle import CERTIFICATE, Bundle, read_json, seal, write_bundle
 from tbconv.contract.certificate import Certificate, Proof, Verdict
 from tbconv.contract.environment import provenance
 from tbconv.contract.errors import ConfigError, ConversionError
 from tbconv.contract.files import sha256_file, write_json
 from tbconv.contract.golden import GOLDEN, GOLDEN_FILMS, Golden, write_golden, write_golden_films
-from tbconv.contract.grey_reference import GREY_REFERENCE, fit_reference
 from tbconv.contract.manifest import BATCH, Artefact, Kind, Manifest, image_spec, output_specs
 from tbconv.contract.preprocess import PreprocessSpec
+from tbconv.contract.xray.reference import GREY_REFERENCE, fit_reference
 from torch_train.run_folder import (
     BASELINE,
     CALIBRATION_FILMS,

@@ -20,10 +20,10 @@ from tbconv.contract.certificate import ArtefactVerdict, Site, Verdict
 from tbconv.contract.consistency import Binding, check_answers, check_binding, check_contents
 from tbconv.contract.errors import ArtefactError, BundleError, ConfigError
 from tbconv.contract.golden import GOLDEN, Golden, read_golden
-from tbconv.contract.grey_reference import GREY_REFERENCE, GreyReference
 from tbconv.contract.manifest import DecisionRule, Kind
 from tbconv.contract.signature import SignatureRule
 from tbconv.contract.statistics import Classifier
+from tbconv.contract.xray.reference import GREY_REFERENCE, GreyReference
 from tf_serve.runtime.pool import Pool
 from tf_serve.runtime.selftest import check_preprocessing
 

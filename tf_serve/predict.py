@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from tbconv.contract.bundle import MAKE_AGAIN
 from tbconv.contract.errors import LIMITS, BundleError
-from tbconv.contract.grey_reference import NO_REFERENCE_LIMIT
 from tbconv.contract.manifest import DecisionRule, Manifest
 from tbconv.contract.preprocess import as_model_input
 from tbconv.contract.statistics import Prediction, proportion
 from tbconv.contract.xray import Rejected, RejectionReason, open_film
+from tbconv.contract.xray.reference import NO_REFERENCE_LIMIT
 from tf_serve.fallback import ActiveModel
 from tf_serve.gate.rules import GateLevel, refuse
 from tf_serve.telemetry.trace import stage

@@ -16,8 +16,8 @@ from safetensors.torch import save
 from tbconv.contract.environment import provenance
 from tbconv.contract.errors import DISCLAIMER
 from tbconv.contract.files import write_atomic, write_json
-from tbconv.contract.grey_reference import GREY_REFERENCE, fit_reference, near_margins
 from tbconv.contract.manifest import CHOICE_WORDS, CHOICES, Choice, DecisionRule, Labels, OperatingPoint
+from tbconv.contract.xray.reference import GREY_REFERENCE, fit_reference, near_margins
 from tbconv.report_kit.charts import BLUE, GREY, ORANGE, drawing, label_powers, save_png
 from torch_train.config import TrainConfig
 from torch_train.data.dataset import TrainingFilms

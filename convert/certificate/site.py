@@ -19,15 +19,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from convert.parity.inputs import digest_of, known_by
 from tbconv.contract.bundle import Bundle, read_bundle, read_json, refuse_inside
 from tbconv.contract.certificate import SITE, SITE_FORMAT
 from tbconv.contract.errors import DISCLAIMER, BundleError, DataError, FilmError, Reporter
-from tbconv.contract.files import sha256_bytes, write_json
+from tbconv.contract.files import write_json
 from tbconv.contract.manifest import Labels
 from tbconv.contract.statistics import Estimate
 from tbconv.contract.xray import may_be_film, read_bytes, what_it_is
 from tf_serve.gate.rules import GateLevel
 from torch_train.data.index import read_index
+from torch_train.data.loading import FilmIdentity
 from torch_train.data.records import FilmIndex
 from torch_train.evaluation.bootstrap import PatientResamples, draw_patients, nothing
 from torch_train.evaluation.predictions import Predictions
@@ -78,7 +80,7 @@ class SiteAnswer:
     """What became of one film."""
 
     outcome: str  # one of OUTCOMES
-    digest: str | None = None  # SHA-256 of the file; None where it cannot be read
+    digest: str | None = None  # SHA-256 by which the split knows films; None where the file cannot be read
     reason: str | None = None  # of a film without an answer: the gate's code, or what the file is
     margin: float | None = None  # logits; None of films that the network did not run on
     limits: tuple[str, ...] = ()  # that this film's answer carries beyond the bundle's own
@@ -104,7 +106,8 @@ def evaluate_at_site(config: SiteConfig, reporter: Reporter) -> Json:
     index = with_labels_of(bundle, index, given=config.positive is not None)
     active = choose_checked(bundle, artefact=config.artefact)
     films = reporter.track(index.films, title="films", total=len(index.films))
-    answers = [answer(film.path, active, bundle) for film in films]
+    known = known_by(config.bundle)
+    answers = [answer(film.path, active, bundle, known) for film in films]
     found = describe_site(index, answers, active, bundle, config)
     config.out.mkdir(parents=True, exist_ok=True)
     write_json(config.out / SITE, found)
@@ -112,14 +115,14 @@ def evaluate_at_site(config: SiteConfig, reporter: Reporter) -> Json:
     return found
 
 
-def answer(path: Path, active: ActiveModel, bundle: Bundle) -> SiteAnswer:
-    """Answer one film as the server does; an error is an outcome."""
+def answer(path: Path, active: ActiveModel, bundle: Bundle, known: FilmIdentity) -> SiteAnswer:
+    """Answer one film as the server does; an error is an outcome. `known`: by what the run's split knows films."""
     from tf_serve.predict import screen
 
     digest = None
     try:
         data = read_bytes(path)
-        digest = sha256_bytes(data)
+        digest = digest_of(data, known)
         result = screen(data, active, bundle.manifest, name="the film")
     except FilmError as error:
         if digest is None:

@@ -136,15 +136,15 @@ def read_films_of(source: FilmFolder, bundle: Path, reporter: Reporter) -> tuple
     labels = _labels(source, bundle, loaded.index, reporter)
     kind = "synthetic films" if index.synthetic else "films"
     which = f"{len(loaded.model_inputs)} {kind} of a folder" + (f" of {held}" if len(chosen) < held else "")
-    return loaded.model_inputs, labels, which + _overlap(bundle, loaded.digests_by(_known_by(bundle)))
+    return loaded.model_inputs, labels, which + _overlap(bundle, loaded.digests_by(known_by(bundle)))
 
 
 def _choose(paths: Sequence[Path], most: int | None, bundle: Path) -> NDArray[np.int64]:
     """Return rows in their order: every n-th film that the network was not trained on, then every n-th other."""
     if most is None or len(paths) <= most:
         return np.arange(len(paths))
-    trained_on, known_by = _trained_on(bundle), _known_by(bundle)
-    seen = np.array([bool(trained_on) and _digest(path, known_by) in trained_on for path in paths])
+    trained_on, known = _trained_on(bundle), known_by(bundle)
+    seen = np.array([bool(trained_on) and _is_of(path, known, trained_on) for path in paths])
     unseen = evenly(np.flatnonzero(~seen), most)
     return np.sort(np.concatenate([unseen, evenly(np.flatnonzero(seen), most - len(unseen))]))
 
@@ -153,20 +153,27 @@ def _trained_on(bundle: Path) -> set[str]:
     return set(read_json(bundle / SPLIT)["train"]) if (bundle / SPLIT).is_file() else set()
 
 
-def _known_by(bundle: Path) -> FilmIdentity:
-    """Return by what the bundle's split knows a film: its pixels, or its file in older ones."""
+def known_by(bundle: Path) -> FilmIdentity:
+    """Return by what a bundle's split knows a film: its pixels, or its file in older ones."""
     record = read_json(bundle / SPLIT) if (bundle / SPLIT).is_file() else {}
     return "pixels" if record.get("film_identity") == "pixels" else "file"
 
 
-def _digest(path: Path, known_by: FilmIdentity) -> str:
+def digest_of(data: bytes, known: FilmIdentity) -> str:
+    """Return the SHA-256 by which a split knows a film; of a file that cannot be decoded, that of the file."""
     from torch_train.data.loading import digest_of_pixels
 
     try:
-        data = read_bytes(path)
-        return sha256_bytes(data) if known_by == "file" else digest_of_pixels(decode_xray(data, name=str(path)))
+        return sha256_bytes(data) if known == "file" else digest_of_pixels(decode_xray(data))
     except FilmError:
-        return ""  # it is said where the film is read
+        return sha256_bytes(data)
+
+
+def _is_of(path: Path, known: FilmIdentity, digests: set[str]) -> bool:
+    try:
+        return digest_of(read_bytes(path), known) in digests
+    except FilmError:
+        return False  # it is said where the film is read
 
 
 def _labels(source: FilmFolder, bundle: Path, index: FilmIndex, reporter: Reporter) -> NDArray[np.int64] | None:

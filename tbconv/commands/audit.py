@@ -127,8 +127,8 @@ def _robustness(
     from rich import box
     from rich.table import Table
 
-    from convert.robustness.report import COLUMNS, PAGE, RECORD, cells, summary
-    from convert.robustness.suite import RobustnessConfig, audit_robustness
+    from convert.certificate.robustness.report import COLUMNS, PAGE, RECORD, cells, summary
+    from convert.certificate.robustness.suite import RobustnessConfig, audit_robustness
 
     if len(data) > 1:
         why = "one set is changed at a time"

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from convert.robustness.changes import CHANGES
-from convert.robustness.report import card_lines, cells, robustness_page
-from convert.robustness.suite import Reading, RobustnessConfig, measure
+from convert.certificate.robustness.changes import CHANGES
+from convert.certificate.robustness.report import card_lines, cells, robustness_page
+from convert.certificate.robustness.suite import Reading, RobustnessConfig, measure
 from tbconv.contract.errors import ConfigError, Silence
 from tbconv.contract.xray import decode_xray
 

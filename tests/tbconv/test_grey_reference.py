@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tbconv.contract.errors import ArtefactError
-from tbconv.contract.grey_reference import (
+from tbconv.contract.xray.reference import (
     BORDERS,
     COUNT,
     EDGES,

@@ -12,7 +12,7 @@ from PIL import Image
 from tbconv.contract.bundle import read_bundle
 from tbconv.contract.certificate import Verdict
 from tbconv.contract.errors import DISCLAIMER, LIMITS
-from tbconv.contract.grey_reference import NO_REFERENCE_LIMIT
+from tbconv.contract.xray.reference import NO_REFERENCE_LIMIT
 from tf_serve.fallback import choose_model
 from tf_serve.models import loader
 from tf_serve.predict import SYNTHETIC_LIMIT, screen

@@ -5,8 +5,8 @@ import pytest
 
 from tbconv.contract.bundle import read_bundle, seal
 from tbconv.contract.errors import BundleError, ConfigError, Silence
-from tbconv.contract.grey_reference import GREY_REFERENCE, GREYS, MIRRORED_LIMIT, NO_REFERENCE_LIMIT, fit_reference
 from tbconv.contract.preprocess import PreprocessSpec
+from tbconv.contract.xray.reference import GREY_REFERENCE, GREYS, MIRRORED_LIMIT, NO_REFERENCE_LIMIT, fit_reference
 from tf_serve.fallback import choose_model
 from tf_serve.predict import screen
 
@@ -64,7 +64,7 @@ def test_a_changed_reference_is_refused_as_every_file_that_answers_is(with_refer
 
 
 def test_the_suite_runs_a_bundle_as_it_is_served_and_leaves_it_as_it_is(with_reference, draw_film, tmp_path):
-    from convert.robustness.suite import RobustnessConfig, audit_robustness
+    from convert.certificate.robustness.suite import RobustnessConfig, audit_robustness
     from torch_train.run_folder import HELDOUT_FILMS, Films, write_films
 
     root, run = with_reference(), tmp_path / "run"

@@ -133,7 +133,8 @@ def _change_grey(images: Tensor, mean: Tensor, draws: Tensor, numbers: Augmentat
 # What films meet on their way and a radiologist reads past: another gamma or contrast, a blur, noise, a frame, names
 # and letters burnt in, JPEG, a tilt. Each comes to a share of the films, whatever the others draw.
 #
-# The ranges hold those of the suite that judges networks (convert.robustness.changes), and go beyond most of them.
+# The ranges hold those of the suite that judges networks (convert.certificate.robustness.changes), and go beyond most
+# of them.
 
 TILT_DEGREES = 10.0  # to either side, beside the recipe's rotation
 GAMMA_OCTAVES = 1.0  # exponents 1/2 to 2

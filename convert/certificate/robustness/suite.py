@@ -10,16 +10,16 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from convert.robustness.changes import CHANGES, Change, Pixels
-from convert.robustness.report import PAGE, RECORD, card_lines, robustness_page
+from convert.certificate.robustness.changes import CHANGES, Change, Pixels
+from convert.certificate.robustness.report import PAGE, RECORD, card_lines, robustness_page
 from tbconv.contract.bundle import MANIFEST, read_bundle, read_json, refuse_inside
 from tbconv.contract.errors import DISCLAIMER, ConfigError, DataError, FilmError, Reporter
 from tbconv.contract.files import sha256_bytes, write_atomic, write_json
-from tbconv.contract.grey_reference import GREY_REFERENCE, GreyReference
 from tbconv.contract.preprocess import PreprocessSpec
 from tbconv.contract.signature import SignatureRule
 from tbconv.contract.statistics import proportion
 from tbconv.contract.xray import decode_xray, read_bytes
+from tbconv.contract.xray.reference import GREY_REFERENCE, GreyReference
 from torch_train.run_folder import HELDOUT_FILMS, RUN, SPLIT, Films, read_films, read_run
 
 Json = dict[str, Any]
@@ -71,7 +71,7 @@ class Reading:
     limits: tuple[str, ...] = ()  # that are of this film alone
 
 
-class Reader(Protocol):
+class FilmReader(Protocol):
     """What answers files: the served path of a bundle, or a run's network."""
 
     facts: Json  # who answers
@@ -93,7 +93,7 @@ def audit_robustness(config: RobustnessConfig, reporter: Reporter) -> Json:
     """
     if config.is_bundle:
         refuse_inside(config.target, config.out, fix="--out REPORT, beside the bundle")
-    reader: Reader = ServedBundle(config) if config.is_bundle else TrainedRun(config.target)
+    reader: FilmReader = ServedBundle(config) if config.is_bundle else TrainedRun(config.target)
     films, where = _choose_films(config)
     reporter.say(f"{len(films)} films ({where}), each as it is and with {len(CHANGES)} changes")
     record = measure(reader, films, reporter) | {"films": where, "disclaimer": DISCLAIMER}
@@ -106,7 +106,9 @@ def audit_robustness(config: RobustnessConfig, reporter: Reporter) -> Json:
     return record
 
 
-def measure(reader: Reader, films: Sequence[Pixels], reporter: Reporter, changes: Sequence[Change] = CHANGES) -> Json:
+def measure(
+    reader: FilmReader, films: Sequence[Pixels], reporter: Reporter, changes: Sequence[Change] = CHANGES
+) -> Json:
     """Return flips by change and direction, with intervals.
 
     Args:
