@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tbconv.contract.bundle import MANIFEST, read_arrays, read_json
+from tbconv.contract.bundle import MANIFEST, read_json
 from tbconv.contract.errors import BundleError, ConfigError
-from tbconv.contract.files import atomic_file, disk_errors_stated, only_writer, sha256_bytes, write_json
+from tbconv.contract.files import atomic_file, disk_errors_stated, only_writer, read_arrays, sha256_bytes, write_json
 from tbconv.contract.golden import stored_inputs
 from tbconv.contract.manifest import CHOICE_WORDS, LOWEST_SLOPE, Calibration, DecisionRule, Labels, OperatingPoint
 from tbconv.report_kit.words import digits_for

@@ -1,4 +1,4 @@
-"""The bundle on disk: open = verify digests, seal = bind and record, write = atomic; how JSON and arrays are read."""
+"""The bundle on disk: open = verify digests, seal = bind and record, write = atomic; how JSON is read."""
 
 from __future__ import annotations
 
@@ -6,22 +6,17 @@ import contextlib
 import json
 import math
 import os
-import struct
-import tokenize
 import unicodedata
-import zipfile
-import zlib
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, BinaryIO
-
-import numpy as np
+from typing import Any
 
 from tbconv.contract.certificate import SITE, ArtefactVerdict, Certificate, Site, Verdict
-from tbconv.contract.errors import ArtefactError, BundleError, ConfigError, TbconvError, printable
+from tbconv.contract.errors import ArtefactError, BundleError, ConfigError, printable
 from tbconv.contract.files import (
+    RESTORE,
     folder_whole_or_not,
     opened,
     require_room,
@@ -36,7 +31,7 @@ from tbconv.contract.manifest import SCHEMA_VERSION, FileRecord, Manifest, with_
 MANIFEST = "manifest.json"
 CERTIFICATE = "certificate.json"
 CONVERSION = "conversion.json"  # of a third-party ONNX model's formats, which are no bundle
-MAKE_AGAIN = "tbconv convert RUN --out BUNDLE, or restore the file"
+MAKE_AGAIN = RESTORE
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,8 +191,6 @@ MOST_READ = 64 << 20  # bytes of any other file that is read whole: the split of
 MOST_VALUES = 1 << 22  # of JSON, a 32nd of it in manifest and certificate: `[],` is 3 bytes there and 64 in memory
 MOST_DEPTH = 64  # lists and objects within each other; ours have 7
 MOST_INTEGER = 1 << 63
-MOST_UNPACKED = 64 << 20  # bytes of an .npz in all, or `MOST_RATIO` times what it takes: drawn films pack 3 to 1
-MOST_RATIO = 100
 COPIED = 1 << 20  # bytes at a time
 MOST_FILES = 1_000  # of a manifest; each costs a look at the disk. A bundle has 30
 MOST_NAME = 255  # bytes of one part of a path, what ext4, XFS, APFS and NTFS take
@@ -290,76 +283,6 @@ def _check_plain(value: str | float | bool | None) -> None:
             raise ValueError(f"it holds {value}, which is no number of JSON")
     elif value is not None and not -MOST_INTEGER <= value < MOST_INTEGER:
         raise ValueError(f"it holds an integer of {value.bit_length()} bits, 64 are the most")
-
-
-@contextlib.contextmanager
-def read_arrays(
-    source: Path | bytes,
-    what: str,
-    *,
-    name: str = "the archive",
-    error: type[TbconvError] = ArtefactError,
-    fix: str = MAKE_AGAIN,
-    ratio: int = MOST_RATIO,
-) -> Iterator[Mapping[str, Any]]:
-    """Yield the arrays of an .npz file by name, without pickles; nothing is unpacked before its headers are judged.
-
-    Args:
-        source: the file, or its bytes.
-        what: it should hold, in words, for the error.
-        name: of bytes, for the error.
-        error: to raise where it is missing, damaged or beyond bounds, or lacks an array that the block reads.
-        fix: of that error.
-        ratio: how many times what it takes it may unpack to, where that is more than `MOST_UNPACKED`; 0 for what a
-            server reads of strangers.
-    """
-    called = source if isinstance(source, Path) else name
-    try:
-        with opened(source) as file:
-            _check_archive(file, ratio)
-            with np.load(file, allow_pickle=False) as arrays:
-                yield arrays
-    except _DAMAGED as found:
-        raise error(f"{called} holds no {what}", why=f"{type(found).__name__}: {found}", fix=fix) from found
-
-
-# what zipfile, zlib and numpy raise on damage, and what an array of another kind or shape leads to
-_DAMAGED = (
-    *(OSError, ValueError, KeyError, EOFError, TypeError, AttributeError, IndexError, MemoryError, RuntimeError),
-    *(OverflowError, SyntaxError, tokenize.TokenError, zipfile.BadZipFile, zlib.error, struct.error),
-)
-
-
-def _check_archive(file: BinaryIO, ratio: int) -> None:
-    """Refuse an .npz whose arrays are not as large as its directory says, or would fill the memory; ValueError."""
-    packed = file.seek(0, os.SEEK_END)
-    with zipfile.ZipFile(file) as archive:
-        members = archive.infolist()
-        most = max(MOST_UNPACKED, ratio * packed)
-        if (unpacked := sum(member.file_size for member in members)) > most:
-            raise ValueError(f"it unpacks to {unpacked / 2**20:,.0f} MB, {most / 2**20:,.0f} MB are the most")
-        if len({member.filename for member in members}) < len(members):
-            raise ValueError("it holds two arrays of one name")
-        for member in members:
-            _check_array(archive, member)
-    file.seek(0)
-
-
-def _check_array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> None:
-    name = printable(member.filename, most=80)
-    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) or not name.endswith(".npy"):
-        raise ValueError(f"{name} is no array as numpy packs it")
-    with archive.open(member) as data:
-        version = np.lib.format.read_magic(data)  # type: ignore[no-untyped-call]
-        read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}.get(version)
-        if read is None:
-            raise ValueError(f"{name} is an array of version {version}")
-        shape, _, dtype = read(data)  # type: ignore[no-untyped-call]
-        count = math.prod(shape)
-        if dtype.hasobject or not dtype.itemsize or min(shape, default=0) < 0:
-            raise ValueError(f"{name} has dtype {dtype} and shape {shape}, which hold no numbers or text")
-        if count * dtype.itemsize != member.file_size - data.tell():
-            raise ValueError(f"{name} has shape {shape} and {member.file_size - data.tell():,} bytes of {dtype}")
 
 
 def check_name(name: object) -> None:

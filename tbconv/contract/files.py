@@ -14,22 +14,27 @@ import hashlib
 import io
 import itertools
 import json
+import math
 import os
 import platform
 import re
 import secrets
 import shutil
 import stat
+import struct
 import sys
 import tempfile
 import time
+import tokenize
+import zipfile
+import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from tbconv.contract.errors import ConfigError, SetupError, TbconvError
+from tbconv.contract.errors import ArtefactError, ConfigError, SetupError, TbconvError, printable
 
 _EXCHANGE = 2  # RENAME_EXCHANGE of renameat2(2)
 _AT_FDCWD = -100  # of <fcntl.h>: paths are relative to the working folder
@@ -893,3 +898,85 @@ def _existing(path: Path) -> Path:
 
 def _mb(count: int) -> str:
     return f"{count / 1e6:,.0f} MB" if count >= 10_000_000 else f"{count / 1e3:,.0f} kB"
+
+
+# --- arrays ---
+# An .npz file is judged by its headers before anything of it is unpacked.
+
+MOST_UNPACKED = 64 << 20  # bytes of an .npz in all, or `MOST_RATIO` times what it takes: drawn films pack 3 to 1
+MOST_RATIO = 100
+RESTORE = "tbconv convert RUN --out BUNDLE, or restore the file"
+
+
+@contextlib.contextmanager
+def read_arrays(
+    source: Path | bytes,
+    what: str,
+    *,
+    name: str = "the archive",
+    error: type[TbconvError] = ArtefactError,
+    fix: str = RESTORE,
+    ratio: int = MOST_RATIO,
+) -> Iterator[Mapping[str, Any]]:
+    """Yield the arrays of an .npz file by name, without pickles; nothing is unpacked before its headers are judged.
+
+    Args:
+        source: the file, or its bytes.
+        what: it should hold, in words, for the error.
+        name: of bytes, for the error.
+        error: to raise where it is missing, damaged or beyond bounds, or lacks an array that the block reads.
+        fix: of that error.
+        ratio: how many times what it takes it may unpack to, where that is more than `MOST_UNPACKED`; 0 for what a
+            server reads of strangers.
+    """
+    import numpy as np  # most of what writes files needs none
+
+    called = source if isinstance(source, Path) else name
+    try:
+        with opened(source) as file:
+            _check_archive(file, ratio)
+            with np.load(file, allow_pickle=False) as arrays:
+                yield arrays
+    except _DAMAGED as found:
+        raise error(f"{called} holds no {what}", why=f"{type(found).__name__}: {found}", fix=fix) from found
+
+
+# what zipfile, zlib and numpy raise on damage, and what an array of another kind or shape leads to
+_DAMAGED = (
+    *(OSError, ValueError, KeyError, EOFError, TypeError, AttributeError, IndexError, MemoryError, RuntimeError),
+    *(OverflowError, SyntaxError, tokenize.TokenError, zipfile.BadZipFile, zlib.error, struct.error),
+)
+
+
+def _check_archive(file: BinaryIO, ratio: int) -> None:
+    """Refuse an .npz whose arrays are not as large as its directory says, or would fill the memory; ValueError."""
+    packed = file.seek(0, os.SEEK_END)
+    with zipfile.ZipFile(file) as archive:
+        members = archive.infolist()
+        most = max(MOST_UNPACKED, ratio * packed)
+        if (unpacked := sum(member.file_size for member in members)) > most:
+            raise ValueError(f"it unpacks to {unpacked / 2**20:,.0f} MB, {most / 2**20:,.0f} MB are the most")
+        if len({member.filename for member in members}) < len(members):
+            raise ValueError("it holds two arrays of one name")
+        for member in members:
+            _check_array(archive, member)
+    file.seek(0)
+
+
+def _check_array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> None:
+    import numpy as np
+
+    name = printable(member.filename, most=80)
+    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) or not name.endswith(".npy"):
+        raise ValueError(f"{name} is no array as numpy packs it")
+    with archive.open(member) as data:
+        version = np.lib.format.read_magic(data)  # type: ignore[no-untyped-call]
+        read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}.get(version)
+        if read is None:
+            raise ValueError(f"{name} is an array of version {version}")
+        shape, _, dtype = read(data)  # type: ignore[no-untyped-call]
+        count = math.prod(shape)
+        if dtype.hasobject or not dtype.itemsize or min(shape, default=0) < 0:
+            raise ValueError(f"{name} has dtype {dtype} and shape {shape}, which hold no numbers or text")
+        if count * dtype.itemsize != member.file_size - data.tell():
+            raise ValueError(f"{name} has shape {shape} and {member.file_size - data.tell():,} bytes of {dtype}")

@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from tbconv.contract.bundle import Bundle, read_arrays
+from tbconv.contract.bundle import Bundle
 from tbconv.contract.errors import FilmError
+from tbconv.contract.files import read_arrays
 from tbconv.contract.preprocess import PreprocessSpec
 from tbconv.contract.statistics import Prediction
 from tbconv.contract.xray import decode_xray

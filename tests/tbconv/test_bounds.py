@@ -11,11 +11,10 @@ import zipfile
 import numpy as np
 import pytest
 
-from tbconv.contract import bundle as contract
-from tbconv.contract.bundle import MANIFEST, Bundle, parse_json, read_arrays, read_bundle, read_json
+from tbconv.contract.bundle import MANIFEST, Bundle, parse_json, read_bundle, read_json
 from tbconv.contract.consistency import LABELS, OPERATING_POINT, PREPROCESSING, appended_files
 from tbconv.contract.errors import ArtefactError, BundleError, TbconvError, printable
-from tbconv.contract.files import sha256_file
+from tbconv.contract.files import read_arrays, sha256_file
 from tbconv.contract.golden import read_golden, read_golden_films
 from torch_train.run_folder import read_films
 
@@ -373,7 +372,7 @@ def test_films_that_pack_well_are_read_whatever_their_number(monkeypatch):
         assert arrays["empty"].shape == (0, 4)
     drawn = np.random.default_rng(0).integers(0, 4, 1 << 20).astype(np.uint8)  # packs 3 to 1, as drawn films do
     black = np.zeros(1 << 20, np.uint8)  # 900 to 1
-    monkeypatch.setattr(contract, "MOST_UNPACKED", 1 << 10)
+    monkeypatch.setattr("tbconv.contract.files.MOST_UNPACKED", 1 << 10)
     with read_arrays(saved(films=drawn), "arrays") as arrays:
         assert (arrays["films"] == drawn).all()
     with pytest.raises(ArtefactError), read_arrays(saved(films=black), "arrays"):

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from tbconv.contract.bundle import read_arrays
+from tbconv.contract.files import read_arrays
 
 GREY_REFERENCE = "grey_reference.npz"  # in a run folder and in a bundle
 UNLIKE_SHARE = 0.002  # of unchanged films, by each of the two rules
