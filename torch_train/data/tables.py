@@ -195,7 +195,7 @@ class NamedFilms:
             DataError: a cell means several films.
         """
         unlike = dict.fromkeys(cells)
-        split = [parts for cell in unlike if (parts := _parts(cell))]
+        split = [parts for cell in unlike if (parts := parts_of_cell(cell))]
         named = Counter(stem_of_name(parts[-1]) for parts in split)
         shared = sum(
             1
@@ -204,7 +204,7 @@ class NamedFilms:
         found: dict[str, Path] = {}
         several: list[str] = []
         for cell in unlike:
-            parts = _parts(cell)
+            parts = parts_of_cell(cell)
             paths = self._find(parts, shared, by_name=bool(parts) and named[stem_of_name(parts[-1])] == 1)
             if len(paths) == 1:
                 found[cell] = paths[0]
@@ -242,7 +242,8 @@ class NamedFilms:
         return self._ends[key]
 
 
-def _parts(cell: str) -> list[str]:
+def parts_of_cell(cell: str) -> list[str]:
+    """Return the folders and the name that a cell writes, in small letters."""
     return [part.casefold() for part in re.split(r"[\\/]+", cell.strip()) if part not in ("", ".")]
 
 
