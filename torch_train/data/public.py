@@ -30,7 +30,13 @@ from torch_train.data.records import (
 )
 from torch_train.data.tables import FilmTable, NamedFilms, Row, decode_text, key_of, parts_of_cell, stem_of_name
 
-LATERAL = re.compile(r"lat|^l+$|^rl$|^ll$|side|perfil|oblique|decub", re.IGNORECASE)
+# Words of a view that is not frontal; `AP bedside` and `bilateral` are none. Underscores part words too.
+LATERAL = re.compile(
+    r"(?<![a-z])([lr]?lat|(latero?-?)?lateral[a-z]*)(?![a-z])|^l+$|^rl$|(?<![a-z])side(?![a-z])|perfil|oblique|decub",
+    re.IGNORECASE,
+)
+# In a file's name also as the later part of one word: `chestLateral`; never of bilateral, bi-lateral and unilateral.
+LATERAL_NAME = re.compile(r"(?<![A-Za-z])(?<!bi[-_ ])(?<!uni[-_ ])(?i:lateral)|(?<=[a-z])(?<!bi)(?<!Bi)(?<!ni)Lateral")
 # One column a finding: 1 present, 0 absent, -1 uncertain, blank not mentioned (CheXpert's own code).
 CODES = {"1": 1, "1.0": 1, "0": 0, "0.0": 0, "-1": -1, "-1.0": -1, "": 0}
 SHEET_NUMBERS = {"1.0": "1", "0.0": "0"}  # as spreadsheets write labels
@@ -372,7 +378,7 @@ def _of_one_reader(rows: Sequence[Row], layout: TableLayout, columns: dict[str, 
 
 def _is_lateral(path: Path, rows: Sequence[Row], layout: TableLayout) -> bool:
     view = _first(rows, layout.view)
-    return bool(LATERAL.search(view) if view else re.search(r"lateral", path.stem, re.IGNORECASE))
+    return bool(LATERAL.search(view) if view else LATERAL_NAME.search(path.stem))
 
 
 # --- the sets' own splits ---

@@ -12,6 +12,7 @@ from PIL import Image
 
 from tbconv.contract.errors import ConfigError, DataError
 from torch_train.data.index import read_index
+from torch_train.data.public import LATERAL, LATERAL_NAME
 
 CHEXPERT = (
     "No Finding", "Enlarged Cardiomediastinum", "Cardiomegaly", "Lung Opacity", "Lung Lesion", "Edema", "Consolidation",
@@ -358,6 +359,24 @@ def test_the_lists_of_tbx11k_are_known_under_any_suffix(tmp_path):
     index = read_index(tmp_path, strict=True)
     assert parts(index) == {"h1": "train", "h2": "test", "tb1": "test", "tb2": "train"}
     assert "TBX11K_val.txt lists 1 films, and none of them is here: health/none.png" in index.notes
+
+
+@pytest.mark.parametrize(("view", "is_lateral"), [
+    ("Lateral", True), ("LAT", True), ("LLAT", True), ("AP_LAT", True), ("left lateral", True), ("L", True),
+    ("LL", True), ("RL", True), ("side view", True), ("latero-lateral", True), ("laterolateral", True),
+    ("laterale", True), ("decubitus", True), ("PA", False), ("AP bedside", False), ("AP_horizontal", False),
+    ("Frontal", False), ("bilateral", False), ("plate", False), ("inside", False),
+])  # fmt: skip
+def test_words_of_a_view_that_is_not_frontal(view, is_lateral):
+    assert bool(LATERAL.search(view)) == is_lateral
+
+
+@pytest.mark.parametrize(("name", "is_lateral"), [
+    ("view1_lateral", True), ("lateral2", True), ("LATERAL", True), ("chestLateral", True),
+    ("bilateral_pneumonia_01", False), ("Bilateral", False), ("BILATERAL", False), ("bi-lateral", False), ("unilateral", False), ("frontal", False),
+])  # fmt: skip
+def test_a_bilateral_finding_in_a_name_is_no_lateral_view(name, is_lateral):
+    assert bool(LATERAL_NAME.search(name)) == is_lateral
 
 
 def test_covid_radiography_reads_its_folders_and_pairs_its_masks(tmp_path):
