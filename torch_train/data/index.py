@@ -103,11 +103,11 @@ def _read_known_layout(tree: FilmTree, choice: LabelChoice) -> FilmIndex:
     )
     if index is not None:
         return index
-    naming = names_films(tree, tables)
+    naming, unclear = names_films(tree, tables)
     index = read_class_folders(tree, choice)
     if index is None:
         raise unread[0] if unread and not naming else _unknown_layout(tree, naming)
-    notes = [f"{error.what}: it was not looked at for labels" for error in unread]
+    notes = [f"{error.what}: it was not looked at for labels" for error in unread] + unclear
     notes += [f"{table.path.name} names films, but no column of it is known to hold labels" for table in naming]
     index = replace(index, notes=(*index.notes, *notes), used=tuple(table.path for table in naming))
     return index if index.patients_known else with_people(index, tree, naming)
@@ -183,7 +183,7 @@ def _tables_above(tree: FilmTree) -> Path | None:
     """Return a table in the folder above that names films of this one; None where none does."""
     try:
         places = sorted(path for path in tree.root.parent.iterdir() if is_table(path) and path.is_file())
-        found = names_films(tree, [read_table(path) for path in places])
+        found, _ = names_films(tree, [read_table(path) for path in places])
     except (OSError, DataError, SetupError, FilmError):
         return None
     return found[0].path if found else None

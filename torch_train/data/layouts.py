@@ -39,10 +39,13 @@ from torch_train.data.tables import FilmTable, NamedFilms, Row, key_of, read_tab
 # Folders that say how a set was packed or split, and never what is on a film.
 _PACKING = re.compile(
     r"(images?|imgs?|pictures?|films?|png|jpe?g|dicoms?|dcm|cxr|xrays?|data|files?|part|batch|chunk|archive|volume|vol|disc|"
-    r"disk|cd|shard|folder|subset|set|stage|series|study|patient|subject|session)[\W_]*\d*[a-z]?"
+    r"disk|cd|shard|folder|subset|set|stage)[\W_]*\d*[a-z]?"
+    r"|(series|study|patient|subject|person|session)([\W_]*\d+[a-z]?|[\W_]+[a-z])"
     r"|(pa|st|se|im|p|s)[\W_]*\d+|cxr[\W_]*png|stage[\W_]*\d+[\W_]*(train|test)[\W_]*images|\d+",
     re.IGNORECASE,
 )
+# Without a number these may be a class, Control/ and Patients/; around all films they are none.
+_PERSONS = re.compile(r"series|stud(y|ies)|patients?|subjects?|persons?|sessions?|cases?", re.IGNORECASE)
 _BINARY = ({"0"}, {"1"}, {"0", "1"})  # folders of digits that may be classes
 _PADCHEST_NAME = re.compile(r"\d{20,}[_-]")  # its archive parts are called 0, 1, ..., 54
 # Kermany's own names; persons of pneumonia and studies of normal films, numbered apart.
@@ -105,7 +108,9 @@ def _classes(tree: FilmTree) -> dict[Path, str]:
         for path, names in plain.items()
     }
     # folders around everything, as archives unpack, name the set and no class
-    around = set.intersection(*map(set, kept.values())) if len({tuple(names) for names in kept.values()}) > 1 else set()
+    around = set.intersection(*map(set, kept.values()))
+    if len({tuple(names) for names in kept.values()}) == 1:
+        around = {name for name in around if _PERSONS.fullmatch(name)}
     own = {path: [name for name in names if name not in around] for path, names in kept.items()}
     outer = {path: next(iter(names), "") for path, names in own.items()}
     if len(set(outer.values()) - {""}) > 2:  # one folder a patient, with the classes inside
@@ -279,15 +284,20 @@ def _require_once(films: list[str], table: Path) -> None:
         )
 
 
-def names_films(tree: FilmTree, tables: Iterable[FilmTable]) -> list[FilmTable]:
-    """Return the tables that name films, whatever else they hold."""
+def names_films(tree: FilmTree, tables: Iterable[FilmTable]) -> tuple[list[FilmTable], list[str]]:
+    """Return the tables that name films, whatever else they hold, and a note of each whose names mean several films."""
     named = NamedFilms(tree.root, tree.films)
-    found = []
+    found, notes = [], []
     for table in tables:
         columns = [column for column in FILM_COLUMNS if column in table.keys]
-        if find_film_column(columns, table, named)[1]:
+        try:
+            names_any = bool(find_film_column(columns, table, named)[1])
+        except DataError as error:
+            notes.append(f"{error.what}: nothing of it was read")
+            continue
+        if names_any:
             found.append(table)
-    return found
+    return found, notes
 
 
 def with_people(index: FilmIndex, tree: FilmTree, tables: Iterable[FilmTable]) -> FilmIndex:

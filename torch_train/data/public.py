@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tbconv.contract.errors import some
+from tbconv.contract.errors import DataError, some
 from tbconv.contract.xray.folder import FilmTree, name_inside, parts_inside, read_bytes
 from torch_train.data.findings import LabelChoice, Reading, choose_classes
 from torch_train.data.records import (
@@ -294,14 +294,22 @@ def find_film_column(candidates: Iterable[str], table: FilmTable, named: NamedFi
     """Return the column that names the most films, and the film of each of its cells.
 
     Raises:
-        DataError: a cell of it means several films.
+        DataError: a cell means several films, and no other column names a film in every row.
     """
     best: tuple[int, str, dict[str, Path]] = (-1, "", {})
+    fault: DataError | None = None
     for column in (one for one in candidates if one in table.keys):
-        found = named.resolve((row[column] for row in table.rows), table.path)
+        try:
+            found = named.resolve((row[column] for row in table.rows), table.path)
+        except DataError as error:
+            fault = fault or error
+            continue
         if len(found) > best[0]:
             best = (len(found), column, found)
-    return best[1], best[2]
+    _, column, found = best
+    if fault is not None and not (found and all(row[column] in found for row in table.rows)):
+        raise fault
+    return column, found
 
 
 def _finding_columns(tables: Sequence[FilmTable], keys: Iterable[str]) -> dict[str, str]:

@@ -373,7 +373,8 @@ def test_words_of_a_view_that_is_not_frontal(view, is_lateral):
 
 @pytest.mark.parametrize(("name", "is_lateral"), [
     ("view1_lateral", True), ("lateral2", True), ("LATERAL", True), ("chestLateral", True),
-    ("bilateral_pneumonia_01", False), ("Bilateral", False), ("BILATERAL", False), ("bi-lateral", False), ("unilateral", False), ("frontal", False),
+    ("bilateral_pneumonia_01", False), ("Bilateral", False), ("BILATERAL", False),
+    ("bi-lateral", False), ("unilateral", False), ("frontal", False),
 ])  # fmt: skip
 def test_a_bilateral_finding_in_a_name_is_no_lateral_view(name, is_lateral):
     assert bool(LATERAL_NAME.search(name)) == is_lateral

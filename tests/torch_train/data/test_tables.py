@@ -184,3 +184,39 @@ def test_classes_inside_the_folders_of_patients_are_found(tmp_path, write_film):
     for number in range(6):
         write_film(tmp_path / f"doe{number}/{('Normal', 'Tuberculosis')[number % 2]}/a.png", number)
     assert [film.label for film in read_index(tmp_path).films] == [0, 1, 0, 1, 0, 1]
+
+
+@pytest.mark.parametrize("positive", ["Patients", "patient", "Subjects", "Study"])
+@pytest.mark.parametrize("around", ["", "data/", "Cases/"])
+def test_a_folder_of_patients_beside_one_of_controls_is_a_class(tmp_path, write_film, positive, around):
+    for number in range(4):
+        write_film(tmp_path / f"{around}{('Control', positive)[number % 2]}/{number}.png", number)
+    index = read_index(tmp_path)
+    assert (index.labels.names, [film.label for film in index.films]) == (("Control", positive), [0, 0, 1, 1])
+
+
+@pytest.mark.parametrize("folder", ["Patients", "patient1", "subject_b", "study 3"])
+def test_a_folder_of_patients_around_everything_is_no_class(tmp_path, write_film, folder):
+    for number in range(4):
+        write_film(tmp_path / f"{folder}/{('Normal', 'TB')[number % 2]}/{number}.png", number)
+    assert [film.label for film in read_index(tmp_path).films] == [0, 0, 1, 1]
+    write_film(tmp_path / f"bare/{folder}/1.png", 1)
+    with pytest.raises(DataError, match="no labels"):
+        read_index(tmp_path / "bare")
+
+
+def test_a_table_of_no_labels_whose_numbers_mean_two_films_is_passed_over_and_said(tmp_path, write_film, write_table):
+    for number in range(6):
+        write_film(tmp_path / ("Normal", "TB")[number % 2] / f"{number // 2}.png", number)
+    write_table(tmp_path / "log.csv", ("id", "loss", "note"), *((number, 0.5, "x") for number in range(3)))
+    index = read_index(tmp_path)
+    assert [film.label for film in index.films] == [0, 0, 0, 1, 1, 1]
+    assert any(note.startswith("log.csv names 3 films that are there more than once") for note in index.notes)
+
+
+def test_a_column_of_paths_is_taken_where_one_of_numbers_means_two_films(tmp_path, write_film, write_table):
+    rows = [(number // 2, f"{'ab'[number % 2]}/{number // 2}.png", ("Normal", "TB")[number % 2]) for number in range(4)]
+    for number, (_, name, _) in enumerate(rows):
+        write_film(tmp_path / name, number)
+    write_table(tmp_path / "t.csv", ("id", "file", "label"), *rows)
+    assert [film.label for film in read_index(tmp_path).films] == [0, 0, 1, 1]
