@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
+import secrets
+from collections.abc import Container
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 
 from PIL import Image
@@ -51,7 +55,8 @@ def export_films(folder: Path, out: Path, reporter: Reporter, *, strict: bool = 
     if left_out:
         reporter.say(words_of(left_out, folder))
     rows: list[tuple[str, ...]] = []
-    written: list[Path] = []
+    written: dict[Path, None] = {}  # in order, and asked of each film
+    salt = secrets.token_bytes(16)  # of this export, kept nowhere: nobody can try numbers against its digests
     unreadable: list[tuple[Path, str]] = []
     for path in reporter.track(tree.films, title="films", total=len(tree.films)):
         try:
@@ -61,12 +66,12 @@ def export_films(folder: Path, out: Path, reporter: Reporter, *, strict: bool = 
             unreadable.append((path, error.one_line))
             reporter.say(f"left out: {error.one_line}")
             continue
-        place = _free(out / path.relative_to(folder), set(written))
+        place = _free(out / path.relative_to(folder), written)
         place.parent.mkdir(parents=True, exist_ok=True)
         with atomic_file(place) as file:
             Image.fromarray(pixels).save(file, "PNG")  # nothing but pixels: no text, no tag
-        written.append(place)
-        rows.append((place.relative_to(out).as_posix(), *_person(data)))
+        written[place] = None
+        rows.append((place.relative_to(out).as_posix(), *_person(data, salt)))
     if not written:
         first = unreadable[0][1]
         raise DataError(f"no film of {folder} can be read", why=f"the first one: {first}", fix="export them again")
@@ -74,20 +79,27 @@ def export_films(folder: Path, out: Path, reporter: Reporter, *, strict: bool = 
     return Exported(tuple(written), tuple(unreadable))
 
 
-def _free(path: Path, taken: set[Path]) -> Path:
+def _free(path: Path, taken: Container[Path]) -> Path:
     """Return the path of a PNG: the film's own, numbered where films differ by their suffix alone."""
     name = path.name if path.suffix.lower() not in (".png", ".jpg", ".jpeg", ".dcm", ".dicom") else path.stem
-    numbers = ("", *(f"-{number}" for number in range(2, len(taken) + 3)))
-    return next(place for number in numbers if (place := path.with_name(f"{name}{number}.png")) not in taken)
+    place = path.with_name(f"{name}.png")
+    numbers = count(2)
+    while place in taken:
+        place = path.with_name(f"{name}-{next(numbers)}.png")
+    return place
 
 
-def _person(data: bytes) -> tuple[str, str, str, str]:
+def _person(data: bytes, salt: bytes) -> tuple[str, str, str, str]:
     if not looks_like_dicom(data):
         return ("", "", "", "")
     from tbconv.contract.xray.dicom.person import read_person
 
     person = read_person(data)
-    return (person.patient or "", person.study or "", person.age or "", person.sex or "")
+    return (_salted(person.patient, salt), _salted(person.study, salt), person.age or "", person.sex or "")
+
+
+def _salted(digest: str | None, salt: bytes) -> str:
+    return hashlib.sha256(salt + digest.encode()).hexdigest()[: len(digest)] if digest else ""
 
 
 def _write_listing(path: Path, rows: list[tuple[str, ...]]) -> None:

@@ -1,5 +1,6 @@
 """DICOM films train as pictures do: one decoder, patients from tags, one identity of a film."""
 
+import csv
 import hashlib
 
 import numpy as np
@@ -134,6 +135,22 @@ def test_export_writes_the_pixels_that_training_sees_and_a_split_that_is_the_sam
     assert "patient_id" in (tmp_path / "png" / LISTING).read_text()
     with pytest.raises(ConfigError, match="is not empty"):
         export_films(copies[1], tmp_path / "png", Silence())
+
+
+def test_each_export_has_digests_of_its_own_that_join_the_same_films(tmp_path):
+    for number, patient in enumerate(("Doe^7", "Doe^7", "Doe^8")):
+        write_dicom(tmp_path / f"films/{number}.dcm", np.full((8, 8), number, np.uint8), patient=patient)
+    write_dicom(tmp_path / "films/0.dicom", np.zeros((8, 8), np.uint8), patient="Doe^9")
+    exports = []
+    for out in (tmp_path / "a", tmp_path / "b"):
+        names = [path.name for path in export_films(tmp_path / "films", out, Silence()).films]
+        assert names == ["0.png", "0-2.png", "1.png", "2.png"]
+        with (out / LISTING).open(newline="") as file:
+            exports.append({row["file"]: row["patient_id"] for row in csv.DictReader(file)})
+    for keys in exports:
+        assert keys["0-2.png"] != keys["1.png"] or keys["0.png"] != keys["1.png"]
+        assert len(set(keys.values())) == 3
+    assert not set(exports[0].values()) & set(exports[1].values())
 
 
 def test_strict_refuses_what_would_be_left_out(class_folders):
