@@ -17,6 +17,7 @@ from tbconv.contract.xray.folder import FilmTree, parts_inside, refuse_others, w
 from tbconv.family import family_of_child
 from torch_train.data.findings import LabelChoice, Uncertain
 from torch_train.data.layouts import (
+    BY_STUDY,
     COLUMNS,
     names_films,
     read_class_folders,
@@ -211,7 +212,8 @@ def name_patients(index: FilmIndex, expression: str | None) -> FilmIndex:
         ConfigError: the expression is invalid, or matches no file name.
     """
     if expression is None:
-        return index if index.patients_known else replace(index, notes=(*index.notes, UNKNOWN))
+        told = index.patients_known or BY_STUDY in index.notes
+        return index if told else replace(index, notes=(*index.notes, UNKNOWN))
     _check_expression(expression)
     keys = find_patients(expression, [film.path.name for film in index.films])
     missing = sum(key is None for key in keys)

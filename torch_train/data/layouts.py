@@ -153,6 +153,8 @@ _PATIENTS = (
     "caseid",
     "case",
 )
+_STUDIES = ("studyid", "studyinstanceuid", "study", "accession", "accessionnumber")
+BY_STUDY = "patients are not known: films of one study count as of one patient"
 
 
 @dataclass(frozen=True, slots=True)
@@ -305,17 +307,22 @@ def with_people(index: FilmIndex, tree: FilmTree, tables: Iterable[FilmTable]) -
     named = NamedFilms(tree.root, tree.films)
     for table in tables:
         column, found = find_film_column([one for one in FILM_COLUMNS if one in table.keys], table, named)
-        patient = next((name for name in _PATIENTS if name in table.keys and name != column), None)
+        patient = next((name for name in _PATIENTS if name in table.keys and name != column), "")
+        study = next((name for name in _STUDIES if name in table.keys and name != column), "")
         rows = {found[row[column]]: row for row in table.rows if row[column] in found}
-        if patient is None or not any(row[patient] for row in rows.values()):
+        known = sum(bool(row.get(patient)) for row in rows.values())
+        if not known and not any(row.get(study) for row in rows.values()):
             continue
         films = []
         for film in index.films:
             row = rows.get(film.path, {})
             age, sex = parse_person(row.get("age"), row.get("sex"))
-            films.append(replace(film, patient=row.get(patient) or film.patient, age=age, sex=sex))
-        note = f"patients are known by the column {table.name_of(patient)} of {table.path.name}"
-        return replace(index, films=tuple(films), patients_known=True, notes=(*index.notes, note))
+            own = row.get(patient) or (f"study {row[study]}" if row.get(study) else film.patient)
+            films.append(replace(film, patient=own, age=age, sex=sex))
+        note = f"patients are known by the column {table.name_of(patient)} of {table.path.name}" if known else BY_STUDY
+        if 0 < known < len(rows) and study:
+            note += f"; where it is empty, by {table.name_of(study)}"
+        return replace(index, films=tuple(films), patients_known=known > 0, notes=(*index.notes, note))
     return index
 
 

@@ -153,6 +153,22 @@ def test_each_export_has_digests_of_its_own_that_join_the_same_films(tmp_path):
     assert not set(exports[0].values()) & set(exports[1].values())
 
 
+@pytest.mark.parametrize("patient", ["", "Doe^7"])
+def test_films_of_one_study_stay_together_after_an_export(tmp_path, patient):
+    study = generate_uid()
+    for number in range(6):
+        name = ("Normal", "Tuberculosis")[number % 2]
+        pixels = np.random.default_rng(number).integers(0, 255, (64, 64), np.uint8)
+        own = {"study": study} if number < 2 else {"patient": patient if number == 5 else ""}
+        write_dicom(tmp_path / f"set/{name}/{number}.dcm", pixels, **own)
+    export_films(tmp_path / "set", tmp_path / "png", Silence())
+    index = read_index(tmp_path / "png")
+    keys = {film.path.stem: film.patient for film in index.films}
+    assert (keys["0"] == keys["1"], len(set(keys.values()))) == (True, 5)
+    assert index.patients_known == bool(patient)
+    assert not any("each film counts as a patient" in note for note in index.notes)
+
+
 def test_strict_refuses_what_would_be_left_out(class_folders):
     (class_folders / "Normal/report.pdf").write_bytes(b"%PDF")
     index = read_index(class_folders)
