@@ -30,7 +30,7 @@ from tbconv.contract.xray import may_be_film, read_bytes, what_it_is
 from tf_serve.gate.rules import GateLevel
 from torch_train.data.index import read_index
 from torch_train.data.loading import FilmIdentity
-from torch_train.data.records import FilmIndex
+from torch_train.data.records import FilmIndex, unnamed
 from torch_train.evaluation.bootstrap import PatientResamples, draw_patients, nothing
 from torch_train.evaluation.predictions import Predictions
 from torch_train.evaluation.statistics import (
@@ -104,6 +104,8 @@ def evaluate_at_site(config: SiteConfig, reporter: Reporter) -> Json:
     index = read_index(config.data, patient=config.patient, positive=config.positive)
     bundle = read_bundle(config.bundle)
     index = with_labels_of(bundle, index, given=config.positive is not None)
+    for note in index.notes:  # with the names that the record leaves out
+        reporter.say(f"note: {note}")
     active = choose_checked(bundle, artefact=config.artefact)
     films = reporter.track(index.films, title="films", total=len(index.films))
     known = known_by(config.bundle)
@@ -210,7 +212,7 @@ def describe_site(
         "worse": [name for name, verdict in verdicts.items() if verdict == WORSE],
         "calibration": None if scored is None else describe_calibration([scored], source),
         "subgroups": _subgroups(index, labels, patients, outcomes, scored, source),
-        "notes": list(index.notes),
+        "notes": [unnamed(index, note) for note in index.notes],
     }
 
 
@@ -347,8 +349,8 @@ def _describe_films(
         "negatives": int((labels == 0).sum()),
         "patients": source.patients_of(np.arange(len(labels))),
         "patients_known": index.patients_known,
-        "layout": index.layout,
-        "label_source": index.label_source,
+        "layout": unnamed(index, index.layout),
+        "label_source": unnamed(index, index.label_source),
         "synthetic": index.synthetic,
         "copies": len(digests) - len(set(digests)),  # of a film that is there already
         "of_the_run": _films_of_the_run(bundle, set(digests)),

@@ -145,6 +145,9 @@ def films(tmp_path):
             Image.fromarray(drawn).save(folder / name / f"Zebulon-{seed}.png")
     Image.fromarray(np.full((300, 300), 90, np.uint8)).save(folder / "Normal" / "blank.png")
     (folder / "Tuberculosis" / "page.png").write_bytes(b"<html>log in</html>")
+    (folder / "Normal" / "DOE_JANE_1961.pdf").write_bytes(b"%PDF-1.4")
+    Image.fromarray(np.full((300, 300), 90, np.uint8)).save(folder / "DOE_JOHN.png")  # in no folder of a class
+    (folder / "DOE_PEOPLE.csv").write_text("file,patient\nblank.png,a\n")
     return folder
 
 
@@ -155,6 +158,7 @@ def measured(make_bundle, films, tmp_path):
     command = ["evaluate", "--bundle", str(root), "--data", str(films), "--out", str(out), "--prevalence", "0.05"]
     done = CliRunner().invoke(app, command)
     assert done.exit_code == 0, done.output
+    assert "DOE_JANE_1961.pdf" in done.stderr.replace("\n", "")  # said where the films are
     return root, out, done.stdout
 
 
@@ -162,7 +166,10 @@ def test_the_command_writes_figures_without_a_name_and_a_page(measured):
     root, out, printed = measured
     text = (out / "site.json").read_text()
     found = json.loads(text)
-    assert "Zebulon" not in text + (out / "site.html").read_text() + printed
+    written = text + (out / "site.html").read_text() + printed
+    assert not [name for name in ("Zebulon", "DOE", "site films") if name in written]
+    assert any("a PDF 1" in note for note in found["notes"])
+    assert "1 films are in no folder of a class and are left out" in found["notes"]
     assert found["bundle"]["manifest_sha256"] == read_bundle(root).sha256
     assert found["films"]["n"] == 26
     assert set(found["outcomes"]["counts"]) == set(OUTCOMES)
