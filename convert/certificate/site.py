@@ -29,7 +29,7 @@ from tbconv.contract.statistics import Estimate
 from tbconv.contract.xray import may_be_film, read_bytes, what_it_is
 from tf_serve.gate.rules import GateLevel
 from torch_train.data.index import read_index
-from torch_train.data.loading import FilmIdentity
+from torch_train.data.loading import FilmIdentity, person_of, with_persons
 from torch_train.data.records import FilmIndex, unnamed
 from torch_train.evaluation.bootstrap import PatientResamples, draw_patients, nothing
 from torch_train.evaluation.predictions import Predictions
@@ -46,6 +46,7 @@ from torch_train.evaluation.statistics import (
 from torch_train.evaluation.summary import SummaryConfig
 
 if TYPE_CHECKING:
+    from tbconv.contract.xray.dicom.person import DicomPerson
     from tf_serve.fallback import ActiveModel
 
 Json = dict[str, Any]
@@ -84,6 +85,7 @@ class SiteAnswer:
     reason: str | None = None  # of a film without an answer: the gate's code, or what the file is
     margin: float | None = None  # logits; None of films that the network did not run on
     limits: tuple[str, ...] = ()  # that this film's answer carries beyond the bundle's own
+    person: DicomPerson | None = None  # of a DICOM file
 
 
 def evaluate_at_site(config: SiteConfig, reporter: Reporter) -> Json:
@@ -110,6 +112,7 @@ def evaluate_at_site(config: SiteConfig, reporter: Reporter) -> Json:
     films = reporter.track(index.films, title="films", total=len(index.films))
     known = known_by(config.bundle)
     answers = [answer(film.path, active, bundle, known) for film in films]
+    index = with_persons(index, [one.person for one in answers], reporter)
     found = describe_site(index, answers, active, bundle, config)
     config.out.mkdir(parents=True, exist_ok=True)
     write_json(config.out / SITE, found)
@@ -121,18 +124,18 @@ def answer(path: Path, active: ActiveModel, bundle: Bundle, known: FilmIdentity)
     """Answer one film as the server does; an error is an outcome. `known`: by what the run's split knows films."""
     from tf_serve.predict import screen
 
-    digest = None
+    digest = person = None
     try:
         data = read_bytes(path)
-        digest = digest_of(data, known)
+        digest, person = digest_of(data, known), person_of(data)
         result = screen(data, active, bundle.manifest, name="the film")
     except FilmError as error:
         if digest is None:
             return SiteAnswer(UNREADABLE, reason="the file cannot be opened")  # the error's own words name its path
-        return SiteAnswer(UNREADABLE, digest, error.what if may_be_film(data) else what_it_is(data))
+        return SiteAnswer(UNREADABLE, digest, error.what if may_be_film(data) else what_it_is(data), person=person)
     if result.finding is None:
-        return SiteAnswer(REJECTED, digest, result.refusal.value if result.refusal else None)
-    return SiteAnswer(result.finding.decision, digest, None, result.finding.margin, result.limits)
+        return SiteAnswer(REJECTED, digest, result.refusal.value if result.refusal else None, person=person)
+    return SiteAnswer(result.finding.decision, digest, None, result.finding.margin, result.limits, person)
 
 
 def with_labels_of(bundle: Bundle, index: FilmIndex, *, given: bool) -> FilmIndex:

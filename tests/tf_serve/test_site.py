@@ -7,6 +7,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from PIL import Image
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 from typer.testing import CliRunner
 
 import tbconv
@@ -20,6 +22,7 @@ from convert.certificate.site import (
     SiteConfig,
     describe_site,
     difference,
+    evaluate_at_site,
     judge_difference,
     with_labels_of,
 )
@@ -27,7 +30,7 @@ from convert.certificate.site_page import verdict
 from tbconv.cli import app
 from tbconv.contract.bundle import read_bundle, read_site
 from tbconv.contract.certificate import Site
-from tbconv.contract.errors import BundleError, DataError
+from tbconv.contract.errors import BundleError, DataError, Silence
 from tbconv.contract.manifest import Labels
 from tbconv.contract.statistics import Estimate, proportion
 from tf_serve.fallback import choose_model
@@ -275,3 +278,34 @@ def test_nothing_is_written_into_the_bundle(make_bundle, films):
     )
     assert done.exit_code != 0
     assert not (root / "site").exists()
+
+
+def test_patients_ages_and_sexes_come_from_dicom_tags(make_bundle, tmp_path):
+    folder, out = tmp_path / "films", tmp_path / "site"
+    for label, name in enumerate(NAMES.names):
+        (folder / name).mkdir(parents=True)
+        for number in range(12):
+            pixels = draw_phantom(100 * label + number, positive=bool(label)).pixels
+            write_dicom(folder / name / f"IM{number}.dcm", pixels, patient=f"MRN{label}-{number // 2}")
+    config = SiteConfig(bundle=make_bundle(), data=folder, out=out)
+    found = evaluate_at_site(config, Silence())
+    assert (found["films"]["n"], found["films"]["patients"], found["films"]["patients_known"]) == (24, 12, True)
+    assert "patients are known of 24 of 24 DICOM films by their Patient ID, kept as digests" in found["notes"]
+    assert not any(note.startswith("patients are not known") for note in found["notes"])
+    assert [(row["group"], row["n"]) for row in found["subgroups"]["sex"]] == [("female", 24)]
+    assert sum(row["n"] for row in found["subgroups"]["age"]) == 24
+    assert "MRN" not in (out / "site.json").read_text() + (out / "site.html").read_text()
+
+
+def write_dicom(path, pixels, *, patient):
+    """An 8-bit film of a woman of 45 years."""
+    found = Dataset()
+    found.SOPClassUID, found.SOPInstanceUID, found.Modality = "1.2.840.10008.5.1.4.1.1.1.1", generate_uid(), "DX"
+    found.PatientID, found.PatientAge, found.PatientSex, found.StudyInstanceUID = patient, "045Y", "F", generate_uid()
+    found.Rows, found.Columns = pixels.shape
+    found.SamplesPerPixel, found.PhotometricInterpretation, found.PixelRepresentation = 1, "MONOCHROME2", 0
+    found.BitsAllocated = found.BitsStored = 8
+    found.HighBit, found.PixelData, found.ViewPosition = 7, pixels.tobytes() + b"\0" * (pixels.size % 2), "PA"
+    found.file_meta = FileMetaDataset()
+    found.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    found.save_as(path, enforce_file_format=True)
