@@ -12,14 +12,14 @@ import hashlib
 import math
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from convert.parity.inputs import digest_of, known_by
+from convert.parity.inputs import digest_of, illness_of, known_by, order_of
 from tbconv.contract.bundle import Bundle, read_bundle, read_json, refuse_inside
 from tbconv.contract.certificate import SITE, SITE_FORMAT
 from tbconv.contract.errors import DISCLAIMER, BundleError, DataError, FilmError, Reporter
@@ -28,6 +28,7 @@ from tbconv.contract.manifest import Labels
 from tbconv.contract.statistics import Estimate
 from tbconv.contract.xray import may_be_film, read_bytes, what_it_is
 from tf_serve.gate.rules import GateLevel
+from torch_train.data.findings import LabelChoice
 from torch_train.data.index import read_index
 from torch_train.data.loading import FilmIdentity, person_of, with_persons
 from torch_train.data.records import FilmIndex, unnamed
@@ -68,7 +69,8 @@ class SiteConfig:
     out: Path
     prevalence: float = 0.01  # share of the screened who are ill, for the predictive values
     patient: str | None = None
-    positive: str | None = None
+    choice: LabelChoice = field(default_factory=LabelChoice)
+    strict: bool = False  # refuse a folder that holds anything but films and their labels
     artefact: str | None = None  # None: the file that the certificate proposes
     seed: int = 0  # of the resamples
 
@@ -103,9 +105,9 @@ def evaluate_at_site(config: SiteConfig, reporter: Reporter) -> Json:
     from tf_serve.fallback import choose_checked  # loads LiteRT, the one framework of this process
 
     refuse_inside(config.bundle, config.out, fix="name another folder")
-    index = read_index(config.data, patient=config.patient, positive=config.positive)
+    index = read_index(config.data, patient=config.patient, strict=config.strict, **asdict(config.choice))
     bundle = read_bundle(config.bundle)
-    index = with_labels_of(bundle, index, given=config.positive is not None)
+    index = with_labels_of(bundle, index, given=config.choice.names_positive)
     for note in index.notes:  # with the names that the record leaves out
         reporter.say(f"note: {note}")
     active = choose_checked(bundle, artefact=config.artefact)
@@ -141,21 +143,18 @@ def answer(path: Path, active: ActiveModel, bundle: Bundle, known: FilmIdentity)
 def with_labels_of(bundle: Bundle, index: FilmIndex, *, given: bool) -> FilmIndex:
     """Return the films with the bundle's polarity; DataError where their classes are others and nobody said which."""
     wanted, found = bundle.manifest.labels, index.labels
-    if given or _plain(found) == _plain(wanted):
+    order = order_of(found, wanted)
+    if order is False or (given and order is None):
         return index
-    if _plain(found) == _plain(wanted)[::-1]:
+    if order is True:
         turned = tuple(replace(film, label=1 - film.label) for film in index.films)
         return replace(index, films=turned, labels=Labels(found.positive, found.negative))
     raise DataError(
         f"the bundle tells {wanted.positive} from {wanted.negative}, these films {found.positive} from "
         f"{found.negative}",
         why="figures of another finding would look like the bundle's",
-        fix=f"--positive {found.positive!r} if it means what the bundle calls {wanted.positive}",
+        fix=f"--positive {illness_of(found)!r} if it means what the bundle calls {wanted.positive}",
     )
-
-
-def _plain(labels: Labels) -> tuple[str, str]:
-    return labels.negative.casefold(), labels.positive.casefold()
 
 
 # --- figures ---

@@ -1,6 +1,7 @@
 """An existing bundle on films from elsewhere: every film is counted, figures stand beside claims, and none travels."""
 
 import json
+import shlex
 from dataclasses import asdict
 from types import SimpleNamespace
 
@@ -27,6 +28,7 @@ from convert.certificate.site import (
     with_labels_of,
 )
 from convert.certificate.site_page import verdict
+from convert.parity.inputs import order_of
 from tbconv.cli import app
 from tbconv.contract.bundle import read_bundle, read_site
 from tbconv.contract.certificate import Site
@@ -309,3 +311,38 @@ def write_dicom(path, pixels, *, patient):
     found.file_meta = FileMetaDataset()
     found.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
     found.save_as(path, enforce_file_format=True)
+
+
+def test_what_a_fix_proposes_is_taken_as_printed(make_bundle, films, tmp_path):
+    (films / "Normal").rename(films / "Healthy")
+    for name in ("Bacteria", "Virus"):
+        (films / name).mkdir()
+        for path in sorted((films / "Tuberculosis").glob("Z*"))[:3]:
+            (films / name / path.name).write_bytes(path.read_bytes())
+    root = make_bundle()
+    base = ["evaluate", "--bundle", str(root), "--data", str(films), "--out", str(tmp_path / "site"), "--json"]
+    refused = CliRunner().invoke(app, base)
+    assert isinstance(refused.exception, DataError)
+    words = shlex.split(refused.exception.fix.partition(",")[0])
+    assert words == ["--label", "Tuberculosis", "--negative", "Healthy"]
+    done = CliRunner().invoke(app, [*base, *words])
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)["site_labels"] == {"negative": "Healthy", "positive": "Tuberculosis"}
+    refused = CliRunner().invoke(app, [*base, *words, "--strict"])
+    assert "DOE" in refused.exception.why
+
+
+@pytest.mark.parametrize("given", [True, False])
+def test_labels_in_the_other_order_are_turned_also_where_the_positive_class_was_given(given, tmp_path):
+    bundle = SimpleNamespace(manifest=SimpleNamespace(labels=NAMES))
+    turned = with_labels_of(bundle, index_of([0, 1], tmp_path, Labels("TUBERCULOSIS", "normal")), given=given)
+    assert [film.label for film in turned.films] == [1, 0]
+    with pytest.raises(DataError) as caught:
+        with_labels_of(bundle, index_of([0, 1], tmp_path, Labels("Pneumonia", "No Finding")), given=False)
+    assert caught.value.fix.startswith("--positive 'Pneumonia' ")
+
+
+def test_the_order_of_labels_is_told_by_one_rule():
+    assert order_of(Labels("NORMAL", "tuberculosis"), NAMES) is False
+    assert order_of(Labels("tuberculosis", "NORMAL"), NAMES) is True
+    assert order_of(Labels("Normal", "Pneumonia"), NAMES) is None

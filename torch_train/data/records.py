@@ -248,7 +248,7 @@ def _given(names: list[str], positive: str) -> Labels:
         raise ConfigError(
             f"--positive {positive!r} is not a class of this set",
             why=f"its classes are {names[0]!r} and {names[1]!r}",
-            fix=f"--positive {names[0]!r} or --positive {names[1]!r}",
+            fix=" or ".join(f"--positive {name!r}" for name in names if polarity_of(name) >= 0) or "omit --positive",
         )
     return Labels(next(name for name in names if name != matches[0]), matches[0])
 
