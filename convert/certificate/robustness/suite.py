@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -21,6 +21,7 @@ from tbconv.contract.signature import SignatureRule
 from tbconv.contract.statistics import proportion
 from tbconv.contract.xray import decode_xray, read_bytes
 from tbconv.contract.xray.reference import GREY_REFERENCE, GreyReference
+from torch_train.data.findings import LabelChoice
 from torch_train.data.loading import FilmIdentity
 from torch_train.run_folder import HELDOUT_FILMS, RUN, SPLIT, Films, read_films, read_run
 
@@ -41,6 +42,8 @@ class RobustnessConfig:
     run: Path | None = None  # whose held-out films a bundle is judged on
     most: int = MOST
     seed: int = 0
+    choice: LabelChoice = field(default_factory=LabelChoice)  # of --data
+    strict: bool = False  # of --data
     signature: SignatureRule | None = None
 
     def __post_init__(self) -> None:
@@ -282,7 +285,7 @@ def _films_of_set(data: Path, config: RobustnessConfig, reporter: Reporter) -> t
     from torch_train.data.index import read_index
 
     trained_on = frozenset(read_json(config.target / SPLIT)["train"]) if (config.target / SPLIT).is_file() else None
-    index = read_index(data, patient=None, positive=None)
+    index = read_index(data, strict=config.strict, **asdict(config.choice))
     for note in index.notes:
         reporter.say(f"note: {note}")
     paths = [film.path for film in index.films]
