@@ -105,6 +105,33 @@ def test_a_spreadsheet_is_no_archive_and_a_damaged_archive_is_an_error(tmp_path)
         walk_films(tmp_path)
 
 
+@pytest.mark.parametrize("packing", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+@pytest.mark.parametrize("offset", [4, 40, 3000])
+def test_a_damaged_file_of_an_archive_is_said_or_raised_in_words(tmp_path, packing, offset):
+    noise = np.random.default_rng(1).integers(0, 255, 20_000, np.uint8).tobytes()
+    with zipfile.ZipFile(tmp_path / "set.zip", "w", packing) as archive:
+        archive.writestr("bad.png", b"\x89PNG\r\n\x1a\n" + noise)
+        archive.write(draw(tmp_path / "good.png"), "good.png")
+    data = bytearray((tmp_path / "set.zip").read_bytes())
+    start = 30 + len("bad.png") + offset
+    data[start : start + 200] = b"\xff" * 200
+    (tmp_path / "set.zip").write_bytes(data)
+    tree = walk_films(tmp_path / "set.zip")
+    assert tmp_path / "set.zip/good.png" in tree.films
+    place = tmp_path / "set.zip/bad.png"
+    assert place in tree.films or tree.others[place].startswith("unreadable inside its archive")
+    with pytest.raises(FilmError, match="cannot be read"):
+        read_bytes(place)
+
+
+def test_a_link_to_itself_is_said(tmp_path):
+    draw(tmp_path / "a.png")
+    (tmp_path / "self").symlink_to(tmp_path / "self")
+    tree = walk_films(tmp_path)
+    assert [path.name for path in tree.films] == ["a.png"]
+    assert tree.others[tmp_path / "self"].startswith("a link that cannot be followed")
+
+
 def test_links_are_followed_and_a_loop_ends(tmp_path):
     draw(tmp_path / "real/a.png")
     (tmp_path / "set").mkdir()

@@ -29,9 +29,15 @@ from torch_train.data.records import (
     part_of_path,
     part_of_word,
 )
-from torch_train.data.tables import FilmTable, NamedFilms, Row, key_of
+from torch_train.data.tables import FilmTable, NamedFilms, Row, decode_text, key_of, parts_of_cell, stem_of_name
 
-LATERAL = re.compile(r"lat|^l+$|^rl$|^ll$|side|perfil|oblique|decub", re.IGNORECASE)
+# Words of a view that is not frontal; `AP bedside` and `bilateral` are none. Underscores part words too.
+LATERAL = re.compile(
+    r"(?<![a-z])([lr]?lat|(latero?-?)?lateral[a-z]*)(?![a-z])|^l+$|^rl$|(?<![a-z])side(?![a-z])|perfil|oblique|decub",
+    re.IGNORECASE,
+)
+# In a file's name also as the later part of one word: `chestLateral`; never of bilateral, bi-lateral and unilateral.
+LATERAL_NAME = re.compile(r"(?<![A-Za-z])(?<!bi[-_ ])(?<!uni[-_ ])(?i:lateral)|(?<=[a-z])(?<!bi)(?<!Bi)(?<!ni)Lateral")
 # One column a finding: 1 present, 0 absent, -1 uncertain, blank not mentioned (CheXpert's own code).
 CODES = {"1": 1, "1.0": 1, "0": 0, "0.0": 0, "-1": -1, "-1.0": -1, "": 0}
 SHEET_NUMBERS = {"1.0": "1", "0.0": "0"}  # as spreadsheets write labels
@@ -201,8 +207,11 @@ def read_by_layout(
     notes += lateral_note(lateral)
     if layout.readers and any(row.get(layout.readers) for rows in groups.values() for row in rows):
         notes.append("of several readers, more than half have to see a finding; half of them is uncertain")
-    parts = _parts(tree, layout, groups, of_table)
-    return index_of(tree, kept, choice, layout, notes=notes, source=source, parts=parts, tables=tables)
+    lists = {path: part for path in tree.named(*LISTS) if (part := part_of_word(LISTS[path.name.casefold()]))}
+    listed, unmatched = listed_parts(tree, lists)
+    parts = _parts(tree, layout, groups, of_table, listed)
+    notes += unmatched
+    return index_of(tree, kept, choice, layout, notes=notes, source=source, parts=parts, tables=tables, used=lists)
 
 
 def index_of(
@@ -370,7 +379,7 @@ def _of_one_reader(rows: Sequence[Row], layout: TableLayout, columns: dict[str, 
 
 def _is_lateral(path: Path, rows: Sequence[Row], layout: TableLayout) -> bool:
     view = _first(rows, layout.view)
-    return bool(LATERAL.search(view) if view else re.search(r"lateral", path.stem, re.IGNORECASE))
+    return bool(LATERAL.search(view) if view else LATERAL_NAME.search(path.stem))
 
 
 # --- the sets' own splits ---
@@ -383,12 +392,15 @@ def part_of_table(table: FilmTable) -> Part | None:
 
 
 def _parts(
-    tree: FilmTree, layout: TableLayout, groups: dict[Path, list[Row]], of_table: dict[Path, Part]
+    tree: FilmTree,
+    layout: TableLayout,
+    groups: dict[Path, list[Row]],
+    of_table: dict[Path, Part],
+    listed: dict[Path, Part],
 ) -> dict[Path, Part | None]:
-    listed = listed_parts(tree)
     return {
         path: part_of_word(_first(rows, layout.part))
-        or listed.get(path.name)
+        or listed.get(path)
         or of_table.get(path)
         or part_of_path(path, tree.root)
         for path, rows in groups.items()
@@ -403,14 +415,35 @@ LISTS = {
 }
 
 
-def listed_parts(tree: FilmTree) -> dict[str, Part]:
-    """Return the part of each film, by its name, that lists beside the films tell (NIH's `test_list.txt`)."""
-    found: dict[str, Part] = {}
-    for path in tree.named(*LISTS):
-        part = part_of_word(LISTS[path.name.casefold()])
-        if part is not None:
-            found |= dict.fromkeys(read_bytes(path).decode("utf-8", "replace").split(), part)
-    return found
+def listed_parts(tree: FilmTree, lists: dict[Path, Part], depth: int = 1) -> tuple[dict[Path, Part], list[str]]:
+    """Return the part of each film that lists tell (NIH's `test_list.txt`), and a note of lists that name no film here.
+
+    A line means a film under any suffix, in letters of any case; what follows its name on the line is no part of it.
+    A film that two lists name is of the test part where one of them is.
+
+    Args:
+        tree: the folder.
+        lists: and the part that each of them is of.
+        depth: how many parts of a film's path tell it, from its end: 2 are its folder and its name.
+    """
+    films: dict[str, list[Path]] = defaultdict(list)
+    for path in tree.films:
+        films[_end_of(name_inside(path, tree.root), depth)].append(path)
+    found: dict[Path, Part] = {}
+    notes = []
+    for listing, part in lists.items():
+        lines = [line for line in map(str.strip, decode_text(read_bytes(listing)).splitlines()) if line]
+        ends = ((_end_of(line, depth), _end_of(re.split(r"[\s,;]", line)[0], depth)) for line in lines)
+        named = [path for whole, first in ends for path in films.get(whole) or films.get(first, [])]
+        found |= {path: part for path in named if found.get(path) != "test"}
+        if lines and not named:
+            notes.append(f"{listing.name} lists {len(lines)} films, and none of them is here: {some(lines, 3)}")
+    return found, notes
+
+
+def _end_of(name: str, depth: int) -> str:
+    parts = parts_of_cell(name)[-depth:]
+    return "/".join([*parts[:-1], *map(stem_of_name, parts[-1:])])
 
 
 # --- MIMIC-CXR-JPG ---
@@ -494,30 +527,22 @@ def _read_tbx11k(tree: FilmTree, choice: LabelChoice) -> FilmIndex | None:
     if not of_folder.keys() >= {"tb"} or not of_folder.keys() & {"health", "sick"}:
         return None
     readings = [Reading(path, frozenset({name})) for name in _TBX_CLASSES for path in of_folder[name]]
-    parts, used = _tbx_parts(tree)
-    notes = [f"the set is {TBX11K.name}, by its folders imgs/health, imgs/sick and imgs/tb"]
+    lists = {path: part for path in tree.others if (part := _part_of_tbx_list(path)) and not tree.is_system(path)}
+    listed, unmatched = listed_parts(tree, lists, depth=2)
+    parts: dict[Path, Part | None] = {**listed}
+    notes = [f"the set is {TBX11K.name}, by its folders imgs/health, imgs/sick and imgs/tb", *unmatched]
     aside = [path for name, paths in of_folder.items() if name not in _TBX_CLASSES for path in paths]
     for name in sorted(of_folder.keys() - set(_TBX_CLASSES)):
         what = "its test part has no published labels" if name == "test" else "films of other sets"
         notes.append(f"{len(of_folder[name])} films of imgs/{name}/ are left out: {what}")
     return index_of(
-        tree, readings, choice, TBX11K, notes=notes, source="the folders of imgs/", parts=parts, used=used, named=aside
+        tree, readings, choice, TBX11K, notes=notes, source="the folders of imgs/", parts=parts, used=lists, named=aside
     )
 
 
-def _tbx_parts(tree: FilmTree) -> tuple[dict[Path, Part | None], list[Path]]:
-    parts: dict[Path, Part | None] = {}
-    used = []
-    by_end = {"/".join(parts_inside(path, tree.root)[-2:]): path for path in tree.films}
-    for listing in tree.others:
-        found = _TBX_LIST.fullmatch(listing.name)
-        if found:
-            used.append(listing)
-            for name in read_bytes(listing).decode("utf-8", "replace").split():
-                path = by_end.get("/".join(name.split("/")[-2:]))
-                if path is not None:
-                    parts[path] = part_of_word(found[1])
-    return parts, used
+def _part_of_tbx_list(path: Path) -> Part | None:
+    found = _TBX_LIST.fullmatch(path.name)
+    return part_of_word(found[1]) if found else None
 
 
 def _read_covid(tree: FilmTree, choice: LabelChoice) -> FilmIndex | None:

@@ -7,13 +7,14 @@ import csv
 import gzip
 import io
 import re
+import zlib
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
 
-from tbconv.contract.errors import DataError, SetupError, some
+from tbconv.contract.errors import DataError, FilmError, SetupError, some
 from tbconv.contract.xray.folder import FilmTree, name_inside, parts_inside, read_bytes
 
 # --- table ---
@@ -27,6 +28,7 @@ SHEETS = (".xlsx", ".xlsm")  # read with openpyxl
 OLD_SHEETS = (".xls", ".ods", ".numbers")
 _SAMPLE = 50  # lines that tell the separator
 _LONGEST_CELL = 1 << 24  # letters; a report in a cell has some thousands
+csv.field_size_limit(_LONGEST_CELL)  # the module's own is 131,072
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,18 +88,20 @@ def _row(keys: Sequence[str], cells: Sequence[str]) -> Row:
 
 
 def _text_rows(path: Path) -> list[list[str]]:
-    data = read_bytes(path)
+    try:
+        data = read_bytes(path)
+    except FilmError as error:
+        raise DataError(f"{path.name} cannot be read", why=error.why, fix=error.fix) from error
     if data.startswith(b"\x1f\x8b"):
         try:
             data = gzip.decompress(data)
-        except (OSError, EOFError) as error:
+        except (OSError, EOFError, zlib.error) as error:
             fix = "download it again"
             raise DataError(f"{path.name} is damaged", why=f"it cannot be unpacked: {error}", fix=fix) from error
     text = decode_text(data)
     first, _, rest = text.partition("\n")
     told = re.fullmatch(r'"?sep=(.)"?', first.strip(), re.IGNORECASE)  # Excel's own first line
     text, separator = (rest, told[1]) if told else (text, find_separator(text))
-    csv.field_size_limit(_LONGEST_CELL)
     try:
         return list(csv.reader(io.StringIO(text, newline=""), delimiter=separator))
     except csv.Error as error:
@@ -128,7 +132,10 @@ def find_separator(text: str) -> str:
     """Return the sign that cuts the first lines into the most columns, as many in each line."""
 
     def score(separator: str) -> tuple[float, int]:
-        rows = [row for row in csv.reader(io.StringIO(sample), delimiter=separator) if row]
+        try:
+            rows = [row for row in csv.reader(io.StringIO(sample), delimiter=separator) if row]
+        except csv.Error:
+            return 0.0, 0
         width = len(rows[0]) if rows else 0
         alike = sum(len(row) == width for row in rows) / max(1, len(rows))
         return (alike if width > 1 else 0.0, width)
@@ -195,7 +202,7 @@ class NamedFilms:
             DataError: a cell means several films.
         """
         unlike = dict.fromkeys(cells)
-        split = [parts for cell in unlike if (parts := _parts(cell))]
+        split = [parts for cell in unlike if (parts := parts_of_cell(cell))]
         named = Counter(stem_of_name(parts[-1]) for parts in split)
         shared = sum(
             1
@@ -204,7 +211,7 @@ class NamedFilms:
         found: dict[str, Path] = {}
         several: list[str] = []
         for cell in unlike:
-            parts = _parts(cell)
+            parts = parts_of_cell(cell)
             paths = self._find(parts, shared, by_name=bool(parts) and named[stem_of_name(parts[-1])] == 1)
             if len(paths) == 1:
                 found[cell] = paths[0]
@@ -242,7 +249,8 @@ class NamedFilms:
         return self._ends[key]
 
 
-def _parts(cell: str) -> list[str]:
+def parts_of_cell(cell: str) -> list[str]:
+    """Return the folders and the name that a cell writes, in small letters."""
     return [part.casefold() for part in re.split(r"[\\/]+", cell.strip()) if part not in ("", ".")]
 
 

@@ -6,9 +6,12 @@ what another one reads. A film inside a zip archive has a path like any other: `
 
 from __future__ import annotations
 
+import lzma
 import os
 import re
+import struct
 import zipfile
+import zlib
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -27,6 +30,11 @@ DICOMDIR = "a DICOM folder index (DICOMDIR)"
 HEAD_BYTES = 1024  # read of each file; a DICOM file says within the first 400 what it holds
 MAX_MEMBER = 512 << 20  # bytes of one file of an archive
 MAX_MEMBERS = 2_000_000
+# What `zipfile` and its decompressors raise on damaged, encrypted (RuntimeError) and unknown archives and members.
+ARCHIVE_FAULTS = (
+    OSError, RuntimeError, NotImplementedError, EOFError, ValueError, MemoryError, struct.error, zipfile.BadZipFile,
+    zlib.error, lzma.LZMAError,
+)  # fmt: skip
 
 # Media storage classes (DICOM PS3.4 B.5, PS3.3 F) that hold no picture.
 _NO_PICTURE = {
@@ -200,9 +208,14 @@ def _walk(folder: Path, above: tuple[tuple[int, int], ...]) -> Iterator[tuple[Pa
         return
     for entry in entries:
         path = folder / entry.name
-        if entry.is_dir():
+        try:
+            is_folder, is_file = entry.is_dir(), entry.is_file()
+        except OSError as error:  # a link to itself, or one through a folder that may not be entered
+            yield path, f"a link that cannot be followed ({error.strerror or error})"
+            continue
+        if is_folder:
             yield from _walk(path, (*above, here))
-        elif entry.is_file():
+        elif is_file:
             yield path, ""
         else:
             yield path, "a link that leads nowhere" if entry.is_symlink() else "a device or pipe"
@@ -235,7 +248,7 @@ def _open_archive(path: Path, changed_ns: int, size: int) -> _Archive:
     del changed_ns, size  # of the key: a changed archive is opened anew
     try:
         file = zipfile.ZipFile(path)
-    except (OSError, zipfile.BadZipFile, NotImplementedError, ValueError) as error:
+    except ARCHIVE_FAULTS as error:
         why = str(error) or type(error).__name__
         raise DataError(f"{path} is no whole zip archive", why=why, fix="download or pack it again") from error
     members = [one for one in file.infolist() if not one.is_dir()]
@@ -255,8 +268,8 @@ def _members(path: Path) -> Iterator[tuple[Path, str | None]]:
         try:
             with archive.file.open(archive.names[name]) as file:
                 head = file.read(HEAD_BYTES)
-        except (OSError, RuntimeError, zipfile.BadZipFile, NotImplementedError, EOFError) as error:
-            yield place, f"unreadable inside its archive ({error})"  # RuntimeError: it is encrypted
+        except ARCHIVE_FAULTS as error:
+            yield place, f"unreadable inside its archive ({error})"
             continue
         packed = head.startswith(b"PK\3\4") and not name.casefold().endswith((".xlsx", ".xlsm", ".docx", ".pptx"))
         yield place, "a zip archive inside an archive" if packed else kind_of(head, inside.name)
@@ -288,8 +301,8 @@ def _read_member(archive: Path, path: Path) -> bytes:
         raise _unreadable(path, f"it has {member.file_size:,} bytes, of which {MAX_MEMBER:,} are read")
     try:
         return opened.file.read(member)
-    except (OSError, RuntimeError, zipfile.BadZipFile, NotImplementedError, EOFError) as error:
-        raise _unreadable(path, str(error)) from error
+    except ARCHIVE_FAULTS as error:
+        raise _unreadable(path, str(error) or type(error).__name__) from error
 
 
 def _unreadable(path: Path, why: str) -> FilmError:

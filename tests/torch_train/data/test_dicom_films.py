@@ -9,6 +9,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
 from tbconv.contract.errors import ConfigError, DataError, Silence
+from tbconv.contract.xray.dicom.person import read_person
 from torch_train.config import TrainConfig
 from torch_train.data.dataset import prepare_films
 from torch_train.data.export import LISTING, export_films
@@ -91,6 +92,19 @@ def test_one_number_for_everybody_joins_nobody(tmp_path, patients):
     loaded = loaded_of(tmp_path, patients)
     assert len({film.patient for film in loaded.index.films}) == 12
     assert not loaded.index.patients_known
+
+
+@pytest.mark.parametrize("pseudonym", ["ANON000{}", "Anonymized1{}", "anonymous_4{}", "anon-{}", "ANONYM{}x"])
+def test_a_numbered_pseudonym_is_one_persons_own(tmp_path, pseudonym):
+    loaded = loaded_of(tmp_path, [pseudonym.format(number // 2) for number in range(12)])
+    assert len({film.patient for film in loaded.index.films}) == 6
+    assert loaded.index.patients_known
+
+
+@pytest.mark.parametrize("word", ["ANON", "Anonymous", "anonymised", "ANONYMIZED_PATIENT", "anonymisé", "DeIdentified"])
+def test_a_word_for_everybody_names_nobody(tmp_path, word):
+    write_dicom(tmp_path / "a", np.zeros((8, 8), np.uint8), patient=word)
+    assert read_person((tmp_path / "a").read_bytes()).patient is None
 
 
 def test_films_of_one_study_stay_together_where_no_patient_is_known(tmp_path):

@@ -12,6 +12,7 @@ from PIL import Image
 
 from tbconv.contract.errors import ConfigError, DataError
 from torch_train.data.index import read_index
+from torch_train.data.public import LATERAL, LATERAL_NAME
 
 CHEXPERT = (
     "No Finding", "Enlarged Cardiomediastinum", "Cardiomegaly", "Lung Opacity", "Lung Lesion", "Edema", "Consolidation",
@@ -100,6 +101,33 @@ def test_nih_reads_findings_patients_ages_and_its_own_split(nih):
     assert any(
         "1 films of Data_Entry_2017.csv are not in this folder: 00009999_000.png" in note for note in index.notes
     )
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".JPEG", ".PNG", ""])
+def test_the_test_part_of_nih_is_known_under_any_suffix(nih, suffix):
+    for path in nih.rglob("0*.png"):
+        Image.open(path).save(path, "JPEG" if suffix.lower().startswith(".j") else "PNG")
+        path.rename(path.with_suffix(suffix))
+    (nih / "README_CHESTXRAY.pdf").unlink()
+    (nih / "BBox_List_2017.csv").unlink()
+    found = parts(read_index(nih, strict=True))
+    assert found == {
+        "00000001_000": "train", "00000001_001": "train", "00000002_000": "train", "00000003_000": "test",
+        "00000004_000": "test",
+    }  # fmt: skip
+
+
+def test_lists_are_read_as_people_write_them_and_the_test_part_wins(nih):
+    (nih / "test_list.txt").write_text("\ufeffimages\\00000003_000.PNG 0 1\r\n00000004_000\r\n", encoding="utf-8")
+    (nih / "train_val_list.txt").write_text("00000004_000.png\n00000001_000.png,1\n")
+    found = parts(read_index(nih))
+    assert (found["00000003_000"], found["00000004_000"], found["00000001_000"]) == ("test", "test", "train")
+
+
+def test_a_list_of_films_that_are_not_here_is_said(nih):
+    (nih / "test_list.txt").write_text("x1.png\nx2.png\n")
+    notes = [note for note in read_index(nih).notes if "none of them is here" in note]
+    assert notes == ["test_list.txt lists 2 films, and none of them is here: x1.png, x2.png"]
 
 
 def test_nih_tells_one_finding_from_all_others_or_from_no_finding(nih):
@@ -331,6 +359,37 @@ def test_tbx11k_reads_its_folders_and_lists(tmp_path):
     assert parts(index)["tb0002"] == "validation"
     assert any("its test part has no published labels" in note for note in index.notes)
     assert set(told(read_index(tmp_path, label="tb", negative="health"))) == {"h0001", "h0002", "tb0001", "tb0002"}
+
+
+def test_the_lists_of_tbx11k_are_known_under_any_suffix(tmp_path):
+    for number, name in enumerate(("health/h1.jpg", "health/h2.jpg", "tb/tb1.JPG", "tb/tb2.png")):
+        draw(tmp_path / f"imgs/{name}", number)
+    (tmp_path / "lists").mkdir()
+    (tmp_path / "lists/TBX11K_train.txt").write_text("health/h1.png\ntb/tb2.png\n")
+    (tmp_path / "lists/TBX11K_test.txt").write_text("health/h2.png\ntb/tb1.png\n")
+    (tmp_path / "lists/TBX11K_val.txt").write_text("health/none.png\n")
+    index = read_index(tmp_path, strict=True)
+    assert parts(index) == {"h1": "train", "h2": "test", "tb1": "test", "tb2": "train"}
+    assert "TBX11K_val.txt lists 1 films, and none of them is here: health/none.png" in index.notes
+
+
+@pytest.mark.parametrize(("view", "is_lateral"), [
+    ("Lateral", True), ("LAT", True), ("LLAT", True), ("AP_LAT", True), ("left lateral", True), ("L", True),
+    ("LL", True), ("RL", True), ("side view", True), ("latero-lateral", True), ("laterolateral", True),
+    ("laterale", True), ("decubitus", True), ("PA", False), ("AP bedside", False), ("AP_horizontal", False),
+    ("Frontal", False), ("bilateral", False), ("plate", False), ("inside", False),
+])  # fmt: skip
+def test_words_of_a_view_that_is_not_frontal(view, is_lateral):
+    assert bool(LATERAL.search(view)) == is_lateral
+
+
+@pytest.mark.parametrize(("name", "is_lateral"), [
+    ("view1_lateral", True), ("lateral2", True), ("LATERAL", True), ("chestLateral", True),
+    ("bilateral_pneumonia_01", False), ("Bilateral", False), ("BILATERAL", False),
+    ("bi-lateral", False), ("unilateral", False), ("frontal", False),
+])  # fmt: skip
+def test_a_bilateral_finding_in_a_name_is_no_lateral_view(name, is_lateral):
+    assert bool(LATERAL_NAME.search(name)) == is_lateral
 
 
 def test_covid_radiography_reads_its_folders_and_pairs_its_masks(tmp_path):

@@ -1,4 +1,5 @@
 import csv
+import gzip
 import io
 import zipfile
 
@@ -130,6 +131,21 @@ def test_small_rules_of_names():
         "x",
     ]
     assert find_separator('a;b\n"x,y";2\n') == ";"
+
+
+def test_a_line_of_any_length_is_read(films):
+    rows = (*((*row, "remarks") for row in ROWS[:1]), *((*row, "x" * 200_000) for row in ROWS[1:]))
+    (films / "t.csv").write_text(text_of(rows, ";"), encoding="utf-8")
+    assert [film.label for film in read_index(films).films] == [1, 0]
+
+
+@pytest.mark.parametrize(("name", "data"), [
+    ("long.csv", b'a,"' + b"x" * (1 << 24) + b'x"\n'),
+    ("packed.csv.gz", gzip.compress(bytes(1000))[:10] + b"\xff" * 40),
+])  # fmt: skip
+def test_a_table_that_cannot_be_read_is_no_traceback(class_folders, name, data):
+    (class_folders / name).write_bytes(data)
+    assert any(f"{name} " in note and "not looked at for labels" in note for note in read_index(class_folders).notes)
 
 
 def test_a_table_without_a_header_is_read(films):

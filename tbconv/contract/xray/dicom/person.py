@@ -15,9 +15,9 @@ from tbconv.contract.xray.film import MeteredFile, silence_decoders
 _TAGS: list[str] = [
     *("PatientID", "IssuerOfPatientID", "StudyInstanceUID", "PatientAge", "PatientSex"),
 ]
-# What anonymisers write for everybody.
+# What anonymisers write for everybody. With a number behind it, ANON0001, it is a pseudonym: one person's own.
 _NOBODY = re.compile(
-    r"[\W_0x]*|anon\w*|\w*anonym\w*|de-?identified|removed|redacted|unknown|none|null|n/?a|patient|test|no_?id",
+    r"[\W_0x]*|anon[^\W\d]*|[^\W\d]*anonym[^\W\d]*|de-?identified|removed|redacted|unknown|none|null|n/?a|patient|test|no_?id",
     re.IGNORECASE,
 )
 _DIGITS = 16  # of the digest: 64 bits
