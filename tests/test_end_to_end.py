@@ -1,6 +1,7 @@
 """The true ResNet50 through the whole chain with the installed command, each stage a process of its own."""
 
 import json
+import re
 import os
 import shutil
 import subprocess
@@ -181,6 +182,6 @@ def test_the_bundle_names_no_film_and_no_place_of_this_machine(chain):
         *chain.bundle.glob("*.md"),
         *chain.bundle.glob("*.html"),
     ):
-        text = path.read_text()
+        text = re.sub(r"base64,[A-Za-z0-9+/=]+", "", path.read_text())  # pictures spell any short word some day
         assert not [name for name in films if name in text], path.name
         assert not [place for place in ("/tmp", "/root", str(ROOT), str(chain.home)) if place in text], path.name
