@@ -1,8 +1,8 @@
 """The true ResNet50 through the whole chain with the installed command, each stage a process of its own."""
 
 import json
-import re
 import os
+import re
 import shutil
 import subprocess
 import sys
