@@ -6,7 +6,7 @@ contradicts the manifest (`convert.certificate.consistency`).
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +43,7 @@ from tbconv.contract.golden import (
 from tbconv.contract.manifest import Artefact, Kind, is_exact
 from tbconv.contract.preprocess import PreprocessSpec
 from tbconv.contract.statistics import allowed_move, is_positive
+from torch_train.data.findings import LabelChoice
 
 PHANTOMS = 256  # drawn for a matrix without films: as many as one of films should have; some 9 s to draw
 
@@ -55,7 +56,8 @@ class VerifyConfig:
     out: Path
     films: Path | None = None  # a folder; None feeds the bundle's golden inputs
     patient: str | None = None
-    positive: str | None = None
+    choice: LabelChoice = field(default_factory=LabelChoice)
+    strict: bool = False
     most: int | None = None  # films of the folder; None feeds all
     matrix: bool = False  # run further runtimes, not the bundle's files alone
 
@@ -260,7 +262,13 @@ def _judge_repeat(
 
 def _filmset(config: VerifyConfig, golden: Golden, reporter: Reporter) -> FilmSet:
     if config.films is not None:
-        folder = FilmFolder(folder=config.films, most=config.most, patient=config.patient, positive=config.positive)
+        folder = FilmFolder(
+            folder=config.films,
+            most=config.most,
+            patient=config.patient,
+            choice=config.choice,
+            strict=config.strict,
+        )
         model_inputs, labels, description = read_films_of(folder, config.bundle, reporter)
         return FilmSet(description, model_inputs, labels, golden.model_inputs, golden.names)
     if config.matrix:

@@ -200,6 +200,10 @@ def evaluate_at_site(
     prevalence: float = 0.01,
     patient: str | None = None,
     positive: str | None = None,
+    label: str | None = None,
+    negative: str | None = None,
+    uncertain: str = "leave-out",
+    strict: bool = False,
     artefact: str | None = None,
     reporter: Reporter | None = None,
 ) -> dict[str, Any]:
@@ -212,6 +216,10 @@ def evaluate_at_site(
         prevalence: share of the screened who are ill, for the predictive values.
         patient: regular expression that finds the patient in a file name.
         positive: name of the positive class.
+        label: the finding that makes a film positive, where the folder has several.
+        negative: the finding that makes another film negative; others are left out.
+        uncertain: leave-out, positive or negative: films of which the set is not certain.
+        strict: refuse a folder that holds anything but films and what tells their labels.
         artefact: a TFLite file of the bundle; None takes the one that its certificate proposes.
         reporter: where progress goes; nowhere by default.
 
@@ -224,6 +232,7 @@ def evaluate_at_site(
     """
     from convert.certificate.site import SiteConfig
     from convert.certificate.site import evaluate_at_site as measure
+    from torch_train.data.findings import LabelChoice
 
     root = Path(bundle).resolve()
     config = SiteConfig(
@@ -232,7 +241,8 @@ def evaluate_at_site(
         out=root.parent / f"{root.name}.site" if out is None else Path(out),
         prevalence=prevalence,
         patient=patient,
-        positive=positive,
+        choice=LabelChoice(positive, label, negative, uncertain),  # type: ignore[arg-type]  # it refuses other words
+        strict=strict,
         artefact=artefact,
     )
     return measure(config, reporter or Silence())
@@ -448,6 +458,10 @@ def verify(
     out: str | Path | None = None,
     patient: str | None = None,
     positive: str | None = None,
+    label: str | None = None,
+    negative: str | None = None,
+    uncertain: str = "leave-out",
+    strict: bool = False,
     most: int | None = None,
     matrix: bool = False,
     reporter: Reporter | None = None,
@@ -460,6 +474,10 @@ def verify(
         out: folder of the report; BUNDLE.verify by default.
         patient: regular expression that finds the patient in a file name, for folders with labels.
         positive: name of the positive class, for folders with labels.
+        label: the finding that makes a film positive, where the folder has several.
+        negative: the finding that makes another film negative; others are left out.
+        uncertain: leave-out, positive or negative: films of which the set is not certain.
+        strict: refuse a folder that holds anything but films and what tells their labels.
         most: films of the folder, at most.
         matrix: run every runtime, kernel set and reference converter, not the bundle's files alone.
         reporter: where progress goes; nowhere by default.
@@ -473,6 +491,7 @@ def verify(
     """
     from convert.verify import VerifyConfig
     from convert.verify import verify as run_verification
+    from torch_train.data.findings import LabelChoice
 
     root = Path(bundle).resolve()
     config = VerifyConfig(
@@ -480,7 +499,8 @@ def verify(
         films=None if films is None else Path(films),
         out=root.parent / f"{root.name}.verify" if out is None else Path(out),
         patient=patient,
-        positive=positive,
+        choice=LabelChoice(positive, label, negative, uncertain),  # type: ignore[arg-type]  # it refuses other words
+        strict=strict,
         most=most,
         matrix=matrix,
     )

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -181,6 +182,6 @@ def test_the_bundle_names_no_film_and_no_place_of_this_machine(chain):
         *chain.bundle.glob("*.md"),
         *chain.bundle.glob("*.html"),
     ):
-        text = path.read_text()
+        text = re.sub(r"base64,[A-Za-z0-9+/=]+", "", path.read_text())  # pictures spell any short word some day
         assert not [name for name in films if name in text], path.name
         assert not [place for place in ("/tmp", "/root", str(ROOT), str(chain.home)) if place in text], path.name

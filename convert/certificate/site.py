@@ -12,14 +12,14 @@ import hashlib
 import math
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from convert.parity.inputs import digest_of, known_by
+from convert.parity.inputs import digest_of, illness_of, known_by, order_of
 from tbconv.contract.bundle import Bundle, read_bundle, read_json, refuse_inside
 from tbconv.contract.certificate import SITE, SITE_FORMAT
 from tbconv.contract.errors import DISCLAIMER, BundleError, DataError, FilmError, Reporter
@@ -28,9 +28,10 @@ from tbconv.contract.manifest import Labels
 from tbconv.contract.statistics import Estimate
 from tbconv.contract.xray import may_be_film, read_bytes, what_it_is
 from tf_serve.gate.rules import GateLevel
+from torch_train.data.findings import LabelChoice
 from torch_train.data.index import read_index
-from torch_train.data.loading import FilmIdentity
-from torch_train.data.records import FilmIndex
+from torch_train.data.loading import FilmIdentity, person_of, with_persons
+from torch_train.data.records import FilmIndex, unnamed
 from torch_train.evaluation.bootstrap import PatientResamples, draw_patients, nothing
 from torch_train.evaluation.predictions import Predictions
 from torch_train.evaluation.statistics import (
@@ -46,6 +47,7 @@ from torch_train.evaluation.statistics import (
 from torch_train.evaluation.summary import SummaryConfig
 
 if TYPE_CHECKING:
+    from tbconv.contract.xray.dicom.person import DicomPerson
     from tf_serve.fallback import ActiveModel
 
 Json = dict[str, Any]
@@ -67,7 +69,8 @@ class SiteConfig:
     out: Path
     prevalence: float = 0.01  # share of the screened who are ill, for the predictive values
     patient: str | None = None
-    positive: str | None = None
+    choice: LabelChoice = field(default_factory=LabelChoice)
+    strict: bool = False  # refuse a folder that holds anything but films and their labels
     artefact: str | None = None  # None: the file that the certificate proposes
     seed: int = 0  # of the resamples
 
@@ -84,6 +87,7 @@ class SiteAnswer:
     reason: str | None = None  # of a film without an answer: the gate's code, or what the file is
     margin: float | None = None  # logits; None of films that the network did not run on
     limits: tuple[str, ...] = ()  # that this film's answer carries beyond the bundle's own
+    person: DicomPerson | None = None  # of a DICOM file
 
 
 def evaluate_at_site(config: SiteConfig, reporter: Reporter) -> Json:
@@ -101,13 +105,16 @@ def evaluate_at_site(config: SiteConfig, reporter: Reporter) -> Json:
     from tf_serve.fallback import choose_checked  # loads LiteRT, the one framework of this process
 
     refuse_inside(config.bundle, config.out, fix="name another folder")
-    index = read_index(config.data, patient=config.patient, positive=config.positive)
+    index = read_index(config.data, patient=config.patient, strict=config.strict, **asdict(config.choice))
     bundle = read_bundle(config.bundle)
-    index = with_labels_of(bundle, index, given=config.positive is not None)
+    index = with_labels_of(bundle, index, given=config.choice.names_positive)
+    for note in index.notes:  # with the names that the record leaves out
+        reporter.say(f"note: {note}")
     active = choose_checked(bundle, artefact=config.artefact)
     films = reporter.track(index.films, title="films", total=len(index.films))
     known = known_by(config.bundle)
     answers = [answer(film.path, active, bundle, known) for film in films]
+    index = with_persons(index, [one.person for one in answers], reporter)
     found = describe_site(index, answers, active, bundle, config)
     config.out.mkdir(parents=True, exist_ok=True)
     write_json(config.out / SITE, found)
@@ -119,38 +126,35 @@ def answer(path: Path, active: ActiveModel, bundle: Bundle, known: FilmIdentity)
     """Answer one film as the server does; an error is an outcome. `known`: by what the run's split knows films."""
     from tf_serve.predict import screen
 
-    digest = None
+    digest = person = None
     try:
         data = read_bytes(path)
-        digest = digest_of(data, known)
+        digest, person = digest_of(data, known), person_of(data)
         result = screen(data, active, bundle.manifest, name="the film")
     except FilmError as error:
         if digest is None:
             return SiteAnswer(UNREADABLE, reason="the file cannot be opened")  # the error's own words name its path
-        return SiteAnswer(UNREADABLE, digest, error.what if may_be_film(data) else what_it_is(data))
+        return SiteAnswer(UNREADABLE, digest, error.what if may_be_film(data) else what_it_is(data), person=person)
     if result.finding is None:
-        return SiteAnswer(REJECTED, digest, result.refusal.value if result.refusal else None)
-    return SiteAnswer(result.finding.decision, digest, None, result.finding.margin, result.limits)
+        return SiteAnswer(REJECTED, digest, result.refusal.value if result.refusal else None, person=person)
+    return SiteAnswer(result.finding.decision, digest, None, result.finding.margin, result.limits, person)
 
 
 def with_labels_of(bundle: Bundle, index: FilmIndex, *, given: bool) -> FilmIndex:
     """Return the films with the bundle's polarity; DataError where their classes are others and nobody said which."""
     wanted, found = bundle.manifest.labels, index.labels
-    if given or _plain(found) == _plain(wanted):
+    order = order_of(found, wanted)
+    if order is False or (given and order is None):
         return index
-    if _plain(found) == _plain(wanted)[::-1]:
+    if order is True:
         turned = tuple(replace(film, label=1 - film.label) for film in index.films)
         return replace(index, films=turned, labels=Labels(found.positive, found.negative))
     raise DataError(
         f"the bundle tells {wanted.positive} from {wanted.negative}, these films {found.positive} from "
         f"{found.negative}",
         why="figures of another finding would look like the bundle's",
-        fix=f"--positive {found.positive!r} if it means what the bundle calls {wanted.positive}",
+        fix=f"--positive {illness_of(found)!r} if it means what the bundle calls {wanted.positive}",
     )
-
-
-def _plain(labels: Labels) -> tuple[str, str]:
-    return labels.negative.casefold(), labels.positive.casefold()
 
 
 # --- figures ---
@@ -210,7 +214,7 @@ def describe_site(
         "worse": [name for name, verdict in verdicts.items() if verdict == WORSE],
         "calibration": None if scored is None else describe_calibration([scored], source),
         "subgroups": _subgroups(index, labels, patients, outcomes, scored, source),
-        "notes": list(index.notes),
+        "notes": [unnamed(index, note) for note in index.notes],
     }
 
 
@@ -347,8 +351,8 @@ def _describe_films(
         "negatives": int((labels == 0).sum()),
         "patients": source.patients_of(np.arange(len(labels))),
         "patients_known": index.patients_known,
-        "layout": index.layout,
-        "label_source": index.label_source,
+        "layout": unnamed(index, index.layout),
+        "label_source": unnamed(index, index.label_source),
         "synthetic": index.synthetic,
         "copies": len(digests) - len(set(digests)),  # of a film that is there already
         "of_the_run": _films_of_the_run(bundle, set(digests)),

@@ -13,8 +13,9 @@ from convert.parity.inputs import evenly, find_films, spread
 from tbconv.contract.errors import DataError, FilmError, Reporter
 from tbconv.contract.files import sha256_bytes
 from tbconv.contract.preprocess import PreprocessSpec
-from tbconv.contract.xray import read_bytes
+from tbconv.contract.xray import read_xray
 from tbconv.contract.xray.folder import walk_films, words_of
+from torch_train.data.loading import digest_of_pixels
 
 CALIBRATION = 64  # films, at most
 LEAST, MOST = 64, 576  # films that are compared where nobody says how many; those that are looked at for it
@@ -29,9 +30,9 @@ class FolderFilms:
     calibration: NDArray[np.uint8]  # [C, S, S]
     parity: NDArray[np.uint8]  # [N, S, S]
     parity_names: tuple[str, ...]  # paths within the folder
-    calibration_sha256: tuple[str, ...]  # of the files
+    calibration_sha256: tuple[str, ...]  # of the grey pixels: one film, whatever file it came in
     parity_sha256: tuple[str, ...]
-    held: int  # films in the folder, each content once
+    held: int  # films in the folder
     chosen: int = 0  # of the compared films, taken for the side of a decision on which they lie
 
     @property
@@ -176,11 +177,12 @@ def _read(paths: list[Path], size: int, reporter: Reporter) -> dict[Path, tuple[
     spec, found, seen = PreprocessSpec(size=size), {}, set()
     for path in reporter.track(paths, title="reading films", total=len(paths)):
         try:
-            model_input, digest = spec.from_file(path), sha256_bytes(read_bytes(path))
+            pixels = read_xray(path)
         except FilmError as error:
             reporter.say(f"left out: {error.one_line}")
             continue
+        digest = digest_of_pixels(pixels)
         if digest not in seen:
             seen.add(digest)
-            found[path] = (model_input, digest)
+            found[path] = (spec.model_input(pixels), digest)
     return found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from tbconv.contract.preprocess import PreprocessSpec
 from tbconv.contract.statistics import Prediction
 from tbconv.contract.xray import decode_xray, read_bytes
 from tbconv.contract.xray.folder import walk_films, words_of
+from torch_train.data.findings import LabelChoice
 from torch_train.data.loading import FilmIdentity
 from torch_train.data.phantom import draw_phantom
 from torch_train.data.records import FilmIndex
@@ -107,7 +108,8 @@ class FilmFolder:
     folder: Path
     most: int | None = None  # None takes all
     patient: str | None = None
-    positive: str | None = None
+    choice: LabelChoice = field(default_factory=LabelChoice)  # of a set with several findings
+    strict: bool = False  # refuse a folder that holds anything but films and their labels
 
 
 def read_films_of(source: FilmFolder, bundle: Path, reporter: Reporter) -> tuple[Any, Any, str]:
@@ -123,12 +125,14 @@ def read_films_of(source: FilmFolder, bundle: Path, reporter: Reporter) -> tuple
     from torch_train.data.loading import load_films
 
     try:
-        index = read_index(source.folder, patient=source.patient, positive=source.positive)
+        index = read_index(source.folder, patient=source.patient, strict=source.strict, **asdict(source.choice))
         for note in index.notes:
             reporter.say(f"note: {note}")
     except DataError as error:
+        if source.strict or source.choice != LabelChoice():
+            raise  # it was asked for
         model_inputs = _plain_films(source, bundle, reporter)
-        reporter.say(f"labels are not used: {error.what}")
+        reporter.say(f"labels are not used: {error.what}; {error.fix}")
         return model_inputs, None, f"{len(model_inputs)} films without labels"
     held = len(index.films)
     chosen = [index.films[row] for row in _choose([film.path for film in index.films], source.most, bundle)]
@@ -180,15 +184,32 @@ def _labels(source: FilmFolder, bundle: Path, index: FilmIndex, reporter: Report
     """Return the folder's labels in the bundle's polarity; None where its classes are others."""
     labels = np.array([film.label for film in index.films], np.int64)
     wanted, found = read_bundle(bundle).manifest.labels, index.labels
-    if source.positive is not None or found == wanted:
+    turned = order_of(found, wanted)
+    if turned is not None:
+        return 1 - labels if turned else labels
+    if source.choice.names_positive:
         return labels
-    if found == Labels(wanted.positive, wanted.negative):
-        return 1 - labels
     reporter.say(
         f"labels are not used: the bundle distinguishes {wanted.positive} from {wanted.negative}, the folder "
-        f"{found.positive} from {found.negative}; --positive {found.positive} if they mean the same"
+        f"{found.positive} from {found.negative}; --positive {illness_of(found)!r} if they mean the same"
     )
     return None
+
+
+def order_of(found: Labels, wanted: Labels) -> bool | None:
+    """Return False where a set's labels are a bundle's, True where they are in the other order, else None.
+
+    The one rule of every command: case does not count.
+    """
+    plain, other = ((one.negative.casefold(), one.positive.casefold()) for one in (found, wanted))
+    return False if plain == other else True if plain == other[::-1] else None
+
+
+def illness_of(found: Labels) -> str:
+    """Return the class to propose as positive: never the one that says that nothing was found."""
+    from torch_train.data.findings import healthy_name
+
+    return found.negative if healthy_name([found.positive]) else found.positive
 
 
 def _overlap(bundle: Path, digests: Iterable[str]) -> str:

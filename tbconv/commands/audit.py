@@ -74,13 +74,17 @@ def audit(
             "--positive-films": positive_films,
             "--negative-films": negative_films,
             "--patient": patient,
-            "--positive": positive,
             "--boxes": boxes,
             "--masks": masks,
             "--weights": weights,
         }
         _refuse_idle([name for name, value in idle.items() if value])
-        _robustness(robustness, out, list(data or ()), run, most_read, seed, as_json=as_json)
+        named = {"positive": positive, "label": label, "negative": negative, "uncertain": uncertain}
+        if not data:
+            plain = {"--uncertain": uncertain != "leave-out", "--strict": strict}
+            about = {"--positive": positive, "--label": label, "--negative": negative} | plain
+            _refuse_without_data([name for name, value in about.items() if value])
+        _robustness(robustness, out, list(data or ()), run, most_read, seed, named, strict=strict, as_json=as_json)
         return
     from torch_train.evaluation.audit.audit import PAGE, RECORD
     from torch_train.evaluation.audit.audit import audit as probe
@@ -121,19 +125,44 @@ def _refuse_idle(given: list[str]) -> None:
         raise ConfigError(f"{', '.join(given)} with --robustness", why=why, fix="omit it, or omit --robustness")
 
 
+def _refuse_without_data(given: list[str]) -> None:
+    if given:
+        options, why = " and ".join(given), "a run has kept its films with their labels"
+        raise ConfigError(f"{options} without --data", why=why, fix=f"omit {options}, or add --data DIR")
+
+
 def _robustness(
-    target: Path, out: Path, data: Folders, run: Path | None, most: int, seed: int, *, as_json: bool
+    target: Path,
+    out: Path,
+    data: Folders,
+    run: Path | None,
+    most: int,
+    seed: int,
+    named: dict[str, Any],
+    *,
+    strict: bool,
+    as_json: bool,
 ) -> None:
     from rich import box
     from rich.table import Table
 
     from convert.certificate.robustness.report import COLUMNS, PAGE, RECORD, cells, summary
     from convert.certificate.robustness.suite import RobustnessConfig, audit_robustness
+    from torch_train.data.findings import LabelChoice
 
     if len(data) > 1:
         why = "one set is changed at a time"
         raise ConfigError("--robustness with several --data", why=why, fix="name one of them")
-    config = RobustnessConfig(target=target, out=out, data=data[0] if data else None, run=run, most=most, seed=seed)
+    config = RobustnessConfig(
+        target=target,
+        out=out,
+        data=data[0] if data else None,
+        run=run,
+        most=most,
+        seed=seed,
+        choice=LabelChoice(**named),
+        strict=strict,
+    )
     record = audit_robustness(config, TerminalReporter())
     if as_json:
         print_out(json.dumps(record, indent=2, sort_keys=True))

@@ -101,7 +101,8 @@ def evaluate(
         print_figures(found, paths)
 
 
-OF_A_SITE = ("out", "bundle", "artefact", "prevalence", "as_json", "data", "patient", "positive")
+CHOICE = ("positive", "label", "negative", "uncertain")  # of torch_train.data.findings.LabelChoice
+OF_A_SITE = ("out", "bundle", "artefact", "prevalence", "as_json", "data", "patient", *CHOICE, "strict")
 
 
 def _refuse_training_options(context: typer.Context) -> None:
@@ -132,6 +133,7 @@ def _evaluate_at_site(
     from convert.certificate.site_page import PAGE, lines
     from tbconv.contract.certificate import SITE
     from tf_serve.runtime.trial import prepare
+    from torch_train.data.findings import LabelChoice
 
     prepare()  # it imports LiteRT while this process imports the rest
     root = bundle.resolve()
@@ -141,7 +143,8 @@ def _evaluate_at_site(
         out=out or root.parent / f"{root.name}.site",
         prevalence=prevalence,
         patient=recipe["patient"],
-        positive=recipe["positive"],
+        choice=LabelChoice(**{name: recipe[name] for name in CHOICE}),
+        strict=recipe["strict"],
         artefact=artefact,
     )
     found = evaluate_at_site(config, TerminalReporter())

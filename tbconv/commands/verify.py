@@ -14,12 +14,16 @@ import typer
 
 from tbconv import api
 from tbconv.commands.sign import PublicKey, RequireSignature, signature_rule
+from tbconv.commands.train import Label, Negative, Strict, UncertainLabels
 from tbconv.console import CANNOT_SAY, TerminalReporter, print_out
 from tbconv.contract.errors import ConfigError
 
 if TYPE_CHECKING:
     from tbconv.contract.signature import SignatureRule
     from tf_serve.runtime.selftest import GoldenResult, SelfTest
+
+
+OF_LABELS = ("--patient", "--positive", "--label", "--negative", "--uncertain", "--strict")  # of the films of a folder
 
 
 def verify(
@@ -32,6 +36,10 @@ def verify(
     ] = None,
     patient: Annotated[str | None, typer.Option(help="As in `tbconv train`; for folders with labels.")] = None,
     positive: Annotated[str | None, typer.Option(help="As in `tbconv train`; for folders with labels.")] = None,
+    label: Label = None,
+    negative: Negative = None,
+    uncertain: UncertainLabels = "leave-out",
+    strict: Strict = False,
     most: Annotated[
         int | None,
         typer.Option(help="Most films to run, evenly spread, those first that it was not trained on."),
@@ -62,6 +70,10 @@ def verify(
         "--films": films,
         "--patient": patient,
         "--positive": positive,
+        "--label": label,
+        "--negative": negative,
+        "--uncertain": None if uncertain == "leave-out" else uncertain,
+        "--strict": strict or None,
         "--most": most,
     }
     given |= {"--matrix": matrix or None, "--layers": layers or None, "--trace": trace or None}
@@ -76,7 +88,9 @@ def verify(
             _trace(checked, place, films, most, as_json=as_json)
         if layers:
             _show_layers(checked, place, films, most, as_json=as_json)
-        _measure(checked, place, films, patient, positive, most, matrix=matrix, as_json=as_json)
+        labels: dict[str, Any] = {"patient": patient, "positive": positive, "label": label, "negative": negative}
+        labels |= {"uncertain": uncertain, "strict": strict}
+        _measure(checked, place, films, labels, most, matrix=matrix, as_json=as_json)
 
 
 @contextlib.contextmanager
@@ -117,15 +131,15 @@ def _refuse_dropped(given: Mapping[str, object], *, quick: bool) -> None:
         why = "it repeats the recorded answers to the golden inputs, and writes no report"
         _refuse(named, "with --quick", why=why, instead="omit --quick")
     elif "--trace" in named:
-        dropped = [name for name in named if name in ("--matrix", "--layers", "--patient", "--positive")]
+        dropped = [name for name in named if name in ("--matrix", "--layers", *OF_LABELS)]
         why = "it compares every file with the weights exported anew, node by node, and reads no labels"
         _refuse(dropped, "with --trace", why=why, instead="omit --trace")
     elif "--layers" in named:
-        dropped = [name for name in named if name in ("--matrix", "--patient", "--positive")]
+        dropped = [name for name in named if name in ("--matrix", *OF_LABELS)]
         why = "it compares each TFLite file with model.onnx, node by node, and reads no labels"
         _refuse(dropped, "with --layers", why=why, instead="omit --layers")
     elif "--films" not in named:
-        about = ("--patient", "--positive") if "--matrix" in named else ("--patient", "--positive", "--most")
+        about = OF_LABELS if "--matrix" in named else (*OF_LABELS, "--most")
         why = "it is about the films of a folder"
         _refuse([name for name in named if name in about], "without --films", why=why, instead="add --films DIR")
 
@@ -173,8 +187,7 @@ def _measure(
     bundle: Path,
     place: Path,
     films: Path | None,
-    patient: str | None,
-    positive: str | None,
+    labels: dict[str, Any],
     most: int | None,
     *,
     matrix: bool,
@@ -186,8 +199,7 @@ def _measure(
         bundle,
         films,
         out=place,
-        patient=patient,
-        positive=positive,
+        **labels,
         most=most,
         matrix=matrix,
         reporter=TerminalReporter(),

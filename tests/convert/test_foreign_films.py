@@ -54,6 +54,15 @@ def test_a_film_that_is_there_twice_counts_once(tmp_path):
     assert len(read_folder(write(tmp_path, 6, alike=True), size=32, films=6, reporter=Silence()).parity) == 1
 
 
+def test_a_film_in_two_containers_counts_once_so_that_none_is_calibrated_on_and_compared(tmp_path):
+    write(tmp_path, 40)
+    for path in list(tmp_path.glob("*.png")):
+        Image.open(path).save(tmp_path / f"{path.stem}-again.png", compress_level=1)
+    found = read_folder(tmp_path, size=32, films=40, reporter=Silence())
+    assert found.disjoint
+    assert len(found.calibration) + len(found.parity) == 40
+
+
 def test_a_damaged_film_is_left_out_and_named(tmp_path):
     said = Said()
     write(tmp_path, 3)

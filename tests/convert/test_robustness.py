@@ -8,9 +8,27 @@ from PIL import Image
 
 from convert.certificate.robustness.changes import CHANGES
 from convert.certificate.robustness.report import card_lines, cells, robustness_page
-from convert.certificate.robustness.suite import Reading, RobustnessConfig, measure
+from convert.certificate.robustness.suite import (
+    Reading,
+    RobustnessConfig,
+    _require_same_split,
+    _unseen,
+    measure,
+)
+from convert.parity.inputs import digest_of
 from tbconv.contract.errors import ConfigError, Silence
 from tbconv.contract.xray import decode_xray
+
+
+class Said(Silence):
+    """A reporter that keeps its lines."""
+
+    def __init__(self):
+        self.lines = []
+
+    def say(self, line):
+        self.lines.append(line)
+
 
 BY_NAME = {change.name: change for change in CHANGES}
 
@@ -108,3 +126,27 @@ def test_what_is_neither_run_nor_bundle_is_refused_and_a_bundle_needs_films(tmp_
     (tmp_path / "manifest.json").write_text("{}")
     with pytest.raises(ConfigError, match="no films to change"):
         RobustnessConfig(target=tmp_path, out=tmp_path / "out")
+
+
+@pytest.mark.parametrize("known", ["pixels", "file"])
+def test_films_that_were_trained_on_are_not_measured_by_whatever_the_split_knows_them(tmp_path, film, known):
+    paths = []
+    for number in range(4):
+        paths.append(tmp_path / f"{number}.png")
+        Image.fromarray(film + np.uint8(number)).save(paths[-1])
+    trained = frozenset(digest_of(path.read_bytes(), known) for path in paths[:2])
+    (tmp_path / "damaged.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    said = Said()
+    films = list(_unseen([*paths, tmp_path / "damaged.png"], trained, known, 9, said))
+    assert [one[0, 0] - film[0, 0] for one in films] == [2, 3]
+    assert any("damaged.png" in line for line in said.lines)
+
+
+def test_films_that_another_run_kept_are_refused(tmp_path):
+    for name, digest in (("bundle", "1"), ("run", "2")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / ("manifest.json" if name == "bundle" else "run.json")).write_text("{}")
+        (tmp_path / name / "split.json").write_text(f'{{"digest": "{digest}"}}')
+    config = RobustnessConfig(target=tmp_path / "bundle", run=tmp_path / "run", out=tmp_path / "out")
+    with pytest.raises(ConfigError, match="is not the run of"):
+        _require_same_split(config)

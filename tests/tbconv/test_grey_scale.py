@@ -227,6 +227,8 @@ def test_what_follows_the_pixels_does_not_matter(behind):
 def test_lossless_jpeg_and_jpeg_of_12_bits_are_read_as_files():
     assert np.array_equal(open_film(lossless_jpeg(deep(4095), 12)).pixels, FILM)
     assert np.array_equal(open_film(lossless_jpeg(FILM, 8)).pixels, FILM)
+    facts = describe_xray(lossless_jpeg(deep(4095), 12))
+    assert (facts.height, facts.width, facts.format, facts.bit_depth) == (*FILM.shape, "JPEG", 12)
 
 
 def test_a_film_on_disk_and_its_header_are_read_without_a_server(tmp_path):

@@ -117,7 +117,7 @@ def test_a_mixed_folder_never_ends_with_0_and_silence(run, make_bundle, films, d
     assert "3 files are no films and left out" in done.stderr
     assert all(name in done.stderr for name in ("report.pdf", "._a.png", "notes.txt"))
     found = json.loads(run(make_bundle(), films, "--json").stdout)
-    assert {row["kind"] for row in found["left_out"]} == {"a PDF", "a text", "a hidden file of the operating system"}
+    assert {row["kind"] for row in found["left_out"]} == {"a PDF", "text", "a hidden file of the operating system"}
     refused = run(make_bundle(), films, "--strict")
     assert isinstance(refused.exception, DataError)
 

@@ -1,12 +1,15 @@
 """An existing bundle on films from elsewhere: every film is counted, figures stand beside claims, and none travels."""
 
 import json
+import shlex
 from dataclasses import asdict
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from PIL import Image
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 from typer.testing import CliRunner
 
 import tbconv
@@ -20,14 +23,16 @@ from convert.certificate.site import (
     SiteConfig,
     describe_site,
     difference,
+    evaluate_at_site,
     judge_difference,
     with_labels_of,
 )
 from convert.certificate.site_page import verdict
+from convert.parity.inputs import order_of
 from tbconv.cli import app
 from tbconv.contract.bundle import read_bundle, read_site
 from tbconv.contract.certificate import Site
-from tbconv.contract.errors import BundleError, DataError
+from tbconv.contract.errors import BundleError, DataError, Silence
 from tbconv.contract.manifest import Labels
 from tbconv.contract.statistics import Estimate, proportion
 from tf_serve.fallback import choose_model
@@ -145,6 +150,9 @@ def films(tmp_path):
             Image.fromarray(drawn).save(folder / name / f"Zebulon-{seed}.png")
     Image.fromarray(np.full((300, 300), 90, np.uint8)).save(folder / "Normal" / "blank.png")
     (folder / "Tuberculosis" / "page.png").write_bytes(b"<html>log in</html>")
+    (folder / "Normal" / "DOE_JANE_1961.pdf").write_bytes(b"%PDF-1.4")
+    Image.fromarray(np.full((300, 300), 90, np.uint8)).save(folder / "DOE_JOHN.png")  # in no folder of a class
+    (folder / "DOE_PEOPLE.csv").write_text("file,patient\nblank.png,a\n")
     return folder
 
 
@@ -155,6 +163,7 @@ def measured(make_bundle, films, tmp_path):
     command = ["evaluate", "--bundle", str(root), "--data", str(films), "--out", str(out), "--prevalence", "0.05"]
     done = CliRunner().invoke(app, command)
     assert done.exit_code == 0, done.output
+    assert "DOE_JANE_1961.pdf" in done.stderr.replace("\n", "")  # said where the films are
     return root, out, done.stdout
 
 
@@ -162,7 +171,10 @@ def test_the_command_writes_figures_without_a_name_and_a_page(measured):
     root, out, printed = measured
     text = (out / "site.json").read_text()
     found = json.loads(text)
-    assert "Zebulon" not in text + (out / "site.html").read_text() + printed
+    written = text + (out / "site.html").read_text() + printed
+    assert not [name for name in ("Zebulon", "DOE", "site films") if name in written]
+    assert any("a PDF 1" in note for note in found["notes"])
+    assert "1 films are in no folder of a class and are left out" in found["notes"]
     assert found["bundle"]["manifest_sha256"] == read_bundle(root).sha256
     assert found["films"]["n"] == 26
     assert set(found["outcomes"]["counts"]) == set(OUTCOMES)
@@ -268,3 +280,69 @@ def test_nothing_is_written_into_the_bundle(make_bundle, films):
     )
     assert done.exit_code != 0
     assert not (root / "site").exists()
+
+
+def test_patients_ages_and_sexes_come_from_dicom_tags(make_bundle, tmp_path):
+    folder, out = tmp_path / "films", tmp_path / "site"
+    for label, name in enumerate(NAMES.names):
+        (folder / name).mkdir(parents=True)
+        for number in range(12):
+            pixels = draw_phantom(100 * label + number, positive=bool(label)).pixels
+            write_dicom(folder / name / f"IM{number}.dcm", pixels, patient=f"MRN{label}-{number // 2}")
+    config = SiteConfig(bundle=make_bundle(), data=folder, out=out)
+    found = evaluate_at_site(config, Silence())
+    assert (found["films"]["n"], found["films"]["patients"], found["films"]["patients_known"]) == (24, 12, True)
+    assert "patients are known of 24 of 24 DICOM films by their Patient ID, kept as digests" in found["notes"]
+    assert not any(note.startswith("patients are not known") for note in found["notes"])
+    assert [(row["group"], row["n"]) for row in found["subgroups"]["sex"]] == [("female", 24)]
+    assert sum(row["n"] for row in found["subgroups"]["age"]) == 24
+    assert "MRN" not in (out / "site.json").read_text() + (out / "site.html").read_text()
+
+
+def write_dicom(path, pixels, *, patient):
+    """An 8-bit film of a woman of 45 years."""
+    found = Dataset()
+    found.SOPClassUID, found.SOPInstanceUID, found.Modality = "1.2.840.10008.5.1.4.1.1.1.1", generate_uid(), "DX"
+    found.PatientID, found.PatientAge, found.PatientSex, found.StudyInstanceUID = patient, "045Y", "F", generate_uid()
+    found.Rows, found.Columns = pixels.shape
+    found.SamplesPerPixel, found.PhotometricInterpretation, found.PixelRepresentation = 1, "MONOCHROME2", 0
+    found.BitsAllocated = found.BitsStored = 8
+    found.HighBit, found.PixelData, found.ViewPosition = 7, pixels.tobytes() + b"\0" * (pixels.size % 2), "PA"
+    found.file_meta = FileMetaDataset()
+    found.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    found.save_as(path, enforce_file_format=True)
+
+
+def test_what_a_fix_proposes_is_taken_as_printed(make_bundle, films, tmp_path):
+    (films / "Normal").rename(films / "Healthy")
+    for name in ("Bacteria", "Virus"):
+        (films / name).mkdir()
+        for path in sorted((films / "Tuberculosis").glob("Z*"))[:3]:
+            (films / name / path.name).write_bytes(path.read_bytes())
+    root = make_bundle()
+    base = ["evaluate", "--bundle", str(root), "--data", str(films), "--out", str(tmp_path / "site"), "--json"]
+    refused = CliRunner().invoke(app, base)
+    assert isinstance(refused.exception, DataError)
+    words = shlex.split(refused.exception.fix.partition(",")[0])
+    assert words == ["--label", "Tuberculosis", "--negative", "Healthy"]
+    done = CliRunner().invoke(app, [*base, *words])
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)["site_labels"] == {"negative": "Healthy", "positive": "Tuberculosis"}
+    refused = CliRunner().invoke(app, [*base, *words, "--strict"])
+    assert "DOE" in refused.exception.why
+
+
+@pytest.mark.parametrize("given", [True, False])
+def test_labels_in_the_other_order_are_turned_also_where_the_positive_class_was_given(given, tmp_path):
+    bundle = SimpleNamespace(manifest=SimpleNamespace(labels=NAMES))
+    turned = with_labels_of(bundle, index_of([0, 1], tmp_path, Labels("TUBERCULOSIS", "normal")), given=given)
+    assert [film.label for film in turned.films] == [1, 0]
+    with pytest.raises(DataError) as caught:
+        with_labels_of(bundle, index_of([0, 1], tmp_path, Labels("Pneumonia", "No Finding")), given=False)
+    assert caught.value.fix.startswith("--positive 'Pneumonia' ")
+
+
+def test_the_order_of_labels_is_told_by_one_rule():
+    assert order_of(Labels("NORMAL", "tuberculosis"), NAMES) is False
+    assert order_of(Labels("tuberculosis", "NORMAL"), NAMES) is True
+    assert order_of(Labels("Normal", "Pneumonia"), NAMES) is None

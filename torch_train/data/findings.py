@@ -46,6 +46,11 @@ class LabelChoice:
         """Whether a finding was named."""
         return self.label is not None or self.negative is not None
 
+    @property
+    def names_positive(self) -> bool:
+        """Whether the user said which class is positive."""
+        return self.label is not None or self.positive is not None
+
 
 @dataclass(frozen=True, slots=True)
 class Reading:
@@ -149,20 +154,27 @@ def find_finding(wanted: str, vocabulary: Mapping[str, int], option: str) -> str
     by_key = {key_of(name): name for name in vocabulary}
     found = wanted if wanted in vocabulary else by_key.get(key_of(wanted))
     if found is None:
-        near = difflib.get_close_matches(key_of(wanted), by_key, 3, 0.4) or list(by_key)
+        fit = {key: by_key[key] for key in by_key if option == "--negative" or key not in HEALTHY} or by_key
+        near = difflib.get_close_matches(key_of(wanted), fit, 3, 0.4) or list(fit)
         proposals = " or ".join(f'{option} "{by_key[key]}"' for key in near[:3])
         why = f"they are {some([f'{name} ({count})' for name, count in vocabulary.items()], 20)}"
         raise ConfigError(f"{option} {wanted!r} is no finding of this set", why=why, fix=proposals)
     return found
 
 
+def _has(wanted: str, vocabulary: Iterable[str]) -> bool:
+    return key_of(wanted) in map(key_of, vocabulary)
+
+
 def _by_name(
     readings: Sequence[Reading], choice: LabelChoice, wanted: str | None, vocabulary: dict[str, int], source: str
 ) -> Chosen:
     negative = None if choice.negative is None else find_finding(choice.negative, vocabulary, "--negative")
-    if wanted is None and negative is not None:
-        return _any_finding(readings, choice, negative, vocabulary)
-    label = find_finding(str(wanted), vocabulary, "--label")
+    if key_of(wanted or ANY) == key_of(ANY) and not _has(ANY, vocabulary):
+        healthy = negative or healthy_name(vocabulary)
+        if healthy is not None:
+            return _any_finding(readings, choice, healthy, vocabulary)
+    label = find_finding(str(wanted), vocabulary, "--label" if choice.label is not None else "--positive")
     if label == negative:
         why = "a film cannot be of both classes"
         raise ConfigError(f"--label and --negative are both {label!r}", why=why, fix="omit --negative")

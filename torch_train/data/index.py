@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from tbconv.contract.errors import ConfigError, DataError, FilmError, SetupError, some
-from tbconv.contract.xray.folder import FilmTree, parts_inside, refuse_others, walk_films, words_of
+from tbconv.contract.xray.folder import FilmTree, kinds_of, parts_inside, refuse_others, walk_films, words_of
 from tbconv.family import family_of_child
 from torch_train.data.findings import LabelChoice, Uncertain
 from torch_train.data.layouts import (
@@ -28,7 +28,7 @@ from torch_train.data.layouts import (
 )
 from torch_train.data.layouts import labels_from_masks as index_by_masks
 from torch_train.data.public import read_public_folders, read_public_tables
-from torch_train.data.records import IMAGE_FOLDERS, FilmIndex, find_folder, part_of_word, require_both_classes
+from torch_train.data.records import IMAGE_FOLDERS, FilmIndex, Note, find_folder, part_of_word, require_both_classes
 from torch_train.data.tables import FilmTable, is_table, key_of, read_table, tables_of
 
 LAYOUTS = (
@@ -83,7 +83,8 @@ def read_index(
     left_out = tree.left_out((*index.used, *tree.named("synthetic.txt")))
     if strict:
         refuse_others(left_out, tree.root)
-    notes = (*index.notes, words_of(left_out, tree.root)) if left_out else index.notes
+    aside = (Note(words_of(left_out, tree.root), kinds_of(left_out)),) if left_out else ()
+    notes = (*index.notes, *aside)
     if part_of_word(tree.root.name) == "test":
         notes += (f"this folder is called {tree.root.name}: what is trained on it has no test part of its set left",)
     return name_patients(replace(index, notes=notes, left_out=tuple(left_out.items())), patient)

@@ -23,6 +23,7 @@ from torch_train.data.records import (
     find_folder,
     find_masks,
     is_synthetic,
+    naming,
     parse_age,
     parse_person,
     parse_sex,
@@ -79,7 +80,7 @@ def read_class_folders(tree: FilmTree, choice: LabelChoice) -> FilmIndex | None:
     aside = [name_inside(path, tree.root) for path, name in classes.items() if not name]
     notes = list(chosen.notes)
     if aside:
-        notes.append(f"{len(aside)} films are in no folder of a class and are left out: {some(aside, 3)}")
+        notes.append(naming(f"{len(aside)} films are in no folder of a class and are left out", aside, 3))
     if named:
         notes.append("patients are known by Kermany's own file names (person17_bacteria_55, IM-0115-0001)")
     return FilmIndex(
@@ -372,7 +373,7 @@ def read_metadata_set(tree: FilmTree) -> FilmIndex | None:
 
 
 def _without_a_row(names: list[str], table: Path) -> tuple[str, ...]:
-    return (f"{len(names)} films have no row in {table.name} and are left out: {some(names)}",) if names else ()
+    return (naming(f"{len(names)} films have no row in {table.name} and are left out", names),) if names else ()
 
 
 def _film_of_metadata_row(path: Path, row: Row, mask: Path | None) -> Film:
@@ -431,7 +432,7 @@ def read_nlm_set(tree: FilmTree, tables: Sequence[FilmTable]) -> FilmIndex | Non
             _film_of_nlm_name(path, _read_text(path, readings, people), masks.get(path.stem)) for path in named
         ),
         patients_known=False,
-        notes=(f"{len(other)} films have other names and are left out: {some(other)}",) if other else (),
+        notes=(naming(f"{len(other)} films have other names and are left out", other),) if other else (),
         label_source="the last digit of the file names",
         used=(*readings.values(), *{table.path for table, _ in people.values()}),
     )

@@ -95,7 +95,7 @@ def load_films(index: FilmIndex, reporter: Reporter, *, cache: FilmCache | None 
     unreadable = tuple((film.path, reading) for film, reading in pairs if isinstance(reading, str))
     for path, reason in unreadable:
         reporter.say(f"left out: {path}: {reason}")
-    kept = _with_persons(
+    kept = with_persons(
         replace(index, films=tuple(film for film, _ in good)), [one.person for _, one in good], reporter
     )
     for label, name in enumerate(kept.labels.names):
@@ -143,7 +143,7 @@ def _read_film(film: Film, cache: FilmCache | None) -> _FilmReading | str:
     try:
         data = read_bytes(film.path)
         file_digest, facts = sha256_bytes(data), describe_xray(data, name=film.path.name)
-        person = _person_of(data)
+        person = person_of(data)
         found = None if cache is None else cache.find(file_digest)
         if found is not None:
             return _FilmReading(found[0], found[1], file_digest, facts, cached=True, not_kept="", person=person)
@@ -161,7 +161,8 @@ def _read_film(film: Film, cache: FilmCache | None) -> _FilmReading | str:
     return _FilmReading(model_input, digest, file_digest, facts, cached=False, not_kept=not_kept, person=person)
 
 
-def _person_of(data: bytes) -> DicomPerson | None:
+def person_of(data: bytes) -> DicomPerson | None:
+    """Return whom a film is of, as digests; None where it is no DICOM file."""
     if not looks_like_dicom(data):
         return None
     from tbconv.contract.xray.dicom.person import read_person
@@ -176,8 +177,14 @@ MOST_OF_ONE = 0.5  # share of a set's films; a number that more of them carry is
 FEWEST_OF_ONE = 5  # films
 
 
-def _with_persons(index: FilmIndex, persons: Sequence[DicomPerson | None], reporter: Reporter) -> FilmIndex:
-    """Return the index with patients, ages and sexes from DICOM files, where nothing else told them."""
+def with_persons(index: FilmIndex, persons: Sequence[DicomPerson | None], reporter: Reporter) -> FilmIndex:
+    """Return the index with patients, ages and sexes from DICOM files, where nothing else told them.
+
+    Args:
+        index: the films.
+        persons: whom each is of, in their order; None for what is no DICOM file.
+        reporter: where it is said of how many films the patient is known.
+    """
     if not any(persons):
         return index
     patients = _telling([one.patient if one else None for one in persons])

@@ -23,6 +23,7 @@ from torch_train.data.records import (
     Part,
     find_masks,
     is_synthetic,
+    naming,
     parse_age,
     parse_sex,
     part_of_path,
@@ -202,7 +203,7 @@ def read_by_layout(
     notes = [f"the set is {layout.name}, by the columns of {source}"] if layout.published else []
     missing = list(dict.fromkeys(missing))
     if missing:
-        notes.append(f"{len(missing)} films of {source} are not in this folder: {some(missing, 3)}")
+        notes.append(naming(f"{len(missing)} films of {source} are not in this folder", missing, 3))
     notes += lateral_note(lateral)
     if layout.readers and any(row.get(layout.readers) for rows in groups.values() for row in rows):
         notes.append("of several readers, more than half have to see a finding; half of them is uncertain")
@@ -265,7 +266,7 @@ def index_of(
     ]
     known = {reading.path for reading in readings} | set(named)
     unlabelled = [path for path in tree.films if path not in known and path not in parts]
-    rest = (f"{len(unlabelled)} films have no row in {source} and are left out: {some(_names(tree, unlabelled), 3)}",)
+    rest = (naming(f"{len(unlabelled)} films have no row in {source} and are left out", _names(tree, unlabelled), 3),)
     return FilmIndex(
         root=tree.root,
         layout=layout.name if layout.published else f"table {source}",
@@ -285,7 +286,7 @@ def _names(tree: FilmTree, paths: Iterable[Path]) -> list[str]:
 
 def lateral_note(lateral: Sequence[Path]) -> list[str]:
     """Say how many films are left out for their view."""
-    return [f"{len(lateral)} films are not frontal and are left out: {some([p.name for p in lateral], 3)}"] * bool(
+    return [naming(f"{len(lateral)} films are not frontal and are left out", [p.name for p in lateral], 3)] * bool(
         lateral
     )
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from tbconv.contract.errors import ConfigError, DataError
+from tbconv.contract.errors import LONGEST_NAME, ConfigError, DataError, printable, some
 from tbconv.contract.manifest import Labels
 from tbconv.contract.xray.folder import FilmTree, parts_inside
 
@@ -121,6 +121,40 @@ def repeated(values: list[str]) -> list[str]:
     return sorted(value for value, count in Counter(values).items() if count > 1)
 
 
+# --- notes ---
+
+
+class Note(str):
+    """A note that names files: itself for the one whose films they are, `unnamed` for what leaves the house."""
+
+    __slots__ = ("unnamed",)
+    unnamed: str
+
+    def __new__(cls, text: str, unnamed: str) -> Note:
+        """Keep both wordings."""
+        self = super().__new__(cls, text)
+        self.unnamed = unnamed
+        return self
+
+
+def naming(words: str, names: Sequence[str], most: int = 5) -> Note:
+    """Return a note that ends with the first of the names that it counts."""
+    return Note(f"{words}: {some(names, most)}", words)
+
+
+def unnamed(index: FilmIndex, text: str) -> str:
+    """Return a note, or another text of an index, without the name of a file or the path of the set.
+
+    Names of tables and of other files of the set become `a file of the set`.
+    """
+    found = text.unnamed if isinstance(text, Note) else text
+    paths = (*index.used, *(path for path, _ in index.left_out))
+    for name in sorted({path.name for path in paths} | {index.name_of_path(path) for path in paths}, key=len)[::-1]:
+        whole = rf"(?<!\w){re.escape(printable(name, most=LONGEST_NAME))}(?!\w)"
+        found = re.sub(whole, "a file of the set", found)
+    return found.replace(str(index.root), "the set")
+
+
 # --- demographics ---
 # Age and sex as people write them in tables: `044`, `1yr`, `16month`, `male35`, `Female,`.
 
@@ -214,7 +248,7 @@ def _given(names: list[str], positive: str) -> Labels:
         raise ConfigError(
             f"--positive {positive!r} is not a class of this set",
             why=f"its classes are {names[0]!r} and {names[1]!r}",
-            fix=f"--positive {names[0]!r} or --positive {names[1]!r}",
+            fix=" or ".join(f"--positive {name!r}" for name in names if polarity_of(name) >= 0) or "omit --positive",
         )
     return Labels(next(name for name in names if name != matches[0]), matches[0])
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -12,14 +12,17 @@ from numpy.typing import NDArray
 
 from convert.certificate.robustness.changes import CHANGES, Change, Pixels
 from convert.certificate.robustness.report import PAGE, RECORD, card_lines, robustness_page
+from convert.parity.inputs import digest_of, known_by
 from tbconv.contract.bundle import MANIFEST, read_bundle, read_json, refuse_inside
 from tbconv.contract.errors import DISCLAIMER, ConfigError, DataError, FilmError, Reporter
-from tbconv.contract.files import sha256_bytes, write_atomic, write_json
+from tbconv.contract.files import write_atomic, write_json
 from tbconv.contract.preprocess import PreprocessSpec
 from tbconv.contract.signature import SignatureRule
 from tbconv.contract.statistics import proportion
 from tbconv.contract.xray import decode_xray, read_bytes
 from tbconv.contract.xray.reference import GREY_REFERENCE, GreyReference
+from torch_train.data.findings import LabelChoice
+from torch_train.data.loading import FilmIdentity
 from torch_train.run_folder import HELDOUT_FILMS, RUN, SPLIT, Films, read_films, read_run
 
 Json = dict[str, Any]
@@ -39,6 +42,8 @@ class RobustnessConfig:
     run: Path | None = None  # whose held-out films a bundle is judged on
     most: int = MOST
     seed: int = 0
+    choice: LabelChoice = field(default_factory=LabelChoice)  # of --data
+    strict: bool = False  # of --data
     signature: SignatureRule | None = None
 
     def __post_init__(self) -> None:
@@ -94,7 +99,7 @@ def audit_robustness(config: RobustnessConfig, reporter: Reporter) -> Json:
     if config.is_bundle:
         refuse_inside(config.target, config.out, fix="--out REPORT, beside the bundle")
     reader: FilmReader = ServedBundle(config) if config.is_bundle else TrainedRun(config.target)
-    films, where = _choose_films(config)
+    films, where = _choose_films(config, reporter)
     reporter.say(f"{len(films)} films ({where}), each as it is and with {len(CHANGES)} changes")
     record = measure(reader, films, reporter) | {"films": where, "disclaimer": DISCLAIMER}
     config.out.mkdir(parents=True, exist_ok=True)
@@ -242,14 +247,27 @@ class TrainedRun:
 # --- films ---
 
 
-def _choose_films(config: RobustnessConfig) -> tuple[list[Pixels], str]:
+def _choose_films(config: RobustnessConfig, reporter: Reporter) -> tuple[list[Pixels], str]:
     """Return films that the network was not trained on, and where they come from."""
     if config.data is None:
+        _require_same_split(config)
         held = read_films((config.run or config.target) / HELDOUT_FILMS)
         rows = _drawn(_test_first(held), config.most, config.seed)
         parts = ", ".join(f"{int((held.part[rows] == part).sum())} {part}" for part in ("test", "validation"))
         return list(held.model_inputs[rows]), f"held-out model inputs of the run: {parts}"
-    return _films_of_set(config.data, config)
+    return _films_of_set(config.data, config, reporter)
+
+
+def _require_same_split(config: RobustnessConfig) -> None:
+    """Refuse another run's films: its held-out films may be training films of the bundle."""
+    places = [one / SPLIT for one in (config.target, config.run or config.target)]
+    found = [read_json(one).get("digest") for one in places if one.is_file()]
+    if len(set(found)) > 1:
+        raise ConfigError(
+            f"--run {config.run} is not the run of {config.target}",
+            why="their splits differ, so what one kept the other may have trained on",
+            fix=f"tbconv audit --robustness {config.target} --data FILMS --out {config.out}",
+        )
 
 
 def _test_first(held: Films) -> list[NDArray[np.int64]]:
@@ -263,13 +281,17 @@ def _drawn(parts: Sequence[NDArray[np.int64]], most: int, seed: int) -> NDArray[
     return np.sort(rows)
 
 
-def _films_of_set(data: Path, config: RobustnessConfig) -> tuple[list[Pixels], str]:
+def _films_of_set(data: Path, config: RobustnessConfig, reporter: Reporter) -> tuple[list[Pixels], str]:
     from torch_train.data.index import read_index
 
     trained_on = frozenset(read_json(config.target / SPLIT)["train"]) if (config.target / SPLIT).is_file() else None
-    paths = [film.path for film in read_index(data, patient=None, positive=None).films]
+    index = read_index(data, strict=config.strict, **asdict(config.choice))
+    for note in index.notes:
+        reporter.say(f"note: {note}")
+    paths = [film.path for film in index.films]
     source = np.random.default_rng(config.seed)
-    films = list(_unseen([paths[row] for row in source.permutation(len(paths))], trained_on, config.most))
+    order = [paths[row] for row in source.permutation(len(paths))]
+    films = list(_unseen(order, trained_on, known_by(config.target), config.most, reporter))
     if not films:
         why = "every film of it that can be read was trained on"
         raise DataError(
@@ -279,17 +301,21 @@ def _films_of_set(data: Path, config: RobustnessConfig) -> tuple[list[Pixels], s
     return films, f"films of {data.name} {which}"
 
 
-def _unseen(paths: Sequence[Path], trained_on: frozenset[str] | None, most: int) -> Iterator[Pixels]:
+def _unseen(
+    paths: Sequence[Path], trained_on: frozenset[str] | None, known: FilmIdentity, most: int, reporter: Reporter
+) -> Iterator[Pixels]:
+    """Yield films that are not among those trained on, by what the split knows films."""
     found = 0
     for path in paths:
         if found == most:
             return
         try:
             data = read_bytes(path)
-            if trained_on is not None and sha256_bytes(data) in trained_on:
+            if trained_on is not None and digest_of(data, known) in trained_on:
                 continue
             film = decode_xray(data, name=path.name)
-        except FilmError:
+        except FilmError as error:
+            reporter.say(f"left out: {error.one_line}")
             continue
         found += 1
         yield film

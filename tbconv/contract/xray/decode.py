@@ -77,6 +77,10 @@ def describe_xray(source: bytes | Path, *, name: str | None = None) -> XrayFacts
     """Read a film's header without decoding its pixels; raises as `open_film`."""
     data, name = _bytes_of(source, name)
     silence_decoders()
+    if data.startswith(JPEG_START):
+        header = read_jpeg_header(data)
+        if _is_deep(header):
+            return XrayFacts(header.width, header.height, "I;16", "JPEG", header.precision)
     if data.startswith((PNG_START, JPEG_START)):
         return describe_picture(data, name=name)
     if looks_like_dicom(data):
@@ -136,7 +140,7 @@ def open_picture(data: bytes, *, name: str) -> Film:
         why = "each of its parts costs memory or time, and no film has as many"
         raise FilmError(f"{name} is made of too many parts", why=why, fix="export the film again, without its notes")
     with decoding_memory.reserve(_memory_of(data, header)):
-        if header.lossless or header.jpeg_ls or header.precision > 8:  # Pillow reads JPEG of 8 bits alone
+        if _is_deep(header):
             return _open_deep_jpeg(data, header, name)
         return _open_with_pillow(data, container, name)
 
@@ -144,10 +148,14 @@ def open_picture(data: bytes, *, name: str) -> Film:
 def _memory_of(data: bytes, header: StreamHeader) -> int:
     """Return the bytes that decoding takes, by the file's own header: the picture, a copy and its grey pixels."""
     if header.frames:
-        deep = header.precision > 8 or header.lossless or header.jpeg_ls
-        return header.width * header.height * (8 if deep else 2 * header.samples + 1)
+        return header.width * header.height * (8 if _is_deep(header) else 2 * header.samples + 1)
     width, height, bits, colour = struct.unpack(">IIBB", data[16:26].ljust(10, b"\0"))
     return int(width * height * (2 * _CHANNELS.get(colour, 1) * max(1, bits // 8) + 1))
+
+
+def _is_deep(header: StreamHeader) -> bool:
+    """Whether a JPEG is one that Pillow does not read: it takes 8 bits of the usual process alone."""
+    return header.lossless or header.jpeg_ls or header.precision > 8
 
 
 def _open_with_pillow(data: bytes, container: Container, name: str) -> Film:

@@ -12,7 +12,7 @@ import re
 import struct
 import zipfile
 import zlib
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -123,9 +123,16 @@ def words_of(left_out: dict[Path, str], root: Path) -> str:
     kinds: dict[str, list[str]] = defaultdict(list)
     for path, kind in left_out.items():
         kinds[kind].append(path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path))
-    listed = "; ".join(f"{kind} ({some(names, 3)})" for kind, names in sorted(kinds.items()))
-    count = len(left_out)
-    return f"{count} {'file is no film' if count == 1 else 'files are no films'} and left out: {listed}"
+    return _listed(len(left_out), [f"{kind} ({some(names, 3)})" for kind, names in sorted(kinds.items())])
+
+
+def kinds_of(left_out: dict[Path, str]) -> str:
+    """Return what is no film, counted by kind, without a name: `3 files are no films and left out: a PDF 2, ...`."""
+    return _listed(len(left_out), [f"{kind} {count}" for kind, count in sorted(Counter(left_out.values()).items())])
+
+
+def _listed(count: int, kinds: list[str]) -> str:
+    return f"{count} {'file is no film' if count == 1 else 'files are no films'} and left out: {'; '.join(kinds)}"
 
 
 def refuse_others(left_out: dict[Path, str], root: Path) -> None:

@@ -75,6 +75,18 @@ def nih(tmp_path):
     return tmp_path
 
 
+def test_any_finding_is_a_positive_class_and_the_healthy_name_is_not_proposed(nih):
+    plain = read_index(nih)
+    assert plain.labels.positive == "any finding"
+    for options in ({"positive": "any finding"}, {"label": "Any finding", "negative": "No Finding"}):
+        index = read_index(nih, **options)
+        assert (index.labels, told(index)) == (plain.labels, told(plain))
+    with pytest.raises(ConfigError) as caught:
+        read_index(nih, positive="Findings")
+    assert "No Finding" not in caught.value.fix
+    assert caught.value.fix.startswith('--positive "')
+
+
 def test_nih_reads_findings_patients_ages_and_its_own_split(nih):
     index = read_index(nih)
     assert index.labels.names == ("No Finding", "any finding")
