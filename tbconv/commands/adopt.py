@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from tbconv.api import TrainedRun
+from tbconv.commands import Label, Negative, Strict, UncertainLabels
 from tbconv.commands.sign import PublicKey, RequireSignature, signature_rule
 from tbconv.commands.train import (
     AsJson,
@@ -16,16 +17,12 @@ from tbconv.commands.train import (
     Data,
     Device,
     HeldoutFilms,
-    Label,
     LabelsFromMasks,
-    Negative,
     OperatingPoint,
     Out,
     Patient,
     Positive,
-    Strict,
     TargetSensitivity,
-    UncertainLabels,
     interruptible,
     print_result,
 )

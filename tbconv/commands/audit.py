@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from tbconv.commands.train import Label, Negative, Strict, UncertainLabels
+from tbconv.commands import Label, Negative, Strict, UncertainLabels
 from tbconv.console import TerminalReporter, print_out, table_console
 from tbconv.contract.errors import ConfigError
 

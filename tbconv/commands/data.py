@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tbconv.commands.train import Label, Negative, Strict, UncertainLabels
+from tbconv.commands import Label, Negative, Strict, UncertainLabels
 from tbconv.console import TerminalReporter, print_out
 
 if TYPE_CHECKING:

@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from tbconv import api
+from tbconv.commands import Label, Negative, Strict, UncertainLabels
 from tbconv.console import TerminalReporter, print_out
 from torch_train.model.backbones import BACKBONES  # loads no framework
 
@@ -24,21 +25,6 @@ Patient = Annotated[str | None, typer.Option(help="Regular expression that finds
 Positive = Annotated[str | None, typer.Option(help="Name of the positive class, if it cannot be guessed.")]
 LabelsFromMasks = Annotated[
     bool, typer.Option("--labels-from-masks", help="Label a film positive if its lesion mask marks any pixel.")
-]
-Label = Annotated[
-    str | None, typer.Option(metavar="FINDING", help="The finding that makes a film positive, where a set has several.")
-]
-Negative = Annotated[
-    str | None,
-    typer.Option(
-        metavar="FINDING", help='What makes another film negative, such as "No Finding"; others are left out.'
-    ),
-]
-UncertainLabels = Annotated[
-    str, typer.Option("--uncertain", help="Films of which the set is not certain: leave-out, positive or negative.")
-]
-Strict = Annotated[
-    bool, typer.Option("--strict", help="Refuse a folder that holds anything but films and what tells their labels.")
 ]
 TargetSensitivity = Annotated[
     float, typer.Option(help="Sensitivity that the operating point has to reach on validation.")

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from tbconv import api
+from tbconv.commands import Label, Negative, Strict, UncertainLabels
 from tbconv.commands.sign import PublicKey, RequireSignature, signature_rule
-from tbconv.commands.train import Label, Negative, Strict, UncertainLabels
 from tbconv.console import CANNOT_SAY, TerminalReporter, print_out
 from tbconv.contract.errors import ConfigError
 
