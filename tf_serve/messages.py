@@ -434,6 +434,9 @@ class AnswerParameters(Message):
     verdict: str
     fallback_reason: str | None = None
     disclaimer: str
+    limits: str | None = Field(
+        default=None, description="What has to be said of single films, `film 0: ...`, a line each."
+    )
 
 
 class OutputTensorParameters(Message):

@@ -26,6 +26,7 @@ from tf_serve.telemetry.trace import stage
 SYNTHETIC_LIMIT = "Trained on synthetic phantoms: it shows that the chain works and says nothing about a person."
 BASELINE_LIMIT = "The baseline answers: one linear layer on a 28 x 28 thumbnail, not the trained network."
 ALTERED_LIMIT = "The file that answers is unchanged since certification; these other files of the bundle have changed:"
+UNDECIDED_LIMIT = "The margin lies in the band in which this file was seen to change decisions: it decides nothing."
 MOST_NAMED = 5  # changed files of a sentence
 DECISION_WORDS = {
     "refer": "refer for a bacteriological test",
@@ -165,8 +166,20 @@ def likeness_limits(model_input: NDArray[np.uint8], finding: Finding, active: Ac
     """
     if active.reference is None:
         return ()
-    near = active.reference.near_limit(active.kind, finding.margin, finding.threshold)
-    return (*active.reference.limits(model_input), *near)
+    return (*active.reference.limits(model_input), *near_limit(finding.margin, active))
+
+
+def near_limit(margin: float, active: ActiveModel) -> tuple[str, ...]:
+    """Return what an answer so near to the threshold has to say; nothing where the bundle has no reference."""
+    if active.reference is None:
+        return ()
+    return active.reference.near_limit(active.kind, margin, active.decision_rule.operating_point.margin)
+
+
+def margin_limits(margin: float, active: ActiveModel) -> tuple[str, ...]:
+    """Return the same for an answer in tensors, whose reader decides: that this file decides nothing there, too."""
+    undecided = (UNDECIDED_LIMIT,) if decide(margin, active) == "indeterminate" else ()
+    return (*near_limit(margin, active), *undecided)
 
 
 def decide(margin: float, active: ActiveModel) -> Decision:

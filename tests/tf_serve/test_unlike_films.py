@@ -1,5 +1,7 @@
 """A bundle with a reference of grey levels says what is odd about a film; one without serves as before and says so."""
 
+import base64
+
 import numpy as np
 import pytest
 
@@ -8,7 +10,7 @@ from tbconv.contract.errors import BundleError, ConfigError, Silence
 from tbconv.contract.preprocess import PreprocessSpec
 from tbconv.contract.xray.reference import GREY_REFERENCE, GREYS, MIRRORED_LIMIT, NO_REFERENCE_LIMIT, fit_reference
 from tf_serve.fallback import choose_model
-from tf_serve.predict import screen
+from tf_serve.predict import UNDECIDED_LIMIT, screen
 
 
 @pytest.fixture
@@ -81,3 +83,29 @@ def test_the_suite_runs_a_bundle_as_it_is_served_and_leaves_it_as_it_is(with_ref
     assert (tmp_path / "report" / "robustness.html").is_file()
     with pytest.raises(ConfigError, match="inside the bundle"):
         audit_robustness(RobustnessConfig(target=root, run=run, out=root / "report"), Silence())
+
+
+def test_the_tensor_protocols_say_of_a_film_what_the_screening_api_says(with_reference, serve, draw_film, as_png):
+    root, drawn = with_reference(near=1e3), draw_film(50)
+    films = [as_png(drawn), as_png((drawn * 0.3 + 150).astype(np.uint8))]
+    own = [[limit for limit in _answer(root, one).limits if "unlike" in limit or "within" in limit] for one in films]
+    assert [len(one) for one in own] == [1, 2]
+    wanted = [f"film {number}: {' '.join(limits)}" for number, limits in enumerate(own)]
+    texts = [base64.b64encode(one).decode() for one in films]
+    tensor = {"name": "image", "shape": [2], "datatype": "BYTES", "data": texts}
+    with serve(root) as client:
+        answer = client.post("/v2/models/tiny/infer", json={"inputs": [tensor]}).json()
+        rows = client.post("/v1/models/tiny:predict", json={"instances": [{"b64": text} for text in texts]})
+        model_input = PreprocessSpec().model_input(drawn).reshape(1, 224, 224, 1)
+        numbers = {
+            "name": "image",
+            "shape": [1, 224, 224, 1],
+            "datatype": "UINT8",
+            "data": model_input.ravel().tolist(),
+        }
+        prepared = client.post("/v2/models/tiny/infer", json={"inputs": [numbers]}).json()
+    said = [line.replace(f" {UNDECIDED_LIMIT}", "") for line in answer["parameters"]["limits"].split("\n")]
+    assert said == wanted
+    assert rows.headers["x-limits"] == " ".join(answer["parameters"]["limits"].split("\n"))
+    assert "within 1e+03 of the threshold" in prepared["parameters"]["limits"]  # of a tensor, by its margin alone
+    assert "unlike" not in prepared["parameters"]["limits"]

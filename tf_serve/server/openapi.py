@@ -49,6 +49,7 @@ ANSWER_HEADERS = {
     "x-model-kind": "trained or baseline.",
     "x-model-verdict": "The certificate's verdict on the file.",
     "x-disclaimer": "What the answer is not.",
+    "x-limits": "What has to be said of single films, `film 0: ...`; only where there is something.",
 }
 # Bodies that are not JSON, by content type.
 FILM_BODY: Schema = {

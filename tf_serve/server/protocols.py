@@ -32,11 +32,11 @@ from tf_serve.messages import (
     write_json,
 )
 from tf_serve.models.registry import LoadedModel
+from tf_serve.predict import margin_limits
 from tf_serve.server.engine import Engine, Slot
 from tf_serve.server.tensors import (
     DATATYPES,
     NUMBERS,
-    Films,
     InputBatch,
     b64_of,
     films_from_elements,
@@ -103,47 +103,69 @@ async def read_in_thread[Read](read: Callable[[], Read], json_bytes: int, all_by
     return await anyio.to_thread.run_sync(read, limiter=_PARSING)
 
 
-async def predict(request: Request, batch: InputBatch, loaded: LoadedModel, slot: Slot) -> Arrays:
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """What the network gave, and what has to be said of single films."""
+
+    arrays: Arrays
+    limits: str = ""  # "film 0: ...", a line a film; of tensors, which are no files, by the margin alone
+
+
+async def predict(request: Request, batch: InputBatch, loaded: LoadedModel, slot: Slot) -> Answered:
     """Run the network, in worker threads.
 
     Returns:
-        float32 arrays by output name.
+        float32 arrays by output name, and the limits of single films: what the screening API says of them.
 
     Raises:
         BadRequest: a film that the gate rejects.
         FilmError: a film that cannot be opened.
     """
     engine = engine_of(request)
+    said: list[tuple[str, ...]] = []
     if isinstance(batch, tuple):
         preprocessing, gate = loaded.bundle.manifest.preprocessing, engine.settings.gate
-        answer = await engine.infer(lambda: model_inputs_of(batch, preprocessing, gate), loaded, slot)
+
+        def prepare() -> NDArray[np.uint8]:
+            opened = [open_one(data, number, preprocessing, gate) for number, data in enumerate(batch)]
+            reference = loaded.active.reference
+            said[:] = [(*limits, *(reference.limits(one) if reference else ())) for one, limits in opened]
+            return np.stack([one for one, _ in opened])[..., None]
+
+        answer = await engine.infer(prepare, loaded, slot)
     else:
         answer = await engine.infer(batch, loaded, slot)
-    return {name: getattr(answer, name) for name in ("logits", "probability", "evidence")}
+    looks = said or [()] * len(answer.margin)
+    said = [
+        (*limits, *margin_limits(float(margin), loaded.active))
+        for limits, margin in zip(looks, answer.margin, strict=True)
+    ]
+    lines = [f"film {number}: {' '.join(limits)}" for number, limits in enumerate(said) if limits]
+    arrays = {name: getattr(answer, name) for name in ("logits", "probability", "evidence")}
+    return Answered(arrays, "\n".join(lines))
 
 
-def model_inputs_of(films: Films, preprocessing: PreprocessSpec, gate: GateLevel) -> NDArray[np.uint8]:
-    """Open films and bring them into the shape of the network, as the screening API does.
+def open_one(
+    data: bytes, number: int, preprocessing: PreprocessSpec, gate: GateLevel
+) -> tuple[NDArray[np.uint8], tuple[str, ...]]:
+    """Open a film and bring it into the shape of the network, as the screening API does.
 
     Returns:
-        uint8 [N, 224, 224, 1].
+        uint8 [224, 224], and what an answer to this film has to say.
 
     Raises:
-        BadRequest: the gate rejects a film, since a tensor has no place for a reason.
-        FilmError: a film is damaged, too large or of another type.
+        BadRequest: the gate rejects it, since a tensor has no place for a reason.
+        FilmError: it is damaged, too large or of another type.
     """
-    model_inputs = []
-    for number, data in enumerate(films):
-        try:
-            film = open_film(data, name=f"film {number}")
-            reason = refuse(film, gate)
-        except Rejected as error:
-            reason = error.reason
-        if reason:
-            fix = "leave it out, or send it to POST /api/v1/screen, which answers with the reason"
-            raise BadRequest(f"film {number} is rejected: {reason}", why=reason.explanation, fix=fix)
-        model_inputs.append(preprocessing.model_input(film.pixels))
-    return np.stack(model_inputs)[..., None]
+    try:
+        film = open_film(data, name=f"film {number}")
+        reason = refuse(film, gate)
+    except Rejected as error:
+        reason = error.reason
+    if reason:
+        fix = "leave it out, or send it to POST /api/v1/screen, which answers with the reason"
+        raise BadRequest(f"film {number} is rejected: {reason}", why=reason.explanation, fix=fix)
+    return preprocessing.model_input(film.pixels), film.limits
 
 
 # --- Open Inference Protocol v2, as JSON or with the binary extension ---
@@ -226,20 +248,21 @@ def _check_count(shape: tuple[int, ...], films: int) -> None:
         raise malformed(f"shape {list(shape)[:4]} does not fit {films} films", "BYTES of N films are [N] or [N, 1]")
 
 
-def write_infer(request: ReadInference, loaded: LoadedModel, arrays: Arrays) -> tuple[bytes, dict[str, str]]:
+def write_infer(request: ReadInference, loaded: LoadedModel, answered: Answered) -> tuple[bytes, dict[str, str]]:
     """Write an answer.
 
     Returns:
         The body, and the headers that say what it is.
     """
     active, optional = loaded.active, {} if request.id is None else {"id": request.id}
-    reason = {"fallback_reason": active.reason} if active.reason else {}
+    arrays, reason = answered.arrays, {"fallback_reason": active.reason} if active.reason else {}
+    limits = {"limits": answered.limits} if answered.limits else {}
     message = InferAnswer(
         model_name=loaded.name,
         model_version=loaded.version,
         **optional,
         parameters=AnswerParameters(
-            kind=active.kind, verdict=active.verdict.verdict.value, **reason, disclaimer=DISCLAIMER
+            kind=active.kind, verdict=active.verdict.verdict.value, **reason, disclaimer=DISCLAIMER, **limits
         ),
         outputs=[_output(name, arrays[name], binary=binary) for name, binary in request.binary.items()],
     )

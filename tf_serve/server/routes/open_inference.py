@@ -146,8 +146,8 @@ async def infer(request: Request) -> Response:
         slot.arrived()
         read = partial(read_infer, body, json_length, target.input, target.outputs)
         message = await read_in_thread(read, len(body) if json_length is None else json_length, len(body))
-        arrays = await predict(request, message.batch, target.loaded, slot)
-    answer, headers = write_infer(message, target.loaded, arrays)
+        answered = await predict(request, message.batch, target.loaded, slot)
+    answer, headers = write_infer(message, target.loaded, answered)
     return Response(answer, headers=headers)
 
 

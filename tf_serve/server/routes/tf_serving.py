@@ -59,7 +59,7 @@ async def predict_rows_or_columns(request: Request) -> Response:
         body = await read_body(request)
         slot.arrived()
         batch, columns = await read_in_thread(partial(read_predict, body, target.input), len(body))
-        arrays = await predict(request, batch, target.loaded, slot)
+        answered = await predict(request, batch, target.loaded, slot)
     active = target.loaded.active
     headers = {  # the API's own JSON has no place for them
         "x-model-version": target.loaded.version,
@@ -67,7 +67,9 @@ async def predict_rows_or_columns(request: Request) -> Response:
         "x-model-verdict": active.verdict.verdict.value,
         "x-disclaimer": DISCLAIMER,
     }
-    return Response(write_predict(arrays, columns=columns), headers=headers, media_type=JSON_TYPE)
+    if answered.limits:
+        headers["x-limits"] = " ".join(answered.limits.split("\n"))
+    return Response(write_predict(answered.arrays, columns=columns), headers=headers, media_type=JSON_TYPE)
 
 
 def _tensor_info(spec: TensorSpec) -> dict[str, Any]:
