@@ -20,6 +20,7 @@ from torch_train.data.records import (
     IMAGE_FOLDERS,
     Film,
     FilmIndex,
+    Note,
     find_folder,
     find_masks,
     is_synthetic,
@@ -31,6 +32,7 @@ from torch_train.data.records import (
     part_of_word,
     polarity_of,
     repeated,
+    telling,
 )
 from torch_train.data.tables import FilmTable, NamedFilms, Row, key_of, read_table, stem_of_name, tables_of
 
@@ -290,13 +292,14 @@ def _require_once(films: list[str], table: Path) -> None:
 def names_films(tree: FilmTree, tables: Iterable[FilmTable]) -> tuple[list[FilmTable], list[str]]:
     """Return the tables that name films, whatever else they hold, and a note of each whose names mean several films."""
     named = NamedFilms(tree.root, tree.films)
-    found, notes = [], []
+    found, notes = list[FilmTable](), list[str]()
     for table in tables:
         columns = [column for column in FILM_COLUMNS if column in table.keys]
         try:
             names_any = bool(find_film_column(columns, table, named)[1])
         except DataError as error:
-            notes.append(f"{error.what}: nothing of it was read")
+            unnamed = f"a cell of {table.path.name} means several films: nothing of it was read"
+            notes.append(Note(f"{error.what}: nothing of it was read", unnamed))
             continue
         if names_any:
             found.append(table)
@@ -311,15 +314,18 @@ def with_people(index: FilmIndex, tree: FilmTree, tables: Iterable[FilmTable]) -
         patient = next((name for name in _PATIENTS if name in table.keys and name != column), "")
         study = next((name for name in _STUDIES if name in table.keys and name != column), "")
         rows = {found[row[column]]: row for row in table.rows if row[column] in found}
-        known = sum(bool(row.get(patient)) for row in rows.values())
-        if not known and not any(row.get(study) for row in rows.values()):
+        patients, studies = (
+            telling([rows.get(film.path, {}).get(column) for film in index.films]) for column in (patient, study)
+        )
+        known = sum(one is not None for one in patients)
+        if not known and not any(studies):
             continue
         films = []
-        for film in index.films:
+        for film, own, same in zip(index.films, patients, studies, strict=True):
             row = rows.get(film.path, {})
             age, sex = parse_person(row.get("age"), row.get("sex"))
-            own = row.get(patient) or (f"study {row[study]}" if row.get(study) else film.patient)
-            films.append(replace(film, patient=own, age=age, sex=sex))
+            of = own or (f"study {same}" if same else film.patient)
+            films.append(replace(film, patient=of, age=age, sex=sex))
         note = f"patients are known by the column {table.name_of(patient)} of {table.path.name}" if known else BY_STUDY
         if 0 < known < len(rows) and study:
             note += f"; where it is empty, by {table.name_of(study)}"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
@@ -22,7 +21,7 @@ from tbconv.contract.files import sha256_bytes, write_atomic
 from tbconv.contract.preprocess import PreprocessSpec
 from tbconv.contract.xray import XrayFacts, decode_xray, describe_xray, read_bytes
 from tbconv.contract.xray.kinds import looks_like_dicom
-from torch_train.data.records import Film, FilmIndex, parse_age
+from torch_train.data.records import Film, FilmIndex, parse_age, telling
 
 if TYPE_CHECKING:
     from tbconv.contract.xray.dicom.person import DicomPerson
@@ -171,10 +170,7 @@ def person_of(data: bytes) -> DicomPerson | None:
 
 
 # --- patients of DICOM files ---
-# Who a film is of stands in its file. An anonymiser that wrote one number for everybody joins nobody.
-
-MOST_OF_ONE = 0.5  # share of a set's films; a number that more of them carry is nobody's
-FEWEST_OF_ONE = 5  # films
+# Who a film is of stands in its file.
 
 
 def with_persons(index: FilmIndex, persons: Sequence[DicomPerson | None], reporter: Reporter) -> FilmIndex:
@@ -187,8 +183,8 @@ def with_persons(index: FilmIndex, persons: Sequence[DicomPerson | None], report
     """
     if not any(persons):
         return index
-    patients = _telling([one.patient if one else None for one in persons])
-    studies = _telling([one.study if one else None for one in persons])
+    patients = telling([one.patient if one else None for one in persons])
+    studies = telling([one.study if one else None for one in persons])
     films, known = [], 0
     for film, one, patient, study in zip(index.films, persons, patients, studies, strict=True):
         own = patient or study
@@ -210,12 +206,6 @@ def with_persons(index: FilmIndex, persons: Sequence[DicomPerson | None], report
     reporter.say(f"  note: {note}")
     notes = tuple(one for one in index.notes if not one.startswith("patients are not known"))
     return replace(index, films=tuple(films), patients_known=known > 0, notes=(*notes, note))
-
-
-def _telling(keys: Sequence[str | None]) -> list[str | None]:
-    counts = Counter(key for key in keys if key is not None)
-    most = max(FEWEST_OF_ONE, MOST_OF_ONE * len(keys))
-    return [key if key is not None and counts[key] <= most else None for key in keys]
 
 
 def _report_cache(readings: list[_FilmReading], cache: FilmCache, reporter: Reporter) -> None:

@@ -438,14 +438,14 @@ def listed_parts(tree: FilmTree, lists: dict[Path, Part], depth: int = 1) -> tup
     for path in tree.films:
         films[_end_of(name_inside(path, tree.root), depth)].append(path)
     found: dict[Path, Part] = {}
-    notes = []
+    notes: list[str] = []
     for listing, part in lists.items():
         lines = [line for line in map(str.strip, decode_text(read_bytes(listing)).splitlines()) if line]
         ends = ((_end_of(line, depth), _end_of(re.split(r"[\s,;]", line)[0], depth)) for line in lines)
         named = [path for whole, first in ends for path in films.get(whole) or films.get(first, [])]
         found |= {path: part for path in named if found.get(path) != "test"}
         if lines and not named:
-            notes.append(f"{listing.name} lists {len(lines)} films, and none of them is here: {some(lines, 3)}")
+            notes.append(naming(f"{listing.name} lists {len(lines)} films, and none of them is here", lines, 3))
     return found, notes
 
 

@@ -155,6 +155,20 @@ def unnamed(index: FilmIndex, text: str) -> str:
     return found.replace(str(index.root), "the set")
 
 
+# --- patients ---
+# An anonymiser that wrote one number for everybody joins nobody.
+
+MOST_OF_ONE = 0.5  # share of a set's films; a number that more of them carry is nobody's
+FEWEST_OF_ONE = 5  # films
+
+
+def telling(keys: Sequence[str | None]) -> list[str | None]:
+    """Return numbers of patients or studies, film by film; None for one that most films carry, and for an empty one."""
+    counts = Counter(key for key in keys if key)
+    most = max(FEWEST_OF_ONE, MOST_OF_ONE * len(keys))
+    return [key if key and counts[key] <= most else None for key in keys]
+
+
 # --- demographics ---
 # Age and sex as people write them in tables: `044`, `1yr`, `16month`, `male35`, `Female,`.
 

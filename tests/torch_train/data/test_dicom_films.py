@@ -169,6 +169,20 @@ def test_films_of_one_study_stay_together_after_an_export(tmp_path, patient):
     assert not any("each film counts as a patient" in note for note in index.notes)
 
 
+@pytest.mark.parametrize(("number", "together"), [("X1", False), ("X{}", True)])
+def test_a_table_with_one_number_for_everybody_joins_nobody(tmp_path, number, together):
+    lines = ["file,patient_id"]
+    for film in range(12):
+        name = f"{('Normal', 'Tuberculosis')[film % 2]}/{film}.png"
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        Image.fromarray(np.random.default_rng(film).integers(0, 255, (64, 64), np.uint8)).save(tmp_path / name)
+        lines.append(f"{name},{number.format(film // 2)}")
+    (tmp_path / "films.csv").write_text("\n".join(lines))
+    index = read_index(tmp_path)
+    assert index.patients_known == together
+    assert len({film.patient for film in index.films}) == (6 if together else 12)
+
+
 def test_strict_refuses_what_would_be_left_out(class_folders):
     (class_folders / "Normal/report.pdf").write_bytes(b"%PDF")
     index = read_index(class_folders)
