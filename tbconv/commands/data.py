@@ -89,9 +89,11 @@ def export(
     from torch_train.data.export import LISTING, export_films
 
     found = export_films(folder, png, TerminalReporter(), strict=strict)
-    print_out(f"{len(found.films)} films: {png}; whom they are of, as digests: {png / LISTING}")
-    if found.unreadable:
-        print_out(f"{len(found.unreadable)} films cannot be read and were left out")
+    count, lost = len(found.films), len(found.unreadable)
+    print_out(f"{count} film{'s' * (count != 1)}: {png}; whom they are of, as digests: {png / LISTING}")
+    print_out("the names of files and folders are kept: rename them where they tell who a person is")
+    if lost:
+        print_out(f"{lost} film{'s' * (lost != 1)} cannot be read and {'was' if lost == 1 else 'were'} left out")
         raise typer.Exit(1)
 
 

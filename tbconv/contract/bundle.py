@@ -349,7 +349,10 @@ def read_site(path: Path, bundle: Bundle) -> Site:
         BundleError: it cannot be read, is none, or is of another bundle.
     """
     fix = f"measure it again: tbconv evaluate --bundle {bundle.root} --data FILMS"
-    value = parse_json(read_small(path, BundleError), path)
+    try:
+        value = parse_json(read_small(path, BundleError), path)
+    except BundleError as error:
+        raise BundleError(error.what, why=error.why, fix=fix) from error
     try:
         site = Site.from_json(value)
     except (KeyError, TypeError, ValueError) as error:

@@ -254,8 +254,10 @@ def test_a_site_json_that_was_altered_or_is_none_is_an_error_in_three_parts(meas
             read_site(place, bundle)
         assert str(bundle.root) in caught.value.fix
     place.write_text("not json")
-    with pytest.raises(BundleError):
-        read_site(place, bundle)
+    for path in (place, out / "nowhere.json"):
+        with pytest.raises(BundleError) as caught:
+            read_site(path, bundle)
+        assert str(bundle.root) in caught.value.fix
     assert isinstance(Site.from_json(good), Site)
 
 

@@ -44,7 +44,9 @@ def export_films(folder: Path, out: Path, reporter: Reporter, *, strict: bool = 
         DataError: there is no film, or more than films where `strict` forbids it.
     """
     if out.is_dir() and any(out.iterdir()):
-        raise ConfigError(f"{out} is not empty", why="its files could be mixed up with the films", fix="another --png")
+        raise ConfigError(
+            f"{out} is not empty", why="its files could be mixed up with the films", fix="name a new folder: --png NEW"
+        )
     tree = walk_films(folder)
     left_out = tree.left_out()
     if not tree.films:
