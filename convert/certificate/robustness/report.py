@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tbconv.report_kit.pages import Cell, Section, Table, render_page
+from tbconv.report_kit.pages import Cell, Chart, Section, Table, render_page
 
 RECORD, PAGE = "robustness.json", "robustness.html"
 TEMPLATE = Path(__file__).with_name("robustness.html.j2")
@@ -59,7 +60,8 @@ def card_lines(record: Json) -> list[str]:
 def robustness_page(record: Json) -> str:
     """Return the page as HTML with everything inside."""
     rows: list[list[Cell]] = []
-    for row in record["changes"]:
+    ordered = sorted(record["changes"], key=_worst_first)
+    for row in ordered:
         name, *rest = cells(row)
         what = row["what"] if row["harmless"] else f"{row['what']} (not harmless)"
         rows.append([{"text": name, "small": what}, *rest])
@@ -70,11 +72,42 @@ def robustness_page(record: Json) -> str:
         synthetic="",
         lines=summary(record),
         sections=[
-            Section("changes", "Flips by change and direction", tables=[Table(COLUMNS, rows)]),
+            Section("changes", "Flips by change and direction", charts=_chart(ordered), tables=[Table(COLUMNS, rows)]),
             Section("unchanged", "Films as they are", facts=_facts(record["unchanged"])),
-            Section("answered", "Who answered", facts=record["answered_by"]),
+            Section("answered", "Who answered", facts=_answered(record["answered_by"])),
         ],
     )
+
+
+def _worst_first(row: Json) -> tuple[bool, float]:
+    return row["flips"]["value"] is None, -(row["flips"]["value"] or 0.0)
+
+
+def _chart(rows: Sequence[Json]) -> list[Chart]:
+    """Draw the share of decisions that each change flips, worst first; nothing where no film was answered."""
+    from tbconv.report_kit import charts
+
+    known = [row for row in rows if row["flips"]["value"] is not None]
+    if not known:
+        return []
+    drawn = []
+    for row in known:
+        value, low, high = (100 * row["flips"][name] for name in ("value", "low", "high"))
+        colour = charts.BLUE if row["harmless"] else charts.GREY
+        drawn.append(charts.Interval(row["change"].replace("_", " "), value, low, high, colour))
+    with charts.drawing(7.0, 0.26 * len(drawn) + 0.8) as (figure, axes):
+        charts.forest_chart(drawn, axes)
+        axes.set(xlabel="decisions that the change flips, % (95 % interval)", xlim=(0, None))
+        title = "share of decisions that each change flips"
+        svg = charts.figure_to_svg(figure, key="flips", title=title, description=f"{len(drawn)} changes, worst first")
+    return [Chart("", svg, "Grey: mirrored, which is not harmless.", wide=True)]
+
+
+def _answered(facts: Json) -> Json:
+    words = {"has_reference": "reference of grey levels", "artefact": "answered by", "kind": "what it is"}
+    said: Json = facts | {"has_reference": "yes" if facts["has_reference"] else "no"}
+    said["threshold"] = f"{facts['threshold']:.4g}"
+    return {words.get(name, name): value for name, value in said.items()}
 
 
 def _facts(unchanged: Json) -> Json:
