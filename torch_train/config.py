@@ -16,7 +16,7 @@ from torch_train.model.backbones import BACKBONES
 RATE_TRANSFER = 3e-4  # measured on kermany from pretrained weights (../shared/weights/README.md)
 RATE_SCRATCH = 1e-3  # measured on kermany from random weights
 NOT_STORED = ("data", "out", "weights")  # paths
-OF_PIXELS = ("film_identity", "label", "negative", "uncertain", "strict")  # that runs before 0.9 know nothing of
+OF_PIXELS = ("film_identity", "label", "negative", "uncertain", "strict")  # that runs of before know nothing of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

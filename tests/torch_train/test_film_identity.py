@@ -5,6 +5,7 @@ import shutil
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
@@ -51,6 +52,9 @@ def test_a_run_that_began_by_files_is_resumed_by_them(recipe, tmp_path):
     train(old, Silence())
     stored = json.loads((old.out / "train_config.json").read_text())
     assert "film_identity" not in stored  # as runs of before stored it
+    checkpoint = torch.load(old.out / "checkpoint.pt", weights_only=True)
+    del checkpoint["identity"]["config"]["disturb"]  # nor did they know of it
+    torch.save(checkpoint, old.out / "checkpoint.pt")
     train(recipe(out=old.out, epochs=2, schedule="plateau"), Silence(), resume=True)
     assert len((old.out / "history.jsonl").read_text().splitlines()) == 2
     assert "film_identity" not in json.loads((old.out / "split.json").read_text())

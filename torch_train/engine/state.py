@@ -222,9 +222,12 @@ def write_history(path: Path, history: Sequence[EpochRecord]) -> None:
 # The whole state of a run after an epoch; an interruption leaves the old one or the new. Nothing random is stored:
 # every stream of randomness depends on (seed, epoch) alone.
 
-BEFORE = {"processes": 1, "schedule": "plateau"}  # defaults for checkpoints of an earlier tbconv
+BEFORE = {"processes": 1, "schedule": "plateau", "disturb": 0.0}  # what checkpoints of an earlier tbconv do not say
 # These do not affect past epochs.
-MAY_DIFFER = ("patience", "calibration_films", "heldout_films", "target_sensitivity", "operating_point", "film_cache")
+MAY_DIFFER = (
+    *("patience", "calibration_films", "heldout_films", "target_sensitivity", "operating_point", "film_cache"),
+    "strict",  # it refuses a folder, or changes nothing
+)
 
 
 @dataclass(frozen=True, slots=True)
