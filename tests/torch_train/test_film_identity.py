@@ -12,6 +12,7 @@ from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 from safetensors.numpy import load_file
 
 from tbconv.contract.errors import ConfigError, Silence
+from torch_train.evaluation.folds import keep_terms
 from torch_train.train import train
 
 
@@ -64,3 +65,10 @@ def test_a_run_that_began_by_files_is_resumed_by_them(recipe, tmp_path):
     (new.out / "train_config.json").write_text(json.dumps(stored))
     with pytest.raises(ConfigError, match="data set"):  # films known by another rule are another data set
         train(recipe(out=new.out, epochs=2, schedule="plateau"), Silence(), resume=True)
+
+
+def test_an_evaluation_that_began_before_an_option_came_goes_on_where_the_option_changes_nothing(tmp_path):
+    keep_terms(tmp_path, {"epochs": 2}, resume=False)
+    keep_terms(tmp_path, {"epochs": 2, "disturb": 0.0}, resume=True)
+    with pytest.raises(ConfigError, match=r"disturb is 0\.3"):
+        keep_terms(tmp_path, {"epochs": 2, "disturb": 0.3}, resume=True)

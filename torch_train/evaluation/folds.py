@@ -32,6 +32,7 @@ from tbconv.family import children_end_with_us
 from torch_train.config import TrainConfig
 from torch_train.data.dataset import TrainingFilms
 from torch_train.engine.amp import Precision, choose_precision
+from torch_train.engine.state import BEFORE
 from torch_train.engine.trainer import fit_network, start_network
 from torch_train.evaluation.config import EvaluateConfig
 from torch_train.evaluation.predictions import (
@@ -327,7 +328,7 @@ def keep_terms(folder: Path, terms: dict[str, Any], *, resume: bool) -> None:
         return
     then = read_json(folder / TERMS)
     for name in (*terms, *sorted(then.keys() - terms.keys())):  # digests last: the other names explain more
-        if then.get(name) != terms.get(name):
+        if then.get(name, BEFORE.get(name)) != terms.get(name):
             raise ConfigError(
                 f"{name} is {_short(terms.get(name))}, {folder} was begun with {_short(then.get(name))}",
                 why="folds fitted under different terms cannot be pooled",
