@@ -286,8 +286,8 @@ def make_files[Found: Outcome, Result](
     """Make every file, and other converters' float32 TFLite aside.
 
     Once model.onnx is there, three lanes: what needs no TensorFlow, TensorFlow and the converters that load it, and
-    what the reference makes beside. A lane is a sequence, and each framework has one process: two TensorFlow
-    converters at once were 3.3 GB (benchmarks/convert.py).
+    what the reference makes beside. A lane is a sequence, and PyTorch and TensorFlow have one process each: two
+    TensorFlow converters at once were 3.3 GB (benchmarks/convert.py).
 
     Args:
         context: where to.
@@ -298,7 +298,7 @@ def make_files[Found: Outcome, Result](
         ConversionError: a step failed; those that run beside it end first.
     """
     route = reference.route
-    with workers(each=1), ThreadPoolExecutor(LANES) as lanes, drop_waiting(lanes):
+    with workers(alone=("torch", "tensorflow")), ThreadPoolExecutor(LANES) as lanes, drop_waiting(lanes):
         jobs: list[Future[Any]] = []
         if reference.has_network:
             if not _lacks_tensorflow():

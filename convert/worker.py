@@ -23,7 +23,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
@@ -80,21 +80,21 @@ def run_step(
 
 
 @contextlib.contextmanager
-def workers(*, each: int | None = None) -> Iterator[None]:
+def workers(*, alone: Collection[str] = ()) -> Iterator[None]:
     """Keep the processes of `run_step` alive, for the next step of their framework, until the (outermost) context ends.
 
     Args:
-        each: processes of one framework at a time; a further step waits for one of them. None starts one for it.
+        alone: frameworks of which one process works at a time: a further step waits for it. Of others one is started.
     """
     with _POOL.changed:
         _POOL.contexts += 1
-        before, _POOL.each = _POOL.each, each
+        before, _POOL.alone = _POOL.alone, alone
     try:
         yield
     finally:
         with _POOL.changed:
             _POOL.contexts -= 1
-            _POOL.each = before
+            _POOL.alone = before
             _POOL.changed.notify_all()
             ended = [] if _POOL.contexts else _POOL.idle[:]
             _POOL.idle = [worker for worker in _POOL.idle if worker not in ended]
@@ -149,7 +149,7 @@ class _Pool:
     def __init__(self) -> None:
         self.changed = threading.Condition()
         self.contexts = 0
-        self.each: int | None = None
+        self.alone: Collection[str] = ()
         self.busy = Counter[str | None]()  # steps that run, by framework
         self.idle: list[_Worker] = []  # the one that waits longest first
 
@@ -182,7 +182,7 @@ def _taken(step: str, threads: int | None) -> Iterator[_Worker]:
         threads = threads or 1  # its pools are sized once a process, so that one worker serves every step
     kind = (framework, threads if framework == "tensorflow" else None)
     with _POOL.changed:
-        _POOL.changed.wait_for(lambda: framework is None or not _POOL.each or _POOL.busy[framework] < _POOL.each)
+        _POOL.changed.wait_for(lambda: framework not in _POOL.alone or not _POOL.busy[framework])
         _POOL.busy[framework] += 1
         fit = [one for one in _POOL.idle if framework and one.kind == kind and one.alive]
         worker = fit[-1] if fit else None

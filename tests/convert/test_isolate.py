@@ -242,10 +242,17 @@ def test_jobs_of_one_framework_follow_each_other_on_one_worker(named):
     assert len({pid for _, pid in found}) == 2
 
 
-def test_steps_at_the_same_time_share_a_worker_where_each_framework_may_have_one(named):
+def test_steps_at_the_same_time_share_a_worker_where_their_framework_works_alone(named, tmp_path):
     with workers(), ThreadPoolExecutor(3) as pool:
-        with workers(each=1):
+        with workers(alone=("torch",)):
             assert len(set(pool.map(named, ["torch"] * 3))) == 1
+            place = tmp_path / "go on"
+            working = pool.submit(named, "litert", until=str(place))
+            while not worker._POOL.busy["litert"]:
+                time.sleep(0.01)
+            beside = named("litert")  # no step of another framework waits
+            place.touch()
+            assert working.result() != beside
         assert named("torch") == named("torch")
 
 
