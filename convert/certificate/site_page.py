@@ -10,6 +10,7 @@ from tbconv.contract.files import write_atomic
 from tbconv.report_kit.charts import reliability_chart
 from tbconv.report_kit.pages import Chart, Section, Table, render_page
 from tbconv.report_kit.words import DASH, estimate, short
+from torch_train.evaluation.report import subgroups_section
 
 Json = dict[str, Any]
 PAGE = "site.html"
@@ -23,7 +24,6 @@ OUTCOME_WORDS = {
     "unreadable": "unreadable, or no film",
 }
 SYNTHETIC = "SYNTHETIC films or network: no figure on this page is of patients."
-FEW = "fewer than 10 films of the class"
 
 
 def write_page(folder: Path, site: Json) -> Path:
@@ -131,7 +131,7 @@ def sections(site: Json) -> list[Section]:
         _claims(site),
         _screening(site),
         _calibration(site),
-        _subgroups(site),
+        subgroups_section(site["subgroups"]),
         Section("limits", "What the figures do not say", points=[*LIMITS, *_limits(site)]),
         Section("origin", "Where it comes from", facts=_facts(site)),
     ]
@@ -209,32 +209,6 @@ def _calibration(site: Json) -> Section:
         svg = reliability_chart(found["bins"], key="reliability", across="probability that the bundle gives")
         charts = [Chart("Reliability", svg, "On the diagonal a probability means what it says. Bars: 95 % intervals.")]
     return Section(key, title, [text], [Table(("figure", "this site (95 % interval)"), rows)], charts)
-
-
-def _subgroups(site: Json) -> Section:
-    key, title, found = "subgroups", "Subgroups", site["subgroups"]
-    if not found:
-        return Section(key, title, ["Neither sex, age nor site of any film is known."])
-    tables = [
-        Table(
-            (attribute, "n", "positive + negative", "AUROC", "sensitivity", "specificity"),
-            [
-                (
-                    row["group"],
-                    str(row["n"]),
-                    f"{row['positives']} + {row['negatives']}",
-                    *(
-                        estimate(row[name] or {"value": None, "method": FEW})
-                        for name in ("auroc", "sensitivity", "specificity")
-                    ),
-                )
-                for row in rows
-            ],
-        )
-        for attribute, rows in found.items()
-    ]
-    text = "Of many groups one in twenty intervals misses its true value by chance: look at the intervals."
-    return Section(key, title, [text], tables)
 
 
 def _limits(site: Json) -> list[str]:

@@ -100,7 +100,7 @@ def all_sections(summary: Json, drawn: dict[str, list[Chart]]) -> list[Section]:
         _sample_size(summary),
         _folds(summary),
         _calibration(summary),
-        _subgroups(summary),
+        subgroups_section(summary["subgroups"]),
         _thresholds(summary),
     )
     return [replace(one, charts=drawn.get(one.key, ())) for one in made]
@@ -245,8 +245,9 @@ def _calibration(summary: Json) -> Section:
     return Section("calibration", "Calibration of the probabilities", [text], [Table(columns, rows)])
 
 
-def _subgroups(summary: Json) -> Section:
-    key, title, found = "subgroups", "Subgroups", summary["subgroups"]
+def subgroups_section(found: Json) -> Section:
+    """Return the figures of `describe_subgroups`, one table a column of the films' table."""
+    key, title = "subgroups", "Subgroups"
     if not found:
         return Section(key, title, ["Neither sex, age nor site of any film is known."])
     classes = {"auroc": "either class", "sensitivity": "the positive", "specificity": "the negative"}
