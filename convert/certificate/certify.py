@@ -2,47 +2,62 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from convert.certificate.consistency import inconsistencies
 from convert.certificate.deployment import Deployable, select_artefact
-from convert.certificate.page import certificate_page, sizes_of
+from convert.certificate.page import PAGE, certificate_page, sizes_of
+from convert.certificate.robustness.report import card_lines
 from convert.formats.table import ONNX
 from convert.parity.inputs import part_of
 from convert.parity.measure import Measurement
-from convert.parity.report import describe_inputs
+from convert.parity.report import PARITY, describe_inputs
 from convert.worker import run_step
-from tbconv.contract.bundle import folder_digest, read_json
-from tbconv.contract.certificate import ArtefactVerdict, Certificate, Proof, ProofVerdict, Verdict
+from tbconv.contract.bundle import CERTIFICATE, Bundle, folder_digest, read_json, seal
+from tbconv.contract.certificate import RETUNE, ArtefactVerdict, Certificate, Proof, ProofVerdict, Verdict
 from tbconv.contract.environment import package_versions, processor, provenance
-from tbconv.contract.errors import DISCLAIMER, LIMITS
-from tbconv.contract.files import sha256_bytes, sha256_file, temporary_folder
+from tbconv.contract.errors import NO_REFERRAL, ConversionError, Referral
+from tbconv.contract.files import sha256_bytes, sha256_file, temporary_folder, write_json
 from tbconv.contract.golden import GOLDEN, read_golden
 from tbconv.contract.manifest import Artefact, Manifest
 from tbconv.contract.preprocess import as_model_input
+from tbconv.report_kit.front_matter import front_matter
 from tbconv.report_kit.pages import Markdown, escape_markdown, render_card
-from torch_train.run_folder import BASELINE, CALIBRATION_FILMS, METRICS, WEIGHTS, read_films, summary_lines
+from torch_train.run_folder import (
+    BASELINE,
+    CALIBRATION_FILMS,
+    METRICS,
+    ROBUSTNESS,
+    WEIGHTS,
+    read_films,
+    summary_lines,
+)
+
+CARD = "model_card.md"
 
 
 def certify(
     folder: Path,
-    run: Path,
+    run: Path | None,
     artefacts: tuple[Artefact, ...],
     measurement: Measurement,
     proofs: Mapping[str, Proof] | None = None,
+    words: Referral = NO_REFERRAL,
 ) -> Certificate:
     """Return the certificate of a bundle in the making.
 
     Args:
         folder: the bundle, with every artefact in it.
-        run: the run folder, for its calibration films.
+        run: the run folder, for its calibration films; None where a bundle is certified anew.
         artefacts: what is judged.
         measurement: of these artefacts.
         proofs: by path: a file that is not its ONNX graph fails, whatever was measured of it.
+        words: what a flag calls for.
     """
     proofs = proofs or {}
     digests = {p.relative_to(folder).as_posix(): sha256_file(p) for p in folder.rglob("*") if p.is_file()}
@@ -52,7 +67,8 @@ def certify(
         verdicts[artefact.path] = with_proof(measurement.judge(artefact, sha256), proofs.get(artefact.path))
     candidates = _measure_latency(folder, artefacts, verdicts, measurement)
     verdicts |= {one.path: one.verdict for one in candidates}
-    found = write_certificate(measurement, verdicts, certificate_scope(folder, run), select_artefact(candidates))
+    scope, deploy = certificate_scope(folder, run), select_artefact(candidates)
+    found = write_certificate(measurement, verdicts, scope, deploy, words)
     return replace(found, proofs=dict(proofs))
 
 
@@ -65,7 +81,11 @@ def with_proof(found: ArtefactVerdict, proof: Proof | None) -> ArtefactVerdict:
 
 
 def write_certificate(
-    measurement: Measurement, verdicts: dict[str, ArtefactVerdict], scope: dict[str, Any], deploy: dict[str, Any]
+    measurement: Measurement,
+    verdicts: dict[str, ArtefactVerdict],
+    scope: dict[str, Any],
+    deploy: dict[str, Any],
+    words: Referral = NO_REFERRAL,
 ) -> Certificate:
     """Return the certificate of these verdicts: on what was fed, by which tolerances, and where.
 
@@ -74,13 +94,14 @@ def write_certificate(
         verdicts: by artefact.
         scope: what they hold for (`certificate_scope`).
         deploy: which file to serve, and why the others lost (convert.certificate.deployment).
+        words: what a flag calls for.
     """
     return Certificate(
         artefacts=verdicts,
         inputs=describe_inputs(measurement.filmset),
         tolerances=measurement.tolerances_json(),
         environment=provenance(),
-        disclaimer=DISCLAIMER,
+        disclaimer=words.disclaimer,
         scope=scope,
         deploy=deploy,
     )
@@ -107,6 +128,54 @@ def _candidate(folder: Path, artefact: Artefact, verdict: ArtefactVerdict, taken
     return Deployable(artefact.path, artefact.precision, timed, size, taken["median"])
 
 
+def float32_failures(artefacts: Sequence[Artefact], certificate: Certificate) -> dict[str, str]:
+    """Return by path why float32 files are not what PyTorch computes: with one of them nothing is written."""
+    exact = [one.path for one in artefacts if one.is_exact]
+    found = certificate.artefacts.items()
+    return {path: one.reason for path, one in found if path in exact and one.verdict is Verdict.FAILED}
+
+
+def seal_reports(
+    folder: Path,
+    manifest: Manifest,
+    measurement: Measurement,
+    certificate: Certificate,
+    report: dict[str, Any],
+    *,
+    fix: str,
+) -> Manifest:
+    """Write reports, certificate, page and card, seal the bundle, and see that all of it says the same.
+
+    Args:
+        folder: the bundle in the making, with all that the manifest is about.
+        manifest: without its list of files.
+        measurement: that the verdicts rest on.
+        certificate: the verdicts.
+        report: parity.json.
+        fix: what to do where something contradicts the manifest.
+
+    Raises:
+        ConversionError: something does.
+    """
+    write_json(folder / PARITY, report)
+    write_json(folder / CERTIFICATE, asdict(certificate))
+    card = model_card(folder, manifest, certificate, report)
+    if (folder / ROBUSTNESS).is_file():
+        card += "".join(f"{line}\n" for line in card_lines(read_json(folder / ROBUSTNESS)))
+    (folder / CARD).write_text(card, encoding="utf-8")
+    page = draw_certificate(folder, manifest, measurement, certificate, report)
+    (folder / PAGE).write_text(page, encoding="utf-8")
+    manifest = seal(folder, manifest)
+    problems = inconsistencies(Bundle(folder, manifest))
+    if problems:
+        raise ConversionError(
+            f"{', '.join(problems)}: inconsistent with the manifest",
+            why="; ".join(f"{path}: {problem}" for path, problem in problems.items()),
+            fix=fix,
+        )
+    return manifest
+
+
 def draw_certificate(
     folder: Path, manifest: Manifest, measurement: Measurement, certificate: Certificate, report: dict[str, Any]
 ) -> str:
@@ -114,7 +183,9 @@ def draw_certificate(
     count = len(measurement.filmset.films)
     films = {name: part_of(answer, 0, count) for name, answer in measurement.answers.items()} if count else {}
     golden, sizes = read_golden(folder / GOLDEN), sizes_of(folder, manifest.artefacts)
-    return certificate_page(manifest, certificate, report, golden, films, measurement.filmset.labels, sizes=sizes)
+    retuned = read_json(folder / RETUNE) if (folder / RETUNE).is_file() else None
+    labels = measurement.filmset.labels
+    return certificate_page(manifest, certificate, report, golden, films, labels, sizes=sizes, retuned=retuned)
 
 
 # --- scope ---
@@ -175,7 +246,7 @@ INTENDED = (
 
 
 def model_card(folder: Path, manifest: Manifest, certificate: Certificate, report: dict[str, Any]) -> str:
-    """Return the card as Markdown, made from the bundle's own JSON.
+    """Return the card as Markdown with front matter, made from the bundle's own JSON.
 
     Args:
         folder: the bundle in the making, with metrics.json.
@@ -187,9 +258,10 @@ def model_card(folder: Path, manifest: Manifest, certificate: Certificate, repor
     if (folder / METRICS).is_file():
         metrics = read_json(folder / METRICS)
         names = {key: escape_markdown(str(name)) for key, name in metrics["labels"].items()}
-        figures = Markdown("\n".join(summary_lines(metrics | {"labels": names})))
+        said = {"labels": names, "disclaimer": escape_markdown(manifest.words.disclaimer)}
+        figures = Markdown("\n".join(summary_lines(metrics | said)))
     trained = manifest.kind == "trained"
-    return render_card(
+    return front_matter(manifest, certificate) + render_card(
         CARD_TEMPLATE,
         manifest=manifest,
         kind="A trained network" if trained else "The baseline alone: no trained network is in here",
@@ -198,7 +270,7 @@ def model_card(folder: Path, manifest: Manifest, certificate: Certificate, repor
         figures=figures,
         inputs=report["inputs"]["description"],
         certificate=certificate,
-        limits=[INTENDED, *LIMITS],
+        limits=[INTENDED, *manifest.words.limits],
     )
 
 

@@ -9,23 +9,26 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import asdict
+from itertools import pairwise
 from typing import Any
 
+from convert.formats.metadata import read_statements
 from convert.formats.tflite.metadata_schema import GRAYSCALE
 from convert.parity.report import PARITY
 from convert.worker import run_step
-from tbconv.contract.bundle import CERTIFICATE, MANIFEST, Bundle, read_json
-from tbconv.contract.certificate import ArtefactVerdict, Certificate, Verdict
+from tbconv.contract.bundle import CERTIFICATE, MANIFEST, Bundle, parse_json, read_json
+from tbconv.contract.certificate import RETUNE, ArtefactVerdict, Certificate, Verdict
 from tbconv.contract.consistency import (
     answer_problems,
     appended_files,
     appended_problems,
     check_binding,
     differences,
+    statement_problems,
 )
-from tbconv.contract.errors import BundleError
+from tbconv.contract.errors import BundleError, TbconvError
 from tbconv.contract.golden import GOLDEN, read_golden
-from tbconv.contract.manifest import Artefact
+from tbconv.contract.manifest import STATEMENT, Artefact
 from torch_train.data.split import PARTS, digest_of
 from torch_train.run_folder import BASELINE, CONFIG, METRICS, SPLIT, WEIGHTS
 
@@ -33,9 +36,9 @@ from torch_train.run_folder import BASELINE, CONFIG, METRICS, SPLIT, WEIGHTS
 def inconsistencies(bundle: Bundle) -> dict[str, str]:
     """Return, by path, what in a bundle contradicts its manifest; empty where nothing does.
 
-    Threshold, calibration, labels and preprocessing inside each `.tflite` file; the calibration inside each graph, from
-    its golden answers alone; the run's split, figures and configuration; the certificate's scope. What an older
-    bundle does not record is not checked.
+    Threshold, calibration, labels and preprocessing inside each file, whatever its format; the calibration inside each
+    graph, from its golden answers alone; the run's split, figures and configuration; the certificate's scope. What an
+    older bundle does not record is not checked.
 
     Args:
         bundle: with digests that were checked already.
@@ -45,7 +48,7 @@ def inconsistencies(bundle: Bundle) -> dict[str, str]:
     """
     found: dict[str, list[str]] = {}
     golden = read_golden(bundle.read(GOLDEN))
-    checks = (appended_problems, _metadata_problems, run_problems, certificate_problems)
+    checks = (appended_problems, _metadata_problems, _statement_problems, run_problems, certificate_problems)
     for part in (*(check(bundle) for check in checks), answer_problems(bundle, golden)):
         for path, problem in part.items():
             found.setdefault(path, []).append(problem)
@@ -63,6 +66,39 @@ def _metadata_problems(bundle: Bundle) -> dict[str, str]:
     )
     found = {one.path: _claimed(bundle, one, claims[str(bundle.root / one.path)]) for one in described}
     return {path: "; ".join(problems) for path, problems in found.items() if problems}
+
+
+def _statement_problems(bundle: Bundle) -> dict[str, str]:
+    """Hold what every file states of itself to the manifest; where one states anything, all have to.
+
+    The zip of a `.tflite` file is compared by `appended_problems`, which the server asks as well.
+    """
+    places = {one.path: bundle.root / one.path for one in bundle.manifest.artefacts}
+    stated = read_statements({path: place for path, place in places.items() if place.exists()})
+    if not any(isinstance(one, str) for one in stated.values()):
+        return {}  # of an earlier version
+    found = {path: _stated(bundle, path, statement) for path, statement in stated.items()}
+    return {path: "; ".join(problems) for path, problems in found.items() if problems}
+
+
+def _stated(bundle: Bundle, path: str, statement: str | TbconvError | None) -> list[str]:
+    artefact = bundle.manifest.artefact(path)
+    if isinstance(statement, TbconvError):
+        return [f"what it states cannot be read: {statement.one_line}"]
+    if statement is None:
+        return ["it states no labels and no threshold, while other files of the bundle do"]
+    if artefact.network not in bundle.manifest.decision_rules:
+        return []  # which `_networks` finds
+    weights = WEIGHTS if artefact.network == "trained" else BASELINE
+    try:
+        of_weights = (
+            {"weights_sha256": bundle.manifest.files[weights].sha256} if weights in bundle.manifest.files else {}
+        )
+        made_of = differences(parse_json(statement.encode(), STATEMENT), of_weights, of="stale or altered: it states")
+        told = [] if artefact.is_served else statement_problems(statement.encode(), bundle.manifest, artefact)
+    except BundleError as error:
+        return [f"what it states cannot be read: {error.one_line}"]
+    return told + made_of
 
 
 def _claimed(bundle: Bundle, artefact: Artefact, claims: dict[str, object]) -> list[str]:
@@ -115,7 +151,11 @@ def run_problems(bundle: Bundle) -> dict[str, str]:
 
 
 def _chosen_on(bundle: Bundle) -> list[str]:
-    """Hold every operating point to the split that the run says it was trained on."""
+    """Hold every operating point to the split that the run says it was trained on, or to the films it was set on."""
+    if steps := bundle.manifest.provenance.get("retuned"):
+        return _retuned(bundle, steps)
+    if RETUNE in bundle.manifest.files:
+        return [f"it holds a {RETUNE}, and no threshold was set anew"]
     split = _training(bundle).get("split_digest")
     points = {
         name: decision_rule.operating_point.chosen_on for name, decision_rule in bundle.manifest.decision_rules.items()
@@ -125,6 +165,32 @@ def _chosen_on(bundle: Bundle) -> list[str]:
         for name, chosen in points.items()
         if split is not None and chosen != split
     ]
+
+
+def _retuned(bundle: Bundle, steps: Any) -> list[str]:
+    """Hold thresholds that were set anew to the last record of it, and each record to the one before."""
+    if not isinstance(steps, list) or not all(isinstance(one, dict) for one in steps):
+        return ["its record of thresholds that were set anew cannot be understood"]
+    rules = bundle.manifest.decision_rules
+    points = {name: asdict(rule.operating_point) for name, rule in rules.items()}
+    last, problems = steps[-1], differences(steps[-1].get("after"), points, of="the record of the last retune:")
+    for first, second in pairwise(steps):
+        ended = first.get("after")
+        expected = ended if isinstance(ended, dict) else {}
+        problems += differences(second.get("before"), expected, of="a retune began elsewhere:")
+    films = last.get("films")
+    digest = films.get("digest") if isinstance(films, dict) else None
+    problems += [
+        f"the {name} threshold was chosen on {point['chosen_on'][:12]}, the films of its retune are {str(digest)[:12]}"
+        for name, point in points.items()
+        if point["chosen_on"] != digest and differences(last.get("before"), {name: point}, of="")
+    ]
+    if RETUNE in bundle.manifest.files:
+        expected = {"asked": last.get("asked"), "films": {"digest": digest}, "from": last.get("from")}
+        problems += differences(read_json(bundle.root / RETUNE), expected, of=f"{RETUNE}:")
+    else:
+        problems.append(f"its threshold was set anew, and there is no {RETUNE}")
+    return problems
 
 
 def _split(bundle: Bundle, split: Any) -> list[str]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from convert.parity.verdicts import FLIPS_SHARE
+from convert.parity.verdicts import FLIPS_SHARE, too_few
 from tbconv.contract.certificate import ArtefactVerdict
 from tbconv.contract.manifest import is_exact
 
@@ -45,11 +45,12 @@ class Deployable:
         return [f"{words} of float32, allowed {allowed:.2f}" for value, allowed, words in rows if not value <= allowed]
 
 
-def missed_criteria(figures: dict[str, Any]) -> list[str]:
+def missed_criteria(figures: dict[str, Any], *, shown: bool = False) -> list[str]:
     """Return in words which quality criteria a reduced-precision file fails.
 
     Args:
         figures: of its verdict: decisions (convert.parity.statistics), samples, flips.
+        shown: leave out what so few films cannot show: of 130 positives one lost is more than half a point already.
     """
     found: dict[str, Any] | None = figures.get("decisions")
     if found is None:
@@ -58,7 +59,11 @@ def missed_criteria(figures: dict[str, Any]) -> list[str]:
         return [f"{found['n']} labelled films cannot show what it costs, {FILMS} are needed"]
     auroc, sensitivity = found["auroc_loss"]["upper95"], found["sensitivity_loss"]["value"]
     positives, flipped = found["positives"], figures["flips"]
-    lost = f"loses {round(sensitivity * positives)} of {positives} positives"
+    count = round(sensitivity * positives)
+    lost = f"loses {count} of {positives} positives"
+    needed = too_few(count, positives, SENSITIVITY_LOSS)
+    if needed is not None:
+        lost = f"CANNOT SAY: {positives} positives, {needed} needed; it {lost}"
     rows = [
         (auroc, AUROC_LOSS, f"AUROC may be {auroc:.3g} lower (95 %, n {found['n']}), allowed {AUROC_LOSS:g}"),
         (
@@ -72,7 +77,8 @@ def missed_criteria(figures: dict[str, Any]) -> list[str]:
             f"{flipped} of {figures['samples']} decisions change {_shares(share, FLIPS_SHARE)}",
         ),
     ]
-    return [words for value, allowed, words in rows if not value <= allowed]
+    missed = [words for value, allowed, words in rows if not value <= allowed]
+    return [words for words in missed if not (shown and words.startswith("CANNOT SAY"))]
 
 
 def _shares(found: float, allowed: float) -> str:

@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from convert.certificate.retune_page import retuned_section
 from convert.parity.verdicts import FLIPS_SHARE
 from tbconv.contract.certificate import ArtefactVerdict, Certificate
-from tbconv.contract.errors import DISCLAIMER
 from tbconv.contract.golden import REFERENCE, Golden
 from tbconv.contract.manifest import Artefact, Manifest
 from tbconv.contract.statistics import Prediction, proportion, upper_bound
@@ -37,6 +37,7 @@ def certificate_page(
     labels: NDArray[np.int64] | None,
     *,
     sizes: dict[str, int] | None = None,
+    retuned: dict[str, Any] | None = None,
 ) -> str:
     """Return the page; it fetches nothing and runs no script.
 
@@ -48,6 +49,7 @@ def certificate_page(
         answers: outputs by runtime for the films alone; empty where none were run or kept.
         labels: int64 [N] of these films, 1 positive; None where they are not known.
         sizes: bytes by artefact, where the manifest has no files yet.
+        retuned: retune.json of a bundle whose threshold was set anew.
 
     Returns:
         HTML, UTF-8, with everything inside.
@@ -61,11 +63,12 @@ def certificate_page(
         subject=f"{manifest.labels.positive} against {manifest.labels.negative}; "
         f"measured on {certificate.inputs.get('description', 'nothing')}; "
         f"{', '.join(f'{number} {verdict}' for verdict, number in sorted(found.items()))}.",
-        disclaimer=certificate.disclaimer or DISCLAIMER,
+        disclaimer=manifest.words.disclaimer,
         synthetic=SYNTHETIC if manifest.synthetic else "",
         deploy=deploy and {"name": deploy.get("artefact"), "reason": str(deploy.get("reason", ""))},
         sections=[
             _verdicts(facts),
+            retuned_section(retuned),
             _proofs(facts),
             _losses(facts),
             _distances(facts),

@@ -213,6 +213,35 @@ def output_problem(reference: NDArray[Any], other: NDArray[Any] | None) -> str |
     return problem
 
 
+# --- resemblance ---
+# What wrong answers look like: known mistakes of exports, seen from the answers alone.
+
+ALIKE = 0.25  # a mistake is named where it takes away three quarters of the distance; as tbconv.contract.golden does
+
+
+def resemblance(reference: NDArray[Any], other: NDArray[Any]) -> str | None:
+    """Return what an output looks like beside the reference's, [N, C] both: in another order, as probabilities ...
+
+    None where it looks like nothing known, or does not differ.
+    """
+    if reference.shape != other.shape or reference.ndim != 2 or not np.isfinite([reference, other]).all():
+        return None
+    one, two = reference.astype(np.float64), other.astype(np.float64)
+    known: dict[str, NDArray[np.float64]] = {}
+    if one.shape[1] > 1 and len(one) > 1:
+        places = np.abs(one[:, :, None] - two[:, None, :]).max(axis=0).argmin(axis=0)
+        if len(set(places.tolist())) == one.shape[1] and (places != np.arange(one.shape[1])).any():
+            known[f"its classes in the order {places[:10].tolist()}"] = one[:, places]
+    raised = np.exp(one - one.max(axis=1, keepdims=True))
+    known["its softmax"] = raised / raised.sum(axis=1, keepdims=True)
+    known["its sigmoid"] = 1 / (1 + np.exp(-np.clip(one, -700, 700)))
+    known["its negative"] = -one
+    far = float(np.abs(two - one).max(initial=0.0))
+    found = ((float(np.abs(two - made).max(initial=0.0)), words) for words, made in known.items())
+    nearest, words = min(found)
+    return words if nearest < ALIKE * far else None
+
+
 # --- float64 ---
 # How far a file is from the float64 reference, against how far float32 PyTorch itself is: one number in dB.
 #

@@ -16,7 +16,7 @@ from convert.parity.runtimes import Runtime
 from convert.runners.base import Answer
 from convert.worker import run_step
 from tbconv.contract.bundle import read_bundle, read_json
-from tbconv.contract.errors import DataError, FilmError, Reporter, SetupError
+from tbconv.contract.errors import ConfigError, DataError, FilmError, Reporter, SetupError
 from tbconv.contract.files import sha256_bytes
 from tbconv.contract.golden import JPEG_LEVELS, PNG_LEVELS, GoldenFilm, check_films, opener
 from tbconv.contract.manifest import Labels
@@ -119,6 +119,7 @@ def read_films_of(source: FilmFolder, bundle: Path, reporter: Reporter) -> tuple
         model_inputs uint8 [N, 224, 224], labels int64 [N] or None, and a sentence that says what was fed.
 
     Raises:
+        ConfigError: so few films are wanted that a class would have none.
         DataError: the folder holds no film that can be read.
     """
     from torch_train.data.index import read_index
@@ -134,8 +135,13 @@ def read_films_of(source: FilmFolder, bundle: Path, reporter: Reporter) -> tuple
         model_inputs = _plain_films(source, bundle, reporter)
         reporter.say(f"labels are not used: {error.what}; {error.fix}")
         return model_inputs, None, f"{len(model_inputs)} films without labels"
-    held = len(index.films)
-    chosen = [index.films[row] for row in _choose([film.path for film in index.films], source.most, bundle)]
+    held, names = len(index.films), index.labels.names
+    if source.most is not None and source.most < len(names):
+        why = f"the folder holds films of {' and of '.join(names)}, and each class needs one"
+        raise ConfigError(f"--most {source.most} takes films of one class alone", why=why, fix=f"--most {len(names)}")
+    classes = np.array([film.label for film in index.films], np.int64)
+    rows = _choose([film.path for film in index.films], source.most, bundle, classes)
+    chosen = [index.films[row] for row in rows]
     loaded = load_films(replace(index, films=tuple(chosen)), reporter)
     labels = _labels(source, bundle, loaded.index, reporter)
     kind = "synthetic films" if index.synthetic else "films"
@@ -143,14 +149,26 @@ def read_films_of(source: FilmFolder, bundle: Path, reporter: Reporter) -> tuple
     return loaded.model_inputs, labels, which + _overlap(bundle, loaded.digests_by(known_by(bundle)))
 
 
-def _choose(paths: Sequence[Path], most: int | None, bundle: Path) -> NDArray[np.int64]:
-    """Return rows in their order: every n-th film that the network was not trained on, then every n-th other."""
+def _choose(paths: Sequence[Path], most: int | None, bundle: Path, classes: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return rows class by class: of films that the network was not trained on first, every n-th of each class.
+
+    Every n-th of all would be one class alone where classes alternate, here and where a sample of these is taken.
+    Each class has a film if there are as many.
+    """
     if most is None or len(paths) <= most:
-        return np.arange(len(paths))
+        return np.argsort(classes, kind="stable")
     trained_on, known = _trained_on(bundle), known_by(bundle)
     seen = np.array([bool(trained_on) and _is_of(path, known, trained_on) for path in paths])
-    unseen = evenly(np.flatnonzero(~seen), most)
-    return np.sort(np.concatenate([unseen, evenly(np.flatnonzero(seen), most - len(unseen))]))
+    order = np.lexsort((np.arange(len(paths)), classes, seen))  # unseen ones first, class by class
+    unseen = evenly(order[: int((~seen).sum())], most)
+    chosen = np.concatenate([unseen, evenly(order[len(paths) - int(seen.sum()) :], most - len(unseen))])
+    lacking = [order[classes[order] == one][0] for one in np.unique(classes) if one not in classes[chosen]]
+    if lacking and most > len(lacking):
+        commonest = np.bincount(classes[chosen]).argmax()
+        spare = np.flatnonzero(classes[chosen] == commonest)[-len(lacking) :]
+        chosen[spare] = lacking
+    by_class: NDArray[np.int64] = chosen[np.lexsort((chosen, classes[chosen]))]
+    return by_class
 
 
 def _trained_on(bundle: Path) -> set[str]:
@@ -233,7 +251,7 @@ def _plain_films(source: FilmFolder, bundle: Path, reporter: Reporter) -> Any:
     paths = tree.films
     if left_out := tree.left_out():
         reporter.say(words_of(left_out, source.folder))
-    for row in _choose(paths, source.most, bundle):
+    for row in _choose(paths, source.most, bundle, np.zeros(len(paths), np.int64)):
         try:
             model_inputs.append(spec.from_file(paths[row]))
         except FilmError as error:

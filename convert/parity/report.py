@@ -15,7 +15,7 @@ from convert.parity.runtimes import FLOAT64, ROUNDED
 from convert.parity.statistics import per_film
 from convert.parity.verdicts import FLOAT64_FILMS
 from tbconv.contract.certificate import ArtefactVerdict
-from tbconv.contract.errors import DISCLAIMER
+from tbconv.contract.errors import NO_REFERRAL, Referral
 from tbconv.contract.files import atomic_file, sha256_bytes
 from tbconv.contract.golden import REFERENCE
 from tbconv.contract.manifest import is_exact
@@ -24,8 +24,10 @@ from tbconv.contract.statistics import upper_bound
 PARITY = "parity.json"
 
 
-def parity_report(measurement: Measurement, verdicts: dict[str, ArtefactVerdict]) -> dict[str, Any]:
-    """Return the measurement ready for JSON: one row a runtime, worst first within the files."""
+def parity_report(
+    measurement: Measurement, verdicts: dict[str, ArtefactVerdict], words: Referral = NO_REFERRAL
+) -> dict[str, Any]:
+    """Return the measurement ready for JSON: one row a runtime, worst first within the files; `words` of the bundle."""
     rows = sorted(measurement.rows, key=lambda row: (row.name not in verdicts, -_distance(row)))
     return {
         "inputs": describe_inputs(measurement.filmset),
@@ -33,7 +35,7 @@ def parity_report(measurement: Measurement, verdicts: dict[str, ArtefactVerdict]
         "float64_db": {"allowed": ALLOWED_DB, "judged": len(measurement.filmset.films) >= FLOAT64_FILMS},
         "float16": _float16(measurement),
         "rows": [_row(row, verdicts) for row in rows],
-        "disclaimer": DISCLAIMER,
+        "disclaimer": words.disclaimer,
     }
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from convert.parity.compare import ALLOWED_DB, OR_STEP, Difference, OutputDifference
 from convert.parity.decisions import SHOWN, Decisions
 from tbconv.contract.certificate import ArtefactVerdict, Verdict
-from tbconv.contract.statistics import IDENTITY, Prediction, upper_bound
+from tbconv.contract.statistics import IDENTITY, Prediction, lower_bound, upper_bound
 
 TIMES_NOISE = 10.0  # times the distance of float32 PyTorch from its float64 self
 FLOAT64_FILMS = 256  # of 31 films the distance to float64 had an interval of 6 dB (docs/log.md)
@@ -121,6 +121,22 @@ def _evidence_json() -> dict[str, Any]:
     }
 
 
+def too_few(flips: int, decisions: int, share: float = FLIPS_SHARE) -> int | None:
+    """Return how many decisions would be needed before so many flips could fail a limit; None where these can fail it.
+
+    48 films cannot fail 1 %: the first flip is 2 %. Where even the lower bound of what flips is above the limit
+    (one-sided, 95 %), a few are enough.
+
+    Args:
+        flips: that were counted.
+        decisions: that were made.
+        share: of them that may flip.
+    """
+    if flips <= share * decisions or decisions >= round(1 / share) or lower_bound(flips, decisions) > share:
+        return None
+    return round(flips / share)
+
+
 # --- bundle ---
 
 
@@ -224,7 +240,8 @@ def judge_float32(
 def judge_reduced(difference: Difference, *, sha256: str, empty: str | None = None) -> ArtefactVerdict:
     """BOUNDED if at most 1 % of the decisions flip; certificate.deployment selects what is deployed.
 
-    CANNOT SAY where so few flip on films that show too little: on one side of the threshold alone, say.
+    CANNOT SAY where so few flip on films that show too little: on one side of the threshold alone, say, or so few that
+    one flip alone would be more than 1 %.
 
     Args:
         difference: from float32 PyTorch.
@@ -234,10 +251,12 @@ def judge_reduced(difference: Difference, *, sha256: str, empty: str | None = No
     figures = difference.to_json()
     if difference.problem is not None:
         return ArtefactVerdict(Verdict.FAILED, sha256, difference.problem, figures)
-    if difference.flips > FLIPS_SHARE * difference.samples:
+    needed = too_few(difference.flips, difference.samples)
+    if difference.flips > FLIPS_SHARE * difference.samples and needed is None:
         return ArtefactVerdict(Verdict.FAILED, sha256, _flips(difference), figures)
     moved = f"no margin moved by more than {difference.max_abs_margin:.2g} logits"
-    lacks = "; ".join(filter(None, (empty, shortfall(difference.decision_db, difference.sides))))
+    few = None if needed is None else f"{difference.samples} films cannot show {FLIPS_SHARE:.0%}, {needed} needed"
+    lacks = "; ".join(filter(None, (few, empty, shortfall(difference.decision_db, difference.sides))))
     if lacks:
         return ArtefactVerdict(Verdict.CANNOT_SAY, sha256, f"{lacks}; {_flips(difference)}; {moved}", figures)
     return ArtefactVerdict(Verdict.BOUNDED, sha256, f"{_flips(difference)}; {moved}", figures)
@@ -329,7 +348,8 @@ def judge_outputs(
 def _judge_reduced(found: Sequence[OutputDifference], empty: Mapping[str, str]) -> tuple[str, str]:
     worst = max(found, key=lambda one: (one.flips / max(one.decisions, 1), -one.decision_db))
     reason = f"{worst.output}: {worst.sqnr_db:.0f} dB, {_output_flips(worst)}"
-    if worst.flips > FLIPS_SHARE * worst.decisions:
+    needed = too_few(worst.flips, worst.decisions)
+    if worst.flips > FLIPS_SHARE * worst.decisions and needed is None:
         return FAILED, f"{reason}; allowed {FLIPS_SHARE:.0%}: not offered"
     for one in found:  # among many labels one may be lost within 1 % of all; of one alone a single flip may be chance
         for label, flips in one.flips_by_label.items():
@@ -337,6 +357,8 @@ def _judge_reduced(found: Sequence[OutputDifference], empty: Mapping[str, str]) 
                 lost = f"{one.output}: {label} differs on {flips} of {one.samples} films"
                 return FAILED, f"{lost}, allowed {FLIPS_SHARE:.0%}: not offered; {reason}"
     short = {one.output: why for one in found if (why := shortfall(one.decision_db, one.sides)) is not None}
+    few = f"{worst.decisions} {worst.noun} cannot show {FLIPS_SHARE:.0%}, {needed} needed"
+    short = ({worst.output: few} if needed is not None else {}) | short
     lacks = [f"{name}: {why}" for one in (empty, short) for name, why in one.items()]
     return (CANNOT_SAY, "; ".join([*lacks, reason])) if lacks else (MEASURED, reason)
 

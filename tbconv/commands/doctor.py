@@ -35,6 +35,12 @@ EXTRAS = {
     "train": ("torch", "torchvision", "scikit-learn", "scipy", "matplotlib", "safetensors", "imagehash"),
     "tflite": ("ai-edge-litert", "flatbuffers", "onnx", "onnxruntime"),
     "convert": ("onnx", "onnxruntime", "onnx2tf", "tensorflow", "keras"),
+    "grpc": ("grpcio", "protobuf"),
+    "otel": ("opentelemetry-sdk", "opentelemetry-exporter-otlp-proto-http"),
+    "tensorboard": ("tensorboard",),
+    "mlflow": ("mlflow-skinny",),
+    "hub": ("huggingface-hub",),
+    "hospital": ("highdicom", "fhir.resources"),
 }
 
 

@@ -38,6 +38,31 @@ def estimate(found: Found | None, *, signed: bool = False, digits: int | None = 
     return f"{value} ({low} to {high})" + (f", n = {found['n']}" if with_n else "")
 
 
+INTERVAL = "95 % interval "
+ELSEWHERE = "on films like the training films; elsewhere expect less"
+ELSEWHERE_THAN_SITE = "on films like those of this site; elsewhere expect less"
+
+
+def at_least(found: Found | None) -> str:
+    """Return "at least 0.04 (95 % interval 0.04 to 0.21, estimate 0.09)", or why there is no figure.
+
+    What a predictive value promises is its lower bound: of few films the estimate itself may be a perfect one.
+    """
+    if not found:
+        return DASH
+    if found["value"] is None or found["low"] is None:
+        return f"not known ({found.get('method', 'no lower bound')})"
+    low, value, high = (_two_digits(found[key]) for key in ("low", "value", "high"))
+    return f"at least {low} ({INTERVAL}{low} to {high}, estimate {value})"
+
+
+def _two_digits(value: float | None) -> str:
+    """Return a share that is made of others, so no count of n, with two digits; never up to a perfect one."""
+    if value is None:
+        return "no bound"
+    return ">0.99" if 0.99 < value < 1 else f"{value:.2g}"
+
+
 def share(value: float, n: int) -> str:
     """Return a share of n."""
     return _share(value, digits_for(n))

@@ -14,12 +14,32 @@ COLUMNS = ("change", "n", "refer to not flagged", "not flagged to refer", "no an
 Json = dict[str, Any]
 
 
+NARROW = ("change", "n", "flips, 95 %", "without a limit")  # on 80 columns
+
+
+def opening(record: Json) -> list[str]:
+    """Return what matters in four lines: who answered, all flips, the worst change, films without answer."""
+    answered, flipped, *_ = summary(record)
+    harmless = [row for row in record["changes"] if row["harmless"] and row["flips"]["value"] is not None]
+    worst = "worst change: none was answered"
+    if harmless:
+        row = max(harmless, key=lambda one: one["flips"]["value"])
+        worst = f"worst change: {row['change']} changes {_share(row['flips'])} of {row['n']} decisions ({row['what']})"
+    unanswered = sum(row["to_indeterminate"] + row["to_refused"] for row in record["changes"] if row["harmless"])
+    asked = sum(row["n"] + row["to_indeterminate"] + row["to_refused"] for row in record["changes"] if row["harmless"])
+    return [answered, flipped, worst, f"no answer any more: {unanswered} of {asked} changed films"]
+
+
+def _share(flips: Json) -> str:
+    return f"{100 * flips['value']:.1f} % ({100 * flips['low']:.1f} to {100 * flips['high']:.1f})"
+
+
 def cells(row: Json) -> list[str]:
     """Return one change as cells of the table."""
     flips, unanswered = row["flips"], row["to_indeterminate"] + row["to_refused"]
     share = "-"
     if flips["value"] is not None:
-        share = f"{100 * flips['value']:.1f} % ({100 * flips['low']:.1f} to {100 * flips['high']:.1f})"
+        share = _share(flips)
     counts = (row["n"], row["refer_to_not_flagged"], row["not_flagged_to_refer"], unanswered)
     return [row["change"], *map(str, counts), share, str(row["flips_without_limit"])]
 

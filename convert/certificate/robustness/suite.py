@@ -14,8 +14,8 @@ from convert.certificate.robustness.changes import CHANGES, Change, Pixels
 from convert.certificate.robustness.report import PAGE, RECORD, card_lines, robustness_page
 from convert.parity.inputs import digest_of, known_by
 from tbconv.contract.bundle import MANIFEST, read_bundle, read_json, refuse_inside
-from tbconv.contract.errors import DISCLAIMER, ConfigError, DataError, FilmError, Reporter
-from tbconv.contract.files import write_atomic, write_json
+from tbconv.contract.errors import ConfigError, DataError, FilmError, Referral, Reporter
+from tbconv.contract.files import advice_on, write_atomic, write_json
 from tbconv.contract.preprocess import PreprocessSpec
 from tbconv.contract.signature import SignatureRule
 from tbconv.contract.statistics import proportion
@@ -55,6 +55,8 @@ class RobustnessConfig:
         if not (self.target / RUN).is_file() and not (self.target / MANIFEST).is_file():
             why = f"it has neither {RUN} nor {MANIFEST}"
             fix = "tbconv audit --robustness RUN --out RUN, or a bundle: --robustness BUNDLE --run RUN --out OUT"
+            if (advice := advice_on(self.target)) is not None and advice.kind != "empty":
+                why, fix = advice.why, advice.fix
             raise ConfigError(f"{self.target} is neither a run nor a bundle", why=why, fix=fix)
         if self.is_bundle and self.data is None and self.run is None:
             why = "a bundle holds no films"
@@ -80,6 +82,7 @@ class FilmReader(Protocol):
     """What answers files: the served path of a bundle, or a run's network."""
 
     facts: Json  # who answers
+    words: Referral  # what a flag calls for
 
     def read(self, files: Sequence[bytes]) -> list[Reading]:
         """Answer each file."""
@@ -98,15 +101,16 @@ def audit_robustness(config: RobustnessConfig, reporter: Reporter) -> Json:
     """
     if config.is_bundle:
         refuse_inside(config.target, config.out, fix="--out REPORT, beside the bundle")
-    reader: FilmReader = ServedBundle(config) if config.is_bundle else TrainedRun(config.target)
+    served = ServedBundle(config) if config.is_bundle else None
+    reader: FilmReader = served or TrainedRun(config.target)
     films, where = _choose_films(config, reporter)
     reporter.say(f"{len(films)} films ({where}), each as it is and with {len(CHANGES)} changes")
-    record = measure(reader, films, reporter) | {"films": where, "disclaimer": DISCLAIMER}
+    record = measure(reader, films, reporter) | {"films": where, "disclaimer": reader.words.disclaimer}
     config.out.mkdir(parents=True, exist_ok=True)
     write_json(config.out / RECORD, record)
     write_atomic(config.out / PAGE, robustness_page(record).encode())
-    if config.is_bundle and (config.target / CARD).is_file():
-        card = (config.target / CARD).read_text(encoding="utf-8")
+    if served is not None and CARD in served.manifest.files:
+        card = served.bundle.read(CARD).decode()
         write_atomic(config.out / CARD, (card + "".join(f"{line}\n" for line in card_lines(record))).encode())
     return record
 
@@ -176,8 +180,10 @@ class ServedBundle:
         from tf_serve.fallback import choose_checked
         from tf_serve.predict import limits
 
-        self.manifest = read_bundle(config.target).manifest
-        self.active = choose_checked(read_bundle(config.target), signature=config.signature)
+        self.bundle = read_bundle(config.target)
+        self.manifest = self.bundle.manifest
+        self.active = choose_checked(self.bundle, signature=config.signature)
+        self.words = self.manifest.words
         self.always = set(limits(self.active, self.manifest))
         self.facts: Json = {
             "kind": "bundle",
@@ -214,6 +220,7 @@ class TrainedRun:
 
         facts, self.network = read_run(run), load_audited_run(run)
         self.point = facts.decision_rules["trained"].operating_point
+        self.words = facts.words
         place = run / GREY_REFERENCE
         self.reference = GreyReference.from_bytes(place.read_bytes()) if place.is_file() else None
         self.facts: Json = {

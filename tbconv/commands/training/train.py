@@ -3,29 +3,18 @@
 from __future__ import annotations
 
 import json
-import signal
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from tbconv import api
-from tbconv.commands import Label, Negative, Strict, UncertainLabels
-from tbconv.console import TerminalReporter, print_out
+from tbconv.commands.options import Details, LabelsFromMasks, Referral, interruptible, with_labels_of_films
+from tbconv.console import TerminalReporter, is_narrow, print_opening, print_out, table_console
 from torch_train.model.backbones import BACKBONES  # loads no framework
-
-INTERRUPTED = 130  # 128 + SIGINT, as shells count
-
 
 Data = Annotated[Path, typer.Option("--data", help="Folder of films; `tbconv data check` describes it.")]
 Out = Annotated[Path, typer.Option("--out", help="Run folder to write.")]
-Patient = Annotated[str | None, typer.Option(help="Regular expression that finds the patient in a file name.")]
-Positive = Annotated[str | None, typer.Option(help="Name of the positive class, if it cannot be guessed.")]
-LabelsFromMasks = Annotated[
-    bool, typer.Option("--labels-from-masks", help="Label a film positive if its lesion mask marks any pixel.")
-]
 TargetSensitivity = Annotated[
     float, typer.Option(help="Sensitivity that the operating point has to reach on validation.")
 ]
@@ -39,19 +28,14 @@ OperatingPoint = Annotated[
 CalibrationFilms = Annotated[int, typer.Option(help="Training films stored in the run folder to calibrate int8.")]
 HeldoutFilms = Annotated[int, typer.Option(help="Test, then validation films stored there to measure parity.")]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print metrics.json instead of tables.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print metrics.json instead of lines.")]
 
 
+@with_labels_of_films
 def train(
     data: Data,
     out: Out,
-    patient: Patient = None,
-    positive: Positive = None,
     labels_from_masks: LabelsFromMasks = False,
-    label: Label = None,
-    negative: Negative = None,
-    uncertain: UncertainLabels = "leave-out",
-    strict: Strict = False,
     seed: Annotated[int, typer.Option(help="Seed of split, order, augmentation and initial weights.")] = 0,
     arch: Annotated[str, typer.Option(help=f"Backbone: {', '.join(BACKBONES)} (for quick tests).")] = "resnet50",
     weights: Annotated[
@@ -107,18 +91,25 @@ def train(
         float,
         typer.Option(
             help="Disturb this share of the films by each of: gamma, contrast, blur or sharpening, noise, a frame, "
-            "burnt-in text, JPEG, a tilt."
+            "burnt-in text, JPEG, a tilt. 0: none."
         ),
-    ] = 0.0,
+    ] = 0.3,
     target_sensitivity: TargetSensitivity = 0.90,
     operating_point: OperatingPoint = "best",
+    referral: Referral = None,
     calibration_films: CalibrationFilms = 128,
     heldout_films: HeldoutFilms = 512,
     baseline_only: Annotated[
         bool, typer.Option("--baseline-only", help="Fit the thumbnail baseline only, no network.")
     ] = False,
+    log_to: Annotated[
+        list[str] | None,
+        typer.Option(help="Log history and figures there too: tensorboard:DIR or mlflow:URI; repeatable."),
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue exactly from the last epoch in --out.")] = False,
+    details: Details = False,
     as_json: AsJson = False,
+    **labels: Any,
 ) -> None:
     """Train on a folder of films: weights, operating point, calibration, baseline, figures with intervals."""
     with interruptible(lambda: _how_to_continue(out)):
@@ -128,13 +119,8 @@ def train(
             gpus=gpus,
             resume=resume,
             reporter=TerminalReporter(),
-            patient=patient,
-            positive=positive,
+            **labels,
             labels_from_masks=labels_from_masks,
-            label=label,
-            negative=negative,
-            uncertain=uncertain,  # type: ignore[arg-type]  # the config refuses other words
-            strict=strict,
             seed=seed,
             arch=arch,
             weights=weights,
@@ -161,23 +147,14 @@ def train(
             disturb=disturb,
             target_sensitivity=target_sensitivity,
             operating_point=operating_point,  # type: ignore[arg-type]
+            referral=referral,
             calibration_films=calibration_films,
             heldout_films=heldout_films,
             baseline_only=baseline_only,
+            log_to=tuple(log_to or ()),
         )
         if run.is_main:
-            print_result(run, as_json=as_json)
-
-
-@contextmanager
-def interruptible(message: Callable[[], str]) -> Iterator[None]:
-    """Let SIGTERM act as Ctrl-C, and on either print a message and exit with 130."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    except KeyboardInterrupt:
-        TerminalReporter().say(message())
-        raise typer.Exit(INTERRUPTED) from None
+            print_result(run, as_json=as_json, details=details)
 
 
 def _how_to_continue(out: Path) -> str:
@@ -190,13 +167,16 @@ def _how_to_continue(out: Path) -> str:
     )
 
 
-def print_result(run: api.TrainedRun, *, as_json: bool) -> None:
-    """Print the figures of the run, and what to do next."""
-    from torch_train.run_folder import summary_lines
+def print_result(run: api.TrainedRun, *, as_json: bool, details: bool) -> None:
+    """Print five lines that say what matters, the tables where they are asked for, and what to do next."""
+    from torch_train.run_folder import REPORT, opening, summary_lines
 
     metrics, out = run.metrics, run.folder
     if as_json:
         print_out(json.dumps(metrics, indent=2, sort_keys=True))
         return
-    for line in [*summary_lines(metrics), "", f"run folder: {out}", f"next: tbconv convert {out} --out BUNDLE"]:
+    print_opening(*opening(metrics), report=out / REPORT, details=details)
+    narrow = is_narrow(table_console())
+    lines = ["", *summary_lines(metrics, narrow=narrow), ""] if details else [metrics["disclaimer"]]
+    for line in [*lines, f"run folder: {out}", f"next: tbconv convert {out} --out BUNDLE"]:
         print_out(line)

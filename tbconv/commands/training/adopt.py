@@ -4,32 +4,38 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from tbconv.api import TrainedRun
-from tbconv.commands import Label, Negative, Strict, UncertainLabels
-from tbconv.commands.sign import PublicKey, RequireSignature, signature_rule
-from tbconv.commands.train import (
+from tbconv.commands.options import (
+    Details,
+    LabelsFromMasks,
+    PublicKey,
+    Referral,
+    RequireSignature,
+    interruptible,
+    numbers,
+    signature_rule,
+    with_labels_of_films,
+)
+from tbconv.commands.training.train import (
     AsJson,
     CalibrationFilms,
     Data,
     Device,
     HeldoutFilms,
-    LabelsFromMasks,
     OperatingPoint,
     Out,
-    Patient,
-    Positive,
     TargetSensitivity,
-    interruptible,
     print_result,
 )
 from tbconv.console import TerminalReporter
 from torch_train.model.backbones import ADOPTABLE  # loads no framework
 
 
+@with_labels_of_films
 def adopt(
     checkpoint: Annotated[
         Path, typer.Argument(help="state_dict, bare or wrapped: .pt, .pth, .ckpt or .safetensors; no pickled code.")
@@ -59,13 +65,7 @@ def adopt(
     positive_output: Annotated[
         int, typer.Option(help="Which output is the positive class; 0 negates a single output.")
     ] = 1,
-    patient: Patient = None,
-    positive: Positive = None,
     labels_from_masks: LabelsFromMasks = False,
-    label: Label = None,
-    negative: Negative = None,
-    uncertain: UncertainLabels = "leave-out",
-    strict: Strict = False,
     fractions: Annotated[
         str, typer.Option(help="Shares of the films for baseline and int8 calibration, threshold, figures.")
     ] = "0.7,0.2,0.1",
@@ -78,12 +78,15 @@ def adopt(
     seed: Annotated[int, typer.Option(help="Seed of the split and of the films that are stored.")] = 0,
     target_sensitivity: TargetSensitivity = 0.90,
     operating_point: OperatingPoint = "best",
+    referral: Referral = None,
     calibration_films: CalibrationFilms = 128,
     heldout_films: HeldoutFilms = 512,
     device: Device = "auto",
     require_signature: RequireSignature = False,
     public_key: PublicKey = None,
+    details: Details = False,
     as_json: AsJson = False,
+    **labels: Any,
 ) -> None:
     """Take over a trained checkpoint: threshold, calibration, baseline and figures from films; nothing is trained."""
     from tbconv.contract.signature import signed_file
@@ -99,18 +102,14 @@ def adopt(
         mean=None if mean is None else numbers(mean, "--mean"),
         std=None if std is None else numbers(std, "--std"),
         positive_output=positive_output,
-        patient=patient,
-        positive=positive,
+        **labels,
         labels_from_masks=labels_from_masks,
-        label=label,
-        negative=negative,
-        uncertain=uncertain,  # type: ignore[arg-type]  # the config refuses other words
-        strict=strict,
         fractions=numbers(fractions, "--fractions"),  # type: ignore[arg-type]  # the config refuses other counts
         trained_on=trained_on,
         seed=seed,
         target_sensitivity=target_sensitivity,
         operating_point=operating_point,  # type: ignore[arg-type]  # the config refuses other words
+        referral=referral,
         calibration_films=calibration_films,
         heldout_films=heldout_films,
         device=device,
@@ -119,19 +118,4 @@ def adopt(
     with interruptible(lambda: f"stopped; {out} holds no finished run, the same command begins again"):
         with signed_file(checkpoint, rule) as vouched:
             run(replace(config, checkpoint=vouched), TerminalReporter())
-        print_result(TrainedRun(out), as_json=as_json)
-
-
-def numbers(text: str, option: str) -> tuple[float, ...]:
-    """Read numbers separated by commas.
-
-    Raises:
-        ConfigError: one of them is not a number.
-    """
-    from tbconv.contract.errors import ConfigError
-
-    try:
-        return tuple(float(word) for word in text.split(","))
-    except ValueError as error:
-        why, fix = f"it must be numbers separated by commas: {error}", f"{option} 0.485,0.456,0.406"
-        raise ConfigError(f"{option} is {text!r}", why=why, fix=fix) from error
+        print_result(TrainedRun(out), as_json=as_json, details=details)

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from tbconv.commands.sign import PublicKey, RequireSignature, signature_rule
+from tbconv.commands.options import PublicKey, RequireSignature, signature_rule
 from tbconv.console import TerminalReporter
 
 # as tf_serve spells them, which is loaded only when the command runs; a test compares them
@@ -24,8 +24,15 @@ def serve(
             show_default=False,
         ),
     ],
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Serve a folder that holds no bundle yet, and wait for one.")
+    ] = False,
     host: Annotated[str | None, typer.Option(help="Address; 127.0.0.1, or 0.0.0.0 where $PORT is set.")] = None,
     port: Annotated[int | None, typer.Option(help="Port; $PORT, or 8080. 0 takes any free one.")] = None,
+    grpc_port: Annotated[
+        int | None,
+        typer.Option(min=0, max=65535, help="Port of the Open Inference Protocol over gRPC; off by default."),
+    ] = None,
     artefact: Annotated[
         str | None, typer.Option(help="TFLite file; the one that each certificate proposes by default.")
     ] = None,
@@ -102,6 +109,7 @@ def serve(
         log_format=LogFormat(log_format),
         log_level=LogLevel(log_level),
     )
-    process.serve(
-        process.ServeConfig(settings=settings, host=chosen_host, port=chosen_port), reporter=TerminalReporter()
+    config = process.ServeConfig(
+        settings=settings, host=chosen_host, port=chosen_port, watch=watch, grpc_port=grpc_port
     )
+    process.serve(config, reporter=TerminalReporter())

@@ -9,23 +9,28 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from tbconv.commands.options import PublicKey, RequireSignature, signature_rule
 from tbconv.console import TerminalReporter, print_out
 
 if TYPE_CHECKING:
     from tbconv.contract.bundle import Bundle
     from tbconv.contract.errors import Reporter
+    from tbconv.contract.signature import SignatureRule
 
 
 def upgrade(
     bundle: Annotated[Path, typer.Argument(help="Bundle of an earlier tbconv; it stays as it is.")],
     out: Annotated[Path, typer.Option(help="Bundle to write.")],
+    require_signature: RequireSignature = False,
+    public_key: PublicKey = None,
 ) -> None:
     """Bind an older bundle's threshold, labels and files to its certificate; its files answer as they did."""
-    upgrade_bundle(bundle, out, TerminalReporter())
+    rule = signature_rule(public_key, required=require_signature)
+    upgrade_bundle(bundle, out, TerminalReporter(), signature=rule)
     print_out(f"bundle: {out}\ncheck it on films: tbconv verify {out} --films DIR")
 
 
-def upgrade_bundle(root: Path, out: Path, reporter: Reporter) -> None:
+def upgrade_bundle(root: Path, out: Path, reporter: Reporter, *, signature: SignatureRule | None = None) -> None:
     """Write a bundle of today's schema from an older one, after every check that the older one allows.
 
     A private copy is checked and then sealed: what is replaced meanwhile is in neither.
@@ -34,6 +39,7 @@ def upgrade_bundle(root: Path, out: Path, reporter: Reporter) -> None:
         root: the older bundle.
         out: the new one.
         reporter: gets a line a step.
+        signature: the key that has to vouch for the older bundle; None requires none.
 
     Raises:
         ArtefactError: a file is missing or altered.
@@ -42,14 +48,20 @@ def upgrade_bundle(root: Path, out: Path, reporter: Reporter) -> None:
     """
     from tbconv.contract.bundle import CERTIFICATE, MANIFEST, private_copy, read_bundle, refuse_inside
     from tbconv.contract.errors import BundleError
-    from tbconv.contract.manifest import SCHEMA_VERSION
+    from tbconv.contract.manifest import LACKS
     from tbconv.contract.signature import default_place
 
     refuse_inside(root, out, fix="choose another --out: the older bundle stays as it is")
-    if read_bundle(root).manifest.schema_version == SCHEMA_VERSION:
-        why = f"its schema is {SCHEMA_VERSION}, today's"
+    opened = read_bundle(root)
+    if signature is not None:
+        signature.check_bundle(opened)
+    schema = opened.manifest.schema_version
+    if not LACKS[schema]:
+        why = f"its schema is {schema}, which lacks nothing that could be added without converting anew"
         raise BundleError(f"{root} needs no upgrade", why=why, fix=f"use it: tbconv verify {root} --quick")
     with private_copy(root) as old:
+        if signature is not None:
+            signature.check_bundle(replace(old, root=root))  # what was copied is what was opened
         _upgrade(old, root, out, reporter)
     reporter.say(f"{MANIFEST} and {CERTIFICATE} now hold each other's digest")
     if signed := [place for place in (default_place(root), default_place(out)) if place.is_file()]:

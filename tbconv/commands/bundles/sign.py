@@ -1,32 +1,14 @@
-"""`tbconv sign`: put a name to a bundle or a checkpoint, with a key, offline; and the options that require one."""
+"""`tbconv sign`: put a name to a bundle or a checkpoint, with a key, offline."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from tbconv.console import print_out
 from tbconv.contract.errors import ConfigError
-
-if TYPE_CHECKING:
-    from tbconv.contract.signature import SignatureRule
-
-RequireSignature = Annotated[
-    bool,
-    typer.Option(
-        "--require-signature",
-        envvar="TBCONV_REQUIRE_SIGNATURE",
-        help="Refuse anything that --public-key did not sign; its signature is expected beside it, as NAME.sig.",
-    ),
-]
-PublicKey = Annotated[
-    Path | None,
-    typer.Option(
-        envvar="TBCONV_PUBLIC_KEY", help="Public key (PEM) of the required signer; giving it requires a signature."
-    ),
-]
 
 
 def sign(
@@ -39,7 +21,7 @@ def sign(
         Path | None, typer.Option(help="Write a new private key here, and NAME.pub.pem beside it.")
     ] = None,
 ) -> None:
-    """Sign every file of a bundle, or a checkpoint; serve, predict, verify and adopt can require it."""
+    """Sign every file of a bundle, or a checkpoint; every command that uses it can require that."""
     from tbconv.contract.signature import make_key
     from tbconv.contract.signature import sign as make_signature
 
@@ -55,17 +37,3 @@ def sign(
         print_out(f"private key: {new_key} (keep it; whoever has it signs as you)\npublic key: {public} (give it away)")
     if target is not None:
         print_out(f"signature: {make_signature(target, key or new_key or Path(), out)}")
-
-
-def signature_rule(public_key: Path | None, *, required: bool, signature: Path | None = None) -> SignatureRule | None:
-    """Return whose signature is required, by the options; None, and nothing is loaded, where none is.
-
-    Raises:
-        ConfigError: a signature is required, and no key is named or it cannot be used.
-        SetupError: model-signing is not installed.
-    """
-    if public_key is None and not required and signature is None:
-        return None
-    from tbconv.contract.signature import required_signature
-
-    return required_signature(public_key, required=required, signature=signature)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tbconv.commands import Label, Negative, Strict, UncertainLabels
+from tbconv.commands.options import LabelsFromMasks, Strict, with_labels_of_films
 from tbconv.console import TerminalReporter, print_out
 
 if TYPE_CHECKING:
@@ -27,23 +27,10 @@ SHOWN = 8  # names or sizes a line; --json has them all
 
 
 @app.command()
+@with_labels_of_films
 def check(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder that holds the films.")],
-    patient: Annotated[
-        str | None,
-        typer.Option(metavar="REGEX", help=r"Takes the patient from a file name, such as 'person(\d+)_'."),
-    ] = None,
-    positive: Annotated[
-        str | None, typer.Option(metavar="NAME", help="The class that is positive; guessed from well-known names.")
-    ] = None,
-    labels_from_masks: Annotated[
-        bool,
-        typer.Option("--labels-from-masks", help="Positive where a lesion mask marks anything; not for lung masks."),
-    ] = False,
-    label: Label = None,
-    negative: Negative = None,
-    uncertain: UncertainLabels = "leave-out",
-    strict: Strict = False,
+    labels_from_masks: LabelsFromMasks = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
     figure: Annotated[
         Path | None,
@@ -52,19 +39,15 @@ def check(
             help="Where the figure goes; by default DIR-check.png in the working folder, none with --json.",
         ),
     ] = None,
+    **labels: Any,
 ) -> None:
     """Report what a folder of films holds: classes, sites, sizes, damage, copies, patients, masks."""
     from torch_train.data.report import check_data
 
     report = check_data(
         folder,
-        patient=patient,
-        positive=positive,
+        **labels,
         labels_from_masks=labels_from_masks,
-        label=label,
-        negative=negative,
-        uncertain=uncertain,  # type: ignore[arg-type]  # the labels' own choice refuses other words
-        strict=strict,
         reporter=TerminalReporter(),
     )
     place = figure or (None if as_json else Path(f"{folder.resolve().name}-check.png"))
@@ -81,7 +64,9 @@ def check(
 
 @app.command()
 def export(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Films of any kind; also a zip archive or DICOM CD.")],
+    folder: Annotated[
+        Path, typer.Argument(metavar="DIR", help="Films of any kind; also a zip or tar archive, or a DICOM CD.")
+    ],
     png: Annotated[Path, typer.Option("--png", metavar="OUT", help="A folder that is new or empty.")],
     strict: Strict = False,
 ) -> None:

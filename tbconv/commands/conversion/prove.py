@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tbconv import api
-from tbconv.console import TerminalReporter, print_out, table_console
-from tbconv.contract.errors import DISCLAIMER
+from tbconv.commands.options import PublicKey, RequireSignature, signature_rule
+from tbconv.console import TerminalReporter, coloured, print_out, print_said, table_console
+from tbconv.contract.errors import NO_REFERRAL, Referral
 
 if TYPE_CHECKING:
     from tbconv.contract.certificate import Proof
@@ -32,14 +33,22 @@ def prove(
     converted: Annotated[
         Path | None, typer.Option("--file", help="With --onnx: a .tflite, .keras, .h5 or the folder of a SavedModel.")
     ] = None,
+    require_signature: RequireSignature = False,
+    public_key: PublicKey = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the proofs as JSON.")] = False,
 ) -> None:
     """Compare each file with its ONNX graph, every weight; exit 0 EQUIVALENT, 1 NOT EQUIVALENT, 3 CANNOT SAY."""
-    reporter = TerminalReporter()
+    from tbconv.contract.signature import signed_place
+
+    reporter, rule = TerminalReporter(), signature_rule(public_key, required=require_signature)
+    words = NO_REFERRAL
     if onnx is not None and converted is not None and bundle is None:
-        proofs = api.prove(converted, onnx=onnx, reporter=reporter)
+        with signed_place(onnx, rule) as graph, signed_place(converted, rule) as made:
+            proofs = api.prove(made, onnx=graph, reporter=reporter)
+        proofs = {str(converted): proof for proof in proofs.values()}
     elif bundle is not None and onnx is None and converted is None:
-        proofs = api.prove(bundle, file, reporter=reporter)
+        with signed_place(bundle, rule) as root:
+            proofs, words = api.prove(root, file, reporter=reporter), _words(root)
     else:
         raise typer.BadParameter("give a BUNDLE, or --onnx and --file together")
     worst = next(one for one in WORST if any(proof.verdict == one for proof in proofs.values()))
@@ -47,11 +56,18 @@ def prove(
         found = {path: asdict(proof) for path, proof in proofs.items()}
         print_out(json.dumps({"verdict": worst, "proofs": found}, indent=2, allow_nan=False))
     else:
-        _print(proofs, worst)
+        _print(proofs, worst, words)
     raise typer.Exit(EXIT[worst])
 
 
-def _print(proofs: dict[str, Proof], worst: str) -> None:
+def _words(root: Path) -> Referral:
+    """Return what a flag of the bundle calls for; a folder of formats without a manifest names nothing."""
+    from tbconv.contract.bundle import MANIFEST, read_bundle
+
+    return read_bundle(root).manifest.words if (root / MANIFEST).is_file() else NO_REFERRAL
+
+
+def _print(proofs: dict[str, Proof], worst: str, words: Referral) -> None:
     from rich import box
     from rich.table import Table
 
@@ -63,10 +79,10 @@ def _print(proofs: dict[str, Proof], worst: str) -> None:
         figures = proof.figures
         steps = f"{figures['float32_steps']:.2f} of {figures['allowed_steps']:g}" if "float32_steps" in figures else "-"
         numbers = f"{figures['numbers']:,}" if "numbers" in figures else "-"
-        table.add_row(path, proof.verdict, numbers, steps, f"{figures.get('seconds', 0):.1f}")
+        table.add_row(path, coloured(proof.verdict), numbers, steps, f"{figures.get('seconds', 0):.1f}")
     table_console().print(table)
     for path, proof in proofs.items():
-        print_out(f"{path}: {proof.verdict}: {proof.reason}")
-    print_out(f"verdict: {worst}: {MEANS[worst]}")
+        print_said(f"{path}: {proof.verdict}: {proof.reason}")
+    print_said(f"verdict: {worst}: {MEANS[worst]}")
     print_out("Proven is the arithmetic of the graph and its numbers; kernels, and integer activations, are measured.")
-    print_out(DISCLAIMER)
+    print_out(words.disclaimer)

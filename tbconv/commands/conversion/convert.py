@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import signal
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,13 +13,14 @@ from rich import box
 from rich.table import Table
 
 from tbconv import api
-from tbconv.commands.adopt import numbers
-from tbconv.commands.train import INTERRUPTED
-from tbconv.console import CANNOT_SAY, TerminalReporter, print_out, table_console
+from tbconv.commands.options import Details, Referral, interruptible, numbers, require_packages
+from tbconv.console import CANNOT_SAY, TerminalReporter, print_opening, print_out, print_said, table_console
 from tbconv.contract.errors import ConfigError
+from tbconv.contract.files import advice_on
 
 if TYPE_CHECKING:
     from convert.from_run import Converted
+    from convert.onnx_import.reference import ConvertedOnnx
     from tbconv.contract.certificate import Certificate
 
 
@@ -87,6 +88,8 @@ def convert(
         Path | None,
         typer.Option(help="JSON or CSV of label,threshold for an ONNX model; labels without one have 0.5."),
     ] = None,
+    referral: Referral = None,
+    details: Details = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report and the file to deploy as JSON.")] = False,
 ) -> None:
     """Convert to ONNX, SavedModel, H5, Keras and four TFLite files, and prove that nothing changed.
@@ -97,8 +100,7 @@ def convert(
     decided: dict[str, Any] = {"task": task, "thresholds": thresholds}
     given |= {f"--{name}": value for name, value in decided.items()}
     int8 = (keep_float, int8_budget)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # SIGTERM ends like Ctrl-C: nothing is left behind
-    try:
+    with interruptible(lambda: f"stopped; {out} is as it was before"):
         if is_onnx(run):
             preprocessing = (normalise, mean, std)
             convert_onnx(
@@ -110,15 +112,14 @@ def convert(
                 (keep_float, int8_budget),
                 preprocessing,
                 labels,
-                decided,
+                decided | {"referral": referral},
                 as_json=as_json,
+                details=details,
             )
         else:
             refuse(given, OF_ONNX, "for a run", "a run knows its films, labels and preprocessing")
-            _convert_run(run, out, route, films, int8, as_json=as_json)
-    except KeyboardInterrupt:
-        TerminalReporter().say(f"stopped; {out} is as it was before")
-        raise typer.Exit(INTERRUPTED) from None
+            require_packages("torch", "onnx", "onnxruntime", "tensorflow")
+            _convert_run(run, out, route, films, int8, referral, as_json=as_json, details=details)
 
 
 def is_onnx(path: Path) -> bool:
@@ -137,8 +138,17 @@ def refuse(given: Mapping[str, object], others: tuple[str, ...], way: str, why: 
         raise ConfigError(f"{dropped} {way}", why=why, fix=f"omit {dropped}")
 
 
-def _convert_run(run: Path, out: Path, route: str | None, films: int | None, int8: Int8, *, as_json: bool) -> None:
-
+def _convert_run(
+    run: Path,
+    out: Path,
+    route: str | None,
+    films: int | None,
+    int8: Int8,
+    referral: str | None,
+    *,
+    as_json: bool,
+    details: bool,
+) -> None:
     done = api.convert(
         run,
         out,
@@ -146,31 +156,57 @@ def _convert_run(run: Path, out: Path, route: str | None, films: int | None, int
         films=films,
         keep_float=int8[0],
         int8_budget=int8[1],
+        referral=referral,
         reporter=TerminalReporter(),
     )
     if as_json:
         print_out(json.dumps(done.report | {"deploy": done.certificate.deploy}, indent=2))
     else:
-        _print_bundle(done)
+        _print_bundle(done, details=details)
     exact = {one.path for one in done.manifest.artefacts if one.is_exact and one.network == done.manifest.kind}
     _end([str(found.verdict) for path, found in done.certificate.artefacts.items() if path in exact])
 
 
-def _print_bundle(done: Converted) -> None:
+def _print_bundle(done: Converted, *, details: bool) -> None:
+    """Print five lines that say what matters, then why files may not serve; tables and every reason with --details."""
+    from convert.certificate.page import PAGE
+    from tbconv.commands.conversion.parity_table import counted, decisions
+
+    seconds = f"converted in {done.seconds_converting:.0f} s, measured in {done.seconds_measuring:.0f} s"
+    print_opening(
+        f"bundle: {done.bundle}, {seconds}",
+        counted(done.certificate.artefacts),
+        decisions(done.report),
+        f"deploy: {done.certificate.proposal or 'no trained network'}",
+        report=done.bundle / PAGE,
+        called="certificate",
+        details=details,
+    )
+    if details:
+        _print_details(done)
+    else:
+        for path, verdict in done.certificate.artefacts.items():
+            if not verdict.verdict.may_serve:
+                print_said(f"  {path}: {verdict.verdict}; {verdict.reason}")
+        for path, why in done.certificate.deploy.get("others", {}).items():
+            if path in done.certificate.artefacts and done.certificate.artefacts[path].verdict.may_serve:
+                print_said(f"  not {path}: {why}")
+    print_out(done.certificate.disclaimer)
+    print_out(f"next: tbconv serve {done.bundle}")
+
+
+def _print_details(done: Converted) -> None:
     from convert.parity.report import search_lines
-    from tbconv.commands.parity_table import print_parity
+    from tbconv.commands.conversion.parity_table import print_parity
 
     print_parity(done.report)
     for path, verdict in done.certificate.artefacts.items():
-        print_out(f"  {path}: {verdict.verdict}; {verdict.reason}")
+        print_said(f"  {path}: {verdict.verdict}; {verdict.reason}")
     for path, proof in done.certificate.proofs.items():
-        print_out(f"  {path}, for every input: {proof.verdict}; {proof.reason}")
+        print_said(f"  {path}, for every input: {proof.verdict}; {proof.reason}")
     for line in search_lines(done.report.get("int8")):
         print_out(line)
     _print_choice(done.certificate)
-    print_out(f"\n{done.certificate.disclaimer}")
-    print_out(f"converted in {done.seconds_converting:.0f} s, measured in {done.seconds_measuring:.0f} s")
-    print_out(f"bundle: {done.bundle}\nnext: tbconv serve {done.bundle}")
 
 
 def _route(given: str | None) -> Any:
@@ -204,6 +240,7 @@ def convert_onnx(
     decided: Mapping[str, Any],
     *,
     as_json: bool,
+    details: bool = False,
 ) -> None:
     """Convert one ONNX file and print what was measured.
 
@@ -212,6 +249,8 @@ def convert_onnx(
     """
     if not onnx.is_file():
         raise ConfigError(f"{onnx} does not exist", why="an ONNX file is needed", fix="check the path")
+    if onnx.suffix.lower() != ".onnx" and (advice := advice_on(onnx)) is not None:
+        raise ConfigError(f"{onnx} is neither a run nor an ONNX model", why=advice.why, fix=advice.fix)
     if calibration is None:
         why = "int8 needs the ranges that films reach, and every format is compared on films"
         raise ConfigError(f"{onnx.name} without --calibration", why=why, fix="add --calibration DIR, a folder of films")
@@ -237,10 +276,7 @@ def convert_onnx(
     if as_json:
         print_out(json.dumps(done.report, indent=2))
     else:
-        _print_report(done.report)
-        print_out(f"\nconverted in {done.seconds_converting:.0f} s, measured in {done.seconds_measuring:.0f} s")
-        where = f"written: {done.folder} (no bundle: no operating point was chosen)"
-        print_out(f"{where}\nnext: read {done.folder / 'report.md'}")
+        _print_report(done, details=details)
     _end([row["verdict"] for row in done.report["rows"] if row["precision"] == "float32"])
 
 
@@ -251,7 +287,32 @@ def _end(float32: Sequence[str]) -> None:
         raise typer.Exit(CANNOT_SAY)
 
 
-def _print_report(report: dict[str, Any]) -> None:
+def _print_report(done: ConvertedOnnx, *, details: bool) -> None:
+    """Print five lines that say what matters, then reasons and limits; tables and every reason with --details."""
+    report = done.report
+    counts = Counter(row["verdict"] for row in report["rows"])
+    fed = f"on {report['inputs']['description']}"
+    print_opening(
+        f"written: {done.folder} (no bundle: no operating point was chosen)",
+        f"{len(report['rows'])} files: {', '.join(f'{count} {verdict}' for verdict, count in counts.most_common())}",
+        f"against ONNX Runtime on {report['source']}, {fed}",
+        f"converted in {done.seconds_converting:.0f} s, measured in {done.seconds_measuring:.0f} s",
+        report=done.folder / "report.md",
+        details=details,
+    )
+    if details:
+        _print_tables(report)
+    else:
+        for row in report["rows"]:
+            if row["verdict"] not in ("CERTIFIED", "MEASURED"):
+                print_said(f"  {row['path']}: {row['verdict']}; {row['reason']}")
+    print_out("\nwhat this cannot say:")
+    for limit in report["limits"]:
+        print_out(f"  - {limit}")
+    print_out(report["disclaimer"])
+
+
+def _print_tables(report: dict[str, Any]) -> None:
     from convert.onnx_import.report import COLUMNS, table_rows, verdict_lines
     from convert.parity.report import search_lines
 
@@ -264,10 +325,6 @@ def _print_report(report: dict[str, Any]) -> None:
         table.add_row(*cells)
     table_console().print(table)
     for line in verdict_lines(report):
-        print_out(f"  {line}")
+        print_said(f"  {line}")
     for line in search_lines(report["int8"]):
         print_out(f"  {line}")
-    print_out("\nwhat this cannot say:")
-    for limit in report["limits"]:
-        print_out(f"  - {limit}")
-    print_out(report["disclaimer"])

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from tbconv.console import table_console
+from tbconv.console import COLOURS, is_narrow, table_console
+from tbconv.contract.certificate import ArtefactVerdict
 from tbconv.contract.golden import REFERENCE
 
+NARROW = ("file", "verdict", "|d logit|", "flips", "AUROC loss (<=)")  # on 80 columns
 COLUMNS = (
     "file",
     "verdict",
@@ -24,7 +27,6 @@ COLUMNS = (
     "flips",
     "AUROC loss (<=)",
 )
-COLOURS = {"CERTIFIED": "green", "BOUNDED": "cyan", "FAILED": "red", "UNVERIFIED": "yellow", "CANNOT SAY": "yellow"}
 GROUPS = {
     "float32": "float32 files",
     "reduced": "reduced files",
@@ -35,21 +37,42 @@ GROUPS = {
 
 def print_parity(report: dict[str, Any]) -> None:
     """Print one row a runtime: float32 files, reduced files, others, references; worst first in each."""
+    console = table_console()
+    shown = [at for at, column in enumerate(COLUMNS) if column in NARROW or not is_narrow(console)]
     table = Table(title=f"against PyTorch float32, on {report['inputs']['description']}", box=box.SIMPLE)
-    for column in COLUMNS:
+    for column in (COLUMNS[at] for at in shown):
         left = column in ("file", "verdict")
-        table.add_column(column, justify="left" if left else "right", no_wrap=left)
+        table.add_column(column, justify="left" if left else "right", no_wrap=left and not is_narrow(console))
     for group, title in GROUPS.items():
         rows = [row for row in report["rows"] if row["group"] == group]
         if rows:
             table.add_row(Text(title, style="bold"))
             for row in rows:
-                table.add_row(*_cells(row))
+                cells = _cells(row)
+                table.add_row(*(cells[at] for at in shown))
             table.add_section()
-    console = table_console()
     console.print(table)
     for line in _lines(report):
         console.print(line, soft_wrap=True)
+
+
+def counted(verdicts: Mapping[str, ArtefactVerdict]) -> str:
+    """Count the verdicts on files, and name the files that may not serve."""
+    counts = Counter(str(one.verdict) for one in verdicts.values())
+    said = ", ".join(f"{count} {verdict}" for verdict, count in counts.most_common())
+    barred = [f"{path} {one.verdict}" for path, one in verdicts.items() if not one.verdict.may_serve]
+    return f"{len(verdicts)} files: {said}" + (f"; may not serve: {', '.join(barred)}" if barred else "")
+
+
+def decisions(report: dict[str, Any]) -> str:
+    """Say on what was measured, and which files changed how many decisions."""
+    changed = []
+    for row in report["rows"]:
+        figures = row["films"] or row["golden"]
+        if row["verdict"] and not figures["problem"] and figures["flips"]:
+            changed.append(f"{row['name']} {figures['flips']} of {figures['samples']}")
+    said = f"changed by {', '.join(changed)}" if changed else "no file changes any"
+    return f"decisions, on {report['inputs']['description']}: {said}"
 
 
 def _lines(report: dict[str, Any]) -> Iterator[str]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from tbconv.contract.errors import LIMITS
+from tbconv.contract.errors import NO_REFERRAL
 from tbconv.contract.files import write_atomic
 from tbconv.report_kit.charts import reliability_chart
 from tbconv.report_kit.pages import Chart, Section, Table, render_page
-from tbconv.report_kit.words import DASH, estimate, short
+from tbconv.report_kit.words import DASH, ELSEWHERE_THAN_SITE, INTERVAL, at_least, estimate, short
 from torch_train.evaluation.report import subgroups_section
 
 Json = dict[str, Any]
@@ -57,6 +57,8 @@ def subject(site: Json) -> str:
 def verdict(site: Json) -> str:
     """Return whether the bundle does here what it claims, as one sentence."""
     verdicts, differences = site["verdicts"], site["differences"]
+    if not verdicts:
+        return f"Nothing to compare these figures with: {site['claimed']['of']}."
     if site["worse"]:
         words = [f"{NAMES[name]} by {_less(differences[name])}" for name in site["worse"]]
         return f"WORSE AT THIS SITE than the bundle claims: {'; '.join(words)}."
@@ -71,15 +73,24 @@ def _less(found: Json) -> str:
     return f"{-found['value']:.2f} ({-found['high']:.2f} to {-found['low']:.2f})"
 
 
+def opening(site: Json) -> list[str]:
+    """Return what matters in four lines: the verdict, the films, what became of them, the figures."""
+    figures = site["figures"]
+    found = [f"{NAMES[name]} {estimate(figures[name])}" for name in ("sensitivity", "specificity", "auroc")]
+    found.append(f"PPV{_at(site, 'ppv')} {at_least(figures['ppv'])}")
+    return [verdict(site), subject(site), f"films: {_outcome_lines(site)[0]}", f"figures: {'; '.join(found)}"]
+
+
 def lines(site: Json) -> list[str]:
-    """Return what the command prints: films, outcomes, figures beside claims, verdict."""
+    """Return what the command prints with --details: films without an answer, and each figure beside its claim."""
     claimed = site["claimed"]
-    found = [subject(site), *_outcome_lines(site)]
+    found = _outcome_lines(site)[1:]
     for name in ("auroc", "sensitivity", "specificity", "ppv", "npv"):
         claim = f"; the bundle claims {estimate(claimed[name], with_n=True)}" if name in claimed else ""
         said = f" - {site['verdicts'][name].upper()}" if name in site["verdicts"] else ""
-        found.append(f"{NAMES[name]}{_at(site, name)}: {estimate(site['figures'][name], with_n=True)}{claim}{said}")
-    return [*found, *warnings(site), verdict(site)]
+        figure = at_least(site["figures"][name]) if name == "ppv" else estimate(site["figures"][name], with_n=True)
+        found.append(f"{NAMES[name]}{_at(site, name)}: {figure}{claim}{said}")
+    return found
 
 
 def _at(site: Json, name: str) -> str:
@@ -99,8 +110,8 @@ def warnings(site: Json) -> list[str]:
         found.append(f"The baseline answered, not the trained network: {site['bundle']['fallback_reason']}.")
     seen = films["of_the_run"]
     if seen is None:
-        found.append("The bundle does not say which films it was trained on: some of these may be among them.")
-    elif trained := seen["train"] + seen["validation"]:
+        found.append("It is not known which films trained this network: some of these may be among them.")
+    elif trained := seen["train"] + seen["validation"] + seen.get("threshold", 0):
         found.append(f"{trained} of these films trained this network or chose its threshold: the figures flatter.")
     if films["copies"]:
         found.append(f"{films['copies']} files are copies of others among them: each counts.")
@@ -111,6 +122,14 @@ def warnings(site: Json) -> list[str]:
 
 
 def _headline(site: Json, name: str) -> dict[str, str]:
+    if name == "ppv":  # its lower bound: the estimate alone comforts where films are few
+        figure, _, rest = at_least(site["figures"][name]).partition(" (")
+        return {
+            "name": NAMES[name] + _at(site, name),
+            "value": figure,
+            "interval": rest.rstrip(")").removeprefix(INTERVAL),
+            "remark": ELSEWHERE_THAN_SITE,
+        }
     value, _, rest = estimate(site["figures"][name]).partition(" (")
     said = site["verdicts"].get(name)
     claim = site["claimed"].get(name)
@@ -132,7 +151,11 @@ def sections(site: Json) -> list[Section]:
         _screening(site),
         _calibration(site),
         subgroups_section(site["subgroups"]),
-        Section("limits", "What the figures do not say", points=[*LIMITS, *_limits(site)]),
+        Section(
+            "limits",
+            "What the figures do not say",
+            points=[site["disclaimer"], *NO_REFERRAL.limits[1:], *_limits(site)],
+        ),
         Section("origin", "Where it comes from", facts=_facts(site)),
     ]
 
@@ -183,6 +206,7 @@ def _screening(site: Json) -> Section:
     rows = [
         (place, *(estimate(site[key][name], digits=None if name in ("ppv", "npv") else 1) for name in names))
         for place, key in (("this site", "figures"), ("as claimed", "claimed"))
+        if "ppv" in site[key]
     ]
     text = (
         f"At a prevalence of {site['settings']['prevalence']:g} (--prevalence), not that of these films, of which "

@@ -3,19 +3,33 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tbconv.commands import Label, Negative, Strict, UncertainLabels
-from tbconv.console import TerminalReporter, print_out, table_console
+from tbconv.commands.options import (
+    Details,
+    PublicKey,
+    RequireSignature,
+    given_of,
+    given_on_the_command_line,
+    signature_rule,
+    with_labels_of_films,
+)
+from tbconv.console import TerminalReporter, is_narrow, print_opening, print_out, print_said, table_console
 from tbconv.contract.errors import ConfigError
+
+if TYPE_CHECKING:
+    from tbconv.contract.signature import SignatureRule
 
 Folders = list[Path]
 
 
+@with_labels_of_films
 def audit(
+    context: typer.Context,
     out: Annotated[Path, typer.Option("--out", help="Folder for audit.json and audit.html.")],
     data: Annotated[
         Folders | None, typer.Option("--data", metavar="DIR", help="A set with both classes; several are sources.")
@@ -26,16 +40,6 @@ def audit(
     negative_films: Annotated[
         Folders | None, typer.Option(metavar="DIR", help="A folder of negative films, a source of its own.")
     ] = None,
-    patient: Annotated[
-        str | None, typer.Option(help="Regular expression that finds the patient in a file name.")
-    ] = None,
-    positive: Annotated[
-        str | None, typer.Option(help="Name of the positive class, where it cannot be guessed.")
-    ] = None,
-    label: Label = None,
-    negative: Negative = None,
-    uncertain: UncertainLabels = "leave-out",
-    strict: Strict = False,
     run: Annotated[
         Path | None, typer.Option(metavar="RUN", help="A trained run folder whose network is audited, too.")
     ] = None,
@@ -66,27 +70,35 @@ def audit(
             "films move. A bundle needs --data DIR or --run RUN.",
         ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the record instead of the table.")] = False,
+    require_signature: RequireSignature = False,
+    public_key: PublicKey = None,
+    details: Details = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the record instead of the lines.")] = False,
+    **labels: Any,
 ) -> None:
     """Probe films, and a network trained on them, for shortcuts: exit 0 PASS, 1 SUSPECT."""
     if robustness is not None:
         idle = {
             "--positive-films": positive_films,
             "--negative-films": negative_films,
-            "--patient": patient,
+            "--patient": labels["patient"],
             "--boxes": boxes,
             "--masks": masks,
             "--weights": weights,
         }
         _refuse_idle([name for name, value in idle.items() if value])
-        named = {"positive": positive, "label": label, "negative": negative, "uncertain": uncertain}
         if not data:
-            plain = {"--uncertain": uncertain != "leave-out", "--strict": strict}
-            about = {"--positive": positive, "--label": label, "--negative": negative} | plain
-            _refuse_without_data([name for name, value in about.items() if value])
-        _robustness(robustness, out, list(data or ()), run, most_read, seed, named, strict=strict, as_json=as_json)
+            _refuse_without_data([name for name in given_of(labels) if name != "--patient"])
+        rule = signature_rule(public_key, required=require_signature)
+        record = _robustness(robustness, out, list(data or ()), run, most_read, seed, labels, rule)
+        _show_robustness(record, out, as_json=as_json, details=details)
         return
-    from torch_train.evaluation.audit.audit import PAGE, RECORD
+    of_bundles = given_on_the_command_line(context, "require_signature", "public_key")
+    if of_bundles:
+        why = "it is about the bundle whose decisions are counted"
+        options = " and ".join(of_bundles)
+        raise ConfigError(f"{options} without --robustness", why=why, fix=f"omit {options}")
+    from torch_train.evaluation.audit.audit import PAGE
     from torch_train.evaluation.audit.audit import audit as probe
     from torch_train.evaluation.audit.findings import AuditConfig, Verdict
 
@@ -95,12 +107,7 @@ def audit(
         data=tuple(data or ()),
         positive_films=tuple(positive_films or ()),
         negative_films=tuple(negative_films or ()),
-        patient=patient,
-        positive=positive,
-        label=label,
-        negative=negative,
-        uncertain=uncertain,  # type: ignore[arg-type]  # the labels' own choice refuses other words
-        strict=strict,
+        **labels,
         run=run,
         boxes=boxes,
         masks=masks,
@@ -113,8 +120,7 @@ def audit(
     if as_json:
         print_out(json.dumps(found.to_json(), indent=2, sort_keys=True))
     else:
-        _show(found.to_json())
-        print_out(f"\n{out / PAGE}, {out / RECORD}")
+        _show(found.to_json(), out / PAGE, details=details)
     if found.verdict is Verdict.SUSPECT:
         raise typer.Exit(1)
 
@@ -138,15 +144,9 @@ def _robustness(
     run: Path | None,
     most: int,
     seed: int,
-    named: dict[str, Any],
-    *,
-    strict: bool,
-    as_json: bool,
-) -> None:
-    from rich import box
-    from rich.table import Table
-
-    from convert.certificate.robustness.report import COLUMNS, PAGE, RECORD, cells, summary
+    labels: dict[str, Any],
+    rule: SignatureRule | None,
+) -> dict[str, Any]:
     from convert.certificate.robustness.suite import RobustnessConfig, audit_robustness
     from torch_train.data.findings import LabelChoice
 
@@ -160,34 +160,58 @@ def _robustness(
         run=run,
         most=most,
         seed=seed,
-        choice=LabelChoice(**named),
-        strict=strict,
+        choice=LabelChoice(**{name: labels[name] for name in ("positive", "label", "negative", "uncertain")}),
+        strict=labels["strict"],
+        signature=rule,
     )
-    record = audit_robustness(config, TerminalReporter())
+    return audit_robustness(config, TerminalReporter())
+
+
+def _show_robustness(record: dict[str, Any], out: Path, *, as_json: bool, details: bool) -> None:
+    from convert.certificate.robustness.report import COLUMNS, NARROW, PAGE, cells, opening, summary
+
     if as_json:
         print_out(json.dumps(record, indent=2, sort_keys=True))
         return
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for column in COLUMNS:
-        table.add_column(column)
-    for row in record["changes"]:
-        table.add_row(*cells(row), style=None if row["harmless"] else "dim")
-    table_console().print(table)
-    for line in (*summary(record), "", record["disclaimer"], f"\n{out / PAGE}, {out / RECORD}"):
-        print_out(line)
+    print_opening(*opening(record), report=out / PAGE, details=details)
+    for line in summary(record)[2:]:
+        print_said(line)
+    if details:
+        rows = [(cells(row), None if row["harmless"] else "dim") for row in record["changes"]]
+        _print_table(COLUMNS, rows, narrow=NARROW)
+    print_out(record["disclaimer"])
 
 
-def _show(record: dict[str, Any]) -> None:
+def _show(record: dict[str, Any], page: Path, *, details: bool) -> None:
+    """Print five lines that say what matters, then what was found, then the table."""
+    from torch_train.evaluation.audit.report import COLUMNS, finding_cells, opening, suspicions
+
+    print_opening(*opening(record), report=page, details=details)
+    if details:
+        rows = [(finding_cells(one), "bold" if one["verdict"] == "SUSPECT" else None) for one in record["findings"]]
+        _print_table(COLUMNS, rows, narrow=COLUMNS[:5], whole=COLUMNS[1:6])
+    else:
+        for line in suspicions(record):
+            print_said(f"  {line}")
+    print_out(record["disclaimer"])
+
+
+def _print_table(
+    columns: Sequence[str],
+    rows: Sequence[tuple[list[str], str | None]],
+    *,
+    narrow: Sequence[str],
+    whole: Sequence[str] = (),
+) -> None:
+    """Print rows with their styles; in a narrow window those columns alone that decide."""
     from rich import box
     from rich.table import Table
 
-    from torch_train.evaluation.audit.report import COLUMNS, finding_cells, meaning, verdict_line
-
+    console = table_console()
+    shown = [at for at, name in enumerate(columns) if name in narrow or not is_narrow(console)]
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for column in COLUMNS:
-        table.add_column(column, no_wrap=column in COLUMNS[1:6])
-    for finding in record["findings"]:
-        table.add_row(*finding_cells(finding), style="bold" if finding["verdict"] == "SUSPECT" else None)
-    table_console().print(table)
-    for line in (verdict_line(record), meaning(record), "", record["disclaimer"]):
-        print_out(line)
+    for at in shown:
+        table.add_column(columns[at], no_wrap=columns[at] in whole)
+    for cells, style in rows:
+        table.add_row(*(cells[at] for at in shown), style=style)
+    console.print(table)

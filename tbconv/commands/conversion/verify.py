@@ -6,19 +6,35 @@ import contextlib
 import json
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
 from tbconv import api
-from tbconv.commands import Label, Negative, Strict, UncertainLabels
-from tbconv.commands.sign import PublicKey, RequireSignature, signature_rule
-from tbconv.console import CANNOT_SAY, TerminalReporter, print_out
+from tbconv.commands.conversion.ci import (
+    CheckFiles,
+    facts_of_verified,
+    rows_of_self_test,
+    rows_of_trace,
+    rows_of_verified,
+)
+from tbconv.commands.options import (
+    Details,
+    PublicKey,
+    RequireSignature,
+    given_of,
+    require_packages,
+    signature_rule,
+    with_labels_of_films,
+)
+from tbconv.console import CANNOT_SAY, TerminalReporter, coloured, print_opening, print_out, print_said
 from tbconv.contract.errors import ConfigError
 
 if TYPE_CHECKING:
+    from rich.text import Text
+
+    from convert.verify import Verified
     from tbconv.contract.signature import SignatureRule
     from tf_serve.runtime.selftest import GoldenResult, SelfTest
 
@@ -26,6 +42,7 @@ if TYPE_CHECKING:
 OF_LABELS = ("--patient", "--positive", "--label", "--negative", "--uncertain", "--strict")  # of the films of a folder
 
 
+@with_labels_of_films
 def verify(
     bundle: Annotated[Path, typer.Argument(help="Bundle that `tbconv convert` made.")],
     films: Annotated[
@@ -34,12 +51,6 @@ def verify(
     out: Annotated[
         Path | None, typer.Option(help="Folder for parity.json and certificate.json; default BUNDLE.verify.")
     ] = None,
-    patient: Annotated[str | None, typer.Option(help="As in `tbconv train`; for folders with labels.")] = None,
-    positive: Annotated[str | None, typer.Option(help="As in `tbconv train`; for folders with labels.")] = None,
-    label: Label = None,
-    negative: Negative = None,
-    uncertain: UncertainLabels = "leave-out",
-    strict: Strict = False,
     most: Annotated[
         int | None,
         typer.Option(help="Most films to run, evenly spread, those first that it was not trained on."),
@@ -57,40 +68,51 @@ def verify(
     quick: Annotated[
         bool, typer.Option("--quick", help="Digests and golden answers alone, with the packages of serving.")
     ] = False,
+    details: Details = False,
     require_signature: RequireSignature = False,
     signature: Annotated[
         Path | None, typer.Option(help="Signature that `tbconv sign` wrote, if not BUNDLE.sig; needs --public-key.")
     ] = None,
     public_key: PublicKey = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+    junit: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write every check as a test of JUnit XML, for a CI server.")
+    ] = None,
+    summary: Annotated[
+        Path | None, typer.Option(metavar="FILE.md", help="Write the checks as Markdown, for the page of a CI run.")
+    ] = None,
+    **labels: Any,
 ) -> None:
-    """Check digests, then every format against PyTorch; exit 1 when a file does worse than its certificate."""
+    """Check digests, then every format against PyTorch.
+
+    Exit 0: every file does as well as its certificate says. 1: one does worse, or the bundle is refused. 2: wrong
+    usage. 3: CANNOT SAY, these inputs show too little of a float32 file.
+    """
     given: dict[str, object] = {
         "--out": out,
         "--films": films,
-        "--patient": patient,
-        "--positive": positive,
-        "--label": label,
-        "--negative": negative,
-        "--uncertain": None if uncertain == "leave-out" else uncertain,
-        "--strict": strict or None,
         "--most": most,
     }
+    given |= given_of(labels)
     given |= {"--matrix": matrix or None, "--layers": layers or None, "--trace": trace or None}
+    given["--details"] = details or None
+    if layers:
+        _refuse_files(junit, summary)
     _refuse_dropped(given, quick=quick)
+    if not quick:
+        require_packages("torch", "onnx", "onnxruntime")
     place = _place(bundle, out)
     rule = signature_rule(public_key, required=require_signature, signature=signature)
-    with _vouched(bundle, rule) as checked:
+    files = CheckFiles(bundle, junit, summary)
+    with files.errors_too(), _vouched(bundle, rule) as checked:
         _require_bound(checked)
         if quick:
-            raise typer.Exit(0 if check_quickly(checked, shown=bundle, as_json=as_json) else 1)
+            raise typer.Exit(0 if check_quickly(checked, shown=bundle, as_json=as_json, files=files) else 1)
         if trace:
-            _trace(checked, place, films, most, as_json=as_json)
+            _trace(checked, place, films, most, files, as_json=as_json)
         if layers:
             _show_layers(checked, place, films, most, as_json=as_json)
-        labels: dict[str, Any] = {"patient": patient, "positive": positive, "label": label, "negative": negative}
-        labels |= {"uncertain": uncertain, "strict": strict}
-        _measure(checked, place, films, labels, most, matrix=matrix, as_json=as_json)
+        _measure(checked, place, films, labels, most, files, matrix=matrix, as_json=as_json, details=details)
 
 
 @contextlib.contextmanager
@@ -99,13 +121,11 @@ def _vouched(root: Path, rule: SignatureRule | None) -> Iterator[Path]:
     if rule is None:
         yield root
         return
-    from tbconv.contract.bundle import private_copy, read_bundle
+    from tbconv.contract.signature import signed_bundle
 
-    rule.check_bundle(read_bundle(root), whole=True)  # before anything is copied that nobody vouches for
-    with private_copy(root) as bundle:
-        rule.check_bundle(replace(bundle, root=root), whole=True)
+    with signed_bundle(root, rule) as copy:
         TerminalReporter().say(f"the key of {rule.key_name} vouches for every file of {root}")
-        yield bundle.root
+        yield copy
 
 
 def _require_bound(root: Path) -> None:
@@ -131,17 +151,22 @@ def _refuse_dropped(given: Mapping[str, object], *, quick: bool) -> None:
         why = "it repeats the recorded answers to the golden inputs, and writes no report"
         _refuse(named, "with --quick", why=why, instead="omit --quick")
     elif "--trace" in named:
-        dropped = [name for name in named if name in ("--matrix", "--layers", *OF_LABELS)]
+        dropped = [name for name in named if name in ("--matrix", "--layers", "--details", *OF_LABELS)]
         why = "it compares every file with the weights exported anew, node by node, and reads no labels"
         _refuse(dropped, "with --trace", why=why, instead="omit --trace")
     elif "--layers" in named:
-        dropped = [name for name in named if name in ("--matrix", *OF_LABELS)]
+        dropped = [name for name in named if name in ("--matrix", "--details", *OF_LABELS)]
         why = "it compares each TFLite file with model.onnx, node by node, and reads no labels"
         _refuse(dropped, "with --layers", why=why, instead="omit --layers")
     elif "--films" not in named:
         about = OF_LABELS if "--matrix" in named else (*OF_LABELS, "--most")
         why = "it is about the films of a folder"
         _refuse([name for name in named if name in about], "without --films", why=why, instead="add --films DIR")
+
+
+def _refuse_files(junit: Path | None, summary: Path | None) -> None:
+    named = [name for name, place in (("--junit", junit), ("--summary", summary)) if place is not None]
+    _refuse(named, "with --layers", why="it shows where files lose, and judges none", instead="omit --layers")
 
 
 def _refuse(dropped: list[str], way: str, *, why: str, instead: str) -> None:
@@ -170,11 +195,14 @@ def _show_layers(bundle: Path, place: Path, films: Path | None, most: int | None
     raise typer.Exit(0)
 
 
-def _trace(bundle: Path, place: Path, films: Path | None, most: int | None, *, as_json: bool) -> NoReturn:
+def _trace(
+    bundle: Path, place: Path, films: Path | None, most: int | None, files: CheckFiles, *, as_json: bool
+) -> NoReturn:
     from convert.layerwise.trace import trace_bundle, trace_lines
     from convert.layerwise.walk import WalkConfig
 
     report = trace_bundle(WalkConfig(bundle=bundle, out=place, films=films, most=most), TerminalReporter())
+    files.write(rows_of_trace(report), (f"fed: {report.description}",))
     _print_report(report.to_json(), [*trace_lines(report), f"report: {place}"], as_json=as_json)
     raise typer.Exit(0 if report.passed else 1)
 
@@ -189,12 +217,12 @@ def _measure(
     films: Path | None,
     labels: dict[str, Any],
     most: int | None,
+    files: CheckFiles,
     *,
     matrix: bool,
     as_json: bool,
+    details: bool,
 ) -> NoReturn:
-    from tbconv.commands.parity_table import print_parity
-
     found = api.verify(
         bundle,
         films,
@@ -204,22 +232,38 @@ def _measure(
         matrix=matrix,
         reporter=TerminalReporter(),
     )
+    files.write(rows_of_verified(found), facts_of_verified(found), found.notes)
     if as_json:
         verdict = {"passed": found.passed, "regressions": found.regressions, "notes": list(found.notes)}
         verdict |= {"undecided": list(found.undecided)}
         print_out(json.dumps(found.report | verdict, indent=2))
     else:
-        print_parity(found.report)
-        for note in found.notes:
-            print_out(f"note: {note}")
-        for path, reason in found.regressions.items():
-            print_out(f"WORSE THAN ITS CERTIFICATE {path}: {reason}")
-        said = "every file does as well as its certificate says" if found.passed else "FAILED"
-        if found.passed and found.undecided:
-            said = f"CANNOT SAY, these inputs show too little: {', '.join(found.undecided)}"
-        print_out(f"verdict: {said}")
-        print_out(f"{found.certificate.disclaimer}\nreport: {place}")
+        _print_verified(found, place, details=details)
     raise typer.Exit(1 if not found.passed else CANNOT_SAY if found.undecided else 0)
+
+
+def _print_verified(found: Verified, place: Path, *, details: bool) -> None:
+    """Print five lines that say what matters, then what is worse and what is to be known, then the tables."""
+    from tbconv.commands.conversion.parity_table import counted, decisions, print_parity
+
+    said = "every file does as well as its certificate says" if found.passed else "FAILED"
+    if found.passed and found.undecided:
+        said = f"CANNOT SAY, these inputs show too little: {', '.join(found.undecided)}"
+    print_opening(
+        f"verdict: {said}",
+        counted(found.certificate.artefacts),
+        decisions(found.report),
+        f"deploy: {found.certificate.proposal or 'no file is proposed'}",
+        report=place,
+        details=details,
+    )
+    for path, reason in found.regressions.items():
+        print_said(f"WORSE THAN ITS CERTIFICATE {path}: {reason}")
+    for note in found.notes:
+        print_said(f"note: {note}")
+    if details:
+        print_parity(found.report)
+    print_out(found.certificate.disclaimer)
 
 
 # --- quick check ---
@@ -228,13 +272,14 @@ def _measure(
 MAY_SERVE = ("CERTIFIED", "BOUNDED")  # Verdict.may_serve, by name: the contract is imported where it is used
 
 
-def check_quickly(root: Path, *, as_json: bool, shown: Path | None = None) -> bool:
+def check_quickly(root: Path, *, as_json: bool, shown: Path | None = None, files: CheckFiles | None = None) -> bool:
     """Check a bundle, print what was found, and return whether every file repeats its answers.
 
     Args:
         root: of the bundle.
         as_json: whether a program reads it.
         shown: the path of the bundle that `root` is a copy of.
+        files: where the checks are written for a CI server.
 
     Raises:
         ArtefactError: a file is missing or altered.
@@ -250,6 +295,8 @@ def check_quickly(root: Path, *, as_json: bool, shown: Path | None = None) -> bo
     TerminalReporter().say(f"{len(bundle.manifest.files)} files have the digests of the manifest")
     found = self_test(bundle)
     seconds = time.monotonic() - start
+    if files is not None:
+        files.write(rows_of_self_test(found), (f"fed: the bundle's {_inputs(found)} golden inputs",), found.notes)
     if as_json:
         print_out(
             json.dumps({"bundle": str(shown or root), "seconds": seconds, **found.to_json()}, indent=2, allow_nan=False)
@@ -259,13 +306,18 @@ def check_quickly(root: Path, *, as_json: bool, shown: Path | None = None) -> bo
     return found.passed
 
 
+def _inputs(found: SelfTest) -> int:
+    return max((row.inputs for row in found.rows), default=0)
+
+
 def _print(found: SelfTest, seconds: float) -> None:
     from rich import box
     from rich.table import Table
 
     from tbconv.console import table_console
 
-    table = Table(title="golden inputs, against the answers recorded in the bundle", box=box.SIMPLE)
+    title = "golden inputs, against the answers recorded in the bundle"
+    table = Table(title=title, box=box.SIMPLE, padding=(0, 1, 0, 0))
     for column in ("file", "certificate", "repeats", "max |d logit|", "allowed", "decisions changed"):
         left = column in ("file", "certificate", "repeats")
         table.add_column(column, justify="left" if left else "right", no_wrap=left)
@@ -274,18 +326,18 @@ def _print(found: SelfTest, seconds: float) -> None:
     table_console().print(table)
     for row in found.rows:
         if row.problem is not None:
-            print_out(f"WORSE THAN ITS CERTIFICATE {row.path}: {row.problem}")
+            print_said(f"WORSE THAN ITS CERTIFICATE {row.path}: {row.problem}")
     for path, problem in found.problems.items():
-        print_out(f"WORSE THAN ITS CERTIFICATE {path}: {problem}")
+        print_said(f"WORSE THAN ITS CERTIFICATE {path}: {problem}")
     for note in found.notes:
         print_out(f"note: {note}")
-    print_out(_verdict(found, seconds))
+    print_said(_verdict(found, seconds))
 
 
-def _cells(row: GoldenResult) -> tuple[str, ...]:
+def _cells(row: GoldenResult) -> tuple[str | Text, ...]:
     changed = f"{row.decisions_changed} of {row.inputs}"
     numbers = ["-" if value is None else f"{value:.1e}" for value in (row.moved, row.allowed)]
-    return row.path, row.verdict, "yes" if row.passed else "NO", *numbers, changed
+    return row.path, coloured(row.verdict), "yes" if row.passed else "NO", *numbers, changed
 
 
 def _verdict(found: SelfTest, seconds: float) -> str:

@@ -11,8 +11,9 @@ from __future__ import annotations
 import hashlib
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,11 +22,12 @@ from numpy.typing import NDArray
 
 from convert.parity.inputs import digest_of, illness_of, known_by, order_of
 from tbconv.contract.bundle import Bundle, read_bundle, read_json, refuse_inside
-from tbconv.contract.certificate import SITE, SITE_FORMAT
-from tbconv.contract.errors import DISCLAIMER, BundleError, DataError, FilmError, Reporter
+from tbconv.contract.certificate import RETUNE, SITE, SITE_FORMAT
+from tbconv.contract.errors import BundleError, DataError, FilmError, Reporter
 from tbconv.contract.files import write_json
-from tbconv.contract.manifest import Labels
-from tbconv.contract.statistics import Estimate
+from tbconv.contract.manifest import Calibration, Labels
+from tbconv.contract.signature import SignatureRule, signed_bundle
+from tbconv.contract.statistics import Estimate, is_positive
 from tbconv.contract.xray import may_be_film, read_bytes, what_it_is
 from tf_serve.gate.rules import GateLevel
 from torch_train.data.findings import LabelChoice
@@ -45,6 +47,7 @@ from torch_train.evaluation.statistics import (
     resample,
 )
 from torch_train.evaluation.summary import SummaryConfig
+from torch_train.metrics import RESAMPLES
 
 if TYPE_CHECKING:
     from tbconv.contract.xray.dicom.person import DicomPerson
@@ -57,6 +60,8 @@ OUTCOMES = (REFER, CLEAR, ABSTAINED, REJECTED, UNREADABLE)
 SHARES = ("sensitivity", "specificity")
 WORSE, BETTER, AS_CLAIMED, CANNOT_SAY = "worse", "better", "not shown to differ", "cannot say"
 FEWEST_SCORED = 2  # films with a margin of either class: one is no distribution
+MOST_DRAWN = 400_000_000  # films of all resamples, a byte each in memory: of 200,000 films there are no fewer resamples
+FEWEST_RESAMPLES = 200
 PARTS = ("train", "validation", "test")  # of the run's split, by digest of the films
 
 
@@ -72,6 +77,7 @@ class SiteConfig:
     choice: LabelChoice = field(default_factory=LabelChoice)
     strict: bool = False  # refuse a folder that holds anything but films and their labels
     artefact: str | None = None  # None: the file that the certificate proposes
+    signature: SignatureRule | None = None  # whose signature the bundle needs
     seed: int = 0  # of the resamples
 
     def __post_init__(self) -> None:
@@ -101,25 +107,31 @@ def evaluate_at_site(config: SiteConfig, reporter: Reporter) -> Json:
         DataError: the films have no labels, or others than the bundle's.
         ConfigError: `out` lies inside the bundle.
     """
-    from convert.certificate.site_page import write_page
-    from tf_serve.fallback import choose_checked  # loads LiteRT, the one framework of this process
+    from convert.certificate.site.page import write_page
 
     refuse_inside(config.bundle, config.out, fix="name another folder")
+    with signed_bundle(config.bundle, config.signature) as root:
+        found = _measure(config, root, reporter)
+    config.out.mkdir(parents=True, exist_ok=True)
+    write_json(config.out / SITE, found)
+    write_page(config.out, found)
+    return found
+
+
+def _measure(config: SiteConfig, root: Path, reporter: Reporter) -> Json:
+    from tf_serve.fallback import choose_checked  # loads LiteRT, the one framework of this process
+
     index = read_index(config.data, patient=config.patient, strict=config.strict, **asdict(config.choice))
-    bundle = read_bundle(config.bundle)
+    bundle = read_bundle(root)
     index = with_labels_of(bundle, index, given=config.choice.names_positive)
     for note in index.notes:  # with the names that the record leaves out
         reporter.say(f"note: {note}")
     active = choose_checked(bundle, artefact=config.artefact)
     films = reporter.track(index.films, title="films", total=len(index.films))
-    known = known_by(config.bundle)
+    known = known_by(root)
     answers = [answer(film.path, active, bundle, known) for film in films]
     index = with_persons(index, [one.person for one in answers], reporter)
-    found = describe_site(index, answers, active, bundle, config)
-    config.out.mkdir(parents=True, exist_ok=True)
-    write_json(config.out / SITE, found)
-    write_page(config.out, found)
-    return found
+    return describe_site(index, answers, active, bundle, config)
 
 
 def answer(path: Path, active: ActiveModel, bundle: Bundle, known: FilmIdentity) -> SiteAnswer:
@@ -142,7 +154,12 @@ def answer(path: Path, active: ActiveModel, bundle: Bundle, known: FilmIdentity)
 
 def with_labels_of(bundle: Bundle, index: FilmIndex, *, given: bool) -> FilmIndex:
     """Return the films with the bundle's polarity; DataError where their classes are others and nobody said which."""
-    wanted, found = bundle.manifest.labels, index.labels
+    return with_labels(bundle.manifest.labels, index, given=given)
+
+
+def with_labels(wanted: Labels, index: FilmIndex, *, given: bool) -> FilmIndex:
+    """Do as `with_labels_of` does, for labels that no bundle has to state."""
+    found = index.labels
     order = order_of(found, wanted)
     if order is False or (given and order is None):
         return index
@@ -160,28 +177,52 @@ def with_labels_of(bundle: Bundle, index: FilmIndex, *, given: bool) -> FilmInde
 # --- figures ---
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subject:
+    """What is judged: who answered, by which rule, and what its bundle claims."""
+
+    described: Json  # name, digests, version, artefact, threshold, abstention band
+    disclaimer: str
+    labels: Labels
+    calibration: Calibration
+    threshold: float  # margin
+    gate: str  # how much the input gate judged
+    claimed: dict[str, Estimate]  # by figure; empty where nothing is known of it
+    claimed_of: str  # the films that the claim is of, in words
+    seen: Callable[[set[str]], dict[str, int] | None]  # from digests: how many the run had seen, by part of its split
+
+
 def describe_site(
     index: FilmIndex, answers: Sequence[SiteAnswer], active: ActiveModel, bundle: Bundle, config: SiteConfig
+) -> Json:
+    """Return every figure of a bundle's own answers; see `describe_answers`."""
+    subject = _subject_of(active, bundle)
+    return describe_answers(index, answers, subject, prevalence=config.prevalence, seed=config.seed)
+
+
+def describe_answers(
+    index: FilmIndex, answers: Sequence[SiteAnswer], subject: Subject, *, prevalence: float, seed: int
 ) -> Json:
     """Return every figure, ready for JSON.
 
     Args:
-        index: the films, in the bundle's polarity.
+        index: the films, in the subject's polarity.
         answers: what became of each, in the same order.
-        active: what answered.
-        bundle: of which it is a file.
-        config: prevalence and seed.
+        subject: what answered.
+        prevalence: share of the screened who are ill.
+        seed: of the resamples.
     """
     labels = np.array([film.label for film in index.films], np.int64)
     rows = np.arange(len(labels))
     patients = np.unique([film.patient for film in index.films], return_inverse=True)[1].astype(np.int64)
-    source = draw_patients(labels, patients, rows, seed=config.seed)
+    resamples = max(FEWEST_RESAMPLES, min(RESAMPLES, MOST_DRAWN // max(1, len(labels))))
+    source = draw_patients(labels, patients, rows, seed=seed, resamples=resamples)
     outcomes = np.array([one.outcome for one in answers])
     margins = np.array([np.nan if one.margin is None else one.margin for one in answers], np.float64)
-    everything = resample([_all_films(rows, labels, outcomes)], source)
+    everything = resample([all_films(rows, labels, outcomes)], source)
     decided = np.isin(outcomes, (REFER, CLEAR))
-    answered = resample([_all_films(rows, labels, outcomes).only(decided)], source) if decided.any() else None
-    scored = _scored(rows, labels, margins, active)
+    answered = resample([all_films(rows, labels, outcomes).only(decided)], source) if decided.any() else None
+    scored = _scored(rows, labels, margins, subject)
     sensitivity, specificity = (everything.estimate(name) for name in SHARES)
     figures = {
         "auroc": nothing("fewer than two films of a class got a margin"),
@@ -190,25 +231,25 @@ def describe_site(
     }
     if scored is not None:
         figures["auroc"] = resample([scored], source).estimate(AUROC)
-    field = Field(config.prevalence, None, None)
-    claimed, of = _claims(active, bundle)
+    field = Field(prevalence, None, None)
+    claimed = subject.claimed
     differences = {name: difference(figures[name], claimed[name]) for name in claimed}
     verdicts = {name: judge_difference(one) for name, one in differences.items()}
     screening = per_thousand(sensitivity, specificity, field)
-    claimed_screening = per_thousand(claimed["sensitivity"], claimed["specificity"], field)
+    claimed_screening = per_thousand(claimed[SHARES[0]], claimed[SHARES[1]], field) if claimed else {}
     return {
         "format": SITE_FORMAT,
-        "disclaimer": DISCLAIMER,
-        "bundle": _describe_bundle(active, bundle),
-        "labels": asdict(bundle.manifest.labels),
+        "disclaimer": subject.disclaimer,
+        "bundle": subject.described,
+        "labels": asdict(subject.labels),
         "site_labels": asdict(index.labels),
-        "films": _describe_films(index, answers, labels, source, bundle),
+        "films": _describe_films(index, answers, labels, source, subject),
         "outcomes": _count_outcomes(labels, answers),
-        "settings": {"prevalence": config.prevalence, "seed": config.seed, "gate": GateLevel.STRICT.value},
+        "settings": {"prevalence": prevalence, "seed": seed, "gate": subject.gate},
         "interval": source.method,
         "figures": _json(figures | screening),
         "answered": _json(_answered_figures(answered)),
-        "claimed": _json(claimed | claimed_screening) | {"of": of},
+        "claimed": _json(claimed | claimed_screening) | {"of": subject.claimed_of},
         "differences": _json(differences),
         "verdicts": verdicts,
         "worse": [name for name, verdict in verdicts.items() if verdict == WORSE],
@@ -218,7 +259,22 @@ def describe_site(
     }
 
 
-def _all_films(rows: NDArray[np.int64], labels: NDArray[np.int64], outcomes: NDArray[np.str_]) -> OutOfFold:
+def _subject_of(active: ActiveModel, bundle: Bundle) -> Subject:
+    claimed, of = claims_of(active, bundle)
+    return Subject(
+        described=_describe_bundle(active, bundle),
+        disclaimer=bundle.manifest.words.disclaimer,
+        labels=bundle.manifest.labels,
+        calibration=active.decision_rule.calibration,
+        threshold=active.decision_rule.operating_point.margin,
+        gate=GateLevel.STRICT.value,
+        claimed=claimed,
+        claimed_of=of,
+        seen=partial(films_of_the_run, bundle),
+    )
+
+
+def all_films(rows: NDArray[np.int64], labels: NDArray[np.int64], outcomes: NDArray[np.str_]) -> OutOfFold:
     """Return decisions in which whatever is no answer is an error: not found where ill, not cleared where well."""
     referred = np.where(labels == 1, outcomes == REFER, outcomes != CLEAR)
     nothing_known = np.zeros(len(rows), np.float64)
@@ -226,15 +282,14 @@ def _all_films(rows: NDArray[np.int64], labels: NDArray[np.int64], outcomes: NDA
 
 
 def _scored(
-    rows: NDArray[np.int64], labels: NDArray[np.int64], margins: NDArray[np.float64], active: ActiveModel
+    rows: NDArray[np.int64], labels: NDArray[np.int64], margins: NDArray[np.float64], subject: Subject
 ) -> OutOfFold | None:
     """Return the films that the network ran on, with the bundle's own calibration; None where a class has too few."""
     kept = np.isfinite(margins)
     if min((labels[kept] == 1).sum(), (labels[kept] == 0).sum()) < FEWEST_SCORED:
         return None
-    rule = active.decision_rule
-    referred = rule.operating_point.is_positive(margins[kept])
-    calibrated = rule.calibration.slope * margins[kept] + rule.calibration.offset
+    referred = is_positive(margins[kept], subject.threshold)
+    calibrated = subject.calibration.slope * margins[kept] + subject.calibration.offset
     zeros = np.zeros(int(kept.sum()), np.int64)
     return OutOfFold(rows[kept], labels[kept], zeros, margins[kept], referred, calibrated)
 
@@ -245,7 +300,7 @@ def _answered_figures(answered: Resampled | None) -> dict[str, Estimate]:
     return {name: answered.estimate(name) for name in SHARES}
 
 
-def _claims(active: ActiveModel, bundle: Bundle) -> tuple[dict[str, Estimate], str]:
+def claims_of(active: ActiveModel, bundle: Bundle) -> tuple[dict[str, Estimate], str]:
     """Return what the bundle claims of the file that answers, and of which films."""
     from tf_serve.predict import claimed_figures
 
@@ -309,7 +364,7 @@ def _subgroups(
         recipe={},
         folds=(),
     )
-    found = describe_subgroups(known, [_all_films(np.arange(len(labels)), labels, outcomes)], source)
+    found = describe_subgroups(known, [all_films(np.arange(len(labels)), labels, outcomes)], source)
     ranked = describe_subgroups(known, [scored], source) if scored is not None else {}
     for attribute, groups in found.items():
         areas = {row["group"]: row[AUROC] for row in ranked.get(attribute, ())}
@@ -341,7 +396,7 @@ def _describe_films(
     answers: Sequence[SiteAnswer],
     labels: NDArray[np.int64],
     source: PatientResamples,
-    bundle: Bundle,
+    subject: Subject,
 ) -> Json:
     digests = [one.digest for one in answers if one.digest is not None]
     pairs = sorted(f"{one.digest or 'unread'} {label}" for one, label in zip(answers, labels.tolist(), strict=True))
@@ -355,18 +410,26 @@ def _describe_films(
         "label_source": unnamed(index, index.label_source),
         "synthetic": index.synthetic,
         "copies": len(digests) - len(set(digests)),  # of a film that is there already
-        "of_the_run": _films_of_the_run(bundle, set(digests)),
+        "of_the_run": subject.seen(set(digests)),
         "digest": hashlib.sha256("\n".join(pairs).encode()).hexdigest(),
     }
 
 
-def _films_of_the_run(bundle: Bundle, digests: set[str]) -> dict[str, int] | None:
+def films_of_the_run(bundle: Bundle, digests: set[str]) -> dict[str, int] | None:
     """Return how many films the run had seen, by part of its split; None where the bundle has no split."""
     try:
         split = read_json(bundle.path("split.json"))
-        return {part: len(digests.intersection(split[part])) for part in PARTS}
+        return {part: len(digests.intersection(split[part])) for part in PARTS} | _that_retuned(bundle, digests)
     except (BundleError, KeyError, TypeError):
         return None
+
+
+def _that_retuned(bundle: Bundle, digests: set[str]) -> dict[str, int]:
+    """Return how many films the threshold was set on again; nothing where it was not."""
+    if RETUNE not in bundle.manifest.files:
+        return {}
+    again = read_json(bundle.path(RETUNE))["films"]
+    return {"threshold": len(digests.intersection([*again["pixels"], *again["files"]]))}
 
 
 def _count_outcomes(labels: NDArray[np.int64], answers: Sequence[SiteAnswer]) -> Json:

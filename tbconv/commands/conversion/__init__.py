@@ -1,0 +1,1 @@
+"""`tbconv convert | verify | compare | prove`: every format of a network, and what says that nothing changed."""

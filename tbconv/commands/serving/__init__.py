@@ -1,0 +1,1 @@
+"""`tbconv predict | serve`: films in, answers out."""
