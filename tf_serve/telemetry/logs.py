@@ -18,7 +18,12 @@ from tf_serve.settings import LogFormat, LogLevel
 from tf_serve.telemetry.trace import Trace
 
 OWN = "tf_serve"
-SERVERS = ("uvicorn", "asyncio")  # their loggers report errors of the program while it answered a request
+SERVERS = (
+    "uvicorn",
+    "asyncio",
+    "grpc",
+    "opentelemetry",
+)  # their loggers report errors of the program while it answered a request
 
 
 def write_log(form: LogFormat, level: LogLevel) -> None:

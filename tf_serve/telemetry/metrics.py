@@ -220,7 +220,7 @@ class Families:
         )
         self.seconds = Histogram(
             "tbconv_stage_seconds",
-            "Seconds of an answered request in a stage: read, queue, decode, gate, invoke, encode, total",
+            "Seconds of an answered request in a stage: read, queue, decode, gate, prepare, invoke, encode, total",
             ("model", "stage"),
             buckets=BUCKETS,
             registry=registry,

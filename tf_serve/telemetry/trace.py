@@ -22,7 +22,7 @@ from tf_serve.models.registry import LoadedModel
 # request through its task and its worker thread by themselves (a context variable), so that what is
 # measured need not be handed from function to function.
 
-STAGES = ("read", "queue", "decode", "gate", "invoke", "encode", "total")
+STAGES = ("read", "queue", "decode", "gate", "prepare", "invoke", "encode", "total")
 
 
 class InputStatistics(NamedTuple):
@@ -36,9 +36,20 @@ class InputStatistics(NamedTuple):
 class Trace:
     """Notes of one request."""
 
-    __slots__ = ("answered", "begun", "decision", "error", "loaded", "rejected", "result_id", "seconds", "seen")
+    __slots__ = (
+        "answered",
+        "begun",
+        "decision",
+        "error",
+        "loaded",
+        "rejected",
+        "result_id",
+        "seconds",
+        "seen",
+        "stages",
+    )
 
-    def __init__(self) -> None:
+    def __init__(self, *, keep_stages: bool = False) -> None:
         self.begun = time.perf_counter()
         self.seconds: dict[str, float] = {}  # by stage
         self.loaded: LoadedModel | None = None  # who answered
@@ -48,18 +59,23 @@ class Trace:
         self.error: str | None = None  # the class of the expected error
         self.result_id: str | None = None
         self.answered: float | None = None  # when the answer was there, not yet written
+        # (stage, begin, end) by the same clock as `begun`, where somebody wants them
+        self.stages: list[tuple[str, float, float]] | None = [] if keep_stages else None
 
     def add(self, stage: str, seconds: float) -> None:
-        """Count seconds towards a stage."""
+        """Count seconds towards a stage, which ends now."""
+        if self.stages is not None:
+            now = time.perf_counter()
+            self.stages.append((stage, now - seconds, now))
         self.seconds[stage] = self.seconds.get(stage, 0.0) + seconds
 
 
 _current: ContextVar[Trace | None] = ContextVar("trace", default=None)
 
 
-def start_trace() -> Trace:
+def start_trace(*, keep_stages: bool = False) -> Trace:
     """Begin the notes of the request that runs in this task."""
-    trace = Trace()
+    trace = Trace(keep_stages=keep_stages)
     _current.set(trace)
     return trace
 
