@@ -17,7 +17,7 @@ _spec.loader.exec_module(serving)
 
 # the bundles, films and servers of tests/tf_serve are these tests' too
 networks, make_bundle, serve = serving.networks, serving.make_bundle, serving.serve
-draw_film, as_png = serving.draw_film, serving.as_png
+draw_film, as_png, film = serving.draw_film, serving.as_png, serving.film
 
 
 @dataclass

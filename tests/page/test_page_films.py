@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from tbconv.contract.certificate import Verdict
+from tbconv.contract.errors import sentence
 
 expect = pytest.importorskip("playwright.sync_api", reason="playwright is in the dev extra").expect
 
@@ -30,7 +31,6 @@ NOTE_NAMES = """() => {
     return send(path, options);
   };
 }"""
-TITLES = {"refer": "Refer for a bacteriological test", "indeterminate": "Indeterminate", "not_flagged": "Not flagged"}
 
 
 def drop(page, files):
@@ -52,10 +52,6 @@ def saved(page, button):
     return json.loads(waiting.value.path().read_text())
 
 
-def drawn(page):
-    return page.evaluate("() => document.getElementById('film').toDataURL()")
-
-
 @pytest.fixture
 def server(make_bundle, serve):
     with serve(make_bundle()) as client:
@@ -67,10 +63,13 @@ def test_a_dropped_film_gets_the_answer_that_the_api_gives_in_words_and_numbers(
     page = visit(server)
     drop(page, [film])
     answer = server.post("/api/v1/screen", files={"file": ("f", film["buffer"], "image/png")}).json()
-    expect(page.locator("#decision")).to_have_text(TITLES[answer["decision"]])
+    expect(page.locator("#decision")).to_have_text(sentence(answer["decision_words"]))
+    expect(page.locator("#score")).to_have_text(str(answer["score"]))
+    expect(page.locator("#score-of")).to_contain_text(f"the cut-off of {answer['threshold_score']}")
+    expect(page.locator("#probability")).to_have_text(f"{100 * answer['probability']:.1f}\u00a0%")
     expect(page.locator("#margin")).to_contain_text(f"{abs(answer['margin']):.3f}")
     expect(page.locator("#place")).to_contain_text(answer["evidence"]["zone"] or "nowhere")
-    expect(page.get_by_role("img", name="Probability")).to_be_visible()
+    expect(page.get_by_role("img", name="Score")).to_be_visible()
     expect(page.locator("#film")).to_be_visible()
     expect(page.locator("#films")).to_be_hidden()
     shown = json.loads(page.locator("#json").text_content())
@@ -105,7 +104,7 @@ def test_many_films_are_rows_with_two_under_way_at_most_and_an_error_stays_in_it
     expect(page.locator("#progress")).to_be_hidden()
     expect(rows_of(page)).to_have_count(7)
     for row in range(5):
-        expect(rows_of(page).nth(row)).to_contain_text("%")
+        expect(rows_of(page).nth(row)).to_contain_text("cut-off")
     expect(rows_of(page).nth(5)).to_contain_text("error")
     expect(rows_of(page).nth(6)).to_contain_text("rejected: blank")
     expect(page.locator("#summary")).to_contain_text("7 films")
@@ -140,35 +139,6 @@ def test_a_film_that_is_too_large_is_told_so_and_not_sent(server, visit, tmp_pat
     choose(page, tmp_path / "huge.png")
     expect(page.locator("#error")).to_contain_text("huge.png: The film has 65 MB, and may have 64.")
     assert not any("/screen" in url for url in page.watch.asked)
-
-
-def test_the_slider_and_its_key_change_how_strongly_the_map_is_drawn(server, visit, films):
-    page = visit(server)
-    choose(page, films(1))
-    expect(page.locator("#opacity")).to_be_visible()
-    half = drawn(page)
-    page.locator("#opacity").fill("0")
-    expect(page.locator("#opacity-now")).to_have_text("0 %")
-    plain = drawn(page)
-    assert plain != half
-    page.locator("#opacity").fill("50")
-    page.locator("#decision").click()
-    page.keyboard.press("m")
-    assert drawn(page) == plain
-    page.keyboard.press("m")
-    assert drawn(page) == half
-
-
-def test_the_prevalence_slider_says_what_a_flag_is_worth_there(server, visit, films):
-    page = visit(server)
-    choose(page, films(1))
-    says = page.locator("#prevalence-says")
-    # sensitivity 36 of 40, specificity 51 of 60 in the tests' bundle: 0.9 x 0.01 / (0.9 x 0.01 + 0.15 x 0.99)
-    expect(says).to_contain_text("PPV 5.7 %")
-    expect(says).to_contain_text("0.90 (0.76 to 0.97, n 40)")
-    page.locator("#prevalence").fill("16")
-    expect(page.locator("#prevalence-now")).to_have_text("30 %, 1 in 3")
-    expect(says).to_contain_text("PPV 72 %")
 
 
 def test_the_download_has_the_answers_and_the_films_digests_and_no_name(server, visit, films):
@@ -216,7 +186,7 @@ def test_a_busy_server_is_asked_again_after_the_time_that_it_names(make_bundle, 
         choose(page, films(4, height=2400, width=2000))
         expect(page.locator("#progress")).to_be_hidden()
         for row in range(4):
-            expect(rows_of(page).nth(row)).to_contain_text("%")
+            expect(rows_of(page).nth(row)).to_contain_text("cut-off")
         statuses = [status for path, status in page.watch.answers if path.startswith("/api/v1/screen")]
     assert (statuses.count(200), statuses.count(503) > 0) == (4, True)
 

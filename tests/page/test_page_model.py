@@ -4,7 +4,9 @@ import json
 
 import pytest
 
-from tbconv.contract.errors import DISCLAIMER
+from tbconv.contract.errors import BACTERIOLOGICAL_TEST, Referral
+
+DISCLAIMER = Referral(BACTERIOLOGICAL_TEST).disclaimer  # of bundles that look for tuberculosis
 
 expect = pytest.importorskip("playwright.sync_api", reason="playwright is in the dev extra").expect
 

@@ -9,8 +9,9 @@ MAIN_TEXTS = (
     "#model-line",
     "#decision",
     "#decision-note",
+    "#score",
+    "#score-of",
     "#probability",
-    "#probability-of",
     ".cut-name",
     ".tick",
     "dt",
@@ -19,8 +20,12 @@ MAIN_TEXTS = (
     "#prevalence-says .quiet",
     "#prevalence-now",
     ".worth strong",
-    ".convention",
     "#legend",
+    "#verified",
+    ".styles label",
+    "#zoom-now",
+    "#zoom-in",
+    "#invert",
     "#print",
     "#download",
     "summary",
@@ -29,7 +34,8 @@ MAIN_TEXTS = (
     "#theme",
     ".row-name",
     ".row-status",
-    ".row-chance",
+    ".row-score",
+    ".row-cut",
     "#summary",
 )
 CONTRAST = """(element) => {
@@ -121,7 +127,9 @@ def test_a_film_is_chosen_read_and_saved_by_keyboard_alone(make_bundle, serve, v
         expect(page.locator("#film-name")).to_have_text("film-2.png")
         press_until(page, "opacity")
         page.keyboard.press("ArrowRight")
-        expect(page.locator("#opacity-now")).to_have_text("55 %")
+        expect(page.locator("#opacity-now")).to_have_text("45 %")
+        page.keyboard.press("+")
+        expect(page.locator("#zoom-now")).to_have_text("150 %")
         press_until(page, "prevalence")
         page.keyboard.press("End")
         expect(page.locator("#prevalence-now")).to_contain_text("50 %")
@@ -153,17 +161,30 @@ def test_whoever_listens_hears_the_same_page(answered):
             - heading "Films" [level=2]
             - list:
               - listitem:
-                - button /film-0.png .* %/
+                - button /film-0.png .* cut-off/
               - listitem:
-                - button /film-1.png .* %/
-          - region "Film":
-            - button "Choose chest films"
-            - img /The film with its evidence map/
-            - slider "Evidence map"
-            - button "Full screen"
+                - button /film-1.png .* cut-off/
           - region "Answer":
             - heading [level=2]
-            - img /Probability .* threshold/
+            - img /Score .* of 100, .* the cut-off of/
+          - region "Film":
+            - button "Choose chest films"
+            - group /arrow keys/:
+              - img /The film; most evidence/
+            - group "How the film is shown":
+              - button "Zoom out"
+              - button "Zoom in"
+              - button "Invert"
+              - button "Reset"
+              - button "Full screen"
+            - slider "Level"
+            - slider "Window"
+            - group "Evidence":
+              - radio "Off"
+              - radio "Outline" [checked]
+              - radio "Colours"
+            - slider "Strength"
+          - region "Details":
             - region "What the answer means where you screen":
               - heading "What the answer means where you screen" [level=3]
               - slider /How many of the people screened have Tuberculosis/

@@ -6,7 +6,9 @@ import re
 import pytest
 
 from tbconv.contract.certificate import Verdict
-from tbconv.contract.errors import DISCLAIMER
+from tbconv.contract.errors import BACTERIOLOGICAL_TEST, Referral
+
+DISCLAIMER = Referral(BACTERIOLOGICAL_TEST).disclaimer  # of bundles that look for tuberculosis
 
 expect = pytest.importorskip("playwright.sync_api", reason="playwright is in the dev extra").expect
 
@@ -53,8 +55,21 @@ def test_a_sheet_names_film_model_digest_date_decision_and_limits(page):
         assert words in said
     assert re.search(r"\d{1,2} \w+ 20\d\d at \d\d:\d\d", said)
     assert re.search(r"SHA-256 [0-9a-f]{12}\n", said)
-    assert "PPV where 1 % have it" in said
+    assert re.search(r"PPV where 1 % have it\s+at least [\d.]+ % on films like the training films; elsewhere", said)
     assert sheet.locator("canvas").count() == 2
+    assert f"Score {answer['score']} of 100" in " ".join(said.split())
+    assert answer["model"]["verdict"] not in said
+    assert "conversion verified" in said
+
+
+def test_a_sheet_has_empty_lines_to_be_filled_by_hand_and_nothing_to_type_in(page):
+    page.emulate_media(media="print")
+    lines = page.locator("#report .by-hand > div")
+    assert [line.inner_text().strip() for line in lines.all()] == ["Patient", "Site", "Reader", "Signature", "Date"]
+    for line in lines.locator("dd").all():
+        assert line.evaluate("(line) => line.getBoundingClientRect().width") > 100
+        assert line.evaluate("(line) => getComputedStyle(line).borderBottomStyle") == "solid"
+    assert page.locator("#report :is(input, textarea, [contenteditable])").count() == 0
 
 
 def test_a_sheet_with_every_warning_is_one_page_still_and_nothing_falls_off_it(make_bundle, serve, visit, films):

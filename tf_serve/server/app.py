@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from functools import partial
+from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response
@@ -16,6 +17,7 @@ from starlette.requests import ClientDisconnect
 from tbconv.contract import __version__
 from tbconv.contract.errors import DISCLAIMER, FilmError, TbconvError
 from tf_serve.errors import ServingError
+from tf_serve.runtime.memory import keep_memory_of_films
 from tf_serve.server.engine import Engine
 from tf_serve.server.middleware import (
     HEADERS,
@@ -32,6 +34,9 @@ from tf_serve.settings import Settings
 from tf_serve.telemetry.logs import write_log
 from tf_serve.telemetry.trace import record_error
 
+# FastAPI's own spans hold the address and the query as the client wrote them, and its logs the words of errors.
+NO_TELEMETRY: Any = dict.fromkeys(("auto_configure", "logs", "metrics", "operation_spans", "tracing"), False)
+
 
 def create_app(settings: Settings, *, engine: Engine | None = None) -> FastAPI:
     """Make the application; bundles are opened in the background once it runs.
@@ -43,16 +48,17 @@ def create_app(settings: Settings, *, engine: Engine | None = None) -> FastAPI:
     engine = engine or Engine(settings)
 
     @contextlib.asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Engine]]:  # noqa: ARG001  (FastAPI passes it)
+    async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Engine]]:
         if settings.log_level is not None:  # after uvicorn has set up its own log, in each process
             write_log(settings.log_format, settings.log_level)
         keep_memory_of_films()
         # one of several workers accepts connections only when it can answer: the others have them meanwhile
         await engine.start(wait=settings.workers > 1)
-        yield {"engine": engine}
+        async with _grpc_door(app, engine, settings):
+            yield {"engine": engine}
         await engine.stop()
 
-    # no docs_url: the page that FastAPI draws there loads its scripts from another host
+    # no docs_url: the page that FastAPI draws loads its scripts from another host; /docs is one of our own
     app = FastAPI(
         title="tbconv",
         version=__version__,
@@ -60,15 +66,14 @@ def create_app(settings: Settings, *, engine: Engine | None = None) -> FastAPI:
         lifespan=lifespan,
         docs_url=None,
         redoc_url=None,
+        telemetry=NO_TELEMETRY,
         servers=[{"url": settings.root_path}] if settings.root_path else None,
     )
     app.openapi = partial(describe, app)  # type: ignore[method-assign]
-    app.state.engine, app.state.admin_token = engine, settings.admin_token
+    app.state.admin_token = settings.admin_token
     app.add_middleware(CancelOnDisconnect)  # the innermost: what it ends still gets its headers
     app.add_middleware(HeadAsGet)
-    protect(app, settings)
-    app.add_middleware(SafeHeaders, draining=lambda: engine.draining)
-    app.add_middleware(RequestRecorder, metrics=engine.metrics)
+    furnish(app, engine, settings)
     app.add_middleware(PathPrefix, prefix=settings.root_path)  # the outermost: all others see plain addresses
     # the busiest routes stand first: a request is matched against one address after the other
     app.include_router(screening.router)
@@ -79,11 +84,35 @@ def create_app(settings: Settings, *, engine: Engine | None = None) -> FastAPI:
     app.include_router(admin.repository_router)
     app.include_router(screening.page_router)
     app.mount("/static", StaticFiles(directory=screening.PAGE_FOLDER))
+    return app
+
+
+def furnish(app: FastAPI, engine: Engine, settings: Settings) -> None:
+    """Give an application what holds whichever door a request comes by: access, the record of it, and its errors."""
+    app.state.engine = engine
+    protect(app, settings)
+    app.add_middleware(SafeHeaders, draining=lambda: engine.draining)
+    app.add_middleware(RequestRecorder, metrics=engine.metrics, spans=lambda: engine.spans)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(TbconvError, _expected_error)
     app.add_exception_handler(ClientDisconnect, _gone)
     app.add_exception_handler(Exception, _unexpected_error)
-    return app
+
+
+@contextlib.asynccontextmanager
+async def _grpc_door(app: FastAPI, engine: Engine, settings: Settings) -> AsyncIterator[None]:
+    """Answer over gRPC too, where that is wanted; nothing of it is imported where it is not."""
+    if settings.grpc_address is None:
+        yield
+        return
+    from tf_serve.server.rpc.door import opened
+
+    rpc = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, telemetry=NO_TELEMETRY)
+    # names of hosts and origins guard against browsers, which cannot speak gRPC
+    furnish(rpc, engine, replace(settings, hosts=(), cors_origins=()))
+    async with opened(rpc, settings) as port:
+        app.state.grpc_port = port
+        yield
 
 
 async def _http_error(request: Request, error: Exception) -> JSONResponse:  # noqa: ARG001
@@ -109,22 +138,3 @@ async def _unexpected_error(request: Request, error: Exception) -> JSONResponse:
     # its text could quote what was sent; the traceback goes to the server's own log.
     # This one answers outside the middleware, so it brings its headers.
     return JSONResponse({"error": "internal server error"}, 500, headers=dict(HEADERS))
-
-
-# --- allocator ---
-# How glibc gives memory back: the one setting of the C library that serving changes.
-#
-# By default a film's pixels (1 to 4 MB) go back to the system after each film and come again page by page: 720
-# page faults a film of 1,024 x 1,024, some 2 ms. With these thresholds they stay; larger blocks still go back.
-
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # glibc's malloc.h
-KEPT_BLOCK = 4 << 20  # bytes; larger ones are mapped and unmapped
-KEPT_TOP = 16 << 20  # bytes at the end of the heap
-
-
-def keep_memory_of_films() -> None:
-    """Set both thresholds of this process; nothing where the C library has no such setting."""
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is not None:
-        mallopt(M_MMAP_THRESHOLD, KEPT_BLOCK)
-        mallopt(M_TRIM_THRESHOLD, KEPT_TOP)

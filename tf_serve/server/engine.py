@@ -32,11 +32,13 @@ from tf_serve.errors import (
 from tf_serve.models.loader import BundleLoader, fall_back
 from tf_serve.models.registry import LoadedModel, ModelTable, Registry
 from tf_serve.models.repository import DesiredStateStore, ModelDirectory, Repository
-from tf_serve.predict import ScreenResult, screen
+from tf_serve.predict import ScreenResult
 from tf_serve.runtime.guards import InvalidOutput
+from tf_serve.score.scorer import Scorer
 from tf_serve.server.tensors import check_films
 from tf_serve.settings import Settings
 from tf_serve.telemetry.metrics import Metrics
+from tf_serve.telemetry.spans import Spans, open_spans
 from tf_serve.telemetry.trace import instrumented, record_answer
 
 # --- admission queue ---
@@ -140,13 +142,17 @@ class AdmissionQueue:
 LOWEST_PRIORITY = 19  # nice(1)
 POLL_S = 1.0  # seconds from one scan of the model directory to the next: some ten `stat` a bundle
 REST_S = 0.25  # seconds between them at least: after a long one, what landed meanwhile waits no longer
+LAST_SPANS_S = 3.0  # seconds at the end for spans that no collector has taken yet
 LOADING = "the model is being loaded"
 SHUTTING_DOWN = "the server is shutting down"
 T = TypeVar("T")
 _log = logging.getLogger("tf_serve")
 
 
-async def in_daemon_thread[A](work: Callable[[], A]) -> A:
+A = TypeVar("A")
+
+
+async def in_daemon_thread(work: Callable[[], A]) -> A:
     """Run work that may take minutes, such as opening a bundle, in a thread for which the process does not wait.
 
     At its end, that is: the event loop and the interpreter wait for `asyncio.to_thread` and for what executors run.
@@ -177,6 +183,7 @@ class Engine:
     def __init__(self, settings: Settings) -> None:
         """Make it; nothing is opened until `start` or `open_now`."""
         self.registry, self.metrics = Registry(), Metrics()
+        self.spans: Spans | None = None  # of requests, where a collector wants them; from `start` on
         self.settings = settings
         folder, directory = settings.shared, ModelDirectory(settings.root, one_bundle=settings.one_bundle)
         self.repository = Repository(
@@ -223,6 +230,7 @@ class Engine:
 
     async def start(self, *, wait: bool = False) -> None:
         """Open bundles and go on watching them in the background; with `wait` return after the first look."""
+        self.spans = open_spans()
         first = asyncio.Event()
         self._poller = asyncio.create_task(self._poll_models(first))
         if wait:
@@ -236,6 +244,9 @@ class Engine:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._poller
         self._workers.shutdown(wait=False, cancel_futures=True)
+        if self.spans is not None:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(in_daemon_thread(self.spans.close), LAST_SPANS_S)
 
     def start_draining(self) -> None:
         """Take no new films; requests already admitted are finished."""
@@ -271,9 +282,8 @@ class Engine:
         """
 
         def answer(one: LoadedModel) -> ScreenResult:
-            return screen(
-                data, instrumented(one.active), one.bundle.manifest, content_type=content_type, gate=self.settings.gate
-            )
+            scorer = Scorer.of(instrumented(one.active), one.bundle.manifest, gate=self.settings.gate)
+            return scorer.score(data, content_type=content_type)
 
         try:
             return _noted(await self._run_in_worker(lambda: answer(loaded), slot), loaded)
@@ -423,4 +433,4 @@ def warm_up(loaded: LoadedModel) -> None:
     picture = io.BytesIO()
     Image.linear_gradient("L").save(picture, "PNG")
     with contextlib.suppress(TbconvError, InvalidOutput):
-        screen(picture.getvalue(), loaded.active, loaded.bundle.manifest)
+        Scorer.of(loaded.active, loaded.bundle.manifest).score(picture.getvalue())

@@ -18,6 +18,7 @@ from tf_serve.errors import Busy, NotAllowed, TooLarge
 from tf_serve.settings import MB, Settings, is_prefix
 from tf_serve.telemetry.logs import write_line
 from tf_serve.telemetry.metrics import Metrics
+from tf_serve.telemetry.spans import Spans
 from tf_serve.telemetry.trace import Trace, record_error, start_trace
 
 # --- access ---
@@ -25,8 +26,9 @@ from tf_serve.telemetry.trace import Trace, record_error, start_trace
 
 # Answers, metrics and what describes models need the token. Open stay: health, the pages and their
 # files, which prompt for the token themselves; the repository has a token of its own.
-CLOSED = ("/api/", "/v1/", "/v2/", "/v2", "/metrics", "/openapi.json")
-OPEN = ("/v2/health/", "/v2/repository/")
+RPC = "/inference.GRPCInferenceService/"  # before the names of gRPC's methods
+CLOSED = ("/api/", "/v1/", "/v2/", "/v2", "/metrics", "/openapi.json", RPC)
+OPEN = ("/v2/health/", "/v2/repository/", f"{RPC}ServerLive", f"{RPC}ServerReady")
 PREFLIGHT_S = 600  # seconds for which a browser remembers that it may ask
 
 
@@ -309,16 +311,24 @@ _METHODS = frozenset({"GET", "HEAD", "POST", "OPTIONS"})
 class RequestRecorder:
     """Notes every request, whatever becomes of it."""
 
-    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+    def __init__(self, app: ASGIApp, metrics: Metrics, spans: Callable[[], Spans | None] = lambda: None) -> None:
+        """Keep where notes go.
+
+        Args:
+            app: what is within.
+            metrics: gets every request.
+            spans: what sends spans of them, once the server runs; None where nobody wants them.
+        """
         self.app = app
         self._metrics = metrics
+        self._spans = spans
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass one request on."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        trace, status = start_trace(), CLIENT_CLOSED_REQUEST
+        trace, status = start_trace(keep_stages=self._spans() is not None), CLIENT_CLOSED_REQUEST
 
         async def send_recorded(message: Message) -> None:
             nonlocal status
@@ -338,11 +348,14 @@ class RequestRecorder:
         now = time.perf_counter()
         if trace.answered is not None:
             trace.add("encode", now - trace.answered)
-        trace.add("total", now - trace.begun)
+        trace.seconds["total"] = now - trace.begun
         method = scope["method"] if scope["method"] in _METHODS else "OTHER"
         route = template_of(scope)
         self._metrics.record(trace, method=method, route=route, status=status)
         write_line(trace, method=method, route=route, status=status)
+        spans = self._spans()
+        if spans is not None:
+            spans.record(trace, Headers(scope=scope), method=method, route=route, status=status)
 
 
 def template_of(scope: Scope) -> str:

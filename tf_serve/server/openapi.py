@@ -19,6 +19,7 @@ from pydantic.json_schema import models_json_schema
 from tbconv.contract.xray import FILM_TYPES
 from tf_serve import messages
 from tf_serve.messages import ErrorAnswer, Message
+from tf_serve.server.middleware import needs_token
 from tf_serve.server.protocols import JSON_LENGTH
 from tf_serve.server.upload import ANY_TYPE, FIELD, FORM, JSON_TYPE
 
@@ -29,10 +30,10 @@ FILE: Schema = {"type": "string", "format": "binary"}
 _REF = "#/components/schemas/{model}"
 _ERRORS = {
     400: ("The request does not follow the protocol, or is no film.", "inputs is not valid (Field required)"),
-    401: ("The token is missing or another one.", "this address needs the admin token (none came)"),
+    401: ("The token is missing or another one.", "this address needs the token (none came, or another one)"),
     403: ("The server was started without the token that this address needs.", "the server has no admin token"),
     404: ("No such model, version or label.", "there is no model 'lungs' (there is kermany)"),
-    408: ("The body took too long to arrive.", "the body did not arrive in time (a body may take 30 s)"),
+    408: ("The body took too long to arrive.", "the body did not arrive in time (a body may take 60 s)"),
     413: ("More bytes, values or films than one request may have.", "a request may have 67108864 bytes"),
     415: ("A body of another type, or a compressed one.", "the body has to be image/png or image/jpeg"),
     500: ("An internal error; the server's log says which.", "internal server error"),
@@ -48,7 +49,7 @@ ANSWER_HEADERS = {
     "x-model-version": "The version that answered.",
     "x-model-kind": "trained or baseline.",
     "x-model-verdict": "The certificate's verdict on the file.",
-    "x-disclaimer": "What the answer is not.",
+    "x-disclaimer": "What the answer is not, in the bundle's own words; what is not ASCII as percent-encoded UTF-8.",
     "x-limits": "What has to be said of single films, `film 0: ...`; only where there is something.",
 }
 # Bodies that are not JSON, by content type.
@@ -109,8 +110,9 @@ def add_route(
         header: a parameter that is a header.
         answer_body: other bodies that it answers with, by content type.
         answer_headers: of the answer.
-        errors: statuses of what can go wrong.
+        errors: statuses of what can go wrong, besides those of any address: 500, and 401 where a token closes it.
     """
+    closed = {401} if needs_token(router.prefix + path) else set[int]()
     named = [(name, "path", _PATH_PARAMETERS[name]) for name in re.findall(r"{(\w+)}", path)]
     named += [(name, "query", said) for name, said in (query or {}).items()]
     parameters: list[Schema] = [
@@ -122,7 +124,7 @@ def add_route(
     description = _summary(answer) if answer else "A film as a grey PNG of at most 1,024 pixels a side."
     responses = {
         "200": {"description": description, "content": content, "headers": answer_headers or {}},
-        **{str(status): _error(status) for status in errors},
+        **{str(status): _error(status) for status in sorted({*errors, *closed, 500})},
     }
     operation: Schema = {"summary": summary, "parameters": [*parameters, *([header] if header else [])]}
     contents = {**(_content(request) if request else {}), **(body or {})}

@@ -27,9 +27,9 @@ import uvicorn
 from tbconv.contract.bundle import MANIFEST
 from tbconv.contract.environment import working_folder_hidden
 from tbconv.contract.errors import DISCLAIMER, BundleError, ConfigError, Reporter, SetupError
-from tbconv.contract.files import temporary_folder
+from tbconv.contract.files import advice_on, temporary_folder
 from tf_serve.models.registry import Registry
-from tf_serve.models.repository import return_memory
+from tf_serve.models.repository import ModelDirectory, return_memory
 from tf_serve.server.app import create_app
 from tf_serve.server.connection import BoundedProtocol
 from tf_serve.server.engine import Engine
@@ -56,10 +56,13 @@ class ServeConfig:
     settings: Settings
     host: str
     port: int  # 0 takes any free one
+    watch: bool = False  # serve a folder that holds no bundle yet, and wait for one
+    grpc_port: int | None = None  # 0 takes any free one; None: gRPC is not spoken
 
     def __post_init__(self) -> None:
-        if not 0 <= self.port <= 65535:
-            raise ValueError(f"port must lie in 0..65535, got {self.port}")
+        for port in (self.port, self.grpc_port or 0):
+            if not 0 <= port <= 65535:
+                raise ValueError(f"port must lie in 0..65535, got {port}")
 
 
 def choose_address(host: str | None, port: int | None, environment: Mapping[str, str] = os.environ) -> tuple[str, int]:
@@ -80,21 +83,32 @@ def serve(config: ServeConfig, *, reporter: Reporter) -> None:
     """Serve until SIGTERM, Ctrl-C, SIGQUIT or SIGHUP; what was accepted is answered first.
 
     Raises:
-        BundleError: a bundle was named and no file of it may answer, or what was named is neither bundle nor folder.
+        BundleError: a bundle was named and no file of it may answer, or what was named is neither bundle nor a folder
+            with one, and none is waited for.
         SetupError: the port is taken, or no worker lives until it serves.
     """
     settings = config.settings
     write_log(settings.log_format, settings.log_level or LogLevel.INFO)
     if not settings.root.is_dir():
         what, fix = f"{settings.root} is not a folder", "name a bundle, or a folder for bundles: mkdir MODELS_DIR"
-        raise BundleError(what, why="there is nothing to serve or to watch", fix=fix)
+        why, advice = "there is nothing to serve or to watch", advice_on(settings.root)
+        if advice is not None:
+            why, fix = advice.why, advice.fix
+        raise BundleError(what, why=why, fix=fix)
     settings = replace(
         settings, one_bundle=(settings.root / MANIFEST).is_file()
     )  # once: a worker that comes later agrees
     if settings.site is not None and not settings.one_bundle:
         what, why = f"--site {settings.site} with a folder of bundles", "a site's figures are of one bundle"
         raise ConfigError(what, why=why, fix=f"name that bundle: tbconv serve BUNDLE --site {settings.site}")
-    with take_port(config.host, config.port) as listener, leaving_by(_exit_zero):  # nothing is accepted yet
+    if not settings.one_bundle:
+        _require_models(settings.root, watch=config.watch)
+    with (
+        take_port(config.host, config.port) as listener,  # nothing is accepted yet
+        hold_grpc_port(config.host, config.grpc_port) as grpc_address,
+        leaving_by(_exit_zero),
+    ):
+        settings = replace(settings, grpc_address=grpc_address)
         if settings.workers == 1:
             engine = _opened(settings)
             _announce(engine, listener, reporter)
@@ -103,6 +117,22 @@ def serve(config: ServeConfig, *, reporter: Reporter) -> None:
         _announce(_opened(settings), listener, reporter)
         return_memory()  # it was opened here only to check it
         _run_workers(settings, listener)
+
+
+def _require_models(root: Path, *, watch: bool) -> None:
+    """Refuse a run, a conversion or films, and a folder without a bundle unless one is waited for.
+
+    Raises:
+        BundleError: saying what the folder is.
+    """
+    advice = advice_on(root)
+    if advice is not None and advice.kind not in ("empty", "films"):
+        raise BundleError(f"{root} cannot be served", why=advice.why, fix=advice.fix)
+    if watch or ModelDirectory(root, one_bundle=False).scan() != {}:  # None: it cannot be read now, and is watched
+        return
+    fix = f"name a bundle, put bundles there as NAME/ or NAME/1/, or wait for them: tbconv serve {root} --watch"
+    why = "no folder in it is a bundle" if advice is None else advice.why
+    raise BundleError(f"{root} holds no bundle", why=why, fix=fix)
 
 
 def _opened(settings: Settings) -> Engine:
@@ -149,12 +179,39 @@ def take_port(host: str, port: int) -> socket.socket:
         ) from error
 
 
+@contextlib.contextmanager
+def hold_grpc_port(host: str, port: int | None) -> Iterator[str | None]:
+    """Keep a port for gRPC, which opens its own sockets there, one a process; give its address.
+
+    Raises:
+        ModuleNotFoundError: the extra `grpc` is not installed.
+        SetupError: the port is taken or not allowed.
+    """
+    if port is None:
+        yield None
+        return
+    from tf_serve.server.rpc import door  # noqa: F401  (what is missing is said now)
+
+    with take_port(host, port) as free:  # alone, so that what listens there is found
+        address = free.getsockname()[:2]
+        family = free.family
+    with socket.socket(family) as held:
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        held.bind(address)
+        yield _shown(*address)
+
+
+def _shown(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
 def greeting(registry: Registry, settings: Settings, address: tuple[str, int]) -> tuple[str, ...]:
     """Return where the server answers, who answers and why."""
-    host = f"[{address[0]}]" if ":" in address[0] else address[0]
-    url = f"http://{host}:{address[1]}"
+    url = f"http://{_shown(*address[:2])}"
     threads = "1 thread" if settings.threads == 1 else f"{settings.threads} threads"
     many = () if settings.workers == 1 else (f"{settings.workers} processes of {threads} each",)
+    if settings.grpc_address is not None:
+        many = (f"gRPC on {settings.grpc_address}", *many)
     if not registry.names():
         return (
             f"models of {settings.root} on {url}",
@@ -173,7 +230,13 @@ def greeting(registry: Registry, settings: Settings, address: tuple[str, int]) -
         lines.append(f"the baseline answers: {active.reason}")
     if loaded.bundle.manifest.synthetic:
         lines.append("trained on synthetic phantoms: not for patients' films")
-    return (*lines, DISCLAIMER)
+    return (*lines, _disclaimer(registry))
+
+
+def _disclaimer(registry: Registry) -> str:
+    """Return the sentence of the bundles that answer: their own where all say the same, else what holds of any."""
+    said = {registry.get(name).bundle.manifest.words.disclaimer for name in registry.names()}
+    return said.pop() if len(said) == 1 else DISCLAIMER
 
 
 # --- signals ---

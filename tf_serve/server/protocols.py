@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import anyio
 import anyio.to_thread
@@ -12,7 +12,6 @@ import numpy as np
 from fastapi import Request
 from numpy.typing import NDArray
 
-from tbconv.contract.errors import DISCLAIMER
 from tbconv.contract.manifest import Artefact, TensorSpec
 from tbconv.contract.preprocess import PreprocessSpec
 from tbconv.contract.xray import Rejected, open_film
@@ -92,11 +91,23 @@ def target_of(request: Request) -> Target:
     parts = request.path_params
     if parts.get("label", LABEL) != LABEL:
         raise UnknownModel("there is no such label", why=f"the only one is {LABEL}", fix="name it, or a version")
-    loaded = engine_of(request).registry.get(parts["name"], parts.get("version"))
+    return target_named(engine_of(request), parts["name"], parts.get("version"))
+
+
+def target_named(engine: Engine, name: str, version: str | None) -> Target:
+    """Return the model of a name, and its version that answers where none is named.
+
+    Raises:
+        UnknownModel: there is none.
+    """
+    loaded = engine.registry.get(name, version)
     return Target(loaded, loaded.bundle.manifest.artefact(loaded.active.artefact))
 
 
-async def read_in_thread[Read](read: Callable[[], Read], json_bytes: int, all_bytes: int = 0) -> Read:
+Read = TypeVar("Read")
+
+
+async def read_in_thread(read: Callable[[], Read], json_bytes: int, all_bytes: int = 0) -> Read:
     """Read a message; a long one in a thread, one after the other: parsing holds Python's lock."""
     if json_bytes <= INLINE_JSON and all_bytes <= INLINE_BINARY:
         return read()
@@ -254,16 +265,12 @@ def write_infer(request: ReadInference, loaded: LoadedModel, answered: Answered)
     Returns:
         The body, and the headers that say what it is.
     """
-    active, optional = loaded.active, {} if request.id is None else {"id": request.id}
-    arrays, reason = answered.arrays, {"fallback_reason": active.reason} if active.reason else {}
-    limits = {"limits": answered.limits} if answered.limits else {}
+    arrays, optional = answered.arrays, {} if request.id is None else {"id": request.id}
     message = InferAnswer(
         model_name=loaded.name,
         model_version=loaded.version,
         **optional,
-        parameters=AnswerParameters(
-            kind=active.kind, verdict=active.verdict.verdict.value, **reason, disclaimer=DISCLAIMER, **limits
-        ),
+        parameters=answer_parameters(loaded, answered),
         outputs=[_output(name, arrays[name], binary=binary) for name, binary in request.binary.items()],
     )
     head = write_json(message)
@@ -271,6 +278,20 @@ def write_infer(request: ReadInference, loaded: LoadedModel, answered: Answered)
     if not tail:
         return head, {"content-type": "application/json"}
     return b"".join((head, *tail)), {"content-type": "application/octet-stream", JSON_LENGTH: str(len(head))}
+
+
+def answer_parameters(loaded: LoadedModel, answered: Answered) -> AnswerParameters:
+    """Return which model answered and why, and what the answer is not; what there is nothing of is not set."""
+    active = loaded.active
+    reason = {"fallback_reason": active.reason} if active.reason else {}
+    limits = {"limits": answered.limits} if answered.limits else {}
+    return AnswerParameters(
+        kind=active.kind,
+        verdict=active.verdict.verdict.value,
+        **reason,
+        disclaimer=loaded.bundle.manifest.words.disclaimer,
+        **limits,
+    )
 
 
 def _output(name: str, array: NDArray[np.float32], *, binary: bool) -> OutputTensor:

@@ -15,6 +15,8 @@ export function unlock(token) {
   access.token = token; // in memory alone: it goes with the page
 }
 
+export const hasToken = () => access.token !== "";
+
 // Thrown for everything that is no answer; `retry` says whether the same film may be sent again.
 export class Refused extends Error {
   constructor(message, { status = 0, retry = false } = {}) {
@@ -27,6 +29,7 @@ export class Refused extends Error {
 export const askModel = (which) => askJson(`api/v1/model${query(which)}`);
 export const askCertificate = (which) => askJson(`api/v1/certificate${query(which)}`);
 export const askModels = () => askJson("api/v1/models");
+export const askDescription = () => askJson("openapi.json");
 
 export async function screen(film, which, onWait) {
   return (await post(`api/v1/screen${query(which)}`, film, onWait)).json();

@@ -1,6 +1,7 @@
 // The page about the model: what manifest, metrics, certificate and model card say, put in order for people.
 
-import { askCertificate, askModels, onLocked, unlock } from "./api.js";
+import { askForToken } from "./access.js";
+import { askCertificate, askModels } from "./api.js";
 import { bandSentence, certificateParts, chip } from "./certificate.js";
 import { at, list, make, pair, show } from "./dom.js";
 import { save } from "./download.js";
@@ -43,7 +44,9 @@ function draw() {
   at("origin").replaceChildren(...origin());
   show("card", card ?? "");
   at("card-details").hidden = !card;
+  if (model.disclaimer) show("disclaimer", model.disclaimer);
   at("main").dataset.ready = "";
+  document.getElementById(location.hash.slice(1))?.scrollIntoView(); // what was linked to was empty until now
 }
 
 function identity() {
@@ -73,8 +76,8 @@ function figures() {
     other ? make("p", { class: "legend" }, make("span", {}, "this network"), make("span", { class: "hollow" }, "baseline: 28 x 28 pixels, one linear layer")) : null,
     figureTable(values, other, null),
     gainSentence(metrics),
-    test ? make("h3", {}, "Test films, counted") : null,
-    test ? confusionTable(test.confusion, manifest.labels) : null,
+    test?.confusion ? make("h3", {}, "Test films, counted") : null,
+    test?.confusion ? confusionTable(test.confusion, manifest.labels) : null,
     make("h3", {}, "Threshold and probability"),
     operatingSentence(),
   ];
@@ -85,7 +88,7 @@ function partSentence(metrics) {
   if (!part) return make("p", {}, "On the test part, which neither training nor threshold saw.");
   const { positive, negative } = metrics.labels;
   const people = metrics.patients_known ? ` of ${thousands(part.patients)} patients` : "";
-  return make("p", {}, `On the test part: ${thousands(part.n)} films${people} (${part.positives} ${labelled(positive)}, ${part.negatives} ${labelled(negative)}), which neither training nor threshold saw. Every figure but AUROC is at the threshold.`);
+  return make("p", {}, `On the test part: ${thousands(part.n)} films${people} (${part.positives} ${labelled(positive)}, ${part.negatives} ${labelled(negative)}), which neither training nor threshold saw. ${metrics.retuned ? "Figures at the earlier threshold are left out: it was set anew (tbconv retune)." : "Every figure but AUROC is at the threshold."}`);
 }
 
 function gainSentence(metrics) {
@@ -95,10 +98,11 @@ function gainSentence(metrics) {
 }
 
 function operatingSentence() {
-  const { manifest, model, operating } = facts;
+  const { manifest, model, operating, metrics } = facts;
+  const asked = Object.entries(metrics?.retuned?.asked ?? { sensitivity: null })[0];
   const { operating_point: point, calibration } = manifest.decision_rules[model.kind];
   const parts = [
-    `Flagged from a margin of ${signed(point.margin)} logits up, chosen on ${thousands(point.positives + point.negatives)} validation films for a sensitivity of ${point.target_sensitivity}.`,
+    `Flagged from a margin of ${signed(point.margin)} logits up, chosen on ${thousands(point.positives + point.negatives)} ${metrics?.retuned ? "films of a site (tbconv retune)" : "validation films"} for a ${asked[0]} of ${asked[1] ?? point.target_sensitivity}.`,
     `There it reached sensitivity ${percent(point.sensitivity)} of ${thousands(point.positives)} positives and specificity ${percent(point.specificity)} of ${thousands(point.negatives)} negatives.`,
     `The file that answers: sensitivity ${interval(operating.sensitivity)}, specificity ${interval(operating.specificity)}, on ${operating.of}.`,
     `Probability = sigmoid(${calibration.slope.toFixed(3)} x margin ${signed(calibration.offset)}), fitted on ${thousands(calibration.positives + calibration.negatives)} films.`,
@@ -136,13 +140,5 @@ function packages(title, versions) {
 at("chooser").addEventListener("change", load);
 at("download").addEventListener("click", () => facts && save(`model-${facts.model.version}.json`, facts));
 at("print").addEventListener("click", () => window.print());
-at("unlock").addEventListener("submit", (event) => {
-  event.preventDefault();
-  unlock(at("token").value);
-  at("unlock").hidden = true;
-  load();
-});
-onLocked(() => {
-  at("unlock").hidden = false;
-});
+askForToken(load);
 load();

@@ -1,8 +1,8 @@
 // Who answers: the line in the header, the banners, the chooser where there are several, and what is known of each.
 
-import { askCertificate, askModel, askModels } from "./api.js";
+import { ROOT, askCertificate, askModel, askModels, query } from "./api.js";
 import { at, list, make, pair, show } from "./dom.js";
-import { counted, labelled } from "./words.js";
+import { conversionOf, counted, labelled } from "./words.js";
 
 const LATER_MS = 1500; // until a server that does not answer is tried again
 const CHECK_MS = 30_000; // until one that does: another model may have landed
@@ -27,7 +27,7 @@ export class Models {
     try {
       await this.#fillChooser();
       this.current = await this.#ask(this.which);
-      describe(this.current);
+      describe(this.current, this.which);
       this.changed();
       this.#later(CHECK_MS);
     } catch (error) {
@@ -45,7 +45,7 @@ export class Models {
       if (found?.sha256 !== sha256) return this.#known.get(sha256) ?? null;
       if (JSON.stringify(which) === JSON.stringify(this.which)) {
         this.current = found;
-        describe(found);
+        describe(found, which);
       }
     }
     return this.#known.get(sha256);
@@ -77,9 +77,10 @@ function banner(text, kind = "") {
   return make("p", { class: `banner ${kind}` }, text);
 }
 
-export function describe(model) {
+export function describe(model, which) {
   at("banners").replaceChildren(...bannersOf(model));
-  show("model-line", `${model.name} · ${model.kind} · ${model.verdict} · ${model.version}`);
+  at("model-line").replaceChildren(`${model.name} · `, whoAnswers(model, which), ` · version ${model.version}`);
+  if (model.disclaimer) show("disclaimer", model.disclaimer);
   at("limits").replaceChildren(...list(model.limits));
   const point = model.operating_point;
   at("facts").replaceChildren(
@@ -88,6 +89,12 @@ export function describe(model) {
     pair("Sensitivity", counted(point.sensitivity, point.positives, "positive")),
     pair("Specificity", counted(point.specificity, point.negatives, "negative")),
   );
+}
+
+// Which verdict a file has stands on the page about the model, where there is room to say what it means.
+function whoAnswers(model, which) {
+  const words = model.kind === "baseline" ? "baseline, not the trained network" : conversionOf(model);
+  return make("a", { id: "verified", href: new URL(`model${query(which)}#certificate`, ROOT).href }, words);
 }
 
 export function bannersOf(model) {

@@ -1,7 +1,8 @@
 // The page of films: what comes in goes to the queue, what is selected goes to the viewer, the answer and the report.
 
+import { askForToken } from "./access.js";
 import { explain, explainNothing } from "./answer.js";
-import { onLocked, query, ROOT, unlock } from "./api.js";
+import { query, ROOT } from "./api.js";
 import { at, show } from "./dom.js";
 import { packed, save } from "./download.js";
 import { Models } from "./models.js";
@@ -63,7 +64,7 @@ const lay = (films) =>
   layOut(films.filter(({ state }) => state === "ok"), {
     modelOf: (film) => models.of(film.answer, film.which),
     pictureOf: (film) => viewer.picture(film),
-    opacity: viewer.opacity || 0.5,
+    evidence: viewer.evidence,
     share: prevalence.share,
   });
 
@@ -91,8 +92,7 @@ const KEYS = {
   o: () => at("file").click(),
   j: () => move(1),
   k: () => move(-1),
-  m: () => viewer.toggle(),
-  f: () => viewer.enlarge(),
+  ...viewer.keys,
   p: () => selected?.state === "ok" && print([selected]),
 };
 
@@ -119,18 +119,13 @@ at("download").addEventListener("click", () => save(`screening-${selected.answer
 at("download-all").addEventListener("click", () => save("screening.json", queue.films.map(packed)));
 at("clear").addEventListener("click", clear);
 at("prevalence").addEventListener("change", () => selected && lay([selected]));
-at("opacity").addEventListener("change", () => selected && lay([selected]));
+at("controls").addEventListener("change", () => selected && lay([selected]));
 addEventListener("afterprint", () => selected && lay([selected]));
-at("unlock").addEventListener("submit", (event) => {
-  event.preventDefault();
-  unlock(at("token").value);
-  at("token").value = "";
-  at("unlock").hidden = true;
-  models.refresh();
-  if (selected?.error?.retry) queue.again(selected);
-});
-onLocked(() => {
-  at("unlock").hidden = false;
-  show("status", "This server asks for an access token.");
-});
+askForToken(
+  () => {
+    models.refresh();
+    if (selected?.error?.retry) queue.again(selected);
+  },
+  () => show("status", "This server asks for an access token."),
+);
 models.refresh();

@@ -58,18 +58,16 @@ export class Prevalence {
   }
 
   #lines(name) {
+    if (!known(this.#model)) return [unknown()];
     const { operating } = this.#model;
-    if (!operating || operating.sensitivity.value === null || operating.specificity.value === null) {
-      return [unknown()];
-    }
     const { ppv, npv } = predictive(operating, this.share);
     const moved = reweighed(this.#answer, this.share);
     const { decision } = this.#answer;
+    const [where, fewer, more] = elsewhere(this.#model);
     return [
-      worth("PPV", "positive predictive value", ppv, decision === "refer", (three) => `Of 100 people flagged, about ${ends(three, 100)} have ${name}.`, dots(ppv)),
-      worth("NPV", "negative predictive value", npv, decision === "not_flagged", (three) => `Of 1,000 people not flagged, about ${ends(missed(three), 1000)} have it all the same.`),
-      moved === null ? null : make("p", { class: "moved" }, `With this share instead of the calibration films' own, this film's probability would be ${percent(moved)}.`),
-      operating.specificity.value === 1 ? make("p", { class: "moved" }, `No false alarm was counted in ${operating.specificity.n} films: the PPV's lower bound says more than its value.`) : null,
+      worth("PPV", "positive predictive value", ppv, decision === "refer", ({ low }) => `Of 100 people flagged, expect ${people(low, 100)} or more to have ${name}, ${where}${fewer}.`, dots(ppv)),
+      worth("NPV", "negative predictive value", npv, decision === "not_flagged", ({ low }) => `Of 1,000 people not flagged, up to ${people(1 - low, 1000)} may have it all the same, ${where}${more}.`),
+      moved === null ? null : make("p", { class: "moved" }, `With this share instead of the calibration films' own, this film's probability would be ${percent(moved)}, ${where}.`),
       make(
         "p",
         { class: "quiet" },
@@ -82,13 +80,24 @@ export class Prevalence {
 
 const unknown = () => make("p", { class: "quiet" }, "No sensitivity and specificity are known of the file that answered.");
 
-function worth(short, said, { value, low, high }, applies, sentence, picture = null) {
-  const range = low === null || high === null ? "" : `95 % interval ${inWhole(low)} to ${inWhole(high)} %`;
+export const known = (model) => Boolean(model?.operating && model.operating.sensitivity.value !== null && model.operating.specificity.value !== null);
+
+// Which films the figures hold for, and what to expect of others: fewer of those flagged ill, more of the others.
+export function elsewhere({ site }) {
+  if (site) return ["on films like this site's own that were measured", "", ""];
+  return ["on films like the training films", "; elsewhere expect fewer", "; elsewhere expect more"];
+}
+
+// "at least 24 %": the lower bound leads, since the value flatters where few films were counted.
+export const atLeast = ({ low }) => (low === null ? "not known" : `at least ${inWhole(low)} %`);
+export const asCounted = ({ value, low, high }) => (low === null || high === null ? "" : `counted ${inWhole(value)} %, 95 % interval ${inWhole(low)} to ${inWhole(high)} %`);
+
+function worth(short, said, figure, applies, sentence, picture = null) {
   return make(
     "div",
     { class: applies ? "worth applies" : "worth" },
-    make("p", { class: "worth-figure" }, make("abbr", { title: said }, short), " ", make("strong", {}, value === null ? "–" : `${inWhole(value)} %`), " ", make("span", { class: "quiet" }, range)),
-    value === null ? null : make("p", {}, sentence({ value, low, high })),
+    make("p", { class: "worth-figure" }, make("abbr", { title: said }, short), " ", make("strong", {}, atLeast(figure)), " ", make("span", { class: "quiet" }, asCounted(figure))),
+    figure.low === null ? null : make("p", {}, sentence(figure)),
     picture,
   );
 }
@@ -101,10 +110,6 @@ export function inWhole(share) {
 }
 
 const people = (share, of) => (share * of < 10 ? +(share * of).toPrecision(2) : Math.round(share * of));
-const missed = ({ value, low, high }) => ({ value: 1 - value, low: 1 - high, high: 1 - low });
-// "16 (9 to 28)": a count without its interval would say more than is known
-const ends = ({ value, low, high }, of) => `${people(value, of)} (${people(low, of)} to ${people(high, of)})`;
-
 // A hundred people who were flagged: full where even the lower bound has them ill, pale up to the upper bound.
 function dots({ low, high }) {
   if (low === null || high === null) return null;

@@ -2,42 +2,46 @@
 
 import { at, list, make, pair } from "./dom.js";
 import { open } from "./film.js";
-import { paint } from "./map.js";
-import { inWhole, predictive } from "./prevalence.js";
+import { paintEvidence, paintFilm, shape } from "./map.js";
+import { asCounted, atLeast, elsewhere, known, predictive } from "./prevalence.js";
 import { drawScale } from "./scale.js";
-import { DECISIONS, bandWords, interval, labelled, percent, placed, signed } from "./words.js";
+import { edgeWords, legendOf } from "./viewer.js";
+import { bandWords, besideCut, conversionOf, decisionOf, interval, labelled, mutedBecause, percent, placed, scoresOf, signed } from "./words.js";
 
+const BY_HAND = ["Patient", "Site", "Reader", "Signature", "Date"]; // written on paper: nothing of it is asked for or kept
 const PRINT_SIDE = 900; // pixels of a picture: 250 dots an inch at 9 cm
 
 // Lay out one sheet for each film; pictures that the viewer does not hold are opened and closed again.
-export async function layOut(films, { modelOf, pictureOf, opacity, share }) {
+export async function layOut(films, { modelOf, pictureOf, evidence, share }) {
   const sheets = [];
   for (const film of films) {
     const held = pictureOf(film);
     const bitmap = held ?? (await open(film.wrapped));
-    sheets.push(sheet(film, await modelOf(film), bitmap, opacity, share));
+    sheets.push(sheet(film, await modelOf(film), bitmap, evidence, share));
     if (!held) bitmap?.close();
   }
   at("report").replaceChildren(...sheets);
   at("report").hidden = sheets.length === 0;
 }
 
-function sheet(film, model, bitmap, opacity, share) {
+function sheet(film, model, bitmap, evidence, share) {
   const { answer } = film;
-  const [title, note] = DECISIONS[answer.decision];
+  const [title, note] = decisionOf(answer);
   return make(
     "article",
-    { class: "sheet" },
-    make("header", {}, make("h2", {}, "Chest film screening: report"), make("p", {}, new Date(film.at).toLocaleString("en-GB", { dateStyle: "long", timeStyle: "short" }))),
+    { class: mutedBecause(answer.model) ? "sheet muted" : "sheet" },
+    make("header", {}, make("h1", {}, "Chest film screening: report"), make("p", {}, new Date(film.at).toLocaleString("en-GB", { dateStyle: "long", timeStyle: "short" }))),
     make("p", { class: "sheet-film" }, film.name, film.sha256 ? ` · SHA-256 ${film.sha256.slice(0, 12)}` : ""),
-    make("h3", { class: `decision ${answer.decision}` }, title),
+    make("h2", { class: `decision ${answer.decision}` }, title),
     make("p", {}, note),
-    ...warnings(answer),
-    bitmap ? pictures(bitmap, answer, opacity) : null,
+    make("p", { class: "sheet-score" }, "Score ", make("strong", {}, scoresOf(answer).score), ` ${besideCut(answer)}`),
     drawScale(answer),
-    make("dl", { class: "pairs" }, ...figures(answer, model, share)),
+    ...warnings(answer),
+    bitmap ? pictures(bitmap, answer, model, evidence) : null,
+    make("dl", { class: "pairs" }, ...figures(answer, model, bitmap, share)),
     make("ul", { class: "limits" }, ...list(answer.limits)),
-    make("footer", {}, `${answer.model.name}, version ${answer.model.version}, ${answer.model.kind}, ${answer.model.verdict}. File ${answer.model.artefact}, SHA-256 ${answer.model.sha256}. Result ${answer.result_id}.`),
+    make("dl", { class: "by-hand" }, ...BY_HAND.map((name) => make("div", {}, make("dt", {}, name), make("dd", {})))),
+    make("footer", {}, `${answer.model.name}, version ${answer.model.version}, ${answer.model.kind}, ${conversionOf(answer.model)}. File ${answer.model.artefact}, SHA-256 ${answer.model.sha256}. Result ${answer.result_id}.`),
   );
 }
 
@@ -48,38 +52,45 @@ function warnings({ model }) {
   return said.map((text) => make("p", { class: "banner" }, text));
 }
 
-function pictures(bitmap, answer, opacity) {
-  const draw = (evidence, said) => {
+function pictures(bitmap, answer, model, { style, strength }) {
+  const { map } = answer.evidence;
+  const drawn = style === "off" ? "outline" : style;
+  const positive = model ? labelled(model.labels.positive) : "the positive class";
+  const draw = (said, over) => {
     const canvas = make("canvas", { role: "img", "aria-label": said });
-    paint(canvas, bitmap, evidence, opacity, PRINT_SIDE);
+    shape(canvas, bitmap, PRINT_SIDE);
+    paintFilm(canvas, bitmap);
+    if (over) paintEvidence(canvas, bitmap, map, over);
     return make("figure", {}, make("div", { class: "print-film" }, canvas, make("span", { class: "mark mark-left" }, "R"), make("span", { class: "mark mark-right" }, "L")), make("figcaption", {}, said));
   };
   return make(
     "div",
     { class: "pictures" },
-    draw(null, "The film. R and L: the patient's sides under the usual display convention."),
-    draw(answer.evidence.map, "Its evidence map: orange moved the margin up, blue down."),
+    draw("The film. R and L: the patient's sides under the usual display convention.", null),
+    draw(legendOf(drawn, map, positive), { style: drawn, strength: drawn === "outline" ? 1 : strength }),
   );
 }
 
-function figures(answer, model, share) {
+function figures(answer, model, bitmap, share) {
   const rows = [
-    pair("Probability, calibrated", percent(answer.probability)),
-    pair("Threshold", percent(answer.calibration.threshold_probability)),
-    pair("Margin", `${signed(answer.margin)} (threshold ${signed(answer.threshold)})`),
-    pair("Indeterminate band", bandWords(answer)),
+    pair(`Probability of ${model ? labelled(model.labels.positive) : "the positive class"}, calibrated`, percent(answer.probability)),
+    pair("Nothing is decided at scores", bandWords(answer)),
     pair("Most evidence", placed(answer.evidence)),
-  ];
-  const operating = model?.operating;
-  if (!operating || operating.sensitivity.value === null || operating.specificity.value === null) return rows;
+    bitmap ? pair("Evidence near the film's edge", edgeWords(answer.evidence.map, bitmap)) : null,
+    pair("Margin, in logits", `${signed(answer.margin)} (threshold ${signed(answer.threshold)})`),
+    model ? pair("Distinguishes", `${labelled(model.labels.positive)} from ${labelled(model.labels.negative)}`) : null,
+  ].filter(Boolean);
+  if (!known(model) || answer.model.synthetic) return rows; // of drawn films nothing follows for people
+  const { operating } = model;
   const { ppv, npv } = predictive(operating, share);
-  const worth = ({ value, low, high }) => (value === null ? "–" : `${inWhole(value)} % (95 % interval ${inWhole(low)} to ${inWhole(high)} %)`);
+  const [where] = elsewhere(model);
+  const said = +(100 * share).toPrecision(3);
+  const worth = (figure) => `${atLeast(figure)} ${where}${model.site ? "" : "; elsewhere expect less"} (${asCounted(figure)})`;
   return [
     ...rows,
-    pair("Distinguishes", `${labelled(model.labels.positive)} from ${labelled(model.labels.negative)}`),
     pair("Sensitivity", interval(operating.sensitivity)),
     pair("Specificity", interval(operating.specificity)),
-    pair(`PPV where ${+(100 * share).toPrecision(3)} % have it`, worth(ppv)),
-    pair(`NPV where ${+(100 * share).toPrecision(3)} % have it`, worth(npv)),
+    pair(`PPV where ${said} % have it`, worth(ppv)),
+    pair(`NPV where ${said} % have it`, worth(npv)),
   ];
 }

@@ -1,9 +1,9 @@
-// The list of films: one button a film with its small picture, status, decision and probability.
+// The list of films: one button a film with its small picture, status, decision and score beside its cut-off.
 
 import { at, make, show } from "./dom.js";
 import { open, thumbnail } from "./film.js";
 import { OPEN_STATES } from "./queue.js";
-import { SHORT, percent, readable } from "./words.js";
+import { SHORT, mutedBecause, readable, scoresOf } from "./words.js";
 
 export class Rows {
   #rows = new Map(); // by the film's number
@@ -19,7 +19,8 @@ export class Rows {
     row.status.textContent = statusOf(film);
     row.button.dataset.state = film.state;
     row.button.dataset.decision = film.answer?.decision ?? "";
-    row.chance.textContent = film.answer?.probability == null ? "" : percent(film.answer.probability);
+    row.button.classList.toggle("muted", Boolean(film.answer && mutedBecause(film.answer.model)));
+    if (film.state === "ok") row.score.replaceChildren(...scoreParts(film.answer));
     if (film.wrapped && !row.drawn) this.#picture(film, row);
   }
 
@@ -39,12 +40,12 @@ export class Rows {
   #add(film) {
     const canvas = make("canvas", { width: 1, height: 1, "aria-hidden": "true" });
     const status = make("span", { class: "row-status" });
-    const chance = make("span", { class: "row-chance" });
+    const score = make("span", { class: "row-score" });
     const name = make("span", { class: "row-name" }, film.name);
-    const button = make("button", { type: "button", class: "row", "aria-current": "false" }, canvas, name, status, chance);
+    const button = make("button", { type: "button", class: "row", "aria-current": "false" }, canvas, name, status, score);
     button.addEventListener("click", () => this.select(film));
     at("rows").append(make("li", {}, button));
-    const row = { button, status, chance, canvas, drawn: false };
+    const row = { button, status, score, canvas, drawn: false };
     this.#rows.set(film.number, row);
     return row;
   }
@@ -79,6 +80,11 @@ export class Rows {
   }
 }
 
+function scoreParts(answer) {
+  const { score, cut } = scoresOf(answer);
+  return [`score ${score}`, make("span", { class: "row-cut" }, ` · cut-off ${cut}`)];
+}
+
 export function statusOf(film) {
   if (film.state === "waiting") return "waiting";
   if (film.state === "sending") return "being read …";
@@ -88,7 +94,7 @@ export function statusOf(film) {
   return SHORT[film.answer.decision];
 }
 
-// "12 films: 3 refer, 8 not flagged, 1 error, 2 under way".
+// "12 films: 3 flagged, 8 not flagged, 1 error, 2 under way".
 export function summarise(films) {
   const counts = new Map();
   for (const film of films) {

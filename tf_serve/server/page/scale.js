@@ -1,7 +1,7 @@
-// The calibrated probability on a scale of its log-odds, where a threshold near 1 and a narrow band can still be seen.
+// The score from 0 to 100 on a line with its cut-off; steps are log-odds, where a cut-off near 100 can still be seen.
 
 import { make } from "./dom.js";
-import { percent } from "./words.js";
+import { bandWords, besideCut, scoresOf } from "./words.js";
 
 const TICKS = [0.001, 0.01, 0.1, 0.5, 0.9, 0.99, 0.999];
 const REACH = 7; // log-odds each way: 0.1 % to 99.9 %
@@ -27,9 +27,9 @@ export function drawScale(answer) {
   };
   const track = make("div", { class: "track" }, span("above", cut, reach), half ? span("band", cut - half, cut + half) : null);
   const ticks = TICKS.filter((share) => Math.abs(logOdds(share)) <= reach).map((share) =>
-    put(make("span", { class: "tick" }, `${100 * share} %`), logOdds(share)),
+    put(make("span", { class: "tick" }, `${100 * share}`), logOdds(share)),
   );
-  const threshold = put(make("span", { class: "cut-name" }, `threshold ${percent(answer.calibration.threshold_probability)}`), cut);
+  const threshold = put(make("span", { class: "cut-name" }, `cut-off ${scoresOf(answer).cut}`), cut);
   threshold.classList.toggle("late", across(cut) > 60);
   return make(
     "div",
@@ -41,9 +41,6 @@ export function drawScale(answer) {
 }
 
 function describe(answer, half) {
-  const { slope, offset, threshold_probability: cut } = answer.calibration;
-  const odds = slope * answer.threshold + offset;
-  const share = (value) => 1 / (1 + Math.exp(-value));
-  const band = half ? `, nothing is decided from ${percent(share(odds - half))} to ${percent(share(odds + half))}` : "";
-  return `Probability ${percent(answer.probability)}, threshold ${percent(cut)}${band}`;
+  const band = half ? `; from ${bandWords(answer)} nothing is decided` : "";
+  return `Score ${scoresOf(answer).score} ${besideCut(answer)}${band}`;
 }

@@ -1,11 +1,29 @@
 // What the page says: decisions, reasons, numbers and places in the words of a reader.
 
-export const DECISIONS = {
-  refer: ["Refer for a bacteriological test", "The margin reached the threshold. This is a screening flag."],
-  indeterminate: ["Indeterminate", "Too close to the threshold to call: this file's rounding could turn the answer."],
-  not_flagged: ["Not flagged", "The margin stayed below the threshold. That rules nothing out."],
+// The decision itself is worded by the bundle and comes with the answer; what it rests on is the same for all.
+const NOTES = {
+  refer: "The score reached the cut-off. This is a screening flag.",
+  indeterminate: "This file's rounding could turn the answer.",
+  not_flagged: "The score stayed below the cut-off. That rules nothing out.",
 };
-export const SHORT = { refer: "Refer", indeterminate: "Indeterminate", not_flagged: "Not flagged", rejected: "Rejected" };
+export const SHORT = { refer: "Flagged", indeterminate: "Indeterminate", not_flagged: "Not flagged", rejected: "Rejected" };
+
+const sentence = (words) => words[0].toUpperCase() + words.slice(1);
+
+// Title and note: what a flag calls for is all title, of any other decision the reason stands in the note.
+export function decisionOf({ decision, decision_words: words }) {
+  const [title, ...reasons] = decision === "refer" ? [words] : words.split(": ");
+  return [sentence(title), [...reasons.map((reason) => `${sentence(reason)}.`), NOTES[decision]].join(" ")];
+}
+
+// Why an answer is not coloured as one about a person would be; empty where it is one.
+export function mutedBecause({ kind, synthetic }) {
+  if (synthetic) return "Trained on drawn films: not an answer about a person";
+  return kind === "baseline" ? "Answer of the baseline, not of the trained network" : "";
+}
+
+// Whether what converted the file changed nothing that matters; which verdict that is stands on the model's page.
+export const conversionOf = ({ verdict }) => (["CERTIFIED", "BOUNDED"].includes(verdict) ? "conversion verified" : "conversion not verified");
 
 // What to do where the file itself says that it is no frontal film; the gate's own sentences say so already.
 const ADVICE = {
@@ -37,6 +55,20 @@ export function percent(share) {
   return `${(100 * share).toFixed(share < 0.01 || share > 0.99 ? 2 : 1)}\u00a0%`;
 }
 
+// The score and the cut-off, with as many decimals as the server needs to tell them apart.
+export function scoresOf(answer) {
+  const { score, threshold_score: cut } = answer;
+  const decimals = Math.max(1, ...[score, cut].map((number) => String(number).split(".")[1]?.length ?? 0));
+  return { score: score.toFixed(decimals), cut: cut.toFixed(decimals), decimals };
+}
+
+// "of 100, below the cut-off of 99.4"
+export function besideCut(answer) {
+  const { cut } = scoresOf(answer);
+  const where = { refer: "at or above", indeterminate: "too near to", not_flagged: "below" }[answer.decision];
+  return `of 100, ${where} the cut-off of ${cut}`;
+}
+
 export const signed = (number) => `${number < 0 ? "−" : "+"}${Math.abs(number).toFixed(3)}`;
 
 export const thousands = (number) => number.toLocaleString("en");
@@ -51,16 +83,20 @@ export function interval({ value, low, high, n }) {
   return `${supported(value, n)} (${supported(low, n)} to ${supported(high, n)}, n ${thousands(n)})`;
 }
 
-export const counted = (share, n, word) => `${Math.round(share * n)} of ${n} ${word} validation films`;
+export const counted = (share, n, word) => `${Math.round(share * n)} of ${n} ${word} films that the threshold was chosen on`;
 
 export function placed({ side, zone }) {
   if (!side) return "nowhere in particular";
   return `${zone} zone, ${side === "both" ? "both sides" : `patient's ${side} side`}`;
 }
 
+// The scores at which nothing is decided.
 export function bandWords(answer) {
-  if (!answer.indeterminate_band) return answer.model.verdict === "CERTIFIED" ? "none: this file is exact" : "none is stated";
-  return `± ${answer.indeterminate_band.toPrecision(2)} around the threshold margin`;
+  const { indeterminate_band: half, threshold, calibration } = answer;
+  if (!half) return "none";
+  const { decimals } = scoresOf(answer);
+  const at = (margin) => (100 / (1 + Math.exp(-(calibration.slope * margin + calibration.offset)))).toFixed(decimals);
+  return `${at(threshold - half)} to ${at(threshold + half)}`;
 }
 
 export function megabytes(bytes) {

@@ -23,9 +23,11 @@ from tf_serve.messages import (
 from tf_serve.messages import TensorMetadata as Tensor
 from tf_serve.models.registry import LoadedModel, Registry
 from tf_serve.server import openapi
+from tf_serve.server.engine import Engine
 from tf_serve.server.openapi import add_route
 from tf_serve.server.protocols import (
     JSON_LENGTH,
+    Target,
     engine_of,
     json_length_of,
     predict,
@@ -50,16 +52,17 @@ async def server_metadata(request: Request) -> Response:  # noqa: ARG001  (FastA
 
 async def model_metadata(request: Request) -> Response:
     """Return a model's versions, and the tensors of the one in the address."""
-    target = target_of(request)
-    versions = engine_of(request).registry.versions(target.loaded.name)
-    return json_answer(
-        ModelMetadata(
-            name=target.loaded.name,
-            versions=[one.version for one in versions],
-            platform=PLATFORM,
-            inputs=[_tensor(spec) for spec in target.artefact.inputs],
-            outputs=[_tensor(spec) for spec in target.artefact.outputs],
-        )
+    return json_answer(describe_target(engine_of(request), target_of(request)))
+
+
+def describe_target(engine: Engine, target: Target) -> ModelMetadata:
+    """Return a model's versions and tensors."""
+    return ModelMetadata(
+        name=target.loaded.name,
+        versions=[one.version for one in engine.registry.versions(target.loaded.name)],
+        platform=PLATFORM,
+        inputs=[_tensor(spec) for spec in target.artefact.inputs],
+        outputs=[_tensor(spec) for spec in target.artefact.outputs],
     )
 
 

@@ -14,7 +14,7 @@ from fastapi.responses import HTMLResponse, Response
 from PIL import Image
 
 from tbconv.contract.bundle import CERTIFICATE, Bundle, read_json
-from tbconv.contract.errors import BundleError
+from tbconv.contract.errors import BACTERIOLOGICAL_TEST, BundleError, Referral
 from tbconv.contract.manifest import Manifest, OperatingPoint
 from tbconv.contract.xray import FILM_TYPES, Rejected, open_film
 from tf_serve.errors import BadRequest, Busy, NotReady
@@ -29,7 +29,7 @@ from tf_serve.messages import (
     ScreenAnswer,
 )
 from tf_serve.models.registry import LoadedModel
-from tf_serve.predict import DECISION_WORDS, describe_calibration, describe_model, limits, operating_figures
+from tf_serve.predict import describe_calibration, describe_model, limits, operating_figures
 from tf_serve.server import openapi
 from tf_serve.server.engine import Engine
 from tf_serve.server.middleware import prefix_of
@@ -67,7 +67,7 @@ async def model(request: Request) -> Response:
             operating_point=_describe_point(active.decision_rule.operating_point),
             site=asdict(active.site_figures) if active.site_figures else None,
             calibration=describe_calibration(active.decision_rule),
-            decisions=DECISION_WORDS,
+            decisions=manifest.words.decisions,
             limits=list(limits(active, manifest)),
             accepts=Accepted(types=list(FILM_TYPES), bytes=engine.settings.max_body),
         )
@@ -157,7 +157,7 @@ def describe_bundle(loaded: LoadedModel) -> BundleDescription:
     """Return what the bundle's files state; one that is missing or altered is null, and `missing` has the reason."""
     bundle, active = loaded.bundle, loaded.active
     missing: dict[str, str] = {}
-    found = {name: _read(bundle, name, missing) for name in (CERTIFICATE, METRICS, CARD)}
+    found = {name: _in_own_words(_read(bundle, name, missing), bundle) for name in (CERTIFICATE, METRICS, CARD)}
     certified = found[CERTIFICATE] or {}
     return BundleDescription(
         model=ModelInfo(**describe_model(active, bundle.manifest)),
@@ -179,6 +179,14 @@ def _read(bundle: Bundle, name: str, missing: dict[str, str]) -> Any:
     except BundleError as error:  # ArtefactError, its subclass, where the digest differs
         missing[name] = error.one_line
         return None
+
+
+def _in_own_words(paper: Any, bundle: Bundle) -> Any:
+    """Return a paper with the bundle's own disclaimer; those of before said of every bundle what is true of one."""
+    said, before = bundle.manifest.words.disclaimer, Referral(BACTERIOLOGICAL_TEST).disclaimer
+    if isinstance(paper, dict):
+        return paper | {"disclaimer": said} if "disclaimer" in paper else paper
+    return paper.replace(before, said) if isinstance(paper, str) else paper
 
 
 def _describe_point(point: OperatingPoint) -> dict[str, Any]:
@@ -261,10 +269,17 @@ async def model_page(request: Request) -> Response:
     return _page("model.html", request)
 
 
+@page_router.get("/docs", include_in_schema=False)
+async def docs_page(request: Request) -> Response:
+    """Give the page that shows the API as /openapi.json describes it."""
+    return _page("docs.html", request)
+
+
 def _page(name: str, request: Request) -> Response:
     """Return a page; its links are relative, and absolute where the prefix is known, which holds for `/xray` too."""
     text, prefix = (PAGE_FOLDER / name).read_text(encoding="utf-8"), prefix_of(request.scope)
     if prefix:
         text = text.replace('"static/', f'"{prefix}/static/').replace('"./"', f'"{prefix}/"')
-        text = text.replace('href="model"', f'href="{prefix}/model"')
+        for page in ("model", "docs"):
+            text = text.replace(f'href="{page}"', f'href="{prefix}/{page}"')
     return HTMLResponse(text)

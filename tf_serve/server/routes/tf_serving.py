@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from functools import partial
 from typing import Any
+from urllib.parse import quote
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
-from tbconv.contract.errors import DISCLAIMER
 from tbconv.contract.manifest import TensorSpec
 from tf_serve.messages import (
     SIGNATURE,
@@ -65,11 +65,16 @@ async def predict_rows_or_columns(request: Request) -> Response:
         "x-model-version": target.loaded.version,
         "x-model-kind": active.kind,
         "x-model-verdict": active.verdict.verdict.value,
-        "x-disclaimer": DISCLAIMER,
+        "x-disclaimer": _in_a_header(target.loaded.bundle.manifest.words.disclaimer),
     }
     if answered.limits:
         headers["x-limits"] = " ".join(answered.limits.split("\n"))
     return Response(write_predict(answered.arrays, columns=columns), headers=headers, media_type=JSON_TYPE)
+
+
+def _in_a_header(text: str) -> str:
+    """Return text as a header may carry it: what is not ASCII as percent-encoded UTF-8 (RFC 9110, section 5.5)."""
+    return quote(text, safe=" !\"#$&'()*+,/:;<=>?@[]^`{|}~")
 
 
 def _tensor_info(spec: TensorSpec) -> dict[str, Any]:
