@@ -32,10 +32,18 @@ RUN /opt/tbconv/bin/python -m pip uninstall --yes --quiet pip
 COPY deploy/sbom.py ./
 RUN /opt/build/bin/python sbom.py /opt/tbconv/bin/python /opt/build/installed.json /opt/tbconv/sbom.cdx.json
 RUN /opt/tbconv/bin/python -m compileall -q /opt/tbconv/lib
+# A bundle by address and digest, if both are given (docs/render.md); the server checks the rest of it
+# before it is ready, as it does any bundle.
+ARG BUNDLE_URL=
+ARG BUNDLE_SHA256=
+COPY deploy/fetch.py ./
+RUN /opt/build/bin/python fetch.py /models
 
 FROM ${BASE}
 COPY --from=build /opt/tbconv /opt/tbconv
-# A bundle that was put into deploy/models before the build travels in the image; else mount one at /models/NAME.
+# A bundle that was fetched above, or put into deploy/models before the build, travels in the image; else mount one at
+# /models/NAME.
+COPY --from=build /models /models
 COPY deploy/models /models
 ENV PATH=/opt/tbconv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
 ENV PORT=8080
@@ -46,4 +54,4 @@ EXPOSE 8080
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=15s --timeout=3s --start-period=10s --retries=3 \
   CMD ["python", "-c", "import os, urllib.request as ask; ask.urlopen(f'http://127.0.0.1:{os.environ[\"PORT\"]}/v2/health/ready', timeout=2)"]
-CMD ["tbconv", "serve", "/models", "--log-format", "json"]
+CMD ["tbconv", "serve", "/models", "--watch", "--log-format", "json"]

@@ -330,7 +330,7 @@ def measure(bundle: Path, *, alone: bool = False) -> tuple[float, float, float]:
             shutil.copytree(bundle, place, copy_function=_link_or_copy)
         begun = time.monotonic()
         try:
-            with tbconv_server(folder, Path(name) / "log") as running:
+            with tbconv_server(folder, Path(name) / "log", "--watch") as running:
                 caller = Caller(running.port, timeout_s=30)
                 _wait_for(caller, request("/v2/models/zzz/ready", method="GET"))
                 ready, spent = time.monotonic() - begun, running.cpu_seconds()

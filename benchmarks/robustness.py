@@ -1,6 +1,7 @@
 """Which share of disturbed films trains the steadiest network: `python -m benchmarks.robustness DATA --out DIR`.
 
-Every share is fitted on the same folds with the same seeds. Each network is judged on its fold's test films as they
+Every share is fitted on the same folds with the same seeds; `--stretch` fits each of them once more on films whose grey
+levels are stretched, as a step of the preprocessing would. Each network is judged on its fold's test films as they
 are, and on up to `--changed` of them as every change of `convert.certificate.robustness` leaves them. What is printed
 is AUROC with its paired difference to the first share, and flips at the operating point by change, both with 95 %
 intervals. Every fit is kept in --out, so that the command goes on where `--seconds` stopped it, and `--again` prints
@@ -14,7 +15,7 @@ import gc
 import json
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +60,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path, help="folder of films")
     parser.add_argument("--disturb", nargs="+", type=float, default=[0.0, 0.15, 0.3])
+    parser.add_argument("--stretch", action="store_true", help="each share with stretched grey levels, too")
     parser.add_argument("--out", type=Path, required=True, help="folder for the answers")
     parser.add_argument("--again", action="store_true", help="fit nothing: print what --out holds")
     parser.add_argument("--seconds", type=float, default=540.0, help="begin no fit that would end after them")
@@ -87,8 +89,38 @@ def _config(given: argparse.Namespace) -> EvaluateConfig:
     return EvaluateConfig(recipe=recipe, folds=given.folds, repeats=given.repeats)
 
 
-def _name(share: float) -> str:
-    return f"disturb {share:g}"
+@dataclass(frozen=True)
+class Way:
+    """One way to train."""
+
+    share: float  # of films that get each disturbance
+    stretched: bool  # grey levels, before the network
+
+    @property
+    def name(self) -> str:
+        """As its files are called, and its row."""
+        return f"disturb {self.share:g}{', stretched' if self.stretched else ''}"
+
+    def inputs(self, films: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Return the films as its network takes them, uint8 [n, 224, 224]."""
+        return np.stack([_stretch(film) for film in films]) if self.stretched and len(films) else films
+
+
+def _ways(given: argparse.Namespace) -> list[Way]:
+    return [Way(share, stretched) for share in given.disturb for stretched in (False, True)[: 1 + given.stretch]]
+
+
+EDGE = 22  # pixels at each side that frames and markers are on: a tenth
+DARKEST, BRIGHTEST = 1.0, 99.0  # percentiles that become 0 and 255
+
+
+def _stretch(film: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return a film whose middle spans all grey levels."""
+    low, high = np.percentile(film[EDGE:-EDGE, EDGE:-EDGE], (DARKEST, BRIGHTEST))
+    if high <= low:
+        return film
+    stretched: NDArray[np.uint8] = np.clip(np.rint((film - low) * (255.0 / (high - low))), 0, 255).astype(np.uint8)
+    return stretched
 
 
 def _place(out: Path, name: str, plan: FoldPlan) -> Path:
@@ -99,19 +131,20 @@ def _fit_missing(pool: Pool, plans: Sequence[FoldPlan], config: EvaluateConfig, 
     """Fit fold by fold, all shares of one before the next, so that what there is can be compared."""
     start, longest = time.monotonic(), 0.0
     for plan in plans:
-        for share in given.disturb:
-            place = _place(given.out, _name(share), plan)
+        for way in _ways(given):
+            place = _place(given.out, way.name, plan)
             if place.is_file() or time.monotonic() - start + longest > given.seconds:
                 continue
             began = time.monotonic()
-            recipe = replace(config.recipe_of(plan.key, plan.seed), disturb=share)
-            _fit(recipe, plan, pool, given.changed, place)
+            recipe = replace(config.recipe_of(plan.key, plan.seed), disturb=way.share)
+            _fit(recipe, plan, pool, way, given.changed, place)
             longest = max(longest, time.monotonic() - began)
             print(f"{place.stem}: {time.monotonic() - began:.0f} s", flush=True)
 
 
-def _fit(recipe: TrainConfig, plan: FoldPlan, pool: Pool, changed: int, place: Path) -> None:
+def _fit(recipe: TrainConfig, plan: FoldPlan, pool: Pool, way: Way, changed: int, place: Path) -> None:
     films = plan.films_of(pool)
+    films = replace(films, model_inputs=way.inputs(films.model_inputs))
     recipe.out.mkdir(parents=True, exist_ok=True)
     start = start_network(recipe, Silence())
     began = time.monotonic()
@@ -130,7 +163,7 @@ def _fit(recipe: TrainConfig, plan: FoldPlan, pool: Pool, changed: int, place: P
     inputs, limited = _changed_inputs(pool, plan, rows)
     moved = []
     for altered in inputs:
-        store = place_films(altered, films.labels[rows], start.precision.device, Silence())
+        store = place_films(way.inputs(altered), films.labels[rows], start.precision.device, Silence())
         moved.append(exact_margins(network, store, np.arange(len(rows))))
     near = near_margins(trained.margins[validation], point.margin)
     everything = np.stack([trained.margins[rows], *moved])
@@ -182,7 +215,7 @@ def _changed_inputs(pool: Pool, plan: FoldPlan, rows: NDArray[np.int64]) -> Chan
 def _gather(plans: Sequence[FoldPlan], given: argparse.Namespace) -> list[str]:
     """Put the folds of every share that is fitted on all of them together, as `recipe_table` reads them."""
     names = []
-    for name in map(_name, given.disturb):
+    for name in (way.name for way in _ways(given)):
         places = [_place(given.out, name, plan) for plan in plans]
         if not all(place.is_file() for place in places):
             continue

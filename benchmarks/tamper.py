@@ -125,7 +125,7 @@ OF_MANIFEST: dict[str, Change] = {
     "kind": set_at("kind", value="baseline"),
     "name": set_at("name", value=lambda old: f"{old}-2"),
     "schema 1": set_at("schema_version", value=1),
-    "schema 3": set_at("schema_version", value=3),
+    "schema 4": set_at("schema_version", value=4),
     "decision rules of the networks swapped": edit_json(MANIFEST, _swap_rules),
     "decision rule taken away": edit_json(MANIFEST, lambda manifest: manifest["decision_rules"].pop("trained")),
     "artefact taken away": edit_json(MANIFEST, lambda manifest: manifest["artefacts"].pop()),

@@ -5,32 +5,30 @@ from __future__ import annotations
 import os
 import shutil
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from convert.certificate.certify import certify, draw_certificate, model_card
-from convert.certificate.consistency import inconsistencies
-from convert.certificate.page import PAGE
-from convert.certificate.robustness.report import card_lines
+from convert.certificate.certify import certify, float32_failures, seal_reports
+from convert.formats.metadata import label_files
 from convert.formats.table import FORMATS, ONNX, TFLITE, TFLITE_FLOAT32, Format, runner_of
 from convert.parity.inputs import FilmSet, draw_golden_films, evenly, golden_inputs, part_of
 from convert.parity.measure import Measurement, measure
-from convert.parity.report import PARITY, parity_report
+from convert.parity.report import parity_report
 from convert.parity.runtimes import LITERT_TORCH, Runtime, compared_runtimes, places_of
 from convert.pipeline import INT8_BUDGET, ConversionContext, Outcome, Route, check_budget, check_route
 from convert.proof.prove import prove_files
 from convert.quantization.float_ops import HEAD
-from tbconv.contract.bundle import CERTIFICATE, Bundle, read_json, seal, write_bundle
-from tbconv.contract.certificate import Certificate, Proof, Verdict
+from tbconv.contract.bundle import read_json, write_bundle
+from tbconv.contract.certificate import Certificate, Proof
 from tbconv.contract.environment import provenance
-from tbconv.contract.errors import ConfigError, ConversionError
-from tbconv.contract.files import sha256_file, write_json
+from tbconv.contract.errors import ConfigError, referral_of_option
+from tbconv.contract.files import write_json
 from tbconv.contract.golden import GOLDEN, GOLDEN_FILMS, Golden, write_golden, write_golden_films
-from tbconv.contract.manifest import BATCH, Artefact, Kind, Manifest, image_spec, output_specs
+from tbconv.contract.manifest import BATCH, Artefact, Kind, Manifest, image_spec, output_specs, settle_referral
 from tbconv.contract.preprocess import PreprocessSpec
 from tbconv.contract.xray.reference import GREY_REFERENCE, fit_reference
 from torch_train.run_folder import (
@@ -48,7 +46,6 @@ from torch_train.run_folder import (
     read_run,
 )
 
-CARD = "model_card.md"
 FROM_RUN = (CONFIG, HISTORY, METRICS, WEIGHTS, BASELINE, SPLIT, GREY_REFERENCE, ROBUSTNESS)  # of films only digests
 BASELINE_FILE = "baseline.tflite"
 
@@ -64,7 +61,11 @@ class ConvertConfig:
     keep_float: tuple[str, ...] = (HEAD,)  # nodes that the int8 file keeps in float32
     int8_budget: float = INT8_BUDGET  # seconds that the search for an int8 recipe may take; 0 makes one candidate
 
+    referral: str | None = None  # what a flag calls for; None: as the run says, or as its labels are known to
+
     def __post_init__(self) -> None:
+        if self.referral is not None:
+            object.__setattr__(self, "referral", referral_of_option(self.referral))
         check_route(self.route)
         check_budget(self.int8_budget)
         if self.films < 1:
@@ -76,7 +77,8 @@ class ConvertConfig:
         Raises:
             BundleError: it is none, or not finished.
         """
-        return RunReference(self, read_run(self.run))
+        facts = read_run(self.run)
+        return RunReference(self, facts if self.referral is None else replace(facts, referral=self.referral))
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +170,11 @@ class RunReference:
         for name in FROM_RUN:
             if (self.config.run / name).is_file():
                 shutil.copyfile(self.config.run / name, context.folder / name)
+        for name in (METRICS, ROBUSTNESS):  # whose sentence is the bundle's, whatever the run's was
+            if (context.folder / name).is_file():
+                said = read_json(context.folder / name) | {"disclaimer": self.facts.words.disclaimer}
+                write_json(context.folder / name, said)
+        context.reporter.say(settle_referral(self.facts.labels, self.facts.referral)[1])
         if not (self.config.run / GREY_REFERENCE).is_file():
             self._fit_reference(context.folder / GREY_REFERENCE)
         write_golden_films(context.folder / GOLDEN_FILMS, draw_golden_films(PreprocessSpec()))
@@ -208,16 +215,24 @@ class RunReference:
         context.step("litert-torch", function, python=python, **self._network("trained", context, out))
 
     def label(self, context: ConversionContext) -> None:
-        """Put labels, preprocessing and threshold into every file that carries them."""
-        from convert.formats.tflite.metadata import (
-            facts_of_run,
-            label_tflite,  # it loads LiteRT's schema, which a command line can do without
-        )
+        """Put labels, preprocessing, calibration and threshold into every file."""
+        label_files(context.folder, self._manifest(self._artefacts(context), {}))
 
-        networks: dict[str, Kind] = {one.path: "trained" for one in FORMATS if one.labelled and self.has_network}
-        for path, network in (networks | {BASELINE_FILE: "baseline"}).items():
-            weights = context.folder / (BASELINE if network == "baseline" else WEIGHTS)
-            label_tflite(context.folder / path, facts_of_run(self.facts, network, sha256_file(weights)))
+    def _artefacts(self, context: ConversionContext) -> tuple[Artefact, ...]:
+        return list_artefacts(self.facts, context.converters, route=self.route, lacking=tuple(context.not_made))
+
+    def _manifest(self, artefacts: tuple[Artefact, ...], conversion: dict[str, Any]) -> Manifest:
+        return Manifest(
+            name=self.facts.name,
+            kind="trained" if self.has_network else "baseline",
+            labels=self.facts.labels,
+            preprocessing=PreprocessSpec(),
+            decision_rules=self.facts.decision_rules,
+            artefacts=artefacts,
+            provenance={"training": self.facts.provenance, "conversion": conversion, "arch": self.facts.arch},
+            synthetic=self.facts.synthetic,
+            referral=self.facts.words.phrase,
+        )
 
     def measure(self, context: ConversionContext) -> RunOutcome:
         """Run every file and PyTorch on the held-out films and golden inputs, and certify the files."""
@@ -227,7 +242,7 @@ class RunReference:
         count, tests = len(rows), int((held.part[rows] == "test").sum())
         kind = "synthetic " if self.facts.synthetic else ""
         description = f"{count} {kind}films of the run ({tests} test, {count - tests} validation)"
-        artefacts = list_artefacts(self.facts, context.converters, route=self.route, lacking=tuple(context.not_made))
+        artefacts = self._artefacts(context)
         measurement = measure(
             context.folder,
             artefacts,
@@ -239,16 +254,11 @@ class RunReference:
         )
         answers = {name: part_of(answer, count, None) for name, answer in measurement.answers.items()}
         write_golden(context.folder / GOLDEN, Golden(tuple(names), golden, answers))
-        certificate = certify(context.folder, self.config.run, artefacts, measurement, self._prove(context, artefacts))
-        exact = [one.path for one in artefacts if one.is_exact]
-        regressions = {
-            path: found.reason
-            for path, found in certificate.artefacts.items()
-            if path in exact and found.verdict is Verdict.FAILED
-        }
+        words, proofs = self.facts.words, self._prove(context, artefacts)
+        certificate = certify(context.folder, self.config.run, artefacts, measurement, proofs, words)
         return RunOutcome(
-            report=parity_report(measurement, certificate.artefacts) | {"int8": context.int8},
-            regressions=regressions,
+            report=parity_report(measurement, certificate.artefacts, words) | {"int8": context.int8},
+            regressions=float32_failures(artefacts, certificate),
             artefacts=artefacts,
             measurement=measurement,
             certificate=certificate,
@@ -272,32 +282,9 @@ class RunReference:
             ConversionError: something contradicts the manifest.
         """
         folder, certificate = context.folder, found.certificate
-        manifest = Manifest(
-            name=self.facts.name,
-            kind="trained" if self.has_network else "baseline",
-            labels=self.facts.labels,
-            preprocessing=PreprocessSpec(),
-            decision_rules=self.facts.decision_rules,
-            artefacts=found.artefacts,
-            provenance={"training": self.facts.provenance, "conversion": provenance(), "arch": self.facts.arch},
-            synthetic=self.facts.synthetic,
-        )
-        write_json(folder / PARITY, found.report)
-        write_json(folder / CERTIFICATE, asdict(certificate))
-        card = model_card(folder, manifest, certificate, found.report)
-        if (folder / ROBUSTNESS).is_file():
-            card += "".join(f"{line}\n" for line in card_lines(read_json(folder / ROBUSTNESS)))
-        (folder / CARD).write_text(card, encoding="utf-8")
-        page = draw_certificate(folder, manifest, found.measurement, certificate, found.report)
-        (folder / PAGE).write_text(page, encoding="utf-8")
-        manifest = seal(folder, manifest)
-        problems = inconsistencies(Bundle(folder, manifest))
-        if problems:
-            raise ConversionError(
-                f"{', '.join(problems)}: inconsistent with the manifest",
-                why="; ".join(f"{path}: {problem}" for path, problem in problems.items()),
-                fix=f"look for files of two runs in {self.config.run}; the bundle was not written",
-            )
+        manifest = self._manifest(found.artefacts, provenance())
+        fix = f"look for files of two runs in {self.config.run}; the bundle was not written"
+        manifest = seal_reports(folder, manifest, found.measurement, certificate, found.report, fix=fix)
         return Converted(self.out, manifest, certificate, found.report, *seconds)
 
 

@@ -6,6 +6,7 @@ contradicts the manifest (`convert.certificate.consistency`).
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,11 @@ import numpy as np
 
 from convert.certificate.certify import certificate_scope, draw_certificate, write_certificate
 from convert.certificate.consistency import inconsistencies
+from convert.certificate.contents import content_problems
 from convert.certificate.deployment import FILMS, missed_criteria
 from convert.certificate.page import PAGE
 from convert.formats.table import ONNX
+from convert.parity.compare import resemblance
 from convert.parity.inputs import FilmFolder, FilmSet, draw_phantoms, find_near_threshold, part_of, read_films_of
 from convert.parity.measure import ORDER, Measurement, measure
 from convert.parity.report import parity_report, write_film_table
@@ -27,7 +30,7 @@ from convert.worker import run_step, workers
 from tbconv.contract.bundle import CERTIFICATE, MAKE_AGAIN, Bundle, open_bundle
 from tbconv.contract.certificate import ArtefactVerdict, Certificate, Proof, ProofVerdict, Verdict
 from tbconv.contract.consistency import UNBOUND, check_binding
-from tbconv.contract.errors import BundleError, ConfigError, Reporter
+from tbconv.contract.errors import BundleError, ConfigError, ConversionError, Reporter
 from tbconv.contract.files import require_room, temporary_folder, temporary_place, write_atomic, write_json
 from tbconv.contract.golden import (
     GOLDEN,
@@ -46,6 +49,9 @@ from tbconv.contract.statistics import allowed_move, is_positive
 from torch_train.data.findings import LabelChoice
 
 PHANTOMS = 256  # drawn for a matrix without films: as many as one of films should have; some 9 s to draw
+
+# A file that is what PyTorch computes would be blamed for the change of the graph that it is compared with.
+NOT_PROVEN = f"no file was compared with {ONNX.path} (prove), which itself does worse than its certificate"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,7 +106,11 @@ def verify(config: VerifyConfig, reporter: Reporter) -> Verified:
     _require_reference(bundle)
     claimed = {one.path: bundle.verdict(one.path) for one in bundle.manifest.artefacts}
     golden, deployed = read_golden(bundle.read(GOLDEN)), bundle.certificate().deploy.get("artefact")
-    measurement = _measure(config, bundle, golden, reporter)
+    contradictions = with_findings(inconsistencies(bundle), content_problems(bundle))
+    try:
+        measurement = _measure(config, bundle, golden, reporter)
+    except ConversionError as error:  # what a file cannot be opened for is said by what changed in it
+        raise _explained(error, contradictions) from error
     verdicts = {
         one.path: _judge(one, measurement, golden, claimed[one.path], by_films=config.films is not None)
         for one in bundle.manifest.artefacts
@@ -108,10 +118,14 @@ def verify(config: VerifyConfig, reporter: Reporter) -> Verified:
     undecided = undecided_notes(claimed, verdicts)
     banded = band_notes(claimed, measurement, deployed=deployed)
     notes = (*_film_notes(bundle), *_open_batches(bundle), *banded, *undecided.values())
-    report = parity_report(measurement, verdicts) | {"notes": list(notes)}
+    report = parity_report(measurement, verdicts, bundle.manifest.words) | {"notes": list(notes)}
     regressions = find_regressions(claimed, verdicts, measurement, report, deployed=deployed)
-    proofs = prove(config.bundle, reporter=reporter) if (bundle.root / ONNX.path).is_file() else {}
-    regressions = with_findings(regressions, inconsistencies(bundle), _film_problems(bundle))
+    regressions = with_findings(regressions, contradictions, _film_problems(bundle))
+    proofs: dict[str, Proof] = {}
+    if ONNX.path in regressions:
+        notes = (*notes, NOT_PROVEN)
+    elif (bundle.root / ONNX.path).is_file():
+        proofs = prove(config.bundle, reporter=reporter)
     regressions, doubts = with_proofs(regressions, bundle.certificate().proofs, proofs)
     notes = (*notes, *doubts)
     report["notes"] = list(notes)
@@ -130,7 +144,7 @@ def with_proofs(
     """
     proven = [path for path, one in claimed.items() if one.verdict is ProofVerdict.EQUIVALENT]
     lost = {
-        path: f"its certificate says EQUIVALENT, today's proof {proof.verdict}: {proof.reason}"
+        path: f"its certificate says EQUIVALENT, today's proof {proof.verdict}: {_named(proof.reason)}"
         for path, proof in found.items()
         if path in proven and proof.verdict is not ProofVerdict.EQUIVALENT
     }
@@ -139,7 +153,26 @@ def with_proofs(
         for path, proof in found.items()
         if proof.verdict is not ProofVerdict.EQUIVALENT and path not in lost
     )
-    return lost | regressions, notes
+    return with_findings(regressions, lost), notes
+
+
+# How our exporter calls the two nodes of (grey level - mean) / std, and the words of a proof on a stored number.
+_NORMALISATION, _NUMBER = re.compile(r"\bgraph\.(Sub|Div)\b"), re.compile(r"\b(weight|bias|scale|offset)\[")
+
+
+def _named(reason: str) -> str:
+    """Return the reason of a proof that is lost, with what changed in front of it."""
+    if not _NUMBER.search(reason):
+        return reason
+    return f"{'the normalisation' if _NORMALISATION.search(reason) else 'weights'} changed: {reason}"
+
+
+def _explained(error: ConversionError, contradictions: dict[str, str]) -> ConversionError:
+    """Return an error with what else is known of the bundle."""
+    if not contradictions:
+        return error
+    known = "; ".join(f"{path}: {problem}" for path, problem in contradictions.items())
+    return ConversionError(error.what, why=f"{error.why}; beside it {known}", fix=error.fix)
 
 
 def _require_reference(bundle: Bundle) -> None:
@@ -200,9 +233,8 @@ def _certificate(
     old = bundle.certificate()
     scope = certificate_scope(bundle.root) | {"calibration": old.scope.get("calibration")}
     scope |= {"binding": old.scope["binding"]} if "binding" in old.scope else {}
-    return write_certificate(
-        measurement, verdicts, scope, _deploy(old.deploy, regressions, measurement.filmset.description)
-    )
+    deploy = _deploy(old.deploy, regressions, measurement.filmset.description)
+    return write_certificate(measurement, verdicts, scope, deploy, bundle.manifest.words)
 
 
 def _deploy(old: dict[str, Any], regressions: dict[str, str], fed: str) -> dict[str, Any]:
@@ -317,6 +349,7 @@ def find_regressions(
     """
     worse = {
         path: f"{found.verdict} now, {claimed[path].verdict} in the certificate: {found.reason}"
+        f"{_look(measurement, path)}"
         for path, found in verdicts.items()
         if ORDER.index(found.verdict) > ORDER.index(claimed[path].verdict)
         and found.verdict is not Verdict.CANNOT_SAY  # these films show too little, which is no fault of the file
@@ -327,6 +360,14 @@ def find_regressions(
         if row.name not in verdicts and row.problem is not None
     }
     return unusable | _float16(report, verdicts) | _criteria(verdicts, measurement, deployed) | worse
+
+
+def _look(measurement: Measurement, path: str) -> str:
+    """Return what wrong logits look like beside PyTorch's; empty where like nothing known."""
+    reference, found = measurement.answers.get(f"{REFERENCE} ({measurement.row(path).network})"), None
+    if reference is not None and path in measurement.answers:
+        found = resemblance(reference.logits, measurement.answers[path].logits)
+    return f"; its logits look like PyTorch's, with {found}" if found else ""
 
 
 def undecided_notes(claimed: dict[str, ArtefactVerdict], verdicts: dict[str, ArtefactVerdict]) -> dict[str, str]:
@@ -370,7 +411,7 @@ def _criteria(verdicts: dict[str, ArtefactVerdict], measurement: Measurement, de
     decisions = figures.get("decisions")
     if decisions is None or decisions["n"] < FILMS:
         return {}
-    missed = missed_criteria(figures)
+    missed = missed_criteria(figures, shown=True)
     return (
         {deployed: f"proposed, but fails the deployment criteria on these films: {'; '.join(missed)}"} if missed else {}
     )

@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import Any
 
 from tbconv.contract import errors
-from tbconv.contract.errors import ConversionError, TbconvError
+from tbconv.contract.errors import ConversionError, SetupError, TbconvError
 from tbconv.contract.files import disk_refusal, temporary_folder
 from tbconv.family import VARIABLE, end_family, family_of_child
 
@@ -338,6 +338,7 @@ def _expected(parts: dict[str, str]) -> TbconvError:
 
 # --- the worker's side ---
 
+OURS = ("tbconv", "torch_train", "convert", "tf_serve")
 _CALLER: list[socket.socket] = []  # of the step that runs here; empty in any other process
 _SAID = [-PROGRESS_EVERY_S]  # when it last said something, by time.monotonic
 
@@ -369,7 +370,7 @@ def serve(descriptor: int) -> None:
             try:
                 response = {"response": getattr(importlib.import_module(module), function)(request["request"])}
             except Exception as error:
-                stated = error if isinstance(error, TbconvError) else disk_refusal(error)
+                stated = error if isinstance(error, TbconvError) else disk_refusal(error) or _not_installed(error)
                 if stated is None:
                     raise
                 parts = {"kind": type(stated).__name__, "what": stated.what, "why": stated.why, "fix": stated.fix}
@@ -378,6 +379,15 @@ def serve(descriptor: int) -> None:
             parent.sendall(json.dumps(response).encode() + b"\n")
             del request, response
             _give_back_memory()
+
+
+def _not_installed(error: Exception) -> SetupError | None:
+    """State a package that the machine lacks; a module of ours that is missing is a bug, and no such error."""
+    package = (error.name or "").split(".")[0] if isinstance(error, ModuleNotFoundError) else ""
+    if not package or package in OURS:
+        return None
+    what, why = f"the package {package} is not installed", "this command needs the extra 'convert'"
+    return SetupError(what, why=why, fix="pip install 'tbconv[convert]'")
 
 
 def _bound_memory() -> None:

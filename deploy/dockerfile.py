@@ -40,6 +40,7 @@ class Dockerfile:
     """The stages of an image, the last one being what runs."""
 
     stages: tuple[tuple[Step, ...], ...]
+    arguments: dict[str, str]  # of the stages, by name: what they are where a build gives none
 
     @property
     def final(self) -> tuple[Step, ...]:
@@ -68,30 +69,31 @@ class Dockerfile:
 
 
 def read_dockerfile(path: Path) -> Dockerfile:
-    """Read a Dockerfile of the forms that this project uses; an argument of FROM has the value that it has by default.
+    """Read a Dockerfile of the forms that this project uses; an argument has the value that it has by default.
 
     Raises:
         ConfigError: an instruction that the check would pass over in silence.
     """
     stages: list[list[Step]] = []
-    arguments: dict[str, str] = {}
+    arguments: dict[str, str] = {}  # of FROM
+    of_stages: dict[str, str] = {}
     for line in _joined(path.read_text(encoding="utf-8")):
         word, _, text = line.partition(" ")
         if word not in KNOWN:
             why = "deploy-check would not run it, and would prove another image"
             raise ConfigError(f"{path.name} has {word}", why=why, fix="teach it to deploy/image.py, or do without")
         if word == "ARG":
-            name, _, value = text.strip().partition("=")
-            if stages or not value:
-                why = "only an argument of FROM, with a value, is known here"
-                raise ConfigError(f"{path.name} has ARG {name}", why=why, fix="put it above FROM, with a value")
-            arguments[name] = value
+            name, given, value = text.strip().partition("=")
+            if not given or not (stages or value):
+                why = "without a value of its own a build here has none for it"
+                raise ConfigError(f"{path.name} has ARG {name}", why=why, fix=f"ARG {name}=VALUE")
+            (of_stages if stages else arguments)[name] = value
             continue
         if word == "FROM":
             stages.append([])
             text = re.sub(r"\$\{(\w+)\}", lambda found: arguments.get(found[1], found[0]), text)
         stages[-1].append(Step(word, text.strip()))
-    return Dockerfile(tuple(map(tuple, stages)))
+    return Dockerfile(tuple(map(tuple, stages)), of_stages)
 
 
 def _joined(text: str) -> list[str]:

@@ -96,7 +96,7 @@ class Image:
 
     def _run(self, step: Step) -> None:
         kept = {name: value for name, value in os.environ.items() if _KEPT.fullmatch(name)}
-        environment = kept | {"PATH": f"{self.root / 'base/bin'}:/usr/bin:/bin"}
+        environment = kept | self._dockerfile.arguments | {"PATH": f"{self.root / 'base/bin'}:/usr/bin:/bin"}
         command = ["sh", "-ec", self.words(step.text)]
         done = subprocess.run(
             command, cwd=self._cwd, env=environment, check=False, capture_output=True, text=True, timeout=900

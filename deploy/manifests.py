@@ -9,9 +9,16 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-FILES = ("deploy/kubernetes.yaml", "deploy/kserve.yaml", "render.yaml")
+FILES = (
+    "deploy/kubernetes.yaml",
+    "deploy/kserve.yaml",
+    "deploy/kuberay.yaml",
+    "deploy/ray-compose.yaml",
+    "render.yaml",
+    "compose.yaml",
+)
 TOOLS = ("pyyaml", "kubernetes-validate")
-# Runs in that environment. KServe's own kinds have no schema there: they are read as YAML.
+# Runs in that environment. KServe's and KubeRay's own kinds have no schema there: they are read as YAML.
 _READ = """
 import json, sys, yaml, kubernetes_validate
 found = []
@@ -25,7 +32,7 @@ for name in sys.argv[1:]:
                 kubernetes_validate.validate(document, "1.31", strict=True)
             except Exception as error:
                 problem = str(error).splitlines()[0]
-        found.append({"file": name, "kind": kind or "Render", "by_schema": bool(native), "problem": problem})
+        found.append({"file": name, "kind": kind or "no kind", "by_schema": bool(native), "problem": problem})
 print(json.dumps(found))
 """
 

@@ -15,32 +15,42 @@ from tbconv.contract import __version__
 
 if TYPE_CHECKING:
     from tbconv.api import (
+        FilmLabels,
         Model,
         Reporter,
+        Scorer,
         Screening,
         TbconvError,
         TrainedRun,
+        compare,
         convert,
         convert_onnx,
         evaluate_at_site,
         load,
         prove,
+        retune,
+        score,
         train,
         verify,
     )
 
 __all__ = [
+    "FilmLabels",
     "Model",
     "Reporter",
+    "Scorer",
     "Screening",
     "TbconvError",
     "TrainedRun",
     "__version__",
+    "compare",
     "convert",
     "convert_onnx",
     "evaluate_at_site",
     "load",
     "prove",
+    "retune",
+    "score",
     "train",
     "verify",
 ]

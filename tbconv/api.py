@@ -19,42 +19,83 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from convert.certificate.retune import Retuned
     from convert.from_run import Converted
     from convert.onnx_import.reference import ConvertedOnnx
     from convert.verify import Verified
     from tbconv.contract.bundle import Bundle
     from tbconv.contract.certificate import Proof
+    from tbconv.contract.signature import SignatureRule
     from tf_serve.fallback import ActiveModel
     from tf_serve.predict import ScreenResult
+    from tf_serve.score.run import ScoreSummary
+    from tf_serve.score.scorer import Scorer
 
 __all__ = [
+    "FilmLabels",
     "Model",
     "Recipe",
     "Reporter",
+    "Scorer",
     "Screening",
     "TbconvError",
     "TrainedRun",
+    "compare",
     "convert",
     "convert_onnx",
     "evaluate_at_site",
     "load",
     "prove",
+    "retune",
+    "score",
     "train",
     "verify",
 ]
 
 
-class Recipe(TypedDict, total=False):
+def __getattr__(name: str) -> Any:
+    """Import the scorer on first use: it needs the extra `serve`, which the rest of this module does without."""
+    if name != "Scorer":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from tf_serve.score.scorer import Scorer
+
+    return Scorer
+
+
+class FilmLabels(TypedDict, total=False):
+    """How labels and patients of a folder of films are read, where the folder alone does not say."""
+
+    patient: str | None  # regular expression that finds the patient in a file name
+    positive: str | None  # name of the positive class
+    label: str | None  # the finding that makes a film positive, where the folder has several
+    negative: str | None  # the finding that makes another film negative; others are left out
+    uncertain: Literal["leave-out", "positive", "negative"]  # what becomes of films of which the set is not certain
+    strict: bool  # refuse a folder that holds anything but films and what tells their labels
+
+
+def _read_by(labels: FilmLabels) -> dict[str, Any]:
+    """Return `patient`, `strict` and `choice` as the configurations take them."""
+    from torch_train.data.findings import LabelChoice
+
+    given: dict[str, Any] = {**labels}
+    return {
+        "patient": given.pop("patient", None),
+        "strict": given.pop("strict", False),
+        "choice": LabelChoice(**given),
+    }
+
+
+def _signer(public_key: str | Path | None) -> SignatureRule | None:
+    from tbconv.contract.signature import required_signature
+
+    return None if public_key is None else required_signature(Path(public_key), required=True)
+
+
+class Recipe(FilmLabels, total=False):
     """The options of `tbconv train`, by the same names; `torch_train.config.TrainConfig` says more of each."""
 
     arch: str
-    patient: str | None
-    positive: str | None
     labels_from_masks: bool
-    label: str | None
-    negative: str | None
-    uncertain: Literal["leave-out", "positive", "negative"]
-    strict: bool
     film_identity: Literal["pixels", "file"]
     fractions: tuple[float, float, float]
     seed: int
@@ -85,7 +126,9 @@ class Recipe(TypedDict, total=False):
     film_cache: bool
     target_sensitivity: float
     operating_point: Literal["best", "highest"]
+    referral: str | None
     baseline_only: bool
+    log_to: tuple[str, ...]
     calibration_films: int
     heldout_films: int
 
@@ -103,6 +146,9 @@ class Screening:
     reason: str | None  # code of the rejection
     explanation: str | None  # of the rejection, for a person
     decision: Literal["refer", "indeterminate", "not_flagged"] | None  # None where rejected, as all that follows
+    decision_words: str | None  # the same in the bundle's own words, in lower case
+    score: float | None  # the probability, 0..100, rounded but never across `threshold_score`
+    threshold_score: float | None  # the cut-off: a film with this score or a higher one is flagged
     probability: float | None  # calibrated, 0..1: for people
     margin: float | None  # logit of positive minus logit of negative: what the decision compares with `threshold`
     threshold: float | None  # in logits
@@ -132,6 +178,11 @@ class Model:
         return self._bundle.manifest.labels.names
 
     @property
+    def referral(self) -> str | None:
+        """What a flag calls for, in the bundle's own words, such as "a chest CT"; None where it names nothing."""
+        return self._bundle.manifest.words.phrase or None
+
+    @property
     def threshold(self) -> float:
         """The operating point, a margin in logits: a film at or above it is flagged."""
         return self._active.decision_rule.operating_point.margin
@@ -158,7 +209,7 @@ class Model:
             BundleError: the file of the bundle returned an invalid output.
         """
         from tbconv.contract.xray import read_bytes
-        from tf_serve.predict import screen
+        from tf_serve.score.scorer import Scorer
 
         if isinstance(film, str | Path):
             name, data = str(film), read_bytes(Path(film))
@@ -166,19 +217,27 @@ class Model:
             name, data = "the film", film
         else:
             name, data = "the array", _as_png(film)
-        return _screening(screen(data, self._active, self._bundle.manifest, name=name))
+        return _screening(Scorer.of(self._active, self._bundle.manifest).score(data, name=name))
 
 
-def load(bundle: str | Path, *, artefact: str | None = None, site: str | Path | None = None) -> Model:
+def load(
+    bundle: str | Path,
+    *,
+    artefact: str | None = None,
+    site: str | Path | None = None,
+    public_key: str | Path | None = None,
+) -> Model:
     """Open a bundle to answer films.
 
     Args:
         bundle: folder that `convert` wrote.
         artefact: a TFLite file of the bundle; None takes the one that its certificate proposes.
         site: the site.json of `evaluate_at_site`, whose figures then stand in `limits`.
+        public_key: PEM file of whoever has to have signed it; by default no signature is required.
 
     Raises:
-        BundleError: it is no bundle, no file of it may answer, or the site's figures are of another.
+        BundleError: it is no bundle, no file of it may answer, the key does not vouch for it, or the site's figures are
+            of another.
         ConfigError: `artefact` is no TFLite file.
         SetupError: this machine decodes images differently from training.
     """
@@ -186,10 +245,87 @@ def load(bundle: str | Path, *, artefact: str | None = None, site: str | Path | 
     from tf_serve.fallback import choose_model
 
     opened = read_bundle(Path(bundle))
-    active = choose_model(opened, artefact=artefact)
+    active = choose_model(opened, artefact=artefact, signature=_signer(public_key))
     if site is not None:
         active = replace(active, site=read_site(Path(site), opened))
     return Model(opened, active)
+
+
+def score(
+    bundle: str | Path,
+    films: str | Path,
+    out: str | Path,
+    *,
+    engine: str = "local",
+    address: str | None = None,
+    workers: int | None = None,
+    artefact: str | None = None,
+    gate: Literal["strict", "basic", "off"] = "strict",
+    pseudonymise: str | Path | None = None,
+    csv: bool = False,
+    dicom_out: str | Path | None = None,
+    dicom_formats: str = "sr,sc,fhir",
+    shard_films: int | None = None,
+    film_timeout_s: float | None = None,
+    sign_key: str | Path | None = None,
+    public_key: str | Path | None = None,
+    reporter: Reporter | None = None,
+) -> ScoreSummary:
+    """Score many films into sharded Parquet, or go on where an earlier call was stopped: `tbconv score`.
+
+    Args:
+        bundle: folder that `convert` wrote.
+        films: a folder, a CSV table with a column film, a zip or tar archive, or an address (s3://...).
+        out: folder of results; another call with the same arguments goes on in it.
+        engine: local: the cores of this machine; ray (experimental): Ray, here or on a cluster.
+        address: of a Ray cluster; None starts Ray on this machine.
+        workers: processes, each with one interpreter of one thread; None takes all usable cores.
+        artefact: a TFLite file of the bundle; None takes the one that its certificate proposes.
+        gate: how much the input gate may judge.
+        pseudonymise: file of a key, or env:NAME: keyed digests then stand in the place of ids.
+        csv: whether results.csv is written, too.
+        dicom_out: folder for each answer in the hospital's formats, with a DICOM film's patient.
+        dicom_formats: which of sr, sc and fhir are written there.
+        shard_films: films of one Parquet file; 1,000 by default.
+        film_timeout_s: seconds that one film may take; 120 by default.
+        sign_key: private key (PEM) that signs the root of the run's receipts.
+        public_key: the key (PEM) that has to have signed the bundle; None requires no signature.
+        reporter: where progress goes; nowhere by default.
+
+    Returns:
+        Counts, what answered, and how fast; `quarantined` says how many films could not be answered.
+
+    Raises:
+        BundleError: it is no bundle, no file of it may answer, or the network broke meanwhile.
+        ConfigError: `out` holds the results of another run, or another process writes there.
+        DataError: the films cannot be listed, or finished results were altered.
+        SetupError: the disk is full, or this machine decodes images differently from training.
+    """
+    from tf_serve.gate.rules import GateLevel
+    from tf_serve.score.films import Pseudonyms
+    from tf_serve.score.hospital import hospital_writer
+    from tf_serve.score.run import ScoreConfig
+    from tf_serve.score.run import score as run_score
+
+    given: dict[str, Any] = {"workers": workers, "shard_films": shard_films, "film_timeout_s": film_timeout_s}
+    config = ScoreConfig(
+        bundle=Path(bundle),
+        films=str(films),
+        out=Path(out),
+        engine=engine,
+        address=address,
+        artefact=artefact,
+        gate=GateLevel(gate),
+        signature=_signer(public_key),
+        pseudonyms=None if pseudonymise is None else Pseudonyms.read(str(pseudonymise)),
+        csv=csv,
+        sign_key=None if sign_key is None else Path(sign_key),
+        hospital=hospital_writer(
+            None if dicom_out is None else Path(dicom_out), dicom_formats, bundle=Path(bundle), films=[films]
+        ),
+        **{name: value for name, value in given.items() if value is not None},
+    )
+    return run_score(config, reporter=reporter or Silence())
 
 
 def evaluate_at_site(
@@ -198,14 +334,10 @@ def evaluate_at_site(
     *,
     out: str | Path | None = None,
     prevalence: float = 0.01,
-    patient: str | None = None,
-    positive: str | None = None,
-    label: str | None = None,
-    negative: str | None = None,
-    uncertain: str = "leave-out",
-    strict: bool = False,
     artefact: str | None = None,
+    public_key: str | Path | None = None,
     reporter: Reporter | None = None,
+    **labels: Unpack[FilmLabels],
 ) -> dict[str, Any]:
     """Measure a bundle on labelled films from elsewhere: `tbconv evaluate --bundle`.
 
@@ -214,14 +346,10 @@ def evaluate_at_site(
         films: folder of films with labels, in a layout that `tbconv data check` knows.
         out: folder of site.json and site.html; BUNDLE.site by default.
         prevalence: share of the screened who are ill, for the predictive values.
-        patient: regular expression that finds the patient in a file name.
-        positive: name of the positive class.
-        label: the finding that makes a film positive, where the folder has several.
-        negative: the finding that makes another film negative; others are left out.
-        uncertain: leave-out, positive or negative: films of which the set is not certain.
-        strict: refuse a folder that holds anything but films and what tells their labels.
         artefact: a TFLite file of the bundle; None takes the one that its certificate proposes.
+        public_key: PEM file of whoever has to have signed it; by default no signature is required.
         reporter: where progress goes; nowhere by default.
+        labels: how the films' labels are read, where the folder alone does not say.
 
     Returns:
         What site.json holds: figures with 95 % intervals, what the bundle claims, and what is worse here.
@@ -230,9 +358,8 @@ def evaluate_at_site(
         BundleError: it is no bundle, or no file of it may answer.
         DataError: the films have no labels, or others than the bundle's.
     """
-    from convert.certificate.site import SiteConfig
-    from convert.certificate.site import evaluate_at_site as measure
-    from torch_train.data.findings import LabelChoice
+    from convert.certificate.site.evaluate import SiteConfig
+    from convert.certificate.site.evaluate import evaluate_at_site as measure
 
     root = Path(bundle).resolve()
     config = SiteConfig(
@@ -240,9 +367,8 @@ def evaluate_at_site(
         data=Path(films),
         out=root.parent / f"{root.name}.site" if out is None else Path(out),
         prevalence=prevalence,
-        patient=patient,
-        choice=LabelChoice(positive, label, negative, uncertain),  # type: ignore[arg-type]  # it refuses other words
-        strict=strict,
+        signature=_signer(public_key),
+        **_read_by(labels),
         artefact=artefact,
     )
     return measure(config, reporter or Silence())
@@ -281,6 +407,9 @@ def _screening(result: ScreenResult) -> Screening:
         reason=refusal.value if refusal else None,
         explanation=refusal.explanation if refusal else None,
         decision=found.decision if found else None,
+        decision_words=found.words if found else None,
+        score=found.score if found else None,
+        threshold_score=found.threshold_score if found else None,
         probability=found.probability if found else None,
         margin=found.margin if found else None,
         threshold=found.threshold if found else None,
@@ -360,6 +489,7 @@ def convert(
     films: int | None = None,
     keep_float: Sequence[str] | None = None,
     int8_budget: float | None = None,
+    referral: str | None = None,
     reporter: Reporter | None = None,
 ) -> Converted:
     """Convert a run to ONNX, SavedModel, H5, Keras and four TFLite files, and measure each against PyTorch.
@@ -371,6 +501,7 @@ def convert(
         films: held-out films that every format is compared on, at most; 512 by default.
         keep_float: nodes, or prefixes of nodes, that the int8 file keeps in float32; the head by default.
         int8_budget: seconds that the search for an int8 recipe may take; 0 makes one candidate.
+        referral: what a flag calls for, such as "a chest CT"; "" names nothing, None takes the run's.
         reporter: where progress goes; nowhere by default.
 
     Returns:
@@ -385,6 +516,7 @@ def convert(
     from convert.pipeline import convert as run_conversion
 
     given: dict[str, Any] = {"films": films, "keep_float": tuple(keep_float or ()) or None, "int8_budget": int8_budget}
+    given |= {"referral": referral}
     chosen = {name: value for name, value in given.items() if value is not None}
     return run_conversion(ConvertConfig(run=Path(run), out=Path(out), route=route, **chosen), reporter or Silence())
 
@@ -404,6 +536,7 @@ def convert_onnx(
     labels: Sequence[str] = (),
     task: str | None = None,
     thresholds: str | Path | None = None,
+    referral: str | None = None,
     reporter: Reporter | None = None,
 ) -> ConvertedOnnx:
     """Convert a third-party ONNX classifier to every format, and measure each against ONNX Runtime on the file itself.
@@ -423,6 +556,7 @@ def convert_onnx(
         labels: names of the classes, in the order of the output.
         task: what it decides: one-of-n, binary, multi-label or score; by default what its last operation proposes.
         thresholds: JSON or CSV file of label, threshold; by default 0.5 of a probability, which is said.
+        referral: what a flag calls for, such as "a chest CT"; "" names nothing, None takes what a label is known for.
         reporter: where progress goes; nowhere by default.
 
     Raises:
@@ -447,6 +581,7 @@ def convert_onnx(
         labels=tuple(labels),
         task=task,
         thresholds=None if thresholds is None else Path(thresholds),
+        referral=referral,
     )
     return run_conversion(config, reporter or Silence())
 
@@ -456,15 +591,10 @@ def verify(
     films: str | Path | None = None,
     *,
     out: str | Path | None = None,
-    patient: str | None = None,
-    positive: str | None = None,
-    label: str | None = None,
-    negative: str | None = None,
-    uncertain: str = "leave-out",
-    strict: bool = False,
     most: int | None = None,
     matrix: bool = False,
     reporter: Reporter | None = None,
+    **labels: Unpack[FilmLabels],
 ) -> Verified:
     """Check a bundle's digests, measure every file again, and compare with its certificate.
 
@@ -472,15 +602,10 @@ def verify(
         bundle: folder that `convert` wrote; nothing is written into it.
         films: folder of films; None feeds the bundle's golden inputs.
         out: folder of the report; BUNDLE.verify by default.
-        patient: regular expression that finds the patient in a file name, for folders with labels.
-        positive: name of the positive class, for folders with labels.
-        label: the finding that makes a film positive, where the folder has several.
-        negative: the finding that makes another film negative; others are left out.
-        uncertain: leave-out, positive or negative: films of which the set is not certain.
-        strict: refuse a folder that holds anything but films and what tells their labels.
         most: films of the folder, at most.
         matrix: run every runtime, kernel set and reference converter, not the bundle's files alone.
         reporter: where progress goes; nowhere by default.
+        labels: how the films' labels are read, where the folder alone does not say.
 
     Returns:
         Verdicts and figures; `passed` says whether every file does as well as its certificate says.
@@ -491,20 +616,131 @@ def verify(
     """
     from convert.verify import VerifyConfig
     from convert.verify import verify as run_verification
-    from torch_train.data.findings import LabelChoice
 
     root = Path(bundle).resolve()
     config = VerifyConfig(
         bundle=Path(bundle),
         films=None if films is None else Path(films),
         out=root.parent / f"{root.name}.verify" if out is None else Path(out),
-        patient=patient,
-        choice=LabelChoice(positive, label, negative, uncertain),  # type: ignore[arg-type]  # it refuses other words
-        strict=strict,
+        **_read_by(labels),
         most=most,
         matrix=matrix,
     )
     return run_verification(config, reporter or Silence())
+
+
+def retune(
+    bundle: str | Path,
+    films: str | Path,
+    out: str | Path,
+    *,
+    sensitivity: float | None = None,
+    specificity: float | None = None,
+    score: float | None = None,
+    leave_out_trained: bool = False,
+    most: int = 512,
+    public_key: str | Path | None = None,
+    reporter: Reporter | None = None,
+    **labels: Unpack[FilmLabels],
+) -> Retuned:
+    """Set another threshold on a site's films, and write a new bundle, certified anew: `tbconv retune`.
+
+    Args:
+        bundle: folder that `convert` wrote; nothing is written into it.
+        films: folder of films with labels, in a layout that `tbconv data check` knows.
+        out: the new bundle.
+        sensitivity: share of the positives to flag; of the three exactly one is given.
+        specificity: share of the negatives not to flag.
+        score: from which a film is flagged, 0 to 100: 100 times the probability.
+        leave_out_trained: go on without films that trained the network.
+        most: films that every file is certified on.
+        public_key: PEM file of whoever has to have signed it; by default no signature is required.
+        reporter: where progress goes; nowhere by default.
+        labels: how the films' labels are read, where the folder alone does not say.
+
+    Returns:
+        Manifest, certificate and record of the new bundle.
+
+    Raises:
+        BundleError: it is no bundle, or contradicts itself.
+        DataError: the films trained the network, are too few, or have other labels than the bundle's.
+    """
+    from convert.certificate.retune import RetuneConfig
+    from convert.certificate.retune import retune as run_retune
+
+    config = RetuneConfig(
+        bundle=Path(bundle),
+        films=Path(films),
+        out=Path(out),
+        sensitivity=sensitivity,
+        specificity=specificity,
+        score=score,
+        signature=_signer(public_key),
+        **_read_by(labels),
+        leave_out_trained=leave_out_trained,
+        most=most,
+    )
+    return run_retune(config, reporter or Silence())
+
+
+def compare(
+    old: str | Path,
+    new: str | Path,
+    films: str | Path,
+    *,
+    out: str | Path | None = None,
+    sensitivity_margin: float | None = None,
+    specificity_margin: float | None = None,
+    most_flips: float | None = None,
+    plan: str | Path | None = None,
+    leave_out_trained: bool = False,
+    public_key: str | Path | None = None,
+    reporter: Reporter | None = None,
+    **labels: Unpack[FilmLabels],
+) -> dict[str, Any]:
+    """Count the decisions that one model takes otherwise than another, against margins given beforehand.
+
+    Args:
+        old: a bundle, or a file.
+        new: the same.
+        films: folder of films; with labels for sensitivity and specificity.
+        out: folder of compare.json and compare.html; NEW.compare by default.
+        sensitivity_margin: how much lower the new sensitivity may be, in [0, 1).
+        specificity_margin: how much lower the new specificity may be.
+        most_flips: share of films that may change.
+        plan: JSON file of these margins, written down beforehand, instead of them; its digest is reported.
+        leave_out_trained: go on without films that trained one of the two.
+        public_key: PEM file of whoever has to have signed it; by default no signature is required.
+        reporter: where progress goes; nowhere by default.
+        labels: how the films' labels are read, where the folder alone does not say.
+
+    Returns:
+        What compare.json holds; `verdict` is HOLDS, BROKEN or CANNOT SAY, None without a margin.
+
+    Raises:
+        BundleError: a bundle is not whole, or the two decide different things.
+        DataError: the films trained one of the two, or lack labels that a margin needs.
+    """
+    from convert.certificate.comparison.compare import CompareConfig, settle_margins
+    from convert.certificate.comparison.compare import compare as run_comparison
+
+    given = {
+        "sensitivity_margin": sensitivity_margin,
+        "specificity_margin": specificity_margin,
+        "most_flips": most_flips,
+    }
+    root = Path(new).resolve()
+    config = CompareConfig(
+        old=Path(old),
+        new=Path(new),
+        films=Path(films),
+        out=root.parent / f"{root.name}.compare" if out is None else Path(out),
+        **settle_margins(given, None if plan is None else Path(plan)),
+        signature=_signer(public_key),
+        **_read_by(labels),
+        leave_out_trained=leave_out_trained,
+    )
+    return run_comparison(config, reporter or Silence())
 
 
 def prove(

@@ -10,26 +10,20 @@ from tbconv.contract import module_path
 sys.path[:] = module_path()
 
 import errno
+import platform
+from collections.abc import Sequence
+from typing import Annotated
 
 import typer
 
-from tbconv.commands import (
-    adopt,
-    audit,
-    convert,
-    data,
-    doctor,
-    evaluate,
-    predict,
-    prove,
-    serve,
-    show,
-    sign,
-    train,
-    upgrade,
-    verify,
-)
-from tbconv.console import print_error
+from tbconv import usage
+from tbconv.commands import doctor
+from tbconv.commands.bundles import push, retune, show, sign, upgrade
+from tbconv.commands.conversion import compare, convert, prove, verify
+from tbconv.commands.serving import predict, receipt, score, serve
+from tbconv.commands.training import adopt, audit, data, evaluate, train
+from tbconv.console import print_error, print_out
+from tbconv.contract import __version__
 from tbconv.contract.errors import DISCLAIMER, SetupError, TbconvError
 
 EXTRA_OF = {
@@ -45,14 +39,29 @@ EXTRA_OF = {
     "onnx": "convert",
     "onnxruntime": "convert",
     "onnx2tf": "convert",
+    "flatbuffers": "tflite",
+    "jinja2": "train",
+    "openpyxl": "train",
+    "pydicom": "dicom",
+    "imagecodecs": "dicom",
     "ai_edge_litert": "serve",
     "fastapi": "serve",
     "uvicorn": "serve",
     "prometheus_client": "serve",
+    "grpc": "grpc",
+    "google": "grpc",
     "model_signing": "sign",
     "cryptography": "sign",
     "OpenSSL": "sign",
+    "huggingface_hub": "hub",
+    "highdicom": "hospital",
+    "fhir": "hospital",
+    "pyarrow": "score",
+    "fsspec": "score",
 }
+
+NEEDS_CONVERT = ("convert", "verify", "prove", "compare", "retune")  # commands that meet PyTorch and TensorFlow
+PART_OF_CONVERT = ("serve", "train", "dicom", "tflite")  # extras that the extra `convert` brings
 
 PURPOSE = "Train a chest X-ray classifier in PyTorch, ship it as TensorFlow, prove that nothing changed."
 
@@ -60,27 +69,57 @@ OLD_OPTIONS = {"wished-sensitivity": "target-sensitivity"}  # both are understoo
 
 app = typer.Typer(
     name="tbconv",
-    context_settings={"token_normalize_func": lambda option: OLD_OPTIONS.get(option, option)},
-    help=f"{PURPOSE}\n\n{DISCLAIMER}",
+    cls=usage.Group,
+    context_settings={
+        "token_normalize_func": lambda option: OLD_OPTIONS.get(option, option),
+        "help_option_names": ["-h", "--help"],
+    },
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-app.add_typer(data.app, name="data")
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print_out(f"tbconv {__version__} (Python {platform.python_version()})")
+        raise typer.Exit
+
+
+@app.callback(help=f"{PURPOSE}\n\n{DISCLAIMER}")
+def _root(
+    version: Annotated[  # its callback answers
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+app.add_typer(data.app, name="data", cls=usage.Group)
 app.command("train")(train.train)
 app.command("audit")(audit.audit)
 app.command("evaluate")(evaluate.evaluate)
 app.command("adopt")(adopt.adopt)
 app.command("convert")(convert.convert)
+app.command("retune")(retune.retune)
 app.command("verify")(verify.verify)
+app.command("compare")(compare.compare)
 app.command("prove")(prove.prove)
 app.command("predict")(predict.predict)
+app.command("score")(score.score)
 app.command("serve")(serve.serve)
 app.command("show")(show.show)
+app.command("push")(push.push)
+app.command("receipt")(receipt.receipt)
 app.command("sign")(sign.sign)
 app.command("upgrade")(upgrade.upgrade)
 app.command("doctor")(doctor.doctor)
+for _info in (*app.registered_commands, *data.app.registered_commands):
+    if _info.callback is not None:
+        _info.cls, _info.callback = usage.Command, usage.with_volume(_info.callback)
+
+
+NEWER = 0x030C0000  # Python 3.12, in which all but serving is written
 
 
 def main() -> None:
@@ -94,7 +133,12 @@ def main() -> None:
         print_error(error)
         sys.exit(1)
     except ModuleNotFoundError as error:
-        print_error(_missing_package(error))
+        print_error(_missing_package(error, sys.argv[1:]))
+        sys.exit(1)
+    except SyntaxError:
+        if sys.hexversion >= NEWER:  # in a version that mypy does not work out: the other branch is no dead one
+            raise
+        print_error(_older_python())
         sys.exit(1)
     except OSError as error:
         expected = _no_room(error) or _no_place(error)
@@ -104,14 +148,26 @@ def main() -> None:
         sys.exit(1)
 
 
-def _missing_package(error: ModuleNotFoundError) -> SetupError:
-    package = (error.name or "").split(".")[0]
+def _missing_package(error: ModuleNotFoundError, words: Sequence[str]) -> SetupError:
+    """Name the extra that has the package, and all that the command will ask for next."""
+    package, command = (error.name or "").split(".")[0], words[0] if words else ""
     if package not in EXTRA_OF:
         raise error
+    extra = EXTRA_OF[package]
+    if extra in PART_OF_CONVERT and command in NEEDS_CONVERT and "--quick" not in words:
+        extra = "convert"
+    fix = f"pip install 'tbconv[{extra}]'"
+    if command == "verify" and extra == "convert":
+        bundle = next((word for word in words[1:] if not word.startswith("-")), "BUNDLE")
+        fix += f", or with serving's packages alone: tbconv verify {bundle} --quick"
+    return SetupError(f"the package {package} is not installed", why=f"this command needs the extra '{extra}'", fix=fix)
+
+
+def _older_python() -> SetupError:
     return SetupError(
-        f"the package {package} is not installed",
-        why=f"this command needs the extra '{EXTRA_OF[package]}'",
-        fix=f"pip install 'tbconv[{EXTRA_OF[package]}]'",
+        "this command needs Python 3.12",
+        why=f"this is {sys.version.split()[0]}, which serves, predicts and shows bundles",
+        fix="install tbconv under Python 3.12",
     )
 
 

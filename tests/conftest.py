@@ -8,6 +8,7 @@ all (`build_once`).
 import fcntl
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -86,6 +87,19 @@ def _leaves_what_processes_inherit():
 
 def _inherited():
     return {name: value for name, value in os.environ.items() if name.startswith(INHERITED)}
+
+
+@pytest.fixture
+def on_80_columns():
+    """Return a function that calls the command as on a terminal of 80 columns: its result, and its lines unstyled."""
+    from typer.testing import CliRunner
+
+    def call(app, *words):
+        environment = {"COLUMNS": "80", "FORCE_COLOR": "1", "NO_COLOR": "1"}
+        done = CliRunner().invoke(app, [*map(str, words)], env=environment)
+        return done, re.sub(r"\x1b\[[0-9;]*m", "", done.stdout).splitlines()
+
+    return call
 
 
 class HostileFolder:

@@ -1,5 +1,6 @@
 """Other architectures from films to a certified bundle: another team's checkpoint, and one trained here and served."""
 
+import csv
 import json
 import os
 import subprocess
@@ -9,6 +10,7 @@ import httpx
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch.nn import functional
 from torchvision.models import mobilenet_v2
 
@@ -24,8 +26,15 @@ def tbconv(*words, cwd):
     return done.stdout
 
 
-def draw_checkpoint(place):
-    """Write random weights whose BatchNorms know what smooth pictures give at every depth."""
+def as_input(film):
+    """Return a film as `adopt` gives it to the network by default: [1, 3, 224, 224], normalised as for ImageNet."""
+    grey = torch.from_numpy(np.asarray(Image.open(film).convert("L").resize((224, 224)), np.float32)) / 255
+    mean, deviation = (torch.tensor(one)[:, None, None] for one in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
+    return ((grey.expand(3, -1, -1) - mean) / deviation)[None]
+
+
+def draw_checkpoint(place, films):
+    """Write random weights whose BatchNorms know what smooth pictures give at every depth; the head knows the films."""
     torch.manual_seed(3)
     net = mobilenet_v2(weights=None, num_classes=2)
     for module in net.modules():
@@ -33,12 +42,18 @@ def draw_checkpoint(place):
             module.momentum = 1.0
     with torch.no_grad():
         net.train()(functional.interpolate(torch.rand(16, 1, 9, 9), (224, 224), mode="bilinear").expand(-1, 3, -1, -1))
+        net.eval()
+        rows = list(csv.DictReader((films / "MetaData.csv").read_text(encoding="utf-8").splitlines()))
+        found = [net.features(as_input(films / "image" / f"{row['id']}.png")).mean((0, 2, 3)) for row in rows]
+        positive = torch.tensor([row["ptb"] == "1" for row in rows])
+        towards = torch.stack(found)[positive].mean(0) - torch.stack(found)[~positive].mean(0)
+        net.classifier[1].weight.copy_(torch.stack([-towards, towards]) / towards.norm())
     torch.save(net.state_dict(), place)
 
 
 def test_an_adopted_mobilenet_is_certified_verified_and_traced(tmp_path):
-    draw_checkpoint(tmp_path / "team.pt")
     tbconv("data", "phantom", "films", "--n", "40", cwd=tmp_path)
+    draw_checkpoint(tmp_path / "team.pt", tmp_path / "films")
     tbconv("adopt", "team.pt", "--arch", "mobilenet_v2", "--data", "films", "--out", "run", cwd=tmp_path)
     converted = json.loads(tbconv("convert", "run", "--out", "bundle", "--json", cwd=tmp_path))
     certified = {row["name"] for row in converted["rows"] if row["verdict"] == "CERTIFIED"}

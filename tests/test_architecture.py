@@ -22,7 +22,7 @@ STARTS_A_FRAMEWORK = (
     "convert.proof.step",
 )
 MOST_ENTRIES = 12  # of a folder: what a reader takes in at a glance
-OPEN_ENDED = {"tbconv/commands", "tf_serve/server/routes"}  # one entry a command, one a family of addresses
+OPEN_ENDED = {"tf_serve/server/routes"}  # one entry a family of addresses
 # What a conversion needs of training is imported by the processes that orchestrate.
 OF_TRAINING = ["torch_train.metrics", "torch_train.run_folder", "torch_train.data.index", "torch_train.data.loading"]
 BLOCKED = """

@@ -1,28 +1,25 @@
-"""Many films from disk for the command, one answer each, and the pictures that show where the evidence lies."""
+"""Many films from disk for the command, one answer each, with pictures and the hospital's formats on request."""
 
 from __future__ import annotations
 
-import io
-import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
-
 from tbconv.contract.bundle import Bundle, read_bundle, read_site
-from tbconv.contract.errors import DISCLAIMER, FilmError, Reporter
-from tbconv.contract.files import write_atomic
+from tbconv.contract.errors import NO_REFERRAL, FilmError, Referral, Reporter
+from tbconv.contract.files import refuse_as_films, write_atomic
 from tbconv.contract.signature import SignatureRule
 from tbconv.contract.xray import open_film, read_bytes
-from tbconv.contract.xray.folder import DICOMDIR, HEAD_BYTES, is_archive, kind_of, refuse_others, walk_films, words_of
+from tbconv.contract.xray.archive import is_archive
+from tbconv.contract.xray.folder import DICOMDIR, HEAD_BYTES, kind_of, refuse_others, walk_films, words_of
 from tf_serve.fallback import ActiveModel, choose_checked
-from tf_serve.predict import DECISION_WORDS, Finding, ScreenResult, film_box, screen, special_limits
+from tf_serve.predict import ScreenResult, special_limits
+from tf_serve.score.hospital import HospitalWriter
+from tf_serve.score.overlay import draw_overlay
+from tf_serve.score.scorer import Scorer
 
-# --- batch ---
-# Many films from disk, one row each: a film that cannot be read does not stop the others.
+# One row a film: a film that cannot be read does not stop the others.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +33,7 @@ class PredictConfig:
     signature: SignatureRule | None = None  # whose signature is required
     strict: bool = False  # refuse folders that hold anything but films
     site: Path | None = None  # site.json: the site's own figures of the bundle
+    hospital: HospitalWriter | None = None  # writes each answer in the hospital's formats
 
     def __post_init__(self) -> None:
         if not self.films:
@@ -50,6 +48,7 @@ class FilmAnswer:
     result: ScreenResult | None
     error: FilmError | None
     overlay: Path | None = None
+    files: tuple[Path, ...] = ()  # in the hospital's formats
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +58,7 @@ class BatchAnswer:
     active: ActiveModel
     rows: tuple[FilmAnswer, ...]
     left_out: tuple[tuple[Path, str], ...] = ()  # of the folders: what is no film, and what it is
+    words: Referral = NO_REFERRAL  # of the bundle
 
     @property
     def unreadable(self) -> int:
@@ -80,7 +80,8 @@ def predict(config: PredictConfig, *, reporter: Reporter) -> BatchAnswer:
     films, left_out = expand(config.films, strict=config.strict, reporter=reporter)
     pictures = picture_paths(films, config.overlay) if config.overlay else [None] * len(films)
     work = reporter.track(zip(films, pictures, strict=True), title="films", total=len(films))
-    return BatchAnswer(active, tuple(_row(film, picture, active, bundle) for film, picture in work), left_out)
+    rows = tuple(_row(film, picture, active, bundle, config.hospital) for film, picture in work)
+    return BatchAnswer(active, rows, left_out, bundle.manifest.words)
 
 
 def expand(
@@ -89,11 +90,12 @@ def expand(
     """Return files as they are, of a folder, zip archive or DICOM CD every film in it, sorted, and what is no film.
 
     Raises:
-        DataError: a folder holds more than films, and `strict` forbids it.
+        DataError: a folder holds more than films, and `strict` forbids it; a bundle or a run is among them.
     """
     found: list[Path] = []
     left_out: dict[Path, str] = {}
     for film in films:
+        refuse_as_films(film)
         place = _place_of(film)
         if place is None:
             found.append(film)
@@ -133,17 +135,20 @@ def picture_paths(films: Sequence[Path], folder: Path) -> list[Path]:
     return list(paths)
 
 
-def _row(film: Path, picture: Path | None, active: ActiveModel, bundle: Bundle) -> FilmAnswer:
+def _row(
+    film: Path, picture: Path | None, active: ActiveModel, bundle: Bundle, hospital: HospitalWriter | None
+) -> FilmAnswer:
     try:
         data = _read(film)
-        result = screen(data, active, bundle.manifest, name=str(film))
+        result = Scorer.of(active, bundle.manifest).score(data, name=str(film))
     except FilmError as error:
         return FilmAnswer(film, None, error)
+    files = hospital.write(data, result, bundle.manifest) if hospital else ()
     if picture is None or result.finding is None:
-        return FilmAnswer(film, result, None)
-    notes = special_limits(active, bundle.manifest)
+        return FilmAnswer(film, result, None, files=files)
+    notes = (*special_limits(active, bundle.manifest), bundle.manifest.words.disclaimer)
     write_atomic(picture, draw_overlay(open_film(data).pixels, result.finding, notes=notes), option="--overlay")
-    return FilmAnswer(film, result, None, picture)
+    return FilmAnswer(film, result, None, picture, files)
 
 
 def _read(film: Path) -> bytes:
@@ -152,94 +157,3 @@ def _read(film: Path) -> bytes:
         why = words_of(others, film) if others else "it is empty"
         raise FilmError(f"{film} holds no film", why=why, fix="name PNG, JPEG or DICOM films, or a folder of them")
     return read_bytes(film)
-
-
-# --- overlay ---
-# The film with its evidence map, as a PNG that says what it shows wherever it ends up.
-#
-# Orange speaks for the positive class, blue against it: a pair that readers with any of the
-# usual colour blindnesses tell apart. The film's own grey shines through where the map is weak.
-
-POSITIVE = (230, 97, 1)  # orange and blue ends of ColorBrewer's PuOr and RdBu, colour-blind-safe
-NEGATIVE = (33, 102, 172)
-OPACITY = 0.5  # of the strongest cell
-FAINTEST_SCALE = 1.0  # logits; a map that is weak everywhere is not blown up to full colour
-LONG_SIDE = 896  # pixels of the film in the picture: 4 x 224
-_TEXT_SIZE, _MARGIN, _LINE = 18, 14, 26  # pixels of the caption
-
-
-def draw_overlay(pixels: NDArray[np.uint8], finding: Finding, *, notes: Sequence[str] = ()) -> bytes:
-    """Draw a film, its evidence and the caption.
-
-    Args:
-        pixels: uint8 [H, W], the decoded film.
-        finding: its map is laid over the film, padding cut away.
-        notes: what else the caption has to say of this answer: a synthetic training set, the baseline.
-
-    Returns:
-        A PNG, RGB, without metadata.
-    """
-    film = Image.fromarray(pixels)
-    film.thumbnail((LONG_SIDE, LONG_SIDE), Image.Resampling.BILINEAR)
-    if max(film.size) < LONG_SIDE:
-        film = film.resize(_long_side(*film.size), Image.Resampling.BICUBIC)
-    picture = blend(np.asarray(film), film_evidence(np.array(finding.evidence), film.height, film.width))
-    out = io.BytesIO()
-    _with_caption(Image.fromarray(picture), _caption(finding, notes)).save(out, "PNG")
-    return out.getvalue()
-
-
-def film_evidence(evidence: NDArray[np.floating], height: int, width: int) -> NDArray[np.float32]:
-    """Stretch a map over the film alone, bilinear.
-
-    Args:
-        evidence: [7, 7], over the padded model_input.
-        height: of the film, pixels.
-        width: of the film, pixels.
-
-    Returns:
-        float32 [height, width], logits.
-    """
-    cells = evidence.shape[0]
-    left, top, right, bottom = film_box(height, width)
-    box = (left * cells, top * cells, right * cells, bottom * cells)
-    grid = Image.fromarray(evidence.astype(np.float32))
-    return np.asarray(grid.resize((width, height), Image.Resampling.BILINEAR, box=box), np.float32)
-
-
-def blend(film: NDArray[np.uint8], evidence: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Colour a grey film, uint8 [H, W], by its evidence, float32 [H, W]; uint8 [H, W, 3]."""
-    strength = evidence / max(float(np.abs(evidence).max()), FAINTEST_SCALE)
-    colour = np.where(strength[..., None] > 0, np.array(POSITIVE), np.array(NEGATIVE))
-    opacity = OPACITY * np.abs(strength)[..., None]
-    mixed: NDArray[np.uint8] = np.rint((1 - opacity) * film[..., None] + opacity * colour).astype(np.uint8)
-    return mixed
-
-
-def _long_side(width: int, height: int) -> tuple[int, int]:
-    factor = LONG_SIDE / max(width, height)
-    return max(1, round(width * factor)), max(1, round(height * factor))
-
-
-def _with_caption(picture: Image.Image, caption: Sequence[str]) -> Image.Image:
-    font = ImageFont.load_default(_TEXT_SIZE)
-    letters = max(20, int((picture.width - 2 * _MARGIN) / font.getlength("n")))
-    lines = [line for text in caption for line in textwrap.wrap(text, letters)]
-    canvas = Image.new("RGB", (picture.width, picture.height + 2 * _MARGIN + _LINE * len(lines)), (18, 22, 28))
-    canvas.paste(picture, (0, 0))
-    pen = ImageDraw.Draw(canvas)
-    for number, line in enumerate(lines):
-        pen.text((_MARGIN, picture.height + _MARGIN + number * _LINE), line, fill=(236, 239, 243), font=font)
-    return canvas
-
-
-def _caption(finding: Finding, notes: Sequence[str]) -> tuple[str, ...]:
-    decision = DECISION_WORDS[finding.decision].capitalize()
-    figures = f"probability {finding.probability:.2f}, margin {finding.margin:+.3f}, threshold {finding.threshold:+.3f}"
-    return (
-        f"{decision} ({figures}).",
-        f"Most evidence: {finding.place or 'nowhere in particular'}.",
-        "Orange moved the margin up, blue down.",
-        *notes,
-        DISCLAIMER,
-    )

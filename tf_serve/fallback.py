@@ -45,9 +45,10 @@ class CheckedBundle:
     golden: Golden | None  # None where the bundle records no golden inputs
     reference: GreyReference | None = None  # what films are held against; older bundles have none
 
-    def open(self, name: str, *, size: int = 1, folder: Path | None = None) -> Pool:
+    def open(self, name: str, *, size: int = 1, folder: Path | None = None, tried: bool = False) -> Pool:
         """Copy a file, judge the copy, by what is written inside it too, and map it (tf_serve.runtime.pool)."""
-        return Pool(self.bundle, name, size=size, folder=folder, check=partial(check_contents, self.bundle, name))
+        check = partial(check_contents, self.bundle, name)
+        return Pool(self.bundle, name, size=size, folder=folder, check=check, tried=tried)
 
 
 OpenFile = Callable[[CheckedBundle, str], Classifier]
@@ -157,18 +158,37 @@ def choose_file(checked: CheckedBundle, *, artefact: str | None = None, open_fil
 
 
 def choose_checked(
-    bundle: Bundle, *, artefact: str | None = None, signature: SignatureRule | None = None
+    bundle: Bundle,
+    *,
+    artefact: str | None = None,
+    signature: SignatureRule | None = None,
+    open_file: OpenFile = open_file,
 ) -> ActiveModel:
-    """Open the file that may answer, as `choose_model` does, and hold every other file to its digest meanwhile."""
+    """Open the file that may answer, as `choose_model` does, and hold every other file to its digest meanwhile.
+
+    Raises:
+        ArtefactError: `artefact` was named and may not answer: nobody who names a file means the baseline.
+    """
     checked = check_bundle(bundle, signature)  # first: a bundle that is refused is not read through
     with ThreadPoolExecutor(HASHING) as pool:
         problems = pool.map(bundle.problem_of, bundle.manifest.files)
         try:
-            active = choose_file(checked, artefact=artefact)
+            active = choose_file(checked, artefact=artefact, open_file=open_file)
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
+        if artefact is not None and active.artefact != artefact:
+            what, why = f"{artefact} was named and may not answer", active.reason or "the baseline would answer"
+            raise ArtefactError(what, why=why, fix=_instead(bundle))
         return replace(active, altered=tuple(problem for problem in problems if problem))
+
+
+def _instead(bundle: Bundle) -> str:
+    """Say which file answers where none is named."""
+    try:
+        return f"omit --artefact: {proposed(bundle)} is proposed"
+    except ArtefactError:
+        return "omit --artefact: the baseline then answers and says why"
 
 
 def _check_is_tflite(bundle: Bundle, artefact: str) -> None:

@@ -7,12 +7,12 @@ Tensors are left as the JSON parser gave them (`SkipValidation`): a film of 224 
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, SkipValidation, ValidationError, model_validator
 from pydantic_core import from_json
 
-from tbconv.contract.errors import DISCLAIMER
+from tbconv.contract.errors import Referral
 from tf_serve.errors import BadRequest, TooLarge
 
 MAX_ID = 1024  # letters; the id comes back in the answer
@@ -24,6 +24,7 @@ Side = Annotated[int, Field(ge=0, lt=2**31)]
 Datatype = Literal["FP32", "UINT8", "BYTES"]
 
 _VERSION = "81b0d2c4e9aa"
+_WORDS = Referral("a chest CT")  # of the bundle of the examples
 _BASE64 = "iVBORw0KGgoAAAANSUhEUgAA..."
 
 
@@ -63,6 +64,10 @@ class ModelInfo(Message):
     verdict: str
     fallback_reason: str | None = Field(description="Why the baseline answers; null when the trained network does.")
     synthetic: bool = Field(description="Whether it was trained on synthetic phantoms.")
+    referral: str | None = Field(
+        description="What a flag calls for, in the bundle's words, to follow `refer for`; null where none is named."
+    )
+    disclaimer: str = Field(description="What the answer is not, in the bundle's own words.")
     binding: Literal["signed", "bound", "unbound"] = Field(
         description="What holds threshold and labels to what was certified: a required signature, the certificate, "
         "or nothing but what is written inside the files (bundles of schema 1; `tbconv upgrade` binds them)."
@@ -77,6 +82,8 @@ _MODEL: dict[str, Any] = {"name": "kermany", "version": _VERSION, "sha256": f"{_
     "verdict": "BOUNDED",
     "fallback_reason": None,
     "synthetic": False,
+    "referral": "a chest CT",
+    "disclaimer": _WORDS.disclaimer,
     "binding": "bound",
     "altered": [],
 }
@@ -100,17 +107,21 @@ class ScreenAnswer(Message):
     explanation: str | None = Field(default=None, description="The reason as a sentence; only of rejected films.")
     probability: float | None = Field(description="Calibrated, 0 to 1.")
     margin: float | None = Field(description="Logit of positive minus logit of negative: what is decided on.")
-    score: float | None = Field(description="The probability, 0 to 100.")
+    score: float | None = Field(
+        description="The probability, 0 to 100, rounded but never across `threshold_score`: show it beside that."
+    )
     threshold: float | None = Field(description="The operating point, a margin.")
+    threshold_score: float | None = Field(description="The cut-off: a film with this score or a higher one is flagged.")
     indeterminate_band: float | None = Field(description="Half width of the abstention band around the threshold.")
     decision: Literal["refer", "indeterminate", "not_flagged"] | None
+    decision_words: str | None = Field(description="The decision in the bundle's own words, in lower case.")
     evidence: EvidenceMap | None
     calibration: JsonObject
     model: ModelInfo
     limits: list[str] = Field(description="What the answer is not.")
 
     examples: ClassVar[dict[str, Any]] = {
-        "A film that is referred": {
+        "A film that is flagged": {
             "result_id": "5b0c3f0d9d2b4a6f8f6d2f5a0c1e7b3d",
             "status": "ok",
             "reason": None,
@@ -118,24 +129,28 @@ class ScreenAnswer(Message):
             "margin": 1.93,
             "score": 87.3,
             "threshold": 0.42,
+            "threshold_score": 56.5,
             "indeterminate_band": 0.2,
             "decision": "refer",
+            "decision_words": _WORDS.flagged,
             "evidence": {"map": [[0.4, 3.1], [2.2, 2.0]], "side": "right", "zone": "upper", "href": None},
             "calibration": {"slope": 1.1, "offset": -0.2},
             "model": _MODEL,
-            "limits": [DISCLAIMER],
+            "limits": [_WORDS.disclaimer],
         },
         "A picture that is no chest film": {
             "result_id": "0c1e7b3d5b0c3f0d9d2b4a6f8f6d2f5a",
             "status": "rejected",
             "reason": "too_small",
             "explanation": "The picture has a side of less than 100 pixels: too small to show a lung.",
-            **dict.fromkeys(("probability", "margin", "score", "threshold", "indeterminate_band")),
+            **dict.fromkeys(("probability", "margin", "score", "threshold", "threshold_score")),
+            "indeterminate_band": None,
             "decision": None,
+            "decision_words": None,
             "evidence": None,
             "calibration": {"slope": 1.1, "offset": -0.2},
             "model": _MODEL,
-            "limits": [DISCLAIMER],
+            "limits": [_WORDS.disclaimer],
         },
     }
 
@@ -165,19 +180,19 @@ class ModelCard(ModelInfo):
         description="What the bundle reached on films of this site (`--site`); null where not measured.",
     )
     calibration: JsonObject
-    decisions: dict[str, str] = Field(description="Each decision in words.")
+    decisions: dict[str, str] = Field(description="Each decision in the bundle's words, in lower case, by its code.")
     limits: list[str]
     accepts: Accepted
 
     examples: ClassVar[dict[str, Any]] = {
         "A certified network": {
             **_MODEL,
-            "labels": {"negative": "Normal", "positive": "Tuberculosis"},
+            "labels": {"negative": "Normal", "positive": "Pneumonia"},
             "certificate": {"reason": "0 of 512 decisions changed", "figures": {"flips": 0}},
             "operating_point": {"margin": 0.42, "sensitivity": 0.95, "specificity": 0.9},
             "calibration": {"slope": 1.1, "offset": -0.2},
-            "decisions": {"refer": "refer for a bacteriological test"},
-            "limits": [DISCLAIMER],
+            "decisions": _WORDS.decisions,
+            "limits": [_WORDS.disclaimer],
             "accepts": {"types": ["image/png", "image/jpeg", "application/dicom"], "bytes": 67108864},
         }
     }
@@ -206,7 +221,7 @@ class BundleDescription(Message):
             "metrics": {},
             "model_card": None,
             "missing": {"model_card.md": "model_card.md is missing"},
-            "limits": [DISCLAIMER],
+            "limits": [_WORDS.disclaimer],
         }
     }
 
@@ -469,13 +484,16 @@ class InferAnswer(Message):
             "model_name": "kermany",
             "model_version": _VERSION,
             "id": "film-1",
-            "parameters": {"kind": "trained", "verdict": "BOUNDED", "disclaimer": DISCLAIMER},
+            "parameters": {"kind": "trained", "verdict": "BOUNDED", "disclaimer": _WORDS.disclaimer},
             "outputs": [{"name": "logits", "shape": [1, 2], "datatype": "FP32", "data": [1.25, -1.5]}],
         }
     }
 
 
-def _without_extensions[M: Request](message: M, *names: str) -> M:
+R = TypeVar("R", bound=Request)
+
+
+def _without_extensions(message: R, *names: str) -> R:
     if unknown := sorted(set(names) & set(message.model_extra or ())):
         raise ValueError(f"{unknown[0]} is not an extension of this server; GET /v2 lists those that are")
     return message
@@ -660,7 +678,10 @@ def read_json(body: bytes | memoryview) -> dict[str, Any]:
     return value
 
 
-def read_message[M: Message](model: type[M], body: bytes | memoryview) -> M:
+M = TypeVar("M", bound=Message)
+
+
+def read_message(model: type[M], body: bytes | memoryview) -> M:
     """Read one request; an empty body is an empty object.
 
     Raises:

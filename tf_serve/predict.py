@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tbconv.contract.bundle import MAKE_AGAIN
-from tbconv.contract.errors import LIMITS, BundleError
+from tbconv.contract.errors import BundleError
 from tbconv.contract.manifest import DecisionRule, Manifest
 from tbconv.contract.preprocess import as_model_input
 from tbconv.contract.statistics import Prediction, proportion
@@ -28,12 +28,7 @@ BASELINE_LIMIT = "The baseline answers: one linear layer on a 28 x 28 thumbnail,
 ALTERED_LIMIT = "The file that answers is unchanged since certification; these other files of the bundle have changed:"
 UNDECIDED_LIMIT = "The margin lies in the band in which this file was seen to change decisions: it decides nothing."
 MOST_NAMED = 5  # changed files of a sentence
-DECISION_WORDS = {
-    "refer": "refer for a bacteriological test",
-    "indeterminate": "indeterminate: too close to the threshold to call",
-    "not_flagged": "not flagged",
-}
-NUMBERS = ("probability", "margin", "score", "threshold", "indeterminate_band")
+NUMBERS = ("probability", "margin", "score", "threshold", "threshold_score", "indeterminate_band")
 Decision = Literal["refer", "indeterminate", "not_flagged"]
 
 
@@ -44,7 +39,10 @@ class Finding:
     margin: float  # logit of positive minus logit of negative: what decisions compare
     probability: float  # calibrated, 0..1: for people
     threshold: float  # the operating point, a margin
+    score: float  # the probability, 0..100, rounded but never across the cut-off
+    threshold_score: float  # the cut-off: a score at or above it is flagged
     decision: Decision
+    words: str  # the decision in the bundle's own words, in lower case
     abstention_band: float  # half width around the threshold in which nothing is decided; 0 for float32 files
     evidence: tuple[tuple[float, ...], ...]  # [7, 7], margin = mean
     side: str | None
@@ -114,7 +112,8 @@ def screen(
         with stage("gate"):
             refusal = refuse(film, gate)
         if not refusal:
-            model_input = manifest.preprocessing.model_input(film.pixels)
+            with stage("prepare"):
+                model_input = manifest.preprocessing.model_input(film.pixels)
             finding = find(film.pixels, active, manifest, model_input=model_input)
             said = (*said, *likeness_limits(model_input, finding, active))
     model = describe_model(active, manifest)
@@ -139,16 +138,20 @@ def find(
     if model_input is None:
         model_input = manifest.preprocessing.model_input(pixels)
     prediction = active.classifier.predict(as_model_input(model_input[None]))
-    point, calibration = active.decision_rule.operating_point, active.decision_rule.calibration
+    rule, margin = active.decision_rule, float(prediction.margin[0])
+    decision = decide(margin, active)
     evidence = _finite_evidence(prediction, active.artefact)
     side, zone = locate(evidence, film_box(*pixels.shape))
     # from the margin, not from the graph: the sigmoid of an int8 file has steps of 1/256
-    [probability] = calibration.probability(prediction.margin)
+    [probability] = rule.calibration.probability(prediction.margin)
     return Finding(
-        margin=float(prediction.margin[0]),
+        margin=margin,
         probability=float(probability),
-        threshold=point.margin,
-        decision=decide(float(prediction.margin[0]), active),
+        threshold=rule.operating_point.margin,
+        score=rule.score(margin),
+        threshold_score=rule.threshold_score,
+        decision=decision,
+        words=manifest.words.decisions[decision],
         abstention_band=active.abstention_band,
         evidence=tuple(tuple(float(cell) for cell in row) for row in evidence),
         side=side,
@@ -218,22 +221,27 @@ def describe_model(active: ActiveModel, manifest: Manifest) -> dict[str, Any]:
         "verdict": active.verdict.verdict.value,
         "fallback_reason": active.reason,
         "synthetic": manifest.synthetic,
+        "referral": manifest.words.phrase or None,
+        "disclaimer": manifest.words.disclaimer,
         "binding": active.binding.value,
         "altered": None if active.altered is None else list(active.altered),
     }
 
 
 def describe_calibration(decision_rule: DecisionRule) -> dict[str, float]:
-    """Return slope, offset, the films they were fitted on, and the threshold as a probability."""
-    [threshold] = decision_rule.calibration.probability(np.array([decision_rule.operating_point.margin]))
-    return {**asdict(decision_rule.calibration), "threshold_probability": round(float(threshold), 4)}
+    """Return slope, offset, the films they were fitted on, and the threshold as a probability and as a score."""
+    return {
+        **asdict(decision_rule.calibration),
+        "threshold_probability": round(decision_rule.threshold_probability, 4),
+        "threshold_score": decision_rule.threshold_score,
+    }
 
 
 def limits(active: ActiveModel, manifest: Manifest) -> tuple[str, ...]:
     """Return what the answer is not, for this network; a site's own figures stand where its films' strangeness did."""
+    disclaimer, films, map_limit = manifest.words.limits
     if active.site is None:
-        return (*LIMITS, *special_limits(active, manifest))
-    disclaimer, _, map_limit = LIMITS
+        return (disclaimer, films, map_limit, *special_limits(active, manifest))
     return (disclaimer, active.site.limit_of(active.sha256), map_limit, *special_limits(active, manifest))
 
 
@@ -284,14 +292,16 @@ def _refusal_json(refusal: RejectionReason | None) -> dict[str, str | None]:
 
 def _finding_json(finding: Finding | None) -> dict[str, Any]:
     if finding is None:
-        return dict.fromkeys((*NUMBERS, "decision", "evidence"))
+        return dict.fromkeys((*NUMBERS, "decision", "decision_words", "evidence"))
     return {
         "probability": round(finding.probability, 4),
         "margin": finding.margin,
-        "score": round(100 * finding.probability, 1),  # 0..100, as readers of chest films print theirs
+        "score": finding.score,
         "threshold": finding.threshold,
+        "threshold_score": finding.threshold_score,
         "indeterminate_band": finding.abstention_band,
         "decision": finding.decision,
+        "decision_words": finding.words,
         # href: the server keeps no film, so there is no address to fetch a picture from
         "evidence": {"map": finding.evidence, "side": finding.side, "zone": finding.zone, "href": None},
     }

@@ -60,6 +60,7 @@ class Settings:
     hosts: tuple[str, ...] = ()  # names by which it may be called; none: any
     max_body: int = MAX_BODY  # bytes
     site: Path | None = None  # site.json: the site's own figures of the one bundle that is served
+    grpc_address: str | None = None  # HOST:PORT of the Open Inference Protocol over gRPC; None: it is not spoken
     root_path: str = ""  # path below which a proxy shows the server, "/xray"
     log_format: LogFormat = LogFormat.TEXT
     log_level: LogLevel | None = None  # None leaves the log as the process has it
@@ -91,7 +92,7 @@ def usable_cores(quota: Path = _QUOTA) -> int:
 
 
 # Paths of the server's own: with one of them as a prefix nobody could say what /v2/v2 means.
-_OWN_PATHS = frozenset({"api", "v1", "v2", "static", "model", "metrics", "openapi.json"})
+_OWN_PATHS = frozenset({"api", "v1", "v2", "static", "model", "docs", "metrics", "openapi.json"})
 _PREFIX = re.compile(r"(?:/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+")
 
 

@@ -22,7 +22,8 @@ from tbconv.contract.manifest import Choice
 from tbconv.contract.preprocess import PreprocessSpec
 from tbconv.report_kit.words import digits_for
 from torch_train.config import TrainConfig
-from torch_train.data.dataset import TrainingFilms, prepare_films
+from torch_train.data.dataset import TrainingFilms, find_films, prepare_films
+from torch_train.data.records import FilmIndex
 from torch_train.data.split import PARTS, digest_of, find_duplicates, join_groups
 from torch_train.engine.amp import choose_precision
 from torch_train.engine.inference import place_films, unseen_margins
@@ -36,7 +37,8 @@ from torch_train.run_folder import require_free_folder, run_folder_locked
 
 # --- config ---
 
-NOT_STORED = ("checkpoint", "data", "out", "trained_on", "device")  # paths and machines
+# paths, machines, and words that run.json keeps
+NOT_STORED = ("checkpoint", "data", "out", "trained_on", "device", "referral")
 NORMALISE = ("imagenet", "unit", "none")
 
 
@@ -67,6 +69,7 @@ class AdoptConfig:
 
     target_sensitivity: float = 0.90
     operating_point: Choice = "best"  # of the thresholds that reach it (torch_train.metrics)
+    referral: str | None = None  # what a flag calls for; None: what the labels are known to call for
     calibration_films: int = 128
     heldout_films: int = 512
     device: str = "auto"
@@ -127,6 +130,7 @@ class AdoptConfig:
             device=self.device,
             target_sensitivity=self.target_sensitivity,
             operating_point=self.operating_point,
+            referral=self.referral,
             calibration_films=self.calibration_films,
             heldout_films=self.heldout_films,
         )
@@ -159,18 +163,19 @@ def adopt(config: AdoptConfig, reporter: Reporter) -> Path:
         DataError: the films cannot be used.
         SetupError: a device is missing, or the disk has no room.
     """
+    require_free_folder(config.out, fix="another --out")  # before anything is read
+    found = find_films(config.films())
     device = choose_precision(config.device, "float32").device
     network = load_network(config, reporter).to(device)
-    require_free_folder(config.out, fix="another --out")  # before anything is written there
     with run_folder_locked(config.out):
         require_free_folder(config.out, fix="another --out")  # another process may have finished there meanwhile
         require_room({config.out: bytes_of_run(network, config)}, what="this run")
-        films = split_unseen(config, reporter)
+        films = split_unseen(config, reporter, found=found)
         store = place_films(films.model_inputs, films.labels, device, reporter)
         adopted = Trained(network, unseen_margins(network, store, films, reporter))
         require_usable(adopted.margins, films, config)
         network.cpu()
-        store_run(films, config.films(), adopted, origin=origin_of(config))
+        store_run(films, config.films(), adopted, reporter, origin=origin_of(config))
     return config.out
 
 
@@ -215,9 +220,9 @@ def _normalisation(config: AdoptConfig, channels: int) -> Normalisation:
     return Normalisation(mean, std)
 
 
-def split_unseen(config: AdoptConfig, reporter: Reporter) -> TrainingFilms:
-    """Read and split the films, those of --trained-on in the training part."""
-    films = prepare_films(config.films(), reporter)
+def split_unseen(config: AdoptConfig, reporter: Reporter, *, found: FilmIndex | None = None) -> TrainingFilms:
+    """Read and split the films that were found, those of --trained-on in the training part."""
+    films = prepare_films(config.films(), reporter, found=found)
     if config.trained_on is None:
         reporter.say("  note: training films of the checkpoint in validation and test make its figures too good;")
         reporter.say("  --trained-on LIST (lines of sha256sum) keeps them out")

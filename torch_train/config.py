@@ -8,14 +8,17 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from tbconv.contract.errors import ConfigError
+from tbconv.contract.errors import ConfigError, referral_of_option
 from tbconv.contract.files import sha256_file
 from tbconv.contract.manifest import CHOICES, Choice
 from torch_train.model.backbones import BACKBONES
 
 RATE_TRANSFER = 3e-4  # measured on kermany from pretrained weights (../shared/weights/README.md)
 RATE_SCRATCH = 1e-3  # measured on kermany from random weights
-NOT_STORED = ("data", "out", "weights")  # paths
+# Paths, words that run.json keeps, and where else the run is logged: they change no weight.
+NOT_STORED = ("data", "out", "weights", "referral", "log_to")
+LOG_KINDS = ("tensorboard", "mlflow")  # of `--log-to`: the library that writes, and its extra
+DISTURB = 0.3  # on folds of kermany and delhi nothing is lost by it, and most flips by harmless changes go: docs/log.md
 OF_PIXELS = ("film_identity", "label", "negative", "uncertain", "strict")  # that runs of before know nothing of
 
 
@@ -48,7 +51,7 @@ class TrainConfig:
     brightness: float = 0.1  # of the grey scale, up or down
     contrast: float = 0.1  # of the distance from the film's mean
     flip: bool = False  # situs is clinical information
-    disturb: float = 0.0  # share of films that get each disturbance: gamma, text, frame, ... (engine.augment)
+    disturb: float = DISTURB  # share of films that get each of gamma, text, a frame, ... (engine.augment)
 
     learning_rate: float | None = None  # None: RATE_TRANSFER, or RATE_SCRATCH without weights
     weight_decay: float = 0.05  # decoupled (AdamW); none on biases and BatchNorms
@@ -66,15 +69,24 @@ class TrainConfig:
     deterministic: bool = False  # to the bit, on the same kind of device
     film_cache: bool = True  # keep decoded films for the next run
 
+    log_to: tuple[str, ...] = ()  # tensorboard:DIR or mlflow:URI (torch_train.tracking)
+
     target_sensitivity: float = 0.90
     operating_point: Choice = "best"  # of the thresholds that reach it (torch_train.metrics)
+    referral: str | None = None  # what a flag calls for; None: what the labels are known to call for
     baseline_only: bool = False
     calibration_films: int = 128  # of the training part, kept for int8
     heldout_films: int = 512  # test first, then validation, kept for parity
 
     def __post_init__(self) -> None:
+        if self.referral is not None:
+            object.__setattr__(self, "referral", referral_of_option(self.referral))
         self._refuse_unknown_words()
         self._refuse_impossible_numbers()
+        for target in self.log_to:
+            kind, _, place = target.partition(":")
+            if kind not in LOG_KINDS or not place:  # its place may hold a password, and is not repeated
+                raise _refusal("--log-to", f"{kind}:...", "tensorboard:DIR or mlflow:URI")
 
     @property
     def rate(self) -> float:
@@ -90,8 +102,13 @@ class TrainConfig:
         return {**kept, "learning_rate": self.rate, "fractions": list(self.fractions), "weights": self._weights_name()}
 
     def as_begun(self, stored: dict[str, Any]) -> TrainConfig:
-        """Return this recipe under the rule by which a run to be resumed knows its films; old runs: their files."""
-        return replace(self, film_identity=stored.get("film_identity", "file"))
+        """Return this recipe as a run to be resumed began: by its rule of knowing films, older ones by files.
+
+        Nor did older ones disturb films, so the default does not begin in their middle.
+        """
+        same = self.disturb != DISTURB or "disturb" in stored
+        disturb = self.disturb if same else 0.0
+        return replace(self, film_identity=stored.get("film_identity", "file"), disturb=disturb)
 
     def _weights_name(self) -> str:
         if self.weights in ("imagenet", "none"):

@@ -248,6 +248,44 @@ def choose_operating_point(
     )
 
 
+def choose_by_specificity(
+    margins: NDArray[np.floating], labels: NDArray[np.int64], *, target_specificity: float, chosen_on: str
+) -> OperatingPoint:
+    """Choose the lowest margin that leaves so large a share of the negatives unflagged.
+
+    `choose_operating_point` with the classes turned around: midway between two margins, half a logit above where none
+    is higher.
+
+    Args:
+        margins: [N].
+        labels: int64 [N], 1 positive; both classes occur.
+        target_specificity: share of negatives not to flag, in (0, 1].
+        chosen_on: SHA-256 of the films.
+    """
+    turned = choose_operating_point(
+        -np.asarray(margins, np.float64),
+        1 - labels,
+        target_sensitivity=target_specificity,
+        chosen_on=chosen_on,
+        choice="highest",
+    )
+    return operating_point_at(-turned.margin, margins, labels, chosen_on=chosen_on)
+
+
+def operating_point_at(
+    threshold: float, margins: NDArray[np.floating], labels: NDArray[np.int64], *, chosen_on: str
+) -> OperatingPoint:
+    """Return the operating point of a threshold that is given, with what it achieves on films of both classes.
+
+    Its target sensitivity is the one that it reaches: no other was asked for.
+    """
+    count = confusion(is_positive(np.asarray(margins, np.float64), threshold), labels)
+    positives, negatives = count.true_positives + count.false_negatives, count.true_negatives + count.false_positives
+    sensitivity = count.true_positives / positives
+    specificity = count.true_negatives / negatives
+    return OperatingPoint(threshold, sensitivity, sensitivity, specificity, positives, negatives, chosen_on)
+
+
 # --- calibrate ---
 # Platt's slope and offset, fitted on validation margins at their natural prior.
 #

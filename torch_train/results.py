@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +14,18 @@ from numpy.typing import NDArray
 from safetensors.torch import save
 
 from tbconv.contract.environment import provenance
-from tbconv.contract.errors import DISCLAIMER
+from tbconv.contract.errors import Referral, Reporter
 from tbconv.contract.files import write_atomic, write_json
-from tbconv.contract.manifest import CHOICE_WORDS, CHOICES, Choice, DecisionRule, Labels, OperatingPoint
+from tbconv.contract.manifest import (
+    CHOICE_WORDS,
+    CHOICES,
+    Choice,
+    DecisionRule,
+    Labels,
+    OperatingPoint,
+    settle_referral,
+)
+from tbconv.contract.statistics import DISTRIBUTIONS, GREY_EDGES, SCORE_EDGES, bin_counts
 from tbconv.contract.xray.reference import GREY_REFERENCE, fit_reference, near_margins
 from tbconv.report_kit.charts import BLUE, GREY, ORANGE, drawing, label_powers, save_png
 from torch_train.config import TrainConfig
@@ -37,6 +46,7 @@ from torch_train.run_folder import (
     CONFIG,
     HELDOUT_FILMS,
     METRICS,
+    REPORT,
     ROBUSTNESS,
     RUN,
     SPLIT,
@@ -49,7 +59,7 @@ from torch_train.run_folder import (
 )
 
 TRAINED, BASELINE_NETWORK = "trained", "baseline"
-CURVES, CONFUSION, REPORT = "curves.png", "confusion.png", "report.md"
+CURVES, CONFUSION = "curves.png", "confusion.png"
 Metrics = dict[str, Any]
 
 
@@ -63,7 +73,12 @@ class Origin:
 
 
 def store_run(
-    films: TrainingFilms, config: TrainConfig, trained: Trained | None, *, origin: Origin | None = None
+    films: TrainingFilms,
+    config: TrainConfig,
+    trained: Trained | None,
+    reporter: Reporter,
+    *,
+    origin: Origin | None = None,
 ) -> None:
     """Fit the baseline, fix the decision rules, evaluate, and fill the run folder.
 
@@ -73,6 +88,7 @@ def store_run(
         films: of the run, split.
         config: the recipe, or for an adopted network its half about the films.
         trained: the network and its margins; None where only the baseline is fitted.
+        reporter: gets a line of what a flag calls for.
         origin: where the network comes from, if it was not trained here.
     """
     out = config.out
@@ -80,9 +96,11 @@ def store_run(
     margins: Margins = {} if trained is None else {TRAINED: trained.margins}
     margins[BASELINE_NETWORK] = baseline_margins(baseline, films.model_inputs)
     rules = {name: _decision_rule(one, films, config) for name, one in margins.items()}
-    metrics = _collect_metrics(margins, rules, films, config)
+    referral, said = settle_referral(films.names, config.referral)
+    reporter.say(said)
+    metrics = _collect_metrics(margins, rules, films, config) | {"disclaimer": Referral(referral).disclaimer}
     metrics |= {} if origin is None else {"adopted": origin.checkpoint}
-    facts = _facts(films, config, rules, trained, origin)
+    facts = replace(_facts(films, config, rules, trained, origin), referral=referral)
     (out / RUN).unlink(missing_ok=True)  # until all of it is new
     (out / ROBUSTNESS).unlink(missing_ok=True)  # of an earlier network
     write_json(out / CONFIG, config.stored() if origin is None else origin.recipe)
@@ -151,17 +169,39 @@ def _collect_metrics(
     """Return metrics.json: every network on validation and test, and their difference on test."""
     metrics = {
         "synthetic": films.synthetic,
-        "disclaimer": DISCLAIMER,
         "labels": asdict(films.names),
         "patients_known": films.patients_known,
         "films": {part: _counts(films, part) for part in PARTS},
         "networks": {name: _evaluate(margins[name], rule, films, config) for name, rule in rules.items()},
+        DISTRIBUTIONS: _describe_distributions(margins, rules, films),
     }
     if TRAINED in margins:
         first, second = (margins[name][films.parts["test"]] for name in (TRAINED, BASELINE_NETWORK))
         labels, patients = films.labels_of("test"), films.patients_of("test")
         metrics["auroc_gain"] = asdict(auroc_difference(first, second, labels, patients, seed=config.seed))
     return metrics
+
+
+def _describe_distributions(margins: Margins, rules: dict[str, DecisionRule], films: TrainingFilms) -> dict[str, Any]:
+    """Return how scores and greys are spread, as counts in bins: what a bulk run's films are held against.
+
+    Scores are of films that the network was not trained on, by class; greys are of the model inputs of training films.
+    """
+    unseen = np.concatenate([films.parts[part] for part in ("validation", "test")])
+    inputs = films.model_inputs[films.parts["train"]]
+    flat = inputs.reshape(len(inputs), -1)
+    greys = {"grey_mean": [one.mean() for one in flat], "grey_deviation": [one.std() for one in flat]}
+    scores = {
+        name: [
+            bin_counts([rule.score(margins[name][row]) for row in unseen if films.labels[row] == label], SCORE_EDGES)
+            for label in (0, 1)
+        ]
+        for name, rule in rules.items()
+    }
+    return {
+        "scores": {name: [one.tolist() for one in by_class] for name, by_class in scores.items()},
+        **{name: bin_counts(values, GREY_EDGES).tolist() for name, values in greys.items()},
+    }
 
 
 def _counts(films: TrainingFilms, part: str) -> dict[str, int]:

@@ -11,14 +11,24 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tbconv.contract import files
 from tbconv.contract.bundle import MANIFEST, read_json
-from tbconv.contract.errors import BundleError, ConfigError
+from tbconv.contract.errors import BundleError, ConfigError, Referral
 from tbconv.contract.files import atomic_file, disk_errors_stated, only_writer, read_arrays, sha256_bytes, write_json
 from tbconv.contract.golden import stored_inputs
-from tbconv.contract.manifest import CHOICE_WORDS, LOWEST_SLOPE, Calibration, DecisionRule, Labels, OperatingPoint
-from tbconv.report_kit.words import digits_for
+from tbconv.contract.manifest import (
+    CHOICE_WORDS,
+    LOWEST_SLOPE,
+    Calibration,
+    DecisionRule,
+    Labels,
+    OperatingPoint,
+    proposed_referral,
+)
+from tbconv.contract.statistics import Estimate, positive_predictive_value
+from tbconv.report_kit.words import ELSEWHERE, ELSEWHERE_THAN_SITE, at_least, digits_for, estimate
 
-RUN = "run.json"  # RunFacts: written last, so a folder with it is a finished run
+RUN = files.RUN  # RunFacts: written last, so a folder with it is a finished run
 CONFIG = "train_config.json"
 HISTORY = "history.jsonl"
 METRICS = "metrics.json"
@@ -26,8 +36,9 @@ WEIGHTS = "weights.safetensors"  # float32: XrayNetwork's state of the selected 
 BASELINE = "baseline.safetensors"  # weight [784], bias [1]
 SPLIT = "split.json"
 ROBUSTNESS = "robustness.json"  # of `tbconv audit --robustness RUN`; a bundle takes it over
-CHECKPOINT = "checkpoint.pt"
+CHECKPOINT = files.CHECKPOINT
 CALIBRATION_FILMS = "calibration.npz"  # of the training part: model_inputs uint8 [N, 224, 224], labels int64 [N]
+REPORT = "report.md"
 HELDOUT_FILMS = "heldout.npz"  # test films first, then validation: model inputs, labels, part
 
 
@@ -41,6 +52,12 @@ class RunFacts:
     decision_rules: dict[str, DecisionRule]  # by network: trained, baseline
     synthetic: bool
     provenance: dict[str, Any]  # commit, packages, machine, data digest, split digest
+    referral: str | None = None  # what a flag calls for; empty names nothing, None (older runs) leaves it to the labels
+
+    @property
+    def words(self) -> Referral:
+        """What a flag calls for, and the sentences that are made of it."""
+        return Referral(proposed_referral(self.labels) if self.referral is None else self.referral)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,17 +115,18 @@ def read_run(folder: Path) -> RunFacts:
         BundleError: the folder does not hold a finished run.
     """
     if not (folder / RUN).is_file():
-        begun = (folder / CHECKPOINT).is_file()
-        raise BundleError(
-            f"{folder} holds no finished run",
-            why=f"it has a checkpoint but no {RUN}: training stopped early" if begun else f"it has no {RUN}",
-            fix=f"tbconv train --data DIR --out {folder}" + (" --resume" if begun else ""),
-        )
+        begun, advice = (folder / CHECKPOINT).is_file(), files.advice_on(folder)
+        why = f"it has a checkpoint but no {RUN}: training stopped early" if begun else f"it has no {RUN}"
+        fix = f"tbconv train --data DIR --out {folder}" + (" --resume" if begun else "")
+        if advice is not None and advice.kind not in ("begun", "empty"):
+            why, fix = advice.why, advice.fix
+        raise BundleError(f"{folder} holds no finished run", why=why, fix=fix)
     value = read_json(folder / RUN)
     try:
         return RunFacts(
             **{key: value[key] for key in ("name", "arch", "synthetic", "provenance")},
             labels=Labels(**value["labels"]),
+            referral=value.get("referral"),
             decision_rules={network: _decision_rule(row) for network, row in value["decision_rules"].items()},
         )
     except (KeyError, TypeError, ValueError) as error:
@@ -154,14 +172,37 @@ TITLES = {
     "precision": "precision",
     "f1": "F1",
 }
+OPENING = ("auroc", "sensitivity", "specificity")  # what a terminal shows first
+PREVALENCES = (0.01, 0.1)  # of a screened population, and of people with symptoms
 NETWORKS = {"trained": "trained network", "baseline": "baseline (28 x 28 pixels, logistic regression)"}
 
 
-def summary_lines(metrics: dict[str, Any]) -> list[str]:
-    """Return the test films, the figures with their intervals, and how to read them."""
-    lines = [_subject(metrics), ""]
+def opening(metrics: dict[str, Any]) -> list[str]:
+    """Return what matters in four lines: the test films, the figures, what a flag is worth, the baseline beside it."""
+    [(name, network), *_] = _networks(metrics)
+    figures = network.get("test", {}).get("figures", {})
+    shown = [f"{TITLES[key]} {estimate(figures[key])}" for key in OPENING if key in figures]
+    worth = _worth_lines(metrics)[:2]
+    point = f"flagged from a margin of {network['operating_point']['margin']:.3f} up"
+    return [
+        _subject(metrics),
+        f"{NETWORKS[name]}: {', '.join(shown) or 'no figure of the test part is known'}",
+        " ".join(worth).rstrip(";") or "PPV, what a flag is worth: not known",
+        _gain_line(metrics["auroc_gain"]) if "auroc_gain" in metrics else point,
+    ]
+
+
+def summary_lines(metrics: dict[str, Any], *, narrow: bool = False) -> list[str]:
+    """Return the test films, the figures with their intervals, and how to read them.
+
+    Args:
+        metrics: metrics.json.
+        narrow: whether tables have to do with 80 columns, which leave no room for the method of an interval.
+    """
+    lines = [_subject(metrics), "", *_worth_lines(metrics)]
     for name, network in _networks(metrics):
-        lines += [f"### {NETWORKS[name]}", "", *_point_lines(network, metrics["labels"]), "", *_table(network), ""]
+        points = _point_lines(network, metrics["labels"], metrics.get("retuned"))
+        lines += [f"### {NETWORKS[name]}", "", *points, "", *_table(network, narrow=narrow), ""]
     lines += [_gain_line(metrics["auroc_gain"]), ""] if "auroc_gain" in metrics else []
     return [*lines, *_how_to_read(metrics), "", metrics["disclaimer"]]
 
@@ -199,22 +240,33 @@ def _subject(metrics: dict[str, Any]) -> str:
     return f"Test part: {test['n']} {kind}{patients} ({counts}); {use}."
 
 
-def _point_lines(network: dict[str, Any], names: dict[str, str]) -> list[str]:
+def _point_lines(network: dict[str, Any], names: dict[str, str], retuned: dict[str, Any] | None) -> list[str]:
+    """Say which threshold it is, where it comes from, and at which the figures below are."""
     point, calibration = network["operating_point"], network["calibration"]
     n = point["positives"] + point["negatives"]
     sensitivity = f"sensitivity {_share(point['sensitivity'], point['positives'])} of {point['positives']} positives"
     specificity = f"specificity {_share(point['specificity'], point['negatives'])} of {point['negatives']} negatives"
     slope, offset = calibration["slope"], calibration["offset"]
+    whose, fitted, asked = "validation films", "the same films", f"a sensitivity of {point['target_sensitivity']:g}"
+    below = "Every figure below but AUROC is at that operating point."
+    if retuned is not None:
+        [(wanted, value)] = retuned["asked"].items()
+        whose, fitted, asked = (
+            "films of a site (tbconv retune)",
+            "the run's validation films",
+            f"a {wanted} of {value:g}",
+        )
+        below = "The test part's other figures were of an earlier operating point and are left out."
     return [
-        f"Operating point: {names['positive']} from a margin of {point['margin']:.3f} up, chosen on {n} validation",
-        f"films for a sensitivity of {point['target_sensitivity']:g}; there: {sensitivity}, {specificity}.",
+        f"Operating point: {names['positive']} from a margin of {point['margin']:.3f} up, chosen on {n} {whose}",
+        f"for {asked}; there: {sensitivity}, {specificity}.",
         *_choice_lines(network),
-        f"Probability = sigmoid({slope:.3f} x margin {offset:+.3f}), fitted on the same films.",
+        f"Probability = sigmoid({slope:.3f} x margin {offset:+.3f}), fitted on {fitted}.",
         *(
             ["(Validation margins do not rise with the label: this probability carries no information.)"]
             * (slope <= LOWEST_SLOPE)
         ),
-        "Every figure below but AUROC is at that operating point.",
+        below,
     ]
 
 
@@ -233,11 +285,17 @@ def _choice_lines(network: dict[str, Any]) -> list[str]:
     return [f"{words}; {other}."]
 
 
-def _table(network: dict[str, Any]) -> list[str]:
+def _table(network: dict[str, Any], *, narrow: bool) -> list[str]:
+    """Return the test figures, and the films counted; of a threshold that was set anew nothing was counted there."""
+    if "test" not in network:
+        return ["No figure of the test part is known."]
     rows = [["test figure", "value", "95 % interval", "n", "interval by"]]
     for name, title in TITLES.items():
         if name in network["test"]["figures"]:
             rows.append([title, *_cells(network["test"]["figures"][name])])
+    rows = [row[:-1] for row in rows] if narrow else rows
+    if "confusion" not in network["test"]:
+        return _align(rows)
     count = network["test"]["confusion"]
     table = [
         ["test films", "called positive", "called negative"],
@@ -247,12 +305,12 @@ def _table(network: dict[str, Any]) -> list[str]:
     return [*_align(rows), "", *_align(table)]
 
 
-def _cells(estimate: dict[str, Any]) -> list[str]:
-    if estimate["value"] is None:
+def _cells(found: dict[str, Any]) -> list[str]:
+    if found["value"] is None:
         return ["-", "-", "0", "no films"]
-    digits = digits_for(estimate["n"])
-    interval = f"{estimate['low']:.{digits}f} to {estimate['high']:.{digits}f}"
-    return [_number(estimate["value"], digits), interval, str(estimate["n"]), estimate["method"]]
+    digits = digits_for(found["n"])
+    interval = f"{found['low']:.{digits}f} to {found['high']:.{digits}f}"
+    return [_number(found["value"], digits), interval, str(found["n"]), found["method"]]
 
 
 def _share(value: float, n: int) -> str:
@@ -263,6 +321,43 @@ def _number(value: float, digits: int) -> str:
     """Round, but never up to a perfect score."""
     text = f"{value:.{digits}f}"
     return f">{1 - 10**-digits:.{digits}f}" if value < 1 and float(text) == 1 else text
+
+
+def _worth_lines(metrics: dict[str, Any]) -> list[str]:
+    """Say what a flag is worth where few are ill; the precision below is at the share of positives of the test films.
+
+    Bounds are those of sensitivity and specificity put in together, as in an evaluation.
+    """
+    if not (networks := _networks(metrics)):
+        return []
+    name, network = networks[0]
+    retuned = metrics.get("retuned")
+    if retuned is None:
+        figures, whose = network.get("test", {}).get("figures", {}), ELSEWHERE
+        below = ["(The precision below is the PPV at the test films' own share of positives.)"]
+    else:  # the run's own figures are of another threshold
+        of_site = retuned["networks"].get(name, {}).get("figures", {})
+        figures, whose, below = of_site.get("left_out") or of_site.get("after") or {}, ELSEWHERE_THAN_SITE, []
+        if "score" not in retuned["asked"]:
+            below = (
+                ["(Counted at thresholds that other films of the site would have set.)"]
+                if of_site.get("left_out")
+                else ["(Counted on the films that the threshold was set on, which flatters it.)"]
+            )
+    if not {"sensitivity", "specificity"} <= figures.keys():
+        return []
+    sensitivity, specificity = (Estimate(**figures[key]) for key in ("sensitivity", "specificity"))
+    found = [
+        f"{at_least(asdict(positive_predictive_value(sensitivity, specificity, prevalence)))} "
+        f"where {round(100 * prevalence)} in 100 are {metrics['labels']['positive']}"
+        for prevalence in PREVALENCES
+    ]
+    return [
+        f"PPV, what a flag of the {name} network is worth, {whose}:",
+        *(f"{line}{'.' if line is found[-1] else ';'}" for line in found),
+        *below,
+        "",
+    ]
 
 
 def _gain_line(gain: dict[str, Any]) -> str:

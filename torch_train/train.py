@@ -15,7 +15,7 @@ from tbconv.contract.bundle import read_json
 from tbconv.contract.errors import ConfigError, Reporter, SetupError, Silence
 from tbconv.contract.files import require_room, write_json
 from torch_train.config import TrainConfig
-from torch_train.data.dataset import prepare_films
+from torch_train.data.dataset import find_films, prepare_films
 from torch_train.engine.amp import choose_precision
 from torch_train.engine.distributed import (
     BACKENDS,
@@ -30,7 +30,8 @@ from torch_train.engine.distributed import (
 from torch_train.engine.step import torch_settings_restored
 from torch_train.engine.trainer import fit_network, start_network
 from torch_train.results import store_run
-from torch_train.run_folder import CHECKPOINT, CONFIG, RUN, require_free_folder, run_folder_locked
+from torch_train.run_folder import CHECKPOINT, CONFIG, METRICS, RUN, require_free_folder, run_folder_locked
+from torch_train.tracking import require_packages, training_log
 
 
 def train(config: TrainConfig, reporter: Reporter, *, resume: bool = False) -> Path:
@@ -47,18 +48,28 @@ def train(config: TrainConfig, reporter: Reporter, *, resume: bool = False) -> P
     Raises:
         DataError: the films cannot be trained on.
         ConfigError: the folder holds another run, or the recipe does not fit.
-        SetupError: weights or a device are missing.
+        SetupError: weights, a device or the library of a log are missing.
     """
+    require_packages(config.log_to)
     config = begun_or_new(config, resume=resume)
-    with open_run_folder(config, resume=resume):
+    with (
+        open_run_folder(config, resume=resume),
+        training_log(config.log_to, config.stored(), reporter, resumed=resume) as log,
+    ):
+        found = find_films(config)  # a wrong path or label is said before weights are downloaded
         report_config(config, reporter)
         start = None if config.baseline_only else start_network(config, reporter)
         if start is not None:
             require_room({config.out: start.bytes_of_run(config)}, what="this run")
         with main_process_first("films"):
-            films = prepare_films(config, reporter)
-        trained = None if start is None else fit_network(start, films, config, reporter, resume=resume)
-        store_run(films, config, trained)
+            films = prepare_films(config, reporter, found=found)
+        trained = (
+            None
+            if start is None
+            else fit_network(start, films, config, reporter, resume=resume, on_history=log.log_history)
+        )
+        store_run(films, config, trained, reporter)
+        log.log_figures(read_json(config.out / METRICS))
     return config.out
 
 

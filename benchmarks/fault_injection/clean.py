@@ -21,8 +21,8 @@ from benchmarks.fault_injection.serve import run_servers
 from benchmarks.fault_injection.setting import measured
 from convert.certificate.certify import certificate_scope, write_certificate
 from convert.certificate.consistency import inconsistencies
+from convert.formats.metadata import label_files
 from convert.formats.table import FORMATS, INT8, KERAS, TFLITE
-from convert.formats.tflite.metadata import facts_of_run
 from convert.from_run import ConvertConfig, list_artefacts
 from convert.layerwise.trace import trace_bundle
 from convert.layerwise.walk import WalkConfig
@@ -35,7 +35,7 @@ from tbconv.contract.bundle import CERTIFICATE, read_bundle, seal
 from tbconv.contract.certificate import ArtefactVerdict, Verdict
 from tbconv.contract.environment import provenance
 from tbconv.contract.errors import ConversionError, Reporter, Silence, TbconvError
-from tbconv.contract.files import sha256_file, write_json
+from tbconv.contract.files import write_json
 from tbconv.contract.golden import GOLDEN, REFERENCE, Golden, read_golden, write_golden
 from tbconv.contract.manifest import Artefact, Calibration, DecisionRule, Labels, Manifest, OperatingPoint
 from tbconv.contract.preprocess import PreprocessSpec
@@ -182,11 +182,7 @@ def _collect(found: list[dict[str, Answer]], name: str, answers: dict[str, Answe
 
 def _seal(place: Place, filmset: FilmSet, answers: dict[str, Answer]) -> None:
     """Label, certify and seal as `tbconv convert` does."""
-    from convert.formats.tflite.metadata import label_tflite
-
     facts, artefacts = read_run(place.run), artefacts_of(place)
-    for path in sorted(place.bundle.glob("*.tflite")):
-        label_tflite(path, facts_of_run(facts, "trained", sha256_file(place.bundle / WEIGHTS)))
     films = len(filmset.films)
     golden = {name: part_of(answer, films, None) for name, answer in answers.items()}
     write_golden(place.bundle / GOLDEN, Golden(filmset.golden_names, filmset.golden, golden))
@@ -200,6 +196,7 @@ def _seal(place: Place, filmset: FilmSet, answers: dict[str, Answer]) -> None:
         provenance={"training": facts.provenance, "conversion": {}, "arch": facts.arch},
         synthetic=True,
     )
+    label_files(place.bundle, manifest)
     measurement = measured(
         place.bundle, artefacts, filmset, answers, facts.decision_rules["trained"].operating_point.margin
     )

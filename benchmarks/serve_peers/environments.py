@@ -16,7 +16,11 @@ REQUIREMENTS = {
     "litserve": ("litserve==0.2.19", *SAME),
     "mlserver": ("mlserver==1.7.1", *SAME[:1], "numpy>=1.26,<3", SAME[2]),  # its pins decide numpy's version
     "bentoml": ("bentoml==1.4.39", *SAME),  # 1.4.40 asks for a certifi of its own week
+    "mlflow": ("mlflow==3.17.2",),
     "schemathesis": ("schemathesis==4.32.5",),
+    # not in lock/: botocore wants a python-dateutil of before 3, the locked one is 4
+    "s3": ("moto[server]==5.2.5", "s3fs==2026.9.0", "ray[data]==2.60.0", "pydicom==3.0.1", "rich", "typer", *SAME),
+    "spark": ("pyspark==4.3.0", "pandas==2.3.3", "pyarrow==22.0.0", "pydicom==3.0.1", "rich", "typer", *SAME),
 }
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import zipfile
 from collections.abc import Callable, Mapping, Sequence, Set
 from pathlib import Path
@@ -27,7 +26,7 @@ from convert.formats.onnx_graph import Graph, read_graph
 from convert.formats.ops.apply import apply
 from convert.formats.ops.builder import Activation, Border, Combination, Pair
 from convert.formats.ops.walk import IMAGE_RANK
-from convert.formats.reproducible import timeless_entry
+from convert.formats.reproducible import copy_entry, timeless_entry
 from tbconv.contract.errors import ConversionError
 
 FRAMEWORK = "tensorflow"
@@ -350,18 +349,11 @@ def make_repeatable(path: Path) -> None:
                 fix="install the versions that were measured: pip install 'tbconv[convert]'",
             )
         for name in ENTRIES:
-            _copy(old, new, name)
+            if name.endswith(".json"):
+                new.writestr(timeless_entry(name), json.dumps(settle(json.loads(old.read(name)))))
+            else:
+                copy_entry(old, new, name)
     fresh.replace(path)
-
-
-def _copy(old: zipfile.ZipFile, new: zipfile.ZipFile, name: str) -> None:
-    info = timeless_entry(name)
-    info.file_size = old.getinfo(name).file_size  # so that zipfile need not reserve room for 64 bits
-    if name.endswith(".json"):
-        new.writestr(info, json.dumps(settle(json.loads(old.read(name)))))
-        return
-    with old.open(name) as source, new.open(info, "w") as sink:
-        shutil.copyfileobj(source, sink, 1 << 20)
 
 
 def settle(value: Any, numbers: dict[int, int] | None = None) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import zipfile
 from dataclasses import dataclass
 from fnmatch import fnmatch
@@ -36,6 +37,14 @@ def timeless_entry(name: str) -> zipfile.ZipInfo:
     info = zipfile.ZipInfo(name, FIRST_TIME)
     info.external_attr = READABLE
     return info
+
+
+def copy_entry(old: zipfile.ZipFile, new: zipfile.ZipFile, name: str) -> None:
+    """Copy an entry from one zip to another, stored, without its time and user."""
+    info = timeless_entry(name)
+    info.file_size = old.getinfo(name).file_size  # so that zipfile need not reserve room for 64 bits
+    with old.open(name) as source, new.open(info, "w") as sink:
+        shutil.copyfileobj(source, sink, 1 << 20)
 
 
 def reason_to_vary(path: str) -> str | None:

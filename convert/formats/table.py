@@ -41,7 +41,6 @@ class Format:
     dtype: str = "float32"  # of the input
     channels_first: bool = False
     evidence: bool = True  # carries the evidence map
-    labelled: bool = False  # carries labels, preprocessing and decision rule inside the file
     second_source: bool = False  # the reference converter makes this one, too
 
     @property
@@ -61,7 +60,6 @@ def _tflite(precision: str, *, step: Step = TFLITE, argument: str | None = None,
         third_party_runner="convert.runners.tflite:run_any",
         precision=precision,
         dtype=dtype,
-        labelled=True,
         second_source=precision == "float32",
     )
 

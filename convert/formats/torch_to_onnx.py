@@ -19,6 +19,17 @@ FRAMEWORK = "torch"
 
 OPSET = 18  # every conversion of docs/log.md was measured with it, onnx2tf 2.6.9 and ONNX Runtime 1.26
 OUTPUTS = ["logits", "probability", "evidence"]
+INPUTS = {  # what stands where, of the operations whose constants torch makes (onnx.ai/onnx/operators, opset 18)
+    "Conv": ("image", "weight", "bias"),
+    "Gemm": ("image", "weight", "bias"),
+    "Reshape": ("data", "shape"),
+    "Pad": ("data", "pads", "value", "axes"),
+    "ReduceMean": ("data", "axes"),
+    "Clip": ("data", "min", "max"),
+    "Greater": ("data", "bound"),
+    "Unsqueeze": ("data", "axes"),
+    "Squeeze": ("data", "axes"),
+}
 LARGEST_BATCH = 1024
 LOWEST_CONSTANT = -1e6  # below it stands a masked pooling border, which poisons a quantizer's ranges
 
@@ -30,14 +41,15 @@ def torch_to_onnx(request: dict[str, Any]) -> dict[str, Any]:
         request: folder, network, arch, calibration, out.
 
     Returns:
-        converter, opset and the number of nodes by operator.
+        converter, with the opset, by which `verify` knows a file that was exported otherwise; the number of nodes by
+        operator.
     """
     calibration = Calibration(**request["calibration"])
     network = load_deployed(Path(request["folder"]), request["network"], arch=request["arch"], calibration=calibration)
     model = export(network)
     onnx.save(model, request["out"])
     operators = Counter(node.op_type for node in model.graph.node)
-    return {"converter": f"torch {torch.__version__} (torch.onnx, dynamo)", "operators": dict(operators)}
+    return {"converter": f"torch {torch.__version__} (torch.onnx, dynamo, opset {OPSET})", "operators": dict(operators)}
 
 
 def export(network: torch.nn.Module) -> onnx.ModelProto:
@@ -63,6 +75,7 @@ def export(network: torch.nn.Module) -> onnx.ModelProto:
     onnxscript.optimizer.remove_unused_nodes(program.model)
     model = program.model_proto
     _name_nodes(model)
+    _name_tensors(model, {name for name, _ in (*network.named_parameters(), *network.named_buffers())})
     _strip(model)
     _assert_quantizable(model)
     onnx.checker.check_model(model)
@@ -79,6 +92,44 @@ def _name_nodes(model: onnx.ModelProto) -> None:
         name = base if node.op_type in ("Conv", "BatchNormalization", "Gemm") else f"{base}.{node.op_type}"
         node.name = name if not seen[name] else f"{name}_{seen[name]}"
         seen[name] += 1
+
+
+def _name_tensors(model: onnx.ModelProto, of_modules: set[str]) -> None:
+    """Name what a node gives after the node, and constants that are no module's after their first reader.
+
+    torch numbers them as it traces (`getitem_159`, `val_612`), so that a viewer such as Netron tells nothing of them.
+    The names of inputs and outputs stay, and those of parameters and buffers, `of_modules`.
+    """
+    names: dict[str, str] = {}
+    for node in model.graph.node:
+        for index, tensor in enumerate(node.output):
+            names[tensor] = node.name if not index else f"{node.name}.{index}"
+    stored = {one.name for one in model.graph.initializer} - of_modules
+    for node in model.graph.node:
+        slots = INPUTS.get(node.op_type, ())
+        for index, tensor in enumerate(node.input):
+            if tensor in stored:
+                names.setdefault(tensor, f"{node.name}.{slots[index] if index < len(slots) else f'input{index}'}")
+    kept = {one.name for one in (*model.graph.input, *model.graph.output)} | of_modules
+    names = _apart({old: new for old, new in names.items() if old not in kept}, kept)
+    for node in model.graph.node:
+        node.input[:] = [names.get(one, one) for one in node.input]
+        node.output[:] = [names.get(one, one) for one in node.output]
+    for tensor in model.graph.initializer:
+        tensor.name = names.get(tensor.name, tensor.name)
+
+
+def _apart(names: dict[str, str], taken: set[str]) -> dict[str, str]:
+    """Return the names with a number behind those that are taken."""
+    found: dict[str, str] = {}
+    for old, new in names.items():
+        name, number = new, 1
+        while name in taken:
+            number += 1
+            name = f"{new}.{number}"
+        taken = taken | {name}
+        found[old] = name
+    return found
 
 
 def _parse_scopes(text: str) -> list[str]:

@@ -280,7 +280,11 @@ class _Measured:
         order = {one.key: place for place, one in enumerate(self._nodes.operations)}
         alone = {key for key, one in self._sums.items() if one.count.max() < LEAST_COUNT}
         matches = [one for one in self._matches if not (one.before_bias and one.operation in alone)]
-        noise = {one.operation: judge_noise(self._sums[one.operation], before_bias=one.before_bias) for one in matches}
+        evened = self._kind == "int8"
+        noise = {
+            one.operation: judge_noise(self._sums[one.operation], before_bias=one.before_bias, evened=evened)
+            for one in matches
+        }
         levels = {INPUT: math.inf} | {key: one.sqnr_db for key, one in noise.items()}
         known, inputs, limit = self._file.by_key, self._file.inputs(), self._harmless_db
         for match in matches:

@@ -16,6 +16,9 @@ from numpy.typing import NDArray
 from convert.layerwise.graph import INPUT, LayerGraph, best_scale
 from tbconv.contract.statistics import decibels
 
+CLEAR = 0.02  # of a channel's power: 17 dB, beyond which noise of int8 moves a fitted scale by less than `NEAR_POWER`
+MOST = 0.9  # of the clear channels; a few have hardly any values
+NEAR_POWER = 0.1  # of a power of two, in its exponent: 7 %
 OFF = 0.05  # a fitted scale further from 1 counts as a rescaled channel; int8 noise alone moves it less
 
 
@@ -90,16 +93,20 @@ class Noise:
     sqnr_db: float  # after the fitted scales where `rescaled`; inf where nothing differs, NaN where it is not finite
     as_is_db: float
     rescaled: bool
-    scales: tuple[float, float]  # restore a channel's scale: the 10th and 90th percentile; 1, 1 where not rescaled
+    scales: tuple[
+        float, float
+    ]  # restore a channel's scale: the 10th and 90th percentile, or, where few channels moved by
+    # powers of two, the least and the largest; 1, 1 where not rescaled
 
 
-def judge_noise(sums: Sums, *, before_bias: bool = False) -> Noise:
+def judge_noise(sums: Sums, *, before_bias: bool = False, evened: bool = False) -> Noise:
     """Return the SQNR of a tensor, its channels brought back to scale where they were rescaled.
 
     Args:
         sums: of the tensor and its reference.
         before_bias: compare both without each channel's mean, since the bias comes later: a folded BatchNorm
             moves a part of what stood before that bias into it.
+        evened: the file may come from an equalized graph, where a few channels alone may have moved, by powers of two.
     """
     if before_bias:
         sums = sums.centred()
@@ -108,9 +115,10 @@ def judge_noise(sums: Sums, *, before_bias: bool = False) -> Noise:
     scale = np.where(silent, 1.0, sums.product / np.where(silent, 1.0, sums.tensor))  # least squares, by channel
     left = np.maximum(sums.signal - scale * sums.product, 0.0)
     live = (sums.signal > 0) & (sums.tensor > 0) & np.isfinite(scale)
-    if not _is_rescaled(sums, scale, left, live):
+    few = evened and _is_by_powers(sums, scale, left, live)
+    if not (few or _is_rescaled(sums, scale, left, live)):
         return Noise(as_is, as_is, rescaled=False, scales=(1.0, 1.0))
-    low, high = np.quantile(scale[live], (0.1, 0.9)).tolist()
+    low, high = np.quantile(scale[live], (0.0, 1.0) if few else (0.1, 0.9)).tolist()
     return Noise(decibels(sums.signal.sum(), left.sum()), as_is, rescaled=True, scales=(low, high))
 
 
@@ -127,6 +135,17 @@ def _is_rescaled(sums: Sums, scale: NDArray[np.float64], left: NDArray[np.float6
     explained = left[live] / sums.signal[live] < relative / (1 + relative) / 2
     off = (scale[live] > 0) & (np.abs(scale[live] - 1) > OFF)
     return bool((explained & off).mean() > 0.5)
+
+
+def _is_by_powers(sums: Sums, scale: NDArray[np.float64], left: NDArray[np.float64], live: NDArray[np.bool_]) -> bool:
+    """Whether channels are off by powers of two that are not all the same, as an equalization leaves them.
+
+    One filter that is wrong by such a factor looks alike; it comes to light at its reader.
+    """
+    clear = live & (scale > 0) & (left < CLEAR * sums.signal)
+    powers = np.log2(scale[clear])
+    nearest = np.round(powers)
+    return len(set(nearest.tolist())) > 1 and bool((np.abs(powers - nearest) < NEAR_POWER).mean() >= MOST)
 
 
 # --- budgets ---
@@ -210,7 +229,7 @@ def level_of(sums: Sums, *, precision: str, before_bias: bool) -> Level:
     if not np.isfinite(sums.noise).all():
         return Level(math.nan)
     kept = sums.centred() if before_bias else sums
-    found = judge_noise(kept)
+    found = judge_noise(kept, evened=precision == "int8")
     low, high = found.scales
     rescaled = found.rescaled and precision == "int8" and high > LEAST_UNEVEN * low
     noise = kept.noise

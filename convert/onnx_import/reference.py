@@ -49,9 +49,9 @@ from convert.quantization.float_ops import HEAD, NOTHING, require_nodes
 from tbconv.contract.bundle import CONVERSION, MANIFEST, file_records, replace_folder
 from tbconv.contract.certificate import Proof
 from tbconv.contract.environment import provenance
-from tbconv.contract.errors import ConfigError, ConversionError, Reporter
+from tbconv.contract.errors import ConfigError, ConversionError, Referral, Reporter, referral_of_option
 from tbconv.contract.files import write_atomic, write_json
-from tbconv.contract.manifest import is_exact
+from tbconv.contract.manifest import Labels, is_exact, proposed_referral
 from torch_train.run_folder import CALIBRATION_FILMS, Films, write_films
 
 SCHEMA = "tbconv-conversion/1"
@@ -78,8 +78,11 @@ class OnnxConfig:
     int8_budget: float = INT8_BUDGET  # seconds that the search for an int8 recipe may take; 0 makes one candidate
     task: str | None = None  # of convert.parity.decisions.TASKS; None lets the last operation propose it
     thresholds: Path | None = None  # JSON or CSV: one a label
+    referral: str | None = None  # what a flag calls for; None: what the one label that is flagged is known to call for
 
     def __post_init__(self) -> None:
+        if self.referral is not None:
+            object.__setattr__(self, "referral", referral_of_option(self.referral))
         check_route(self.route)
         check_budget(self.int8_budget)
         check_choice(self.normalise, self.mean, self.std)
@@ -97,6 +100,13 @@ class OnnxConfig:
         if beside.is_relative_to(root) or self.calibration.resolve().is_relative_to(root):
             why = "the folder is replaced whole, and with it what is read from it"
             raise ConfigError(f"--out {self.out} holds what is converted", why=why, fix="choose another --out")
+
+    @property
+    def words(self) -> Referral:
+        """What a flag calls for; nothing is named where labels are unknown, or several can be flagged."""
+        if self.referral is not None or len(self.labels) not in (1, 2):
+            return Referral(self.referral or "")
+        return Referral(proposed_referral(Labels(f"not {self.labels[-1]}", self.labels[-1])))
 
     def reference(self) -> OnnxReference:
         """Return the file as the reference of its conversion."""
@@ -350,6 +360,7 @@ class OnnxReference:
                 tuple(self._compare(context, maker, others, answers) for maker in ROUTES if maker != self.route),
                 context.int8,
                 proofs,
+                self.config.words,
             ),
             regressions={one.path: one.reason for one in exact if one.verdict == FAILED},
             judged=tuple(judged),
@@ -405,6 +416,7 @@ class OnnxReference:
             "source": {"name": self.config.onnx.name, "sha256": source.facts["source"]},
             "wrap": {key: value for key, value in source.facts.items() if key not in ("source", "converter", "nodes")},
             "labels": list(self.config.labels),
+            "referral": self.config.words.phrase,
             "decisions": {name: one.to_json() for name, one in source.decisions.items()},
             "calibration": {"films": len(source.films.calibration), "list_sha256": source.films.digest},
             "converters": context.converters,

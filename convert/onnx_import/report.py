@@ -22,7 +22,7 @@ from convert.parity.verdicts import (
     OutputTolerance,
 )
 from tbconv.contract.certificate import Proof, ProofVerdict
-from tbconv.contract.errors import DISCLAIMER
+from tbconv.contract.errors import Referral
 from tbconv.contract.manifest import is_exact
 
 COLUMNS = ("file", "MB", "verdict", "output", "max", "median", "99 %", "SQNR dB", "flips", "undecided")
@@ -83,6 +83,7 @@ def onnx_report(
     compared: tuple[JudgedFile, ...],
     int8: dict[str, Any] | None,
     proofs: dict[str, Proof],
+    words: Referral,
 ) -> dict[str, Any]:
     """Return parity.json: films by digest only, since their names may be patients'.
 
@@ -96,6 +97,7 @@ def onnx_report(
         compared: the float32 TFLite that other converters made of the same model.onnx.
         int8: how the int8 file was chosen; None where there is none.
         proofs: what is true of each file for every input.
+        words: what a flag calls for.
     """
     name, facts = source
     return {
@@ -119,7 +121,7 @@ def onnx_report(
         "int8": int8,
         "proofs": {path: asdict(one) for path, one in proofs.items()},
         "limits": _limits(normalise, films, decisions),
-        "disclaimer": DISCLAIMER,
+        "disclaimer": words.disclaimer,
     }
 
 

@@ -170,9 +170,9 @@ def _judge_weights(onnx: Term, file: Term, given: Factor, declared: Declared) ->
         wanted = wanted.times(number(1 / given[reads % given.size]))
     factor = _factor(wanted, value) if value.base.dtype == np.int8 or declared.integers else None
     moved, found = number(1 if factor is None else factor), Found()
-    _distance(found, wanted.times(moved), value, declared, "weight", searched=declared.searched)
+    _distance(found, wanted.times(moved), value, declared, "weight", searched=declared.may_be_second(value))
     if found.where:
-        found.unruled = only_factors(wanted, value, LEAST_FACTOR)
+        found.unruled = only_factors(wanted.times(moved), value, LEAST_FACTOR)
         return found, factor
     biases = [onnx.stored["bias"].times(moved)]
     if "shift" in onnx.stored and value.step is not None:  # a shift before rounded weights, where it is no bias yet

@@ -43,9 +43,28 @@ class Found:
 class Declared:
     """What a file says that was done to its integers beyond rounding to the nearest."""
 
-    searched: bool = False  # weights are rounded up or down, by a search
+    searched: frozenset[str] | None = frozenset()  # tensors that a search rounded up or down; None: any, it is not told
     biases: Mapping[str, Mapping[int, int]] = field(default_factory=dict)  # by tensor: steps by channel
     integers: bool = False  # activations are integers, so channels of weights in float may have been moved as well
+
+    @classmethod
+    def told(cls, told: Mapping[str, Any], digests: Mapping[str, str]) -> Declared:
+        """Return what a file tells; weights count as searched only as the search left them.
+
+        Args:
+            told: JSON of the file; one of before 2026-11-30 has no digests of weights.
+            digests: SHA-256 of what each tensor holds, by its name.
+        """
+        biases = {name: {int(at): int(by) for at, by in rows} for name, rows in told["bias_steps"].items()}
+        if told.get("rounding") != "searched":
+            return cls(frozenset(), biases)
+        weights: Mapping[str, str] | None = told.get("weights")
+        left = None if weights is None else {name for name, digest in weights.items() if digests.get(name) == digest}
+        return cls(None if left is None else frozenset(left), biases)
+
+    def may_be_second(self, weights: Stored) -> bool:
+        """Return whether weights may be the second nearest steps."""
+        return self.searched is None or weights.name in self.searched
 
 
 @dataclass(slots=True)

@@ -70,7 +70,10 @@ def _listed(bundle: Path) -> tuple[dict[str, Path], NDArray[np.float32] | None]:
     paths = [one.path for one in opened.manifest.artefacts if one.network == "trained" and one.path != ONNX.path]
     if ONNX.path not in opened.manifest.files or not paths:
         why = "a file is proven against the ONNX graph that it was made of"
-        raise BundleError(f"{bundle} has no {ONNX.path}, or no file beside it", why=why, fix="convert the run again")
+        fix = "convert the run again"
+        if opened.manifest.kind == "baseline":
+            why, fix = f"{why}; this bundle holds the baseline alone, which is measured", "tbconv verify BUNDLE"
+        raise BundleError(f"{bundle} has no {ONNX.path}, or no file beside it", why=why, fix=fix)
     golden = as_model_input(read_golden(opened.read(GOLDEN)).model_inputs)
     return {path: bundle / path for path in paths}, golden
 

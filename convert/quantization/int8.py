@@ -26,7 +26,7 @@ from convert.formats.tflite.int8 import (
     to_integer,
     weight_scales,
 )
-from convert.formats.tflite.metadata import add_buffer
+from convert.formats.tflite.metadata import put_buffer, weight_digests
 from convert.formats.tflite.plain import Operation, Plain
 from convert.formats.tflite.write import write_tflite
 from convert.quantization.biases import shift_biases
@@ -48,7 +48,7 @@ class Recipe:
     films: int = 128  # calibration films, at most
     keep_float: tuple[str, ...] = (HEAD,)  # nodes, prefixes, or a name of convert.quantization.float_ops
     float_sums: bool = False  # sums of branches are computed, and passed on, in float32
-    float_first: int = 0  # how far the first operations are: 1 to the first layer, n to the sum number n - 1
+    float_first: int = 0  # how far the first operations are: 1 to the first layer, n to residual addition n - 1
     rounding: Rounding = "balanced"  # of weights; see convert.quantization.rounding
     shifted: bool = True  # biases of the last layers in int8 are moved by what their answers lack on average
 
@@ -56,8 +56,12 @@ class Recipe:
         """Say it in words."""
         far = {None: "pair by pair", 0.0: "", 0.5: "half", 1.0: "fully"}.get(self.equalized, f"by {self.equalized}")
         parts = [f"equalized {far}" if far else "not equalized", str(self.ends), f"{self.films} films"]
-        first = "the first layer" if self.float_first == 1 else f"all to the sum number {self.float_first - 1}"
-        more = [words for words, chosen in ((first, self.float_first), ("sums", self.float_sums)) if chosen]
+        first = (
+            "the first layer" if self.float_first == 1 else f"everything up to residual addition {self.float_first - 1}"
+        )
+        more = [
+            words for words, chosen in ((first, self.float_first), ("residual additions", self.float_sums)) if chosen
+        ]
         parts.append(f"in float: {', '.join([*self.keep_float, *more])}")
         if self.rounding != "nearest":
             parts.append({"balanced": "means kept by rounding", "searched": "weights rounded by search"}[self.rounding])
@@ -126,8 +130,9 @@ class Quantizer:
             data, films = write_tflite(plain, "int8", scheme), self.films[: recipe.films]
             counts = self._weights[: len(films)]
             scheme = replace(scheme, shifts=shift_biases(plain, scheme, data, statistics, films, counts))
-        declared = scheme.declaration(plain, searched=recipe.rounding != "nearest")
-        return Made(add_buffer(write_tflite(plain, "int8", scheme), DECLARED, declared), plain, scheme, moved)
+        data = write_tflite(plain, "int8", scheme)
+        declared = scheme.declaration(plain, None if recipe.rounding == "nearest" else weight_digests(data))
+        return Made(put_buffer(data, DECLARED, declared), plain, scheme, moved)
 
     def statistics(self, films: int) -> dict[str, Channels]:
         """Return what every tensor reaches on the first so many films."""

@@ -333,8 +333,7 @@ class Search:
     def _judge(self, one: Trial, data: bytes, rank: Ranking, films: Films) -> None:
         start = time.monotonic()
         rank.judge(one, self.network.answers(data, films))
-        if one.refused is None and one.size > SIZE:
-            one.refused = f"{one.size:.2f} x the size of float32, allowed {SIZE:.2f}"
+        beyond = [f"{one.size:.2f} x the size of float32, allowed {SIZE:.2f}"] if one.size > SIZE else []
         if one.recipe is not None:
             kept = (one.recipe.keep_float, one.recipe.float_first, one.recipe.float_sums)
             if kept not in self._latencies:
@@ -342,8 +341,9 @@ class Search:
             one.latency = self._latencies[kept]
         else:
             one.latency = self.network.latency(data, films[0])
-        if one.refused is None and one.latency > LATENCY:
-            one.refused = f"{one.latency:.2f} x the latency of float32, allowed {LATENCY:.2f}"
+        if one.latency > LATENCY:
+            beyond.append(f"{one.latency:.2f} x the latency of float32, allowed {LATENCY:.2f}")
+        one.refused = one.refused or "; ".join(beyond) or None
         one.seconds += time.monotonic() - start
 
     def _enough(self, best: Trial) -> bool:
@@ -363,10 +363,12 @@ class Search:
     def chosen(self) -> Trial:
         """The best so far: of those within the limits, if there are any, the one that moves decisions least.
 
-        Of candidates that are as good as alike it is the one with fewest flips, then the first.
+        Where none is, of those within the limit of size: how long they take is this machine's answer, and a processor
+        without instructions for int8 refuses all of them. Of candidates that are as good as alike it is the one with
+        fewest flips, then the first.
         """
         able = [one for one in self.tried if one.recipe is not None]
-        able = [one for one in able if one.refused is None] or able
+        able = [one for one in able if one.refused is None] or [one for one in able if one.size <= SIZE] or able
         least = min((one.near for one in able if one.near is not None), default=None)
         if least is None:
             return able[0]

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import h5py  # type: ignore[import-untyped]  # it ships no types
-from google.protobuf.message import DecodeError  # type: ignore[import-untyped]  # nor does protobuf
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]  # protobuf ships no types
 
 from tbconv.contract.bundle import parse_json
 from tbconv.contract.errors import ArtefactError, BundleError, ConversionError, printable, some
@@ -78,6 +78,7 @@ def _words(text: str) -> frozenset[str]:
 
 SAVED_MODEL_FILES = re.compile(
     r"saved_model\.pb|fingerprint\.pb|variables/variables\.(index|data-\d{5}-of-\d{5})|variables|assets"
+    r"|assets\.extra(/tbconv\.json)?"  # what it states of itself (convert.formats.metadata); no graph reads it
 )
 OBJECTS = {"variable", "constant", "user_object", "bare_concrete_function"}
 REGISTERED = {"", "tf.TrackableConstant"}  # TensorFlow makes an object of the class that it knows by that name

@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from convert.runners.base import BATCH, Answer, run_films
+from convert.runners.base import BATCH, Answer, Takes, run_films, run_given
+from tbconv.contract.errors import ConversionError
 from tbconv.contract.manifest import Calibration
 from tbconv.contract.preprocess import as_model_input
 from tbconv.contract.statistics import is_positive
@@ -65,6 +66,33 @@ def run(request: dict[str, Any]) -> dict[str, Any]:
     """Run one network; request: what `load` and `run_films` read."""
     most = FLOAT64_BATCH if request["dtype"] == "float64" else BATCH
     return run_films(load(request).outputs, request, most=most)
+
+
+def run_script_given(request: dict[str, Any]) -> dict[str, Any]:
+    """Run a TorchScript file on images as they are; request: artefact, and what `convert.runners.base` reads.
+
+    Raises:
+        ConversionError: it is none: weights alone are no model.
+    """
+    path = Path(request["artefact"])
+    try:
+        model = torch.jit.load(str(path), map_location="cpu").eval()  # type: ignore[no-untyped-call]
+    except RuntimeError as error:
+        why = " ".join(str(error).split())[:300]
+        fix = "build the module in the test, load its weights, and give the module"
+        raise ConversionError(f"{path.name} is no TorchScript file", why=why, fix=fix) from error
+    like = next((one for one in model.parameters() if one.is_floating_point()), torch.zeros(()))
+
+    def run(images: NDArray[Any]) -> dict[str, NDArray[Any]]:
+        with torch.inference_mode():
+            found = model(torch.from_numpy(images).to(like.dtype))
+        values = found if isinstance(found, tuple | list) else (found,)
+        if isinstance(found, dict):
+            return {str(name): value.numpy() for name, value in found.items()}
+        names = ["output"] if len(values) == 1 else [f"output {number}" for number in range(len(values))]
+        return {name: value.numpy() for name, value in zip(names, values, strict=True)}
+
+    return run_given(run, request, Takes(str(like.dtype).removeprefix("torch."), ()))
 
 
 # --- near threshold ---

@@ -11,8 +11,9 @@ import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 from numpy.typing import NDArray
 
-from convert.runners.base import Run, run_films
-from tbconv.contract.errors import ConversionError
+from convert.runners.base import Run, Takes, run_films
+from convert.runners.base import run_given as run_given_images
+from tbconv.contract.errors import ArtefactError, ConversionError
 from tf_serve.runtime.pool import judge
 from tf_serve.runtime.tflite import SIGNATURE, TFLiteModel
 
@@ -44,6 +45,27 @@ def run(request: dict[str, Any]) -> dict[str, Any]:
     return run_films(outputs, request)
 
 
+def describe(request: dict[str, Any]) -> dict[str, Any]:
+    """Return what files state of themselves: by path inputs and outputs, each by name: [dtype, sides].
+
+    Args:
+        request: files (paths).
+
+    Returns:
+        by path; `problem` instead where LiteRT refuses a file.
+    """
+    return {path: _described(Path(path)) for path in request["files"]}
+
+
+def _described(path: Path) -> dict[str, Any]:
+    try:
+        model = TFLiteModel(path)
+    except ArtefactError as error:
+        return {"problem": error.one_line}
+    sides = {"inputs": model.inputs, "outputs": model.outputs}
+    return {side: {one.name: [one.dtype, list(one.shape)] for one in specs} for side, specs in sides.items()}
+
+
 def run_any(request: dict[str, Any]) -> dict[str, Any]:
     """Run a file with whatever outputs; request: artefact, and what `run_films` reads.
 
@@ -68,6 +90,58 @@ def _open(path: Path) -> Run:
     return lambda films: {
         key: np.array(value, copy=True) for key, value in runner(**{name: films.astype(detail["dtype"])}).items()
     }
+
+
+def run_given(request: dict[str, Any]) -> dict[str, Any]:
+    """Run any file of one input on images as they are, with or without a signature.
+
+    Integers that stand for real numbers are made of them, and made into them, by the file's own scale and zero point.
+
+    Args:
+        request: artefact, and what `convert.runners.base.run_given` reads.
+
+    Raises:
+        ConversionError: it cannot be opened, or takes more than one input.
+    """
+    path = Path(request["artefact"])
+    try:
+        interpreter = Interpreter(str(path), num_threads=1)
+        interpreter.allocate_tensors()
+        names = list(interpreter.get_signature_list())
+        name = SIGNATURE if SIGNATURE in names else names[0] if len(names) == 1 else None
+        runner = interpreter.get_signature_runner(name) if name else None
+    except (ValueError, RuntimeError) as error:
+        why = " ".join(str(error).split())
+        raise ConversionError(f"LiteRT cannot open {path.name}", why=why, fix="convert it again") from error
+    inputs = runner.get_input_details() if runner else {one["name"]: one for one in interpreter.get_input_details()}
+    outputs = runner.get_output_details() if runner else {one["name"]: one for one in interpreter.get_output_details()}
+    if len(inputs) != 1:
+        why = f"it takes {', '.join(inputs)}"
+        raise ConversionError(f"{path.name} is no model of one input", why=why, fix="give a function that feeds it")
+    [(source, detail)] = inputs.items()
+    scale, zero = detail["quantization"]
+    shape = tuple(int(side) for side in detail["shape_signature"])
+    takes = Takes(np.dtype(detail["dtype"]).name, shape if shape else tuple(detail["shape"]), float(scale), zero)
+
+    def run(images: NDArray[Any]) -> dict[str, NDArray[Any]]:
+        if runner:
+            found = runner(**{source: images})
+        else:
+            interpreter.resize_tensor_input(detail["index"], images.shape)
+            interpreter.allocate_tensors()
+            interpreter.set_tensor(detail["index"], images)
+            interpreter.invoke()
+            found = {key: interpreter.get_tensor(one["index"]) for key, one in outputs.items()}
+        return {key: _real(np.array(value, copy=True), outputs[key]) for key, value in found.items()}
+
+    return run_given_images(run, request, takes)
+
+
+def _real(values: NDArray[Any], detail: dict[str, Any]) -> NDArray[Any]:
+    scale, zero = detail["quantization"]
+    if values.dtype.kind == "f" or not scale:
+        return values
+    return np.asarray((values.astype(np.float64) - zero) * scale, np.float32)
 
 
 def latency(request: dict[str, Any]) -> dict[str, Any]:

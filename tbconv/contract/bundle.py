@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from tbconv.contract import files
 from tbconv.contract.certificate import SITE, ArtefactVerdict, Certificate, Site, Verdict
 from tbconv.contract.errors import ArtefactError, BundleError, ConfigError, printable
 from tbconv.contract.files import (
@@ -26,11 +27,10 @@ from tbconv.contract.files import (
     temporary_place,
     write_json,
 )
-from tbconv.contract.manifest import SCHEMA_VERSION, FileRecord, Manifest, with_current_keys
+from tbconv.contract.manifest import SCHEMA_VERSION, FileRecord, Manifest, digest_of_json, with_current_keys
 
-MANIFEST = "manifest.json"
+MANIFEST, CONVERSION = files.MANIFEST, files.CONVERSION
 CERTIFICATE = "certificate.json"
-CONVERSION = "conversion.json"  # of a third-party ONNX model's formats, which are no bundle
 MAKE_AGAIN = RESTORE
 
 
@@ -321,10 +321,11 @@ def read_bundle(root: Path) -> Bundle:
             fix=f"read {root / 'report.md'}; its files load in their own runtimes, and tbconv adopt takes a checkpoint",
         )
     if not (root / MANIFEST).is_file():
+        advice = files.advice_on(root)
         raise BundleError(
             f"{root} is not a bundle",
-            why=_why_no_bundle(root),
-            fix="make one: tbconv convert RUN --out BUNDLE",
+            why=_why_no_bundle(root) if advice is None else advice.why,
+            fix="make one: tbconv convert RUN --out BUNDLE" if advice is None else advice.fix,
         )
     data = read_small(root / MANIFEST, BundleError)
     manifest = Manifest.from_json(parse_json(data, root / MANIFEST))
@@ -366,7 +367,7 @@ def read_site(path: Path, bundle: Bundle) -> Site:
 def _why_no_bundle(root: Path) -> str:
     if os.path.lexists(root / MANIFEST):
         return f"its {MANIFEST} is no regular file"
-    return f"it has no {MANIFEST}" if root.is_dir() else "there is no such folder"
+    return f"it has no {MANIFEST}" if root.exists() else "there is no such folder"
 
 
 def _leaves(root: Path, name: str) -> bool:
@@ -426,20 +427,21 @@ def _copy_bounded(bundle: Bundle, name: str, place: Path) -> None:
             left -= len(block)
 
 
-def refuse_inside(root: Path, out: Path, *, fix: str) -> None:
+def refuse_inside(root: Path, out: Path, *, fix: str, option: str = "--out") -> None:
     """Refuse to write into a bundle, or over it.
 
     Args:
         root: of the bundle, or a file that is signed.
         out: where a command was asked to write.
         fix: where it could.
+        option: of the command, that named the place.
 
     Raises:
         ConfigError: `out` is the bundle, or lies inside it.
     """
     if out.resolve().is_relative_to(root.resolve()):
         why = "nothing is ever written into a bundle: its manifest and its signature vouch for every file in it"
-        raise ConfigError(f"--out {out} lies inside the bundle", why=why, fix=fix)
+        raise ConfigError(f"{option} {out} lies inside the bundle", why=why, fix=fix)
 
 
 @contextlib.contextmanager
@@ -480,14 +482,16 @@ def write_bundle(place: Path) -> Iterator[Path]:
 def seal(folder: Path, manifest: Manifest) -> Manifest:
     """Bind the certificate to all that the manifest says, write manifest.json over every file, and return it.
 
-    The certificate's scope gets the digest of the manifest without its files, and that of the list of all files but
-    itself; the manifest holds the certificate's digest. So neither changes without the other.
+    The certificate's scope gets the digest of the manifest without its files (and of each of its parts, to name the one
+    that changes), and that of the list of all files but itself; the manifest holds the certificate's digest. So neither
+    changes without the other.
     """
     sealed = replace(manifest, files=file_records(folder, but=MANIFEST), schema_version=SCHEMA_VERSION)
     if CERTIFICATE in sealed.files:
         sealed = Manifest.from_json(json.loads(json.dumps(sealed.to_json())))  # as it will be read
         certificate = read_json(folder / CERTIFICATE)
-        certificate["scope"] = certificate.get("scope", {}) | {"binding": binding_of(sealed)}
+        scope = {"binding": binding_of(sealed), "sections": sections_of(sealed)}
+        certificate["scope"] = certificate.get("scope", {}) | scope
         write_json(folder / CERTIFICATE, certificate)
         place = folder / CERTIFICATE
         sealed.files[CERTIFICATE] = FileRecord(sha256_file(place), place.stat().st_size)
@@ -498,6 +502,11 @@ def seal(folder: Path, manifest: Manifest) -> Manifest:
 def binding_of(manifest: Manifest) -> dict[str, str]:
     """Return the two digests by which a certificate is bound to a manifest."""
     return {"manifest_sha256": manifest.digest, "files_sha256": manifest.files_digest(but=CERTIFICATE)}
+
+
+def sections_of(manifest: Manifest) -> dict[str, str]:
+    """Return the digest of each part of a manifest but its files: they tell which part is not the one certified."""
+    return {name: digest_of_json(value) for name, value in manifest.to_json().items() if name != "files"}
 
 
 def file_records(folder: Path, *, but: str) -> dict[str, FileRecord]:

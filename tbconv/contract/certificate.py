@@ -129,6 +129,7 @@ class Certificate:
 # file, so figures of another network, threshold or rounding are refused. Counts and figures, and nothing of a film.
 
 SITE = "site.json"
+RETUNE = "retune.json"  # in a bundle whose threshold was set on a site's films: which they were, and what changed
 SITE_FORMAT = 1
 SITE_FIGURES = ("sensitivity", "specificity", "ppv")
 SITE_CLAIMS = ("auroc", "sensitivity", "specificity")  # what a bundle claims of itself
@@ -171,15 +172,21 @@ class Site:
             return f"The site's figures are of {self.artefact}, which does not answer: they are not shown."
         shares = ", ".join(_said(name, getattr(self, name)) for name in ("sensitivity", "specificity"))
         worse = f" Worse than the bundle claims: {', '.join(self.worse)}." if self.worse else ""
-        value = f"{_said('PPV', self.ppv, with_n=False)} at a prevalence of {self.prevalence:g}"
+        value = f"{_ppv_said(self.ppv)} at a prevalence of {self.prevalence:g}"
         return f"Measured on {self.films} films of this site: {shares}; {value}.{worse}"
 
 
-def _said(name: str, found: Estimate, *, with_n: bool = True) -> str:
+def _ppv_said(found: Estimate) -> str:
+    """Say the lower bound first: it is what a predictive value promises."""
+    if found.value is None or found.low is None or found.high is None:
+        return "PPV not measured"
+    return f"PPV at least {found.low:.2f} ({found.value:.2f}, up to {found.high:.2f})"
+
+
+def _said(name: str, found: Estimate) -> str:
     if found.value is None or found.low is None or found.high is None:
         return f"{name} not measured"
-    count = f", n = {found.n}" if with_n else ""
-    return f"{name} {found.value:.2f} ({found.low:.2f} to {found.high:.2f}{count})"
+    return f"{name} {found.value:.2f} ({found.low:.2f} to {found.high:.2f}, n = {found.n})"
 
 
 def _estimate(value: dict[str, Any]) -> Estimate:

@@ -19,12 +19,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tbconv.contract.bundle import CERTIFICATE, MAKE_AGAIN, MANIFEST, Bundle, binding_of, parse_json
+from tbconv.contract.bundle import CERTIFICATE, MAKE_AGAIN, MANIFEST, Bundle, binding_of, parse_json, sections_of
 from tbconv.contract.certificate import Verdict
 from tbconv.contract.errors import ArtefactError, BundleError
 from tbconv.contract.files import opened
 from tbconv.contract.golden import Golden
-from tbconv.contract.manifest import SCHEMA_VERSION, Artefact, Calibration, Manifest
+from tbconv.contract.manifest import BOUND_SINCE, STATEMENT, Artefact, Calibration, Manifest
 from tbconv.contract.statistics import IDENTITY, Prediction, identity_error
 
 LABELS, PREPROCESSING, OPERATING_POINT = "labels.txt", "preprocessing.json", "operating_point.json"
@@ -40,7 +40,7 @@ QUANTIZED_STEPS = 4 / 256
 IDENTITY_SHARE = {"float16": 0.01, "dynamic": 0.1}
 
 
-# Of the zip at the end of a `.tflite`; real ones have three members, and 1 KB in all.
+# Of the zip at the end of a `.tflite`; real ones have four members, and 3 KB in all.
 MOST_APPENDED = 1 << 20  # bytes that its members unpack to
 MOST_MEMBERS, MOST_DIRECTORY = 16, 64 << 10  # the latter in bytes
 MOST_AT_THE_END = MOST_APPENDED + MOST_DIRECTORY + 0x10000  # bytes of the file that are read: a comment is the rest
@@ -53,7 +53,11 @@ _MARK, _END = b"PK\x05\x06", struct.Struct("<4s4H2LH")  # end of central directo
 UNBOUND = "unbound: nothing ties threshold and labels to the certificate; run tbconv upgrade BUNDLE --out NEW"
 
 
-SAYS = "name, kind, synthetic, labels, preprocessing, thresholds, calibration, artefacts or provenance"
+SAYS = "name, kind, synthetic, labels, referral, preprocessing, thresholds, calibration, artefacts or provenance"
+SECTIONS = {
+    "decision_rules": "thresholds and calibration",
+    "artefacts": "artefacts (their paths, precisions, tensors and converters)",
+}
 
 
 class Binding(StrEnum):
@@ -74,22 +78,32 @@ def check_binding(bundle: Bundle) -> Binding:
     try:
         recorded = bundle.certificate().scope.get("binding")
     except ArtefactError as error:
-        if bundle.manifest.schema_version < SCHEMA_VERSION:
+        if bundle.manifest.schema_version < BOUND_SINCE:
             return Binding.UNBOUND  # which may still answer by its baseline (tf_serve.fallback)
         why = f"{error.why}; what decides is bound by it"
         raise BundleError(error.what, why=why, fix=error.fix) from error
-    if recorded is None and bundle.manifest.schema_version < SCHEMA_VERSION:
+    if recorded is None and bundle.manifest.schema_version < BOUND_SINCE:
         return Binding.UNBOUND
     made = binding_of(bundle.manifest)
     if recorded == made:
         return Binding.BOUND
     if not isinstance(recorded, Mapping):
-        why = f"{CERTIFICATE} holds no digest of it, as every certificate of schema {SCHEMA_VERSION} does"
+        why = f"{CERTIFICATE} holds no digest of it, as every certificate from schema {BOUND_SINCE} on does"
     elif recorded.get("manifest_sha256") != made["manifest_sha256"]:
-        why = f"what it says of {SAYS} changed: {CERTIFICATE} is bound to another digest"
+        why = f"what it says of {_changed(bundle)} changed: {CERTIFICATE} is bound to another digest"
     else:
         why = f"its list of files changed: {CERTIFICATE} is bound to another digest"
     raise BundleError(f"{MANIFEST} is not the one that was certified", why=why, fix=MAKE_AGAIN)
+
+
+def _changed(bundle: Bundle) -> str:
+    """Return which parts of a manifest are not those that were certified; all of them where no digests tell."""
+    recorded = bundle.certificate().scope.get("sections")
+    if not isinstance(recorded, Mapping):
+        return SAYS
+    found = sections_of(bundle.manifest)
+    parts = [name for name in {**found, **recorded} if recorded.get(name) != found.get(name)]
+    return " and ".join(SECTIONS.get(name, name) for name in parts) or SAYS
 
 
 def check_contents(bundle: Bundle, path: str, place: Path) -> None:
@@ -162,7 +176,7 @@ def _may_be_read(end: bytes) -> bool:
 
 
 def _members(archive: zipfile.ZipFile) -> dict[str, bytes]:
-    chosen = [one for one in archive.infolist() if one.filename in (LABELS, PREPROCESSING, OPERATING_POINT)]
+    chosen = [one for one in archive.infolist() if one.filename in (LABELS, PREPROCESSING, OPERATING_POINT, STATEMENT)]
     kinds = {one.compress_type for one in chosen} - {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}  # read piece by piece
     if kinds or len(chosen) > MOST_MEMBERS or sum(one.file_size for one in chosen) > MOST_APPENDED:
         return {}
@@ -209,18 +223,34 @@ def _appended_problem(
 def _appended(manifest: Manifest, artefact: Artefact, files: dict[str, bytes]) -> list[str]:
     decision_rule = manifest.decision_rules.get(artefact.network)
     decision = {"network": artefact.network} | ({} if decision_rule is None else asdict(decision_rule))
+    if manifest.referral is not None:
+        decision["referral"] = manifest.referral
     problems = []
     try:
         labels = files[LABELS].decode().splitlines()
-        if labels != list(manifest.labels.names):
-            problems.append(f"{LABELS} names {labels}, expected {list(manifest.labels.names)}")
+        if labels != (names := list(manifest.labels.names)):
+            turned = ": the other order" if sorted(labels) == sorted(names) else ""
+            problems.append(f"{LABELS} names {labels}, expected {names}{turned}")
         for name, expected in ((PREPROCESSING, asdict(manifest.preprocessing)), (OPERATING_POINT, decision)):
-            problems += differences(parse_json(files[name], name), expected, of=name)
+            of = f"threshold and calibration: {name}" if name == OPERATING_POINT else name
+            problems += differences(parse_json(files[name], name), expected, of=of)
+        if STATEMENT in files and decision_rule is not None:  # earlier bundles have none
+            problems += statement_problems(files[STATEMENT], manifest, artefact)
     except (KeyError, ValueError) as error:
         problems.append(f"its metadata cannot be read: {type(error).__name__}: {error}")
     except BundleError as error:
         problems.append(f"its metadata cannot be read: {error.one_line}")
     return problems
+
+
+def statement_problems(text: bytes, manifest: Manifest, artefact: Artefact) -> list[str]:
+    """Return where what a file states of itself, in whatever format, is not what the manifest says.
+
+    Raises:
+        BundleError: it is no JSON.
+    """
+    stated = manifest.stated(artefact.network)
+    return differences(parse_json(text, STATEMENT), stated, of="stale or altered: it states")
 
 
 def answer_problems(bundle: Bundle, golden: Golden, paths: Collection[str] | None = None) -> dict[str, str]:

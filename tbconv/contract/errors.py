@@ -1,4 +1,4 @@
-"""What people are told: errors in three parts, progress, other people's text made safe to show, and the disclaimer.
+"""What people are told: errors in three parts, progress, others' text made safe to show, and what a flag calls for.
 
 The errors that a user can meet, each with what, why and fix:
 
@@ -9,6 +9,7 @@ TbconvError
 ├── SetupError           a package, weight file, port or disk that the machine lacks
 ├── BundleError          a bundle or run folder that is not one, or not whole
 │   └── ArtefactError    one file of a bundle is missing, altered or without a verdict
+├── ReceiptError         a receipt, or the results that it is of, was altered
 ├── ConversionError      a converter failed, or left an invalid file
 └── ParityError          the outputs of a converted file differ from PyTorch
 
@@ -19,6 +20,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 # --- errors ---
@@ -76,6 +78,10 @@ class BundleError(TbconvError):
 
 class ArtefactError(BundleError):
     """One file of a bundle is missing, altered or without a verdict: the one way to the baseline."""
+
+
+class ReceiptError(TbconvError):
+    """A receipt, or the results that it is of, was altered, or it is about something else."""
 
 
 class ConversionError(TbconvError):
@@ -143,6 +149,11 @@ def printable(text: object, *, most: int = LONGEST_TEXT) -> str:
     return f"{line}... ({more:,} more characters)" if more > 0 else line
 
 
+def no_formula(name: str) -> str:
+    """Return a path or id that no spreadsheet takes for a formula; of a path that is still the same path."""
+    return f"./{name}" if name.startswith(("=", "+", "-", "@")) else name
+
+
 def some(names: Sequence[str], most: int = 5) -> str:
     """Return the first names of a list, printable, and how many more there are.
 
@@ -166,14 +177,96 @@ def _escaped(sign: str) -> str:
     return _ESCAPES.get(sign) or "".join(f"\\u{units[at : at + 2].hex()}" for at in range(0, len(units), 2))
 
 
-# --- disclaimer ---
-# Shown beside every result.
+# --- referral ---
+# What a flag calls for, and the sentences that stand beside every result. The words belong to the bundle (its
+# manifest's `referral`); what speaks of no bundle, such as the command's own help, says what holds of any.
 
-DISCLAIMER = (
-    "Research tool, not a medical device: a flag calls for a bacteriological test, its absence rules nothing out."
+MEASURED_ELSEWHERE = (
+    "Trained and measured on the films that the model card names; other hospitals, devices and ages may differ."
 )
-LIMITS = (
-    DISCLAIMER,
-    "Trained and measured on the films that the model card names; other hospitals, devices and ages may differ.",
-    "The map shows which regions moved this model's margin, not where disease is.",
-)
+BACTERIOLOGICAL_TEST = "a bacteriological test"  # WHO's word for what follows a film that is read as tuberculosis
+LONGEST_REFERRAL = 100  # characters: a title on a telephone takes three lines of it
+
+
+@dataclass(frozen=True, slots=True)
+class Referral:
+    """What a flag calls for, and every sentence that is made of it.
+
+    Attributes:
+        phrase: completes "refer for ...", such as "a bacteriological test"; empty where nothing is named.
+    """
+
+    phrase: str = ""
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.phrase, str) or len(self.phrase) > LONGEST_REFERRAL or not self._is_one_line:
+            raise ValueError(f"the referral {str(self.phrase)[:80]!r} is too long, or no line of words")
+
+    @property
+    def _is_one_line(self) -> bool:
+        joiners = "\u200c\u200d"  # of Persian and Indian scripts
+        return self.phrase == self.phrase.strip() and all(one.isprintable() or one in joiners for one in self.phrase)
+
+    @property
+    def flagged(self) -> str:
+        """What is said of a film that is flagged, in lower case."""
+        return f"refer for {self.phrase}" if self.phrase else "flagged: have a clinician read it"
+
+    @property
+    def decisions(self) -> dict[str, str]:
+        """Each decision in words, in lower case, by its code."""
+        return {
+            "refer": self.flagged,
+            "indeterminate": "indeterminate: too close to the threshold to call",
+            "not_flagged": "not flagged",
+        }
+
+    @property
+    def disclaimer(self) -> str:
+        """The sentence that stands beside every result."""
+        return f"Research tool, not a medical device: a flag calls for {self.calls_for}, its absence rules nothing out."
+
+    @property
+    def calls_for(self) -> str:
+        """What a flag calls for, in the middle of a sentence."""
+        return self.phrase or "a clinician's reading"
+
+    @property
+    def limits(self) -> tuple[str, str, str]:
+        """What no answer says: the disclaimer, whose films it was measured on, what the map does not show."""
+        return (
+            self.disclaimer,
+            MEASURED_ELSEWHERE,
+            "The map shows which regions moved this model's margin, not where disease is.",
+        )
+
+
+NO_REFERRAL = Referral()
+DISCLAIMER = NO_REFERRAL.disclaimer  # beside results of no bundle, and of many
+
+
+def referral_of_option(text: str) -> str:
+    """Return the phrase that `--referral` gives: one line, without what the sentences add themselves; may be empty.
+
+    Raises:
+        ConfigError: it is no phrase that could follow "refer for".
+    """
+    phrase = " ".join(text.split()).rstrip(".").rstrip()
+    begins = phrase.casefold()
+    why = 'it completes the sentence "Refer for ...", and an empty one names nothing'
+    if begins in ("none", "no", "nothing", "null", "-"):
+        raise ConfigError(f"--referral {text!r}", why=why, fix='--referral ""')
+    if match := re.match(r"(refer(ral)?|flagged)\b[: ]*((for|to)\b)? *", begins):
+        raise ConfigError(f"--referral {text!r}", why=why, fix=f'--referral "{phrase[match.end() :] or "a chest CT"}"')
+    if re.match(r"(a|an|the) ", begins):
+        phrase = begins[0] + phrase[1:]  # in the middle of a sentence
+    try:
+        return Referral(phrase).phrase
+    except ValueError as error:
+        most = f"{LONGEST_REFERRAL} letters are the most, without control characters"
+        raise ConfigError("--referral is no phrase", why=f"{error}; {most}", fix='--referral "a chest CT"') from error
+
+
+def sentence(words: str) -> str:
+    """Return words with a capital at their beginning, and everything else as it was: "CT" stays."""
+    return words[:1].upper() + words[1:]

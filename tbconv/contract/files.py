@@ -34,7 +34,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from tbconv.contract.errors import ArtefactError, ConfigError, SetupError, TbconvError, printable
+from tbconv.contract.errors import ArtefactError, ConfigError, DataError, SetupError, TbconvError, printable
 
 _EXCHANGE = 2  # RENAME_EXCHANGE of renameat2(2)
 _AT_FDCWD = -100  # of <fcntl.h>: paths are relative to the working folder
@@ -556,13 +556,20 @@ def _empty_open(inside: int) -> None:
         for name, is_folder in found:
             with contextlib.suppress(FileNotFoundError):
                 if is_folder:
-                    shutil.rmtree(name, onexc=lambda *told: kept.append(told[2]), dir_fd=inside)
+                    _remove_tree(name, inside, kept)
                 else:
                     os.unlink(name, dir_fd=inside)
         time.sleep(EMPTY_EVERY_S)
     first = [one for one in kept if one.errno not in (errno.ENOENT, errno.ENOTEMPTY)][:1]
     [error] = first or [OSError(errno.ENOTEMPTY, os.strerror(errno.ENOTEMPTY), OWNER)]
     raise error  # its lock stays, and with it the record
+
+
+def _remove_tree(name: str, inside: int, kept: list[OSError]) -> None:
+    if sys.version_info >= (3, 12):
+        shutil.rmtree(name, onexc=lambda *told: kept.append(told[2]), dir_fd=inside)
+    else:
+        shutil.rmtree(name, onerror=lambda *told: kept.append(told[2][1]), dir_fd=inside)
 
 
 @contextlib.contextmanager
@@ -980,3 +987,118 @@ def _check_array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> None:
             raise ValueError(f"{name} has dtype {dtype} and shape {shape}, which hold no numbers or text")
         if count * dtype.itemsize != member.file_size - data.tell():
             raise ValueError(f"{name} has shape {shape} and {member.file_size - data.tell():,} bytes of {dtype}")
+
+
+# --- what a path is ---
+# Bundles, runs, checkpoints and films are all paths, and easily mixed up: what a path is, and which command takes it.
+# Nothing is read but names: what a folder holds is judged by who opens it.
+
+MANIFEST = "manifest.json"  # of a bundle
+CONVERSION = "conversion.json"  # of a third-party ONNX model's formats, which are no bundle
+RUN = "run.json"  # of a run folder, written last
+CHECKPOINT = "checkpoint.pt"  # of a run folder, from the first epoch on
+LOOKED_AT = 200  # files of a folder of which one may be a film
+_CHECKPOINT_ENDS = (".pt", ".pth", ".ckpt", ".safetensors")
+_CONVERTED_ENDS = (".tflite", ".h5", ".keras", ".pb")
+_FILM_ENDS = (".png", ".jpg", ".jpeg", ".dcm", ".dicom", ".zip")
+
+
+@dataclass(frozen=True, slots=True)
+class Advice:
+    """What a path is, and what to do with it."""
+
+    kind: str  # bundle | run | begun | conversion | part | onnx | checkpoint | converted | film | films | empty
+    why: str
+    fix: str
+
+
+def advice_on(path: Path) -> Advice | None:
+    """Say what a path is that was given in the place of another, and which command takes it.
+
+    Args:
+        path: a file or folder; nothing of it is read but names.
+
+    Returns:
+        None where nothing is known of it, or there is nothing.
+    """
+    try:
+        return _advice_on_folder(path) if path.is_dir() else _advice_on_file(path)
+    except OSError:  # a folder that may not be entered, a name that is too long
+        return None
+
+
+def refuse_as_films(path: Path) -> None:
+    """Refuse a bundle, a run or one of their files where films are wanted: their pictures are charts.
+
+    Raises:
+        DataError: saying what it is and which command takes it.
+    """
+    advice = advice_on(path)
+    if advice is not None and advice.kind not in ("film", "films", "empty"):
+        raise DataError(f"{path} is given as films", why=advice.why, fix=advice.fix)
+
+
+def _advice_on_folder(path: Path) -> Advice | None:
+    ways = {
+        MANIFEST: ("bundle", "it is a bundle", f"use it as one: tbconv verify {path}, or tbconv predict {path} FILM"),
+        RUN: (
+            "run",
+            "it is a run folder of `tbconv train` or `tbconv adopt`, not yet converted",
+            f"make a bundle of it: tbconv convert {path} --out BUNDLE",
+        ),
+        CHECKPOINT: (
+            "begun",
+            "it is a run folder whose training has not finished",
+            f"tbconv train --data DIR --out {path} --resume",
+        ),
+        CONVERSION: (
+            "conversion",
+            "it is a conversion of a third-party ONNX model: no threshold was chosen or tested on labelled films",
+            f"read {path / 'report.md'}",
+        ),
+    }
+    if mark := next((name for name in ways if (path / name).is_file()), None):
+        return Advice(*ways[mark])
+    found = list(itertools.islice(_files_under(path), LOOKED_AT))
+    if not found:
+        return Advice("empty", "it is an empty folder", "make a bundle: tbconv convert RUN --out BUNDLE")
+    if any(one.suffix.lower() in _FILM_ENDS for one in found):
+        fix = f"tbconv train --data {path} --out RUN, or tbconv predict BUNDLE {path}"
+        return Advice("films", "it is a folder of films", fix)
+    return None
+
+
+def _files_under(folder: Path) -> Iterator[Path]:
+    """Yield the files of a folder as the system has them: a list of a million names is made of none."""
+    try:
+        entries = os.scandir(folder)
+    except OSError:
+        return
+    with entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                yield from _files_under(Path(entry.path))
+            else:
+                yield Path(entry.path)
+
+
+def _advice_on_file(path: Path) -> Advice | None:
+    if not path.is_file():
+        return None
+    for home in path.parents[:2]:
+        if (home / MANIFEST).is_file():
+            return Advice("part", "it is a file of a bundle", f"name the bundle: {home}")
+        if (home / RUN).is_file():
+            return Advice("part", "it is a file of a run folder", f"name the run: {home}")
+    kinds = (
+        ((".onnx",), "onnx", "it is an ONNX model", f"tbconv convert {path} --calibration DIR --out DIR"),
+        (_CHECKPOINT_ENDS, "checkpoint", "it is a checkpoint", f"tbconv adopt {path} --arch ARCH --data DIR --out RUN"),
+        (
+            _CONVERTED_ENDS,
+            "converted",
+            "it is one converted file, without manifest and certificate",
+            f"compare it with its ONNX file: tbconv prove --onnx MODEL.onnx --file {path}",
+        ),
+        (_FILM_ENDS, "film", "it is a film, or an archive of films", f"tbconv predict BUNDLE {path}"),
+    )
+    return next((Advice(*words) for ends, *words in kinds if path.suffix.lower() in ends), None)

@@ -159,9 +159,18 @@ def _check(film: GoldenFilm, open_film: OpenFilm) -> str | None:
     count = int((apart > film.levels).sum())
     if not count:
         return None
-    hint = nearest_fault(film.data, model_input, film.model_input)
     moved = f"{count:,} of {apart.size:,} pixels differ, by up to {apart.max()} grey levels (allowed {film.levels})"
-    return f"{film.name}: {moved}{f'; it looks {hint}' if hint else ''}"
+    return f"{film.name}: {moved}{_hint(film, model_input)}"
+
+
+def _hint(film: GoldenFilm, model_input: Grey) -> str:
+    """Say what a difference looks like: the recorded film, where a known fault makes it exactly, or else this one."""
+    right = np.array_equal(film.model_input, _fit(decode_xray(film.data), len(film.model_input)))
+    recorded = "" if right else nearest_fault(film.data, film.model_input, model_input, alike=0.0)
+    if recorded:
+        return f"; the recorded film looks {recorded}"
+    hint = nearest_fault(film.data, model_input, film.model_input)
+    return f"; it looks {hint}" if hint else ""
 
 
 def records_films(bundle: Bundle) -> bool:
@@ -200,20 +209,21 @@ Grey = NDArray[np.uint8]
 ALIKE = 0.25  # a fault is named where it explains three quarters of the distance; a choice, since it is but a hint
 
 
-def nearest_fault(data: bytes, model_input: Grey, true: Grey) -> str:
+def nearest_fault(data: bytes, model_input: Grey, true: Grey, *, alike: float = ALIKE) -> str:
     """Return the known fault that explains a wrong model input best: "resized with bicubic"; empty where none is near.
 
     Args:
         data: the film's file.
         model_input: what the client made of it, uint8 [size, size].
         true: what it should have made of it.
+        alike: share of the distance that the fault may leave unexplained.
     """
     opened = {name: _try(way, data, true) for name, way in FAULTS.items()}
     apart = {name: _distance(model_input, one) for name, one in opened.items() if one is not None}
     if not apart:
         return ""
     nearest = min(apart, key=apart.__getitem__)
-    return nearest if apart[nearest] <= ALIKE * _distance(model_input, true) else ""
+    return nearest if apart[nearest] <= alike * _distance(model_input, true) else ""
 
 
 def _try(way: Callable[[bytes, int], Grey], data: bytes, true: Grey) -> Grey | None:

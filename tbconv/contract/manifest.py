@@ -8,12 +8,12 @@ import math
 import re
 import unicodedata
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any, Literal, get_args
+from typing import Any, Literal, TypeVar, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tbconv.contract.errors import BundleError
+from tbconv.contract.errors import BACTERIOLOGICAL_TEST, BundleError, Referral, sentence
 from tbconv.contract.preprocess import PreprocessSpec
 from tbconv.contract.statistics import is_positive
 
@@ -64,6 +64,58 @@ class Labels:
     def names(self) -> tuple[str, str]:
         """Both names in the order of the logits."""
         return (self.negative, self.positive)
+
+
+# Words that stand for tuberculosis in the name of a class: as a whole word, or as its beginning in most of Europe's
+# languages, and in the scripts of those that have another.
+_TB_WORDS = frozenset({"tb", "ptb", "tbc", "mtb", "verem", "gruźlica"})
+_TB_STEMS = (
+    "tubercul",
+    "tuberkul",
+    "tubèrcul",
+    "tubercol",
+    "туберкул",
+    "φυματί",
+    "결핵",
+    "结核",
+    "結核",
+    "क्षय",
+    "यक्ष्मा",
+    "lao phổi",
+)
+_DENIALS = frozenset(
+    {"no", "non", "not", "without", "negative", "neg", "normal", "healthy", "excluded", "ohne", "sans", "sin"}
+)
+
+
+def looks_for_tuberculosis(labels: Labels) -> bool:
+    """Whether the positive class is known to be tuberculosis: "TB" and "ActiveTB" are, "no TB" and "Pneumonia" not."""
+    name = unicodedata.normalize("NFC", labels.positive)
+    apart = re.sub(r"(?<=[a-z])(?=[A-Z])|[^\w]|[\d_]", " ", name)  # ActiveTB, tb_1
+    words = set(apart.casefold().split())
+    known = bool(words & _TB_WORDS) or any(stem in name.casefold() for stem in _TB_STEMS)
+    return known and not words & _DENIALS
+
+
+def proposed_referral(labels: Labels) -> str:
+    """Return what a flag for these labels is known to call for; empty where nothing is known of them."""
+    return BACTERIOLOGICAL_TEST if looks_for_tuberculosis(labels) else ""
+
+
+def settle_referral(labels: Labels, given: str | None) -> tuple[str, str]:
+    """Return what a flag calls for, and a line that says what people will read and how to have it otherwise.
+
+    Args:
+        labels: of the network.
+        given: the phrase, which may be empty; None takes what the labels are known to call for.
+    """
+    phrase = proposed_referral(labels) if given is None else given
+    said = f'a flagged film is answered "{sentence(Referral(phrase).flagged)}"'
+    if given is not None:
+        return phrase, said
+    if phrase:
+        return phrase, f'{said}, as the label {labels.positive!r} is known; --referral "..." names another'
+    return phrase, f'{said}: {labels.positive!r} names no follow-up that is known; --referral "..." names one'
 
 
 # --- threshold ---
@@ -171,10 +223,12 @@ def output_specs(*, evidence: bool = True, batch: int = BATCH) -> tuple[TensorSp
 
 # --- manifest ---
 
-SCHEMA_VERSION = 2
-# What this tbconv reads, and what bundles of that schema lack of today's (docs/bundle.md has the table).
+SCHEMA_VERSION = 3
+BOUND_SINCE = 2  # the schema from which on a certificate holds the manifest's digest
+# What this tbconv reads, and what `tbconv upgrade` adds to bundles of that schema (docs/bundle.md has the table).
 LACKS: dict[int, tuple[str, ...]] = {
     1: ("digests that bind threshold, calibration, labels and preprocessing",),
+    2: (),  # `referral`: the labels are asked instead
     SCHEMA_VERSION: (),
 }
 Kind = Literal["trained", "baseline"]
@@ -186,12 +240,45 @@ MOST_ARTEFACTS = 100
 MOST_BYTES = 4 << 30  # of a file; a `.tflite` or ONNX file cannot have more than 2 GiB, a ResNet50 has 100 MB
 
 
+MOST_SCORE_DIGITS = 6  # after the point; a threshold that needs more is at one end of what the network can say
+
+
 @dataclass(frozen=True, slots=True)
 class DecisionRule:
     """How the margin of one network becomes a probability and a decision."""
 
     calibration: Calibration
     operating_point: OperatingPoint
+
+    @property
+    def threshold_probability(self) -> float:
+        """The calibrated probability at the threshold."""
+        return float(self.calibration.probability(np.array([self.operating_point.margin]))[0])
+
+    @property
+    def score_digits(self) -> int:
+        """Digits after the point of every score, so few that the cut-off lies visibly between 0 and 100; 1 to 6."""
+        cutoff = 100 * self.threshold_probability
+        found = (digits for digits in range(1, MOST_SCORE_DIGITS) if 0 < round(cutoff, digits) < 100)
+        return next(found, MOST_SCORE_DIGITS)
+
+    @property
+    def threshold_score(self) -> float:
+        """The cut-off on the scale of scores: a film at or above it is flagged."""
+        digits = self.score_digits
+        return max(round(100 * self.threshold_probability, digits), round(10.0**-digits, digits))
+
+    def score(self, margin: float) -> float:
+        """Return the calibrated probability of a margin as a score of 0 to 100, as readers of chest films print theirs.
+
+        It is rounded, but never across the cut-off: a score at or above `threshold_score` is a margin at or above the
+        threshold, and no other is. So it may be off by up to one of its last digits, beside the cut-off alone.
+        """
+        digits, cutoff = self.score_digits, self.threshold_score
+        rounded = round(100 * float(self.calibration.probability(np.array([margin]))[0]), digits)
+        if self.operating_point.is_positive(np.array([margin], np.float32))[0]:
+            return max(rounded, cutoff)
+        return min(rounded, round(cutoff - 10.0**-digits, digits))
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,6 +336,12 @@ class Manifest:
     synthetic: bool  # trained on drawn phantoms, not on films
     files: dict[str, FileRecord] = field(default_factory=dict)  # by path, '/' between folders
     schema_version: int = SCHEMA_VERSION
+    referral: str | None = None  # completes "refer for ..."; empty names nothing, None leaves it to the labels
+
+    @property
+    def words(self) -> Referral:
+        """What a flag calls for; of a bundle that does not say, what its labels are known to call for."""
+        return Referral(proposed_referral(self.labels) if self.referral is None else self.referral)
 
     def artefact(self, path: str) -> Artefact:
         """Return the artefact at a path.
@@ -261,6 +354,20 @@ class Manifest:
                 return artefact
         known = ", ".join(artefact.path for artefact in self.artefacts)
         raise BundleError(f"the bundle has no {path}", why=f"it has {known}", fix="name one of these")
+
+    def stated(self, network: Kind) -> dict[str, Any]:
+        """Return what every file of a network states of itself: what its answers mean, and what they are made of."""
+        rule = self.decision_rules[network]
+        stated = {
+            "name": self.name,
+            "network": network,
+            "synthetic": self.synthetic,
+            "labels": asdict(self.labels),
+            "preprocessing": asdict(self.preprocessing),
+            "calibration": asdict(rule.calibration),
+            "operating_point": asdict(rule.operating_point),
+        }
+        return stated if self.referral is None else stated | {"referral": self.referral}
 
     @property
     def digest(self) -> str:
@@ -282,8 +389,8 @@ class Manifest:
             abstention_band: half width around the threshold, in logits.
 
         Returns:
-            The first 12 hex digits of a digest over these, the decision rule, the labels, the preprocessing, and
-            whether phantoms trained it.
+            The first 12 hex digits of a digest over these, the decision rule, the labels, the preprocessing, whether
+            phantoms trained it, and what a flag calls for where the bundle says so.
         """
         decision_rule = self.decision_rules.get(network)
         decides = {
@@ -295,12 +402,15 @@ class Manifest:
             "labels": asdict(self.labels),
             "preprocessing": asdict(self.preprocessing),
             "synthetic": self.synthetic,
-        }
+        } | ({} if self.referral is None else {"referral": self.referral})
         return digest_of_json(decides)[:VERSION_DIGITS]
 
     def to_json(self) -> dict[str, Any]:
-        """Return plain dictionaries and lists, ready for JSON."""
-        return asdict(self)
+        """Return plain dictionaries and lists, ready for JSON; without `referral` where the bundle does not say."""
+        plain = asdict(self)
+        if self.referral is None:  # as it was before there was one: digests of older bundles hold
+            del plain["referral"]
+        return plain
 
     @classmethod
     def from_json(cls, value: Any) -> Manifest:
@@ -319,10 +429,17 @@ class Manifest:
             ) from error
 
 
+STATEMENT = "tbconv.json"  # the file, in zips and folders, that holds what a converted file states of itself
+
+
+def canonical_json(value: Any) -> str:
+    """Return a JSON value in canonical form: ASCII, sorted keys, no spaces, numbers as Python writes them."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
 def digest_of_json(value: Any) -> str:
-    """Return the SHA-256 of a JSON value in canonical form: sorted keys, no spaces, numbers as Python writes them."""
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return hashlib.sha256(text.encode()).hexdigest()
+    """Return the SHA-256 of a JSON value in canonical form."""
+    return hashlib.sha256(canonical_json(value).encode()).hexdigest()
 
 
 def _read(value: dict[str, Any]) -> Manifest:
@@ -341,6 +458,9 @@ def _read(value: dict[str, Any]) -> Manifest:
     labels = _made(Labels, value["labels"])
     for name in (value["name"], *labels.names):
         _check_shown(name)
+    referral = value.get("referral")
+    if referral is not None:
+        Referral(referral)
     return Manifest(
         name=value["name"],
         kind=value["kind"],
@@ -352,6 +472,7 @@ def _read(value: dict[str, Any]) -> Manifest:
         synthetic=bool(value["synthetic"]),
         files={path: _made(FileRecord, row) for path, row in value["files"].items()},
         schema_version=schema,
+        referral=referral,
     )
 
 
@@ -383,7 +504,10 @@ _KINDS: dict[str, tuple[type, ...]] = {
 }
 
 
-def _made[T](kind: type[T], row: dict[str, Any]) -> T:
+Made = TypeVar("Made")
+
+
+def _made(kind: type[Made], row: dict[str, Any]) -> Made:
     """Make a dataclass of a JSON object; TypeError where a value is of another kind than its field."""
     for one in fields(kind):  # type: ignore[arg-type]
         allowed = _KINDS.get(str(one.type))

@@ -12,11 +12,11 @@ import contextlib
 import re
 import shutil
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from tbconv.contract.bundle import MANIFEST, Bundle, open_bundle, refuse_inside
+from tbconv.contract.bundle import MANIFEST, Bundle, open_bundle, private_copy, read_bundle, refuse_inside
 from tbconv.contract.consistency import check_binding
 from tbconv.contract.errors import BundleError, ConfigError, SetupError, some
 from tbconv.contract.files import require_room, sha256_file, temporary_folder, temporary_place, write_atomic
@@ -231,6 +231,49 @@ def signed_file(path: Path, rule: SignatureRule | None) -> Iterator[Path]:
             raise BundleError(f"{path} cannot be read", why=str(error), fix="check the path") from error
         rule.check_file(path, sha256_file(copy))
         yield copy
+
+
+@contextlib.contextmanager
+def signed_bundle(root: Path, rule: SignatureRule | None) -> Iterator[Path]:
+    """Yield a bundle; where a signature is required, a copy that nobody else can change, after it was checked.
+
+    Raises:
+        ArtefactError: a file is missing or altered.
+        BundleError: it is none, or the key does not vouch for every file of it.
+    """
+    if rule is None:
+        yield root
+        return
+    rule.check_bundle(read_bundle(root), whole=True)  # before anything is copied that nobody vouches for
+    with private_copy(root) as bundle:
+        rule.check_bundle(replace(bundle, root=root), whole=True)
+        yield bundle.root
+
+
+@contextlib.contextmanager
+def signed_place(path: Path, rule: SignatureRule | None) -> Iterator[Path]:
+    """Do as `signed_bundle` does for a bundle, a file or SavedModel of one, which its signature covers, or a lone file.
+
+    Raises:
+        ArtefactError: a file of the bundle is missing or altered.
+        BundleError: the key does not vouch for it, or it is a folder that nobody can sign.
+    """
+    if rule is None:
+        yield path
+    elif (path / MANIFEST).is_file():
+        with signed_bundle(path, rule) as root:
+            yield root
+    elif (path.resolve().parent / MANIFEST).is_file():
+        with signed_bundle(path.resolve().parent, rule) as root:
+            yield root / path.resolve().name
+    elif path.is_dir():
+        why = "a signature is required, and only bundles and files have one"
+        raise BundleError(
+            f"{path} is not signed", why=why, fix="name a bundle, or the bundle's own folder of this name"
+        )
+    else:
+        with signed_file(path, rule) as copy:
+            yield copy
 
 
 def _files_of(root: Path) -> set[str]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import math
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -81,6 +82,28 @@ def proportion(successes: int, n: int) -> Estimate:
     return Estimate(successes / n, low, high, n, EXACT)
 
 
+def positive_predictive_value(sensitivity: Estimate, specificity: Estimate, prevalence: float) -> Estimate:
+    """Return the share of the flagged who are positive, among people of whom `prevalence` are.
+
+    Its bounds are those of the two intervals put in together: at least 90 % sure, and never narrower than that.
+    """
+    of = ((getattr(sensitivity, end), getattr(specificity, end)) for end in ("value", "low", "high"))
+    ends = [None if None in one else _flagged_rightly(*one, prevalence) for one in of]
+    if sensitivity.value is None or specificity.value is None:
+        return Estimate(None, None, None, 0, "sensitivity or specificity has no value")
+    if ends[0] is None:
+        return Estimate(None, None, None, 0, "no film is called so")
+    known = [end for end in ends[1:] if end is not None]
+    n = min(sensitivity.n, specificity.n)
+    low, high = (min(known), max(known)) if len(known) == 2 else (known[0] if known else None, None)
+    return Estimate(ends[0], low, high, n, "bounds of sensitivity and specificity")
+
+
+def _flagged_rightly(sensitivity: float, specificity: float, prevalence: float) -> float | None:
+    right, wrong = sensitivity * prevalence, (1 - specificity) * (1 - prevalence)
+    return right / (right + wrong) if right + wrong > 0 else None
+
+
 def exact_interval(successes: float, n: float, level: float = CONFIDENCE) -> tuple[float, float]:
     """Return the two-sided Clopper-Pearson interval of successes / n.
 
@@ -106,6 +129,11 @@ def upper_bound(events: int, n: int, level: float = CONFIDENCE) -> float:
     For no event of n it is 1 - 0.05^(1/n), about 3/n; 1.0 where every trial was one, or there was none.
     """
     return 1.0 if events >= n else _beta_quantile(level, events + 1, n - events)
+
+
+def lower_bound(events: int, n: int, level: float = CONFIDENCE) -> float:
+    """Return the one-sided Clopper-Pearson bound that a share with `events` of `n` does not fall below; 0.0 of none."""
+    return 1.0 - upper_bound(n - events, n, level) if n else 0.0
 
 
 @functools.lru_cache(maxsize=4096)
@@ -207,3 +235,109 @@ def allowed_move(recorded: Prediction, reference: Prediction) -> float:
     if not len(distance):
         return IDENTITY
     return max(IDENTITY, min(float(distance.max()), TIMES_TYPICAL * float(np.median(distance))))
+
+
+# --- distributions ---
+# Whether scores or greys of many films are spread as those that a network was measured on: counts in fixed bins, which
+# add up over shards and name no film.
+
+DISTRIBUTIONS = "distributions"  # of metrics.json: `scores` by network and class, `grey_mean`, `grey_deviation`
+SCORE_EDGES = tuple(range(0, 101, 5))  # of scores, 0..100
+GREY_EDGES = tuple(range(0, 257, 8))  # of grey levels, 0..255
+MOST_ALIKE = 0.1  # of the index: below it is no shift, above 0.25 a large one (Siddiqi 2006, Credit Risk Scorecards)
+# Of 120 draws of 50 films each, none of which was shifted, one was called so; of 12 films each, 35 were.
+FEWEST_COMPARED, FEWEST_OF_REFERENCE = 50, 20
+_RESAMPLES = 1000
+_MIXING_STEPS = 200  # of the EM algorithm; the share of 20 bins moves by less than 1e-4 after 100
+Counts = NDArray[np.int64]
+
+
+def bin_counts(values: ArrayLike, edges: Sequence[float]) -> Counts:
+    """Return how many values lie in each bin, int64 [len(edges) - 1]; what lies outside counts in the outermost."""
+    known = np.asarray(values, np.float64)
+    clipped = np.clip(known[np.isfinite(known)], edges[0], edges[-1])
+    return np.asarray(np.histogram(clipped, edges)[0], np.int64)
+
+
+@dataclass(frozen=True, slots=True)
+class Shift:
+    """How far counts lie from those of reference films."""
+
+    index: Estimate  # population stability index: 0 for the same shares in every bin
+    positives: Estimate | None  # share of reference positives in the mix that fits best; None where classes are unknown
+    enough: bool  # films for a verdict
+
+    @property
+    def verdict(self) -> str:
+        """Whether films are spread as the reference films: "alike", "shifted", or "cannot say"."""
+        if not self.enough or self.index.low is None or self.index.high is None:
+            return "cannot say"
+        return "shifted" if self.index.low > MOST_ALIKE else "alike" if self.index.high <= MOST_ALIKE else "cannot say"
+
+
+def measure_shift(reference: Sequence[ArrayLike], found: ArrayLike, *, seed: int = 0) -> Shift:
+    """Compare counts with those of reference films by the population stability index.
+
+    With two classes (negatives first) the reference is the mix of both that fits best: a programme in which few are ill
+    is not called shifted because the reference films were half of either class.
+
+    Args:
+        reference: counts by bin, of all reference films or of each of two classes.
+        found: counts by bin.
+        seed: of the resamples, of both sides.
+    """
+    classes = np.asarray(reference, np.int64)
+    counts = np.asarray(found, np.int64)
+    n = int(min(classes.sum(axis=1).min(), counts.sum()))
+    if n == 0:
+        nothing = Estimate(None, None, None, 0, "nothing to compare")
+        return Shift(nothing, None, enough=False)
+    enough = bool(counts.sum() >= FEWEST_COMPARED and n >= FEWEST_OF_REFERENCE)
+    generator = np.random.default_rng(seed)
+    classes_drawn = np.stack([generator.multinomial(one.sum(), _shares(one), _RESAMPLES) for one in classes], axis=1)
+    counts_drawn = generator.multinomial(counts.sum(), _shares(counts), _RESAMPLES)
+    index, share = _index(classes[None], counts[None])
+    indices, shares = _index(classes_drawn, counts_drawn)
+    # Of few films chance alone makes an index; resamples add to it what the films themselves had, so it is there twice.
+    excess = float(indices.mean() - index[0])
+    value = max(0.0, float(index[0]) - excess)
+    low, high = (max(0.0, float(np.quantile(indices, end)) - 2 * excess) for end in (TAIL, 1 - TAIL))
+    method = "bootstrap of both sides, what chance makes taken off"
+    estimate = Estimate(value, min(low, value), max(high, value), n, method)
+    if len(classes) == 1:
+        return Shift(estimate, None, enough)
+    low, high = (float(np.quantile(shares, end)) for end in (TAIL, 1 - TAIL))
+    return Shift(estimate, Estimate(float(share[0]), low, high, n, "bootstrap of both sides"), enough)
+
+
+def _shares(counts: NDArray[np.integer]) -> NDArray[np.float64]:
+    return np.asarray(counts / np.maximum(counts.sum(axis=-1, keepdims=True), 1), np.float64)
+
+
+def _index(
+    classes: NDArray[np.integer], counts: NDArray[np.integer]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the index and the share of positives for each draw, [D]; of classes [D, C, bins] and counts [D, bins].
+
+    A bin that is empty on one side alone would make an index infinite: both sides are drawn towards what they are
+    together, by half a film for each bin that is not empty on both.
+    """
+    both = (_shares(classes).mean(axis=1) + _shares(counts)) / 2
+    more = both * (both > 0).sum(axis=-1, keepdims=True) / 2
+    shares, wanted = _smoothed(classes, more[:, None]), _smoothed(counts, more)
+    positives = np.full((len(counts), 1), 0.5)
+    mixed = shares[:, 0]
+    if shares.shape[1] == 2:
+        for _ in range(_MIXING_STEPS):  # the likeliest mix, by EM (Saerens 2002, Neural Computation 14:21)
+            of_positives = positives * shares[:, 1]
+            either = np.maximum(of_positives + (1 - positives) * shares[:, 0], 1e-300)
+            positives = (wanted * of_positives / either).sum(axis=-1, keepdims=True)
+        mixed = positives * shares[:, 1] + (1 - positives) * shares[:, 0]
+    known = both > 0
+    ratio = np.log(np.where(known, wanted, 1) / np.where(known, mixed, 1))
+    return ((wanted - mixed) * ratio).sum(axis=-1), positives[:, 0]
+
+
+def _smoothed(counts: NDArray[np.integer], more: NDArray[np.float64]) -> NDArray[np.float64]:
+    made = counts + more
+    return np.asarray(made / made.sum(axis=-1, keepdims=True), np.float64)

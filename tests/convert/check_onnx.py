@@ -26,7 +26,8 @@ def main(path):
     value = {
         "operators": Counter(node.op_type for node in graph.node),
         "names": [node.name for node in graph.node],
-        "metadata": [str(entry) for owner in owners for entry in owner.metadata_props],
+        "tensors": [*(name for node in graph.node for name in node.output), *(one.name for one in graph.initializer)],
+        "metadata": [entry.key for owner in owners for entry in owner.metadata_props],
         "docs": [owner.doc_string for owner in owners if owner.doc_string],
         "lowest": min(floats),
         "opsets": {entry.domain: entry.version for entry in model.opset_import},

@@ -189,7 +189,9 @@ edited("tensorflow-1", proto(without_objects))
 edited("two-graphs", proto(second))
 edited("missing-function", proto(missing))
 edited("asset", lambda folder: (folder / "assets").mkdir(exist_ok=True) or (folder / "assets" / "a").write_text("x"))
-edited("assets-extra", lambda folder: (folder / "assets.extra").mkdir())
+edited(
+    "assets-extra", lambda folder: (folder / "assets.extra").mkdir() or (folder / "assets.extra" / "a").write_text("x")
+)
 edited("keras-metadata", lambda folder: (folder / "keras_metadata.pb").write_text("x"))
 edited("chunked", lambda folder: (folder / "saved_model.cpb").write_bytes(b"x"))
 

@@ -70,9 +70,14 @@ def tflite_filter(path):
     weighted = [one for one in graph.operators if len(one.inputs) == 3]
     [found] = [one for one in weighted if FILTER in names[one.outputs[0]].split(";")]
     tensor = graph.tensors[found.inputs[1]]
-    kind = np.int8 if tensor.type == schema.TensorType.INT8 else np.float32
+    while model.buffers[tensor.buffer].data is None:  # kept in float by the int8 search, and dequantized first
+        index = graph.tensors.index(tensor)
+        [made] = [one for one in graph.operators if index in one.outputs]
+        tensor = graph.tensors[made.inputs[0]]
+    types = schema.TensorType
+    kind = {types.FLOAT32: np.float32, types.FLOAT16: np.float16, types.INT8: np.int8}[tensor.type]
     values = np.array(model.buffers[tensor.buffer].data, np.uint8).view(kind).reshape(tensor.shape).copy()
-    values[7] = values[7] / 2 if kind == np.float32 else -values[7]
+    values[7] = -values[7] if kind == np.int8 else values[7] / 2
     model.buffers[tensor.buffer].data = values.reshape(-1).view(np.uint8)
     builder = flatbuffers.Builder(0)
     builder.Finish(model.Pack(builder), file_identifier=b"TFL3")

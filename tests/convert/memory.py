@@ -9,13 +9,14 @@ from convert.worker import run_step
 from tbconv.contract.files import sha256_bytes, sha256_file
 from torch_train.run_folder import BASELINE, WEIGHTS
 
-READ = {"onnx", "saved_model", "films", "artefact", "images"}  # what steps read, but for those that write it
+READ = {"onnx", "saved_model", "films", "artefact", "images", "file"}  # what steps read, but for those that write it
 WRITTEN = {
     "convert.formats.torch_to_onnx:torch_to_onnx": ("out",),
     "convert.formats.onnx_to_keras:onnx_to_keras": ("h5", "keras", "saved_model"),
     "convert.formats.onnx_to_onnx2tf:onnx_to_tf": ("tflite", "saved_model"),
     "convert.formats.tflite.write:onnx_to_tflite": ("float32", "float16", "dynamic"),
     "convert.formats.saved_model_to_tflite:quantize": ("float32", "float16", "dynamic"),
+    "convert.proof.readers.saved_model:freeze": ("folder",),
 }
 
 

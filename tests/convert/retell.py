@@ -7,7 +7,8 @@ import shutil
 import zipfile
 from dataclasses import asdict, replace
 
-from tbconv.contract.bundle import CERTIFICATE, MANIFEST, Bundle, read_bundle, read_json, seal
+from convert.formats.metadata import label_files
+from tbconv.contract.bundle import CERTIFICATE, MANIFEST, Bundle, file_records, read_bundle, read_json, seal
 from tbconv.contract.files import sha256_file, write_json
 from tbconv.contract.manifest import Manifest
 from torch_train.data.split import PARTS, digest_of
@@ -60,17 +61,20 @@ def write_whole(bundle, root):
     write_json(root / METRICS, {"labels": asdict(manifest.labels), "films": counts, "networks": networks})
     certificate = read_json(root / CERTIFICATE)
     certificate["scope"]["metrics"] = dict.fromkeys(networks, figures)
-    for path in root.glob("*.tflite"):
-        mend_zip(path, lambda files: _replace(files, DRAWN_SPLIT.encode(), split.encode()))
-        certificate["artefacts"][path.name]["sha256"] = sha256_file(path)
     write_json(root / CERTIFICATE, certificate)
-    seal_again(root, manifest)
+    label_again(root, manifest)
     return root
 
 
-def _replace(files, old, new):
-    for name, content in files.items():
-        files[name] = content.replace(old, new)
+def label_again(root, manifest):
+    """Let every file state what a manifest says, and seal the bundle as if nothing had happened."""
+    label_files(root, manifest)
+    found = Bundle(root, replace(manifest, files=file_records(root, but=MANIFEST)))
+    certificate = read_json(root / CERTIFICATE)
+    for one in manifest.artefacts:
+        certificate["artefacts"][one.path]["sha256"] = found.digest(one.path)
+    write(root / CERTIFICATE, json.dumps(certificate).encode())
+    return seal_again(root, manifest)
 
 
 def mend_zip(path, change):

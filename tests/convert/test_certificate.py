@@ -130,7 +130,24 @@ def test_a_float32_file_twice_too_far_from_float64_fails_and_says_beside_what():
 
 def test_a_reduced_file_with_more_than_one_percent_of_flips_fails():
     assert judge_reduced(replace(GOOD, missed=2, added=1), sha256=DIGEST).verdict is Verdict.FAILED
-    assert judge_reduced(replace(GOOD, samples=99, added=1), sha256=DIGEST).verdict is Verdict.FAILED
+
+
+@pytest.mark.parametrize(
+    ("samples", "flips", "verdict", "needed"),
+    [
+        (48, 0, Verdict.BOUNDED, ""),
+        (48, 1, Verdict.CANNOT_SAY, "48 films cannot show 1%, 100 needed"),
+        (48, 2, Verdict.CANNOT_SAY, "48 films cannot show 1%, 200 needed"),
+        (48, 3, Verdict.FAILED, ""),  # at least 1.7 % of such films, at 95 % confidence
+        (99, 1, Verdict.CANNOT_SAY, "99 films cannot show 1%, 100 needed"),
+        (100, 1, Verdict.BOUNDED, ""),
+        (100, 2, Verdict.FAILED, ""),
+        (16, 16, Verdict.FAILED, ""),
+    ],
+)
+def test_so_few_films_that_one_flip_breaks_the_limit_cannot_fail_a_file_by_it(samples, flips, verdict, needed):
+    found = judge_reduced(replace(GOOD, samples=samples, added=flips), sha256=DIGEST)
+    assert (found.verdict, needed in found.reason) == (verdict, True), found.reason
 
 
 def test_the_figures_travel_with_the_verdict():

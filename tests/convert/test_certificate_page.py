@@ -10,7 +10,7 @@ import pytest
 
 from convert.certificate.page import certificate_page, reliability, sizes_of
 from tbconv.contract.certificate import ArtefactVerdict, Certificate, Verdict
-from tbconv.contract.errors import DISCLAIMER
+from tbconv.contract.errors import BACTERIOLOGICAL_TEST, Referral
 from tbconv.contract.golden import Golden
 from tbconv.contract.manifest import (
     Artefact,
@@ -24,6 +24,8 @@ from tbconv.contract.manifest import (
 )
 from tbconv.contract.preprocess import PreprocessSpec
 from tbconv.contract.statistics import Prediction
+
+DISCLAIMER = Referral(BACTERIOLOGICAL_TEST).disclaimer  # of bundles that look for tuberculosis
 
 FILES = {
     "model_float32.tflite": ("float32", "trained", Verdict.CERTIFIED),

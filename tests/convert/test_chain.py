@@ -1,6 +1,7 @@
 """The small network through the whole conversion: what comes out, and who can use it."""
 
 import json
+import re
 import shutil
 
 import numpy as np
@@ -8,7 +9,6 @@ import pytest
 
 from tbconv.contract.bundle import open_bundle
 from tbconv.contract.certificate import Verdict
-from tbconv.contract.files import sha256_file
 from tbconv.contract.golden import read_golden
 from tf_serve.runtime.tflite import TFLiteModel
 from torch_train.run_folder import HELDOUT_FILMS, read_films
@@ -180,7 +180,11 @@ def test_batch_norms_are_nodes_of_the_onnx(onnx_facts):
 
 
 def test_the_onnx_names_tensors_and_modules_but_no_place_of_this_machine(bundle, onnx_facts):
-    assert (onnx_facts["metadata"], onnx_facts["docs"]) == ([], [])
+    assert (onnx_facts["metadata"], onnx_facts["docs"]) == (["tbconv"], [])
+    assert not [
+        name for name in onnx_facts["tensors"] if re.match(r"(val|getitem|relu|linear|view|mul|add)(_|$)", name)
+    ]
+    assert {"body.conv1", "body.bn1", "body.conv1.bias", "head.bn1", "graph.Mul"} <= set(onnx_facts["tensors"])
     assert onnx_facts["inputs"]["image"][1:] == [1, 224, 224]
     assert isinstance(onnx_facts["inputs"]["image"][0], str)
     assert list(onnx_facts["outputs"]) == ["logits", "probability", "evidence"]
@@ -200,7 +204,7 @@ def test_onnx2tf_did_not_change_the_onnx(bundle, memory):
         for module, request, kept in memory.kept
         if module == "convert.formats.torch_to_onnx:torch_to_onnx" and request["network"] == "trained"
     ]
-    assert sha256_file(exported[0]) == sha256_file(bundle / "model.onnx")
+    assert (bundle / "model.onnx").read_bytes().startswith(exported[0].read_bytes())  # what it states follows
 
 
 def test_int8_takes_grey_levels_as_they_are(bundle):
@@ -251,6 +255,8 @@ def test_a_run_without_a_trained_checkpoint_gives_a_baseline_bundle_that_says_so
     assert manifest.kind == "baseline"
     assert [artefact.path for artefact in manifest.artefacts] == ["baseline.tflite"]
     assert verdicts(done.certificate) == {"baseline.tflite": Verdict.CERTIFIED}
+    # one product after the other in a sum of 784 stood 10 dB further from float64 than PyTorch; the map's cells do not
+    assert done.report["rows"][0]["float64_distance"]["db"] < 3
     assert any("no trained checkpoint" in line for line in lines)
     assert "The baseline alone" in (done.bundle / "model_card.md").read_text()
     assert not list(done.bundle.glob("model_*.tflite"))

@@ -120,7 +120,7 @@ def test_a_reduced_file_that_no_longer_repeats_its_answers_regresses(verify_bund
 
 
 def test_the_command_ends_with_0_or_1_and_names_the_stray(own_bundle, verified, memory, monkeypatch, tmp_path, capsys):
-    from tbconv.commands.verify import verify as command
+    from tbconv.commands.conversion.verify import verify as command
 
     monkeypatch.setattr("convert.parity.runtimes.run_step", memory.run_step)
     with pytest.raises(typer.Exit) as ended:

@@ -13,7 +13,7 @@ import typer
 from convert.onnx_import.reference import OnnxConfig
 from convert.pipeline import compared_name
 from convert.pipeline import convert as run_conversion
-from tbconv.commands.convert import convert
+from tbconv.commands.conversion.convert import convert
 from tbconv.contract.bundle import read_bundle
 from tbconv.contract.errors import BundleError, ConfigError, ConversionError, ParityError, Silence
 from tbconv.contract.files import sha256_file
@@ -218,7 +218,7 @@ def test_a_network_that_rounding_moves_is_not_certified_and_none_of_its_files_is
 
 @pytest.mark.parametrize(("verdicts", "code"), [(["CANNOT SAY", "CERTIFIED"], None), (["CANNOT SAY"] * 2, 3), ([], 3)])
 def test_the_command_ends_with_three_unless_a_float32_file_is_certified(verdicts, code):
-    from tbconv.commands.convert import _end
+    from tbconv.commands.conversion.convert import _end
 
     if code is None:
         _end(verdicts)

@@ -22,7 +22,7 @@ from convert.formats.tflite.int8 import (
     outputs_last,
     weight_scales,
 )
-from convert.formats.tflite.metadata import find_buffer
+from convert.formats.tflite.metadata import find_buffer, weight_digests
 from convert.formats.tflite.plain import Plain, PlainBuilder, simplify, to_plain
 from convert.formats.tflite.write import RULES, write_tflite
 from convert.quantization.equalization import equalize, pairs
@@ -196,8 +196,10 @@ def test_shifted_biases_bring_the_mean_of_the_last_map_back(chain):
 
 
 def test_a_file_declares_weights_that_are_the_second_nearest(chain):
-    told = json.loads(find_buffer(Quantizer(chain, films()).make(Recipe(shifted=False)).data, DECLARED))
-    assert told == {"rounding": "searched", "bias_steps": {}}
+    data = Quantizer(chain, films()).make(Recipe(shifted=False)).data
+    told = json.loads(find_buffer(data, DECLARED))
+    assert told == {"rounding": "searched", "bias_steps": {}, "weights": weight_digests(data)}
+    assert len(told["weights"]) > 1
 
 
 def test_searched_weights_answer_closer_on_inputs_that_go_together():

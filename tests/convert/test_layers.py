@@ -32,7 +32,8 @@ class Weights:
         self._path = path
         self._model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(path.read_bytes()))
         self._graph = self._model.subgraphs[0]
-        self._kinds = {schema.TensorType.FLOAT32: np.float32, schema.TensorType.INT8: np.int8}
+        types = schema.TensorType
+        self._kinds = {types.FLOAT32: np.float32, types.FLOAT16: np.float16, types.INT8: np.int8}
 
     def convolution(self, node):
         """Return the tensors (input, weights, bias, output) of the convolution that ends in a node."""
@@ -49,6 +50,10 @@ class Weights:
 
     def change(self, tensor, change):
         """Replace the values of a tensor by what a function makes of them."""
+        while self._model.buffers[self._graph.tensors[tensor].buffer].data is None:
+            # an int8 file may keep an operation in float, whose weights are dequantized first
+            [made] = [one for one in self._graph.operators if tensor in one.outputs]
+            tensor = made.inputs[0]
         kind, buffer = self._graph.tensors[tensor], self._model.buffers[self._graph.tensors[tensor].buffer]
         values = np.array(buffer.data, np.uint8).view(self._kinds[kind.type]).reshape(kind.shape)
         buffer.data = np.ascontiguousarray(change(values), values.dtype).reshape(-1).view(np.uint8)

@@ -1,12 +1,14 @@
 """The matrix of runtimes: which are run, what a sample is, and - slowly - all of them on a small network."""
 
 import json
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from convert.parity.inputs import FilmFolder, read_films_of
+from convert.parity.inputs import SAMPLE, FilmFolder, _choose, evenly, read_films_of
 from convert.parity.runtimes import ROUNDED, matrix_runtimes
 from convert.verify import VerifyConfig
 from tbconv.contract.errors import ConfigError, Silence
@@ -118,6 +120,45 @@ def test_films_that_it_was_trained_on_fill_up_what_is_left(folder_of_20):
     folder, bundle, _ = folder_of_20
     assert len(read_films_of(FilmFolder(folder=folder, most=14), bundle, Silence())[0]) == 14
     assert len(read_films_of(FilmFolder(folder=folder, most=99), bundle, Silence())[0]) == 20
+
+
+@pytest.mark.parametrize(
+    ("classes", "most", "wanted"),
+    [
+        ([0, 1] * 12, 4, {0: 2, 1: 2}),  # every second one alone would be of one class
+        ([0, 0, 1, 0] * 6, 8, {0: 6, 1: 2}),
+        ([0] * 23 + [1], 4, {0: 3, 1: 1}),
+    ],
+)
+def test_every_class_has_its_share_of_at_most_so_many_films(tmp_path, classes, most, wanted):
+    rows = _choose([tmp_path / str(row) for row in range(len(classes))], most, tmp_path, np.array(classes))
+    assert len(set(rows)) == most
+    assert sorted(classes[row] for row in rows) == [classes[row] for row in rows]
+    assert dict(Counter(np.array(classes)[rows].tolist())) == wanted
+
+
+def test_a_class_that_it_was_trained_on_alone_has_a_film_all_the_same(folder_of_20):
+    _, bundle, films = folder_of_20
+    classes = np.array([1] * 12 + [0] * 8)
+    rows = _choose(films, 4, bundle, classes)
+    assert classes[rows].tolist() == [0, 0, 0, 1]
+
+
+def test_a_sample_of_films_whose_classes_alternate_holds_both(tmp_path):
+    classes = np.array([0, 1] * 128)
+    rows = _choose([tmp_path / str(row) for row in range(len(classes))], None, tmp_path, classes)
+    assert Counter(classes[evenly(rows, SAMPLE)].tolist()) == {0: 16, 1: 16}
+
+
+def test_fewer_films_than_classes_are_refused_before_one_is_read(tmp_path):
+    for name in ("Normal", "Tuberculosis"):
+        (tmp_path / name).mkdir()
+        for number in range(6):
+            film = np.random.default_rng(number).integers(0, 256, (64, 64), np.uint8)
+            Image.fromarray(film).save(tmp_path / name / f"{number}.png")
+    with pytest.raises(ConfigError, match="--most 1 takes films of one class alone") as caught:
+        read_films_of(FilmFolder(folder=tmp_path, most=1), tmp_path, Silence())
+    assert caught.value.fix == "--most 2"
 
 
 def test_at_most_no_film_is_refused(tmp_path):

@@ -19,6 +19,7 @@ from typer.testing import CliRunner
 import convert.proof
 from benchmarks.prove_mutants import KINDS, mutants
 from convert.formats.onnx_graph import load_onnx, read_graph
+from convert.formats.tflite.metadata import find_buffer
 from convert.formats.tflite.plain import simplify, to_plain
 from convert.formats.tflite.write import PRECISIONS, write_tflite
 from convert.proof.evaluate import evaluate
@@ -242,7 +243,7 @@ def test_another_onnx_is_another_network(zoo, tmp_path):
     one.CopyFrom(numpy_helper.from_array(numbers, one.name))
     onnx.save(model, tmp_path / "model.onnx")
     found = verdict_on(tmp_path / "model.onnx", zoo / "float32.tflite")
-    assert found["verdict"] == DIFFERENT
+    assert found["verdict"] == DIFFERENT, found["reason"]
 
 
 # --- cannot say ---
@@ -322,7 +323,7 @@ def test_a_file_says_what_was_done_to_its_integers(zoo, tmp_path):
 
     assert not TFLiteFormReader(zoo / "tensorflow_int8.tflite").declared().searched
     declared = TFLiteFormReader(repacked(zoo / "tensorflow_int8.tflite", tmp_path / "told.tflite", tell)).declared()
-    assert (declared.searched, declared.biases) == (True, {"one": {3: -2}})
+    assert (declared.searched, declared.biases) == (None, {"one": {3: -2}})
 
 
 # --- command and certificate ---
@@ -457,6 +458,26 @@ def test_a_file_of_every_recipe_is_equivalent(tmp_path, recipe):
     assert found["verdict"] == EQUIVALENT, found["reason"]
     assert found["figures"]["integer_activations"]
     assert bool(made.moved) is (found["figures"].get("equalized", 0) > 0)
+
+
+@pytest.mark.parametrize("by", [1, -1])
+def test_one_step_of_a_weight_that_a_search_rounded_is_found(tmp_path, by):
+    drawn_network(tmp_path / "model.onnx")
+    films = np.random.default_rng(9).integers(0, 256, (24, 12, 12, 1)).astype(np.float32)
+    plain = simplify(to_plain(read_graph(tmp_path / "model.onnx")))
+    (tmp_path / "int8.tflite").write_bytes(Quantizer(plain, films).make(Recipe(rounding="searched")).data)
+
+    def spoil(model):
+        names = json.loads(find_buffer((tmp_path / "int8.tflite").read_bytes(), DECLARED.decode()))["weights"]
+        tensor = next(one for one in model.subgraphs[0].tensors if one.name.decode() in names)
+        stored = np.array(model.buffers[tensor.buffer].data, np.uint8).view(np.int8)
+        place = int(np.abs(np.abs(stored.astype(int)) - 60).argmin())  # no channel's largest, which tells its scale
+        stored[place] += by
+        model.buffers[tensor.buffer].data = stored.view(np.uint8)
+
+    repacked(tmp_path / "int8.tflite", tmp_path / "spoiled.tflite", spoil)
+    found = verdict_on(tmp_path / "model.onnx", tmp_path / "spoiled.tflite")
+    assert found["verdict"] == DIFFERENT, found["reason"]
 
 
 def test_one_step_of_a_weight_of_the_float_head_is_found(tmp_path):

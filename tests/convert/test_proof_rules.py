@@ -333,7 +333,9 @@ def test_an_int8_weight_is_the_nearest_step_or_by_a_declared_search_the_second(o
     wanted = np.array([[127.0, 3.3], [-20.4, 127.0], [50.2, -9.45]])
     steps = np.rint(wanted).astype(np.int8)
     steps[0, 1] += off
-    match = compared(number(wanted * 0.01), Stored(steps, np.full((1, 2), 0.01)), Declared(searched=declared))
+    match = compared(
+        number(wanted * 0.01), Stored(steps, np.full((1, 2), 0.01)), Declared(None if declared else frozenset())
+    )
     assert (match.first is None) == equal
     assert match.found.second == (off if equal else 0)
 

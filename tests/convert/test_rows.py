@@ -13,7 +13,7 @@ from convert.parity.measure import measure
 from convert.parity.report import parity_report, write_film_table
 from convert.parity.runtimes import ROUNDED, Runtime
 from convert.runners.base import Answer
-from tbconv.commands.parity_table import print_parity
+from tbconv.commands.conversion.parity_table import print_parity
 from tbconv.contract.certificate import Verdict
 from tbconv.contract.errors import Silence
 from tbconv.contract.manifest import Artefact, Calibration, DecisionRule, OperatingPoint, output_specs

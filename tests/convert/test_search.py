@@ -1,5 +1,7 @@
 """The search picks by decisions near the threshold, ends early or at its time, and says what does not hold."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -136,6 +138,28 @@ def test_a_candidate_beyond_a_limit_is_named_and_not_chosen():
     search.tried[1].refused = "0.31 x the size of float32, allowed 0.30"
     assert search.chosen.words == "near"
     assert "no candidate holds every limit" in search.report()["verdict"]
+
+
+def test_where_a_processor_is_slow_at_int8_no_file_beyond_the_size_is_written(monkeypatch):
+    monkeypatch.setattr(search_module, "SIZE", 0.30)
+    search = started()
+    slow = "0.92 x the latency of float32, allowed 0.40"
+    search.tried = [
+        Trial("small", Recipe(), near=0.2, flips=0, size=0.26, refused=slow),
+        Trial("large", Recipe(), near=0.1, flips=0, size=0.31, refused=f"0.31 x the size of float32; {slow}"),
+    ]
+    assert search.chosen.words == "small"
+    search.tried[0].size = 0.32
+    assert search.chosen.words == "large"
+
+
+def test_a_candidate_beyond_both_limits_has_both_named(monkeypatch):
+    monkeypatch.setattr(search_module, "SIZE", 0.01)
+    monkeypatch.setattr(search_module, "LATENCY", 0.1)
+    search = started()
+    search.run(1e-6)
+    found = re.fullmatch(r"(.+) x the size of float32, allowed 0.01; (.+)", search.chosen.refused)
+    assert found[2] == "0.20 x the latency of float32, allowed 0.10"
 
 
 def test_of_candidates_that_are_alike_the_one_with_fewer_flips_is_chosen():

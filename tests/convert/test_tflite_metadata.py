@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,35 +16,41 @@ from PIL import Image
 from convert.formats.tflite import metadata_schema
 from convert.formats.tflite.metadata import (
     ENTRY,
-    TFLiteFacts,
-    add_buffer,
+    FileFacts,
     add_metadata,
     find_buffer,
     label_tflite,
     open_tensors,
+    put_buffer,
     read_metadata,
     require_fixed,
 )
-from tbconv.contract.errors import DISCLAIMER, ArtefactError, ConversionError
-from tbconv.contract.manifest import Calibration, DecisionRule, Labels, OperatingPoint
+from tbconv.contract.errors import BACTERIOLOGICAL_TEST, ArtefactError, ConversionError, Referral
+from tbconv.contract.manifest import Calibration, DecisionRule, Labels, Manifest, OperatingPoint
 from tbconv.contract.preprocess import PreprocessSpec, as_model_input
 from tf_serve.runtime.structure import check_tflite
 from tf_serve.runtime.tflite import TFLiteModel
+
+DISCLAIMER = Referral(BACTERIOLOGICAL_TEST).disclaimer  # of bundles that look for tuberculosis
 
 ROOT = Path(__file__).parents[2]
 SHARED = ROOT.parent / "shared" / "data" / "delhi"
 EXAMPLES = {"predict.py": "python", "Predict.kt": "kotlin", "predict.js": "js"}
 KINDS = ("float32", "float16", "dynamic", "int8")
 POINT = OperatingPoint(-0.25, 0.9, 0.91, 0.85, 40, 60, "5" * 64)
-FACTS = TFLiteFacts(
+RULE = DecisionRule(Calibration(1.2, -0.3, 40, 60), POINT)
+MANIFEST = Manifest(
     name="drawn",
-    network="trained",
+    kind="trained",
     labels=Labels("Normal", "Active tuberculosis"),
     preprocessing=PreprocessSpec(),
-    decision_rule=DecisionRule(Calibration(1.2, -0.3, 40, 60), POINT),
-    weights_sha256="ab" * 32,
+    decision_rules={"trained": RULE},
+    artefacts=(),
+    provenance={},
     synthetic=False,
 )
+FACTS = FileFacts(MANIFEST, "trained", "ab" * 32)
+OTHER = replace(MANIFEST, decision_rules={"trained": replace(RULE, operating_point=replace(POINT, margin=0.75))})
 
 
 @pytest.fixture(scope="module")
@@ -134,7 +141,7 @@ def test_a_file_with_an_open_batch_is_found_and_not_shipped(kind, drawn):
 def test_a_file_says_what_it_is_and_what_it_is_not(labelled):
     told = read_metadata(labelled / "float32.tflite")
     assert told["name"] == "drawn (trained)"
-    assert DISCLAIMER in told["description"]
+    assert MANIFEST.words.disclaimer in told["description"]
     assert "Active tuberculosis" in told["description"]
     assert (told["version"], told["author"]) == ("ab" * 32, "tbconv")
     assert "MIT" in told["license"]
@@ -169,7 +176,7 @@ def test_any_unzip_program_finds_labels_preprocessing_and_threshold(labelled):
         assert PreprocessSpec(**json.loads(archive.read("preprocessing.json"))) == PreprocessSpec()
         decision = json.loads(archive.read("operating_point.json"))
     assert OperatingPoint(**decision["operating_point"]) == POINT
-    assert Calibration(**decision["calibration"]) == FACTS.decision_rule.calibration
+    assert Calibration(**decision["calibration"]) == RULE.calibration
 
 
 def test_the_entries_of_the_converter_are_kept(drawn, labelled):
@@ -196,9 +203,25 @@ def test_a_file_without_metadata_is_told_so(drawn):
     assert ENTRY in caught.value.why
 
 
-def test_a_file_is_not_labelled_twice(labelled):
-    with pytest.raises(ValueError, match=ENTRY):
-        add_metadata((labelled / "float32.tflite").read_bytes(), FACTS)
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_file_that_is_labelled_anew_has_the_bytes_that_it_would_have_had(kind, drawn, labelled):
+    before, other = (labelled / f"{kind}.tflite").read_bytes(), FileFacts(OTHER, "trained", "ab" * 32)
+    after = add_metadata(before, other)
+    assert after == add_metadata((drawn / f"{kind}.tflite").read_bytes(), other)
+    assert after != before
+    assert add_metadata(after, FACTS) == before
+
+
+def test_a_file_that_gets_another_name_answers_as_before_and_keeps_one_entry(labelled, tmp_path):
+    named = FileFacts(replace(MANIFEST, name="another name, and a longer one"), "trained", "ab" * 32)
+    (tmp_path / "new.tflite").write_bytes(add_metadata((labelled / "float32.tflite").read_bytes(), named))
+    assert read_metadata(tmp_path / "new.tflite")["name"] == "another name, and a longer one (trained)"
+    model = schema.ModelT.InitFromPackedBuf((tmp_path / "new.tflite").read_bytes())
+    assert [entry.name for entry in model.metadata].count(ENTRY.encode()) == 1
+    films = as_model_input(np.random.default_rng(2).integers(0, 256, (2, 224, 224)).astype(np.uint8))
+    old, new = (TFLiteModel(path).predict(films) for path in (labelled / "float32.tflite", tmp_path / "new.tflite"))
+    assert np.array_equal(old.logits, new.logits)
+    assert data_places((tmp_path / "new.tflite").read_bytes())[-1] == 0
 
 
 def test_a_file_with_other_outputs_is_refused_and_they_are_named(drawn):
@@ -212,7 +235,7 @@ def test_a_buffer_of_any_length_is_found_again(drawn):
     data = (drawn / "float32.tflite").read_bytes()
     for length in (1, 15, 16, 17, 100_000):
         content = bytes(range(256)) * (length // 256 + 1)
-        assert find_buffer(add_buffer(data, "MINE", content[:length]), "MINE") == content[:length]
+        assert find_buffer(put_buffer(data, "MINE", content[:length]), "MINE") == content[:length]
     assert find_buffer(data, "MINE") is None
 
 
@@ -248,7 +271,7 @@ def test_the_python_example_answers_as_the_bundles_own_code_does(kind, labelled,
     assert answer["margin"] == pytest.approx(margin, abs=1e-4)
     assert (answer["threshold"], answer["refer"]) == (-0.25, margin >= -0.25)
     assert answer["looked for"] == "Active tuberculosis"
-    assert DISCLAIMER in answer["limits"]
+    assert MANIFEST.words.disclaimer in answer["limits"]
 
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason="the films of ../shared are not here")

@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from convert.layerwise.trace import TraceReport, make_reference, trace_bundle, trace_lines
 from convert.layerwise.walk import WalkConfig
+from convert.proof.prove import prove
 from convert.worker import run_step
 from tbconv.contract.bundle import read_bundle, seal
 from tbconv.contract.errors import BundleError, ConfigError, Silence
@@ -166,6 +167,13 @@ def test_a_bundle_without_a_trained_network_cannot_be_traced(converted_baseline)
     config = WalkConfig(bundle=converted_baseline[0].bundle, out=None)
     with pytest.raises(BundleError, match="no trained network to compare"):
         trace_bundle(config, Silence())
+
+
+def test_a_bundle_without_a_trained_network_is_measured_and_not_proven(converted_baseline):
+    with pytest.raises(BundleError, match=r"has no model\.onnx") as refused:
+        prove(converted_baseline[0].bundle)
+    assert "holds the baseline alone, which is measured" in refused.value.why
+    assert refused.value.fix == "tbconv verify BUNDLE"
 
 
 def test_a_file_that_the_bundle_has_not_is_refused_by_name(bundle, look):

@@ -77,6 +77,22 @@ def test_int8_is_excused_for_uneven_scales_alone(scales, rescaled):
     assert level_of(sums, precision="float16", before_bias=False).db < 0
 
 
+@pytest.mark.parametrize(
+    ("factors", "rescaled"),
+    [((2.0,), True), ((2.0, 0.5, 4.0), True), ((1.3,), False), ((-1.0,), False), ((1.3,) * 10, False)],
+)
+def test_int8_is_excused_for_few_channels_that_an_equalization_moved_by_powers_of_two(factors, rescaled):
+    rng = np.random.default_rng(2)
+    reference = rng.normal(size=(400, 64)).astype(np.float32)
+    given = reference + 0.05 * rng.normal(size=reference.shape).astype(np.float32)
+    given[:, : len(factors)] *= np.array(factors, np.float32)
+    sums = Sums.none(64).add(reference, given)
+    found = level_of(sums, precision="int8", before_bias=False)
+    assert found.rescaled is rescaled
+    assert (found.db > 20) is rescaled
+    assert level_of(sums, precision="dynamic", before_bias=False).db < 20
+
+
 class Fixed:
     """A file whose tensors are fixed for each film."""
 

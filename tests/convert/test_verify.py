@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from convert.runners.base import Answer
-from convert.verify import PHANTOMS, VerifyConfig, verify
+from convert.verify import NOT_PROVEN, PHANTOMS, VerifyConfig, verify
 from tbconv.contract.bundle import CERTIFICATE
 from tbconv.contract.certificate import ArtefactVerdict, Certificate, Verdict
-from tbconv.contract.errors import Silence
+from tbconv.contract.errors import NO_REFERRAL, ConversionError, Silence
 from tbconv.contract.golden import GOLDEN_FILMS, NOT_RECORDED, Golden
 from tbconv.contract.manifest import Artefact, Calibration, DecisionRule, OperatingPoint, output_specs
 from tbconv.contract.preprocess import PreprocessSpec
@@ -44,6 +44,7 @@ def verify_made_up(monkeypatch, tmp_path):
         decision_rules={"trained": DecisionRule(Calibration(1.0, 0.0, 10, 10), point)},
         provenance={"arch": "resnet10"},
         preprocessing=PreprocessSpec(),
+        words=NO_REFERRAL,
     )
     figures = {"latency_ms": LATENCY}
     claimed = {
@@ -51,7 +52,7 @@ def verify_made_up(monkeypatch, tmp_path):
         INT8: ArtefactVerdict(Verdict.BOUNDED, "0" * 64, "measured", figures | {"abstention_band": BAND}),
     }
     golden = Golden(tuple("abcde"), GOLDEN, {name: respond(name, GOLDEN) for name in SHIFT})
-    drawn = []
+    drawn, proven = [], []
 
     def call(
         spoil=lambda name, answer: answer, *, deployed=INT8, films=False, contradicts=(), films_opened=(), **options
@@ -86,7 +87,7 @@ def verify_made_up(monkeypatch, tmp_path):
             "draw_certificate": lambda *_: "page",
             "inconsistencies": lambda bundle: dict(contradicts),
             "_open_batches": lambda bundle: (),
-            "prove": lambda bundle, **_: {},
+            "prove": lambda bundle, **_: proven.append(bundle) or {},
             "records_films": lambda bundle: films_opened is not None,
             "check_films": lambda bundle, open_film: list(films_opened),
         }.items():
@@ -98,7 +99,7 @@ def verify_made_up(monkeypatch, tmp_path):
     def together(filmset):
         return np.concatenate([part for part in (filmset.films, filmset.golden, filmset.probes) if part.size])
 
-    call.drawn, call.out = drawn, tmp_path / "out"
+    call.drawn, call.proven, call.out = drawn, proven, tmp_path / "out"
     return call
 
 
@@ -192,3 +193,21 @@ def test_films_that_this_machine_opens_otherwise_stray_and_a_bundle_without_any_
     assert verify_made_up(films_opened=("one: bad", "two: bad")).regressions == {GOLDEN_FILMS: "one: bad; two: bad"}
     found = verify_made_up(films_opened=None)
     assert (found.passed, found.notes) == (True, (NOT_RECORDED,))
+
+
+def test_no_file_is_blamed_for_differing_from_an_onnx_file_that_itself_changed(verify_made_up, tmp_path):
+    (tmp_path / "model.onnx").touch()
+    assert NOT_PROVEN not in verify_made_up().notes
+    assert verify_made_up.proven == [tmp_path]
+    found = verify_made_up(contradicts={"model.onnx": "another opset"}.items())
+    assert (set(found.regressions), verify_made_up.proven) == ({"model.onnx"}, [tmp_path])
+    assert NOT_PROVEN in found.notes
+
+
+def test_a_file_that_cannot_be_opened_is_told_with_what_contradicts_beside_it(verify_made_up):
+    def refuse(name, answer):
+        raise ConversionError("ONNX Runtime cannot open model.onnx", why="an invalid graph", fix="export it again")
+
+    with pytest.raises(ConversionError) as refused:
+        verify_made_up(refuse, contradicts={"model.onnx": "its opset is 17, the manifest says 18"}.items())
+    assert refused.value.why == "an invalid graph; beside it model.onnx: its opset is 17, the manifest says 18"

@@ -1,5 +1,12 @@
+from PIL import Image
+
+
 def test_a_checkpoint_that_is_not_there_is_a_stated_error(tbconv, tmp_path):
-    done = tbconv("adopt", tmp_path / "no.pt", "--arch", "resnet18", "--data", tmp_path, "--out", tmp_path / "run")
+    for name in ("Normal", "Tuberculosis"):
+        (tmp_path / "films" / name).mkdir(parents=True)
+        Image.new("L", (300, 300), 90).save(tmp_path / "films" / name / f"{name}.png")
+    words = ("adopt", tmp_path / "no.pt", "--arch", "resnet18", "--data", tmp_path / "films")
+    done = tbconv(*words, "--out", tmp_path / "run")
     what, why, fix = done.stderr.strip().splitlines()
     assert (done.returncode, done.stdout) == (1, "")
     assert "no.pt" in what

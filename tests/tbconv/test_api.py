@@ -20,7 +20,7 @@ def test_everything_that_is_offered_is_there_and_listed():
         _ = tbconv.nonsense
 
 
-@pytest.mark.parametrize("name", ["load", "train", "convert", "convert_onnx", "verify"])
+@pytest.mark.parametrize("name", ["load", "train", "convert", "convert_onnx", "verify", "score"])
 def test_every_function_is_typed_and_says_what_it_raises(name):
     function = getattr(tbconv, name)
     signature = inspect.signature(function)

@@ -123,7 +123,8 @@ def test_doctor_reports_python_extras_and_versions_as_json(tbconv):
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert found["python"].startswith("3.12")
-    assert set(found["extras"]) == {"convert", "dicom", "serve", "tflite", "train"}
+    integrations = {"grpc", "otel", "tensorboard", "mlflow", "hub", "hospital"}
+    assert set(found["extras"]) == {"convert", "dicom", "serve", "tflite", "train"} | integrations
     assert all(len(pair) == 2 for pair in found["versions"].values())
     assert "gpu" in found
 
@@ -167,7 +168,9 @@ def test_show_of_a_manifest_that_was_not_certified_says_so_first_and_exits_with_
     (bundle / "manifest.json").write_text(text.replace('"margin": 0.25', '"margin": 50'))
     done = tbconv("show", bundle)
     assert done.returncode == 1
-    assert done.stdout.startswith("NOT BOUND: manifest.json is not the one that was certified (what it says of name, ")
+    assert done.stdout.startswith(
+        "NOT BOUND: manifest.json is not the one that was certified (what it says of thresholds and calibration changed"
+    )
     done = tbconv("show", bundle, "--json")
     assert (done.returncode, json.loads(done.stdout)["binding"]) == (1, None)
 

@@ -102,7 +102,11 @@ def test_a_spreadsheet_is_no_archive_and_a_damaged_archive_is_an_error(tmp_path)
     assert len(walk_films(tmp_path).films) == 1
     (tmp_path / "cut.zip").write_bytes(b"PK\3\4" + bytes(50))
     with pytest.raises(DataError, match=r"cut\.zip is no whole zip archive"):
-        walk_films(tmp_path)
+        walk_films(tmp_path / "cut.zip")
+    tree = walk_films(tmp_path)  # beside films it is named, and ends nothing
+    assert len(tree.films) == 1
+    assert "cut.zip" in words_of(tree.left_out(), tmp_path)
+    assert "a damaged archive" in tree.others[tmp_path / "cut.zip"]
 
 
 @pytest.mark.parametrize("packing", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])

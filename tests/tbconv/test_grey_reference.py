@@ -74,9 +74,9 @@ def test_a_margin_at_the_threshold_gets_a_limit_and_no_other_does(reference):
     assert reference.near_limit("baseline", 1.0, 1.0) == ()  # no width was measured for it
 
 
-def test_a_margin_is_near_within_three_in_a_thousand_of_films():
+def test_a_margin_is_near_within_five_in_a_thousand_of_films():
     margins = np.linspace(-10, 10, 2001)
-    assert near_margins(margins, 0.0) == pytest.approx(0.03)
+    assert near_margins(margins, 0.0) == pytest.approx(0.05)
     assert near_margins(margins[:100], 0.0) == 0.0  # too few films to say
 
 

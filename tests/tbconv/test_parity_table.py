@@ -2,7 +2,7 @@
 
 import pytest
 
-from tbconv.commands.parity_table import print_parity
+from tbconv.commands.conversion.parity_table import print_parity
 
 FIGURES = {
     "samples": 40,

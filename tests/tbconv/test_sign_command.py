@@ -15,8 +15,8 @@ WITHOUT_PACKAGE = "import sys; sys.modules.update(model_signing=None); from tbco
 CHECK = """
 import sys
 from pathlib import Path
-from tbconv.commands.sign import signature_rule
-from tbconv.commands.verify import _vouched
+from tbconv.commands.options import signature_rule
+from tbconv.commands.conversion.verify import _vouched
 from tbconv.console import print_error
 from tbconv.contract.errors import TbconvError
 bundle, signature, public = (Path(word) if word else None for word in sys.argv[1:])

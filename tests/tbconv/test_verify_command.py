@@ -9,13 +9,15 @@ import typer
 from convert.from_run import Converted
 from convert.verify import Verified, VerifyConfig
 from convert.verify import verify as measure
-from tbconv.commands.convert import convert
-from tbconv.commands.verify import verify
+from tbconv.commands.conversion.convert import convert
+from tbconv.commands.conversion.parity_table import decisions
+from tbconv.commands.conversion.verify import verify
 from tbconv.contract.bundle import MANIFEST
 from tbconv.contract.certificate import ArtefactVerdict, Certificate, Verdict
 from tbconv.contract.errors import BundleError, ConfigError, Silence
 
 FILMS = Path("films")
+FED = {"inputs": {"description": "64 films of a folder"}, "rows": []}
 DEPLOY = {"artefact": "model_int8.tflite", "reason": "the fastest", "others": {}}
 
 
@@ -41,6 +43,8 @@ def certificate():
         ({"quick": True, "films": FILMS}, "--films with --quick"),
         ({"quick": True, "matrix": True}, "--matrix with --quick"),
         ({"quick": True, "layers": True}, "--layers with --quick"),
+        ({"quick": True, "details": True}, "--details with --quick"),
+        ({"trace": True, "details": True}, "--details with --trace"),
         ({"quick": True, "most": 0}, "--most with --quick"),
         ({"quick": True, "out": FILMS}, "--out with --quick"),
         ({"layers": True, "matrix": True}, "--matrix with --layers"),
@@ -85,9 +89,9 @@ def asked(monkeypatch):
 
     def call(bundle, *, regressions=(), notes=(), undecided=(), **options):
         configs = []
-        found = Verified(certificate(), {"rows": []}, dict(regressions), notes, undecided)
+        found = Verified(certificate(), FED, dict(regressions), notes, undecided)
         monkeypatch.setattr("convert.verify.verify", lambda config, _: configs.append(config) or found)
-        monkeypatch.setattr("tbconv.commands.parity_table.print_parity", lambda _: None)
+        monkeypatch.setattr("tbconv.commands.conversion.parity_table.print_parity", lambda _: None)
         with pytest.raises(typer.Exit) as ended:
             verify(bundle, **options)
         return ended.value.exit_code, configs[0]
@@ -111,8 +115,7 @@ def test_most_is_for_films_and_for_the_phantoms_of_a_matrix(asked, bundle):
 
 def test_json_says_whether_it_passed_what_strays_and_what_is_worth_noting(asked, bundle, capsys):
     assert asked(bundle, regressions={"a": "worse"}, notes=("far",), as_json=True)[0] == 1
-    assert json.loads(capsys.readouterr().out) == {
-        "rows": [],
+    assert json.loads(capsys.readouterr().out) == FED | {
         "passed": False,
         "regressions": {"a": "worse"},
         "notes": ["far"],
@@ -137,19 +140,68 @@ def test_films_that_take_a_certified_verdict_away_end_with_three_and_a_regressio
 @pytest.fixture
 def converted(monkeypatch, bundle, manifest):
     """Make `tbconv convert` end at once with a drawn certificate."""
-    done = Converted(bundle, manifest, certificate(), {"rows": []}, 1.0, 2.0)
+    done = Converted(bundle, manifest, certificate(), FED, 1.0, 2.0)
     monkeypatch.setattr("convert.pipeline.convert", lambda *_: done)
-    monkeypatch.setattr("tbconv.commands.parity_table.print_parity", lambda _: None)
+    monkeypatch.setattr("tbconv.commands.conversion.parity_table.print_parity", lambda _: None)
     monkeypatch.setattr("signal.signal", lambda *_: None)
     return done
 
 
 def test_convert_gives_programs_the_report_and_the_file_to_deploy(converted, tmp_path, capsys):
     convert(tmp_path, tmp_path / "out", as_json=True)
-    assert json.loads(capsys.readouterr().out) == {"rows": [], "deploy": DEPLOY}
+    assert json.loads(capsys.readouterr().out) == FED | {"deploy": DEPLOY}
 
 
 def test_convert_tells_people_the_file_to_deploy_and_where_it_decides_nothing(converted, tmp_path, capsys):
     convert(tmp_path, tmp_path / "out")
     said = capsys.readouterr().out
     assert "deploy: model_int8.tflite; the fastest; within 0.25 logits of the threshold it decides nothing" in said
+
+
+def test_verify_opens_with_five_lines_and_then_says_what_is_worse(asked, bundle, capsys):
+    asked(bundle, regressions={"model.onnx": "logits differ"}, notes=("a note",))
+    said = capsys.readouterr().out.splitlines()
+    assert [line.split(":")[0] for line in said[:5]] == [
+        "verdict",
+        "2 files",
+        "decisions, on 64 films of a folder",
+        "deploy",
+        "report",
+    ]
+    assert said[5:7] == ["WORSE THAN ITS CERTIFICATE model.onnx: logits differ", "note: a note"]
+    assert said[0] == "verdict: FAILED"
+    assert said[1] == "2 files: 1 BOUNDED, 1 CERTIFIED"
+
+
+def test_convert_opens_with_five_lines_and_says_why_a_file_may_not_serve(converted, tmp_path, capsys):
+    rows = converted.certificate.artefacts
+    rows["model_dynamic.tflite"] = ArtefactVerdict(Verdict.FAILED, "0" * 64, "9 of 64 decisions flip")
+    rows["saved_model"] = ArtefactVerdict(Verdict.CANNOT_SAY, "0" * 64, "48 films, 100 needed")
+    with pytest.raises(typer.Exit):  # no float32 file is certified
+        convert(tmp_path, tmp_path / "out")
+    said = capsys.readouterr().out.splitlines()
+    assert said[0].startswith(f"bundle: {converted.bundle}, converted in 1 s, measured in 2 s")
+    assert said[1].startswith("3 files: ")
+    assert "may not serve: saved_model CANNOT SAY, model_dynamic.tflite FAILED" in said[1]
+    assert said[4] == f"certificate: {converted.bundle / 'certificate.html'} (--details prints its tables)"
+    assert "  model_dynamic.tflite: FAILED; 9 of 64 decisions flip" in said
+    assert said[-1] == f"next: tbconv serve {converted.bundle}"
+
+
+@pytest.mark.parametrize("details", [False, True])
+def test_tables_follow_with_details_alone(asked, bundle, monkeypatch, details):
+    printed = []
+    asked(bundle)
+    monkeypatch.setattr("tbconv.commands.conversion.parity_table.print_parity", printed.append)
+    with pytest.raises(typer.Exit):
+        verify(bundle, details=details)
+    assert printed == ([FED] if details else [])
+
+
+def test_of_the_decisions_those_that_changed_are_counted_by_file():
+    def row(name, flips, *, problem=None, verdict="BOUNDED"):
+        return {"name": name, "verdict": verdict, "films": {"problem": problem, "flips": flips, "samples": 64}}
+
+    rows = [row("a.tflite", 0), row("b.tflite", 3), row("c.tflite", 1, problem="NaN"), row("PyTorch", 2, verdict=None)]
+    assert decisions(FED | {"rows": rows}).endswith(": changed by b.tflite 3 of 64")
+    assert decisions(FED | {"rows": rows[:1]}).endswith(": no file changes any")

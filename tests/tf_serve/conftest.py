@@ -1,6 +1,7 @@
 """Tiny certified bundles, drawn films and real servers on loopback."""
 
 import contextlib
+import hashlib
 import io
 import json
 import shutil
@@ -81,7 +82,8 @@ def artefact(path):
 def make_bundle(networks, tmp_path):
     """Return a function that writes a bundle whose certificate says what the test wants."""
 
-    def make(name="bundle", *, verdicts=GOOD, kind="trained", synthetic=False, sources=(), threshold=0.0):
+    def make(name="bundle", *, verdicts=GOOD, kind="trained", synthetic=False, sources=(), threshold=0.0, **words):
+        labels, referral = Labels(*words.pop("labels", ("Normal", "Tuberculosis"))), words.pop("referral", None)
         place = tmp_path / name
         files = {path: networks / SOURCES[path][0] for path in verdicts} | dict(sources)
         with write_bundle(place) as folder:
@@ -94,10 +96,10 @@ def make_bundle(networks, tmp_path):
             }
             write_json(folder / CERTIFICATE, asdict(Certificate(rows)))
             decision_rules = {"trained": decision_rule(threshold), "baseline": decision_rule(0.1)}
-            labels = Labels("Normal", "Tuberculosis")
             artefacts = tuple(artefact(path) for path in verdicts)
             spec = PreprocessSpec()
-            seal(folder, Manifest("tiny", kind, labels, spec, decision_rules, artefacts, {}, synthetic))
+            manifest = Manifest("tiny", kind, labels, spec, decision_rules, artefacts, {}, synthetic, referral=referral)
+            seal(folder, manifest)
         return place
 
     return make
@@ -209,7 +211,7 @@ def serve():
     def start(root, *, wait=True, **options):
         app = create_app(Settings(root=root, **options))
         with running(app) as client:
-            client.engine = app.state.engine
+            client.app, client.engine = app, app.state.engine
             deadline = time.monotonic() + 20
             while wait and client.get("/v2/health/ready").status_code != 200:
                 assert time.monotonic() < deadline, client.get("/v2/health/ready").text
@@ -257,3 +259,66 @@ def shared():
     if not (SHARED / "data").is_dir():
         pytest.skip("the real films of ../shared/data are not on this machine")
     return SHARED / "data"
+
+
+# --- results of runs, drawn: shards as `tbconv score` writes them, without a network ---
+
+LIMITS = ("Research tool, not a medical device: drawn.", "Measured elsewhere.", "The map shows no disease.")
+
+
+def digest_of(name):
+    return hashlib.sha256(name.encode()).hexdigest()
+
+
+@pytest.fixture
+def draw_row():
+    """Return a function that draws the row of an answered film; what is given stands in it."""
+    from tf_serve.score.rows import Row
+
+    def draw(film, **fields):
+        margin = float(np.float32(np.random.default_rng(int(digest_of(film)[:8], 16)).normal()))
+        probability = float(1 / (1 + np.exp(-margin)))
+        row = {
+            "film": film,
+            "film_sha256": digest_of(film),
+            "status": "answered",
+            "decision": "refer" if margin >= 0 else "not_flagged",
+            "score": round(100 * probability, 1),
+            "probability": probability,
+            "margin": margin,
+            "limits": LIMITS,
+            "gate_reason": None,
+            "evidence_side": "left",
+            "evidence_zone": "upper",
+            "grey_mean": 120.5,
+            "grey_deviation": 50.25,
+            "model_sha256": "ab" * 32,
+            "certificate_sha256": "cd" * 32,
+            "reason": None,
+        }
+        return Row(**row | fields)
+
+    return draw
+
+
+@pytest.fixture
+def write_results(tmp_path):
+    """Return a function that writes rows into a folder of results, so many a shard, and opens it."""
+    import pyarrow.parquet as pq
+
+    from tf_serve.score.results import Results
+    from tf_serve.score.rows import head, table
+
+    def write(rows, *, name="results", per=100, said=None, order=None):
+        rows = list(rows) if order is None else [list(rows)[at] for at in order]
+        shards = tmp_path / name / "shards"
+        shards.mkdir(parents=True)
+        for number, at in enumerate(range(0, max(1, len(rows)), per)):
+            pq.write_table(
+                table(rows[at : at + per], head(said or {}, "drawn")),
+                shards / f"part-{number:05d}.parquet",
+                row_group_size=64,
+            )
+        return Results.open(tmp_path / name)
+
+    return write

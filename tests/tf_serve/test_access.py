@@ -21,7 +21,7 @@ def guarded(tmp_path_factory):
     """A client of `tbconv serve` over an empty folder: who may ask is decided before any model is."""
     folder = tmp_path_factory.mktemp("guarded")
     words = ["--port", "0", "--max-body", "1", "--cors-origin", SITE, "--allowed-host", "127.0.0.1"]
-    words += ["--log-format", "json"]
+    words += ["--log-format", "json", "--watch"]
     (folder / "models").mkdir()
     command = [sys.executable, "-m", "tbconv", "serve", str(folder / "models"), *words]
     environment = {"TBCONV_TOKEN": TOKEN, "TBCONV_ADMIN_TOKEN": ADMIN, "PATH": ""}
@@ -65,7 +65,7 @@ def test_the_bearer_passes_and_learns_that_no_model_is_there(guarded):
     assert guarded.get("/metrics", headers=BEARER).status_code == 200
 
 
-@pytest.mark.parametrize("path", ["/", "/model", "/static/page.js", "/v2/health/live"])
+@pytest.mark.parametrize("path", ["/", "/model", "/docs", "/static/page.js", "/v2/health/live"])
 def test_the_page_and_what_probes_ask_need_no_token(guarded, path):
     assert guarded.get(path).status_code == 200
 

@@ -9,12 +9,13 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from tbconv.commands.predict import predict
+from tbconv.commands.serving.predict import predict
 from tbconv.contract.bundle import CERTIFICATE, read_bundle, seal
 from tbconv.contract.certificate import Verdict
+from tbconv.contract.errors import NO_REFERRAL
 from tbconv.contract.files import write_json
 from tf_serve.fallback import choose_model
-from tf_serve.predict import DECISION_WORDS, decide, screen
+from tf_serve.predict import decide, screen
 from tf_serve.server.routes.screening import PAGE_FOLDER as FOLDER
 
 INT8, FLOAT32 = "model_int8.tflite", "model_float32.tflite"
@@ -194,12 +195,11 @@ def test_the_server_gives_the_same_decision(serve, ask, state, film):
     assert (answer["decision"], answer["indeterminate_band"]) == ("indeterminate", 50.0)
 
 
-def test_the_page_has_a_title_and_a_note_for_every_decision_and_calls_no_undecided_film_flagged():
+def test_the_page_has_a_note_for_every_decision_and_calls_no_undecided_film_flagged():
     script = (FOLDER / "words.js").read_text()
-    [block] = re.findall(r"const DECISIONS = \{(.*?)\};", script, re.DOTALL)
-    said = {name: (title, note) for name, title, note in re.findall(r'(\w+): \["([^"]+)", "([^"]+)"\]', block)}
-    assert said.keys() == DECISION_WORDS.keys()
-    title, note = said["indeterminate"]
-    assert f"{title}: {note}".lower().count("indeterminate") == 1
-    assert "too close to the threshold" in note.lower()
-    assert "flag" not in (title + note).lower()
+    [block] = re.findall(r"const NOTES = \{(.*?)\};", script, re.DOTALL)
+    said = dict(re.findall(r'(\w+): "([^"]+)"', block))
+    assert said.keys() == NO_REFERRAL.decisions.keys()
+    words = NO_REFERRAL.decisions["indeterminate"]
+    assert "too close to the threshold" in words
+    assert "flag" not in (words + said["indeterminate"]).lower()

@@ -1,5 +1,6 @@
 """Foreign programs, each in an environment of its own: Triton's and KServe's clients, and a validator of OpenAPI."""
 
+import contextlib
 import json
 import os
 import re
@@ -7,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -41,28 +43,43 @@ def environment(name, requirement):
 
 
 @pytest.fixture
-def running(make_bundle, film, tmp_path):
+def running(started):
     """Address of a `tbconv serve` process, and the margin that its network gives to the film without it."""
+    with started() as (address, _, margin):
+        yield address, margin
+
+
+@pytest.fixture
+def started(make_bundle, film, tmp_path):
+    """Return a context: a `tbconv serve` process with more options; its address, gRPC's, and the film's margin."""
+    return partial(start, make_bundle, film, tmp_path)
+
+
+@contextlib.contextmanager
+def start(make_bundle, film, tmp_path, *words, **variables):
     root = make_bundle()
     bundle = read_bundle(root)
     (tmp_path / "film.png").write_bytes(film)
     np.save(tmp_path / "image.npy", bundle.manifest.preprocessing.from_bytes(film))
     margin = screen(film, choose_model(bundle), bundle.manifest).finding.margin
-    command = [sys.executable, "-m", "tbconv", "serve", root, "--port", "0"]
-    environ = os.environ | {"TBCONV_ADMIN_TOKEN": TOKEN}
+    command = [sys.executable, "-m", "tbconv", "serve", root, "--port", "0", *words]
+    environ = os.environ | {"TBCONV_ADMIN_TOKEN": TOKEN} | variables
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environ) as server:
         try:
             [address] = re.findall(r"http://([\d.:]+)", next(line for line in server.stderr if " on http://" in line))
+            grpc = None
+            if "--grpc-port" in words:
+                [grpc] = re.findall(r"gRPC on ([\d.:]+)", next(line for line in server.stderr if "gRPC on" in line))
             wait_until_ready(f"http://{address}")
-            yield address, margin
+            yield address, grpc, margin
         finally:
             server.terminate()
             server.stderr.read()
 
 
 def wait_until_ready(url):
-    deadline = time.monotonic() + 30
-    while httpx.get(f"{url}/v2/health/ready").status_code != 200:
+    deadline = time.monotonic() + 120
+    while httpx.get(f"{url}/v2/health/ready", timeout=30).status_code != 200:
         assert time.monotonic() < deadline
         time.sleep(0.05)
 
@@ -100,6 +117,20 @@ def test_tritons_client_gets_the_margins_that_the_command_gets(running, tmp_path
     assert found["statistics of the version"] == found["statistics of all"] == found["statistics"]
 
 
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_tritons_grpc_client_gets_the_margins_that_the_command_gets(started, tmp_path, workers):
+    python = environment("tritongrpc", "tritonclient[grpc]==2.73.0")
+    with started("--grpc-port", "0", "--workers", workers, TBCONV_TOKEN=TOKEN) as (_, address, margin):
+        found = ask(python, "ask_with_triton_grpc.py", address, tmp_path, TOKEN)
+    assert_margins(found["margins"], margin)
+    assert len(found["margins"]["two films"]) == 2
+    assert (found["live"], found["ready"], found["model_ready"]) == (True, True, True)
+    assert (found["server"]["name"], found["metadata"]["platform"]) == ("tbconv", "litert_tflite")
+    assert found["metadata"]["inputs"][0]["shape"] == ["-1", "224", "224", "1"]
+    statuses = [status for status, _ in found["errors"]]
+    assert statuses == [f"StatusCode.{name}" for name in ("NOT_FOUND", "INVALID_ARGUMENT", "UNAUTHENTICATED")]
+
+
 def test_kserves_client_gets_the_margins_that_the_command_gets(running, tmp_path):
     address, margin = running
     python = environment("kserve", "kserve==0.21.0")
@@ -113,7 +144,7 @@ def test_kserves_client_gets_the_margins_that_the_command_gets(running, tmp_path
 def test_the_openapi_description_is_valid_and_its_examples_are_what_it_says(running):
     address, _ = running
     python = environment("openapi", "openapi-spec-validator==0.9.0")
-    description = httpx.get(f"http://{address}/openapi.json").text
+    description = httpx.get(f"http://{address}/openapi.json", timeout=30).text
     command = [python, CLIENTS / "check_openapi.py"]
     done = subprocess.run(command, check=False, input=description, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr[-3000:]

@@ -2,11 +2,13 @@
 
 import json
 import re
+import tarfile
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
+from deploy import fetch
 from deploy.check import judge
 from deploy.context import Context
 from deploy.dockerfile import read_dockerfile
@@ -14,12 +16,13 @@ from deploy.image import Image
 from deploy.trial import TrialResult
 from tbconv.cli import app as command_line
 from tbconv.contract.errors import ConfigError
+from tbconv.contract.files import sha256_file
 from tf_serve.server.app import create_app
 from tf_serve.server.process import DRAIN_S
 from tf_serve.settings import Settings
 
 ROOT = Path(__file__).parents[2]
-MANIFESTS = ("deploy/kubernetes.yaml", "deploy/kserve.yaml", "render.yaml")
+MANIFESTS = ("deploy/kubernetes.yaml", "deploy/kserve.yaml", "render.yaml", "compose.yaml")
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +46,7 @@ def test_the_image_holds_what_serving_and_checking_a_signature_need_and_no_tool_
     built = [step.text for step in dockerfile.stages[0] if "pip wheel" in step.text]
     assert [re.findall(r"\[(.*?)\]", text) for text in built] == [["serve,sign"]]
     copied = [step for step in dockerfile.final if step.word == "COPY"]
-    assert [step.words[0] for step in copied] == ["/opt/tbconv", "deploy/models"]
+    assert [step.words[0] for step in copied] == ["/opt/tbconv", "/models", "deploy/models"]
 
 
 def test_both_stages_come_from_the_base_that_an_argument_names(dockerfile, tmp_path):
@@ -53,7 +56,7 @@ def test_both_stages_come_from_the_base_that_an_argument_names(dockerfile, tmp_p
     assert [stage[0].words[0] for stage in read_dockerfile(tmp_path / "Dockerfile").stages] == [pinned] * 2
 
 
-@pytest.mark.parametrize("text", ["FROM a\nARG X=1\n", "ARG BASE\nFROM ${BASE}\n"])
+@pytest.mark.parametrize("text", ["FROM a\nARG X\n", "ARG BASE\nFROM ${BASE}\n"])
 def test_an_argument_that_the_check_cannot_follow_is_an_error(text, tmp_path):
     (tmp_path / "Dockerfile").write_text(text)
     with pytest.raises(ConfigError, match="ARG"):
@@ -63,14 +66,14 @@ def test_an_argument_that_the_check_cannot_follow_is_an_error(text, tmp_path):
 def test_every_command_that_a_file_starts_is_one_that_the_server_knows(dockerfile):
     known = CliRunner().invoke(command_line, ["serve", "--help"], env={"COLUMNS": "200"}).output
     started = [dockerfile.command, *(json.loads(found) for name in MANIFESTS for found in args_of(name))]
-    assert len(started) == 3
+    assert len(started) == 4
     for words in started:
         assert words[:2] == ["tbconv", "serve"]
         assert all(word in known for word in words if word.startswith("--"))
 
 
 def args_of(name):
-    return re.findall(r"^\s*args: (\[.*\])$", text_of(name), re.MULTILINE)
+    return re.findall(r"^\s*(?:args|command): (\[.*\])$", text_of(name), re.MULTILINE)
 
 
 def test_every_path_that_a_host_asks_is_one_that_the_server_answers(tmp_path, dockerfile):
@@ -112,6 +115,7 @@ def test_no_manifest_holds_a_secret():
         ("deploy/models/kermany/saved_model/saved_model.pb", False),
         ("deploy/check.py", False),
         ("deploy/sbom.py", True),
+        ("deploy/fetch.py", True),
         ("lock/serve.txt", True),
         ("tests/tf_serve/test_deploy.py", False),
         ("tf_serve/__pycache__/app.pyc", False),
@@ -138,13 +142,14 @@ def test_steps_run_in_a_folder_and_what_the_last_stage_does_not_take_is_gone(tmp
     (source / ".dockerignore").write_text("*\n!kept.txt\n!deploy\n")
     (source / "Dockerfile").write_text(
         "FROM python:3.12-slim AS build\nWORKDIR /source\nCOPY kept.txt ./\n"
-        "RUN mkdir -p /opt/tbconv && \\\n  cp /source/* /opt/tbconv\n"
+        "ARG WORD=said\nRUN mkdir -p /opt/tbconv && \\\n  cp /source/* /opt/tbconv && echo $WORD > /opt/tbconv/word\n"
         "FROM python:3.12-slim\nCOPY --from=build /opt/tbconv /opt/tbconv\nCOPY deploy/models /models\n"
         'ENV PATH=/opt/tbconv/bin:$PATH\nUSER 1:1\nCMD ["x"]\n'
     )
     image = Image(read_dockerfile(source / "Dockerfile"), Context(source), tmp_path / "image")
     image.build()
-    assert [path.name for path in image.at("/opt/tbconv").iterdir()] == ["kept.txt"]
+    assert sorted(path.name for path in image.at("/opt/tbconv").iterdir()) == ["kept.txt", "word"]
+    assert image.at("/opt/tbconv/word").read_text() == "said\n"
     assert image.at("/models/README.md").is_file()
     assert not image.at("/source").exists()
     assert image.environment()["PATH"].startswith(f"{image.at('/opt/tbconv')}/bin:")
@@ -171,3 +176,68 @@ def test_whatever_does_not_hold_is_said(dockerfile, change, word):
     assert judge([seen()], dockerfile) == []
     [problem] = judge([seen(**change)], dockerfile)
     assert word in problem
+
+
+# --- a bundle that the build fetches ---
+
+
+@pytest.fixture
+def packed(make_bundle, tmp_path):
+    """A packed bundle as an address and its digest."""
+    bundle = make_bundle("kermany")
+    (bundle / "model.h5").write_bytes(b"what other runtimes read")
+    with tarfile.open(tmp_path / "kermany.tar.gz", "w:gz") as archive:
+        archive.add(bundle, "kermany")
+    place = tmp_path / "kermany.tar.gz"
+    return place.as_uri(), sha256_file(place)
+
+
+def test_a_bundle_is_fetched_by_its_digest_served_and_without_what_the_server_never_opens(packed, tmp_path, serve):
+    said = fetch.main(tmp_path / "models", *packed)
+    assert "kermany, 5 of 6 files" in said
+    assert not (tmp_path / "models/kermany/model.h5").exists()
+    with serve(tmp_path / "models") as client:
+        assert client.get("/v2/health/ready").json()["model"]["kind"] == "trained"
+
+
+@pytest.mark.parametrize("sha256", ["0" * 64, "", "not a digest"])
+def test_another_digest_or_none_leaves_nothing(packed, sha256, tmp_path):
+    with pytest.raises(ValueError, match="BUNDLE_SHA256"):
+        fetch.main(tmp_path / "models", packed[0], sha256)
+    assert list((tmp_path / "models").iterdir()) == []
+
+
+def test_without_an_address_nothing_is_fetched(tmp_path):
+    assert "no bundle is fetched" in fetch.main(tmp_path / "models", "", "")
+    assert list((tmp_path / "models").iterdir()) == []
+
+
+@pytest.mark.parametrize("names", [["a/manifest.json", "b/x"], ["manifest.json"], ["a/b"], ["../a/manifest.json"], []])
+def test_an_archive_that_is_not_one_bundle_is_refused(names, tmp_path):
+    place = tmp_path / "x.tar"
+    with tarfile.open(place, "w") as archive:
+        for name in names:
+            archive.addfile(tarfile.TarInfo(name))
+    with pytest.raises((ValueError, tarfile.TarError)):
+        fetch.main(tmp_path / "models", place.as_uri(), sha256_file(place))
+    assert list((tmp_path / "models").iterdir()) == []
+
+
+def test_what_a_build_fetches_and_what_it_copies_leave_out_the_same_files():
+    rules = text_of(".dockerignore").partition("# of a bundle")[2]
+    assert re.findall(r"^\*\*/(\S+)$", rules, re.MULTILINE) == list(fetch.LEFT_OUT)
+
+
+def test_compose_starts_the_image_as_the_operations_page_does_and_never_without_a_token():
+    text = text_of("compose.yaml")
+    assert "read_only: true" in text
+    assert "cap_drop: [ALL]" in text
+    assert re.search(r"TBCONV_TOKEN: \$\{TBCONV_TOKEN:\?", text)
+    [seconds] = re.findall(r"stop_grace_period: (\d+)s", text)
+    assert int(seconds) > DRAIN_S
+
+
+@pytest.mark.parametrize("name", ["compose.yaml", "render.yaml"])
+def test_a_host_that_builds_the_image_may_name_a_bundle(name, dockerfile):
+    assert set(dockerfile.arguments) == {"BUNDLE_URL", "BUNDLE_SHA256"}
+    assert all(argument in text_of(name) for argument in dockerfile.arguments)

@@ -2,14 +2,23 @@
 
 import io
 import re
-import time
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from tbconv.contract.xray import Film, RejectionReason, open_film
-from tf_serve.gate.rules import MAX_ASPECT, MAX_CHROMA, MIN_CONTRAST, MIN_SIDE, GateLevel, refuse, score_likeness
+from tf_serve.gate.rules import (
+    _SAMPLED,
+    MAX_ASPECT,
+    MAX_CHROMA,
+    MIN_CONTRAST,
+    MIN_SIDE,
+    GateLevel,
+    refuse,
+    score_likeness,
+    thumbnail,
+)
 
 
 def opened(pixels, chroma=0.0):
@@ -93,18 +102,13 @@ def test_a_film_passes_at_any_size_and_with_a_detectors_grain(draw_film):
         assert refuse(opened(film)) is None, (height, score_likeness(film))
 
 
-def test_the_gate_takes_less_than_a_millisecond_whatever_the_films_size(draw_film):
-    def fastest(pixels):
-        film, took = opened(pixels), []
-        refuse(film)
-        for _ in range(60):
-            start = time.perf_counter()
-            refuse(film)
-            took.append(1000 * (time.perf_counter() - start))
-        return min(took)  # what other programs on this machine cost is not the gate's
-
+def test_the_gate_looks_at_as_many_pixels_whatever_the_films_size(draw_film):
     large = draw_film(height=4000, width=3600)
-    assert max(fastest(pixels) for pixels in (draw_film(), large, np.rot90(large), noise((512, 512)))) < 1.0
+    seen = np.zeros_like(large)
+    seen[:: 4000 // _SAMPLED, :: 3600 // _SAMPLED] = 1
+    assert seen.sum() < (2 * _SAMPLED) ** 2
+    unseen = np.where(seen, large, noise(large.shape))
+    np.testing.assert_array_equal(thumbnail(unseen), thumbnail(large))
 
 
 def test_the_server_answers_a_turned_film_with_200_a_reason_and_no_number(client, ask, draw_film, as_png):

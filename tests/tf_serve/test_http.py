@@ -11,14 +11,16 @@ from PIL import Image
 
 from tbconv.contract.bundle import read_bundle
 from tbconv.contract.certificate import Verdict
-from tbconv.contract.errors import DISCLAIMER, LIMITS
+from tbconv.contract.errors import BACTERIOLOGICAL_TEST, Referral
 from tbconv.contract.xray.reference import NO_REFERENCE_LIMIT
 from tf_serve.fallback import choose_model
 from tf_serve.models import loader
 from tf_serve.predict import SYNTHETIC_LIMIT, screen
-from tf_serve.server import engine
+from tf_serve.score import scorer
 from tf_serve.server.routes.screening import PAGE_FOLDER as FOLDER
 from tf_serve.settings import MAX_BODY
+
+WORDS = Referral(BACTERIOLOGICAL_TEST)  # what the labels of the drawn bundle are known to call for
 
 
 def test_liveness_answers_while_the_model_loads_and_readiness_waits_for_it(make_bundle, serve, ask, film, monkeypatch):
@@ -60,7 +62,7 @@ def test_an_answer_has_every_field_of_the_screening_api(client, ask, film):
     assert answer["model"]["artefact"] == "model_int8.tflite"
     assert (answer["model"]["kind"], answer["model"]["verdict"]) == ("trained", "BOUNDED")
     assert answer["model"]["fallback_reason"] is None
-    assert answer["limits"] == [*LIMITS, NO_REFERENCE_LIMIT]
+    assert answer["limits"] == [*WORDS.limits, NO_REFERENCE_LIMIT]
     assert len(answer["result_id"]) == 32
 
 
@@ -180,7 +182,7 @@ def test_an_error_of_the_program_is_a_500_that_quotes_nothing(make_bundle, serve
     def stumble(*args):
         raise RuntimeError("patient name")
 
-    monkeypatch.setattr(engine, "screen", stumble)
+    monkeypatch.setattr(scorer, "screen", stumble)
     with serve(make_bundle()) as client:
         answer = ask(client, film)
     assert (answer.status_code, answer.json()) == (500, {"error": "internal server error"})
@@ -192,7 +194,7 @@ def test_the_model_endpoint_says_what_it_is_and_what_it_is_not(client):
     assert (model["kind"], model["verdict"]) == ("trained", "BOUNDED")
     assert model["labels"] == {"negative": "Normal", "positive": "Tuberculosis"}
     assert model["certificate"] == {"reason": "measured in a test", "figures": {"flips": 0}}
-    assert DISCLAIMER in model["limits"]
+    assert WORDS.disclaimer in model["limits"]
 
 
 def test_every_answer_forbids_storing_and_foreign_sources(client, ask, film):

@@ -10,8 +10,10 @@ import pytest
 
 from tbconv.contract import __version__
 from tbconv.contract.bundle import read_bundle
-from tbconv.contract.errors import DISCLAIMER
+from tbconv.contract.errors import BACTERIOLOGICAL_TEST, Referral
 from tf_serve.fallback import choose_model
+
+DISCLAIMER = Referral(BACTERIOLOGICAL_TEST).disclaimer  # of bundles that look for tuberculosis
 
 LENGTH = "inference-header-content-length"
 SHAPES = {"logits": [1, 2], "probability": [1, 1], "evidence": [1, 7, 7]}

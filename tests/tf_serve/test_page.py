@@ -6,12 +6,11 @@ import pytest
 
 from tbconv.contract.errors import DISCLAIMER
 from tbconv.contract.xray import RejectionReason
-from tf_serve.batch import FAINTEST_SCALE, NEGATIVE, POSITIVE
-from tf_serve.predict import DECISION_WORDS
+from tf_serve.score.overlay import FAINTEST_SCALE, NEGATIVE, POSITIVE
 from tf_serve.server.routes.screening import PAGE_FOLDER as FOLDER
 
 FILES = sorted(path.name for path in FOLDER.iterdir() if path.suffix in {".html", ".css", ".js"})
-PAGES = {"index.html": "page.js", "model.html": "model.js"}
+PAGES = {"index.html": "page.js", "model.html": "model.js", "docs.html": "docs.js"}
 SHARED_WORDS = re.compile(r'\b(?:at|show)\("([a-z-]+)"')
 
 
@@ -53,10 +52,13 @@ def test_no_script_is_longer_than_a_reader_keeps_in_mind(name):
     assert len(read(name).splitlines()) <= 200
 
 
-def test_the_page_words_decisions_as_the_command_does():
-    script = read("words.js").lower()
-    title_and_note = [part for words in DECISION_WORDS.values() for part in words.split(": ")]
-    assert all(words in script for words in title_and_note)
+def test_the_page_has_no_words_of_its_own_for_what_a_flag_calls_for():
+    assert [name for name in FILES if re.search(r"bacteriolog|tubercul", read(name), re.IGNORECASE)] == []
+
+
+@pytest.mark.parametrize("name", sorted(imported("page.js", set()) | {"index.html"}))
+def test_no_verdict_on_a_conversion_stands_where_a_film_is_answered(name):
+    assert not re.findall(r"\bexact|\.verdict\}|\bcertified\b", read(name))
 
 
 def test_every_reason_that_a_file_gives_has_its_advice():

@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tbconv.contract.errors import DISCLAIMER
+from tbconv.contract.errors import BACTERIOLOGICAL_TEST, Referral
 from tbconv.contract.statistics import proportion
+
+DISCLAIMER = Referral(BACTERIOLOGICAL_TEST).disclaimer  # of bundles that look for tuberculosis
 
 
 @pytest.fixture
@@ -97,6 +99,6 @@ def test_the_pages_are_there_before_any_model_is(make_bundle, serve):
     (root / "model_int8.tflite").unlink()
     (root / "model_float32.tflite").unlink()
     with serve(root, wait=False) as client:
-        assert [client.get(path).status_code for path in ("/", "/model", "/static/page.js")] == [200] * 3
+        assert [client.get(path).status_code for path in ("/", "/model", "/docs", "/static/page.js")] == [200] * 4
         for path in ("/api/v1/models", "/api/v1/certificate"):
             assert client.get(path).status_code == 503

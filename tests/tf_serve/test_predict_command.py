@@ -1,7 +1,13 @@
 """Run `tbconv predict` as a user does: rows, JSON, pictures, and exit codes."""
 
+import csv
+import io
 import json
+import subprocess
+import sys
 import zipfile
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,10 +15,18 @@ import typer
 from PIL import Image
 from typer.testing import CliRunner
 
-from tbconv.commands.predict import predict
+from tbconv.commands.serving.predict import _limits, predict
 from tbconv.contract.bundle import read_bundle
-from tbconv.contract.errors import DISCLAIMER, BundleError, DataError
+from tbconv.contract.certificate import Verdict
+from tbconv.contract.errors import BACTERIOLOGICAL_TEST, ArtefactError, BundleError, ConfigError, DataError, Referral
 from tf_serve.fallback import choose_model
+
+DISCLAIMER = Referral(BACTERIOLOGICAL_TEST).disclaimer  # of bundles that look for tuberculosis
+VERDICTS = {
+    "model_int8.tflite": Verdict.FAILED,
+    "model_float32.tflite": Verdict.CERTIFIED,
+    "baseline.tflite": Verdict.CERTIFIED,
+}
 
 
 @pytest.fixture
@@ -64,7 +78,8 @@ def test_an_unreadable_film_has_its_error_in_its_row_and_the_others_are_answered
     assert "gone.png" in rows[4]["error"]["what"]
 
 
-def test_the_table_shows_errors_and_refusals_too(run, make_bundle, films, as_png):
+def test_the_table_shows_errors_and_refusals_too(run, make_bundle, films, as_png, monkeypatch):
+    monkeypatch.setattr("tbconv.commands.serving.predict.PIPE_WIDTH", 400)  # long names of folders break words
     (films / "b.PNG").write_bytes(as_png(np.zeros((200, 200), np.uint8)))
     (films / "inside" / "a.png").write_bytes(b"")
     done = run(make_bundle(), films)
@@ -128,3 +143,87 @@ def test_a_zip_archive_is_answered_film_by_film(run, make_bundle, films, tmp_pat
     done = run(make_bundle(), tmp_path / "films.zip", "--json")
     [row] = json.loads(done.stdout)["films"]
     assert (row["status"], row["film"]) == ("ok", str(tmp_path / "films.zip/Normal/a.png"))
+
+
+# --- many films, for programs and for people ---
+
+
+def test_csv_has_a_row_a_film_and_nothing_else_on_stdout(run, make_bundle, films):
+    (films / "=cmd.png").write_bytes(b"no film")
+    done = run(make_bundle(), films, "--csv")
+    rows = list(csv.DictReader(io.StringIO(done.stdout)))
+    assert (done.exit_code, len(rows)) == (1, 4)
+    by_film = {row["film"]: row for row in rows}
+    answered, broken = by_film[str(films / "a.png")], by_film[str(films / "=cmd.png")]
+    assert (answered["status"], answered["decision"] in ("refer", "indeterminate", "not_flagged")) == ("ok", True)
+    flagged = float(answered["margin"]) >= float(answered["threshold"])
+    assert flagged == (float(answered["score"]) >= float(answered["threshold_score"]))
+    assert (answered["artefact"], answered["verdict"]) == ("model_int8.tflite", "BOUNDED")
+    assert (broken["status"], broken["margin"], broken["error"] != "") == ("error", "", True)
+    assert "not a medical device" in done.stderr
+
+
+def test_no_name_of_a_film_is_a_formula_of_a_spreadsheet(run, make_bundle, films, monkeypatch):
+    monkeypatch.chdir(films)
+    for name in ("=1+1.png", "+a.png", "-a.png", "@a.png"):
+        (films / name).write_bytes((films / "a.png").read_bytes())
+    done = run(make_bundle(), ".", "--csv")
+    names = [row["film"] for row in csv.DictReader(io.StringIO(done.stdout))]
+    assert {"./=1+1.png", "./+a.png", "./-a.png", "./@a.png"} <= set(names)
+    assert all((films / name).is_file() for name in names)
+
+
+def test_jsonl_has_the_rows_of_json_one_a_line(run, make_bundle, films):
+    root = make_bundle()
+    lines = [json.loads(line) for line in run(root, films, "--jsonl").stdout.splitlines()]
+    rows = json.loads(run(root, films, "--json").stdout)["films"]
+    assert [line | {"result_id": ""} for line in lines] == [row | {"result_id": ""} for row in rows]
+
+
+def test_two_forms_at_once_are_refused(run, make_bundle, films):
+    assert isinstance(run(make_bundle(), films, "--csv", "--json").exception, ConfigError)
+
+
+def test_after_many_films_the_answers_are_counted_and_after_one_they_are_not(run, make_bundle, films, as_png):
+    (films / "b.PNG").write_bytes(as_png(np.zeros((200, 200), np.uint8)))
+    (films / "c.png").write_bytes(b"")
+    root = make_bundle()
+    said = run(root, films).stdout
+    [line] = [line for line in said.splitlines() if line.startswith("4 films: ")]
+    assert ("1 rejected" in line, "1 unreadable" in line) == (True, True)
+    assert sum(int(part.split()[0]) for part in line.removeprefix("4 films: ").split(", ")) == 4
+    assert " films: " not in run(root, films / "a.png").stdout
+
+
+def test_what_is_said_of_some_films_names_them_and_what_of_all_stands_once():
+    def row(name, *limits):
+        return SimpleNamespace(film=Path(name), error=None, result=SimpleNamespace(limits=("of all", *limits)))
+
+    answers = SimpleNamespace(rows=(row("a.png", "tinted"), row("b.png"), row("c.png", "tinted", "unlike")))
+    assert _limits(answers) == (["of all"], {"tinted": ["a.png", "c.png"], "unlike": ["c.png"]})
+
+
+def test_a_file_that_is_named_and_may_not_serve_is_an_error_and_never_the_baseline(run, make_bundle, films):
+    root = make_bundle(verdicts=VERDICTS)
+    found = run(root, films / "a.png", "--artefact", "model_int8.tflite").exception
+    assert isinstance(found, ArtefactError)
+    assert "model_int8.tflite was named and may not answer" in found.what
+    (root / "model_float32.tflite").unlink()
+    assert isinstance(run(root, films / "a.png", "--artefact", "model_float32.tflite").exception, ArtefactError)
+    named = run(root, films / "a.png", "--artefact", "baseline.tflite")
+    assert (named.exit_code, "the baseline was requested by name" in named.stdout) == (0, True)
+
+
+def test_bundles_and_runs_are_no_films(run, make_bundle, films, tmp_path):
+    root = make_bundle()
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "run.json").write_text("{}")
+    (tmp_path / "run" / "curves.png").write_bytes((films / "a.png").read_bytes())
+    for given in (root, tmp_path / "run", tmp_path / "run" / "curves.png"):
+        assert isinstance(run(root, films / "a.png", given).exception, DataError)
+
+
+def test_litert_greets_nobody_on_stderr(make_bundle, films):
+    command = [sys.executable, "-m", "tbconv", "predict", make_bundle(), films / "a.png"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    assert (done.returncode, "INFO" in done.stderr, "XNNPACK" in done.stderr) == (0, False, False)

@@ -16,7 +16,7 @@ def links_of(page):
 
 def test_links_of_the_pages_lead_to_files_that_are_there_with_and_without_a_trailing_slash(make_bundle, serve):
     with serve(make_bundle(), root_path=PREFIX) as client:
-        for place in (PREFIX, f"{PREFIX}/", f"{PREFIX}/model", "/", "/model"):
+        for place in (PREFIX, f"{PREFIX}/", f"{PREFIX}/model", f"{PREFIX}/docs", "/", "/model", "/docs"):
             page = client.get(place)
             assert page.status_code == 200
             links = links_of(page.text)
@@ -30,7 +30,7 @@ def test_links_of_the_pages_lead_to_files_that_are_there_with_and_without_a_trai
 
 def test_a_proxy_names_the_prefix_by_a_header_whether_it_takes_it_off_or_not(client, film):
     header = {"x-forwarded-prefix": f"{PREFIX}/"}
-    for place in ("/", "/model", PREFIX, f"{PREFIX}/model"):
+    for place in ("/", "/model", "/docs", PREFIX, f"{PREFIX}/model", f"{PREFIX}/docs"):
         page = client.get(place, headers=header)
         assert page.status_code == 200
         assert all(link.startswith(f"{PREFIX}/") for link in links_of(page.text))
@@ -41,7 +41,7 @@ def test_a_proxy_names_the_prefix_by_a_header_whether_it_takes_it_off_or_not(cli
 
 
 def test_without_a_prefix_links_are_relative_so_a_proxy_that_says_nothing_needs_no_option(client):
-    for place in ("/", "/model"):
+    for place in ("/", "/model", "/docs"):
         links = links_of(client.get(place).text)
         assert len(links) > 6
         assert not [link for link in links if link.startswith("/") or "//" in link]
@@ -72,7 +72,7 @@ def test_the_token_is_needed_below_a_prefix_too(make_bundle, serve, film):
                 assert client.get(place, headers=headers).status_code in (401, 404), (place, headers)
 
 
-@pytest.mark.parametrize("path", ["xray", "/v2", "/api/x", "//x", "/x y", "/../x", "/x/"])
+@pytest.mark.parametrize("path", ["xray", "/v2", "/docs", "/api/x", "//x", "/x y", "/../x", "/x/"])
 def test_a_root_path_that_cannot_be_one_is_refused(tmp_path, path):
     assert not is_prefix(path)
     with pytest.raises(ConfigError, match="--root-path"):

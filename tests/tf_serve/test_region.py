@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from tf_serve.batch import NEGATIVE, OPACITY, POSITIVE, blend, film_evidence
 from tf_serve.predict import film_box, locate
+from tf_serve.score.overlay import NEGATIVE, OPACITY, POSITIVE, blend, film_evidence
 
 
 def spot(*cells):

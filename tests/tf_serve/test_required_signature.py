@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -10,10 +11,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import typer.main
+from typer.testing import CliRunner
 
+import tbconv
+from tbconv.cli import app
 from tbconv.contract.bundle import read_bundle, seal
-from tbconv.contract.errors import BundleError
-from tbconv.contract.signature import make_key, required_signature, sign
+from tbconv.contract.errors import BundleError, ConfigError
+from tbconv.contract.signature import make_key, required_signature, sign, signed_place
 from tf_serve.fallback import choose_checked
 
 
@@ -101,6 +106,36 @@ COMMANDS = {
     "serve": lambda root, film: ("serve", root, "--port", "0"),
     "adopt": lambda root, film: ("adopt", film, "--arch", "resnet18", "--data", film.parent, "--out", root / "run"),
 }
+# These start no process that others may reach: they run in this one.
+IN_THIS_PROCESS = {
+    "retune": lambda root, film: ("retune", root, "--films", film.parent, "--score", "50", "--out", film.parent / "n"),
+    "compare": lambda root, film: ("compare", root, root, "--films", film.parent),
+    "compare a file": lambda root, film: ("compare", root / "baseline.tflite", film, "--films", film.parent),
+    "evaluate": lambda root, film: ("evaluate", "--bundle", root, "--data", film.parent),
+    "audit": lambda root, film: ("audit", "--robustness", root, "--data", film.parent, "--out", film.with_name("a")),
+    "prove": lambda root, film: ("prove", root),
+    "prove two files": lambda root, film: ("prove", "--onnx", film, "--file", root / "baseline.tflite"),
+    "show": lambda root, film: ("show", root),
+    "upgrade": lambda root, film: ("upgrade", root, "--out", film.with_name("n")),
+    "push": lambda root, film: ("push", root, "lab/screen"),
+    "score": lambda root, film: ("score", root, "--films", film, "--out", root.with_name("scored")),
+}
+USE_NO_BUNDLE = {
+    "train",
+    "convert",
+    "doctor",
+    "sign",
+    "receipt",
+    "check",
+    "export",
+    "phantom",
+}  # of others, or what signs them
+
+
+def test_every_command_that_opens_a_bundle_is_in_the_table():
+    group = typer.main.get_command(app)
+    names = {*group.commands, *group.commands["data"].commands} - {"data"}
+    assert names - USE_NO_BUNDLE == {name.split()[0] for name in COMMANDS | IN_THIS_PROCESS}
 
 
 def run(words, **environment):
@@ -130,6 +165,64 @@ def test_every_command_that_uses_others_files_can_require_a_signature(make_bundl
     for refused in (by_variable, by_option, key_alone):
         assert (refused.returncode, "is not signed" in refused.stderr) == (1, True), refused.stderr
         assert "Traceback" not in refused.stderr
+
+
+@pytest.mark.parametrize("name", IN_THIS_PROCESS)
+def test_every_other_command_that_opens_a_bundle_can_too(make_bundle, keys, tmp_path, film, name, sigterm_as_it_was):
+    place = tmp_path / "film.png"
+    place.write_bytes(film)
+    words = list(map(str, IN_THIS_PROCESS[name](make_bundle(), place)))
+    no_key = CliRunner().invoke(app, words, env={"TBCONV_REQUIRE_SIGNATURE": "1"})
+    assert (type(no_key.exception), "--public-key is missing" in no_key.exception.what) == (ConfigError, True)
+    by_variable = {"TBCONV_REQUIRE_SIGNATURE": "1", "TBCONV_PUBLIC_KEY": str(keys[1])}
+    options = ("--require-signature", "--public-key", str(keys[1]))
+    for given, environment in ((words, by_variable), ([*words, *options], {}), ([*words, *options[1:]], {})):
+        refused = CliRunner().invoke(app, given, env=environment)
+        assert (type(refused.exception), "is not signed" in str(refused.exception)) == (BundleError, True), refused
+
+
+@pytest.fixture
+def sigterm_as_it_was():
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    signal.signal(signal.SIGTERM, before)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("evaluate", "--data", "f", "--out", "o", "--public-key", "k.pem"), "--public-key without --bundle"),
+        (("audit", "--data", "f", "--out", "o", "--require-signature"), "--require-signature without --robustness"),
+    ],
+)
+def test_a_signature_of_no_bundle_is_refused(words, said):
+    done = CliRunner().invoke(app, words)
+    assert (type(done.exception), done.exception.what) == (ConfigError, said)
+
+
+def test_a_signed_bundle_is_used_and_an_altered_one_is_not(make_bundle, keys, film, tmp_path):
+    root = make_bundle()
+    sign(root, keys[0])
+    assert tbconv.load(root, public_key=keys[1]).predict(film).decision is not None
+    shown = CliRunner().invoke(app, ["show", str(root), "--public-key", str(keys[1])])
+    assert "tiny: trained network" in shown.stdout, shown
+    with signed_place(root / "baseline.tflite", required_signature(keys[1], required=True)) as copy:
+        assert copy.read_bytes() == (root / "baseline.tflite").read_bytes()
+        assert copy != root / "baseline.tflite"  # nobody else can change it
+    sealed_anew(root)
+    for words in (("show", root), ("compare", root, root, "--films", tmp_path), ("prove", root)):
+        done = CliRunner().invoke(app, [*map(str, words), "--public-key", str(keys[1])])
+        assert (type(done.exception), "does not vouch" in str(done.exception)) == (BundleError, True), done
+    with pytest.raises(BundleError, match="does not vouch"):
+        tbconv.load(root, public_key=keys[1])
+
+
+def test_a_folder_that_nobody_can_sign_is_refused(keys, tmp_path):
+    folder = tmp_path / "saved_model"
+    folder.mkdir()
+    rule = required_signature(keys[1], required=True)
+    with pytest.raises(BundleError, match="is not signed"), signed_place(folder, rule):
+        pass
 
 
 def test_a_signed_bundle_is_answered_and_verified_by_the_commands(make_bundle, add_golden, keys, tmp_path, film):

@@ -240,7 +240,7 @@ class Blocker:
             raise ImportError(f"{name} is blocked")
 sys.meta_path.insert(0, Blocker())
 from pathlib import Path
-from tbconv.commands.verify import check_quickly
+from tbconv.commands.conversion.verify import check_quickly
 sys.exit(0 if check_quickly(Path(sys.argv[1]), as_json="--json" in sys.argv) else 1)
 """
 

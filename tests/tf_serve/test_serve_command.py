@@ -55,8 +55,28 @@ def test_what_is_no_folder_is_an_error_in_three_parts_and_a_bundle_that_cannot_a
         assert (words in said, "fix:" in said, "Traceback" in said) == (True, True, False)
 
 
-def test_a_folder_for_bundles_may_be_empty_and_the_server_says_that_it_watches_it(tmp_path):
-    with start(tmp_path, "--port", "0") as server:
+def test_a_folder_without_a_bundle_a_run_and_a_film_end_the_command_with_what_they_are(tmp_path):
+    run, film, deep = tmp_path / "run", tmp_path / "a.png", tmp_path / "deep"
+    (deep / "inside").mkdir(parents=True)
+    (deep / "inside" / "notes.txt").write_text("nothing")
+    run.mkdir()
+    (run / "run.json").write_text("{}")
+    film.write_bytes(b"")
+    (tmp_path / "empty").mkdir()
+    said = {}
+    for place in (run, film, deep, tmp_path / "empty"):
+        words = [sys.executable, "-m", "tbconv", "serve", place, "--port", "0"]
+        done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
+        assert done.returncode == 1
+        said[place.name] = done.stderr
+    assert f"make a bundle of it: tbconv convert {run} --out BUNDLE" in said["run"]
+    assert f"tbconv predict BUNDLE {film}" in said["a.png"]
+    assert "no folder in it is a bundle" in said["deep"]
+    assert f"tbconv serve {tmp_path / 'empty'} --watch" in said["empty"]
+
+
+def test_a_folder_for_bundles_may_be_empty_with_watch_and_the_server_says_that_it_watches_it(tmp_path):
+    with start(tmp_path, "--port", "0", "--watch") as server:
         lines = read_greeting(server)
         server.send_signal(signal.SIGTERM)
         server.stderr.read()
@@ -96,7 +116,7 @@ def test_a_port_that_is_none_is_named(port, environment):
 def test_the_commands_words_are_those_of_the_server():
     from typing import get_args
 
-    from tbconv.commands.serve import FormatWord, GateWord, LevelWord
+    from tbconv.commands.serving.serve import FormatWord, GateWord, LevelWord
     from tf_serve.gate.rules import GateLevel
     from tf_serve.settings import LogFormat, LogLevel
 

@@ -1,5 +1,6 @@
 """Prove that serving needs no framework: with an import blocker, and in a clean environment."""
 
+import ast
 import json
 import shutil
 import subprocess
@@ -44,12 +45,25 @@ def test_every_module_of_the_server_and_an_answer_come_without_any_framework(mak
     assert done.returncode == 0, done.stderr[-2000:]
 
 
-@pytest.fixture(scope="module")
-def clean_python(tmp_path_factory):
+def find_python(version):
+    """Return a Python of this version, of this installation, of pyenv or of the path; None where there is none."""
+    roots = (Path(sys.base_prefix), *sorted(Path(sys.base_prefix).parent.glob(f"{version}.*")))
+    found = (shutil.which(f"python{version}", path=str(root / "bin")) for root in roots)
+    return next((one for one in found if one), None) or shutil.which(f"python{version}")
+
+
+@pytest.mark.parametrize("package", ["tbconv", "tf_serve"])
+def test_what_serves_is_written_for_every_python_that_it_is_said_to_run_on(package):
+    for path in (ROOT / package).rglob("*.py"):
+        ast.parse(path.read_text(encoding="utf-8"), str(path), feature_version=(3, 11))
+
+
+@pytest.fixture(scope="module", params=["3.11", "3.12", "3.13"])
+def clean_python(request, tmp_path_factory):
     """The Python of a new environment with the serve extra and nothing else."""
-    python = shutil.which("python3.12", path=str(Path(sys.base_prefix) / "bin")) or shutil.which("python3.12")
+    python = find_python(request.param)
     if python is None:
-        pytest.skip("python3.12 is not on this machine")
+        pytest.skip(f"python{request.param} is not on this machine")
     folder = tmp_path_factory.mktemp("clean")
     subprocess.run([python, "-m", "venv", folder / "venv"], check=True, timeout=120)
     parts = ("pyproject.toml", "README.md", "LICENSE")

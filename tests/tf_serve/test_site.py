@@ -13,7 +13,7 @@ from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 from typer.testing import CliRunner
 
 import tbconv
-from convert.certificate.site import (
+from convert.certificate.site.evaluate import (
     AS_CLAIMED,
     BETTER,
     CANNOT_SAY,
@@ -27,7 +27,7 @@ from convert.certificate.site import (
     judge_difference,
     with_labels_of,
 )
-from convert.certificate.site_page import verdict
+from convert.certificate.site.page import verdict
 from convert.parity.inputs import order_of
 from tbconv.cli import app
 from tbconv.contract.bundle import read_bundle, read_site
@@ -186,6 +186,28 @@ def test_the_command_writes_figures_without_a_name_and_a_page(measured):
     assert {"outcome": "rejected", "reason": "blank", "films": 1} in found["outcomes"]["reasons"]
     assert "<script" not in (out / "site.html").read_text()
     assert "at a prevalence of 0.05" in printed
+
+
+def test_five_lines_say_what_matters_and_the_figures_beside_the_claims_follow_on_details(
+    measured, films, on_80_columns
+):
+    root, out, printed = measured
+    first = printed.splitlines()[:5]
+    answered = json.loads((out / "site.json").read_text())["bundle"]["artefact"]
+    assert [line.split(" ")[0] for line in first[1:]] == [answered, "films:", "figures:", "report:"]
+    assert first[0].rstrip(".").startswith(("WORSE AT THIS SITE", "Not shown to be worse", "Better at this site"))
+    assert all(
+        word in first[3] for word in ("sensitivity", "specificity", "AUROC", "PPV at a prevalence of 0.05 at least")
+    )
+    assert first[4] == f"report: {out / 'site.html'} (--details prints its tables)"
+    assert "the bundle claims" not in printed.split("report: ")[1]
+    words = ("evaluate", "--bundle", root, "--data", films, "--out", out, "--details", "-q")
+    done, lines = on_80_columns(app, *words)
+    assert done.exit_code == 0, done.output
+    assert "specificity: " in done.stdout
+    assert "; the bundle claims " in done.stdout
+    opening = lines[: next(at for at, line in enumerate(lines) if line.startswith("report: "))]
+    assert max(map(len, opening)) <= 80
 
 
 def test_the_answers_are_those_that_predict_gives(measured, films):

@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 
 from tbconv.contract.bundle import read_bundle
-from tbconv.contract.errors import DISCLAIMER
+from tbconv.contract.errors import BACTERIOLOGICAL_TEST, Referral
 from tf_serve.fallback import choose_model
+
+DISCLAIMER = Referral(BACTERIOLOGICAL_TEST).disclaimer  # of bundles that look for tuberculosis
 
 MODEL = "/v1/models/tiny"
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tbconv.commands.upgrade import upgrade_bundle
+from tbconv.commands.bundles.upgrade import upgrade_bundle
 from tbconv.contract.bundle import MANIFEST, read_bundle
 from tbconv.contract.errors import ArtefactError, BundleError, ConfigError, Silence
 from tbconv.contract.manifest import SCHEMA_VERSION

@@ -180,7 +180,7 @@ def test_outputs_that_stand_the_other_way_round_are_noticed(order):
 
 
 def test_an_adoption_without_room_or_with_another_writer_is_refused_before_a_film_is_read(order, monkeypatch):
-    config, ear = order(data="nowhere"), Ear()
+    config, ear = order(), Ear()
     config.out.mkdir()
     with only_writer(config.out), pytest.raises(ConfigError, match="is being written by another process"):
         adopt(config, ear)

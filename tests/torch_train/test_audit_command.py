@@ -1,3 +1,4 @@
+import html
 import json
 import re
 import shutil
@@ -9,7 +10,9 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from tbconv.commands.audit import audit as command
+from tbconv.cli import app as tbconv
+from tbconv.commands.training.audit import _show
+from tbconv.commands.training.audit import audit as command
 from tbconv.contract.errors import DISCLAIMER, ConfigError, DataError, Silence
 from torch_train.data.index import read_index
 from torch_train.data.loading import load_films
@@ -55,7 +58,7 @@ def test_phantoms_as_they_are_pass_on_a_page_that_stands_alone_and_says_what_it_
     assert answer.exit_code == 0
     for text in (DISCLAIMER, "synthetic", "PASS: no shortcut found by"):
         assert text in answer.stdout
-    page = (tmp_path / "audit/audit.html").read_text()
+    page = html.unescape((tmp_path / "audit/audit.html").read_text())
     for text in (DISCLAIMER, "Synthetic films", "SUSPECT where the lower 95 % bound of the AUROC is above 0.75"):
         assert text in page
     assert not re.search(r"<script|<link|<img|@import|https?://| on\w+=", page)
@@ -64,6 +67,28 @@ def test_phantoms_as_they_are_pass_on_a_page_that_stands_alone_and_says_what_it_
     assert (record["verdict"], record["suspect"]) == ("PASS", [])
     assert {found["probe"] for found in record["findings"]} >= {"greys", "border", "corner tags", "file facts"}
     assert record["sources"].keys() == {"Synthetic-A", "Synthetic-B"}
+
+
+def test_on_80_columns_five_lines_say_what_matters_and_the_table_holds(phantoms, tmp_path, on_80_columns):
+    tagged = plant_tag(read_index(phantoms), tmp_path / "planted")
+    done, lines = on_80_columns(tbconv, "audit", "--data", tagged, "--out", tmp_path / "a", "-q")
+    said = " ".join(" ".join(lines).split())
+    assert done.exit_code == 1, done.output
+    assert lines[0].startswith("verdict: SUSPECT: 2 of ")
+    starts = [said.index(word) for word in ("verdict: ", "A network can reach", "films: 40 ", "probes: 2 SUSPECT, ")]
+    assert starts == sorted(starts)
+    assert f"report: {tmp_path / 'a/audit.html'} (--details prints its tables)" in said
+    assert "SUSPECT corner tags: AUROC " in said
+    assert "─" not in said
+    record = json.loads((tmp_path / "a/audit.json").read_text())
+    app = typer.Typer()
+    app.command()(lambda: _show(record, tmp_path / "audit.html", details=True))
+    done, lines = on_80_columns(app)
+    start = next(at for at, line in enumerate(lines) if line.lstrip().startswith("probe "))
+    table = lines[start : lines.index("", start) if "" in lines[start:] else -1]
+    assert len(table) >= 2 + len(record["findings"])
+    assert max(map(len, table)) <= 80
+    assert all(column in table[0] for column in ("probe", "verdict", "figure", "95 % interval", "level"))
 
 
 def test_a_tag_planted_in_one_class_of_phantoms_makes_the_tag_probes_speak_and_no_other(run_audit, phantoms, tmp_path):

@@ -8,7 +8,7 @@ from safetensors.torch import load_file
 
 from tbconv.contract.errors import Silence
 from torch_train.engine.amp import choose_precision
-from torch_train.engine.augment import Augmentation
+from torch_train.engine.augment import DRAWS, Augmentation
 from torch_train.engine.state import choose_layers, make_train_state
 from torch_train.engine.step import WARM_UP, CapturedStep, compiled_step, eager_step, set_determinism
 from torch_train.model.network import XrayNetwork
@@ -69,7 +69,7 @@ def _steps(recipe, way, fine_tune, steps=8):
     losses = []
     for _ in range(steps):
         films = torch.randint(0, 256, (8, 1, 224, 224), dtype=torch.uint8, generator=generator)
-        draws = torch.rand(8, 7, generator=generator) * 2 - 1
+        draws = torch.rand(8, DRAWS, generator=generator) * 2 - 1
         losses.append(float(step(films.cuda(), torch.tensor([0, 1] * 4).cuda(), draws.cuda())))
     assert listener.lines == []
     if way != "eager":

@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 import pytest
 from evaluation_drawn import draw_predictions
 
-from tbconv.contract.errors import DISCLAIMER, LIMITS, ConfigError
+from tbconv.contract.errors import BACTERIOLOGICAL_TEST, NO_REFERRAL, ConfigError, Referral
 from tbconv.contract.files import write_json
 from tbconv.contract.manifest import Labels
 from tbconv.report_kit.words import estimate
@@ -96,7 +96,7 @@ def test_page_and_card_say_the_same_figures_and_the_disclaimer(summary):
     for name in ("auroc", "auroc_mean_of_folds", "sensitivity", "specificity", "brier"):
         assert estimate(figures[name]) in page
         assert estimate(figures[name]) in card.replace("&lt;", "<").replace("&gt;", ">")
-    for limit in (DISCLAIMER, *LIMITS):
+    for limit in Referral(BACTERIOLOGICAL_TEST).limits:  # its films are of tuberculosis
         assert limit in page
         assert limit in card
     assert re.search(r"takes 36 positive patients \(one-sided 29\).*?There are 60: enough", page)
@@ -139,7 +139,10 @@ def test_a_baseline_alone_in_one_fold_without_people_still_has_its_page(tmp_path
     assert page.count("no other fold to calibrate on") >= 2
     assert "Neither sex, age nor site of any film is known." in page
     assert "Patients are unknown" in page
-    assert "positive here is 'PNEUMONIA'" in page
+    assert NO_REFERRAL.disclaimer in page
+    for text in (page, paths[1].read_text()):  # the target is of a test for tuberculosis
+        assert not any(word in text for word in ("WHO", "ubercul", "bacteriolog"))
+        assert "on films like the training films; elsewhere expect less" in text
 
 
 def test_perfect_margins_are_shown_with_room_for_doubt():

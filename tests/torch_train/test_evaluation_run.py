@@ -18,7 +18,7 @@ from torch_train.engine.trainer import start_network
 from torch_train.evaluation import folds
 from torch_train.evaluation.config import EvaluateConfig
 from torch_train.evaluation.evaluate import evaluate
-from torch_train.evaluation.folds import fit_folds
+from torch_train.evaluation.folds import _ended_early, fit_folds
 from torch_train.evaluation.predictions import BASELINE, PRIOR, TRAINED, read_predictions
 from torch_train.evaluation.summary import SummaryConfig
 from torch_train.run_folder import CHECKPOINT
@@ -251,6 +251,40 @@ def test_an_error_of_a_fold_in_another_process_ends_all_in_three_parts(make, tmp
     assert "--learning-rate" in caught.value.fix
 
 
+@pytest.mark.parametrize(
+    ("codes", "what", "fix"),
+    [
+        ([-9, -15], "was killed", "fewer --jobs"),
+        ([-15, 1], "could not go on", "--resume and --jobs 1"),  # the pool terminates the others
+        ([None, None], "was killed", "fewer --jobs"),
+    ],
+)
+def test_a_process_that_was_killed_is_told_from_one_that_ended_with_an_error(codes, what, fix):
+    error = _ended_early(codes)
+    assert what in error.what
+    assert fix in error.fix
+
+
+@pytest.mark.slow
+def test_a_process_that_cannot_read_its_work_is_not_called_killed(make, tmp_path):
+    config = make(tmp_path / "unread", jobs=2)
+    with pytest.raises(SetupError, match="could not go on") as caught:
+        fit_folds(replace(config, folds=Unreadable(2)), Silence())
+    assert "status 1" in caught.value.why
+
+
+class Unreadable(int):
+    """A number that another process cannot read."""
+
+    def __reduce__(self):
+        return read_in, (os.getpid(), int(self))
+
+
+def read_in(process, number):
+    assert os.getpid() == process
+    return Unreadable(number)
+
+
 def test_the_users_split_is_the_very_run_of_tbconv_train(make, tmp_path):
     config = make(tmp_path / "split", protocol="70/20/10", folds=None, repeats=None, seed=3)
     [fold] = fit_folds(config, Silence()).folds
@@ -304,7 +338,7 @@ def _alive(group):
 
 
 def _command(films, out, *options):
-    code = "import typer; from tbconv.commands.evaluate import evaluate; typer.run(evaluate)"
+    code = "import typer; from tbconv.commands.training.evaluate import evaluate; typer.run(evaluate)"
     places = ["--data", str(films), "--out", str(out), "--patient", r"patient(\d+)_", "--device", "cpu"]
     network = ["--arch", "resnet10", "--weights", "none", "--fine-tune", "3", "--batch", "12"]
     return [sys.executable, "-c", code, *places, *network, "--folds", "2", "--repeats", "1", *options]
@@ -330,11 +364,11 @@ def test_kill_9_leaves_no_process_behind_and_a_folder_to_go_on_with(films, tmp_p
     assert (out / "terms.json").is_file()
 
 
-def test_the_command_prints_figures_and_where_they_stand(films, tmp_path):
+def test_the_command_prints_figures_and_where_they_stand(films, tmp_path, on_80_columns):
     import typer
     from typer.testing import CliRunner
 
-    from tbconv.commands.evaluate import evaluate
+    from tbconv.commands.training.evaluate import evaluate
 
     app, out = typer.Typer(), tmp_path / "out"
     app.command()(evaluate)
@@ -343,23 +377,38 @@ def test_the_command_prints_figures_and_where_they_stand(films, tmp_path):
     try:
         done = CliRunner().invoke(app, words)
         again = CliRunner().invoke(app, [*words, "--resume", "--json"])
+        narrow, lines = on_80_columns(app, *words, "--resume", "--details")
     finally:
         signal.signal(signal.SIGTERM, before)
     assert (done.exit_code, again.exit_code) == (0, 0), (done, again)
     assert all(word in done.stdout for word in ("AUROC", "2 x 1 folds", "evaluation.html", "not a medical device"))
     assert json.loads(again.stdout) == json.loads((out / "evaluation.json").read_text())
     assert json.loads(again.stdout)["settings"]["prevalence"] == 0.02
+    first = done.stdout.splitlines()[:5]
+    assert [line.split(":")[0] for line in first[1:]] == [
+        "AUROC",
+        "at thresholds chosen on other films",
+        "PPV at a prevalence of 0.02",
+        "report",
+    ]
+    assert first[4] == f"report: {out / 'evaluation.html'} (--details prints its tables)"
+    assert "accuracy" not in done.stdout
+    assert narrow.exit_code == 0, narrow.output
+    table = [line for line in lines if line.startswith("  ") or "─" in line]
+    assert any("accuracy" in line for line in table)
+    assert max(map(len, table)) <= 80
 
 
 def test_no_training_option_is_lost_between_the_two_commands():
     import inspect
 
-    from tbconv.commands.evaluate import NOT_HERE, evaluate
-    from tbconv.commands.train import train as command
+    from tbconv.commands.training.evaluate import NOT_HERE, evaluate
+    from tbconv.commands.training.train import train as command
 
     ours, theirs = (inspect.signature(one, eval_str=True).parameters for one in (evaluate, command))
     assert set(theirs) - set(ours) == set(NOT_HERE) - set(ours)
-    assert all(ours[name].default == theirs[name].default for name in set(theirs) & set(ours) - {"out", "resume"})
+    both = set(theirs) & set(ours) - {"out", "resume", "data"}  # --results needs no films
+    assert all(ours[name].default == theirs[name].default for name in both)
     fields = set(TrainConfig.__dataclass_fields__)
     taken = set(theirs) - set(NOT_HERE)
     assert taken <= fields

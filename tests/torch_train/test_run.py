@@ -177,7 +177,7 @@ def test_a_training_that_fails_before_its_first_epoch_leaves_nothing(recipe, tmp
 
 def test_a_training_whose_checkpoints_have_no_room_is_refused_before_a_film_is_read(recipe, monkeypatch):
     monkeypatch.setattr("tbconv.contract.files._free", lambda _: 10_000_000)
-    config, listener = recipe(data="nowhere"), Listener()
+    config, listener = recipe(), Listener()
     with pytest.raises(SetupError, match=r"this run needs \d+ MB, 10 MB are free") as caught:
         train(config, listener)
     assert "another --out" in caught.value.fix
@@ -308,7 +308,7 @@ def test_an_interrupted_command_leaves_a_checkpoint_and_says_how_to_go_on(films,
     heard = (
         "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"  # a job in the background ignores it
     )
-    code = f"{heard}; import typer; from tbconv.commands.train import train; typer.run(train)"
+    code = f"{heard}; import typer; from tbconv.commands.training.train import train; typer.run(train)"
     options = ["--arch", "resnet10", "--weights", "none", "--fine-tune", "3", "--epochs", "500", "--patience", "500"]
     places = ["--data", str(films), "--out", str(tmp_path / "run"), "--device", "cpu"]
     command = [sys.executable, "-c", code, *places, *options]
@@ -323,3 +323,36 @@ def test_an_interrupted_command_leaves_a_checkpoint_and_says_how_to_go_on(films,
         process.wait(60)
     assert (process.returncode, "--resume" in said) == (130, True), said
     assert "Traceback" not in said
+
+
+def test_on_80_columns_five_lines_say_what_matters_and_the_tables_hold(finished, on_80_columns):
+    import typer
+
+    from tbconv.api import TrainedRun
+    from tbconv.commands.training.train import print_result
+    from tbconv.report_kit.words import estimate
+
+    run = TrainedRun(finished[0])
+    figures = run.metrics["networks"]["trained"]["test"]["figures"]
+    app = typer.Typer()
+    app.command()(lambda details: print_result(run, as_json=False, details=bool(details)))
+    done, lines = on_80_columns(app, "")
+    said = " ".join(" ".join(lines).split())
+    assert done.exit_code == 0, done.output
+    starts = [
+        "Test part: ",
+        "trained network: AUROC ",
+        "PPV, what a flag of the trained network is worth",
+        "AUROC of the",
+    ]
+    places = [said.index(word) for word in (*starts, f"report: {finished[0] / 'report.md'}")]
+    assert places == sorted(places)
+    assert places[0] == 0
+    assert f"sensitivity {estimate(figures['sensitivity'])}, " in said
+    assert "not a medical device" in said
+    assert f"next: tbconv convert {finished[0]} --out BUNDLE" in said
+    assert "| test figure" not in said
+    done, lines = on_80_columns(app, "1")
+    table = [line for line in lines if line.startswith("|")]
+    assert len(table) > 10
+    assert max(map(len, table)) <= 80

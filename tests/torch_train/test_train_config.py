@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from tbconv.commands.train import train as command
+from tbconv.commands.training.train import train as command
 from tbconv.contract.errors import ConfigError
 from torch_train.config import TrainConfig
 
@@ -48,11 +48,13 @@ def test_what_is_stored_has_every_number_and_no_path(tmp_path):
     assert str(tmp_path) not in str(stored)
     assert "secret" not in str(stored)
     assert stored["weights"].startswith("file sha256:2d711642b726")
-    assert set(stored) == set(TrainConfig.__slots__) - {"data", "out"}
+    assert set(stored) == set(TrainConfig.__slots__) - {"data", "out", "referral", "log_to"}
 
 
 def test_the_commands_defaults_are_the_recipes():
     config = TrainConfig(**PLACES)
     options = inspect.signature(command).parameters
     shared = [name for name in options if name in TrainConfig.__slots__ and name not in PLACES]
-    assert {name: options[name].default for name in shared} == {name: getattr(config, name) for name in shared}
+    given = {name: options[name].default for name in shared}
+    given["log_to"] = tuple(given["log_to"] or ())  # Typer's empty list
+    assert given == {name: getattr(config, name) for name in shared}

@@ -151,6 +151,10 @@ class OutputGuard:
         self._check_range(answer.margin)
         return answer
 
+    def problem(self) -> str | None:
+        """Run the golden inputs again, now and then; what is wrong with the network, None if nothing is."""
+        return self._recheck()
+
     def _check_finite(self, answer: Prediction) -> None:
         for name in ("logits", "probability", "evidence"):
             values = getattr(answer, name)

@@ -48,6 +48,7 @@ class Pool:
         size: int,
         folder: Path | None = None,
         check: Callable[[Path], None] | None = None,
+        tried: bool = False,
     ) -> None:
         """Copy a file of a bundle and open it once.
 
@@ -57,6 +58,7 @@ class Pool:
             size: interpreters at most.
             folder: where copies are shared with other processes; None keeps a copy without a name.
             check: what else is to hold of the copy, before it is tried; None where nothing is.
+            tried: whether another process of this machine has tried a file of this digest.
 
         Raises:
             ArtefactError: the file is missing, altered or no network of tbconv, or LiteRT dies of it.
@@ -69,7 +71,7 @@ class Pool:
         place = folder and folder / f"{bundle.digest(name)}.tflite"
         end = weakref.finalize(self, _release_copy, self._file, place)
         end.atexit = False  # a worker that ends leaves the copy to the others
-        self.cost = judge(self._file.fileno(), name=name, digest=bundle.digest(name), check=check)
+        self.cost = judge(self._file.fileno(), name=name, digest=bundle.digest(name), check=check, tried=tried)
         self._free = [self._open()]
         self._opened = 1
         self._change = threading.Condition()
@@ -120,7 +122,12 @@ class Pool:
 
 
 def judge(
-    descriptor: int, *, name: str, digest: str | None = None, check: Callable[[Path], None] | None = None
+    descriptor: int,
+    *,
+    name: str,
+    digest: str | None = None,
+    check: Callable[[Path], None] | None = None,
+    tried: bool = False,
 ) -> Cost:
     """Check an open file's structure, then have it tried: all that stands between a stranger's file and this process.
 
@@ -129,6 +136,7 @@ def judge(
         name: how errors call it.
         digest: SHA-256 of it, where it is known.
         check: what else is to hold of it, once its structure is sound and before it is tried.
+        tried: whether that has been done on this machine.
 
     Returns:
         What one film takes.
@@ -140,7 +148,8 @@ def judge(
     cost = check_tflite(_place(descriptor), name=name)
     if check is not None:
         check(_place(descriptor))
-    try_file(descriptor, cost, name=name, digest=digest)
+    if not tried:
+        try_file(descriptor, cost, name=name, digest=digest)
     return cost
 
 

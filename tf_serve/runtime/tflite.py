@@ -6,7 +6,10 @@ differs between converters. What comes back are copies, since LiteRT reuses its 
 
 from __future__ import annotations
 
+import contextlib
+import os
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -102,7 +105,46 @@ class TFLiteModel:
             raise ArtefactError(f"{self._name} would receive a different image", why=why, fix=MAKE_AGAIN)
 
 
+GREETING = b"INFO: Created TensorFlow Lite XNNPACK delegate for CPU."  # LiteRT's, once in each process
+_greeting = threading.Lock()  # held while it may come, and for good once it was kept back
+
+
+@contextlib.contextmanager
+def _without_greeting() -> Iterator[None]:
+    """Keep LiteRT's greeting off stderr, and pass on whatever else is written there meanwhile.
+
+    LiteRT has no option for it. What is written by others while the first file is opened comes a moment late.
+    """
+    if not hasattr(os, "memfd_create") or not _greeting.acquire(blocking=False):
+        yield
+        return
+    with contextlib.ExitStack() as stack:
+        try:
+            kept, held = os.dup(2), os.memfd_create("litert")
+            os.dup2(held, 2)
+        except OSError:  # there is no stderr
+            yield
+            return
+        stack.callback(_pass_on, kept, held)
+        yield
+
+
+def _pass_on(kept: int, held: int) -> None:
+    os.dup2(kept, 2)
+    with os.fdopen(held, "rb") as file:
+        file.seek(0)
+        rest = b"".join(line for line in file if line.rstrip() != GREETING)
+    with contextlib.suppress(OSError):
+        os.write(kept, rest)
+    os.close(kept)
+
+
 def _open_runner(path: Path, threads: int, xnnpack: bool, name: str) -> SignatureRunner:
+    with _without_greeting():
+        return _open(path, threads, xnnpack, name)
+
+
+def _open(path: Path, threads: int, xnnpack: bool, name: str) -> SignatureRunner:
     kernels = OpResolverType.AUTO if xnnpack else OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
     try:
         interpreter = Interpreter(str(path), num_threads=threads, experimental_op_resolver_type=kernels)

@@ -48,13 +48,18 @@ class TrainingFilms:
         return self.patients[self.parts[part]]
 
 
-def prepare_films(config: TrainConfig, reporter: Reporter) -> TrainingFilms:
+def prepare_films(config: TrainConfig, reporter: Reporter, *, found: FilmIndex | None = None) -> TrainingFilms:
     """Index, preprocess, look for duplicates, split.
+
+    Args:
+        config: the folder, and what its labels mean.
+        reporter: where progress goes.
+        found: what `find_films` listed; None lists it here.
 
     Raises:
         DataError: the folder cannot be read, or a part lacks a class.
     """
-    loaded, copies = load_and_compare(config, reporter)
+    loaded, copies = load_and_compare(config, reporter, found=found)
     index, digests = loaded.index, loaded.digests
     split = split_films(index, groups=copies, digests=digests, seed=config.seed, fractions=config.fractions)
     parts = {part: np.array(rows, np.int64) for part, rows in split.parts.items()}
@@ -74,14 +79,14 @@ def prepare_films(config: TrainConfig, reporter: Reporter) -> TrainingFilms:
     return films
 
 
-def load_and_compare(config: TrainConfig, reporter: Reporter) -> tuple[LoadedFilms, tuple[tuple[int, ...], ...]]:
-    """Index and preprocess films, and find those that are copies of each other.
+def find_films(config: TrainConfig) -> FilmIndex:
+    """List the films and their labels, before a weight is loaded or a film decoded.
 
     Raises:
-        DataError: the folder cannot be read.
+        DataError: the folder cannot be read, or its labels cannot be trained on.
         ConfigError: an option does not fit it.
     """
-    found = read_index(
+    return read_index(
         config.data,
         patient=config.patient,
         positive=config.positive,
@@ -91,6 +96,18 @@ def load_and_compare(config: TrainConfig, reporter: Reporter) -> tuple[LoadedFil
         uncertain=config.uncertain,
         strict=config.strict,
     )
+
+
+def load_and_compare(
+    config: TrainConfig, reporter: Reporter, *, found: FilmIndex | None = None
+) -> tuple[LoadedFilms, tuple[tuple[int, ...], ...]]:
+    """Index and preprocess films, and find those that are copies of each other; `found` is as in `prepare_films`.
+
+    Raises:
+        DataError: the folder cannot be read.
+        ConfigError: an option does not fit it.
+    """
+    found = found or find_films(config)
     kind = "synthetic films (drawn, not of patients)" if found.synthetic else "films"
     reporter.say(f"data: {len(found.films)} {kind}, layout {found.layout}, positive is {found.labels.positive!r}")
     for note in found.notes:

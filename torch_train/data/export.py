@@ -34,7 +34,7 @@ def export_films(folder: Path, out: Path, reporter: Reporter, *, strict: bool = 
     """Write each film as PNG under the same path, and a table of whom the DICOM files are of, as digests.
 
     Args:
-        folder: films of any kind; also a zip archive or a DICOM CD.
+        folder: films of any kind; also a zip or tar archive, or a DICOM CD.
         out: a folder that is new or empty.
         reporter: where progress and what is left out go.
         strict: refuse a folder that holds anything but films.

@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from tbconv.contract.errors import ConfigError, DataError, FilmError, SetupError, some
+from tbconv.contract.files import refuse_as_films
 from tbconv.contract.xray.folder import FilmTree, kinds_of, parts_inside, refuse_others, walk_films, words_of
 from tbconv.family import family_of_child
 from torch_train.data.findings import LabelChoice, Uncertain
@@ -129,6 +130,7 @@ def _read_tables(tree: FilmTree) -> tuple[list[FilmTable], list[DataError | Setu
 
 def _require_place(root: Path) -> Path:
     if not root.is_dir() and not (root.is_file() and root.suffix.lower() == ".zip"):
+        refuse_as_films(root)
         raise DataError(
             f"{root} is not a folder",
             why="it is a file" if root.exists() else "there is nothing of this name",

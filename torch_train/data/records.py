@@ -136,6 +136,10 @@ class Note(str):
         self.unnamed = unnamed
         return self
 
+    def __reduce__(self) -> tuple[type[Note], tuple[str, str]]:
+        """Return what it is made of: notes travel to the processes that fit folds."""
+        return Note, (str(self), self.unnamed)
+
 
 def naming(words: str, names: Sequence[str], most: int = 5) -> Note:
     """Return a note that ends with the first of the names that it counts."""

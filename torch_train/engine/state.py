@@ -330,15 +330,17 @@ def _refuse_other_run(then: Identity, now: Identity) -> None:
     free = (*MAY_DIFFER, "epochs") if now.config.get("schedule") == "plateau" else MAY_DIFFER  # a cosine spans them all
     for key in sorted(then.config.keys() | now.config.keys()):
         if key not in free:
-            _refuse_other(key, then.config.get(key, BEFORE.get(key)), now.config.get(key))
+            _refuse_other(key, then.config.get(key, BEFORE.get(key)), now.config.get(key), option=True)
 
 
-def _refuse_other(name: str, then: object, now: object) -> None:
+def _refuse_other(name: str, then: object, now: object, *, option: bool = False) -> None:
     if then != now:
+        number = option and isinstance(then, (int, float)) and not isinstance(then, bool)
+        how = f" (`--{name.replace('_', '-')} {then:g}`)" if number else ""
         raise ConfigError(
             f"{name} is {now}, the checkpoint was made with {then}",
             why="a run that is continued with other settings is neither of the two",
-            fix="continue with the settings it began with, or train again in another --out",
+            fix=f"continue with the settings it began with{how}, or train again in another --out",
         )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -92,13 +92,28 @@ def start_network(config: TrainConfig, reporter: Reporter) -> Start:
     return Start(tuning, precision)
 
 
+OnHistory = Callable[[tuple[EpochRecord, ...]], None]
+
+
+def _nothing(history: tuple[EpochRecord, ...]) -> None:
+    """Log no history."""
+
+
 def fit_network(
-    start: Start, films: TrainingFilms, config: TrainConfig, reporter: Reporter, *, resume: bool, stored: bool = True
+    start: Start,
+    films: TrainingFilms,
+    config: TrainConfig,
+    reporter: Reporter,
+    *,
+    resume: bool,
+    stored: bool = True,
+    on_history: OnHistory = _nothing,
 ) -> Trained:
     """Train all epochs, or until a plateau schedule stops early, and return the selected epoch.
 
     After every epoch a checkpoint from which `resume` continues exactly is written in the background. Without
-    `stored` only the history is, for fits that are faster to repeat than to write.
+    `stored` only the history is, for fits that are faster to repeat than to write. `on_history` gets all epochs so
+    far: those of before where a run is resumed, and then each time one is stored.
 
     Raises:
         ConfigError: the loss became NaN or infinite, or the checkpoint belongs to another run.
@@ -115,6 +130,7 @@ def fit_network(
     progress = load_checkpoint(config.out / CHECKPOINT, train_state, identity) if resume else Progress((), {})
     if resume and rank_info().is_main:
         write_history(config.out / HISTORY, progress.history)  # a kill between the two files left it an epoch behind
+        on_history(progress.history)
     step = choose_step(train_state, config, films=len(films.parts["train"]), reporter=reporter)
     digits = digits_for(len(films.parts["validation"]))
     with BackgroundWriter() as writer:
@@ -127,7 +143,7 @@ def fit_network(
                 continue  # all ranks hold the same state; one writes it
             line = progress.history[-1].line(config.epochs, digits=digits)
             state = take_state(train_state, progress, identity) if stored else None
-            writer.submit(partial(_store_epoch, config.out, state, progress.history, line, reporter))
+            writer.submit(partial(_store_epoch, config.out, state, progress.history, line, reporter, on_history))
     return _select(train_state, store, films, progress, config, reporter=reporter)
 
 
@@ -141,13 +157,19 @@ def _require_enough(films: int) -> None:
 
 
 def _store_epoch(
-    out: Path, state: dict[str, Any] | None, history: tuple[EpochRecord, ...], line: str, reporter: Reporter
+    out: Path,
+    state: dict[str, Any] | None,
+    history: tuple[EpochRecord, ...],
+    line: str,
+    reporter: Reporter,
+    on_history: OnHistory,
 ) -> None:
     """Write an epoch, then report it: a reported epoch is stored."""
     if state is not None:
         save_checkpoint(out / CHECKPOINT, state)
     write_history(out / HISTORY, history)
     reporter.say(line)
+    on_history(history)
 
 
 def _report_start(tuning: FineTuning, config: TrainConfig, precision: Precision, reporter: Reporter) -> None:

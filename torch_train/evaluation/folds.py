@@ -408,6 +408,26 @@ def threads_of_a_fold() -> int:
     return min(THREADS, torch.get_num_threads())
 
 
+def _ended_early(codes: Sequence[int | None]) -> SetupError:
+    """Return the error for a pool of which a process ended: by a signal, as memory's end is, or by an error of its own.
+
+    Args:
+        codes: exit codes of its processes; the pool itself terminates those that were left.
+    """
+    status = next((code for code in codes if code is not None and code > 0), None)
+    if status is not None:
+        return SetupError(
+            "a process that fits folds could not go on",
+            why=f"it ended with status {status}; what it said stands above",
+            fix="the same command with --resume and --jobs 1, which shows the error itself",
+        )
+    return SetupError(
+        "a process that fitted folds was killed",
+        why="most likely this machine has too little memory for so many at once",
+        fix="the same command with --resume and fewer --jobs or --gpus",
+    )
+
+
 def fit_in_parallel(
     plans: Sequence[FoldPlan], pool: Pool, config: EvaluateConfig, processes: int
 ) -> Iterator[tuple[FoldPlan, tuple[str, ...]]]:
@@ -428,14 +448,11 @@ def fit_in_parallel(
         with ProcessPoolExecutor(processes, context, _start_process, start) as executor:
             try:
                 futures = {executor.submit(_fit, plan): plan for plan in plans}
+                children = tuple(executor._processes.values())
                 for done in as_completed(futures):
                     yield futures[done], done.result()
             except BrokenProcessPool as error:
-                raise SetupError(
-                    "a process that fitted folds was killed",
-                    why="most likely this machine has too little memory for so many at once",
-                    fix="the same command with --resume and fewer --jobs or --gpus",
-                ) from error
+                raise _ended_early([one.exitcode for one in children]) from error
             except BaseException:
                 stop.set()  # or leaving the block would wait for folds that are no longer needed
                 raise

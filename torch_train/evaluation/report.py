@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tbconv.contract.errors import LIMITS
+from tbconv.contract.errors import NO_REFERRAL
 from tbconv.contract.files import write_atomic
+from tbconv.contract.manifest import Labels, looks_for_tuberculosis
 from tbconv.report_kit import charts
 from tbconv.report_kit.charts import BLUE, GREY, INK, ORANGE, PURPLE
 from tbconv.report_kit.pages import Chart, Section, Table, render_card, render_page
-from tbconv.report_kit.words import DASH, Found, estimate, rounded, share
+from tbconv.report_kit.words import DASH, ELSEWHERE, INTERVAL, Found, at_least, estimate, rounded, share
 from torch_train.evaluation import statistics
 from torch_train.evaluation.predictions import AGE_SEX, BASELINE, PRIOR, TRAINED
 from torch_train.evaluation.statistics import FEWEST, FIGURES
@@ -113,13 +114,36 @@ def _headlines(summary: Json) -> list[dict[str, str]]:
         ("AUROC", estimate(summary["readers"][main]["auroc"]), f"{MODELS[main]}, n = {n['n']}"),
         ("sensitivity", estimate(row["sensitivity"]), f"n = {n['positives']}, thresholds chosen on other films"),
         ("specificity", estimate(row["specificity"]), f"n = {n['negatives']}, the same thresholds"),
-        ("WHO triage target 90 / 70", row["who"]["verdict"], "by the bounds of both; a target for tuberculosis"),
+        (f"PPV at a prevalence of {summary['settings']['prevalence']:g}", at_least(row["ppv"]), ELSEWHERE),
     ]
+    if who := _who(summary):
+        found.append(("WHO triage target 90 / 70", who["verdict"], "by the bounds of both; a target for tuberculosis"))
     parts = [(what, value.partition(" ("), remark) for what, value, remark in found]
     return [
-        {"name": what, "value": value, "interval": rest.rstrip(")"), "remark": remark}
+        {"name": what, "value": value, "interval": rest.rstrip(")").removeprefix(INTERVAL), "remark": remark}
         for what, (value, _, rest), remark in parts
     ]
+
+
+def opening(summary: Json) -> list[str]:
+    """Return what matters in four lines: the films, AUROC, what the thresholds reached, what a flag is worth."""
+    row, main, readers = summary["transported"], summary["main"], summary["readers"]
+    others = [f"{MODELS[name]} {estimate(one['auroc'])}" for name, one in readers.items() if name != main]
+    beside = f"; {'; '.join(others)}" if others else ""
+    reached = f"sensitivity {estimate(row['sensitivity'])}, specificity {estimate(row['specificity'])}"
+    prevalence = f"{summary['settings']['prevalence']:g}"
+    return [
+        subject(summary),
+        f"AUROC: {MODELS[main]} {estimate(readers[main]['auroc'])}{beside}",
+        f"at thresholds chosen on other films: {reached}",
+        f"PPV at a prevalence of {prevalence}: {at_least(row['ppv'])}, {ELSEWHERE}",
+    ]
+
+
+def _who(summary: Json) -> Json | None:
+    """Return the verdict on WHO's target; None where the positive class is not known to be tuberculosis."""
+    found: Json | None = summary["transported"].get("who")
+    return found if looks_for_tuberculosis(Labels(**summary["labels"])) else None
 
 
 # --- sections ---
@@ -279,13 +303,16 @@ def subgroups_section(found: Json) -> Section:
 
 def _transferred(summary: Json) -> Section:
     """What the folds' own thresholds did, and WHO's target beside it."""
-    row = summary["transported"]
+    row, prevalence, who = summary["transported"], summary["settings"]["prevalence"], _who(summary)
+    target = []
+    if who is not None:
+        target.append(
+            f"{who['source']}: {who['verdict'].upper()}. It is met where both lower bounds reach it, "
+            "missed where an upper bound does not."
+        )
     text = (
-        (
-            f"{row['who']['source']}: {row['who']['verdict'].upper()}. It is met where both lower bounds reach it, "
-            "missed where an upper bound does not. The target is for tuberculosis; positive here is "
-            f"{summary['labels']['positive']!r}."
-        ),
+        *target,
+        f"PPV at a prevalence of {prevalence:g}: {at_least(row['ppv'])}, {ELSEWHERE}.",
         (
             f"Per 1,000 screened at a prevalence of {summary['settings']['prevalence']:g}; the test after a flag is "
             "taken as right. Bounds are those of sensitivity and specificity put in together."
@@ -359,7 +386,8 @@ def limits(summary: Json) -> list[str]:
         == summary["repeats"],
     }
     return [
-        *LIMITS,
+        summary["disclaimer"],
+        *NO_REFERRAL.limits[1:],
         (
             "Intervals say what other patients of the same kind would do. They do not cover another hospital or "
             "device, nor wholly what another training run would have given."
@@ -391,8 +419,9 @@ def _charts(summary: Json) -> dict[str, list[Chart]]:
     cross = "Dot: each fold's own threshold."
     trade_off = (
         "Line: all thresholds, folds pooled and averaged over repeats, with the 95 % interval of sensitivity. Dot: the "
-        "folds' own thresholds and both intervals. Shaded corner: WHO's target for tuberculosis triage."
+        "folds' own thresholds and both intervals."
     )
+    trade_off += " Shaded corner: WHO's target for tuberculosis triage." if _who(summary) else ""
     sweep = f"Shaded: 95 % intervals. PPV is drawn where its interval is narrower than {VAGUE}."
     yields = f"Cases found against films flagged; shaded: 95 % interval of sensitivity. {cross}"
     found = {
@@ -421,9 +450,10 @@ def _charts(summary: Json) -> dict[str, list[Chart]]:
 def _trade_off(summary: Json) -> str:
     rows, row = summary["thresholds"]["rows"], summary["transported"]
     with charts.drawing() as (figure, axes):
-        wide, high = 1 - statistics.SPECIFICITY, 1 - statistics.SENSITIVITY
-        axes.fill_between([0, wide], 1 - high, 1, color=PURPLE, alpha=0.2, linewidth=0)
-        axes.text(wide / 2, 1 - high / 2, "WHO 90 / 70", color=PURPLE, fontsize=9, ha="center", va="center")
+        if _who(summary):
+            wide, high = 1 - statistics.SPECIFICITY, 1 - statistics.SENSITIVITY
+            axes.fill_between([0, wide], 1 - high, 1, color=PURPLE, alpha=0.2, linewidth=0)
+            axes.text(wide / 2, 1 - high / 2, "WHO 90 / 70", color=PURPLE, fontsize=9, ha="center", va="center")
         axes.plot([0, 1], [0, 1], color=GREY, linestyle=":", linewidth=1)
         _curve(axes, 1 - _column(rows, "specificity"), rows, "sensitivity")
         up, across = row["sensitivity"], row["specificity"]
@@ -433,7 +463,7 @@ def _trade_off(summary: Json) -> str:
             axes.plot([at[0], at[0]], [up["low"], up["high"]], color=INK, linewidth=1.6)
             axes.plot(*at, "o", color=INK, markersize=6)
         axes.set(xlabel="1 \N{MINUS SIGN} specificity", ylabel="sensitivity", xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
-        title = "sensitivity over false alarms, with WHO's target"
+        title = "sensitivity over false alarms" + (", with WHO's target" if _who(summary) else "")
         return charts.figure_to_svg(figure, key="trade-off", title=title)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
-from tbconv.contract.statistics import Estimate, is_positive
+from tbconv.contract.statistics import Estimate, is_positive, positive_predictive_value
 from torch_train.evaluation.bootstrap import (
     Bootstrapped,
     PatientResamples,
@@ -243,13 +243,13 @@ def per_thousand(sensitivity: Estimate, specificity: Estimate, field: Field) -> 
     """Return PPV, NPV, and per 1,000 screened the cases found and missed and the films referred; cost where given."""
     ill, well = field.prevalence, 1 - field.prevalence
     rules: dict[str, Callable[[float, float], float | None]] = {
-        "ppv": lambda se, sp: _share(se * ill, (1 - sp) * well),
         "npv": lambda se, sp: _share(sp * well, (1 - se) * ill),
         "found": lambda se, _: SCREENED * se * ill,
         "missed": lambda se, _: SCREENED * (1 - se) * ill,
         "referred": lambda se, sp: SCREENED * (se * ill + (1 - sp) * well),
     }
-    found = {name: _carry(rule, sensitivity, specificity) for name, rule in rules.items()}
+    found = {"ppv": positive_predictive_value(sensitivity, specificity, ill)}
+    found |= {name: _carry(rule, sensitivity, specificity) for name, rule in rules.items()}
     # More cases found mean more films referred: its ends lie at opposite bounds.
     found["referred"] = _carry(rules["referred"], sensitivity, specificity, crossed=True)
     if field.cost_film is not None and field.cost_test is not None:
@@ -312,7 +312,10 @@ def sweep_thresholds(repeats: Sequence[OutOfFold], source: PatientResamples, fie
 
 
 def describe_transported(resampled: Resampled, field: Field) -> dict[str, Any]:
-    """Return what the folds' own thresholds did on films that none of them was chosen on, and WHO's verdict."""
+    """Return what the folds' own thresholds did on films that none of them was chosen on, and WHO's verdict.
+
+    Reports show that verdict where the positive class is tuberculosis, of which the target is.
+    """
     sensitivity, specificity = resampled.estimate("sensitivity"), resampled.estimate("specificity")
     row = _plain(sensitivity, specificity, field)
     return row | {"who": {"source": SOURCE, "verdict": judge_target(sensitivity, specificity)}}

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from tbconv.contract.errors import DISCLAIMER, ConfigError
+from tbconv.contract.errors import ConfigError, Referral
+from tbconv.contract.manifest import proposed_referral
 from torch_train.evaluation import statistics
 from torch_train.evaluation.bootstrap import assess_sample_size, draw_patients
 from torch_train.evaluation.predictions import Predictions
@@ -86,7 +87,7 @@ def summarise(predictions: Predictions, config: SummaryConfig) -> Json:
     field = Field(config.prevalence, config.cost_film, config.cost_test)
     return {
         "format": FORMAT,
-        "disclaimer": DISCLAIMER,
+        "disclaimer": Referral(proposed_referral(predictions.names)).disclaimer,
         "synthetic": predictions.synthetic,
         "labels": asdict(predictions.names),
         "films": {

@@ -1,7 +1,7 @@
 """The baseline: logistic regression on a 28 x 28 thumbnail, as plain a classifier as can be stored.
 
 Whatever the trained network claims is compared with it on the same split, and it is what a
-server falls back to. Its graph is 8 x 8 average pooling and one linear layer, so its 7 x 7
+server falls back to. Its graph is 8 x 8 average pooling, one weight a pixel and a mean, so its 7 x 7
 evidence is exact as well.
 """
 

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torchvision.models import get_model_weights
 
 from tbconv.contract.errors import ConfigError, SetupError, some
+from tbconv.contract.files import advice_on
 from tbconv.contract.manifest import EVIDENCE_SIDE
 from torch_train.model.backbones import OF_RUNS, backbone, no_exact_evidence
 from torch_train.model.network import AdoptedNetwork, XrayNetwork
@@ -87,7 +88,10 @@ def read_weights(path: Path) -> tuple[State, dict[str, str]]:
     """
     if not path.is_file() or path.suffix not in SUFFIXES:
         why = f"it is not a {', '.join(SUFFIXES)} file" if path.is_file() else "there is no such file"
-        raise ConfigError(f"{str(path)!r} is not a weight file", why=why, fix="the file that holds the trained weights")
+        advice, fix = advice_on(path), "the file that holds the trained weights"
+        if advice is not None and advice.kind != "empty":
+            why, fix = advice.why, advice.fix
+        raise ConfigError(f"{str(path)!r} is not a weight file", why=why, fix=fix)
     metadata: dict[str, str] = {}
     try:
         if path.suffix == ".safetensors":

@@ -103,21 +103,24 @@ class Scheme:
         found = bias_steps(operation, self.grids[operation.inputs[0].name], scale)
         return found + self.shifts.get(name, np.zeros_like(found))
 
-    def declaration(self, plain: Plain, *, searched: bool) -> bytes:
+    def declaration(self, plain: Plain, searched: Mapping[str, str] | None) -> bytes:
         """Return what a file says of its integers: JSON.
 
-        `rounding` is nearest, or searched where weights may be the second nearest steps; `bias_steps` holds by bias the
-        channels that were shifted, and by how many steps.
+        `rounding` is nearest, or searched where weights may be the second nearest steps; `weights` are then the digests
+        of what the search left, so that no other weight may be; `bias_steps` holds by bias the channels that were
+        shifted, and by how many steps.
 
         Args:
             plain: the network.
-            searched: whether weights were rounded in another way than to the nearest step.
+            searched: SHA-256 of the stored weights by tensor; None where all were rounded to the nearest step.
         """
         names = {one.output.name: f"{one.names[-1]}.bias" for one in plain.operations if one.names}
         shifted = {
             names[name]: [[int(at), int(by[at])] for at in np.flatnonzero(by)] for name, by in self.shifts.items()
         }
-        told = {"rounding": "searched" if searched else "nearest", "bias_steps": shifted}
+        told: dict[str, object] = {"rounding": "nearest", "bias_steps": shifted}
+        if searched is not None:
+            told |= {"rounding": "searched", "weights": dict(searched)}
         return json.dumps(told, sort_keys=True).encode()
 
 

@@ -1,4 +1,4 @@
-"""The metadata of a `.tflite` file: the one place that puts labels, preprocessing and threshold into it.
+"""What a converted file states of itself, and how a `.tflite` file carries it (others: convert.formats.metadata).
 
 Two forms of the same facts, as Android's MetadataExtractor expects them: a flatbuffer under the
 name TFLITE_METADATA, and a zip after the model's last byte, which any unzip program opens. No
@@ -10,7 +10,7 @@ from __future__ import annotations
 import io
 import json
 import zipfile
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,22 +21,20 @@ from flatbuffers.table import Table  # type: ignore[import-untyped]
 from convert.formats.reproducible import timeless_entry
 from convert.formats.tflite import metadata_schema as known
 from tbconv.contract.bundle import MAKE_AGAIN
-from tbconv.contract.errors import DISCLAIMER, ArtefactError, ConversionError
-from tbconv.contract.files import write_atomic
-from tbconv.contract.manifest import DecisionRule, Kind, Labels
-from tbconv.contract.preprocess import PreprocessSpec
+from tbconv.contract.consistency import LABELS, OPERATING_POINT, PREPROCESSING
+from tbconv.contract.errors import ArtefactError, ConversionError
+from tbconv.contract.files import sha256_bytes, write_atomic
+from tbconv.contract.manifest import STATEMENT, Kind, Manifest, canonical_json
 from tf_serve.predict import BASELINE_LIMIT, SYNTHETIC_LIMIT
 from tf_serve.runtime.structure import IDENTIFIER, check_tflite
 from tf_serve.runtime.tflite import INPUT, OUTPUTS, SIGNATURE
-from torch_train.run_folder import RunFacts
 
 FRAMEWORK = "litert"
 
-# --- tflite facts ---
-# What the metadata states, in words and numbers: the one place where it is written down.
+# --- facts ---
+# What every file states, in words and numbers: the one place where it is written down.
 
-LABELS, PREPROCESSING, OPERATING_POINT = "labels.txt", "preprocessing.json", "operating_point.json"
-RULE = "refer where logits[1] - logits[0] >= operating_point.margin"
+RULE = "flagged where logits[1] - logits[0] >= operating_point.margin"
 CALIBRATION = "probability = 1 / (1 + exp(-(slope * margin + offset)))"
 AXES = {
     "image": ["batch", "y", "x", "grey"],
@@ -53,71 +51,68 @@ MEANING = {
 
 
 @dataclass(frozen=True, slots=True)
-class TFLiteFacts:
+class FileFacts:
     """What a file carries along, so that it can be used without its bundle."""
 
-    name: str  # of the run
+    manifest: Manifest  # of the bundle; its artefacts, provenance and list of files are not read
     network: Kind
-    labels: Labels
-    preprocessing: PreprocessSpec
-    decision_rule: DecisionRule
-    weights_sha256: str  # of the weights that were converted
-    synthetic: bool
+    weights_sha256: str  # of the weights that were converted: weights.safetensors or baseline.safetensors
     author: str = "tbconv"
     license: str = "tbconv's code: MIT. Weights: as the films they were trained on."
 
     @property
     def description(self) -> str:
         """What the file is, with the sentences that stand wherever a result is shown."""
-        purpose = f"Looks for signs of {self.labels.positive} on one frontal chest X-ray. {DISCLAIMER}"
-        synthetic = f" {SYNTHETIC_LIMIT}" if self.synthetic else ""
+        manifest = self.manifest
+        purpose = (
+            f"Looks for signs of {manifest.labels.positive} on one frontal chest X-ray. {manifest.words.disclaimer}"
+        )
+        synthetic = f" {SYNTHETIC_LIMIT}" if manifest.synthetic else ""
         return purpose + synthetic + (f" {BASELINE_LIMIT}" if self.network == "baseline" else "")
 
-    def files(self) -> dict[str, bytes]:
-        """Return the files that are appended, by name."""
-        decision = {
-            **asdict(self.decision_rule),
-            "rule": RULE,
+    @property
+    def rule(self) -> str:
+        """How the outputs decide, and what the bundle says that a flag calls for."""
+        return f"{RULE}; a flag calls for {self.manifest.words.calls_for}"
+
+    @property
+    def statement(self) -> str:
+        """All of it as one line of JSON, in ASCII, sorted: the same in every file of a network, whatever its format."""
+        words = {
+            "rule": self.rule,
             "calibrated": CALIBRATION,
-            "network": self.network,
             "limits": self.description,
+            "license": self.license,
+            "weights_sha256": self.weights_sha256,
         }
+        return canonical_json(self.manifest.stated(self.network) | words)
+
+    def files(self) -> dict[str, bytes]:
+        """Return the files that are appended to a `.tflite` file, by name."""
+        stated = self.manifest.stated(self.network)
+        decision: dict[str, Any] = {
+            key: stated[key] for key in ("calibration", "operating_point", "network", "referral") if key in stated
+        }
+        decision |= {"rule": self.rule, "calibrated": CALIBRATION, "limits": self.description}
         return {
-            LABELS: "".join(f"{name}\n" for name in self.labels.names).encode(),
-            PREPROCESSING: _json(asdict(self.preprocessing)),
+            LABELS: "".join(f"{name}\n" for name in self.manifest.labels.names).encode(),
+            PREPROCESSING: _json(stated["preprocessing"]),
             OPERATING_POINT: _json(decision),
+            STATEMENT: self.statement.encode(),
         }
 
 
-def facts_of_run(run: RunFacts, network: Kind, weights_sha256: str) -> TFLiteFacts:
-    """Return the metadata of the files of one network of a run.
-
-    Args:
-        run: run.json.
-        network: whose files these are.
-        weights_sha256: of weights.safetensors or baseline.safetensors.
-    """
-    return TFLiteFacts(
-        name=run.name,
-        network=network,
-        labels=run.labels,
-        preprocessing=PreprocessSpec(),
-        decision_rule=run.decision_rules[network],
-        weights_sha256=weights_sha256,
-        synthetic=run.synthetic,
-    )
-
-
-def describe(facts: TFLiteFacts, outputs: list[str]) -> dict[str, Any]:
+def describe(facts: FileFacts, outputs: list[str]) -> dict[str, Any]:
     """Return the metadata of a file, as `metadata_schema.encode` takes it.
 
     Args:
         facts: what to state.
         outputs: their names in the order of the subgraph's tensors.
     """
-    point = {"name": OPERATING_POINT, "description": RULE, "type": known.DESCRIPTIONS}
+    point = {"name": OPERATING_POINT, "description": facts.rule, "type": known.DESCRIPTIONS}
+    whole = {"name": STATEMENT, "description": "all of it, as in every format", "type": known.DESCRIPTIONS}
     return {
-        "name": f"{facts.name} ({facts.network})",
+        "name": f"{facts.manifest.name} ({facts.network})",
         "description": facts.description,
         "version": facts.weights_sha256,
         "subgraph_metadata": [
@@ -125,13 +120,13 @@ def describe(facts: TFLiteFacts, outputs: list[str]) -> dict[str, Any]:
         ],
         "author": facts.author,
         "license": facts.license,
-        "associated_files": [point],
+        "associated_files": [point, whole],
         "min_parser_version": known.PARSER_VERSION,
     }
 
 
-def _image(facts: TFLiteFacts) -> dict[str, Any]:
-    size = {"width": facts.preprocessing.size, "height": facts.preprocessing.size}
+def _image(facts: FileFacts) -> dict[str, Any]:
+    size = {"width": facts.manifest.preprocessing.size, "height": facts.manifest.preprocessing.size}
     properties = {"color_space": known.GRAYSCALE, "default_size": size}
     file = {"name": PREPROCESSING, "description": "how a film becomes this tensor", "type": known.DESCRIPTIONS}
     return {
@@ -167,25 +162,36 @@ def _json(value: dict[str, Any]) -> bytes:
 ENTRY = "TFLITE_METADATA"  # the name that MetadataExtractor looks for (tflite-support, metadata_parser.h)
 
 
-def label_tflite(path: Path, facts: TFLiteFacts) -> None:
-    """Put the facts into a file, in place, whole or not at all, and fix its batch at 1; errors as of `add_metadata`."""
+def label_tflite(path: Path, facts: FileFacts) -> None:
+    """Put the facts into a file, or others in their place, whole or not at all; errors as of `add_metadata`."""
     write_atomic(path, add_metadata(path.read_bytes(), facts))
 
 
-def add_metadata(data: bytes, facts: TFLiteFacts) -> bytes:
-    """Return a TFLite file with the facts inside and the files appended.
+def add_metadata(data: bytes, facts: FileFacts) -> bytes:
+    """Return a TFLite file with the facts inside and the files appended, in the place of those that it has.
 
     Args:
-        data: a TFLite file without metadata, as its converter wrote it.
+        data: a TFLite file, as its converter wrote it or with other facts: where the flatbuffer says the same, the
+            bytes are those that the converter's file would get.
         facts: what to state of it.
 
     Raises:
         ConversionError: its signature is not image -> logits, probability, evidence.
-        ValueError: it is no TFLite file, or has metadata.
+        ValueError: it is no TFLite file.
     """
-    outputs = _outputs_in_order(data)
-    model = add_buffer(data, ENTRY, known.encode(describe(facts, outputs)))
-    return _append(model, facts.files())
+    model = _without_files(data)
+    content = known.encode(describe(facts, _outputs_in_order(model)))
+    return _append(put_buffer(model, ENTRY, content), facts.files())
+
+
+def _without_files(data: bytes) -> bytes:
+    """Return a file without the zip that tbconv appended to it, if it did."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            members = archive.infolist()
+    except zipfile.BadZipFile:
+        return data
+    return data[: min(one.header_offset for one in members)] if members else data
 
 
 def read_metadata(path: Path) -> dict[str, Any]:
@@ -275,8 +281,8 @@ SHAPED_BY = {
 } | {schema.BuiltinOperator.STRIDED_SLICE: 1, schema.BuiltinOperator.SLICE: 1, schema.BuiltinOperator.TRANSPOSE: 1}
 
 
-def add_buffer(data: bytes, name: str, content: bytes) -> bytes:
-    """Return the model with one more entry in `metadata`.
+def put_buffer(data: bytes, name: str, content: bytes) -> bytes:
+    """Return the model with an entry in `metadata`, a new one or one that holds something else than before.
 
     Args:
         data: a whole TFLite file without anything appended.
@@ -285,21 +291,25 @@ def add_buffer(data: bytes, name: str, content: bytes) -> bytes:
 
     Raises:
         ConversionError: the file keeps its weights outside the flatbuffer, by absolute offsets.
-        ValueError: it is no TFLite file, or it has such an entry.
+        ValueError: it is no TFLite file.
     """
-    model = _check(data, name)
+    model, known_at = _check(data), _buffer_number(data, name)
+    if known_at is not None and find_buffer(data, name) == content:
+        return data
     old = Table(data, int.from_bytes(data[:4], "little"))
     padded = data + bytes(-len(data) % ALIGNMENT)
     builder = flatbuffers.Builder(len(padded) + len(content) + 8 * model.BuffersLength() + 4096)
     builder.minalign = ALIGNMENT
     builder.head -= len(padded)  # the old file counts as written: the builder grows towards the front
     builder.Bytes[builder.head :] = padded
-    buffers = [*_entries(old, BUFFERS, len(padded)), _buffer(builder, content)]
-    entry = _entry(builder, name, len(buffers) - 1)
-    vectors = {
-        BUFFERS: _vector(builder, buffers),
-        METADATA: _vector(builder, [*_entries(old, METADATA, len(padded)), entry]),
-    }
+    buffers, entries = (_entries(old, field, len(padded)) for field in (BUFFERS, METADATA))
+    fresh = _buffer(builder, content)
+    if known_at is None:
+        entries.append(_entry(builder, name, len(buffers)))
+        buffers.append(fresh)
+    else:
+        buffers[known_at] = fresh
+    vectors = {BUFFERS: _vector(builder, buffers), METADATA: _vector(builder, entries)}
     builder.Finish(_root(builder, old, model.Version(), vectors, len(padded)), IDENTIFIER)
     return bytes(builder.Output())
 
@@ -352,17 +362,31 @@ def open_files(request: dict[str, Any]) -> dict[str, Any]:
 
 def find_buffer(data: bytes, name: str) -> bytes | None:
     """Return what the buffer of a metadata entry holds; None where the file has no such entry."""
+    number = _buffer_number(data, name)
+    return None if number is None else bytes(schema.Model.GetRootAs(data).Buffers(number).DataAsNumpy())
+
+
+def _buffer_number(data: bytes, name: str) -> int | None:
     model = schema.Model.GetRootAs(data)
-    for index in range(model.MetadataLength()):
-        entry = model.Metadata(index)
-        if entry.Name() == name.encode():
-            return bytes(model.Buffers(entry.Buffer()).DataAsNumpy())
-    return None
+    entries = map(model.Metadata, range(model.MetadataLength()))
+    return next((entry.Buffer() for entry in entries if entry.Name() == name.encode()), None)
 
 
-def _check(data: bytes, name: str) -> Any:
-    if data[4:8] != IDENTIFIER or find_buffer(data, name) is not None:
-        raise ValueError(f"the file is no TFLite file, or it has {name} already")
+def weight_digests(data: bytes) -> dict[str, str]:
+    """Return the SHA-256 of every int8 constant of the first subgraph, by the name of its tensor."""
+    model = schema.Model.GetRootAs(data)
+    graph = model.Subgraphs(0)
+    tensors = [graph.Tensors(index) for index in range(graph.TensorsLength())]
+    return {
+        tensor.Name().decode(): sha256_bytes(model.Buffers(tensor.Buffer()).DataAsNumpy().tobytes())
+        for tensor in tensors
+        if tensor.Type() == schema.TensorType.INT8 and model.Buffers(tensor.Buffer()).DataLength()
+    }
+
+
+def _check(data: bytes) -> Any:
+    if data[4:8] != IDENTIFIER:
+        raise ValueError("the file is no TFLite file")
     model = schema.Model.GetRootAs(data)
     outside = [index for index in range(model.BuffersLength()) if model.Buffers(index).Offset() > 1]
     if outside:

@@ -19,9 +19,10 @@ from ai_edge_litert import schema_py_generated as schema
 from convert.proof.explain import Declared
 from convert.proof.normal import NONE, ZERO, NormalForm, NoRuleError, Pads, Stored, View, number
 from convert.proof.readers.tensorflow import cut, same, select
+from tbconv.contract.files import sha256_bytes
 
 FRAMEWORK = "litert"
-DECLARED = b"tbconv.quantization"  # metadata: JSON with "rounding" (nearest, searched) and "bias_steps"
+DECLARED = b"tbconv.quantization"  # metadata: JSON with "rounding" (nearest, searched), "weights", "bias_steps"
 TYPES = {0: np.float32, 1: np.float16, 2: np.int32, 3: np.uint8, 4: np.int64, 6: np.bool_, 9: np.int8}
 NAMES = {value: name for name, value in vars(schema.BuiltinOperator).items() if isinstance(value, int)}
 MOST_BYTES, MOST_TABLES = 1 << 31, 1 << 15  # of a file, and rows of one of its tables
@@ -104,8 +105,9 @@ class TFLiteFormReader:
         for one in self._model.metadata or []:
             if one.name == DECLARED:
                 told = json.loads(bytes(self._model.buffers[one.buffer].data))
-                biases = {name: {int(at): int(by) for at, by in rows} for name, rows in told["bias_steps"].items()}
-                return Declared(told.get("rounding") == "searched", biases)
+                stored = ((each.name, self._model.buffers[each.buffer].data) for each in self._graph.tensors)
+                digests = {str(name, "utf-8"): sha256_bytes(bytes(data)) for name, data in stored if data is not None}
+                return Declared.told(told, digests)
         return Declared()
 
     def view(self, index: int) -> View:

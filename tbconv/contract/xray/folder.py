@@ -1,24 +1,32 @@
-"""The one walk through a folder, a CD or a zip archive: every file once, and its bytes say whether it is a film.
+"""The one walk through a folder, a CD or an archive: every file once, and its bytes say whether it is a film.
 
 Training, `data check`, `predict`, `evaluate`, `audit` and `verify` all list films here, so none of them can leave out
-what another one reads. A film inside a zip archive has a path like any other: `set.zip/Normal/a.png`.
+what another one reads. A film inside a zip or tar archive has a path like any other: `set.zip/Normal/a.png`.
 """
 
 from __future__ import annotations
 
-import lzma
 import os
 import re
-import struct
-import zipfile
-import zlib
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
 
-from tbconv.contract.errors import DataError, FilmError, some
+from tbconv.contract.errors import DataError, some
+from tbconv.contract.files import refuse_as_films
+from tbconv.contract.xray.archive import (
+    ARCHIVE_FAULTS,
+    INSIDE,
+    LEADS_OUT,
+    begins_archive,
+    is_archive,
+    members,
+    read_head,
+    read_member,
+    unreadable,
+)
 from tbconv.contract.xray.kinds import JPEG_START, PNG_START, UNKNOWN, looks_like_dicom, what_it_is
 
 FILM_SUFFIXES = (".png", ".jpg", ".jpeg", ".dcm", ".dicom")  # a file of such a name is meant to be a film
@@ -28,14 +36,6 @@ SYSTEM = "a hidden file of the operating system"
 MASK = "a mask"
 DICOMDIR = "a DICOM folder index (DICOMDIR)"
 HEAD_BYTES = 1024  # read of each file; a DICOM file says within the first 400 what it holds
-MAX_MEMBER = 512 << 20  # bytes of one file of an archive
-MAX_MEMBERS = 2_000_000
-# What `zipfile` and its decompressors raise on damaged, encrypted (RuntimeError) and unknown archives and members.
-ARCHIVE_FAULTS = (
-    OSError, RuntimeError, NotImplementedError, EOFError, ValueError, MemoryError, struct.error, zipfile.BadZipFile,
-    zlib.error, lzma.LZMAError,
-)  # fmt: skip
-
 # Media storage classes (DICOM PS3.4 B.5, PS3.3 F) that hold no picture.
 _NO_PICTURE = {
     "1.2.840.10008.1.3.10": DICOMDIR,
@@ -86,24 +86,50 @@ class FilmTree:
 
 
 def walk_films(root: Path) -> FilmTree:
-    """List what is under a folder or in a zip archive, links followed, in the order of the paths.
+    """List what is under a folder or in an archive, links followed, in the order of the paths.
 
     Raises:
-        DataError: a folder cannot be opened, an archive is damaged or holds too many files.
+        DataError: the folder cannot be opened, is a bundle or a run, or the archive is damaged or holds too many files;
+            one that lies in a folder is then no film.
     """
+    refuse_as_films(root)
     films: list[Path] = []
     others: dict[Path, str] = {}
     for path, kind in _files(root):
         inside = parts_inside(path, root)
-        if _is_hidden(inside):
-            others[path] = SYSTEM
-        elif kind is None and any(part.casefold() in MASK_FOLDERS for part in inside[:-1]):
-            others[path] = MASK
+        by_name = left_out_by_name(inside)
+        if by_name == SYSTEM or (kind is None and by_name):
+            others[path] = by_name
         elif kind is None:
             films.append(path)
         else:
             others[path] = kind
     return FilmTree(root, tuple(sorted(films)), dict(sorted(others.items())))
+
+
+def left_out_by_name(inside: Sequence[str]) -> str | None:
+    """Return what a file is that its place alone says to be no film, in words: a mask, or one of the system's.
+
+    Args:
+        inside: the parts of its path under the root.
+    """
+    *folders, name = inside
+    above = _of_folders(tuple(folders))
+    if above == SYSTEM or _is_system_name(name):
+        return SYSTEM
+    return above
+
+
+@lru_cache(maxsize=1024)
+def _of_folders(folders: tuple[str, ...]) -> str | None:
+    """Return what everything in a folder is by its place; a million films of one folder ask once."""
+    if any(part.startswith(".") or part == "__MACOSX" for part in folders):
+        return SYSTEM
+    return MASK if any(part.casefold() in MASK_FOLDERS for part in folders) else None
+
+
+def _is_system_name(name: str) -> bool:
+    return name.startswith(".") or name == "__MACOSX" or name.casefold() in SYSTEM_FILES
 
 
 def parts_inside(path: Path, root: Path) -> tuple[str, ...]:
@@ -164,11 +190,6 @@ def kind_of(head: bytes, name: str) -> str | None:
     return "of an unknown kind" if other == UNKNOWN else other
 
 
-def _is_hidden(inside: tuple[str, ...]) -> bool:
-    system = inside[-1].casefold().lstrip(".") in SYSTEM_FILES
-    return system or any(part.startswith(".") or part == "__MACOSX" for part in inside)
-
-
 # --- files and archives ---
 
 
@@ -176,7 +197,8 @@ def _files(root: Path) -> Iterator[tuple[Path, str | None]]:
     if root.is_file():
         yield from _members(root)
         return
-    for path, fault in _walk(root, ()):
+    for place, fault in walk_names(root):
+        path = Path(place)
         if fault:
             yield path, fault
             continue
@@ -186,17 +208,31 @@ def _files(root: Path) -> Iterator[tuple[Path, str | None]]:
         except OSError as error:
             yield path, None if path.name.casefold().endswith(FILM_SUFFIXES) else f"unreadable ({error.strerror})"
             continue
-        if is_archive(path, head):
-            yield from _members(path)
-        else:
-            yield path, kind_of(head, path.name)
+        try:
+            packed = tuple(_members(path)) if is_archive(path, head) else None
+        except DataError as error:
+            yield path, f"a damaged archive ({error.why})"
+            continue
+        yield from ((path, kind_of(head, path.name)),) if packed is None else packed
 
 
-def _walk(folder: Path, above: tuple[tuple[int, int], ...]) -> Iterator[tuple[Path, str]]:
-    """Yield every file under a folder, links to folders followed but for those that lead back up."""
+def walk_names(root: Path, *, ordered: bool = True) -> Iterator[tuple[str, str]]:
+    """Yield the path of every file under a folder, and why it is none that can be opened, without opening any.
+
+    Args:
+        root: links to folders are followed, but for those that lead back up.
+        ordered: by name within each folder, which keeps a folder's names in memory; else as the system has them.
+
+    Raises:
+        DataError: the folder cannot be opened.
+    """
+    yield from _walk(str(root), (), ordered=ordered)
+
+
+def _walk(folder: str, above: tuple[tuple[int, int], ...], *, ordered: bool) -> Iterator[tuple[str, str]]:
     try:
-        state = folder.stat()
-        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+        state = Path(folder).stat()
+        entries = os.scandir(folder)
     except OSError as error:
         why = error.strerror or str(error)
         if above:
@@ -204,79 +240,40 @@ def _walk(folder: Path, above: tuple[tuple[int, int], ...]) -> Iterator[tuple[Pa
             return
         raise DataError(f"{folder} cannot be opened", why=why, fix="check the path and its permissions") from error
     here = (state.st_dev, state.st_ino)
-    if here in above:
-        return
-    for entry in entries:
-        path = folder / entry.name
-        try:
-            is_folder, is_file = entry.is_dir(), entry.is_file()
-        except OSError as error:  # a link to itself, or one through a folder that may not be entered
-            yield path, f"a link that cannot be followed ({error.strerror or error})"
-            continue
-        if is_folder:
-            yield from _walk(path, (*above, here))
-        elif is_file:
-            yield path, ""
-        else:
-            yield path, "a link that leads nowhere" if entry.is_symlink() else "a device or pipe"
-
-
-def is_archive(path: Path, head: bytes) -> bool:
-    """Whether a file is a zip archive of files, not a spreadsheet or text that is packed as one."""
-    if not head.startswith((b"PK\3\4", b"PK\5\6")):
-        return False
-    try:
-        names = _archive(path).names
-    except DataError:
-        return True  # it is said where it is opened
-    return not {"[Content_Types].xml", "mimetype", "META-INF/MANIFEST.MF"} & set(names)
-
-
-@dataclass(frozen=True, slots=True)
-class _Archive:
-    file: zipfile.ZipFile  # reads of several threads take turns by themselves
-    names: dict[str, zipfile.ZipInfo]
-
-
-def _archive(path: Path) -> _Archive:
-    state = path.stat()
-    return _open_archive(path, state.st_mtime_ns, state.st_size)
-
-
-@lru_cache(maxsize=8)
-def _open_archive(path: Path, changed_ns: int, size: int) -> _Archive:
-    del changed_ns, size  # of the key: a changed archive is opened anew
-    try:
-        file = zipfile.ZipFile(path)
-    except ARCHIVE_FAULTS as error:
-        why = str(error) or type(error).__name__
-        raise DataError(f"{path} is no whole zip archive", why=why, fix="download or pack it again") from error
-    members = [one for one in file.infolist() if not one.is_dir()]
-    if len(members) > MAX_MEMBERS:
-        raise DataError(f"{path} holds {len(members):,} files", why=f"{MAX_MEMBERS:,} are read", fix="unpack it")
-    return _Archive(file, {one.filename: one for one in members})
+    with entries:
+        if here in above:
+            return
+        for entry in sorted(entries, key=lambda entry: entry.name) if ordered else entries:
+            try:
+                is_folder, is_file = entry.is_dir(), entry.is_file()
+            except OSError as error:  # a link to itself, or one through a folder that may not be entered
+                yield entry.path, f"a link that cannot be followed ({error.strerror or error})"
+                continue
+            if is_folder:
+                yield from _walk(entry.path, (*above, here), ordered=ordered)
+            elif is_file:
+                yield entry.path, ""
+            else:
+                yield entry.path, "a link that leads nowhere" if entry.is_symlink() else "a device or pipe"
 
 
 def _members(path: Path) -> Iterator[tuple[Path, str | None]]:
-    archive = _archive(path)
-    for name in sorted(archive.names):
-        inside = PurePosixPath(name)
-        if inside.is_absolute() or ".." in inside.parts:
-            yield path / inside.name, "a file whose path leads out of its archive"
+    for _, member in sorted({one.name: one for one in members(path)}.items()):
+        inside = PurePosixPath(member.name)
+        if member.leads_out:
+            yield path / inside.name, LEADS_OUT
             continue
         place = path.joinpath(*inside.parts)
         try:
-            with archive.file.open(archive.names[name]) as file:
-                head = file.read(HEAD_BYTES)
+            head = read_head(path, member, HEAD_BYTES)
         except ARCHIVE_FAULTS as error:
             yield place, f"unreadable inside its archive ({error})"
             continue
-        packed = head.startswith(b"PK\3\4") and not name.casefold().endswith((".xlsx", ".xlsm", ".docx", ".pptx"))
-        yield place, "a zip archive inside an archive" if packed else kind_of(head, inside.name)
+        yield place, INSIDE if begins_archive(head, member.name) else kind_of(head, inside.name)
 
 
 def read_bytes(path: Path) -> bytes:
-    """Return a file's bytes, also of one inside a zip archive.
+    """Return a file's bytes, also of one inside an archive.
 
     Raises:
         FilmError: it cannot be read.
@@ -286,24 +283,7 @@ def read_bytes(path: Path) -> bytes:
     except NotADirectoryError as error:
         archive = next((place for place in path.parents if place.is_file()), None)
         if archive is None:
-            raise _unreadable(path, error.strerror or str(error)) from error
-        return _read_member(archive, path)
+            raise unreadable(path, error.strerror or str(error)) from error
+        return read_member(archive, path.relative_to(archive).as_posix())
     except OSError as error:
-        raise _unreadable(path, error.strerror or str(error)) from error
-
-
-def _read_member(archive: Path, path: Path) -> bytes:
-    opened = _archive(archive)
-    member = opened.names.get(path.relative_to(archive).as_posix())
-    if member is None:
-        raise _unreadable(path, f"{archive.name} holds no such file")
-    if member.file_size > MAX_MEMBER:
-        raise _unreadable(path, f"it has {member.file_size:,} bytes, of which {MAX_MEMBER:,} are read")
-    try:
-        return opened.file.read(member)
-    except ARCHIVE_FAULTS as error:
-        raise _unreadable(path, str(error) or type(error).__name__) from error
-
-
-def _unreadable(path: Path, why: str) -> FilmError:
-    return FilmError(f"{path} cannot be read", why=why, fix="check the path and its permissions")
+        raise unreadable(path, error.strerror or str(error)) from error

@@ -23,8 +23,9 @@ from tbconv.contract.files import read_arrays
 
 GREY_REFERENCE = "grey_reference.npz"  # in a run folder and in a bundle
 UNLIKE_SHARE = 0.002  # of unchanged films, by each of the two rules
+MOST_UNLIKE = 0.02  # of unchanged films: all of these limits together stay below it
 MIRRORED_SHARE = 0.002
-NEAR_SHARE = 0.003
+NEAR_SHARE = 0.005
 FEWEST = 20  # films; of fewer no reference is made
 
 NO_REFERENCE_LIMIT = (
@@ -34,6 +35,19 @@ MIRRORED_LIMIT = (
     "The film may be mirrored: its heart or its markers lie as on a mirrored film. It was read as it is; a side named "
     "here is that of the picture."
 )
+
+_UNLIKE = "The film is unlike those that the network was trained on"
+_NEAR = "The margin lies within "
+
+
+def sort_of_limit(limit: str) -> tuple[str, tuple[str, ...]] | None:
+    """Return what a limit of an answer is about: unlike (and in what), mirrored or near; None for any other."""
+    if limit.startswith(_UNLIKE):
+        return "unlike", tuple(limit.removeprefix(f"{_UNLIKE} (").partition(")")[0].split(", "))
+    if limit.startswith(_NEAR):
+        return "near", ()
+    return ("mirrored", ()) if limit == MIRRORED_LIMIT else None
+
 
 Films = NDArray[np.uint8]  # [N, S, S], model inputs
 Numbers = NDArray[np.float64]
@@ -75,13 +89,14 @@ def _describe(film: NDArray[np.uint8]) -> Numbers:
     counts = np.bincount(film.ravel(), minlength=256)
     used = np.log((counts > 0).sum() / 256)
     shares = [_log_share((film <= _BLACK).mean()), _log_share((film >= _WHITE).mean())]
-    greys = [*np.percentile(film, _PERCENTILES), x.std(), *shares, used]
-    coarser = [np.log(_mean_step(_pooled(x, factor)) + 0.1) for factor in (2, 4, 8)]
-    middle = x[1:-1, 1:-1]
-    around = (x[:-2, 1:-1] + x[2:, 1:-1] + x[1:-1, :-2] + x[1:-1, 2:]) / 4
-    rough = np.abs(middle - around)
+    greys = [*_percentiles(counts, _PERCENTILES), x.std(), *shares, used]
+    halves = [x]
+    for _ in range(3):  # to 1/2, 1/4, 1/8 of the side
+        halves.append(_halved(halves[-1]))
+    coarser = [np.log(_mean_step(half) + 0.1) for half in halves[1:]]
+    rough = _percentiles(np.bincount(_roughness(film).ravel()), (50.0, 99.0)) / 4
     fine = [np.log(across.mean() + 0.1), np.log(along.mean() + 0.1)]
-    edges = [*fine, *coarser, np.log(np.median(rough) + 0.1), np.log(np.percentile(rough, 99) + 0.1)]
+    edges = [*fine, *coarser, *np.log(rough + 0.1)]
     grid = _grid(across) + _grid(along)
     width, leg = max(1, round(_NARROW * side)), max(2, round(_TRIANGLE * side))
     strips = (x[:width], x[-width:], x[:, :width], x[:, -width:])
@@ -106,12 +121,27 @@ def _mean_step(x: NDArray[np.float32]) -> float:
     return float(np.abs(np.diff(x, axis=0)).mean() + np.abs(np.diff(x, axis=1)).mean()) / 2
 
 
-def _pooled(x: NDArray[np.float32], factor: int) -> NDArray[np.float32]:
-    side = len(x) // factor
-    pooled: NDArray[np.float32] = (
-        x[: side * factor, : side * factor].reshape(side, factor, side, factor).mean(axis=(1, 3))
-    )
-    return pooled
+def _halved(x: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return means of 2 x 2 pixels; an odd last row or column is left out."""
+    side = len(x) // 2 * 2
+    rows = x[0:side:2, :side] + x[1:side:2, :side]
+    return ((rows[:, 0::2] + rows[:, 1::2]) / 4).astype(np.float32)
+
+
+def _roughness(film: NDArray[np.uint8]) -> NDArray[np.int16]:
+    """Return by how much four times a pixel differs from the sum of its four neighbours."""
+    whole = film.astype(np.int16)
+    around = whole[:-2, 1:-1] + whole[2:, 1:-1] + whole[1:-1, :-2] + whole[1:-1, 2:]
+    return np.abs(4 * whole[1:-1, 1:-1] - around)
+
+
+def _percentiles(counts: NDArray[np.int64], percentiles: Sequence[float]) -> Numbers:
+    """Return percentiles of whole numbers from how often each comes, between two of them as `np.percentile` does."""
+    until = np.cumsum(counts)
+    place = np.asarray(percentiles) / 100 * (until[-1] - 1)
+    low = np.searchsorted(until, np.floor(place), side="right")
+    high = np.searchsorted(until, np.ceil(place), side="right")
+    return np.asarray(low + (high - low) * (place - np.floor(place)), np.float64)
 
 
 def _grid(steps: NDArray[np.float32]) -> float:
@@ -187,7 +217,7 @@ class GreyReference:
             model_input: uint8 [S, S], as the network gets it.
         """
         unlike = self.unlike(model_input)
-        said = (f"The film is unlike those that the network was trained on ({', '.join(unlike)}): {_ADVICE}",)
+        said = (f"{_UNLIKE} ({', '.join(unlike)}): {_ADVICE}",)
         mirrored = bool(self.side_scores(model_input[None])[0] < self.least_side)
         return (*(said if unlike else ()), *((MIRRORED_LIMIT,) if mirrored else ()))
 
@@ -213,7 +243,7 @@ class GreyReference:
         if not near or abs(margin - threshold) > near:
             return ()
         what = "a change of the film that a reader would hardly see may change this answer"
-        return (f"The margin lies within {near:.2g} of the threshold: {what}.",)
+        return (f"{_NEAR}{near:.2g} of the threshold: {what}.",)
 
     def deviations(self, numbers: Numbers) -> Numbers:
         """Return how far each number lies from the middle, in ranges of the training films, float64 [N, COUNT]."""

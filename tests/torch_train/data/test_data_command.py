@@ -3,7 +3,7 @@ import json
 import pytest
 from typer.testing import CliRunner
 
-from tbconv.commands.data import app
+from tbconv.commands.training.data import app
 from tbconv.contract.errors import DataError
 
 

@@ -1,4 +1,5 @@
 import hashlib
+import pickle
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ from tbconv.contract.errors import DataError, Silence
 from tbconv.contract.preprocess import PreprocessSpec
 from torch_train.data.index import read_index
 from torch_train.data.loading import load_films
+from torch_train.data.records import naming
 
 
 def test_films_come_as_serving_will_see_them_with_the_digests_of_their_pixels_and_bytes(class_folders):
@@ -45,3 +47,9 @@ def test_deep_and_coloured_films_are_read(class_folders):
     loaded = load_films(read_index(class_folders), Silence())
     facts = {film.path.name: fact for film, fact in zip(loaded.index.films, loaded.facts, strict=True)}
     assert (facts["deep.png"].bit_depth, facts["colour.png"].mode) == (16, "RGB")
+
+
+def test_a_note_that_names_files_keeps_both_wordings_on_its_way_to_another_process():
+    note = naming("2 files are no film", ["a.txt", "b.txt"])
+    there = pickle.loads(pickle.dumps(note))
+    assert (there, there.unnamed) == ("2 files are no film: a.txt, b.txt", "2 files are no film")

@@ -83,14 +83,16 @@ def test_an_expression_that_takes_too_long_ends_though_nobody_waits_for_it(tmp_p
         with subprocess.Popen(
             [sys.executable, "-c", code.format(seconds)], env=environment, stderr=subprocess.DEVNULL
         ) as command:
-            wait_for(lambda: busy(command.pid))
-            [child] = busy(command.pid)
-            if not signals:
-                os.kill(command.pid, signal.SIGSTOP)  # it cannot end the child
-            for one in signals:
-                command.send_signal(one)
-            wait_for(lambda: state_of(child) in "ZX")  # noqa: B023
-            command.kill()
+            try:
+                wait_for(lambda: busy(command.pid))
+                [child] = busy(command.pid)
+                if not signals:
+                    os.kill(command.pid, signal.SIGSTOP)  # it cannot end the child
+                for one in signals:
+                    command.send_signal(one)
+                wait_for(lambda: state_of(child) in "ZX")  # noqa: B023
+            finally:
+                command.kill()  # one that is stopped would be waited for without end
 
 
 def busy(pid):

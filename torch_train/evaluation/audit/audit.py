@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from tbconv.contract.errors import DISCLAIMER, DataError, Reporter
+from tbconv.contract.errors import DataError, Referral, Reporter
 from tbconv.contract.files import write_atomic, write_json
+from tbconv.contract.manifest import proposed_referral
 from torch_train.data.loading import cache_folder, load_cached
 from torch_train.data.records import FilmIndex, require_both_classes
 from torch_train.data.split import find_duplicates
@@ -56,7 +57,7 @@ class Audit:
             "synthetic": index.synthetic,
             "run": self.run,
             "notes": list(index.notes),
-            "disclaimer": DISCLAIMER,
+            "disclaimer": Referral(proposed_referral(index.labels)).disclaimer,
         }
 
 

@@ -26,8 +26,6 @@ def audit_page(record: Json, films: Sample) -> str:
         films: those that the probes measured.
     """
     names = (record["labels"]["negative"], record["labels"]["positive"])
-    run = f"run {record['run']}" if record["run"] else "no run was audited"
-    classes = ", ".join(f"{count} {name}" for name, count in record["classes"].items())
     return render_page(
         TEMPLATE,
         title="Does a shortcut explain the score?",
@@ -36,7 +34,7 @@ def audit_page(record: Json, films: Sample) -> str:
         verdict=record["verdict"],
         line=verdict_line(record),
         meaning=meaning(record),
-        subject=f"{classes}; the probes measured {record['films_looked_at']} of them; {run}.",
+        subject=subject(record),
         sections=[
             Section("checks", "Probes and their checks", tables=[Table(COLUMNS, _rows(record["findings"]))]),
             Section("levels", "Figures against their levels", charts=[_levels(record["findings"])]),
@@ -88,6 +86,39 @@ def verdict_line(record: Json) -> str:
         found = f"{len(record['suspect'])} of {checks} checks found a shortcut on {record['films']} {kind}"
         return f"SUSPECT: {found}: {', '.join(record['suspect'])}"
     return f"PASS: no shortcut found by {checks} checks on {record['films']} {kind}"
+
+
+def subject(record: Json) -> str:
+    """Return what was probed: films by class, how many of them were measured, and which run."""
+    run = f"run {record['run']}" if record["run"] else "no run was audited"
+    classes = ", ".join(f"{count} {name}" for name, count in record["classes"].items())
+    return f"{classes}; the probes measured {record['films_looked_at']} of them; {run}."
+
+
+def opening(record: Json) -> list[str]:
+    """Return what matters in four lines: the verdict, what it means, the films, how many checks said what."""
+    named: dict[str, list[str]] = {}
+    for one in record["findings"]:
+        named.setdefault(one["verdict"], []).append(one["probe"])
+    said = [f"{len(named[verdict])} {verdict}" for verdict in ("SUSPECT", "PASS", "NOTED") if verdict in named]
+    if missing := named.get("NOT MEASURED"):
+        said.append(f"{len(missing)} NOT MEASURED ({', '.join(missing)})")
+    return [
+        f"verdict: {verdict_line(record)}",
+        meaning(record),
+        f"films: {subject(record)}",
+        f"probes: {', '.join(said)}",
+    ]
+
+
+def suspicions(record: Json) -> list[str]:
+    """Return a line for each check that found something: its figure, its level and what it is of."""
+    found = []
+    for one in record["findings"]:
+        if one["verdict"] == "SUSPECT":
+            probe, verdict, figure, interval, level, n, reason = finding_cells(one)
+            found.append(f"{verdict} {probe}: {figure} ({interval}), level {level}, n {n}; {reason}")
+    return found
 
 
 def meaning(record: Json) -> str:
