@@ -190,8 +190,8 @@ def _blur(images: Tensor, draws: Tensor, share: float, bank: Bank) -> Tensor:
     """Mix films with their blurred copies, or take those away, which sharpens."""
     taps = bank.blur.reshape(1, 1, 1, -1)
     reach = taps.shape[-1] // 2
-    soft = F.conv2d(F.pad(images, (reach, reach, 0, 0), mode="replicate"), taps)
-    soft = F.conv2d(F.pad(soft, (0, 0, reach, reach), mode="replicate"), taps.transpose(2, 3))
+    soft = F.conv2d(_repeat_edges(images, reach, reach, axis=3), taps)
+    soft = F.conv2d(_repeat_edges(soft, reach, reach, axis=2), taps.transpose(2, 3))
     amount = _signed(draws[:, BLUR], share)
     return images + _each(torch.where(amount < 0, amount * SHARPEN, amount)) * (soft - images)
 
@@ -260,12 +260,18 @@ def _compress(images: Tensor, draws: Tensor, share: float, bank: Bank) -> Tensor
     steps = ((bank.steps * percent[:, None, None] + 50) / 100).floor().clamp(1, 255)[:, None, :, None, :]
     count, side = len(images), images.shape[-1]
     more = -side % 8
-    padded = F.pad(images, (0, more, 0, more), mode="replicate") if more else images
+    padded = _repeat_edges(_repeat_edges(images, 0, more, axis=2), 0, more, axis=3) if more else images
     blocks = (padded - 128).reshape(count, (side + more) // 8, 8, (side + more) // 8, 8)
     waves = torch.einsum("ij,nhjwk,lk->nhiwl", bank.cosines, blocks, bank.cosines)
     blocks = torch.einsum("ji,nhjwk,kl->nhiwl", bank.cosines, (waves / steps).round() * steps, bank.cosines)
     packed = (blocks.reshape(count, 1, side + more, side + more) + 128)[..., :side, :side].round().clamp(0, 255)
     return torch.where(_each(hit), packed, images)
+
+
+def _repeat_edges(images: Tensor, before: int, after: int, axis: int) -> Tensor:
+    """Repeat the first and last line along an axis. F.pad imports its rule in deterministic runs: not traceable."""
+    side = images.shape[axis]
+    return images.index_select(axis, torch.arange(-before, side + after, device=images.device).clamp(0, side - 1))
 
 
 def _drawn(draw: Tensor, share: float) -> tuple[Tensor, Tensor]:
