@@ -5,7 +5,8 @@ same machine, and its median over the rounds is the claim. What each takes to st
 
     python -m benchmarks.score BUNDLE FILMS --n 2000 --rounds 5
 
-FILMS is a folder of real films; the turn's folder holds N of them under new ids, as links.
+FILMS is a folder of real films; the turn's folder holds N of them under new ids, as links. --artefact names the file
+that answers: int8, say, on a processor for which the certificate does not propose it.
 """
 
 from __future__ import annotations
@@ -57,14 +58,14 @@ class Turn:
 # --- a turn: each in a process of its own, which prints one line of JSON ---
 
 
-def bare_turn(bundle: Path, films: Path, workers: int) -> Turn:
+def bare_turn(bundle: Path, films: Path, workers: int, artefact: str) -> Turn:
     """Read, decode, resize and invoke in plain loops, on so many processes; nothing is kept."""
     begun = time.monotonic()
     context = get_context("spawn")
     names = sorted(films.iterdir())
     ready, go = context.Barrier(workers + 1), context.Event()
     parts = [names[number::workers] for number in range(workers)]
-    processes = [context.Process(target=_bare_loop, args=(bundle, part, ready, go)) for part in parts]
+    processes = [context.Process(target=_bare_loop, args=(bundle, artefact, part, ready, go)) for part in parts]
     for process in processes:
         process.start()
     ready.wait()
@@ -77,7 +78,7 @@ def bare_turn(bundle: Path, films: Path, workers: int) -> Turn:
     return Turn(BARE, started - begun, len(names), time.monotonic() - started)
 
 
-def _bare_loop(bundle: Path, films: list[Path], ready: Any, go: Any) -> None:
+def _bare_loop(bundle: Path, artefact: str, films: list[Path], ready: Any, go: Any) -> None:
     from tbconv.contract.bundle import read_bundle
     from tbconv.contract.preprocess import as_model_input
     from tbconv.contract.xray import open_film
@@ -85,7 +86,7 @@ def _bare_loop(bundle: Path, films: list[Path], ready: Any, go: Any) -> None:
     from tf_serve.runtime.tflite import TFLiteModel
 
     opened = read_bundle(bundle)
-    model, spec = TFLiteModel(bundle / proposed(opened)), opened.manifest.preprocessing
+    model, spec = TFLiteModel(bundle / (artefact or proposed(opened))), opened.manifest.preprocessing
     ready.wait()
     go.wait()
     for film in films:
@@ -115,7 +116,7 @@ class _Clock:
             yield item
 
 
-def engine_turn(name: str, bundle: Path, films: Path, workers: int) -> Turn:
+def engine_turn(name: str, bundle: Path, films: Path, workers: int, artefact: str) -> Turn:
     """Score as the command does, into a new folder, and leave out what comes before the first answer."""
     from tf_serve.score.run import ScoreConfig, score
 
@@ -124,14 +125,20 @@ def engine_turn(name: str, bundle: Path, films: Path, workers: int) -> Turn:
         films_of_shard = max(1, sum(1 for _ in films.iterdir()) // SHARDS_OF_A_TURN)  # Ray's first answer is a shard
         out = Path(folder) / "out"
         config = ScoreConfig(
-            bundle=bundle, films=str(films), out=out, engine=name, workers=workers, shard_films=films_of_shard
+            bundle=bundle,
+            films=str(films),
+            out=out,
+            engine=name,
+            workers=workers,
+            shard_films=films_of_shard,
+            artefact=artefact or None,
         )
         summary = score(config, reporter=clock)
     answered = summary.films - clock.after_first
     return Turn(name, clock.first - begun, answered, clock.last - clock.first)
 
 
-def script_turn(bundle: Path, films: Path, workers: int) -> Turn:
+def script_turn(bundle: Path, films: Path, workers: int, artefact: str) -> Turn:
     """Do what one would write: `model.predict` over tf.data on the SavedModel, in batches."""
     begun = time.monotonic()
     import tensorflow as tf  # this is a process of its own
@@ -150,14 +157,14 @@ def script_turn(bundle: Path, films: Path, workers: int) -> Turn:
     model.predict(sets[0], verbose=0)
     started = time.monotonic()
     model.predict(sets[1], verbose=0)
-    del workers  # TensorFlow takes all cores that the process may use
+    del workers, artefact  # TensorFlow takes all cores that the process may use, and the SavedModel
     return Turn(SCRIPT, started - begun, len(names), time.monotonic() - started)
 
 
-def turn_of(name: str) -> Callable[[Path, Path, int], Turn]:
+def turn_of(name: str) -> Callable[[Path, Path, int, str], Turn]:
     """Return who takes the turns of a name."""
     if name in ENGINES:
-        return lambda bundle, films, workers: engine_turn(name, bundle, films, workers)
+        return lambda bundle, films, workers, artefact: engine_turn(name, bundle, films, workers, artefact)
     return {BARE: bare_turn, SCRIPT: script_turn}[name]
 
 
@@ -175,7 +182,7 @@ def fill(source: Path, folder: Path, n: int) -> None:
             shutil.copy(film, place)
 
 
-def take_turn(name: str, bundle: Path, films: Path, workers: int) -> Turn:
+def take_turn(name: str, bundle: Path, films: Path, workers: int, artefact: str) -> Turn:
     """Run one turn in a process of its own."""
     words = [
         sys.executable,
@@ -187,6 +194,8 @@ def take_turn(name: str, bundle: Path, films: Path, workers: int) -> Turn:
         name,
         "--workers",
         str(workers),
+        "--artefact",
+        artefact,
     ]
     environment = dict(os.environ) if name == SCRIPT else os.environ | ONE_THREAD
     done = subprocess.run(words, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
@@ -224,12 +233,13 @@ def main() -> None:
     words.add_argument("--n", type=int, default=2000, help="films of a turn")
     words.add_argument("--rounds", type=int, default=5)
     words.add_argument("--workers", type=int, default=2, help="processes of the loop and of each engine")
+    words.add_argument("--artefact", default="", help="TFLite file; what the certificate proposes by default")
     words.add_argument("--only", nargs="+", choices=[BARE, SCRIPT, *ENGINES], help="who takes turns")
     words.add_argument("--turn", help=argparse.SUPPRESS)
     words.add_argument("--out", type=Path, default=RESULTS / "score.csv")
     given = words.parse_args()
     if given.turn:
-        made = turn_of(given.turn)(given.bundle, given.films, given.workers)
+        made = turn_of(given.turn)(given.bundle, given.films, given.workers, given.artefact)
         print(json.dumps({name: getattr(made, name) for name in Turn.__slots__}))
         return
     names = given.only or [BARE, *ENGINES, SCRIPT]
@@ -238,11 +248,19 @@ def main() -> None:
         fill(given.films, Path(place), given.n)
         for number in range(given.rounds):
             order = names[number % len(names) :] + names[: number % len(names)]
-            rounds.append({name: take_turn(name, given.bundle, Path(place), given.workers) for name in order})
+            rounds.append(
+                {name: take_turn(name, given.bundle, Path(place), given.workers, given.artefact) for name in order}
+            )
             print("; ".join(f"{name} {rounds[-1][name].films_a_second:.1f}/s" for name in names), file=sys.stderr)
     rows = [
         around
-        | {"bundle": given.bundle.resolve().name, "films": given.n, "workers": given.workers, "rounds": given.rounds}
+        | {
+            "bundle": given.bundle.resolve().name,
+            "artefact": given.artefact or "proposed",
+            "films": given.n,
+            "workers": given.workers,
+            "rounds": given.rounds,
+        }
         | {"contender": name, "films_a_second": round(median(one[name].films_a_second for one in rounds), 2)}
         | {"start_s": round(median(one[name].start_s for one in rounds), 2)}
         | {"of_bare_loop": round(ratio(rounds, name, BARE), 4) if BARE in names else ""}
