@@ -39,7 +39,7 @@ await build({
   legalComments: "inline",
   define: { __WASM__: JSON.stringify(digests), __VERSION__: JSON.stringify(version) },
   alias: { "@litertjs/wasm-utils": "./src/litert_loader.ts" },
-  plugins: [litertLoader()],
+  plugins: [litertLoader(), withoutGpu()],
   external: ["fs", "path", "crypto", "module", "node:*"],
   logLevel: "warning",
 });
@@ -65,6 +65,21 @@ function litertLoader() {
         loader: "js",
         resolveDir: dirname(path),
       }));
+    },
+  };
+}
+
+/** LiteRT.js asks for a GPU when it starts, and warns where there is none: the answers were proven without one. */
+function withoutGpu() {
+  const [asks, asksNot] = ["await Environment.create()", "await Environment.create({ webGpuDevice: null })"];
+  return {
+    name: "without-gpu",
+    setup({ onLoad }) {
+      onLoad({ filter: /@litertjs.core.dist.index\.js$/ }, ({ path }) => {
+        const text = readFileSync(path, "utf8");
+        if (text.split(asks).length !== 2) throw new Error(`${path} no longer holds "${asks}" once: look at how it starts`);
+        return { contents: text.replace(asks, asksNot), loader: "js" };
+      });
     },
   };
 }

@@ -40,6 +40,7 @@ from tbconv.contract.statistics import Prediction
 from tbconv.contract.xray import open_film
 from tbconv.contract.xray.film import MAX_ASPECT, MIN_SIDE, RejectionReason
 from tf_serve.fallback import ActiveModel, choose_checked
+from tf_serve.gate.browser import film_rules, reference_words
 from tf_serve.gate.rules import MAX_CHROMA, MIN_CONTRAST, SURE, GateLevel, read_likeness, refuse
 from tf_serve.messages import ModelList, ModelRow, write_json
 from tf_serve.models.loader import BundleLoader
@@ -354,12 +355,17 @@ class _Writer:
             "sure": SURE,
         }
         reasons = {reason.value: reason.explanation for reason in RejectionReason}
-        return {"level": GateLevel.STRICT.value, "rules": rules, "likeness": "gate/likeness.json", "reasons": reasons}
+        return {"level": GateLevel.STRICT.value, "rules": rules, "likeness": "gate/likeness.json"} | {
+            "reasons": reasons,
+            "film": film_rules(),
+        }
 
     def _reference(self) -> str | None:
         if self.active.reference is None:  # every answer says so (tf_serve.predict.special_limits)
             return None
-        self._put("gate/reference.json", _as_json(_plain(self.active.reference)))
+        threshold = self.active.decision_rule.operating_point.margin
+        words = reference_words(self.active.reference, network=self.active.kind, threshold=threshold)
+        self._put("gate/reference.json", _as_json(_plain(self.active.reference) | {"words": words}))
         return "gate/reference.json"
 
     def _put_papers(self) -> None:

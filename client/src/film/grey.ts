@@ -33,12 +33,16 @@ export function levelOf({ black, white }: GreyScale, value: number): number {
   return clamp((value - black) * (255 / (white - black)), 0, 255);
 }
 
-/** Round levels to bytes; where they come of exp, log or pow and one lies at a half, no two C libraries need agree. */
+/**
+ * Round levels to bytes; where they come of exp, log or pow and one lies at a half, no two C libraries need agree.
+ * The middle of a range, exp(0), is the same in all of them.
+ */
 export function toBytes(levels: ArrayLike<number>, inexact: boolean): Uint8Array {
   const bytes = new Uint8Array(levels.length);
   for (let at = 0; at < levels.length; at++) {
     const level = levels[at];
-    if (inexact && Math.abs(level - Math.floor(level) - 0.5) < ROUNDING) throw tooClose("a grey level");
+    const atHalf = Math.abs(level - Math.floor(level) - 0.5) < ROUNDING;
+    if (inexact && atHalf && level !== 127.5) throw tooClose("a grey level");
     bytes[at] = rint(level);
   }
   return bytes;
