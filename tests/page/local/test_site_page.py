@@ -25,7 +25,7 @@ def written(no_engine, provable_bundle, tmp_path):
 
 def kept(page):
     """Wait until the browser keeps the page for use without a network."""
-    expect(page.locator("#facts")).to_contain_text("kept in this browser for use without a network")
+    expect(page.locator("#facts")).to_contain_text("kept in this browser: the page opens and answers")
 
 
 def violations(page):
@@ -64,7 +64,7 @@ def listing_changed(site, change):
 def test_a_film_is_answered_in_the_browser_and_nobody_is_asked_anything(written, host, open_page, films):
     page = open_page(host(written()).url)
     expect(page.locator("#status")).to_have_text("No film yet.")
-    expect(page.locator("#facts")).to_contain_text("5 files of no patient, each opened and answered as recorded")
+    expect(page.locator("#facts")).to_contain_text("5 golden files, of no patient, opened and answered as recorded")
     kept(page)
     before = len(page.watch.asked)
     page.set_input_files("#file", films(3))
@@ -131,7 +131,7 @@ def test_a_film_that_the_browser_cannot_draw_is_drawn_by_the_engine(written, hos
 def test_what_is_no_film_stays_an_error_of_its_row_with_its_reason(written, host, open_page):
     page = open_page(host(written()).url)
     page.set_input_files("#file", [{"name": "a.png", "mimeType": "image/png", "buffer": b"\x89PNG"}])
-    expect(page.locator("#error")).to_have_text("a.png: It is no film. It is too short.")
+    expect(page.locator("#error")).to_have_text("a.png: It is no film (it is too short).")
 
 
 def test_the_page_about_the_model_shows_the_same_as_the_servers(written, host, open_page, visit, serve, tmp_path):
@@ -207,7 +207,7 @@ PLANTED = {
     "a byte of the model": (altered("model.tflite"), "model.tflite"),
     "a golden film": (altered("golden/03.png"), "golden/03.png"),
     "a golden answer": (other_golden, "site.json"),
-    "the order of the labels": (other_labels, "site.json says otherwise than the bundle's manifest"),
+    "the order of the labels": (other_labels, "site.json and the bundle's manifest disagree"),
     "a line of the page": (longer("static/words.js"), "static/words.js"),
     "what the gate knows": (altered("gate/likeness.json"), "gate/likeness.json"),
     "a missing golden film": (lambda site: (site / "golden/04.png").unlink(), "golden/04.png cannot be read"),
@@ -225,10 +225,10 @@ def test_an_altered_folder_answers_nothing_and_says_which_file(written, host, op
 
 
 def test_a_model_that_cannot_prove_itself_answers_nothing_and_says_why(written, no_engine, host, open_page, films):
-    error = "Object.assign(new Error(), { what: 'film 0: logits differ', why: 'Of a test.', fix: '' })"
+    error = "Object.assign(new Error(), { what: 'film 0: logits differ', why: 'of a test', fix: '' })"
     (no_engine / "engine" / "index.js").write_text(f"export async function load() {{ throw {error}; }}")
     page = open_page(host(written()).url, ready=False)
-    refused(page, films, "The model could not prove itself in this browser: film 0: logits differ", "Of a test.")
+    refused(page, films, "The model could not prove itself in this browser: film 0: logits differ", "of a test")
     expect(page.locator("#banners button")).to_have_count(0)
 
 
@@ -270,7 +270,7 @@ def test_another_version_at_the_address_is_noticed_and_a_press_brings_it(written
     page.close()
     written("other", threshold=1.5)
     again = open_page(served.url, ready=False, context=page.context)
-    refused(again, films, "files of different versions", "site.json")
+    refused(again, films, "Files of different versions", "site.json")
     again.click("#banners button")
     expect(again.locator("#facts")).to_contain_text("answered as recorded")
     again.set_input_files("#file", films(1))
@@ -312,7 +312,7 @@ def test_a_stale_file_of_the_cache_is_noticed(written, host, open_page, films, p
     )
     for _ in range(2):  # and without a network, too
         page.reload()
-        refused(page, films, "files of different versions", path)
+        refused(page, films, "Files of different versions", path)
         page.context.set_offline(True)
     page.context.set_offline(False)
     page.click("#banners button")
