@@ -46,7 +46,7 @@ export async function screenRemote(url: string | URL, film: FilmSource, options:
   } catch (error) {
     if (options.signal?.aborted) throw new EngineError("aborted", "screening was stopped", { why: "its signal was aborted", fix: "Send the film again.", cause: error });
     throw new EngineError("network", "the server does not answer", {
-      why: `${place.origin} is not reached, or does not allow this page's origin (tbconv serve --allow-origin)`,
+      why: `${place.origin} is not reached, or does not allow this page's origin (tbconv serve --cors-origin)`,
       fix: "Check the address and the connection, and send the film again.",
       cause: error,
     });

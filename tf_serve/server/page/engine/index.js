@@ -3523,7 +3523,8 @@ function toBytes(levels, inexact) {
   const bytes2 = new Uint8Array(levels.length);
   for (let at = 0; at < levels.length; at++) {
     const level = levels[at];
-    if (inexact && Math.abs(level - Math.floor(level) - 0.5) < ROUNDING) throw tooClose("a grey level");
+    const atHalf = Math.abs(level - Math.floor(level) - 0.5) < ROUNDING;
+    if (inexact && atHalf && level !== 127.5) throw tooClose("a grey level");
     bytes2[at] = rint(level);
   }
   return bytes2;
@@ -15109,7 +15110,7 @@ async function screenRemote(url, film, options = {}) {
   } catch (error) {
     if (options.signal?.aborted) throw new EngineError("aborted", "screening was stopped", { why: "its signal was aborted", fix: "Send the film again.", cause: error });
     throw new EngineError("network", "the server does not answer", {
-      why: `${place.origin} is not reached, or does not allow this page's origin (tbconv serve --allow-origin)`,
+      why: `${place.origin} is not reached, or does not allow this page's origin (tbconv serve --cors-origin)`,
       fix: "Check the address and the connection, and send the film again.",
       cause: error
     });
