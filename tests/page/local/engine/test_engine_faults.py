@@ -39,9 +39,15 @@ TEXTS = {  # what stands in the engine, and what a fault puts in its place
         "const pixels = factor === 1 ? data : ",
         "const pixels = factor === 1 ? data.map((value) => Math.round(255 * (value / 255) ** 0.98)) : ",
     ),
-    "decode: 16 bits are cut to their high byte": ("const levels = toBytes(", "const levels = ((values) => values.map((_, at) => at >> 8))("),
+    "decode: 16 bits are cut to their high byte": (
+        "const levels = toBytes(",
+        "const levels = ((values) => values.map((_, at) => at >> 8))(",
+    ),
     "decode: alpha is left out": ("if (channels === 4 && data[from + 3] !== 255)", "if (false)"),
-    "gate: everything passes": ("if (contrast < rules.min_contrast) return", "return null; if (contrast < rules.min_contrast) return"),
+    "gate: everything passes": (
+        "if (contrast < rules.min_contrast) return",
+        "return null; if (contrast < rules.min_contrast) return",
+    ),
     "answer: the threshold is not reached by itself": ("rules.indeterminate_band && Math.abs", "true || Math.abs"),
     "answer: the probability is that of the other class": ("-(slope * margin + offset)", "(slope * margin + offset)"),
 }
@@ -67,7 +73,9 @@ def films(n):
 @pytest.mark.parametrize("way", WAYS)
 def test_a_runtime_that_is_wrong_from_its_first_answers_on_never_answers(way, engine_bundle, write_site, open_engine):
     engine = open_engine(
-        write_site(engine_bundle(), "model_float32.tflite"), change=swapped(RUN, FAULTY), fault=faulty(WAYS[way], 1 if "later" in way else 0)
+        write_site(engine_bundle(), "model_float32.tflite"),
+        change=swapped(RUN, FAULTY),
+        fault=faulty(WAYS[way], 1 if "later" in way else 0),
     )
     error = engine.start()["error"]
     assert error["kind"] == "proof"
@@ -110,7 +118,9 @@ def change_site(site, change, *, renew=()):
     (site / "site.json").write_text(json.dumps(listing))
 
 
-@pytest.mark.parametrize("path", ["model.tflite", "golden/03.png", "gate/likeness.json", "gate/reference.json", "papers/manifest.json"])
+@pytest.mark.parametrize(
+    "path", ["model.tflite", "golden/03.png", "gate/likeness.json", "gate/reference.json", "papers/manifest.json"]
+)
 def test_an_altered_file_is_named_with_both_digests(path, engine_bundle, write_site, open_engine):
     site = write_site(engine_bundle())
     alter(site / path)

@@ -63,7 +63,9 @@ def test_both_uses_in_the_readme_have_ten_lines_and_are_in_its_types(built_clien
     for number, use in enumerate(uses):
         assert len(use.splitlines()) <= 10
         (built_client / f"readme{number}.mjs").write_text(use)
-        done = subprocess.run(["node", "--check", f"readme{number}.mjs"], cwd=built_client, capture_output=True, check=False)
+        done = subprocess.run(
+            ["node", "--check", f"readme{number}.mjs"], cwd=built_client, capture_output=True, check=False
+        )
         assert done.returncode == 0, done.stderr
 
 
@@ -77,7 +79,9 @@ def test_the_installed_package_answers_in_a_page_as_python_does(
     engine, film = open_engine(site), save(draw_phantom_film(3))
     assert "value" in engine.start()
     asked, expected = engine.screen(film)["value"], scorer(bundle).score(film).to_json()
-    assert (asked["margin"], asked["score"], asked["limits"]) == tuple(expected[one] for one in ("margin", "score", "limits"))
+    assert (asked["margin"], asked["score"], asked["limits"]) == tuple(
+        expected[one] for one in ("margin", "score", "limits")
+    )
 
 
 # --- screenRemote ---
