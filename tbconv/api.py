@@ -1,7 +1,7 @@
 """The Python API: what the commands do, as functions with types; `import tbconv` offers all of it.
 
-Each function loads the stage that it runs and nothing else: `load` needs the extra `serve`, `train`
-the extra `train`, the others `convert`. Errors are `TbconvError`s with what, why and fix. Nothing is
+Each function loads the stage that it runs and nothing else: `load` and `page` need the extra `serve`,
+`train` the extra `train`, the others `convert`. Errors are `TbconvError`s with what, why and fix. Nothing is
 printed unless a `reporter` is handed in. A research tool, not a medical device.
 """
 
