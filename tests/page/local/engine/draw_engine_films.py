@@ -51,7 +51,9 @@ def raw_png(values, depth, *, colour=0, interlaced=False, chunks=()):
     height, width = values.shape[:2]
     head = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, int(interlaced))
     made = ((b"IHDR", head), *chunks, (b"IDAT", zlib.compress(data)), (b"IEND", b""))
-    packed = (struct.pack(">I", len(one)) + kind + one + struct.pack(">I", zlib.crc32(kind + one)) for kind, one in made)
+    packed = (
+        struct.pack(">I", len(one)) + kind + one + struct.pack(">I", zlib.crc32(kind + one)) for kind, one in made
+    )
     return b"\x89PNG\r\n\x1a\n" + b"".join(packed)
 
 

@@ -19,7 +19,9 @@ def answers(engine, scored, films):
             **expected["evidence"],
             "map": [list(row) for row in expected["evidence"]["map"]],
         }
-        found[name] = [{key: value for key, value in one.items() if key != "result_id"} for one in (expected, asked["value"])]
+        found[name] = [
+            {key: value for key, value in one.items() if key != "result_id"} for one in (expected, asked["value"])
+        ]
     return found
 
 

@@ -12,8 +12,11 @@ from tf_serve.runtime.tflite import TFLiteModel
 
 ROOT = Path(__file__).parents[4]
 PAGE = """<!doctype html><meta charset="utf-8"><link rel="icon" href="data:,"><body>
-<script type="importmap">{"imports": {"@litertjs/core": "/node_modules/@litertjs/core/dist/index.js", "fflate": "/node_modules/fflate/esm/browser.js",
-"@litertjs/wasm-utils": "/node_modules/@litertjs/wasm-utils/dist/index.js"}}</script>
+<script type="importmap">{"imports": {
+  "@litertjs/core": "/node_modules/@litertjs/core/dist/index.js",
+  "@litertjs/wasm-utils": "/node_modules/@litertjs/wasm-utils/dist/index.js",
+  "fflate": "/node_modules/fflate/esm/browser.js"
+}}</script>
 <script type="module">import { open, predict } from "./predict.js";
 const blob = (text) => new Blob([Uint8Array.from(atob(text), (sign) => sign.charCodeAt(0))], { type: "image/png" });
 globalThis.answer = async (films) => {
