@@ -1,4 +1,4 @@
-"""What a page without a server needs of how films are read and judged: terms and sentences from where they stand.
+"""What a page without a server needs of how films are read and judged: terms and sentences, from their one place.
 
 The engine in `client/` reads them out of the folder that `tbconv page` writes, so that each stands in one place.
 """

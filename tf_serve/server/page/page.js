@@ -29,6 +29,7 @@ const queue = new Queue((film) => {
   rows.update(film);
   account();
   if (film === selected) refresh(film);
+  if (film.error?.final) models.refresh(); // which says why nothing is answered any more
 });
 
 function take(files) {
