@@ -3,7 +3,7 @@
 
 import { createHash } from "node:crypto";
 import { execFileSync } from "node:child_process";
-import { cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
@@ -23,8 +23,9 @@ rmSync(OUT, { recursive: true, force: true });
 mkdirSync(OUT);
 const digests = {};
 for (const [name, source] of Object.entries(WASM)) {
-  cpSync(source, join(OUT, name));
-  digests[name] = createHash("sha256").update(readFileSync(source)).digest("hex");
+  const bytes = readFileSync(source);
+  writeFileSync(join(OUT, name), bytes);
+  digests[name] = createHash("sha256").update(bytes).digest("hex");
 }
 
 await build({

@@ -24,13 +24,20 @@ class TinyNetwork(tf.Module):
         features = tf.nn.relu(tf.nn.conv2d(image / 255.0, self.kernel, 1, "SAME"))
         pooled = tf.nn.avg_pool2d(features, 32, 32, "VALID")
         evidence = tf.reshape(tf.nn.conv2d(pooled, self.head, 1, "VALID"), [-1, 7, 7]) - 4.2
-        margin = tf.reduce_mean(evidence, [1, 2])[:, None]
+        margin = self.mean(evidence)
         logits = tf.concat([-0.5 * margin, 0.5 * margin], 1)
         return {"logits": logits, "probability": tf.sigmoid(1.2 * margin - 0.3), "evidence": evidence}
+
+    def mean(self, evidence):
+        return tf.reduce_mean(evidence, [1, 2])[:, None]
 
 
 class FixedNetwork(TinyNetwork):
     """The same network for one film at a time, as convert's own writer makes them."""
+
+    def mean(self, evidence):
+        """Sum in the order of a pooling: LiteRT's sum over an axis has another order on each kind of processor."""
+        return tf.reshape(tf.nn.avg_pool2d(evidence[..., None], 7, 7, "VALID"), [-1, 1])
 
     @tf.function(input_signature=[tf.TensorSpec([1, 224, 224, 1], tf.float32, name="image")])
     def answer(self, image):

@@ -23,6 +23,7 @@ from tf_serve.server.static_page import PageConfig, write_page
 _spec = importlib.util.spec_from_file_location("local_fixtures", Path(__file__).parents[1] / "conftest.py")
 local = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(local)
+append_metadata = local.serving.append_metadata
 
 ROOT = Path(__file__).parents[4]
 CLIENT = ROOT / "client"
@@ -33,13 +34,15 @@ PAGE = f"""<!doctype html><meta charset="utf-8"><link rel="icon" href="data:,">
 <meta http-equiv="Content-Security-Policy" content="{POLICY}; img-src data:">
 <body><script type="module" src="engine-test.js"></script></body>"""
 SCRIPT = """import * as client from "%s";
-const parts = (error) => ({ kind: error.kind ?? `not an EngineError: ${error.stack}`, what: error.what, why: error.why, fix: error.fix,
-  status: error.status, retryAfter: error.retryAfter });
+const parts = ({ kind, what, why, fix, status, retryAfter, stack }) => ({
+  kind: kind ?? `not an EngineError: ${stack}`, what, why, fix, status, retryAfter,
+});
 const bytesOf = (text) => Uint8Array.from(atob(text), (sign) => sign.charCodeAt(0));
 const tried = (work) => work.then((value) => ({ value }), (error) => ({ error: parts(error) }));
 globalThis.start = (url) => tried(client.load(url ?? "./").then((model) => ((globalThis.model = model), model.proof)));
 globalThis.screen = (film) => tried(globalThis.model.screen(bytesOf(film)));
-globalThis.picture = (film) => tried(globalThis.model.picture(bytesOf(film)).then(({ pixels, width, height }) => ({ pixels: Array.from(pixels), width, height })));
+const plain = ({ pixels, width, height }) => ({ pixels: Array.from(pixels), width, height });
+globalThis.picture = (film) => tried(globalThis.model.picture(bytesOf(film)).then(plain));
 globalThis.remote = (url, film, options) => tried(client.screenRemote(url, bytesOf(film), options));
 globalThis.ready = true;"""
 

@@ -1,4 +1,4 @@
-"""Faults that live in a runtime, a decoder or a copy of the folder: each is caught before or at the answer it spoils."""
+"""Faults that live in a runtime, a decoder or a copy of the folder: each is caught before or at what it spoils."""
 
 import base64
 import json
@@ -11,22 +11,26 @@ from draw_engine_films import draw_phantom_film, jpegs, save
 from tbconv.contract.files import read_json
 
 RUN = "async run(input) {\n    const values"
-FAULTY = "async run(input) {\n    return globalThis.faulty(input, (film) => this.honest(film));\n  }\n  async honest(input) {\n    const values"
-COPY = "const copy = (one) => Object.fromEntries(Object.entries(one).map(([name, values]) => [name, values.slice()]));"
+FAULTY = """async run(input) {
+    return globalThis.faulty(input, (film) => this.honest(film));
+  }
+  async honest(input) {
+    const values"""
+NOW = "const now = await run(film);"
+EACH = f"{NOW} for (const one of Object.values(now)) one.forEach((value, at) => {{ one[at] = VALUE; }}); return now;"
 # What the runtime answers instead, of its n-th answer on; `run` is the honest one.
 WAYS = {
     "the second call answers the first film": "first ??= await run(film); return copy(first);",
-    "the output buffer is stale": "const now = await run(film), old = before ?? now; before = now; return copy(old);",
-    "every later output is zero": "const now = await run(film); for (const one of Object.values(now)) one.fill(0); return now;",
-    "later outputs are uninitialised memory": (
-        "const now = await run(film); for (const one of Object.values(now)) one.forEach((_, at) => { one[at] = Math.sin(calls * 99 + at) * 3; }); return now;"
+    "the output buffer is stale": f"{NOW} const old = before ?? now; before = now; return copy(old);",
+    "every later output is zero": EACH.replace("VALUE", "0"),
+    "later outputs are uninitialised memory": EACH.replace("VALUE", "Math.sin(calls * 99 + at) * 3"),
+    "outputs are swapped": f"{NOW} now.logits.reverse(); return now;",
+    "a map belongs to another film": (
+        f"{NOW} const map = before ?? now.evidence; before = now.evidence; return {{ ...now, evidence: map }};"
     ),
-    "outputs are swapped": "const now = await run(film); now.logits.reverse(); return now;",
-    "a map belongs to another film": "const now = await run(film), map = before ?? now.evidence; before = now.evidence; return { ...now, evidence: map };",
-    "values are rounded twice": (
-        "const now = await run(film); for (const one of Object.values(now)) one.forEach((value, at) => { one[at] = Math.round(value * 2 ** 10) / 2 ** 10; }); return now;"
-    ),
+    "values are rounded twice": EACH.replace("VALUE", "Math.round(value * 2 ** 10) / 2 ** 10"),
 }
+COPY = "const copy = (one) => Object.fromEntries(Object.entries(one).map(([name, values]) => [name, values.slice()]));"
 TEXTS = {  # what stands in the engine, and what a fault puts in its place
     "resize: one pixel too many": ("centre + support + 0.5", "centre + support + 1.5"),
     "resize: one pixel to the side": ("centre - support + 0.5", "centre - support + 1.5"),

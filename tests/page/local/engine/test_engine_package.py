@@ -39,11 +39,15 @@ def test_the_engine_reaches_no_foreign_host_and_makes_no_code_of_text():
 
 TYPED = """import { load, screenRemote, EngineError } from "@tbconv/client";
 import type { Answer } from "@tbconv/client";
-const model = await load("./model/", { progress: (text: string, done: number, total: number) => console.log(text, done, total) });
+const progress = (text: string, done: number, total: number) => console.log(text, done, total);
+const model = await load("./model/", { progress });
 const answer: Answer = await model.screen(new Uint8Array());
 const margin: number | null = answer.margin;
-const remote: Answer = await screenRemote("https://example.org/", new Blob(), { token: "t", signal: AbortSignal.timeout(1000) });
-try { await model.close(); } catch (error) { if (error instanceof EngineError) console.log(error.kind, error.retryAfter, margin, remote); }
+const signal = AbortSignal.timeout(1000);
+const remote: Answer = await screenRemote("https://example.org/", new Blob(), { token: "t", signal });
+try { await model.close(); } catch (error) {
+  if (error instanceof EngineError) console.log(error.kind, error.retryAfter, margin, remote);
+}
 // @ts-expect-error  a film is no text
 await model.screen("film.png");
 """
@@ -144,11 +148,12 @@ def test_a_server_that_is_not_there_and_a_signal_are_said(free_engine):
     free_engine.page.unroute("https://screen.test/**")
     free_engine.page.route("https://screen.test/**", lambda route: route.abort())
     assert free_engine.remote("https://screen.test/", b"film")["error"]["kind"] == "network"
-    stopped = """async () => { const stop = new AbortController(); const work = remoteWith({ signal: stop.signal }); stop.abort(); return work; }"""
-    free_engine.page.evaluate(
-        """globalThis.remoteWith = (options) => import("./static/engine/index.js").then(({ screenRemote }) =>
-        screenRemote("https://screen.test/", new Blob(["film"]), options)).then(() => "answered", (error) => error.kind)"""
-    )
+    stopped = """async () => {
+      const { screenRemote } = await import("./static/engine/index.js"), stop = new AbortController();
+      const work = screenRemote("https://screen.test/", new Blob(["film"]), { signal: stop.signal });
+      stop.abort();
+      return work.then(() => "answered", (error) => error.kind);
+    }"""
     assert free_engine.page.evaluate(stopped) == "aborted"
 
 
