@@ -12,6 +12,8 @@ DEMO_FILMS := 900
 DEMO_RECIPE := --arch resnet10 --weights none --epochs 5 --batch 16 --disturb 0
 DEMO_INT8 := 20
 
+ENGINE := tf_serve/server/page/engine
+
 # Two workers; tests that share a bundle or a server share a worker (tests/conftest.py).
 PYTEST := $(BIN)/python -m pytest -q
 WORKERS := -n 2 --dist loadgroup --no-loadscope-reorder
@@ -26,7 +28,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.12 --gen
   --no-header --annotation-style line
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all test-fast test-gpu test-page lint docs fmt parity mutants bench deploy-check sbom lock clean setup
+.PHONY: help demo test test-all test-fast test-gpu test-page client lint docs fmt parity mutants bench deploy-check sbom lock clean setup
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -73,6 +75,10 @@ test-all: $(READY) ## every test: clean environments, foreign clients, thousands
 
 test-page: $(READY) ## the page in headless Chromium; skipped, and said so, where there is none (apt-get install chromium)
 	$(PYTEST) tests/page
+
+client: ## build the npm package, put the same engine into the page that tbconv page ships, pack it into client/ (npm, Node.js 20)
+	cd client && npm ci --ignore-scripts --no-audit --no-fund && npm pack
+	mkdir -p $(ENGINE) && cp $(addprefix client/dist/,index.js litert.wasm jpeg.wasm NOTICES.txt) $(ENGINE)/
 
 test-gpu: ## the tests that need CUDA; where there is no .venv, with python3 and the packages that it has
 	$(if $(wildcard $(BIN)/python),$(BIN)/python,python3) -m pytest -q -m gpu

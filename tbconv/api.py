@@ -1,7 +1,7 @@
 """The Python API: what the commands do, as functions with types; `import tbconv` offers all of it.
 
-Each function loads the stage that it runs and nothing else: `load` needs the extra `serve`, `train`
-the extra `train`, the others `convert`. Errors are `TbconvError`s with what, why and fix. Nothing is
+Each function loads the stage that it runs and nothing else: `load` and `page` need the extra `serve`,
+`train` the extra `train`, the others `convert`. Errors are `TbconvError`s with what, why and fix. Nothing is
 printed unless a `reporter` is handed in. A research tool, not a medical device.
 """
 
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from tf_serve.predict import ScreenResult
     from tf_serve.score.run import ScoreSummary
     from tf_serve.score.scorer import Scorer
+    from tf_serve.server.static_page import WrittenPage
 
 __all__ = [
     "FilmLabels",
@@ -45,6 +46,7 @@ __all__ = [
     "convert_onnx",
     "evaluate_at_site",
     "load",
+    "page",
     "prove",
     "retune",
     "score",
@@ -326,6 +328,46 @@ def score(
         **{name: value for name, value in given.items() if value is not None},
     )
     return run_score(config, reporter=reporter or Silence())
+
+
+def page(
+    bundle: str | Path,
+    out: str | Path,
+    *,
+    artefact: str | None = None,
+    site: str | Path | None = None,
+    public_key: str | Path | None = None,
+    reporter: Reporter | None = None,
+) -> WrittenPage:
+    """Write a bundle as a folder for any web host, whose page answers films in the reader's browser: `tbconv page`.
+
+    Args:
+        bundle: folder that `convert` wrote; nothing is written into it.
+        out: folder to write; an older page there is replaced whole, anything else is refused.
+        artefact: a TFLite file of the bundle; None takes the one that its certificate proposes.
+        site: the site.json of `evaluate_at_site`, whose figures the page then shows.
+        public_key: PEM file of whoever has to have signed it; by default no signature is required.
+        reporter: where progress goes; nowhere by default.
+
+    Returns:
+        What was written: version, who answers there, on how many golden files it proves itself, files and bytes.
+
+    Raises:
+        BundleError: it is no bundle, no file of it may answer or prove itself in a browser, or `out` holds anything
+            but a page.
+        ConfigError: `artefact` is no TFLite file, or `out` lies inside the bundle.
+        SetupError: this machine decodes images differently from training, or its disk is full.
+    """
+    from tf_serve.server.static_page import PageConfig, write_page
+
+    config = PageConfig(
+        bundle=Path(bundle),
+        out=Path(out),
+        artefact=artefact,
+        site=None if site is None else Path(site),
+        signature=_signer(public_key),
+    )
+    return write_page(config, reporter)
 
 
 def evaluate_at_site(

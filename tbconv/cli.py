@@ -20,7 +20,7 @@ from tbconv import usage
 from tbconv.commands import doctor
 from tbconv.commands.bundles import push, retune, show, sign, upgrade
 from tbconv.commands.conversion import compare, convert, prove, verify
-from tbconv.commands.serving import predict, receipt, score, serve
+from tbconv.commands.serving import page, predict, receipt, score, serve
 from tbconv.commands.training import adopt, audit, data, evaluate, train
 from tbconv.console import print_error, print_out
 from tbconv.contract import __version__
@@ -108,6 +108,7 @@ app.command("prove")(prove.prove)
 app.command("predict")(predict.predict)
 app.command("score")(score.score)
 app.command("serve")(serve.serve)
+app.command("page")(page.page)
 app.command("show")(show.show)
 app.command("push")(push.push)
 app.command("receipt")(receipt.receipt)

@@ -47,7 +47,7 @@ OTHERS = "Options"
 COMMANDS = {
     "Films and training": "data train adopt evaluate audit",
     "Conversion and proof": "convert verify compare prove",
-    "Use": "predict score receipt serve show retune push",
+    "Use": "predict score receipt serve page show retune push",
     "Care": "sign upgrade doctor",
 }
 
@@ -70,6 +70,7 @@ METAVARS = {
     "predict films": "FILM",
     "score films": "FILMS",
     "score out": "RESULTS",
+    "page out": "SITE",
     "pseudonymise": "KEYFILE",
     "engine": "local|ray",
     "address": "ADDRESS",
@@ -191,6 +192,10 @@ EXAMPLES = {
     "serve": (
         "tbconv serve BUNDLE",
         "tbconv serve MODELS --watch --host 0.0.0.0 --log-format json",
+    ),
+    "page": (
+        "tbconv page BUNDLE --out SITE",
+        "tbconv page BUNDLE --out SITE --artefact model_float32.tflite",
     ),
     "push": ("tbconv push BUNDLE OWNER/NAME",),
     "retune": (

@@ -100,6 +100,7 @@ def test_every_command_executes_nothing_that_lies_there(run, hostile_folder, as_
         *("prove ../bundle", "compare ../bundle ../bundle --films ../films"),
         *("sign --new-key ../key.pem", "sign ../bundle --key ../key.pem"),
         *("score ../bundle --films ../films/image --out ../results", "receipt ../results"),
+        "page ../bundle --out ../page",
     ]
     said = subprocess.run([*SCRIPT, "--help"], env=run.environment, capture_output=True, text=True, check=True).stdout
     listed = re.findall(r"^  (\w+)", said.partition("Films and training:")[2], re.MULTILINE)

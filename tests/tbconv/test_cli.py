@@ -8,7 +8,7 @@ from tbconv.contract.files import write_json
 
 FRAMEWORKS = ["torch", "torchvision", "tensorflow", "keras", "onnx", "onnxruntime", "onnx2tf"]
 SLOW = [*FRAMEWORKS, "numpy", "scipy", "sklearn", "matplotlib", "fastapi"]
-COMMANDS = ("data", "train", "adopt", "convert", "verify", "prove", "predict", "serve", "show", "doctor")
+COMMANDS = ("data", "train", "adopt", "convert", "verify", "prove", "predict", "serve", "page", "show", "doctor")
 HELP = f"""
 import contextlib, io, json, sys
 from tbconv.cli import main

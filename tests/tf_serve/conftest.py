@@ -23,7 +23,7 @@ from tbconv.contract.bundle import CERTIFICATE, MANIFEST, read_bundle, seal, wri
 from tbconv.contract.certificate import ArtefactVerdict, Certificate, Verdict
 from tbconv.contract.consistency import LABELS, OPERATING_POINT, PREPROCESSING
 from tbconv.contract.files import sha256_file, write_json
-from tbconv.contract.golden import GOLDEN, REFERENCE, Golden, write_golden
+from tbconv.contract.golden import GOLDEN, GOLDEN_FILMS, REFERENCE, Golden, GoldenFilm, write_golden, write_golden_films
 from tbconv.contract.manifest import (
     Artefact,
     Calibration,
@@ -36,6 +36,7 @@ from tbconv.contract.manifest import (
 )
 from tbconv.contract.preprocess import PreprocessSpec, as_model_input
 from tf_serve.runtime.tflite import TFLiteModel
+from tf_serve.server import static_page
 from tf_serve.server.app import create_app
 from tf_serve.server.process import take_port
 from tf_serve.settings import Settings
@@ -123,6 +124,50 @@ def add_golden():
         return root
 
     return add
+
+
+@pytest.fixture
+def provable_bundle(make_bundle, networks, draw_film, as_png):
+    """Return a function that writes a bundle of fixed batch, with golden inputs and golden films."""
+
+    def make(name="bundle", *, films=2, sources=(), change=lambda answers: answers, **options):
+        fixed = {
+            "model_float32.tflite": networks / "fixed_float32.tflite",
+            "model_int8.tflite": networks / "fixed_int8.tflite",
+            "baseline.tflite": networks / "fixed_baseline_float32.tflite",
+        }
+        kept = options.get("verdicts", fixed)
+        root = make_bundle(
+            name, sources={path: fixed[path] for path in kept if path in fixed} | dict(sources), **options
+        )
+        manifest = read_bundle(root).manifest
+        inputs = np.random.default_rng(1).integers(0, 256, (3, 224, 224)).astype(np.uint8)
+        paths = [one.path for one in manifest.artefacts]
+        answers = {path: TFLiteModel(root / path).predict(as_model_input(inputs)) for path in paths}
+        for network in ("trained", "baseline"):
+            path = next(one.path for one in manifest.artefacts if one.network == network)
+            answers[f"{REFERENCE} ({network})"] = answers[path]
+        write_golden(root / GOLDEN, Golden(("one", "two", "three"), inputs, change(answers)))
+        drawn = [draw_film(100 + seed) for seed in range(films)]
+        model_inputs = [manifest.preprocessing.model_input(pixels) for pixels in drawn]
+        golden = [GoldenFilm(f"film {at}", as_png(pixels), model_inputs[at], 0) for at, pixels in enumerate(drawn)]
+        write_golden_films(root / GOLDEN_FILMS, golden)
+        (root / MANIFEST).unlink()
+        seal(root, replace(manifest, files={}))
+        return root
+
+    return make
+
+
+@pytest.fixture
+def no_engine(tmp_path, monkeypatch):
+    """Let pages be written with an engine that is none."""
+    page = tmp_path / "page-of-a-test"
+    shutil.copytree(static_page.PAGE_FOLDER, page, ignore=shutil.ignore_patterns("engine"))
+    (page / "engine").mkdir()
+    shutil.copyfile(Path(__file__).with_name("no_engine.js"), page / "engine" / "index.js")
+    monkeypatch.setattr(static_page, "PAGE_FOLDER", page)
+    return page
 
 
 @pytest.fixture

@@ -117,6 +117,7 @@ IN_THIS_PROCESS = {
     "prove two files": lambda root, film: ("prove", "--onnx", film, "--file", root / "baseline.tflite"),
     "show": lambda root, film: ("show", root),
     "upgrade": lambda root, film: ("upgrade", root, "--out", film.with_name("n")),
+    "page": lambda root, film: ("page", root, "--out", root.with_name("page")),
     "push": lambda root, film: ("push", root, "lab/screen"),
     "score": lambda root, film: ("score", root, "--films", film, "--out", root.with_name("scored")),
 }

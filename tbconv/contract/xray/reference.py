@@ -217,9 +217,8 @@ class GreyReference:
             model_input: uint8 [S, S], as the network gets it.
         """
         unlike = self.unlike(model_input)
-        said = (f"{_UNLIKE} ({', '.join(unlike)}): {_ADVICE}",)
         mirrored = bool(self.side_scores(model_input[None])[0] < self.least_side)
-        return (*(said if unlike else ()), *((MIRRORED_LIMIT,) if mirrored else ()))
+        return (*((unlike_limit(unlike),) if unlike else ()), *((MIRRORED_LIMIT,) if mirrored else ()))
 
     def unlike(self, model_input: NDArray[np.uint8]) -> tuple[str, ...]:
         """Return in what a model input, uint8 [S, S], is unlike the training films; empty where it is not."""
@@ -239,11 +238,15 @@ class GreyReference:
             margin: of the film, in logits.
             threshold: of the operating point.
         """
-        near = float(self.near[_NETWORKS.index(network)])
+        near = self.near_margin(network)
         if not near or abs(margin - threshold) > near:
             return ()
         what = "a change of the film that a reader would hardly see may change this answer"
         return (f"{_NEAR}{near:.2g} of the threshold: {what}.",)
+
+    def near_margin(self, network: str) -> float:
+        """Return how near to the threshold a margin of a network is near, in logits; 0 where nothing is said of it."""
+        return float(self.near[_NETWORKS.index(network)])
 
     def deviations(self, numbers: Numbers) -> Numbers:
         """Return how far each number lies from the middle, in ranges of the training films, float64 [N, COUNT]."""
@@ -283,6 +286,17 @@ _ADVICE = (
     "its answer may be wrong. Compare it with the film as the detector wrote it, without borders, writing or another "
     "display."
 )
+
+
+def unlike_limit(kinds: Sequence[str]) -> str:
+    """Return what is said of a film that is unlike the training films in these."""
+    return f"{_UNLIKE} ({', '.join(kinds)}): {_ADVICE}"
+
+
+def kinds_of_numbers() -> tuple[str, ...]:
+    """Return what each number of `describe` is of, [COUNT], in an answer's words."""
+    return tuple(kind for kind, _ in _KINDS)
+
 
 # --- fit ---
 

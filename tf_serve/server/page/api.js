@@ -1,7 +1,9 @@
-// All requests to the server: this origin alone, 503 waited out, every failure one sentence.
+// All questions, to the server or, where `tbconv page` wrote the page, to the model in this browser: the same answers.
+// Requests to the server: this origin alone, 503 waited out, every failure one sentence.
 
 // Where the server's addresses begin: "/", or a prefix behind which a proxy has put it.
 export const ROOT = new URL("../", import.meta.url);
+const here = document.querySelector("meta[name=tbconv-site]") ? await import("./local.js") : null;
 const TRIES = 20; // after which a busy server is an error in the film's row
 const LONGEST_WAIT_S = 15;
 
@@ -26,17 +28,25 @@ export class Refused extends Error {
   }
 }
 
-export const askModel = (which) => askJson(`api/v1/model${query(which)}`);
-export const askCertificate = (which) => askJson(`api/v1/certificate${query(which)}`);
-export const askModels = () => askJson("api/v1/models");
+export const askModel = (which) => here?.provenPaper("model") ?? askJson(`api/v1/model${query(which)}`);
+export const askCertificate = (which) => here?.paper("certificate") ?? askJson(`api/v1/certificate${query(which)}`);
+export const askModels = () => here?.paper("models") ?? askJson("api/v1/models");
 export const askDescription = () => askJson("openapi.json");
 
+// What a browser that answers itself has shown of itself: names and promises of sentences; nothing of a server.
+export const shownHere = () => here?.shown() ?? [];
+
+// Where the page about a model is.
+export const aboutModel = (which, part = "") => new URL(here ? `model.html${part}` : `model${query(which)}${part}`, ROOT).href;
+
 export async function screen(film, which, onWait) {
+  if (here) return here.screen(film);
   return (await post(`api/v1/screen${query(which)}`, film, onWait)).json();
 }
 
-// The film as the server opened it: what a browser cannot draw, it can.
+// The film as the server opened it, as something to draw: what a browser cannot draw itself.
 export async function picture(film) {
+  if (here) return here.picture(film);
   return (await post("api/v1/picture", film, () => {})).blob();
 }
 

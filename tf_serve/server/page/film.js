@@ -32,8 +32,8 @@ export async function open({ blob, drawn }) {
     const bitmap = await createImageBitmap(blob).catch(() => null);
     if (bitmap) return bitmap;
   }
-  const png = await picture(blob).catch(() => null);
-  return png ? createImageBitmap(png).catch(() => null) : null;
+  const drawable = await picture(blob).catch(() => null);
+  return drawable ? createImageBitmap(drawable).catch(() => null) : null;
 }
 
 // A small grey picture for the film's row.

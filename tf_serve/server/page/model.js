@@ -6,7 +6,7 @@ import { bandSentence, certificateParts, chip } from "./certificate.js";
 import { at, list, make, pair, show } from "./dom.js";
 import { save } from "./download.js";
 import { confusionTable, figureTable } from "./figures.js";
-import { bannersOf } from "./models.js";
+import { bannersOf, notReady } from "./models.js";
 import { interval, labelled, percent, signed, thousands } from "./words.js";
 
 const LATER_MS = 1500;
@@ -18,8 +18,8 @@ async function load() {
     facts = await askCertificate({ model: at("chooser").value });
     draw();
   } catch (error) {
-    at("banners").replaceChildren(make("p", { class: "banner" }, `Not ready: ${error.message}`));
-    if (error.status !== 401) setTimeout(load, LATER_MS);
+    at("banners").replaceChildren(notReady(error));
+    if (error.status !== 401 && !error.final) setTimeout(load, LATER_MS);
   }
 }
 

@@ -1,6 +1,6 @@
 // Who answers: the line in the header, the banners, the chooser where there are several, and what is known of each.
 
-import { ROOT, askCertificate, askModel, askModels, query } from "./api.js";
+import { aboutModel, askCertificate, askModel, askModels, shownHere } from "./api.js";
 import { at, list, make, pair, show } from "./dom.js";
 import { conversionOf, counted, labelled } from "./words.js";
 
@@ -12,8 +12,9 @@ export class Models {
   #timer = null;
   current = null;
 
-  constructor(changed) {
+  constructor(changed, failed) {
     this.changed = changed;
+    this.failed = failed; // called with the reason where nothing will ever answer
     at("chooser").addEventListener("change", () => this.refresh());
   }
 
@@ -31,9 +32,10 @@ export class Models {
       this.changed();
       this.#later(CHECK_MS);
     } catch (error) {
-      at("banners").replaceChildren(banner(`Not ready: ${error.message}`));
+      at("banners").replaceChildren(notReady(error));
       show("model-line", "no model answers");
-      if (error.status !== 401) this.#later(LATER_MS); // another place asks for a token
+      if (error.final) this.failed(error);
+      else if (error.status !== 401) this.#later(LATER_MS); // another place asks for a token
     }
   }
 
@@ -77,6 +79,17 @@ function banner(text, kind = "") {
   return make("p", { class: `banner ${kind}` }, text);
 }
 
+// Why nothing answers, with the button that helps where one does.
+export function notReady(error) {
+  const said = banner(`${error.final ? "Nothing is answered" : "Not ready"}: ${error.message}`, error.final ? "final" : "");
+  if (error.renew) {
+    const button = make("button", { type: "button" }, "Reload");
+    button.addEventListener("click", error.renew);
+    said.append(" ", button);
+  }
+  return said;
+}
+
 export function describe(model, which) {
   at("banners").replaceChildren(...bannersOf(model));
   at("model-line").replaceChildren(`${model.name} · `, whoAnswers(model, which), ` · version ${model.version}`);
@@ -88,13 +101,21 @@ export function describe(model, which) {
     pair("Distinguishes", `${labelled(model.labels.positive)} from ${labelled(model.labels.negative)}`),
     pair("Sensitivity", counted(point.sensitivity, point.positives, "positive")),
     pair("Specificity", counted(point.specificity, point.negatives, "negative")),
+    ...shownHere().map(promised),
   );
+}
+
+// A pair whose sentence comes later.
+function promised([name, sentence]) {
+  const text = make("span", {}, "…");
+  sentence.then((said) => (text.textContent = said), () => {});
+  return pair(name, text);
 }
 
 // Which verdict a file has stands on the page about the model, where there is room to say what it means.
 function whoAnswers(model, which) {
   const words = model.kind === "baseline" ? "baseline, not the trained network" : conversionOf(model);
-  return make("a", { id: "verified", href: new URL(`model${query(which)}#certificate`, ROOT).href }, words);
+  return make("a", { id: "verified", href: aboutModel(which, "#certificate") }, words);
 }
 
 export function bannersOf(model) {

@@ -2,7 +2,7 @@
 
 import { askForToken } from "./access.js";
 import { explain, explainNothing } from "./answer.js";
-import { query, ROOT } from "./api.js";
+import { aboutModel } from "./api.js";
 import { at, show } from "./dom.js";
 import { packed, save } from "./download.js";
 import { Models } from "./models.js";
@@ -14,10 +14,14 @@ import { Viewer } from "./viewer.js";
 
 let selected = null;
 const prevalence = new Prevalence();
-const models = new Models(() => {
-  viewer.nameClasses(models.current.labels);
-  at("to-model").href = at("more").href = new URL(`model${query(models.which)}`, ROOT).href;
-});
+const models = new Models(
+  () => {
+    viewer.nameClasses(models.current.labels);
+    at("to-model").href = at("more").href = aboutModel(models.which);
+    if (!selected) explainNothing();
+  },
+  () => selected || show("status", "Nothing is answered: the reason stands above."),
+);
 const rows = new Rows(select);
 const viewer = new Viewer((film, bitmap) => rows.thumb(film, bitmap));
 const queue = new Queue((film) => {
@@ -25,6 +29,7 @@ const queue = new Queue((film) => {
   rows.update(film);
   account();
   if (film === selected) refresh(film);
+  if (film.error?.final) models.refresh(); // which says why nothing is answered any more
 });
 
 function take(files) {

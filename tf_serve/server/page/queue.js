@@ -74,7 +74,7 @@ export class Queue {
       film.sha256 = await digest(film.wrapped.blob);
       this.#become(film, { state: answer.status, answer });
     } catch (error) {
-      this.#become(film, { state: "failed", error: { text: error.message, retry: error.retry ?? false } });
+      this.#become(film, { state: "failed", error: { text: error.message, retry: error.retry ?? false, final: error.final ?? false } });
     }
   }
 

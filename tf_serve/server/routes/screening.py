@@ -9,8 +9,10 @@ from typing import Any
 
 import anyio
 import anyio.to_thread
+import numpy as np
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse, Response
+from numpy.typing import NDArray
 from PIL import Image
 
 from tbconv.contract.bundle import CERTIFICATE, Bundle, read_json
@@ -57,20 +59,27 @@ async def screen(request: Request) -> Response:
 async def model(request: Request) -> Response:
     """Return what answers: kind, verdict and its figures, labels, operating point, limits."""
     engine = ready_engine(request)
-    loaded = _named_model(request)
+    return json_answer(describe_card(_named_model(request), most_bytes=engine.settings.max_body))
+
+
+def describe_card(loaded: LoadedModel, *, most_bytes: int) -> ModelCard:
+    """Return what a page has to know of a model before it is asked: labels, rule, limits, films that are taken.
+
+    Args:
+        loaded: the model.
+        most_bytes: of one film's file.
+    """
     active, manifest = loaded.active, loaded.bundle.manifest
-    return json_answer(
-        ModelCard(
-            **describe_model(active, manifest),
-            labels=asdict(manifest.labels),
-            certificate=CertificateSummary(reason=active.verdict.reason, figures=active.verdict.figures),
-            operating_point=_describe_point(active.decision_rule.operating_point),
-            site=asdict(active.site_figures) if active.site_figures else None,
-            calibration=describe_calibration(active.decision_rule),
-            decisions=manifest.words.decisions,
-            limits=list(limits(active, manifest)),
-            accepts=Accepted(types=list(FILM_TYPES), bytes=engine.settings.max_body),
-        )
+    return ModelCard(
+        **describe_model(active, manifest),
+        labels=asdict(manifest.labels),
+        certificate=CertificateSummary(reason=active.verdict.reason, figures=active.verdict.figures),
+        operating_point=_describe_point(active.decision_rule.operating_point),
+        site=asdict(active.site_figures) if active.site_figures else None,
+        calibration=describe_calibration(active.decision_rule),
+        decisions=manifest.words.decisions,
+        limits=list(limits(active, manifest)),
+        accepts=Accepted(types=list(FILM_TYPES), bytes=most_bytes),
     )
 
 
@@ -125,8 +134,13 @@ def draw(data: bytes, content_type: str | None) -> bytes:
         ) from error
     image = Image.fromarray(film.pixels)
     image.thumbnail((LONG_SIDE, LONG_SIDE), Image.Resampling.BILINEAR)
+    return png(np.asarray(image))
+
+
+def png(grey: NDArray[np.uint8]) -> bytes:
+    """Return grey levels, uint8 [H, W], as the bytes of a PNG."""
     out = io.BytesIO()
-    image.save(out, "PNG", compress_level=PACKING)
+    Image.fromarray(grey).save(out, "PNG", compress_level=PACKING)
     return out.getvalue()
 
 

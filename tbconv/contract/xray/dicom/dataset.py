@@ -254,8 +254,8 @@ FRONTAL = ("PA", "AP")
 # Defined terms of DX View Position (PS3.3 C.8.11.5.1.1) and the free words of CR devices.
 LATERAL = frozenset(("LL", "RL", "LAT", "LLAT", "RLAT"))
 OTHER_VIEW = frozenset(("LLO", "RLO", "LAO", "RAO", "LPO", "RPO", "LLD", "RLD", "OBL", "DECUB"))
-_LATERAL_WORDS = re.compile(r"LATERAL|\bLAT\b")
-_OTHER_WORDS = re.compile(r"OBLIQUE|DECUBITUS|\bOBL\b|\bDECUB\b")
+LATERAL_WORDS = re.compile(r"LATERAL|\bLAT\b")
+OTHER_WORDS = re.compile(r"OBLIQUE|DECUBITUS|\bOBL\b|\bDECUB\b")
 # Body Part Examined (PS3.16 annex L) is often missing or wrong, so only parts far from the chest speak against it.
 OTHER_PARTS = frozenset(
     (
@@ -274,8 +274,8 @@ def reject_by_header(header: DicomHeader) -> None:
         (RejectionReason.OTHER_MODALITY, header.modality and header.modality not in RADIOGRAPHS),
         (RejectionReason.OTHER_BODY_PART, header.body_part in OTHER_PARTS),
         (RejectionReason.NOT_FOR_VIEWING, header.intent == RAW_INTENT),
-        (RejectionReason.OTHER_VIEW, view in OTHER_VIEW or _OTHER_WORDS.search(view)),  # first: a lateral decubitus
-        (RejectionReason.LATERAL_VIEW, view in LATERAL or _LATERAL_WORDS.search(view)),
+        (RejectionReason.OTHER_VIEW, view in OTHER_VIEW or OTHER_WORDS.search(view)),  # first: a lateral decubitus
+        (RejectionReason.LATERAL_VIEW, view in LATERAL or LATERAL_WORDS.search(view)),
         (RejectionReason.MULTI_FRAME, header.frames > 1),
         (RejectionReason.NO_PICTURE, not header.pictured and _stores_no_picture(header.sop_class)),
     )

@@ -1,0 +1,87 @@
+"""Pages without a server: a plain web host for the folders of `tbconv page`, and a browser that opens them."""
+
+import contextlib
+import functools
+import http.server
+import importlib.util
+import threading
+from pathlib import Path
+
+import pytest
+
+_spec = importlib.util.spec_from_file_location("page_fixtures", Path(__file__).parents[1] / "conftest.py")
+page_fixtures = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(page_fixtures)
+Watch, serving = page_fixtures.Watch, page_fixtures.serving
+
+# the bundles of tests/tf_serve that can prove themselves in a browser, and the engine that is none
+provable_bundle, no_engine = serving.provable_bundle, serving.no_engine
+
+
+class _Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *_):
+        pass
+
+
+class Host:
+    """A plain web host, as `python -m http.server` is one, that can be stopped and started at its address."""
+
+    def __init__(self, folder):
+        self.folder, self._port = folder, 0
+        self.start()
+
+    def start(self):
+        handler = functools.partial(_Quiet, directory=str(self.folder))
+        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", self._port), handler)
+        self._port = self._server.server_address[1]
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+        self._thread.start()
+
+    def stop(self):
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+    @property
+    def url(self):
+        return f"http://127.0.0.1:{self._port}/"
+
+
+@pytest.fixture
+def host():
+    """Return a function that serves a folder until the test ends."""
+    started = []
+
+    def serve(folder):
+        started.append(Host(folder))
+        return started[-1]
+
+    yield serve
+    for one in started:
+        with contextlib.suppress(OSError):
+            one.stop()
+
+
+@pytest.fixture
+def open_page(browser):
+    """Return a function that opens a page of a host in a profile of its own, watched to the end of the test."""
+    opened = []
+
+    def go(url, path="", *, may_fail=False, ready=True, context=None, **options):
+        known = context is not None
+        context = context or browser.new_context(**{"viewport": {"width": 1280, "height": 900}} | options)
+        context.set_default_timeout(20_000)
+        page, watch = context.new_page(), Watch(url.rstrip("/"), may_fail)
+        watch.attach(page)
+        page.watch = watch
+        page.goto(url + path)
+        opened.append((None if known else context, watch))
+        if ready:
+            page.locator("#facts dt").first.wait_for(state="attached")
+        return page
+
+    yield go
+    for context, watch in opened:
+        if context:
+            context.close()
+        assert (watch.faults, watch.foreign) == ([], [])
