@@ -629,6 +629,57 @@ def verify(
     return run_verification(config, reporter or Silence())
 
 
+def where(
+    bundle: str | Path,
+    targets: str | Sequence[str],
+    films: str | Path | None = None,
+    *,
+    out: str | Path | None = None,
+    most: int | None = None,
+    minutes: float | None = None,
+    artefacts: Sequence[str] | None = None,
+    reporter: Reporter | None = None,
+    **labels: Unpack[FilmLabels],
+) -> Portability:
+    """Run a bundle's TFLite files on other processors and in other runtimes: `tbconv verify --where`.
+
+    Args:
+        bundle: folder that `convert` wrote; nothing is written into it.
+        targets: names as the command takes them, or "all".
+        films: folder of films; None draws phantoms.
+        out: folder for portability.json and portability.html; BUNDLE.verify by default.
+        most: films that each target gets, at most; 32 by default.
+        minutes: that a slow target's own process takes for the films of one file; 2.5 by default.
+        artefacts: paths of TFLite files; None: float32, int8 and the one to deploy.
+        reporter: where progress goes; nowhere by default.
+        labels: how the films' labels are read, where the folder alone does not say.
+
+    Returns:
+        One row a file and target; `passed` says whether none failed.
+
+    Raises:
+        ArtefactError: a file is missing or altered.
+        ConfigError: a target is not known.
+        SetupError: a target cannot be had here; nothing is run then.
+    """
+    from convert.certificate.portability import write_portability
+    from convert.parity.portability import MINUTES, MOST, WhereConfig, try_elsewhere
+
+    root = Path(bundle).resolve()
+    config = WhereConfig(
+        bundle=Path(bundle),
+        where=targets if isinstance(targets, str) else ",".join(targets),
+        films=None if films is None else Path(films),
+        most=MOST if most is None else most,
+        minutes=MINUTES if minutes is None else minutes,
+        artefacts=None if artefacts is None else tuple(artefacts),
+        **_read_by(labels),
+    )
+    found = try_elsewhere(config, reporter or Silence())
+    write_portability(root.parent / f"{root.name}.verify" if out is None else Path(out), found)
+    return found
+
+
 def retune(
     bundle: str | Path,
     films: str | Path,

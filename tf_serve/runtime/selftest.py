@@ -172,7 +172,7 @@ def _repeat(
         recorded = _recorded(golden, artefact)
         model = model or Pool(bundle, artefact.path, size=1)
         answer = model.predict(as_model_input(golden.model_inputs))
-        allowed = _allowed(artefact, recorded, golden, certificate)
+        allowed = allowed_logits(artefact, golden, certificate)
         problem = _shape_problem(recorded, answer)
         if problem is None:
             decision_rule = bundle.manifest.decision_rules[artefact.network]
@@ -194,12 +194,33 @@ def _recorded(golden: Golden, artefact: Artefact) -> Prediction:
     return golden.answers[artefact.path]
 
 
-def _allowed(artefact: Artefact, recorded: Prediction, golden: Golden, certificate: Certificate) -> float:
-    """Return how far logits may move: a float32 file has the certificate's tolerance for the golden inputs."""
+def allowed_logits(artefact: Artefact, golden: Golden, certificate: Certificate) -> float:
+    """Return how far logits may move elsewhere: a float32 file has the certificate's tolerance for the golden inputs.
+
+    Raises:
+        ArtefactError: the golden inputs hold nothing of this file.
+    """
+    recorded = _recorded(golden, artefact)
     if artefact.is_exact:
         tolerances = certificate.tolerances.get(artefact.network) or {}
         return float((tolerances.get("golden") or tolerances).get("logits", IDENTITY))
     return allowed_move(recorded, golden.answers[f"{REFERENCE} ({artefact.network})"])
+
+
+def moved_problem(
+    recorded: Prediction, answer: Prediction, artefact: Artefact, *, slope: float, allowed: float
+) -> str | None:
+    """Return what makes answers another model's than these were, to the same films; None where rounding explains all.
+
+    Args:
+        recorded: what the file answered where it was measured.
+        answer: what it answers elsewhere.
+        artefact: the file.
+        slope: of its calibration.
+        allowed: how far a logit may move (`allowed_logits`).
+    """
+    problem = _shape_problem(recorded, answer)
+    return problem or _tolerance_problem(recorded, answer, artefact, slope=slope, allowed=allowed)
 
 
 def _max_abs_difference(now: NDArray[np.floating], then: NDArray[np.floating]) -> float:
