@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         score,
         train,
         verify,
+        where,
     )
 
 __all__ = [
@@ -53,6 +54,7 @@ __all__ = [
     "score",
     "train",
     "verify",
+    "where",
 ]
 
 

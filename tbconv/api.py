@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from convert.certificate.retune import Retuned
     from convert.from_run import Converted
     from convert.onnx_import.reference import ConvertedOnnx
+    from convert.parity.portability import Portability
     from convert.verify import Verified
     from tbconv.contract.bundle import Bundle
     from tbconv.contract.certificate import Proof
@@ -50,6 +51,7 @@ __all__ = [
     "score",
     "train",
     "verify",
+    "where",
 ]
 
 
@@ -489,6 +491,7 @@ def convert(
     films: int | None = None,
     keep_float: Sequence[str] | None = None,
     int8_budget: float | None = None,
+    where: str | Sequence[str] | None = None,
     referral: str | None = None,
     reporter: Reporter | None = None,
 ) -> Converted:
@@ -501,6 +504,7 @@ def convert(
         films: held-out films that every format is compared on, at most; 512 by default.
         keep_float: nodes, or prefixes of nodes, that the int8 file keeps in float32; the head by default.
         int8_budget: seconds that the search for an int8 recipe may take; 0 makes one candidate.
+        where: targets that the TFLite files are tried on, for the certificate, as the function `where` takes them.
         referral: what a flag calls for, such as "a chest CT"; "" names nothing, None takes the run's.
         reporter: where progress goes; nowhere by default.
 
@@ -516,7 +520,7 @@ def convert(
     from convert.pipeline import convert as run_conversion
 
     given: dict[str, Any] = {"films": films, "keep_float": tuple(keep_float or ()) or None, "int8_budget": int8_budget}
-    given |= {"referral": referral}
+    given |= {"referral": referral, "where": where if where is None or isinstance(where, str) else ",".join(where)}
     chosen = {name: value for name, value in given.items() if value is not None}
     return run_conversion(ConvertConfig(run=Path(run), out=Path(out), route=route, **chosen), reporter or Silence())
 

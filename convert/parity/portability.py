@@ -305,7 +305,7 @@ def _run(
     jobs = [(target, task) for target in sorted(targets, key=lambda one: not one.slow) for task in tasks]
     found: dict[tuple[str, str], Elsewhere] = {}
     with ThreadPoolExecutor(max(1, len(os.sched_getaffinity(0)))) as pool, drop_waiting(pool):
-        started = {pool.submit(_try, target, task, films, seconds): (target, task) for target, task in jobs}
+        started = {pool.submit(try_one, target, task, films, seconds): (target, task) for target, task in jobs}
         done = (job.result() for job in as_completed(started))
         title = f"running {len(tasks)} files on {len(targets)} targets"
         for row in reporter.track(done, title=title, total=len(jobs)):
@@ -314,7 +314,15 @@ def _run(
     return [found[task.artefact.path, target.name] for task in tasks for target in targets]
 
 
-def _try(target: Target, task: Task, films: NDArray[np.uint8], seconds: float) -> Elsewhere:
+def try_one(target: Target, task: Task, films: NDArray[np.uint8], seconds: float | None) -> Elsewhere:
+    """Run one file on one target, and compare with what it answers here; what fails is a row, and no error.
+
+    Args:
+        target: that is prepared.
+        task: the file.
+        films: uint8 [N, S, S].
+        seconds: that a slow target's own process takes for them.
+    """
     try:
         ran = target.run(task.place, films, seconds if target.slow else None)
     except ConversionError as error:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from tbconv.contract.bundle import MAKE_AGAIN, MANIFEST, Bundle
 from tbconv.contract.certificate import Certificate
 from tbconv.contract.consistency import UNBOUND, answer_problems, appended_problems, check_binding
-from tbconv.contract.environment import processor, processor_difference
+from tbconv.contract.environment import processor, processor_difference, tried_as
 from tbconv.contract.errors import ArtefactError, BundleError, SetupError
 from tbconv.contract.golden import (
     GOLDEN,
@@ -101,6 +101,33 @@ def self_test(bundle: Bundle, *, artefacts: Sequence[str] | None = None) -> Self
     notes += [UNBOUND] if certificate.scope.get("binding") is None else []
     rows = tuple(_repeat(bundle, one, golden, certificate) for one in chosen)
     return SelfTest(rows, tuple(notes), _contradictions(bundle, golden, {one.path for one in chosen}))
+
+
+def describe_processor(certificate: Certificate, path: str) -> dict[str, Any]:
+    """Return this machine's processor beside those that a file was measured and tried on.
+
+    Args:
+        certificate: of the bundle; `tbconv convert --where` puts the table of other processors into it.
+        path: of the file that answers.
+
+    Returns:
+        model and kernel_flags of this processor; certified_on, the model of the certificate's; tried_as, the target
+        that stands for this one; note, what is known of the file here.
+    """
+    certified, here = certificate.scope.get("processor") or {}, processor()
+    target, difference = tried_as(here["kernel_flags"]), processor_difference(certified, here)
+    rows = (certificate.scope.get("portability") or {}).get("rows", [])
+    found = next((row for row in rows if (row["path"], row["target"]) == (path, target)), None)
+    if difference is None:
+        known = bool(certified.get("kernel_flags")) and bool(here["kernel_flags"])
+        note = "the instructions that it was certified on" if known else "what its instructions are is not known"
+    elif found is not None:
+        note = f"{difference}; tried as {target}: {found['verdict']} on {found['films']} films"
+    else:
+        how = f"tbconv verify BUNDLE --where {target}" if target else "tbconv verify BUNDLE --quick"
+        note = f"{difference}; not tried on such a processor: {how}"
+    shown = {"model": here["model"], "kernel_flags": here["kernel_flags"], "certified_on": certified.get("model")}
+    return shown | {"tried_as": target, "note": note}
 
 
 def golden_check(bundle: Bundle, path: str, golden: Golden) -> Callable[[Classifier], GoldenResult]:

@@ -8,7 +8,6 @@ speed.
 from __future__ import annotations
 
 import json
-import platform
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -31,7 +30,7 @@ from convert.runners.elsewhere.environments import (
     python_packages,
     require_program,
 )
-from tbconv.contract.environment import processor
+from tbconv.contract.environment import processor, tried_as
 from tbconv.contract.errors import ConfigError, ConversionError
 from tbconv.contract.files import temporary_folder
 from tbconv.family import family_of_child
@@ -40,7 +39,6 @@ SCRIPT = Path(__file__).with_name("run_litert.py")
 TAIL_LINES = 6
 LONGEST_FILM_S = 3600.0  # of one process, beside what it may take by itself
 Api = Literal["interpreter", "compiled"]
-BEYOND_AVX2 = ("avx512", "avx_vnni", "avx10", "amx")  # flags with which XNNPACK takes other kernels than AVX2's
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +77,7 @@ def _emulated(*command: str) -> list[str]:
 
 def _needs_no_emulation() -> bool:
     """Return whether this processor is one of AVX2 and no more, so that emulating it would show nothing else."""
-    flags = processor()["kernel_flags"]
-    return platform.machine() == "x86_64" and "avx2" in flags and not any(one.startswith(BEYOND_AVX2) for one in flags)
+    return tried_as(processor()["kernel_flags"]) == "avx2"
 
 
 def _avx2() -> tuple[list[str], dict[str, str]]:
@@ -178,11 +175,15 @@ def _failed(name: str, file: Path, why: str) -> ConversionError:
     return ConversionError(f"{name} cannot run {file.name}", why=why, fix=fix)
 
 
+def _avx2_in_words() -> str:
+    return f"x86-64 with AVX2 and no AVX-512, {'as this processor is' if _needs_no_emulation() else 'emulated'}"
+
+
 _ALL = (
-    _litert("avx2", "x86-64 with AVX2 and no AVX-512", _avx2, "interpreter", slow=not _needs_no_emulation()),
-    _of_arm("aarch64", "max", "ARM with every instruction that qemu knows (dot product, i8mm, bf16, SVE)"),
-    _of_arm("cortex-a53", "cortex-a53", "ARM of 2012: NEON, without dot product"),
-    _of_arm("cortex-a76", "cortex-a76", "ARM of 2018: NEON with dot product"),
+    _litert("avx2", _avx2_in_words(), _avx2, "interpreter", slow=not _needs_no_emulation()),
+    _of_arm("aarch64", "max", "ARM with every instruction that qemu knows, emulated"),
+    _of_arm("cortex-a53", "cortex-a53", "ARM of 2012 (NEON, no dot product), emulated"),
+    _of_arm("cortex-a76", "cortex-a76", "ARM of 2018 (NEON with dot product), emulated"),
     _browser("wasm", "WebAssembly, one thread, in headless Chromium"),
     _browser("webgpu", "WebGPU by SwiftShader in headless Chromium"),
     _litert("compiled-model", "the newest LiteRT's CompiledModel on this processor", _compiled, "compiled", slow=False),

@@ -168,6 +168,8 @@ def _refuse_dropped(given: Mapping[str, object], *, quick: bool) -> None:
         dropped = [name for name in named if name in ("--matrix", "--layers", "--trace", "--details")]
         why = "it compares a file with itself on other processors and in other runtimes"
         _refuse(dropped, "with --where", why=why, instead="omit --where")
+        unread = [] if "--films" in named else [name for name in named if name in OF_LABELS]
+        _refuse(unread, "without --films", why="it is about the films of a folder", instead="add --films DIR")
     elif "--minutes" in named:
         _refuse(["--minutes"], "without --where", why="it is about its targets", instead="add --where all")
     elif "--trace" in named:
