@@ -354,6 +354,7 @@ def judge_elsewhere(task: Task, target: Target, ran: Ran, *, of: int) -> Elsewhe
         reason = f"it gives no {', '.join(lacking) or 'film'}"
         return _row(task, target, PortabilityVerdict.FAILED, reason, runtime=ran.runtime, films=films, of=of)
     there, here = Prediction(*(ran.outputs[name] for name in OUTPUTS)), part_of(task.here, 0, films)
+    there_map, here_map = ran.outputs["evidence"], np.asarray(here.evidence)
     if any(getattr(there, name).shape != getattr(here, name).shape for name in OUTPUTS):
         reason = "an output has another shape than here"
         return _row(task, target, PortabilityVerdict.FAILED, reason, runtime=ran.runtime, films=films, of=of)
@@ -370,7 +371,6 @@ def judge_elsewhere(task: Task, target: Target, ran: Ran, *, of: int) -> Elsewhe
         verdict, reason = PortabilityVerdict.CANNOT_SAY, "only a part of its operations ran there, the rest elsewhere"
     elif same.all():
         verdict, reason = PortabilityVerdict.IDENTICAL, "every output of every film, to the bit"
-    maps = there.evidence, here.evidence
     return _row(
         task,
         target,
@@ -382,7 +382,7 @@ def judge_elsewhere(task: Task, target: Target, ran: Ran, *, of: int) -> Elsewhe
         identical=int(same.sum()),
         max_abs_logits=_finite(moved.max()),
         float32_steps=_finite((moved / float32_steps(here.logits)).max()),
-        max_abs_evidence=None if None in maps else _finite(np.abs(np.subtract(*maps, dtype=np.float64)).max()),
+        max_abs_evidence=_finite(np.abs(there_map.astype(np.float64) - here_map).max()),
         allowed_logits=task.allowed,
         flips=asdict(proportion(changed, films)) | {"count": changed},
     )
@@ -390,7 +390,8 @@ def judge_elsewhere(task: Task, target: Target, ran: Ran, *, of: int) -> Elsewhe
 
 def float32_steps(logits: NDArray[np.floating]) -> NDArray[np.float64]:
     """Return one float32 step of each film's logits, [N]: the spacing of float32 at the larger of their magnitudes."""
-    return np.spacing(np.abs(logits).max(axis=1).astype(np.float32)).astype(np.float64)
+    largest = np.abs(logits).max(axis=1).astype(np.float32)
+    return np.asarray(np.spacing(largest), np.float64)
 
 
 def _same(here: NDArray[Any], there: NDArray[Any]) -> NDArray[np.bool_]:

@@ -13,6 +13,7 @@ from benchmarks.fault_injection.faults.fault import Fault
 from convert.runners.elsewhere.browser import Ran
 from convert.runners.elsewhere.targets import SCRIPT, TARGETS, Target, run_script
 from convert.worker import run_step
+from tbconv.contract.files import temporary_folder
 
 FAULTY = Path(__file__).with_name("faulty_litert.py")
 FLOAT, INT8 = "model_float32.tflite", "model_int8.tflite"
@@ -33,13 +34,11 @@ def _open_batch(bundle: Path, _: float) -> Target:
     newest = TARGETS["compiled-model"]
 
     def run(file: Path, films: NDArray[np.uint8], seconds: float | None) -> Ran:
-        made = file.with_name("open batch.tflite")
-        request = {"saved_model": str(bundle / "saved_model"), "out": str(made)}
-        run_step("benchmarks.fault_injection.faults.open_batch:write", request)
-        try:
+        with temporary_folder("open-batch") as folder:
+            made = folder / file.name
+            request = {"saved_model": str(bundle / "saved_model"), "out": str(made)}
+            run_step("benchmarks.fault_injection.faults.open_batch:write", request)
             return newest.run(made, films, seconds)
-        finally:
-            made.unlink()
 
     return Target("open batch", newest.what, newest.prepare, run, slow=False)
 
