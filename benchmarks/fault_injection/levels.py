@@ -33,11 +33,11 @@ from convert.parity.inputs import draw_golden_films
 from convert.parity.portability import PortabilityVerdict, Task, try_one
 from convert.runners.base import Answer
 from tbconv.contract.bundle import read_bundle
+from tbconv.contract.consistency import allowed_logits
 from tbconv.contract.errors import ConversionError, Silence, TbconvError
 from tbconv.contract.golden import GOLDEN, check_films, read_golden
 from tbconv.contract.preprocess import PreprocessSpec
 from tbconv.contract.xray import decode_xray
-from tf_serve.runtime.selftest import allowed_logits
 from torch_train.data.phantom import draw_phantom
 
 INFINITE = float("inf")

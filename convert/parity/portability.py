@@ -28,14 +28,13 @@ from convert.runners.elsewhere.targets import Target, parse_targets
 from convert.worker import drop_waiting, run_step, workers
 from tbconv.contract.bundle import open_bundle
 from tbconv.contract.certificate import Certificate
-from tbconv.contract.consistency import check_binding
+from tbconv.contract.consistency import allowed_logits, check_binding, moved_problem
 from tbconv.contract.environment import package_versions, processor
 from tbconv.contract.errors import BundleError, ConfigError, ConversionError, Reporter, TbconvError
 from tbconv.contract.files import sha256_bytes, temporary_folder
 from tbconv.contract.golden import GOLDEN, Golden, read_golden
 from tbconv.contract.manifest import Artefact, DecisionRule
 from tbconv.contract.statistics import Prediction, is_positive, proportion
-from tf_serve.runtime.selftest import allowed_logits, moved_problem
 from torch_train.data.findings import LabelChoice
 
 PORTABILITY = "portability.json"
