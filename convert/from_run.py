@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -15,19 +16,21 @@ from numpy.typing import NDArray
 from convert.certificate.certify import certify, float32_failures, seal_reports
 from convert.formats.metadata import label_files
 from convert.formats.table import FORMATS, ONNX, TFLITE, TFLITE_FLOAT32, Format, runner_of
-from convert.parity.inputs import FilmSet, draw_golden_films, evenly, golden_inputs, part_of
+from convert.parity.inputs import FilmSet, draw_golden_films, evenly, golden_inputs, part_of, spread
 from convert.parity.measure import Measurement, measure
+from convert.parity.portability import MINUTES, MOST, files_to_try, prepare_targets, run_elsewhere
 from convert.parity.report import parity_report
 from convert.parity.runtimes import LITERT_TORCH, Runtime, compared_runtimes, places_of
 from convert.pipeline import INT8_BUDGET, ConversionContext, Outcome, Route, check_budget, check_route
 from convert.proof.prove import prove_files
 from convert.quantization.float_ops import HEAD
+from convert.runners.elsewhere.targets import parse_targets
 from tbconv.contract.bundle import read_json, write_bundle
 from tbconv.contract.certificate import Certificate, Proof
 from tbconv.contract.environment import provenance
 from tbconv.contract.errors import ConfigError, referral_of_option
 from tbconv.contract.files import write_json
-from tbconv.contract.golden import GOLDEN, GOLDEN_FILMS, Golden, write_golden, write_golden_films
+from tbconv.contract.golden import GOLDEN, GOLDEN_FILMS, Golden, read_golden, write_golden, write_golden_films
 from tbconv.contract.manifest import BATCH, Artefact, Kind, Manifest, image_spec, output_specs, settle_referral
 from tbconv.contract.preprocess import PreprocessSpec
 from tbconv.contract.xray.reference import GREY_REFERENCE, fit_reference
@@ -61,6 +64,7 @@ class ConvertConfig:
     keep_float: tuple[str, ...] = (HEAD,)  # nodes that the int8 file keeps in float32
     int8_budget: float = INT8_BUDGET  # seconds that the search for an int8 recipe may take; 0 makes one candidate
 
+    where: str | None = None  # targets that the files are tried on, too (convert.runners.elsewhere.targets)
     referral: str | None = None  # what a flag calls for; None: as the run says, or as its labels are known to
 
     def __post_init__(self) -> None:
@@ -68,6 +72,8 @@ class ConvertConfig:
             object.__setattr__(self, "referral", referral_of_option(self.referral))
         check_route(self.route)
         check_budget(self.int8_budget)
+        if self.where is not None:
+            parse_targets(self.where)
         if self.films < 1:
             raise ConfigError(f"--films {self.films}", why="parity cannot pass on nothing", fix="--films 256")
 
@@ -174,6 +180,8 @@ class RunReference:
             if (context.folder / name).is_file():
                 said = read_json(context.folder / name) | {"disclaimer": self.facts.words.disclaimer}
                 write_json(context.folder / name, said)
+        if self.config.where is not None:
+            prepare_targets(parse_targets(self.config.where), context.reporter)  # before an hour is spent
         context.reporter.say(settle_referral(self.facts.labels, self.facts.referral)[1])
         if not (self.config.run / GREY_REFERENCE).is_file():
             self._fit_reference(context.folder / GREY_REFERENCE)
@@ -256,6 +264,7 @@ class RunReference:
         write_golden(context.folder / GOLDEN, Golden(tuple(names), golden, answers))
         words, proofs = self.facts.words, self._prove(context, artefacts)
         certificate = certify(context.folder, self.config.run, artefacts, measurement, proofs, words)
+        certificate = self._with_portability(context, certificate, artefacts, measurement)
         return RunOutcome(
             report=parity_report(measurement, certificate.artefacts, words) | {"int8": context.int8},
             regressions=float32_failures(artefacts, certificate),
@@ -263,6 +272,33 @@ class RunReference:
             measurement=measurement,
             certificate=certificate,
         )
+
+    def _with_portability(
+        self,
+        context: ConversionContext,
+        certificate: Certificate,
+        artefacts: tuple[Artefact, ...],
+        measurement: Measurement,
+    ) -> Certificate:
+        """Return the certificate with the table of other processors and runtimes, where one is asked for."""
+        if self.config.where is None:
+            return certificate
+        held = measurement.filmset.films
+        films = held[spread(np.arange(len(held)))][:MOST]
+        found = run_elsewhere(
+            context.folder,
+            files_to_try(artefacts, certificate),
+            read_golden((context.folder / GOLDEN).read_bytes()),
+            certificate,
+            self.facts.decision_rules,
+            films,
+            f"{len(films)} of {measurement.filmset.description}",
+            targets=parse_targets(self.config.where),
+            seconds=MINUTES * 60,
+            reporter=context.reporter,
+            start=time.monotonic(),
+        )
+        return replace(certificate, scope=certificate.scope | {"portability": found.to_json()})
 
     def _prove(self, context: ConversionContext, artefacts: tuple[Artefact, ...]) -> dict[str, Proof]:
         """Compare every file that was made of model.onnx with it, for every input."""

@@ -232,7 +232,7 @@ def _certificate(
     """
     old = bundle.certificate()
     scope = certificate_scope(bundle.root) | {"calibration": old.scope.get("calibration")}
-    scope |= {"binding": old.scope["binding"]} if "binding" in old.scope else {}
+    scope |= {name: old.scope[name] for name in ("binding", "portability") if name in old.scope}
     deploy = _deploy(old.deploy, regressions, measurement.filmset.description)
     return write_certificate(measurement, verdicts, scope, deploy, bundle.manifest.words)
 

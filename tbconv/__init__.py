@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         score,
         train,
         verify,
+        where,
     )
 
 __all__ = [
@@ -55,6 +56,7 @@ __all__ = [
     "score",
     "train",
     "verify",
+    "where",
 ]
 
 

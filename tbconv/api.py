@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from convert.certificate.retune import Retuned
     from convert.from_run import Converted
     from convert.onnx_import.reference import ConvertedOnnx
+    from convert.parity.portability import Portability
     from convert.verify import Verified
     from tbconv.contract.bundle import Bundle
     from tbconv.contract.certificate import Proof
@@ -52,6 +53,7 @@ __all__ = [
     "score",
     "train",
     "verify",
+    "where",
 ]
 
 
@@ -531,6 +533,7 @@ def convert(
     films: int | None = None,
     keep_float: Sequence[str] | None = None,
     int8_budget: float | None = None,
+    where: str | Sequence[str] | None = None,
     referral: str | None = None,
     reporter: Reporter | None = None,
 ) -> Converted:
@@ -543,6 +546,7 @@ def convert(
         films: held-out films that every format is compared on, at most; 512 by default.
         keep_float: nodes, or prefixes of nodes, that the int8 file keeps in float32; the head by default.
         int8_budget: seconds that the search for an int8 recipe may take; 0 makes one candidate.
+        where: targets that the TFLite files are tried on, for the certificate, as the function `where` takes them.
         referral: what a flag calls for, such as "a chest CT"; "" names nothing, None takes the run's.
         reporter: where progress goes; nowhere by default.
 
@@ -558,7 +562,7 @@ def convert(
     from convert.pipeline import convert as run_conversion
 
     given: dict[str, Any] = {"films": films, "keep_float": tuple(keep_float or ()) or None, "int8_budget": int8_budget}
-    given |= {"referral": referral}
+    given |= {"referral": referral, "where": where if where is None or isinstance(where, str) else ",".join(where)}
     chosen = {name: value for name, value in given.items() if value is not None}
     return run_conversion(ConvertConfig(run=Path(run), out=Path(out), route=route, **chosen), reporter or Silence())
 
@@ -669,6 +673,57 @@ def verify(
         matrix=matrix,
     )
     return run_verification(config, reporter or Silence())
+
+
+def where(
+    bundle: str | Path,
+    targets: str | Sequence[str],
+    films: str | Path | None = None,
+    *,
+    out: str | Path | None = None,
+    most: int | None = None,
+    minutes: float | None = None,
+    artefacts: Sequence[str] | None = None,
+    reporter: Reporter | None = None,
+    **labels: Unpack[FilmLabels],
+) -> Portability:
+    """Run a bundle's TFLite files on other processors and in other runtimes: `tbconv verify --where`.
+
+    Args:
+        bundle: folder that `convert` wrote; nothing is written into it.
+        targets: names as the command takes them, or "all".
+        films: folder of films; None draws phantoms.
+        out: folder for portability.json and portability.html; BUNDLE.verify by default.
+        most: films that each target gets, at most; 32 by default.
+        minutes: that a slow target's own process takes for the films of one file; 2.5 by default.
+        artefacts: paths of TFLite files; None: float32, int8 and the one to deploy.
+        reporter: where progress goes; nowhere by default.
+        labels: how the films' labels are read, where the folder alone does not say.
+
+    Returns:
+        One row a file and target; `passed` says whether none failed.
+
+    Raises:
+        ArtefactError: a file is missing or altered.
+        ConfigError: a target is not known.
+        SetupError: a target cannot be had here; nothing is run then.
+    """
+    from convert.certificate.portability import write_portability
+    from convert.parity.portability import MINUTES, MOST, WhereConfig, try_elsewhere
+
+    root = Path(bundle).resolve()
+    config = WhereConfig(
+        bundle=Path(bundle),
+        where=targets if isinstance(targets, str) else ",".join(targets),
+        films=None if films is None else Path(films),
+        most=MOST if most is None else most,
+        minutes=MINUTES if minutes is None else minutes,
+        artefacts=None if artefacts is None else tuple(artefacts),
+        **_read_by(labels),
+    )
+    found = try_elsewhere(config, reporter or Silence())
+    write_portability(root.parent / f"{root.name}.verify" if out is None else Path(out), found)
+    return found
 
 
 def retune(

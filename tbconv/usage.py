@@ -177,6 +177,7 @@ EXAMPLES = {
         "tbconv verify BUNDLE --quick",
         "tbconv verify BUNDLE --films FILMS",
         "tbconv verify BUNDLE --trace",
+        "tbconv verify BUNDLE --where wasm,cortex-a76",
     ),
     "prove": ("tbconv prove BUNDLE", "tbconv prove --onnx model.onnx --file model.tflite"),
     "predict": (

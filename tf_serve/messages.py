@@ -276,13 +276,35 @@ class Live(Message):
     examples: ClassVar[dict[str, Any]] = {"It is alive": {"live": True}}
 
 
+class ProcessorInfo(Message):
+    """The processor that answers, beside those that the file was measured and tried on."""
+
+    model: str
+    kernel_flags: list[str] = Field(description="Its instructions that kernels branch on, and so how outputs round.")
+    certified_on: str | None = Field(description="The processor that the certificate is of.")
+    tried_as: str | None = Field(description="The target of `tbconv verify --where` that stands for this processor.")
+    note: str = Field(description="What is known of the file that answers on such a processor.")
+
+
 class ServerReady(Message):
-    """Films are answered, and by which model."""
+    """Films are answered, by which model, and on which processor."""
 
     ready: bool
     model: ModelInfo
+    processor: ProcessorInfo | None = None
 
-    examples: ClassVar[dict[str, Any]] = {"It is ready": {"ready": True, "model": _MODEL}}
+    examples: ClassVar[dict[str, Any]] = {
+        "It is ready": {"ready": True, "model": _MODEL}
+        | {
+            "processor": {
+                "model": "Cortex-A76",
+                "kernel_flags": ["asimd", "asimddp"],
+                "certified_on": "AMD EPYC",
+                "tried_as": "cortex-a76",
+                "note": "tried as cortex-a76: IDENTICAL on 32 films",
+            }
+        }
+    }
 
 
 class ModelReady(Message):

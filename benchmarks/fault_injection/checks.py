@@ -25,6 +25,7 @@ MADE, USABLE, PARITY, IDENTICAL, VERIFY = "made and opened", "usable", "parity",
 DECISIONS, CANNOT_SAY = "decisions", "cannot say"
 TRACE, FILMS, AGREE = "trace", "golden films", "consistency"
 DIGESTS, SERVES, SELF_TEST = "digests", "server", "self-test"
+WHERE = "other runtimes"
 CHECKS = {
     MADE: "the step refuses to write the file, or its runtime to open it (`tbconv convert`)",
     USABLE: "a wrong shape, NaN or infinity, one output for all films (`convert.parity.compare.find_problem`)",
@@ -38,6 +39,7 @@ CHECKS = {
     AGREE: "facts that are written in several places differ (`convert.certificate.consistency.inconsistencies`)",
     DIGESTS: "a file is not the one of the manifest (`tbconv.contract.bundle.open_bundle`)",
     SERVES: "the server falls back to the baseline, or refuses to start (`tf_serve.fallback.choose_model`)",
+    WHERE: "another runtime answers otherwise (`tbconv verify --where`, `convert.parity.portability.judge_elsewhere`)",
     SELF_TEST: "the outputs for the golden inputs have changed (`tf_serve.runtime.selftest.self_test`)",
 }
 

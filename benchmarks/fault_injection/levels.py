@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from benchmarks.fault_injection.checks import AGREE, FILMS, check_answer, check_verdict
+from benchmarks.fault_injection.checks import AGREE, FILMS, WHERE, check_answer, check_verdict
 from benchmarks.fault_injection.faults.fault import GRAPH_LEVELS, Fault
 from benchmarks.fault_injection.inject import inject_many
 from benchmarks.fault_injection.many import run_many
@@ -30,15 +30,18 @@ from convert.layerwise.compare import FirstBad, NodeReference
 from convert.layerwise.trace import make_reference, trace_bundle
 from convert.layerwise.walk import WalkConfig
 from convert.parity.inputs import draw_golden_films
+from convert.parity.portability import PortabilityVerdict, Task, try_one
 from convert.runners.base import Answer
 from tbconv.contract.bundle import read_bundle
+from tbconv.contract.consistency import allowed_logits
 from tbconv.contract.errors import ConversionError, Silence, TbconvError
-from tbconv.contract.golden import check_films
+from tbconv.contract.golden import GOLDEN, check_films, read_golden
 from tbconv.contract.preprocess import PreprocessSpec
 from tbconv.contract.xray import decode_xray
 from torch_train.data.phantom import draw_phantom
 
 INFINITE = float("inf")
+RUNTIME_FILMS = 12  # in a row
 
 
 def try_files(setting: Setting, level: str, faults: Sequence[Fault]) -> tuple[list[Result], dict[str, Path]]:
@@ -139,6 +142,34 @@ def try_serving(setting: Setting, faults: Sequence[Fault]) -> list[Result]:
         found[fault.name].append(Trial(severity, _times(setting, clean[fault.path], now), caught))
     shutil.rmtree(folder)
     return [Result(fault, tuple(found[fault.name])) for fault in faults]
+
+
+def try_runtimes(setting: Setting, faults: Sequence[Fault]) -> list[Result]:
+    """Run the clean files in runtimes with a fault, and compare with what they answer here."""
+    certificate, golden = read_bundle(setting.bundle).certificate(), read_golden(setting.bundle / GOLDEN)
+    films = np.load(setting.images, allow_pickle=False)[:RUNTIME_FILMS]
+    results = []
+    for fault in faults:
+        artefact, trials = setting.manifest.artefact(fault.path), []
+        rule = setting.manifest.decision_rules[artefact.network]
+        task = Task(
+            artefact=artefact,
+            place=setting.bundle / fault.path,
+            sha256=certificate.artefacts[fault.path].sha256,
+            here=setting.measurement.answers[fault.path],
+            threshold=rule.operating_point.margin,
+            slope=rule.calibration.slope,
+            allowed=allowed_logits(artefact, golden, certificate),
+        )
+        for _, severity in fault.trials:
+            target = fault.inject(setting.bundle, severity)
+            target.prepare()
+            row = try_one(target, task, films, None)
+            moved = INFINITE if row.max_abs_logits is None else row.max_abs_logits / setting.noise.logits
+            caught = {WHERE: row.reason} if row.verdict is PortabilityVerdict.FAILED else {}
+            trials.append(Trial(severity, moved, caught))
+        results.append(Result(fault, tuple(trials)))
+    return results
 
 
 def _disagreements(place: Path) -> dict[str, str]:

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from benchmarks.fault_injection.clean import FIRST_SEED, Findings, convert_clean, find_alarms, resnet50_alarms
-from benchmarks.fault_injection.faults import film_faults, serving_faults, verdict_faults
+from benchmarks.fault_injection.faults import film_faults, runtime_faults, serving_faults, verdict_faults
 from benchmarks.fault_injection.faults.fault import GRAPH_LEVELS, Fault
 from benchmarks.fault_injection.inject import faults_of
 from benchmarks.fault_injection.levels import (
@@ -18,6 +18,7 @@ from benchmarks.fault_injection.levels import (
     reference_of,
     try_files,
     try_films,
+    try_runtimes,
     try_serving,
     try_verdicts,
 )
@@ -71,7 +72,7 @@ def faults(only: str | None = None) -> list[Fault]:
         ConfigError: there is none.
     """
     files = [fault for level in GRAPH_LEVELS for fault in faults_of(level).values()]
-    known = [*files, *film_faults.FAULTS, *serving_faults.FAULTS, *verdict_faults.FAULTS]
+    known = [*files, *film_faults.FAULTS, *serving_faults.FAULTS, *runtime_faults.FAULTS, *verdict_faults.FAULTS]
     chosen = [one for one in known if only is None or only.lower() in (one.level.lower(), one.name.lower())]
     chosen = chosen or [one for one in known if only is not None and only.lower() in one.name.lower()]
     if not chosen:
@@ -97,7 +98,8 @@ def inject_faults(setting: Setting, wanted: Sequence[Fault], reporter: Reporter,
         elif level == "verdict":
             found = try_verdicts(chosen)
         else:
-            found = (try_films if level == "preprocessing" else try_serving)(setting, chosen)
+            tries = {"preprocessing": try_films, "serving": try_serving, "runtime": try_runtimes}
+            found = tries[level](setting, chosen)
         live = [one for one in found if one.counted]
         caught = sum(bool(one.mutant.caught) for one in live)
         reporter.say(f"{level}: {caught} of {len(live)} live mutants caught, {time.monotonic() - start:.0f} s")

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from convert.certificate.portability import portability_section
 from convert.certificate.retune_page import retuned_section
 from convert.parity.verdicts import FLIPS_SHARE
 from tbconv.contract.certificate import ArtefactVerdict, Certificate
@@ -73,6 +74,7 @@ def certificate_page(
             _losses(facts),
             _distances(facts),
             _margins(facts),
+            portability_section(certificate.scope.get("portability")),
             _reliability(facts),
         ],
         maps=_maps(facts),

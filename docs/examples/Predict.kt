@@ -1,4 +1,4 @@
-// Answer one film on Android with a .tflite file alone; build.gradle.kts:
+// Answer films on Android with a .tflite file alone; build.gradle.kts:
 // implementation("com.google.ai.edge.litert:litert:1.4.2"); implementation("com.google.ai.edge.litert:litert-metadata:1.4.2")
 import android.graphics.Bitmap
 import android.graphics.Color
@@ -9,6 +9,7 @@ import kotlin.math.abs
 import kotlin.math.max
 import kotlin.math.min
 import org.json.JSONObject
+import org.tensorflow.lite.DataType
 import org.tensorflow.lite.Interpreter
 import org.tensorflow.lite.support.metadata.MetadataExtractor
 
@@ -33,23 +34,33 @@ fun resizeRows(grey: IntArray, rows: Int, from: Int, to: Int): IntArray {
     return out
 }
 
-fun predict(model: MappedByteBuffer, film: Bitmap): Pair<Float, Boolean> { // margin, refer
-    val inside = MetadataExtractor(model) // labels, preprocessing and threshold travel in the file
-    fun read(name: String) = JSONObject(inside.getAssociatedFile(name).bufferedReader().readText())
-    val size = read("preprocessing.json").getInt("size")
-    val threshold = read("operating_point.json").getJSONObject("operating_point").getDouble("margin")
-    val side = max(film.width, film.height)
-    val (left, top) = Pair((side - film.width) / 2, (side - film.height) / 2)
-    val square = IntArray(side * side) // black
-    for (y in 0 until film.height) for (x in 0 until film.width)
-        square[(y + top) * side + x + left] = Color.red(film.getPixel(x, y)) // films are grey
-    val levels = resizeRows(resizeRows(square, side, side, size), size, side, size)
-    val image = ByteBuffer.allocateDirect(4 * size * size).order(ByteOrder.nativeOrder())
-    levels.forEach { image.putFloat(it.toFloat()) } // the int8 file takes one byte a pixel: put(it.toByte())
-    val logits = Array(1) { FloatArray(2) }
-    val outputs = mapOf("logits" to logits, "probability" to Array(1) { FloatArray(1) },
-        "evidence" to Array(1) { Array(7) { FloatArray(7) } })
-    Interpreter(model).use { it.runSignature(mapOf("image" to image.rewind()), outputs, "serving_default") }
-    val margin = logits[0][1] - logits[0][0]
-    return Pair(margin, margin >= threshold)
+class Screener(model: MappedByteBuffer) : AutoCloseable { // opened once, for many films; one thread at a time
+    private val inside = MetadataExtractor(model) // labels, preprocessing and threshold travel in the file
+    private val size = read("preprocessing.json").getInt("size")
+    private val threshold = read("operating_point.json").getJSONObject("operating_point").getDouble("margin")
+    private val interpreter = Interpreter(model, Interpreter.Options().setNumThreads(1))
+    private val bytes = interpreter.getInputTensorFromSignature("image", SIGNATURE).dataType() == DataType.UINT8
+
+    private fun read(name: String) = JSONObject(inside.getAssociatedFile(name).bufferedReader().readText())
+
+    fun predict(film: Bitmap): Pair<Float, Boolean> { // margin, refer
+        val side = max(film.width, film.height)
+        val (left, top) = Pair((side - film.width) / 2, (side - film.height) / 2)
+        val square = IntArray(side * side) // black
+        for (y in 0 until film.height) for (x in 0 until film.width)
+            square[(y + top) * side + x + left] = Color.red(film.getPixel(x, y)) // films are grey
+        val levels = resizeRows(resizeRows(square, side, side, size), size, side, size)
+        val image = ByteBuffer.allocateDirect((if (bytes) 1 else 4) * size * size).order(ByteOrder.nativeOrder())
+        levels.forEach { if (bytes) image.put(it.toByte()) else image.putFloat(it.toFloat()) } // int8 takes bytes
+        val logits = Array(1) { FloatArray(2) } // new for every film: nothing of the film before can be in it
+        val outputs = mapOf("logits" to logits, "probability" to Array(1) { FloatArray(1) },
+            "evidence" to Array(1) { Array(7) { FloatArray(7) } })
+        interpreter.runSignature(mapOf("image" to image.rewind()), outputs, SIGNATURE)
+        val margin = logits[0][1] - logits[0][0]
+        return Pair(margin, margin >= threshold)
+    }
+
+    override fun close() = interpreter.close()
+
+    companion object { const val SIGNATURE = "serving_default" }
 }

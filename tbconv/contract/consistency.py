@@ -20,12 +20,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tbconv.contract.bundle import CERTIFICATE, MAKE_AGAIN, MANIFEST, Bundle, binding_of, parse_json, sections_of
-from tbconv.contract.certificate import Verdict
+from tbconv.contract.certificate import Certificate, Verdict
 from tbconv.contract.errors import ArtefactError, BundleError
 from tbconv.contract.files import opened
-from tbconv.contract.golden import Golden
+from tbconv.contract.golden import GOLDEN, REFERENCE, Golden
 from tbconv.contract.manifest import BOUND_SINCE, STATEMENT, Artefact, Calibration, Manifest
-from tbconv.contract.statistics import IDENTITY, Prediction, identity_error
+from tbconv.contract.statistics import IDENTITY, Prediction, allowed_move, identity_error, identity_errors
 
 LABELS, PREPROCESSING, OPERATING_POINT = "labels.txt", "preprocessing.json", "operating_point.json"
 # Of a probability: float32 files of four networks were 8e-7 at most from sigmoid(slope * margin + offset), XNNPACK's
@@ -333,3 +333,93 @@ def _as_if(margins: NDArray[np.float64], probability: NDArray[np.float64]) -> st
     odds = np.log(probability[inner] / (1 - probability[inner]))
     slope, offset = (round(float(one), 4) + 0.0 for one in np.polyfit(margins[inner], odds, 1))  # and no -0
     return f"; it answers as if they were {slope:.3g} and {offset:.3g}"
+
+
+# --- answers elsewhere ---
+# How far a file's answers may move on another processor or in another runtime before it is another model. The one rule:
+# of the quick check, of readiness and of `verify --where`.
+
+PROBABILITY_STEPS = 2 / 256  # two steps of a quantized sigmoid
+
+
+def recorded_answers(golden: Golden, artefact: Artefact) -> Prediction:
+    """Return what a file answered to the golden inputs when it was certified.
+
+    Raises:
+        ArtefactError: neither of it nor of PyTorch anything is recorded.
+    """
+    if artefact.path not in golden.answers or f"{REFERENCE} ({artefact.network})" not in golden.answers:
+        what = f"{GOLDEN} holds no answers of {artefact.path}, or none of PyTorch"
+        raise ArtefactError(what, why="there is nothing to repeat", fix="tbconv convert RUN --out BUNDLE")
+    return golden.answers[artefact.path]
+
+
+def allowed_logits(artefact: Artefact, golden: Golden, certificate: Certificate) -> float:
+    """Return how far logits may move elsewhere: a float32 file has the certificate's tolerance for the golden inputs.
+
+    Raises:
+        ArtefactError: the golden inputs hold nothing of this file.
+    """
+    recorded = recorded_answers(golden, artefact)
+    if artefact.is_exact:
+        tolerances = certificate.tolerances.get(artefact.network) or {}
+        return float((tolerances.get("golden") or tolerances).get("logits", IDENTITY))
+    return allowed_move(recorded, golden.answers[f"{REFERENCE} ({artefact.network})"])
+
+
+def moved_problem(
+    recorded: Prediction, answer: Prediction, artefact: Artefact, *, slope: float, allowed: float
+) -> str | None:
+    """Return what makes answers another model's than these were, to the same films; None where rounding explains all.
+
+    Args:
+        recorded: what the file answered where it was measured.
+        answer: what it answers elsewhere.
+        artefact: the file.
+        slope: of its calibration.
+        allowed: how far a logit may move (`allowed_logits`).
+    """
+    problem = shape_problem(recorded, answer)
+    return problem or tolerance_problem(recorded, answer, artefact, slope=slope, allowed=allowed)
+
+
+def max_abs_difference(now: NDArray[np.floating], then: NDArray[np.floating]) -> float:
+    """Return max |now - then| over values that are finite in both; 0 where none is."""
+    both = np.isfinite(now) & np.isfinite(then)
+    return float(np.abs(now[both].astype(np.float64) - then[both]).max(initial=0.0))
+
+
+def shape_problem(recorded: Prediction, answer: Prediction) -> str | None:
+    """Return which output has another shape, or other places that are NaN or infinite, than it had."""
+    for name in ("logits", "probability", "evidence"):
+        now, then = getattr(answer, name), getattr(recorded, name)
+        if now is None or then is None or now.shape != then.shape:
+            return f"{name} has another shape than it had"
+        if not np.array_equal(np.isfinite(now), np.isfinite(then)):
+            return f"{name} is NaN or infinite where it was not, or the reverse"
+    return None
+
+
+def tolerance_problem(
+    recorded: Prediction, answer: Prediction, artefact: Artefact, *, slope: float, allowed: float
+) -> str | None:
+    """Return which value moved too far.
+
+    A margin is a difference of two logits and moves twice as far at most, so no decision further than
+    that from the threshold can change; the sigmoid's steepest is a quarter of its slope.
+    """
+    moved = max_abs_difference(answer.logits, recorded.logits)
+    if not moved <= allowed:
+        return f"logits moved by {moved:.1e}, allowed are {allowed:.1e}"
+    step = max_abs_difference(answer.probability, recorded.probability)
+    if not step <= abs(slope) * 2 * allowed / 4 + PROBABILITY_STEPS:
+        return f"logits hold, but the probability moved by {step:.1e}"
+    missing = _identity(answer)
+    if artefact.is_exact and not missing <= max(IDENTITY, 2 * _identity(recorded)):
+        return f"the evidence misses the margin by {missing:.1e}"
+    return None
+
+
+def _identity(answer: Prediction) -> float:
+    errors = identity_errors(answer)
+    return 0.0 if errors is None else float(errors[np.isfinite(errors)].max(initial=0.0))

@@ -6,7 +6,7 @@ import os
 import platform
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
@@ -151,6 +151,28 @@ def processor_difference(certified: dict[str, Any], here: dict[str, Any]) -> str
     if not lacking and not more:
         return None
     return f"certified on {certified.get('model')}; this processor, {here.get('model')}, {' and '.join(lacking + more)}"
+
+
+# Processors that files are tried on (`tbconv verify --where`), the one that has most first: a processor runs the
+# kernels of the first whose flags it has, and none of the flags that lead further.
+TRIED_AS = (
+    ("aarch64", ("asimddp", "i8mm"), ()),
+    ("cortex-a76", ("asimddp",), ()),
+    ("cortex-a53", ("asimd",), ()),
+    ("avx2", ("avx2", "fma"), ("avx512", "avx_vnni", "avx10", "amx")),
+)
+
+
+def tried_as(kernel_flags: Sequence[str]) -> str | None:
+    """Return the name of the target that stands for a processor with these flags; None where none does.
+
+    Args:
+        kernel_flags: as `processor` returns them.
+    """
+    for name, needed, beyond in TRIED_AS:
+        if set(needed) <= set(kernel_flags) and not any(flag.startswith(beyond) for flag in kernel_flags if beyond):
+            return name
+    return None
 
 
 def _read_cpuinfo(cpuinfo: Path, *names: str) -> str:

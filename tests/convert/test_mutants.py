@@ -1,17 +1,30 @@
 import dataclasses
+import sys
 
 import numpy as np
 import onnx
 import pytest
 
-from benchmarks.fault_injection.checks import AGREE, CANNOT_SAY, CHECKS, DECISIONS, DIGESTS, FILMS, MADE, PARITY, USABLE
+from benchmarks.fault_injection.checks import (
+    AGREE,
+    CANNOT_SAY,
+    CHECKS,
+    DECISIONS,
+    DIGESTS,
+    FILMS,
+    MADE,
+    PARITY,
+    USABLE,
+    WHERE,
+)
 from benchmarks.fault_injection.faults.fault import GRAPH_LEVELS, LEVELS, Fault
-from benchmarks.fault_injection.levels import try_files, try_films, try_serving, try_verdicts
+from benchmarks.fault_injection.levels import try_files, try_films, try_runtimes, try_serving, try_verdicts
 from benchmarks.fault_injection.run import MutantsConfig, faults
 from benchmarks.fault_injection.score import Clean, Result, Score, Trial
 from benchmarks.fault_injection.setting import setting_of_golden
 from benchmarks.fault_injection.table import times, write_table
 from convert.runners.base import Answer
+from convert.runners.elsewhere.targets import Target, run_script
 from tbconv.contract.errors import ConfigError
 
 # a handful, one a level and more where they are cheap, for `make test-all`; all of them are `make mutants`
@@ -19,6 +32,7 @@ WEIGHTS = ("nan weight", "layer scaled")
 ONNX = ("residual dropped", "SAME padding", "BatchNorm's momentum")
 TFLITE = ("float32: truncated", "float32: outputs swapped", "int8: PADV2 poison")
 SERVING = ("labels swapped", "stale file")
+RUNTIME = ("second call", "stale output buffer, int8", "zeros")
 SLOW_TO_LOAD = {"PyTorch": "sigmoid twice", "Keras": "Keras: flatten order"}
 
 
@@ -35,11 +49,21 @@ def found(results):
     return {one.fault.name: one for one in results}
 
 
+def this_runtime():
+    """LiteRT of this Python, in another process, without a fault."""
+    command = [sys.executable, "-P"], {}
+
+    def run(file, films, seconds):
+        return run_script("this", command, file, films, api="interpreter", seconds=seconds)
+
+    return Target("this", "no fault", lambda: None, run, slow=False)
+
+
 def fault_of(level="ONNX", **fields):
     return Fault("drawn", level, "nothing", lambda *_: None, **fields)
 
 
-def test_there_are_fifty_faults_and_more_at_eight_levels_with_names_of_their_own():
+def test_there_are_fifty_faults_and_more_at_nine_levels_with_names_of_their_own():
     known = faults()
     assert len({one.name for one in known}) == len(known) >= 50
     assert {one.level for one in known} == set(LEVELS)
@@ -115,6 +139,13 @@ def test_a_bundle_of_two_versions_is_caught_before_it_serves(setting):
     assert AGREE in results["labels swapped"].mutant.caught
     assert results["labels swapped"].mutant.times == np.inf
     assert results[clean.name].mutant == Trial(1.0, 0.0)
+
+
+def test_a_runtime_that_answers_with_other_films_is_live_and_caught_and_a_right_one_is_not(setting):
+    right = dataclasses.replace(fault_of("runtime"), path="model_float32.tflite", inject=lambda *_: this_runtime())
+    results = found(try_runtimes(setting, [*chosen(*RUNTIME), right]))
+    assert all(results[name].mutant.live and WHERE in results[name].mutant.caught for name in RUNTIME)
+    assert results[right.name].mutant == Trial(1.0, 0.0)
 
 
 @pytest.mark.slow

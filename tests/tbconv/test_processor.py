@@ -2,7 +2,7 @@
 
 import pytest
 
-from tbconv.contract.environment import processor, processor_difference
+from tbconv.contract.environment import processor, processor_difference, tried_as
 
 X86 = (
     "processor\t: 0\nmodel name\t: Drawn\nflags\t\t: sse2 avx2 fma ht avx512_vnni\n\nprocessor\t: 1\nflags\t\t: none\n"
@@ -44,3 +44,20 @@ def test_the_difference_names_the_flags_that_are_lacking_and_those_beyond(told):
     assert "lacks avx512_vnni" in said
     assert "has amx_int8 beyond it" in said
     assert processor_difference(told(X86), told(X86.replace("ht ", ""))) is None
+
+
+@pytest.mark.parametrize(
+    ("flags", "target"),
+    [
+        (["avx", "avx2", "f16c", "fma"], "avx2"),
+        (["avx2", "avx512_vnni", "fma"], None),  # other kernels than AVX2's
+        (["avx2", "avx_vnni", "fma"], None),
+        (["avx"], None),
+        (["asimd"], "cortex-a53"),
+        (["asimd", "asimddp"], "cortex-a76"),
+        (["asimd", "asimddp", "i8mm", "sve"], "aarch64"),
+        ([], None),
+    ],
+)
+def test_the_target_that_stands_for_a_processor_runs_the_same_kernels(flags, target):
+    assert tried_as(flags) == target

@@ -10,17 +10,44 @@ import pytest
 from PIL import Image
 
 from tbconv.contract.bundle import read_bundle
-from tbconv.contract.certificate import Verdict
+from tbconv.contract.certificate import Certificate, Verdict
+from tbconv.contract.environment import processor, tried_as
 from tbconv.contract.errors import BACTERIOLOGICAL_TEST, Referral
 from tbconv.contract.xray.reference import NO_REFERENCE_LIMIT
 from tf_serve.fallback import choose_model
 from tf_serve.models import loader
 from tf_serve.predict import SYNTHETIC_LIMIT, screen
+from tf_serve.runtime import selftest
 from tf_serve.score import scorer
 from tf_serve.server.routes.screening import PAGE_FOLDER as FOLDER
 from tf_serve.settings import MAX_BODY
 
 WORDS = Referral(BACTERIOLOGICAL_TEST)  # what the labels of the drawn bundle are known to call for
+
+
+def test_readiness_says_what_is_known_of_the_file_on_this_processor(make_bundle, serve):
+    here = processor()
+    with serve(make_bundle()) as client:
+        told = client.get("/v2/health/ready").json()["processor"]
+    assert (told["kernel_flags"], told["tried_as"]) == (here["kernel_flags"], tried_as(here["kernel_flags"]))
+    assert "not known" in told["note"]  # the drawn certificate names no processor
+
+
+def certified_on(flags, *rows):
+    scope = {"processor": {"model": "Drawn", "kernel_flags": flags}, "portability": {"rows": list(rows)}}
+    return Certificate({}, scope=scope)
+
+
+def test_another_processor_is_looked_up_in_the_certificates_table(monkeypatch):
+    arm = {"model": "Cortex-A76", "kernel_flags": ["asimd", "asimddp"], "flags_sha256": None}
+    monkeypatch.setattr(selftest, "processor", lambda: arm)
+    row = {"path": "model_int8.tflite", "target": "cortex-a76", "verdict": "WITHIN ROUNDING", "films": 32}
+    tried = selftest.describe_processor(certified_on(["avx2", "fma"], row), "model_int8.tflite")
+    assert tried["note"].endswith("tried as cortex-a76: WITHIN ROUNDING on 32 films")
+    other = selftest.describe_processor(certified_on(["avx2", "fma"], row), "model_float32.tflite")
+    assert other["note"].endswith("not tried on such a processor: tbconv verify BUNDLE --where cortex-a76")
+    same = selftest.describe_processor(certified_on(["asimd", "asimddp"]), "model_int8.tflite")
+    assert same["note"] == "the instructions that it was certified on"
 
 
 def test_liveness_answers_while_the_model_loads_and_readiness_waits_for_it(make_bundle, serve, ask, film, monkeypatch):

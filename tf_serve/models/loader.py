@@ -16,7 +16,7 @@ from tf_serve.fallback import ActiveModel, CheckedBundle, check_bundle, choose_f
 from tf_serve.models.registry import LoadedModel
 from tf_serve.runtime.guards import OutputGuard, Range, RecheckLimiter, check_random_images
 from tf_serve.runtime.pool import Pool
-from tf_serve.runtime.selftest import golden_check
+from tf_serve.runtime.selftest import describe_processor, golden_check
 from tf_serve.runtime.structure import MOST_WORK
 
 STANDBY_REASON = "standby baseline"
@@ -55,7 +55,8 @@ class BundleLoader:
             site = read_site(self.site, bundle)
             active, standby = replace(active, site=site), standby and replace(standby, site=site)
         named = name or bundle.manifest.name
-        return LoadedModel(named, active.version, bundle, active, number=number, standby=standby)
+        here = describe_processor(bundle.certificate(), active.artefact)
+        return LoadedModel(named, active.version, bundle, active, number=number, standby=standby, processor=here)
 
     def _standby(self, checked: CheckedBundle) -> ActiveModel | None:
         """Open the baseline beside a trained network; a bundle without a good one serves all the same."""

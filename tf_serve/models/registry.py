@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from tbconv.contract.bundle import Bundle
 from tf_serve.errors import NotReady, UnknownModel
@@ -23,6 +24,7 @@ class LoadedModel:
     active: ActiveModel
     number: int | None = None  # of its folder, where versions are numbered; it names the version too
     standby: ActiveModel | None = None  # the baseline beside a trained network, opened already
+    processor: dict[str, Any] | None = None  # of this machine, beside those that the file was tried on
 
     def is_version(self, version: str) -> bool:
         """Whether that is how a client may call this version."""

@@ -11,19 +11,25 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from tbconv.contract.bundle import MAKE_AGAIN, MANIFEST, Bundle
 from tbconv.contract.certificate import Certificate
-from tbconv.contract.consistency import UNBOUND, answer_problems, appended_problems, check_binding
-from tbconv.contract.environment import processor, processor_difference
+from tbconv.contract.consistency import (
+    UNBOUND,
+    allowed_logits,
+    answer_problems,
+    appended_problems,
+    check_binding,
+    max_abs_difference,
+    recorded_answers,
+    shape_problem,
+    tolerance_problem,
+)
+from tbconv.contract.environment import processor, processor_difference, tried_as
 from tbconv.contract.errors import ArtefactError, BundleError, SetupError
 from tbconv.contract.golden import (
     GOLDEN,
     GOLDEN_FILMS,
     NOT_RECORDED,
-    REFERENCE,
     Golden,
     check_films,
     opener,
@@ -32,10 +38,8 @@ from tbconv.contract.golden import (
 )
 from tbconv.contract.manifest import Artefact
 from tbconv.contract.preprocess import as_model_input
-from tbconv.contract.statistics import IDENTITY, Classifier, Prediction, allowed_move, identity_errors
+from tbconv.contract.statistics import Classifier
 from tf_serve.runtime.pool import Pool
-
-PROBABILITY_STEPS = 2 / 256  # two steps of a quantized sigmoid
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +107,33 @@ def self_test(bundle: Bundle, *, artefacts: Sequence[str] | None = None) -> Self
     return SelfTest(rows, tuple(notes), _contradictions(bundle, golden, {one.path for one in chosen}))
 
 
+def describe_processor(certificate: Certificate, path: str) -> dict[str, Any]:
+    """Return this machine's processor beside those that a file was measured and tried on.
+
+    Args:
+        certificate: of the bundle; `tbconv convert --where` puts the table of other processors into it.
+        path: of the file that answers.
+
+    Returns:
+        model and kernel_flags of this processor; certified_on, the model of the certificate's; tried_as, the target
+        that stands for this one; note, what is known of the file here.
+    """
+    certified, here = certificate.scope.get("processor") or {}, processor()
+    target, difference = tried_as(here["kernel_flags"]), processor_difference(certified, here)
+    rows = (certificate.scope.get("portability") or {}).get("rows", [])
+    found = next((row for row in rows if (row["path"], row["target"]) == (path, target)), None)
+    if difference is None:
+        known = bool(certified.get("kernel_flags")) and bool(here["kernel_flags"])
+        note = "the instructions that it was certified on" if known else "what its instructions are is not known"
+    elif found is not None:
+        note = f"{difference}; tried as {target}: {found['verdict']} on {found['films']} films"
+    else:
+        how = f"tbconv verify BUNDLE --where {target}" if target else "tbconv verify BUNDLE --quick"
+        note = f"{difference}; not tried on such a processor: {how}"
+    shown = {"model": here["model"], "kernel_flags": here["kernel_flags"], "certified_on": certified.get("model")}
+    return shown | {"tried_as": target, "note": note}
+
+
 def golden_check(bundle: Bundle, path: str, golden: Golden) -> Callable[[Classifier], GoldenResult]:
     """Prepare to run an open file on the golden inputs, as often as need be and without the bundle's folder.
 
@@ -117,7 +148,7 @@ def golden_check(bundle: Bundle, path: str, golden: Golden) -> Callable[[Classif
         why = f"they are {golden.model_inputs.shape[1]} pixels wide, its films {size}"
         raise ArtefactError(f"{path} cannot be run on the golden inputs", why=why, fix=MAKE_AGAIN)
     artefact, verdict = bundle.manifest.artefact(path), str(bundle.verdict(path).verdict)
-    recorded = _recorded(golden, artefact)
+    recorded = recorded_answers(golden, artefact)
     if len(recorded.logits) > 1 and (recorded.logits == recorded.logits[0]).all():
         why = f"all {len(recorded.logits)} golden inputs were given the same logits"
         raise ArtefactError(f"{path} is a constant", why=why, fix=MAKE_AGAIN)
@@ -169,76 +200,19 @@ def _repeat(
     start, problem, moved, allowed, changed = time.monotonic(), None, None, None, 0
     try:
         verdict = verdict if model else str(bundle.verdict(artefact.path).verdict)
-        recorded = _recorded(golden, artefact)
+        recorded = recorded_answers(golden, artefact)
         model = model or Pool(bundle, artefact.path, size=1)
         answer = model.predict(as_model_input(golden.model_inputs))
-        allowed = _allowed(artefact, recorded, golden, certificate)
-        problem = _shape_problem(recorded, answer)
+        allowed = allowed_logits(artefact, golden, certificate)
+        problem = shape_problem(recorded, answer)
         if problem is None:
             decision_rule = bundle.manifest.decision_rules[artefact.network]
             slope, point = decision_rule.calibration.slope, decision_rule.operating_point
             changed = int((point.is_positive(recorded.margin) != point.is_positive(answer.margin)).sum())
-            moved = _max_abs_difference(answer.logits, recorded.logits)
-            problem = _tolerance_problem(recorded, answer, artefact, slope=slope, allowed=allowed)
+            moved = max_abs_difference(answer.logits, recorded.logits)
+            problem = tolerance_problem(recorded, answer, artefact, slope=slope, allowed=allowed)
     except ArtefactError as error:
         problem = error.one_line
     seconds = time.monotonic() - start
     number = len(golden.names)
     return GoldenResult(artefact.path, artefact.precision, verdict, number, problem, moved, allowed, changed, seconds)
-
-
-def _recorded(golden: Golden, artefact: Artefact) -> Prediction:
-    if artefact.path not in golden.answers or f"{REFERENCE} ({artefact.network})" not in golden.answers:
-        what = f"{GOLDEN} holds no answers of {artefact.path}, or none of PyTorch"
-        raise ArtefactError(what, why="there is nothing to repeat", fix="tbconv convert RUN --out BUNDLE")
-    return golden.answers[artefact.path]
-
-
-def _allowed(artefact: Artefact, recorded: Prediction, golden: Golden, certificate: Certificate) -> float:
-    """Return how far logits may move: a float32 file has the certificate's tolerance for the golden inputs."""
-    if artefact.is_exact:
-        tolerances = certificate.tolerances.get(artefact.network) or {}
-        return float((tolerances.get("golden") or tolerances).get("logits", IDENTITY))
-    return allowed_move(recorded, golden.answers[f"{REFERENCE} ({artefact.network})"])
-
-
-def _max_abs_difference(now: NDArray[np.floating], then: NDArray[np.floating]) -> float:
-    """Return max |now - then| over values that are finite in both; 0 where none is."""
-    both = np.isfinite(now) & np.isfinite(then)
-    return float(np.abs(now[both].astype(np.float64) - then[both]).max(initial=0.0))
-
-
-def _shape_problem(recorded: Prediction, answer: Prediction) -> str | None:
-    """Return which output has another shape, or other places that are NaN or infinite, than it had."""
-    for name in ("logits", "probability", "evidence"):
-        now, then = getattr(answer, name), getattr(recorded, name)
-        if now is None or then is None or now.shape != then.shape:
-            return f"{name} has another shape than it had"
-        if not np.array_equal(np.isfinite(now), np.isfinite(then)):
-            return f"{name} is NaN or infinite where it was not, or the reverse"
-    return None
-
-
-def _tolerance_problem(
-    recorded: Prediction, answer: Prediction, artefact: Artefact, *, slope: float, allowed: float
-) -> str | None:
-    """Return which value moved too far.
-
-    A margin is a difference of two logits and moves twice as far at most, so no decision further than
-    that from the threshold can change; the sigmoid's steepest is a quarter of its slope.
-    """
-    moved = _max_abs_difference(answer.logits, recorded.logits)
-    if not moved <= allowed:
-        return f"logits moved by {moved:.1e}, allowed are {allowed:.1e}"
-    step = _max_abs_difference(answer.probability, recorded.probability)
-    if not step <= abs(slope) * 2 * allowed / 4 + PROBABILITY_STEPS:
-        return f"logits hold, but the probability moved by {step:.1e}"
-    missing = _identity(answer)
-    if artefact.is_exact and not missing <= max(IDENTITY, 2 * _identity(recorded)):
-        return f"the evidence misses the margin by {missing:.1e}"
-    return None
-
-
-def _identity(answer: Prediction) -> float:
-    errors = identity_errors(answer)
-    return 0.0 if errors is None else float(errors[np.isfinite(errors)].max(initial=0.0))

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-LEVELS = ("weights", "PyTorch", "ONNX", "Keras", "TFLite", "preprocessing", "serving", "verdict")
+LEVELS = ("weights", "PyTorch", "ONNX", "Keras", "TFLite", "preprocessing", "serving", "runtime", "verdict")
 GRAPH_LEVELS = LEVELS[:5]  # faults of a file, which the trace can locate
 
 
@@ -15,8 +15,8 @@ class Fault:
     """A fault and its severities.
 
     `inject` makes it. Its first argument depends on the level: an ONNX model, a PyTorch network, a Keras model,
-    the bytes of a TFLite file, the bytes of a film, the folder of a bundle, nothing (verdict: it draws what was
-    measured); the second is the severity.
+    the bytes of a TFLite file, the bytes of a film, the folder of a bundle (serving; runtime: it returns a target that
+    runs its files), nothing (verdict: it draws what was measured); the second is the severity.
     """
 
     name: str

@@ -15,6 +15,7 @@ from tbconv.report_kit.checks import Check, Checks, Outcome
 
 if TYPE_CHECKING:
     from convert.layerwise.trace import TraceReport
+    from convert.parity.portability import Portability
     from convert.verify import Verified
     from tbconv.contract.manifest import Manifest
     from tf_serve.runtime.selftest import SelfTest
@@ -101,6 +102,16 @@ def rows_of_verified(found: Verified) -> tuple[Check, ...]:
         rows.append(Check(path, outcome, message, str(verdict.verdict), **_distance(measured.get(path, {}))))
     others = {path: why for path, why in found.regressions.items() if path not in found.certificate.artefacts}
     return (*rows, _rest(others))
+
+
+def rows_of_portability(found: Portability) -> tuple[Check, ...]:
+    """Return a row for each file on each target."""
+    outcomes: dict[str, Outcome] = {"FAILED": "failed", "CANNOT SAY": "cannot say"}
+    rows = [
+        Check(f"{one.path} on {one.target}", outcomes.get(one.verdict, "passed"), one.reason, str(one.verdict))
+        for one in found.rows
+    ]
+    return (Check(WHOLE, "passed"), *rows)
 
 
 def facts_of_verified(found: Verified) -> tuple[str, ...]:

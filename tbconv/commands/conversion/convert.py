@@ -65,6 +65,10 @@ def convert(
             help="Time to search for the int8 recipe that moves fewest decisions: 120 s; 0 takes one recipe.",
         ),
     ] = None,
+    where: Annotated[
+        str | None,
+        typer.Option(metavar="TARGETS", help="Try the TFLite files elsewhere, too, as `tbconv verify --where` does."),
+    ] = None,
     calibration: Annotated[
         Path | None,
         typer.Option(
@@ -102,6 +106,7 @@ def convert(
     int8 = (keep_float, int8_budget)
     with interruptible(lambda: f"stopped; {out} is as it was before"):
         if is_onnx(run):
+            refuse({"--where": where}, ("--where",), "for an ONNX model", "it decides by no threshold of a bundle")
             preprocessing = (normalise, mean, std)
             convert_onnx(
                 run,
@@ -119,7 +124,7 @@ def convert(
         else:
             refuse(given, OF_ONNX, "for a run", "a run knows its films, labels and preprocessing")
             require_packages("torch", "onnx", "onnxruntime", "tensorflow")
-            _convert_run(run, out, route, films, int8, referral, as_json=as_json, details=details)
+            _convert_run(run, out, route, films, int8, referral, where=where, as_json=as_json, details=details)
 
 
 def is_onnx(path: Path) -> bool:
@@ -146,6 +151,7 @@ def _convert_run(
     int8: Int8,
     referral: str | None,
     *,
+    where: str | None,
     as_json: bool,
     details: bool,
 ) -> None:
@@ -156,6 +162,7 @@ def _convert_run(
         films=films,
         keep_float=int8[0],
         int8_budget=int8[1],
+        where=where,
         referral=referral,
         reporter=TerminalReporter(),
     )

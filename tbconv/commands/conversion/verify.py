@@ -15,6 +15,7 @@ from tbconv import api
 from tbconv.commands.conversion.ci import (
     CheckFiles,
     facts_of_verified,
+    rows_of_portability,
     rows_of_self_test,
     rows_of_trace,
     rows_of_verified,
@@ -65,6 +66,17 @@ def verify(
     trace: Annotated[
         bool, typer.Option("--trace", help="Name the first ONNX node that each file gets wrong; exit 1 if one does.")
     ] = False,
+    where: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TARGETS",
+            help="Run the TFLite files elsewhere: avx2, aarch64, cortex-a53, cortex-a76, wasm, webgpu, compiled-model; "
+            "or all.",
+        ),
+    ] = None,
+    minutes: Annotated[
+        float | None, typer.Option(help="With --where: most minutes for the films of one file on one slow target.")
+    ] = None,
     quick: Annotated[
         bool, typer.Option("--quick", help="Digests and golden answers alone, with the packages of serving.")
     ] = False,
@@ -95,7 +107,7 @@ def verify(
     }
     given |= given_of(labels)
     given |= {"--matrix": matrix or None, "--layers": layers or None, "--trace": trace or None}
-    given["--details"] = details or None
+    given |= {"--details": details or None, "--where": where, "--minutes": minutes}
     if layers:
         _refuse_files(junit, summary)
     _refuse_dropped(given, quick=quick)
@@ -110,6 +122,8 @@ def verify(
             raise typer.Exit(0 if check_quickly(checked, shown=bundle, as_json=as_json, files=files) else 1)
         if trace:
             _trace(checked, place, films, most, files, as_json=as_json)
+        if where is not None:
+            _try_elsewhere(checked, place, films, labels, most, files, where=where, minutes=minutes, as_json=as_json)
         if layers:
             _show_layers(checked, place, films, most, as_json=as_json)
         _measure(checked, place, films, labels, most, files, matrix=matrix, as_json=as_json, details=details)
@@ -150,6 +164,14 @@ def _refuse_dropped(given: Mapping[str, object], *, quick: bool) -> None:
     if quick:
         why = "it repeats the recorded answers to the golden inputs, and writes no report"
         _refuse(named, "with --quick", why=why, instead="omit --quick")
+    elif "--where" in named:
+        dropped = [name for name in named if name in ("--matrix", "--layers", "--trace", "--details")]
+        why = "it compares a file with itself on other processors and in other runtimes"
+        _refuse(dropped, "with --where", why=why, instead="omit --where")
+        unread = [] if "--films" in named else [name for name in named if name in OF_LABELS]
+        _refuse(unread, "without --films", why="it is about the films of a folder", instead="add --films DIR")
+    elif "--minutes" in named:
+        _refuse(["--minutes"], "without --where", why="it is about its targets", instead="add --where all")
     elif "--trace" in named:
         dropped = [name for name in named if name in ("--matrix", "--layers", "--details", *OF_LABELS)]
         why = "it compares every file with the weights exported anew, node by node, and reads no labels"
@@ -205,6 +227,29 @@ def _trace(
     files.write(rows_of_trace(report), (f"fed: {report.description}",))
     _print_report(report.to_json(), [*trace_lines(report), f"report: {place}"], as_json=as_json)
     raise typer.Exit(0 if report.passed else 1)
+
+
+def _try_elsewhere(
+    bundle: Path,
+    place: Path,
+    films: Path | None,
+    labels: dict[str, Any],
+    most: int | None,
+    files: CheckFiles,
+    *,
+    where: str,
+    minutes: float | None,
+    as_json: bool,
+) -> NoReturn:
+    from convert.certificate.portability import PAGE, verdict
+
+    found = api.where(
+        bundle, where, films, out=place, **labels, most=most, minutes=minutes, reporter=TerminalReporter()
+    )
+    files.write(rows_of_portability(found), (f"fed: {found.films['description']}",))
+    said = [*(row.line() for row in found.rows), f"verdict: {verdict(found)}", f"report: {place / PAGE}"]
+    _print_report(found.to_json(), [*said, found.disclaimer], as_json=as_json)
+    raise typer.Exit(1 if not found.passed else CANNOT_SAY if found.undecided else 0)
 
 
 def _print_report(content: dict[str, Any], lines: list[str], *, as_json: bool) -> None:

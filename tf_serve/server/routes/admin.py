@@ -19,6 +19,7 @@ from tf_serve.messages import (
     LoadRequest,
     ModelInfo,
     ModelState,
+    ProcessorInfo,
     RepositoryRequest,
     ServerReady,
     read_message,
@@ -147,9 +148,9 @@ async def ready(request: Request) -> Response:
     if engine.not_ready is not None:
         return json_answer(ErrorAnswer(error=engine.not_ready), 503)
     loaded = engine.registry.get()
-    return json_answer(
-        ServerReady(ready=True, model=ModelInfo(**describe_model(loaded.active, loaded.bundle.manifest)))
-    )
+    model = ModelInfo(**describe_model(loaded.active, loaded.bundle.manifest))
+    processor = None if loaded.processor is None else ProcessorInfo(**loaded.processor)
+    return json_answer(ServerReady(ready=True, model=model, processor=processor))
 
 
 add_route(health_router, "GET", "/live", live, summary="Is the process alive?", answer=Live)
