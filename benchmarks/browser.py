@@ -137,12 +137,13 @@ def main() -> None:
     parser.add_argument("--artefact", default="model_int8.tflite")
     parser.add_argument("--number", type=int, default=256)
     parser.add_argument("--many", type=int, default=1000)
+    parser.add_argument("--results", type=Path, default=RESULTS / "browser.csv")
     given = parser.parse_args()
     found = sorted(path for path in given.films.rglob("*") if path.suffix.lower() in FILM_SUFFIXES)
     drawn = np.random.default_rng(SEED).permutation(len(found))[: given.number]
     row = measure(given.bundle, [found[at].read_bytes() for at in drawn], given.artefact, given.many)
     print(row)
-    append_rows(RESULTS / "browser.csv", [circumstances() | row])
+    append_rows(given.results, [circumstances() | row])
 
 
 if __name__ == "__main__":
