@@ -18,6 +18,9 @@ Watch, serving = page_fixtures.Watch, page_fixtures.serving
 provable_bundle, no_engine = serving.provable_bundle, serving.no_engine
 
 
+PATIENCE_MS = 60_000  # a browser that shares two cores with other tests starts a network slowly
+
+
 class _Quiet(http.server.SimpleHTTPRequestHandler):
     def log_message(self, *_):
         pass
@@ -48,6 +51,15 @@ class Host:
 
 
 @pytest.fixture
+def patient():
+    """Let expectations of a page wait as long as its timeouts do."""
+    expect = pytest.importorskip("playwright.sync_api", reason="playwright is in the dev extra").expect
+    expect.set_options(timeout=PATIENCE_MS)
+    yield
+    expect.set_options(timeout=None)
+
+
+@pytest.fixture
 def host():
     """Return a function that serves a folder until the test ends."""
     started = []
@@ -63,14 +75,14 @@ def host():
 
 
 @pytest.fixture
-def open_page(browser):
+def open_page(browser, patient):
     """Return a function that opens a page of a host in a profile of its own, watched to the end of the test."""
     opened = []
 
     def go(url, path="", *, may_fail=False, ready=True, context=None, **options):
         known = context is not None
         context = context or browser.new_context(**{"viewport": {"width": 1280, "height": 900}} | options)
-        context.set_default_timeout(20_000)
+        context.set_default_timeout(PATIENCE_MS)
         page, watch = context.new_page(), Watch(url.rstrip("/"), may_fail)
         watch.attach(page)
         page.watch = watch
