@@ -4,10 +4,14 @@ import contextlib
 import functools
 import http.server
 import importlib.util
+import json
+import re
 import threading
 from pathlib import Path
 
 import pytest
+
+from tbconv.contract.files import sha256_file
 
 _spec = importlib.util.spec_from_file_location("page_fixtures", Path(__file__).parents[1] / "conftest.py")
 page_fixtures = importlib.util.module_from_spec(_spec)
@@ -19,6 +23,23 @@ provable_bundle, no_engine = serving.provable_bundle, serving.no_engine
 
 
 PATIENCE_MS = 60_000  # a browser that shares two cores with other tests starts a network slowly
+
+
+@pytest.fixture
+def relisted():
+    """Return a function that changes site.json and lets the pages and the service worker hold its new digest."""
+
+    def change_listing(site, change):
+        listing = json.loads((site / "site.json").read_text())
+        change(listing)
+        (site / "site.json").write_text(json.dumps(listing))
+        for name in ("index.html", "model.html", "service-worker.js"):
+            text = (site / name).read_text()
+            old = re.search(r'(?:tbconv-site" content="|SITE = ")([0-9a-f]{64})', text)[1]
+            (site / name).write_text(text.replace(old, sha256_file(site / "site.json")))
+        return site
+
+    return change_listing
 
 
 class _Quiet(http.server.SimpleHTTPRequestHandler):
