@@ -32,7 +32,7 @@ export interface LoadOptions {
 /** What was proven in this browser before the first answer. */
 export interface Proof {
   files: number; // of the folder, whose digests hold
-  films: number; // golden films, each of which gave its model input and every bit of its answer
+  films: number; // golden films, each of which gave its model input and every bit of its logits and map
   seconds: number;
   runtime: string;
 }

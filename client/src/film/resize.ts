@@ -62,13 +62,14 @@ export function resize(grey: Grey, width: number, height: number, filter: Filter
   return { pixels: alongColumns(across, width, height, weightsOf(grey.height, height, filter)), width, height };
 }
 
-function alongRows({ pixels, width, height }: Grey, weights: Weights, to: number): Uint8Array {
+function alongRows({ pixels, width, height }: Grey, { first, count, values, most }: Weights, to: number): Uint8Array {
   const out = new Uint8Array(to * height);
-  for (let x = 0; x < to; x++) {
-    const { first, count, values, most } = weights;
-    for (let y = 0, row = first[x]; y < height; y++, row += width) {
+  for (let y = 0; y < height; y++) {
+    for (let x = 0; x < to; x++) {
+      const from = y * width + first[x];
+      const weights = x * most;
       let sum = 1 << (PRECISION - 1);
-      for (let tap = 0; tap < count[x]; tap++) sum += values[x * most + tap] * pixels[row + tap];
+      for (let tap = 0; tap < count[x]; tap++) sum += values[weights + tap] * pixels[from + tap];
       out[y * to + x] = sum >> PRECISION;
     }
   }

@@ -4,10 +4,14 @@ import contextlib
 import functools
 import http.server
 import importlib.util
+import json
+import re
 import threading
 from pathlib import Path
 
 import pytest
+
+from tbconv.contract.files import sha256_file
 
 _spec = importlib.util.spec_from_file_location("page_fixtures", Path(__file__).parents[1] / "conftest.py")
 page_fixtures = importlib.util.module_from_spec(_spec)
@@ -16,6 +20,26 @@ Watch, serving = page_fixtures.Watch, page_fixtures.serving
 
 # the bundles of tests/tf_serve that can prove themselves in a browser, and the engine that is none
 provable_bundle, no_engine = serving.provable_bundle, serving.no_engine
+
+
+PATIENCE_MS = 60_000  # a browser that shares two cores with other tests starts a network slowly
+
+
+@pytest.fixture
+def relisted():
+    """Return a function that changes site.json and lets the pages and the service worker hold its new digest."""
+
+    def change_listing(site, change):
+        listing = json.loads((site / "site.json").read_text())
+        change(listing)
+        (site / "site.json").write_text(json.dumps(listing))
+        for name in ("index.html", "model.html", "service-worker.js"):
+            text = (site / name).read_text()
+            old = re.search(r'(?:tbconv-site" content="|SITE = ")([0-9a-f]{64})', text)[1]
+            (site / name).write_text(text.replace(old, sha256_file(site / "site.json")))
+        return site
+
+    return change_listing
 
 
 class _Quiet(http.server.SimpleHTTPRequestHandler):
@@ -48,6 +72,15 @@ class Host:
 
 
 @pytest.fixture
+def patient():
+    """Let expectations of a page wait as long as its timeouts do."""
+    expect = pytest.importorskip("playwright.sync_api", reason="playwright is in the dev extra").expect
+    expect.set_options(timeout=PATIENCE_MS)
+    yield
+    expect.set_options(timeout=None)
+
+
+@pytest.fixture
 def host():
     """Return a function that serves a folder until the test ends."""
     started = []
@@ -63,14 +96,14 @@ def host():
 
 
 @pytest.fixture
-def open_page(browser):
+def open_page(browser, patient):
     """Return a function that opens a page of a host in a profile of its own, watched to the end of the test."""
     opened = []
 
     def go(url, path="", *, may_fail=False, ready=True, context=None, **options):
         known = context is not None
         context = context or browser.new_context(**{"viewport": {"width": 1280, "height": 900}} | options)
-        context.set_default_timeout(20_000)
+        context.set_default_timeout(PATIENCE_MS)
         page, watch = context.new_page(), Watch(url.rstrip("/"), may_fail)
         watch.attach(page)
         page.watch = watch

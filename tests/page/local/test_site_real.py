@@ -38,3 +38,30 @@ def test_the_answers_are_the_scorers_field_for_field(write, host, open_page, fil
         known = json.loads(json.dumps(scorer.score(film["buffer"]).to_json()))
         del known["result_id"]
         assert {key: answer[key] for key in known} == known
+
+
+def nudge_an_answer(listing):
+    listing["golden"][1]["logits"][1] += 2**-20
+
+
+def shift_the_threshold(listing):
+    listing["answer"]["threshold"] += 0.5
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (nudge_an_answer, "golden film two is answered differently in this browser"),
+        (shift_the_threshold, "the bundle's manifest is contradicted about the threshold"),
+    ],
+)
+def test_what_is_listed_otherwise_answers_nothing_where_all_digests_are_made_anew(
+    write, relisted, host, open_page, films, change, said
+):
+    _, site = write()
+    page = open_page(host(relisted(site, change)).url, ready=False)
+    page.set_input_files("#file", films(1))
+    expect(page.locator("#banners")).to_contain_text("Nothing is answered: The model could not prove itself")
+    expect(page.locator("#banners")).to_contain_text(said)
+    expect(page.locator("#error")).to_contain_text(said)
+    expect(page.locator("#result")).to_be_hidden()
