@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 from benchmarks.fault_injection.faults.runtime_faults import faulty_target
 from convert.certificate.portability import portability_section, verdict
+from convert.from_run import ConvertConfig
 from convert.parity.portability import (
     PORTABILITY,
     PortabilityVerdict,
@@ -27,6 +28,7 @@ from convert.runners.elsewhere.browser import Ran
 from convert.runners.elsewhere.run_litert import run_films
 from convert.runners.elsewhere.targets import TARGETS, Target, parse_targets, run_script
 from tbconv.cli import app
+from tbconv.contract.bundle import read_bundle
 from tbconv.contract.errors import BundleError, ConfigError, ConversionError, SetupError, Silence
 from tbconv.contract.files import sha256_file
 
@@ -320,6 +322,25 @@ def test_options_that_would_be_ignored_are_refused(tried, words):
 
 def test_a_section_without_a_table_is_empty():
     assert portability_section(None).is_empty
+
+
+def test_convert_puts_the_table_into_the_certificate_and_on_its_page(
+    converted, convert_run, run, tmp_path, monkeypatch
+):
+    monkeypatch.setitem(TARGETS, "avx2", this_python())
+    done, lines = convert_run(run, tmp_path / "bundle", where="avx2")
+    table = read_bundle(done.bundle).certificate().scope["portability"]
+    assert {row["path"] for row in table["rows"]} >= {FLOAT, "model_int8.tflite"}
+    assert {row["verdict"] for row in table["rows"]} == {"IDENTICAL"}
+    digests = {row["path"]: row["sha256"] for row in table["rows"]}
+    assert digests[FLOAT] == sha256_file(done.bundle / FLOAT)
+    assert "portability" in (done.bundle / "certificate.html").read_text()
+    assert any(line.startswith(f"{FLOAT} on avx2: IDENTICAL") for line in lines)
+
+
+def test_convert_refuses_an_unknown_target_before_it_begins(run, tmp_path):
+    with pytest.raises(ConfigError, match="vax"):
+        ConvertConfig(run=run, out=tmp_path / "bundle", where="vax")
 
 
 # --- the real ones ---
