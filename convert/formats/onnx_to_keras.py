@@ -8,6 +8,7 @@ in Keras, whose dense and BatchNorm layers act on the last axis either way.
 from __future__ import annotations
 
 import json
+import math
 import re
 import zipfile
 from collections.abc import Callable, Mapping, Sequence, Set
@@ -24,7 +25,7 @@ from tensorflow.python.saved_model.fingerprinting_utils import write_fingerprint
 
 from convert.formats.onnx_graph import Graph, read_graph
 from convert.formats.ops.apply import apply
-from convert.formats.ops.builder import Activation, Border, Combination, Pair
+from convert.formats.ops.builder import Activation, Border, Combination, Pair, Places
 from convert.formats.ops.walk import IMAGE_RANK
 from convert.formats.reproducible import copy_entry, timeless_entry
 from tbconv.contract.errors import ConversionError
@@ -104,9 +105,28 @@ class LayerBuilder:
         """Apply Rescaling."""
         return layers.Rescaling(scale, offset, name=name)(tensor)
 
-    def times(self, tensor: Any, factor: NDArray[Any]) -> Any:
-        """Multiply, as a function."""
-        return keras.ops.multiply(tensor, factor)
+    def times(self, tensor: Any, factor: NDArray[Any], name: str) -> Any:
+        """Apply Rescaling by a number a place."""
+        return layers.Rescaling(factor[0].tolist(), name=name)(tensor)
+
+    def cut(self, tensor: Any, axis: int, places: Places, name: str) -> Any:
+        """Apply Cropping2D, and to leave places out MaxPooling2D of one place; tensors of other ranks are reshaped."""
+        sizes, (start, stop, step) = tuple(tensor.shape[1:]), places
+        size, kept = sizes[axis - 1], (start, sizes[axis - 1] - stop)
+        if len(sizes) + 1 == IMAGE_RANK and step == 1:  # channels are the last of the axes of "channels first"
+            around, how = (
+                ((kept, (0, 0)) if axis == 1 else ((0, 0), kept)),
+                "channels_" + ("first" if axis > 2 else "last"),
+            )
+            return layers.Cropping2D(around, data_format=how, name=name)(tensor)
+        flat = (math.prod(sizes[: axis - 1]), size, math.prod(sizes[axis:]))
+        tensor = tensor if flat == sizes else layers.Reshape(flat, name=f"{name}.flat")(tensor)
+        if any(kept):
+            tensor = layers.Cropping2D(((0, 0), kept), name=f"{name}.crop")(tensor)
+        if step > 1:
+            tensor = layers.MaxPooling2D((1, 1), strides=(1, step), name=f"{name}.every")(tensor)
+        back = (*sizes[: axis - 1], tensor.shape[2], *sizes[axis:])
+        return tensor if tuple(tensor.shape[1:]) == back else layers.Reshape(back, name=name)(tensor)
 
     def combine(self, tensors: Sequence[Any], kind: Combination, name: str) -> Any:
         """Apply Add, Multiply or Subtract."""

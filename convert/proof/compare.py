@@ -136,7 +136,12 @@ def _passed_on(onnx: Term, file: Term, factors: list[Factor]) -> Factor:
         rows = given[file.stored["at"].base % given.size].reshape(-1, file.shape[-1])
         return rows[0] if (rows == rows[0]).all() else None
     ends = onnx.stored["ends"].values[:2] if onnx.kind == "clip" else np.zeros(1)
-    passes = file.kind in HOMOGENEOUS and given.size == file.shape[-1] and np.isin(ends, (0, math.inf, -math.inf)).all()
+    even = file.kind == "affine" and file.stored["scale"].base.shape[-1] == 1 and not file.stored["offset"].base.any()
+    passes = (
+        (even or file.kind in HOMOGENEOUS)
+        and given.size == file.shape[-1]
+        and np.isin(ends, (0, math.inf, -math.inf)).all()
+    )
     return given if passes and (onnx.kind != "pad" or onnx.facts[1] == 0) else None
 
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from convert.proof.compare import judge_terms, needed
 from convert.proof.explain import Declared, TermMatch
-from convert.proof.normal import NormalForm, Stored, Term
+from convert.proof.normal import NONE, NormalForm, Stored, Term
 
 Array = NDArray[np.float64]
 
@@ -183,9 +183,6 @@ def _conv(x: Array, kernel: Array, bias: Array, strides: Any, dilations: Any, pa
 
 
 def _pool(term: Term, x: Array) -> Array:
-    kernel, strides, pads, counted = term.facts[:4]
-    if term.kind == "max":
-        return np.asarray(_windows(x, kernel, strides, (1, 1), pads, -np.inf).max((-1, -2)))
-    sums = _windows(x, kernel, strides, (1, 1), pads, 0.0).sum((-1, -2))
-    inside = _windows(np.ones_like(x), kernel, strides, (1, 1), pads, 0.0).sum((-1, -2))
-    return np.asarray(sums / (kernel[0] * kernel[1] if counted else inside))
+    kernel, strides = term.facts[:2]
+    windows = _windows(x, kernel, strides, (1, 1), NONE, 0.0)
+    return np.asarray(windows.max((-1, -2)) if term.kind == "max" else windows.mean((-1, -2)))

@@ -392,18 +392,6 @@ class NormalForm:
         numbers = {name: one.map(lambda array: array.reshape(())) for name, one in stored.items()}
         return View(view.at, self.add(kind, (view.term or 0,), self.terms[view.term or 0].shape, (), **numbers))
 
-    def elu(self, view: View, alpha: float) -> View:
-        """Add ELU, of another alpha than 1 as max(x, 0) + alpha * min(elu(x), 0)."""
-        made = self.each(view, "elu")
-        if alpha == 1:
-            return made
-        below = self.affine(self.clip(made, high=0), number(np.float32(alpha)))
-        return self.binary("add", self.clip(view, low=0), below)
-
-    def hard_sigmoid(self, view: View, alpha: float, beta: float) -> View:
-        """Add a line between 0 and 1."""
-        return self.clip(self.affine(view, number(alpha), number(beta)), 0, 1)
-
     def binary(self, kind: str, left: View, right: View) -> View:
         """Add a sum or a product; sizes of 1 stretch, and stored numbers are scale or offset."""
         if left.term is None:
@@ -423,17 +411,6 @@ class NormalForm:
         moved[left.at.reshape(-1)] = right.at.reshape(-1)
         other = self.ordered(View(moved, right.term), term.shape)
         return View(left.at, self.add(kind, sorted((left.term or 0, other)), term.shape))
-
-    def negative(self, view: View) -> View:
-        """Return -x."""
-        if view.term is None:
-            return View(view.at, None, view.stored.times(number(-1)))
-        return self.affine(view, number(-1))
-
-    def divide(self, left: View, right: View) -> View:
-        """Add a product with the reciprocals of stored numbers."""
-        values, step = right.stored.values, right.stored.step
-        return self.affine(left, Stored(1 / values, coarse=None if step is None else step / np.square(values)))
 
     def softmax(self, view: View, axis: int = -1) -> View:
         """Add a softmax over an axis."""
@@ -459,30 +436,33 @@ class NormalForm:
             rows, columns = before.facts[2]
         return self._view("pad", (source,), shape, pads, value, (rows, columns))
 
-    def pool(
-        self, view: View, kind: str, kernel: Pair, strides: Pair, pads: Pads = NONE, *, counted: bool = False
-    ) -> View:
-        """Add a largest value or an average of windows over [1, H, W, C]; pads count only where it is said.
+    def pool(self, view: View, kind: str, kernel: Pair, strides: Pair, pads: Pads = NONE) -> View:
+        """Add a largest value or an average of windows over [1, H, W, C]; zeros around an average count.
 
-        A border that can't win is the pool's own; an average of everything is a mean.
+        Around a largest value is what lies at the edge, which can't win. An average of everything is a mean.
         """
         _, rows, columns, channels = view.at.shape
-        sizes = (rows + pads[0] + pads[2], columns + pads[1] + pads[3])
-        shape = tuple((sizes[axis] - kernel[axis]) // strides[axis] + 1 for axis in (0, 1))
-        if min(shape) < 1 or max(pads[0], pads[2]) >= kernel[0] or max(pads[1], pads[3]) >= kernel[1]:
-            raise NoRuleError(f"a window {kernel} with pads {pads} over {(rows, columns)}")
-        if kind == "average" and kernel == (rows, columns) and pads == NONE:
+        if not _within(pads, kernel):
+            raise NoRuleError(f"a window {kernel} with pads {pads}")
+        if any(pads):
+            around = ((0, 0), pads[::2], pads[1::2], (0, 0))
+            edged = view.map(lambda at: np.pad(at, around, "edge")) if kind == "max" else self.pad(view, pads)
+            return self.pool(edged, kind, kernel, strides)
+        shape = ((rows - kernel[0]) // strides[0] + 1, (columns - kernel[1]) // strides[1] + 1, channels)
+        if min(shape) < 1:
+            raise NoRuleError(f"a window {kernel} over {(rows, columns)}")
+        if kernel == (1, 1):
+            return view.map(lambda at: at[:, :: strides[0], :: strides[1]])
+        if kind == "average" and kernel == (rows, columns):
             return self.mean(view, (1, 2), keep=True)
         source = self.ordered(view, view.at.shape[1:])
         before = self.terms[source]
-        if before.kind == "pad" and (pads == NONE or (kind == "average") == counted):
-            around, value, inner = before.facts
-            inside = max(around[0], around[2]) < kernel[0] and max(around[1], around[3]) < kernel[1]
-            wins = value > self.least(before.inputs[0]) and value > LOWEST
-            if inside and ((kind == "average" and value == 0) or (kind == "max" and not wins)):
-                pads, source, counted, (rows, columns) = _sum(pads, around), before.inputs[0], True, inner
-        counted = kind == "average" and any(pads) and counted
-        return self._view(kind, (source,), (*shape, channels), kernel, strides, pads, counted, (rows, columns))
+        if kind == "max" and before.kind == "pad" and _within(before.facts[0], kernel):
+            pads, value, sizes = before.facts
+            if value <= max(self.least(before.inputs[0]), LOWEST):
+                inner = np.arange(math.prod(sizes) * channels, dtype=np.int32).reshape(1, *sizes, channels)
+                return self.pool(View(inner, before.inputs[0]), kind, kernel, strides, pads)
+        return self._view(kind, (source,), shape, kernel, strides, (rows, columns))
 
     def mean(self, view: View, axes: Sequence[int], *, keep: bool, kind: str = "mean") -> View:
         """Add the mean over some axes, or the largest."""
@@ -522,6 +502,11 @@ class NormalForm:
         return View(np.concatenate(moved, axis).astype(np.int32), made)
 
 
+def _within(pads: Pads, kernel: Pair) -> bool:
+    """Whether every window that reaches into a border holds a place of the image."""
+    return min(pads) >= 0 and max(pads[::2]) < kernel[0] and max(pads[1::2]) < kernel[1]
+
+
 def _turned(ends: Stored) -> Stored:
     """Return the ends of -clip(-x): each is the other, and where the integers end is no bound above."""
     made = ends.map(lambda array: array[[1, 0, 2]])
@@ -532,7 +517,7 @@ def _turned(ends: Stored) -> Stored:
 
 def _computed(kind: str, left: View, right: View) -> View:
     """Return a sum or a product of stored numbers."""
-    if left.at.dtype.kind in "iu" and left.rounded is None:
+    if all(one.at.dtype.kind in "iu" and one.rounded is None for one in (left, right)):
         return View(left.at * right.at if kind == "mul" else left.at + right.at)
     shape = np.broadcast_shapes(left.at.shape, right.at.shape)
     one, other = (each.map(lambda array: np.broadcast_to(array, shape)).stored for each in (left, right))

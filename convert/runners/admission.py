@@ -200,9 +200,9 @@ def _called(nodes: Any) -> Iterator[str]:
 ENTRIES = ("config.json", "metadata.json", "model.weights.h5")
 LAYERS = _words(
     """
-    InputLayer Rescaling ZeroPadding2D Conv2D DepthwiseConv2D Dense BatchNormalization Activation ReLU LeakyReLU ELU
-    Softmax MaxPooling2D AveragePooling2D GlobalAveragePooling1D GlobalAveragePooling2D GlobalMaxPooling2D Add
-    Subtract Multiply Concatenate Reshape Permute Flatten Dropout Functional
+    InputLayer Rescaling ZeroPadding2D Cropping2D Conv2D DepthwiseConv2D Dense BatchNormalization Activation ReLU
+    LeakyReLU ELU Softmax MaxPooling2D AveragePooling2D GlobalAveragePooling1D GlobalAveragePooling2D
+    GlobalMaxPooling2D Add Subtract Multiply Concatenate Reshape Permute Flatten Dropout Functional
     """
 )
 ARRAY, NUMBERS = "__numpy__", ("float32", "float64")  # a stored factor a place is a list in the configuration

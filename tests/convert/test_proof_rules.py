@@ -9,6 +9,7 @@ from convert.proof.compare import compare
 from convert.proof.evaluate import evaluate
 from convert.proof.explain import Declared
 from convert.proof.normal import NONE, ONE, ZERO, NormalForm, NoRuleError, Stored, View, number
+from convert.proof.readers import compositions
 from convert.proof.readers.tensorflow import select
 
 SEEDS = range(4)
@@ -124,18 +125,18 @@ PAIRS = {
     ),
     "hard swish, divided at its end": (
         lambda f, v, s: f.affine(f.binary("mul", v, f.clip(f.affine(v, ONE, number(3)), 0, 6)), number(1 / 6)),
-        lambda f, v, s: f.binary("mul", v, f.hard_sigmoid(v, 1 / 6, 0.5)),
+        lambda f, v, s: f.binary("mul", v, compositions.hard_sigmoid(f, v, 1 / 6, 0.5)),
     ),
     "factors of a product": (
         lambda f, v, s: f.binary("mul", f.each(v, "sigmoid"), v),
         silu,
     ),
     "a difference": (
-        lambda f, v, s: f.binary("add", f.each(v, "tanh"), f.negative(v)),
+        lambda f, v, s: f.binary("add", f.each(v, "tanh"), compositions.negative(f, v)),
         lambda f, v, s: f.binary("add", f.affine(v, number(-1)), f.each(v, "tanh")),
     ),
     "a quotient": (
-        lambda f, v, s: f.divide(v, View(np.abs(draws(s, 4)) + 1)),
+        lambda f, v, s: compositions.divide(f, v, View(np.abs(draws(s, 4)) + 1)),
         lambda f, v, s: f.affine(v, number(1 / (np.abs(draws(s, 4)) + 1))),
     ),
     "an average of everything": (
@@ -148,7 +149,7 @@ PAIRS = {
     ),
     "zeros that count in an average": (
         lambda f, v, s: f.pool(f.pad(v, (1, 1, 1, 1)), "average", (3, 3), (2, 2)),
-        lambda f, v, s: f.pool(v, "average", (3, 3), (2, 2), (1, 1, 1, 1), counted=True),
+        lambda f, v, s: f.pool(v, "average", (3, 3), (2, 2), (1, 1, 1, 1)),
     ),
     "zeros that cannot win": (
         lambda f, v, s: f.pool(f.pad(f.clip(v, low=0), (1, 1, 1, 1)), "max", (3, 3), (2, 2)),
@@ -170,7 +171,7 @@ PAIRS = {
         lambda f, v, s: f.binary(
             "add", f.clip(v, low=0), f.affine(f.clip(f.each(v, "elu"), high=0), number(np.float32(1.5)))
         ),
-        lambda f, v, s: f.elu(v, 1.5),
+        lambda f, v, s: compositions.elu(f, v, 1.5),
     ),
     "ELU by a choice": (
         lambda f, v, s: select(
@@ -179,7 +180,7 @@ PAIRS = {
             f.each(v, "elu"),
             f.affine(f.each(v, "elu"), number(np.float32(1.5))),
         ),
-        lambda f, v, s: f.elu(v, 1.5),
+        lambda f, v, s: compositions.elu(f, v, 1.5),
     ),
     "a softmax over channels": (
         lambda f, v, s: last(f.softmax(first(v), 1)),
@@ -211,8 +212,8 @@ NO_RULE = {
         lambda f, v, s: f.pool(v, "max", (3, 3), (2, 2), (1, 1, 1, 1)),
     ),
     "zeros that count and those that do not": (
+        lambda f, v, s: compositions.pool(f, v, "average", (3, 3), (2, 2), (1, 1, 1, 1)),
         lambda f, v, s: f.pool(v, "average", (3, 3), (2, 2), (1, 1, 1, 1)),
-        lambda f, v, s: f.pool(v, "average", (3, 3), (2, 2), (1, 1, 1, 1), counted=True),
     ),
     "a shift before a border": (
         lambda f, v, s: conv(f, f.affine(v, ONE, number(1)), draws(s, 3, 3, 4, 2), pads=(1, 1, 1, 1)),

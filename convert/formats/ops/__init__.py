@@ -20,7 +20,18 @@ from convert.formats.ops.elementwise import (
     tanh,
 )
 from convert.formats.ops.linear import batch_normalization, gemm, matmul
-from convert.formats.ops.shape import cast, flatten, greater, identity, reshape, squeeze, transpose, unsqueeze
+from convert.formats.ops.shape import (
+    cast,
+    cut,
+    flatten,
+    greater,
+    identity,
+    reshape,
+    split,
+    squeeze,
+    transpose,
+    unsqueeze,
+)
 from convert.formats.ops.walk import Operation
 from convert.formats.ops.windowed import average_pool, conv, global_mean, max_pool, pad
 
@@ -51,7 +62,9 @@ OPERATIONS: dict[str, Operation] = {
     "Relu": relu,
     "Reshape": reshape,
     "Sigmoid": sigmoid,
+    "Slice": cut,
     "Softmax": softmax,
+    "Split": split,
     "Squeeze": squeeze,
     "Sub": arithmetic,
     "Tanh": tanh,

@@ -10,6 +10,7 @@ from convert.formats.ops.builder import Builder
 from convert.formats.ops.walk import IMAGE_RANK, UnknownError, Value, Walk, all_of, unknown
 from tbconv.contract.errors import ConversionError
 
+SEVERAL = ("Split",)  # operations whose further outputs are made, too
 BATCH_SIZE = "it calculates with the batch, whose size is not known"
 NO_FILM = "it reads no film, and cannot be computed before: it draws at random, or gives several outputs"
 
@@ -62,7 +63,7 @@ def _require_film(graph: Graph, values: dict[str, Value]) -> None:
 def _step(walk: Walk, node: Node, values: dict[str, Value], read: set[str]) -> None:
     """Apply one node: what is known without the film becomes a constant, everything else a layer.
 
-    A layer gives the first output alone: of a second one that is in `read`, the node is refused.
+    Most layers give the first output alone: of a second one that is in `read`, the node is refused.
     """
     if is_static(node, walk.constants):
         walk.constants[node.outputs[0]] = evaluate(node, walk.constants, walk.opset)
@@ -72,10 +73,11 @@ def _step(walk: Walk, node: Node, values: dict[str, Value], read: set[str]) -> N
         raise unknown(node, BATCH_SIZE if reads_batch(node, walk.constants) else NO_FILM)
     elif node.op not in OPERATIONS:
         raise unknown(node, f"{node.op} has no rule here; docs/ops.md lists what has one")
-    elif read.intersection(node.outputs[1:]):
+    elif read.intersection(node.outputs[1:]) and node.op not in SEVERAL:
         raise unknown(node, "its second output is used, and a layer gives the first alone")
     elif not any(_is_lost(name, walk, values) for name in node.inputs):
-        values[node.outputs[0]] = OPERATIONS[node.op](walk, node, [values.get(name) for name in node.inputs])
+        made = OPERATIONS[node.op](walk, node, [values.get(name) for name in node.inputs])
+        values |= zip(node.outputs, made if isinstance(made, list) else [made], strict=False)
 
 
 def _is_lost(name: str, walk: Walk, values: dict[str, Value]) -> bool:
@@ -85,10 +87,11 @@ def _is_lost(name: str, walk: Walk, values: dict[str, Value]) -> bool:
 
 def _stand_ins(walk: Walk, node: Node, graph: Graph) -> dict[str, Value]:
     """Return inputs of the inferred shape in place of what a node gives, so that the walk goes on and finds more."""
-    [name, *_] = node.outputs
-    sizes = graph.shapes.get(name, ())[1:]
-    if not sizes or min(sizes) < 1:
-        return {}
-    is_image = len(sizes) + 1 == IMAGE_RANK
-    tensor = walk.make.image((*sizes[1:], sizes[0]) if is_image else sizes, None)
-    return {name: Value(tensor, channels_first=is_image, nonnegative=True)}
+    found: dict[str, Value] = {}
+    for name in node.outputs:
+        sizes = graph.shapes.get(name, ())[1:]
+        if sizes and min(sizes) > 0:
+            is_image = len(sizes) + 1 == IMAGE_RANK
+            tensor = walk.make.image((*sizes[1:], sizes[0]) if is_image else sizes, None)
+            found[name] = Value(tensor, channels_first=is_image, nonnegative=True)
+    return found

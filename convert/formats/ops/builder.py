@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 Border = tuple[int, int, int, int]  # rows and columns: top, left, bottom, right
 Pair = tuple[int, int]  # rows and columns
+Places = tuple[int, int, int]  # of an axis: the first, the one behind the last, and by how many they are apart, from 1
 Combination = Literal["add", "multiply", "subtract"]
 Activation = Literal["relu", "sigmoid", "tanh", "hard_silu", "hard_sigmoid", "leaky_relu", "elu", "softmax"]
 
@@ -32,8 +33,12 @@ class Builder(Protocol):
         """Return scale * tensor + offset; each a number or a list, one a channel."""
         ...
 
-    def times(self, tensor: Any, factor: NDArray[Any]) -> Any:
-        """Multiply by stored numbers of any shape that stretches to the tensor's."""
+    def times(self, tensor: Any, factor: NDArray[Any], name: str) -> Any:
+        """Multiply by stored numbers, one film's: [1, ...] of any sizes that stretch to the tensor's."""
+        ...
+
+    def cut(self, tensor: Any, axis: int, places: Places, name: str) -> Any:
+        """Keep some places of an axis, in their order."""
         ...
 
     def combine(self, tensors: Sequence[Any], kind: Combination, name: str) -> Any:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from convert.formats.onnx_graph import Node
 from convert.formats.ops.builder import Activation, Combination
-from convert.formats.ops.walk import IMAGE_RANK, Value, Walk, layer_name, only, unknown
+from convert.formats.ops.walk import IMAGE_RANK, Value, Walk, here, layer_name, only, unknown
 
 # --- activate ---
 # Functions of each number by itself; each says whether it can be negative.
@@ -143,8 +143,7 @@ def arithmetic(walk: Walk, node: Node, values: list[Value | None]) -> Value:
     TFLite: ADD, SUB or MUL; stored numbers MUL and ADD, or folded into weights before them.
 
     Two tensors: of the same rank and layout, sizes of 1 stretch (squeeze and excitation); not Div. Stored
-    numbers: one, or one a channel (of Mul also one a place: then a function, which a H5 can't load); a
-    stored side on the left not of Div.
+    numbers: one, or one a channel (of Mul also one a place); a stored side on the left not of Div.
     """
     left, right = values
     if left is not None and right is not None:
@@ -171,8 +170,7 @@ def concat(walk: Walk, node: Node, values: list[Value | None]) -> Value:
     axis = node.attributes["axis"] % rank
     if axis == 0 or any(one.channels_first != first.channels_first or one.rows > 1 for one in found):
         raise unknown(node, f"axis {axis}: its parts are laid out differently, or it joins the batch")
-    places = {1: rank - 1, 2: 1, 3: 2} if first.channels_first else {}
-    joined = walk.make.join([one.tensor for one in found], places.get(axis, axis), layer_name(node))
+    joined = walk.make.join([one.tensor for one in found], here(first, axis), layer_name(node))
     return first.like(joined, nonnegative=all(one.nonnegative for one in found))
 
 
@@ -199,7 +197,7 @@ def _with_constant(walk: Walk, node: Node, value: Value, other: NDArray[Any]) ->
     if node.op != "Mul" or not value.channels_first or other.ndim != IMAGE_RANK:
         raise unknown(node, f"a constant of shape {other.shape} is neither one number nor one a channel")
     factor = np.ascontiguousarray(other.transpose(0, 2, 3, 1))
-    return value.like(walk.make.times(value.tensor, factor))
+    return value.like(walk.make.times(value.tensor, factor, layer_name(node)))
 
 
 def _by_channel(value: Value, other: NDArray[Any]) -> NDArray[Any] | None:

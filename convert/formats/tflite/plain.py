@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from convert.formats.onnx_graph import Graph
 from convert.formats.ops.apply import apply
-from convert.formats.ops.builder import Activation, Border, Combination, Pair
+from convert.formats.ops.builder import Activation, Border, Combination, Pair, Places
 
 Array = NDArray[np.float64]
 
@@ -113,10 +113,16 @@ class PlainBuilder:
         """Write down scale * x + offset."""
         return self._add("affine", [tensor], name, tensor.sizes, arrays={"scale": scale, "offset": offset})
 
-    def times(self, tensor: Tensor, factor: NDArray[Any]) -> Tensor:
+    def times(self, tensor: Tensor, factor: NDArray[Any], name: str) -> Tensor:
         """Write down a product with stored numbers."""
         sizes = np.broadcast_shapes(tensor.sizes, factor.shape[1:])
-        return self._add("times", [tensor], f"{tensor.name}.times", sizes, arrays={"factor": factor[0]})
+        return self._add("times", [tensor], name, sizes, arrays={"factor": factor[0]})
+
+    def cut(self, tensor: Tensor, axis: int, places: Places, name: str) -> Tensor:
+        """Write down which places of an axis are kept."""
+        sizes = list(tensor.sizes)
+        sizes[axis - 1] = len(range(*places))
+        return self._add("cut", [tensor], name, sizes, options={"axis": axis, "places": places})
 
     def combine(self, tensors: Sequence[Tensor], kind: Combination, name: str) -> Tensor:
         """Write down a sum, a product or a difference."""

@@ -61,6 +61,7 @@ INT8_VERSIONS = {  # from which each operator takes int8 (tensorflow/lite/tools/
     Codes.RELU: 2,
     Codes.RELU6: 2,
     Codes.SOFTMAX: 2,
+    Codes.STRIDED_SLICE: 2,
     Codes.SUB: 2,
     Codes.TANH: 2,
     Codes.TRANSPOSE: 2,
@@ -563,6 +564,16 @@ def _join(writer: _Writer, operation: Operation) -> None:
     writer.operator(Codes.CONCATENATION, inputs, writer.output(operation), options)
 
 
+def _cut(writer: _Writer, operation: Operation) -> None:
+    (start, stop, step), axis = operation.options["places"], operation.options["axis"]
+    begin, end, steps = np.zeros(len(operation.output.sizes) + 1), [1, *operation.inputs[0].sizes], [1] * 8
+    begin[axis], end[axis], steps[axis] = start, stop, step
+    rows = {"begin": begin, "end": np.array(end), "steps": np.array(steps[: len(end)])}
+    stored = [writer.constant(f"{operation.names[-1]}.{name}", row, np.int32) for name, row in rows.items()]
+    inputs = [writer.place(operation.inputs[0]), *stored]
+    writer.operator(Codes.STRIDED_SLICE, inputs, writer.output(operation), schema.StridedSliceOptionsT())
+
+
 def _border(writer: _Writer, operation: Operation) -> None:
     top, left, bottom, right = operation.options["around"]
     pads = np.array([[0, 0], [top, bottom], [left, right], [0, 0]])
@@ -620,6 +631,7 @@ RULES: dict[str, Rule] = {
     "border": _border,
     "cast": _cast,
     "conv": _conv,
+    "cut": _cut,
     "dense": _dense,
     "depthwise": _depthwise,
     "elu": _elu,

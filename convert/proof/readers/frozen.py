@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from convert.proof.normal import NONE, ZERO, NormalForm, NoRuleError, Pads, View, number
-from convert.proof.readers.tensorflow import cut, same, select
+from convert.proof.readers import compositions
+from convert.proof.readers.tensorflow import bound, cut, pad, same, select
 
 FRAMEWORK = "litert"
 
@@ -96,18 +97,9 @@ def _matmul(form: NormalForm, views: list[View], given: Given) -> View:
 def _pool(kind: str) -> Rule:
     def rule(form: NormalForm, views: list[View], given: Given) -> View:
         kernel, strides = tuple(given["ksize"][1:3]), tuple(given["strides"][1:3])
-        return form.pool(views[0], kind, kernel, strides, _pads(views[0], given, kernel, strides))
+        return compositions.pool(form, views[0], kind, kernel, strides, _pads(views[0], given, kernel, strides))
 
     return rule
-
-
-def _pad(form: NormalForm, views: list[View], given: Given) -> View:
-    around = np.reshape(views[1].at, (-1, 2))
-    if len(around) != 4 or around[[0, 3]].any():
-        raise NoRuleError("it pads other axes than rows and columns")
-    (top, bottom), (left, right) = around[1:3].tolist()
-    value = float(views[2].stored.values.reshape(())) if len(views) > 2 else 0.0
-    return form.pad(views[0], (top, left, bottom, right), value)
 
 
 def _strided(form: NormalForm, views: list[View], given: Given) -> View:
@@ -143,14 +135,6 @@ def _prod(form: NormalForm, views: list[View], given: Given) -> View:
     return View(np.prod(views[0].stored.base, tuple(_numbers(views[1])), keepdims=given["keep_dims"]).astype(np.int32))
 
 
-def _bounded(low: bool) -> Rule:
-    def rule(form: NormalForm, views: list[View], given: Given) -> View:
-        view, bound = views if views[1].term is None else views[::-1]
-        return form.clip(view, low=bound.stored) if low else form.clip(view, high=bound.stored)
-
-    return rule
-
-
 def _binary(kind: str) -> Rule:
     return lambda form, views, given: form.binary(kind, views[0], views[1])
 
@@ -178,18 +162,18 @@ RULES: dict[str, Rule] = {
     "LeakyRelu": lambda form, views, given: form.each(views[0], "leaky", slope=number(given["alpha"])),
     "MatMul": _matmul,
     "MaxPool": _pool("max"),
-    "Maximum": _bounded(True),
+    "Maximum": lambda form, views, given: bound(form, *views, low=True),
     "Mean": lambda form, views, given: form.mean(
         views[0], np.reshape(views[1].at, -1).tolist(), keep=given["keep_dims"]
     ),
-    "Minimum": _bounded(False),
+    "Minimum": lambda form, views, given: bound(form, *views, low=False),
     "Mul": _binary("mul"),
-    "Neg": lambda form, views, given: form.negative(views[0]),
+    "Neg": lambda form, views, given: compositions.negative(form, views[0]),
     "Pack": _pack,
-    "Pad": _pad,
-    "PadV2": _pad,
+    "Pad": lambda form, views, given: pad(form, views[0], views[1], None),
+    "PadV2": lambda form, views, given: pad(form, *views),
     "Prod": _prod,
-    "RealDiv": lambda form, views, given: form.divide(views[0], views[1]),
+    "RealDiv": lambda form, views, given: compositions.divide(form, views[0], views[1]),
     "Relu": lambda form, views, given: form.clip(views[0], low=0),
     "Relu6": lambda form, views, given: form.clip(views[0], 0, 6),
     "Reshape": lambda form, views, given: views[0].reshape(*_numbers(views[1])),
@@ -200,7 +184,7 @@ RULES: dict[str, Rule] = {
     "Softmax": lambda form, views, given: form.softmax(views[0]),
     "Squeeze": _squeeze,
     "StridedSlice": _strided,
-    "Sub": lambda form, views, given: form.binary("add", views[0], form.negative(views[1])),
+    "Sub": lambda form, views, given: form.binary("add", views[0], compositions.negative(form, views[1])),
     "Tanh": _each("tanh"),
     "Transpose": lambda form, views, given: views[0].transpose(*_numbers(views[1])),
 }

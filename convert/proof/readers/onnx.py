@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 
 from convert.proof.normal import NONE, ZERO, NormalForm, NoRuleError, Pads, Stored, View, number
+from convert.proof.readers import compositions
 from convert.proof.readers.tensorflow import same
 
 FRAMEWORK = "litert"
@@ -50,8 +51,8 @@ class OnnxFormReader:
             raise NoRuleError("no rule for this operation")
         given = {one.name: onnx.helper.get_attribute_value(one) for one in node.attribute}
         views = [self.views[name] if name else None for name in node.input]
-        made = RULES[node.op_type](self.form, views, _Given(given, self._opset))
-        self.views[node.output[0]] = made
+        made = RULES[node.op_type](self.form, views, _Given(given | {"count": len(node.output)}, self._opset))
+        self.views |= zip(node.output, made if isinstance(made, list) else [made], strict=False)
 
 
 class _Given(dict[str, Any]):
@@ -101,17 +102,32 @@ def _conv(form: NormalForm, views: Views, given: _Given) -> View:
     return _first(form.conv(view, kernel, bias, tuple(strides), tuple(dilations), pads, given.get("group", 1)))
 
 
+def _beyond(size: int, before: int, after: int, kernel: int, stride: int) -> int:
+    """Return how far the last window of ceil_mode reaches: one that begins within the image or before it."""
+    last = -(-(size + before + after - kernel) // stride) * stride
+    return max(0, (last - stride if last >= size + before else last) + kernel - size - before - after)
+
+
 def _pool(kind: str) -> Rule:
     def rule(form: NormalForm, views: Views, given: _Given) -> View:
         view, kernel = _last(views[0]), given["kernel_shape"]
         strides = given.get("strides", [1, 1])
         pads = _pads(given, view.at.shape[1:3], kernel, strides)
-        sizes = [size + one + other for size, one, other in zip(view.at.shape[1:3], pads[:2], pads[2:], strict=True)]
-        left_over = any((size - wide) % step for size, wide, step in zip(sizes, kernel, strides, strict=True))
-        if max(given.get("dilations", [1])) > 1 or (given.get("ceil_mode", 0) and left_over):
-            raise NoRuleError("dilations or a window that ceil_mode adds")
-        counted = bool(given.get("count_include_pad", 0))
-        return _first(form.pool(view, kind, tuple(kernel), tuple(strides), pads, counted=counted))
+        if max(given.get("dilations", [1])) > 1:
+            raise NoRuleError("dilations")
+        counted, beyond = bool(given.get("count_include_pad", 0)), (0, 0)
+        if given.get("ceil_mode", 0):
+            high, wide = (
+                _beyond(view.at.shape[1 + axis], pads[axis], pads[axis + 2], kernel[axis], strides[axis])
+                for axis in (0, 1)
+            )
+            beyond = high, wide
+        if kind == "average" and counted and any(pads) and any(beyond):
+            raise NoRuleError("windows of ceil_mode beyond pads that count")
+        whole = (pads[0], pads[1], pads[2] + beyond[0], pads[3] + beyond[1])
+        return _first(
+            compositions.pool(form, view, kind, tuple(kernel), tuple(strides), whole, counted=counted and any(pads))
+        )
 
     return rule
 
@@ -200,6 +216,17 @@ def _slice(form: NormalForm, views: Views, given: _Given) -> Any:
     return views[0].map(lambda at: at[tuple(cut)])
 
 
+def _split(form: NormalForm, views: Views, given: _Given) -> list[View]:
+    axis, count = given.get("axis", 0), given["count"]
+    size = views[0].at.shape[axis]
+    sizes = _optional(views, 1, given.get("split"))
+    ends = np.cumsum(sizes) if sizes is not None else np.arange(1, count + 1) * -(-size // count)
+    if len(ends) != count:
+        raise NoRuleError(f"{len(ends)} parts for {count} outputs")
+    parts = np.split(np.arange(size), ends[:-1])
+    return [views[0].map(lambda at, part=part: np.take(at, part, axis)) for part in parts]
+
+
 def _unsqueeze(form: NormalForm, views: Views, given: _Given) -> Any:
     axes = given.get("axes", _optional(views, 1))
     return views[0].map(lambda at: np.expand_dims(at, tuple(int(one) for one in axes)))
@@ -233,9 +260,9 @@ RULES: dict[str, Rule] = {
     "Constant": lambda form, views, given: View(_constant(given)),
     "ConstantOfShape": lambda form, views, given: View(np.full(views[0].at, _fill(given))),
     "Conv": _conv,
-    "Div": lambda form, views, given: form.divide(views[0], views[1]),
+    "Div": lambda form, views, given: compositions.divide(form, views[0], views[1]),
     "Dropout": lambda form, views, given: _dropout(views),
-    "Elu": lambda form, views, given: form.elu(views[0], given.get("alpha", 1.0)),
+    "Elu": lambda form, views, given: compositions.elu(form, views[0], given.get("alpha", 1.0)),
     "Expand": lambda form, views, given: views[0].map(
         lambda at: np.broadcast_to(at, np.broadcast_shapes(at.shape, tuple(views[1].at)))
     ),
@@ -244,10 +271,12 @@ RULES: dict[str, Rule] = {
     "Gemm": _gemm,
     "GlobalAveragePool": lambda form, views, given: form.mean(views[0], (2, 3), keep=True),
     "Greater": _greater,
-    "HardSigmoid": lambda form, views, given: form.hard_sigmoid(
-        views[0], given.get("alpha", 0.2), given.get("beta", 0.5)
+    "HardSigmoid": lambda form, views, given: compositions.hard_sigmoid(
+        form, views[0], given.get("alpha", 0.2), given.get("beta", 0.5)
     ),
-    "HardSwish": lambda form, views, given: form.binary("mul", views[0], form.hard_sigmoid(views[0], 1 / 6, 0.5)),
+    "HardSwish": lambda form, views, given: form.binary(
+        "mul", views[0], compositions.hard_sigmoid(form, views[0], 1 / 6, 0.5)
+    ),
     "Identity": lambda form, views, given: views[0],
     "LeakyRelu": lambda form, views, given: form.each(views[0], "leaky", slope=number(given.get("alpha", 0.01))),
     "MatMul": lambda form, views, given: form.matmul(views[0], views[1].stored, ZERO),
@@ -264,8 +293,9 @@ RULES: dict[str, Rule] = {
     "Sigmoid": _each("sigmoid"),
     "Slice": _slice,
     "Softmax": _softmax,
+    "Split": _split,
     "Squeeze": _squeeze,
-    "Sub": lambda form, views, given: form.binary("add", views[0], form.negative(views[1])),
+    "Sub": lambda form, views, given: form.binary("add", views[0], compositions.negative(form, views[1])),
     "Tanh": _each("tanh"),
     "Transpose": lambda form, views, given: views[0].transpose(*given["perm"]),
     "Unsqueeze": _unsqueeze,
