@@ -101,6 +101,14 @@ class LayerBuilder:
             return layers.Softmax(name=name)(tensor)
         return layers.Activation(kind, name=name)(tensor)
 
+    def clip(self, tensor: Any, low: float, high: float, name: str) -> Any:
+        """Apply Maximum and Minimum; a bound is 0 * x + bound, since a H5 holds no constants."""
+        for bound, made, end in ((low, layers.Maximum, "low"), (high, layers.Minimum, "high")):
+            if math.isfinite(bound):
+                other = layers.Rescaling(0.0, bound, name=f"{name}.{end}.bound")(tensor)
+                tensor = made(name=f"{name}.{end}")([tensor, other])
+        return tensor
+
     def scale(self, tensor: Any, scale: Any, offset: Any, name: str) -> Any:
         """Apply Rescaling."""
         return layers.Rescaling(scale, offset, name=name)(tensor)
@@ -157,12 +165,15 @@ class LayerBuilder:
         groups: int,
     ) -> Any:
         """Apply Conv2D."""
-        options: Any = {"strides": strides, "dilation_rate": dilations, "use_bias": bias is not None, "name": name}
+        both = max(strides) > 1 and max(dilations) > 1  # which Keras refuses: every place, of which some are kept
+        options: Any = {"dilation_rate": dilations, "use_bias": bias is not None, "name": name}
+        options["strides"] = (1, 1) if both else strides
 
         def make() -> Any:
             return layers.Conv2D(kernel.shape[3], kernel.shape[:2], groups=groups, **options)
 
-        return self._layer(key, make, _with_bias(kernel, bias), tensor)
+        made = self._layer(key, make, _with_bias(kernel, bias), tensor)
+        return layers.MaxPooling2D((1, 1), strides=strides, name=f"{name}.every")(made) if both else made
 
     def depthwise(
         self,

@@ -251,6 +251,9 @@ class NormalForm:
         high, wide, each, out = kernel.base.shape
         if each * groups != channels or out % groups:
             raise NoRuleError(f"{groups} groups of a kernel {kernel.base.shape} don't fit {channels} channels")
+        if max(strides) > 1 and max(dilations) > 1:  # every place, of which some are kept
+            made = self.conv(view, kernel, bias, (1, 1), dilations, pads, groups)
+            return made.map(lambda at: at[:, :: strides[0], :: strides[1]])
         reach = ((high - 1) * dilations[0] + 1, (wide - 1) * dilations[1] + 1)
         sizes = (rows + pads[0] + pads[2], columns + pads[1] + pads[3])
         shape = tuple((sizes[axis] - reach[axis]) // strides[axis] + 1 for axis in (0, 1))
@@ -307,6 +310,8 @@ class NormalForm:
     def affine(self, view: View, scale: Stored, offset: Stored = ZERO) -> View:
         """Add scale * x + offset, both of sizes that stretch to the view, into what is there already where it fits."""
         stretched = np.broadcast_shapes(view.at.shape, scale.base.shape, offset.base.shape)
+        if not np.any(scale.base):
+            return View(np.broadcast_to(offset.values, stretched))
         view = self.whole(view.map(lambda at: np.broadcast_to(at, stretched)))
         made = self._affine(view.term or 0, self._spread(view, scale), self._spread(view, offset))
         return View(view.at, made)

@@ -202,7 +202,7 @@ LAYERS = _words(
     """
     InputLayer Rescaling ZeroPadding2D Cropping2D Conv2D DepthwiseConv2D Dense BatchNormalization Activation ReLU
     LeakyReLU ELU Softmax MaxPooling2D AveragePooling2D GlobalAveragePooling1D GlobalAveragePooling2D
-    GlobalMaxPooling2D Add Subtract Multiply Concatenate Reshape Permute Flatten Dropout Functional
+    GlobalMaxPooling2D Add Subtract Multiply Concatenate Maximum Minimum Reshape Permute Flatten Dropout Functional
     """
 )
 ARRAY, NUMBERS = "__numpy__", ("float32", "float64")  # a stored factor a place is a list in the configuration

@@ -131,6 +131,13 @@ def right_graphs():
         "split_rows": split_of(start(), None, axis=2),
         "concat_channels": fork("Concat", lambda g: g.add("Relu"), lambda g: g.add("Sigmoid"), axis=1),
         "concat_height": fork("Concat", lambda g: g.add("Relu"), lambda g: g.add("Sigmoid"), axis=-2),
+        "clip_to_half": start().add("Clip", np.float32(-65504), np.float32(65504)),
+        "conv_dilated_with_stride": start().add(
+            "Conv", normal(2, 4, 3, 2), normal(2), strides=[2, 3], dilations=[2, 1], pads=[1, 2, 3, 0]
+        ),
+        "reshape_that_changes_nothing": start()
+        .add("Reshape", np.int64([-1, 4, 12, 12]))
+        .add("Conv", normal(2, 4, 3, 3)),
         "relu6": start().add("Clip", np.float32(0), np.float32(0.7)),
         "clip": start().add("Clip", np.float32(-0.5), np.float32(0.7)),
         "clip_below": start().add("Clip", np.float32(-0.5)),

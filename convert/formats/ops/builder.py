@@ -29,6 +29,10 @@ class Builder(Protocol):
         """Apply a function: relu takes `most`, leaky_relu `slope`, elu `alpha`; softmax is over the last axis."""
         ...
 
+    def clip(self, tensor: Any, low: float, high: float, name: str) -> Any:
+        """Return min(max(x, low), high); either may be infinite."""
+        ...
+
     def scale(self, tensor: Any, scale: Any, offset: Any, name: str) -> Any:
         """Return scale * tensor + offset; each a number or a list, one a channel."""
         ...

@@ -82,25 +82,21 @@ def elu(walk: Walk, node: Node, values: list[Value | None]) -> Value:
 
 
 def clip(walk: Walk, node: Node, values: list[Value | None]) -> Value:
-    """ReLU, with max_value where there is a maximum; shifted by Rescaling where the minimum is not 0.
+    """ReLU, with max_value where there is a maximum; Maximum and Minimum where the minimum is not 0.
 
-    TFLite: RELU or RELU6, or part of what it reads; else RELU and MINIMUM, between MUL and ADD where the minimum is
-    not 0.
+    TFLite: RELU or RELU6, or part of what it reads, and MINIMUM; MAXIMUM and MINIMUM where the minimum is not 0.
 
-    Bounds stored, the minimum below the maximum. Without a minimum it is mirrored.
+    Bounds stored, the minimum below the maximum.
     """
     value, name = only(node, values), layer_name(node)
     low, high = _bound(walk, node, 1, -math.inf), _bound(walk, node, 2, math.inf)
     if not low < high or math.inf in (low, -high) or (low, high) == (-math.inf, math.inf):
         raise unknown(node, f"from {low:g} to {high:g} is no range")
-    sign, shift = (1.0, low) if low > -math.inf else (-1.0, high)
-    most = high - low if math.isfinite(high - low) else None
-    tensor = value.tensor
-    if (sign, shift) == (1.0, 0.0):
-        return value.like(walk.make.activation(tensor, "relu", name, most=most), nonnegative=True)
-    tensor = walk.make.scale(tensor, sign, -sign * shift, f"{name}.from_zero")
-    tensor = walk.make.activation(tensor, "relu", f"{name}.relu", most=most)
-    return value.like(walk.make.scale(tensor, sign, shift, name), nonnegative=low >= 0)
+    if low == 0:
+        made = walk.make.activation(value.tensor, "relu", name, most=high if math.isfinite(high) else None)
+    else:
+        made = walk.make.clip(value.tensor, low, high, name)
+    return value.like(made, nonnegative=low >= 0 or (value.nonnegative and high >= 0))
 
 
 def softmax(walk: Walk, node: Node, values: list[Value | None]) -> Value:

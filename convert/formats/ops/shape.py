@@ -156,6 +156,8 @@ def unsqueeze(walk: Walk, node: Node, values: list[Value | None]) -> Value:
 def _to(walk: Walk, node: Node, value: Value, target: list[int]) -> Value:
     tensor, shape = value.tensor, tuple(value.tensor.shape[1:])
     sizes = _settle(walk, node, value, target)
+    if value.channels_first and value.rows == 1 and tuple(sizes) == value.shape:  # an image stays one
+        return value
     if value.channels_first and prod(shape[:2]) > 1:
         tensor = walk.make.channels_first(tensor, f"{layer_name(node)}.channels_first")
     rows, rest = divmod(prod(shape), prod(sizes))
@@ -178,7 +180,7 @@ def _settle(walk: Walk, node: Node, value: Value, target: list[int]) -> list[int
         others = -prod(sizes)
         sizes = [prod(value.shape) // others if size == -1 else size for size in sizes] if others else sizes
     keeps_batch = first == -1 or (kept and value.rows == 1 and prod(sizes) == prod(value.shape))
-    if not keeps_batch or min(sizes, default=0) < 1 or BATCH in sizes:
+    if not keeps_batch or min(sizes, default=prod(value.shape) == 1) < 1 or BATCH in sizes:
         raise unknown(node, f"the batch must stay in front and alone be unknown, the target is {_shown(target)}")
     return sizes
 

@@ -61,13 +61,15 @@ class Window:
             counted: which part of it counts in an average.
         """
         rows, columns = (self._counts(axis, border, counted) for axis in (0, 1))
-        return np.asarray(math.prod(self.kernel) / np.multiply.outer(rows, columns))[None, :, :, None]
+        counts: NDArray[np.float64] = np.multiply.outer(rows, columns)[None, :, :, None]
+        return math.prod(self.kernel) / counts
 
     def _counts(self, axis: int, border: Border, counted: Border) -> NDArray[np.float64]:
         size, kernel = self.size[axis], self.kernel[axis]
         starts = np.arange(-border[axis], size + border[axis + 2] - kernel + 1, self.strides[axis])
         inside = np.minimum(starts + kernel, size + counted[axis + 2]) - np.maximum(starts, -counted[axis])
-        return inside.astype(np.float64)
+        counts: NDArray[np.float64] = inside.astype(np.float64)
+        return counts
 
 
 def window(node: Node, value: Value, kernel: tuple[int, ...]) -> Window:
@@ -116,7 +118,8 @@ def conv(walk: Walk, node: Node, values: list[Value | None]) -> Value:
     TFLite: CONV_2D or DEPTHWISE_CONV_2D, with PAD before it where zeros are not those of "same".
 
     2-D only, weights stored. auto_pad is written out as the zeros that it means. A bias of zeros is no bias.
-    A depthwise one with unequal strides, or with both stride and dilation, stays a Conv2D in groups.
+    A depthwise one with unequal strides, or with both stride and dilation, stays a Conv2D in groups; behind one with
+    both is a MaxPooling2D of one place, since Keras has no such convolution.
     """
     value, weight, bias = image(node, values), walk.constant(node, 1), walk.given(node, 2)
     over, groups = window(node, value, weight.shape[2:]), node.attributes.get("group", 1)

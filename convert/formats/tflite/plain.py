@@ -109,6 +109,10 @@ class PlainBuilder:
             return self._add("relu", [tensor], name, tensor.sizes, options={"most": options.get("most") or math.inf})
         return self._add(kind, [tensor], name, tensor.sizes, options=options)
 
+    def clip(self, tensor: Tensor, low: float, high: float, name: str) -> Tensor:
+        """Write down two ends."""
+        return self._add("clip", [tensor], name, tensor.sizes, options={"low": low, "high": high})
+
     def scale(self, tensor: Tensor, scale: Any, offset: Any, name: str) -> Tensor:
         """Write down scale * x + offset."""
         return self._add("affine", [tensor], name, tensor.sizes, arrays={"scale": scale, "offset": offset})

@@ -513,12 +513,27 @@ def _relu(writer: _Writer, operation: Operation) -> None:
         writer.operator(Codes.RELU6 if most == 6 else Codes.RELU, [last], writer.output(operation))
         return
     last = writer.operator(Codes.RELU, [last], writer.inner(operation, "relu"))
-    _least(writer, operation, last, most, writer.output(operation))
+    _end(writer, operation, last, most, writer.output(operation))
 
 
-def _least(writer: _Writer, operation: Operation, tensor: int, bound: float, made: int) -> int:
-    inputs = [tensor, writer.constant(f"{operation.names[-1]}.most", np.array([bound]))]
-    return writer.operator(Codes.MINIMUM, inputs, made, schema.MaximumMinimumOptionsT())
+def _end(
+    writer: _Writer, operation: Operation, tensor: int, bound: float, made: int, *, code: int = Codes.MINIMUM
+) -> int:
+    inputs = [
+        tensor,
+        writer.constant(f"{operation.names[-1]}.{'most' if code == Codes.MINIMUM else 'least'}", np.array([bound])),
+    ]
+    return writer.operator(code, inputs, made, schema.MaximumMinimumOptionsT())
+
+
+def _clip(writer: _Writer, operation: Operation) -> None:
+    low, high = (operation.options[end] for end in ("low", "high"))
+    last = writer.place(operation.inputs[0])
+    if math.isfinite(low):
+        made = writer.inner(operation, "least") if math.isfinite(high) else writer.output(operation)
+        last = _end(writer, operation, last, low, made, code=Codes.MAXIMUM)
+    if math.isfinite(high):
+        _end(writer, operation, last, high, writer.output(operation))
 
 
 def _hard_sigmoid(writer: _Writer, operation: Operation) -> None:
@@ -544,7 +559,7 @@ def _elu(writer: _Writer, operation: Operation) -> None:
         writer.operator(Codes.ELU, [source], writer.output(operation))
         return
     low = writer.operator(Codes.ELU, [source], writer.inner(operation, "elu"))
-    low = _least(writer, operation, low, 0.0, writer.inner(operation, "low"))
+    low = _end(writer, operation, low, 0.0, writer.inner(operation, "low"))
     factor = writer.constant(f"{operation.names[-1]}.alpha", np.array([alpha]))
     low = writer.operator(Codes.MUL, [low, factor], writer.inner(operation, "scaled"), schema.MulOptionsT())
     high = writer.operator(Codes.RELU, [source], writer.inner(operation, "high"))
@@ -630,6 +645,7 @@ RULES: dict[str, Rule] = {
     "average_pool": _pool(Codes.AVERAGE_POOL_2D),
     "border": _border,
     "cast": _cast,
+    "clip": _clip,
     "conv": _conv,
     "cut": _cut,
     "dense": _dense,

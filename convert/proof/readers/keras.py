@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from convert.proof.normal import NONE, ZERO, NormalForm, NoRuleError, Pads, Stored, View, number
 from convert.proof.readers import compositions
-from convert.proof.readers.tensorflow import same
+from convert.proof.readers.tensorflow import bound, same
 
 FRAMEWORK = "litert"
 WEIGHTED = ("Conv2D", "DepthwiseConv2D", "Dense", "BatchNormalization")
@@ -258,7 +258,9 @@ RULES: dict[str, Rule] = {
     "LeakyReLU": lambda form, given, config, weights: form.each(
         given[0], "leaky", slope=number(config["negative_slope"])
     ),
+    "Maximum": lambda form, given, config, weights: bound(form, *given, low=True),
     "MaxPooling2D": _pool("max"),
+    "Minimum": lambda form, given, config, weights: bound(form, *given, low=False),
     "Multiply": _binary("mul"),
     "Permute": lambda form, given, config, weights: given[0].transpose(0, *config["dims"]),
     "ReLU": _relu,

@@ -134,7 +134,7 @@ def _pool(kind: str) -> Rule:
 
 def _normalise(form: NormalForm, views: Views, given: _Given) -> View:
     view, (gamma, beta, mean, variance) = views[0], (one.stored.values for one in views[1:5])
-    if given.get("training_mode", 0):
+    if given.get("training_mode", 0) or (given.opset < 14 and given["count"] > 1):
         raise NoRuleError("it normalises by the batch")
     scale = gamma / np.sqrt(variance + given.get("epsilon", 1e-5))
     around = (-1, *(1,) * (view.at.ndim - 2))

@@ -41,11 +41,13 @@ def pad(form: NormalForm, view: View, around: View, value: View | None) -> View:
 
 
 def bound(form: NormalForm, left: View, right: View, *, low: bool) -> View:
-    """Add an end below or above, which is one stored number."""
+    """Add an end below or above, which is one stored number, however often it stands there."""
     view, end = (left, right) if right.term is None else (right, left)
-    if end.at.size != 1:
+    numbers = end.stored.values.reshape(-1)
+    if (numbers != numbers[0]).any():
         raise NoRuleError("its bound is not one number")
-    return form.clip(view, low=end.stored) if low else form.clip(view, high=end.stored)
+    one = end.stored.map(lambda array: array.reshape(-1)[0])
+    return form.clip(view, low=one) if low else form.clip(view, high=one)
 
 
 def select(form: NormalForm, where: View, yes: View, no: View) -> View:
