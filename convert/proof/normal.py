@@ -23,6 +23,7 @@ Array = NDArray[Any]
 Pair = tuple[int, int]
 Pads = tuple[int, int, int, int]  # top, left, bottom, right
 NONE: Pads = (0, 0, 0, 0)
+PAIRS = ("add", "mul", "larger", "smaller")  # of two computed tensors, in either order
 LARGEST = 1 << 28  # numbers of a tensor: what is larger is not proven
 K = 8.0  # float32 steps that folding in float32 may cost: own files take 1, TensorFlow's 3.1 (docs/prove.md)
 LOWEST = float(np.finfo(np.float32).min)  # some converters write it for minus infinity
@@ -190,10 +191,9 @@ class NormalForm:
         """Return the term whose numbers are those of a view, in its order."""
         if view.term is None:
             raise NoRuleError("it computes with stored numbers alone")
-        at = view.at.reshape(-1)
-        if at.size == math.prod(self.terms[view.term].shape) and np.array_equal(at, np.arange(at.size)):
+        if view.at.size == math.prod(self.terms[view.term].shape) and _counts(view.at):
             return view.term
-        return self.add("gather", (view.term,), shape, (), at=Stored(at.astype(np.int32)))
+        return self.add("gather", (view.term,), shape, (), at=Stored(view.at.reshape(-1).astype(np.int32)))
 
     def whole(self, view: View) -> View:
         """Return a view of each number of a term once: repeated and left out ones are a term of their own.
@@ -417,13 +417,6 @@ class NormalForm:
         other = self.ordered(View(moved, right.term), term.shape)
         return View(left.at, self.add(kind, sorted((left.term or 0, other)), term.shape))
 
-    def softmax(self, view: View, axis: int = -1) -> View:
-        """Add a softmax over an axis."""
-        last = view.map(lambda at: np.moveaxis(at, axis, -1))
-        shape = (last.at.size // last.at.shape[-1], last.at.shape[-1])
-        made = self._view("softmax", (self.ordered(last, shape),), shape, shape).reshape(*last.at.shape)
-        return made.map(lambda at: np.moveaxis(at, -1, axis))
-
     # --- windows ---
 
     def pad(self, view: View, pads: Pads, value: float = 0.0) -> View:
@@ -458,8 +451,9 @@ class NormalForm:
             raise NoRuleError(f"a window {kernel} over {(rows, columns)}")
         if kernel == (1, 1):
             return view.map(lambda at: at[:, :: strides[0], :: strides[1]])
-        if kind == "average" and kernel == (rows, columns):
-            return self.mean(view, (1, 2), keep=True)
+        if all(kernel[axis] == (rows, columns)[axis] or kernel[axis] == strides[axis] == 1 for axis in (0, 1)):
+            whole = [axis + 1 for axis in (0, 1) if kernel[axis] == (rows, columns)[axis]]
+            return self.mean(view, whole, keep=True, kind="mean" if kind == "average" else "largest")
         source = self.ordered(view, view.at.shape[1:])
         before = self.terms[source]
         if kind == "max" and before.kind == "pad" and _within(before.facts[0], kernel):
@@ -493,18 +487,23 @@ class NormalForm:
         if any(one.term is None for one in parts):
             raise NoRuleError("it joins computed and stored numbers")
         rank, indices = parts[0].at.ndim, [one.term or 0 for one in parts]
-        for order in (tuple(range(rank)), (0, *range(2, rank), 1)):  # channels last, channels first
-            turned = [one.at.transpose(order) for one in parts]
-            if all(np.array_equal(one.reshape(-1), np.arange(one.size)) for one in turned):
-                place = order.index(axis % rank)
-                sizes = list(turned[0].shape)
-                sizes[place] = sum(one.shape[place] for one in turned)
-                joined = self._view("concat", indices, sizes[1:], place - len(sizes), tuple(sizes[1:]))
-                return joined.transpose(*(order.index(one) for one in range(rank)))
+        orders = {tuple(range(rank)), (0, *range(2, rank), 1), (0, rank - 1, *range(1, rank - 1))}  # of channels
+        fits = [order for order in orders if all(_counts(one.at.transpose(order)) for one in parts)]
+        if len(fits) == 1:  # else no layout is told apart from another
+            order, turned = fits[0], [one.at.transpose(fits[0]) for one in parts]
+            place, sizes = order.index(axis % rank), list(turned[0].shape)
+            sizes[place] = sum(one.shape[place] for one in turned)
+            joined = self._view("concat", indices, sizes[1:], place - len(sizes), tuple(sizes[1:]))
+            return joined.transpose(*(order.index(one) for one in range(rank)))
         starts = np.cumsum([0, *(math.prod(self.terms[one].shape) for one in indices)])
         made = self.add("concat", indices, (int(starts[-1]),), (None, int(starts[-1])))
         moved = [one.at + start for one, start in zip(parts, starts[:-1], strict=True)]
         return View(np.concatenate(moved, axis).astype(np.int32), made)
+
+
+def _counts(at: Array) -> bool:
+    """Whether positions are 0, 1, 2 and so on."""
+    return np.array_equal(at.reshape(-1), np.arange(at.size))
 
 
 def _within(pads: Pads, kernel: Pair) -> bool:

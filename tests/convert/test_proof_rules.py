@@ -183,8 +183,8 @@ PAIRS = {
         lambda f, v, s: compositions.elu(f, v, 1.5),
     ),
     "a softmax over channels": (
-        lambda f, v, s: last(f.softmax(first(v), 1)),
-        lambda f, v, s: f.softmax(v),
+        lambda f, v, s: last(compositions.softmax(f, first(v), 1)),
+        lambda f, v, s: compositions.softmax(f, v),
     ),
     "weights of a product of numbers": (
         lambda f, v, s: f.affine(v, f.binary("mul", View(draws(s, 4)), View(draws(s, 4) ** 2)).stored),

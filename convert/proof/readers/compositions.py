@@ -44,6 +44,15 @@ def divide(form: NormalForm, left: View, right: View) -> View:
     return form.affine(left, Stored(1 / values, coarse=None if step is None else step / np.square(values)))
 
 
+def softmax(form: NormalForm, view: View, axis: int = -1) -> View:
+    """Add a softmax over an axis."""
+    last = view.map(lambda at: np.moveaxis(at, axis, -1))
+    shape = (last.at.size // last.at.shape[-1], last.at.shape[-1])
+    made = form.add("softmax", (form.ordered(last, shape),), shape, (shape,))
+    places = np.arange(last.at.size, dtype=np.int32).reshape(last.at.shape)
+    return View(np.moveaxis(places, -1, axis), made)
+
+
 def elu(form: NormalForm, view: View, alpha: float) -> View:
     """Add ELU, of another alpha than 1 as max(x, 0) + alpha * min(elu(x), 0)."""
     made = form.each(view, "elu")

@@ -181,7 +181,7 @@ RULES: dict[str, Rule] = {
     "SelectV2": lambda form, views, given: select(form, views[0], views[1], views[2]),
     "Shape": lambda form, views, given: View(np.array(views[0].at.shape, np.int32)),
     "Sigmoid": _each("sigmoid"),
-    "Softmax": lambda form, views, given: form.softmax(views[0]),
+    "Softmax": lambda form, views, given: compositions.softmax(form, views[0]),
     "Squeeze": _squeeze,
     "StridedSlice": _strided,
     "Sub": lambda form, views, given: form.binary("add", views[0], compositions.negative(form, views[1])),

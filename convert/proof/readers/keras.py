@@ -181,7 +181,7 @@ def _activation(form: NormalForm, given: list[View], config: dict[str, Any], wei
         "relu6": lambda: form.clip(view, 0, 6),
         "sigmoid": lambda: form.each(view, "sigmoid"),
         "tanh": lambda: form.each(view, "tanh"),
-        "softmax": lambda: form.softmax(view),
+        "softmax": lambda: compositions.softmax(form, view),
         "hard_sigmoid": lambda: compositions.hard_sigmoid(form, view, 1 / 6, 0.5),
         "hard_silu": lambda: form.binary("mul", view, compositions.hard_sigmoid(form, view, 1 / 6, 0.5)),
         "silu": lambda: form.binary("mul", view, form.each(view, "sigmoid")),
@@ -268,7 +268,7 @@ RULES: dict[str, Rule] = {
         given[0], number(config["scale"]), number(config["offset"])
     ),
     "Reshape": lambda form, given, config, weights: given[0].reshape(1, *config["target_shape"]),
-    "Softmax": lambda form, given, config, weights: form.softmax(given[0], config["axis"]),
+    "Softmax": lambda form, given, config, weights: compositions.softmax(form, given[0], config["axis"]),
     "Subtract": lambda form, given, config, weights: form.binary(
         "add", given[0], compositions.negative(form, given[1])
     ),

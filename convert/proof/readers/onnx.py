@@ -176,7 +176,7 @@ def _softmax(form: NormalForm, views: Views, given: _Given) -> View:
     axis = given.get("axis", -1 if given.opset >= 13 else 1) % rank
     if given.opset < 13 and math.prod(views[0].at.shape[axis + 1 :]) > 1:
         raise NoRuleError("one softmax over several axes")
-    return form.softmax(views[0], axis)
+    return compositions.softmax(form, views[0], axis)
 
 
 def _greater(form: NormalForm, views: Views, given: _Given) -> View:

@@ -280,7 +280,7 @@ def _prod(form: NormalForm, call: _Call) -> View:
 def _softmax(form: NormalForm, call: _Call) -> View:
     if call.options.beta != 1:
         raise NoRuleError(f"beta is {call.options.beta}")
-    return form.softmax(call[0])
+    return compositions.softmax(form, call[0])
 
 
 def _squeeze(form: NormalForm, call: _Call) -> View:
