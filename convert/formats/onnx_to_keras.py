@@ -76,6 +76,16 @@ def build(graph: Graph) -> dict[str, Any]:
 # Operations as real Keras layers.
 
 
+FUNCTIONS = {"log": keras.ops.log, "sqrt": keras.ops.sqrt, "reciprocal": keras.ops.reciprocal}
+COMBINATIONS = {
+    "add": layers.Add,
+    "maximum": layers.Maximum,
+    "minimum": layers.Minimum,
+    "multiply": layers.Multiply,
+    "subtract": layers.Subtract,
+}
+
+
 class LayerBuilder:
     """Makes layers; nodes with the same stored weights and attributes get the same layer.
 
@@ -90,16 +100,25 @@ class LayerBuilder:
         return keras.Input(sizes, name=name)
 
     def activation(self, tensor: Any, kind: Activation, name: str, **options: float | None) -> Any:
-        """Apply ReLU, LeakyReLU, ELU, Softmax or a named activation."""
-        if kind == "relu":
-            return layers.ReLU(max_value=options.get("most"), name=name)(tensor)
-        if kind == "leaky_relu":
-            return layers.LeakyReLU(negative_slope=options["slope"], name=name)(tensor)
-        if kind == "elu":
-            return layers.ELU(alpha=options["alpha"], name=name)(tensor)
-        if kind == "softmax":
-            return layers.Softmax(name=name)(tensor)
-        return layers.Activation(kind, name=name)(tensor)
+        """Apply ReLU, LeakyReLU, ELU, Softmax, a named activation, or a function that Keras has no layer for."""
+        made: dict[str, Callable[[], Any]] = {
+            "relu": lambda: layers.ReLU(max_value=options.get("most"), name=name),
+            "leaky_relu": lambda: layers.LeakyReLU(negative_slope=options["slope"], name=name),
+            "elu": lambda: layers.ELU(alpha=options["alpha"], name=name),
+            "softmax": lambda: layers.Softmax(name=name),
+        }
+        if kind == "abs":
+            below = layers.ReLU(name=f"{name}.below")(layers.Rescaling(-1.0, name=f"{name}.turned")(tensor))
+            return layers.Add(name=name)([layers.ReLU(name=f"{name}.above")(tensor), below])
+        if kind in FUNCTIONS:
+            return FUNCTIONS[kind](tensor)
+        return made.get(kind, lambda: layers.Activation(kind, name=name))()(tensor)
+
+    def prelu(self, tensor: Any, slope: NDArray[Any], name: str, key: object) -> Any:
+        """Apply PReLU with a slope a channel."""
+        places = list(range(1, len(tensor.shape) - 1))
+        weights = slope.reshape(*(1,) * len(places), -1)
+        return self._layer(key, lambda: layers.PReLU(shared_axes=places or None, name=name), [weights], tensor)
 
     def clip(self, tensor: Any, low: float, high: float, name: str) -> Any:
         """Apply Maximum and Minimum; a bound is 0 * x + bound, since a H5 holds no constants."""
@@ -137,9 +156,10 @@ class LayerBuilder:
         return tensor if tuple(tensor.shape[1:]) == back else layers.Reshape(back, name=name)(tensor)
 
     def combine(self, tensors: Sequence[Any], kind: Combination, name: str) -> Any:
-        """Apply Add, Multiply or Subtract."""
-        made = {"add": layers.Add, "multiply": layers.Multiply, "subtract": layers.Subtract}
-        return made[kind](name=name)(list(tensors))
+        """Apply Add, Multiply, Subtract, Maximum or Minimum; divide as a function."""
+        if kind == "divide":
+            return keras.ops.divide(*tensors)
+        return COMBINATIONS[kind](name=name)(list(tensors))
 
     def join(self, tensors: Sequence[Any], axis: int, name: str) -> Any:
         """Apply Concatenate."""

@@ -5,6 +5,7 @@ Nothing rests on it that is called EQUIVALENT.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -116,6 +117,8 @@ def _compute(term: Term, numbers: Mapping[str, Stored], given: list[Array]) -> A
         "concat": lambda: _joined(term, given),
         "add": lambda: x.reshape(-1) + given[1].reshape(-1),
         "mul": lambda: x.reshape(-1) * given[1].reshape(-1),
+        "larger": lambda: np.maximum(x.reshape(-1), given[1].reshape(-1)),
+        "smaller": lambda: np.minimum(x.reshape(-1), given[1].reshape(-1)),
     }
     return np.asarray(kinds[term.kind]() if term.kind in kinds else _each(term.kind, x, stored))
 
@@ -138,11 +141,16 @@ def _each(kind: str, x: Array, stored: dict[str, Any]) -> Array:
     functions: dict[str, Callable[[], Any]] = {
         "sigmoid": lambda: 1 / (1 + np.exp(-x)),
         "tanh": lambda: np.tanh(x),
+        "erf": lambda: np.vectorize(math.erf)(x),
+        "exp": lambda: np.exp(x),
+        "log": lambda: np.log(x),
+        "sqrt": lambda: np.sqrt(x),
+        "reciprocal": lambda: 1 / x,
         "elu": lambda: np.where(x > 0, x, np.expm1(x)),
         "leaky": lambda: np.where(x > 0, x, x * stored["slope"]),
         "greater": lambda: (x > stored["bound"]).astype(np.float64),
     }
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         return np.asarray(functions[kind]())
 
 

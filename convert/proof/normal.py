@@ -345,9 +345,9 @@ class NormalForm:
     def _is_gate(self, index: int) -> bool:
         """Whether a term ends below and above."""
         term = self.terms[index]
-        if term.kind == "gather":
+        if term.kind in ("gather", "affine"):
             return self._is_gate(term.inputs[0])
-        return term.kind == "clip" and bool(np.isfinite(term.stored["ends"].values[:2]).all())
+        return term.kind == "erf" or (term.kind == "clip" and bool(np.isfinite(term.stored["ends"].values[:2]).all()))
 
     def clip(
         self, view: View, low: float | Stored = -math.inf, high: float | Stored = math.inf, top: Stored | None = None

@@ -15,7 +15,7 @@ from onnx import helper
 SIZES = ("batch", 4, 12, 12)
 FILMS = 3
 BIASED = np.int64([6])
-OPSETS = {"softmax_of_an_old_image": 12}  # 18 for the others
+OPSETS = {"softmax_of_an_old_image": 12, "gelu": 20, "gelu_by_tanh": 20}  # 18 for the others
 
 
 def start():
@@ -138,6 +138,28 @@ def right_graphs():
         "reshape_that_changes_nothing": start()
         .add("Reshape", np.int64([-1, 4, 12, 12]))
         .add("Conv", normal(2, 4, 3, 3)),
+        "abs": start().add("Abs"),
+        "exp": start().add("Exp"),
+        "log": start().add("Abs").add("Add", np.float32(1)).add("Log"),
+        "sqrt": start().add("Abs").add("Sqrt"),
+        "reciprocal": start().add("Exp").add("Reciprocal"),
+        "softplus": start().add("Mul", np.float32(9)).add("Softplus"),
+        "mish": start().add("Mish"),
+        "selu": start().add("Selu"),
+        "gelu": start().add("Gelu"),
+        "gelu_by_tanh": start().add("Gelu", approximate="tanh"),
+        "gelu_by_erf": written_out_gelu(half_first=False),
+        "gelu_by_erf_of_half": written_out_gelu(half_first=True),
+        "prelu": start().add("PRelu", normal(4, 1, 1)),
+        "prelu_of_one": start().add("PRelu", normal(1)),
+        "square": start().add("Pow", np.float32(2)),
+        "cube": start().add("Pow", np.float32(3)),
+        "reciprocal_root": start().add("Exp").add("Pow", np.float32(-0.5)),
+        "quotient": fork("Div", lambda g: g.add("Relu"), lambda g: g.add("Exp")),
+        "maximum": fork("Max", lambda g: g.add("Sigmoid"), lambda g: g.add("Tanh")),
+        "minimum_of_one": start().add("Min", np.float32(0.1)),
+        "sum_of_three": beside(start().add("Relu"), "Sum", "image", "image"),
+        "log_softmax": classifier(start()).add("LogSoftmax"),
         "relu6": start().add("Clip", np.float32(0), np.float32(0.7)),
         "clip": start().add("Clip", np.float32(-0.5), np.float32(0.7)),
         "clip_below": start().add("Clip", np.float32(-0.5)),
@@ -192,6 +214,15 @@ def split_of(graph, sizes, axis):
         return graph
     graph.add("Relu")
     return graph.add("Concat", inputs=[graph.last, names[0]], axis=axis)
+
+
+def written_out_gelu(*, half_first):
+    """Write a GELU as PyTorch's exporters do before opset 20."""
+    graph = Graph().add("Div", np.float32(np.sqrt(2))).add("Erf").add("Add", np.float32(1))
+    if half_first:
+        gate, graph.last = graph.last, "image"
+        return beside(graph.add("Mul", np.float32(0.5)), "Mul", gate)
+    return beside(graph, "Mul", "image").add("Mul", np.float32(0.5))
 
 
 def clip_above():

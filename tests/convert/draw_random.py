@@ -91,7 +91,44 @@ def clip(draw):
     return Graph().add("Clip", low, high)
 
 
+ALONE = ("Abs", "Exp", "Softplus", "Mish", "Selu", "Gelu", "Sigmoid", "Tanh", "Elu", "HardSwish", "LeakyRelu")
+OF_TWO = ("Add", "Sub", "Mul", "Div", "Max", "Min", "Sum")
+
+
+def function(draw):
+    op = draw.one(*ALONE)
+    options = {"alpha": draw.some(1, 20) / 10} if op in ("Selu", "Elu", "LeakyRelu") else {}
+    return Graph().add("Mul", np.float32(draw.one(0.1, 3))).add(op, **options)
+
+
+def of_two(draw):
+    graph, op = Graph().add("Sigmoid"), draw.one(*OF_TWO)
+    first = graph.last
+    if draw.some(0, 1):
+        graph.add("GlobalAveragePool")
+    second, graph.last = graph.add("Exp").last, "image"
+    return graph.add(op, inputs=[first, second] if draw.some(0, 1) else [second, first])
+
+
+def of_stored(draw):
+    op, channels = draw.one("Add", "Sub", "Mul", "Div", "PRelu"), draw.sizes[0]
+    numbers = draw.normal(*draw.one((1,), (channels, 1, 1), (1, channels, 1, 1)))[:]
+    graph = Graph()
+    if op == "PRelu":
+        numbers = numbers.reshape(-1, 1, 1)
+    given = ["image", graph.store(numbers)]
+    return graph.add(op, inputs=given[::-1] if op in ("Add", "Sub", "Mul") and draw.some(0, 1) else given)
+
+
+def power(draw):
+    return Graph().add("Exp").add("Pow", np.float32(draw.one(2, 3, 0.5, -0.5, -1)))
+
+
 FAMILIES = {
+    "function": function,
+    "of_stored": of_stored,
+    "of_two": of_two,
+    "power": power,
     "average_pool": average_pool,
     "clip": clip,
     "conv": conv,
@@ -110,7 +147,7 @@ def main(folder, seed):
             if len(names[family]) == EACH:
                 break
             path = folder / f"{name}.onnx"
-            make(draw).save(path, ("batch", *draw.sizes))
+            make(draw).save(path, ("batch", *draw.sizes), opset=20)
             films = draw.normal(FILMS, *draw.sizes)
             options = onnxruntime.SessionOptions()
             options.log_severity_level = 4  # a window larger than its image is drawn again

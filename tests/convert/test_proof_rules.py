@@ -10,7 +10,7 @@ from convert.proof.evaluate import evaluate
 from convert.proof.explain import Declared
 from convert.proof.normal import NONE, ONE, ZERO, NormalForm, NoRuleError, Stored, View, number
 from convert.proof.readers import compositions
-from convert.proof.readers.tensorflow import select
+from convert.proof.readers.tensorflow import bound, select
 
 SEEDS = range(4)
 SHAPE = (6, 5, 4)
@@ -182,6 +182,48 @@ PAIRS = {
         ),
         lambda f, v, s: compositions.elu(f, v, 1.5),
     ),
+    "GELU by its two functions": (
+        lambda f, v, s: f.affine(
+            f.binary("mul", v, f.affine(compositions.erf(f, compositions.divide(f, v, View(np.sqrt(2)))), ONE, ONE)),
+            number(0.5),
+        ),
+        lambda f, v, s: compositions.multiply(
+            f,
+            f.affine(v, number(0.5)),
+            f.affine(compositions.erf(f, f.affine(v, number(-np.sqrt(0.5)))), number(-1), ONE),
+        ),
+    ),
+    "a factor of a product's side": (
+        lambda f, v, s: compositions.multiply(f, f.affine(v, number(3)), f.each(v, "exp")),
+        lambda f, v, s: f.affine(f.binary("mul", v, f.each(v, "exp")), number(3)),
+    ),
+    "a stride with a dilation": (
+        lambda f, v, s: conv(f, v, draws(s, 2, 2, 4, 2), strides=(2, 1), dilations=(2, 1)),
+        lambda f, v, s: f.pool(conv(f, v, draws(s, 2, 2, 4, 2), dilations=(2, 1)), "max", (1, 1), (2, 1)),
+    ),
+    "edges that cannot win": (
+        lambda f, v, s: f.pool(
+            v.map(lambda at: np.pad(at, ((0, 0), (1, 0), (0, 2), (0, 0)), "edge")), "max", (3, 3), (2, 2)
+        ),
+        lambda f, v, s: f.pool(v, "max", (3, 3), (2, 2), (1, 0, 0, 2)),
+    ),
+    "zeros that don't count in an average": (
+        lambda f, v, s: compositions.pool(f, v, "average", (3, 3), (3, 4), (1, 1, 1, 1)),
+        lambda f, v, s: f.affine(
+            f.pool(f.pad(v, (1, 1, 1, 1)), "average", (3, 3), (3, 4)),
+            number(np.array([[9 / 4, 9 / 6], [9 / 6, 1]])[:, :1, None]),
+        ),
+    ),
+    "a slope below zero": (
+        lambda f, v, s: compositions.prelu(f, v, number(draws(s, 4))),
+        lambda f, v, s: f.binary(
+            "add", f.clip(v, low=0), f.affine(f.clip(f.affine(v, number(-1)), low=0), number(-draws(s, 4)))
+        ),
+    ),
+    "nothing of a tensor": (
+        lambda f, v, s: f.clip(v, high=0.25),
+        lambda f, v, s: bound(f, v, f.affine(v, ZERO, number(0.25)), low=False),
+    ),
     "a softmax over channels": (
         lambda f, v, s: last(compositions.softmax(f, first(v), 1)),
         lambda f, v, s: compositions.softmax(f, v),
@@ -234,6 +276,16 @@ NO_RULE = {
     "a mean of other places": (
         lambda f, v, s: f.mean(v.reshape(1, 60, 2), (1,), keep=False),
         lambda f, v, s: f.mean(v.reshape(1, 2, 60), (2,), keep=False),
+    ),
+    "edges that can't be all": (
+        lambda f, v, s: f.pool(
+            v.map(lambda at: np.pad(at, ((0, 0), (1, 0), (0, 0), (0, 0)), "reflect")), "max", (2, 2), (2, 2)
+        ),
+        lambda f, v, s: f.pool(v, "max", (2, 2), (2, 2), (1, 0, 0, 0)),
+    ),
+    "erf of the other sign": (
+        lambda f, v, s: compositions.erf(f, f.affine(v, number(-0.5))),
+        lambda f, v, s: compositions.erf(f, f.affine(v, number(0.5))),
     ),
     "ReLU6 and ReLU": (lambda f, v, s: f.clip(v, 0, 6), lambda f, v, s: f.clip(v, low=0)),
     "a gate and its square": (silu, lambda f, v, s: f.binary("mul", silu(f, v, s), f.each(v, "sigmoid"))),

@@ -109,6 +109,16 @@ class PlainBuilder:
             return self._add("relu", [tensor], name, tensor.sizes, options={"most": options.get("most") or math.inf})
         return self._add(kind, [tensor], name, tensor.sizes, options=options)
 
+    def prelu(
+        self,
+        tensor: Tensor,
+        slope: NDArray[Any],
+        name: str,
+        key: object,  # noqa: ARG002  (each call has its own weights here)
+    ) -> Tensor:
+        """Write down a slope a channel below zero."""
+        return self._add("prelu", [tensor], name, tensor.sizes, arrays={"slope": slope})
+
     def clip(self, tensor: Tensor, low: float, high: float, name: str) -> Tensor:
         """Write down two ends."""
         return self._add("clip", [tensor], name, tensor.sizes, options={"low": low, "high": high})
@@ -129,7 +139,7 @@ class PlainBuilder:
         return self._add("cut", [tensor], name, sizes, options={"axis": axis, "places": places})
 
     def combine(self, tensors: Sequence[Tensor], kind: Combination, name: str) -> Tensor:
-        """Write down a sum, a product or a difference."""
+        """Write down a sum, a product, or what else takes two tensors."""
         sizes = np.broadcast_shapes(*(one.sizes for one in tensors))
         return self._add(kind, tensors, name, sizes)
 

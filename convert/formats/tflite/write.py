@@ -566,6 +566,31 @@ def _elu(writer: _Writer, operation: Operation) -> None:
     writer.operator(Codes.ADD, [high, low], writer.output(operation), schema.AddOptionsT())
 
 
+def _prelu(writer: _Writer, operation: Operation) -> None:
+    slope = operation.arrays["slope"].reshape(*(1,) * (len(operation.output.sizes) - 1), -1)
+    inputs = [writer.place(operation.inputs[0]), writer.constant(f"{operation.names[-1]}.slope", slope)]
+    writer.operator(Codes.PRELU, inputs, writer.output(operation))
+
+
+def _reciprocal(writer: _Writer, operation: Operation) -> None:
+    inputs = [writer.constant(f"{operation.names[-1]}.one", np.array([1.0])), writer.place(operation.inputs[0])]
+    writer.operator(Codes.DIV, inputs, writer.output(operation), schema.DivOptionsT())
+
+
+def _softplus(writer: _Writer, operation: Operation) -> None:
+    """ReLU(x) + log(1 + exp(-|x|)), which no x takes beyond what float32 holds."""
+    source, name = writer.place(operation.inputs[0]), operation.names[-1]
+    last = writer.operator(Codes.ABS, [source], writer.inner(operation, "abs"), schema.AbsOptionsT())
+    inputs = [last, writer.constant(f"{name}.minus", np.array([-1.0]))]
+    last = writer.operator(Codes.MUL, inputs, writer.inner(operation, "turned"), schema.MulOptionsT())
+    last = writer.operator(Codes.EXP, [last], writer.inner(operation, "exp"), schema.ExpOptionsT())
+    inputs = [last, writer.constant(f"{name}.one", np.array([1.0]))]
+    last = writer.operator(Codes.ADD, inputs, writer.inner(operation, "sum"), schema.AddOptionsT())
+    last = writer.operator(Codes.LOG, [last], writer.inner(operation, "log"))
+    high = writer.operator(Codes.RELU, [source], writer.inner(operation, "high"))
+    writer.operator(Codes.ADD, [high, last], writer.output(operation), schema.AddOptionsT())
+
+
 def _softmax(writer: _Writer, operation: Operation) -> None:
     options = schema.SoftmaxOptionsT()
     options.beta = 1.0
@@ -640,6 +665,7 @@ def _cast(writer: _Writer, operation: Operation) -> None:
 
 
 RULES: dict[str, Rule] = {
+    "abs": _one(Codes.ABS, schema.AbsOptionsT),
     "add": _combined(Codes.ADD, schema.AddOptionsT),
     "affine": _affine,
     "average_pool": _pool(Codes.AVERAGE_POOL_2D),
@@ -650,19 +676,30 @@ RULES: dict[str, Rule] = {
     "cut": _cut,
     "dense": _dense,
     "depthwise": _depthwise,
+    "divide": _one(Codes.DIV, schema.DivOptionsT),
     "elu": _elu,
+    "exponential": _one(Codes.EXP, schema.ExpOptionsT),
+    "gelu": _one(Codes.GELU, schema.GeluOptionsT),
     "greater": _greater,
     "hard_sigmoid": _hard_sigmoid,
     "hard_silu": _one(Codes.HARD_SWISH, schema.HardSwishOptionsT),
     "join": _join,
     "leaky_relu": _leaky_relu,
+    "log": _one(Codes.LOG),
+    "log_softmax": _one(Codes.LOG_SOFTMAX, schema.LogSoftmaxOptionsT),
     "max_pool": _pool(Codes.MAX_POOL_2D),
+    "maximum": _one(Codes.MAXIMUM, schema.MaximumMinimumOptionsT),
     "mean": _mean,
+    "minimum": _one(Codes.MINIMUM, schema.MaximumMinimumOptionsT),
     "multiply": _combined(Codes.MUL, schema.MulOptionsT),
+    "prelu": _prelu,
+    "reciprocal": _reciprocal,
     "relu": _relu,
     "reshape": _reshape,
     "sigmoid": _one(Codes.LOGISTIC),
     "softmax": _softmax,
+    "softplus": _softplus,
+    "sqrt": _one(Codes.SQRT),
     "subtract": _combined(Codes.SUB, schema.SubOptionsT),
     "tanh": _one(Codes.TANH),
     "times": _times,

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from convert.proof.normal import NormalForm, NoRuleError, Pads, Stored, View, number
+from convert.proof.normal import ONE, NormalForm, NoRuleError, Pads, Stored, View, number
 
 FRAMEWORK = "litert"
 Pair = tuple[int, int]
@@ -35,13 +36,77 @@ def _inside(pads: Sequence[int], size: int, kernel: int, stride: int) -> NDArray
 
 def negative(form: NormalForm, view: View) -> View:
     """Return -x, of whole numbers such as sizes too."""
-    return form.binary("mul", view, View(np.asarray(-1)))
+    if view.term is not None:
+        return form.affine(view, number(-1))
+    if view.at.dtype.kind in "iu" and view.rounded is None:
+        return View(-view.at)
+    return View(view.at, None, view.stored.times(number(-1)))
 
 
 def divide(form: NormalForm, left: View, right: View) -> View:
-    """Add a product with the reciprocals of stored numbers."""
+    """Add a product with reciprocals."""
+    if right.term is not None:
+        return multiply(form, left, form.each(right, "reciprocal"))
     values, step = right.stored.values, right.stored.step
     return form.affine(left, Stored(1 / values, coarse=None if step is None else step / np.square(values)))
+
+
+def multiply(form: NormalForm, left: View, right: View) -> View:
+    """Add a product; a number that scales a computed side scales the product."""
+    for one, other in ((left, right), (right, left)):
+        term = None if one.term is None or other.term is None else form.terms[one.term]
+        if term is not None and term.kind == "affine" and not term.stored["offset"].base.any():
+            scale = term.stored["scale"]
+            if scale.base.size == 1:
+                inner = multiply(form, View(one.at, term.inputs[0]), other)
+                return form.affine(inner, scale.map(lambda array: array.reshape(())))
+    return form.binary("mul", left, right)
+
+
+def power(form: NormalForm, view: View, exponent: float) -> View:
+    """Add a square, a cube, a root or a reciprocal."""
+    if exponent in (2, 3):
+        square = multiply(form, view, view)
+        return square if exponent == 2 else multiply(form, square, view)
+    if exponent not in (0.5, -0.5, -1):
+        raise NoRuleError(f"to the power of {exponent}")
+    made = view if exponent == -1 else form.each(view, "sqrt")
+    return form.each(made, "reciprocal") if exponent < 0 else made
+
+
+def absolute(form: NormalForm, view: View) -> View:
+    """Add |x|: max(x, 0) + max(-x, 0)."""
+    return form.binary("add", form.clip(view, low=0), form.clip(negative(form, view), low=0))
+
+
+def softplus(form: NormalForm, view: View) -> View:
+    """Add max(x, 0) + log(1 + exp(-|x|))."""
+    powers = form.each(negative(form, absolute(form, view)), "exp")
+    return form.binary("add", form.clip(view, low=0), form.each(form.affine(powers, ONE, ONE), "log"))
+
+
+def gelu(form: NormalForm, view: View, *, tanh: bool = False) -> View:
+    """Add x * (1 + erf(x / sqrt(2))) / 2, or what stands for it with tanh."""
+    if tanh:
+        cube = form.affine(power(form, view, 3), number(0.044715))
+        gate = form.each(form.affine(form.binary("add", view, cube), number(math.sqrt(2 / math.pi))), "tanh")
+    else:
+        gate = erf(form, form.affine(view, number(math.sqrt(0.5))))
+    return multiply(form, view, form.affine(gate, number(0.5), number(0.5)))
+
+
+def erf(form: NormalForm, view: View) -> View:
+    """Add the error function; that of a negative scale is minus that of a positive one."""
+    term = form.terms[view.term or 0]
+    if term.kind == "affine" and not term.stored["offset"].base.any() and (term.stored["scale"].values < 0).all():
+        return negative(form, form.each(negative(form, view), "erf"))
+    return form.each(view, "erf")
+
+
+def prelu(form: NormalForm, view: View, slope: Stored) -> View:
+    """Add max(x, 0) - slope * max(-x, 0)."""
+    below = form.clip(negative(form, view), low=0)
+    return form.binary("add", form.clip(view, low=0), form.affine(below, slope.times(number(-1))))
 
 
 def softmax(form: NormalForm, view: View, axis: int = -1) -> View:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from convert.proof.normal import NONE, ZERO, NormalForm, NoRuleError, Pads, View, number
+from convert.proof.normal import NONE, ONE, ZERO, NormalForm, NoRuleError, Pads, View, number
 from convert.proof.readers import compositions
 from convert.proof.readers.tensorflow import bound, cut, pad, same, select
 
@@ -144,6 +144,7 @@ def _each(kind: str) -> Rule:
 
 
 RULES: dict[str, Rule] = {
+    "Abs": lambda form, views, given: compositions.absolute(form, views[0]),
     "Add": _binary("add"),
     "AddV2": _binary("add"),
     "AvgPool": _pool("average"),
@@ -155,11 +156,16 @@ RULES: dict[str, Rule] = {
     "Conv2D": _conv,
     "DepthwiseConv2dNative": _depthwise,
     "Elu": _each("elu"),
+    "Erf": lambda form, views, given: compositions.erf(form, views[0]),
+    "Erfc": lambda form, views, given: form.affine(compositions.erf(form, views[0]), number(-1), ONE),
+    "Exp": _each("exp"),
     "ExpandDims": lambda form, views, given: views[0].map(lambda at: np.expand_dims(at, int(views[1].at))),
     "GatherV2": lambda form, views, given: views[0].map(lambda at: np.take(at, views[1].at, int(views[2].at))),
     "Greater": lambda form, views, given: form.each(views[0], "greater", bound=views[1].stored),
     "Identity": lambda form, views, given: views[0],
     "LeakyRelu": lambda form, views, given: form.each(views[0], "leaky", slope=number(given["alpha"])),
+    "Log": _each("log"),
+    "LogSoftmax": lambda form, views, given: form.each(compositions.softmax(form, views[0]), "log"),
     "MatMul": _matmul,
     "MaxPool": _pool("max"),
     "Maximum": lambda form, views, given: bound(form, *views, low=True),
@@ -167,13 +173,14 @@ RULES: dict[str, Rule] = {
         views[0], np.reshape(views[1].at, -1).tolist(), keep=given["keep_dims"]
     ),
     "Minimum": lambda form, views, given: bound(form, *views, low=False),
-    "Mul": _binary("mul"),
+    "Mul": lambda form, views, given: compositions.multiply(form, *views),
     "Neg": lambda form, views, given: compositions.negative(form, views[0]),
     "Pack": _pack,
     "Pad": lambda form, views, given: pad(form, views[0], views[1], None),
     "PadV2": lambda form, views, given: pad(form, *views),
     "Prod": _prod,
     "RealDiv": lambda form, views, given: compositions.divide(form, views[0], views[1]),
+    "Reciprocal": _each("reciprocal"),
     "Relu": lambda form, views, given: form.clip(views[0], low=0),
     "Relu6": lambda form, views, given: form.clip(views[0], 0, 6),
     "Reshape": lambda form, views, given: views[0].reshape(*_numbers(views[1])),
@@ -182,6 +189,9 @@ RULES: dict[str, Rule] = {
     "Shape": lambda form, views, given: View(np.array(views[0].at.shape, np.int32)),
     "Sigmoid": _each("sigmoid"),
     "Softmax": lambda form, views, given: compositions.softmax(form, views[0]),
+    "Softplus": lambda form, views, given: compositions.softplus(form, views[0]),
+    "Sqrt": _each("sqrt"),
+    "Square": lambda form, views, given: compositions.multiply(form, views[0], views[0]),
     "Squeeze": _squeeze,
     "StridedSlice": _strided,
     "Sub": lambda form, views, given: form.binary("add", views[0], compositions.negative(form, views[1])),

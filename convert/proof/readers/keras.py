@@ -20,7 +20,7 @@ from convert.proof.readers import compositions
 from convert.proof.readers.tensorflow import bound, same
 
 FRAMEWORK = "litert"
-WEIGHTED = ("Conv2D", "DepthwiseConv2D", "Dense", "BatchNormalization")
+WEIGHTED = ("Conv2D", "DepthwiseConv2D", "Dense", "BatchNormalization", "PReLU")
 
 
 class KerasFormReader:
@@ -177,14 +177,18 @@ def _activation(form: NormalForm, given: list[View], config: dict[str, Any], wei
     kind, view = config["activation"], given[0]
     known: dict[str, Callable[[], View]] = {
         "linear": lambda: view,
+        "exponential": lambda: form.each(view, "exp"),
+        "gelu": lambda: compositions.gelu(form, view),
+        "log_softmax": lambda: form.each(compositions.softmax(form, view), "log"),
+        "softplus": lambda: compositions.softplus(form, view),
         "relu": lambda: form.clip(view, low=0),
         "relu6": lambda: form.clip(view, 0, 6),
         "sigmoid": lambda: form.each(view, "sigmoid"),
         "tanh": lambda: form.each(view, "tanh"),
         "softmax": lambda: compositions.softmax(form, view),
         "hard_sigmoid": lambda: compositions.hard_sigmoid(form, view, 1 / 6, 0.5),
-        "hard_silu": lambda: form.binary("mul", view, compositions.hard_sigmoid(form, view, 1 / 6, 0.5)),
-        "silu": lambda: form.binary("mul", view, form.each(view, "sigmoid")),
+        "hard_silu": lambda: compositions.multiply(form, view, compositions.hard_sigmoid(form, view, 1 / 6, 0.5)),
+        "silu": lambda: compositions.multiply(form, view, form.each(view, "sigmoid")),
     }
     if kind not in known:
         raise NoRuleError(f"activation {kind}")
@@ -249,6 +253,7 @@ RULES: dict[str, Rule] = {
     "Cropping2D": _crop,
     "Dense": lambda form, given, config, weights: form.matmul(given[0], Stored(weights[0]), _bias(config, weights)),
     "DepthwiseConv2D": _conv,
+    "Divide": lambda form, given, config, weights: compositions.divide(form, *given),
     "Dropout": lambda form, given, config, weights: given[0],
     "ELU": lambda form, given, config, weights: compositions.elu(form, given[0], config["alpha"]),
     "Flatten": lambda form, given, config, weights: given[0].reshape(1, -1),
@@ -259,16 +264,20 @@ RULES: dict[str, Rule] = {
         given[0], "leaky", slope=number(config["negative_slope"])
     ),
     "Maximum": lambda form, given, config, weights: bound(form, *given, low=True),
+    "Log": lambda form, given, config, weights: form.each(given[0], "log"),
     "MaxPooling2D": _pool("max"),
     "Minimum": lambda form, given, config, weights: bound(form, *given, low=False),
-    "Multiply": _binary("mul"),
+    "Multiply": lambda form, given, config, weights: compositions.multiply(form, *given),
     "Permute": lambda form, given, config, weights: given[0].transpose(0, *config["dims"]),
+    "PReLU": lambda form, given, config, weights: compositions.prelu(form, given[0], Stored(weights[0])),
     "ReLU": _relu,
+    "Reciprocal": lambda form, given, config, weights: form.each(given[0], "reciprocal"),
     "Rescaling": lambda form, given, config, weights: form.affine(
         given[0], number(config["scale"]), number(config["offset"])
     ),
     "Reshape": lambda form, given, config, weights: given[0].reshape(1, *config["target_shape"]),
     "Softmax": lambda form, given, config, weights: compositions.softmax(form, given[0], config["axis"]),
+    "Sqrt": lambda form, given, config, weights: form.each(given[0], "sqrt"),
     "Subtract": lambda form, given, config, weights: form.binary(
         "add", given[0], compositions.negative(form, given[1])
     ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -14,7 +15,7 @@ from onnx import numpy_helper
 
 from convert.proof.normal import NONE, ZERO, NormalForm, NoRuleError, Pads, Stored, View, number
 from convert.proof.readers import compositions
-from convert.proof.readers.tensorflow import same
+from convert.proof.readers.tensorflow import bound, same
 
 FRAMEWORK = "litert"
 
@@ -241,6 +242,12 @@ def _flatten(form: NormalForm, views: Views, given: _Given) -> Any:
     return views[0].reshape(math.prod(views[0].at.shape[: given.get("axis", 1)]), -1)
 
 
+def _prelu(form: NormalForm, views: Views, given: _Given) -> View:
+    """Add a leaky ReLU with slopes that stretch to an image, or to rows."""
+    view = views[0]
+    return compositions.prelu(form, view, views[1].stored)
+
+
 def _binary(kind: str) -> Rule:
     return lambda form, views, given: form.binary(kind, views[0], views[1])
 
@@ -250,6 +257,7 @@ def _each(kind: str) -> Rule:
 
 
 RULES: dict[str, Rule] = {
+    "Abs": lambda form, views, given: compositions.absolute(form, views[0]),
     "Add": _binary("add"),
     "AveragePool": _pool("average"),
     "BatchNormalization": _normalise,
@@ -263,39 +271,60 @@ RULES: dict[str, Rule] = {
     "Div": lambda form, views, given: compositions.divide(form, views[0], views[1]),
     "Dropout": lambda form, views, given: _dropout(views),
     "Elu": lambda form, views, given: compositions.elu(form, views[0], given.get("alpha", 1.0)),
+    "Erf": lambda form, views, given: compositions.erf(form, views[0]),
+    "Exp": _each("exp"),
     "Expand": lambda form, views, given: views[0].map(
         lambda at: np.broadcast_to(at, np.broadcast_shapes(at.shape, tuple(views[1].at)))
     ),
     "Flatten": _flatten,
     "Gather": lambda form, views, given: views[0].map(lambda at: np.take(at, views[1].at, given.get("axis", 0))),
+    "Gelu": lambda form, views, given: compositions.gelu(
+        form, views[0], tanh=given.get("approximate", b"none") != b"none"
+    ),
     "Gemm": _gemm,
     "GlobalAveragePool": lambda form, views, given: form.mean(views[0], (2, 3), keep=True),
     "Greater": _greater,
     "HardSigmoid": lambda form, views, given: compositions.hard_sigmoid(
         form, views[0], given.get("alpha", 0.2), given.get("beta", 0.5)
     ),
-    "HardSwish": lambda form, views, given: form.binary(
-        "mul", views[0], compositions.hard_sigmoid(form, views[0], 1 / 6, 0.5)
+    "HardSwish": lambda form, views, given: compositions.multiply(
+        form, views[0], compositions.hard_sigmoid(form, views[0], 1 / 6, 0.5)
     ),
     "Identity": lambda form, views, given: views[0],
     "LeakyRelu": lambda form, views, given: form.each(views[0], "leaky", slope=number(given.get("alpha", 0.01))),
+    "Log": _each("log"),
+    "LogSoftmax": lambda form, views, given: form.each(_softmax(form, views, given), "log"),
     "MatMul": lambda form, views, given: form.matmul(views[0], views[1].stored, ZERO),
+    "Max": lambda form, views, given: bound(form, *views, low=True),
     "MaxPool": _pool("max"),
-    "Mul": _binary("mul"),
+    "Min": lambda form, views, given: bound(form, *views, low=False),
+    "Mish": lambda form, views, given: compositions.multiply(
+        form, views[0], form.each(compositions.softplus(form, views[0]), "tanh")
+    ),
+    "Mul": lambda form, views, given: compositions.multiply(form, *views),
+    "PRelu": _prelu,
     "Pad": _pad,
+    "Pow": lambda form, views, given: compositions.power(form, views[0], float(views[1].at.reshape(()))),
+    "Reciprocal": _each("reciprocal"),
     "ReduceMax": _over("largest"),
     "ReduceMean": _over("mean"),
     "Relu": lambda form, views, given: form.clip(views[0], low=0),
     "Reshape": _reshape,
+    "Selu": lambda form, views, given: form.affine(
+        compositions.elu(form, views[0], given.get("alpha", 1.67326319)), number(given.get("gamma", 1.05070102))
+    ),
     "Shape": lambda form, views, given: View(
         np.array(views[0].at.shape, np.int64)[given.get("start", 0) : given.get("end", None)]
     ),
     "Sigmoid": _each("sigmoid"),
     "Slice": _slice,
     "Softmax": _softmax,
+    "Softplus": lambda form, views, given: compositions.softplus(form, views[0]),
     "Split": _split,
+    "Sqrt": _each("sqrt"),
     "Squeeze": _squeeze,
     "Sub": lambda form, views, given: form.binary("add", views[0], compositions.negative(form, views[1])),
+    "Sum": lambda form, views, given: functools.reduce(functools.partial(form.binary, "add"), views),
     "Tanh": _each("tanh"),
     "Transpose": lambda form, views, given: views[0].transpose(*given["perm"]),
     "Unsqueeze": _unsqueeze,

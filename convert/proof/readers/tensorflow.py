@@ -41,7 +41,9 @@ def pad(form: NormalForm, view: View, around: View, value: View | None) -> View:
 
 
 def bound(form: NormalForm, left: View, right: View, *, low: bool) -> View:
-    """Add an end below or above, which is one stored number, however often it stands there."""
+    """Add the larger or smaller of two, of which one may be stored: one number, however often it stands there."""
+    if left.term is not None and right.term is not None:
+        return form.binary("larger" if low else "smaller", left, right)
     view, end = (left, right) if right.term is None else (right, left)
     numbers = end.stored.values.reshape(-1)
     if (numbers != numbers[0]).any():
