@@ -71,7 +71,7 @@ def read_graph(path: Path) -> Graph:
         constants,
         _sizes(inputs[0]),
         next((one.version for one in model.opset_import if one.domain in ("", "ai.onnx")), 1),
-        _infer_shapes(model),
+        infer_shapes(model),
     )
 
 
@@ -206,7 +206,7 @@ def _sizes(value: onnx.ValueInfoProto) -> tuple[int, ...]:
     return tuple(int(size.dim_value) for size in value.type.tensor_type.shape.dim)
 
 
-def _infer_shapes(model: onnx.ModelProto) -> dict[str, tuple[int, ...]]:
+def infer_shapes(model: onnx.ModelProto) -> dict[str, tuple[int, ...]]:
     """Return the shapes that onnx infers, on a copy of the graph without its weights."""
     stored = model.graph.initializer
     large = {tensor.name: tensor for tensor in stored if int(np.prod(tensor.dims)) > SMALL}

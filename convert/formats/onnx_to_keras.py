@@ -8,6 +8,7 @@ in Keras, whose dense and BatchNorm layers act on the last axis either way.
 from __future__ import annotations
 
 import json
+import math
 import re
 import zipfile
 from collections.abc import Callable, Mapping, Sequence, Set
@@ -24,7 +25,7 @@ from tensorflow.python.saved_model.fingerprinting_utils import write_fingerprint
 
 from convert.formats.onnx_graph import Graph, read_graph
 from convert.formats.ops.apply import apply
-from convert.formats.ops.builder import Activation, Border, Combination, Pair
+from convert.formats.ops.builder import Activation, Border, Combination, Pair, Places
 from convert.formats.ops.walk import IMAGE_RANK
 from convert.formats.reproducible import copy_entry, timeless_entry
 from tbconv.contract.errors import ConversionError
@@ -75,6 +76,16 @@ def build(graph: Graph) -> dict[str, Any]:
 # Operations as real Keras layers.
 
 
+FUNCTIONS = {"log": keras.ops.log, "sqrt": keras.ops.sqrt, "reciprocal": keras.ops.reciprocal}
+COMBINATIONS = {
+    "add": layers.Add,
+    "maximum": layers.Maximum,
+    "minimum": layers.Minimum,
+    "multiply": layers.Multiply,
+    "subtract": layers.Subtract,
+}
+
+
 class LayerBuilder:
     """Makes layers; nodes with the same stored weights and attributes get the same layer.
 
@@ -89,29 +100,66 @@ class LayerBuilder:
         return keras.Input(sizes, name=name)
 
     def activation(self, tensor: Any, kind: Activation, name: str, **options: float | None) -> Any:
-        """Apply ReLU, LeakyReLU, ELU, Softmax or a named activation."""
-        if kind == "relu":
-            return layers.ReLU(max_value=options.get("most"), name=name)(tensor)
-        if kind == "leaky_relu":
-            return layers.LeakyReLU(negative_slope=options["slope"], name=name)(tensor)
-        if kind == "elu":
-            return layers.ELU(alpha=options["alpha"], name=name)(tensor)
-        if kind == "softmax":
-            return layers.Softmax(name=name)(tensor)
-        return layers.Activation(kind, name=name)(tensor)
+        """Apply ReLU, LeakyReLU, ELU, Softmax, a named activation, or a function that Keras has no layer for."""
+        made: dict[str, Callable[[], Any]] = {
+            "relu": lambda: layers.ReLU(max_value=options.get("most"), name=name),
+            "leaky_relu": lambda: layers.LeakyReLU(negative_slope=options["slope"], name=name),
+            "elu": lambda: layers.ELU(alpha=options["alpha"], name=name),
+            "softmax": lambda: layers.Softmax(name=name),
+        }
+        if kind == "abs":
+            below = layers.ReLU(name=f"{name}.below")(layers.Rescaling(-1.0, name=f"{name}.turned")(tensor))
+            return layers.Add(name=name)([layers.ReLU(name=f"{name}.above")(tensor), below])
+        if kind in FUNCTIONS:
+            return FUNCTIONS[kind](tensor)
+        return made.get(kind, lambda: layers.Activation(kind, name=name))()(tensor)
+
+    def prelu(self, tensor: Any, slope: NDArray[Any], name: str, key: object) -> Any:
+        """Apply PReLU with a slope a channel."""
+        places = list(range(1, len(tensor.shape) - 1))
+        weights = slope.reshape(*(1,) * len(places), -1)
+        return self._layer(key, lambda: layers.PReLU(shared_axes=places or None, name=name), [weights], tensor)
+
+    def clip(self, tensor: Any, low: float, high: float, name: str) -> Any:
+        """Apply Maximum and Minimum; a bound is 0 * x + bound, since a H5 holds no constants."""
+        for bound, made, end in ((low, layers.Maximum, "low"), (high, layers.Minimum, "high")):
+            if math.isfinite(bound):
+                other = layers.Rescaling(0.0, bound, name=f"{name}.{end}.bound")(tensor)
+                tensor = made(name=f"{name}.{end}")([tensor, other])
+        return tensor
 
     def scale(self, tensor: Any, scale: Any, offset: Any, name: str) -> Any:
         """Apply Rescaling."""
         return layers.Rescaling(scale, offset, name=name)(tensor)
 
-    def times(self, tensor: Any, factor: NDArray[Any]) -> Any:
-        """Multiply, as a function."""
-        return keras.ops.multiply(tensor, factor)
+    def times(self, tensor: Any, factor: NDArray[Any], name: str) -> Any:
+        """Apply Rescaling by a number a place."""
+        return layers.Rescaling(factor[0].tolist(), name=name)(tensor)
+
+    def cut(self, tensor: Any, axis: int, places: Places, name: str) -> Any:
+        """Apply Cropping2D, and to leave places out MaxPooling2D of one place; tensors of other ranks are reshaped."""
+        sizes, (start, stop, step) = tuple(tensor.shape[1:]), places
+        size, kept = sizes[axis - 1], (start, sizes[axis - 1] - stop)
+        if len(sizes) + 1 == IMAGE_RANK and step == 1:  # channels are the last of the axes of "channels first"
+            around, how = (
+                ((kept, (0, 0)) if axis == 1 else ((0, 0), kept)),
+                "channels_" + ("first" if axis > 2 else "last"),
+            )
+            return layers.Cropping2D(around, data_format=how, name=name)(tensor)
+        flat = (math.prod(sizes[: axis - 1]), size, math.prod(sizes[axis:]))
+        tensor = tensor if flat == sizes else layers.Reshape(flat, name=f"{name}.flat")(tensor)
+        if any(kept):
+            tensor = layers.Cropping2D(((0, 0), kept), name=f"{name}.crop")(tensor)
+        if step > 1:
+            tensor = layers.MaxPooling2D((1, 1), strides=(1, step), name=f"{name}.every")(tensor)
+        back = (*sizes[: axis - 1], tensor.shape[2], *sizes[axis:])
+        return tensor if tuple(tensor.shape[1:]) == back else layers.Reshape(back, name=name)(tensor)
 
     def combine(self, tensors: Sequence[Any], kind: Combination, name: str) -> Any:
-        """Apply Add, Multiply or Subtract."""
-        made = {"add": layers.Add, "multiply": layers.Multiply, "subtract": layers.Subtract}
-        return made[kind](name=name)(list(tensors))
+        """Apply Add, Multiply, Subtract, Maximum or Minimum; divide as a function."""
+        if kind == "divide":
+            return keras.ops.divide(*tensors)
+        return COMBINATIONS[kind](name=name)(list(tensors))
 
     def join(self, tensors: Sequence[Any], axis: int, name: str) -> Any:
         """Apply Concatenate."""
@@ -137,12 +185,15 @@ class LayerBuilder:
         groups: int,
     ) -> Any:
         """Apply Conv2D."""
-        options: Any = {"strides": strides, "dilation_rate": dilations, "use_bias": bias is not None, "name": name}
+        both = max(strides) > 1 and max(dilations) > 1  # which Keras refuses: every place, of which some are kept
+        options: Any = {"dilation_rate": dilations, "use_bias": bias is not None, "name": name}
+        options["strides"] = (1, 1) if both else strides
 
         def make() -> Any:
             return layers.Conv2D(kernel.shape[3], kernel.shape[:2], groups=groups, **options)
 
-        return self._layer(key, make, _with_bias(kernel, bias), tensor)
+        made = self._layer(key, make, _with_bias(kernel, bias), tensor)
+        return layers.MaxPooling2D((1, 1), strides=strides, name=f"{name}.every")(made) if both else made
 
     def depthwise(
         self,

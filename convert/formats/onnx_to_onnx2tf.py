@@ -78,7 +78,7 @@ def _keep(made: Path, place: Path, said: str) -> None:
         raise ConversionError(
             f"onnx2tf left no {made.name}",
             why=f"its last lines were:\n    {_last_lines(said)}",
-            fix="nothing switches route by itself; omit --route onnx2tf, or report the node that it names",
+            fix="convert without --route: our own files need no onnx2tf; or report the node that it names",
         )
     shutil.move(made, place)
 

@@ -14,13 +14,14 @@ from typing import Any
 
 import numpy as np
 import onnx
+import onnx.version_converter
 import onnxruntime
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]  # protobuf ships no types
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from convert.formats.normalise import Normalise, choose_normalise
-from convert.formats.onnx_graph import is_external, lies_beside, locations, tensors_of
+from convert.formats.onnx_graph import infer_shapes, is_external, lies_beside, locations, tensors_of
 from tbconv.contract.errors import ConversionError, printable
 from tbconv.contract.files import sha256_file
 
@@ -39,7 +40,8 @@ def wrap(request: dict[str, Any]) -> dict[str, Any]:
     Returns:
         converter, source (SHA-256 by file), opset, producer, input (their name and shape), channels, size,
         outputs (ours, in their order), source_outputs, dynamic_batch, source_batch, normalise (name, mean, std,
-        white, assumed), renamed_outputs, renamed_nodes, nodes, last_ops (by output), dense_share, operators,
+        white, assumed), versions (what was done to the opset, or nothing), flattened_outputs (ours, with the axes that
+        they had), renamed_outputs, renamed_nodes, nodes, last_ops (by output), dense_share, operators,
         parameters, wrapped (SHA-256).
 
     Raises:
@@ -55,7 +57,8 @@ def wrap(request: dict[str, Any]) -> dict[str, Any]:
     normalise = choose_normalise(facts["channels"], name=request.get("normalise"), mean=mean, std=std)
     strip(model)
     _drop_stored_inputs(model, value)
-    outputs = name_outputs(model)
+    model, versions = raise_opset(model, opset)
+    outputs, flattened = name_outputs(model), flatten_outputs(model)
     clear_name(model, "image")
     add_front(model, model.graph.input[0], normalise)
     nodes = name_nodes(model)
@@ -69,6 +72,8 @@ def wrap(request: dict[str, Any]) -> dict[str, Any]:
         "dynamic_batch": dynamic,
         "normalise": {key: getattr(normalise, key) for key in ("name", "mean", "std", "white", "assumed")},
         "renamed_outputs": outputs,
+        "flattened_outputs": flattened,
+        "versions": versions,
         "renamed_nodes": nodes,
         "nodes": [node.name for node in wrapped.graph.node],
         "last_ops": {one.name: last_op(wrapped, one.name) for one in wrapped.graph.output},
@@ -228,6 +233,41 @@ def strip(model: onnx.ModelProto) -> None:
     del model.graph.value_info[:]
 
 
+def raise_opset(model: onnx.ModelProto, opset: int) -> tuple[onnx.ModelProto, str]:
+    """Return an old graph in the first opset that docs/ops.md is about, and in words what onnx made of it.
+
+    Where its version converter fails the graph stays as it is: every file is compared with the given one in any case.
+    """
+    model.ir_version = max(model.ir_version, LEAST_IR)
+    if opset >= FIRST_OPSET:
+        return model, ""
+    converter = f"by the version converter of onnx {onnx.__version__}"
+    try:
+        raised = onnx.version_converter.convert_version(model, FIRST_OPSET)
+        onnx.checker.check_model(raised)
+    except (RuntimeError, ValueError, onnx.checker.ValidationError) as error:  # what its C++ raises
+        return model, f"not raised {converter}, which says: {printable(error, most=200)}"
+    return raised, f"raised to {FIRST_OPSET} {converter}"
+
+
+def flatten_outputs(model: onnx.ModelProto) -> dict[str, list[int | str | None]]:
+    """Give outputs [N, C, 1, 1] as [N, C] and [N] as [N, 1]; return the sides that they had, by name."""
+    changed = {}
+    for value in model.graph.output:
+        sides = output_sides(model, value)
+        if len(sides) not in FLATTENED:
+            continue
+        taken = {one for node in model.graph.node for one in (*node.input, *node.output)}
+        name, classes = value.name, sides[1] if len(sides) > 1 and isinstance(sides[1], int) else 1
+        inner, target = fresh(f"{name}_{len(sides)}d", taken), fresh(f"{name}_sizes", taken)
+        rename_tensors(model, {name: inner})
+        model.graph.initializer.append(numpy_helper.from_array(np.array([-1, classes], np.int64), target))
+        model.graph.node.append(helper.make_node("Reshape", [inner, target], [name]))
+        value.CopyFrom(helper.make_tensor_value_info(name, TensorProto.FLOAT, [sides[0], classes]))
+        changed[name] = sides
+    return changed
+
+
 # --- batch ---
 # A batch that was fixed at export becomes dynamic where the graph gives the same answers then: tried, not assumed.
 
@@ -253,7 +293,7 @@ def open_batch(model: onnx.ModelProto) -> tuple[onnx.ModelProto, bool]:
     if _answers_alike(opened):
         return opened, True
     if isinstance(fixed, int) and fixed != 1:
-        why = "with another batch its answers change or fail: a Reshape in it counts films"
+        why = "with another batch its answers change or fail: something in it counts films, or mixes them"
         raise ConversionError(f"its batch is fixed at {fixed}", why=why, fix="export with batch 1 or a dynamic batch")
     static = onnx.ModelProto.FromString(model.SerializeToString())
     _set_batch(static, 1)
@@ -335,6 +375,8 @@ def _near(one: NDArray[np.float32], other: NDArray[np.float32]) -> bool:
 # --- admit ---
 # Which ONNX files can be converted at all: everything that is refused, and why, before anything is made.
 
+FIRST_OPSET, LEAST_IR = 13, 8  # of docs/ops.md, and a version of the format that has it
+FLATTENED = (1, 4)  # axes of outputs that are given as [N, classes]
 LOWEST_OPSET = 7  # from there on Add and Mul broadcast as numpy does, which the front relies on
 CHANNELS = (1, 3)
 QUANTIZED = (
@@ -429,14 +471,36 @@ def check_body(model: onnx.ModelProto) -> int:
     if others:
         names = ", ".join(sorted(TensorProto.DataType.Name(one) for one in others))
         raise _refused(f"it holds weights in {names}", "float32 is needed", "export the network with .float()")
+    training = [node.name or node.op_type for node in model.graph.node if _trains(node, opset)]
+    if training:
+        what = f"it is in training mode: {len(training)} BatchNormalization nodes such as {training[0]}"
+        fix = "export it after model.eval(), without training=TrainingMode.TRAINING or PRESERVE"
+        raise _refused(what, "each film would be normalised by those that come with it", fix)
     for value in model.graph.output:
-        rank = len(shape_of(value))
-        if value.type.tensor_type.HasField("shape") and rank != 2:
-            why = f"a classifier gives [N, classes], this has {rank} axes"
+        sides = output_sides(model, value)
+        single = len(sides) == 4 and sides[2:] == [1, 1] and isinstance(sides[1], int)
+        if sides and len(sides) not in (1, 2) and not single:
+            shown = ", ".join("?" if one is None else str(one) for one in sides)
+            why = f"a classifier gives [N, classes], this has {len(sides)} axes: [{shown}]"
             raise _refused(
                 f"its output {value.name} is no list of classes", why, "export the classifier's outputs alone"
             )
     return opset
+
+
+def _trains(node: onnx.NodeProto, opset: int) -> bool:
+    """Whether a BatchNormalization takes its statistics from the batch: before opset 14 one that gives them, too."""
+    mode = any(one.name == "training_mode" and one.i for one in node.attribute)
+    return node.op_type == "BatchNormalization" and (mode or (opset < 14 and sum(map(bool, node.output)) > 1))
+
+
+def output_sides(model: onnx.ModelProto, value: onnx.ValueInfoProto) -> list[int | str | None]:
+    """Return the sides of an output, as the file states or onnx infers them; nothing where neither says them."""
+    stated = shape_of(value) if value.type.tensor_type.HasField("shape") else []
+    if not stated or None in stated or any(isinstance(one, str) for one in stated[1:]):
+        found = infer_shapes(model).get(value.name, ())
+        stated = [one or None for one in found] if found else stated
+    return stated
 
 
 def shape_of(value: onnx.ValueInfoProto) -> list[int | str | None]:

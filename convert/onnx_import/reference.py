@@ -230,10 +230,11 @@ class OnnxReference:
             mean=config.mean,
             std=config.std,
         )
+        versions = f"{facts['opset']}, {facts['versions']}" if facts["versions"] else facts["opset"]
         batch = "any batch" if facts["dynamic_batch"] else "one film a call"
         say(
             f"  {config.onnx.name}: {facts['channels']} channels of {facts['size']} x {facts['size']}, opset "
-            f"{facts['opset']}, {facts['parameters']:,} parameters, {batch}; outputs {', '.join(facts['outputs'])}"
+            f"{versions}, {facts['parameters']:,} parameters, {batch}; outputs {', '.join(facts['outputs'])}"
         )
         require_nodes(facts["nodes"], config.keep_float or ())
         given: dict[str, Any] = facts["normalise"]
@@ -442,8 +443,8 @@ def run_source(
     """Run the given file itself on films that numpy normalised; output names are already ours.
 
     Returns:
-        By way its answers: `reference`, without optimisations; `optimised`, with them; `rounded`, without them on films
-        normalised in float32.
+        By way its answers [N, classes], of a file that gives [N] or [N, classes, 1, 1], too: `reference`, without
+        optimisations; `optimised`, with them; `rounded`, without them on films normalised in float32.
     """
     whole, rounded = folder / "prepared.npy", folder / "rounded.npy"
     np.save(whole, prepare(model_inputs, normalise))
@@ -463,7 +464,8 @@ def run_source(
     }
     runtimes = [Runtime(name, "trained", ONNX.any_runner, request | how[name]) for name in ways]
     found = run_outputs(runtimes, model_inputs, reporter)
-    return {name: one for name in ways if isinstance(one := found[name], dict)}
+    rows = {way: one for way in ways if isinstance(one := found[way], dict)}
+    return {way: {name: values.reshape(len(values), -1) for name, values in one.items()} for way, one in rows.items()}
 
 
 def _sides(answers: Outputs, decisions: dict[str, Decisions]) -> dict[str, NDArray[np.bool_]]:

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convert.proof.explain import Declared, Factor, Far, Found, TermMatch, look_alike, only_factors, words_of
-from convert.proof.normal import K, NormalForm, Stored, Term, number
+from convert.proof.normal import PAIRS, K, NormalForm, Stored, Term, number
 
 BLOCK = 1 << 18  # numbers that are compared at a time
 HOMOGENEOUS = ("clip", "max", "average", "mean", "largest", "pad")  # f(x * s) = f(x) * s for s > 0
@@ -40,7 +40,7 @@ def compare(onnx: NormalForm, file: NormalForm, declared: Declared) -> TermMatch
         term = file.terms[index]
         inputs = [match.partners[one][0] for one in term.inputs]
         factors = [match.partners[one][1] for one in term.inputs]
-        inputs = sorted(inputs) if term.kind in ("add", "mul") else inputs
+        inputs = sorted(inputs) if term.kind in PAIRS else inputs
         tried = []
         for other in places[_place(term, inputs)]:
             found, factor = judge_terms(onnx.terms[other], term, factors, declared)
@@ -136,7 +136,12 @@ def _passed_on(onnx: Term, file: Term, factors: list[Factor]) -> Factor:
         rows = given[file.stored["at"].base % given.size].reshape(-1, file.shape[-1])
         return rows[0] if (rows == rows[0]).all() else None
     ends = onnx.stored["ends"].values[:2] if onnx.kind == "clip" else np.zeros(1)
-    passes = file.kind in HOMOGENEOUS and given.size == file.shape[-1] and np.isin(ends, (0, math.inf, -math.inf)).all()
+    even = file.kind == "affine" and file.stored["scale"].base.shape[-1] == 1 and not file.stored["offset"].base.any()
+    passes = (
+        (even or file.kind in HOMOGENEOUS)
+        and given.size == file.shape[-1]
+        and np.isin(ends, (0, math.inf, -math.inf)).all()
+    )
     return given if passes and (onnx.kind != "pad" or onnx.facts[1] == 0) else None
 
 

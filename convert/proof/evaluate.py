@@ -5,6 +5,7 @@ Nothing rests on it that is called EQUIVALENT.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 
 from convert.proof.compare import judge_terms, needed
 from convert.proof.explain import Declared, TermMatch
-from convert.proof.normal import NormalForm, Stored, Term
+from convert.proof.normal import NONE, NormalForm, Stored, Term
 
 Array = NDArray[np.float64]
 
@@ -116,6 +117,8 @@ def _compute(term: Term, numbers: Mapping[str, Stored], given: list[Array]) -> A
         "concat": lambda: _joined(term, given),
         "add": lambda: x.reshape(-1) + given[1].reshape(-1),
         "mul": lambda: x.reshape(-1) * given[1].reshape(-1),
+        "larger": lambda: np.maximum(x.reshape(-1), given[1].reshape(-1)),
+        "smaller": lambda: np.minimum(x.reshape(-1), given[1].reshape(-1)),
     }
     return np.asarray(kinds[term.kind]() if term.kind in kinds else _each(term.kind, x, stored))
 
@@ -138,11 +141,16 @@ def _each(kind: str, x: Array, stored: dict[str, Any]) -> Array:
     functions: dict[str, Callable[[], Any]] = {
         "sigmoid": lambda: 1 / (1 + np.exp(-x)),
         "tanh": lambda: np.tanh(x),
+        "erf": lambda: np.vectorize(math.erf)(x),
+        "exp": lambda: np.exp(x),
+        "log": lambda: np.log(x),
+        "sqrt": lambda: np.sqrt(x),
+        "reciprocal": lambda: 1 / x,
         "elu": lambda: np.where(x > 0, x, np.expm1(x)),
         "leaky": lambda: np.where(x > 0, x, x * stored["slope"]),
         "greater": lambda: (x > stored["bound"]).astype(np.float64),
     }
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         return np.asarray(functions[kind]())
 
 
@@ -183,9 +191,6 @@ def _conv(x: Array, kernel: Array, bias: Array, strides: Any, dilations: Any, pa
 
 
 def _pool(term: Term, x: Array) -> Array:
-    kernel, strides, pads, counted = term.facts[:4]
-    if term.kind == "max":
-        return np.asarray(_windows(x, kernel, strides, (1, 1), pads, -np.inf).max((-1, -2)))
-    sums = _windows(x, kernel, strides, (1, 1), pads, 0.0).sum((-1, -2))
-    inside = _windows(np.ones_like(x), kernel, strides, (1, 1), pads, 0.0).sum((-1, -2))
-    return np.asarray(sums / (kernel[0] * kernel[1] if counted else inside))
+    kernel, strides = term.facts[:2]
+    windows = _windows(x, kernel, strides, (1, 1), NONE, 0.0)
+    return np.asarray(windows.max((-1, -2)) if term.kind == "max" else windows.mean((-1, -2)))

@@ -23,6 +23,7 @@ Array = NDArray[Any]
 Pair = tuple[int, int]
 Pads = tuple[int, int, int, int]  # top, left, bottom, right
 NONE: Pads = (0, 0, 0, 0)
+PAIRS = ("add", "mul", "larger", "smaller")  # of two computed tensors, in either order
 LARGEST = 1 << 28  # numbers of a tensor: what is larger is not proven
 K = 8.0  # float32 steps that folding in float32 may cost: own files take 1, TensorFlow's 3.1 (docs/prove.md)
 LOWEST = float(np.finfo(np.float32).min)  # some converters write it for minus infinity
@@ -190,10 +191,9 @@ class NormalForm:
         """Return the term whose numbers are those of a view, in its order."""
         if view.term is None:
             raise NoRuleError("it computes with stored numbers alone")
-        at = view.at.reshape(-1)
-        if at.size == math.prod(self.terms[view.term].shape) and np.array_equal(at, np.arange(at.size)):
+        if view.at.size == math.prod(self.terms[view.term].shape) and _counts(view.at):
             return view.term
-        return self.add("gather", (view.term,), shape, (), at=Stored(at.astype(np.int32)))
+        return self.add("gather", (view.term,), shape, (), at=Stored(view.at.reshape(-1).astype(np.int32)))
 
     def whole(self, view: View) -> View:
         """Return a view of each number of a term once: repeated and left out ones are a term of their own.
@@ -251,6 +251,9 @@ class NormalForm:
         high, wide, each, out = kernel.base.shape
         if each * groups != channels or out % groups:
             raise NoRuleError(f"{groups} groups of a kernel {kernel.base.shape} don't fit {channels} channels")
+        if max(strides) > 1 and max(dilations) > 1:  # every place, of which some are kept
+            made = self.conv(view, kernel, bias, (1, 1), dilations, pads, groups)
+            return made.map(lambda at: at[:, :: strides[0], :: strides[1]])
         reach = ((high - 1) * dilations[0] + 1, (wide - 1) * dilations[1] + 1)
         sizes = (rows + pads[0] + pads[2], columns + pads[1] + pads[3])
         shape = tuple((sizes[axis] - reach[axis]) // strides[axis] + 1 for axis in (0, 1))
@@ -307,6 +310,8 @@ class NormalForm:
     def affine(self, view: View, scale: Stored, offset: Stored = ZERO) -> View:
         """Add scale * x + offset, both of sizes that stretch to the view, into what is there already where it fits."""
         stretched = np.broadcast_shapes(view.at.shape, scale.base.shape, offset.base.shape)
+        if not np.any(scale.base):
+            return View(np.broadcast_to(offset.values, stretched))
         view = self.whole(view.map(lambda at: np.broadcast_to(at, stretched)))
         made = self._affine(view.term or 0, self._spread(view, scale), self._spread(view, offset))
         return View(view.at, made)
@@ -340,9 +345,9 @@ class NormalForm:
     def _is_gate(self, index: int) -> bool:
         """Whether a term ends below and above."""
         term = self.terms[index]
-        if term.kind == "gather":
+        if term.kind in ("gather", "affine"):
             return self._is_gate(term.inputs[0])
-        return term.kind == "clip" and bool(np.isfinite(term.stored["ends"].values[:2]).all())
+        return term.kind == "erf" or (term.kind == "clip" and bool(np.isfinite(term.stored["ends"].values[:2]).all()))
 
     def clip(
         self, view: View, low: float | Stored = -math.inf, high: float | Stored = math.inf, top: Stored | None = None
@@ -392,18 +397,6 @@ class NormalForm:
         numbers = {name: one.map(lambda array: array.reshape(())) for name, one in stored.items()}
         return View(view.at, self.add(kind, (view.term or 0,), self.terms[view.term or 0].shape, (), **numbers))
 
-    def elu(self, view: View, alpha: float) -> View:
-        """Add ELU, of another alpha than 1 as max(x, 0) + alpha * min(elu(x), 0)."""
-        made = self.each(view, "elu")
-        if alpha == 1:
-            return made
-        below = self.affine(self.clip(made, high=0), number(np.float32(alpha)))
-        return self.binary("add", self.clip(view, low=0), below)
-
-    def hard_sigmoid(self, view: View, alpha: float, beta: float) -> View:
-        """Add a line between 0 and 1."""
-        return self.clip(self.affine(view, number(alpha), number(beta)), 0, 1)
-
     def binary(self, kind: str, left: View, right: View) -> View:
         """Add a sum or a product; sizes of 1 stretch, and stored numbers are scale or offset."""
         if left.term is None:
@@ -424,24 +417,6 @@ class NormalForm:
         other = self.ordered(View(moved, right.term), term.shape)
         return View(left.at, self.add(kind, sorted((left.term or 0, other)), term.shape))
 
-    def negative(self, view: View) -> View:
-        """Return -x."""
-        if view.term is None:
-            return View(view.at, None, view.stored.times(number(-1)))
-        return self.affine(view, number(-1))
-
-    def divide(self, left: View, right: View) -> View:
-        """Add a product with the reciprocals of stored numbers."""
-        values, step = right.stored.values, right.stored.step
-        return self.affine(left, Stored(1 / values, coarse=None if step is None else step / np.square(values)))
-
-    def softmax(self, view: View, axis: int = -1) -> View:
-        """Add a softmax over an axis."""
-        last = view.map(lambda at: np.moveaxis(at, axis, -1))
-        shape = (last.at.size // last.at.shape[-1], last.at.shape[-1])
-        made = self._view("softmax", (self.ordered(last, shape),), shape, shape).reshape(*last.at.shape)
-        return made.map(lambda at: np.moveaxis(at, -1, axis))
-
     # --- windows ---
 
     def pad(self, view: View, pads: Pads, value: float = 0.0) -> View:
@@ -459,30 +434,34 @@ class NormalForm:
             rows, columns = before.facts[2]
         return self._view("pad", (source,), shape, pads, value, (rows, columns))
 
-    def pool(
-        self, view: View, kind: str, kernel: Pair, strides: Pair, pads: Pads = NONE, *, counted: bool = False
-    ) -> View:
-        """Add a largest value or an average of windows over [1, H, W, C]; pads count only where it is said.
+    def pool(self, view: View, kind: str, kernel: Pair, strides: Pair, pads: Pads = NONE) -> View:
+        """Add a largest value or an average of windows over [1, H, W, C]; zeros around an average count.
 
-        A border that can't win is the pool's own; an average of everything is a mean.
+        Around a largest value is what lies at the edge, which can't win. An average of everything is a mean.
         """
         _, rows, columns, channels = view.at.shape
-        sizes = (rows + pads[0] + pads[2], columns + pads[1] + pads[3])
-        shape = tuple((sizes[axis] - kernel[axis]) // strides[axis] + 1 for axis in (0, 1))
-        if min(shape) < 1 or max(pads[0], pads[2]) >= kernel[0] or max(pads[1], pads[3]) >= kernel[1]:
-            raise NoRuleError(f"a window {kernel} with pads {pads} over {(rows, columns)}")
-        if kind == "average" and kernel == (rows, columns) and pads == NONE:
-            return self.mean(view, (1, 2), keep=True)
+        if not _within(pads, kernel):
+            raise NoRuleError(f"a window {kernel} with pads {pads}")
+        if any(pads):
+            around = ((0, 0), pads[::2], pads[1::2], (0, 0))
+            edged = view.map(lambda at: np.pad(at, around, "edge")) if kind == "max" else self.pad(view, pads)
+            return self.pool(edged, kind, kernel, strides)
+        shape = ((rows - kernel[0]) // strides[0] + 1, (columns - kernel[1]) // strides[1] + 1, channels)
+        if min(shape) < 1:
+            raise NoRuleError(f"a window {kernel} over {(rows, columns)}")
+        if kernel == (1, 1):
+            return view.map(lambda at: at[:, :: strides[0], :: strides[1]])
+        if all(kernel[axis] == (rows, columns)[axis] or kernel[axis] == strides[axis] == 1 for axis in (0, 1)):
+            whole = [axis + 1 for axis in (0, 1) if kernel[axis] == (rows, columns)[axis]]
+            return self.mean(view, whole, keep=True, kind="mean" if kind == "average" else "largest")
         source = self.ordered(view, view.at.shape[1:])
         before = self.terms[source]
-        if before.kind == "pad" and (pads == NONE or (kind == "average") == counted):
-            around, value, inner = before.facts
-            inside = max(around[0], around[2]) < kernel[0] and max(around[1], around[3]) < kernel[1]
-            wins = value > self.least(before.inputs[0]) and value > LOWEST
-            if inside and ((kind == "average" and value == 0) or (kind == "max" and not wins)):
-                pads, source, counted, (rows, columns) = _sum(pads, around), before.inputs[0], True, inner
-        counted = kind == "average" and any(pads) and counted
-        return self._view(kind, (source,), (*shape, channels), kernel, strides, pads, counted, (rows, columns))
+        if kind == "max" and before.kind == "pad" and _within(before.facts[0], kernel):
+            pads, value, sizes = before.facts
+            if value <= max(self.least(before.inputs[0]), LOWEST):
+                inner = np.arange(math.prod(sizes) * channels, dtype=np.int32).reshape(1, *sizes, channels)
+                return self.pool(View(inner, before.inputs[0]), kind, kernel, strides, pads)
+        return self._view(kind, (source,), shape, kernel, strides, (rows, columns))
 
     def mean(self, view: View, axes: Sequence[int], *, keep: bool, kind: str = "mean") -> View:
         """Add the mean over some axes, or the largest."""
@@ -508,18 +487,28 @@ class NormalForm:
         if any(one.term is None for one in parts):
             raise NoRuleError("it joins computed and stored numbers")
         rank, indices = parts[0].at.ndim, [one.term or 0 for one in parts]
-        for order in (tuple(range(rank)), (0, *range(2, rank), 1)):  # channels last, channels first
-            turned = [one.at.transpose(order) for one in parts]
-            if all(np.array_equal(one.reshape(-1), np.arange(one.size)) for one in turned):
-                place = order.index(axis % rank)
-                sizes = list(turned[0].shape)
-                sizes[place] = sum(one.shape[place] for one in turned)
-                joined = self._view("concat", indices, sizes[1:], place - len(sizes), tuple(sizes[1:]))
-                return joined.transpose(*(order.index(one) for one in range(rank)))
+        orders = {tuple(range(rank)), (0, *range(2, rank), 1), (0, rank - 1, *range(1, rank - 1))}  # of channels
+        fits = [order for order in orders if all(_counts(one.at.transpose(order)) for one in parts)]
+        if len(fits) == 1:  # else no layout is told apart from another
+            order, turned = fits[0], [one.at.transpose(fits[0]) for one in parts]
+            place, sizes = order.index(axis % rank), list(turned[0].shape)
+            sizes[place] = sum(one.shape[place] for one in turned)
+            joined = self._view("concat", indices, sizes[1:], place - len(sizes), tuple(sizes[1:]))
+            return joined.transpose(*(order.index(one) for one in range(rank)))
         starts = np.cumsum([0, *(math.prod(self.terms[one].shape) for one in indices)])
         made = self.add("concat", indices, (int(starts[-1]),), (None, int(starts[-1])))
         moved = [one.at + start for one, start in zip(parts, starts[:-1], strict=True)]
         return View(np.concatenate(moved, axis).astype(np.int32), made)
+
+
+def _counts(at: Array) -> bool:
+    """Whether positions are 0, 1, 2 and so on."""
+    return np.array_equal(at.reshape(-1), np.arange(at.size))
+
+
+def _within(pads: Pads, kernel: Pair) -> bool:
+    """Whether every window that reaches into a border holds a place of the image."""
+    return min(pads) >= 0 and max(pads[::2]) < kernel[0] and max(pads[1::2]) < kernel[1]
 
 
 def _turned(ends: Stored) -> Stored:
@@ -532,7 +521,7 @@ def _turned(ends: Stored) -> Stored:
 
 def _computed(kind: str, left: View, right: View) -> View:
     """Return a sum or a product of stored numbers."""
-    if left.at.dtype.kind in "iu" and left.rounded is None:
+    if all(one.at.dtype.kind in "iu" and one.rounded is None for one in (left, right)):
         return View(left.at * right.at if kind == "mul" else left.at + right.at)
     shape = np.broadcast_shapes(left.at.shape, right.at.shape)
     one, other = (each.map(lambda array: np.broadcast_to(array, shape)).stored for each in (left, right))

@@ -200,9 +200,9 @@ def _called(nodes: Any) -> Iterator[str]:
 ENTRIES = ("config.json", "metadata.json", "model.weights.h5")
 LAYERS = _words(
     """
-    InputLayer Rescaling ZeroPadding2D Conv2D DepthwiseConv2D Dense BatchNormalization Activation ReLU LeakyReLU ELU
-    Softmax MaxPooling2D AveragePooling2D GlobalAveragePooling1D GlobalAveragePooling2D GlobalMaxPooling2D Add
-    Subtract Multiply Concatenate Reshape Permute Flatten Dropout Functional
+    InputLayer Rescaling ZeroPadding2D Cropping2D Conv2D DepthwiseConv2D Dense BatchNormalization Activation ReLU
+    LeakyReLU PReLU ELU Softmax MaxPooling2D AveragePooling2D GlobalAveragePooling1D GlobalAveragePooling2D
+    GlobalMaxPooling2D Add Subtract Multiply Concatenate Maximum Minimum Reshape Permute Flatten Dropout Functional
     """
 )
 ARRAY, NUMBERS = "__numpy__", ("float32", "float64")  # a stored factor a place is a list in the configuration
@@ -210,12 +210,13 @@ CLASSES: dict[str | None, frozenset[str]] = {
     None: LAYERS | {"__keras_tensor__", ARRAY},  # an H5 names no module; neither does a tensor, nor an array
     "keras.layers": LAYERS,
     "keras.src.models.functional": frozenset({"Functional"}),
-    "keras.src.ops.numpy": frozenset({"Greater", "Multiply", "Add", "Subtract"}),
+    "keras.src.ops.numpy": frozenset({"Greater", "Multiply", "Add", "Subtract", "Divide", "Log", "Sqrt", "Reciprocal"}),
     "keras.src.ops.core": frozenset({"Cast"}),
     "keras.initializers": frozenset({"GlorotUniform", "Zeros", "Ones", "Constant"}),
     "keras": frozenset({"DTypePolicy"}),
 }
-ACTIVATIONS = {None, "linear", "relu", "sigmoid", "tanh", "hard_silu", "hard_sigmoid", "softmax", "silu", "elu"}
+ACTIVATIONS = {None, "linear", "relu", "sigmoid", "tanh", "hard_silu", "hard_sigmoid", "softmax", "silu", "elu", "gelu"}
+ACTIVATIONS |= {"exponential", "softplus", "log_softmax"}
 
 
 def _judge_keras(path: Path) -> None:

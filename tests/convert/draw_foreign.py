@@ -9,6 +9,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 SIDE, CLASSES = 32, 4
+STATISTICS = ("gamma", "beta", "mean", "variance")
 FLOAT = TensorProto.FLOAT
 
 
@@ -79,6 +80,34 @@ def right():
     yield "chaotic", model([*body("input", "l"), *logistic_map("l", "logits")], [*weights(), *numbers(1.0, 4.0)])
     yield "odd_names", model(body("image", "my/out:0", named=True), weights(), source="image", out="my/out:0")
 
+    yield "four_axes", giving(body("input", "l")[:3], "g", ["n", 8, 1, 1])
+    yield "four_axes_that_are_not_stated", giving(body("input", "l")[:3], "g", ["n", "c", "h", "w"])
+    row = helper.make_node("Reshape", ["m", "shape"], ["score"])
+    mean = [*body("input", "l"), helper.make_node("ReduceMean", ["l"], ["m"], axes=[1], keepdims=1), row]
+    yield "one_axis", giving(mean, "score", ["n"], [numpy_helper.from_array(np.array([-1], np.int64), "shape")])
+    old = model(body("input", "logits"), weights(), opset=8)
+    old.ir_version = 3
+    old.graph.input.extend(helper.make_tensor_value_info(one.name, FLOAT, list(one.dims)) for one in weights())
+    yield "ir_3", old
+
+
+def giving(nodes, out, sides, more=()):
+    """A graph whose output is no [N, classes]."""
+    made = model(nodes, [*weights(), *more], out=out)
+    del made.graph.output[:]
+    made.graph.output.append(helper.make_tensor_value_info(out, FLOAT, sides))
+    return made
+
+
+def statistics():
+    return [numpy_helper.from_array(np.linspace(0.5, 1.5, CLASSES, dtype=np.float32), name) for name in STATISTICS]
+
+
+def training(source, out):
+    """A BatchNormalization that takes its statistics from the films that come together."""
+    names = [out, "running_mean", "running_variance"]
+    yield helper.make_node("BatchNormalization", [source, *STATISTICS], names, "norm", training_mode=1)
+
 
 def wrong():
     twins = model(body("input", "logits"), weights())
@@ -120,10 +149,8 @@ def wrong():
         helper.make_node("DequantizeLinear", ["q", "s", "z"], ["x"]),
     ]
     yield "quantized", model([*rounded, *body("x", "logits")], [*weights(), *scale])
-    pooled = model(body("input", "l")[:3], weights(), out="g")
-    del pooled.graph.output[:]
-    pooled.graph.output.append(helper.make_tensor_value_info("g", FLOAT, ["n", 8, 1, 1]))
-    yield "gives_an_image", pooled
+    yield "gives_an_image", giving(body("input", "l")[:2], "r", ["n", 8, SIDE // 2, SIDE // 2])
+    yield "batch_norm_in_training", model([*body("input", "l"), *training("l", "logits")], [*weights(), *statistics()])
     invalid = model(body("input", "logits"), weights())
     invalid.graph.node[1].input[0] = "nowhere"
     yield "invalid", invalid

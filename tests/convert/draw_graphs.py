@@ -128,6 +128,12 @@ def right_graphs():
         .add("Pad", np.int64([0, 0, 1, 2, 0, 0, 2, 0]))
         .add("MaxPool", kernel_shape=[3, 3], strides=[2, 2]),
         "max_pool": Graph().add("MaxPool", kernel_shape=[2, 3], strides=[2, 3]),
+        "max_pool_pads": Graph()
+        .add("Sub", np.float32(300))
+        .add("MaxPool", kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 1, 1]),
+        "max_pool_ceil": Graph()
+        .add("Sub", np.float32(300))
+        .add("MaxPool", kernel_shape=[3, 3], strides=[2, 2], ceil_mode=1),
         "reduce_mean_of_an_image": Graph().shrink().add("ReduceMean", np.int64([2, 3]), keepdims=0),
         "reduce_mean_negative_axes": Graph().shrink().add("ReduceMean", np.int64([-1, -2]), keepdims=0),
         "greater_and_cast": Graph().add("Greater", np.float32(100)).add("Cast", to=TensorProto.FLOAT),
@@ -157,8 +163,7 @@ def wrong_graphs():
         "gemm_alpha": pooled(Graph()).add("Gemm", normal(4, 3), normal(3), alpha=2.0),
         "gemm_beta": pooled(Graph()).add("Gemm", normal(4, 3), normal(3), beta=0.5),
         "gemm_computed_weight": computed_weight(),
-        "max_pool_pads": Graph().add("MaxPool", kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 1, 1]),
-        "max_pool_ceil": Graph().add("MaxPool", kernel_shape=[3, 3], strides=[2, 2], ceil_mode=1),
+        "max_pool_dilated": Graph().add("MaxPool", kernel_shape=[3, 3], dilations=[2, 2]),
         "pool_after_transpose": Graph().add("Transpose", perm=[0, 2, 3, 1]).add("MaxPool", kernel_shape=[2, 1]),
         "batch_norm_after_transpose": Graph()
         .shrink(7)

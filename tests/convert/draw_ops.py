@@ -10,11 +10,12 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 from draw_graphs import Graph, normal
+from onnx import helper
 
 SIZES = ("batch", 4, 12, 12)
 FILMS = 3
 BIASED = np.int64([6])
-OPSETS = {"softmax_of_an_old_image": 12}  # 18 for the others
+OPSETS = {"softmax_of_an_old_image": 12, "gelu": 20, "gelu_by_tanh": 20}  # 18 for the others
 
 
 def start():
@@ -110,8 +111,55 @@ def right_graphs():
             "AveragePool", kernel_shape=[3, 3], strides=[2, 2], count_include_pad=1, **around
         ),
         "average_pool_that_does_not": start().add("AveragePool", kernel_shape=[3, 3], **around),
+        "average_pool_uncounted": start().add("AveragePool", kernel_shape=[3, 3], strides=[2, 2], **around),
+        "average_pool_ceil": start().add(
+            "AveragePool", kernel_shape=[4, 2], strides=[2, 3], pads=[1, 0, 0, 1], ceil_mode=1
+        ),
+        "max_pool_of_signed": start()
+        .add("Sub", np.float32(9))
+        .add("MaxPool", kernel_shape=[3, 3], strides=[2, 2], **around),
+        "max_pool_ceil": positive().add("MaxPool", kernel_shape=[3, 3], strides=[2, 2], ceil_mode=1),
+        "max_pool_ceil_of_signed": start()
+        .add("Sub", np.float32(9))
+        .add("MaxPool", kernel_shape=[4, 3], strides=[3, 2], pads=[2, 0, 0, 1], ceil_mode=1),
+        "slice_channels": start().add("Slice", np.int64([1]), np.int64([3]), np.int64([1])),
+        "slice_places": start().add(
+            "Slice", np.int64([1, -9]), np.int64([99, -1]), np.int64([2, -1]), np.int64([3, 2])
+        ),
+        "slice_classes": classifier(start()).add("Slice", np.int64([1]), np.int64([3]), np.int64([-1])),
+        "split_channels": split_of(start(), [1, 3], axis=1),
+        "split_rows": split_of(start(), None, axis=2),
         "concat_channels": fork("Concat", lambda g: g.add("Relu"), lambda g: g.add("Sigmoid"), axis=1),
         "concat_height": fork("Concat", lambda g: g.add("Relu"), lambda g: g.add("Sigmoid"), axis=-2),
+        "clip_to_half": start().add("Clip", np.float32(-65504), np.float32(65504)),
+        "conv_dilated_with_stride": start().add(
+            "Conv", normal(2, 4, 3, 2), normal(2), strides=[2, 3], dilations=[2, 1], pads=[1, 2, 3, 0]
+        ),
+        "reshape_that_changes_nothing": start()
+        .add("Reshape", np.int64([-1, 4, 12, 12]))
+        .add("Conv", normal(2, 4, 3, 3)),
+        "abs": start().add("Abs"),
+        "exp": start().add("Exp"),
+        "log": start().add("Abs").add("Add", np.float32(1)).add("Log"),
+        "sqrt": start().add("Abs").add("Sqrt"),
+        "reciprocal": start().add("Exp").add("Reciprocal"),
+        "softplus": start().add("Mul", np.float32(9)).add("Softplus"),
+        "mish": start().add("Mish"),
+        "selu": start().add("Selu"),
+        "gelu": start().add("Gelu"),
+        "gelu_by_tanh": start().add("Gelu", approximate="tanh"),
+        "gelu_by_erf": written_out_gelu(half_first=False),
+        "gelu_by_erf_of_half": written_out_gelu(half_first=True),
+        "prelu": start().add("PRelu", normal(4, 1, 1)),
+        "prelu_of_one": start().add("PRelu", normal(1)),
+        "square": start().add("Pow", np.float32(2)),
+        "cube": start().add("Pow", np.float32(3)),
+        "reciprocal_root": start().add("Exp").add("Pow", np.float32(-0.5)),
+        "quotient": fork("Div", lambda g: g.add("Relu"), lambda g: g.add("Exp")),
+        "maximum": fork("Max", lambda g: g.add("Sigmoid"), lambda g: g.add("Tanh")),
+        "minimum_of_one": start().add("Min", np.float32(0.1)),
+        "sum_of_three": beside(start().add("Relu"), "Sum", "image", "image"),
+        "log_softmax": classifier(start()).add("LogSoftmax"),
         "relu6": start().add("Clip", np.float32(0), np.float32(0.7)),
         "clip": start().add("Clip", np.float32(-0.5), np.float32(0.7)),
         "clip_below": start().add("Clip", np.float32(-0.5)),
@@ -153,6 +201,30 @@ def right_graphs():
     }
 
 
+def split_of(graph, sizes, axis):
+    """Split in two, and put the parts together in the other order behind a ReLU of one."""
+    names = [f"part{len(graph.nodes)}", f"rest{len(graph.nodes)}"]
+    given = [graph.last, *([] if sizes is None else [graph.store(np.int64(sizes))])]
+    count = {} if sizes else {"num_outputs": 2}
+    graph.nodes.append(
+        helper.make_node("Split", given, names, name=f"drawn/Split.{len(graph.nodes)}", axis=axis, **count)
+    )
+    graph.last = names[1]
+    if sizes and sum(sizes) != SIZES[axis]:
+        return graph
+    graph.add("Relu")
+    return graph.add("Concat", inputs=[graph.last, names[0]], axis=axis)
+
+
+def written_out_gelu(*, half_first):
+    """Write a GELU as PyTorch's exporters do before opset 20."""
+    graph = Graph().add("Div", np.float32(np.sqrt(2))).add("Erf").add("Add", np.float32(1))
+    if half_first:
+        gate, graph.last = graph.last, "image"
+        return beside(graph.add("Mul", np.float32(0.5)), "Mul", gate)
+    return beside(graph, "Mul", "image").add("Mul", np.float32(0.5))
+
+
 def clip_above():
     graph = Graph()
     return graph.add("Clip", inputs=["image", "", graph.store(np.float32(0.2))])
@@ -160,12 +232,16 @@ def clip_above():
 
 def wrong_graphs():
     """Return the graphs that no layer stands for, with the node that is to blame last."""
-    around = {"pads": [1, 1, 1, 1]}
     return {
-        "max_pool_of_signed": start().add("MaxPool", kernel_shape=[3, 3], strides=[2, 2], **around),
-        "max_pool_ceil": positive().add("MaxPool", kernel_shape=[3, 3], strides=[2, 2], ceil_mode=1),
+        "max_pool_pads_as_large_as_the_kernel": start().add("MaxPool", kernel_shape=[1, 3], pads=[1, 1, 1, 1]),
         "max_pool_dilated": positive().add("MaxPool", kernel_shape=[2, 2], dilations=[2, 2]),
-        "average_pool_pads": start().add("AveragePool", kernel_shape=[3, 3], strides=[2, 2], **around),
+        "slice_of_the_batch": start().add("Slice", np.int64([1]), np.int64([3]), np.int64([0])),
+        "slice_backwards": start().add("Slice", np.int64([-1]), np.int64([-99]), np.int64([3]), np.int64([-1])),
+        "slice_of_nothing": start().add("Slice", np.int64([3]), np.int64([3]), np.int64([3])),
+        "split_into_other_sizes": split_of(start(), [1, 2], axis=1),
+        "average_pool_ceil_beyond_counted_pads": start().add(
+            "AveragePool", kernel_shape=[4, 2], strides=[2, 3], pads=[1, 0, 0, 1], ceil_mode=1, count_include_pad=1
+        ),
         "gemm_trans_a": classifier(start()).add("Gemm", normal(3, 3), normal(3), transA=1),
         "gemm_of_an_image": start().add("GlobalAveragePool").add("MatMul", normal(1, 3)),
         "clip_of_nothing": start().add("Clip", np.float32(1), np.float32(-1)),
@@ -225,7 +301,7 @@ def zoo():
 
 def many_wrong():
     """Three nodes that no layer stands for, one behind the other, and one that is right in between."""
-    graph = Graph().add("Cos").add("MaxPool", kernel_shape=[3, 3], strides=[2, 2], ceil_mode=1)
+    graph = Graph().add("Cos").add("MaxPool", kernel_shape=[3, 3], strides=[2, 2], dilations=[2, 2])
     return graph.add("Relu").add("Softmax", axis=3).add("Cos")
 
 

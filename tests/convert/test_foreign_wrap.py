@@ -19,12 +19,14 @@ REFUSED = {
     "old_opset": "its opset is 6",
     "quantized": "quantized already: 2 nodes such as QuantizeLinear",
     "gives_an_image": "a classifier gives [N, classes]",
+    "batch_norm_in_training": "in training mode: 1 BatchNormalization nodes such as norm",
     "invalid": "is not a valid ONNX file",
     "cut_off": "is cut off or damaged",
     "text": "is not an ONNX file",
     "outside": "keeps weights in outside.bin",
 }
 RIGHT = ("twins", "plain", "grey", "batch_in_a_reshape", "films_mixed", "odd_names", "external", "labels", "chaotic")
+RIGHT += ("four_axes", "four_axes_that_are_not_stated", "one_axis", "ir_3")
 # float32 sums of nine products in another order, on logits of about 1
 ROUNDING = 5e-6
 
@@ -96,6 +98,19 @@ def test_the_wrapped_graph_answers_grey_films_as_theirs_answers_prepared_ones(na
     for output, answer in theirs.items():
         assert np.abs(ours[output] - answer).max() <= ROUNDING
         assert np.ptp(answer, axis=0).max() > 100 * ROUNDING
+
+
+@pytest.mark.parametrize("name", ["four_axes", "four_axes_that_are_not_stated", "one_axis", "ir_3"])
+def test_outputs_of_one_and_four_axes_and_old_versions_are_given_as_today(name, drawn, wrapped, tmp_path):
+    facts, model_inputs = wrapped[1][name], films()
+    [theirs] = ask(drawn / f"{name}.onnx", prepare(model_inputs, choose_normalise(3)), tmp_path, input="input").values()
+    [(output, ours)] = ask(wrapped[2] / f"{name}.onnx", model_inputs, tmp_path).items()
+    assert ours.ndim == 2
+    assert np.abs(ours.reshape(theirs.shape) - theirs).max() <= ROUNDING
+    assert np.ptp(ours, axis=0).max() > 100 * ROUNDING
+    axes = {"four_axes": 4, "four_axes_that_are_not_stated": 4, "one_axis": 1, "ir_3": 0}[name]
+    assert len(facts["flattened_outputs"].get(output, [])) == axes
+    assert ("raised to 13 by the version converter" in facts["versions"]) == (name == "ir_3")
 
 
 def test_three_channels_assume_torchvision_and_one_channel_assumes_the_unit(wrapped):

@@ -9,7 +9,8 @@ from convert.proof.compare import compare
 from convert.proof.evaluate import evaluate
 from convert.proof.explain import Declared
 from convert.proof.normal import NONE, ONE, ZERO, NormalForm, NoRuleError, Stored, View, number
-from convert.proof.readers.tensorflow import select
+from convert.proof.readers import compositions
+from convert.proof.readers.tensorflow import bound, select
 
 SEEDS = range(4)
 SHAPE = (6, 5, 4)
@@ -124,18 +125,18 @@ PAIRS = {
     ),
     "hard swish, divided at its end": (
         lambda f, v, s: f.affine(f.binary("mul", v, f.clip(f.affine(v, ONE, number(3)), 0, 6)), number(1 / 6)),
-        lambda f, v, s: f.binary("mul", v, f.hard_sigmoid(v, 1 / 6, 0.5)),
+        lambda f, v, s: f.binary("mul", v, compositions.hard_sigmoid(f, v, 1 / 6, 0.5)),
     ),
     "factors of a product": (
         lambda f, v, s: f.binary("mul", f.each(v, "sigmoid"), v),
         silu,
     ),
     "a difference": (
-        lambda f, v, s: f.binary("add", f.each(v, "tanh"), f.negative(v)),
+        lambda f, v, s: f.binary("add", f.each(v, "tanh"), compositions.negative(f, v)),
         lambda f, v, s: f.binary("add", f.affine(v, number(-1)), f.each(v, "tanh")),
     ),
     "a quotient": (
-        lambda f, v, s: f.divide(v, View(np.abs(draws(s, 4)) + 1)),
+        lambda f, v, s: compositions.divide(f, v, View(np.abs(draws(s, 4)) + 1)),
         lambda f, v, s: f.affine(v, number(1 / (np.abs(draws(s, 4)) + 1))),
     ),
     "an average of everything": (
@@ -148,7 +149,7 @@ PAIRS = {
     ),
     "zeros that count in an average": (
         lambda f, v, s: f.pool(f.pad(v, (1, 1, 1, 1)), "average", (3, 3), (2, 2)),
-        lambda f, v, s: f.pool(v, "average", (3, 3), (2, 2), (1, 1, 1, 1), counted=True),
+        lambda f, v, s: f.pool(v, "average", (3, 3), (2, 2), (1, 1, 1, 1)),
     ),
     "zeros that cannot win": (
         lambda f, v, s: f.pool(f.pad(f.clip(v, low=0), (1, 1, 1, 1)), "max", (3, 3), (2, 2)),
@@ -170,7 +171,7 @@ PAIRS = {
         lambda f, v, s: f.binary(
             "add", f.clip(v, low=0), f.affine(f.clip(f.each(v, "elu"), high=0), number(np.float32(1.5)))
         ),
-        lambda f, v, s: f.elu(v, 1.5),
+        lambda f, v, s: compositions.elu(f, v, 1.5),
     ),
     "ELU by a choice": (
         lambda f, v, s: select(
@@ -179,11 +180,53 @@ PAIRS = {
             f.each(v, "elu"),
             f.affine(f.each(v, "elu"), number(np.float32(1.5))),
         ),
-        lambda f, v, s: f.elu(v, 1.5),
+        lambda f, v, s: compositions.elu(f, v, 1.5),
+    ),
+    "GELU by its two functions": (
+        lambda f, v, s: f.affine(
+            f.binary("mul", v, f.affine(compositions.erf(f, compositions.divide(f, v, View(np.sqrt(2)))), ONE, ONE)),
+            number(0.5),
+        ),
+        lambda f, v, s: compositions.multiply(
+            f,
+            f.affine(v, number(0.5)),
+            f.affine(compositions.erf(f, f.affine(v, number(-np.sqrt(0.5)))), number(-1), ONE),
+        ),
+    ),
+    "a factor of a product's side": (
+        lambda f, v, s: compositions.multiply(f, f.affine(v, number(3)), f.each(v, "exp")),
+        lambda f, v, s: f.affine(f.binary("mul", v, f.each(v, "exp")), number(3)),
+    ),
+    "a stride with a dilation": (
+        lambda f, v, s: conv(f, v, draws(s, 2, 2, 4, 2), strides=(2, 1), dilations=(2, 1)),
+        lambda f, v, s: f.pool(conv(f, v, draws(s, 2, 2, 4, 2), dilations=(2, 1)), "max", (1, 1), (2, 1)),
+    ),
+    "edges that cannot win": (
+        lambda f, v, s: f.pool(
+            v.map(lambda at: np.pad(at, ((0, 0), (1, 0), (0, 2), (0, 0)), "edge")), "max", (3, 3), (2, 2)
+        ),
+        lambda f, v, s: f.pool(v, "max", (3, 3), (2, 2), (1, 0, 0, 2)),
+    ),
+    "zeros that don't count in an average": (
+        lambda f, v, s: compositions.pool(f, v, "average", (3, 3), (3, 4), (1, 1, 1, 1)),
+        lambda f, v, s: f.affine(
+            f.pool(f.pad(v, (1, 1, 1, 1)), "average", (3, 3), (3, 4)),
+            number(np.array([[9 / 4, 9 / 6], [9 / 6, 1]])[:, :1, None]),
+        ),
+    ),
+    "a slope below zero": (
+        lambda f, v, s: compositions.prelu(f, v, number(draws(s, 4))),
+        lambda f, v, s: f.binary(
+            "add", f.clip(v, low=0), f.affine(f.clip(f.affine(v, number(-1)), low=0), number(-draws(s, 4)))
+        ),
+    ),
+    "nothing of a tensor": (
+        lambda f, v, s: f.clip(v, high=0.25),
+        lambda f, v, s: bound(f, v, f.affine(v, ZERO, number(0.25)), low=False),
     ),
     "a softmax over channels": (
-        lambda f, v, s: last(f.softmax(first(v), 1)),
-        lambda f, v, s: f.softmax(v),
+        lambda f, v, s: last(compositions.softmax(f, first(v), 1)),
+        lambda f, v, s: compositions.softmax(f, v),
     ),
     "weights of a product of numbers": (
         lambda f, v, s: f.affine(v, f.binary("mul", View(draws(s, 4)), View(draws(s, 4) ** 2)).stored),
@@ -211,8 +254,8 @@ NO_RULE = {
         lambda f, v, s: f.pool(v, "max", (3, 3), (2, 2), (1, 1, 1, 1)),
     ),
     "zeros that count and those that do not": (
+        lambda f, v, s: compositions.pool(f, v, "average", (3, 3), (2, 2), (1, 1, 1, 1)),
         lambda f, v, s: f.pool(v, "average", (3, 3), (2, 2), (1, 1, 1, 1)),
-        lambda f, v, s: f.pool(v, "average", (3, 3), (2, 2), (1, 1, 1, 1), counted=True),
     ),
     "a shift before a border": (
         lambda f, v, s: conv(f, f.affine(v, ONE, number(1)), draws(s, 3, 3, 4, 2), pads=(1, 1, 1, 1)),
@@ -233,6 +276,16 @@ NO_RULE = {
     "a mean of other places": (
         lambda f, v, s: f.mean(v.reshape(1, 60, 2), (1,), keep=False),
         lambda f, v, s: f.mean(v.reshape(1, 2, 60), (2,), keep=False),
+    ),
+    "edges that can't be all": (
+        lambda f, v, s: f.pool(
+            v.map(lambda at: np.pad(at, ((0, 0), (1, 0), (0, 0), (0, 0)), "reflect")), "max", (2, 2), (2, 2)
+        ),
+        lambda f, v, s: f.pool(v, "max", (2, 2), (2, 2), (1, 0, 0, 0)),
+    ),
+    "erf of the other sign": (
+        lambda f, v, s: compositions.erf(f, f.affine(v, number(-0.5))),
+        lambda f, v, s: compositions.erf(f, f.affine(v, number(0.5))),
     ),
     "ReLU6 and ReLU": (lambda f, v, s: f.clip(v, 0, 6), lambda f, v, s: f.clip(v, low=0)),
     "a gate and its square": (silu, lambda f, v, s: f.binary("mul", silu(f, v, s), f.each(v, "sigmoid"))),

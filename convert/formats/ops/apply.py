@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
 from typing import Any
 
 from convert.formats.onnx_graph import Graph, Node, evaluate, is_static, reads_batch, shape_of
@@ -10,6 +12,7 @@ from convert.formats.ops.builder import Builder
 from convert.formats.ops.walk import IMAGE_RANK, UnknownError, Value, Walk, all_of, unknown
 from tbconv.contract.errors import ConversionError
 
+SEVERAL = ("Split",)  # operations whose further outputs are made, too
 BATCH_SIZE = "it calculates with the batch, whose size is not known"
 NO_FILM = "it reads no film, and cannot be computed before: it draws at random, or gives several outputs"
 
@@ -21,6 +24,7 @@ def apply(graph: Graph, make: Builder) -> tuple[Any, dict[str, Any]]:
         ConversionError: the input is no image of a fixed size; or operations, or the ways they are used, are
             not known here: one error names every such node that is known.
     """
+    graph = fuse_gelu(graph)
     image = _input(graph, make)
     walk = Walk(make, dict(graph.constants), batch=graph.input_shape[0], opset=graph.opset)
     values = {graph.input: Value(image, channels_first=True)}
@@ -36,6 +40,60 @@ def apply(graph: Graph, make: Builder) -> tuple[Any, dict[str, Any]]:
         raise all_of(found, graph)
     _require_film(graph, values)
     return image, {name: values[name].tensor for name in graph.outputs}
+
+
+def fuse_gelu(graph: Graph) -> Graph:
+    """Return a graph whose x * (1 + erf(x / sqrt(2))) / 2 are Gelu nodes, as opset 20 has them."""
+    nodes = {node.outputs[0]: node for node in graph.nodes}
+    for erf in [node for node in graph.nodes if node.op == "Erf"]:
+        chain = _gelu_of(erf, nodes, graph)
+        if chain:
+            source, last, inner = chain
+            nodes[last.outputs[0]] = Node(last.name, "Gelu", (source,), last.outputs, {})
+            for name in inner:
+                if not any(name in node.inputs for node in nodes.values()):
+                    nodes.pop(name, None)
+    return replace(graph, nodes=tuple(nodes.values()))
+
+
+def _gelu_of(erf: Node, nodes: dict[str, Node], graph: Graph) -> tuple[str, Node, list[str]] | None:
+    """Return what a Gelu reads, its last node, and the tensors in between from the last on; None where it is none."""
+
+    def other(node: Node, name: str) -> str | float:
+        """Return the second input of a node: its name, or the number that is stored there."""
+        [found] = [one for one in node.inputs if one != name] or [name]
+        stored = graph.constants.get(found)
+        return found if stored is None or stored.size != 1 else float(stored.reshape(()))
+
+    def is_near(value: str | float, number: float) -> bool:
+        return not isinstance(value, str) and math.isclose(value, number, rel_tol=1e-6)
+
+    scaled = nodes.get(erf.inputs[0])
+    if scaled is None or scaled.op not in ("Mul", "Div") or len(scaled.inputs) != 2:
+        return None
+    source = next((one for one in scaled.inputs if one not in graph.constants), "")
+    factor = other(scaled, source)
+    root = is_near(factor, math.sqrt(2)) if scaled.op == "Div" else is_near(factor, math.sqrt(0.5))
+    inner, last, lacks = [erf.inputs[0]], erf, ["one", "half", "source"]
+    while root and lacks:
+        readers = [node for node in nodes.values() if last.outputs[0] in node.inputs]
+        if len(readers) != 1 or readers[0].op != ("Add" if "one" in lacks else "Mul") or len(readers[0].inputs) != 2:
+            return None
+        inner.insert(0, last.outputs[0])
+        value, last = other(readers[0], last.outputs[0]), readers[0]
+        half = nodes.get(value) if isinstance(value, str) else None
+        if "one" in lacks and is_near(value, 1):
+            lacks.remove("one")
+        elif "half" in lacks and is_near(value, 0.5):
+            lacks.remove("half")
+        elif "source" in lacks and value == source:
+            lacks.remove("source")
+        elif lacks == ["half", "source"] and half and half.op == "Mul" and source in half.inputs:
+            lacks = [] if is_near(other(half, source), 0.5) else [*lacks, "known"]
+            inner.append(half.outputs[0])
+        else:
+            return None
+    return (source, last, inner) if root else None
 
 
 def _input(graph: Graph, make: Builder) -> Any:
@@ -62,7 +120,7 @@ def _require_film(graph: Graph, values: dict[str, Value]) -> None:
 def _step(walk: Walk, node: Node, values: dict[str, Value], read: set[str]) -> None:
     """Apply one node: what is known without the film becomes a constant, everything else a layer.
 
-    A layer gives the first output alone: of a second one that is in `read`, the node is refused.
+    Most layers give the first output alone: of a second one that is in `read`, the node is refused.
     """
     if is_static(node, walk.constants):
         walk.constants[node.outputs[0]] = evaluate(node, walk.constants, walk.opset)
@@ -72,10 +130,11 @@ def _step(walk: Walk, node: Node, values: dict[str, Value], read: set[str]) -> N
         raise unknown(node, BATCH_SIZE if reads_batch(node, walk.constants) else NO_FILM)
     elif node.op not in OPERATIONS:
         raise unknown(node, f"{node.op} has no rule here; docs/ops.md lists what has one")
-    elif read.intersection(node.outputs[1:]):
+    elif read.intersection(node.outputs[1:]) and node.op not in SEVERAL:
         raise unknown(node, "its second output is used, and a layer gives the first alone")
     elif not any(_is_lost(name, walk, values) for name in node.inputs):
-        values[node.outputs[0]] = OPERATIONS[node.op](walk, node, [values.get(name) for name in node.inputs])
+        made = OPERATIONS[node.op](walk, node, [values.get(name) for name in node.inputs])
+        values |= zip(node.outputs, made if isinstance(made, list) else [made], strict=False)
 
 
 def _is_lost(name: str, walk: Walk, values: dict[str, Value]) -> bool:
@@ -85,10 +144,11 @@ def _is_lost(name: str, walk: Walk, values: dict[str, Value]) -> bool:
 
 def _stand_ins(walk: Walk, node: Node, graph: Graph) -> dict[str, Value]:
     """Return inputs of the inferred shape in place of what a node gives, so that the walk goes on and finds more."""
-    [name, *_] = node.outputs
-    sizes = graph.shapes.get(name, ())[1:]
-    if not sizes or min(sizes) < 1:
-        return {}
-    is_image = len(sizes) + 1 == IMAGE_RANK
-    tensor = walk.make.image((*sizes[1:], sizes[0]) if is_image else sizes, None)
-    return {name: Value(tensor, channels_first=is_image, nonnegative=True)}
+    found: dict[str, Value] = {}
+    for name in node.outputs:
+        sizes = graph.shapes.get(name, ())[1:]
+        if sizes and min(sizes) > 0:
+            is_image = len(sizes) + 1 == IMAGE_RANK
+            tensor = walk.make.image((*sizes[1:], sizes[0]) if is_image else sizes, None)
+            found[name] = Value(tensor, channels_first=is_image, nonnegative=True)
+    return found

@@ -13,8 +13,26 @@ from numpy.typing import NDArray
 
 Border = tuple[int, int, int, int]  # rows and columns: top, left, bottom, right
 Pair = tuple[int, int]  # rows and columns
-Combination = Literal["add", "multiply", "subtract"]
-Activation = Literal["relu", "sigmoid", "tanh", "hard_silu", "hard_sigmoid", "leaky_relu", "elu", "softmax"]
+Places = tuple[int, int, int]  # of an axis: the first, the one behind the last, and by how many they are apart, from 1
+Combination = Literal["add", "multiply", "subtract", "divide", "maximum", "minimum"]
+Activation = Literal[
+    "relu",
+    "sigmoid",
+    "tanh",
+    "hard_silu",
+    "hard_sigmoid",
+    "leaky_relu",
+    "elu",
+    "softmax",
+    "log_softmax",
+    "gelu",
+    "abs",
+    "exponential",
+    "log",
+    "sqrt",
+    "reciprocal",
+    "softplus",
+]
 
 
 class Builder(Protocol):
@@ -25,19 +43,31 @@ class Builder(Protocol):
         ...
 
     def activation(self, tensor: Any, kind: Activation, name: str, **options: float | None) -> Any:
-        """Apply a function: relu takes `most`, leaky_relu `slope`, elu `alpha`; softmax is over the last axis."""
+        """Apply a function: relu takes `most`, leaky_relu `slope`, elu `alpha`; softmaxes are over the last axis."""
+        ...
+
+    def prelu(self, tensor: Any, slope: NDArray[Any], name: str, key: object) -> Any:
+        """Multiply what is below zero by a slope a channel, [C]."""
+        ...
+
+    def clip(self, tensor: Any, low: float, high: float, name: str) -> Any:
+        """Return min(max(x, low), high); either may be infinite."""
         ...
 
     def scale(self, tensor: Any, scale: Any, offset: Any, name: str) -> Any:
         """Return scale * tensor + offset; each a number or a list, one a channel."""
         ...
 
-    def times(self, tensor: Any, factor: NDArray[Any]) -> Any:
-        """Multiply by stored numbers of any shape that stretches to the tensor's."""
+    def times(self, tensor: Any, factor: NDArray[Any], name: str) -> Any:
+        """Multiply by stored numbers, one film's: [1, ...] of any sizes that stretch to the tensor's."""
+        ...
+
+    def cut(self, tensor: Any, axis: int, places: Places, name: str) -> Any:
+        """Keep some places of an axis, in their order."""
         ...
 
     def combine(self, tensors: Sequence[Any], kind: Combination, name: str) -> Any:
-        """Add, multiply or subtract two tensors; sizes of 1 stretch."""
+        """Combine two tensors number by number; sizes of 1 stretch."""
         ...
 
     def join(self, tensors: Sequence[Any], axis: int, name: str) -> Any:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from convert.formats.onnx_graph import Node
 from convert.formats.ops.builder import Activation, Combination
-from convert.formats.ops.walk import IMAGE_RANK, Value, Walk, layer_name, only, unknown
+from convert.formats.ops.walk import IMAGE_RANK, Value, Walk, here, layer_name, only, shared, unknown
 
 # --- activate ---
 # Functions of each number by itself; each says whether it can be negative.
@@ -81,32 +81,185 @@ def elu(walk: Walk, node: Node, values: list[Value | None]) -> Value:
     return value.like(walk.make.activation(value.tensor, "elu", layer_name(node), alpha=alpha))
 
 
+def absolute(walk: Walk, node: Node, values: list[Value | None]) -> Value:
+    """ReLU of both signs, and Add.
+
+    TFLite: ABS.
+    """
+    return _activation(walk, "abs", node, only(node, values), nonnegative=True)
+
+
+def exponential(walk: Walk, node: Node, values: list[Value | None]) -> Value:
+    """Activation("exponential").
+
+    TFLite: EXP.
+    """
+    return _activation(walk, "exponential", node, only(node, values), nonnegative=True)
+
+
+def logarithm(walk: Walk, node: Node, values: list[Value | None]) -> Value:
+    """A function, which a H5 can't load.
+
+    TFLite: LOG.
+    """
+    return _activation(walk, "log", node, only(node, values), nonnegative=False)
+
+
+def square_root(walk: Walk, node: Node, values: list[Value | None]) -> Value:
+    """A function, which a H5 can't load.
+
+    TFLite: SQRT.
+    """
+    return _activation(walk, "sqrt", node, only(node, values), nonnegative=True)
+
+
+def reciprocal(walk: Walk, node: Node, values: list[Value | None]) -> Value:
+    """A function, which a H5 can't load.
+
+    TFLite: DIV.
+    """
+    return _activation(walk, "reciprocal", node, only(node, values), nonnegative=False)
+
+
+def softplus(walk: Walk, node: Node, values: list[Value | None]) -> Value:
+    """Activation("softplus").
+
+    TFLite: RELU and ADD with the LOG of 1 and an EXP, behind ABS, MUL and ADD.
+    """
+    return _activation(walk, "softplus", node, only(node, values), nonnegative=True)
+
+
+def mish(walk: Walk, node: Node, values: list[Value | None]) -> Value:
+    """Activation("softplus"), Activation("tanh") and Multiply.
+
+    TFLite: MUL with the TANH of RELU and ADD with the LOG of 1 and an EXP, behind ABS, MUL and ADD.
+    """
+    value, name = only(node, values), layer_name(node)
+    gate = walk.make.activation(value.tensor, "softplus", f"{name}.softplus")
+    gate = walk.make.activation(gate, "tanh", f"{name}.gate")
+    return value.like(walk.make.combine([value.tensor, gate], "multiply", name))
+
+
+def selu(walk: Walk, node: Node, values: list[Value | None]) -> Value:
+    """ELU and Rescaling.
+
+    TFLite: ELU, MINIMUM, MUL, RELU and ADD, and MUL.
+    """
+    value, name = only(node, values), layer_name(node)
+    alpha, gamma = node.attributes.get("alpha", 1.67326319), node.attributes.get("gamma", 1.05070102)  # ONNX's own
+    made = walk.make.activation(value.tensor, "elu", f"{name}.elu", alpha=alpha)
+    return value.like(walk.make.scale(made, gamma, 0.0, name))
+
+
+def gelu(walk: Walk, node: Node, values: list[Value | None]) -> Value:
+    """Activation("gelu"); by tanh Multiply, Rescaling, Add and Activation("tanh").
+
+    TFLite: GELU; by tanh MUL, ADD and TANH.
+
+    One that is written out with Erf, too.
+    """
+    value, name = only(node, values), layer_name(node)
+    if node.attributes.get("approximate", b"none") == b"none":
+        return _activation(walk, "gelu", node, value, nonnegative=False)
+    x, make = value.tensor, walk.make
+    cube = make.combine([make.combine([x, x], "multiply", f"{name}.square"), x], "multiply", f"{name}.cube")
+    inner = make.combine([x, make.scale(cube, 0.044715, 0.0, f"{name}.share")], "add", f"{name}.inner")
+    gate = make.activation(make.scale(inner, math.sqrt(2 / math.pi), 0.0, f"{name}.scaled"), "tanh", f"{name}.tanh")
+    return value.like(make.combine([x, make.scale(gate, 0.5, 0.5, f"{name}.gate")], "multiply", name))
+
+
+def prelu(walk: Walk, node: Node, values: list[Value | None]) -> Value:
+    """PReLU.
+
+    TFLite: PRELU.
+
+    Slopes stored, one or one a channel.
+    """
+    value, slope = only(node, values), walk.constant(node, 1)
+    by_channel = _by_channel(value, slope) if slope.size > 1 else slope.reshape(-1)
+    if by_channel is None:
+        raise unknown(node, f"its slopes {list(slope.shape)} are neither one nor one a channel")
+    slopes = np.broadcast_to(by_channel, value.tensor.shape[-1:])
+    return value.like(walk.make.prelu(value.tensor, slopes, layer_name(node), shared(node)))
+
+
+def power(walk: Walk, node: Node, values: list[Value | None]) -> Value:
+    """Multiply for 2 and 3; a function, which a H5 can't load, for a root or a reciprocal.
+
+    TFLite: MUL; SQRT for a root, DIV for a reciprocal.
+
+    The exponent is one stored number of 2, 3, 1/2, -1/2 and -1.
+    """
+    value, name, exponent = only(node, values), layer_name(node), walk.constant(node, 1)
+    number, make, tensor = float(exponent.reshape(-1)[0]), walk.make, value.tensor
+    if exponent.size != 1 or number not in (2, 3, 0.5, -0.5, -1):
+        raise unknown(node, f"its exponent {exponent.reshape(-1)[:4].tolist()} is not 2, 3, 1/2, -1/2 or -1")
+    if number in (2, 3):
+        made = make.combine([tensor, tensor], "multiply", f"{name}.square" if number == 3 else name)
+        made = make.combine([made, tensor], "multiply", name) if number == 3 else made
+        return value.like(made, nonnegative=number == 2 or value.nonnegative)
+    made = tensor if number == -1 else make.activation(tensor, "sqrt", f"{name}.root" if number < 0 else name)
+    made = make.activation(made, "reciprocal", name) if number < 0 else made
+    return value.like(made, nonnegative=number != -1)
+
+
+def extremum(walk: Walk, node: Node, values: list[Value | None]) -> Value:
+    """Maximum or Minimum; of a stored number Maximum or Minimum with Rescaling.
+
+    TFLite: MAXIMUM or MINIMUM.
+
+    Two tensors as of Add, or a tensor and one stored number.
+    """
+    if len(values) != 2:
+        raise unknown(node, f"it has {len(values)} inputs, not 2")
+    if None not in values:
+        return _of_two(walk, node, only(node, values), only(node, values, 1))
+    place = values.index(None)
+    value, bound = only(node, values, 1 - place), walk.constant(node, place)
+    if bound.size != 1:
+        raise unknown(node, f"a constant of shape {bound.shape} is not one number")
+    number = float(bound.reshape(()))
+    ends = (number, math.inf) if node.op == "Max" else (-math.inf, number)
+    made = walk.make.clip(value.tensor, *ends, layer_name(node))
+    return value.like(made, nonnegative=number >= 0 and (node.op == "Max" or value.nonnegative))
+
+
+def total(walk: Walk, node: Node, values: list[Value | None]) -> Value:
+    """Add, several times.
+
+    TFLite: ADD.
+
+    All parts are computed, of the same layout.
+    """
+    found, first = [only(node, values, index) for index in range(len(values))], only(node, values)
+    for number, one in enumerate(found[1:], 2):
+        last = number == len(found)
+        first = _of_two(walk, node, first, one, suffix="" if last else f".sum{number}")
+    return first
+
+
 def clip(walk: Walk, node: Node, values: list[Value | None]) -> Value:
-    """ReLU, with max_value where there is a maximum; shifted by Rescaling where the minimum is not 0.
+    """ReLU, with max_value where there is a maximum; Maximum and Minimum where the minimum is not 0.
 
-    TFLite: RELU or RELU6, or part of what it reads; else RELU and MINIMUM, between MUL and ADD where the minimum is
-    not 0.
+    TFLite: RELU or RELU6, or part of what it reads, and MINIMUM; MAXIMUM and MINIMUM where the minimum is not 0.
 
-    Bounds stored, the minimum below the maximum. Without a minimum it is mirrored.
+    Bounds stored, the minimum below the maximum.
     """
     value, name = only(node, values), layer_name(node)
     low, high = _bound(walk, node, 1, -math.inf), _bound(walk, node, 2, math.inf)
     if not low < high or math.inf in (low, -high) or (low, high) == (-math.inf, math.inf):
         raise unknown(node, f"from {low:g} to {high:g} is no range")
-    sign, shift = (1.0, low) if low > -math.inf else (-1.0, high)
-    most = high - low if math.isfinite(high - low) else None
-    tensor = value.tensor
-    if (sign, shift) == (1.0, 0.0):
-        return value.like(walk.make.activation(tensor, "relu", name, most=most), nonnegative=True)
-    tensor = walk.make.scale(tensor, sign, -sign * shift, f"{name}.from_zero")
-    tensor = walk.make.activation(tensor, "relu", f"{name}.relu", most=most)
-    return value.like(walk.make.scale(tensor, sign, shift, name), nonnegative=low >= 0)
+    if low == 0:
+        made = walk.make.activation(value.tensor, "relu", name, most=high if math.isfinite(high) else None)
+    else:
+        made = walk.make.clip(value.tensor, low, high, name)
+    return value.like(made, nonnegative=low >= 0 or (value.nonnegative and high >= 0))
 
 
 def softmax(walk: Walk, node: Node, values: list[Value | None]) -> Value:
-    """Softmax, over classes or channels.
+    """Softmax, or Activation("log_softmax"), over classes or channels.
 
-    TFLite: SOFTMAX.
+    TFLite: SOFTMAX or LOG_SOFTMAX.
 
     Over the axis of classes: 1 of an image (before opset 13, of one place), the last one otherwise.
     """
@@ -117,7 +270,8 @@ def softmax(walk: Walk, node: Node, values: list[Value | None]) -> Value:
         raise unknown(node, f"axis {axis} of {['N', *node_shape]} is not the one of classes")
     if walk.opset < 13 and math.prod(node_shape[axis:]) > 1:  # it then normalises over all axes from that one on
         raise unknown(node, f"before opset 13 it is one softmax over channels and places of {['N', *node_shape]}")
-    return _activation(walk, "softmax", node, value, nonnegative=True)
+    kind: Activation = "softmax" if node.op == "Softmax" else "log_softmax"
+    return _activation(walk, kind, node, value, nonnegative=kind == "softmax")
 
 
 def _activation(walk: Walk, kind: Activation, node: Node, value: Value, *, nonnegative: bool) -> Value:
@@ -138,13 +292,12 @@ def _bound(walk: Walk, node: Node, index: int, default: float) -> float:
 
 
 def arithmetic(walk: Walk, node: Node, values: list[Value | None]) -> Value:
-    """Add, Subtract or Multiply of two tensors; Rescaling where one side is stored.
+    """Add, Subtract or Multiply of two tensors, Div as a function, which a H5 can't load; Rescaling of stored numbers.
 
-    TFLite: ADD, SUB or MUL; stored numbers MUL and ADD, or folded into weights before them.
+    TFLite: ADD, SUB, MUL or DIV; stored numbers MUL and ADD, or folded into weights before them.
 
-    Two tensors: of the same rank and layout, sizes of 1 stretch (squeeze and excitation); not Div. Stored
-    numbers: one, or one a channel (of Mul also one a place: then a function, which a H5 can't load); a
-    stored side on the left not of Div.
+    Two tensors: of the same rank and layout, sizes of 1 stretch (squeeze and excitation). Stored
+    numbers: one, or one a channel (of Mul also one a place); a stored side on the left not of Div.
     """
     left, right = values
     if left is not None and right is not None:
@@ -171,22 +324,29 @@ def concat(walk: Walk, node: Node, values: list[Value | None]) -> Value:
     axis = node.attributes["axis"] % rank
     if axis == 0 or any(one.channels_first != first.channels_first or one.rows > 1 for one in found):
         raise unknown(node, f"axis {axis}: its parts are laid out differently, or it joins the batch")
-    places = {1: rank - 1, 2: 1, 3: 2} if first.channels_first else {}
-    joined = walk.make.join([one.tensor for one in found], places.get(axis, axis), layer_name(node))
+    joined = walk.make.join([one.tensor for one in found], here(first, axis), layer_name(node))
     return first.like(joined, nonnegative=all(one.nonnegative for one in found))
 
 
-COMBINATIONS: dict[str, Combination] = {"Add": "add", "Mul": "multiply", "Sub": "subtract"}
+COMBINATIONS: dict[str, Combination] = {
+    "Add": "add",
+    "Div": "divide",
+    "Max": "maximum",
+    "Min": "minimum",
+    "Mul": "multiply",
+    "Sub": "subtract",
+    "Sum": "add",
+}
 
 
-def _of_two(walk: Walk, node: Node, left: Value, right: Value) -> Value:
-    kind = COMBINATIONS.get(node.op)
-    if kind is None or left.channels_first != right.channels_first or left.rows != right.rows:
-        raise unknown(node, "its two tensors are laid out differently, or there is no such layer")
+def _of_two(walk: Walk, node: Node, left: Value, right: Value, suffix: str = "") -> Value:
+    kind = COMBINATIONS[node.op]
+    if left.channels_first != right.channels_first or left.rows != right.rows:
+        raise unknown(node, "its two tensors are laid out differently")
     pairs = zip(left.shape, right.shape, strict=False)
     if len(left.shape) != len(right.shape) or any(one != other and 1 not in (one, other) for one, other in pairs):
         raise unknown(node, f"{list(left.shape)} and {list(right.shape)} don't stretch to each other")
-    tensor = walk.make.combine([left.tensor, right.tensor], kind, layer_name(node))
+    tensor = walk.make.combine([left.tensor, right.tensor], kind, f"{layer_name(node)}{suffix}")
     return left.like(tensor, nonnegative=node.op != "Sub" and left.nonnegative and right.nonnegative)
 
 
@@ -199,7 +359,7 @@ def _with_constant(walk: Walk, node: Node, value: Value, other: NDArray[Any]) ->
     if node.op != "Mul" or not value.channels_first or other.ndim != IMAGE_RANK:
         raise unknown(node, f"a constant of shape {other.shape} is neither one number nor one a channel")
     factor = np.ascontiguousarray(other.transpose(0, 2, 3, 1))
-    return value.like(walk.make.times(value.tensor, factor))
+    return value.like(walk.make.times(value.tensor, factor, layer_name(node)))
 
 
 def _by_channel(value: Value, other: NDArray[Any]) -> NDArray[Any] | None:

@@ -63,8 +63,10 @@ def batch_normalization(walk: Walk, node: Node, values: list[Value | None]) -> V
     """
     value = only(node, values)
     rows_only = len(value.tensor.shape) - (value.rows > 1) == 2
-    if node.attributes.get("training_mode", 0) or not (value.channels_first or rows_only):
-        raise unknown(node, "it is in training mode, or its channels are not the last axis here")
+    if node.attributes.get("training_mode", 0) or (walk.opset < 14 and len(node.outputs) > 1):
+        raise unknown(node, "it is in training mode: it normalises a film by those that come with it")
+    if not (value.channels_first or rows_only):
+        raise unknown(node, "its channels are not the last axis here")
     tensor = walk.make.normalise(
         value.tensor,
         [walk.constant(node, index) for index in (1, 2, 3, 4)],

@@ -6,7 +6,8 @@ from math import prod
 from typing import Any
 
 from convert.formats.onnx_graph import BATCH, Node
-from convert.formats.ops.walk import IMAGE_RANK, Value, Walk, layer_name, only, unknown
+from convert.formats.ops.builder import Places
+from convert.formats.ops.walk import IMAGE_RANK, Value, Walk, here, layer_name, only, unknown
 
 # --- reshape ---
 # Other views of the same numbers: the batch stays in front, and channels are last here whatever ONNX says.
@@ -52,6 +53,74 @@ def flatten(walk: Walk, node: Node, values: list[Value | None]) -> Value:
     return _to(walk, node, value, [-1, prod(value.shape)])
 
 
+def cut(walk: Walk, node: Node, values: list[Value | None]) -> Value:
+    """Cropping2D, with MaxPooling2D of one place where places are left out, and Reshape around them.
+
+    TFLite: STRIDED_SLICE.
+
+    Starts, ends, axes and steps stored; not of the batch, not backwards, and something is left.
+    """
+    value, (starts, ends) = (
+        only(node, values),
+        (_numbers(walk, node, at, name) for at, name in ((1, "starts"), (2, "ends"))),
+    )
+    axes, steps = _numbers(walk, node, 3, "axes"), _numbers(walk, node, 4, "")
+    sizes = [BATCH, *value.shape]
+    for start, end, axis, step in zip(
+        starts, ends, axes or range(len(starts)), steps or [1] * len(starts), strict=True
+    ):
+        if step < 1:
+            raise unknown(node, f"its step {step} goes backwards")
+        first, last, _ = slice(start, end).indices(sizes[axis])
+        value = _part(
+            walk, node, value, axis % len(sizes), (first, last, step), "" if len(starts) == 1 else f".axis{axis}"
+        )
+    return value
+
+
+def split(walk: Walk, node: Node, values: list[Value | None]) -> list[Value]:
+    """Cropping2D for each part, with Reshape around it.
+
+    TFLite: STRIDED_SLICE for each part.
+
+    Sizes stored, or equal ones; not of the batch.
+    """
+    value = only(node, values)
+    axis, count = node.attributes.get("axis", 0) % (len(value.shape) + 1), len(node.outputs)
+    if axis == 0 or value.rows > 1:
+        raise unknown(node, "it splits the batch")
+    size, given = value.shape[axis - 1], _numbers(walk, node, 1, "split")
+    each = -(-size // count)
+    sizes = given or [min(each, size - each * part) for part in range(count)]
+    if sum(sizes) != size or len(sizes) != count:
+        raise unknown(node, f"{sizes} are not {count} parts of {size}")
+    ends = [sum(sizes[: part + 1]) for part in range(count)]
+    return [
+        _part(walk, node, value, axis, (end - size, end, 1), f".part{part}")
+        for part, (end, size) in enumerate(zip(ends, sizes, strict=True))
+    ]
+
+
+def _part(walk: Walk, node: Node, value: Value, axis: int, places: Places, suffix: str) -> Value:
+    """Return some places of an axis as ONNX counts it."""
+    size = BATCH if axis == 0 else value.shape[axis - 1]
+    if places == (0, size, 1):
+        return value
+    if axis == 0 or value.rows > 1:
+        raise unknown(node, "it takes some films of the batch")
+    if not range(*places):
+        raise unknown(node, f"places {list(places[:2])} of axis {axis} are none")
+    made = walk.make.cut(value.tensor, here(value, axis), places, f"{layer_name(node)}{suffix}")
+    return value.like(made, nonnegative=value.nonnegative)
+
+
+def _numbers(walk: Walk, node: Node, index: int, attribute: str) -> list[int]:
+    """Return whole numbers: an attribute of old opsets, then an input; none where they are left out."""
+    stored = walk.given(node, index)
+    found: Any = node.attributes.get(attribute, ()) if stored is None else stored
+    return [int(one) for one in found]
+
+
 def squeeze(walk: Walk, node: Node, values: list[Value | None]) -> Value:
     """Reshape.
 
@@ -61,7 +130,7 @@ def squeeze(walk: Walk, node: Node, values: list[Value | None]) -> Value:
     """
     value = only(node, values)
     sizes = [BATCH, *value.shape]
-    given = _axes(walk, node)
+    given = _numbers(walk, node, 1, "axes")
     axes = [axis % len(sizes) for axis in given] if given else [i for i, size in enumerate(sizes) if size == 1]
     if value.rows > 1 or any(sizes[axis] != 1 for axis in axes):
         raise unknown(node, f"axes {axes} of {['N', *value.shape]} are not all of size 1")
@@ -75,7 +144,7 @@ def unsqueeze(walk: Walk, node: Node, values: list[Value | None]) -> Value:
 
     Axes stored, behind the batch.
     """
-    value, given = only(node, values), _axes(walk, node)
+    value, given = only(node, values), _numbers(walk, node, 1, "axes")
     sizes, rank = [BATCH, *value.shape], len(value.shape) + 1 + len(given)
     for axis in sorted(axis % rank for axis in given):
         sizes.insert(axis, 1)
@@ -84,16 +153,11 @@ def unsqueeze(walk: Walk, node: Node, values: list[Value | None]) -> Value:
     return _to(walk, node, value, sizes)
 
 
-def _axes(walk: Walk, node: Node) -> list[int]:
-    """Return the axes: an attribute before opset 13, then an input."""
-    stored = walk.given(node, 1)
-    found: Any = node.attributes.get("axes", ()) if stored is None else stored
-    return [int(axis) for axis in found]
-
-
 def _to(walk: Walk, node: Node, value: Value, target: list[int]) -> Value:
     tensor, shape = value.tensor, tuple(value.tensor.shape[1:])
     sizes = _settle(walk, node, value, target)
+    if value.channels_first and value.rows == 1 and tuple(sizes) == value.shape:  # an image stays one
+        return value
     if value.channels_first and prod(shape[:2]) > 1:
         tensor = walk.make.channels_first(tensor, f"{layer_name(node)}.channels_first")
     rows, rest = divmod(prod(shape), prod(sizes))
@@ -116,7 +180,7 @@ def _settle(walk: Walk, node: Node, value: Value, target: list[int]) -> list[int
         others = -prod(sizes)
         sizes = [prod(value.shape) // others if size == -1 else size for size in sizes] if others else sizes
     keeps_batch = first == -1 or (kept and value.rows == 1 and prod(sizes) == prod(value.shape))
-    if not keeps_batch or min(sizes, default=0) < 1 or BATCH in sizes:
+    if not keeps_batch or min(sizes, default=prod(value.shape) == 1) < 1 or BATCH in sizes:
         raise unknown(node, f"the batch must stay in front and alone be unknown, the target is {_shown(target)}")
     return sizes
 

@@ -62,7 +62,7 @@ class Walk:
         return None if absent else self.constant(node, index)
 
 
-Operation = Callable[[Walk, Node, list[Value | None]], Value]
+Operation = Callable[[Walk, Node, list[Value | None]], Value | list[Value]]  # a list: one of each output
 
 
 class UnknownError(ConversionError):
@@ -112,6 +112,11 @@ def image(node: Node, values: list[Value | None]) -> Value:
     if not value.channels_first or len(value.tensor.shape) != IMAGE_RANK:
         raise unknown(node, "its input is not an image [N, C, H, W]")
     return value
+
+
+def here(value: Value, axis: int) -> int:
+    """Return where an axis, as ONNX counts it from the batch on, stands in the tensor."""
+    return {1: len(value.tensor.shape) - 1, 2: 1, 3: 2}.get(axis, axis) if value.channels_first else axis
 
 
 def shared(node: Node) -> object:

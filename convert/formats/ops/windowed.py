@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -42,12 +43,33 @@ class Window:
         total = max((-(-self.size[axis] // stride) - 1) * stride + reach - self.size[axis], 0)
         return total // 2, total - total // 2
 
-    def left_over(self, border: Border) -> bool:
-        """Whether rows or columns are left behind the last whole step: ceil_mode would add a window."""
-        sums = border[0] + border[2], border[1] + border[3]
-        reach = [(kernel - 1) * step + 1 for kernel, step in zip(self.kernel, self.dilations, strict=True)]
-        steps = zip(self.size, sums, reach, self.strides, strict=True)
-        return any((size + added - wide) % stride for size, added, wide, stride in steps)
+    def beyond(self, border: Border) -> Border:
+        """How far the windows of ceil_mode reach beyond a border: those that begin within the image or before it."""
+        return 0, 0, self._beyond(0, border[0], border[2]), self._beyond(1, border[1], border[3])
+
+    def _beyond(self, axis: int, before: int, after: int) -> int:
+        size, kernel, stride = self.size[axis], self.kernel[axis], self.strides[axis]
+        last = -(-(size + before + after - kernel) // stride) * stride  # where the last window begins
+        last -= stride if last >= size + before else 0
+        return max(last + kernel - size - before - after, 0)
+
+    def shares(self, border: Border, counted: Border) -> NDArray[np.float64]:
+        """Return kernel size / numbers that count, by window [1, rows, columns, 1].
+
+        Args:
+            border: what windows reach around the image.
+            counted: which part of it counts in an average.
+        """
+        rows, columns = (self._counts(axis, border, counted) for axis in (0, 1))
+        counts: NDArray[np.float64] = np.multiply.outer(rows, columns)[None, :, :, None]
+        return math.prod(self.kernel) / counts
+
+    def _counts(self, axis: int, border: Border, counted: Border) -> NDArray[np.float64]:
+        size, kernel = self.size[axis], self.kernel[axis]
+        starts = np.arange(-border[axis], size + border[axis + 2] - kernel + 1, self.strides[axis])
+        inside = np.minimum(starts + kernel, size + counted[axis + 2]) - np.maximum(starts, -counted[axis])
+        counts: NDArray[np.float64] = inside.astype(np.float64)
+        return counts
 
 
 def window(node: Node, value: Value, kernel: tuple[int, ...]) -> Window:
@@ -72,6 +94,11 @@ def border(node: Node, over: Window) -> Border:
     return found[auto]
 
 
+def widened(one: Border, other: Border) -> Border:
+    """Return two borders, one around the other."""
+    return one[0] + other[0], one[1] + other[1], one[2] + other[2], one[3] + other[3]
+
+
 def with_zeros(walk: Walk, node: Node, value: Value, around: Border) -> Any:
     """Return the image with zeros around it, as a layer of its own where there are any."""
     if not any(around):
@@ -91,7 +118,8 @@ def conv(walk: Walk, node: Node, values: list[Value | None]) -> Value:
     TFLite: CONV_2D or DEPTHWISE_CONV_2D, with PAD before it where zeros are not those of "same".
 
     2-D only, weights stored. auto_pad is written out as the zeros that it means. A bias of zeros is no bias.
-    A depthwise one with unequal strides, or with both stride and dilation, stays a Conv2D in groups.
+    A depthwise one with unequal strides, or with both stride and dilation, stays a Conv2D in groups; behind one with
+    both is a MaxPooling2D of one place, since Keras has no such convolution.
     """
     value, weight, bias = image(node, values), walk.constant(node, 1), walk.given(node, 2)
     over, groups = window(node, value, weight.shape[2:]), node.attributes.get("group", 1)
@@ -142,50 +170,75 @@ def _pads(walk: Walk, node: Node) -> tuple[list[int], list[int]]:
 
 
 def max_pool(walk: Walk, node: Node, values: list[Value | None]) -> Value:
-    """MaxPooling2D, with ZeroPadding2D before it where it has pads.
+    """MaxPooling2D, with ZeroPadding2D, or Cropping2D and Concatenate, before it where its windows leave the image.
 
-    TFLite: MAX_POOL_2D, with PAD before it.
+    TFLite: MAX_POOL_2D, with PAD, or STRIDED_SLICE and CONCATENATION, before it.
 
-    Pads: where they are TensorFlow's "same", or where the input can't be negative (behind Relu, Sigmoid,
-    Clip from 0, and pools, sums, products and joins of such): zeros then can't win, and no constant of
-    -3.4e38 enters the file. ceil_mode only where it adds no window; no dilation.
+    Borders, those of ceil_mode's last windows too, are the pool's own where they are TensorFlow's "same"; zeros where
+    the input can't be negative (behind Relu, Sigmoid, Clip from 0, and pools, sums, products and joins of such), which
+    then can't win; else the first and last rows and columns once more, which only win where what they repeat does. No
+    constant of -3.4e38 enters the file. No dilation.
     """
-    value, over, around = _windowed(node, values)
-    if over.same == around and any(around) and not value.nonnegative:
-        return _pool(walk, "max", node, value, over, value.tensor, same=True)
-    if any(around) and not value.nonnegative:
-        raise unknown(node, f"its input may be negative, so zeros may win in its pads {list(around)}; {_BEFORE}")
-    return _pool(walk, "max", node, value, over, with_zeros(walk, node, value, around))
+    value, over, around, beyond = _windowed(node, values)
+    whole = widened(around, beyond)
+    if not value.nonnegative and any(whole):
+        if over.same == whole:
+            return _pool(walk, "max", node, value, over, value.tensor, same=True)
+        return _pool(walk, "max", node, value, over, _with_edges(walk, node, value, whole))
+    return _pool(walk, "max", node, value, over, with_zeros(walk, node, value, whole))
 
 
-_BEFORE = "put a ReLU in front, or pad with zeros before it if that is what is meant"
+def _with_edges(walk: Walk, node: Node, value: Value, around: Border) -> Any:
+    """Return the image with its first and last rows and columns repeated: no window holds a copy without them."""
+    tensor, name = value.tensor, layer_name(node)
+    for axis, before, after in ((1, around[0], around[2]), (2, around[1], around[3])):
+        size, sides = tensor.shape[axis], ("top", "bottom") if axis == 1 else ("left", "right")
+        first, last = (
+            walk.make.cut(tensor, axis, (start, start + 1, 1), f"{name}.{side}") if size > 1 and count else tensor
+            for start, side, count in ((0, sides[0], before), (size - 1, sides[1], after))
+        )
+        if before or after:
+            tensor = walk.make.join([*[first] * before, tensor, *[last] * after], axis, f"{name}.axis{axis}")
+    return tensor
 
 
 def average_pool(walk: Walk, node: Node, values: list[Value | None]) -> Value:
-    """AveragePooling2D, with ZeroPadding2D before it where pads count.
+    """AveragePooling2D, with ZeroPadding2D before it, and Rescaling behind it where zeros don't count.
 
-    TFLite: AVERAGE_POOL_2D, with PAD before it where pads count.
+    TFLite: AVERAGE_POOL_2D, with PAD before it, and MUL behind it where zeros don't count.
 
-    Pads that count (count_include_pad), or that are TensorFlow's "same" and don't. ceil_mode only where it
-    adds no window; no dilation.
+    Borders that don't count are the pool's own where they are TensorFlow's "same"; else zeros, with a factor a place
+    behind them. ceil_mode's last windows reach beyond the pads only where these don't count: what else they count
+    depends on the runtime. No dilation.
     """
-    value, over, around = _windowed(node, values)
-    if not any(around) or node.attributes.get("count_include_pad", 0):
-        return _pool(walk, "average", node, value, over, with_zeros(walk, node, value, around))
-    if over.same != around:
-        raise unknown(node, f"its pads {list(around)} don't count and are not TensorFlow's own; set count_include_pad")
-    return _pool(walk, "average", node, value, over, value.tensor, same=True)
+    value, over, around, beyond = _windowed(node, values)
+    whole, counts = widened(around, beyond), bool(node.attributes.get("count_include_pad", 0)) and any(around)
+    if counts and any(beyond):
+        raise unknown(
+            node, "ceil_mode's last windows reach beyond pads that count: runtimes divide by different numbers"
+        )
+    if any(whole) and over.same == whole and not counts:
+        return _pool(walk, "average", node, value, over, value.tensor, same=True)
+    made = _pool(walk, "average", node, value, over, with_zeros(walk, node, value, whole))
+    shares = over.shares(whole, whole if counts else NOTHING)
+    if (shares == 1).all():
+        return made
+    return made.like(walk.make.times(made.tensor, shares, f"{layer_name(node)}.shares"), nonnegative=value.nonnegative)
 
 
-def _windowed(node: Node, values: list[Value | None]) -> tuple[Value, Window, Border]:
+def _windowed(node: Node, values: list[Value | None]) -> tuple[Value, Window, Border, Border]:
+    """Return the image, the window, its pads, and what ceil_mode adds to them."""
     value = image(node, values)
     over = window(node, value, tuple(node.attributes["kernel_shape"]))
     around = border(node, over)
     if over.dilations != (1, 1):
         raise unknown(node, f"a pool with dilations {list(over.dilations)} has no layer")
-    if node.attributes.get("ceil_mode", 0) and over.left_over(around):
-        raise unknown(node, "ceil_mode adds a window here, which no layer does; take it off or choose another size")
-    return value, over, around
+    if min(around) < 0 or any(around[side] >= over.kernel[side % 2] for side in range(4)):
+        raise unknown(node, f"its pads {list(around)} are not all from 0 to less than its kernel {list(over.kernel)}")
+    beyond = over.beyond(around) if node.attributes.get("ceil_mode", 0) else NOTHING
+    if any(beyond) and node.attributes.get("auto_pad", b"NOTSET") != b"NOTSET":
+        raise unknown(node, "auto_pad and ceil_mode contradict each other; write the pads out")
+    return value, over, around, beyond
 
 
 def _pool(

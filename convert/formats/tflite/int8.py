@@ -20,7 +20,14 @@ STEPS = MOST - LEAST
 LARGEST_BIAS = 1 << 30  # of an int32 bias: what a sum of products adds still fits beside it
 LEAST_MULTIPLIER = 2.0**-31  # XNNPACK takes s_in * s_w / s_out from 2^-32 on
 
-MOVES = ("average_pool", "border", "max_pool", "reshape", "transpose")  # the grid of the input is that of the output
+MOVES = (
+    "average_pool",
+    "border",
+    "cut",
+    "max_pool",
+    "reshape",
+    "transpose",
+)  # the grid of the input is that of the output
 WEIGHTED = ("conv", "depthwise", "dense")
 DECLARED = "tbconv.quantization"  # metadata: what a prover may not expect of the nearest steps
 INTEGER = (  # operations with an int8 kernel in LiteRT 2.x; all others stay in float32
@@ -205,11 +212,16 @@ def grids_of(
             continue
         if name in integer and one.kind in FIXED:
             grids[name] = FIXED[one.kind]
-        elif name in integer and one.kind in MOVES:
+        elif name in integer and (one.kind in MOVES or _joins_one(one, grids)):
             grids[name] = grids[one.inputs[0].name]
         else:
             grids[name] = grid_of(*_within(one, *ends[name]))
     return grids
+
+
+def _joins_one(operation: Operation, grids: Mapping[str, Grid]) -> bool:
+    """Whether an operation joins what is on one grid already, such as parts of one tensor: nothing is rounded again."""
+    return operation.kind == "join" and len({grids.get(one.name) for one in operation.inputs}) == 1
 
 
 def _within(operation: Operation, low: float, high: float) -> tuple[float, float]:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from convert.formats.onnx_graph import Graph
 from convert.formats.ops.apply import apply
-from convert.formats.ops.builder import Activation, Border, Combination, Pair
+from convert.formats.ops.builder import Activation, Border, Combination, Pair, Places
 
 Array = NDArray[np.float64]
 
@@ -109,17 +109,37 @@ class PlainBuilder:
             return self._add("relu", [tensor], name, tensor.sizes, options={"most": options.get("most") or math.inf})
         return self._add(kind, [tensor], name, tensor.sizes, options=options)
 
+    def prelu(
+        self,
+        tensor: Tensor,
+        slope: NDArray[Any],
+        name: str,
+        key: object,  # noqa: ARG002  (each call has its own weights here)
+    ) -> Tensor:
+        """Write down a slope a channel below zero."""
+        return self._add("prelu", [tensor], name, tensor.sizes, arrays={"slope": slope})
+
+    def clip(self, tensor: Tensor, low: float, high: float, name: str) -> Tensor:
+        """Write down two ends."""
+        return self._add("clip", [tensor], name, tensor.sizes, options={"low": low, "high": high})
+
     def scale(self, tensor: Tensor, scale: Any, offset: Any, name: str) -> Tensor:
         """Write down scale * x + offset."""
         return self._add("affine", [tensor], name, tensor.sizes, arrays={"scale": scale, "offset": offset})
 
-    def times(self, tensor: Tensor, factor: NDArray[Any]) -> Tensor:
+    def times(self, tensor: Tensor, factor: NDArray[Any], name: str) -> Tensor:
         """Write down a product with stored numbers."""
         sizes = np.broadcast_shapes(tensor.sizes, factor.shape[1:])
-        return self._add("times", [tensor], f"{tensor.name}.times", sizes, arrays={"factor": factor[0]})
+        return self._add("times", [tensor], name, sizes, arrays={"factor": factor[0]})
+
+    def cut(self, tensor: Tensor, axis: int, places: Places, name: str) -> Tensor:
+        """Write down which places of an axis are kept."""
+        sizes = list(tensor.sizes)
+        sizes[axis - 1] = len(range(*places))
+        return self._add("cut", [tensor], name, sizes, options={"axis": axis, "places": places})
 
     def combine(self, tensors: Sequence[Tensor], kind: Combination, name: str) -> Tensor:
-        """Write down a sum, a product or a difference."""
+        """Write down a sum, a product, or what else takes two tensors."""
         sizes = np.broadcast_shapes(*(one.sizes for one in tensors))
         return self._add(kind, tensors, name, sizes)
 

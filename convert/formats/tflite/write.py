@@ -61,6 +61,7 @@ INT8_VERSIONS = {  # from which each operator takes int8 (tensorflow/lite/tools/
     Codes.RELU: 2,
     Codes.RELU6: 2,
     Codes.SOFTMAX: 2,
+    Codes.STRIDED_SLICE: 2,
     Codes.SUB: 2,
     Codes.TANH: 2,
     Codes.TRANSPOSE: 2,
@@ -512,12 +513,27 @@ def _relu(writer: _Writer, operation: Operation) -> None:
         writer.operator(Codes.RELU6 if most == 6 else Codes.RELU, [last], writer.output(operation))
         return
     last = writer.operator(Codes.RELU, [last], writer.inner(operation, "relu"))
-    _least(writer, operation, last, most, writer.output(operation))
+    _end(writer, operation, last, most, writer.output(operation))
 
 
-def _least(writer: _Writer, operation: Operation, tensor: int, bound: float, made: int) -> int:
-    inputs = [tensor, writer.constant(f"{operation.names[-1]}.most", np.array([bound]))]
-    return writer.operator(Codes.MINIMUM, inputs, made, schema.MaximumMinimumOptionsT())
+def _end(
+    writer: _Writer, operation: Operation, tensor: int, bound: float, made: int, *, code: int = Codes.MINIMUM
+) -> int:
+    inputs = [
+        tensor,
+        writer.constant(f"{operation.names[-1]}.{'most' if code == Codes.MINIMUM else 'least'}", np.array([bound])),
+    ]
+    return writer.operator(code, inputs, made, schema.MaximumMinimumOptionsT())
+
+
+def _clip(writer: _Writer, operation: Operation) -> None:
+    low, high = (operation.options[end] for end in ("low", "high"))
+    last = writer.place(operation.inputs[0])
+    if math.isfinite(low):
+        made = writer.inner(operation, "least") if math.isfinite(high) else writer.output(operation)
+        last = _end(writer, operation, last, low, made, code=Codes.MAXIMUM)
+    if math.isfinite(high):
+        _end(writer, operation, last, high, writer.output(operation))
 
 
 def _hard_sigmoid(writer: _Writer, operation: Operation) -> None:
@@ -543,11 +559,36 @@ def _elu(writer: _Writer, operation: Operation) -> None:
         writer.operator(Codes.ELU, [source], writer.output(operation))
         return
     low = writer.operator(Codes.ELU, [source], writer.inner(operation, "elu"))
-    low = _least(writer, operation, low, 0.0, writer.inner(operation, "low"))
+    low = _end(writer, operation, low, 0.0, writer.inner(operation, "low"))
     factor = writer.constant(f"{operation.names[-1]}.alpha", np.array([alpha]))
     low = writer.operator(Codes.MUL, [low, factor], writer.inner(operation, "scaled"), schema.MulOptionsT())
     high = writer.operator(Codes.RELU, [source], writer.inner(operation, "high"))
     writer.operator(Codes.ADD, [high, low], writer.output(operation), schema.AddOptionsT())
+
+
+def _prelu(writer: _Writer, operation: Operation) -> None:
+    slope = operation.arrays["slope"].reshape(*(1,) * (len(operation.output.sizes) - 1), -1)
+    inputs = [writer.place(operation.inputs[0]), writer.constant(f"{operation.names[-1]}.slope", slope)]
+    writer.operator(Codes.PRELU, inputs, writer.output(operation))
+
+
+def _reciprocal(writer: _Writer, operation: Operation) -> None:
+    inputs = [writer.constant(f"{operation.names[-1]}.one", np.array([1.0])), writer.place(operation.inputs[0])]
+    writer.operator(Codes.DIV, inputs, writer.output(operation), schema.DivOptionsT())
+
+
+def _softplus(writer: _Writer, operation: Operation) -> None:
+    """ReLU(x) + log(1 + exp(-|x|)), which no x takes beyond what float32 holds."""
+    source, name = writer.place(operation.inputs[0]), operation.names[-1]
+    last = writer.operator(Codes.ABS, [source], writer.inner(operation, "abs"), schema.AbsOptionsT())
+    inputs = [last, writer.constant(f"{name}.minus", np.array([-1.0]))]
+    last = writer.operator(Codes.MUL, inputs, writer.inner(operation, "turned"), schema.MulOptionsT())
+    last = writer.operator(Codes.EXP, [last], writer.inner(operation, "exp"), schema.ExpOptionsT())
+    inputs = [last, writer.constant(f"{name}.one", np.array([1.0]))]
+    last = writer.operator(Codes.ADD, inputs, writer.inner(operation, "sum"), schema.AddOptionsT())
+    last = writer.operator(Codes.LOG, [last], writer.inner(operation, "log"))
+    high = writer.operator(Codes.RELU, [source], writer.inner(operation, "high"))
+    writer.operator(Codes.ADD, [high, last], writer.output(operation), schema.AddOptionsT())
 
 
 def _softmax(writer: _Writer, operation: Operation) -> None:
@@ -561,6 +602,16 @@ def _join(writer: _Writer, operation: Operation) -> None:
     options.axis = operation.options["axis"]
     inputs = [writer.place(one, writer.grid(operation.output)) for one in operation.inputs]
     writer.operator(Codes.CONCATENATION, inputs, writer.output(operation), options)
+
+
+def _cut(writer: _Writer, operation: Operation) -> None:
+    (start, stop, step), axis = operation.options["places"], operation.options["axis"]
+    begin, end, steps = np.zeros(len(operation.output.sizes) + 1), [1, *operation.inputs[0].sizes], [1] * 8
+    begin[axis], end[axis], steps[axis] = start, stop, step
+    rows = {"begin": begin, "end": np.array(end), "steps": np.array(steps[: len(end)])}
+    stored = [writer.constant(f"{operation.names[-1]}.{name}", row, np.int32) for name, row in rows.items()]
+    inputs = [writer.place(operation.inputs[0]), *stored]
+    writer.operator(Codes.STRIDED_SLICE, inputs, writer.output(operation), schema.StridedSliceOptionsT())
 
 
 def _border(writer: _Writer, operation: Operation) -> None:
@@ -614,27 +665,41 @@ def _cast(writer: _Writer, operation: Operation) -> None:
 
 
 RULES: dict[str, Rule] = {
+    "abs": _one(Codes.ABS, schema.AbsOptionsT),
     "add": _combined(Codes.ADD, schema.AddOptionsT),
     "affine": _affine,
     "average_pool": _pool(Codes.AVERAGE_POOL_2D),
     "border": _border,
     "cast": _cast,
+    "clip": _clip,
     "conv": _conv,
+    "cut": _cut,
     "dense": _dense,
     "depthwise": _depthwise,
+    "divide": _one(Codes.DIV, schema.DivOptionsT),
     "elu": _elu,
+    "exponential": _one(Codes.EXP, schema.ExpOptionsT),
+    "gelu": _one(Codes.GELU, schema.GeluOptionsT),
     "greater": _greater,
     "hard_sigmoid": _hard_sigmoid,
     "hard_silu": _one(Codes.HARD_SWISH, schema.HardSwishOptionsT),
     "join": _join,
     "leaky_relu": _leaky_relu,
+    "log": _one(Codes.LOG),
+    "log_softmax": _one(Codes.LOG_SOFTMAX, schema.LogSoftmaxOptionsT),
     "max_pool": _pool(Codes.MAX_POOL_2D),
+    "maximum": _one(Codes.MAXIMUM, schema.MaximumMinimumOptionsT),
     "mean": _mean,
+    "minimum": _one(Codes.MINIMUM, schema.MaximumMinimumOptionsT),
     "multiply": _combined(Codes.MUL, schema.MulOptionsT),
+    "prelu": _prelu,
+    "reciprocal": _reciprocal,
     "relu": _relu,
     "reshape": _reshape,
     "sigmoid": _one(Codes.LOGISTIC),
     "softmax": _softmax,
+    "softplus": _softplus,
+    "sqrt": _one(Codes.SQRT),
     "subtract": _combined(Codes.SUB, schema.SubOptionsT),
     "tanh": _one(Codes.TANH),
     "times": _times,

@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from convert.proof.normal import NONE, ZERO, NormalForm, NoRuleError, Pads, View, number
-from convert.proof.readers.tensorflow import cut, same, select
+from convert.proof.normal import NONE, ONE, ZERO, NormalForm, NoRuleError, Pads, View, number
+from convert.proof.readers import compositions
+from convert.proof.readers.tensorflow import bound, cut, pad, same, select
 
 FRAMEWORK = "litert"
 
@@ -96,18 +97,9 @@ def _matmul(form: NormalForm, views: list[View], given: Given) -> View:
 def _pool(kind: str) -> Rule:
     def rule(form: NormalForm, views: list[View], given: Given) -> View:
         kernel, strides = tuple(given["ksize"][1:3]), tuple(given["strides"][1:3])
-        return form.pool(views[0], kind, kernel, strides, _pads(views[0], given, kernel, strides))
+        return compositions.pool(form, views[0], kind, kernel, strides, _pads(views[0], given, kernel, strides))
 
     return rule
-
-
-def _pad(form: NormalForm, views: list[View], given: Given) -> View:
-    around = np.reshape(views[1].at, (-1, 2))
-    if len(around) != 4 or around[[0, 3]].any():
-        raise NoRuleError("it pads other axes than rows and columns")
-    (top, bottom), (left, right) = around[1:3].tolist()
-    value = float(views[2].stored.values.reshape(())) if len(views) > 2 else 0.0
-    return form.pad(views[0], (top, left, bottom, right), value)
 
 
 def _strided(form: NormalForm, views: list[View], given: Given) -> View:
@@ -143,14 +135,6 @@ def _prod(form: NormalForm, views: list[View], given: Given) -> View:
     return View(np.prod(views[0].stored.base, tuple(_numbers(views[1])), keepdims=given["keep_dims"]).astype(np.int32))
 
 
-def _bounded(low: bool) -> Rule:
-    def rule(form: NormalForm, views: list[View], given: Given) -> View:
-        view, bound = views if views[1].term is None else views[::-1]
-        return form.clip(view, low=bound.stored) if low else form.clip(view, high=bound.stored)
-
-    return rule
-
-
 def _binary(kind: str) -> Rule:
     return lambda form, views, given: form.binary(kind, views[0], views[1])
 
@@ -160,6 +144,7 @@ def _each(kind: str) -> Rule:
 
 
 RULES: dict[str, Rule] = {
+    "Abs": lambda form, views, given: compositions.absolute(form, views[0]),
     "Add": _binary("add"),
     "AddV2": _binary("add"),
     "AvgPool": _pool("average"),
@@ -171,25 +156,31 @@ RULES: dict[str, Rule] = {
     "Conv2D": _conv,
     "DepthwiseConv2dNative": _depthwise,
     "Elu": _each("elu"),
+    "Erf": lambda form, views, given: compositions.erf(form, views[0]),
+    "Erfc": lambda form, views, given: form.affine(compositions.erf(form, views[0]), number(-1), ONE),
+    "Exp": _each("exp"),
     "ExpandDims": lambda form, views, given: views[0].map(lambda at: np.expand_dims(at, int(views[1].at))),
     "GatherV2": lambda form, views, given: views[0].map(lambda at: np.take(at, views[1].at, int(views[2].at))),
     "Greater": lambda form, views, given: form.each(views[0], "greater", bound=views[1].stored),
     "Identity": lambda form, views, given: views[0],
     "LeakyRelu": lambda form, views, given: form.each(views[0], "leaky", slope=number(given["alpha"])),
+    "Log": _each("log"),
+    "LogSoftmax": lambda form, views, given: form.each(compositions.softmax(form, views[0]), "log"),
     "MatMul": _matmul,
     "MaxPool": _pool("max"),
-    "Maximum": _bounded(True),
+    "Maximum": lambda form, views, given: bound(form, *views, low=True),
     "Mean": lambda form, views, given: form.mean(
         views[0], np.reshape(views[1].at, -1).tolist(), keep=given["keep_dims"]
     ),
-    "Minimum": _bounded(False),
-    "Mul": _binary("mul"),
-    "Neg": lambda form, views, given: form.negative(views[0]),
+    "Minimum": lambda form, views, given: bound(form, *views, low=False),
+    "Mul": lambda form, views, given: compositions.multiply(form, *views),
+    "Neg": lambda form, views, given: compositions.negative(form, views[0]),
     "Pack": _pack,
-    "Pad": _pad,
-    "PadV2": _pad,
+    "Pad": lambda form, views, given: pad(form, views[0], views[1], None),
+    "PadV2": lambda form, views, given: pad(form, *views),
     "Prod": _prod,
-    "RealDiv": lambda form, views, given: form.divide(views[0], views[1]),
+    "RealDiv": lambda form, views, given: compositions.divide(form, views[0], views[1]),
+    "Reciprocal": _each("reciprocal"),
     "Relu": lambda form, views, given: form.clip(views[0], low=0),
     "Relu6": lambda form, views, given: form.clip(views[0], 0, 6),
     "Reshape": lambda form, views, given: views[0].reshape(*_numbers(views[1])),
@@ -197,10 +188,13 @@ RULES: dict[str, Rule] = {
     "SelectV2": lambda form, views, given: select(form, views[0], views[1], views[2]),
     "Shape": lambda form, views, given: View(np.array(views[0].at.shape, np.int32)),
     "Sigmoid": _each("sigmoid"),
-    "Softmax": lambda form, views, given: form.softmax(views[0]),
+    "Softmax": lambda form, views, given: compositions.softmax(form, views[0]),
+    "Softplus": lambda form, views, given: compositions.softplus(form, views[0]),
+    "Sqrt": _each("sqrt"),
+    "Square": lambda form, views, given: compositions.multiply(form, views[0], views[0]),
     "Squeeze": _squeeze,
     "StridedSlice": _strided,
-    "Sub": lambda form, views, given: form.binary("add", views[0], form.negative(views[1])),
+    "Sub": lambda form, views, given: form.binary("add", views[0], compositions.negative(form, views[1])),
     "Tanh": _each("tanh"),
     "Transpose": lambda form, views, given: views[0].transpose(*_numbers(views[1])),
 }

@@ -16,10 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convert.proof.normal import NONE, ZERO, NormalForm, NoRuleError, Pads, Stored, View, number
-from convert.proof.readers.tensorflow import same
+from convert.proof.readers import compositions
+from convert.proof.readers.tensorflow import bound, same
 
 FRAMEWORK = "litert"
-WEIGHTED = ("Conv2D", "DepthwiseConv2D", "Dense", "BatchNormalization")
+WEIGHTED = ("Conv2D", "DepthwiseConv2D", "Dense", "BatchNormalization", "PReLU")
 
 
 class KerasFormReader:
@@ -82,7 +83,8 @@ class KerasFormReader:
     def _rule(self, kind: str, config: dict[str, Any], calls: list[Any], node: int) -> View:
         if kind == "InputLayer":
             return self.form.input((1, *config["batch_shape"][1:]))
-        if kind not in RULES or config.get("data_format", "channels_last") not in ("channels_last", None):
+        first = config.get("data_format", "channels_last") not in ("channels_last", None) and kind != "Cropping2D"
+        if kind not in RULES or first:
             raise NoRuleError("no rule for this layer, or for channels that are first")
         policy = config.get("dtype", "float32")
         if (policy["config"]["name"] if isinstance(policy, dict) else policy) != "float32":
@@ -175,14 +177,18 @@ def _activation(form: NormalForm, given: list[View], config: dict[str, Any], wei
     kind, view = config["activation"], given[0]
     known: dict[str, Callable[[], View]] = {
         "linear": lambda: view,
+        "exponential": lambda: form.each(view, "exp"),
+        "gelu": lambda: compositions.gelu(form, view),
+        "log_softmax": lambda: form.each(compositions.softmax(form, view), "log"),
+        "softplus": lambda: compositions.softplus(form, view),
         "relu": lambda: form.clip(view, low=0),
         "relu6": lambda: form.clip(view, 0, 6),
         "sigmoid": lambda: form.each(view, "sigmoid"),
         "tanh": lambda: form.each(view, "tanh"),
-        "softmax": lambda: form.softmax(view),
-        "hard_sigmoid": lambda: form.hard_sigmoid(view, 1 / 6, 0.5),
-        "hard_silu": lambda: form.binary("mul", view, form.hard_sigmoid(view, 1 / 6, 0.5)),
-        "silu": lambda: form.binary("mul", view, form.each(view, "sigmoid")),
+        "softmax": lambda: compositions.softmax(form, view),
+        "hard_sigmoid": lambda: compositions.hard_sigmoid(form, view, 1 / 6, 0.5),
+        "hard_silu": lambda: compositions.multiply(form, view, compositions.hard_sigmoid(form, view, 1 / 6, 0.5)),
+        "silu": lambda: compositions.multiply(form, view, form.each(view, "sigmoid")),
     }
     if kind not in known:
         raise NoRuleError(f"activation {kind}")
@@ -200,7 +206,7 @@ def _relu(form: NormalForm, given: list[View], config: dict[str, Any], weights: 
 def _pool(kind: str) -> Rule:
     def rule(form: NormalForm, given: list[View], config: dict[str, Any], weights: list[NDArray[Any]]) -> View:
         kernel, strides = tuple(config["pool_size"]), tuple(config["strides"])
-        return form.pool(given[0], kind, kernel, strides, _pads(given[0], config, kernel, strides))
+        return compositions.pool(form, given[0], kind, kernel, strides, _pads(given[0], config, kernel, strides))
 
     return rule
 
@@ -208,6 +214,12 @@ def _pool(kind: str) -> Rule:
 def _pad(form: NormalForm, given: list[View], config: dict[str, Any], weights: list[NDArray[Any]]) -> View:
     (top, bottom), (left, right) = config["padding"]
     return form.pad(given[0], (top, left, bottom, right))
+
+
+def _crop(form: NormalForm, given: list[View], config: dict[str, Any], weights: list[NDArray[Any]]) -> View:
+    cut = [slice(first, -last or None) for first, last in config["cropping"]]
+    front = (slice(None),) * (2 if config["data_format"] == "channels_first" else 1)
+    return given[0].map(lambda at: at[(*front, *cut)])
 
 
 def _mean(form: NormalForm, given: list[View], config: dict[str, Any], weights: list[NDArray[Any]]) -> View:
@@ -238,10 +250,12 @@ RULES: dict[str, Rule] = {
     "Cast": _cast,
     "Concatenate": lambda form, given, config, weights: form.concat(given, config["axis"]),
     "Conv2D": _conv,
+    "Cropping2D": _crop,
     "Dense": lambda form, given, config, weights: form.matmul(given[0], Stored(weights[0]), _bias(config, weights)),
     "DepthwiseConv2D": _conv,
+    "Divide": lambda form, given, config, weights: compositions.divide(form, *given),
     "Dropout": lambda form, given, config, weights: given[0],
-    "ELU": lambda form, given, config, weights: form.elu(given[0], config["alpha"]),
+    "ELU": lambda form, given, config, weights: compositions.elu(form, given[0], config["alpha"]),
     "Flatten": lambda form, given, config, weights: given[0].reshape(1, -1),
     "GlobalAveragePooling1D": _mean,
     "GlobalAveragePooling2D": _mean,
@@ -249,15 +263,23 @@ RULES: dict[str, Rule] = {
     "LeakyReLU": lambda form, given, config, weights: form.each(
         given[0], "leaky", slope=number(config["negative_slope"])
     ),
+    "Maximum": lambda form, given, config, weights: bound(form, *given, low=True),
+    "Log": lambda form, given, config, weights: form.each(given[0], "log"),
     "MaxPooling2D": _pool("max"),
-    "Multiply": _binary("mul"),
+    "Minimum": lambda form, given, config, weights: bound(form, *given, low=False),
+    "Multiply": lambda form, given, config, weights: compositions.multiply(form, *given),
     "Permute": lambda form, given, config, weights: given[0].transpose(0, *config["dims"]),
+    "PReLU": lambda form, given, config, weights: compositions.prelu(form, given[0], Stored(weights[0])),
     "ReLU": _relu,
+    "Reciprocal": lambda form, given, config, weights: form.each(given[0], "reciprocal"),
     "Rescaling": lambda form, given, config, weights: form.affine(
         given[0], number(config["scale"]), number(config["offset"])
     ),
     "Reshape": lambda form, given, config, weights: given[0].reshape(1, *config["target_shape"]),
-    "Softmax": lambda form, given, config, weights: form.softmax(given[0], config["axis"]),
-    "Subtract": lambda form, given, config, weights: form.binary("add", given[0], form.negative(given[1])),
+    "Softmax": lambda form, given, config, weights: compositions.softmax(form, given[0], config["axis"]),
+    "Sqrt": lambda form, given, config, weights: form.each(given[0], "sqrt"),
+    "Subtract": lambda form, given, config, weights: form.binary(
+        "add", given[0], compositions.negative(form, given[1])
+    ),
     "ZeroPadding2D": _pad,
 }

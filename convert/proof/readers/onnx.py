@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -13,7 +14,8 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 
 from convert.proof.normal import NONE, ZERO, NormalForm, NoRuleError, Pads, Stored, View, number
-from convert.proof.readers.tensorflow import same
+from convert.proof.readers import compositions
+from convert.proof.readers.tensorflow import bound, same
 
 FRAMEWORK = "litert"
 
@@ -50,8 +52,8 @@ class OnnxFormReader:
             raise NoRuleError("no rule for this operation")
         given = {one.name: onnx.helper.get_attribute_value(one) for one in node.attribute}
         views = [self.views[name] if name else None for name in node.input]
-        made = RULES[node.op_type](self.form, views, _Given(given, self._opset))
-        self.views[node.output[0]] = made
+        made = RULES[node.op_type](self.form, views, _Given(given | {"count": len(node.output)}, self._opset))
+        self.views |= zip(node.output, made if isinstance(made, list) else [made], strict=False)
 
 
 class _Given(dict[str, Any]):
@@ -101,24 +103,39 @@ def _conv(form: NormalForm, views: Views, given: _Given) -> View:
     return _first(form.conv(view, kernel, bias, tuple(strides), tuple(dilations), pads, given.get("group", 1)))
 
 
+def _beyond(size: int, before: int, after: int, kernel: int, stride: int) -> int:
+    """Return how far the last window of ceil_mode reaches: one that begins within the image or before it."""
+    last = -(-(size + before + after - kernel) // stride) * stride
+    return max(0, (last - stride if last >= size + before else last) + kernel - size - before - after)
+
+
 def _pool(kind: str) -> Rule:
     def rule(form: NormalForm, views: Views, given: _Given) -> View:
         view, kernel = _last(views[0]), given["kernel_shape"]
         strides = given.get("strides", [1, 1])
         pads = _pads(given, view.at.shape[1:3], kernel, strides)
-        sizes = [size + one + other for size, one, other in zip(view.at.shape[1:3], pads[:2], pads[2:], strict=True)]
-        left_over = any((size - wide) % step for size, wide, step in zip(sizes, kernel, strides, strict=True))
-        if max(given.get("dilations", [1])) > 1 or (given.get("ceil_mode", 0) and left_over):
-            raise NoRuleError("dilations or a window that ceil_mode adds")
-        counted = bool(given.get("count_include_pad", 0))
-        return _first(form.pool(view, kind, tuple(kernel), tuple(strides), pads, counted=counted))
+        if max(given.get("dilations", [1])) > 1:
+            raise NoRuleError("dilations")
+        counted, beyond = bool(given.get("count_include_pad", 0)), (0, 0)
+        if given.get("ceil_mode", 0):
+            high, wide = (
+                _beyond(view.at.shape[1 + axis], pads[axis], pads[axis + 2], kernel[axis], strides[axis])
+                for axis in (0, 1)
+            )
+            beyond = high, wide
+        if kind == "average" and counted and any(pads) and any(beyond):
+            raise NoRuleError("windows of ceil_mode beyond pads that count")
+        whole = (pads[0], pads[1], pads[2] + beyond[0], pads[3] + beyond[1])
+        return _first(
+            compositions.pool(form, view, kind, tuple(kernel), tuple(strides), whole, counted=counted and any(pads))
+        )
 
     return rule
 
 
 def _normalise(form: NormalForm, views: Views, given: _Given) -> View:
     view, (gamma, beta, mean, variance) = views[0], (one.stored.values for one in views[1:5])
-    if given.get("training_mode", 0):
+    if given.get("training_mode", 0) or (given.opset < 14 and given["count"] > 1):
         raise NoRuleError("it normalises by the batch")
     scale = gamma / np.sqrt(variance + given.get("epsilon", 1e-5))
     around = (-1, *(1,) * (view.at.ndim - 2))
@@ -160,7 +177,7 @@ def _softmax(form: NormalForm, views: Views, given: _Given) -> View:
     axis = given.get("axis", -1 if given.opset >= 13 else 1) % rank
     if given.opset < 13 and math.prod(views[0].at.shape[axis + 1 :]) > 1:
         raise NoRuleError("one softmax over several axes")
-    return form.softmax(views[0], axis)
+    return compositions.softmax(form, views[0], axis)
 
 
 def _greater(form: NormalForm, views: Views, given: _Given) -> View:
@@ -200,6 +217,17 @@ def _slice(form: NormalForm, views: Views, given: _Given) -> Any:
     return views[0].map(lambda at: at[tuple(cut)])
 
 
+def _split(form: NormalForm, views: Views, given: _Given) -> list[View]:
+    axis, count = given.get("axis", 0), given["count"]
+    size = views[0].at.shape[axis]
+    sizes = _optional(views, 1, given.get("split"))
+    ends = np.cumsum(sizes) if sizes is not None else np.arange(1, count + 1) * -(-size // count)
+    if len(ends) != count:
+        raise NoRuleError(f"{len(ends)} parts for {count} outputs")
+    parts = np.split(np.arange(size), ends[:-1])
+    return [views[0].map(lambda at, part=part: np.take(at, part, axis)) for part in parts]
+
+
 def _unsqueeze(form: NormalForm, views: Views, given: _Given) -> Any:
     axes = given.get("axes", _optional(views, 1))
     return views[0].map(lambda at: np.expand_dims(at, tuple(int(one) for one in axes)))
@@ -214,6 +242,12 @@ def _flatten(form: NormalForm, views: Views, given: _Given) -> Any:
     return views[0].reshape(math.prod(views[0].at.shape[: given.get("axis", 1)]), -1)
 
 
+def _prelu(form: NormalForm, views: Views, given: _Given) -> View:
+    """Add a leaky ReLU with slopes that stretch to an image, or to rows."""
+    view = views[0]
+    return compositions.prelu(form, view, views[1].stored)
+
+
 def _binary(kind: str) -> Rule:
     return lambda form, views, given: form.binary(kind, views[0], views[1])
 
@@ -223,6 +257,7 @@ def _each(kind: str) -> Rule:
 
 
 RULES: dict[str, Rule] = {
+    "Abs": lambda form, views, given: compositions.absolute(form, views[0]),
     "Add": _binary("add"),
     "AveragePool": _pool("average"),
     "BatchNormalization": _normalise,
@@ -233,39 +268,63 @@ RULES: dict[str, Rule] = {
     "Constant": lambda form, views, given: View(_constant(given)),
     "ConstantOfShape": lambda form, views, given: View(np.full(views[0].at, _fill(given))),
     "Conv": _conv,
-    "Div": lambda form, views, given: form.divide(views[0], views[1]),
+    "Div": lambda form, views, given: compositions.divide(form, views[0], views[1]),
     "Dropout": lambda form, views, given: _dropout(views),
-    "Elu": lambda form, views, given: form.elu(views[0], given.get("alpha", 1.0)),
+    "Elu": lambda form, views, given: compositions.elu(form, views[0], given.get("alpha", 1.0)),
+    "Erf": lambda form, views, given: compositions.erf(form, views[0]),
+    "Exp": _each("exp"),
     "Expand": lambda form, views, given: views[0].map(
         lambda at: np.broadcast_to(at, np.broadcast_shapes(at.shape, tuple(views[1].at)))
     ),
     "Flatten": _flatten,
     "Gather": lambda form, views, given: views[0].map(lambda at: np.take(at, views[1].at, given.get("axis", 0))),
+    "Gelu": lambda form, views, given: compositions.gelu(
+        form, views[0], tanh=given.get("approximate", b"none") != b"none"
+    ),
     "Gemm": _gemm,
     "GlobalAveragePool": lambda form, views, given: form.mean(views[0], (2, 3), keep=True),
     "Greater": _greater,
-    "HardSigmoid": lambda form, views, given: form.hard_sigmoid(
-        views[0], given.get("alpha", 0.2), given.get("beta", 0.5)
+    "HardSigmoid": lambda form, views, given: compositions.hard_sigmoid(
+        form, views[0], given.get("alpha", 0.2), given.get("beta", 0.5)
     ),
-    "HardSwish": lambda form, views, given: form.binary("mul", views[0], form.hard_sigmoid(views[0], 1 / 6, 0.5)),
+    "HardSwish": lambda form, views, given: compositions.multiply(
+        form, views[0], compositions.hard_sigmoid(form, views[0], 1 / 6, 0.5)
+    ),
     "Identity": lambda form, views, given: views[0],
     "LeakyRelu": lambda form, views, given: form.each(views[0], "leaky", slope=number(given.get("alpha", 0.01))),
+    "Log": _each("log"),
+    "LogSoftmax": lambda form, views, given: form.each(_softmax(form, views, given), "log"),
     "MatMul": lambda form, views, given: form.matmul(views[0], views[1].stored, ZERO),
+    "Max": lambda form, views, given: bound(form, *views, low=True),
     "MaxPool": _pool("max"),
-    "Mul": _binary("mul"),
+    "Min": lambda form, views, given: bound(form, *views, low=False),
+    "Mish": lambda form, views, given: compositions.multiply(
+        form, views[0], form.each(compositions.softplus(form, views[0]), "tanh")
+    ),
+    "Mul": lambda form, views, given: compositions.multiply(form, *views),
+    "PRelu": _prelu,
     "Pad": _pad,
+    "Pow": lambda form, views, given: compositions.power(form, views[0], float(views[1].at.reshape(()))),
+    "Reciprocal": _each("reciprocal"),
     "ReduceMax": _over("largest"),
     "ReduceMean": _over("mean"),
     "Relu": lambda form, views, given: form.clip(views[0], low=0),
     "Reshape": _reshape,
+    "Selu": lambda form, views, given: form.affine(
+        compositions.elu(form, views[0], given.get("alpha", 1.67326319)), number(given.get("gamma", 1.05070102))
+    ),
     "Shape": lambda form, views, given: View(
         np.array(views[0].at.shape, np.int64)[given.get("start", 0) : given.get("end", None)]
     ),
     "Sigmoid": _each("sigmoid"),
     "Slice": _slice,
     "Softmax": _softmax,
+    "Softplus": lambda form, views, given: compositions.softplus(form, views[0]),
+    "Split": _split,
+    "Sqrt": _each("sqrt"),
     "Squeeze": _squeeze,
-    "Sub": lambda form, views, given: form.binary("add", views[0], form.negative(views[1])),
+    "Sub": lambda form, views, given: form.binary("add", views[0], compositions.negative(form, views[1])),
+    "Sum": lambda form, views, given: functools.reduce(functools.partial(form.binary, "add"), views),
     "Tanh": _each("tanh"),
     "Transpose": lambda form, views, given: views[0].transpose(*given["perm"]),
     "Unsqueeze": _unsqueeze,

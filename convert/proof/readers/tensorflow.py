@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from convert.proof.normal import NormalForm, NoRuleError, Pads, View
+from convert.proof.readers import compositions
 
 FRAMEWORK = "litert"
 
@@ -29,6 +30,28 @@ def cut(begin: list[int], end: list[int], step: list[int], masks: tuple[int, int
     return tuple(made)
 
 
+def pad(form: NormalForm, view: View, around: View, value: View | None) -> View:
+    """Add a border around rows and columns."""
+    pads = np.reshape(around.at, (-1, 2))
+    if len(pads) != 4 or pads[[0, 3]].any():
+        raise NoRuleError("it pads other axes than rows and columns")
+    (top, bottom), (left, right) = pads[1:3].tolist()
+    number = 0.0 if value is None else float(value.stored.values.reshape(()))
+    return form.pad(view, (top, left, bottom, right), number)
+
+
+def bound(form: NormalForm, left: View, right: View, *, low: bool) -> View:
+    """Add the larger or smaller of two, of which one may be stored: one number, however often it stands there."""
+    if left.term is not None and right.term is not None:
+        return form.binary("larger" if low else "smaller", left, right)
+    view, end = (left, right) if right.term is None else (right, left)
+    numbers = end.stored.values.reshape(-1)
+    if (numbers != numbers[0]).any():
+        raise NoRuleError("its bound is not one number")
+    one = end.stored.map(lambda array: array.reshape(-1)[0])
+    return form.clip(view, low=one) if low else form.clip(view, high=one)
+
+
 def select(form: NormalForm, where: View, yes: View, no: View) -> View:
     """Return where(x > 0, elu(x), alpha * elu(x)), the one choice that is known here: ELU of any alpha."""
     term, chosen, scaled = (form.terms[one.term or 0] for one in (where, yes, no))
@@ -37,4 +60,4 @@ def select(form: NormalForm, where: View, yes: View, no: View) -> View:
     views = all(np.array_equal(one.at, where.at) for one in (yes, no))
     if not (known and same and views and scaled.stored["scale"].base.size == 1) or scaled.stored["offset"].base.any():
         raise NoRuleError("it chooses in a way that no rule knows")
-    return form.elu(View(where.at, term.inputs[0]), float(scaled.stored["scale"].values.reshape(())))
+    return compositions.elu(form, View(where.at, term.inputs[0]), float(scaled.stored["scale"].values.reshape(())))

@@ -18,7 +18,8 @@ from ai_edge_litert import schema_py_generated as schema
 
 from convert.proof.explain import Declared
 from convert.proof.normal import NONE, ZERO, NormalForm, NoRuleError, Pads, Stored, View, number
-from convert.proof.readers.tensorflow import cut, same, select
+from convert.proof.readers import compositions
+from convert.proof.readers.tensorflow import bound, cut, pad, same, select
 from tbconv.contract.files import sha256_bytes
 
 FRAMEWORK = "litert"
@@ -239,7 +240,9 @@ def _pool(kind: str) -> Rule:
     def rule(form: NormalForm, call: _Call) -> View:
         kernel = (call.options.filterHeight, call.options.filterWidth)
         strides = (call.options.strideH, call.options.strideW)
-        return form.pool(call[0], kind, kernel, strides, _around(call, call[0].at.shape[1:3], kernel, strides))
+        return compositions.pool(
+            form, call[0], kind, kernel, strides, _around(call, call[0].at.shape[1:3], kernel, strides)
+        )
 
     return rule
 
@@ -251,25 +254,6 @@ def _mean(form: NormalForm, call: _Call, kind: str = "mean") -> View:
 def _sum(form: NormalForm, call: _Call) -> View:
     count = math.prod(call[0].at.shape[axis] for axis in call.numbers(1))
     return form.affine(_mean(form, call), number(count))
-
-
-def _pad(form: NormalForm, call: _Call) -> View:
-    around = np.reshape(call.numbers(1), (-1, 2))
-    if len(around) != 4 or around[[0, 3]].any():
-        raise NoRuleError("it pads other axes than rows and columns")
-    value = float(call[2].stored.values.reshape(())) if len(call) > 2 else 0.0
-    (top, bottom), (left, right) = around[1:3].tolist()
-    return form.pad(call[0], (top, left, bottom, right), value)
-
-
-def _bounded(low: bool) -> Rule:
-    def rule(form: NormalForm, call: _Call) -> View:
-        view, bound = (call[0], call[1]) if call[1].term is None else (call[1], call[0])
-        if bound.at.size != 1:
-            raise NoRuleError("its bound is not one number")
-        return form.clip(view, low=bound.stored) if low else form.clip(view, high=bound.stored)
-
-    return rule
 
 
 def _strided(form: NormalForm, call: _Call) -> View:
@@ -296,7 +280,7 @@ def _prod(form: NormalForm, call: _Call) -> View:
 def _softmax(form: NormalForm, call: _Call) -> View:
     if call.options.beta != 1:
         raise NoRuleError(f"beta is {call.options.beta}")
-    return form.softmax(call[0])
+    return compositions.softmax(form, call[0])
 
 
 def _squeeze(form: NormalForm, call: _Call) -> View:
@@ -341,6 +325,7 @@ def _cast(form: NormalForm, call: _Call) -> View:
 
 
 RULES: dict[str, Rule] = {
+    "ABS": lambda form, call: compositions.absolute(form, call[0]),
     "ADD": _binary("add"),
     "AVERAGE_POOL_2D": _pool("average"),
     "BROADCAST_TO": lambda form, call: call[0].map(lambda at: np.broadcast_to(at, call.numbers(1))),
@@ -349,24 +334,31 @@ RULES: dict[str, Rule] = {
     "CONV_2D": _conv,
     "DEPTHWISE_CONV_2D": _depthwise,
     "DEQUANTIZE": _same,
-    "DIV": lambda form, call: form.divide(call[0], call[1]),
+    "DIV": lambda form, call: compositions.divide(form, call[0], call[1]),
     "ELU": _each("elu"),
+    "EXP": _each("exp"),
     "EXPAND_DIMS": lambda form, call: call[0].map(lambda at: np.expand_dims(at, call.numbers(1)[0])),
     "FULLY_CONNECTED": _dense,
     "GATHER": _gather,
+    "GELU": lambda form, call: compositions.gelu(form, call[0], tanh=bool(call.options.approximate)),
     "GREATER": lambda form, call: form.each(call[0], "greater", bound=call[1].stored),
-    "HARD_SWISH": lambda form, call: form.binary("mul", call[0], form.hard_sigmoid(call[0], 1 / 6, 0.5)),
+    "HARD_SWISH": lambda form, call: compositions.multiply(
+        form, call[0], compositions.hard_sigmoid(form, call[0], 1 / 6, 0.5)
+    ),
     "LEAKY_RELU": lambda form, call: form.each(call[0], "leaky", slope=number(call.options.alpha)),
+    "LOG": _each("log"),
     "LOGISTIC": _each("sigmoid"),
-    "MAXIMUM": _bounded(True),
+    "LOG_SOFTMAX": lambda form, call: form.each(compositions.softmax(form, call[0]), "log"),
+    "MAXIMUM": lambda form, call: bound(form, call[0], call[1], low=True),
     "MAX_POOL_2D": _pool("max"),
     "MEAN": _mean,
-    "MINIMUM": _bounded(False),
-    "MUL": _binary("mul"),
-    "NEG": lambda form, call: form.negative(call[0]),
+    "MINIMUM": lambda form, call: bound(form, call[0], call[1], low=False),
+    "MUL": lambda form, call: compositions.multiply(form, call[0], call[1]),
+    "NEG": lambda form, call: compositions.negative(form, call[0]),
     "PACK": _pack,
-    "PAD": _pad,
-    "PADV2": _pad,
+    "PAD": lambda form, call: pad(form, call[0], call[1], None),
+    "PADV2": lambda form, call: pad(form, call[0], call[1], call[2]),
+    "PRELU": lambda form, call: compositions.prelu(form, call[0], call[1].stored),
     "QUANTIZE": _same,
     "REDUCE_MAX": lambda form, call: _mean(form, call, "largest"),
     "REDUCE_PROD": _prod,
@@ -379,9 +371,10 @@ RULES: dict[str, Rule] = {
     "SELECT_V2": lambda form, call: select(form, call[0], call[1], call[2]),
     "SHAPE": lambda form, call: View(np.array(call[0].at.shape, np.int32)),
     "SOFTMAX": _softmax,
+    "SQRT": _each("sqrt"),
     "SQUEEZE": _squeeze,
     "STRIDED_SLICE": _strided,
-    "SUB": lambda form, call: form.binary("add", call[0], form.negative(call[1])),
+    "SUB": lambda form, call: form.binary("add", call[0], compositions.negative(form, call[1])),
     "SUM": _sum,
     "TANH": _each("tanh"),
     "TRANSPOSE": lambda form, call: call[0].transpose(*call.numbers(1)),

@@ -1,0 +1,169 @@
+"""Child of test_ops_random.py: small graphs, their shapes, axes and attributes drawn, and ONNX Runtime's answers.
+
+usage: draw_random.py FOLDER SEED
+"""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+from draw_graphs import Graph
+from onnx import helper
+
+EACH = 16  # graphs of a family
+FILMS = 2
+
+
+class Draw:
+    """Numbers, sizes and attributes, the same for the same seed."""
+
+    def __init__(self, seed):
+        self.rng = np.random.default_rng(seed)
+        self.sizes = (self.some(1, 6), self.some(5, 12), self.some(5, 12))
+
+    def some(self, low, high):
+        return int(self.rng.integers(low, high + 1))
+
+    def one(self, *choices):
+        return choices[self.some(0, len(choices) - 1)]
+
+    def normal(self, *shape):
+        return self.rng.normal(size=shape).astype(np.float32)
+
+    def signed(self):
+        """Begin with values that are negative in most places, or in none."""
+        return self.one(Graph().add("Sub", np.float32(2)), Graph().add("Relu"), Graph())
+
+    def window(self):
+        """Return kernel, strides, pads and ceil_mode of a pool that fits."""
+        kernel = [self.some(1, 4), self.some(1, 4)]
+        pads = [self.some(0, kernel[side % 2] // 2) for side in range(4)]
+        strides = [self.some(1, 4), self.some(1, 4)]
+        return {"kernel_shape": kernel, "strides": strides, "pads": pads, "ceil_mode": self.some(0, 1)}
+
+
+def max_pool(draw):
+    return draw.signed().add("MaxPool", **draw.window())
+
+
+def average_pool(draw):
+    return draw.signed().add("AveragePool", **draw.window(), count_include_pad=draw.some(0, 1))
+
+
+def conv(draw):
+    channels, group = draw.sizes[0], draw.one(1, draw.sizes[0])
+    kernel = [draw.some(1, 3), draw.some(1, 3)]
+    weight = draw.normal(group * draw.some(1, 3), channels // group, *kernel)
+    options = {"strides": [draw.some(1, 3), draw.some(1, 3)], "dilations": [draw.some(1, 2), draw.some(1, 2)]}
+    return Graph().add("Conv", weight, pads=[draw.some(0, 2) for _ in range(4)], group=group, **options)
+
+
+def cut(draw):
+    axes = [axis for axis in (1, 2, 3) if draw.some(0, 1)] or [1]
+    starts = [draw.some(0, draw.sizes[axis - 1] - 1) for axis in axes]
+    ends = [
+        draw.one(draw.some(start + 1, draw.sizes[axis - 1]), 2**31) for start, axis in zip(starts, axes, strict=True)
+    ]
+    starts = [draw.one(start, start - draw.sizes[axis - 1]) for start, axis in zip(starts, axes, strict=True)]
+    given = [axis - draw.one(0, 4) for axis in axes]
+    steps = [draw.one(1, 1, 2, 3) for _ in axes]
+    graph = draw.signed()
+    return graph.add("Slice", *(np.array(one, np.int64) for one in (starts, ends, given, steps)))
+
+
+def split(draw):
+    axis = draw.some(1, 3)
+    size = draw.sizes[axis - 1]
+    ends = sorted({draw.some(1, size), draw.some(1, size), size})
+    sizes = np.diff([0, *ends]).tolist()
+    graph, names = draw.signed(), [f"part{one}" for one in range(len(sizes))]
+    given = [graph.last, graph.store(np.array(sizes, np.int64))]
+    graph.nodes.append(helper.make_node("Split", given, names, name="drawn/Split", axis=axis))
+    graph.last = names[draw.some(0, len(names) - 1)]
+    return graph.add("Relu").add("Concat", inputs=[graph.last, *names], axis=axis)
+
+
+def clip(draw):
+    low, high = sorted(draw.rng.normal(size=2).astype(np.float32))
+    low, high = draw.one((low, high), (np.float32(0), abs(high)), (np.float32(-65504), np.float32(65504)))
+    return Graph().add("Clip", low, high)
+
+
+ALONE = ("Abs", "Exp", "Softplus", "Mish", "Selu", "Gelu", "Sigmoid", "Tanh", "Elu", "HardSwish", "LeakyRelu")
+OF_TWO = ("Add", "Sub", "Mul", "Div", "Max", "Min", "Sum")
+
+
+def function(draw):
+    op = draw.one(*ALONE)
+    options = {"alpha": draw.some(1, 20) / 10} if op in ("Selu", "Elu", "LeakyRelu") else {}
+    return Graph().add("Mul", np.float32(draw.one(0.1, 3))).add(op, **options)
+
+
+def of_two(draw):
+    graph, op = Graph().add("Sigmoid"), draw.one(*OF_TWO)
+    first = graph.last
+    if draw.some(0, 1):
+        graph.add("GlobalAveragePool")
+    second, graph.last = graph.add("Exp").last, "image"
+    return graph.add(op, inputs=[first, second] if draw.some(0, 1) else [second, first])
+
+
+def of_stored(draw):
+    op, channels = draw.one("Add", "Sub", "Mul", "Div", "PRelu"), draw.sizes[0]
+    numbers = draw.normal(*draw.one((1,), (channels, 1, 1), (1, channels, 1, 1)))[:]
+    graph = Graph()
+    if op == "PRelu":
+        numbers = numbers.reshape(-1, 1, 1)
+    given = ["image", graph.store(numbers)]
+    return graph.add(op, inputs=given[::-1] if op in ("Add", "Sub", "Mul") and draw.some(0, 1) else given)
+
+
+def power(draw):
+    return Graph().add("Exp").add("Pow", np.float32(draw.one(2, 3, 0.5, -0.5, -1)))
+
+
+FAMILIES = {
+    "function": function,
+    "of_stored": of_stored,
+    "of_two": of_two,
+    "power": power,
+    "average_pool": average_pool,
+    "clip": clip,
+    "conv": conv,
+    "max_pool": max_pool,
+    "slice": cut,
+    "split": split,
+}
+
+
+def main(folder, seed):
+    names, answers = {}, {}
+    for number, (family, make) in enumerate(FAMILIES.items()):
+        names[family] = []
+        for index in range(4 * EACH):
+            draw, name = Draw([seed, number, index]), f"{family}_{index}"
+            if len(names[family]) == EACH:
+                break
+            path = folder / f"{name}.onnx"
+            make(draw).save(path, ("batch", *draw.sizes), opset=20)
+            films = draw.normal(FILMS, *draw.sizes)
+            options = onnxruntime.SessionOptions()
+            options.log_severity_level = 4  # a window larger than its image is drawn again
+            try:
+                session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+                [answers[name]] = session.run(None, {"image": films})
+            except Exception as error:
+                if not type(error).__module__.startswith("onnxruntime"):
+                    raise
+                path.unlink()
+                continue
+            np.save(folder / f"{name}.npy", films)
+            names[family].append(name)
+    np.savez(folder / "onnxruntime.npz", **answers)
+    sys.stdout.write(json.dumps(names) + "\n")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), int(sys.argv[2]))
