@@ -43,6 +43,7 @@ await build({
   plugins: [litertLoader(), withoutGpu()],
   external: ["fs", "path", "crypto", "module", "node:*"],
   logLevel: "warning",
+  logOverride: { "commonjs-variable-in-esm": "silent" }, // of LiteRT's loader, which is made a module here
 });
 execFileSync(process.execPath, [inModules(".bin", "tsc"), "--emitDeclarationOnly"], { cwd: HERE, stdio: "inherit" });
 
