@@ -43,6 +43,7 @@ await build({
   plugins: [litertLoader(), withoutGpu()],
   external: ["fs", "path", "crypto", "module", "node:*"],
   logLevel: "warning",
+  logOverride: { "commonjs-variable-in-esm": "silent" }, // of LiteRT's loader, which is made a module here
 });
 execFileSync(process.execPath, [inModules(".bin", "tsc"), "--emitDeclarationOnly"], { cwd: HERE, stdio: "inherit" });
 
@@ -60,7 +61,8 @@ function litertLoader() {
   return {
     name: "litert-loader",
     setup({ onResolve, onLoad }) {
-      onResolve({ filter: /^litert-loader$/ }, () => ({ path, namespace: "litert-loader" }));
+      // a path that is the same on every machine: it stands in a comment of the bundle
+      onResolve({ filter: /^litert-loader$/ }, () => ({ path: "litert_wasm_internal.js", namespace: "litert-loader" }));
       onLoad({ filter: /.*/, namespace: "litert-loader" }, () => ({
         contents: `${readFileSync(path, "utf8")}\nexport default ModuleFactory;\n`,
         loader: "js",

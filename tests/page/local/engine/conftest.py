@@ -97,6 +97,19 @@ def write_site(tmp_path):
     return write
 
 
+@pytest.fixture
+def drawn_site(build_once, engine_bundle, write_site, tmp_path):
+    """Return a function that gives a copy of the page of a whole drawn bundle, which is written once a session."""
+
+    def copy(artefact="model_int8.tflite"):
+        written = build_once(
+            f"site-{artefact}", lambda folder: shutil.copytree(write_site(engine_bundle(), artefact), folder / "site")
+        )
+        return shutil.copytree(written / "site", tmp_path / f"copy-{artefact}")
+
+    return copy
+
+
 class EnginePage:
     """A page with the engine, as a test asks it."""
 

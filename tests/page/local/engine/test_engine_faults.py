@@ -8,7 +8,7 @@ from hashlib import sha256
 import pytest
 from draw_engine_films import draw_phantom_film, jpegs, save
 
-from tbconv.contract.files import read_json
+from tbconv.contract.bundle import read_json
 
 RUN = "async run(input) {\n    const values"
 FAULTY = """async run(input) {
@@ -32,7 +32,7 @@ WAYS = {
 }
 COPY = "const copy = (one) => Object.fromEntries(Object.entries(one).map(([name, values]) => [name, values.slice()]));"
 TEXTS = {  # what stands in the engine, and what a fault puts in its place
-    "resize: one pixel too many": ("centre + support + 0.5", "centre + support + 1.5"),
+    "resize: the centre is one pixel off": ("(at + 0.5) * scale", "(at + 0.5) * scale + 1"),
     "resize: one pixel to the side": ("centre - support + 0.5", "centre - support + 1.5"),
     "resize: rounded once, in floats": ("Math.trunc(0.5 + share * (1 << PRECISION))", "share * (1 << PRECISION)"),
     "decode: a JPEG's colours are managed": (
@@ -75,9 +75,9 @@ def films(n):
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_a_runtime_that_is_wrong_from_its_first_answers_on_never_answers(way, engine_bundle, write_site, open_engine):
+def test_a_runtime_that_is_wrong_from_its_first_answers_on_never_answers(way, drawn_site, open_engine):
     engine = open_engine(
-        write_site(engine_bundle(), "model_float32.tflite"),
+        drawn_site("model_float32.tflite"),
         change=swapped(RUN, FAULTY),
         fault=faulty(WAYS[way], 1 if "later" in way else 0),
     )
@@ -88,10 +88,8 @@ def test_a_runtime_that_is_wrong_from_its_first_answers_on_never_answers(way, en
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_a_runtime_that_becomes_wrong_is_caught_at_the_next_golden_film(way, engine_bundle, write_site, open_engine):
-    engine = open_engine(
-        write_site(engine_bundle(), "model_float32.tflite"), change=swapped(RUN, FAULTY), fault=faulty(WAYS[way], 25)
-    )
+def test_a_runtime_that_becomes_wrong_is_caught_at_the_next_golden_film(way, drawn_site, open_engine):
+    engine = open_engine(drawn_site("model_float32.tflite"), change=swapped(RUN, FAULTY), fault=faulty(WAYS[way], 25))
     assert "value" in engine.start()
     said = [engine.screen(film) for film in films(48)]
     caught = next(at for at, one in enumerate(said) if "error" in one)
@@ -102,8 +100,8 @@ def test_a_runtime_that_becomes_wrong_is_caught_at_the_next_golden_film(way, eng
 
 
 @pytest.mark.parametrize("text", TEXTS)
-def test_an_engine_that_reads_or_answers_films_otherwise_never_answers(text, engine_bundle, write_site, open_engine):
-    engine = open_engine(write_site(engine_bundle(), "model_float32.tflite"), change=swapped(*TEXTS[text]))
+def test_an_engine_that_reads_or_answers_films_otherwise_never_answers(text, drawn_site, open_engine):
+    engine = open_engine(drawn_site("model_float32.tflite"), change=swapped(*TEXTS[text]))
     error = engine.start()["error"]
     assert error["kind"] == "proof", error
     assert "golden film" in error["what"]
@@ -125,8 +123,8 @@ def change_site(site, change, *, renew=()):
 @pytest.mark.parametrize(
     "path", ["model.tflite", "golden/03.png", "gate/likeness.json", "gate/reference.json", "papers/manifest.json"]
 )
-def test_an_altered_file_is_named_with_both_digests(path, engine_bundle, write_site, open_engine):
-    site = write_site(engine_bundle())
+def test_an_altered_file_is_named_with_both_digests(path, drawn_site, open_engine):
+    site = drawn_site()
     alter(site / path)
     error = open_engine(site).start()["error"]
     assert error["kind"] == "proof"
@@ -135,22 +133,22 @@ def test_an_altered_file_is_named_with_both_digests(path, engine_bundle, write_s
 
 
 @pytest.mark.parametrize("path", ["static/engine/litert.wasm", "static/engine/jpeg.wasm"])
-def test_webassembly_of_another_version_is_refused(path, engine_bundle, write_site, open_engine):
-    site = write_site(engine_bundle())
+def test_webassembly_of_another_version_is_refused(path, drawn_site, open_engine):
+    site = drawn_site()
     alter(site / path)
     error = open_engine(site).start()["error"]
     assert (error["kind"], "not of one version" in error["why"]) == ("proof", True)
 
 
-def test_a_stale_copy_of_the_model_is_refused(engine_bundle, write_site, open_engine):
-    site, older = write_site(engine_bundle()), write_site(engine_bundle("older"), "model_float32.tflite")
+def test_a_stale_copy_of_the_model_is_refused(drawn_site, open_engine):
+    site, older = drawn_site(), drawn_site("model_float32.tflite")
     shutil.copyfile(older / "model.tflite", site / "model.tflite")
     error = open_engine(site).start()["error"]
     assert (error["kind"], error["what"].startswith("model.tflite has digest")) == ("proof", True)
 
 
-def test_an_altered_golden_answer_is_found_with_the_value_that_differs(engine_bundle, write_site, open_engine):
-    site = write_site(engine_bundle())
+def test_an_altered_golden_answer_is_found_with_the_value_that_differs(drawn_site, open_engine):
+    site = drawn_site()
 
     def change(listing):
         listing["golden"][1]["logits"][0] += 2**-20
@@ -184,8 +182,8 @@ def test_labels_in_another_order_are_refused_wherever_they_are_exchanged(
     assert (error["kind"], "the labels and their order" in error["what"]) == ("proof", True)
 
 
-def test_a_file_with_an_open_batch_never_answers(engine_bundle, networks, write_site, open_engine):
-    site, model = write_site(engine_bundle(), "model_float32.tflite"), networks / "model_float32.tflite"
+def test_a_file_with_an_open_batch_never_answers(drawn_site, networks, open_engine):
+    site, model = drawn_site("model_float32.tflite"), networks / "model_float32.tflite"
     shutil.copyfile(model, site / "model.tflite")
     digest = sha256(model.read_bytes()).hexdigest()
     manifest = read_json(site / "papers/manifest.json")
@@ -201,15 +199,15 @@ def test_a_file_with_an_open_batch_never_answers(engine_bundle, networks, write_
     assert open_engine(site).start()["error"]["kind"] == "proof"
 
 
-def test_a_folder_that_is_not_whole_is_no_model(engine_bundle, write_site, open_engine):
-    site = write_site(engine_bundle())
+def test_a_folder_that_is_not_whole_is_no_model(drawn_site, open_engine):
+    site = drawn_site()
     (site / "golden/01.png").unlink()
     error = open_engine(site, may_fail=True).start()["error"]
     assert (error["kind"], error["status"]) == ("network", 404)
 
 
-def test_nothing_outside_the_folder_is_fetched(engine_bundle, write_site, open_engine):
-    site = write_site(engine_bundle())
+def test_nothing_outside_the_folder_is_fetched(drawn_site, open_engine):
+    site = drawn_site()
 
     def change(listing):
         listing["model"]["file"] = "https://example.org/model.tflite"
@@ -237,8 +235,8 @@ MANY = """async ([films, n]) => {
 }"""
 
 
-def test_many_films_in_one_load_leave_the_memory_as_it_was(engine_bundle, write_site, open_engine):
-    engine = open_engine(write_site(engine_bundle()), fault=WATCHED)
+def test_many_films_in_one_load_leave_the_memory_as_it_was(drawn_site, open_engine):
+    engine = open_engine(drawn_site(), fault=WATCHED)
     assert "value" in engine.start()
     drawn = [base64.b64encode(film).decode() for film in (*films(4), *jpegs().values())]
     first, later = (engine.page.evaluate(MANY, [drawn, n]) for n in (50, 150))

@@ -6416,7 +6416,7 @@ init_define_WASM();
 // src/litert_loader.ts
 init_define_WASM();
 
-// litert-loader:/work/w/engine/client/node_modules/@litertjs/core/wasm/litert_wasm_internal.js
+// litert-loader:litert_wasm_internal.js
 init_define_WASM();
 var ModuleFactory = (() => {
   var _scriptName = globalThis.document?.currentScript?.src;
