@@ -13,7 +13,7 @@ from tbconv.report_kit.words import DASH
 Json = dict[str, Any]
 PAGE = "portability.html"
 TEMPLATE = Path(__file__).with_name("portability.html.j2")
-COLUMNS = ("file", "where", "verdict", "films", "to the bit", "logits away", "float32 steps", "decisions that change")
+COLUMNS = ("file", "where", "verdict", "films", "to the bit", "logits off", "float32 steps", "decisions that change")
 NOTE = (
     "One float32 step is the distance between two neighbouring float32 numbers at the larger of a film's two logits. "
     "What is emulated is computed by qemu, instruction by instruction; nothing here is about speed."
@@ -73,11 +73,15 @@ def _cells(row: Json) -> list[Cell]:
         {"text": row["target"], "small": f"{row['what']}; {row['runtime'] or 'it did not run'}"},
         {"chip": row["verdict"]},
         f"{row['films']} of {row['of']}",
-        str(row["identical"]) if ran else DASH,
+        {"text": str(row["identical"]), "small": _alike(row["identical_outputs"])} if ran else DASH,
         _number(row["max_abs_logits"]),
         _number(row["float32_steps"]),
         f"{flips['count']} of {row['films']} (95 %: at most {flips['high']:.2g})" if ran else DASH,
     ]
+
+
+def _alike(counts: dict[str, int]) -> str:
+    return ", ".join(f"{name} {count}" for name, count in counts.items())
 
 
 def _number(value: float | None) -> str:

@@ -90,8 +90,10 @@ class Elsewhere:
     films: int = 0  # that ran there, of those that were meant to
     of: int = 0
     identical: int = 0  # films of which every output is the same to the bit
+    identical_outputs: dict[str, int] = field(default_factory=dict)  # films by output
     max_abs_logits: float | None = None
     float32_steps: float | None = None  # of logits
+    max_abs_probability: float | None = None
     max_abs_evidence: float | None = None
     allowed_logits: float | None = None
     flips: dict[str, Any] | None = None  # count, and the share with its 95 % interval
@@ -105,7 +107,10 @@ class Elsewhere:
         share = f"{self.flips['count']} of {self.films} decisions change (at most {self.flips['high']:.2g} at 95 %)"
         if self.verdict is PortabilityVerdict.IDENTICAL:
             return f"{head}; {self.identical} of {self.films} films to the bit; {share}"
-        moved = f"{self.identical} of {self.films} films to the bit, logits at most {self.max_abs_logits:.2g} away"
+        if self.max_abs_logits is None or self.float32_steps is None:
+            return f"{head}; {share}; {self.reason}"
+        same = ", ".join(f"{name} {count}" for name, count in self.identical_outputs.items())
+        moved = f"{self.identical} of {self.films} films to the bit ({same}), logits {self.max_abs_logits:.2g} away"
         starts = f"; it starts at {self.starts_at}" if self.starts_at else ""
         return f"{head}; {moved} ({self.float32_steps:.3g} float32 steps); {share}{starts}; {self.reason}"
 
@@ -357,7 +362,8 @@ def judge_elsewhere(task: Task, target: Target, ran: Ran, *, of: int) -> Elsewhe
     if any(getattr(there, name).shape != getattr(here, name).shape for name in OUTPUTS):
         reason = "an output has another shape than here"
         return _row(task, target, PortabilityVerdict.FAILED, reason, runtime=ran.runtime, films=films, of=of)
-    same = np.all([_same(getattr(here, name), getattr(there, name)) for name in OUTPUTS], axis=0)
+    alike = {name: _same(getattr(here, name), getattr(there, name)) for name in OUTPUTS}
+    same = np.all(list(alike.values()), axis=0)
     moved = np.abs(there.logits.astype(np.float64) - here.logits).max(axis=1)
     changed = int((is_positive(there.margin, task.threshold) != is_positive(here.margin, task.threshold)).sum())
     problem = moved_problem(here, there, task.artefact, slope=task.slope, allowed=task.allowed)
@@ -379,8 +385,10 @@ def judge_elsewhere(task: Task, target: Target, ran: Ran, *, of: int) -> Elsewhe
         films=films,
         of=of,
         identical=int(same.sum()),
+        identical_outputs={name: int(rows.sum()) for name, rows in alike.items()},
         max_abs_logits=_finite(moved.max()),
         float32_steps=_finite((moved / float32_steps(here.logits)).max()),
+        max_abs_probability=_finite(np.abs(there.probability.astype(np.float64) - here.probability).max()),
         max_abs_evidence=_finite(np.abs(there_map.astype(np.float64) - here_map).max()),
         allowed_logits=task.allowed,
         flips=asdict(proportion(changed, films)) | {"count": changed},

@@ -105,7 +105,8 @@ def test_a_difference_of_one_step_is_within_rounding_and_said_in_steps():
     row = judged(answer, there)
     assert row.verdict is PortabilityVerdict.WITHIN
     assert row.float32_steps == pytest.approx(1.0)
-    assert row.identical == 15
+    assert (row.identical, row.identical_outputs) == (15, {"logits": 15, "probability": 16, "evidence": 16})
+    assert "logits 15, probability 16, evidence 16" in row.line()
 
 
 def test_a_logit_further_away_than_its_certificate_allows_fails_without_a_flip():
