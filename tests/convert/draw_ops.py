@@ -157,6 +157,7 @@ def right_graphs():
         "reciprocal_root": start().add("Exp").add("Pow", np.float32(-0.5)),
         "quotient": fork("Div", lambda g: g.add("Relu"), lambda g: g.add("Exp")),
         "maximum": fork("Max", lambda g: g.add("Sigmoid"), lambda g: g.add("Tanh")),
+        "minimum": fork("Min", lambda g: g.add("Sigmoid"), lambda g: g.add("Tanh")),
         "minimum_of_one": start().add("Min", np.float32(0.1)),
         "sum_of_three": beside(start().add("Relu"), "Sum", "image", "image"),
         "log_softmax": classifier(start()).add("LogSoftmax"),

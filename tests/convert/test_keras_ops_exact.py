@@ -23,6 +23,7 @@ RIGHT = {
     "reciprocal_root": {"Activation"},
     "quotient": {"ReLU", "Activation"},
     "maximum": {"Activation", "Maximum"},
+    "minimum": {"Activation", "Minimum"},
     "minimum_of_one": {"Rescaling", "Minimum"},
     "sum_of_three": {"ReLU", "Add"},
     "log_softmax": {"GlobalAveragePooling2D", "Reshape", "Dense", "Activation"},
