@@ -252,18 +252,23 @@ class LayerBuilder:
         made = layers.MaxPooling2D if kind == "max" else layers.AveragePooling2D
         return made(kernel, strides=strides, padding="same" if same else "valid", name=name)(tensor)
 
-    def mean(self, tensor: Any, name: str, *, keep: bool) -> Any:
-        """Apply GlobalAveragePooling2D or, to rows, GlobalAveragePooling1D."""
-        made = layers.GlobalAveragePooling2D if len(tensor.shape) == IMAGE_RANK else layers.GlobalAveragePooling1D
-        return made(keepdims=keep, name=name)(tensor)
+    def reduce(self, tensor: Any, kind: Literal["max", "mean"], name: str, *, keep: bool) -> Any:
+        """Apply GlobalAveragePooling2D or GlobalMaxPooling2D, or to rows the same in 1D."""
+        made = {
+            ("mean", IMAGE_RANK): layers.GlobalAveragePooling2D,
+            ("mean", IMAGE_RANK - 1): layers.GlobalAveragePooling1D,
+            ("max", IMAGE_RANK): layers.GlobalMaxPooling2D,
+            ("max", IMAGE_RANK - 1): layers.GlobalMaxPooling1D,
+        }
+        return made[kind, len(tensor.shape)](keepdims=keep, name=name)(tensor)
 
     def reshape(self, tensor: Any, sizes: tuple[int, ...], name: str) -> Any:
         """Apply Reshape."""
         return layers.Reshape(sizes, name=name)(tensor)
 
-    def channels_first(self, tensor: Any, name: str) -> Any:
+    def permute(self, tensor: Any, order: Sequence[int], name: str) -> Any:
         """Apply Permute."""
-        return layers.Permute((3, 1, 2), name=name)(tensor)
+        return layers.Permute(tuple(order[1:]), name=name)(tensor)
 
     def greater(self, tensor: Any, bound: float) -> Any:
         """Compare, as a function."""
