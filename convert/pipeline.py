@@ -32,6 +32,7 @@ from convert.formats.table import (
     TFLITE_FLOAT32,
     Step,
 )
+from convert.parity.report import LARGEST_HALF, half_line
 from convert.parity.runtimes import MAKERS, places_of
 from convert.worker import drop_waiting, run_step, workers
 from tbconv.contract.errors import ConfigError, ConversionError, ParityError, Reporter
@@ -377,7 +378,10 @@ def _make_steps(context: ConversionContext, route: Route, *, own: bool) -> None:
             context.not_made |= {one.path: lacks for one in FORMATS if one.step == step}
             context.reporter.say(f"  {step.name}: not made; {lacks}")
         else:
-            _make(context, step, by=by)
+            absent: dict[str, str] = _make(context, step, by=by).get("lacks") or {}
+            for one in (one for one in FORMATS if one.step == step and one.argument in absent):
+                context.not_made[one.path] = absent[one.argument]
+                context.reporter.say(f"  {one.path}: not made; {absent[one.argument]}")
 
 
 def _lacks_tensorflow() -> str | None:
@@ -419,6 +423,8 @@ def _make_int8(context: ConversionContext, reference: Reference[Any, Any]) -> No
     if reference.int8_budget:
         context.reporter.say(f"  int8: searching its recipe for up to {reference.int8_budget:.0f} s")
     context.int8 = _make(context, INT8, films=str(reference.calibration), **given)["search"]
+    if context.int8["reach"]["largest"] > LARGEST_HALF:
+        context.reporter.say(f"  {half_line(context.int8['reach'])}")
 
 
 # --- compared ---

@@ -46,20 +46,27 @@ def onnx_to_keras(request: dict[str, Any]) -> dict[str, Any]:
     Args:
         request: onnx; and where to write: h5, keras, saved_model (each may be null). h5_outputs names the outputs
             that the H5 carries: by default H5_OUTPUTS where the graph has them, else all.
+
+    Returns:
+        converter; and lacks: why a file is not made, by its name in the request.
     """
-    outputs = build(read_graph(Path(request["onnx"])))
+    outputs, lacks = build(read_graph(Path(request["onnx"]))), dict[str, str]()
     image = outputs.pop("image")
     model = keras.Model(image, outputs, name="tbconv")
     if request.get("h5"):
         names = request.get("h5_outputs") or [name for name in H5_OUTPUTS if name in outputs] or list(outputs)
         small = keras.Model(image, {name: outputs[name] for name in names}, name="tbconv")
-        small.save(request["h5"])
+        functions = sorted({type(one).__name__ for one in small.operations if not isinstance(one, keras.layers.Layer)})
+        if functions:
+            lacks["h5"] = f"Keras loads no functions from a H5: {', '.join(functions)} has no layer (docs/ops.md)"
+        else:
+            small.save(request["h5"])
     if request.get("keras"):
         model.save(request["keras"])
         make_repeatable(Path(request["keras"]))
     if request.get("saved_model"):
         export_saved_model(model, request["saved_model"])
-    return {"converter": f"tbconv's layers, keras {keras.__version__}, tensorflow {tf.__version__}"}
+    return {"converter": f"tbconv's layers, keras {keras.__version__}, tensorflow {tf.__version__}", "lacks": lacks}
 
 
 def build(graph: Graph) -> dict[str, Any]:
@@ -245,18 +252,23 @@ class LayerBuilder:
         made = layers.MaxPooling2D if kind == "max" else layers.AveragePooling2D
         return made(kernel, strides=strides, padding="same" if same else "valid", name=name)(tensor)
 
-    def mean(self, tensor: Any, name: str, *, keep: bool) -> Any:
-        """Apply GlobalAveragePooling2D or, to rows, GlobalAveragePooling1D."""
-        made = layers.GlobalAveragePooling2D if len(tensor.shape) == IMAGE_RANK else layers.GlobalAveragePooling1D
-        return made(keepdims=keep, name=name)(tensor)
+    def reduce(self, tensor: Any, kind: Literal["max", "mean"], name: str, *, keep: bool) -> Any:
+        """Apply GlobalAveragePooling2D or GlobalMaxPooling2D, or to rows the same in 1D."""
+        made = {
+            ("mean", IMAGE_RANK): layers.GlobalAveragePooling2D,
+            ("mean", IMAGE_RANK - 1): layers.GlobalAveragePooling1D,
+            ("max", IMAGE_RANK): layers.GlobalMaxPooling2D,
+            ("max", IMAGE_RANK - 1): layers.GlobalMaxPooling1D,
+        }
+        return made[kind, len(tensor.shape)](keepdims=keep, name=name)(tensor)
 
     def reshape(self, tensor: Any, sizes: tuple[int, ...], name: str) -> Any:
         """Apply Reshape."""
         return layers.Reshape(sizes, name=name)(tensor)
 
-    def channels_first(self, tensor: Any, name: str) -> Any:
+    def permute(self, tensor: Any, order: Sequence[int], name: str) -> Any:
         """Apply Permute."""
-        return layers.Permute((3, 1, 2), name=name)(tensor)
+        return layers.Permute(tuple(order[1:]), name=name)(tensor)
 
     def greater(self, tensor: Any, bound: float) -> Any:
         """Compare, as a function."""

@@ -259,6 +259,8 @@ class NormalForm:
         shape = tuple((sizes[axis] - reach[axis]) // strides[axis] + 1 for axis in (0, 1))
         if min(shape) < 1:
             raise NoRuleError("its kernel is larger than its input")
+        if (high, wide) == (1, 1) and any(pads):
+            return self.conv(self.pad(view, pads), kernel, bias, strides, dilations, NONE, groups)
         if groups == 1 and pads == NONE:
             if (high, wide, *strides) == (1, 1, 1, 1):
                 return self.matmul(view, _matrix(kernel, channels), bias)

@@ -202,7 +202,8 @@ LAYERS = _words(
     """
     InputLayer Rescaling ZeroPadding2D Cropping2D Conv2D DepthwiseConv2D Dense BatchNormalization Activation ReLU
     LeakyReLU PReLU ELU Softmax MaxPooling2D AveragePooling2D GlobalAveragePooling1D GlobalAveragePooling2D
-    GlobalMaxPooling2D Add Subtract Multiply Concatenate Maximum Minimum Reshape Permute Flatten Dropout Functional
+    GlobalMaxPooling1D GlobalMaxPooling2D Add Subtract Multiply Concatenate Maximum Minimum Reshape Permute Flatten
+    Dropout Functional
     """
 )
 ARRAY, NUMBERS = "__numpy__", ("float32", "float64")  # a stored factor a place is a list in the configuration

@@ -134,6 +134,15 @@ def right_graphs():
         "max_pool_ceil": Graph()
         .add("Sub", np.float32(300))
         .add("MaxPool", kernel_shape=[3, 3], strides=[2, 2], ceil_mode=1),
+        "pool_after_transpose": Graph()
+        .add("Transpose", perm=[0, 2, 3, 1])
+        .add("MaxPool", kernel_shape=[2, 1])
+        .add("Flatten"),
+        "batch_norm_after_transpose": Graph()
+        .shrink(7)
+        .add("Transpose", perm=[0, 2, 3, 1])
+        .add("BatchNormalization", *statistics(7)),
+        "transpose_otherwise": Graph().add("Transpose", perm=[0, 1, 3, 2]).add("Flatten"),
         "reduce_mean_of_an_image": Graph().shrink().add("ReduceMean", np.int64([2, 3]), keepdims=0),
         "reduce_mean_negative_axes": Graph().shrink().add("ReduceMean", np.int64([-1, -2]), keepdims=0),
         "greater_and_cast": Graph().add("Greater", np.float32(100)).add("Cast", to=TensorProto.FLOAT),
@@ -164,15 +173,9 @@ def wrong_graphs():
         "gemm_beta": pooled(Graph()).add("Gemm", normal(4, 3), normal(3), beta=0.5),
         "gemm_computed_weight": computed_weight(),
         "max_pool_dilated": Graph().add("MaxPool", kernel_shape=[3, 3], dilations=[2, 2]),
-        "pool_after_transpose": Graph().add("Transpose", perm=[0, 2, 3, 1]).add("MaxPool", kernel_shape=[2, 1]),
-        "batch_norm_after_transpose": Graph()
-        .shrink(7)
-        .add("Transpose", perm=[0, 2, 3, 1])
-        .add("BatchNormalization", *statistics(7)),
         "pad_reflect": Graph().add("Pad", asymmetric, mode="reflect"),
         "pad_with_ones": Graph().add("Pad", asymmetric, np.float32(1)),
         "pad_channels": Graph().add("Pad", np.int64([0, 1, 0, 0, 0, 0, 0, 0])),
-        "transpose_otherwise": Graph().add("Transpose", perm=[0, 1, 3, 2]),
         "reshape_that_loses_the_batch": Graph().shrink().add("Reshape", np.int64([3, -1])),
         "reshape_with_two_unknowns": Graph()
         .shrink()
@@ -182,6 +185,7 @@ def wrong_graphs():
         "constant_over_image": left("Div", 1.0),
         "div_two": two_branches("Div"),
         "mean_over_channels": Graph().shrink().add("ReduceMean", np.int64([1]), keepdims=0),
+        "transpose_of_the_batch": Graph().add("Transpose", perm=[1, 0, 2, 3]),
         "cast_to_int": Graph().add("Cast", to=TensorProto.INT32),
     }
 

@@ -157,9 +157,19 @@ def right_graphs():
         "reciprocal_root": start().add("Exp").add("Pow", np.float32(-0.5)),
         "quotient": fork("Div", lambda g: g.add("Relu"), lambda g: g.add("Exp")),
         "maximum": fork("Max", lambda g: g.add("Sigmoid"), lambda g: g.add("Tanh")),
+        "minimum": fork("Min", lambda g: g.add("Sigmoid"), lambda g: g.add("Tanh")),
         "minimum_of_one": start().add("Min", np.float32(0.1)),
         "sum_of_three": beside(start().add("Relu"), "Sum", "image", "image"),
         "log_softmax": classifier(start()).add("LogSoftmax"),
+        "global_max": start().add("GlobalMaxPool").add("Flatten"),
+        "largest_of_rows": start().add("Reshape", np.int64([-1, 48, 12])).add("ReduceMax", np.int64([1]), keepdims=0),
+        "total": start().add("ReduceSum", np.int64([2, -1]), keepdims=1),
+        "one_axis": classifier(start())
+        .add("Gemm", normal(3, 1), normal(1))
+        .add("Reshape", np.int64([-1]))
+        .add("Reshape", np.int64([-1, 1])),
+        "channel_shuffle": channel_shuffle(),
+        "transpose_and_convolve": start().add("Transpose", perm=[0, 3, 1, 2]).add("Conv", normal(2, 12, 3, 3)),
         "relu6": start().add("Clip", np.float32(0), np.float32(0.7)),
         "clip": start().add("Clip", np.float32(-0.5), np.float32(0.7)),
         "clip_below": start().add("Clip", np.float32(-0.5)),
@@ -223,6 +233,17 @@ def written_out_gelu(*, half_first):
         gate, graph.last = graph.last, "image"
         return beside(graph.add("Mul", np.float32(0.5)), "Mul", gate)
     return beside(graph, "Mul", "image").add("Mul", np.float32(0.5))
+
+
+def channel_shuffle():
+    """Shuffle channels between two groups, convolve one part and join it with the other, as ShuffleNet does."""
+    graph = Graph().add("Reshape", np.int64([-1, 2, 2, 12, 12])).add("Transpose", perm=[0, 2, 1, 3, 4])
+    graph.add("Reshape", np.int64([-1, 4, 12, 12]))
+    whole = graph.last
+    graph.add("Slice", np.int64([2]), np.int64([4]), np.int64([1])).add("Conv", normal(2, 2, 1, 1))
+    right, graph.last = graph.last, whole
+    graph.add("Slice", np.int64([0]), np.int64([2]), np.int64([1]))
+    return beside(graph, "Concat", right, axis=1)
 
 
 def clip_above():

@@ -124,7 +124,37 @@ def power(draw):
     return Graph().add("Exp").add("Pow", np.float32(draw.one(2, 3, 0.5, -0.5, -1)))
 
 
+def moves(draw):
+    """Move axes, and the numbers between them, in several ways; a convolution or a flattening reads the result."""
+    graph, sizes = draw.signed(), list(draw.sizes)
+    for _ in range(draw.some(1, 3)):
+        if draw.some(0, 1):
+            order = draw.rng.permutation(len(sizes)).tolist()
+            graph.add("Transpose", perm=[0, *(axis + 1 for axis in order)])
+            sizes = [sizes[axis] for axis in order]
+        elif len(sizes) == 3:
+            part = draw.one(*(one for one in range(1, sizes[0] + 1) if sizes[0] % one == 0))
+            sizes = [part, sizes[0] // part, *sizes[1:]]
+            graph.add("Reshape", np.array([draw.one(0, -1), *sizes], np.int64))
+        else:
+            sizes = [sizes[0] * sizes[1], *sizes[2:]]
+            graph.add("Reshape", np.array([-1, *sizes], np.int64))
+    if len(sizes) == 3 and draw.some(0, 1):
+        graph.add("Conv", draw.normal(2, sizes[0], 1, 1))
+    return graph.add("Flatten")
+
+
+def reduced(draw):
+    graph, op = draw.signed(), draw.one("ReduceMean", "ReduceMax", "ReduceSum", "GlobalMaxPool", "GlobalAveragePool")
+    if op.startswith("Global"):
+        return graph.add(op)
+    axes = draw.one([2, 3], [-1, -2], [3, 2], [1], [3])
+    return graph.add(op, np.array(axes, np.int64), keepdims=draw.some(0, 1))
+
+
 FAMILIES = {
+    "reduced": reduced,
+    "moves": moves,
     "function": function,
     "of_stored": of_stored,
     "of_two": of_two,

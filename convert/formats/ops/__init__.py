@@ -46,7 +46,7 @@ from convert.formats.ops.shape import (
     unsqueeze,
 )
 from convert.formats.ops.walk import Operation
-from convert.formats.ops.windowed import average_pool, conv, global_mean, max_pool, pad
+from convert.formats.ops.windowed import average_pool, conv, max_pool, over_places, pad
 
 OPERATIONS: dict[str, Operation] = {
     "Abs": absolute,
@@ -64,7 +64,8 @@ OPERATIONS: dict[str, Operation] = {
     "Flatten": flatten,
     "Gelu": gelu,
     "Gemm": gemm,
-    "GlobalAveragePool": global_mean,
+    "GlobalAveragePool": over_places,
+    "GlobalMaxPool": over_places,
     "Greater": greater,
     "HardSigmoid": hard_sigmoid,
     "HardSwish": hard_swish,
@@ -82,7 +83,9 @@ OPERATIONS: dict[str, Operation] = {
     "Pad": pad,
     "Pow": power,
     "Reciprocal": reciprocal,
-    "ReduceMean": global_mean,
+    "ReduceMax": over_places,
+    "ReduceMean": over_places,
+    "ReduceSum": over_places,
     "Relu": relu,
     "Reshape": reshape,
     "Selu": selu,

@@ -130,16 +130,16 @@ class Builder(Protocol):
         """Pool without a border, or with TensorFlow's "same", which neither wins nor counts."""
         ...
 
-    def mean(self, tensor: Any, name: str, *, keep: bool) -> Any:
-        """Return the mean over places of [N, H, W, C] or [N, places, C]."""
+    def reduce(self, tensor: Any, kind: Literal["max", "mean"], name: str, *, keep: bool) -> Any:
+        """Return the mean or the largest over places of [N, H, W, C] or [N, places, C]."""
         ...
 
     def reshape(self, tensor: Any, sizes: tuple[int, ...], name: str) -> Any:
         """View the numbers of each film in other sizes."""
         ...
 
-    def channels_first(self, tensor: Any, name: str) -> Any:
-        """Return [N, H, W, C] as [N, C, H, W]."""
+    def permute(self, tensor: Any, order: Sequence[int], name: str) -> Any:
+        """Put axes in another order, the batch in front."""
         ...
 
     def greater(self, tensor: Any, bound: float) -> Any:

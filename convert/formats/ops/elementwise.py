@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from convert.formats.onnx_graph import Node
 from convert.formats.ops.builder import Activation, Combination
-from convert.formats.ops.walk import IMAGE_RANK, Value, Walk, here, layer_name, only, shared, unknown
+from convert.formats.ops.walk import IMAGE_RANK, Value, Walk, alike, here, layer_name, only, shared, unknown
 
 # --- activate ---
 # Functions of each number by itself; each says whether it can be negative.
@@ -319,7 +319,7 @@ def concat(walk: Walk, node: Node, values: list[Value | None]) -> Value:
 
     All parts are computed, none stored; not along the batch.
     """
-    found = [only(node, values, index) for index in range(len(values))]
+    found = alike(walk, node, [only(node, values, index) for index in range(len(values))])
     first, rank = found[0], len(found[0].tensor.shape)
     axis = node.attributes["axis"] % rank
     if axis == 0 or any(one.channels_first != first.channels_first or one.rows > 1 for one in found):
@@ -340,7 +340,7 @@ COMBINATIONS: dict[str, Combination] = {
 
 
 def _of_two(walk: Walk, node: Node, left: Value, right: Value, suffix: str = "") -> Value:
-    kind = COMBINATIONS[node.op]
+    kind, (left, right) = COMBINATIONS[node.op], alike(walk, node, (left, right))
     if left.channels_first != right.channels_first or left.rows != right.rows:
         raise unknown(node, "its two tensors are laid out differently")
     pairs = zip(left.shape, right.shape, strict=False)

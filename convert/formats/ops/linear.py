@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convert.formats.onnx_graph import Node
-from convert.formats.ops.walk import Value, Walk, layer_name, only, shared, unknown
+from convert.formats.ops.walk import IMAGE_RANK, Value, Walk, image, layer_name, only, shared, unknown
 
 # --- dense ---
 # Products with stored weights, on the last axis, whether or not rows are folded into the batch.
@@ -62,6 +62,7 @@ def batch_normalization(walk: Walk, node: Node, values: list[Value | None]) -> V
     convolution: a H5 or `.keras` file can be fine-tuned, and TFLite folds it itself.
     """
     value = only(node, values)
+    value = image(walk, node, values) if len(value.tensor.shape) == IMAGE_RANK and value.rows == 1 else value
     rows_only = len(value.tensor.shape) - (value.rows > 1) == 2
     if node.attributes.get("training_mode", 0) or (walk.opset < 14 and len(node.outputs) > 1):
         raise unknown(node, "it is in training mode: it normalises a film by those that come with it")

@@ -7,25 +7,40 @@ from typing import Any
 
 from convert.formats.onnx_graph import BATCH, Node
 from convert.formats.ops.builder import Places
-from convert.formats.ops.walk import IMAGE_RANK, Value, Walk, here, layer_name, only, unknown
+from convert.formats.ops.walk import (
+    CHANNELS_FIRST,
+    CHANNELS_LAST,
+    IMAGE_RANK,
+    Value,
+    Walk,
+    here,
+    layer_name,
+    only,
+    unknown,
+)
 
 # --- reshape ---
 # Other views of the same numbers: the batch stays in front, and channels are last here whatever ONNX says.
 
 
-def transpose(_: Walk, node: Node, values: list[Value | None]) -> Value:
-    """No layer: to channels last the tensor already is, and from there back it stays.
+def transpose(walk: Walk, node: Node, values: list[Value | None]) -> Value:
+    """Permute; no layer where channels are last already, or come back.
 
-    TFLite: no operator.
+    TFLite: TRANSPOSE, or no operator.
 
-    [N, C, H, W] to [N, H, W, C], or back.
+    The batch stays in front.
     """
-    value, order = only(node, values), list(node.attributes.get("perm", []))
-    if value.channels_first and order == [0, 2, 3, 1]:
-        return Value(value.tensor, nonnegative=value.nonnegative)
-    if not value.channels_first and order == [0, 3, 1, 2] and value.rows == 1:
-        return Value(value.tensor, channels_first=True, nonnegative=value.nonnegative)
-    raise unknown(node, f"only [N, C, H, W] to [N, H, W, C] and back is known, not {order}")
+    value = only(node, values)
+    rank = len(value.tensor.shape)
+    order = [int(axis) for axis in node.attributes.get("perm", range(rank)[::-1])]
+    if value.rows > 1 or order[:1] != [0] or sorted(order) != list(range(rank)):
+        raise unknown(node, f"the order {order} does not keep the batch in front")
+    stands = list(CHANNELS_LAST) if value.channels_first else list(range(rank))  # ONNX's axis of each of the tensor's
+    kept = tuple(order.index(axis) for axis in stands)
+    if kept in (tuple(range(rank)), CHANNELS_LAST):
+        return Value(value.tensor, channels_first=kept == CHANNELS_LAST, nonnegative=value.nonnegative)
+    made = walk.make.permute(value.tensor, [stands.index(axis) for axis in order], layer_name(node))
+    return Value(made, nonnegative=value.nonnegative)
 
 
 def reshape(walk: Walk, node: Node, values: list[Value | None]) -> Value:
@@ -159,7 +174,7 @@ def _to(walk: Walk, node: Node, value: Value, target: list[int]) -> Value:
     if value.channels_first and value.rows == 1 and tuple(sizes) == value.shape:  # an image stays one
         return value
     if value.channels_first and prod(shape[:2]) > 1:
-        tensor = walk.make.channels_first(tensor, f"{layer_name(node)}.channels_first")
+        tensor = walk.make.permute(tensor, CHANNELS_FIRST, f"{layer_name(node)}.channels_first")
     rows, rest = divmod(prod(shape), prod(sizes))
     if rest or not rows:
         raise unknown(node, f"{value.shape} does not fit into {target}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,6 +15,7 @@ from tbconv.contract.errors import ConversionError
 
 ROUTE = "change the network: docs/ops.md lists what has a layer"
 IMAGE_RANK = 4
+CHANNELS_LAST, CHANNELS_FIRST = (0, 2, 3, 1), (0, 3, 1, 2)  # orders of the axes of an image
 MOST_NAMES = 6  # of an error's first line; its second names them all
 
 
@@ -106,12 +107,29 @@ def only(node: Node, values: list[Value | None], index: int = 0) -> Value:
     return value
 
 
-def image(node: Node, values: list[Value | None]) -> Value:
-    """Return the first input if it is an image [N, C, H, W]."""
+def image(walk: Walk, node: Node, values: list[Value | None]) -> Value:
+    """Return the first input as an image [N, C, H, W]."""
     value = only(node, values)
-    if not value.channels_first or len(value.tensor.shape) != IMAGE_RANK:
+    if len(value.tensor.shape) != IMAGE_RANK or value.rows > 1:
         raise unknown(node, "its input is not an image [N, C, H, W]")
-    return value
+    return as_image(walk, node, value)
+
+
+def as_image(walk: Walk, node: Node, value: Value, part: int = 0) -> Value:
+    """Return a tensor of four axes with its channels last."""
+    if value.channels_first:
+        return value
+    name = f"{layer_name(node)}.channels_last{part or ''}"
+    made = walk.make.permute(value.tensor, CHANNELS_LAST, name)
+    return replace(value, tensor=made, channels_first=True)
+
+
+def alike(walk: Walk, node: Node, values: Sequence[Value]) -> list[Value]:
+    """Return tensors in one layout: as images where one is, and all have four axes."""
+    ranks = {len(one.tensor.shape) for one in values}
+    if ranks != {IMAGE_RANK} or not any(one.channels_first for one in values) or any(one.rows > 1 for one in values):
+        return list(values)
+    return [as_image(walk, node, one, part) for part, one in enumerate(values)]
 
 
 def here(value: Value, axis: int) -> int:

@@ -121,7 +121,7 @@ def conv(walk: Walk, node: Node, values: list[Value | None]) -> Value:
     A depthwise one with unequal strides, or with both stride and dilation, stays a Conv2D in groups; behind one with
     both is a MaxPooling2D of one place, since Keras has no such convolution.
     """
-    value, weight, bias = image(node, values), walk.constant(node, 1), walk.given(node, 2)
+    value, weight, bias = image(walk, node, values), walk.constant(node, 1), walk.given(node, 2)
     over, groups = window(node, value, weight.shape[2:]), node.attributes.get("group", 1)
     if weight.shape[1] * groups != value.shape[0]:
         raise unknown(node, f"{groups} groups of weights {list(weight.shape)} don't fit {value.shape[0]} channels")
@@ -147,7 +147,7 @@ def pad(walk: Walk, node: Node, values: list[Value | None]) -> Value:
 
     Zeros around height and width, nothing else, and their number stored.
     """
-    value = image(node, values)
+    value = image(walk, node, values)
     before, after = _pads(walk, node)
     fill = walk.given(node, 2)
     plain = node.attributes.get("mode", b"constant") == b"constant" and (fill is None or zeros_only(fill))
@@ -179,7 +179,7 @@ def max_pool(walk: Walk, node: Node, values: list[Value | None]) -> Value:
     then can't win; else the first and last rows and columns once more, which only win where what they repeat does. No
     constant of -3.4e38 enters the file. No dilation.
     """
-    value, over, around, beyond = _windowed(node, values)
+    value, over, around, beyond = _windowed(walk, node, values)
     whole = widened(around, beyond)
     if not value.nonnegative and any(whole):
         if over.same == whole:
@@ -211,7 +211,7 @@ def average_pool(walk: Walk, node: Node, values: list[Value | None]) -> Value:
     behind them. ceil_mode's last windows reach beyond the pads only where these don't count: what else they count
     depends on the runtime. No dilation.
     """
-    value, over, around, beyond = _windowed(node, values)
+    value, over, around, beyond = _windowed(walk, node, values)
     whole, counts = widened(around, beyond), bool(node.attributes.get("count_include_pad", 0)) and any(around)
     if counts and any(beyond):
         raise unknown(
@@ -226,9 +226,9 @@ def average_pool(walk: Walk, node: Node, values: list[Value | None]) -> Value:
     return made.like(walk.make.times(made.tensor, shares, f"{layer_name(node)}.shares"), nonnegative=value.nonnegative)
 
 
-def _windowed(node: Node, values: list[Value | None]) -> tuple[Value, Window, Border, Border]:
+def _windowed(walk: Walk, node: Node, values: list[Value | None]) -> tuple[Value, Window, Border, Border]:
     """Return the image, the window, its pads, and what ceil_mode adds to them."""
-    value = image(node, values)
+    value = image(walk, node, values)
     over = window(node, value, tuple(node.attributes["kernel_shape"]))
     around = border(node, over)
     if over.dilations != (1, 1):
@@ -255,26 +255,29 @@ def _pool(
     return value.like(made, nonnegative=value.nonnegative)
 
 
-def global_mean(walk: Walk, node: Node, values: list[Value | None]) -> Value:
-    """GlobalAveragePooling2D of an image, GlobalAveragePooling1D of rows [N, places, C].
+def over_places(walk: Walk, node: Node, values: list[Value | None]) -> Value:
+    """GlobalAveragePooling2D or GlobalMaxPooling2D of an image, the same in 1D of rows [N, places, C]; a sum is scaled.
 
-    TFLite: MEAN.
+    TFLite: MEAN or REDUCE_MAX; MUL behind the MEAN of a sum.
 
-    A mean over all places and over nothing else.
+    Over all places and over nothing else.
     """
-    value = only(node, values)
-    keep = bool(node.attributes.get("keepdims", 1))
-    rank = len(value.tensor.shape)
-    axes = [2, 3] if node.op == "GlobalAveragePool" else sorted(int(axis) % rank for axis in _axes(walk, node))
-    if (rank, axes, value.channels_first) == (4, [2, 3], True):
-        pooled = walk.make.mean(value.tensor, layer_name(node), keep=keep)
-        return Value(pooled, channels_first=keep, nonnegative=value.nonnegative)
-    if (rank, axes, value.rows) == (3, [1], 1):
-        pooled = walk.make.mean(value.tensor, layer_name(node), keep=keep)
-        return Value(pooled, nonnegative=value.nonnegative)
-    raise unknown(node, f"a mean over axes {axes} of {tuple(value.tensor.shape)} is not a mean over places")
+    whole = node.op in ("GlobalAveragePool", "GlobalMaxPool")
+    value = image(walk, node, values) if whole else only(node, values)
+    keep, name, rank = bool(node.attributes.get("keepdims", 1)), layer_name(node), len(value.tensor.shape)
+    axes = [2, 3] if whole else sorted(int(axis) % rank for axis in _axes(walk, node))
+    is_image = (rank, axes, value.channels_first) == (4, [2, 3], True)
+    if not is_image and (rank, axes, value.rows, value.channels_first) != (3, [1], 1, False):
+        raise unknown(node, f"axes {axes} of {tuple(value.tensor.shape)} are not its places")
+    kind: Literal["max", "mean"] = "max" if node.op in ("GlobalMaxPool", "ReduceMax") else "mean"
+    total = node.op == "ReduceSum"
+    made = walk.make.reduce(value.tensor, kind, f"{name}.mean" if total else name, keep=keep)
+    if total:
+        made = walk.make.scale(made, float(math.prod(value.tensor.shape[1:-1])), 0.0, name)
+    return Value(made, channels_first=keep and is_image, nonnegative=value.nonnegative)
 
 
 def _axes(walk: Walk, node: Node) -> Any:
     """Return the axes: an attribute before opset 18, then an input."""
-    return node.attributes["axes"] if "axes" in node.attributes else walk.constant(node, 1)
+    found = node.attributes["axes"] if "axes" in node.attributes else walk.given(node, 1)
+    return [] if found is None else found

@@ -154,9 +154,9 @@ def to_integer(plain: Plain) -> Plain:
 
 
 def _as_depthwise(one: Operation) -> Operation:
-    channels = one.output.sizes[-1]
-    if one.kind != "affine" or len(one.output.sizes) != 3 or channels == 1:
+    if one.kind != "affine" or len(one.output.sizes) != 3 or one.output.sizes[-1] == 1:
         return one
+    channels = one.output.sizes[-1]
     scale, offset = (np.broadcast_to(one.arrays[key].reshape(-1), channels) for key in ("scale", "offset"))
     options = {**one.options, "strides": (1, 1), "dilations": (1, 1)}
     arrays = {"kernel": scale.reshape(1, 1, channels, 1).copy(), "bias": offset.copy()}

@@ -228,20 +228,21 @@ class PlainBuilder:
         options = {"kernel": kernel, "strides": strides, "same": same}
         return self._add(f"{kind}_pool", [tensor], name, sizes, options=options)
 
-    def mean(self, tensor: Tensor, name: str, *, keep: bool) -> Tensor:
-        """Write down a mean over places."""
+    def reduce(self, tensor: Tensor, kind: Literal["max", "mean"], name: str, *, keep: bool) -> Tensor:
+        """Write down a mean or the largest over places."""
         places = len(tensor.sizes) - 1
         sizes = (*(1,) * (places if keep else 0), tensor.sizes[-1])
-        return self._add("mean", [tensor], name, sizes, options={"axes": tuple(range(1, places + 1)), "keep": keep})
+        options = {"axes": tuple(range(1, places + 1)), "keep": keep}
+        return self._add("largest" if kind == "max" else "mean", [tensor], name, sizes, options=options)
 
     def reshape(self, tensor: Tensor, sizes: tuple[int, ...], name: str) -> Tensor:
         """Write down other sizes."""
         return self._add("reshape", [tensor], name, sizes)
 
-    def channels_first(self, tensor: Tensor, name: str) -> Tensor:
-        """Write down [H, W, C] to [C, H, W]."""
-        rows, columns, channels = tensor.sizes
-        return self._add("transpose", [tensor], name, (channels, rows, columns), options={"order": (0, 3, 1, 2)})
+    def permute(self, tensor: Tensor, order: Sequence[int], name: str) -> Tensor:
+        """Write down another order of axes."""
+        sizes = [tensor.sizes[axis - 1] for axis in order[1:]]
+        return self._add("transpose", [tensor], name, sizes, options={"order": tuple(order)})
 
     def greater(self, tensor: Tensor, bound: float) -> Tensor:
         """Write down a comparison."""
@@ -268,9 +269,21 @@ FUSED = (math.inf, 6.0)  # ends of ReLU and ReLU6
 
 def simplify(plain: Plain) -> Plain:
     """Return the same network in fewer operations; every number is folded in float64."""
-    for rewrite in (fold_scales, _take_borders, _take_activations):
+    for rewrite in (_join_reshapes, fold_scales, _take_borders, _take_activations):
         plain = rewrite(plain)
     return plain
+
+
+def _join_reshapes(plain: Plain) -> Plain:
+    """Take numbers to their last sizes at once, where nobody reads them in between."""
+    makers, readers = dict[str, Operation](), plain.readers()
+    for one in plain.operations:
+        before = makers.get(one.inputs[0].name)
+        if before is not None and one.kind == before.kind == "reshape" and readers[before.output.name] == 1:
+            del makers[before.output.name]
+            one = replace(one, inputs=before.inputs, names=(*one.names, *before.names))  # noqa: PLW2901
+        makers[one.output.name] = one
+    return replace(plain, operations=tuple(makers.values()))
 
 
 def fold_scales(plain: Plain, *, shifts_apart: bool = True) -> Plain:

@@ -632,11 +632,14 @@ def _pool(code: int) -> Rule:
     return rule
 
 
-def _mean(writer: _Writer, operation: Operation) -> None:
-    options = schema.ReducerOptionsT()
-    options.keepDims = operation.options["keep"]
-    axes = writer.constant(f"{operation.names[-1]}.axes", np.array(operation.options["axes"]), np.int32)
-    writer.operator(Codes.MEAN, [writer.place(operation.inputs[0]), axes], writer.output(operation), options)
+def _reduced(code: int) -> Rule:
+    def rule(writer: _Writer, operation: Operation) -> None:
+        options = schema.ReducerOptionsT()
+        options.keepDims = operation.options["keep"]
+        axes = writer.constant(f"{operation.names[-1]}.axes", np.array(operation.options["axes"]), np.int32)
+        writer.operator(code, [writer.place(operation.inputs[0]), axes], writer.output(operation), options)
+
+    return rule
 
 
 def _reshape(writer: _Writer, operation: Operation) -> None:
@@ -684,12 +687,13 @@ RULES: dict[str, Rule] = {
     "hard_sigmoid": _hard_sigmoid,
     "hard_silu": _one(Codes.HARD_SWISH, schema.HardSwishOptionsT),
     "join": _join,
+    "largest": _reduced(Codes.REDUCE_MAX),
     "leaky_relu": _leaky_relu,
     "log": _one(Codes.LOG),
     "log_softmax": _one(Codes.LOG_SOFTMAX, schema.LogSoftmaxOptionsT),
     "max_pool": _pool(Codes.MAX_POOL_2D),
     "maximum": _one(Codes.MAXIMUM, schema.MaximumMinimumOptionsT),
-    "mean": _mean,
+    "mean": _reduced(Codes.MEAN),
     "minimum": _one(Codes.MINIMUM, schema.MaximumMinimumOptionsT),
     "multiply": _combined(Codes.MUL, schema.MulOptionsT),
     "prelu": _prelu,

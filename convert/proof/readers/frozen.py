@@ -135,6 +135,10 @@ def _prod(form: NormalForm, views: list[View], given: Given) -> View:
     return View(np.prod(views[0].stored.base, tuple(_numbers(views[1])), keepdims=given["keep_dims"]).astype(np.int32))
 
 
+def _reduce(kind: str) -> Rule:
+    return lambda form, views, given: form.mean(views[0], _numbers(views[1]), keep=given["keep_dims"], kind=kind)
+
+
 def _binary(kind: str) -> Rule:
     return lambda form, views, given: form.binary(kind, views[0], views[1])
 
@@ -167,11 +171,10 @@ RULES: dict[str, Rule] = {
     "Log": _each("log"),
     "LogSoftmax": lambda form, views, given: form.each(compositions.softmax(form, views[0]), "log"),
     "MatMul": _matmul,
+    "Max": _reduce("largest"),
     "MaxPool": _pool("max"),
     "Maximum": lambda form, views, given: bound(form, *views, low=True),
-    "Mean": lambda form, views, given: form.mean(
-        views[0], np.reshape(views[1].at, -1).tolist(), keep=given["keep_dims"]
-    ),
+    "Mean": _reduce("mean"),
     "Minimum": lambda form, views, given: bound(form, *views, low=False),
     "Mul": lambda form, views, given: compositions.multiply(form, *views),
     "Neg": lambda form, views, given: compositions.negative(form, views[0]),

@@ -222,8 +222,10 @@ def _crop(form: NormalForm, given: list[View], config: dict[str, Any], weights: 
     return given[0].map(lambda at: at[(*front, *cut)])
 
 
-def _mean(form: NormalForm, given: list[View], config: dict[str, Any], weights: list[NDArray[Any]]) -> View:
-    return form.mean(given[0], range(1, given[0].at.ndim - 1), keep=config["keepdims"])
+def _reduce(kind: str) -> Rule:
+    return lambda form, given, config, weights: form.mean(
+        given[0], range(1, given[0].at.ndim - 1), keep=config["keepdims"], kind=kind
+    )
 
 
 def _binary(kind: str) -> Rule:
@@ -257,8 +259,10 @@ RULES: dict[str, Rule] = {
     "Dropout": lambda form, given, config, weights: given[0],
     "ELU": lambda form, given, config, weights: compositions.elu(form, given[0], config["alpha"]),
     "Flatten": lambda form, given, config, weights: given[0].reshape(1, -1),
-    "GlobalAveragePooling1D": _mean,
-    "GlobalAveragePooling2D": _mean,
+    "GlobalAveragePooling1D": _reduce("mean"),
+    "GlobalAveragePooling2D": _reduce("mean"),
+    "GlobalMaxPooling1D": _reduce("largest"),
+    "GlobalMaxPooling2D": _reduce("largest"),
     "Greater": lambda form, given, config, weights: form.each(given[0], "greater", bound=given[1].stored),
     "LeakyReLU": lambda form, given, config, weights: form.each(
         given[0], "leaky", slope=number(config["negative_slope"])

@@ -166,6 +166,11 @@ def _over(kind: str) -> Rule:
     return rule
 
 
+def _total(form: NormalForm, views: Views, given: _Given) -> View:
+    mean = _over("mean")(form, views, given)
+    return form.affine(mean, number(views[0].at.size // mean.at.size))
+
+
 def _clip(form: NormalForm, views: Views, given: _Given) -> View:
     low = _optional(views, 1, given.get("min", -math.inf))
     high = _optional(views, 2, given.get("max", math.inf))
@@ -283,6 +288,7 @@ RULES: dict[str, Rule] = {
     ),
     "Gemm": _gemm,
     "GlobalAveragePool": lambda form, views, given: form.mean(views[0], (2, 3), keep=True),
+    "GlobalMaxPool": lambda form, views, given: form.mean(views[0], (2, 3), keep=True, kind="largest"),
     "Greater": _greater,
     "HardSigmoid": lambda form, views, given: compositions.hard_sigmoid(
         form, views[0], given.get("alpha", 0.2), given.get("beta", 0.5)
@@ -308,6 +314,7 @@ RULES: dict[str, Rule] = {
     "Reciprocal": _each("reciprocal"),
     "ReduceMax": _over("largest"),
     "ReduceMean": _over("mean"),
+    "ReduceSum": _total,
     "Relu": lambda form, views, given: form.clip(views[0], low=0),
     "Reshape": _reshape,
     "Selu": lambda form, views, given: form.affine(
