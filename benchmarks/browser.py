@@ -115,7 +115,7 @@ def measure(bundle: Path, films: list[bytes], artefact: str, many: int) -> dict[
                 print(f"film {number}: {str(asked)[:300]} and not {str(expected)[:300]}")
         browser.close()
         server.shutdown()
-    row = {"artefact": artefact, "films": len(films), "answered": answered, "every_field_equal": equal}
+    row: dict[str, Any] = {"artefact": artefact, "films": len(films), "answered": answered, "every_field_equal": equal}
     row |= {"margin_and_map_equal": bits, "golden": proof["films"], "load_s": round(loaded, 2)}
     row |= {"proof_s": round(proof["seconds"], 2), "folder_mb": round(written.bytes / 1e6, 1)}
     here, native = (statistics.median(one) for one in (browser_ms[: len(films)], native_ms))
