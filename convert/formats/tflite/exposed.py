@@ -28,7 +28,7 @@ def expose(request: dict[str, Any]) -> dict[str, Any]:
         request: artefact (a `.tflite` of this project), out (where the copy goes).
 
     Returns:
-        operations: [output, name of the tensor, operator] of each operation whose output is given, in the file's order.
+        operations: [output, name of the tensor, operator] of each operation on the film whose output is given, in order.
 
     Raises:
         ArtefactError: the file is refused as the server refuses it.
@@ -38,7 +38,11 @@ def expose(request: dict[str, Any]) -> dict[str, Any]:
     model = schema.ModelT.InitFromPackedBuf(path.read_bytes(), 0)
     [graph], [signature] = model.subgraphs, model.signatureDefs
     known, found = {one.tensorIndex for one in signature.outputs}, []
+    computed = {int(index) for index in graph.inputs}
     for number, operator in enumerate(list(graph.operators)):
+        if not computed & {int(one) for one in operator.inputs}:
+            continue  # of stored numbers alone: runtimes do these when they open a file, and need not keep the result
+        computed |= {int(one) for one in operator.outputs}
         index = int(operator.outputs[0])
         tensor, code = graph.tensors[index], model.operatorCodes[operator.opcodeIndex]
         given = index if tensor.type == schema.TensorType.FLOAT32 else _as_real(model, graph, index)
