@@ -251,9 +251,6 @@ class NormalForm:
         high, wide, each, out = kernel.base.shape
         if each * groups != channels or out % groups:
             raise NoRuleError(f"{groups} groups of a kernel {kernel.base.shape} don't fit {channels} channels")
-        if max(strides) > 1 and max(dilations) > 1:  # every place, of which some are kept
-            made = self.conv(view, kernel, bias, (1, 1), dilations, pads, groups)
-            return made.map(lambda at: at[:, :: strides[0], :: strides[1]])
         reach = ((high - 1) * dilations[0] + 1, (wide - 1) * dilations[1] + 1)
         sizes = (rows + pads[0] + pads[2], columns + pads[1] + pads[3])
         shape = tuple((sizes[axis] - reach[axis]) // strides[axis] + 1 for axis in (0, 1))

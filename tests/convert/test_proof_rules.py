@@ -33,7 +33,7 @@ def value(form, film):
 
 def conv(form, view, kernel, bias=None, strides=(1, 1), dilations=(1, 1), pads=NONE, groups=1):
     bias = ZERO if bias is None else number(bias)
-    return form.conv(view, number(kernel), bias, strides, dilations, pads, groups)
+    return compositions.conv(form, view, number(kernel), bias, strides, dilations, pads, groups)
 
 
 def last(view):

@@ -15,6 +15,16 @@ FRAMEWORK = "litert"
 Pair = tuple[int, int]
 
 
+def conv(
+    form: NormalForm, view: View, kernel: Stored, bias: Stored, strides: Pair, dilations: Pair, pads: Pads, groups: int
+) -> View:
+    """Add a convolution over [1, H, W, C]; with a stride and a dilation that of every place, of which some are kept."""
+    if max(strides) == 1 or max(dilations) == 1:
+        return form.conv(view, kernel, bias, strides, dilations, pads, groups)
+    made = form.conv(view, kernel, bias, (1, 1), dilations, pads, groups)
+    return made.map(lambda at: at[:, :: strides[0], :: strides[1]])
+
+
 def pool(
     form: NormalForm, view: View, kind: str, kernel: Pair, strides: Pair, pads: Pads, *, counted: bool = False
 ) -> View:

@@ -79,7 +79,7 @@ def _conv(form: NormalForm, views: list[View], given: Given) -> View:
     high, wide, each, _ = views[1].at.shape
     reach = ((high - 1) * dilations[0] + 1, (wide - 1) * dilations[1] + 1)
     pads, groups = _pads(views[0], given, reach, strides), views[0].at.shape[3] // each
-    return form.conv(views[0], views[1].stored, ZERO, tuple(strides), tuple(dilations), pads, groups)
+    return compositions.conv(form, views[0], views[1].stored, ZERO, tuple(strides), tuple(dilations), pads, groups)
 
 
 def _depthwise(form: NormalForm, views: list[View], given: Given) -> View:

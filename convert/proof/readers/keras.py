@@ -158,7 +158,7 @@ def _conv(form: NormalForm, given: list[View], config: dict[str, Any], weights: 
     strides, dilations = tuple(config["strides"]), tuple(config["dilation_rate"])
     reach = ((kernel.shape[0] - 1) * dilations[0] + 1, (kernel.shape[1] - 1) * dilations[1] + 1)
     pads = _pads(given[0], config, reach, (strides[0], strides[1]))
-    return form.conv(given[0], Stored(kernel), _bias(config, weights), strides, dilations, pads, groups)
+    return compositions.conv(form, given[0], Stored(kernel), _bias(config, weights), strides, dilations, pads, groups)
 
 
 def _bias(config: dict[str, Any], weights: list[NDArray[Any]]) -> Stored:

@@ -100,7 +100,9 @@ def _conv(form: NormalForm, views: Views, given: _Given) -> View:
     strides, dilations = given.get("strides", [1, 1]), given.get("dilations", [1, 1])
     reach = [(size - 1) * wide + 1 for size, wide in zip(kernel.base.shape[:2], dilations, strict=True)]
     pads = _pads(given, view.at.shape[1:3], reach, strides)
-    return _first(form.conv(view, kernel, bias, tuple(strides), tuple(dilations), pads, given.get("group", 1)))
+    return _first(
+        compositions.conv(form, view, kernel, bias, tuple(strides), tuple(dilations), pads, given.get("group", 1))
+    )
 
 
 def _beyond(size: int, before: int, after: int, kernel: int, stride: int) -> int:

@@ -215,7 +215,9 @@ def _conv(form: NormalForm, call: _Call) -> View:
     high, wide, each, _ = kernel.base.shape
     reach = ((high - 1) * dilations[0] + 1, (wide - 1) * dilations[1] + 1)
     pads = _around(call, call[0].at.shape[1:3], reach, strides)
-    return form.conv(call[0], kernel, call.optional(2), strides, dilations, pads, call[0].at.shape[3] // each)
+    return compositions.conv(
+        form, call[0], kernel, call.optional(2), strides, dilations, pads, call[0].at.shape[3] // each
+    )
 
 
 def _depthwise(form: NormalForm, call: _Call) -> View:
@@ -224,7 +226,7 @@ def _depthwise(form: NormalForm, call: _Call) -> View:
     kernel = call[1].reshape(high, wide, 1, out).stored
     reach = ((high - 1) * dilations[0] + 1, (wide - 1) * dilations[1] + 1)
     pads = _around(call, call[0].at.shape[1:3], reach, strides)
-    return form.conv(call[0], kernel, call.optional(2), strides, dilations, pads, channels)
+    return compositions.conv(form, call[0], kernel, call.optional(2), strides, dilations, pads, channels)
 
 
 def _dense(form: NormalForm, call: _Call) -> View:
