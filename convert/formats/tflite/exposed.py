@@ -28,7 +28,7 @@ def expose(request: dict[str, Any]) -> dict[str, Any]:
         request: artefact (a `.tflite` of this project), out (where the copy goes).
 
     Returns:
-        operations: [output, name of the tensor, operator] of each operation on the film that has one, in order.
+        operations: [output, tensor, operator] of each operation on the film whose output is given, in order.
 
     Raises:
         ArtefactError: the file is refused as the server refuses it.
