@@ -109,6 +109,8 @@ def test_every_format_is_equivalent_and_tensorflows_own_tflite_is_too(zoo):
     assert 0.49 < found["dynamic.tflite"].figures.get("reduced_steps", 0.5) <= 0.5001
 
 
+# a dilated convolution of which only some places are kept: TensorFlow writes SpaceToBatchND, for which there is no rule
+NO_RULE = {("conv_dilated_with_stride", "saved_model")}
 OF_FUNCTIONS = ("gate", "log", "quotient", "reciprocal", "reciprocal_root", "sqrt")
 
 
@@ -124,7 +126,9 @@ def test_every_operation_is_equivalent_in_tensorflows_formats(drawn, tmp_path):
         request = {"onnx": str(folder / f"{name}.onnx")} | {key: str(path) for key, path in files.items()}
         run_step("convert.formats.onnx_to_keras:onnx_to_keras", request)
         found = prove_files(folder / f"{name}.onnx", {path.name: path for path in files.values()})
-        assert {path: proof.reason for path, proof in found.items() if proof.verdict != EQUIVALENT} == {}, name
+        said = {path: proof.verdict for path, proof in found.items()}
+        wanted = {path: UNKNOWN if (name, path) in NO_RULE else EQUIVALENT for path in found}
+        assert said == wanted, (name, {path: proof.reason for path, proof in found.items()})
 
 
 # --- not equivalent ---
