@@ -70,7 +70,8 @@ def cut(draw):
     given = [axis - draw.one(0, 4) for axis in axes]
     steps = [draw.one(1, 1, 2, 3) for _ in axes]
     graph = draw.signed()
-    return graph.add("Slice", *(np.array(one, np.int64) for one in (starts, ends, given, steps)))
+    graph.add("Slice", *(np.array(one, np.int64) for one in (starts, ends, given, steps)))
+    return graph.add("Sigmoid")  # what takes everything leaves no operation by itself
 
 
 def split(draw):

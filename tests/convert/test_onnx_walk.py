@@ -62,7 +62,6 @@ WRONG = {
     "reshape_with_two_unknowns": "the batch must stay in front",
     "add_map": "(1, 4, 7, 7)",
     "constant_over_image": "a constant stands on its left",
-    "div_two": "there is no such layer",
     "mean_over_channels": "are not its places",
     "cast_to_int": "only a cast to float32",
 }

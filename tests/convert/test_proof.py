@@ -37,7 +37,7 @@ from tbconv.contract.errors import ArtefactError, ConversionError, TbconvError
 OWN_STEPS = (
     1.01  # 1/6 of hard swish and bounds that are shifted and back are a step away; all else is within half of one
 )
-SAME_ANSWER = 1e-6  # of the largest answer: ONNX Runtime computes in float32
+SAME_ANSWER = 4e-6  # of the largest answer: ONNX Runtime sums hundreds of products in float32
 
 
 @pytest.fixture(scope="module")
