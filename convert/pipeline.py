@@ -423,8 +423,9 @@ def _make_int8(context: ConversionContext, reference: Reference[Any, Any]) -> No
     if reference.int8_budget:
         context.reporter.say(f"  int8: searching its recipe for up to {reference.int8_budget:.0f} s")
     context.int8 = _make(context, INT8, films=str(reference.calibration), **given)["search"]
-    if context.int8["reach"]["largest"] > LARGEST_HALF:
-        context.reporter.say(f"  {half_line(context.int8['reach'])}")
+    reach = (context.int8 or {}).get("reach")
+    if reach and reach["largest"] > LARGEST_HALF:
+        context.reporter.say(f"  {half_line(reach)}")
 
 
 # --- compared ---

@@ -66,7 +66,7 @@ def drawn_chain(most=np.inf):
     last = builder.combine(
         [last, builder.conv(last, draw.normal(size=(1, 1, 8, 8)), None, "three", 0, **same)], "add", "sum"
     )
-    last = builder.mean(last, "mean", keep=False)
+    last = builder.reduce(last, "mean", "mean", keep=False)
     last = builder.dense(last, draw.normal(size=(8, 2)), draw.normal(size=2), "logits", 0)
     return simplify(Plain(image, tuple(builder.operations), {"logits": last}))
 
@@ -352,7 +352,7 @@ def test_dense_layers_that_stay_in_float_are_stored_in_int8_and_answer_as_float_
     last = builder.conv(
         builder.image((12, 12, 1), "image"), draw.normal(size=(3, 3, 1, 64)) / 60, None, "one", 0, **same
     )
-    last = builder.mean(builder.activation(last, "relu", "relu"), "mean", keep=False)
+    last = builder.reduce(builder.activation(last, "relu", "relu"), "mean", "mean", keep=False)
     last = builder.activation(
         builder.dense(last, draw.normal(size=(64, 96)), draw.normal(size=96), "two", 0), "relu", "r"
     )
@@ -385,7 +385,7 @@ def test_equal_vectors_of_numbers_are_written_once(precision):
     for number in range(4):
         kernel = draw.normal(size=(3, 3, last.sizes[-1], 64)) / 60
         last = builder.activation(builder.conv(last, kernel, None, f"c{number}", 0, **same), "relu", f"r{number}")
-    last = builder.dense(builder.mean(last, "mean", keep=False), draw.normal(size=(64, 2)), None, "logits", 0)
+    last = builder.dense(builder.reduce(last, "mean", "mean", keep=False), draw.normal(size=(64, 2)), None, "logits", 0)
     plain = simplify(Plain(builder.operations[0].inputs[0], tuple(builder.operations), {"logits": last}))
     data = Quantizer(plain, films()).make(Recipe()).data if precision == "int8" else write_tflite(plain, "dynamic")
     graph = schema.Model.GetRootAs(data).Subgraphs(0)

@@ -27,7 +27,7 @@ def network(spread=1.0, seed=0):
         last = builder.activation(
             builder.conv(last, kernel, None, f"conv{number}", 0, **given), "relu", f"relu{number}"
         )
-    last = builder.mean(last, "mean", keep=False)
+    last = builder.reduce(last, "mean", "mean", keep=False)
     last = builder.dense(last, draw.normal(size=(16, 2)), None, "logits", 0)
     return simplify(Plain(builder.operations[0].inputs[0], tuple(builder.operations), {"logits": last}))
 
