@@ -94,9 +94,6 @@ def test_no_file_of_the_page_is_there_for_nothing():
     used = set(PAGES) | {name for page in PAGES for name in re.findall(r'"static/([a-z]+\.[a-z]+)', read(page))}
     for entry in PAGES.values():
         used |= imported(entry, set())
-    alone = {
-        "local.js",
-        "service-worker.js",
-    }  # of the page without a server (`tbconv page`): no page of the server asks for them
+    alone = {"local.js", "service-worker.js"}  # of `tbconv page`: no page of the server asks for them
     assert {path.name for path in FOLDER.iterdir() if path.is_file()} == used | alone
     assert not used & alone
