@@ -27,7 +27,8 @@ PyTorch (functions in a file that was not optimised are written out). Images are
 Keras, of one film in TFLite; an output that is an image is so, too.
 
 Not every operator that can be converted is served yet: `tbconv serve` refuses a file with one that its structural
-check does not know (ABS, EXP, GELU, LOG, PRELU and others), says so, and lets the baseline answer.
+check does not know (ABS, EXP, GELU, MAXIMUM, MINIMUM, PRELU, SOFTMAX, TANH and others), says so, and lets the baseline
+answer where the bundle has one.
 
 | ONNX | Keras | TFLite | exact and accepted where |
 |---|---|---|---|
