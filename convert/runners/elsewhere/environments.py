@@ -132,7 +132,7 @@ def _kept(name: str, make: Callable[[Path], None]) -> Path:
 
 
 def _pip(folder: Path, packages: Sequence[str], platform: Sequence[str]) -> None:
-    command = [sys.executable, "-m", "pip", "install", "--disable-pip-version-check", "--quiet", "--no-compile"]
+    command = [sys.executable, "-P", "-m", "pip", "install", "--disable-pip-version-check", "--quiet", "--no-compile"]
     command += ["--only-binary", ":all:", "--target", str(folder), *platform, *packages]
     told = "python -m pip download --no-deps " + " ".join(f"'{one}'" for one in packages)
     _run(command, what=f"pip cannot get {' and '.join(packages)}", told=told)

@@ -82,8 +82,8 @@ def _needs_no_emulation() -> bool:
 
 def _avx2() -> tuple[list[str], dict[str, str]]:
     packages = python_packages(LITERT, NUMPY)
-    python = [sys.executable] if _needs_no_emulation() else _emulated("qemu-x86_64", "-cpu", "Haswell", sys.executable)
-    return [*python, "-S", "-P"], {"PYTHONPATH": str(packages)}
+    emulator = [] if _needs_no_emulation() else _emulated("qemu-x86_64", "-cpu", "Haswell")
+    return [*emulator, sys.executable, "-S", "-P"], {"PYTHONPATH": str(packages)}
 
 
 def _arm(cpu: str) -> tuple[list[str], dict[str, str]]:
