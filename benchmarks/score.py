@@ -33,7 +33,7 @@ from tf_serve.score.run import ENGINES
 ROOT = Path(__file__).parents[1]
 BARE, SCRIPT = "bare loop", "TensorFlow script"
 BATCH = 32  # of the script
-SHARDS_OF_A_TURN = 40
+SHARDS_OF_A_TURN = 20
 OF_BARE, OF_SCRIPT = 0.95, 3.0  # bars: an engine's share of the bare loop, and how many times the script
 OF_ENGINE = {"local": OF_BARE, "ray": 0.9}
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}

@@ -243,12 +243,18 @@ class Pass:
                 self._stop_late(looked)
 
     def _tasks(self) -> Iterator[_Task]:
-        """Cut the films into tasks, shard by shard; a shard is begun when its first task is taken."""
+        """Cut the films into tasks, shard by shard; a shard is begun when its first task is taken.
+
+        The first of each worker is one film, so that the first answers come soon.
+        """
         for number, films in self._films:
             self._shards[number] = Shard([None] * len(films), len(films))
-            for start in range(0, len(films), self._task_films):
-                part = films[start : start + self._task_films]
+            start = 0
+            while start < len(films):
+                size = self._task_films if self._numbers >= len(self._workers) else 1
+                part = films[start : start + size]
                 yield self._task(number, list(range(start, start + len(part))), part)
+                start += len(part)
 
     def _task(self, shard: int, places: list[int], films: list[Film]) -> _Task:
         self._numbers += 1
