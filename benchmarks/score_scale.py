@@ -23,7 +23,7 @@ from tf_serve.score.films import list_films
 from tf_serve.score.rows import SHARDS, Row, as_parquet, read, shard_name
 from tf_serve.score.run import SHARD_FILMS
 
-FILM_S = 0.023  # of a core: int8 of a ResNet50 and decoding, 43 films a second (docs/serving-speed.md)
+FILM_S = 0.032  # of a core: int8 of a ResNet50, 61.8 films a second of two cores (docs/scale.md)
 HEAD = {"tbconv.schema": "1", "tbconv.disclaimer": Referral().disclaimer, "tbconv.model": "{}"}
 
 
