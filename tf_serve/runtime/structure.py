@@ -140,6 +140,10 @@ _SCHEMA = {
         "fused_activation_function:i8 weights_format:refused keep_num_dims:bool asymmetric_quantize_inputs:bool "
         "quantized_bias_type:i8"
     ),
+    "BatchMatMulOptions": "adj_x:bool adj_y:bool asymmetric_quantize_inputs:bool",
+    "GeluOptions": "approximate:bool",
+    "LeakyReluOptions": "alpha:f32",
+    "SoftmaxOptions": "beta:f32",
     "ConcatenationOptions": "axis:i32 fused_activation_function:i8",
     "AddOptions": "fused_activation_function:i8 pot_scale_int16:bool",
     "SubOptions": "fused_activation_function:i8 pot_scale_int16:bool",
@@ -196,16 +200,8 @@ class _Reader:
 
     def tables(self, vector: tuple[int, int] | None, what: str) -> list[int]:
         """Return where the tables of a vector are."""
-        return (
-            [
-                place + 4 * number + offset
-                for place, number, offset in (
-                    (vector[0], number, offset) for number, offset in enumerate(self._unpack(vector, "I", what))
-                )
-            ]
-            if vector
-            else []
-        )
+        offsets = self._unpack(vector, "I", what) if vector else ()
+        return [vector[0] + 4 * number + offset for number, offset in enumerate(offsets)] if vector else []
 
     def integers(self, vector: tuple[int, int] | None, what: str) -> tuple[int, ...]:
         """Return an int32 vector."""
@@ -366,11 +362,15 @@ def _channels(
 class _Call:
     """One operation of the graph: its tensors and options."""
 
-    name: str
+    operation: _Operation
     reader: _Reader
     inputs: tuple[_Tensor | None, ...]
     output: _Tensor
     options: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        return self.operation.name
 
     def __getitem__(self, number: int) -> _Tensor:
         found = self.inputs[number]
@@ -432,10 +432,10 @@ class _Call:
         ):
             raise Unsound("dtype", f"{self.name} has tensors of {', '.join(map(str, types))}")
 
-    def check_same_type(self, count: int, *allowed: str) -> None:
-        """Check that the first inputs and the output have one type, one of these."""
+    def check_same_type(self, count: int) -> None:
+        """Check that the first inputs and the output have one type, one of those that the operation may have."""
         types = {self[number].dtype for number in range(count)} | {self.output.dtype}
-        if len(types) != 1 or not types <= set(allowed):
+        if len(types) != 1 or not types <= set(self.operation.types):
             raise Unsound("dtype", f"{self.name} has tensors of {', '.join(sorted(types))}")
 
     def axis(self, value: int, sides: int) -> int:
@@ -443,7 +443,9 @@ class _Call:
         return value % sides
 
 
-_NUMBER = ("float32", "float16", "int8", "int32", "int64")
+_INT8 = ("float32", "int8")
+_FLOAT = ("float32", "float16", "int8")
+_NUMBER = (*_FLOAT, "int32", "int64")
 _ANY = tuple(_BYTES)
 _LINEAR = (  # input, weights, bias, output
     ("float32", "float32", "float32", "float32"),
@@ -454,9 +456,18 @@ _LINEAR = (  # input, weights, bias, output
 
 
 def _same(call: _Call) -> float:
-    call.check_same_type(1, "float32", "float16", "int8")
+    call.check_same_type(1)
+    slope = call.options.get("alpha", 0.0)  # of LEAKY_RELU: LiteRT makes an integer of it
+    call.check(holds=math.isfinite(slope), fault="operation", why=f"has the slope {slope}")
     call.gives(call[0].shape)
     return 4.0 * call.output.values
+
+
+def _softmax(call: _Call) -> float:
+    call.check(holds=len(call[0].shape) > 0, fault="shape", why="has no axis of classes")
+    beta = call.options.get("beta", 1.0)
+    call.check(holds=beta == 1.0, fault="operation", why=f"has the beta {beta}, not 1")
+    return _same(call)
 
 
 def _convert(call: _Call) -> float:
@@ -480,10 +491,30 @@ def _broadcast(*shapes: tuple[int, ...]) -> tuple[int, ...]:
         raise Unsound("shape", f"shapes {', '.join(str(list(shape)) for shape in shapes)} do not fit") from error
 
 
+def _stretch(call: _Call) -> float:
+    shapes, most = [one.shape for one in call.inputs if one], call.operation.stretched
+    fits = len(set(shapes)) == 1 or max(map(len, shapes)) <= most
+    call.check(holds=fits, fault="shape", why=f"has tensors of several shapes, and of more than {most} axes")
+    call.gives(_broadcast(*shapes))
+    return 4.0 * call.output.values
+
+
+def _elementwise(call: _Call) -> float:
+    call.check_same_type(2)
+    return _stretch(call)
+
+
+def _extremum(call: _Call) -> float:
+    # XNNPACK makes a clamp of a bound, whose answer lacks the axes that the bound alone has
+    for bound, other in (call[0], call[1]), (call[1], call[0]):
+        fits = bound.values > 1 or len(bound.shape) <= len(other.shape)
+        call.check(holds=fits, fault="shape", why=f"has a bound of {list(bound.shape)} for {list(other.shape)}")
+    return _elementwise(call)
+
+
 def _arithmetic(call: _Call) -> float:
-    call.check_same_type(2, *_NUMBER)
     _check_activation(call)
-    call.gives(_broadcast(call[0].shape, call[1].shape))
+    _elementwise(call)
     fold = {"ADD": np.add, "SUB": np.subtract, "MUL": np.multiply}.get(call.name)
     if fold is not None:
         call.fold(fold, 0, 1)
@@ -493,16 +524,23 @@ def _arithmetic(call: _Call) -> float:
 def _compare(call: _Call) -> float:
     types = {call[0].dtype, call[1].dtype}
     call.check(holds=len(types) == 1 and call.output.dtype == "bool", fault="dtype", why="compares two types")
-    call.gives(_broadcast(call[0].shape, call[1].shape))
-    return call.output.values
+    return _stretch(call)
+
+
+def _prelu(call: _Call) -> float:
+    work, slopes = _elementwise(call), call[1].shape
+    by_channel = math.prod(slopes[:-1]) == 1
+    fits = call.output.shape == call[0].shape and (by_channel or len(call[0].shape) <= 4)
+    call.check(holds=fits, fault="shape", why=f"has slopes of {list(slopes)} for {list(call[0].shape)}")
+    return work
 
 
 def _select(call: _Call) -> float:
     call.check(holds=call[0].dtype == "bool", fault="dtype", why="selects by something else than bool")
     types = {call[1].dtype, call[2].dtype, call.output.dtype}
-    call.check(holds=len(types) == 1 and types <= set(_NUMBER), fault="dtype", why=f"has tensors of {sorted(types)}")
-    call.gives(_broadcast(call[0].shape, call[1].shape, call[2].shape))
-    return call.output.values
+    fits = len(types) == 1 and types <= set(call.operation.types)
+    call.check(holds=fits, fault="dtype", why=f"has tensors of {', '.join(sorted(types))}")
+    return _stretch(call)
 
 
 def _check_activation(call: _Call) -> None:
@@ -531,16 +569,10 @@ def _check_weights(call: _Call, axis: int) -> int:
     call.check_types(*(_LINEAR if len(call.inputs) == 3 else [row[:2] + row[3:] for row in _LINEAR]))
     weights, bias = call[1], call.inputs[2] if len(call.inputs) == 3 else None
     outputs = weights.shape[axis]
-    call.check(
-        holds=bias is None or bias.shape == (outputs,),
-        fault="shape",
-        why=f"has a bias of another length than {outputs}",
-    )
-    call.check(
-        holds=weights.channels in (None, (axis, outputs)),
-        fault="quantization",
-        why=f"has no scale for each of its {outputs} outputs",
-    )
+    fits = bias is None or bias.shape == (outputs,)
+    call.check(holds=fits, fault="shape", why=f"has a bias of another length than {outputs}")
+    fits = weights.channels in (None, (axis, outputs))
+    call.check(holds=fits, fault="quantization", why=f"has no scale for each of its {outputs} outputs")
     return outputs
 
 
@@ -550,11 +582,8 @@ def _conv(call: _Call) -> float:
     sides, outputs = _window(call, *filters[1:3]), _check_weights(call, 0)
     channels = call[0].shape[3]
     groups = channels // filters[3]
-    call.check(
-        holds=channels == groups * filters[3] and groups > 0 and outputs % groups == 0,
-        fault="shape",
-        why=f"has {outputs} filters of {filters[3]} for {channels} channels",
-    )
+    fits = channels == groups * filters[3] and groups > 0 and outputs % groups == 0
+    call.check(holds=fits, fault="shape", why=f"has {outputs} filters of {filters[3]} for {channels} channels")
     call.gives((call[0].shape[0], *sides, outputs))
     return float(call.output.values) * math.prod(filters[1:])
 
@@ -563,18 +592,15 @@ def _depthwise(call: _Call) -> float:
     filters = call[1].shape
     call.check(holds=len(filters) == 4 and filters[0] == 1, fault="shape", why=f"has filters of {list(filters)}")
     sides, outputs = _window(call, *filters[1:3]), _check_weights(call, 3)
-    multiplier = call.options["depth_multiplier"]
-    call.check(
-        holds=outputs == call[0].shape[3] * multiplier,
-        fault="shape",
-        why=f"has {outputs} filters, {multiplier} for each of {call[0].shape[3]} channels",
-    )
+    multiplier, channels = call.options["depth_multiplier"], call[0].shape[3]
+    why = f"has {outputs} filters, {multiplier} for each of {channels} channels"
+    call.check(holds=outputs == channels * multiplier, fault="shape", why=why)
     call.gives((call[0].shape[0], *sides, outputs))
     return float(call.output.values) * math.prod(filters[1:3])
 
 
 def _pool(call: _Call) -> float:
-    call.check_same_type(1, "float32", "float16", "int8")
+    call.check_same_type(1)
     height, width = call.options["filter_height"], call.options["filter_width"]
     sides = _window(call, height, width)
     call.gives((call[0].shape[0], *sides, call[0].shape[3]))
@@ -595,8 +621,21 @@ def _dense(call: _Call) -> float:
     return float(call.output.values) * weights[1]
 
 
+def _product(call: _Call) -> float:
+    call.check_same_type(2)
+    left, right = ([*call[number].shape] for number in (0, 1))
+    fits = all(2 <= len(sides) <= 5 for sides in (left, right))
+    call.check(holds=fits, fault="shape", why=f"multiplies {left} and {right}")
+    for sides, turned in ((left, call.options["adj_x"]), (right, call.options["adj_y"])):
+        if turned:
+            sides[-2:] = sides[-1], sides[-2]
+    call.check(holds=left[-1] == right[-2], fault="shape", why=f"multiplies {left} and {right}")
+    call.gives((*_broadcast(tuple(left[:-2]), tuple(right[:-2])), left[-2], right[-1]))
+    return float(call.output.values) * left[-1]
+
+
 def _concatenate(call: _Call) -> float:
-    call.check_same_type(len(call.inputs), *_ANY)
+    call.check_same_type(len(call.inputs))
     _check_activation(call)
     shapes = [call[number].shape for number in range(len(call.inputs))]
     axis = call.axis(call.options["axis"], len(shapes[0]))
@@ -608,9 +647,11 @@ def _concatenate(call: _Call) -> float:
 
 
 def _reduce(call: _Call) -> float:
-    call.check_same_type(1, *_NUMBER)
+    call.check_same_type(1)
     sides = len(call[0].shape)
-    axes = {call.axis(value, sides) for value in call.integers(1)}
+    given = [call.axis(value, sides) for value in call.integers(1)]
+    axes = set(given)
+    call.check(holds=len(given) == len(axes), fault="index", why="has an axis twice")
     kept = [side for number, side in enumerate(call[0].shape) if number not in axes]
     same = [1 if number in axes else side for number, side in enumerate(call[0].shape)]
     call.gives(same if call.options["keep_dims"] else kept)
@@ -620,17 +661,14 @@ def _reduce(call: _Call) -> float:
 
 
 def _reshape(call: _Call) -> float:
-    call.check_same_type(1, *_ANY)
+    call.check_same_type(1)
     if len(call.inputs) == 1:
         wanted = list(call.reader.integers(call.options["new_shape"], "sides of a new shape"))
     else:
         call.check(holds=call[1].dtype == "int32" and len(call[1].shape) == 1, fault="shape", why="has no shape")
         wanted = call.integers(1)
-    call.check(
-        holds=wanted.count(-1) <= 1 and all(side == -1 or 1 <= side <= MOST_VALUES for side in wanted),
-        fault="shape",
-        why=f"gives {wanted[:8]}",
-    )
+    fits = wanted.count(-1) <= 1 and all(side == -1 or 1 <= side <= MOST_VALUES for side in wanted)
+    call.check(holds=fits, fault="shape", why=f"gives {wanted[:8]}")
     rest = math.prod(side for side in wanted if side != -1)
     shape = [call[0].values // rest if side == -1 else side for side in wanted]
     call.check(holds=math.prod(shape) == call[0].values, fault="shape", why=f"turns {call[0].shape} into {wanted[:8]}")
@@ -640,13 +678,12 @@ def _reshape(call: _Call) -> float:
 
 
 def _pad(call: _Call) -> float:
-    call.check_same_type(1, *_NUMBER)
+    call.check_same_type(1)
     sides = len(call[0].shape)
     call.check(holds=call[1].shape == (sides, 2), fault="shape", why="needs two paddings for each axis")
     if len(call.inputs) == 3:
-        call.check(
-            holds=call[2].values == 1 and call[2].dtype == call[0].dtype, fault="shape", why="has no single value"
-        )
+        fits = call[2].values == 1 and call[2].dtype == call[0].dtype
+        call.check(holds=fits, fault="shape", why="has no single value")
     given = call.integers(1, *INDICES)
     call.check(holds=all(0 <= value <= MOST_VALUES for value in given), fault="shape", why="has a negative padding")
     call.gives([side + given[2 * n] + given[2 * n + 1] for n, side in enumerate(call[0].shape)])
@@ -654,7 +691,7 @@ def _pad(call: _Call) -> float:
 
 
 def _slice(call: _Call) -> float:
-    call.check_same_type(1, *_ANY)
+    call.check_same_type(1)
     begin, end, step = (call.integers(number) for number in (1, 2, 3))
     sides = call[0].shape
     fits = len(begin) == len(end) == len(step) == len(sides) and all(step)
@@ -681,8 +718,21 @@ def _slice(call: _Call) -> float:
     return call.output.values
 
 
+def _cut(call: _Call) -> float:
+    call.check_same_type(1)
+    sides, begin, size = call[0].shape, call.integers(1), call.integers(2)
+    fits = call[1].shape == call[2].shape == (len(sides),) and 1 <= len(sides) <= 5
+    call.check(holds=fits, fault="shape", why="has no begin and size for each of up to 5 axes")
+    rows = list(zip(sides, begin, size, strict=True))
+    kept = [side - first if count == -1 else count for side, first, count in rows]
+    fits = all(0 <= first <= side - count for (side, first, _), count in zip(rows, kept, strict=True))
+    call.check(holds=fits, fault="index", why="reads beyond its input")
+    call.gives(kept)
+    return call.output.values
+
+
 def _gather(call: _Call) -> float:
-    call.check_same_type(1, *_ANY)
+    call.check_same_type(1)
     axis = call.axis(call.options["axis"], len(call[0].shape))
     side = call[0].shape[axis]
     places = call.integers(1, *INDICES)
@@ -693,13 +743,10 @@ def _gather(call: _Call) -> float:
 
 
 def _stack(call: _Call) -> float:
-    call.check_same_type(len(call.inputs), *_ANY)
+    call.check_same_type(len(call.inputs))
     shapes = {call[number].shape for number in range(len(call.inputs))}
-    call.check(
-        holds=len(shapes) == 1 and call.options["values_count"] == len(call.inputs),
-        fault="shape",
-        why="stacks tensors that do not fit",
-    )
+    fits = len(shapes) == 1 and call.options["values_count"] == len(call.inputs)
+    call.check(holds=fits, fault="shape", why="stacks tensors that do not fit")
     [shape] = shapes
     axis = call.axis(call.options["axis"], len(shape) + 1)
     call.gives((*shape[:axis], len(call.inputs), *shape[axis:]))
@@ -717,7 +764,7 @@ def _shape(call: _Call) -> float:
 
 
 def _transpose(call: _Call) -> float:
-    call.check_same_type(1, *_ANY)
+    call.check_same_type(1)
     order, sides = call.integers(1), len(call[0].shape)
     call.check(holds=sorted(order) == list(range(sides)), fault="index", why=f"has the order {order[:8]}")
     call.gives([call[0].shape[axis] for axis in order])
@@ -725,7 +772,7 @@ def _transpose(call: _Call) -> float:
 
 
 def _broadcast_to(call: _Call) -> float:
-    call.check_same_type(1, *_NUMBER)
+    call.check_same_type(1)
     call.check(holds=len(call[1].shape) == 1, fault="shape", why="has no shape")
     call.gives(call.integers(1, *INDICES))
     fits = _broadcast(call[0].shape, call.output.shape) == call.output.shape
@@ -741,43 +788,68 @@ class _Operation:
     options: tuple[int, str] | None = None  # number in the union BuiltinOptions, table
     required: bool = False  # LiteRT takes absent options for zeros: a stride of 0 divides by it
     optional: tuple[int, ...] = ()  # inputs that may be -1
+    types: tuple[str, ...] = ("float32",)  # one of which its tensors have, where they have one
+    stretched: int = MOST_SIDES  # axes of tensors of several shapes; of one more LiteRT's built-in kernel dies
 
 
 OPERATIONS = {
-    0: _Operation("ADD", (2, 2), _arithmetic, (11, "AddOptions")),
-    1: _Operation("AVERAGE_POOL_2D", (1, 1), _pool, (5, "Pool2DOptions"), required=True),
-    2: _Operation("CONCATENATION", (1, 512), _concatenate, (10, "ConcatenationOptions"), required=True),
+    0: _Operation("ADD", (2, 2), _arithmetic, (11, "AddOptions"), types=_NUMBER),
+    1: _Operation("AVERAGE_POOL_2D", (1, 1), _pool, (5, "Pool2DOptions"), required=True, types=_FLOAT),
+    2: _Operation("CONCATENATION", (1, 512), _concatenate, (10, "ConcatenationOptions"), required=True, types=_ANY),
     3: _Operation("CONV_2D", (2, 3), _conv, (1, "Conv2DOptions"), required=True, optional=(2,)),
     4: _Operation("DEPTHWISE_CONV_2D", (2, 3), _depthwise, (2, "DepthwiseConv2DOptions"), required=True, optional=(2,)),
     6: _Operation("DEQUANTIZE", (1, 1), _convert, (38, "DequantizeOptions")),
     9: _Operation("FULLY_CONNECTED", (2, 3), _dense, (8, "FullyConnectedOptions"), required=True, optional=(2,)),
-    14: _Operation("LOGISTIC", (1, 1), _same),
-    17: _Operation("MAX_POOL_2D", (1, 1), _pool, (5, "Pool2DOptions"), required=True),
-    18: _Operation("MUL", (2, 2), _arithmetic, (21, "MulOptions")),
-    19: _Operation("RELU", (1, 1), _same),
-    20: _Operation("RELU_N1_TO_1", (1, 1), _same),
-    21: _Operation("RELU6", (1, 1), _same),
-    22: _Operation("RESHAPE", (1, 2), _reshape, (17, "ReshapeOptions")),
-    34: _Operation("PAD", (2, 2), _pad, (22, "PadOptions")),
-    36: _Operation("GATHER", (2, 2), _gather, (23, "GatherOptions"), required=True),
-    39: _Operation("TRANSPOSE", (2, 2), _transpose, (26, "TransposeOptions")),
-    40: _Operation("MEAN", (2, 2), _reduce, (27, "ReducerOptions"), required=True),
-    41: _Operation("SUB", (2, 2), _arithmetic, (28, "SubOptions")),
-    42: _Operation("DIV", (2, 2), _arithmetic, (29, "DivOptions")),
-    45: _Operation("STRIDED_SLICE", (4, 4), _slice, (32, "StridedSliceOptions"), required=True),
+    14: _Operation("LOGISTIC", (1, 1), _same, types=_FLOAT),
+    17: _Operation("MAX_POOL_2D", (1, 1), _pool, (5, "Pool2DOptions"), required=True, types=_FLOAT),
+    18: _Operation("MUL", (2, 2), _arithmetic, (21, "MulOptions"), types=_NUMBER),
+    19: _Operation("RELU", (1, 1), _same, types=_FLOAT),
+    20: _Operation("RELU_N1_TO_1", (1, 1), _same, types=_FLOAT),
+    21: _Operation("RELU6", (1, 1), _same, types=_FLOAT),
+    22: _Operation("RESHAPE", (1, 2), _reshape, (17, "ReshapeOptions"), types=_ANY),
+    25: _Operation("SOFTMAX", (1, 1), _softmax, (9, "SoftmaxOptions"), required=True, types=_INT8),
+    28: _Operation("TANH", (1, 1), _same, types=_INT8),
+    34: _Operation("PAD", (2, 2), _pad, (22, "PadOptions"), types=_NUMBER),
+    36: _Operation("GATHER", (2, 2), _gather, (23, "GatherOptions"), required=True, types=_ANY),
+    39: _Operation("TRANSPOSE", (2, 2), _transpose, (26, "TransposeOptions"), types=_ANY),
+    40: _Operation("MEAN", (2, 2), _reduce, (27, "ReducerOptions"), required=True, types=_NUMBER),
+    41: _Operation("SUB", (2, 2), _arithmetic, (28, "SubOptions"), types=_NUMBER),
+    42: _Operation("DIV", (2, 2), _arithmetic, (29, "DivOptions"), types=_NUMBER, stretched=5),
+    45: _Operation("STRIDED_SLICE", (4, 4), _slice, (32, "StridedSliceOptions"), required=True, types=_ANY),
+    47: _Operation("EXP", (1, 1), _same, (33, "ExpOptions")),
+    50: _Operation("LOG_SOFTMAX", (1, 1), _softmax, (36, "LogSoftmaxOptions")),
     53: _Operation("CAST", (1, 1), _convert, (37, "CastOptions")),
-    60: _Operation("PADV2", (3, 3), _pad, (43, "PadV2Options")),
-    61: _Operation("GREATER", (2, 2), _compare, (44, "GreaterOptions")),
-    71: _Operation("EQUAL", (2, 2), _compare, (53, "EqualOptions")),
-    74: _Operation("SUM", (2, 2), _reduce, (27, "ReducerOptions"), required=True),
+    54: _Operation("PRELU", (2, 2), _prelu),
+    55: _Operation("MAXIMUM", (2, 2), _extremum, (39, "MaximumMinimumOptions"), stretched=5),
+    57: _Operation("MINIMUM", (2, 2), _extremum, (39, "MaximumMinimumOptions"), stretched=5),
+    59: _Operation("NEG", (1, 1), _same, (42, "NegOptions")),
+    60: _Operation("PADV2", (3, 3), _pad, (43, "PadV2Options"), types=_NUMBER),
+    61: _Operation("GREATER", (2, 2), _compare, (44, "GreaterOptions"), stretched=4),
+    64: _Operation("SELECT", (3, 3), _select, (47, "SelectOptions"), stretched=0),
+    65: _Operation("SLICE", (3, 3), _cut, (48, "SliceOptions")),
+    71: _Operation("EQUAL", (2, 2), _compare, (53, "EqualOptions"), stretched=4),
+    73: _Operation("LOG", (1, 1), _same),
+    74: _Operation("SUM", (2, 2), _reduce, (27, "ReducerOptions"), required=True, types=_NUMBER),
+    75: _Operation("SQRT", (1, 1), _same),
+    76: _Operation("RSQRT", (1, 1), _same),
     77: _Operation("SHAPE", (1, 1), _shape, (55, "ShapeOptions")),
-    81: _Operation("REDUCE_PROD", (2, 2), _reduce, (27, "ReducerOptions"), required=True),
-    83: _Operation("PACK", (1, 64), _stack, (59, "PackOptions"), required=True),
+    78: _Operation("POW", (2, 2), _elementwise, (56, "PowOptions"), stretched=4),
+    81: _Operation("REDUCE_PROD", (2, 2), _reduce, (27, "ReducerOptions"), required=True, types=_NUMBER),
+    82: _Operation("REDUCE_MAX", (2, 2), _reduce, (27, "ReducerOptions"), required=True),
+    83: _Operation("PACK", (1, 64), _stack, (59, "PackOptions"), required=True, types=_ANY),
+    92: _Operation("SQUARE", (1, 1), _same, (66, "SquareOptions")),
+    98: _Operation("LEAKY_RELU", (1, 1), _same, (75, "LeakyReluOptions"), required=True, types=_INT8),
+    99: _Operation("SQUARED_DIFFERENCE", (2, 2), _elementwise, (76, "SquaredDifferenceOptions"), stretched=4),
+    101: _Operation("ABS", (1, 1), _same, (78, "AbsOptions")),
+    111: _Operation("ELU", (1, 1), _same),
     114: _Operation("QUANTIZE", (1, 1), _convert, (89, "QuantizeOptions")),
-    117: _Operation("HARD_SWISH", (1, 1), _same, (91, "HardSwishOptions")),
-    123: _Operation("SELECT_V2", (3, 3), _select, (98, "SelectV2Options")),
-    130: _Operation("BROADCAST_TO", (2, 2), _broadcast_to, (104, "BroadcastToOptions")),
-    152: _Operation("RELU_0_TO_1", (1, 1), _same),
+    117: _Operation("HARD_SWISH", (1, 1), _same, (91, "HardSwishOptions"), types=_FLOAT),
+    123: _Operation("SELECT_V2", (3, 3), _select, (98, "SelectV2Options"), types=_NUMBER, stretched=5),
+    126: _Operation("BATCH_MATMUL", (2, 2), _product, (101, "BatchMatMulOptions")),
+    130: _Operation("BROADCAST_TO", (2, 2), _broadcast_to, (104, "BroadcastToOptions"), types=_NUMBER),
+    150: _Operation("GELU", (1, 1), _same, (116, "GeluOptions")),
+    152: _Operation("RELU_0_TO_1", (1, 1), _same, types=_FLOAT),
+    158: _Operation("SIGN", (1, 1), _same, (123, "SignOptions")),
 }
 
 
@@ -884,7 +956,7 @@ class _Model:
         if output.number in ready:
             raise Unsound("order", f"{label} writes a tensor that has values already")
         options = self._options(row, operation, label)
-        call = _Call(operation.name, self.reader, tensors, output, options)
+        call = _Call(operation, self.reader, tensors, output, options)
         self.work += operation.check(call)
         ready.add(output.number)
 
