@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import math
 import subprocess
 import sys
 from collections import Counter
@@ -11,6 +12,11 @@ import numpy as np
 import pytest
 from draw_file import CODES, Graph
 
+from convert.formats.tflite.plain import Plain, PlainBuilder
+from convert.formats.tflite.write import write_tflite
+from tbconv.contract.bundle import read_bundle
+from tbconv.contract.certificate import Verdict
+from tf_serve.fallback import choose_model
 from tf_serve.runtime import structure
 from tf_serve.runtime.structure import MOST_SIDES, OPERATIONS, Unsound, inspect
 
@@ -267,3 +273,39 @@ def test_what_would_lead_a_kernel_astray_is_named(name, words, changes):
 
 def test_five_axes_have_slopes_of_channels():
     inspect(graph_of("PRELU", (FIVE, (1, 1, 1, 1, 3), FIVE)))
+
+
+# --- bundles ---
+
+
+def network():
+    """Return a network of what was converted and not served: float32 [1, 224, 224, 1] to the outputs of a bundle."""
+    draw, make = np.random.default_rng(0), PlainBuilder()
+    image = make.image((224, 224, 1), "image")
+    last = make.scale(image, 1 / 64, -2.0, "normalise")
+    steps = {"strides": (4, 4), "dilations": (1, 1), "groups": 1}
+    last = make.conv(last, draw.normal(size=(4, 4, 1, 8)) / 4, draw.normal(size=8), "stem", 0, **steps)
+    for kind in ("gelu", "leaky_relu", "softplus", "tanh", "abs", "exponential", "log", "sqrt", "elu"):
+        options = {"leaky_relu": {"slope": 0.1}, "elu": {"alpha": 1.5}}.get(kind, {})
+        last = make.activation(last, kind, kind, **options)
+        last = make.clip(last, 0.1, math.inf, f"{kind}.clip") if kind in ("abs", "exponential") else last
+    last = make.prelu(make.scale(last, 1.0, -1.0, "shift"), draw.normal(size=8), "prelu", 0)
+    last = make.combine([last, make.reduce(last, "max", "largest", keep=True)], "minimum", "minimum")
+    last = make.pool(last, "average", (8, 8), (8, 8), "pool", same=False)
+    evidence = make.reshape(make.dense(last, draw.normal(size=(8, 1)), None, "head", 0), (7, 7), "evidence")
+    margin = make.reshape(
+        make.reduce(make.reshape(evidence, (49, 1), "rows"), "mean", "mean", keep=False), (1,), "margin"
+    )
+    logits = make.dense(margin, np.array([[-0.5, 0.5]]), None, "logits", 0)
+    probability = make.activation(make.scale(margin, 1.2, -0.3, "line"), "sigmoid", "probability")
+    outputs = {"logits": logits, "probability": probability, "evidence": evidence}
+    return Plain(image, tuple(make.operations), outputs)
+
+
+@pytest.mark.parametrize("precision", ["float32", "float16", "dynamic"])
+def test_a_network_of_such_operations_answers_in_a_bundle_and_no_baseline_for_it(make_bundle, tmp_path, precision):
+    model, baseline = "model_float32.tflite", "baseline.tflite"
+    (tmp_path / "own.tflite").write_bytes(write_tflite(network(), precision))
+    verdicts = {model: Verdict.CERTIFIED, baseline: Verdict.CERTIFIED}
+    active = choose_model(read_bundle(make_bundle(verdicts=verdicts, sources={model: tmp_path / "own.tflite"})))
+    assert (active.kind, active.artefact, active.reason) == ("trained", model, None)
