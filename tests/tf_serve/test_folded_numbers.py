@@ -115,6 +115,22 @@ def test_a_slice_clamps_counts_backwards_and_masks_as_in_litert(dtype):
     assert 50 < done < of
 
 
+@pytest.mark.parametrize("dtype", ["int32", "int64"])
+def test_a_begin_and_a_size_keep_what_they_keep_in_litert(dtype):
+    content = np.arange(6).reshape(2, 3)
+
+    def cases():
+        for begin in ((0, 0), (1, 0), (0, 2), (1, 1), (-1, 0), (2, 0)):
+            for size in ((1, 1), (2, 3), (-1, -1), (1, 2), (-1, 1), (0, 1), (2, -2)):
+                ends = [3 if kept < 0 else first + kept for first, kept in zip(begin, size, strict=True)]
+                shape = content[begin[0] : ends[0], begin[1] : ends[1]].shape
+                inputs = [(content.tolist(), dtype), (list(begin), "int32"), (list(size), "int32")]
+                yield made("SLICE", inputs, shape, dtype)
+
+    done, of = agreed(cases())
+    assert 10 < done < of
+
+
 def test_bits_of_a_mask_beyond_the_axes_mean_nothing_here_and_there():
     masks = {"beginMask": 6, "endMask": 12, "shrinkAxisMask": 2}
     bounds = [([1], "int32"), ([3], "int32"), ([1], "int32")]

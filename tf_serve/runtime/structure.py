@@ -436,7 +436,8 @@ class _Call:
         """Check that the first inputs and the output have one type, one of those that the operation may have."""
         types = {self[number].dtype for number in range(count)} | {self.output.dtype}
         if len(types) != 1 or not types <= set(self.operation.types):
-            raise Unsound("dtype", f"{self.name} has tensors of {', '.join(sorted(types))}")
+            fault: Fault = "operation" if len(types) == 1 else "dtype"
+            raise Unsound(fault, f"{self.name} has tensors of {', '.join(sorted(types))}")
 
     def axis(self, value: int, sides: int) -> int:
         self.check(holds=-sides <= value < sides, fault="index", why=f"has the axis {value} of {sides}")
@@ -494,7 +495,7 @@ def _broadcast(*shapes: tuple[int, ...]) -> tuple[int, ...]:
 def _stretch(call: _Call) -> float:
     shapes, most = [one.shape for one in call.inputs if one], call.operation.stretched
     fits = len(set(shapes)) == 1 or max(map(len, shapes)) <= most
-    call.check(holds=fits, fault="shape", why=f"has tensors of several shapes, and of more than {most} axes")
+    call.check(holds=fits, fault="operation", why=f"has tensors of several shapes, and of more than {most} axes")
     call.gives(_broadcast(*shapes))
     return 4.0 * call.output.values
 
@@ -508,7 +509,7 @@ def _extremum(call: _Call) -> float:
     # XNNPACK makes a clamp of a bound, whose answer lacks the axes that the bound alone has
     for bound, other in (call[0], call[1]), (call[1], call[0]):
         fits = bound.values > 1 or len(bound.shape) <= len(other.shape)
-        call.check(holds=fits, fault="shape", why=f"has a bound of {list(bound.shape)} for {list(other.shape)}")
+        call.check(holds=fits, fault="operation", why=f"has a bound of {list(bound.shape)} for {list(other.shape)}")
     return _elementwise(call)
 
 
@@ -529,9 +530,9 @@ def _compare(call: _Call) -> float:
 
 def _prelu(call: _Call) -> float:
     work, slopes = _elementwise(call), call[1].shape
-    by_channel = math.prod(slopes[:-1]) == 1
-    fits = call.output.shape == call[0].shape and (by_channel or len(call[0].shape) <= 4)
-    call.check(holds=fits, fault="shape", why=f"has slopes of {list(slopes)} for {list(call[0].shape)}")
+    by_channel, why = math.prod(slopes[:-1]) == 1, f"has slopes of {list(slopes)} for {list(call[0].shape)}"
+    call.check(holds=call.output.shape == call[0].shape, fault="shape", why=why)
+    call.check(holds=by_channel or len(call[0].shape) <= 4, fault="operation", why=why)
     return work
 
 
@@ -651,7 +652,7 @@ def _reduce(call: _Call) -> float:
     sides = len(call[0].shape)
     given = [call.axis(value, sides) for value in call.integers(1)]
     axes = set(given)
-    call.check(holds=len(given) == len(axes), fault="index", why="has an axis twice")
+    call.check(holds=len(given) == len(axes), fault="operation", why="has an axis twice")
     kept = [side for number, side in enumerate(call[0].shape) if number not in axes]
     same = [1 if number in axes else side for number, side in enumerate(call[0].shape)]
     call.gives(same if call.options["keep_dims"] else kept)
@@ -721,13 +722,16 @@ def _slice(call: _Call) -> float:
 def _cut(call: _Call) -> float:
     call.check_same_type(1)
     sides, begin, size = call[0].shape, call.integers(1), call.integers(2)
-    fits = call[1].shape == call[2].shape == (len(sides),) and 1 <= len(sides) <= 5
-    call.check(holds=fits, fault="shape", why="has no begin and size for each of up to 5 axes")
+    fits = call[1].shape == call[2].shape == (len(sides),) and len(sides) > 0
+    call.check(holds=fits, fault="shape", why="has no begin and size for each axis")
+    call.check(holds=len(sides) <= 5, fault="operation", why="has more than 5 axes")
     rows = list(zip(sides, begin, size, strict=True))
     kept = [side - first if count == -1 else count for side, first, count in rows]
     fits = all(0 <= first <= side - count for (side, first, _), count in zip(rows, kept, strict=True))
     call.check(holds=fits, fault="index", why="reads beyond its input")
     call.gives(kept)
+    places = tuple(slice(first, first + count) for first, count in zip(begin, kept, strict=True))
+    call.fold(lambda content: content[places], 0)
     return call.output.values
 
 
@@ -825,8 +829,8 @@ OPERATIONS = {
     59: _Operation("NEG", (1, 1), _same, (42, "NegOptions")),
     60: _Operation("PADV2", (3, 3), _pad, (43, "PadV2Options"), types=_NUMBER),
     61: _Operation("GREATER", (2, 2), _compare, (44, "GreaterOptions"), stretched=4),
-    64: _Operation("SELECT", (3, 3), _select, (47, "SelectOptions"), stretched=0),
-    65: _Operation("SLICE", (3, 3), _cut, (48, "SliceOptions")),
+    64: _Operation("SELECT", (3, 3), _select, (47, "SelectOptions"), types=_NUMBER, stretched=0),
+    65: _Operation("SLICE", (3, 3), _cut, (48, "SliceOptions"), types=_NUMBER),
     71: _Operation("EQUAL", (2, 2), _compare, (53, "EqualOptions"), stretched=4),
     73: _Operation("LOG", (1, 1), _same),
     74: _Operation("SUM", (2, 2), _reduce, (27, "ReducerOptions"), required=True, types=_NUMBER),
