@@ -29,6 +29,7 @@ KINDS = {  # of operations of which a call can be drawn: what checks them
     "reduce": (structure._reduce,),
     "product": (structure._product,),
     "cut": (structure._cut,),
+    "image": (structure._transposed, structure._resize, structure._unfold, structure._normalise),
 }
 KIND_OF = {one.name: kind for kind, checks in KINDS.items() for one in OPERATIONS.values() if one.check in checks}
 
@@ -123,6 +124,40 @@ class Draw:
         places = [self.graph.constant(np.int32(one)) for one in (begin, size)]
         return [self.operand(shape), *places], sides, "float32"
 
+    def image(self):
+        batch, rows, columns, channels = shape = [self.some(1, 2), *(self.some(1, 5) for _ in range(3))]
+        if self.name == "DEPTH_TO_SPACE":
+            block = self.options["blockSize"] = self.some(1, 3)
+            shape[3] = channels * block**2 + (not self.often())
+            return [self.operand(shape)], [batch, rows * block, columns * block, channels], "float32"
+        if self.name == "LOCAL_RESPONSE_NORMALIZATION":
+            self.options = {"radius": self.some(0, 7), "bias": 1.0, "alpha": 0.1, "beta": 0.5}
+            return [self.operand(shape)], shape, "float32"
+        if self.name != "TRANSPOSE_CONV":
+            self.options[self.rng.choice(["alignCorners", "halfPixelCenters"])] = bool(self.some(0, 1))
+            sides = [self.some(1, 9), self.some(1, 9)]
+            return [self.operand(shape), self.graph.constant(np.int32(sides))], [batch, *sides, channels], "float32"
+        kernel, strides, padding = (
+            [self.some(1, 3), self.some(1, 3)],
+            [self.some(1, 3), self.some(1, 3)],
+            self.some(0, 1),
+        )
+        self.options = {"padding": padding, "strideH": strides[0], "strideW": strides[1]}
+        made = [batch, *self.drawn_sides(rows, columns, kernel, strides, padding), self.some(1, 4)]
+        filters = [made[3], *kernel, channels]
+        inputs = [self.graph.constant(np.int32(made)), self.operand(filters), self.operand(shape)]
+        bias = [self.operand([made[3] + (not self.often())])] if self.some(0, 1) else []
+        return [*inputs, *bias], made, "float32"
+
+    def drawn_sides(self, rows, columns, kernel, strides, padding):
+        """Return sides of which a convolution makes these, mostly."""
+        return [
+            side * stride - self.some(0, stride - 1) + (not self.often())
+            if padding == 0
+            else (side - 1) * stride + size + self.some(0, stride - 1) + (not self.often())
+            for side, size, stride in zip((rows, columns), kernel, strides, strict=True)
+        ]
+
 
 def stretched(*shapes):
     try:
@@ -162,8 +197,18 @@ RIGHT = {  # shapes of the tensors, that of the output last; a list is a constan
     "REDUCE_MAX": (FILM, [1, 2], (1, 3)),
     "SELECT": (FILM, FILM, FILM, FILM),
     "SLICE": (FILM, [0, 1, 1, 0], [1, 2, -1, 3], (1, 2, 3, 3)),
+    "DEPTH_TO_SPACE": ((1, 4, 4, 12), (1, 8, 8, 3)),
+    "LOCAL_RESPONSE_NORMALIZATION": (FILM, FILM),
+    **dict.fromkeys(("RESIZE_BILINEAR", "RESIZE_NEAREST_NEIGHBOR"), (FILM, [8, 9], (1, 8, 9, 3))),
+    "TRANSPOSE_CONV": ([1, 8, 8, 2], (2, 3, 3, 3), FILM, (2,), (1, 8, 8, 2)),
 }
-OPTIONS = {"SOFTMAX": {"beta": 1.0}, "LEAKY_RELU": {"alpha": 0.1}}
+OPTIONS = {
+    "SOFTMAX": {"beta": 1.0},
+    "LEAKY_RELU": {"alpha": 0.1},
+    "DEPTH_TO_SPACE": {"blockSize": 2},
+    "LOCAL_RESPONSE_NORMALIZATION": {"radius": 2, "bias": 1.0, "alpha": 0.1, "beta": 0.5},
+    "TRANSPOSE_CONV": {"strideH": 2, "strideW": 2},
+}
 
 
 def types_of(name):
@@ -194,7 +239,8 @@ def refused(fault, words, data):
 def test_another_count_of_operands_or_another_shape_is_refused(name):
     *inputs, shape = RIGHT[name]
     inspect(graph_of(name))
-    for others in (inputs[:-1], [*inputs, FILM]):
+    fewer = inputs[: OPERATIONS[CODES[name]].inputs[0] - 1]
+    for others in (fewer, [*inputs, FILM]):
         types = ["float32"] * (len(others) + 1)
         assert refused("count", f"{name}, has {len(others)} inputs", graph_of(name, [*others, shape], types))
     for other in (shape[1:], (*shape, 1), (*shape[:-1], shape[-1] + 1), (2, *shape[1:])):
@@ -209,6 +255,8 @@ def test_another_type_is_refused_of_one_tensor_and_of_all(name):
         changes = {"dtype": [[slot] for slot in numbers]}
         if dtype not in OPERATIONS[CODES[name]].types:
             changes["operation"] = [numbers]
+        if name == "TRANSPOSE_CONV":  # whose types are held to a table
+            changes["dtype"] += changes.pop("operation", [])
         for fault, slots in ((fault, slots) for fault, rows in changes.items() for slots in rows):
             types = [dtype if slot in slots else one for slot, one in enumerate(right)]
             types[0] = "bool" if name == "SELECT" else types[0]
@@ -266,6 +314,30 @@ SIX, FIVE = (1, 2, 1, 2, 1, 2), (1, 2, 1, 2, 3)
         ("SLICE", "more than 5 axes", {"tensors": (SIX, [0] * 6, [1] * 6, (1,) * 6)}),
         ("SLICE", "depends on the image", {"tensors": (FILM, (4,), [1, 1, 1, 1], FILM)}),
         ("SLICE", "input 2 of SLICE is int64", {"types": ["float32", "int32", "int64", "float32"]}),
+        ("DEPTH_TO_SPACE", "blocks of 0", {"blockSize": 0}),
+        ("DEPTH_TO_SPACE", "blocks of 46341", {"blockSize": 46341}),  # whose square is beyond int32
+        ("DEPTH_TO_SPACE", "blocks of 5", {"blockSize": 5}),
+        ("DEPTH_TO_SPACE", "blocks of 2", {"tensors": ((4, 12), (8, 3))}),
+        ("LOCAL_RESPONSE_NORMALIZATION", "radius -1", {"radius": -1}),
+        ("LOCAL_RESPONSE_NORMALIZATION", "radius 2147483647", {"radius": (1 << 31) - 1}),
+        ("LOCAL_RESPONSE_NORMALIZATION", "nan", {"bias": np.nan}),
+        ("LOCAL_RESPONSE_NORMALIZATION", "no 4 axes", {"tensors": (FIVE, FIVE)}),
+        ("RESIZE_BILINEAR", "gives", {"tensors": (FILM, [0, 9], (1, 1, 9, 3))}),
+        ("RESIZE_BILINEAR", "gives", {"tensors": (FILM, [1 << 20, 1 << 20], FILM)}),
+        ("RESIZE_BILINEAR", "depends on the image", {"tensors": (FILM, (2,), (1, 8, 9, 3))}),
+        ("RESIZE_BILINEAR", "no two sides", {"tensors": (FILM, [8, 9, 1], (1, 8, 9, 3))}),
+        ("RESIZE_NEAREST_NEIGHBOR", "no image", {"tensors": ((4, 4, 3), [8, 9], (8, 9, 3))}),
+        ("RESIZE_NEAREST_NEIGHBOR", "corners and centres", {"alignCorners": True, "halfPixelCenters": True}),
+        ("TRANSPOSE_CONV", "stride 0", {"strideW": 0}),
+        ("TRANSPOSE_CONV", "padding 2", {"padding": 2}),
+        ("TRANSPOSE_CONV", "activation 4", {"fusedActivationFunction": 4}),
+        ("TRANSPOSE_CONV", "options of the kind 0", {"bare": True}),
+        ("TRANSPOSE_CONV", "makes", {"tensors": ([1, 9, 8, 2], (2, 3, 3, 3), FILM, (2,), (1, 9, 8, 2))}),
+        ("TRANSPOSE_CONV", "makes", {"tensors": ([1, 8, 8, 2], (2, 3, 3, 4), FILM, (2,), (1, 8, 8, 2))}),
+        ("TRANSPOSE_CONV", "makes", {"tensors": ([1, 8, 8, 2], (3, 3, 3, 3), FILM, (3,), (1, 8, 8, 2))}),
+        ("TRANSPOSE_CONV", "bias of", {"tensors": ([1, 8, 8, 2], (2, 3, 3, 3), FILM, (3,), (1, 8, 8, 2))}),
+        ("TRANSPOSE_CONV", "less than a stride", {"strideW": 9, "padding": 0}),
+        ("TRANSPOSE_CONV", "depends on the image", {"tensors": ((4,), (2, 3, 3, 3), FILM, (2,), (1, 8, 8, 2))}),
     ],
 )
 def test_what_would_lead_a_kernel_astray_is_named(name, words, changes):

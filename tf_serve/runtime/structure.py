@@ -144,6 +144,13 @@ _SCHEMA = {
     "GeluOptions": "approximate:bool",
     "LeakyReluOptions": "alpha:f32",
     "SoftmaxOptions": "beta:f32",
+    "ResizeBilinearOptions": "new_height:refused new_width:refused align_corners:bool half_pixel_centers:bool",
+    "ResizeNearestNeighborOptions": "align_corners:bool half_pixel_centers:bool",
+    "DepthToSpaceOptions": "block_size:i32",
+    "TransposeConvOptions": (
+        "padding:i8 stride_w:i32 stride_h:i32 fused_activation_function:i8 quantized_bias_type:i8"
+    ),
+    "LocalResponseNormalizationOptions": "radius:i32 bias:f32 alpha:f32 beta:f32",
     "ConcatenationOptions": "axis:i32 fused_activation_function:i8",
     "AddOptions": "fused_activation_function:i8 pot_scale_int16:bool",
     "SubOptions": "fused_activation_function:i8 pot_scale_int16:bool",
@@ -549,13 +556,14 @@ def _check_activation(call: _Call) -> None:
     call.check(holds=value in (0, 1, 2, 3), fault="operation", why=f"has the activation {value}")  # none, ReLUs
 
 
-def _window(call: _Call, height: int, width: int) -> tuple[int, int]:
-    """Return height and width of what a window of this size gives."""
+def _window(call: _Call, height: int, width: int, over: tuple[int, ...] | None = None) -> tuple[int, int]:
+    """Return height and width of what a window of this size gives, over the first input or another shape."""
     _check_activation(call)
-    call.check(holds=len(call[0].shape) == 4 and len(call.output.shape) == 4, fault="shape", why="has no 4 axes")
+    over = over or call[0].shape
+    call.check(holds=len(over) == len(call.output.shape) == 4, fault="shape", why="has no 4 axes")
     padding, sides = call.options["padding"], []
     call.check(holds=padding in (0, 1), fault="operation", why=f"has the padding {padding}")
-    for side, size, axis in ((call[0].shape[1], height, "h"), (call[0].shape[2], width, "w")):
+    for side, size, axis in ((over[1], height, "h"), (over[2], width, "w")):
         stride, dilation = call.options[f"stride_{axis}"], call.options.get(f"dilation_{axis}_factor", 1)
         fits = 1 <= stride <= 1024 and 1 <= dilation <= 1024 and 1 <= size <= 1024
         call.check(holds=fits, fault="operation", why=f"has window {size}, stride {stride}, dilation {dilation}")
@@ -580,7 +588,7 @@ def _check_weights(call: _Call, axis: int) -> int:
 def _conv(call: _Call) -> float:
     filters = call[1].shape
     call.check(holds=len(filters) == 4, fault="shape", why=f"has filters of {list(filters)}")
-    sides, outputs = _window(call, *filters[1:3]), _check_weights(call, 0)
+    sides, outputs = _window(call, filters[1], filters[2]), _check_weights(call, 0)
     channels = call[0].shape[3]
     groups = channels // filters[3]
     fits = channels == groups * filters[3] and groups > 0 and outputs % groups == 0
@@ -592,12 +600,54 @@ def _conv(call: _Call) -> float:
 def _depthwise(call: _Call) -> float:
     filters = call[1].shape
     call.check(holds=len(filters) == 4 and filters[0] == 1, fault="shape", why=f"has filters of {list(filters)}")
-    sides, outputs = _window(call, *filters[1:3]), _check_weights(call, 3)
+    sides, outputs = _window(call, filters[1], filters[2]), _check_weights(call, 3)
     multiplier, channels = call.options["depth_multiplier"], call[0].shape[3]
     why = f"has {outputs} filters, {multiplier} for each of {channels} channels"
     call.check(holds=outputs == channels * multiplier, fault="shape", why=why)
     call.gives((call[0].shape[0], *sides, outputs))
     return float(call.output.values) * math.prod(filters[1:3])
+
+
+def _transposed(call: _Call) -> float:
+    call.check_types(*(("int32", *("float32",) * count) for count in (3, 4)))
+    sizes, filters, image = call.integers(0), call[1].shape, call[2].shape
+    call.check(holds=len(filters) == len(image) == 4, fault="shape", why=f"has filters of {list(filters)}")
+    call.gives(sizes)
+    sides = _window(call, filters[1], filters[2], over=tuple(sizes))  # of the convolution that it turns round
+    fits = sizes[1] >= call.options["stride_h"] and sizes[2] >= call.options["stride_w"]  # XNNPACK dies of less
+    call.check(holds=fits, fault="operation", why=f"makes {sizes}, which is less than a stride")
+    fits = (sizes[0], *sides, filters[3], filters[0]) == (*image, sizes[3])
+    call.check(holds=fits, fault="shape", why=f"makes {sizes} of {list(image)} by filters of {list(filters)}")
+    bias = call[3].shape if len(call.inputs) == 4 else filters[:1]
+    call.check(holds=bias == filters[:1], fault="shape", why=f"has a bias of another length than {filters[0]}")
+    return float(call[2].values) * math.prod(filters[:3])
+
+
+def _resize(call: _Call) -> float:
+    call.check_same_type(1)
+    sides, wanted = call[0].shape, call.integers(1)
+    call.check(holds=len(sides) == 4 and call[1].shape == (2,), fault="shape", why="has no image, or no two sides")
+    both = call.options["align_corners"] and call.options["half_pixel_centers"]
+    call.check(holds=not both, fault="operation", why="aligns corners and centres")
+    call.gives((sides[0], *wanted, sides[3]))
+    return 4.0 * call.output.values
+
+
+def _unfold(call: _Call) -> float:
+    call.check_same_type(1)
+    sides, block = call[0].shape, call.options["block_size"]
+    fits = len(sides) == 4 and 1 <= block <= 1024 and sides[3] % (block * block) == 0
+    call.check(holds=fits, fault="shape", why=f"takes blocks of {block} out of {list(sides)}")
+    call.gives((sides[0], sides[1] * block, sides[2] * block, sides[3] // (block * block)))
+    return call.output.values
+
+
+def _normalise(call: _Call) -> float:
+    radius, numbers = call.options["radius"], [call.options[key] for key in ("bias", "alpha", "beta")]
+    call.check(holds=len(call[0].shape) == 4, fault="shape", why="has no 4 axes")
+    fits = 0 <= radius <= 1024 and all(map(math.isfinite, numbers))
+    call.check(holds=fits, fault="operation", why=f"has the radius {radius} and the numbers {numbers}")
+    return _same(call) * float(2 * radius + 1)
 
 
 def _pool(call: _Call) -> float:
@@ -802,8 +852,12 @@ OPERATIONS = {
     2: _Operation("CONCATENATION", (1, 512), _concatenate, (10, "ConcatenationOptions"), required=True, types=_ANY),
     3: _Operation("CONV_2D", (2, 3), _conv, (1, "Conv2DOptions"), required=True, optional=(2,)),
     4: _Operation("DEPTHWISE_CONV_2D", (2, 3), _depthwise, (2, "DepthwiseConv2DOptions"), required=True, optional=(2,)),
+    5: _Operation("DEPTH_TO_SPACE", (1, 1), _unfold, (94, "DepthToSpaceOptions"), required=True),
     6: _Operation("DEQUANTIZE", (1, 1), _convert, (38, "DequantizeOptions")),
     9: _Operation("FULLY_CONNECTED", (2, 3), _dense, (8, "FullyConnectedOptions"), required=True, optional=(2,)),
+    13: _Operation(
+        "LOCAL_RESPONSE_NORMALIZATION", (1, 1), _normalise, (13, "LocalResponseNormalizationOptions"), required=True
+    ),
     14: _Operation("LOGISTIC", (1, 1), _same, types=_FLOAT),
     17: _Operation("MAX_POOL_2D", (1, 1), _pool, (5, "Pool2DOptions"), required=True, types=_FLOAT),
     18: _Operation("MUL", (2, 2), _arithmetic, (21, "MulOptions"), types=_NUMBER),
@@ -811,6 +865,7 @@ OPERATIONS = {
     20: _Operation("RELU_N1_TO_1", (1, 1), _same, types=_FLOAT),
     21: _Operation("RELU6", (1, 1), _same, types=_FLOAT),
     22: _Operation("RESHAPE", (1, 2), _reshape, (17, "ReshapeOptions"), types=_ANY),
+    23: _Operation("RESIZE_BILINEAR", (2, 2), _resize, (15, "ResizeBilinearOptions")),
     25: _Operation("SOFTMAX", (1, 1), _softmax, (9, "SoftmaxOptions"), required=True, types=_INT8),
     28: _Operation("TANH", (1, 1), _same, types=_INT8),
     34: _Operation("PAD", (2, 2), _pad, (22, "PadOptions"), types=_NUMBER),
@@ -831,6 +886,7 @@ OPERATIONS = {
     61: _Operation("GREATER", (2, 2), _compare, (44, "GreaterOptions"), stretched=4),
     64: _Operation("SELECT", (3, 3), _select, (47, "SelectOptions"), types=_NUMBER, stretched=0),
     65: _Operation("SLICE", (3, 3), _cut, (48, "SliceOptions"), types=_NUMBER),
+    67: _Operation("TRANSPOSE_CONV", (3, 4), _transposed, (49, "TransposeConvOptions"), required=True),
     71: _Operation("EQUAL", (2, 2), _compare, (53, "EqualOptions"), stretched=4),
     73: _Operation("LOG", (1, 1), _same),
     74: _Operation("SUM", (2, 2), _reduce, (27, "ReducerOptions"), required=True, types=_NUMBER),
@@ -842,6 +898,7 @@ OPERATIONS = {
     82: _Operation("REDUCE_MAX", (2, 2), _reduce, (27, "ReducerOptions"), required=True),
     83: _Operation("PACK", (1, 64), _stack, (59, "PackOptions"), required=True, types=_ANY),
     92: _Operation("SQUARE", (1, 1), _same, (66, "SquareOptions")),
+    97: _Operation("RESIZE_NEAREST_NEIGHBOR", (2, 2), _resize, (74, "ResizeNearestNeighborOptions")),
     98: _Operation("LEAKY_RELU", (1, 1), _same, (75, "LeakyReluOptions"), required=True, types=_INT8),
     99: _Operation("SQUARED_DIFFERENCE", (2, 2), _elementwise, (76, "SquaredDifferenceOptions"), stretched=4),
     101: _Operation("ABS", (1, 1), _same, (78, "AbsOptions")),
