@@ -26,7 +26,8 @@ from tbconv.contract.errors import ArtefactError, SetupError
 from tf_serve.fallback import choose_model
 from tf_serve.models.loader import BundleLoader
 from tf_serve.runtime import pool, structure, trial
-from tf_serve.runtime.structure import FIELDS, OPERATIONS, REFUSED, Cost, check_tflite
+from tf_serve.runtime.flatbuffer import DEFAULTS, FIELDS, REFUSED
+from tf_serve.runtime.structure import OPERATIONS, Cost, check_tflite
 from tf_serve.runtime.trial import try_file
 
 ROOT = Path(__file__).parents[2]
@@ -100,7 +101,7 @@ def test_the_tables_are_those_of_the_schema_that_litert_ships():
             assert slot == number, (table, name)
             if kind in NUMBER_FORMATS:
                 assert f"Prepend{NUMBER_FORMATS[kind]}Slot" in add.__code__.co_names, (table, name)
-                default = structure._DEFAULTS.get((table, name), 0)
+                default = DEFAULTS.get((table, name), 0)
                 camel = name.split("_")[0] + "".join(part.capitalize() for part in name.split("_")[1:])
                 assert camel in names
                 assert getattr(own, camel) == default or name == "pot_scale_int16", (table, name)

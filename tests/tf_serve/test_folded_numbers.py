@@ -8,7 +8,8 @@ from ai_edge_litert.interpreter import Interpreter
 from draw_file import SIDE, Graph
 
 from tbconv.contract.errors import ArtefactError
-from tf_serve.runtime.structure import Unsound, _Model, _Reader, check_tflite
+from tf_serve.runtime.flatbuffer import Reader, Unsound
+from tf_serve.runtime.structure import _Model, check_tflite
 
 LARGE = (0, 1, -1, 2, 3, -7, 255, 46_340, 46_341, -65_536, (1 << 30) - 1, 1 << 30, (1 << 31) - 1, -(1 << 31))
 HUGE = (*LARGE, 1 << 32, (1 << 32) + 1, 1 << 62, (1 << 63) - 1, -(1 << 63))
@@ -17,7 +18,7 @@ ACTIVATIONS = (0, 1, 2, 3)  # none, RELU, RELU_N1_TO_1, RELU6
 
 def folded(graph, number):
     """Return what the check knows of a tensor; None where it knows nothing, or refuses the file."""
-    model = _Model(_Reader(graph.bytes()))
+    model = _Model(Reader(graph.bytes()))
     try:
         model.check()
     except Unsound:

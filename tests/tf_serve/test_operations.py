@@ -18,7 +18,8 @@ from tbconv.contract.bundle import read_bundle
 from tbconv.contract.certificate import Verdict
 from tf_serve.fallback import choose_model
 from tf_serve.runtime import structure
-from tf_serve.runtime.structure import MOST_SIDES, OPERATIONS, Unsound, inspect
+from tf_serve.runtime.flatbuffer import Unsound
+from tf_serve.runtime.structure import MOST_SIDES, OPERATIONS, inspect
 
 EACH = 60  # drawn graphs of an operation
 SIDES = (1, 2, 3)
