@@ -30,7 +30,8 @@ KINDS = {  # of operations of which a call can be drawn: what checks them
     "reduce": (structure._reduce,),
     "product": (structure._product,),
     "cut": (structure._cut,),
-    "image": (structure._transposed, structure._resize, structure._unfold, structure._normalise),
+    "tile": (structure._tile,),
+    "image": (structure._transposed, structure._resize, structure._move_blocks, structure._normalise),
 }
 KIND_OF = {one.name: kind for kind, checks in KINDS.items() for one in OPERATIONS.values() if one.check in checks}
 
@@ -125,12 +126,23 @@ class Draw:
         places = [self.graph.constant(np.int32(one)) for one in (begin, size)]
         return [self.operand(shape), *places], sides, "float32"
 
+    def tile(self):
+        shape = self.shape()
+        times = [self.some(1, 3) for _ in range(len(shape) + (not self.often()))]
+        kind = np.int64 if self.some(0, 1) else np.int32
+        sides = [side * one for side, one in zip(shape, times, strict=False)]
+        return [self.operand(shape), self.graph.constant(kind(times), kind.__name__)], sides, "float32"
+
     def image(self):
         batch, rows, columns, channels = shape = [self.some(1, 2), *(self.some(1, 5) for _ in range(3))]
         if self.name == "DEPTH_TO_SPACE":
             block = self.options["blockSize"] = self.some(1, 3)
             shape[3] = channels * block**2 + (not self.often())
             return [self.operand(shape)], [batch, rows * block, columns * block, channels], "float32"
+        if self.name == "SPACE_TO_DEPTH":
+            block = self.options["blockSize"] = self.some(1, 3)
+            shape[1:3] = rows * block, columns * block + (not self.often())
+            return [self.operand(shape)], [batch, rows, columns, channels * block**2], "float32"
         if self.name == "LOCAL_RESPONSE_NORMALIZATION":
             self.options = {"radius": self.some(0, 7), "bias": 1.0, "alpha": 0.1, "beta": 0.5}
             return [self.operand(shape)], shape, "float32"
@@ -199,6 +211,8 @@ RIGHT = {  # shapes of the tensors, that of the output last; a list is a constan
     "SELECT": (FILM, FILM, FILM, FILM),
     "SLICE": (FILM, [0, 1, 1, 0], [1, 2, -1, 3], (1, 2, 3, 3)),
     "DEPTH_TO_SPACE": ((1, 4, 4, 12), (1, 8, 8, 3)),
+    "SPACE_TO_DEPTH": (FILM, (1, 2, 2, 12)),
+    "TILE": (FILM, [1, 2, 1, 3], (1, 8, 4, 9)),
     "LOCAL_RESPONSE_NORMALIZATION": (FILM, FILM),
     **dict.fromkeys(("RESIZE_BILINEAR", "RESIZE_NEAREST_NEIGHBOR"), (FILM, [8, 9], (1, 8, 9, 3))),
     "TRANSPOSE_CONV": ([1, 8, 8, 2], (2, 3, 3, 3), FILM, (2,), (1, 8, 8, 2)),
@@ -207,6 +221,7 @@ OPTIONS = {
     "SOFTMAX": {"beta": 1.0},
     "LEAKY_RELU": {"alpha": 0.1},
     "DEPTH_TO_SPACE": {"blockSize": 2},
+    "SPACE_TO_DEPTH": {"blockSize": 2},
     "LOCAL_RESPONSE_NORMALIZATION": {"radius": 2, "bias": 1.0, "alpha": 0.1, "beta": 0.5},
     "TRANSPOSE_CONV": {"strideH": 2, "strideW": 2},
 }
@@ -319,6 +334,13 @@ SIX, FIVE = (1, 2, 1, 2, 1, 2), (1, 2, 1, 2, 3)
         ("DEPTH_TO_SPACE", "blocks of 46341", {"blockSize": 46341}),  # whose square is beyond int32
         ("DEPTH_TO_SPACE", "blocks of 5", {"blockSize": 5}),
         ("DEPTH_TO_SPACE", "blocks of 2", {"tensors": ((4, 12), (8, 3))}),
+        ("SPACE_TO_DEPTH", "blocks of 3", {"blockSize": 3}),
+        ("SPACE_TO_DEPTH", "blocks of 0", {"blockSize": 0}),
+        ("TILE", "repeats", {"tensors": (FILM, [1, 0, 1, 1], FILM)}),
+        ("TILE", "repeats", {"tensors": (FILM, [1, -1, 1, 1], FILM)}),
+        ("TILE", "repeats", {"tensors": (FILM, [2, 1], (1, 4, 8, 3))}),
+        ("TILE", "values are the most", {"tensors": (FILM, [1 << 20, 1 << 20, 1, 1], FILM)}),
+        ("TILE", "depends on the image", {"tensors": (FILM, (4,), FILM)}),
         ("LOCAL_RESPONSE_NORMALIZATION", "radius -1", {"radius": -1}),
         ("LOCAL_RESPONSE_NORMALIZATION", "radius 2147483647", {"radius": (1 << 31) - 1}),
         ("LOCAL_RESPONSE_NORMALIZATION", "nan", {"bias": np.nan}),

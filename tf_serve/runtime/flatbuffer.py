@@ -74,6 +74,7 @@ _SCHEMA = {
     "ResizeBilinearOptions": "new_height:refused new_width:refused align_corners:bool half_pixel_centers:bool",
     "ResizeNearestNeighborOptions": "align_corners:bool half_pixel_centers:bool",
     "DepthToSpaceOptions": "block_size:i32",
+    "SpaceToDepthOptions": "block_size:i32",
     "TransposeConvOptions": (
         "padding:i8 stride_w:i32 stride_h:i32 fused_activation_function:i8 quantized_bias_type:i8"
     ),

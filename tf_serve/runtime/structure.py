@@ -439,12 +439,26 @@ def _resize(call: _Call) -> float:
     return 4.0 * call.output.values
 
 
-def _unfold(call: _Call) -> float:
+def _move_blocks(call: _Call) -> float:
     call.check_same_type(1)
     sides, block = call[0].shape, call.options["block_size"]
-    fits = len(sides) == 4 and 1 <= block <= 1024 and sides[3] % (block * block) == 0
+    call.check(holds=len(sides) == 4 and 1 <= block <= 1024, fault="shape", why=f"has blocks of {block}")
+    batch, rows, columns, channels = sides
+    if call.name == "SPACE_TO_DEPTH":
+        fits, wanted = rows % block == columns % block == 0, (rows // block, columns // block, channels * block * block)
+    else:
+        fits, wanted = channels % (block * block) == 0, (rows * block, columns * block, channels // (block * block))
     call.check(holds=fits, fault="shape", why=f"takes blocks of {block} out of {list(sides)}")
-    call.gives((sides[0], sides[1] * block, sides[2] * block, sides[3] // (block * block)))
+    call.gives((batch, *wanted))
+    return call.output.values
+
+
+def _tile(call: _Call) -> float:
+    call.check_same_type(1)
+    sides, times = call[0].shape, call.integers(1, *INDICES)
+    fits = call[1].shape == (len(sides),) and all(1 <= one <= MOST_VALUES for one in times)
+    call.check(holds=fits, fault="shape", why=f"repeats {list(sides)} {times[:8]} times")
+    call.gives([side * one for side, one in zip(sides, times, strict=True)])
     return call.output.values
 
 
@@ -658,7 +672,7 @@ OPERATIONS = {
     2: _Operation("CONCATENATION", (1, 512), _concatenate, (10, "ConcatenationOptions"), required=True, types=_ANY),
     3: _Operation("CONV_2D", (2, 3), _conv, (1, "Conv2DOptions"), required=True, optional=(2,)),
     4: _Operation("DEPTHWISE_CONV_2D", (2, 3), _depthwise, (2, "DepthwiseConv2DOptions"), required=True, optional=(2,)),
-    5: _Operation("DEPTH_TO_SPACE", (1, 1), _unfold, (94, "DepthToSpaceOptions"), required=True),
+    5: _Operation("DEPTH_TO_SPACE", (1, 1), _move_blocks, (94, "DepthToSpaceOptions"), required=True),
     6: _Operation("DEQUANTIZE", (1, 1), _convert, (38, "DequantizeOptions")),
     9: _Operation("FULLY_CONNECTED", (2, 3), _dense, (8, "FullyConnectedOptions"), required=True, optional=(2,)),
     13: _Operation(
@@ -673,6 +687,7 @@ OPERATIONS = {
     22: _Operation("RESHAPE", (1, 2), _reshape, (17, "ReshapeOptions"), types=_ANY),
     23: _Operation("RESIZE_BILINEAR", (2, 2), _resize, (15, "ResizeBilinearOptions")),
     25: _Operation("SOFTMAX", (1, 1), _softmax, (9, "SoftmaxOptions"), required=True, types=_INT8),
+    26: _Operation("SPACE_TO_DEPTH", (1, 1), _move_blocks, (19, "SpaceToDepthOptions"), required=True),
     28: _Operation("TANH", (1, 1), _same, types=_INT8),
     34: _Operation("PAD", (2, 2), _pad, (22, "PadOptions"), types=_NUMBER),
     36: _Operation("GATHER", (2, 2), _gather, (23, "GatherOptions"), required=True, types=_ANY),
@@ -693,6 +708,7 @@ OPERATIONS = {
     64: _Operation("SELECT", (3, 3), _select, (47, "SelectOptions"), types=_NUMBER, stretched=0),
     65: _Operation("SLICE", (3, 3), _cut, (48, "SliceOptions"), types=_NUMBER),
     67: _Operation("TRANSPOSE_CONV", (3, 4), _transposed, (49, "TransposeConvOptions"), required=True),
+    69: _Operation("TILE", (2, 2), _tile, (51, "TileOptions")),
     71: _Operation("EQUAL", (2, 2), _compare, (53, "EqualOptions"), stretched=4),
     73: _Operation("LOG", (1, 1), _same),
     74: _Operation("SUM", (2, 2), _reduce, (27, "ReducerOptions"), required=True, types=_NUMBER),
