@@ -33,8 +33,9 @@ from ai_edge_litert import schema_py_generated as schema
 from benchmarks.results import RESULTS, append_rows, circumstances
 from tbconv.contract.errors import ArtefactError
 from tbconv.contract.files import sha256_file
+from tf_serve.runtime.flatbuffer import FIELDS, Unsound
 from tf_serve.runtime.pool import judge
-from tf_serve.runtime.structure import FIELDS, IDENTIFIER, OPERATIONS, Cost, Unsound, check_tflite, inspect
+from tf_serve.runtime.structure import IDENTIFIER, OPERATIONS, Cost, check_tflite, inspect
 from tf_serve.runtime.tflite import TFLiteModel
 from tf_serve.runtime.trial import try_file
 

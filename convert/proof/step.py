@@ -22,7 +22,8 @@ from convert.proof.readers.onnx import OnnxFormReader
 from convert.proof.readers.tflite import TFLiteFormReader
 from convert.worker import reuse_memory
 from tbconv.contract.errors import ArtefactError, TbconvError, printable
-from tf_serve.runtime.structure import Unsound, inspect
+from tf_serve.runtime.flatbuffer import Unsound
+from tf_serve.runtime.structure import inspect
 
 FRAMEWORK = "litert"
 EQUIVALENT, DIFFERENT, UNKNOWN = "EQUIVALENT", "NOT EQUIVALENT", "CANNOT SAY"

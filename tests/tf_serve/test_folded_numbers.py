@@ -2,95 +2,23 @@
 
 import warnings
 
-import flatbuffers
 import numpy as np
 import pytest
-from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter
+from draw_file import SIDE, Graph
 
 from tbconv.contract.errors import ArtefactError
-from tf_serve.runtime.structure import _TYPES, OPERATIONS, Unsound, _Model, _Reader, check_tflite
+from tf_serve.runtime.flatbuffer import Reader, Unsound
+from tf_serve.runtime.structure import _Model, check_tflite
 
 LARGE = (0, 1, -1, 2, 3, -7, 255, 46_340, 46_341, -65_536, (1 << 30) - 1, 1 << 30, (1 << 31) - 1, -(1 << 31))
 HUGE = (*LARGE, 1 << 32, (1 << 32) + 1, 1 << 62, (1 << 63) - 1, -(1 << 63))
 ACTIVATIONS = (0, 1, 2, 3)  # none, RELU, RELU_N1_TO_1, RELU6
 
 
-CODES = {operation.name: code for code, operation in OPERATIONS.items()}
-TYPES = {dtype: code for code, dtype in _TYPES.items()}
-VERSIONS: dict[str, int] = {}
-SIDE = 8
-
-
-class Graph:
-    """A graph that answers RELU(image), float32 [1, 8, 8, 1], beside whatever is added to it."""
-
-    def __init__(self):
-        self.model = schema.ModelT()
-        self.model.version, self.model.operatorCodes, self.model.buffers = 3, [], [buffer(None)]
-        self.graph = schema.SubGraphT()
-        self.graph.tensors, self.graph.operators = [], []
-        self.image = self.tensor((1, SIDE, SIDE, 1), "float32")
-        self.answer = self.tensor((1, SIDE, SIDE, 1), "float32")
-        self.graph.inputs, self.graph.outputs = [self.image], [self.answer]
-        self.operation("RELU", [self.image], self.answer)
-        self.model.subgraphs = [self.graph]
-
-    def tensor(self, shape, dtype, values=None):
-        """Add a tensor, a constant where values are given; its number."""
-        tensor = schema.TensorT()
-        tensor.shape, tensor.type, tensor.name = list(shape), TYPES[dtype], f"t{len(self.graph.tensors)}".encode()
-        if values is not None:
-            tensor.buffer = len(self.model.buffers)
-            self.model.buffers.append(buffer(np.asarray(values, dtype).tobytes()))
-        self.graph.tensors.append(tensor)
-        return len(self.graph.tensors) - 1
-
-    def constant(self, values, dtype="int32"):
-        """Add a constant; its number."""
-        return self.tensor(np.shape(values), dtype, values)
-
-    def operation(self, name, inputs, output, **options):
-        """Add an operation; its options are those that are named, and the schema's defaults."""
-        code, one = schema.OperatorCodeT(), schema.OperatorT()
-        code.builtinCode, code.version = CODES[name], VERSIONS.get(name, 1)
-        code.deprecatedBuiltinCode = min(127, code.builtinCode)
-        one.opcodeIndex, one.inputs, one.outputs = len(self.model.operatorCodes), list(inputs), [output]
-        kind = OPERATIONS[CODES[name]].options
-        if kind:
-            one.builtinOptionsType = kind[0]
-            one.builtinOptions = getattr(schema, f"{kind[1]}T")()
-            for key, value in options.items():
-                assert hasattr(one.builtinOptions, key), key
-                setattr(one.builtinOptions, key, value)
-        self.model.operatorCodes.append(code)
-        self.graph.operators.append(one)
-        return output
-
-    def bytes(self):
-        """Return the file."""
-        signature, ends = schema.SignatureDefT(), []
-        for name, number in (("image", self.image), ("answer", self.answer)):
-            one = schema.TensorMapT()
-            one.name, one.tensorIndex = name.encode(), number
-            ends.append([one])
-        signature.inputs, signature.outputs = ends
-        signature.signatureKey = b"serving_default"
-        self.model.signatureDefs = [signature]
-        builder = flatbuffers.Builder(4096)
-        builder.Finish(self.model.Pack(builder), b"TFL3")
-        return bytes(builder.Output())
-
-
-def buffer(data):
-    one = schema.BufferT()
-    one.data = None if data is None else np.frombuffer(data, np.uint8)
-    return one
-
-
 def folded(graph, number):
     """Return what the check knows of a tensor; None where it knows nothing, or refuses the file."""
-    model = _Model(_Reader(graph.bytes()))
+    model = _Model(Reader(graph.bytes()))
     try:
         model.check()
     except Unsound:
@@ -186,6 +114,22 @@ def test_a_slice_clamps_counts_backwards_and_masks_as_in_litert(dtype):
 
     done, of = agreed(cases())
     assert 50 < done < of
+
+
+@pytest.mark.parametrize("dtype", ["int32", "int64"])
+def test_a_begin_and_a_size_keep_what_they_keep_in_litert(dtype):
+    content = np.arange(6).reshape(2, 3)
+
+    def cases():
+        for begin in ((0, 0), (1, 0), (0, 2), (1, 1), (-1, 0), (2, 0)):
+            for size in ((1, 1), (2, 3), (-1, -1), (1, 2), (-1, 1), (0, 1), (2, -2)):
+                ends = [3 if kept < 0 else first + kept for first, kept in zip(begin, size, strict=True)]
+                shape = content[begin[0] : ends[0], begin[1] : ends[1]].shape
+                inputs = [(content.tolist(), dtype), (list(begin), "int32"), (list(size), "int32")]
+                yield made("SLICE", inputs, shape, dtype)
+
+    done, of = agreed(cases())
+    assert 10 < done < of
 
 
 def test_bits_of_a_mask_beyond_the_axes_mean_nothing_here_and_there():

@@ -14,39 +14,28 @@ from __future__ import annotations
 
 import math
 import mmap
-import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tbconv.contract.bundle import MAKE_AGAIN
 from tbconv.contract.errors import ArtefactError
+from tf_serve.runtime.flatbuffer import FIELDS, MOST_OF_A_VECTOR, NUMBERS, Fault, Reader, Unsound
 
 IDENTIFIER = b"TFL3"  # bytes 4..8 of every TFLite file (schema.fbs, file_identifier)
-Fault = Literal["kind", "offset", "count", "index", "shape", "dtype", "operation", "order", "quantization", "size"]
 
 # Bounds; the largest network that tbconv converts, DenseNet121, has 1,207 buffers and 811 operations,
 # VGG16 does 15.5 billion multiplications a film, and no tensor of either has more than 4 million values.
 MOST_TABLES = 4096  # of one kind
-MOST_OF_A_VECTOR = 4096  # inputs of an operation, sides of a shape
 MOST_SIDES = 6
 MOST_VALUES = 1 << 25  # of a tensor that is computed
 MOST_WORK = 40e9  # multiplications a film
 MOST_BYTES = 1 << 30  # of a file; VGG16 has 553 million
 MOST_BESIDE = 16 << 20  # bytes of it that are no weights: tables, names, metadata, what is appended; 0.3 MB at most
-
-
-class Unsound(Exception):  # noqa: N818  (it is a finding; callers of this module see an ArtefactError)
-    """What is wrong with a file, and of which kind it is."""
-
-    def __init__(self, fault: Fault, why: str) -> None:
-        super().__init__(why)
-        self.fault = fault
-        self.why = why
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,187 +80,7 @@ def inspect(data: mmap.mmap | bytes | bytearray | memoryview) -> Cost:
         raise Unsound("kind", f"bytes 4..8 are {bytes(data[4:8])!r}, not {IDENTIFIER!r}")
     if len(data) > MOST_BYTES:
         raise Unsound("size", f"it has {len(data):,} bytes, {MOST_BYTES:,} are the most")
-    return Cost(len(data), _Model(_Reader(data)).check())
-
-
-# --- flatbuffer ---
-# Tables and vectors of a flatbuffer, none of which may leave the file (as `flatbuffers::Verifier` does in C++).
-#
-# Fields are named by position as schema.fbs version 3 has them; a field that is not in these lists is refused.
-
-_NUMBERS = {
-    name: struct.Struct(f"<{code}")
-    for name, code in {"i8": "b", "u8": "B", "i32": "i", "u32": "I", "f32": "f", "bool": "?"}.items()
-}
-_ITEMS = {"u8s": 1, "i32s": 4, "f32s": 4, "i64s": 8, "string": 1, "tables": 4}
-REFUSED = "refused"  # a field that no file of tbconv has, such as weights outside of the file
-
-_SCHEMA = {
-    "Model": (
-        "version:u32 operator_codes:tables subgraphs:tables description:string buffers:tables "
-        "metadata_buffer:refused metadata:tables signature_defs:tables"
-    ),
-    "OperatorCode": "deprecated_builtin_code:i8 custom_code:refused version:i32 builtin_code:i32",
-    "SubGraph": "tensors:tables inputs:i32s outputs:i32s operators:tables name:string",
-    "Tensor": (
-        "shape:i32s type:i8 buffer:u32 name:string quantization:table is_variable:refused sparsity:refused "
-        "shape_signature:i32s has_rank:bool"
-    ),
-    "QuantizationParameters": (
-        "min:f32s max:f32s scale:f32s zero_point:i64s details_type:refused details:refused quantized_dimension:i32"
-    ),
-    "Operator": "opcode_index:u32 inputs:i32s outputs:i32s builtin_options_type:u8 builtin_options:table",
-    "Buffer": "data:u8s",
-    "Metadata": "name:string buffer:u32",
-    "SignatureDef": "inputs:tables outputs:tables signature_key:string deprecated_tag:refused subgraph_index:u32",
-    "TensorMap": "name:string tensor_index:u32",
-    "Conv2DOptions": (
-        "padding:i8 stride_w:i32 stride_h:i32 fused_activation_function:i8 dilation_w_factor:i32 "
-        "dilation_h_factor:i32 quantized_bias_type:i8"
-    ),
-    "DepthwiseConv2DOptions": (
-        "padding:i8 stride_w:i32 stride_h:i32 depth_multiplier:i32 fused_activation_function:i8 "
-        "dilation_w_factor:i32 dilation_h_factor:i32"
-    ),
-    "Pool2DOptions": (
-        "padding:i8 stride_w:i32 stride_h:i32 filter_width:i32 filter_height:i32 fused_activation_function:i8"
-    ),
-    "FullyConnectedOptions": (
-        "fused_activation_function:i8 weights_format:refused keep_num_dims:bool asymmetric_quantize_inputs:bool "
-        "quantized_bias_type:i8"
-    ),
-    "ConcatenationOptions": "axis:i32 fused_activation_function:i8",
-    "AddOptions": "fused_activation_function:i8 pot_scale_int16:bool",
-    "SubOptions": "fused_activation_function:i8 pot_scale_int16:bool",
-    "MulOptions": "fused_activation_function:i8",
-    "DivOptions": "fused_activation_function:i8",
-    "ReshapeOptions": "new_shape:i32s",
-    "ReducerOptions": "keep_dims:bool",
-    "CastOptions": "in_data_type:i8 out_data_type:i8",
-    "GatherOptions": "axis:i32 batch_dims:refused",
-    "PackOptions": "values_count:i32 axis:i32",
-    "StridedSliceOptions": (
-        "begin_mask:i32 end_mask:i32 ellipsis_mask:refused new_axis_mask:refused shrink_axis_mask:i32 offset:refused"
-    ),
-    "ShapeOptions": "out_type:i8",
-}
-FIELDS = {table: dict(row.split(":") for row in text.split()) for table, text in _SCHEMA.items()}
-_DEFAULTS = {
-    ("OperatorCode", "version"): 1,
-    ("Conv2DOptions", "dilation_w_factor"): 1,
-    ("Conv2DOptions", "dilation_h_factor"): 1,
-    ("DepthwiseConv2DOptions", "dilation_w_factor"): 1,
-    ("DepthwiseConv2DOptions", "dilation_h_factor"): 1,
-}
-
-
-class _Reader:
-    """Reads tables and vectors by offset, never beyond the file."""
-
-    def __init__(self, data: mmap.mmap | bytes | bytearray | memoryview) -> None:
-        self.data = data
-        self.size = len(data)
-        self._vtables: dict[int, tuple[int, tuple[int, ...]]] = {}
-
-    def root(self) -> int:
-        """Return where the root table is."""
-        return int(self._number(0, "u32"))
-
-    def table(self, place: int, name: str) -> dict[str, Any]:
-        """Return the fields of a table: numbers as they are, vectors and strings as (place, count), tables as place.
-
-        A field that is absent has its default, which is 0 for most numbers and None for the rest.
-        """
-        self._check_inside(place, 4, 4)
-        length, offsets = self._vtable(place - self._number(place, "i32"))
-        self._check_inside(place, length, 4)
-        fields = FIELDS.get(name, {})
-        if any(offsets[len(fields) :]):
-            raise Unsound("operation", f"{name} has a field that files of tbconv do not have")
-        found: dict[str, Any] = {}
-        for number, (key, kind) in enumerate(fields.items()):
-            offset = offsets[number] if number < len(offsets) else 0
-            found[key] = self._field(place, length, offset, kind, name, key)
-        return found
-
-    def tables(self, vector: tuple[int, int] | None, what: str) -> list[int]:
-        """Return where the tables of a vector are."""
-        return (
-            [
-                place + 4 * number + offset
-                for place, number, offset in (
-                    (vector[0], number, offset) for number, offset in enumerate(self._unpack(vector, "I", what))
-                )
-            ]
-            if vector
-            else []
-        )
-
-    def integers(self, vector: tuple[int, int] | None, what: str) -> tuple[int, ...]:
-        """Return an int32 vector."""
-        return self._unpack(vector, "i", what) if vector else ()
-
-    def array(self, vector: tuple[int, int] | None, dtype: str) -> NDArray[Any]:
-        """Return a vector of numbers without copying it."""
-        place, count = vector or (0, 0)
-        return np.frombuffer(self.data, dtype, count, place)
-
-    def text(self, vector: tuple[int, int] | None, what: str) -> str:
-        """Return a short printable string."""
-        place, count = vector or (0, 0)
-        raw = bytes(self.data[place : place + min(count, 200)])
-        if not 0 < count <= 100 or not raw.isascii() or not raw.decode("ascii").isprintable():
-            raise Unsound("kind", f"{what} is called {raw[:40]!r}")
-        return raw.decode("ascii")
-
-    def _unpack(self, vector: tuple[int, int], code: str, what: str) -> tuple[int, ...]:
-        place, count = vector
-        if count > MOST_OF_A_VECTOR:
-            raise Unsound("count", f"{count:,} {what}, {MOST_OF_A_VECTOR:,} are the most")
-        return struct.unpack_from(f"<{count}{code}", self.data, place)
-
-    def _field(self, place: int, length: int, offset: int, kind: str, name: str, key: str) -> Any:
-        if offset == 0:
-            return _DEFAULTS.get((name, key), 0) if kind in _NUMBERS else None
-        if kind == REFUSED:
-            raise Unsound("operation", f"{name} has {key}, which no file of tbconv has")
-        size = _NUMBERS[kind].size if kind in _NUMBERS else 4
-        if offset < 4 or offset + size > length or (place + offset) % size:
-            raise Unsound("offset", f"{key} lies outside of its {name}")
-        if kind in _NUMBERS:
-            return self._number(place + offset, kind)
-        target = place + offset + self._number(place + offset, "u32")
-        if kind == "table":
-            return target
-        self._check_inside(target, 4, 4)
-        item, count = _ITEMS[kind], self._number(target, "u32")
-        self._check_inside(target + 4, item * count + (kind == "string"), min(item, 4))
-        if kind == "string" and self.data[target + 4 + count] != 0:
-            raise Unsound("offset", f"{key} of {name} does not end with a zero")
-        return target + 4, count
-
-    def _vtable(self, place: int) -> tuple[int, tuple[int, ...]]:
-        """Return how long a table is and where its fields are, from its start."""
-        known = self._vtables.get(place)
-        if known is None:
-            self._check_inside(place, 4, 2)
-            own, length = struct.unpack_from("<2H", self.data, place)
-            if own < 4 or own % 2 or length < 4:
-                raise Unsound("offset", f"a vtable of {own} bytes says that its table has {length}")
-            self._check_inside(place, own, 2)
-            known = length, struct.unpack_from(f"<{(own - 4) // 2}H", self.data, place + 4)
-            self._vtables[place] = known
-        return known
-
-    def _number(self, place: int, kind: str) -> Any:
-        return _NUMBERS[kind].unpack_from(self.data, place)[0]
-
-    def _check_inside(self, place: int, length: int, alignment: int) -> None:
-        if place < 0 or place + length > self.size:
-            why = f"an offset leaves its {self.size:,} bytes: it was cut off or overwritten"
-            raise Unsound("offset", why)
-        if place % alignment:
-            raise Unsound("offset", f"an offset is no multiple of {alignment}")
+    return Cost(len(data), _Model(Reader(data)).check())
 
 
 # --- tensors ---
@@ -297,7 +106,7 @@ class _Tensor:
         return math.prod(self.shape)
 
 
-def _tensor(reader: _Reader, number: int, place: int, buffers: Sequence[tuple[int, int] | None]) -> _Tensor:
+def _tensor(reader: Reader, number: int, place: int, buffers: Sequence[tuple[int, int] | None]) -> _Tensor:
     row = reader.table(place, "Tensor")
     name = f"tensor {number}"
     shape = reader.integers(row["shape"], f"sides of {name}")
@@ -331,7 +140,7 @@ def _tensor(reader: _Reader, number: int, place: int, buffers: Sequence[tuple[in
 
 
 def _channels(
-    reader: _Reader, place: int | None, name: str, shape: tuple[int, ...], dtype: str, *, constant: bool
+    reader: Reader, place: int | None, name: str, shape: tuple[int, ...], dtype: str, *, constant: bool
 ) -> tuple[int, int] | None:
     """Check a tensor's scales and zero points; along which axis it has several, and how many."""
     row = reader.table(place, "QuantizationParameters") if place is not None else None
@@ -366,11 +175,15 @@ def _channels(
 class _Call:
     """One operation of the graph: its tensors and options."""
 
-    name: str
-    reader: _Reader
+    operation: _Operation
+    reader: Reader
     inputs: tuple[_Tensor | None, ...]
     output: _Tensor
     options: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        return self.operation.name
 
     def __getitem__(self, number: int) -> _Tensor:
         found = self.inputs[number]
@@ -432,18 +245,21 @@ class _Call:
         ):
             raise Unsound("dtype", f"{self.name} has tensors of {', '.join(map(str, types))}")
 
-    def check_same_type(self, count: int, *allowed: str) -> None:
-        """Check that the first inputs and the output have one type, one of these."""
+    def check_same_type(self, count: int) -> None:
+        """Check that the first inputs and the output have one type, one of those that the operation may have."""
         types = {self[number].dtype for number in range(count)} | {self.output.dtype}
-        if len(types) != 1 or not types <= set(allowed):
-            raise Unsound("dtype", f"{self.name} has tensors of {', '.join(sorted(types))}")
+        if len(types) != 1 or not types <= set(self.operation.types):
+            fault: Fault = "operation" if len(types) == 1 else "dtype"
+            raise Unsound(fault, f"{self.name} has tensors of {', '.join(sorted(types))}")
 
     def axis(self, value: int, sides: int) -> int:
         self.check(holds=-sides <= value < sides, fault="index", why=f"has the axis {value} of {sides}")
         return value % sides
 
 
-_NUMBER = ("float32", "float16", "int8", "int32", "int64")
+_INT8 = ("float32", "int8")
+_FLOAT = ("float32", "float16", "int8")
+_NUMBER = (*_FLOAT, "int32", "int64")
 _ANY = tuple(_BYTES)
 _LINEAR = (  # input, weights, bias, output
     ("float32", "float32", "float32", "float32"),
@@ -454,9 +270,18 @@ _LINEAR = (  # input, weights, bias, output
 
 
 def _same(call: _Call) -> float:
-    call.check_same_type(1, "float32", "float16", "int8")
+    call.check_same_type(1)
+    slope = call.options.get("alpha", 0.0)  # of LEAKY_RELU: LiteRT makes an integer of it
+    call.check(holds=math.isfinite(slope), fault="operation", why=f"has the slope {slope}")
     call.gives(call[0].shape)
     return 4.0 * call.output.values
+
+
+def _softmax(call: _Call) -> float:
+    call.check(holds=len(call[0].shape) > 0, fault="shape", why="has no axis of classes")
+    beta = call.options.get("beta", 1.0)
+    call.check(holds=beta == 1.0, fault="operation", why=f"has the beta {beta}, not 1")
+    return _same(call)
 
 
 def _convert(call: _Call) -> float:
@@ -480,10 +305,30 @@ def _broadcast(*shapes: tuple[int, ...]) -> tuple[int, ...]:
         raise Unsound("shape", f"shapes {', '.join(str(list(shape)) for shape in shapes)} do not fit") from error
 
 
+def _stretch(call: _Call) -> float:
+    shapes, most = [one.shape for one in call.inputs if one], call.operation.stretched
+    fits = len(set(shapes)) == 1 or max(map(len, shapes)) <= most
+    call.check(holds=fits, fault="operation", why=f"has tensors of several shapes, and of more than {most} axes")
+    call.gives(_broadcast(*shapes))
+    return 4.0 * call.output.values
+
+
+def _elementwise(call: _Call) -> float:
+    call.check_same_type(2)
+    return _stretch(call)
+
+
+def _extremum(call: _Call) -> float:
+    # XNNPACK makes a clamp of a bound, whose answer lacks the axes that the bound alone has
+    for bound, other in (call[0], call[1]), (call[1], call[0]):
+        fits = bound.values > 1 or len(bound.shape) <= len(other.shape)
+        call.check(holds=fits, fault="operation", why=f"has a bound of {list(bound.shape)} for {list(other.shape)}")
+    return _elementwise(call)
+
+
 def _arithmetic(call: _Call) -> float:
-    call.check_same_type(2, *_NUMBER)
     _check_activation(call)
-    call.gives(_broadcast(call[0].shape, call[1].shape))
+    _elementwise(call)
     fold = {"ADD": np.add, "SUB": np.subtract, "MUL": np.multiply}.get(call.name)
     if fold is not None:
         call.fold(fold, 0, 1)
@@ -493,16 +338,23 @@ def _arithmetic(call: _Call) -> float:
 def _compare(call: _Call) -> float:
     types = {call[0].dtype, call[1].dtype}
     call.check(holds=len(types) == 1 and call.output.dtype == "bool", fault="dtype", why="compares two types")
-    call.gives(_broadcast(call[0].shape, call[1].shape))
-    return call.output.values
+    return _stretch(call)
+
+
+def _prelu(call: _Call) -> float:
+    work, slopes = _elementwise(call), call[1].shape
+    by_channel, why = math.prod(slopes[:-1]) == 1, f"has slopes of {list(slopes)} for {list(call[0].shape)}"
+    call.check(holds=call.output.shape == call[0].shape, fault="shape", why=why)
+    call.check(holds=by_channel or len(call[0].shape) <= 4, fault="operation", why=why)
+    return work
 
 
 def _select(call: _Call) -> float:
     call.check(holds=call[0].dtype == "bool", fault="dtype", why="selects by something else than bool")
     types = {call[1].dtype, call[2].dtype, call.output.dtype}
-    call.check(holds=len(types) == 1 and types <= set(_NUMBER), fault="dtype", why=f"has tensors of {sorted(types)}")
-    call.gives(_broadcast(call[0].shape, call[1].shape, call[2].shape))
-    return call.output.values
+    fits = len(types) == 1 and types <= set(call.operation.types)
+    call.check(holds=fits, fault="dtype", why=f"has tensors of {', '.join(sorted(types))}")
+    return _stretch(call)
 
 
 def _check_activation(call: _Call) -> None:
@@ -510,13 +362,14 @@ def _check_activation(call: _Call) -> None:
     call.check(holds=value in (0, 1, 2, 3), fault="operation", why=f"has the activation {value}")  # none, ReLUs
 
 
-def _window(call: _Call, height: int, width: int) -> tuple[int, int]:
-    """Return height and width of what a window of this size gives."""
+def _window(call: _Call, height: int, width: int, over: tuple[int, ...] | None = None) -> tuple[int, int]:
+    """Return height and width of what a window of this size gives, over the first input or another shape."""
     _check_activation(call)
-    call.check(holds=len(call[0].shape) == 4 and len(call.output.shape) == 4, fault="shape", why="has no 4 axes")
+    over = over or call[0].shape
+    call.check(holds=len(over) == len(call.output.shape) == 4, fault="shape", why="has no 4 axes")
     padding, sides = call.options["padding"], []
     call.check(holds=padding in (0, 1), fault="operation", why=f"has the padding {padding}")
-    for side, size, axis in ((call[0].shape[1], height, "h"), (call[0].shape[2], width, "w")):
+    for side, size, axis in ((over[1], height, "h"), (over[2], width, "w")):
         stride, dilation = call.options[f"stride_{axis}"], call.options.get(f"dilation_{axis}_factor", 1)
         fits = 1 <= stride <= 1024 and 1 <= dilation <= 1024 and 1 <= size <= 1024
         call.check(holds=fits, fault="operation", why=f"has window {size}, stride {stride}, dilation {dilation}")
@@ -531,30 +384,21 @@ def _check_weights(call: _Call, axis: int) -> int:
     call.check_types(*(_LINEAR if len(call.inputs) == 3 else [row[:2] + row[3:] for row in _LINEAR]))
     weights, bias = call[1], call.inputs[2] if len(call.inputs) == 3 else None
     outputs = weights.shape[axis]
-    call.check(
-        holds=bias is None or bias.shape == (outputs,),
-        fault="shape",
-        why=f"has a bias of another length than {outputs}",
-    )
-    call.check(
-        holds=weights.channels in (None, (axis, outputs)),
-        fault="quantization",
-        why=f"has no scale for each of its {outputs} outputs",
-    )
+    fits = bias is None or bias.shape == (outputs,)
+    call.check(holds=fits, fault="shape", why=f"has a bias of another length than {outputs}")
+    fits = weights.channels in (None, (axis, outputs))
+    call.check(holds=fits, fault="quantization", why=f"has no scale for each of its {outputs} outputs")
     return outputs
 
 
 def _conv(call: _Call) -> float:
     filters = call[1].shape
     call.check(holds=len(filters) == 4, fault="shape", why=f"has filters of {list(filters)}")
-    sides, outputs = _window(call, *filters[1:3]), _check_weights(call, 0)
+    sides, outputs = _window(call, filters[1], filters[2]), _check_weights(call, 0)
     channels = call[0].shape[3]
     groups = channels // filters[3]
-    call.check(
-        holds=channels == groups * filters[3] and groups > 0 and outputs % groups == 0,
-        fault="shape",
-        why=f"has {outputs} filters of {filters[3]} for {channels} channels",
-    )
+    fits = channels == groups * filters[3] and groups > 0 and outputs % groups == 0
+    call.check(holds=fits, fault="shape", why=f"has {outputs} filters of {filters[3]} for {channels} channels")
     call.gives((call[0].shape[0], *sides, outputs))
     return float(call.output.values) * math.prod(filters[1:])
 
@@ -562,19 +406,72 @@ def _conv(call: _Call) -> float:
 def _depthwise(call: _Call) -> float:
     filters = call[1].shape
     call.check(holds=len(filters) == 4 and filters[0] == 1, fault="shape", why=f"has filters of {list(filters)}")
-    sides, outputs = _window(call, *filters[1:3]), _check_weights(call, 3)
-    multiplier = call.options["depth_multiplier"]
-    call.check(
-        holds=outputs == call[0].shape[3] * multiplier,
-        fault="shape",
-        why=f"has {outputs} filters, {multiplier} for each of {call[0].shape[3]} channels",
-    )
+    sides, outputs = _window(call, filters[1], filters[2]), _check_weights(call, 3)
+    multiplier, channels = call.options["depth_multiplier"], call[0].shape[3]
+    why = f"has {outputs} filters, {multiplier} for each of {channels} channels"
+    call.check(holds=outputs == channels * multiplier, fault="shape", why=why)
     call.gives((call[0].shape[0], *sides, outputs))
     return float(call.output.values) * math.prod(filters[1:3])
 
 
+def _transposed(call: _Call) -> float:
+    call.check_types(*(("int32", *("float32",) * count) for count in (3, 4)))
+    sizes, filters, image = call.integers(0), call[1].shape, call[2].shape
+    call.check(holds=len(filters) == len(image) == 4, fault="shape", why=f"has filters of {list(filters)}")
+    call.gives(sizes)
+    sides = _window(call, filters[1], filters[2], over=tuple(sizes))  # of the convolution that it turns round
+    fits = sizes[1] >= call.options["stride_h"] and sizes[2] >= call.options["stride_w"]  # XNNPACK dies of less
+    call.check(holds=fits, fault="operation", why=f"makes {sizes}, which is less than a stride")
+    fits = (sizes[0], *sides, filters[3], filters[0]) == (*image, sizes[3])
+    call.check(holds=fits, fault="shape", why=f"makes {sizes} of {list(image)} by filters of {list(filters)}")
+    bias = call[3].shape if len(call.inputs) == 4 else filters[:1]
+    call.check(holds=bias == filters[:1], fault="shape", why=f"has a bias of another length than {filters[0]}")
+    return float(call[2].values) * math.prod(filters[:3])
+
+
+def _resize(call: _Call) -> float:
+    call.check_same_type(1)
+    sides, wanted = call[0].shape, call.integers(1)
+    call.check(holds=len(sides) == 4 and call[1].shape == (2,), fault="shape", why="has no image, or no two sides")
+    both = call.options["align_corners"] and call.options["half_pixel_centers"]
+    call.check(holds=not both, fault="operation", why="aligns corners and centres")
+    call.gives((sides[0], *wanted, sides[3]))
+    return 4.0 * call.output.values
+
+
+def _move_blocks(call: _Call) -> float:
+    call.check_same_type(1)
+    sides, block = call[0].shape, call.options["block_size"]
+    call.check(holds=len(sides) == 4 and 1 <= block <= 1024, fault="shape", why=f"has blocks of {block}")
+    batch, rows, columns, channels = sides
+    if call.name == "SPACE_TO_DEPTH":
+        fits, wanted = rows % block == columns % block == 0, (rows // block, columns // block, channels * block * block)
+    else:
+        fits, wanted = channels % (block * block) == 0, (rows * block, columns * block, channels // (block * block))
+    call.check(holds=fits, fault="shape", why=f"takes blocks of {block} out of {list(sides)}")
+    call.gives((batch, *wanted))
+    return call.output.values
+
+
+def _tile(call: _Call) -> float:
+    call.check_same_type(1)
+    sides, times = call[0].shape, call.integers(1, *INDICES)
+    fits = call[1].shape == (len(sides),) and all(1 <= one <= MOST_VALUES for one in times)
+    call.check(holds=fits, fault="shape", why=f"repeats {list(sides)} {times[:8]} times")
+    call.gives([side * one for side, one in zip(sides, times, strict=True)])
+    return call.output.values
+
+
+def _normalise(call: _Call) -> float:
+    radius, numbers = call.options["radius"], [call.options[key] for key in ("bias", "alpha", "beta")]
+    call.check(holds=len(call[0].shape) == 4, fault="shape", why="has no 4 axes")
+    fits = 0 <= radius <= 1024 and all(map(math.isfinite, numbers))
+    call.check(holds=fits, fault="operation", why=f"has the radius {radius} and the numbers {numbers}")
+    return _same(call) * float(2 * radius + 1)
+
+
 def _pool(call: _Call) -> float:
-    call.check_same_type(1, "float32", "float16", "int8")
+    call.check_same_type(1)
     height, width = call.options["filter_height"], call.options["filter_width"]
     sides = _window(call, height, width)
     call.gives((call[0].shape[0], *sides, call[0].shape[3]))
@@ -595,8 +492,21 @@ def _dense(call: _Call) -> float:
     return float(call.output.values) * weights[1]
 
 
+def _product(call: _Call) -> float:
+    call.check_same_type(2)
+    left, right = ([*call[number].shape] for number in (0, 1))
+    fits = all(2 <= len(sides) <= 5 for sides in (left, right))
+    call.check(holds=fits, fault="shape", why=f"multiplies {left} and {right}")
+    for sides, turned in ((left, call.options["adj_x"]), (right, call.options["adj_y"])):
+        if turned:
+            sides[-2:] = sides[-1], sides[-2]
+    call.check(holds=left[-1] == right[-2], fault="shape", why=f"multiplies {left} and {right}")
+    call.gives((*_broadcast(tuple(left[:-2]), tuple(right[:-2])), left[-2], right[-1]))
+    return float(call.output.values) * left[-1]
+
+
 def _concatenate(call: _Call) -> float:
-    call.check_same_type(len(call.inputs), *_ANY)
+    call.check_same_type(len(call.inputs))
     _check_activation(call)
     shapes = [call[number].shape for number in range(len(call.inputs))]
     axis = call.axis(call.options["axis"], len(shapes[0]))
@@ -608,9 +518,11 @@ def _concatenate(call: _Call) -> float:
 
 
 def _reduce(call: _Call) -> float:
-    call.check_same_type(1, *_NUMBER)
+    call.check_same_type(1)
     sides = len(call[0].shape)
-    axes = {call.axis(value, sides) for value in call.integers(1)}
+    given = [call.axis(value, sides) for value in call.integers(1)]
+    axes = set(given)
+    call.check(holds=len(given) == len(axes), fault="operation", why="has an axis twice")
     kept = [side for number, side in enumerate(call[0].shape) if number not in axes]
     same = [1 if number in axes else side for number, side in enumerate(call[0].shape)]
     call.gives(same if call.options["keep_dims"] else kept)
@@ -620,17 +532,14 @@ def _reduce(call: _Call) -> float:
 
 
 def _reshape(call: _Call) -> float:
-    call.check_same_type(1, *_ANY)
+    call.check_same_type(1)
     if len(call.inputs) == 1:
         wanted = list(call.reader.integers(call.options["new_shape"], "sides of a new shape"))
     else:
         call.check(holds=call[1].dtype == "int32" and len(call[1].shape) == 1, fault="shape", why="has no shape")
         wanted = call.integers(1)
-    call.check(
-        holds=wanted.count(-1) <= 1 and all(side == -1 or 1 <= side <= MOST_VALUES for side in wanted),
-        fault="shape",
-        why=f"gives {wanted[:8]}",
-    )
+    fits = wanted.count(-1) <= 1 and all(side == -1 or 1 <= side <= MOST_VALUES for side in wanted)
+    call.check(holds=fits, fault="shape", why=f"gives {wanted[:8]}")
     rest = math.prod(side for side in wanted if side != -1)
     shape = [call[0].values // rest if side == -1 else side for side in wanted]
     call.check(holds=math.prod(shape) == call[0].values, fault="shape", why=f"turns {call[0].shape} into {wanted[:8]}")
@@ -640,13 +549,12 @@ def _reshape(call: _Call) -> float:
 
 
 def _pad(call: _Call) -> float:
-    call.check_same_type(1, *_NUMBER)
+    call.check_same_type(1)
     sides = len(call[0].shape)
     call.check(holds=call[1].shape == (sides, 2), fault="shape", why="needs two paddings for each axis")
     if len(call.inputs) == 3:
-        call.check(
-            holds=call[2].values == 1 and call[2].dtype == call[0].dtype, fault="shape", why="has no single value"
-        )
+        fits = call[2].values == 1 and call[2].dtype == call[0].dtype
+        call.check(holds=fits, fault="shape", why="has no single value")
     given = call.integers(1, *INDICES)
     call.check(holds=all(0 <= value <= MOST_VALUES for value in given), fault="shape", why="has a negative padding")
     call.gives([side + given[2 * n] + given[2 * n + 1] for n, side in enumerate(call[0].shape)])
@@ -654,7 +562,7 @@ def _pad(call: _Call) -> float:
 
 
 def _slice(call: _Call) -> float:
-    call.check_same_type(1, *_ANY)
+    call.check_same_type(1)
     begin, end, step = (call.integers(number) for number in (1, 2, 3))
     sides = call[0].shape
     fits = len(begin) == len(end) == len(step) == len(sides) and all(step)
@@ -681,8 +589,24 @@ def _slice(call: _Call) -> float:
     return call.output.values
 
 
+def _cut(call: _Call) -> float:
+    call.check_same_type(1)
+    sides, begin, size = call[0].shape, call.integers(1), call.integers(2)
+    fits = call[1].shape == call[2].shape == (len(sides),) and len(sides) > 0
+    call.check(holds=fits, fault="shape", why="has no begin and size for each axis")
+    call.check(holds=len(sides) <= 5, fault="operation", why="has more than 5 axes")
+    rows = list(zip(sides, begin, size, strict=True))
+    kept = [side - first if count == -1 else count for side, first, count in rows]
+    fits = all(0 <= first <= side - count for (side, first, _), count in zip(rows, kept, strict=True))
+    call.check(holds=fits, fault="index", why="reads beyond its input")
+    call.gives(kept)
+    places = tuple(slice(first, first + count) for first, count in zip(begin, kept, strict=True))
+    call.fold(lambda content: content[places], 0)
+    return call.output.values
+
+
 def _gather(call: _Call) -> float:
-    call.check_same_type(1, *_ANY)
+    call.check_same_type(1)
     axis = call.axis(call.options["axis"], len(call[0].shape))
     side = call[0].shape[axis]
     places = call.integers(1, *INDICES)
@@ -693,13 +617,10 @@ def _gather(call: _Call) -> float:
 
 
 def _stack(call: _Call) -> float:
-    call.check_same_type(len(call.inputs), *_ANY)
+    call.check_same_type(len(call.inputs))
     shapes = {call[number].shape for number in range(len(call.inputs))}
-    call.check(
-        holds=len(shapes) == 1 and call.options["values_count"] == len(call.inputs),
-        fault="shape",
-        why="stacks tensors that do not fit",
-    )
+    fits = len(shapes) == 1 and call.options["values_count"] == len(call.inputs)
+    call.check(holds=fits, fault="shape", why="stacks tensors that do not fit")
     [shape] = shapes
     axis = call.axis(call.options["axis"], len(shape) + 1)
     call.gives((*shape[:axis], len(call.inputs), *shape[axis:]))
@@ -717,7 +638,7 @@ def _shape(call: _Call) -> float:
 
 
 def _transpose(call: _Call) -> float:
-    call.check_same_type(1, *_ANY)
+    call.check_same_type(1)
     order, sides = call.integers(1), len(call[0].shape)
     call.check(holds=sorted(order) == list(range(sides)), fault="index", why=f"has the order {order[:8]}")
     call.gives([call[0].shape[axis] for axis in order])
@@ -725,7 +646,7 @@ def _transpose(call: _Call) -> float:
 
 
 def _broadcast_to(call: _Call) -> float:
-    call.check_same_type(1, *_NUMBER)
+    call.check_same_type(1)
     call.check(holds=len(call[1].shape) == 1, fault="shape", why="has no shape")
     call.gives(call.integers(1, *INDICES))
     fits = _broadcast(call[0].shape, call.output.shape) == call.output.shape
@@ -741,43 +662,77 @@ class _Operation:
     options: tuple[int, str] | None = None  # number in the union BuiltinOptions, table
     required: bool = False  # LiteRT takes absent options for zeros: a stride of 0 divides by it
     optional: tuple[int, ...] = ()  # inputs that may be -1
+    types: tuple[str, ...] = ("float32",)  # one of which its tensors have, where they have one
+    stretched: int = MOST_SIDES  # axes of tensors of several shapes; of one more LiteRT's built-in kernel dies
 
 
 OPERATIONS = {
-    0: _Operation("ADD", (2, 2), _arithmetic, (11, "AddOptions")),
-    1: _Operation("AVERAGE_POOL_2D", (1, 1), _pool, (5, "Pool2DOptions"), required=True),
-    2: _Operation("CONCATENATION", (1, 512), _concatenate, (10, "ConcatenationOptions"), required=True),
+    0: _Operation("ADD", (2, 2), _arithmetic, (11, "AddOptions"), types=_NUMBER),
+    1: _Operation("AVERAGE_POOL_2D", (1, 1), _pool, (5, "Pool2DOptions"), required=True, types=_FLOAT),
+    2: _Operation("CONCATENATION", (1, 512), _concatenate, (10, "ConcatenationOptions"), required=True, types=_ANY),
     3: _Operation("CONV_2D", (2, 3), _conv, (1, "Conv2DOptions"), required=True, optional=(2,)),
     4: _Operation("DEPTHWISE_CONV_2D", (2, 3), _depthwise, (2, "DepthwiseConv2DOptions"), required=True, optional=(2,)),
+    5: _Operation("DEPTH_TO_SPACE", (1, 1), _move_blocks, (94, "DepthToSpaceOptions"), required=True),
     6: _Operation("DEQUANTIZE", (1, 1), _convert, (38, "DequantizeOptions")),
     9: _Operation("FULLY_CONNECTED", (2, 3), _dense, (8, "FullyConnectedOptions"), required=True, optional=(2,)),
-    14: _Operation("LOGISTIC", (1, 1), _same),
-    17: _Operation("MAX_POOL_2D", (1, 1), _pool, (5, "Pool2DOptions"), required=True),
-    18: _Operation("MUL", (2, 2), _arithmetic, (21, "MulOptions")),
-    19: _Operation("RELU", (1, 1), _same),
-    20: _Operation("RELU_N1_TO_1", (1, 1), _same),
-    21: _Operation("RELU6", (1, 1), _same),
-    22: _Operation("RESHAPE", (1, 2), _reshape, (17, "ReshapeOptions")),
-    34: _Operation("PAD", (2, 2), _pad, (22, "PadOptions")),
-    36: _Operation("GATHER", (2, 2), _gather, (23, "GatherOptions"), required=True),
-    39: _Operation("TRANSPOSE", (2, 2), _transpose, (26, "TransposeOptions")),
-    40: _Operation("MEAN", (2, 2), _reduce, (27, "ReducerOptions"), required=True),
-    41: _Operation("SUB", (2, 2), _arithmetic, (28, "SubOptions")),
-    42: _Operation("DIV", (2, 2), _arithmetic, (29, "DivOptions")),
-    45: _Operation("STRIDED_SLICE", (4, 4), _slice, (32, "StridedSliceOptions"), required=True),
+    13: _Operation(
+        "LOCAL_RESPONSE_NORMALIZATION", (1, 1), _normalise, (13, "LocalResponseNormalizationOptions"), required=True
+    ),
+    14: _Operation("LOGISTIC", (1, 1), _same, types=_FLOAT),
+    17: _Operation("MAX_POOL_2D", (1, 1), _pool, (5, "Pool2DOptions"), required=True, types=_FLOAT),
+    18: _Operation("MUL", (2, 2), _arithmetic, (21, "MulOptions"), types=_NUMBER),
+    19: _Operation("RELU", (1, 1), _same, types=_FLOAT),
+    20: _Operation("RELU_N1_TO_1", (1, 1), _same, types=_FLOAT),
+    21: _Operation("RELU6", (1, 1), _same, types=_FLOAT),
+    22: _Operation("RESHAPE", (1, 2), _reshape, (17, "ReshapeOptions"), types=_ANY),
+    23: _Operation("RESIZE_BILINEAR", (2, 2), _resize, (15, "ResizeBilinearOptions")),
+    25: _Operation("SOFTMAX", (1, 1), _softmax, (9, "SoftmaxOptions"), required=True, types=_INT8),
+    26: _Operation("SPACE_TO_DEPTH", (1, 1), _move_blocks, (19, "SpaceToDepthOptions"), required=True),
+    28: _Operation("TANH", (1, 1), _same, types=_INT8),
+    34: _Operation("PAD", (2, 2), _pad, (22, "PadOptions"), types=_NUMBER),
+    36: _Operation("GATHER", (2, 2), _gather, (23, "GatherOptions"), required=True, types=_ANY),
+    39: _Operation("TRANSPOSE", (2, 2), _transpose, (26, "TransposeOptions"), types=_ANY),
+    40: _Operation("MEAN", (2, 2), _reduce, (27, "ReducerOptions"), required=True, types=_NUMBER),
+    41: _Operation("SUB", (2, 2), _arithmetic, (28, "SubOptions"), types=_NUMBER),
+    42: _Operation("DIV", (2, 2), _arithmetic, (29, "DivOptions"), types=_NUMBER, stretched=5),
+    45: _Operation("STRIDED_SLICE", (4, 4), _slice, (32, "StridedSliceOptions"), required=True, types=_ANY),
+    47: _Operation("EXP", (1, 1), _same, (33, "ExpOptions")),
+    50: _Operation("LOG_SOFTMAX", (1, 1), _softmax, (36, "LogSoftmaxOptions")),
     53: _Operation("CAST", (1, 1), _convert, (37, "CastOptions")),
-    60: _Operation("PADV2", (3, 3), _pad, (43, "PadV2Options")),
-    61: _Operation("GREATER", (2, 2), _compare, (44, "GreaterOptions")),
-    71: _Operation("EQUAL", (2, 2), _compare, (53, "EqualOptions")),
-    74: _Operation("SUM", (2, 2), _reduce, (27, "ReducerOptions"), required=True),
+    54: _Operation("PRELU", (2, 2), _prelu),
+    55: _Operation("MAXIMUM", (2, 2), _extremum, (39, "MaximumMinimumOptions"), stretched=5),
+    57: _Operation("MINIMUM", (2, 2), _extremum, (39, "MaximumMinimumOptions"), stretched=5),
+    59: _Operation("NEG", (1, 1), _same, (42, "NegOptions")),
+    60: _Operation("PADV2", (3, 3), _pad, (43, "PadV2Options"), types=_NUMBER),
+    61: _Operation("GREATER", (2, 2), _compare, (44, "GreaterOptions"), stretched=4),
+    64: _Operation("SELECT", (3, 3), _select, (47, "SelectOptions"), types=_NUMBER, stretched=0),
+    65: _Operation("SLICE", (3, 3), _cut, (48, "SliceOptions"), types=_NUMBER),
+    67: _Operation("TRANSPOSE_CONV", (3, 4), _transposed, (49, "TransposeConvOptions"), required=True),
+    69: _Operation("TILE", (2, 2), _tile, (51, "TileOptions")),
+    71: _Operation("EQUAL", (2, 2), _compare, (53, "EqualOptions"), stretched=4),
+    73: _Operation("LOG", (1, 1), _same),
+    74: _Operation("SUM", (2, 2), _reduce, (27, "ReducerOptions"), required=True, types=_NUMBER),
+    75: _Operation("SQRT", (1, 1), _same),
+    76: _Operation("RSQRT", (1, 1), _same),
     77: _Operation("SHAPE", (1, 1), _shape, (55, "ShapeOptions")),
-    81: _Operation("REDUCE_PROD", (2, 2), _reduce, (27, "ReducerOptions"), required=True),
-    83: _Operation("PACK", (1, 64), _stack, (59, "PackOptions"), required=True),
+    78: _Operation("POW", (2, 2), _elementwise, (56, "PowOptions"), stretched=4),
+    81: _Operation("REDUCE_PROD", (2, 2), _reduce, (27, "ReducerOptions"), required=True, types=_NUMBER),
+    82: _Operation("REDUCE_MAX", (2, 2), _reduce, (27, "ReducerOptions"), required=True),
+    83: _Operation("PACK", (1, 64), _stack, (59, "PackOptions"), required=True, types=_ANY),
+    92: _Operation("SQUARE", (1, 1), _same, (66, "SquareOptions")),
+    97: _Operation("RESIZE_NEAREST_NEIGHBOR", (2, 2), _resize, (74, "ResizeNearestNeighborOptions")),
+    98: _Operation("LEAKY_RELU", (1, 1), _same, (75, "LeakyReluOptions"), required=True, types=_INT8),
+    99: _Operation("SQUARED_DIFFERENCE", (2, 2), _elementwise, (76, "SquaredDifferenceOptions"), stretched=4),
+    101: _Operation("ABS", (1, 1), _same, (78, "AbsOptions")),
+    111: _Operation("ELU", (1, 1), _same),
     114: _Operation("QUANTIZE", (1, 1), _convert, (89, "QuantizeOptions")),
-    117: _Operation("HARD_SWISH", (1, 1), _same, (91, "HardSwishOptions")),
-    123: _Operation("SELECT_V2", (3, 3), _select, (98, "SelectV2Options")),
-    130: _Operation("BROADCAST_TO", (2, 2), _broadcast_to, (104, "BroadcastToOptions")),
-    152: _Operation("RELU_0_TO_1", (1, 1), _same),
+    117: _Operation("HARD_SWISH", (1, 1), _same, (91, "HardSwishOptions"), types=_FLOAT),
+    123: _Operation("SELECT_V2", (3, 3), _select, (98, "SelectV2Options"), types=_NUMBER, stretched=5),
+    126: _Operation("BATCH_MATMUL", (2, 2), _product, (101, "BatchMatMulOptions")),
+    130: _Operation("BROADCAST_TO", (2, 2), _broadcast_to, (104, "BroadcastToOptions"), types=_NUMBER),
+    150: _Operation("GELU", (1, 1), _same, (116, "GeluOptions")),
+    152: _Operation("RELU_0_TO_1", (1, 1), _same, types=_FLOAT),
+    158: _Operation("SIGN", (1, 1), _same, (123, "SignOptions")),
 }
 
 
@@ -788,7 +743,7 @@ OPERATIONS = {
 class _Model:
     """The root table, read from its buffers up to its signature."""
 
-    reader: _Reader
+    reader: Reader
     tensors: list[_Tensor] = field(default_factory=list)
     work: float = 0.0
 
@@ -884,7 +839,7 @@ class _Model:
         if output.number in ready:
             raise Unsound("order", f"{label} writes a tensor that has values already")
         options = self._options(row, operation, label)
-        call = _Call(operation.name, self.reader, tensors, output, options)
+        call = _Call(operation, self.reader, tensors, output, options)
         self.work += operation.check(call)
         ready.add(output.number)
 
@@ -913,4 +868,4 @@ class _Model:
                 raise Unsound("index", f"its signature has other {side} than its graph")
 
 
-_NOTHING = cast("dict[str, Any]", dict.fromkeys(_NUMBERS, 0))
+_NOTHING = cast("dict[str, Any]", dict.fromkeys(NUMBERS, 0))

@@ -26,10 +26,6 @@ Opset 13 to 18 (7 to 12 are raised to 13 by onnx's own version converter, which 
 PyTorch (functions in a file that was not optimised are written out). Images are `[N, height, width, channels]` in
 Keras, of one film in TFLite; an output that is an image is so, too.
 
-Not every operator that can be converted is served yet: `tbconv serve` refuses a file with one that its structural
-check does not know (ABS, EXP, GELU, MAXIMUM, MINIMUM, PRELU, SOFTMAX, TANH and others), says so, and lets the baseline
-answer where the bundle has one.
-
 | ONNX | Keras | TFLite | exact and accepted where |
 |---|---|---|---|
 """
