@@ -4,9 +4,9 @@
 
 Writes the page of the bundle, opens it in headless Chromium, loads the model once and screens films of a folder drawn
 with seed 0; every margin and every cell of the evidence is compared with the scorer's, and all other fields with them.
-Then the same films again until `--many` were screened, with the bytes of the WebAssembly memories and the resident
-memory of Chromium's processes after 50 and at the end. Bars: all equal; memory within 5 %; int8 at most 10 times native
-on one thread. A row goes to results/browser.csv.
+Then the same films again until `--many` were screened, with the bytes of the WebAssembly memories, of the page's
+JavaScript heap and the resident memory of Chromium's processes after 50 and at the end, garbage collected. Bars: all
+equal; memory within 5 %; int8 at most 10 times native on one thread. A row goes to results/browser.csv.
 """
 
 from __future__ import annotations
@@ -94,14 +94,17 @@ def measure(bundle: Path, films: list[bytes], artefact: str, many: int) -> dict[
         start = time.perf_counter()
         proof = page.evaluate("start()")
         loaded = time.perf_counter() - start
-        sizes: list[tuple[int, int]] = []
+        sizes: list[tuple[int, int, int]] = []
+        tools = page.context.new_cdp_session(page)
         equal, bits, answered, browser_ms, native_ms = 0, 0, 0, [], []
         for number in range(max(many, len(films))):
             film = films[number % len(films)]
             asked, ms = page.evaluate("film => screen(film)", base64.b64encode(film).decode())
             browser_ms.append(ms)
             if number in (FIRST - 1, many - 1):
-                sizes.append((page.evaluate("wasmBytes()"), resident(os.getpid())))
+                tools.send("HeapProfiler.collectGarbage")
+                heap = int(tools.send("Runtime.getHeapUsage")["usedSize"])
+                sizes.append((page.evaluate("wasmBytes()"), heap, resident(os.getpid())))
             if number >= len(films):
                 continue
             start = time.perf_counter()
@@ -122,7 +125,7 @@ def measure(bundle: Path, films: list[bytes], artefact: str, many: int) -> dict[
     row |= {"screened": len(browser_ms), "browser_ms": round(here, 1), "native_ms": round(native, 1)}
     row |= {"times": round(here / native, 1)}
     if len(sizes) == 2:
-        for which, name in enumerate(("wasm", "chromium")):
+        for which, name in enumerate(("wasm", "heap", "chromium")):
             row |= {
                 f"{name}_mb_{at}": round(size[which] / 1e6, 1)
                 for at, size in zip(("first", "last"), sizes, strict=True)
