@@ -195,24 +195,29 @@ class NormalForm:
             return view.term
         return self.add("gather", (view.term,), shape, (), at=Stored(view.at.reshape(-1).astype(np.int32)))
 
-    def whole(self, view: View) -> View:
+    def whole(self, view: View, *, once: bool = False) -> View:
         """Return a view of each number of a term once: repeated and left out ones are a term of their own.
 
         Positions are sorted, repeated ones in their order, so that no layout matters.
+
+        Args:
+            view: any.
+            once: for what treats each number alike: repeated ones are repeated by the view alone.
         """
         if view.term is None or self._each_once(view):
             return view
         flat, source = view.at.reshape(-1), self.terms[view.term]
         size = math.prod(source.shape)
+        if once:
+            kept, back = np.unique(flat, return_inverse=True)
+            made = self.ordered(View(kept, view.term), kept.shape)
+            return View(back.reshape(view.at.shape).astype(np.int32), made)
         order = np.argsort(flat, kind="stable")
         times = flat.size // size
-        even = flat.size == times * size
-        even = even and np.array_equal(flat[order], np.repeat(np.arange(size), times))
+        even = flat.size == times * size and np.array_equal(flat[order], np.repeat(np.arange(size), times))
         shape = (*source.shape[:-1], source.shape[-1] * times) if even else (flat.size,)
         made = self.add("gather", (view.term,), shape, (), at=Stored(flat[order].astype(np.int32)))
-        back = np.empty(flat.size, np.int32)
-        back[order] = np.arange(flat.size, dtype=np.int32)
-        return View(back.reshape(view.at.shape), made)
+        return View(np.argsort(order).astype(np.int32).reshape(view.at.shape), made)
 
     def _each_once(self, view: View) -> bool:
         if view.term is None or view.at.size != math.prod(self.terms[view.term].shape):
@@ -311,7 +316,8 @@ class NormalForm:
         stretched = np.broadcast_shapes(view.at.shape, scale.base.shape, offset.base.shape)
         if not np.any(scale.base):
             return View(np.broadcast_to(offset.values, stretched))
-        view = self.whole(view.map(lambda at: np.broadcast_to(at, stretched)))
+        alike = scale.base.size == offset.base.size == 1
+        view = self.whole(view.map(lambda at: np.broadcast_to(at, stretched)), once=alike)
         made = self._affine(view.term or 0, self._spread(view, scale), self._spread(view, offset))
         return View(view.at, made)
 
@@ -352,7 +358,7 @@ class NormalForm:
         self, view: View, low: float | Stored = -math.inf, high: float | Stored = math.inf, top: Stored | None = None
     ) -> View:
         """Add min(max(x, low), high); `top` is where the integers end in which it is stored, which may be the bound."""
-        view = self.whole(view)
+        view = self.whole(view, once=True)
         given = [one if isinstance(one, Stored) else number(one) for one in (low, high, top or math.inf)]
         values = np.array([one.values.reshape(()) for one in given])
         values = np.where(np.abs(values) >= -LOWEST, np.copysign(math.inf, values), values)
@@ -392,7 +398,7 @@ class NormalForm:
 
     def each(self, view: View, kind: str, **stored: Stored) -> View:
         """Add a function of each number: sigmoid, tanh, elu, leaky (its slope), greater (than its bound)."""
-        view = self.whole(view)
+        view = self.whole(view, once=True)
         numbers = {name: one.map(lambda array: array.reshape(())) for name, one in stored.items()}
         return View(view.at, self.add(kind, (view.term or 0,), self.terms[view.term or 0].shape, (), **numbers))
 

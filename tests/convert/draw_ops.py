@@ -170,6 +170,8 @@ def right_graphs():
         .add("Reshape", np.int64([-1, 1])),
         "channel_shuffle": channel_shuffle(),
         "transpose_and_convolve": start().add("Transpose", perm=[0, 3, 1, 2]).add("Conv", normal(2, 12, 3, 3)),
+        "grey_as_three": grey(start()).add("Tile", np.int64([1, 3, 1, 1])).add("Conv", normal(2, 3, 3, 3)),
+        "grey_expanded": grey(start()).add("Expand", np.int64([1, 3, 12, 12])).add("Conv", normal(2, 3, 3, 3)),
         "relu6": start().add("Clip", np.float32(0), np.float32(0.7)),
         "clip": start().add("Clip", np.float32(-0.5), np.float32(0.7)),
         "clip_below": start().add("Clip", np.float32(-0.5)),
@@ -209,6 +211,11 @@ def right_graphs():
         .add("Relu"),
         "without_names": without_names(),
     }
+
+
+def grey(graph):
+    """Keep the first channel alone."""
+    return graph.add("Slice", np.int64([0]), np.int64([1]), np.int64([1]))
 
 
 def split_of(graph, sizes, axis):
@@ -259,6 +266,8 @@ def wrong_graphs():
         "slice_of_the_batch": start().add("Slice", np.int64([1]), np.int64([3]), np.int64([0])),
         "slice_backwards": start().add("Slice", np.int64([-1]), np.int64([-99]), np.int64([3]), np.int64([-1])),
         "slice_of_nothing": start().add("Slice", np.int64([3]), np.int64([3]), np.int64([3])),
+        "tile_of_the_batch": start().add("Tile", np.int64([2, 1, 1, 1])),
+        "expand_to_more_axes": start().add("Expand", np.int64([2, 1, 4, 12, 12])),
         "split_into_other_sizes": split_of(start(), [1, 2], axis=1),
         "average_pool_ceil_beyond_counted_pads": start().add(
             "AveragePool", kernel_shape=[4, 2], strides=[2, 3], pads=[1, 0, 0, 1], ceil_mode=1, count_include_pad=1

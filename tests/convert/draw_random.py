@@ -153,7 +153,21 @@ def reduced(draw):
     return graph.add(op, np.array(axes, np.int64), keepdims=draw.some(0, 1))
 
 
+def copies(draw):
+    """Copy channels, or places, of what was taken to one of them; a sigmoid behind keeps an operation in any case."""
+    graph, (channels, *places) = draw.signed(), draw.sizes
+    if draw.some(0, 1):
+        graph.add("Tile", np.int64([1, *(draw.one(1, draw.some(1, 3)) for _ in draw.sizes)]))
+    elif draw.some(0, 1):
+        graph.add("GlobalAveragePool").add("Expand", np.int64([1, channels, *draw.one(places, [places[0], 1])]))
+    else:
+        graph.add("Slice", np.int64([0]), np.int64([1]), np.int64([1]))
+        graph.add("Expand", np.int64(draw.one([1, 3, *places], [5, 1, 1])))
+    return graph.add("Sigmoid")
+
+
 FAMILIES = {
+    "copies": copies,
     "reduced": reduced,
     "moves": moves,
     "function": function,

@@ -62,6 +62,8 @@ RIGHT = {
     "flatten": {"Permute", "Reshape", "Dense"},
     "flatten_of_the_old_exporter": {"Permute", "Reshape", "Dense"},
     "foreign_front": {"Concatenate", "Rescaling"},
+    "grey_as_three": {"Cropping2D", "Concatenate", "Conv2D"},
+    "grey_expanded": {"Cropping2D", "Concatenate", "Conv2D"},
     "hard_sigmoid": {"Rescaling", "ReLU"},
     "hard_sigmoid_of_torch": {"Rescaling", "Activation"},
     "hard_swish": {"Activation"},
@@ -101,6 +103,7 @@ WRONG = {
     "concat_with_a_constant": "its input 1 is a constant",
     "drawn_at_random": "it reads no film",
     "dropout_in_training": "drops at random",
+    "expand_to_more_axes": "to another rank",
     "flatten_whole": "axis 2 does not keep the batch",
     "gemm_of_an_image": "flatten the image before",
     "gemm_trans_a": "transA",
@@ -114,6 +117,7 @@ WRONG = {
     "softmax_of_rows": "not the one of classes",
     "split_into_other_sizes": "are not 2 parts of 4",
     "sum_of_other_sizes": "laid out differently",
+    "tile_of_the_batch": "repeats the batch",
     "vector_over_columns": "neither one number nor one a channel",
 }
 RELATIVE = 2e-6  # of the largest answer: two float32 programs sum up to 576 products in different orders

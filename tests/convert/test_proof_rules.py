@@ -44,6 +44,10 @@ def first(view):
     return view.transpose(0, 3, 1, 2)
 
 
+def copied(view, axis):
+    return view.map(lambda at: np.concatenate([at, at], axis))
+
+
 def scaled_kernel(form, view, seed):
     kernel, scale, offset = draws(seed, 3, 3, 4, 6), draws(seed, 6), draws(seed, 1, 6)[0]
     return conv(form, view, kernel * scale, draws(seed, 6, 1)[:, 0] * scale + offset)
@@ -223,6 +227,10 @@ PAIRS = {
     "nothing of a tensor": (
         lambda f, v, s: f.clip(v, high=0.25),
         lambda f, v, s: bound(f, v, f.affine(v, ZERO, number(0.25)), low=False),
+    ),
+    "copies along two axes, in either order": (
+        lambda f, v, s: f.each(f.affine(copied(copied(v, 3), 1), number(2)), "tanh"),
+        lambda f, v, s: f.each(f.affine(last(copied(copied(first(v), 1), 2)), number(2)), "tanh"),
     ),
     "a softmax over channels": (
         lambda f, v, s: last(compositions.softmax(f, first(v), 1)),

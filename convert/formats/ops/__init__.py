@@ -36,12 +36,14 @@ from convert.formats.ops.linear import batch_normalization, gemm, matmul
 from convert.formats.ops.shape import (
     cast,
     cut,
+    expand,
     flatten,
     greater,
     identity,
     reshape,
     split,
     squeeze,
+    tile,
     transpose,
     unsqueeze,
 )
@@ -61,6 +63,7 @@ OPERATIONS: dict[str, Operation] = {
     "Dropout": identity,
     "Elu": elu,
     "Exp": exponential,
+    "Expand": expand,
     "Flatten": flatten,
     "Gelu": gelu,
     "Gemm": gemm,
@@ -99,6 +102,7 @@ OPERATIONS: dict[str, Operation] = {
     "Sub": arithmetic,
     "Sum": total,
     "Tanh": tanh,
+    "Tile": tile,
     "Transpose": transpose,
     "Unsqueeze": unsqueeze,
 }

@@ -19,6 +19,8 @@ from convert.formats.ops.walk import (
     unknown,
 )
 
+MOST_COPIES = 64  # of a tensor that one operation joins
+
 # --- reshape ---
 # Other views of the same numbers: the batch stays in front, and channels are last here whatever ONNX says.
 
@@ -134,6 +136,47 @@ def _numbers(walk: Walk, node: Node, index: int, attribute: str) -> list[int]:
     stored = walk.given(node, index)
     found: Any = node.attributes.get(attribute, ()) if stored is None else stored
     return [int(one) for one in found]
+
+
+def expand(walk: Walk, node: Node, values: list[Value | None]) -> Value:
+    """Concatenate of copies, along each axis that grows.
+
+    TFLite: CONCATENATION of copies.
+
+    From sizes of 1, of the same rank, to stored sizes of at most 64; the batch stays as it is.
+    """
+    value, target = only(node, values), [int(size) for size in walk.constant(node, 1)]
+    wanted = [1] * (len(value.shape) + 1 - len(target)) + target
+    if value.rows > 1 or len(wanted) != len(value.shape) + 1 or wanted[0] not in (1, BATCH, walk.batch or BATCH):
+        raise unknown(node, f"it takes {['N', *value.shape]} to {_shown(target)}: to another rank, or more films")
+    sizes = list(zip(value.shape, wanted[1:], strict=True))
+    if any(1 not in pair and pair[0] != pair[1] for pair in sizes):
+        raise unknown(node, f"{['N', *value.shape]} does not stretch to {_shown(target)}")
+    return _copies(walk, node, value, [size if now == 1 else 1 for now, size in sizes])
+
+
+def tile(walk: Walk, node: Node, values: list[Value | None]) -> Value:
+    """Concatenate of copies, along each axis that grows.
+
+    TFLite: CONCATENATION of copies.
+
+    Their number stored, at most 64 along an axis; the batch stays as it is.
+    """
+    value, counts = only(node, values), [int(count) for count in walk.constant(node, 1)]
+    if value.rows > 1 or counts[0] != 1:
+        raise unknown(node, f"it repeats the batch: {counts}")
+    return _copies(walk, node, value, counts[1:])
+
+
+def _copies(walk: Walk, node: Node, value: Value, counts: list[int]) -> Value:
+    """Return copies of a tensor side by side, along axes behind the batch as ONNX counts them."""
+    tensor, axes = value.tensor, [axis for axis, count in enumerate(counts, 1) if count != 1]
+    if any(not 1 <= count <= MOST_COPIES for count in counts):
+        raise unknown(node, f"it makes {counts} copies, not 1 to {MOST_COPIES} along each axis")
+    for axis in axes:
+        name = layer_name(node) if axis == axes[-1] else f"{layer_name(node)}.axis{axis}"
+        tensor = walk.make.join([tensor] * counts[axis - 1], here(value, axis), name)
+    return value.like(tensor, nonnegative=value.nonnegative)
 
 
 def squeeze(walk: Walk, node: Node, values: list[Value | None]) -> Value:

@@ -335,6 +335,7 @@ RULES: dict[str, Rule] = {
     "Sub": lambda form, views, given: form.binary("add", views[0], compositions.negative(form, views[1])),
     "Sum": lambda form, views, given: functools.reduce(functools.partial(form.binary, "add"), views),
     "Tanh": _each("tanh"),
+    "Tile": lambda form, views, given: views[0].map(lambda at: np.tile(at, views[1].at)),
     "Transpose": lambda form, views, given: views[0].transpose(*given["perm"]),
     "Unsqueeze": _unsqueeze,
 }
