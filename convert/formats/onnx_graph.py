@@ -229,7 +229,7 @@ def infer_shapes(model: onnx.ModelProto) -> dict[str, tuple[int, ...]]:
 # The batch stands in such a shape as BATCH, and may be moved, but not calculated with.
 
 BATCH = 2**31 - 1  # stands for the batch; larger than any real size
-MOVES = ("Cast", "Concat", "Gather", "Identity", "Reshape", "Slice", "Squeeze", "Unsqueeze")
+MOVES = ("Cast", "Concat", "Gather", "Identity", "Reshape", "Slice", "Squeeze", "Unsqueeze", "Where")
 # as a float the batch would pass for a number
 INTEGERS = (onnx.TensorProto.INT32, onnx.TensorProto.INT64, onnx.TensorProto.UINT32, onnx.TensorProto.UINT64)
 LARGEST_IR = 10
@@ -247,7 +247,25 @@ def is_static(node: Node, constants: dict[str, NDArray[Any]]) -> bool:
     if not read or len(node.outputs) != 1 or not all(name in constants for name in read):
         return False
     moves = node.op in MOVES and not (node.op == "Cast" and node.attributes["to"] not in INTEGERS)
-    return moves or not reads_batch(node, constants)
+    return moves or not reads_batch(node, constants) or _asks_for_minus(node, constants)
+
+
+def _asks_for_minus(node: Node, constants: dict[str, NDArray[Any]]) -> bool:
+    """Whether a node compares with numbers below zero, as exporters look for sizes of -1: no batch is one."""
+    return node.op == "Equal" and any(one.size and (one < 0).all() for one in (constants[name] for name in node.inputs))
+
+
+def repeated_by_batch(node: Node, constants: dict[str, NDArray[Any]]) -> NDArray[Any] | None:
+    """Return what a node repeats for each film, [1, ...], such as a class token; None where it does not."""
+    if node.op != "Expand" or not all(name in constants for name in node.inputs):
+        return None
+    stored, target = (constants[name] for name in node.inputs)
+    if list(target).count(BATCH) != 1 or target[0] != BATCH or (stored.ndim == len(target) and stored.shape[0] != 1):
+        return None
+    if stored.ndim > len(target):
+        return None
+    sizes = (1, *(int(size) for size in target[1:]))
+    return np.broadcast_to(stored, np.broadcast_shapes(stored.shape, sizes))
 
 
 def reads_batch(node: Node, constants: dict[str, NDArray[Any]]) -> bool:

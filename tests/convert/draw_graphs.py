@@ -150,6 +150,7 @@ def right_graphs():
         "average_pool_auto_pad": Graph().add("AveragePool", kernel_shape=[3, 3], auto_pad="SAME_UPPER"),
         "reshape_with_a_copied_batch": Graph().shrink().add("Reshape", np.int64([0, 4, -1])),
         "add_vector": Graph().shrink().add("Add", normal(1, 4, 1, 1)),
+        "add_map": Graph().shrink().add("Add", normal(1, 4, 7, 7)),
         "constant_minus_image": left("Sub", 1.0),
         "gemm_without_bias": pooled(Graph()).add("Gemm", normal(4, 3)),
         "identity": Graph().add("Identity").add("Relu"),
@@ -181,7 +182,6 @@ def wrong_graphs():
         .shrink()
         .add("Reshape", np.int64([-1, 4, 0]))
         .add("Reshape", np.int64([3, 0, -1])),
-        "add_map": Graph().shrink().add("Add", normal(1, 4, 7, 7)),
         "constant_over_image": left("Div", 1.0),
         "mean_over_channels": Graph().shrink().add("ReduceMean", np.int64([1]), keepdims=0),
         "transpose_of_the_batch": Graph().add("Transpose", perm=[1, 0, 2, 3]),

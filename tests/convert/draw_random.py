@@ -166,7 +166,119 @@ def copies(draw):
     return graph.add("Sigmoid")
 
 
+def layer_norm(draw):
+    """Normalise rows, an image of channels last, or channels; as opset 17 has it, or written out.
+
+    Of at least 8 numbers each: two or three may be so near each other that rounding their mean shows.
+    """
+    draw.sizes = (draw.some(8, 16), draw.some(3, 6), draw.some(8, 12))
+    graph, (channels, *places) = Graph().add("Mul", np.float32(draw.one(0.1, 30))), draw.sizes
+    kind, size = draw.one("image", "channels", "rows", "columns"), channels
+    if kind in ("image", "rows"):
+        graph.add("Transpose", perm=[0, 2, 3, 1])
+    if kind == "columns":
+        size = places[1]
+    if kind == "rows":
+        graph.add("Reshape", np.int64([0, -1, channels]))
+    if draw.some(0, 1) or kind == "channels":
+        axis = np.int64([1 if kind == "channels" else -1])
+        graph.add("Identity")
+        source, two = graph.last, graph.store(np.float32(2))
+        graph.add("ReduceMean", axis)
+        far = graph.add("Sub", inputs=[source, graph.last]).last
+        graph.add("Pow", inputs=[far, two]) if draw.some(0, 1) else graph.add("Mul", inputs=[far, far])
+        graph.add("ReduceMean", axis).add("Add", np.float32(draw.one(1e-5, 0.1))).add("Sqrt")
+        graph.add("Div", inputs=[far, graph.last])
+        graph.add("Mul", draw.normal(*((size, 1, 1) if kind == "channels" else (size,))))
+    else:
+        given = [draw.normal(size), draw.normal(size)][: draw.some(1, 2)]
+        graph.add("LayerNormalization", *given, **draw.one({}, {"epsilon": 0.1}, {"axis": 2 if kind == "rows" else 3}))
+    return graph.add("Flatten")
+
+
+def stored(draw):
+    """Add, subtract, multiply or divide by numbers that stretch to an image or to rows, from either side."""
+    graph, op, sizes = Graph(), draw.one("Add", "Sub", "Mul", "Div"), list(draw.sizes)
+    if draw.some(0, 1):
+        graph.add("Reshape", np.int64([0, sizes[0], -1])).add("Transpose", perm=[0, 2, 1])
+        sizes = [sizes[1] * sizes[2], sizes[0]]
+    shape = [draw.one(1, size) for size in sizes][draw.some(0, len(sizes) - 1) :]
+    numbers = draw.normal(*draw.one(shape, [1] * (len(sizes) + 1 - len(shape)) + shape))
+    given = [graph.last, graph.store(np.where(np.abs(numbers) < 0.1, np.float32(1), numbers))]
+    graph.add(op, inputs=given[::-1] if op != "Div" and draw.some(0, 1) else given)
+    return graph.add("Relu").add("Flatten")
+
+
+def gather(draw):
+    """Take a place, or some in a row, of an axis of an image or of rows."""
+    graph, sizes = draw.signed(), list(draw.sizes)
+    if draw.some(0, 1):
+        graph.add("Reshape", np.int64([0, sizes[0], -1])).add("Transpose", perm=[0, 2, 1])
+        sizes = [sizes[1] * sizes[2], sizes[0]]
+    axis = draw.some(1, len(sizes))
+    size, start, step = sizes[axis - 1], draw.some(0, sizes[axis - 1] - 1), draw.some(1, 2)
+    several = np.arange(start, min(size, start + draw.some(1, 4)), step)
+    taken = draw.one(np.int64(start), np.int64(start - size), np.int64(several))
+    graph.add("Gather", taken, axis=draw.one(axis, axis - len(sizes) - 1))
+    return graph.add("Sigmoid").add("Flatten")
+
+
+def token(draw):
+    """Put stored rows, repeated for each film, beside computed ones."""
+    graph, sizes = Graph(), list(draw.sizes)
+    graph.add("Reshape", np.int64([0, sizes[0], -1])).add("Transpose", perm=[0, 2, 1])
+    rows, count = graph.last, draw.some(1, 2)
+    graph.add("Shape", inputs=["image"]).add("Slice", np.int64([0]), np.int64([1]), np.int64([0]))
+    graph.add("Concat", inputs=[graph.last, graph.store(np.int64([-1, -1]))], axis=0)
+    ones = graph.store(np.int64([1, 1, 1]))
+    wanted, minus = graph.last, graph.store(np.int64([-1, -1, -1]))
+    graph.add("Equal", inputs=[wanted, minus]).add("Where", inputs=[f"value{len(graph.nodes) - 1}", ones, wanted])
+    graph.add("Expand", inputs=[graph.store(draw.normal(1, count, sizes[0])), graph.last])
+    parts = [graph.last, rows] if draw.some(0, 1) else [rows, graph.last]
+    graph.add("Concat", inputs=parts, axis=1).add("Add", draw.normal(1, sizes[1] * sizes[2] + count, sizes[0]))
+    return graph.add("Flatten")
+
+
+def attention(draw):
+    """Multiply queries, keys and values of some heads, as exporters write it: in one tensor, or in three."""
+    heads, depth, (channels, *places) = draw.some(1, 3), draw.some(1, 5), draw.sizes
+    graph, count, width = Graph(), places[0] * places[1], heads * depth
+    graph.add("Reshape", np.int64([0, channels, -1])).add("Transpose", perm=[0, 2, 1])
+    rows, one = graph.last, draw.some(0, 1)
+    if one:
+        graph.add("MatMul", draw.normal(channels, 3 * width) / 3).add("Add", draw.normal(3 * width))
+        graph.add("Reshape", np.int64([-1, count, 3, heads, depth])).add("Transpose", perm=[2, 0, 3, 1, 4])
+        whole = graph.last
+        parts = [graph.add("Gather", inputs=[whole, graph.store(np.int64(at))], axis=0).last for at in range(3)]
+    else:
+        parts = []
+        for _ in range(3):
+            graph.last = rows
+            graph.add("MatMul", draw.normal(channels, width) / 3)
+            graph.add("Reshape", np.int64([0, count, heads, depth])).add("Transpose", perm=[0, 2, 1, 3])
+            parts.append(graph.last)
+    graph.last = parts[1]
+    graph.add("Transpose", perm=[0, 1, 3, 2])
+    graph.add("MatMul", inputs=[parts[0], graph.last]).add("Mul", np.float32(depth**-0.5)).add("Softmax", axis=-1)
+    graph.add("MatMul", inputs=[graph.last, parts[2]]).add("Transpose", perm=[0, 2, 1, 3])
+    return graph.add("Reshape", np.int64([0, count, width])).add("Flatten")
+
+
+def product(draw):
+    """Multiply matrices that a film gives: an image by itself turned, or its rows by what weighs them."""
+    graph = draw.signed()
+    first = graph.last
+    graph.add("Transpose", perm=draw.one([0, 1, 3, 2], [0, 2, 3, 1], [0, 3, 1, 2])).add("Sigmoid")
+    return graph.add("MatMul", inputs=[first, graph.last]).add("Flatten")
+
+
 FAMILIES = {
+    "attention": attention,
+    "product": product,
+    "stored": stored,
+    "gather": gather,
+    "token": token,
+    "layer_norm": layer_norm,
     "copies": copies,
     "reduced": reduced,
     "moves": moves,

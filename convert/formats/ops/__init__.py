@@ -32,12 +32,13 @@ from convert.formats.ops.elementwise import (
     tanh,
     total,
 )
-from convert.formats.ops.linear import batch_normalization, gemm, matmul
+from convert.formats.ops.linear import batch_normalization, gemm, layer_normalization, matmul
 from convert.formats.ops.shape import (
     cast,
     cut,
     expand,
     flatten,
+    gather,
     greater,
     identity,
     reshape,
@@ -65,6 +66,7 @@ OPERATIONS: dict[str, Operation] = {
     "Exp": exponential,
     "Expand": expand,
     "Flatten": flatten,
+    "Gather": gather,
     "Gelu": gelu,
     "Gemm": gemm,
     "GlobalAveragePool": over_places,
@@ -73,6 +75,7 @@ OPERATIONS: dict[str, Operation] = {
     "HardSigmoid": hard_sigmoid,
     "HardSwish": hard_swish,
     "Identity": identity,
+    "LayerNormalization": layer_normalization,
     "LeakyRelu": leaky_relu,
     "Log": logarithm,
     "LogSoftmax": softmax,

@@ -1,4 +1,4 @@
-"""Matrix products and batch normalisation with stored weights."""
+"""Matrix products and normalisation."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convert.formats.onnx_graph import Node
-from convert.formats.ops.walk import IMAGE_RANK, Value, Walk, image, layer_name, only, shared, unknown
+from convert.formats.ops.walk import IMAGE_RANK, Value, Walk, as_onnx, image, layer_name, only, shared, unknown
 
 # --- dense ---
 # Products with stored weights, on the last axis, whether or not rows are folded into the batch.
@@ -29,16 +29,29 @@ def gemm(walk: Walk, node: Node, values: list[Value | None]) -> Value:
 
 
 def matmul(walk: Walk, node: Node, values: list[Value | None]) -> Value:
-    """Dense without a bias.
+    """Dense without a bias; of two tensors a function, which a H5 can't load.
 
-    TFLite: FULLY_CONNECTED.
+    TFLite: FULLY_CONNECTED; BATCH_MATMUL of two tensors.
 
-    The right side is a stored matrix; an Add of a stored vector behind it is a Rescaling.
+    The right side is a stored matrix; an Add of a stored vector behind it is a Rescaling. Or two tensors of one
+    rank, as of attention, whose axes but the last two are equal.
     """
+    if values[0] is not None and values[1] is not None:
+        return _product(walk, node, only(node, values), only(node, values, 1))
     value, weight = only(node, values), walk.constant(node, 1)
     if weight.ndim != 2:
         raise unknown(node, f"its weights {list(weight.shape)} are no matrix")
     return _dense(walk, node, value, weight, None)
+
+
+def _product(walk: Walk, node: Node, left: Value, right: Value) -> Value:
+    one, other = as_onnx(walk, node, left), as_onnx(walk, node, right)
+    shapes = [list(each.tensor.shape[1:]) for each in (one, other)]
+    fits = len(shapes[0]) == len(shapes[1]) > 1 and shapes[0][:-2] == shapes[1][:-2] and shapes[0][-1] == shapes[1][-2]
+    if not fits or one.rows > 1 or other.rows > 1:
+        raise unknown(node, f"{['N', *shapes[0]]} and {['N', *shapes[1]]} are no matrices whose other axes are equal")
+    made = walk.make.product(one.tensor, other.tensor, layer_name(node))
+    return Value(made, nonnegative=one.nonnegative and other.nonnegative)
 
 
 def _dense(walk: Walk, node: Node, value: Value, weight: NDArray[Any], bias: NDArray[Any] | None) -> Value:
@@ -50,7 +63,7 @@ def _dense(walk: Walk, node: Node, value: Value, weight: NDArray[Any], bias: NDA
 
 
 # --- normalise ---
-# Batch normalisation on the last axis.
+# By stored statistics, or by those of each film.
 
 
 def batch_normalization(walk: Walk, node: Node, values: list[Value | None]) -> Value:
@@ -77,3 +90,29 @@ def batch_normalization(walk: Walk, node: Node, values: list[Value | None]) -> V
         momentum=node.attributes.get("momentum", 0.9),
     )
     return value.like(tensor)
+
+
+def layer_normalization(walk: Walk, node: Node, values: list[Value | None]) -> Value:
+    """LayerNormalization.
+
+    TFLite: MEAN, SUB, MUL, MEAN, ADD, SQRT, DIV and MUL; MUL and ADD for gamma and beta.
+
+    Over the last axis, such as that of channels behind a Transpose; gamma and beta stored. One that is written
+    out is known, too, over the last axis or over channels: gamma and beta are then Rescaling.
+    """
+    value = only(node, values)
+    rank = len(value.tensor.shape) - (value.rows > 1)
+    axes = [axis % rank for axis in node.attributes.get("axes", range(node.attributes.get("axis", -1) % rank, rank))]
+    value = as_onnx(walk, node, value) if axes == [rank - 1] else value
+    if axes not in ([rank - 1], [1]) or (axes == [1] and not value.channels_first and rank != 2):
+        raise unknown(node, f"axes {axes} of {['N', *value.shape]} are not the last one")
+    epsilon = float(node.attributes.get("epsilon", 1e-5))
+    gamma, beta = (walk.given(node, index) for index in (1, 2))
+    for one in (gamma, beta):
+        if one is not None and one.shape != value.tensor.shape[-1:]:
+            raise unknown(node, f"its weights {list(one.shape)} are not one a channel")
+    last = (len(value.tensor.shape) - 1,)
+    made = walk.make.standardise(
+        value.tensor, (gamma, beta), layer_name(node), shared(node), axes=last, epsilon=epsilon
+    )
+    return value.like(made)

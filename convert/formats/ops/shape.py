@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from math import prod
 from typing import Any
 
@@ -11,6 +12,7 @@ from convert.formats.ops.walk import (
     CHANNELS_FIRST,
     CHANNELS_LAST,
     IMAGE_RANK,
+    MOST_COPIES,
     Value,
     Walk,
     here,
@@ -18,8 +20,6 @@ from convert.formats.ops.walk import (
     only,
     unknown,
 )
-
-MOST_COPIES = 64  # of a tensor that one operation joins
 
 # --- reshape ---
 # Other views of the same numbers: the batch stays in front, and channels are last here whatever ONNX says.
@@ -30,19 +30,21 @@ def transpose(walk: Walk, node: Node, values: list[Value | None]) -> Value:
 
     TFLite: TRANSPOSE, or no operator.
 
-    The batch stays in front.
+    Behind one that moves the batch from the front may only follow what takes parts of other axes, or moves it back.
     """
-    value = only(node, values)
-    rank = len(value.tensor.shape)
+    value = only(node, values, anywhere=True)
+    rank, batch = len(value.tensor.shape), value.batch_at
     order = [int(axis) for axis in node.attributes.get("perm", range(rank)[::-1])]
-    if value.rows > 1 or order[:1] != [0] or sorted(order) != list(range(rank)):
-        raise unknown(node, f"the order {order} does not keep the batch in front")
-    stands = list(CHANNELS_LAST) if value.channels_first else list(range(rank))  # ONNX's axis of each of the tensor's
-    kept = tuple(order.index(axis) for axis in stands)
-    if kept in (tuple(range(rank)), CHANNELS_LAST):
+    if value.rows > 1 or sorted(order) != list(range(rank)):
+        raise unknown(node, f"{order} is no order of {rank} axes, or a part of the batch moves")
+    others = [axis for axis in range(rank) if axis != batch]
+    stands = list(CHANNELS_LAST) if value.channels_first else [batch, *others]  # ONNX's axis of each of the tensor's
+    kept, moved = tuple(order.index(axis) for axis in stands), order.index(batch)
+    if moved == 0 and kept in (tuple(range(rank)), CHANNELS_LAST):
         return Value(value.tensor, channels_first=kept == CHANNELS_LAST, nonnegative=value.nonnegative)
-    made = walk.make.permute(value.tensor, [stands.index(axis) for axis in order], layer_name(node))
-    return Value(made, nonnegative=value.nonnegative)
+    wanted = [stands.index(axis) for axis in (batch, *(one for one in order if one != batch))]
+    made = value.tensor if wanted == list(range(rank)) else walk.make.permute(value.tensor, wanted, layer_name(node))
+    return Value(made, batch_at=moved, nonnegative=value.nonnegative)
 
 
 def reshape(walk: Walk, node: Node, values: list[Value | None]) -> Value:
@@ -78,11 +80,11 @@ def cut(walk: Walk, node: Node, values: list[Value | None]) -> Value:
     Starts, ends, axes and steps stored; not of the batch, not backwards, and something is left.
     """
     value, (starts, ends) = (
-        only(node, values),
+        only(node, values, anywhere=True),
         (_numbers(walk, node, at, name) for at, name in ((1, "starts"), (2, "ends"))),
     )
     axes, steps = _numbers(walk, node, 3, "axes"), _numbers(walk, node, 4, "")
-    sizes = [BATCH, *value.shape]
+    sizes = value.sizes
     for start, end, axis, step in zip(
         starts, ends, axes or range(len(starts)), steps or [1] * len(starts), strict=True
     ):
@@ -95,6 +97,26 @@ def cut(walk: Walk, node: Node, values: list[Value | None]) -> Value:
     return value
 
 
+def gather(walk: Walk, node: Node, values: list[Value | None]) -> Value:
+    """Cropping2D, with Reshape around it.
+
+    TFLite: STRIDED_SLICE, and RESHAPE behind it where the axis goes.
+
+    Indices stored: one, or several at even distances; not of the batch.
+    """
+    value, indices = only(node, values, anywhere=True), walk.constant(node, 1)
+    sizes = value.sizes
+    axis = node.attributes.get("axis", 0) % len(sizes)
+    if axis == value.batch_at or indices.ndim > 1 or not indices.size:
+        raise unknown(node, f"it takes films of the batch, or indices {list(indices.shape)} are not in a row")
+    places = [int(place) % sizes[axis] for place in indices.reshape(-1)]
+    steps = {after - before for before, after in pairwise(places)} or {1}
+    if len(steps) > 1 or min(steps) < 1:
+        raise unknown(node, f"its indices {places[:6]} don't grow evenly")
+    made = _part(walk, node, value, axis, (places[0], places[-1] + 1, min(steps)), ".part")
+    return made if indices.ndim else _without(walk, node, made, [axis])
+
+
 def split(walk: Walk, node: Node, values: list[Value | None]) -> list[Value]:
     """Cropping2D for each part, with Reshape around it.
 
@@ -102,11 +124,11 @@ def split(walk: Walk, node: Node, values: list[Value | None]) -> list[Value]:
 
     Sizes stored, or equal ones; not of the batch.
     """
-    value = only(node, values)
+    value = only(node, values, anywhere=True)
     axis, count = node.attributes.get("axis", 0) % (len(value.shape) + 1), len(node.outputs)
-    if axis == 0 or value.rows > 1:
+    if axis == value.batch_at or value.rows > 1:
         raise unknown(node, "it splits the batch")
-    size, given = value.shape[axis - 1], _numbers(walk, node, 1, "split")
+    size, given = value.sizes[axis], _numbers(walk, node, 1, "split")
     each = -(-size // count)
     sizes = given or [min(each, size - each * part) for part in range(count)]
     if sum(sizes) != size or len(sizes) != count:
@@ -120,10 +142,9 @@ def split(walk: Walk, node: Node, values: list[Value | None]) -> list[Value]:
 
 def _part(walk: Walk, node: Node, value: Value, axis: int, places: Places, suffix: str) -> Value:
     """Return some places of an axis as ONNX counts it."""
-    size = BATCH if axis == 0 else value.shape[axis - 1]
-    if places == (0, size, 1):
+    if places == (0, value.sizes[axis], 1):
         return value
-    if axis == 0 or value.rows > 1:
+    if axis == value.batch_at or value.rows > 1:
         raise unknown(node, "it takes some films of the batch")
     if not range(*places):
         raise unknown(node, f"places {list(places[:2])} of axis {axis} are none")
@@ -186,13 +207,23 @@ def squeeze(walk: Walk, node: Node, values: list[Value | None]) -> Value:
 
     Axes stored, not the batch's.
     """
-    value = only(node, values)
-    sizes = [BATCH, *value.shape]
+    value = only(node, values, anywhere=True)
+    sizes = value.sizes
     given = _numbers(walk, node, 1, "axes")
     axes = [axis % len(sizes) for axis in given] if given else [i for i, size in enumerate(sizes) if size == 1]
     if value.rows > 1 or any(sizes[axis] != 1 for axis in axes):
         raise unknown(node, f"axes {axes} of {['N', *value.shape]} are not all of size 1")
-    return _to(walk, node, value, [size for axis, size in enumerate(sizes) if axis not in axes])
+    return _without(walk, node, value, axes)
+
+
+def _without(walk: Walk, node: Node, value: Value, axes: list[int]) -> Value:
+    """Return a tensor without axes of size 1, as ONNX counts them."""
+    left = [size for axis, size in enumerate(value.sizes) if axis not in axes]
+    if not value.batch_at:
+        return _to(walk, node, value, left)
+    front = left.index(BATCH)
+    made = walk.make.reshape(value.tensor, tuple(size for size in left if size != BATCH), layer_name(node))
+    return Value(made, batch_at=front, nonnegative=value.nonnegative)
 
 
 def unsqueeze(walk: Walk, node: Node, values: list[Value | None]) -> Value:

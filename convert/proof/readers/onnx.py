@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 import onnx
 import onnx.inliner
+import onnx.reference
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
-from convert.proof.normal import NONE, ZERO, NormalForm, NoRuleError, Pads, Stored, View, number
+from convert.proof.normal import NONE, ONE, ZERO, NormalForm, NoRuleError, Pads, Stored, View, number
 from convert.proof.readers import compositions
 from convert.proof.readers.tensorflow import bound, same
 
@@ -48,12 +49,22 @@ class OnnxFormReader:
         return self.form
 
     def _read(self, node: Any) -> None:
+        views = [self.views[name] if name else None for name in node.input]
+        stored = bool(views) and all(one is None or (one.term, one.rounded) == (None, None) for one in views)
+        if stored and node.domain in ("", "ai.onnx") and node.op_type not in MOVES:  # of sizes and weights
+            evaluator = onnx.reference.ReferenceEvaluator(node, opsets={"": self._opset})
+            arrays = {name: self.views[name].at for name in node.input if name}
+            self.views |= zip(node.output, (View(np.asarray(one)) for one in evaluator.run(None, arrays)), strict=True)
+            return
         if node.domain not in ("", "ai.onnx") or node.op_type not in RULES:
             raise NoRuleError("no rule for this operation")
         given = {one.name: onnx.helper.get_attribute_value(one) for one in node.attribute}
-        views = [self.views[name] if name else None for name in node.input]
         made = RULES[node.op_type](self.form, views, _Given(given | {"count": len(node.output)}, self._opset))
         self.views |= zip(node.output, made if isinstance(made, list) else [made], strict=False)
+
+
+MOVES = {"Cast", "CastLike", "Concat", "Constant", "Expand", "Gather", "Identity", "Reshape", "Shape", "Slice", "Split"}
+MOVES |= {"Add", "Mul", "Sub", "Squeeze", "Tile", "Transpose", "Unsqueeze"}  # whose rules know stored numbers
 
 
 class _Given(dict[str, Any]):
@@ -143,6 +154,14 @@ def _normalise(form: NormalForm, views: Views, given: _Given) -> View:
     around = (-1, *(1,) * (view.at.ndim - 2))
     offset = Stored((beta - mean * scale).reshape(around), unit=(np.abs(beta) + np.abs(mean * scale)).reshape(around))
     return form.affine(view, number(scale.reshape(around)), offset)
+
+
+def _layer_norm(form: NormalForm, views: Views, given: _Given) -> View:
+    axes = range(given.get("axis", -1) % views[0].at.ndim, views[0].at.ndim)
+    gamma, beta = (
+        views[index].stored if len(views) > index and views[index] else end for index, end in ((1, ONE), (2, ZERO))
+    )
+    return compositions.layer_norm(form, views[0], axes, given.get("epsilon", 1e-5), gamma, beta)
 
 
 def _gemm(form: NormalForm, views: Views, given: _Given) -> Any:
@@ -271,7 +290,7 @@ RULES: dict[str, Rule] = {
     "Cast": _cast,
     "CastLike": _cast,
     "Clip": _clip,
-    "Concat": lambda form, views, given: form.concat(views, given["axis"]),
+    "Concat": lambda form, views, given: compositions.join(form, views, given["axis"]),
     "Constant": lambda form, views, given: View(_constant(given)),
     "ConstantOfShape": lambda form, views, given: View(np.full(views[0].at, _fill(given))),
     "Conv": _conv,
@@ -299,10 +318,11 @@ RULES: dict[str, Rule] = {
         form, views[0], compositions.hard_sigmoid(form, views[0], 1 / 6, 0.5)
     ),
     "Identity": lambda form, views, given: views[0],
+    "LayerNormalization": _layer_norm,
     "LeakyRelu": lambda form, views, given: form.each(views[0], "leaky", slope=number(given.get("alpha", 0.01))),
     "Log": _each("log"),
     "LogSoftmax": lambda form, views, given: form.each(_softmax(form, views, given), "log"),
-    "MatMul": lambda form, views, given: form.matmul(views[0], views[1].stored, ZERO),
+    "MatMul": lambda form, views, given: compositions.product(form, views[0], views[1]),
     "Max": lambda form, views, given: bound(form, *views, low=True),
     "MaxPool": _pool("max"),
     "Min": lambda form, views, given: bound(form, *views, low=False),
