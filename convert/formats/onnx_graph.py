@@ -247,7 +247,7 @@ def is_static(node: Node, constants: dict[str, NDArray[Any]]) -> bool:
     if not read or len(node.outputs) != 1 or not all(name in constants for name in read):
         return False
     moves = node.op in MOVES and not (node.op == "Cast" and node.attributes["to"] not in INTEGERS)
-    return moves or not reads_batch(node, constants) or _asks_for_minus(node, constants)
+    return moves or node.op == "Shape" or not reads_batch(node, constants) or _asks_for_minus(node, constants)
 
 
 def _asks_for_minus(node: Node, constants: dict[str, NDArray[Any]]) -> bool:

@@ -241,7 +241,7 @@ def token(draw):
 
 def attention(draw):
     """Multiply queries, keys and values of some heads, as exporters write it: in one tensor, or in three."""
-    heads, depth, (channels, *places) = draw.some(1, 3), draw.some(1, 5), draw.sizes
+    heads, depth, (channels, *places) = draw.some(2, 3), draw.some(1, 5), draw.sizes
     graph, count, width = Graph(), places[0] * places[1], heads * depth
     graph.add("Reshape", np.int64([0, channels, -1])).add("Transpose", perm=[0, 2, 1])
     rows, one = graph.last, draw.some(0, 1)
@@ -257,10 +257,24 @@ def attention(draw):
             graph.add("MatMul", draw.normal(channels, width) / 3)
             graph.add("Reshape", np.int64([0, count, heads, depth])).add("Transpose", perm=[0, 2, 1, 3])
             parts.append(graph.last)
+    folded = draw.one("no", "keys", "all")  # heads with the batch, as the newer exporter turns keys
+    fold, unfold = np.int64([-1, count, depth]), np.int64([-1, heads, depth, count])
     graph.last = parts[1]
-    graph.add("Transpose", perm=[0, 1, 3, 2])
-    graph.add("MatMul", inputs=[parts[0], graph.last]).add("Mul", np.float32(depth**-0.5)).add("Softmax", axis=-1)
-    graph.add("MatMul", inputs=[graph.last, parts[2]]).add("Transpose", perm=[0, 2, 1, 3])
+    if folded == "no":
+        graph.add("Transpose", perm=[0, 1, 3, 2])
+    else:
+        graph.add("Reshape", fold).add("Transpose", perm=[0, 2, 1])
+    if folded == "keys":
+        graph.add("Reshape", unfold)
+    keys = graph.last
+    for at in (0, 2) if folded == "all" else ():
+        graph.last = parts[at]
+        parts[at] = graph.add("Reshape", fold).last
+    graph.add("MatMul", inputs=[parts[0], keys]).add("Mul", np.float32(depth**-0.5)).add("Softmax", axis=-1)
+    graph.add("MatMul", inputs=[graph.last, parts[2]])
+    if folded == "all":
+        graph.add("Reshape", np.int64([-1, heads, count, depth]))
+    graph.add("Transpose", perm=[0, 2, 1, 3])
     return graph.add("Reshape", np.int64([0, count, width])).add("Flatten")
 
 

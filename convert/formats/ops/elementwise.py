@@ -275,10 +275,11 @@ def softmax(walk: Walk, node: Node, values: list[Value | None]) -> Value:
 
     Over the axis of classes: 1 of an image (before opset 13, of one place), the last one otherwise.
     """
-    value, rank = only(node, values), len(node_shape := only(node, values).shape) + 1
+    value = only(node, values)
+    node_shape, rank = value.shape, len(value.shape) + 1 - (value.rows > 1)
     axis = node.attributes.get("axis", -1 if walk.opset >= 13 else 1) % rank
     last = 1 if value.channels_first else rank - 1
-    if axis != last or value.rows > 1:
+    if axis != last:
         raise unknown(node, f"axis {axis} of {['N', *node_shape]} is not the one of classes")
     if walk.opset < 13 and math.prod(node_shape[axis:]) > 1:  # it then normalises over all axes from that one on
         raise unknown(node, f"before opset 13 it is one softmax over channels and places of {['N', *node_shape]}")

@@ -48,10 +48,10 @@ def _product(walk: Walk, node: Node, left: Value, right: Value) -> Value:
     one, other = as_onnx(walk, node, left), as_onnx(walk, node, right)
     shapes = [list(each.tensor.shape[1:]) for each in (one, other)]
     fits = len(shapes[0]) == len(shapes[1]) > 1 and shapes[0][:-2] == shapes[1][:-2] and shapes[0][-1] == shapes[1][-2]
-    if not fits or one.rows > 1 or other.rows > 1:
+    if not fits or one.rows != other.rows:
         raise unknown(node, f"{['N', *shapes[0]]} and {['N', *shapes[1]]} are no matrices whose other axes are equal")
     made = walk.make.product(one.tensor, other.tensor, layer_name(node))
-    return Value(made, nonnegative=one.nonnegative and other.nonnegative)
+    return Value(made, rows=one.rows, nonnegative=one.nonnegative and other.nonnegative)
 
 
 def _dense(walk: Walk, node: Node, value: Value, weight: NDArray[Any], bias: NDArray[Any] | None) -> Value:

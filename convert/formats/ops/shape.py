@@ -34,17 +34,19 @@ def transpose(walk: Walk, node: Node, values: list[Value | None]) -> Value:
     """
     value = only(node, values, anywhere=True)
     rank, batch = len(value.tensor.shape), value.batch_at
-    order = [int(axis) for axis in node.attributes.get("perm", range(rank)[::-1])]
-    if value.rows > 1 or sorted(order) != list(range(rank)):
-        raise unknown(node, f"{order} is no order of {rank} axes, or a part of the batch moves")
+    order = [int(axis) for axis in node.attributes.get("perm", range(rank - (value.rows > 1))[::-1])]
+    if value.rows > 1:  # they stay with the batch
+        order = [order[0], 1, *(axis + 1 for axis in order[1:])]
+    if sorted(order) != list(range(rank)) or (value.rows > 1 and order[0]):
+        raise unknown(node, f"{order} is no order of {rank} axes, or what is folded into the batch moves")
     others = [axis for axis in range(rank) if axis != batch]
     stands = list(CHANNELS_LAST) if value.channels_first else [batch, *others]  # ONNX's axis of each of the tensor's
     kept, moved = tuple(order.index(axis) for axis in stands), order.index(batch)
-    if moved == 0 and kept in (tuple(range(rank)), CHANNELS_LAST):
+    if value.rows == 1 and moved == 0 and kept in (tuple(range(rank)), CHANNELS_LAST):
         return Value(value.tensor, channels_first=kept == CHANNELS_LAST, nonnegative=value.nonnegative)
     wanted = [stands.index(axis) for axis in (batch, *(one for one in order if one != batch))]
     made = value.tensor if wanted == list(range(rank)) else walk.make.permute(value.tensor, wanted, layer_name(node))
-    return Value(made, batch_at=moved, nonnegative=value.nonnegative)
+    return Value(made, rows=value.rows, batch_at=moved, nonnegative=value.nonnegative)
 
 
 def reshape(walk: Walk, node: Node, values: list[Value | None]) -> Value:
@@ -264,11 +266,11 @@ def _settle(walk: Walk, node: Node, value: Value, target: list[int]) -> list[int
     copies = not node.attributes.get("allowzero", 0)
     given = [*target[:1], *(_copied(size, value, at) if copies else size for at, size in enumerate(target[1:]))]
     first, sizes = given[0], given[1:]
-    kept = first == BATCH or (copies and first == 0) or (walk.batch > 0 and first == walk.batch)
-    if kept and value.rows == 1 and sizes.count(-1) == 1:
+    kept = first == BATCH or (walk.batch > 0 and first == walk.batch) or (copies and first == 0 and value.rows == 1)
+    if kept and sizes.count(-1) == 1:
         others = -prod(sizes)
         sizes = [prod(value.shape) // others if size == -1 else size for size in sizes] if others else sizes
-    keeps_batch = first == -1 or (kept and value.rows == 1 and prod(sizes) == prod(value.shape))
+    keeps_batch = first == -1 or (kept and prod(sizes) == prod(value.shape))
     if not keeps_batch or min(sizes, default=prod(value.shape) == 1) < 1 or BATCH in sizes:
         raise unknown(node, f"the batch must stay in front and alone be unknown, the target is {_shown(target)}")
     return sizes
