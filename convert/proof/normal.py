@@ -475,6 +475,7 @@ class NormalForm:
         kept = [axis for axis in range(rank) if axis not in gone]
         sizes = [1 if axis in gone else shape[axis] for axis in range(rank) if keep or axis in kept]
         rows = view.transpose(*gone, *kept).reshape(math.prod(shape[axis] for axis in gone), -1)
+        rows = rows.map(lambda at: np.sort(at, 0))  # in any order it is one mean
         if rows.at.shape[0] == 1:
             return view.reshape(*sizes)
         shape = rows.at.shape

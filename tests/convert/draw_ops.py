@@ -15,7 +15,12 @@ from onnx import helper
 SIZES = ("batch", 4, 12, 12)
 FILMS = 3
 BIASED = np.int64([6])
-OPSETS = {"softmax_of_an_old_image": 12, "gelu": 20, "gelu_by_tanh": 20}  # 18 for the others
+OPSETS = {
+    "group_norm_of_each_channel": 21,
+    "softmax_of_an_old_image": 12,
+    "gelu": 20,
+    "gelu_by_tanh": 20,
+}  # 18 for the others
 
 
 def start():
@@ -177,6 +182,10 @@ def right_graphs():
         "first_row": tokens(start()).add("Gather", np.int64(0), axis=1).add("Gemm", normal(16, 3), normal(3)),
         "class_token": class_token(),
         "attention": attention(tokens(start())),
+        "instance_norm": start().add("InstanceNormalization", normal(4), normal(4)),
+        "group_norm": start().add("GroupNormalization", normal(2), normal(2), num_groups=2),
+        "group_norm_of_each_channel": start().add("GroupNormalization", normal(4), normal(4), num_groups=2),
+        "group_norm_of_torch": group_norm_of_torch(),
         "layer_norm": last(start()).add("LayerNormalization", normal(4), normal(4), epsilon=0.5).add("Flatten"),
         "layer_norm_of_rows": tokens(start()).add("LayerNormalization", normal(16), normal(16)),
         "layer_norm_written_out": written_out_layer_norm(tokens(start()), -1)
@@ -271,6 +280,14 @@ def attention(graph):
     return beside(graph, "Add", rows)
 
 
+def group_norm_of_torch():
+    """Write a GroupNorm as PyTorch's exporters do."""
+    graph = Graph().add("Reshape", np.int64([0, 2, -1]))
+    graph.add("InstanceNormalization", np.ones(2, np.float32), np.zeros(2, np.float32))
+    graph.add("Reshape", np.int64([-1, 4, 12, 12])).add("Mul", normal(4, 1, 1)).add("Add", normal(4, 1, 1))
+    return graph.add("Conv", normal(2, 4, 3, 3))
+
+
 def written_out_layer_norm(graph, axis):
     """Write a normalisation as PyTorch's exporters do before opset 17."""
     source, axes = graph.last, np.int64([axis])
@@ -327,6 +344,7 @@ def wrong_graphs():
         "max_pool_dilated": positive().add("MaxPool", kernel_shape=[2, 2], dilations=[2, 2]),
         "batch_left_elsewhere": start().add("Transpose", perm=[1, 0, 2, 3]).add("Gather", np.int64([0, 1]), axis=0),
         "relu_with_the_batch_elsewhere": start().add("Transpose", perm=[1, 0, 2, 3]).add("Relu"),
+        "group_norm_of_unequal_groups": start().add("GroupNormalization", normal(3), normal(3), num_groups=3),
         "product_of_other_sizes": product_of_other_sizes(),
         "slice_of_the_batch": start().add("Slice", np.int64([1]), np.int64([3]), np.int64([0])),
         "slice_backwards": start().add("Slice", np.int64([-1]), np.int64([-99]), np.int64([3]), np.int64([-1])),

@@ -286,7 +286,28 @@ def product(draw):
     return graph.add("MatMul", inputs=[first, graph.last]).add("Flatten")
 
 
+def group_norm(draw):
+    """Normalise images by groups or channels, natively or as PyTorch writes it."""
+    groups, each = draw.some(1, 4), draw.some(1, 3)
+    channels = groups * each
+    draw.sizes = (channels, draw.some(4, 8), draw.some(4, 8))
+    graph, weights = Graph().add("Mul", np.float32(draw.one(0.1, 30))), [draw.normal(channels), draw.normal(channels)]
+    kind = draw.one("instance", "group", "written out", "rows")
+    if kind == "instance":
+        graph.add("InstanceNormalization", *weights)
+    elif kind == "group":  # opset 20: one weight a group
+        graph.add("GroupNormalization", *(one[:groups] for one in weights), num_groups=groups, epsilon=0.01)
+    else:
+        graph.add("Reshape", np.int64([0, groups, -1]))
+        plain = [np.ones(groups, np.float32), np.zeros(groups, np.float32)]
+        graph.add("InstanceNormalization", *(plain if kind == "written out" else [one[:groups] for one in weights]))
+        graph.add("Reshape", np.int64([-1, *draw.sizes]))
+        graph.add("Mul", weights[0].reshape(-1, 1, 1)).add("Add", weights[1].reshape(-1, 1, 1))
+    return graph.add("Conv", draw.normal(2, channels, 1, 1))
+
+
 FAMILIES = {
+    "group_norm": group_norm,
     "attention": attention,
     "product": product,
     "stored": stored,

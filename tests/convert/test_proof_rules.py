@@ -264,6 +264,14 @@ PAIRS = {
         lambda f, v, s: compositions.join(f, [View(draws(s, 1, 6, 1, 4)), f.clip(v, low=0)], 2),
         lambda f, v, s: last(compositions.join(f, [first(View(draws(s, 1, 6, 1, 4))), f.clip(first(v), low=0)], 3)),
     ),
+    "a normalisation of groups in another order": (
+        lambda f, v, s: last(compositions.group_norm(f, first(v), 2, 0.1, number(draws(s, 4)), number(draws(s, 2)))),
+        lambda f, v, s: f.affine(
+            compositions.standardise(f, v.reshape(1, 30, 2, 2), (1, 3), 0.1).reshape(1, *SHAPE),
+            number(draws(s, 4)),
+            number(np.repeat(draws(s, 2), 2)),
+        ),
+    ),
     "a softmax over channels": (
         lambda f, v, s: last(compositions.softmax(f, first(v), 1)),
         lambda f, v, s: compositions.softmax(f, v),

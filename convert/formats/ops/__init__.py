@@ -32,7 +32,14 @@ from convert.formats.ops.elementwise import (
     tanh,
     total,
 )
-from convert.formats.ops.linear import batch_normalization, gemm, layer_normalization, matmul
+from convert.formats.ops.linear import (
+    batch_normalization,
+    gemm,
+    group_normalization,
+    instance_normalization,
+    layer_normalization,
+    matmul,
+)
 from convert.formats.ops.shape import (
     cast,
     cut,
@@ -72,9 +79,11 @@ OPERATIONS: dict[str, Operation] = {
     "GlobalAveragePool": over_places,
     "GlobalMaxPool": over_places,
     "Greater": greater,
+    "GroupNormalization": group_normalization,
     "HardSigmoid": hard_sigmoid,
     "HardSwish": hard_swish,
     "Identity": identity,
+    "InstanceNormalization": instance_normalization,
     "LayerNormalization": layer_normalization,
     "LeakyRelu": leaky_relu,
     "Log": logarithm,

@@ -8,7 +8,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convert.formats.onnx_graph import Node
-from convert.formats.ops.walk import IMAGE_RANK, Value, Walk, as_onnx, image, layer_name, only, shared, unknown
+from convert.formats.ops.walk import (
+    IMAGE_RANK,
+    Value,
+    Walk,
+    as_image,
+    as_onnx,
+    here,
+    image,
+    layer_name,
+    only,
+    shared,
+    unknown,
+)
 
 # --- dense ---
 # Products with stored weights, on the last axis, whether or not rows are folded into the batch.
@@ -116,3 +128,63 @@ def layer_normalization(walk: Walk, node: Node, values: list[Value | None]) -> V
         value.tensor, (gamma, beta), layer_name(node), shared(node), axes=last, epsilon=epsilon
     )
     return value.like(made)
+
+
+def instance_normalization(walk: Walk, node: Node, values: list[Value | None]) -> Value:
+    """LayerNormalization over places, and Rescaling.
+
+    TFLite: MEAN, SUB, MUL, MEAN, ADD, SQRT, DIV and MUL; MUL and ADD for weights.
+
+    Of an image, or of rows [N, C, places] as PyTorch writes a GroupNorm: Reshape, InstanceNormalization, Reshape, Mul
+    and Add. Weights stored.
+    """
+    value, scale, offset = only(node, values), walk.constant(node, 1), walk.constant(node, 2)
+    value = as_image(walk, node, value) if len(value.tensor.shape) == IMAGE_RANK and value.rows == 1 else value
+    rank, epsilon = len(value.tensor.shape), float(node.attributes.get("epsilon", 1e-5))
+    if value.rows > 1 or rank < 3 or not scale.shape == offset.shape == (value.shape[0],):
+        raise unknown(node, f"its weights {list(scale.shape)} or {['N', *value.shape]} are not of channels and places")
+    axes = tuple(here(value, axis) for axis in range(2, rank))
+    return _standardised(walk, node, value, axes, epsilon, scale, offset)
+
+
+def group_normalization(walk: Walk, node: Node, values: list[Value | None]) -> Value:
+    """Reshape around LayerNormalization over places and the channels of a group, and Rescaling.
+
+    TFLite: RESHAPE, MEAN, SUB, MUL, MEAN, ADD, SQRT, DIV, MUL and RESHAPE; MUL and ADD for weights.
+
+    Of an image. Weights stored, one a channel, or before opset 21 one a group.
+    """
+    value, scale, offset = image(walk, node, values), walk.constant(node, 1), walk.constant(node, 2)
+    rows, columns, channels = value.tensor.shape[1:]
+    groups, wanted = node.attributes["num_groups"], channels if walk.opset >= 21 else node.attributes["num_groups"]
+    if channels % groups or not scale.shape == offset.shape == (wanted,):
+        raise unknown(node, f"{groups} groups of {channels} channels don't fit weights {list(scale.shape)}")
+    name, each = layer_name(node), channels // groups
+    grouped = walk.make.reshape(value.tensor, (rows * columns, groups, each), f"{name}.groups")
+    epsilon = float(node.attributes.get("epsilon", 1e-5))
+    normal = walk.make.standardise(grouped, (None, None), f"{name}.normal", shared(node), axes=(1, 3), epsilon=epsilon)
+    back = walk.make.reshape(normal, (rows, columns, channels), f"{name}.image")
+    scale, offset = (np.repeat(one, channels // wanted) for one in (scale, offset))
+    return value.like(walk.make.scale(back, scale.tolist(), offset.tolist(), name))
+
+
+def _standardised(
+    walk: Walk,
+    node: Node,
+    value: Value,
+    axes: tuple[int, ...],
+    epsilon: float,
+    scale: NDArray[Any],
+    offset: NDArray[Any],
+) -> Value:
+    """Return a normalisation over places, scaled a channel where weights are more than ones and zeros."""
+    name, plain = layer_name(node), bool((scale == 1).all() and not offset.any())
+    first = name if plain else f"{name}.normal"
+    made = walk.make.standardise(value.tensor, (None, None), first, shared(node), axes=axes, epsilon=epsilon)
+    if plain:
+        return value.like(made)
+    if value.channels_first:
+        return value.like(walk.make.scale(made, scale.tolist(), offset.tolist(), name))
+    by_place = (1, -1, *(1,) * (len(axes)))
+    made = walk.make.times(made, scale.reshape(by_place), f"{name}.scaled")
+    return value.like(walk.make.plus(made, offset.reshape(by_place), name))

@@ -196,6 +196,16 @@ def layer_norm(
     return form.affine(standardise(form, view, axes, epsilon), gamma, beta)
 
 
+def group_norm(form: NormalForm, view: View, groups: int, epsilon: float, gamma: Stored, beta: Stored) -> View:
+    """Add a normalisation of [1, C, ...] over places and the channels of a group; one weight a channel or a group."""
+    made = standardise(form, view.reshape(1, groups, -1), (2,), epsilon).reshape(*view.at.shape)
+    channels, ones = view.at.shape[1], (1,) * (view.at.ndim - 2)
+    spread = [
+        one.map(lambda array: np.repeat(array, channels // array.size).reshape(-1, *ones)) for one in (gamma, beta)
+    ]
+    return form.affine(made, *spread)
+
+
 def gelu(form: NormalForm, view: View, *, tanh: bool = False) -> View:
     """Add x * (1 + erf(x / sqrt(2))) / 2, or what stands for it with tanh."""
     if tanh:

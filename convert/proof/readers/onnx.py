@@ -164,6 +164,11 @@ def _layer_norm(form: NormalForm, views: Views, given: _Given) -> View:
     return compositions.layer_norm(form, views[0], axes, given.get("epsilon", 1e-5), gamma, beta)
 
 
+def _group_norm(form: NormalForm, views: Views, given: _Given) -> View:
+    groups, epsilon = given.get("num_groups", views[0].at.shape[1]), given.get("epsilon", 1e-5)
+    return compositions.group_norm(form, views[0], groups, epsilon, views[1].stored, views[2].stored)
+
+
 def _gemm(form: NormalForm, views: Views, given: _Given) -> Any:
     if given.get("transA", 0) or given.get("alpha", 1) != 1 or given.get("beta", 1) != 1:
         raise NoRuleError("transA, alpha or beta")
@@ -311,6 +316,7 @@ RULES: dict[str, Rule] = {
     "GlobalAveragePool": lambda form, views, given: form.mean(views[0], (2, 3), keep=True),
     "GlobalMaxPool": lambda form, views, given: form.mean(views[0], (2, 3), keep=True, kind="largest"),
     "Greater": _greater,
+    "GroupNormalization": _group_norm,
     "HardSigmoid": lambda form, views, given: compositions.hard_sigmoid(
         form, views[0], given.get("alpha", 0.2), given.get("beta", 0.5)
     ),
@@ -318,6 +324,7 @@ RULES: dict[str, Rule] = {
         form, views[0], compositions.hard_sigmoid(form, views[0], 1 / 6, 0.5)
     ),
     "Identity": lambda form, views, given: views[0],
+    "InstanceNormalization": _group_norm,
     "LayerNormalization": _layer_norm,
     "LeakyRelu": lambda form, views, given: form.each(views[0], "leaky", slope=number(given.get("alpha", 0.01))),
     "Log": _each("log"),
