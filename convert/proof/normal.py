@@ -272,7 +272,7 @@ class NormalForm:
             return self.affine(view, _flat(kernel), _vector(bias, out))
         source = self.ordered(view, view.at.shape[1:])
         before = self.terms[source]
-        if before.kind == "pad" and before.facts[1] == 0:
+        if before.kind == "pad" and before.facts[1] == 0 and before.shape == view.at.shape[1:]:
             pads = _sum(pads, before.facts[0])
             (rows, columns), source = before.facts[2], before.inputs[0]
         if (high, wide) == (1, 1):
@@ -434,7 +434,7 @@ class NormalForm:
         shape = (rows + pads[0] + pads[2], columns + pads[1] + pads[3], channels)
         source = self.ordered(view, view.at.shape[1:])
         before = self.terms[source]
-        if before.kind == "pad" and before.facts[1] == value:
+        if before.kind == "pad" and before.facts[1] == value and before.shape == view.at.shape[1:]:
             pads, source = _sum(pads, before.facts[0]), before.inputs[0]
             rows, columns = before.facts[2]
         return self._view("pad", (source,), shape, pads, value, (rows, columns))
@@ -461,7 +461,8 @@ class NormalForm:
             return self.mean(view, whole, keep=True, kind="mean" if kind == "average" else "largest")
         source = self.ordered(view, view.at.shape[1:])
         before = self.terms[source]
-        if kind == "max" and before.kind == "pad" and _within(before.facts[0], kernel):
+        framed = before.kind == "pad" and before.shape == view.at.shape[1:]
+        if kind == "max" and framed and _within(before.facts[0], kernel):
             pads, value, sizes = before.facts
             if value <= max(self.least(before.inputs[0]), LOWEST):
                 inner = np.arange(math.prod(sizes) * channels, dtype=np.int32).reshape(1, *sizes, channels)
@@ -478,8 +479,7 @@ class NormalForm:
         rows = rows.map(lambda at: np.sort(at, 0))  # in any order it is one mean
         if rows.at.shape[0] == 1:
             return view.reshape(*sizes)
-        shape = rows.at.shape
-        return self._view(kind, (self.ordered(rows, shape),), shape[1:], shape).reshape(*sizes)
+        return self._view(kind, (self.ordered(rows, rows.at.shape),), rows.at.shape[1:], rows.at.shape).reshape(*sizes)
 
     # --- joins ---
 

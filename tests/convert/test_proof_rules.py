@@ -317,6 +317,20 @@ NO_RULE = {
         lambda f, v, s: v.transpose(0, 2, 1, 3).reshape(1, 120),
         lambda f, v, s: v.reshape(1, 120),
     ),
+    "a border around an image that is read in other sizes": (
+        lambda f, v, s: conv(f, f.pad(v, (0, 1, 0, 1)).reshape(1, 7, 6, 4), draws(s, 2, 2, 4, 2)).reshape(1, 60),
+        lambda f, v, s: conv(f, f.pad(v, (0, 1, 0, 1)), draws(s, 2, 2, 4, 2)).reshape(1, 60),
+    ),
+    "a border of a border in other sizes": (
+        lambda f, v, s: f.pad(f.pad(v, (0, 1, 0, 1)).reshape(1, 7, 6, 4), (1, 1, 0, 0)).reshape(1, 224),
+        lambda f, v, s: f.pad(f.pad(v, (0, 1, 0, 1)), (1, 1, 0, 0)).reshape(1, 224),
+    ),
+    "zeros that can't win, in other sizes": (
+        lambda f, v, s: f.pool(
+            f.pad(f.clip(v, low=0), (0, 1, 0, 1)).reshape(1, 7, 6, 4), "max", (2, 2), (1, 1)
+        ).reshape(1, 120),
+        lambda f, v, s: f.pool(f.pad(f.clip(v, low=0), (0, 1, 0, 1)), "max", (2, 2), (1, 1)).reshape(1, 120),
+    ),
     "an image read in other sizes": (
         lambda f, v, s: conv(f, v.reshape(1, 5, 6, 4), draws(s, 2, 2, 4, 2)).reshape(1, 40),
         lambda f, v, s: conv(f, v, draws(s, 2, 2, 4, 2)).reshape(1, 40),
