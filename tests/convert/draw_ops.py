@@ -186,6 +186,18 @@ def right_graphs():
         "group_norm": start().add("GroupNormalization", normal(2), normal(2), num_groups=2),
         "group_norm_of_each_channel": start().add("GroupNormalization", normal(4), normal(4), num_groups=2),
         "group_norm_of_torch": group_norm_of_torch(),
+        "upsample_nearest": resized(np.float32([1, 1, 2, 3]), mode="nearest", **NEAREST_OF_TORCH),
+        "upsample_bilinear": resized(np.float32([1, 1, 2, 2]), mode="linear", **BILINEAR_OF_TORCH),
+        "upsample_to_corners": resized(
+            np.int64([5, 20]), mode="linear", coordinate_transformation_mode="align_corners", axes=[2, 3]
+        ),
+        "pixel_shuffle": start().add("DepthToSpace", blocksize=2, mode="CRD"),
+        "depth_to_space": start().add("DepthToSpace", blocksize=2),
+        "space_to_depth": start().add("SpaceToDepth", blocksize=3),
+        "conv_transpose": start().add("ConvTranspose", normal(4, 3, 2, 2), normal(3), strides=[2, 2]),
+        "conv_transpose_with_pads": start().add(
+            "ConvTranspose", normal(4, 3, 3, 3), strides=[2, 2], pads=[1, 1, 1, 1], output_padding=[1, 1]
+        ),
         "layer_norm": last(start()).add("LayerNormalization", normal(4), normal(4), epsilon=0.5).add("Flatten"),
         "layer_norm_of_rows": tokens(start()).add("LayerNormalization", normal(16), normal(16)),
         "layer_norm_written_out": written_out_layer_norm(tokens(start()), -1)
@@ -257,6 +269,18 @@ def class_token():
     graph.add("Concat", inputs=[graph.last, graph.store(np.int64([1, 16]))], axis=0)
     graph.add("Expand", inputs=[graph.store(normal(1, 1, 16)), graph.last])
     return graph.add("Concat", inputs=[graph.last, rows], axis=1).add("Add", normal(1, 10, 16))
+
+
+NEAREST_OF_TORCH = {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
+BILINEAR_OF_TORCH = {"coordinate_transformation_mode": "half_pixel"}
+
+
+def resized(to, **attributes):
+    """Resize to sizes (whole numbers) or by scales."""
+    graph = Graph()
+    none = graph.store(np.float32([]))
+    given = [none, graph.store(to)] if to.dtype == np.float32 else [none, none, graph.store(to)]
+    return graph.add("Resize", inputs=["image", *given], **attributes)
 
 
 def product_of_other_sizes():
@@ -345,6 +369,10 @@ def wrong_graphs():
         "batch_left_elsewhere": start().add("Transpose", perm=[1, 0, 2, 3]).add("Gather", np.int64([0, 1]), axis=0),
         "relu_with_the_batch_elsewhere": start().add("Transpose", perm=[1, 0, 2, 3]).add("Relu"),
         "group_norm_of_unequal_groups": start().add("GroupNormalization", normal(3), normal(3), num_groups=3),
+        "resize_by_cubes": resized(np.float32([1, 1, 2, 2]), mode="cubic"),
+        "resize_by_half_of_the_nearest": resized(np.float32([1, 1, 1.5, 2]), mode="nearest", **NEAREST_OF_TORCH),
+        "resize_of_channels": resized(np.float32([1, 2, 1, 1]), mode="nearest", **NEAREST_OF_TORCH),
+        "conv_transpose_to_a_shape": start().add("ConvTranspose", normal(4, 3, 2, 2), output_shape=[13, 13]),
         "product_of_other_sizes": product_of_other_sizes(),
         "slice_of_the_batch": start().add("Slice", np.int64([1]), np.int64([3]), np.int64([0])),
         "slice_backwards": start().add("Slice", np.int64([-1]), np.int64([-99]), np.int64([3]), np.int64([-1])),

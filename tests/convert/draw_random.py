@@ -306,7 +306,52 @@ def group_norm(draw):
     return graph.add("Conv", draw.normal(2, channels, 1, 1))
 
 
+def resize(draw):
+    """Give an image another size, by whole factors of the nearest place or by any of two."""
+    graph = draw.signed()
+    none, way = graph.store(np.float32([])), draw.one("half_pixel", "align_corners", "asymmetric", "pytorch_half_pixel")
+    factors = [draw.some(1, 3), draw.some(1, 3)]
+    options = {"mode": "nearest", "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
+    scales, sizes = np.float32([1, 1, *factors]), None
+    if draw.some(0, 2):
+        options = {"mode": "linear", "coordinate_transformation_mode": way}
+        sizes = np.int64([draw.some(1, 20), draw.some(5, 20)]) if draw.some(0, 1) else None
+        scales = np.float32([1, 1, draw.some(4, 40) / 10, draw.one(0.5, 1, 2, 3)])
+    elif draw.some(0, 1):
+        options |= {"coordinate_transformation_mode": "half_pixel", "nearest_mode": "round_prefer_floor"}
+    given = [graph.last, none, graph.store(scales)]
+    if sizes is not None:
+        given, options = [graph.last, none, none, graph.store(sizes)], options | {"axes": [2, 3]}
+    return graph.add("Resize", inputs=given, **options)
+
+
+def shuffle(draw):
+    """Move channels to places, or places to channels."""
+    by, (channels, *places) = draw.some(2, 3), draw.sizes
+    graph, op = draw.signed(), draw.one("DepthToSpace", "SpaceToDepth")
+    if op == "SpaceToDepth":
+        draw.sizes = (channels, *(one - one % by for one in places))
+        return graph.add(op, blocksize=by)
+    draw.sizes = (draw.some(1, 3) * by * by, *places)
+    return graph.add(op, blocksize=by, mode=draw.one("CRD", "DCR"))
+
+
+def conv_transpose(draw):
+    """Convolve the other way round."""
+    group, kernel = draw.one(1, draw.sizes[0]), [draw.some(1, 4), draw.some(1, 4)]
+    strides, dilations = [draw.some(1, 3), draw.some(1, 3)], [draw.some(1, 2), draw.some(1, 2)]
+    more = [draw.some(0, stride - 1) for stride in strides]
+    pads = [draw.some(0, (kernel[side % 2] - 1) * dilations[side % 2]) for side in range(4)]
+    weight = draw.normal(draw.sizes[0], draw.some(1, 3), *kernel)
+    biases = [draw.normal(weight.shape[1] * group)] if draw.some(0, 1) else []
+    options = {"strides": strides, "dilations": dilations, "pads": pads, "output_padding": more, "group": group}
+    return Graph().add("ConvTranspose", weight, *biases, **options)
+
+
 FAMILIES = {
+    "resize": resize,
+    "shuffle": shuffle,
+    "conv_transpose": conv_transpose,
     "group_norm": group_norm,
     "attention": attention,
     "product": product,

@@ -40,6 +40,7 @@ from convert.formats.ops.linear import (
     layer_normalization,
     matmul,
 )
+from convert.formats.ops.resample import conv_transpose, depth_to_space, resize, space_to_depth
 from convert.formats.ops.shape import (
     cast,
     cut,
@@ -67,6 +68,8 @@ OPERATIONS: dict[str, Operation] = {
     "Clip": clip,
     "Concat": concat,
     "Conv": conv,
+    "ConvTranspose": conv_transpose,
+    "DepthToSpace": depth_to_space,
     "Div": arithmetic,
     "Dropout": identity,
     "Elu": elu,
@@ -103,11 +106,13 @@ OPERATIONS: dict[str, Operation] = {
     "ReduceSum": over_places,
     "Relu": relu,
     "Reshape": reshape,
+    "Resize": resize,
     "Selu": selu,
     "Sigmoid": sigmoid,
     "Slice": cut,
     "Softmax": softmax,
     "Softplus": softplus,
+    "SpaceToDepth": space_to_depth,
     "Split": split,
     "Sqrt": square_root,
     "Squeeze": squeeze,

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 
 from convert.proof.normal import NONE, ONE, ZERO, NormalForm, NoRuleError, Pads, Stored, View, number
-from convert.proof.readers import compositions
+from convert.proof.readers import compositions, resample
 from convert.proof.readers.tensorflow import bound, same
 
 FRAMEWORK = "litert"
@@ -273,12 +273,6 @@ def _flatten(form: NormalForm, views: Views, given: _Given) -> Any:
     return views[0].reshape(math.prod(views[0].at.shape[: given.get("axis", 1)]), -1)
 
 
-def _prelu(form: NormalForm, views: Views, given: _Given) -> View:
-    """Add a leaky ReLU with slopes that stretch to an image, or to rows."""
-    view = views[0]
-    return compositions.prelu(form, view, views[1].stored)
-
-
 def _binary(kind: str) -> Rule:
     return lambda form, views, given: form.binary(kind, views[0], views[1])
 
@@ -288,6 +282,10 @@ def _each(kind: str) -> Rule:
 
 
 RULES: dict[str, Rule] = {
+    "ConvTranspose": resample.conv_transpose,
+    "DepthToSpace": functools.partial(resample.shuffle, deep=False),
+    "Resize": resample.resize,
+    "SpaceToDepth": functools.partial(resample.shuffle, deep=True),
     "Abs": lambda form, views, given: compositions.absolute(form, views[0]),
     "Add": _binary("add"),
     "AveragePool": _pool("average"),
@@ -337,7 +335,7 @@ RULES: dict[str, Rule] = {
         form, views[0], form.each(compositions.softplus(form, views[0]), "tanh")
     ),
     "Mul": lambda form, views, given: compositions.multiply(form, *views),
-    "PRelu": _prelu,
+    "PRelu": lambda form, views, given: compositions.prelu(form, views[0], views[1].stored),
     "Pad": _pad,
     "Pow": lambda form, views, given: compositions.power(form, views[0], float(views[1].at.reshape(()))),
     "Reciprocal": _each("reciprocal"),
