@@ -316,8 +316,7 @@ class NormalForm:
         stretched = np.broadcast_shapes(view.at.shape, scale.base.shape, offset.base.shape)
         if not np.any(scale.base):
             return View(np.broadcast_to(offset.values, stretched))
-        alike = scale.base.size == offset.base.size == 1
-        view = self.whole(view.map(lambda at: np.broadcast_to(at, stretched)), once=alike)
+        view = self.whole(view.map(lambda at: np.broadcast_to(at, stretched)))
         made = self._affine(view.term or 0, self._spread(view, scale), self._spread(view, offset))
         return View(view.at, made)
 

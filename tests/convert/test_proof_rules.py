@@ -241,8 +241,8 @@ PAIRS = {
         lambda f, v, s: bound(f, v, f.affine(v, ZERO, number(0.25)), low=False),
     ),
     "copies along two axes, in either order": (
-        lambda f, v, s: f.each(f.affine(copied(copied(v, 3), 1), number(2)), "tanh"),
-        lambda f, v, s: f.each(f.affine(last(copied(copied(first(v), 1), 2)), number(2)), "tanh"),
+        lambda f, v, s: f.clip(f.each(copied(copied(v, 3), 1), "tanh"), low=0),
+        lambda f, v, s: f.clip(f.each(last(copied(copied(first(v), 1), 2)), "tanh"), low=0),
     ),
     "a normalisation as TensorFlow writes it": (
         normalised_by_tensorflow,

@@ -166,7 +166,11 @@ def _of_one_factor(form: NormalForm, product: View, rest: View) -> View | None:
         for m, g in (sides[1], sides[1][::-1]):
             if f.term == g.term and np.array_equal(f.at, g.at):
                 beta = _at(shifted.stored["offset"], shifted.shape, rest)
-                return _shifted(form, form.binary("add", x, negative(form, m)), f, beta)
+                shape = form.terms[m.term or 0].shape
+                means = View(np.arange(math.prod(shape), dtype=np.int32).reshape(1, *shape), m.term)
+                turned = negative(form, means)  # before it is repeated, as it is where it is subtracted
+                less = View(turned.at.reshape(-1)[m.at], turned.term)
+                return _shifted(form, form.binary("add", x, less), f, beta)
     return None
 
 
