@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import onnxruntime
-from draw_graphs import Graph, normal
+from draw_graphs import Graph, attend_as_torch, normal
 from onnx import helper
 
 SIZES = ("batch", 4, 12, 12)
@@ -198,6 +198,7 @@ def right_graphs():
         "conv_transpose_with_pads": start().add(
             "ConvTranspose", normal(4, 3, 3, 3), strides=[2, 2], pads=[1, 1, 1, 1], output_padding=[1, 1]
         ),
+        "attention_of_torch": attend_as_torch(tokens(start()), 2, 9, 16),
         "layer_norm": last(start()).add("LayerNormalization", normal(4), normal(4), epsilon=0.5).add("Flatten"),
         "layer_norm_of_rows": tokens(start()).add("LayerNormalization", normal(16), normal(16)),
         "layer_norm_written_out": written_out_layer_norm(tokens(start()), -1)

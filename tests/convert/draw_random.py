@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import onnxruntime
-from draw_graphs import Graph
+from draw_graphs import Graph, attend_as_torch
 from onnx import helper
 
 EACH = 16  # graphs of a family
@@ -348,7 +348,19 @@ def conv_transpose(draw):
     return Graph().add("ConvTranspose", weight, *biases, **options)
 
 
+def heads_with_the_batch(draw):
+    """Attend as torch's MultiheadAttention does, and add the result to what it reads."""
+    heads, (channels, *places) = draw.some(1, 3), draw.sizes
+    width, count, graph = heads * draw.some(1, 4), places[0] * places[1], Graph()
+    graph.add("Conv", draw.normal(width, channels, 1, 1) / 2)
+    graph.add("Reshape", np.int64([0, width, -1])).add("Transpose", perm=[0, 2, 1])
+    rows = graph.last
+    attend_as_torch(graph, heads, count, width, draw.normal)
+    return graph.add("Add", inputs=[graph.last, rows]).add("Flatten")
+
+
 FAMILIES = {
+    "heads_with_the_batch": heads_with_the_batch,
     "resize": resize,
     "shuffle": shuffle,
     "conv_transpose": conv_transpose,

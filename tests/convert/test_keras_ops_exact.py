@@ -30,6 +30,7 @@ RIGHT = {
     "attention": {
         *("Conv2D", "Permute", "Reshape", "LayerNormalization", "Dense", "Rescaling", "Cropping2D", "Softmax", "Add"),
     },
+    "attention_of_torch": {"Conv2D", "Permute", "Reshape", "Dense", "Rescaling", "Cropping2D", "Softmax"},
     "average_pool_that_counts_its_pads": {"ZeroPadding2D", "AveragePooling2D"},
     "average_pool_that_does_not": {"AveragePooling2D"},
     "average_pool_ceil": {"ZeroPadding2D", "AveragePooling2D", "Rescaling"},

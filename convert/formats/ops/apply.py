@@ -73,8 +73,8 @@ def _step(walk: Walk, node: Node, values: dict[str, Value], read: set[str]) -> N
     """
     if is_static(node, walk.constants):
         walk.constants[node.outputs[0]] = evaluate(node, walk.constants, walk.opset)
-    elif node.op == "Shape" and node.inputs[0] in values and _is_plain(values[node.inputs[0]]):
-        walk.constants[node.outputs[0]] = shape_of(node, values[node.inputs[0]].shape)
+    elif node.op == "Shape" and node.inputs[0] in values:
+        walk.constants[node.outputs[0]] = shape_of(node, values[node.inputs[0]].sizes)
     elif repeated_by_batch(node, walk.constants) is not None:
         walk.films[node.outputs[0]] = np.asarray(repeated_by_batch(node, walk.constants))
     elif all(name in walk.constants for name in node.inputs):
@@ -89,12 +89,7 @@ def _step(walk: Walk, node: Node, values: dict[str, Value], read: set[str]) -> N
 
 
 def _is_moved(name: str, values: dict[str, Value]) -> bool:
-    return name in values and values[name].batch_at > 0
-
-
-def _is_plain(value: Value) -> bool:
-    """Whether the batch is the first of a tensor's axes, and nothing else is in it."""
-    return value.rows == 1 and not value.batch_at
+    return name in values and (values[name].batch_at > 0 or values[name].rows_first)
 
 
 def _is_lost(name: str, walk: Walk, values: dict[str, Value]) -> bool:

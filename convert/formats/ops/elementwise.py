@@ -316,8 +316,8 @@ def arithmetic(walk: Walk, node: Node, values: list[Value | None]) -> Value:
     if left is not None and right is not None:
         return _of_two(walk, node, left, right)
     if left is not None:
-        return _with_constant(walk, node, only(node, values), walk.film(node, 1))
-    value, other = only(node, values, 1), walk.film(node, 0)
+        return _with_constant(walk, node, only(node, values, anywhere=True), walk.film(node, 1))
+    value, other = only(node, values, 1, anywhere=True), walk.film(node, 0)
     if node.op == "Div":
         raise unknown(node, "a constant stands on its left")
     if node.op == "Sub":
@@ -373,7 +373,7 @@ COMBINATIONS: dict[str, Combination] = {
 
 def _of_two(walk: Walk, node: Node, left: Value, right: Value, suffix: str = "") -> Value:
     kind, (left, right) = COMBINATIONS[node.op], alike(walk, node, (left, right))
-    laid = [(one.channels_first, one.rows, one.batch_at) for one in (left, right)]
+    laid = [(one.channels_first, one.rows, one.rows_first, one.batch_at) for one in (left, right)]
     if laid[0] != laid[1]:
         raise unknown(node, "its two tensors are laid out differently")
     pairs = zip(left.shape, right.shape, strict=False)
@@ -399,7 +399,11 @@ def _by_place(node: Node, value: Value, other: NDArray[np.float64]) -> NDArray[n
     """Return stored numbers [1, ...] in the tensor's layout; ConversionError where they don't stretch to it."""
     wanted = (1, *value.shape)
     sizes = (1,) * (len(wanted) - other.ndim) + other.shape
-    fits = len(sizes) == len(wanted) and all(one in (1, own) for one, own in zip(sizes, wanted, strict=True))
+    fits = (
+        not value.batch_at
+        and len(sizes) == len(wanted)
+        and all(one in (1, own) for one, own in zip(sizes, wanted, strict=True))
+    )
     if not fits or value.rows > 1:
         raise unknown(node, f"a constant of shape {other.shape} does not stretch to {['N', *value.shape]}")
     found = other.reshape(sizes)
@@ -409,7 +413,9 @@ def _by_place(node: Node, value: Value, other: NDArray[np.float64]) -> NDArray[n
 def _by_channel(value: Value, other: NDArray[Any]) -> NDArray[Any] | None:
     """Return stored numbers as [C], C in the last axis here; None if they differ from place to place."""
     rank = len(value.shape) + 1
-    if other.ndim > rank or value.rows > 1:
+    if value.rows > 1 and other.ndim == 1 and not value.channels_first:  # the last axis, whatever is folded
+        return other if other.shape == value.tensor.shape[-1:] else None
+    if other.ndim > rank or value.rows > 1 or value.batch_at == rank - 1:
         return None
     sizes = (1,) * (rank - other.ndim) + other.shape
     axis = 1 if value.channels_first else rank - 1

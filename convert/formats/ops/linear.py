@@ -37,7 +37,9 @@ def gemm(walk: Walk, node: Node, values: list[Value | None]) -> Value:
     if attributes.get("alpha", 1.0) != 1.0 or attributes.get("beta", 1.0) != 1.0 or attributes.get("transA", 0):
         raise unknown(node, "alpha, beta or transA is set")
     weight, bias = walk.constant(node, 1), walk.given(node, 2)
-    return _dense(walk, node, only(node, values), weight.T if attributes.get("transB", 0) else weight, bias)
+    return _dense(
+        walk, node, only(node, values, anywhere=True), weight.T if attributes.get("transB", 0) else weight, bias
+    )
 
 
 def matmul(walk: Walk, node: Node, values: list[Value | None]) -> Value:
@@ -50,7 +52,7 @@ def matmul(walk: Walk, node: Node, values: list[Value | None]) -> Value:
     """
     if values[0] is not None and values[1] is not None:
         return _product(walk, node, only(node, values), only(node, values, 1))
-    value, weight = only(node, values), walk.constant(node, 1)
+    value, weight = only(node, values, anywhere=True), walk.constant(node, 1)
     if weight.ndim != 2:
         raise unknown(node, f"its weights {list(weight.shape)} are no matrix")
     return _dense(walk, node, value, weight, None)
@@ -67,11 +69,12 @@ def _product(walk: Walk, node: Node, left: Value, right: Value) -> Value:
 
 
 def _dense(walk: Walk, node: Node, value: Value, weight: NDArray[Any], bias: NDArray[Any] | None) -> Value:
-    if value.channels_first or value.shape[-1] != weight.shape[0]:
+    if value.channels_first or value.batch_at == len(value.sizes) - 1 or value.shape[-1] != weight.shape[0]:
         raise unknown(node, f"weights {list(weight.shape)} don't fit {list(value.shape)}; flatten the image before")
     count = weight.shape[1]
     biases = None if bias is None else np.broadcast_to(bias.reshape(-1), (count,))
-    return Value(walk.make.dense(value.tensor, weight, biases, layer_name(node), shared(node)), rows=value.rows)
+    made = walk.make.dense(value.tensor, weight, biases, layer_name(node), shared(node))
+    return Value(made, rows=value.rows, rows_first=value.rows_first, batch_at=value.batch_at)
 
 
 # --- normalise ---

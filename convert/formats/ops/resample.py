@@ -45,12 +45,8 @@ def _side(walk: Walk, node: Node, value: Value, axis: int) -> tuple[int, int, fl
     size = value.shape[axis - 1]
     if scales is not None and scales.size == len(axes):
         by = {at: float(scale) for at, scale in zip(axes, scales, strict=True)}
-        still, made, scale = (
-            {at: one == 1 for at, one in by.items()},
-            int(np.floor(size * by.get(axis, 1.0))),
-            by.get(axis),
-        )
-        scale = 1.0 if scale is None else scale
+        still, scale = {at: one == 1 for at, one in by.items()}, by.get(axis, 1.0)
+        made = int(np.floor(np.float32(size) * np.float32(scale)))  # in float32, as onnx infers it and runtimes do
     elif sizes is not None and sizes.size == len(axes):
         to = {at: int(one) for at, one in zip(axes, sizes, strict=True)}
         still = {at: one == (value.sizes[at] if at or one == BATCH else walk.batch) for at, one in to.items()}

@@ -6,7 +6,7 @@ from itertools import pairwise
 from math import prod
 from typing import Any
 
-from convert.formats.onnx_graph import BATCH, Node
+from convert.formats.onnx_graph import BATCH, Node, batches_in
 from convert.formats.ops.builder import Places
 from convert.formats.ops.walk import (
     CHANNELS_FIRST,
@@ -33,19 +33,19 @@ def transpose(walk: Walk, node: Node, values: list[Value | None]) -> Value:
     Behind one that moves the batch from the front may only follow what takes parts of other axes, or moves it back.
     """
     value = only(node, values, anywhere=True)
-    rank, batch = len(value.tensor.shape), value.batch_at
-    order = [int(axis) for axis in node.attributes.get("perm", range(rank - (value.rows > 1))[::-1])]
-    if value.rows > 1:  # they stay with the batch
-        order = [order[0], 1, *(axis + 1 for axis in order[1:])]
-    if sorted(order) != list(range(rank)) or (value.rows > 1 and order[0]):
-        raise unknown(node, f"{order} is no order of {rank} axes, or what is folded into the batch moves")
+    rank, batch = len(value.tensor.shape) - (value.rows > 1), value.batch_at  # rows stay with the batch
+    order = [int(axis) for axis in node.attributes.get("perm", range(rank)[::-1])]
+    if sorted(order) != list(range(rank)) or value.rows_first:
+        raise unknown(node, f"{order} is no order of {rank} axes, or rows stand before the batch")
     others = [axis for axis in range(rank) if axis != batch]
     stands = list(CHANNELS_LAST) if value.channels_first else [batch, *others]  # ONNX's axis of each of the tensor's
     kept, moved = tuple(order.index(axis) for axis in stands), order.index(batch)
     if value.rows == 1 and moved == 0 and kept in (tuple(range(rank)), CHANNELS_LAST):
         return Value(value.tensor, channels_first=kept == CHANNELS_LAST, nonnegative=value.nonnegative)
     wanted = [stands.index(axis) for axis in (batch, *(one for one in order if one != batch))]
-    made = value.tensor if wanted == list(range(rank)) else walk.make.permute(value.tensor, wanted, layer_name(node))
+    wanted = wanted if value.rows == 1 else [0, 1, *(axis + 1 for axis in wanted[1:])]
+    still = wanted == list(range(len(wanted)))
+    made = value.tensor if still else walk.make.permute(value.tensor, wanted, layer_name(node))
     return Value(made, rows=value.rows, batch_at=moved, nonnegative=value.nonnegative)
 
 
@@ -54,11 +54,42 @@ def reshape(walk: Walk, node: Node, values: list[Value | None]) -> Value:
 
     TFLite: RESHAPE, with TRANSPOSE before it.
 
-    The batch stays in front; rows folded into it are kept as an axis. The target is stored, or computed from
-    the input's own shape.
+    Rows folded into the batch are kept as an axis. Where a Transpose moved the batch (torch's MultiheadAttention), what
+    stands before it stays there, or is folded into it. The target is stored, or computed from the input's own shape.
     """
-    target = [int(size) for size in walk.constant(node, 1)]
-    return _to(walk, node, only(node, values), target)
+    value, target = only(node, values, anywhere=True), [int(size) for size in walk.constant(node, 1)]
+    plain = not value.batch_at and not value.rows_first and not any(batches_in(size) for size in target[1:])
+    return _to(walk, node, value, target) if plain else _around_batch(walk, node, value, target)
+
+
+def _around_batch(walk: Walk, node: Node, value: Value, target: list[int]) -> Value:
+    """Return other sizes where the batch is not in front before or behind, and rows may be folded into it, or come out.
+
+    The batch of the target is one of its sizes, times rows of a film; the sizes before it are those before.
+    """
+    allowed = not node.attributes.get("allowzero", 0) and value.rows == 1
+    given = [value.sizes[at] if size == 0 and allowed else size for at, size in enumerate(target)]
+    counted = [at for at, size in enumerate(given) if batches_in(size)]
+    whole, name = prod(value.tensor.shape[1:]), layer_name(node)
+    if len(counted) != 1 or given.count(-1) > 1 or value.channels_first:
+        raise unknown(node, f"the batch is not one size of {_shown(target)}")
+    [place], rows = counted, batches_in(given[counted[0]])
+    known = prod(size for at, size in enumerate(given) if at != place and size != -1) * rows
+    sizes = [whole // known if size == -1 else size for size in given]
+    before, after = sizes[:place], sizes[place + 1 :]
+    ahead = value.rows if value.rows_first else prod(value.shape[: value.batch_at])  # of a film's rows before the batch
+    if prod(before) * rows * prod(after) != whole or min(sizes) < 1 or (value.rows > 1 and not value.rows_first):
+        raise unknown(node, f"{_shown(value.sizes)} does not fit into {_shown(target)}")
+    if prod(before) == ahead:  # rows come from behind the batch
+        tensor = walk.make.reshape(value.tensor, (*before, rows, *after) if rows > 1 else (*before, *after), name)
+        if rows > 1 and place:
+            order = (0, place + 1, *range(1, place + 1), *range(place + 2, len(sizes) + 1))
+            tensor = walk.make.permute(tensor, order, f"{name}.rows")
+        return Value(tensor, rows=rows, batch_at=place, nonnegative=value.nonnegative)
+    if place or rows != ahead:
+        raise unknown(node, f"it mixes the batch of {_shown(value.sizes)} with other axes than those before it")
+    tensor = walk.make.reshape(value.tensor, (rows, *after), name)
+    return Value(tensor, rows=rows, rows_first=True, nonnegative=value.nonnegative)
 
 
 def flatten(walk: Walk, node: Node, values: list[Value | None]) -> Value:
@@ -144,9 +175,11 @@ def split(walk: Walk, node: Node, values: list[Value | None]) -> list[Value]:
 
 def _part(walk: Walk, node: Node, value: Value, axis: int, places: Places, suffix: str) -> Value:
     """Return some places of an axis as ONNX counts it."""
+    if value.rows > 1:
+        raise unknown(node, "rows are folded into the batch of what it takes a part of")
     if places == (0, value.sizes[axis], 1):
         return value
-    if axis == value.batch_at or value.rows > 1:
+    if axis == value.batch_at:
         raise unknown(node, "it takes some films of the batch")
     if not range(*places):
         raise unknown(node, f"places {list(places[:2])} of axis {axis} are none")
@@ -235,13 +268,13 @@ def unsqueeze(walk: Walk, node: Node, values: list[Value | None]) -> Value:
 
     Axes stored, behind the batch.
     """
-    value, given = only(node, values), _numbers(walk, node, 1, "axes")
-    sizes, rank = [BATCH, *value.shape], len(value.shape) + 1 + len(given)
+    value, given = only(node, values, anywhere=True), _numbers(walk, node, 1, "axes")
+    sizes, rank = value.sizes, len(value.shape) + 1 + len(given)
     for axis in sorted(axis % rank for axis in given):
         sizes.insert(axis, 1)
-    if value.rows > 1 or sizes[0] != BATCH:
+    if value.rows > 1 or (sizes[0] != BATCH and value.channels_first):
         raise unknown(node, f"axes {given} don't keep the batch in front")
-    return _to(walk, node, value, sizes)
+    return _to(walk, node, value, sizes) if sizes[0] == BATCH else _around_batch(walk, node, value, sizes)
 
 
 def _to(walk: Walk, node: Node, value: Value, target: list[int]) -> Value:
@@ -266,6 +299,8 @@ def _settle(walk: Walk, node: Node, value: Value, target: list[int]) -> list[int
     copies = not node.attributes.get("allowzero", 0)
     given = [*target[:1], *(_copied(size, value, at) if copies else size for at, size in enumerate(target[1:]))]
     first, sizes = given[0], given[1:]
+    if batches_in(first) > 1 and -1 not in sizes and batches_in(first) * prod(sizes) == prod(value.shape):
+        first = -1  # the rows that are folded into it are those that are left
     kept = first == BATCH or (walk.batch > 0 and first == walk.batch) or (copies and first == 0 and value.rows == 1)
     if kept and sizes.count(-1) == 1:
         others = -prod(sizes)
@@ -281,7 +316,8 @@ def _copied(size: int, value: Value, at: int) -> int:
 
 
 def _shown(target: list[int]) -> list[int | str]:
-    return ["N" if size == BATCH else size for size in target]
+    names = {1: "N"}
+    return [names.get(batches_in(size), f"{batches_in(size)} N") if batches_in(size) else size for size in target]
 
 
 # --- store ---

@@ -27,6 +27,7 @@ class Value:
     tensor: Any
     channels_first: bool = False  # ONNX says [N, C, H, W], the tensor is [N, H, W, C]
     rows: int = 1  # ONNX says [N * rows, C], the tensor is [N, rows, C]
+    rows_first: bool = False  # whether ONNX says [rows * N, C] instead
     batch_at: int = 0  # which of ONNX's axes the batch is; it is the tensor's first, the others behind in their order
     nonnegative: bool = False  # whether it can't be below zero, whatever the film: then a border of zeros can't win
 
@@ -42,8 +43,9 @@ class Value:
 
     @property
     def sizes(self) -> list[int]:
-        """All sizes in ONNX's order, with BATCH for the batch."""
-        return [*self.shape[: self.batch_at], BATCH, *self.shape[self.batch_at :]]
+        """All sizes in ONNX's order, with BATCH for the batch, times the rows that are folded into it."""
+        others = self.shape[1:] if self.rows > 1 else self.shape
+        return [*others[: self.batch_at], BATCH * self.rows, *others[self.batch_at :]]
 
 
 @dataclass(slots=True)
@@ -119,12 +121,12 @@ def only(node: Node, values: list[Value | None], index: int = 0, *, anywhere: bo
         node: that reads it.
         values: its inputs.
         index: of one.
-        anywhere: whether the batch may be another axis than the first; else ConversionError, too.
+        anywhere: whether the batch may be another axis than the first, or behind rows; else ConversionError, too.
     """
     value = values[index]
     if value is None:
         raise unknown(node, f"its input {index} is a constant")
-    if value.batch_at and not anywhere:
+    if (value.batch_at or value.rows_first) and not anywhere:
         raise unknown(node, f"the batch is axis {value.batch_at} of what it reads")
     return value
 

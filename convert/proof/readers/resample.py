@@ -56,7 +56,8 @@ def _sides(views: Sequence[Any], given: Given) -> list[tuple[int, int, float]]:
     axes, found = [one % 4 for one in given.get("axes", range(4))], [(size, size, 1.0) for size in shape]
     for index, axis in enumerate(axes):
         if scales.size:
-            found[axis] = (shape[axis], math.floor(shape[axis] * float(scales[index])), float(scales[index]))
+            made = math.floor(np.float32(shape[axis]) * np.float32(scales[index]))  # as onnx infers it: in float32
+            found[axis] = (shape[axis], made, float(scales[index]))
         else:
             found[axis] = (shape[axis], int(sizes[index]), int(sizes[index]) / shape[axis])
     return found
