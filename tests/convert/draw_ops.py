@@ -199,6 +199,7 @@ def right_graphs():
             "ConvTranspose", normal(4, 3, 3, 3), strides=[2, 2], pads=[1, 1, 1, 1], output_padding=[1, 1]
         ),
         "attention_of_torch": attend_as_torch(tokens(start()), 2, 9, 16),
+        "local_response": start().add("LRN", size=3, alpha=0.1),
         "layer_norm": last(start()).add("LayerNormalization", normal(4), normal(4), epsilon=0.5).add("Flatten"),
         "layer_norm_of_rows": tokens(start()).add("LayerNormalization", normal(16), normal(16)),
         "layer_norm_written_out": written_out_layer_norm(tokens(start()), -1)
@@ -374,6 +375,7 @@ def wrong_graphs():
         "resize_by_half_of_the_nearest": resized(np.float32([1, 1, 1.5, 2]), mode="nearest", **NEAREST_OF_TORCH),
         "resize_of_channels": resized(np.float32([1, 2, 1, 1]), mode="nearest", **NEAREST_OF_TORCH),
         "conv_transpose_to_a_shape": start().add("ConvTranspose", normal(4, 3, 2, 2), output_shape=[13, 13]),
+        "local_response_to_the_third": start().add("LRN", size=3, beta=1 / 3),
         "product_of_other_sizes": product_of_other_sizes(),
         "slice_of_the_batch": start().add("Slice", np.int64([1]), np.int64([3]), np.int64([0])),
         "slice_backwards": start().add("Slice", np.int64([-1]), np.int64([-99]), np.int64([3]), np.int64([-1])),

@@ -359,7 +359,15 @@ def heads_with_the_batch(draw):
     return graph.add("Add", inputs=[graph.last, rows]).add("Flatten")
 
 
+def local_response(draw):
+    """Divide by the squares around; of small numbers, for ONNX Runtime adds to a sum and takes away from it again."""
+    graph = Graph().add("Sigmoid")
+    options = {"alpha": draw.one(1e-4, 0.1), "beta": draw.one(0.5, 0.75, 1.0), "bias": draw.one(1.0, 2.0)}
+    return graph.add("LRN", size=draw.some(1, 6), **options)
+
+
 FAMILIES = {
+    "local_response": local_response,
     "heads_with_the_batch": heads_with_the_batch,
     "resize": resize,
     "shuffle": shuffle,

@@ -6,6 +6,7 @@ import pytest
 RIGHT = {
     "abs": {"ReLU", "Rescaling", "Add"},
     "exp": {"Activation"},
+    "local_response": {"Multiply", "Dense"},
     "log": {"ReLU", "Rescaling", "Add"},
     "sqrt": {"ReLU", "Rescaling", "Add"},
     "reciprocal": {"Activation"},
@@ -137,6 +138,7 @@ WRONG = {
     "gemm_trans_a": "transA",
     "group_norm_of_unequal_groups": "3 groups of 4 channels",
     "layer_norm_over_rows_and_columns": "axes [2, 3]",
+    "local_response_to_the_third": "its beta 0.333333",
     "max_pool_dilated": "dilations [2, 2]",
     "max_pool_pads_as_large_as_the_kernel": "less than its kernel",
     "product_of_other_sizes": "whose other axes are equal",

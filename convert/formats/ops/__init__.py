@@ -38,6 +38,7 @@ from convert.formats.ops.linear import (
     group_normalization,
     instance_normalization,
     layer_normalization,
+    local_response,
     matmul,
 )
 from convert.formats.ops.resample import conv_transpose, depth_to_space, resize, space_to_depth
@@ -87,6 +88,7 @@ OPERATIONS: dict[str, Operation] = {
     "HardSwish": hard_swish,
     "Identity": identity,
     "InstanceNormalization": instance_normalization,
+    "LRN": local_response,
     "LayerNormalization": layer_normalization,
     "LeakyRelu": leaky_relu,
     "Log": logarithm,

@@ -191,3 +191,27 @@ def _standardised(
     by_place = (1, -1, *(1,) * (len(axes)))
     made = walk.make.times(made, scale.reshape(by_place), f"{name}.scaled")
     return value.like(walk.make.plus(made, offset.reshape(by_place), name))
+
+
+def local_response(walk: Walk, node: Node, values: list[Value | None]) -> Value:
+    """Multiply, Dense with a band of weights, and a root and a quotient as functions, which a H5 can't load.
+
+    TFLite: MUL, FULLY_CONNECTED, SQRT, MUL and DIV.
+
+    Of an image; beta is 1/2, 3/4 or 1.
+    """
+    value, name, make = image(walk, node, values), layer_name(node), walk.make
+    size, beta = node.attributes["size"], round(node.attributes.get("beta", 0.75), 6)
+    if beta not in (0.5, 0.75, 1):
+        raise unknown(node, f"its beta {beta} is not 1/2, 3/4 or 1")
+    channels, tensor = value.shape[0], value.tensor
+    ahead = np.arange(channels)[:, None] - np.arange(channels) + (size - 1) // 2  # [read, made]
+    band = np.where((ahead >= 0) & (ahead < size), node.attributes.get("alpha", 1e-4) / size, 0).astype(np.float32)
+    bias = np.full(channels, node.attributes.get("bias", 1.0), np.float32)
+    square = make.combine([tensor, tensor], "multiply", f"{name}.square")
+    below = make.dense(square, band, bias, f"{name}.sum", shared(node))
+    if beta < 1:
+        below = make.activation(below, "sqrt", f"{name}.root")
+    if beta == 0.75:
+        below = make.combine([below, make.activation(below, "sqrt", f"{name}.fourth")], "multiply", f"{name}.power")
+    return value.like(make.combine([tensor, below], "divide", name), nonnegative=value.nonnegative)

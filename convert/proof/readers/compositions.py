@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -198,6 +198,19 @@ def layer_norm(
 ) -> View:
     """Add a layer normalisation: gamma and beta stretch from the last axis on."""
     return form.affine(standardise(form, view, axes, epsilon), gamma, beta)
+
+
+def local_response(form: NormalForm, view: View, given: Mapping[str, Any]) -> View:
+    """Add x / (bias + alpha / size * the sum of squares of `size` channels around each) ** beta, of [1, H, W, C]."""
+    size, channels, alpha = given["size"], view.at.shape[3], given.get("alpha", 1e-4)
+    beta, bias = given.get("beta", 0.75), given.get("bias", 1.0)
+    near = [[-((size - 1) // 2) <= one - made <= size // 2 for made in range(channels)] for one in range(channels)]
+    total = form.matmul(multiply(form, view, view), number(np.array(near) * (alpha / size)), number(bias))
+    if round(beta, 6) not in (0.5, 0.75, 1):
+        raise NoRuleError(f"to the power of {beta}")
+    below = total if round(beta, 6) == 1 else form.each(total, "sqrt")
+    below = multiply(form, below, form.each(below, "sqrt")) if round(beta, 6) == 0.75 else below
+    return divide(form, view, below)
 
 
 def group_norm(form: NormalForm, view: View, groups: int, epsilon: float, gamma: Stored, beta: Stored) -> View:

@@ -323,6 +323,7 @@ RULES: dict[str, Rule] = {
     ),
     "Identity": lambda form, views, given: views[0],
     "InstanceNormalization": _group_norm,
+    "LRN": lambda form, views, given: _first(compositions.local_response(form, _last(views[0]), given)),
     "LayerNormalization": _layer_norm,
     "LeakyRelu": lambda form, views, given: form.each(views[0], "leaky", slope=number(given.get("alpha", 0.01))),
     "Log": _each("log"),
