@@ -191,6 +191,9 @@ def right_graphs():
         "upsample_to_corners": resized(
             np.int64([5, 20]), mode="linear", coordinate_transformation_mode="align_corners", axes=[2, 3]
         ),
+        "upsample_to_one_row": resized(
+            np.int64([1, 17]), mode="linear", coordinate_transformation_mode="asymmetric", axes=[2, 3]
+        ),
         "pixel_shuffle": start().add("DepthToSpace", blocksize=2, mode="CRD"),
         "depth_to_space": start().add("DepthToSpace", blocksize=2),
         "space_to_depth": start().add("SpaceToDepth", blocksize=3),

@@ -104,6 +104,7 @@ RIGHT = {
     "upsample_bilinear": {"Permute", "Dense"},
     "upsample_nearest": {"Reshape", "Concatenate"},
     "upsample_to_corners": {"Permute", "Dense"},
+    "upsample_to_one_row": {"Permute", "Dense"},
     "slice_channels": {"Cropping2D"},
     "slice_classes": {"GlobalAveragePooling2D", "Reshape", "Dense", "Cropping2D"},
     "slice_places": {"Reshape", "Cropping2D", "MaxPooling2D"},

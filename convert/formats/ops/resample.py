@@ -113,7 +113,7 @@ def _weights(node: Node, way: str, size: int, made: int, scale: float) -> NDArra
 
 def _linear(walk: Walk, node: Node, value: Value, weights: Sequence[NDArray[np.float32]]) -> Value:
     name, make = layer_name(node), walk.make
-    high, wide = (not np.array_equal(one, np.eye(one.shape[0], one.shape[1])) for one in weights)
+    high, wide = (not np.array_equal(one, np.eye(len(one))) for one in weights)  # to other sizes it is none
     tensor = make.permute(value.tensor, (0, 3, 2, 1) if high else (0, 3, 1, 2), f"{name}.channels_first")
     if high:
         tensor = make.dense(tensor, weights[0], None, f"{name}.rows", (shared(node), "rows"))
