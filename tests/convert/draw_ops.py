@@ -376,6 +376,7 @@ def wrong_graphs():
         "group_norm_of_unequal_groups": start().add("GroupNormalization", normal(3), normal(3), num_groups=3),
         "resize_by_cubes": resized(np.float32([1, 1, 2, 2]), mode="cubic"),
         "resize_by_half_of_the_nearest": resized(np.float32([1, 1, 1.5, 2]), mode="nearest", **NEAREST_OF_TORCH),
+        "resize_to_the_same_size": resized(np.float32([1, 1, 1.05, 2]), mode="linear", **BILINEAR_OF_TORCH),
         "resize_of_channels": resized(np.float32([1, 2, 1, 1]), mode="nearest", **NEAREST_OF_TORCH),
         "conv_transpose_to_a_shape": start().add("ConvTranspose", normal(4, 3, 2, 2), output_shape=[13, 13]),
         "local_response_to_the_third": start().add("LRN", size=3, beta=1 / 3),

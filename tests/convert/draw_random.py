@@ -322,7 +322,7 @@ def resize(draw):
     given = [graph.last, none, graph.store(scales)]
     if sizes is not None:
         given, options = [graph.last, none, none, graph.store(sizes)], options | {"axes": [2, 3]}
-    return graph.add("Resize", inputs=given, **options)
+    return graph.add("Resize", inputs=given, **options).add("Sigmoid")  # one to the same size is no operation
 
 
 def shuffle(draw):

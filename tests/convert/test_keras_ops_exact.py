@@ -146,6 +146,7 @@ WRONG = {
     "relu_with_the_batch_elsewhere": "the batch is axis 1 of what it reads",
     "resize_by_cubes": "neither nearest nor linear",
     "resize_by_half_of_the_nearest": "one whole factor",
+    "resize_to_the_same_size": "runtimes interpolate, or leave them alone",
     "resize_of_channels": "changes the batch or channels",
     "second_output": "its second output is used",
     "slice_backwards": "goes backwards",

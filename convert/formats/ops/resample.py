@@ -56,6 +56,10 @@ def _side(walk: Walk, node: Node, value: Value, axis: int) -> tuple[int, int, fl
         raise unknown(node, "it has neither a scale nor a size for each axis")
     if not all(still.get(at, True) for at in (0, 1)) or made < 1:
         raise unknown(node, "it changes the batch or channels, or leaves nothing")
+    if made == size and scale != 1:
+        raise unknown(
+            node, f"it scales {size} places by {scale:g} to as many: runtimes interpolate, or leave them alone"
+        )
     return size, made, scale
 
 

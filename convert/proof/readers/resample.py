@@ -31,9 +31,11 @@ def resize(form: NormalForm, views: Sequence[Any], given: Given) -> View:
         raise NoRuleError("it is antialiased, or keeps an aspect ratio")
     rule = NEAREST[given.get("nearest_mode", b"round_prefer_floor")]
     for axis, (size, made, scale) in enumerate(_sides(views, given)):
+        if made == size and scale != 1:
+            raise NoRuleError(f"it scales {size} places by {scale:g} to as many: runtimes differ")
         at = _coordinates(given, size, made, scale)
         if axis < 2:
-            if made != size or scale != 1:
+            if made != size:
                 raise NoRuleError("it changes films or channels")
         elif mode == b"nearest":
             places = np.clip(rule(at), 0, size - 1).astype(np.int64)
