@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -229,16 +229,17 @@ def infer_shapes(model: onnx.ModelProto) -> dict[str, tuple[int, ...]]:
 # The batch stands in such a shape as BATCH, and may be moved, but not calculated with.
 
 BATCH = 2**31 - 1  # stands for the batch; larger than any real size
-MOVES = ("Cast", "Concat", "Gather", "Identity", "Reshape", "Slice", "Squeeze", "Unsqueeze")
+MOST_FOLDED = 1 << 16  # rows of a film that are folded into the batch
+MOVES = ("Cast", "Concat", "Gather", "Identity", "Reshape", "Slice", "Squeeze", "Unsqueeze", "Where")
 # as a float the batch would pass for a number
 INTEGERS = (onnx.TensorProto.INT32, onnx.TensorProto.INT64, onnx.TensorProto.UINT32, onnx.TensorProto.UINT64)
 LARGEST_IR = 10
 
 
-def shape_of(node: Node, sizes: tuple[int, ...]) -> NDArray[np.int64]:
-    """Return what a Shape node gives for [N, *sizes]."""
-    start, end = node.attributes.get("start", 0), node.attributes.get("end", len(sizes) + 1)
-    return np.array([BATCH, *sizes], np.int64)[start:end]
+def shape_of(node: Node, sizes: Sequence[int]) -> NDArray[np.int64]:
+    """Return what a Shape node gives for sizes, BATCH among them."""
+    start, end = node.attributes.get("start", 0), node.attributes.get("end", len(sizes))
+    return np.array(sizes, np.int64)[start:end]
 
 
 def is_static(node: Node, constants: dict[str, NDArray[Any]]) -> bool:
@@ -247,13 +248,48 @@ def is_static(node: Node, constants: dict[str, NDArray[Any]]) -> bool:
     if not read or len(node.outputs) != 1 or not all(name in constants for name in read):
         return False
     moves = node.op in MOVES and not (node.op == "Cast" and node.attributes["to"] not in INTEGERS)
-    return moves or not reads_batch(node, constants)
+    harmless = node.op == "Shape" or _asks_for_minus(node, constants) or _multiplies_batch(node, constants)
+    return moves or harmless or not reads_batch(node, constants)
+
+
+def _multiplies_batch(node: Node, constants: dict[str, NDArray[Any]]) -> bool:
+    """Whether a node gives a multiple of the batch, as exporters fold heads into it: BATCH times one whole number."""
+    if node.op != "Mul":
+        return False
+    if any(constants[name].size != 1 or constants[name].dtype != np.int64 for name in node.inputs):
+        return False
+    least, most = sorted(int(constants[name].reshape(())) for name in node.inputs)
+    return most == BATCH and 1 <= least <= MOST_FOLDED
+
+
+def _asks_for_minus(node: Node, constants: dict[str, NDArray[Any]]) -> bool:
+    """Whether a node compares with numbers below zero, as exporters look for sizes of -1: no batch is one."""
+    return node.op == "Equal" and any(one.size and (one < 0).all() for one in (constants[name] for name in node.inputs))
+
+
+def repeated_by_batch(node: Node, constants: dict[str, NDArray[Any]]) -> NDArray[Any] | None:
+    """Return what a node repeats for each film, [1, ...], such as a class token; None where it does not."""
+    if node.op != "Expand" or not all(name in constants for name in node.inputs):
+        return None
+    stored, target = (constants[name] for name in node.inputs)
+    if list(target).count(BATCH) != 1 or target[0] != BATCH or (stored.ndim == len(target) and stored.shape[0] != 1):
+        return None
+    if stored.ndim > len(target):
+        return None
+    sizes = (1, *(int(size) for size in target[1:]))
+    return np.broadcast_to(stored, np.broadcast_shapes(stored.shape, sizes))
 
 
 def reads_batch(node: Node, constants: dict[str, NDArray[Any]]) -> bool:
     """Whether the batch is among what a node reads."""
     known = [constants[name] for name in node.inputs if name in constants]
-    return any(array.dtype.kind in "iu" and BATCH in array for array in known)
+    return any(array.dtype.kind in "iu" and any(batches_in(one) for one in array.reshape(-1)) for array in known)
+
+
+def batches_in(size: Any) -> int:
+    """Return how many rows of each film a size counts: those that BATCH is multiplied by; 0 where it is none."""
+    rows, rest = divmod(int(size), BATCH)
+    return rows if not rest and 1 <= rows <= MOST_FOLDED else 0
 
 
 def evaluate(node: Node, constants: dict[str, NDArray[Any]], opset: int) -> NDArray[Any]:

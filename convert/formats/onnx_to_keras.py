@@ -143,6 +143,16 @@ class LayerBuilder:
         """Apply Rescaling by a number a place."""
         return layers.Rescaling(factor[0].tolist(), name=name)(tensor)
 
+    def plus(self, tensor: Any, addend: NDArray[Any], name: str) -> Any:
+        """Apply Rescaling with an offset a place."""
+        return layers.Rescaling(1.0, addend[0].tolist(), name=name)(tensor)
+
+    def stored(self, like: Any, numbers: NDArray[Any], axis: int, name: str) -> Any:
+        """Apply Rescaling by 0 to as many places, with the numbers as offsets, since a H5 holds no constants."""
+        place, count = self.cut(like, axis, (0, 1, 1), f"{name}.place"), numbers.shape[axis]
+        places = place if count == 1 else self.join([place] * count, axis, f"{name}.places")
+        return layers.Rescaling(0.0, numbers[0].tolist(), name=name)(places)
+
     def cut(self, tensor: Any, axis: int, places: Places, name: str) -> Any:
         """Apply Cropping2D, and to leave places out MaxPooling2D of one place; tensors of other ranks are reshaped."""
         sizes, (start, stop, step) = tuple(tensor.shape[1:]), places
@@ -178,6 +188,10 @@ class LayerBuilder:
         return self._layer(
             key, lambda: layers.Dense(kernel.shape[1], use_bias=bias is not None, name=name), weights, tensor
         )
+
+    def product(self, left: Any, right: Any, name: str) -> Any:  # noqa: ARG002  (a function has no name)
+        """Multiply matrices, as a function."""
+        return keras.ops.matmul(left, right)
 
     def conv(
         self,
@@ -239,6 +253,24 @@ class LayerBuilder:
             return layers.BatchNormalization(epsilon=epsilon, momentum=momentum, name=name)
 
         return self._layer((len(tensor.shape), key), make, arrays, tensor)
+
+    def standardise(
+        self,
+        tensor: Any,
+        weights: tuple[NDArray[Any] | None, NDArray[Any] | None],
+        name: str,
+        key: object,
+        *,
+        axes: tuple[int, ...],
+        epsilon: float,
+    ) -> Any:
+        """Apply LayerNormalization."""
+        scale, center = (one is not None for one in weights)
+
+        def make() -> Any:
+            return layers.LayerNormalization(axis=axes, epsilon=epsilon, scale=scale, center=center, name=name)
+
+        return self._layer((axes, key), make, [one for one in weights if one is not None], tensor)
 
     def border(self, tensor: Any, around: Border, name: str) -> Any:
         """Apply ZeroPadding2D."""

@@ -101,11 +101,11 @@ def _shape(form: NormalForm, term: Term, index: int) -> tuple[int, ...]:
         return (-1, term.stored["kernel"].base.shape[0])
     if term.kind in ("mean", "largest", "softmax"):
         return tuple(term.facts[0])
-    return form.terms[index].shape if term.kind in ("gather", "concat") else term.shape
+    return form.terms[index].shape if term.kind in ("gather", "concat", "product") else term.shape
 
 
 def _compute(term: Term, numbers: Mapping[str, Stored], given: list[Array]) -> Array:
-    x = given[0]
+    x = given[0] if given else numbers["values"].values
     stored = {name: one.values for name, one in numbers.items() if name != "at"}
     kinds: dict[str, Callable[[], Any]] = {
         "conv": lambda: _conv(x, stored["kernel"], stored["bias"], *term.facts[:4]),
@@ -113,6 +113,8 @@ def _compute(term: Term, numbers: Mapping[str, Stored], given: list[Array]) -> A
         "max": lambda: _pool(term, x),
         "average": lambda: _pool(term, x),
         "pad": lambda: _padded(x, term.facts[0], term.facts[1]),
+        "stored": lambda: x,
+        "product": lambda: given[0].reshape(term.facts[:3]) @ given[1].reshape(term.facts[0], *term.facts[2:]),
         "gather": lambda: x.reshape(-1)[term.stored["at"].base],
         "concat": lambda: _joined(term, given),
         "add": lambda: x.reshape(-1) + given[1].reshape(-1),

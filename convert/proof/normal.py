@@ -195,24 +195,29 @@ class NormalForm:
             return view.term
         return self.add("gather", (view.term,), shape, (), at=Stored(view.at.reshape(-1).astype(np.int32)))
 
-    def whole(self, view: View) -> View:
+    def whole(self, view: View, *, once: bool = False) -> View:
         """Return a view of each number of a term once: repeated and left out ones are a term of their own.
 
         Positions are sorted, repeated ones in their order, so that no layout matters.
+
+        Args:
+            view: any.
+            once: for what treats each number alike: repeated ones are repeated by the view alone.
         """
         if view.term is None or self._each_once(view):
             return view
         flat, source = view.at.reshape(-1), self.terms[view.term]
         size = math.prod(source.shape)
+        if once:
+            kept, back = np.unique(flat, return_inverse=True)
+            made = self.ordered(View(kept, view.term), kept.shape)
+            return View(back.reshape(view.at.shape).astype(np.int32), made)
         order = np.argsort(flat, kind="stable")
         times = flat.size // size
-        even = flat.size == times * size
-        even = even and np.array_equal(flat[order], np.repeat(np.arange(size), times))
+        even = flat.size == times * size and np.array_equal(flat[order], np.repeat(np.arange(size), times))
         shape = (*source.shape[:-1], source.shape[-1] * times) if even else (flat.size,)
         made = self.add("gather", (view.term,), shape, (), at=Stored(flat[order].astype(np.int32)))
-        back = np.empty(flat.size, np.int32)
-        back[order] = np.arange(flat.size, dtype=np.int32)
-        return View(back.reshape(view.at.shape), made)
+        return View(np.argsort(order).astype(np.int32).reshape(view.at.shape), made)
 
     def _each_once(self, view: View) -> bool:
         if view.term is None or view.at.size != math.prod(self.terms[view.term].shape):
@@ -267,7 +272,7 @@ class NormalForm:
             return self.affine(view, _flat(kernel), _vector(bias, out))
         source = self.ordered(view, view.at.shape[1:])
         before = self.terms[source]
-        if before.kind == "pad" and before.facts[1] == 0:
+        if before.kind == "pad" and before.facts[1] == 0 and before.shape == view.at.shape[1:]:
             pads = _sum(pads, before.facts[0])
             (rows, columns), source = before.facts[2], before.inputs[0]
         if (high, wide) == (1, 1):
@@ -352,7 +357,7 @@ class NormalForm:
         self, view: View, low: float | Stored = -math.inf, high: float | Stored = math.inf, top: Stored | None = None
     ) -> View:
         """Add min(max(x, low), high); `top` is where the integers end in which it is stored, which may be the bound."""
-        view = self.whole(view)
+        view = self.whole(view, once=True)
         given = [one if isinstance(one, Stored) else number(one) for one in (low, high, top or math.inf)]
         values = np.array([one.values.reshape(()) for one in given])
         values = np.where(np.abs(values) >= -LOWEST, np.copysign(math.inf, values), values)
@@ -392,7 +397,7 @@ class NormalForm:
 
     def each(self, view: View, kind: str, **stored: Stored) -> View:
         """Add a function of each number: sigmoid, tanh, elu, leaky (its slope), greater (than its bound)."""
-        view = self.whole(view)
+        view = self.whole(view, once=True)
         numbers = {name: one.map(lambda array: array.reshape(())) for name, one in stored.items()}
         return View(view.at, self.add(kind, (view.term or 0,), self.terms[view.term or 0].shape, (), **numbers))
 
@@ -428,7 +433,7 @@ class NormalForm:
         shape = (rows + pads[0] + pads[2], columns + pads[1] + pads[3], channels)
         source = self.ordered(view, view.at.shape[1:])
         before = self.terms[source]
-        if before.kind == "pad" and before.facts[1] == value:
+        if before.kind == "pad" and before.facts[1] == value and before.shape == view.at.shape[1:]:
             pads, source = _sum(pads, before.facts[0]), before.inputs[0]
             rows, columns = before.facts[2]
         return self._view("pad", (source,), shape, pads, value, (rows, columns))
@@ -455,7 +460,8 @@ class NormalForm:
             return self.mean(view, whole, keep=True, kind="mean" if kind == "average" else "largest")
         source = self.ordered(view, view.at.shape[1:])
         before = self.terms[source]
-        if kind == "max" and before.kind == "pad" and _within(before.facts[0], kernel):
+        framed = before.kind == "pad" and before.shape == view.at.shape[1:]
+        if kind == "max" and framed and _within(before.facts[0], kernel):
             pads, value, sizes = before.facts
             if value <= max(self.least(before.inputs[0]), LOWEST):
                 inner = np.arange(math.prod(sizes) * channels, dtype=np.int32).reshape(1, *sizes, channels)
@@ -469,10 +475,10 @@ class NormalForm:
         kept = [axis for axis in range(rank) if axis not in gone]
         sizes = [1 if axis in gone else shape[axis] for axis in range(rank) if keep or axis in kept]
         rows = view.transpose(*gone, *kept).reshape(math.prod(shape[axis] for axis in gone), -1)
+        rows = rows.map(lambda at: np.sort(at, 0))  # in any order it is one mean
         if rows.at.shape[0] == 1:
             return view.reshape(*sizes)
-        shape = rows.at.shape
-        return self._view(kind, (self.ordered(rows, shape),), shape[1:], shape).reshape(*sizes)
+        return self._view(kind, (self.ordered(rows, rows.at.shape),), rows.at.shape[1:], rows.at.shape).reshape(*sizes)
 
     # --- joins ---
 

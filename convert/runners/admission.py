@@ -203,7 +203,7 @@ LAYERS = _words(
     InputLayer Rescaling ZeroPadding2D Cropping2D Conv2D DepthwiseConv2D Dense BatchNormalization Activation ReLU
     LeakyReLU PReLU ELU Softmax MaxPooling2D AveragePooling2D GlobalAveragePooling1D GlobalAveragePooling2D
     GlobalMaxPooling1D GlobalMaxPooling2D Add Subtract Multiply Concatenate Maximum Minimum Reshape Permute Flatten
-    Dropout Functional
+    Dropout LayerNormalization Functional
     """
 )
 ARRAY, NUMBERS = "__numpy__", ("float32", "float64")  # a stored factor a place is a list in the configuration
@@ -211,7 +211,9 @@ CLASSES: dict[str | None, frozenset[str]] = {
     None: LAYERS | {"__keras_tensor__", ARRAY},  # an H5 names no module; neither does a tensor, nor an array
     "keras.layers": LAYERS,
     "keras.src.models.functional": frozenset({"Functional"}),
-    "keras.src.ops.numpy": frozenset({"Greater", "Multiply", "Add", "Subtract", "Divide", "Log", "Sqrt", "Reciprocal"}),
+    "keras.src.ops.numpy": frozenset(
+        {"Greater", "Multiply", "Add", "Subtract", "Divide", "Log", "Sqrt", "Reciprocal", "Matmul"}
+    ),
     "keras.src.ops.core": frozenset({"Cast"}),
     "keras.initializers": frozenset({"GlorotUniform", "Zeros", "Ones", "Constant"}),
     "keras": frozenset({"DTypePolicy"}),

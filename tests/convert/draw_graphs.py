@@ -50,6 +50,42 @@ class Graph:
         onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=10), str(path))
 
 
+def attend_as_torch(graph, heads, count, width, draw=normal):
+    """Attend over [N, count, width] as torch's MultiheadAttention does: places first, heads folded into the batch."""
+    depth = width // heads
+
+    def sized(*sizes, times=0):
+        """Return a target in which 0 stands for the batch, times heads if they are given."""
+        last = graph.last
+        graph.add("Shape", inputs=["image"]).add("Gather", np.int64(0), axis=0)
+        if times:
+            graph.add("Mul", np.int64(times))
+        graph.add("Unsqueeze", np.int64([0]))
+        batch, graph.last = graph.last, last
+        parts = [batch if size == 0 else graph.store(np.int64([size])) for size in sizes]
+        graph.add("Concat", inputs=parts, axis=0)
+        made, graph.last = graph.last, last
+        return made
+
+    def reshape(*sizes, times=0):
+        target = sized(*sizes, times=times)
+        return graph.add("Reshape", inputs=[graph.last, target])
+
+    graph.add("Transpose", perm=[1, 0, 2]).add("MatMul", draw(width, 3 * width) / 4).add("Add", draw(3 * width))
+    reshape(count, 0, 3, width).add("Unsqueeze", np.int64([0])).add("Transpose", perm=[3, 1, 2, 0, 4])
+    whole, parts = graph.add("Squeeze", np.int64([-2])).last, []
+    for at in range(3):
+        graph.add("Gather", inputs=[whole, graph.store(np.int64(at))], axis=0)
+        reshape(count, 0, depth, times=heads).add("Transpose", perm=[1, 0, 2])
+        parts.append(reshape(0, heads, count, depth).last)
+    graph.last = parts[1]
+    graph.add("Transpose", perm=[0, 1, 3, 2]).add("MatMul", inputs=[parts[0], graph.last])
+    graph.add("Mul", np.float32(depth**-0.5)).add("Softmax", axis=-1).add("MatMul", inputs=[graph.last, parts[2]])
+    graph.add("Transpose", perm=[2, 0, 1, 3])
+    reshape(0, width, times=count).add("Gemm", draw(width, width) / 4, draw(width))
+    return reshape(count, 0, width).add("Transpose", perm=[1, 0, 2])
+
+
 def rows(graph):
     """Fold the places of an image into the batch, as the evidence map does."""
     graph.shrink().add("Transpose", perm=[0, 2, 3, 1])
@@ -150,6 +186,7 @@ def right_graphs():
         "average_pool_auto_pad": Graph().add("AveragePool", kernel_shape=[3, 3], auto_pad="SAME_UPPER"),
         "reshape_with_a_copied_batch": Graph().shrink().add("Reshape", np.int64([0, 4, -1])),
         "add_vector": Graph().shrink().add("Add", normal(1, 4, 1, 1)),
+        "add_map": Graph().shrink().add("Add", normal(1, 4, 7, 7)),
         "constant_minus_image": left("Sub", 1.0),
         "gemm_without_bias": pooled(Graph()).add("Gemm", normal(4, 3)),
         "identity": Graph().add("Identity").add("Relu"),
@@ -181,7 +218,6 @@ def wrong_graphs():
         .shrink()
         .add("Reshape", np.int64([-1, 4, 0]))
         .add("Reshape", np.int64([3, 0, -1])),
-        "add_map": Graph().shrink().add("Add", normal(1, 4, 7, 7)),
         "constant_over_image": left("Div", 1.0),
         "mean_over_channels": Graph().shrink().add("ReduceMean", np.int64([1]), keepdims=0),
         "transpose_of_the_batch": Graph().add("Transpose", perm=[1, 0, 2, 3]),

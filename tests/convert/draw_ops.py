@@ -9,13 +9,18 @@ from pathlib import Path
 
 import numpy as np
 import onnxruntime
-from draw_graphs import Graph, normal
+from draw_graphs import Graph, attend_as_torch, normal
 from onnx import helper
 
 SIZES = ("batch", 4, 12, 12)
 FILMS = 3
 BIASED = np.int64([6])
-OPSETS = {"softmax_of_an_old_image": 12, "gelu": 20, "gelu_by_tanh": 20}  # 18 for the others
+OPSETS = {
+    "group_norm_of_each_channel": 21,
+    "softmax_of_an_old_image": 12,
+    "gelu": 20,
+    "gelu_by_tanh": 20,
+}  # 18 for the others
 
 
 def start():
@@ -170,6 +175,40 @@ def right_graphs():
         .add("Reshape", np.int64([-1, 1])),
         "channel_shuffle": channel_shuffle(),
         "transpose_and_convolve": start().add("Transpose", perm=[0, 3, 1, 2]).add("Conv", normal(2, 12, 3, 3)),
+        "grey_as_three": grey(start()).add("Tile", np.int64([1, 3, 1, 1])).add("Conv", normal(2, 3, 3, 3)),
+        "grey_expanded": grey(start()).add("Expand", np.int64([1, 3, 12, 12])).add("Conv", normal(2, 3, 3, 3)),
+        "vector_over_columns": start().add("Add", normal(12)),
+        "map_minus": per_channel("Sub", 1, 1, 12, 12, on_the_left=True),
+        "first_row": tokens(start()).add("Gather", np.int64(0), axis=1).add("Gemm", normal(16, 3), normal(3)),
+        "class_token": class_token(),
+        "attention": attention(tokens(start())),
+        "instance_norm": start().add("InstanceNormalization", normal(4), normal(4)),
+        "group_norm": start().add("GroupNormalization", normal(2), normal(2), num_groups=2),
+        "group_norm_of_each_channel": start().add("GroupNormalization", normal(4), normal(4), num_groups=2),
+        "group_norm_of_torch": group_norm_of_torch(),
+        "upsample_nearest": resized(np.float32([1, 1, 2, 3]), mode="nearest", **NEAREST_OF_TORCH),
+        "upsample_bilinear": resized(np.float32([1, 1, 2, 2]), mode="linear", **BILINEAR_OF_TORCH),
+        "upsample_to_corners": resized(
+            np.int64([5, 20]), mode="linear", coordinate_transformation_mode="align_corners", axes=[2, 3]
+        ),
+        "upsample_to_one_row": resized(
+            np.int64([1, 17]), mode="linear", coordinate_transformation_mode="asymmetric", axes=[2, 3]
+        ),
+        "pixel_shuffle": start().add("DepthToSpace", blocksize=2, mode="CRD"),
+        "depth_to_space": start().add("DepthToSpace", blocksize=2),
+        "space_to_depth": start().add("SpaceToDepth", blocksize=3),
+        "conv_transpose": start().add("ConvTranspose", normal(4, 3, 2, 2), normal(3), strides=[2, 2]),
+        "conv_transpose_with_pads": start().add(
+            "ConvTranspose", normal(4, 3, 3, 3), strides=[2, 2], pads=[1, 1, 1, 1], output_padding=[1, 1]
+        ),
+        "attention_of_torch": attend_as_torch(tokens(start()), 2, 9, 16),
+        "local_response": start().add("LRN", size=3, alpha=0.1),
+        "layer_norm": last(start()).add("LayerNormalization", normal(4), normal(4), epsilon=0.5).add("Flatten"),
+        "layer_norm_of_rows": tokens(start()).add("LayerNormalization", normal(16), normal(16)),
+        "layer_norm_written_out": written_out_layer_norm(tokens(start()), -1)
+        .add("Mul", normal(16))
+        .add("Add", normal(16)),
+        "layer_norm_of_channels": written_out_layer_norm(start(), 1).add("Mul", normal(4, 1, 1)),
         "relu6": start().add("Clip", np.float32(0), np.float32(0.7)),
         "clip": start().add("Clip", np.float32(-0.5), np.float32(0.7)),
         "clip_below": start().add("Clip", np.float32(-0.5)),
@@ -209,6 +248,82 @@ def right_graphs():
         .add("Relu"),
         "without_names": without_names(),
     }
+
+
+def grey(graph):
+    """Keep the first channel alone."""
+    return graph.add("Slice", np.int64([0]), np.int64([1]), np.int64([1]))
+
+
+def last(graph):
+    """Put channels last, as ConvNeXt does."""
+    return graph.add("Transpose", perm=[0, 2, 3, 1])
+
+
+def tokens(graph, size=16):
+    """Cut the image in 9 patches, a row [N, 9, size] each."""
+    graph.add("Conv", normal(size, 4, 4, 4) / 8, normal(size), strides=[4, 4])
+    return graph.add("Reshape", np.int64([0, size, -1])).add("Transpose", perm=[0, 2, 1])
+
+
+def class_token():
+    """Put a stored row before those of the patches, as a vision transformer does, and add where each stands."""
+    graph = tokens(start())
+    rows = graph.last
+    graph.add("Shape", inputs=["image"]).add("Slice", np.int64([0]), np.int64([1]), np.int64([0]))
+    graph.add("Concat", inputs=[graph.last, graph.store(np.int64([1, 16]))], axis=0)
+    graph.add("Expand", inputs=[graph.store(normal(1, 1, 16)), graph.last])
+    return graph.add("Concat", inputs=[graph.last, rows], axis=1).add("Add", normal(1, 10, 16))
+
+
+NEAREST_OF_TORCH = {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
+BILINEAR_OF_TORCH = {"coordinate_transformation_mode": "half_pixel"}
+
+
+def resized(to, **attributes):
+    """Resize to sizes (whole numbers) or by scales."""
+    graph = Graph()
+    none = graph.store(np.float32([]))
+    given = [none, graph.store(to)] if to.dtype == np.float32 else [none, none, graph.store(to)]
+    return graph.add("Resize", inputs=["image", *given], **attributes)
+
+
+def product_of_other_sizes():
+    """Multiply matrices of which one side has a single channel, for all of the other's."""
+    graph = grey(start())
+    return graph.add("MatMul", inputs=["image", graph.last])
+
+
+def attention(graph):
+    """Attend with two heads, as timm's vision transformers do, and add the result to what it reads."""
+    rows = graph.last
+    graph.add("LayerNormalization", normal(16), normal(16)).add("MatMul", normal(16, 48) / 4).add("Add", normal(48))
+    graph.add("Reshape", np.int64([-1, 9, 3, 2, 8])).add("Transpose", perm=[2, 0, 3, 1, 4])
+    whole = graph.last
+    query, key, value = (graph.add("Gather", inputs=[whole, graph.store(np.int64(at))], axis=0).last for at in range(3))
+    graph.last = key
+    graph.add("Transpose", perm=[0, 1, 3, 2]).add("MatMul", inputs=[query, graph.last])
+    graph.add("Mul", np.float32(8**-0.5)).add("Softmax", axis=-1)
+    graph.add("MatMul", inputs=[graph.last, value]).add("Transpose", perm=[0, 2, 1, 3])
+    graph.add("Reshape", np.int64([-1, 9, 16])).add("MatMul", normal(16, 16) / 4)
+    return beside(graph, "Add", rows)
+
+
+def group_norm_of_torch():
+    """Write a GroupNorm as PyTorch's exporters do."""
+    graph = Graph().add("Reshape", np.int64([0, 2, -1]))
+    graph.add("InstanceNormalization", np.ones(2, np.float32), np.zeros(2, np.float32))
+    graph.add("Reshape", np.int64([-1, 4, 12, 12])).add("Mul", normal(4, 1, 1)).add("Add", normal(4, 1, 1))
+    return graph.add("Conv", normal(2, 4, 3, 3))
+
+
+def written_out_layer_norm(graph, axis):
+    """Write a normalisation as PyTorch's exporters do before opset 17."""
+    source, axes = graph.last, np.int64([axis])
+    graph.add("ReduceMean", axes)
+    far = graph.add("Sub", inputs=[source, graph.last]).last
+    graph.add("Pow", np.float32(2)).add("ReduceMean", axes).add("Add", np.float32(0.5)).add("Sqrt")
+    return graph.add("Div", inputs=[far, graph.last])
 
 
 def split_of(graph, sizes, axis):
@@ -256,9 +371,22 @@ def wrong_graphs():
     return {
         "max_pool_pads_as_large_as_the_kernel": start().add("MaxPool", kernel_shape=[1, 3], pads=[1, 1, 1, 1]),
         "max_pool_dilated": positive().add("MaxPool", kernel_shape=[2, 2], dilations=[2, 2]),
+        "batch_left_elsewhere": start().add("Transpose", perm=[1, 0, 2, 3]).add("Gather", np.int64([0, 1]), axis=0),
+        "relu_with_the_batch_elsewhere": start().add("Transpose", perm=[1, 0, 2, 3]).add("Relu"),
+        "group_norm_of_unequal_groups": start().add("GroupNormalization", normal(3), normal(3), num_groups=3),
+        "resize_by_cubes": resized(np.float32([1, 1, 2, 2]), mode="cubic"),
+        "resize_by_half_of_the_nearest": resized(np.float32([1, 1, 1.5, 2]), mode="nearest", **NEAREST_OF_TORCH),
+        "resize_to_the_same_size": resized(np.float32([1, 1, 1.05, 2]), mode="linear", **BILINEAR_OF_TORCH),
+        "resize_of_channels": resized(np.float32([1, 2, 1, 1]), mode="nearest", **NEAREST_OF_TORCH),
+        "conv_transpose_to_a_shape": start().add("ConvTranspose", normal(4, 3, 2, 2), output_shape=[13, 13]),
+        "local_response_to_the_third": start().add("LRN", size=3, beta=1 / 3),
+        "product_of_other_sizes": product_of_other_sizes(),
         "slice_of_the_batch": start().add("Slice", np.int64([1]), np.int64([3]), np.int64([0])),
         "slice_backwards": start().add("Slice", np.int64([-1]), np.int64([-99]), np.int64([3]), np.int64([-1])),
         "slice_of_nothing": start().add("Slice", np.int64([3]), np.int64([3]), np.int64([3])),
+        "layer_norm_over_rows_and_columns": start().add("LayerNormalization", normal(12, 12), axis=2),
+        "tile_of_the_batch": start().add("Tile", np.int64([2, 1, 1, 1])),
+        "expand_to_more_axes": start().add("Expand", np.int64([2, 1, 4, 12, 12])),
         "split_into_other_sizes": split_of(start(), [1, 2], axis=1),
         "average_pool_ceil_beyond_counted_pads": start().add(
             "AveragePool", kernel_shape=[4, 2], strides=[2, 3], pads=[1, 0, 0, 1], ceil_mode=1, count_include_pad=1
@@ -271,7 +399,9 @@ def wrong_graphs():
         "softmax_of_rows": start().add("Softmax", axis=2),
         "flatten_whole": start().add("Flatten", axis=2),
         "sum_of_other_sizes": fork("Add", lambda g: g.add("GlobalAveragePool").add("Flatten"), lambda g: g.add("Relu")),
-        "vector_over_columns": start().add("Add", normal(12)),
+        "gather_of_the_batch": start().add("Gather", np.int64(0), axis=0),
+        "gather_unevenly": start().add("Gather", np.int64([0, 1, 3]), axis=2),
+        "stored_sizes_that_are_larger": start().add("Add", normal(1, 4, 12, 12, 12)),
         "batch_that_is_calculated_with": twice_the_batch(),
         "batch_as_a_float": Graph().add("Shape").add("Gather", np.int64(0), axis=0).add("Cast", to=1),
         "dropout_in_training": start().add("Dropout", np.float32(0.5), np.bool_(True)),

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import onnxruntime
-from draw_graphs import Graph
+from draw_graphs import Graph, attend_as_torch
 from onnx import helper
 
 EACH = 16  # graphs of a family
@@ -153,7 +153,233 @@ def reduced(draw):
     return graph.add(op, np.array(axes, np.int64), keepdims=draw.some(0, 1))
 
 
+def copies(draw):
+    """Copy channels, or places, of what was taken to one of them; a sigmoid behind keeps an operation in any case."""
+    graph, (channels, *places) = draw.signed(), draw.sizes
+    if draw.some(0, 1):
+        graph.add("Tile", np.int64([1, *(draw.one(1, draw.some(1, 3)) for _ in draw.sizes)]))
+    elif draw.some(0, 1):
+        graph.add("GlobalAveragePool").add("Expand", np.int64([1, channels, *draw.one(places, [places[0], 1])]))
+    else:
+        graph.add("Slice", np.int64([0]), np.int64([1]), np.int64([1]))
+        graph.add("Expand", np.int64(draw.one([1, 3, *places], [5, 1, 1])))
+    return graph.add("Sigmoid")
+
+
+def layer_norm(draw):
+    """Normalise rows, an image of channels last, or channels; as opset 17 has it, or written out.
+
+    Of at least 8 numbers each: two or three may be so near each other that rounding their mean shows.
+    """
+    draw.sizes = (draw.some(8, 16), draw.some(3, 6), draw.some(8, 12))
+    graph, (channels, *places) = Graph().add("Mul", np.float32(draw.one(0.1, 30))), draw.sizes
+    kind, size = draw.one("image", "channels", "rows", "columns"), channels
+    if kind in ("image", "rows"):
+        graph.add("Transpose", perm=[0, 2, 3, 1])
+    if kind == "columns":
+        size = places[1]
+    if kind == "rows":
+        graph.add("Reshape", np.int64([0, -1, channels]))
+    if draw.some(0, 1) or kind == "channels":
+        axis = np.int64([1 if kind == "channels" else -1])
+        graph.add("Identity")
+        source, two = graph.last, graph.store(np.float32(2))
+        graph.add("ReduceMean", axis)
+        far = graph.add("Sub", inputs=[source, graph.last]).last
+        graph.add("Pow", inputs=[far, two]) if draw.some(0, 1) else graph.add("Mul", inputs=[far, far])
+        graph.add("ReduceMean", axis).add("Add", np.float32(draw.one(1e-5, 0.1))).add("Sqrt")
+        graph.add("Div", inputs=[far, graph.last])
+        graph.add("Mul", draw.normal(*((size, 1, 1) if kind == "channels" else (size,))))
+    else:
+        given = [draw.normal(size), draw.normal(size)][: draw.some(1, 2)]
+        graph.add("LayerNormalization", *given, **draw.one({}, {"epsilon": 0.1}, {"axis": 2 if kind == "rows" else 3}))
+    return graph.add("Flatten")
+
+
+def stored(draw):
+    """Add, subtract, multiply or divide by numbers that stretch to an image or to rows, from either side."""
+    graph, op, sizes = Graph(), draw.one("Add", "Sub", "Mul", "Div"), list(draw.sizes)
+    if draw.some(0, 1):
+        graph.add("Reshape", np.int64([0, sizes[0], -1])).add("Transpose", perm=[0, 2, 1])
+        sizes = [sizes[1] * sizes[2], sizes[0]]
+    shape = [draw.one(1, size) for size in sizes][draw.some(0, len(sizes) - 1) :]
+    numbers = draw.normal(*draw.one(shape, [1] * (len(sizes) + 1 - len(shape)) + shape))
+    given = [graph.last, graph.store(np.where(np.abs(numbers) < 0.1, np.float32(1), numbers))]
+    graph.add(op, inputs=given[::-1] if op != "Div" and draw.some(0, 1) else given)
+    return graph.add("Relu").add("Flatten")
+
+
+def gather(draw):
+    """Take a place, or some in a row, of an axis of an image or of rows."""
+    graph, sizes = draw.signed(), list(draw.sizes)
+    if draw.some(0, 1):
+        graph.add("Reshape", np.int64([0, sizes[0], -1])).add("Transpose", perm=[0, 2, 1])
+        sizes = [sizes[1] * sizes[2], sizes[0]]
+    axis = draw.some(1, len(sizes))
+    size, start, step = sizes[axis - 1], draw.some(0, sizes[axis - 1] - 1), draw.some(1, 2)
+    several = np.arange(start, min(size, start + draw.some(1, 4)), step)
+    taken = draw.one(np.int64(start), np.int64(start - size), np.int64(several))
+    graph.add("Gather", taken, axis=draw.one(axis, axis - len(sizes) - 1))
+    return graph.add("Sigmoid").add("Flatten")
+
+
+def token(draw):
+    """Put stored rows, repeated for each film, beside computed ones."""
+    graph, sizes = Graph(), list(draw.sizes)
+    graph.add("Reshape", np.int64([0, sizes[0], -1])).add("Transpose", perm=[0, 2, 1])
+    rows, count = graph.last, draw.some(1, 2)
+    graph.add("Shape", inputs=["image"]).add("Slice", np.int64([0]), np.int64([1]), np.int64([0]))
+    graph.add("Concat", inputs=[graph.last, graph.store(np.int64([-1, -1]))], axis=0)
+    ones = graph.store(np.int64([1, 1, 1]))
+    wanted, minus = graph.last, graph.store(np.int64([-1, -1, -1]))
+    graph.add("Equal", inputs=[wanted, minus]).add("Where", inputs=[f"value{len(graph.nodes) - 1}", ones, wanted])
+    graph.add("Expand", inputs=[graph.store(draw.normal(1, count, sizes[0])), graph.last])
+    parts = [graph.last, rows] if draw.some(0, 1) else [rows, graph.last]
+    graph.add("Concat", inputs=parts, axis=1).add("Add", draw.normal(1, sizes[1] * sizes[2] + count, sizes[0]))
+    return graph.add("Flatten")
+
+
+def attention(draw):
+    """Multiply queries, keys and values of some heads, as exporters write it: in one tensor, or in three."""
+    heads, depth, (channels, *places) = draw.some(2, 3), draw.some(1, 5), draw.sizes
+    graph, count, width = Graph(), places[0] * places[1], heads * depth
+    graph.add("Reshape", np.int64([0, channels, -1])).add("Transpose", perm=[0, 2, 1])
+    rows, one = graph.last, draw.some(0, 1)
+    if one:
+        graph.add("MatMul", draw.normal(channels, 3 * width) / 3).add("Add", draw.normal(3 * width))
+        graph.add("Reshape", np.int64([-1, count, 3, heads, depth])).add("Transpose", perm=[2, 0, 3, 1, 4])
+        whole = graph.last
+        parts = [graph.add("Gather", inputs=[whole, graph.store(np.int64(at))], axis=0).last for at in range(3)]
+    else:
+        parts = []
+        for _ in range(3):
+            graph.last = rows
+            graph.add("MatMul", draw.normal(channels, width) / 3)
+            graph.add("Reshape", np.int64([0, count, heads, depth])).add("Transpose", perm=[0, 2, 1, 3])
+            parts.append(graph.last)
+    folded = draw.one("no", "keys", "all")  # heads with the batch, as the newer exporter turns keys
+    fold, unfold = np.int64([-1, count, depth]), np.int64([-1, heads, depth, count])
+    graph.last = parts[1]
+    if folded == "no":
+        graph.add("Transpose", perm=[0, 1, 3, 2])
+    else:
+        graph.add("Reshape", fold).add("Transpose", perm=[0, 2, 1])
+    if folded == "keys":
+        graph.add("Reshape", unfold)
+    keys = graph.last
+    for at in (0, 2) if folded == "all" else ():
+        graph.last = parts[at]
+        parts[at] = graph.add("Reshape", fold).last
+    graph.add("MatMul", inputs=[parts[0], keys]).add("Mul", np.float32(depth**-0.5)).add("Softmax", axis=-1)
+    graph.add("MatMul", inputs=[graph.last, parts[2]])
+    if folded == "all":
+        graph.add("Reshape", np.int64([-1, heads, count, depth]))
+    graph.add("Transpose", perm=[0, 2, 1, 3])
+    return graph.add("Reshape", np.int64([0, count, width])).add("Flatten")
+
+
+def product(draw):
+    """Multiply matrices that a film gives: an image by itself turned, or its rows by what weighs them."""
+    graph = draw.signed()
+    first = graph.last
+    graph.add("Transpose", perm=draw.one([0, 1, 3, 2], [0, 2, 3, 1], [0, 3, 1, 2])).add("Sigmoid")
+    return graph.add("MatMul", inputs=[first, graph.last]).add("Flatten")
+
+
+def group_norm(draw):
+    """Normalise images by groups or channels, natively or as PyTorch writes it."""
+    groups, each = draw.some(1, 4), draw.some(1, 3)
+    channels = groups * each
+    draw.sizes = (channels, draw.some(4, 8), draw.some(4, 8))
+    graph, weights = Graph().add("Mul", np.float32(draw.one(0.1, 30))), [draw.normal(channels), draw.normal(channels)]
+    kind = draw.one("instance", "group", "written out", "rows")
+    if kind == "instance":
+        graph.add("InstanceNormalization", *weights)
+    elif kind == "group":  # opset 20: one weight a group
+        graph.add("GroupNormalization", *(one[:groups] for one in weights), num_groups=groups, epsilon=0.01)
+    else:
+        graph.add("Reshape", np.int64([0, groups, -1]))
+        plain = [np.ones(groups, np.float32), np.zeros(groups, np.float32)]
+        graph.add("InstanceNormalization", *(plain if kind == "written out" else [one[:groups] for one in weights]))
+        graph.add("Reshape", np.int64([-1, *draw.sizes]))
+        graph.add("Mul", weights[0].reshape(-1, 1, 1)).add("Add", weights[1].reshape(-1, 1, 1))
+    return graph.add("Conv", draw.normal(2, channels, 1, 1))
+
+
+def resize(draw):
+    """Give an image another size, by whole factors of the nearest place or by any of two."""
+    graph = draw.signed()
+    none, way = graph.store(np.float32([])), draw.one("half_pixel", "align_corners", "asymmetric", "pytorch_half_pixel")
+    factors = [draw.some(1, 3), draw.some(1, 3)]
+    options = {"mode": "nearest", "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
+    scales, sizes = np.float32([1, 1, *factors]), None
+    if draw.some(0, 2):
+        options = {"mode": "linear", "coordinate_transformation_mode": way}
+        sizes = np.int64([draw.some(1, 20), draw.some(5, 20)]) if draw.some(0, 1) else None
+        scales = np.float32([1, 1, draw.some(4, 40) / 10, draw.one(0.5, 1, 2, 3)])
+    elif draw.some(0, 1):
+        options |= {"coordinate_transformation_mode": "half_pixel", "nearest_mode": "round_prefer_floor"}
+    given = [graph.last, none, graph.store(scales)]
+    if sizes is not None:
+        given, options = [graph.last, none, none, graph.store(sizes)], options | {"axes": [2, 3]}
+    return graph.add("Resize", inputs=given, **options).add("Sigmoid")  # one to the same size is no operation
+
+
+def shuffle(draw):
+    """Move channels to places, or places to channels."""
+    by, (channels, *places) = draw.some(2, 3), draw.sizes
+    graph, op = draw.signed(), draw.one("DepthToSpace", "SpaceToDepth")
+    if op == "SpaceToDepth":
+        draw.sizes = (channels, *(one - one % by for one in places))
+        return graph.add(op, blocksize=by)
+    draw.sizes = (draw.some(1, 3) * by * by, *places)
+    return graph.add(op, blocksize=by, mode=draw.one("CRD", "DCR"))
+
+
+def conv_transpose(draw):
+    """Convolve the other way round."""
+    group, kernel = draw.one(1, draw.sizes[0]), [draw.some(1, 4), draw.some(1, 4)]
+    strides, dilations = [draw.some(1, 3), draw.some(1, 3)], [draw.some(1, 2), draw.some(1, 2)]
+    more = [draw.some(0, stride - 1) for stride in strides]
+    pads = [draw.some(0, (kernel[side % 2] - 1) * dilations[side % 2]) for side in range(4)]
+    weight = draw.normal(draw.sizes[0], draw.some(1, 3), *kernel)
+    biases = [draw.normal(weight.shape[1] * group)] if draw.some(0, 1) else []
+    options = {"strides": strides, "dilations": dilations, "pads": pads, "output_padding": more, "group": group}
+    return Graph().add("ConvTranspose", weight, *biases, **options)
+
+
+def heads_with_the_batch(draw):
+    """Attend as torch's MultiheadAttention does, and add the result to what it reads."""
+    heads, (channels, *places) = draw.some(1, 3), draw.sizes
+    width, count, graph = heads * draw.some(1, 4), places[0] * places[1], Graph()
+    graph.add("Conv", draw.normal(width, channels, 1, 1) / 2)
+    graph.add("Reshape", np.int64([0, width, -1])).add("Transpose", perm=[0, 2, 1])
+    rows = graph.last
+    attend_as_torch(graph, heads, count, width, draw.normal)
+    return graph.add("Add", inputs=[graph.last, rows]).add("Flatten")
+
+
+def local_response(draw):
+    """Divide by the squares around; of small numbers, for ONNX Runtime adds to a sum and takes away from it again."""
+    graph = Graph().add("Sigmoid")
+    options = {"alpha": draw.one(1e-4, 0.1), "beta": draw.one(0.5, 0.75, 1.0), "bias": draw.one(1.0, 2.0)}
+    return graph.add("LRN", size=draw.some(1, 6), **options)
+
+
 FAMILIES = {
+    "local_response": local_response,
+    "heads_with_the_batch": heads_with_the_batch,
+    "resize": resize,
+    "shuffle": shuffle,
+    "conv_transpose": conv_transpose,
+    "group_norm": group_norm,
+    "attention": attention,
+    "product": product,
+    "stored": stored,
+    "gather": gather,
+    "token": token,
+    "layer_norm": layer_norm,
+    "copies": copies,
     "reduced": reduced,
     "moves": moves,
     "function": function,

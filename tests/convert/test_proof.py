@@ -111,7 +111,17 @@ def test_every_format_is_equivalent_and_tensorflows_own_tflite_is_too(zoo):
 
 # a dilated convolution of which only some places are kept: TensorFlow writes SpaceToBatchND, for which there is no rule
 NO_RULE = {("conv_dilated_with_stride", "saved_model")}
-OF_FUNCTIONS = ("gate", "log", "quotient", "reciprocal", "reciprocal_root", "sqrt")
+OF_FUNCTIONS = (
+    "attention",
+    "attention_of_torch",
+    "gate",
+    "local_response",
+    "log",
+    "quotient",
+    "reciprocal",
+    "reciprocal_root",
+    "sqrt",
+)
 
 
 @pytest.mark.slow

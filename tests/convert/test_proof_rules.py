@@ -44,6 +44,22 @@ def first(view):
     return view.transpose(0, 3, 1, 2)
 
 
+def copied(view, axis):
+    return view.map(lambda at: np.concatenate([at, at], axis))
+
+
+def normalised_by_tensorflow(form, view, seed, *, weights=True, sign=-1):
+    """x * (gamma / deviation) + (beta - mean * (gamma / deviation))"""
+    mean = form.mean(view, (3,), keep=True)
+    far = form.binary("add", view, compositions.negative(form, mean))
+    variance = form.mean(compositions.multiply(form, far, far), (3,), keep=True)
+    factor = form.each(form.each(form.affine(variance, ONE, number(0.1)), "sqrt"), "reciprocal")
+    factor = form.affine(factor, number(draws(seed, 4))) if weights else factor
+    rest = compositions.multiply(form, form.affine(mean, number(sign)), factor)
+    rest = form.affine(rest, ONE, number(draws(seed, 1, 4)[0])) if weights else rest
+    return compositions.add(form, compositions.multiply(form, view, factor), rest)
+
+
 def scaled_kernel(form, view, seed):
     kernel, scale, offset = draws(seed, 3, 3, 4, 6), draws(seed, 6), draws(seed, 1, 6)[0]
     return conv(form, view, kernel * scale, draws(seed, 6, 1)[:, 0] * scale + offset)
@@ -224,6 +240,38 @@ PAIRS = {
         lambda f, v, s: f.clip(v, high=0.25),
         lambda f, v, s: bound(f, v, f.affine(v, ZERO, number(0.25)), low=False),
     ),
+    "copies along two axes, in either order": (
+        lambda f, v, s: f.clip(f.each(copied(copied(v, 3), 1), "tanh"), low=0),
+        lambda f, v, s: f.clip(f.each(last(copied(copied(first(v), 1), 2)), "tanh"), low=0),
+    ),
+    "a normalisation as TensorFlow writes it": (
+        normalised_by_tensorflow,
+        lambda f, v, s: compositions.layer_norm(f, v, (3,), 0.1, number(draws(s, 4)), number(draws(s, 1, 4)[0])),
+    ),
+    "the same without weights": (
+        lambda f, v, s: normalised_by_tensorflow(f, v, s, weights=False),
+        lambda f, v, s: compositions.standardise(f, v, (3,), 0.1),
+    ),
+    "a normalisation of channels first": (
+        lambda f, v, s: last(compositions.standardise(f, first(v), (1,), 0.1)),
+        lambda f, v, s: compositions.standardise(f, v, (3,), 0.1),
+    ),
+    "a product with the right side turned twice": (
+        lambda f, v, s: compositions.product(f, v, f.each(v, "tanh").transpose(0, 1, 3, 2)),
+        lambda f, v, s: compositions.product(f, v, f.each(v.transpose(0, 3, 1, 2), "tanh").transpose(0, 2, 1, 3)),
+    ),
+    "stored rows beside computed ones": (
+        lambda f, v, s: compositions.join(f, [View(draws(s, 1, 6, 1, 4)), f.clip(v, low=0)], 2),
+        lambda f, v, s: last(compositions.join(f, [first(View(draws(s, 1, 6, 1, 4))), f.clip(first(v), low=0)], 3)),
+    ),
+    "a normalisation of groups in another order": (
+        lambda f, v, s: last(compositions.group_norm(f, first(v), 2, 0.1, number(draws(s, 4)), number(draws(s, 2)))),
+        lambda f, v, s: f.affine(
+            compositions.standardise(f, v.reshape(1, 30, 2, 2), (1, 3), 0.1).reshape(1, *SHAPE),
+            number(draws(s, 4)),
+            number(np.repeat(draws(s, 2), 2)),
+        ),
+    ),
     "a softmax over channels": (
         lambda f, v, s: last(compositions.softmax(f, first(v), 1)),
         lambda f, v, s: compositions.softmax(f, v),
@@ -269,6 +317,20 @@ NO_RULE = {
         lambda f, v, s: v.transpose(0, 2, 1, 3).reshape(1, 120),
         lambda f, v, s: v.reshape(1, 120),
     ),
+    "a border around an image that is read in other sizes": (
+        lambda f, v, s: conv(f, f.pad(v, (0, 1, 0, 1)).reshape(1, 7, 6, 4), draws(s, 2, 2, 4, 2)).reshape(1, 60),
+        lambda f, v, s: conv(f, f.pad(v, (0, 1, 0, 1)), draws(s, 2, 2, 4, 2)).reshape(1, 60),
+    ),
+    "a border of a border in other sizes": (
+        lambda f, v, s: f.pad(f.pad(v, (0, 1, 0, 1)).reshape(1, 7, 6, 4), (1, 1, 0, 0)).reshape(1, 224),
+        lambda f, v, s: f.pad(f.pad(v, (0, 1, 0, 1)), (1, 1, 0, 0)).reshape(1, 224),
+    ),
+    "zeros that can't win, in other sizes": (
+        lambda f, v, s: f.pool(
+            f.pad(f.clip(v, low=0), (0, 1, 0, 1)).reshape(1, 7, 6, 4), "max", (2, 2), (1, 1)
+        ).reshape(1, 120),
+        lambda f, v, s: f.pool(f.pad(f.clip(v, low=0), (0, 1, 0, 1)), "max", (2, 2), (1, 1)).reshape(1, 120),
+    ),
     "an image read in other sizes": (
         lambda f, v, s: conv(f, v.reshape(1, 5, 6, 4), draws(s, 2, 2, 4, 2)).reshape(1, 40),
         lambda f, v, s: conv(f, v, draws(s, 2, 2, 4, 2)).reshape(1, 40),
@@ -282,6 +344,28 @@ NO_RULE = {
             v.map(lambda at: np.pad(at, ((0, 0), (1, 0), (0, 0), (0, 0)), "reflect")), "max", (2, 2), (2, 2)
         ),
         lambda f, v, s: f.pool(v, "max", (2, 2), (2, 2), (1, 0, 0, 0)),
+    ),
+    "a normalisation whose mean is added": (
+        lambda f, v, s: normalised_by_tensorflow(f, v, s, sign=1),
+        normalised_by_tensorflow,
+    ),
+    "a normalisation by another epsilon": (
+        lambda f, v, s: compositions.standardise(f, v, (3,), 50),
+        lambda f, v, s: compositions.standardise(f, v, (3,), 20),
+    ),
+    "a normalisation over other places": (
+        lambda f, v, s: compositions.standardise(f, v, (1,), 0.1),
+        lambda f, v, s: compositions.standardise(f, v, (2,), 0.1),
+    ),
+    "a product and one with its right side turned": (
+        lambda f, v, s: compositions.product(f, v.reshape(1, 30, 4), v.reshape(1, 4, 30)).reshape(1, 900),
+        lambda f, v, s: compositions.product(f, v.reshape(1, 30, 4), v.reshape(1, 30, 4).transpose(0, 2, 1)).reshape(
+            1, 900
+        ),
+    ),
+    "other stored rows": (
+        lambda f, v, s: compositions.join(f, [View(draws(s, 1, 6, 1, 4)), f.clip(v, low=0)], 2),
+        lambda f, v, s: compositions.join(f, [View(draws(s, 1, 6, 1, 4) + 1), f.clip(v, low=0)], 2),
     ),
     "erf of the other sign": (
         lambda f, v, s: compositions.erf(f, f.affine(v, number(-0.5))),

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import replace
 from typing import Any
 
-from convert.formats.onnx_graph import Graph, Node, evaluate, is_static, reads_batch, shape_of
+import numpy as np
+
+from convert.formats.onnx_graph import Graph, Node, evaluate, is_static, reads_batch, repeated_by_batch, shape_of
 from convert.formats.ops import OPERATIONS
 from convert.formats.ops.builder import Builder
+from convert.formats.ops.fuse import fuse_gelu, fuse_layer_norm
 from convert.formats.ops.walk import IMAGE_RANK, UnknownError, Value, Walk, all_of, unknown
 from tbconv.contract.errors import ConversionError
 
 SEVERAL = ("Split",)  # operations whose further outputs are made, too
 BATCH_SIZE = "it calculates with the batch, whose size is not known"
+MOVED = "it gives an output, and does not keep the batch in front"
 NO_FILM = "it reads no film, and cannot be computed before: it draws at random, or gives several outputs"
 
 
@@ -24,7 +26,7 @@ def apply(graph: Graph, make: Builder) -> tuple[Any, dict[str, Any]]:
         ConversionError: the input is no image of a fixed size; or operations, or the ways they are used, are
             not known here: one error names every such node that is known.
     """
-    graph = fuse_gelu(graph)
+    graph = fuse_layer_norm(fuse_gelu(graph))
     image = _input(graph, make)
     walk = Walk(make, dict(graph.constants), batch=graph.input_shape[0], opset=graph.opset)
     values = {graph.input: Value(image, channels_first=True)}
@@ -36,64 +38,11 @@ def apply(graph: Graph, make: Builder) -> tuple[Any, dict[str, Any]]:
         except UnknownError as error:
             found.append(error)
             values |= _stand_ins(walk, node, graph)
+        found += [unknown(node, MOVED) for one in node.outputs if one in graph.outputs and _is_moved(one, values)]
     if found:
         raise all_of(found, graph)
     _require_film(graph, values)
     return image, {name: values[name].tensor for name in graph.outputs}
-
-
-def fuse_gelu(graph: Graph) -> Graph:
-    """Return a graph whose x * (1 + erf(x / sqrt(2))) / 2 are Gelu nodes, as opset 20 has them."""
-    nodes = {node.outputs[0]: node for node in graph.nodes}
-    for erf in [node for node in graph.nodes if node.op == "Erf"]:
-        chain = _gelu_of(erf, nodes, graph)
-        if chain:
-            source, last, inner = chain
-            nodes[last.outputs[0]] = Node(last.name, "Gelu", (source,), last.outputs, {})
-            for name in inner:
-                if not any(name in node.inputs for node in nodes.values()):
-                    nodes.pop(name, None)
-    return replace(graph, nodes=tuple(nodes.values()))
-
-
-def _gelu_of(erf: Node, nodes: dict[str, Node], graph: Graph) -> tuple[str, Node, list[str]] | None:
-    """Return what a Gelu reads, its last node, and the tensors in between from the last on; None where it is none."""
-
-    def other(node: Node, name: str) -> str | float:
-        """Return the second input of a node: its name, or the number that is stored there."""
-        [found] = [one for one in node.inputs if one != name] or [name]
-        stored = graph.constants.get(found)
-        return found if stored is None or stored.size != 1 else float(stored.reshape(()))
-
-    def is_near(value: str | float, number: float) -> bool:
-        return not isinstance(value, str) and math.isclose(value, number, rel_tol=1e-6)
-
-    scaled = nodes.get(erf.inputs[0])
-    if scaled is None or scaled.op not in ("Mul", "Div") or len(scaled.inputs) != 2:
-        return None
-    source = next((one for one in scaled.inputs if one not in graph.constants), "")
-    factor = other(scaled, source)
-    root = is_near(factor, math.sqrt(2)) if scaled.op == "Div" else is_near(factor, math.sqrt(0.5))
-    inner, last, lacks = [erf.inputs[0]], erf, ["one", "half", "source"]
-    while root and lacks:
-        readers = [node for node in nodes.values() if last.outputs[0] in node.inputs]
-        if len(readers) != 1 or readers[0].op != ("Add" if "one" in lacks else "Mul") or len(readers[0].inputs) != 2:
-            return None
-        inner.insert(0, last.outputs[0])
-        value, last = other(readers[0], last.outputs[0]), readers[0]
-        half = nodes.get(value) if isinstance(value, str) else None
-        if "one" in lacks and is_near(value, 1):
-            lacks.remove("one")
-        elif "half" in lacks and is_near(value, 0.5):
-            lacks.remove("half")
-        elif "source" in lacks and value == source:
-            lacks.remove("source")
-        elif lacks == ["half", "source"] and half and half.op == "Mul" and source in half.inputs:
-            lacks = [] if is_near(other(half, source), 0.5) else [*lacks, "known"]
-            inner.append(half.outputs[0])
-        else:
-            return None
-    return (source, last, inner) if root else None
 
 
 def _input(graph: Graph, make: Builder) -> Any:
@@ -124,8 +73,10 @@ def _step(walk: Walk, node: Node, values: dict[str, Value], read: set[str]) -> N
     """
     if is_static(node, walk.constants):
         walk.constants[node.outputs[0]] = evaluate(node, walk.constants, walk.opset)
-    elif node.op == "Shape" and node.inputs[0] in values and values[node.inputs[0]].rows == 1:
-        walk.constants[node.outputs[0]] = shape_of(node, values[node.inputs[0]].shape)
+    elif node.op == "Shape" and node.inputs[0] in values:
+        walk.constants[node.outputs[0]] = shape_of(node, values[node.inputs[0]].sizes)
+    elif repeated_by_batch(node, walk.constants) is not None:
+        walk.films[node.outputs[0]] = np.asarray(repeated_by_batch(node, walk.constants))
     elif all(name in walk.constants for name in node.inputs):
         raise unknown(node, BATCH_SIZE if reads_batch(node, walk.constants) else NO_FILM)
     elif node.op not in OPERATIONS:
@@ -137,9 +88,13 @@ def _step(walk: Walk, node: Node, values: dict[str, Value], read: set[str]) -> N
         values |= zip(node.outputs, made if isinstance(made, list) else [made], strict=False)
 
 
+def _is_moved(name: str, values: dict[str, Value]) -> bool:
+    return name in values and (values[name].batch_at > 0 or values[name].rows_first)
+
+
 def _is_lost(name: str, walk: Walk, values: dict[str, Value]) -> bool:
     """Whether a tensor lies behind a node that could not be made, and its shape is not known."""
-    return bool(name) and name not in values and name not in walk.constants
+    return bool(name) and not any(name in known for known in (values, walk.constants, walk.films))
 
 
 def _stand_ins(walk: Walk, node: Node, graph: Graph) -> dict[str, Value]:

@@ -62,6 +62,14 @@ class Builder(Protocol):
         """Multiply by stored numbers, one film's: [1, ...] of any sizes that stretch to the tensor's."""
         ...
 
+    def plus(self, tensor: Any, addend: NDArray[Any], name: str) -> Any:
+        """Add stored numbers, one film's: [1, ...] of any sizes that stretch to the tensor's."""
+        ...
+
+    def stored(self, like: Any, numbers: NDArray[Any], axis: int, name: str) -> Any:
+        """Return one film's stored numbers, [1, ...], of the sizes of `like` but along an axis, for `join` alone."""
+        ...
+
     def cut(self, tensor: Any, axis: int, places: Places, name: str) -> Any:
         """Keep some places of an axis, in their order."""
         ...
@@ -76,6 +84,10 @@ class Builder(Protocol):
 
     def dense(self, tensor: Any, kernel: NDArray[Any], bias: NDArray[Any] | None, name: str, key: object) -> Any:
         """Multiply the last axis by a kernel [I, O] and add a bias [O]."""
+        ...
+
+    def product(self, left: Any, right: Any, name: str) -> Any:
+        """Multiply matrices, the last two axes of each: [..., M, K] and [..., K, N]."""
         ...
 
     def conv(
@@ -118,6 +130,22 @@ class Builder(Protocol):
         momentum: float,
     ) -> Any:
         """Apply gamma, beta, mean and variance, [C] each: gamma * (x - mean) / sqrt(variance + epsilon) + beta."""
+        ...
+
+    def standardise(
+        self,
+        tensor: Any,
+        weights: tuple[NDArray[Any] | None, NDArray[Any] | None],
+        name: str,
+        key: object,
+        *,
+        axes: tuple[int, ...],
+        epsilon: float,
+    ) -> Any:
+        """Return (x - mean) / sqrt(variance + epsilon) over some axes of each film, the batch not among them.
+
+        Of the last axis alone times gamma and plus beta, [C] each, where they are given.
+        """
         ...
 
     def border(self, tensor: Any, around: Border, name: str) -> Any:

@@ -10,7 +10,19 @@ from numpy.typing import NDArray
 
 from convert.formats.onnx_graph import Node
 from convert.formats.ops.builder import Activation, Combination
-from convert.formats.ops.walk import IMAGE_RANK, Value, Walk, alike, here, layer_name, only, shared, unknown
+from convert.formats.ops.walk import (
+    CHANNELS_LAST,
+    IMAGE_RANK,
+    MOST_COPIES,
+    Value,
+    Walk,
+    alike,
+    here,
+    layer_name,
+    only,
+    shared,
+    unknown,
+)
 
 # --- activate ---
 # Functions of each number by itself; each says whether it can be negative.
@@ -263,10 +275,11 @@ def softmax(walk: Walk, node: Node, values: list[Value | None]) -> Value:
 
     Over the axis of classes: 1 of an image (before opset 13, of one place), the last one otherwise.
     """
-    value, rank = only(node, values), len(node_shape := only(node, values).shape) + 1
+    value = only(node, values)
+    node_shape, rank = value.shape, len(value.shape) + 1 - (value.rows > 1)
     axis = node.attributes.get("axis", -1 if walk.opset >= 13 else 1) % rank
     last = 1 if value.channels_first else rank - 1
-    if axis != last or value.rows > 1:
+    if axis != last:
         raise unknown(node, f"axis {axis} of {['N', *node_shape]} is not the one of classes")
     if walk.opset < 13 and math.prod(node_shape[axis:]) > 1:  # it then normalises over all axes from that one on
         raise unknown(node, f"before opset 13 it is one softmax over channels and places of {['N', *node_shape]}")
@@ -296,36 +309,55 @@ def arithmetic(walk: Walk, node: Node, values: list[Value | None]) -> Value:
 
     TFLite: ADD, SUB, MUL or DIV; stored numbers MUL and ADD, or folded into weights before them.
 
-    Two tensors: of the same rank and layout, sizes of 1 stretch (squeeze and excitation). Stored
-    numbers: one, or one a channel (of Mul also one a place); a stored side on the left not of Div.
+    Two tensors: of the same rank and layout, sizes of 1 stretch (squeeze and excitation). Stored numbers: of any
+    sizes that stretch to the tensor's (position embeddings); a stored side on the left not of Div.
     """
     left, right = values
     if left is not None and right is not None:
         return _of_two(walk, node, left, right)
     if left is not None:
-        return _with_constant(walk, node, left, walk.constant(node, 1))
-    value, other = only(node, values, 1), walk.constant(node, 0)
+        return _with_constant(walk, node, only(node, values, anywhere=True), walk.film(node, 1))
+    value, other = only(node, values, 1, anywhere=True), walk.film(node, 0)
     if node.op == "Div":
         raise unknown(node, "a constant stands on its left")
     if node.op == "Sub":
-        return _rescale(walk, node, value, np.float64(-1.0), other.astype(np.float64))
+        number = other.astype(np.float64)
+        if other.size == 1 or _by_channel(value, other) is not None:
+            return _rescale(walk, node, value, np.float64(-1.0), number)
+        turned = walk.make.scale(value.tensor, -1.0, 0.0, f"{layer_name(node)}.turned")
+        return value.like(walk.make.plus(turned, _by_place(node, value, number), layer_name(node)))
     return _with_constant(walk, node, value, other)
 
 
 def concat(walk: Walk, node: Node, values: list[Value | None]) -> Value:
-    """Concatenate, along channels, height or width of images, or along the last axis.
+    """Concatenate, along channels, height or width of images, or along the last axis; Rescaling by 0 of stored parts.
 
     TFLite: CONCATENATION.
 
-    All parts are computed, none stored; not along the batch.
+    Not along the batch. Stored parts, such as a class token, are repeated for each film (Expand), at most 64 places.
     """
-    found = alike(walk, node, [only(node, values, index) for index in range(len(values))])
-    first, rank = found[0], len(found[0].tensor.shape)
+    computed = alike(walk, node, [only(node, values, at) for at, one in enumerate(values) if one is not None])
+    stored = [at for at, one in enumerate(values) if one is None]
+    if not computed or any(walk.batch != 1 and node.inputs[at] not in walk.films for at in stored):
+        raise unknown(node, f"its input {stored[0]} is a constant that is not repeated for each film")
+    first, rank = computed[0], len(computed[0].tensor.shape)
     axis = node.attributes["axis"] % rank
-    if axis == 0 or any(one.channels_first != first.channels_first or one.rows > 1 for one in found):
+    if axis == 0 or any(one.channels_first != first.channels_first or one.rows > 1 for one in computed):
         raise unknown(node, f"axis {axis}: its parts are laid out differently, or it joins the batch")
-    joined = walk.make.join([one.tensor for one in found], here(first, axis), layer_name(node))
-    return first.like(joined, nonnegative=all(one.nonnegative for one in found))
+    found, tensors = iter(computed), list[Any]()
+    for at, one in enumerate(values):
+        tensors.append(_beside(walk, node, at, first, axis) if one is None else next(found).tensor)
+    joined = walk.make.join(tensors, here(first, axis), layer_name(node))
+    return first.like(joined, nonnegative=not stored and all(one.nonnegative for one in computed))
+
+
+def _beside(walk: Walk, node: Node, index: int, like: Value, axis: int) -> Any:
+    """Return a stored input of a join as a tensor laid out as the others."""
+    numbers, place = walk.film(node, index), here(like, axis)
+    laid = numbers.transpose(CHANNELS_LAST) if like.channels_first and numbers.ndim == IMAGE_RANK else numbers
+    if laid.ndim != len(like.tensor.shape) or laid.shape[0] != 1 or laid.shape[place] > MOST_COPIES:
+        raise unknown(node, f"its stored part {list(numbers.shape)} is not one film's, of at most {MOST_COPIES} places")
+    return walk.make.stored(like.tensor, laid, place, f"{layer_name(node)}.part{index}")
 
 
 COMBINATIONS: dict[str, Combination] = {
@@ -341,7 +373,8 @@ COMBINATIONS: dict[str, Combination] = {
 
 def _of_two(walk: Walk, node: Node, left: Value, right: Value, suffix: str = "") -> Value:
     kind, (left, right) = COMBINATIONS[node.op], alike(walk, node, (left, right))
-    if left.channels_first != right.channels_first or left.rows != right.rows:
+    laid = [(one.channels_first, one.rows, one.rows_first, one.batch_at) for one in (left, right)]
+    if laid[0] != laid[1]:
         raise unknown(node, "its two tensors are laid out differently")
     pairs = zip(left.shape, right.shape, strict=False)
     if len(left.shape) != len(right.shape) or any(one != other and 1 not in (one, other) for one, other in pairs):
@@ -356,16 +389,33 @@ def _with_constant(walk: Walk, node: Node, value: Value, other: NDArray[Any]) ->
         pairs = {"Add": (1.0, number), "Sub": (1.0, -number), "Mul": (number, 0.0), "Div": (1.0, -0.0)}
         scale, offset = pairs[node.op]
         return _rescale(walk, node, value, np.divide(1.0, number) if node.op == "Div" else np.asarray(scale), offset)
-    if node.op != "Mul" or not value.channels_first or other.ndim != IMAGE_RANK:
-        raise unknown(node, f"a constant of shape {other.shape} is neither one number nor one a channel")
-    factor = np.ascontiguousarray(other.transpose(0, 2, 3, 1))
-    return value.like(walk.make.times(value.tensor, factor, layer_name(node)))
+    places, name = _by_place(node, value, number), layer_name(node)
+    if node.op in ("Mul", "Div"):
+        return value.like(walk.make.times(value.tensor, places if node.op == "Mul" else 1 / places, name))
+    return value.like(walk.make.plus(value.tensor, places if node.op == "Add" else -places, name))
+
+
+def _by_place(node: Node, value: Value, other: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return stored numbers [1, ...] in the tensor's layout; ConversionError where they don't stretch to it."""
+    wanted = (1, *value.shape)
+    sizes = (1,) * (len(wanted) - other.ndim) + other.shape
+    fits = (
+        not value.batch_at
+        and len(sizes) == len(wanted)
+        and all(one in (1, own) for one, own in zip(sizes, wanted, strict=True))
+    )
+    if not fits or value.rows > 1:
+        raise unknown(node, f"a constant of shape {other.shape} does not stretch to {['N', *value.shape]}")
+    found = other.reshape(sizes)
+    return np.ascontiguousarray(found.transpose(CHANNELS_LAST) if value.channels_first else found)
 
 
 def _by_channel(value: Value, other: NDArray[Any]) -> NDArray[Any] | None:
     """Return stored numbers as [C], C in the last axis here; None if they differ from place to place."""
     rank = len(value.shape) + 1
-    if other.ndim > rank or value.rows > 1:
+    if value.rows > 1 and other.ndim == 1 and not value.channels_first:  # the last axis, whatever is folded
+        return other if other.shape == value.tensor.shape[-1:] else None
+    if other.ndim > rank or value.rows > 1 or value.batch_at == rank - 1:
         return None
     sizes = (1,) * (rank - other.ndim) + other.shape
     axis = 1 if value.channels_first else rank - 1

@@ -1,4 +1,4 @@
-"""Matrix products and batch normalisation with stored weights."""
+"""Matrix products and normalisation."""
 
 from __future__ import annotations
 
@@ -8,7 +8,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convert.formats.onnx_graph import Node
-from convert.formats.ops.walk import IMAGE_RANK, Value, Walk, image, layer_name, only, shared, unknown
+from convert.formats.ops.walk import (
+    IMAGE_RANK,
+    Value,
+    Walk,
+    as_image,
+    as_onnx,
+    here,
+    image,
+    layer_name,
+    only,
+    shared,
+    unknown,
+)
 
 # --- dense ---
 # Products with stored weights, on the last axis, whether or not rows are folded into the batch.
@@ -25,32 +37,48 @@ def gemm(walk: Walk, node: Node, values: list[Value | None]) -> Value:
     if attributes.get("alpha", 1.0) != 1.0 or attributes.get("beta", 1.0) != 1.0 or attributes.get("transA", 0):
         raise unknown(node, "alpha, beta or transA is set")
     weight, bias = walk.constant(node, 1), walk.given(node, 2)
-    return _dense(walk, node, only(node, values), weight.T if attributes.get("transB", 0) else weight, bias)
+    return _dense(
+        walk, node, only(node, values, anywhere=True), weight.T if attributes.get("transB", 0) else weight, bias
+    )
 
 
 def matmul(walk: Walk, node: Node, values: list[Value | None]) -> Value:
-    """Dense without a bias.
+    """Dense without a bias; of two tensors a function, which a H5 can't load.
 
-    TFLite: FULLY_CONNECTED.
+    TFLite: FULLY_CONNECTED; BATCH_MATMUL of two tensors.
 
-    The right side is a stored matrix; an Add of a stored vector behind it is a Rescaling.
+    The right side is a stored matrix; an Add of a stored vector behind it is a Rescaling. Or two tensors of one
+    rank, as of attention, whose axes but the last two are equal.
     """
-    value, weight = only(node, values), walk.constant(node, 1)
+    if values[0] is not None and values[1] is not None:
+        return _product(walk, node, only(node, values), only(node, values, 1))
+    value, weight = only(node, values, anywhere=True), walk.constant(node, 1)
     if weight.ndim != 2:
         raise unknown(node, f"its weights {list(weight.shape)} are no matrix")
     return _dense(walk, node, value, weight, None)
 
 
+def _product(walk: Walk, node: Node, left: Value, right: Value) -> Value:
+    one, other = as_onnx(walk, node, left), as_onnx(walk, node, right)
+    shapes = [list(each.tensor.shape[1:]) for each in (one, other)]
+    fits = len(shapes[0]) == len(shapes[1]) > 1 and shapes[0][:-2] == shapes[1][:-2] and shapes[0][-1] == shapes[1][-2]
+    if not fits or one.rows != other.rows:
+        raise unknown(node, f"{['N', *shapes[0]]} and {['N', *shapes[1]]} are no matrices whose other axes are equal")
+    made = walk.make.product(one.tensor, other.tensor, layer_name(node))
+    return Value(made, rows=one.rows, nonnegative=one.nonnegative and other.nonnegative)
+
+
 def _dense(walk: Walk, node: Node, value: Value, weight: NDArray[Any], bias: NDArray[Any] | None) -> Value:
-    if value.channels_first or value.shape[-1] != weight.shape[0]:
+    if value.channels_first or value.batch_at == len(value.sizes) - 1 or value.shape[-1] != weight.shape[0]:
         raise unknown(node, f"weights {list(weight.shape)} don't fit {list(value.shape)}; flatten the image before")
     count = weight.shape[1]
     biases = None if bias is None else np.broadcast_to(bias.reshape(-1), (count,))
-    return Value(walk.make.dense(value.tensor, weight, biases, layer_name(node), shared(node)), rows=value.rows)
+    made = walk.make.dense(value.tensor, weight, biases, layer_name(node), shared(node))
+    return Value(made, rows=value.rows, rows_first=value.rows_first, batch_at=value.batch_at)
 
 
 # --- normalise ---
-# Batch normalisation on the last axis.
+# By stored statistics, or by those of each film.
 
 
 def batch_normalization(walk: Walk, node: Node, values: list[Value | None]) -> Value:
@@ -77,3 +105,113 @@ def batch_normalization(walk: Walk, node: Node, values: list[Value | None]) -> V
         momentum=node.attributes.get("momentum", 0.9),
     )
     return value.like(tensor)
+
+
+def layer_normalization(walk: Walk, node: Node, values: list[Value | None]) -> Value:
+    """LayerNormalization.
+
+    TFLite: MEAN, SUB, MUL, MEAN, ADD, SQRT, DIV and MUL; MUL and ADD for gamma and beta.
+
+    Over the last axis, such as that of channels behind a Transpose; gamma and beta stored. One that is written
+    out is known, too, over the last axis or over channels: gamma and beta are then Rescaling.
+    """
+    value = only(node, values)
+    rank = len(value.tensor.shape) - (value.rows > 1)
+    axes = [axis % rank for axis in node.attributes.get("axes", range(node.attributes.get("axis", -1) % rank, rank))]
+    value = as_onnx(walk, node, value) if axes == [rank - 1] else value
+    if axes not in ([rank - 1], [1]) or (axes == [1] and not value.channels_first and rank != 2):
+        raise unknown(node, f"axes {axes} of {['N', *value.shape]} are not the last one")
+    epsilon = float(node.attributes.get("epsilon", 1e-5))
+    gamma, beta = (walk.given(node, index) for index in (1, 2))
+    for one in (gamma, beta):
+        if one is not None and one.shape != value.tensor.shape[-1:]:
+            raise unknown(node, f"its weights {list(one.shape)} are not one a channel")
+    last = (len(value.tensor.shape) - 1,)
+    made = walk.make.standardise(
+        value.tensor, (gamma, beta), layer_name(node), shared(node), axes=last, epsilon=epsilon
+    )
+    return value.like(made)
+
+
+def instance_normalization(walk: Walk, node: Node, values: list[Value | None]) -> Value:
+    """LayerNormalization over places, and Rescaling.
+
+    TFLite: MEAN, SUB, MUL, MEAN, ADD, SQRT, DIV and MUL; MUL and ADD for weights.
+
+    Of an image, or of rows [N, C, places] as PyTorch writes a GroupNorm: Reshape, InstanceNormalization, Reshape, Mul
+    and Add. Weights stored.
+    """
+    value, scale, offset = only(node, values), walk.constant(node, 1), walk.constant(node, 2)
+    value = as_image(walk, node, value) if len(value.tensor.shape) == IMAGE_RANK and value.rows == 1 else value
+    rank, epsilon = len(value.tensor.shape), float(node.attributes.get("epsilon", 1e-5))
+    if value.rows > 1 or rank < 3 or not scale.shape == offset.shape == (value.shape[0],):
+        raise unknown(node, f"its weights {list(scale.shape)} or {['N', *value.shape]} are not of channels and places")
+    axes = tuple(here(value, axis) for axis in range(2, rank))
+    return _standardised(walk, node, value, axes, epsilon, scale, offset)
+
+
+def group_normalization(walk: Walk, node: Node, values: list[Value | None]) -> Value:
+    """Reshape around LayerNormalization over places and the channels of a group, and Rescaling.
+
+    TFLite: RESHAPE, MEAN, SUB, MUL, MEAN, ADD, SQRT, DIV, MUL and RESHAPE; MUL and ADD for weights.
+
+    Of an image. Weights stored, one a channel, or before opset 21 one a group.
+    """
+    value, scale, offset = image(walk, node, values), walk.constant(node, 1), walk.constant(node, 2)
+    rows, columns, channels = value.tensor.shape[1:]
+    groups, wanted = node.attributes["num_groups"], channels if walk.opset >= 21 else node.attributes["num_groups"]
+    if channels % groups or not scale.shape == offset.shape == (wanted,):
+        raise unknown(node, f"{groups} groups of {channels} channels don't fit weights {list(scale.shape)}")
+    name, each = layer_name(node), channels // groups
+    grouped = walk.make.reshape(value.tensor, (rows * columns, groups, each), f"{name}.groups")
+    epsilon = float(node.attributes.get("epsilon", 1e-5))
+    normal = walk.make.standardise(grouped, (None, None), f"{name}.normal", shared(node), axes=(1, 3), epsilon=epsilon)
+    back = walk.make.reshape(normal, (rows, columns, channels), f"{name}.image")
+    scale, offset = (np.repeat(one, channels // wanted) for one in (scale, offset))
+    return value.like(walk.make.scale(back, scale.tolist(), offset.tolist(), name))
+
+
+def _standardised(
+    walk: Walk,
+    node: Node,
+    value: Value,
+    axes: tuple[int, ...],
+    epsilon: float,
+    scale: NDArray[Any],
+    offset: NDArray[Any],
+) -> Value:
+    """Return a normalisation over places, scaled a channel where weights are more than ones and zeros."""
+    name, plain = layer_name(node), bool((scale == 1).all() and not offset.any())
+    first = name if plain else f"{name}.normal"
+    made = walk.make.standardise(value.tensor, (None, None), first, shared(node), axes=axes, epsilon=epsilon)
+    if plain:
+        return value.like(made)
+    if value.channels_first:
+        return value.like(walk.make.scale(made, scale.tolist(), offset.tolist(), name))
+    by_place = (1, -1, *(1,) * (len(axes)))
+    made = walk.make.times(made, scale.reshape(by_place), f"{name}.scaled")
+    return value.like(walk.make.plus(made, offset.reshape(by_place), name))
+
+
+def local_response(walk: Walk, node: Node, values: list[Value | None]) -> Value:
+    """Multiply, Dense with a band of weights, and a root and a quotient as functions, which a H5 can't load.
+
+    TFLite: MUL, FULLY_CONNECTED, SQRT, MUL and DIV.
+
+    Of an image; beta is 1/2, 3/4 or 1.
+    """
+    value, name, make = image(walk, node, values), layer_name(node), walk.make
+    size, beta = node.attributes["size"], round(node.attributes.get("beta", 0.75), 6)
+    if beta not in (0.5, 0.75, 1):
+        raise unknown(node, f"its beta {beta} is not 1/2, 3/4 or 1")
+    channels, tensor = value.shape[0], value.tensor
+    ahead = np.arange(channels)[:, None] - np.arange(channels) + (size - 1) // 2  # [read, made]
+    band = np.where((ahead >= 0) & (ahead < size), node.attributes.get("alpha", 1e-4) / size, 0).astype(np.float32)
+    bias = np.full(channels, node.attributes.get("bias", 1.0), np.float32)
+    square = make.combine([tensor, tensor], "multiply", f"{name}.square")
+    below = make.dense(square, band, bias, f"{name}.sum", shared(node))
+    if beta < 1:
+        below = make.activation(below, "sqrt", f"{name}.root")
+    if beta == 0.75:
+        below = make.combine([below, make.activation(below, "sqrt", f"{name}.fourth")], "multiply", f"{name}.power")
+    return value.like(make.combine([tensor, below], "divide", name), nonnegative=value.nonnegative)

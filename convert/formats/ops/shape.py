@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from math import prod
 from typing import Any
 
-from convert.formats.onnx_graph import BATCH, Node
+from convert.formats.onnx_graph import BATCH, Node, batches_in
 from convert.formats.ops.builder import Places
 from convert.formats.ops.walk import (
     CHANNELS_FIRST,
     CHANNELS_LAST,
     IMAGE_RANK,
+    MOST_COPIES,
     Value,
     Walk,
     here,
@@ -28,19 +30,23 @@ def transpose(walk: Walk, node: Node, values: list[Value | None]) -> Value:
 
     TFLite: TRANSPOSE, or no operator.
 
-    The batch stays in front.
+    Behind one that moves the batch from the front may only follow what takes parts of other axes, or moves it back.
     """
-    value = only(node, values)
-    rank = len(value.tensor.shape)
+    value = only(node, values, anywhere=True)
+    rank, batch = len(value.tensor.shape) - (value.rows > 1), value.batch_at  # rows stay with the batch
     order = [int(axis) for axis in node.attributes.get("perm", range(rank)[::-1])]
-    if value.rows > 1 or order[:1] != [0] or sorted(order) != list(range(rank)):
-        raise unknown(node, f"the order {order} does not keep the batch in front")
-    stands = list(CHANNELS_LAST) if value.channels_first else list(range(rank))  # ONNX's axis of each of the tensor's
-    kept = tuple(order.index(axis) for axis in stands)
-    if kept in (tuple(range(rank)), CHANNELS_LAST):
+    if sorted(order) != list(range(rank)) or value.rows_first:
+        raise unknown(node, f"{order} is no order of {rank} axes, or rows stand before the batch")
+    others = [axis for axis in range(rank) if axis != batch]
+    stands = list(CHANNELS_LAST) if value.channels_first else [batch, *others]  # ONNX's axis of each of the tensor's
+    kept, moved = tuple(order.index(axis) for axis in stands), order.index(batch)
+    if value.rows == 1 and moved == 0 and kept in (tuple(range(rank)), CHANNELS_LAST):
         return Value(value.tensor, channels_first=kept == CHANNELS_LAST, nonnegative=value.nonnegative)
-    made = walk.make.permute(value.tensor, [stands.index(axis) for axis in order], layer_name(node))
-    return Value(made, nonnegative=value.nonnegative)
+    wanted = [stands.index(axis) for axis in (batch, *(one for one in order if one != batch))]
+    wanted = wanted if value.rows == 1 else [0, 1, *(axis + 1 for axis in wanted[1:])]
+    still = wanted == list(range(len(wanted)))
+    made = value.tensor if still else walk.make.permute(value.tensor, wanted, layer_name(node))
+    return Value(made, rows=value.rows, batch_at=moved, nonnegative=value.nonnegative)
 
 
 def reshape(walk: Walk, node: Node, values: list[Value | None]) -> Value:
@@ -48,11 +54,42 @@ def reshape(walk: Walk, node: Node, values: list[Value | None]) -> Value:
 
     TFLite: RESHAPE, with TRANSPOSE before it.
 
-    The batch stays in front; rows folded into it are kept as an axis. The target is stored, or computed from
-    the input's own shape.
+    Rows folded into the batch are kept as an axis. Where a Transpose moved the batch (torch's MultiheadAttention), what
+    stands before it stays there, or is folded into it. The target is stored, or computed from the input's own shape.
     """
-    target = [int(size) for size in walk.constant(node, 1)]
-    return _to(walk, node, only(node, values), target)
+    value, target = only(node, values, anywhere=True), [int(size) for size in walk.constant(node, 1)]
+    plain = not value.batch_at and not value.rows_first and not any(batches_in(size) for size in target[1:])
+    return _to(walk, node, value, target) if plain else _around_batch(walk, node, value, target)
+
+
+def _around_batch(walk: Walk, node: Node, value: Value, target: list[int]) -> Value:
+    """Return other sizes where the batch is not in front before or behind, and rows may be folded into it, or come out.
+
+    The batch of the target is one of its sizes, times rows of a film; the sizes before it are those before.
+    """
+    allowed = not node.attributes.get("allowzero", 0) and value.rows == 1
+    given = [value.sizes[at] if size == 0 and allowed else size for at, size in enumerate(target)]
+    counted = [at for at, size in enumerate(given) if batches_in(size)]
+    whole, name = prod(value.tensor.shape[1:]), layer_name(node)
+    if len(counted) != 1 or given.count(-1) > 1 or value.channels_first:
+        raise unknown(node, f"the batch is not one size of {_shown(target)}")
+    [place], rows = counted, batches_in(given[counted[0]])
+    known = prod(size for at, size in enumerate(given) if at != place and size != -1) * rows
+    sizes = [whole // known if size == -1 else size for size in given]
+    before, after = sizes[:place], sizes[place + 1 :]
+    ahead = value.rows if value.rows_first else prod(value.shape[: value.batch_at])  # of a film's rows before the batch
+    if prod(before) * rows * prod(after) != whole or min(sizes) < 1 or (value.rows > 1 and not value.rows_first):
+        raise unknown(node, f"{_shown(value.sizes)} does not fit into {_shown(target)}")
+    if prod(before) == ahead:  # rows come from behind the batch
+        tensor = walk.make.reshape(value.tensor, (*before, rows, *after) if rows > 1 else (*before, *after), name)
+        if rows > 1 and place:
+            order = (0, place + 1, *range(1, place + 1), *range(place + 2, len(sizes) + 1))
+            tensor = walk.make.permute(tensor, order, f"{name}.rows")
+        return Value(tensor, rows=rows, batch_at=place, nonnegative=value.nonnegative)
+    if place or rows != ahead:
+        raise unknown(node, f"it mixes the batch of {_shown(value.sizes)} with other axes than those before it")
+    tensor = walk.make.reshape(value.tensor, (rows, *after), name)
+    return Value(tensor, rows=rows, rows_first=True, nonnegative=value.nonnegative)
 
 
 def flatten(walk: Walk, node: Node, values: list[Value | None]) -> Value:
@@ -76,11 +113,11 @@ def cut(walk: Walk, node: Node, values: list[Value | None]) -> Value:
     Starts, ends, axes and steps stored; not of the batch, not backwards, and something is left.
     """
     value, (starts, ends) = (
-        only(node, values),
+        only(node, values, anywhere=True),
         (_numbers(walk, node, at, name) for at, name in ((1, "starts"), (2, "ends"))),
     )
     axes, steps = _numbers(walk, node, 3, "axes"), _numbers(walk, node, 4, "")
-    sizes = [BATCH, *value.shape]
+    sizes = value.sizes
     for start, end, axis, step in zip(
         starts, ends, axes or range(len(starts)), steps or [1] * len(starts), strict=True
     ):
@@ -93,6 +130,26 @@ def cut(walk: Walk, node: Node, values: list[Value | None]) -> Value:
     return value
 
 
+def gather(walk: Walk, node: Node, values: list[Value | None]) -> Value:
+    """Cropping2D, with Reshape around it.
+
+    TFLite: STRIDED_SLICE, and RESHAPE behind it where the axis goes.
+
+    Indices stored: one, or several at even distances; not of the batch.
+    """
+    value, indices = only(node, values, anywhere=True), walk.constant(node, 1)
+    sizes = value.sizes
+    axis = node.attributes.get("axis", 0) % len(sizes)
+    if axis == value.batch_at or indices.ndim > 1 or not indices.size:
+        raise unknown(node, f"it takes films of the batch, or indices {list(indices.shape)} are not in a row")
+    places = [int(place) % sizes[axis] for place in indices.reshape(-1)]
+    steps = {after - before for before, after in pairwise(places)} or {1}
+    if len(steps) > 1 or min(steps) < 1:
+        raise unknown(node, f"its indices {places[:6]} don't grow evenly")
+    made = _part(walk, node, value, axis, (places[0], places[-1] + 1, min(steps)), ".part")
+    return made if indices.ndim else _without(walk, node, made, [axis])
+
+
 def split(walk: Walk, node: Node, values: list[Value | None]) -> list[Value]:
     """Cropping2D for each part, with Reshape around it.
 
@@ -100,11 +157,11 @@ def split(walk: Walk, node: Node, values: list[Value | None]) -> list[Value]:
 
     Sizes stored, or equal ones; not of the batch.
     """
-    value = only(node, values)
+    value = only(node, values, anywhere=True)
     axis, count = node.attributes.get("axis", 0) % (len(value.shape) + 1), len(node.outputs)
-    if axis == 0 or value.rows > 1:
+    if axis == value.batch_at or value.rows > 1:
         raise unknown(node, "it splits the batch")
-    size, given = value.shape[axis - 1], _numbers(walk, node, 1, "split")
+    size, given = value.sizes[axis], _numbers(walk, node, 1, "split")
     each = -(-size // count)
     sizes = given or [min(each, size - each * part) for part in range(count)]
     if sum(sizes) != size or len(sizes) != count:
@@ -118,10 +175,11 @@ def split(walk: Walk, node: Node, values: list[Value | None]) -> list[Value]:
 
 def _part(walk: Walk, node: Node, value: Value, axis: int, places: Places, suffix: str) -> Value:
     """Return some places of an axis as ONNX counts it."""
-    size = BATCH if axis == 0 else value.shape[axis - 1]
-    if places == (0, size, 1):
+    if value.rows > 1:
+        raise unknown(node, "rows are folded into the batch of what it takes a part of")
+    if places == (0, value.sizes[axis], 1):
         return value
-    if axis == 0 or value.rows > 1:
+    if axis == value.batch_at:
         raise unknown(node, "it takes some films of the batch")
     if not range(*places):
         raise unknown(node, f"places {list(places[:2])} of axis {axis} are none")
@@ -136,6 +194,47 @@ def _numbers(walk: Walk, node: Node, index: int, attribute: str) -> list[int]:
     return [int(one) for one in found]
 
 
+def expand(walk: Walk, node: Node, values: list[Value | None]) -> Value:
+    """Concatenate of copies, along each axis that grows.
+
+    TFLite: CONCATENATION of copies.
+
+    From sizes of 1, of the same rank, to stored sizes of at most 64; the batch stays as it is.
+    """
+    value, target = only(node, values), [int(size) for size in walk.constant(node, 1)]
+    wanted = [1] * (len(value.shape) + 1 - len(target)) + target
+    if value.rows > 1 or len(wanted) != len(value.shape) + 1 or wanted[0] not in (1, BATCH, walk.batch or BATCH):
+        raise unknown(node, f"it takes {['N', *value.shape]} to {_shown(target)}: to another rank, or more films")
+    sizes = list(zip(value.shape, wanted[1:], strict=True))
+    if any(1 not in pair and pair[0] != pair[1] for pair in sizes):
+        raise unknown(node, f"{['N', *value.shape]} does not stretch to {_shown(target)}")
+    return _copies(walk, node, value, [size if now == 1 else 1 for now, size in sizes])
+
+
+def tile(walk: Walk, node: Node, values: list[Value | None]) -> Value:
+    """Concatenate of copies, along each axis that grows.
+
+    TFLite: CONCATENATION of copies.
+
+    Their number stored, at most 64 along an axis; the batch stays as it is.
+    """
+    value, counts = only(node, values), [int(count) for count in walk.constant(node, 1)]
+    if value.rows > 1 or counts[0] != 1:
+        raise unknown(node, f"it repeats the batch: {counts}")
+    return _copies(walk, node, value, counts[1:])
+
+
+def _copies(walk: Walk, node: Node, value: Value, counts: list[int]) -> Value:
+    """Return copies of a tensor side by side, along axes behind the batch as ONNX counts them."""
+    tensor, axes = value.tensor, [axis for axis, count in enumerate(counts, 1) if count != 1]
+    if any(not 1 <= count <= MOST_COPIES for count in counts):
+        raise unknown(node, f"it makes {counts} copies, not 1 to {MOST_COPIES} along each axis")
+    for axis in axes:
+        name = layer_name(node) if axis == axes[-1] else f"{layer_name(node)}.axis{axis}"
+        tensor = walk.make.join([tensor] * counts[axis - 1], here(value, axis), name)
+    return value.like(tensor, nonnegative=value.nonnegative)
+
+
 def squeeze(walk: Walk, node: Node, values: list[Value | None]) -> Value:
     """Reshape.
 
@@ -143,13 +242,23 @@ def squeeze(walk: Walk, node: Node, values: list[Value | None]) -> Value:
 
     Axes stored, not the batch's.
     """
-    value = only(node, values)
-    sizes = [BATCH, *value.shape]
+    value = only(node, values, anywhere=True)
+    sizes = value.sizes
     given = _numbers(walk, node, 1, "axes")
     axes = [axis % len(sizes) for axis in given] if given else [i for i, size in enumerate(sizes) if size == 1]
     if value.rows > 1 or any(sizes[axis] != 1 for axis in axes):
         raise unknown(node, f"axes {axes} of {['N', *value.shape]} are not all of size 1")
-    return _to(walk, node, value, [size for axis, size in enumerate(sizes) if axis not in axes])
+    return _without(walk, node, value, axes)
+
+
+def _without(walk: Walk, node: Node, value: Value, axes: list[int]) -> Value:
+    """Return a tensor without axes of size 1, as ONNX counts them."""
+    left = [size for axis, size in enumerate(value.sizes) if axis not in axes]
+    if not value.batch_at:
+        return _to(walk, node, value, left)
+    front = left.index(BATCH)
+    made = walk.make.reshape(value.tensor, tuple(size for size in left if size != BATCH), layer_name(node))
+    return Value(made, batch_at=front, nonnegative=value.nonnegative)
 
 
 def unsqueeze(walk: Walk, node: Node, values: list[Value | None]) -> Value:
@@ -159,13 +268,13 @@ def unsqueeze(walk: Walk, node: Node, values: list[Value | None]) -> Value:
 
     Axes stored, behind the batch.
     """
-    value, given = only(node, values), _numbers(walk, node, 1, "axes")
-    sizes, rank = [BATCH, *value.shape], len(value.shape) + 1 + len(given)
+    value, given = only(node, values, anywhere=True), _numbers(walk, node, 1, "axes")
+    sizes, rank = value.sizes, len(value.shape) + 1 + len(given)
     for axis in sorted(axis % rank for axis in given):
         sizes.insert(axis, 1)
-    if value.rows > 1 or sizes[0] != BATCH:
+    if value.rows > 1 or (sizes[0] != BATCH and value.channels_first):
         raise unknown(node, f"axes {given} don't keep the batch in front")
-    return _to(walk, node, value, sizes)
+    return _to(walk, node, value, sizes) if sizes[0] == BATCH else _around_batch(walk, node, value, sizes)
 
 
 def _to(walk: Walk, node: Node, value: Value, target: list[int]) -> Value:
@@ -190,11 +299,13 @@ def _settle(walk: Walk, node: Node, value: Value, target: list[int]) -> list[int
     copies = not node.attributes.get("allowzero", 0)
     given = [*target[:1], *(_copied(size, value, at) if copies else size for at, size in enumerate(target[1:]))]
     first, sizes = given[0], given[1:]
-    kept = first == BATCH or (copies and first == 0) or (walk.batch > 0 and first == walk.batch)
-    if kept and value.rows == 1 and sizes.count(-1) == 1:
+    if batches_in(first) > 1 and -1 not in sizes and batches_in(first) * prod(sizes) == prod(value.shape):
+        first = -1  # the rows that are folded into it are those that are left
+    kept = first == BATCH or (walk.batch > 0 and first == walk.batch) or (copies and first == 0 and value.rows == 1)
+    if kept and sizes.count(-1) == 1:
         others = -prod(sizes)
         sizes = [prod(value.shape) // others if size == -1 else size for size in sizes] if others else sizes
-    keeps_batch = first == -1 or (kept and value.rows == 1 and prod(sizes) == prod(value.shape))
+    keeps_batch = first == -1 or (kept and prod(sizes) == prod(value.shape))
     if not keeps_batch or min(sizes, default=prod(value.shape) == 1) < 1 or BATCH in sizes:
         raise unknown(node, f"the batch must stay in front and alone be unknown, the target is {_shown(target)}")
     return sizes
@@ -205,7 +316,8 @@ def _copied(size: int, value: Value, at: int) -> int:
 
 
 def _shown(target: list[int]) -> list[int | str]:
-    return ["N" if size == BATCH else size for size in target]
+    names = {1: "N"}
+    return [names.get(batches_in(size), f"{batches_in(size)} N") if batches_in(size) else size for size in target]
 
 
 # --- store ---

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from numpy.typing import NDArray
 
-from convert.formats.onnx_graph import Graph, Node, plain_name
+from convert.formats.onnx_graph import BATCH, Graph, Node, plain_name
 from convert.formats.ops.builder import Builder
 from tbconv.contract.errors import ConversionError
 
 ROUTE = "change the network: docs/ops.md lists what has a layer"
 IMAGE_RANK = 4
 CHANNELS_LAST, CHANNELS_FIRST = (0, 2, 3, 1), (0, 3, 1, 2)  # orders of the axes of an image
+MOST_COPIES = 64  # of a tensor, or places that are stored, that one operation joins
 MOST_NAMES = 6  # of an error's first line; its second names them all
 
 
@@ -26,6 +27,8 @@ class Value:
     tensor: Any
     channels_first: bool = False  # ONNX says [N, C, H, W], the tensor is [N, H, W, C]
     rows: int = 1  # ONNX says [N * rows, C], the tensor is [N, rows, C]
+    rows_first: bool = False  # whether ONNX says [rows * N, C] instead
+    batch_at: int = 0  # which of ONNX's axes the batch is; it is the tensor's first, the others behind in their order
     nonnegative: bool = False  # whether it can't be below zero, whatever the film: then a border of zeros can't win
 
     def like(self, tensor: Any, *, nonnegative: bool = False) -> Value:
@@ -38,6 +41,12 @@ class Value:
         sizes = tuple(self.tensor.shape[1:])
         return (sizes[-1], *sizes[:-1]) if self.channels_first else sizes
 
+    @property
+    def sizes(self) -> list[int]:
+        """All sizes in ONNX's order, with BATCH for the batch, times the rows that are folded into it."""
+        others = self.shape[1:] if self.rows > 1 else self.shape
+        return [*others[: self.batch_at], BATCH * self.rows, *others[self.batch_at :]]
+
 
 @dataclass(slots=True)
 class Walk:
@@ -47,6 +56,7 @@ class Walk:
     constants: dict[str, NDArray[Any]]
     batch: int = 0  # of the file, where it is fixed
     opset: int = 18
+    films: dict[str, NDArray[Any]] = field(default_factory=dict)  # stored, and repeated for each film: [1, ...]
 
     def constant(self, node: Node, index: int) -> NDArray[Any]:
         """Return input `index` of a node as an array; ConversionError if it is computed or left out."""
@@ -56,6 +66,11 @@ class Walk:
         if name not in self.constants:
             raise unknown(node, f"its input {index} is computed, not stored")
         return self.constants[name]
+
+    def film(self, node: Node, index: int) -> NDArray[Any]:
+        """Return input `index` as one film's stored numbers; ConversionError as of `constant`."""
+        name = node.inputs[index]
+        return self.films[name] if name in self.films else self.constant(node, index)
 
     def given(self, node: Node, index: int) -> NDArray[Any] | None:
         """Return input `index` as an array, None if it is left out."""
@@ -99,11 +114,20 @@ def _reads(node: Node, graph: Graph) -> str:
     return f" (it reads {', '.join(shapes)})" if shapes else ""
 
 
-def only(node: Node, values: list[Value | None], index: int = 0) -> Value:
-    """Return input `index` as a tensor; ConversionError if it is a stored constant."""
+def only(node: Node, values: list[Value | None], index: int = 0, *, anywhere: bool = False) -> Value:
+    """Return input `index` as a tensor; ConversionError if it is a stored constant.
+
+    Args:
+        node: that reads it.
+        values: its inputs.
+        index: of one.
+        anywhere: whether the batch may be another axis than the first, or behind rows; else ConversionError, too.
+    """
     value = values[index]
     if value is None:
         raise unknown(node, f"its input {index} is a constant")
+    if (value.batch_at or value.rows_first) and not anywhere:
+        raise unknown(node, f"the batch is axis {value.batch_at} of what it reads")
     return value
 
 
@@ -124,6 +148,14 @@ def as_image(walk: Walk, node: Node, value: Value, part: int = 0) -> Value:
     return replace(value, tensor=made, channels_first=True)
 
 
+def as_onnx(walk: Walk, node: Node, value: Value) -> Value:
+    """Return a tensor with its axes in ONNX's order."""
+    if not value.channels_first:
+        return value
+    made = walk.make.permute(value.tensor, CHANNELS_FIRST, f"{layer_name(node)}.channels_first")
+    return replace(value, tensor=made, channels_first=False)
+
+
 def alike(walk: Walk, node: Node, values: Sequence[Value]) -> list[Value]:
     """Return tensors in one layout: as images where one is, and all have four axes."""
     ranks = {len(one.tensor.shape) for one in values}
@@ -134,7 +166,9 @@ def alike(walk: Walk, node: Node, values: Sequence[Value]) -> list[Value]:
 
 def here(value: Value, axis: int) -> int:
     """Return where an axis, as ONNX counts it from the batch on, stands in the tensor."""
-    return {1: len(value.tensor.shape) - 1, 2: 1, 3: 2}.get(axis, axis) if value.channels_first else axis
+    if value.channels_first:
+        return {1: len(value.tensor.shape) - 1, 2: 1, 3: 2}.get(axis, axis)
+    return 0 if axis == value.batch_at else axis + (axis < value.batch_at)
 
 
 def shared(node: Node) -> object:

@@ -30,6 +30,7 @@ class Tensor:
     name: str
     sizes: tuple[int, ...]  # without the batch, channels last
     dtype: str = "float32"
+    numbers: Array | None = None  # where it is stored
 
     @property
     def shape(self) -> tuple[int | None, ...]:
@@ -132,6 +133,20 @@ class PlainBuilder:
         sizes = np.broadcast_shapes(tensor.sizes, factor.shape[1:])
         return self._add("times", [tensor], name, sizes, arrays={"factor": factor[0]})
 
+    def plus(self, tensor: Tensor, addend: NDArray[Any], name: str) -> Tensor:
+        """Write down a sum with stored numbers."""
+        return self._add("plus", [tensor], name, tensor.sizes, arrays={"addend": addend[0]})
+
+    def stored(
+        self,
+        like: Tensor,  # noqa: ARG002  (stored numbers are those of every film here)
+        numbers: NDArray[Any],
+        axis: int,  # noqa: ARG002
+        name: str,
+    ) -> Tensor:
+        """Return stored numbers, which `join` takes."""
+        return Tensor(name, numbers.shape[1:], numbers=np.asarray(numbers[0], np.float64))
+
     def cut(self, tensor: Tensor, axis: int, places: Places, name: str) -> Tensor:
         """Write down which places of an axis are kept."""
         sizes = list(tensor.sizes)
@@ -147,7 +162,10 @@ class PlainBuilder:
         """Write down a concatenation."""
         sizes = list(tensors[0].sizes)
         sizes[axis - 1] = sum(one.sizes[axis - 1] for one in tensors)
-        return self._add("join", tensors, name, sizes, options={"axis": axis})
+        stored = {f"part{at}": one.numbers for at, one in enumerate(tensors) if one.numbers is not None}
+        computed = [one for one in tensors if one.numbers is None]
+        kind = "join_stored" if stored else "join"
+        return self._add(kind, computed, name, sizes, options={"axis": axis}, arrays=stored)
 
     def dense(
         self,
@@ -160,6 +178,10 @@ class PlainBuilder:
         """Write down a product with a matrix."""
         sizes = (*tensor.sizes[:-1], kernel.shape[1])
         return self._add("dense", [tensor], name, sizes, arrays={"kernel": kernel, "bias": bias})
+
+    def product(self, left: Tensor, right: Tensor, name: str) -> Tensor:
+        """Write down a product of two computed matrices."""
+        return self._add("product", [left, right], name, (*left.sizes[:-1], right.sizes[-1]))
 
     def conv(
         self,
@@ -208,6 +230,23 @@ class PlainBuilder:
         gamma, beta, mean, variance = (one.astype(np.float64) for one in statistics)
         scale = gamma / np.sqrt(variance + epsilon)
         return self._add("affine", [tensor], name, tensor.sizes, arrays={"scale": scale, "offset": beta - mean * scale})
+
+    def standardise(
+        self,
+        tensor: Tensor,
+        weights: tuple[NDArray[Any] | None, NDArray[Any] | None],
+        name: str,
+        key: object,  # noqa: ARG002  (each call has its own weights here)
+        *,
+        axes: tuple[int, ...],
+        epsilon: float,
+    ) -> Tensor:
+        """Write down a normalisation by a film's own statistics, and scale * x + offset behind it."""
+        gamma, beta = weights
+        last = "" if gamma is None and beta is None else ".normal"
+        options = {"axes": axes, "epsilon": epsilon}
+        made = self._add("standardise", [tensor], f"{name}{last}", tensor.sizes, options=options)
+        return self.scale(made, 1.0 if gamma is None else gamma, 0.0 if beta is None else beta, name) if last else made
 
     def border(self, tensor: Tensor, around: Border, name: str) -> Tensor:
         """Write down zeros around an image."""

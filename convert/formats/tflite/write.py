@@ -498,6 +498,12 @@ def _times(writer: _Writer, operation: Operation) -> None:
     writer.operator(Codes.MUL, inputs, writer.output(operation), schema.MulOptionsT())
 
 
+def _plus(writer: _Writer, operation: Operation) -> None:
+    addend = writer.constant(f"{operation.names[-1]}.addend", operation.arrays["addend"])
+    inputs = [writer.place(operation.inputs[0]), addend]
+    writer.operator(Codes.ADD, inputs, writer.output(operation), schema.AddOptionsT())
+
+
 def _combined(code: int, kind: Callable[[], Any]) -> Rule:
     def rule(writer: _Writer, operation: Operation) -> None:
         options = kind()
@@ -597,10 +603,32 @@ def _softmax(writer: _Writer, operation: Operation) -> None:
     writer.operator(Codes.SOFTMAX, [writer.place(operation.inputs[0])], writer.output(operation), options)
 
 
+def _standardise(writer: _Writer, operation: Operation) -> None:
+    """Multiply (x - mean) by 1 / sqrt(mean((x - mean)^2) + epsilon)."""
+    name, axes = operation.names[-1], operation.options["axes"]
+    sizes = [1 if axis in axes else size for axis, size in enumerate(operation.output.sizes, 1)]
+    over, kept = writer.constant(f"{name}.axes", np.array(axes), np.int32), schema.ReducerOptionsT()
+    kept.keepDims = True
+    source, multiply = writer.place(operation.inputs[0]), schema.MulOptionsT
+    mean = writer.operator(Codes.MEAN, [source, over], writer.inner(operation, "mean", sizes), kept)
+    far = writer.operator(Codes.SUB, [source, mean], writer.inner(operation, "far"), schema.SubOptionsT())
+    last = writer.operator(Codes.MUL, [far, far], writer.inner(operation, "square"), multiply())
+    last = writer.operator(Codes.MEAN, [last, over], writer.inner(operation, "variance", sizes), kept)
+    inputs = [last, writer.constant(f"{name}.epsilon", np.array([operation.options["epsilon"]]))]
+    last = writer.operator(Codes.ADD, inputs, writer.inner(operation, "sum", sizes), schema.AddOptionsT())
+    last = writer.operator(Codes.SQRT, [last], writer.inner(operation, "deviation", sizes))
+    inputs = [writer.constant(f"{name}.one", np.array([1.0])), last]
+    last = writer.operator(Codes.DIV, inputs, writer.inner(operation, "factor", sizes), schema.DivOptionsT())
+    writer.operator(Codes.MUL, [far, last], writer.output(operation), multiply())
+
+
 def _join(writer: _Writer, operation: Operation) -> None:
     options = schema.ConcatenationOptionsT()
     options.axis = operation.options["axis"]
     inputs = [writer.place(one, writer.grid(operation.output)) for one in operation.inputs]
+    for key, numbers in operation.arrays.items():  # of a join with stored parts, in their order
+        at, name = int(key.removeprefix("part")), f"{operation.names[-1]}.{key}"
+        inputs.insert(at, writer.constant(name, numbers[None]))
     writer.operator(Codes.CONCATENATION, inputs, writer.output(operation), options)
 
 
@@ -687,6 +715,7 @@ RULES: dict[str, Rule] = {
     "hard_sigmoid": _hard_sigmoid,
     "hard_silu": _one(Codes.HARD_SWISH, schema.HardSwishOptionsT),
     "join": _join,
+    "join_stored": _join,
     "largest": _reduced(Codes.REDUCE_MAX),
     "leaky_relu": _leaky_relu,
     "log": _one(Codes.LOG),
@@ -696,7 +725,9 @@ RULES: dict[str, Rule] = {
     "mean": _reduced(Codes.MEAN),
     "minimum": _one(Codes.MINIMUM, schema.MaximumMinimumOptionsT),
     "multiply": _combined(Codes.MUL, schema.MulOptionsT),
+    "plus": _plus,
     "prelu": _prelu,
+    "product": _one(Codes.BATCH_MATMUL, schema.BatchMatMulOptionsT),
     "reciprocal": _reciprocal,
     "relu": _relu,
     "reshape": _reshape,
@@ -704,6 +735,7 @@ RULES: dict[str, Rule] = {
     "softmax": _softmax,
     "softplus": _softplus,
     "sqrt": _one(Codes.SQRT),
+    "standardise": _standardise,
     "subtract": _combined(Codes.SUB, schema.SubOptionsT),
     "tanh": _one(Codes.TANH),
     "times": _times,

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from convert.proof.normal import ONE, NormalForm, NoRuleError, Pads, Stored, View, number
+from convert.proof.normal import ONE, ZERO, NormalForm, NoRuleError, Pads, Stored, View, number
 
 FRAMEWORK = "litert"
 Pair = tuple[int, int]
@@ -93,6 +93,134 @@ def softplus(form: NormalForm, view: View) -> View:
     """Add max(x, 0) + log(1 + exp(-|x|))."""
     powers = form.each(negative(form, absolute(form, view)), "exp")
     return form.binary("add", form.clip(view, low=0), form.each(form.affine(powers, ONE, ONE), "log"))
+
+
+def standardise(form: NormalForm, view: View, axes: Sequence[int], epsilon: float) -> View:
+    """Add (x - mean) / sqrt(mean((x - mean)^2) + epsilon) over some axes."""
+    far = form.binary("add", view, negative(form, form.mean(view, axes, keep=True)))
+    variance = form.mean(multiply(form, far, far), axes, keep=True)
+    return divide(form, far, form.each(form.affine(variance, ONE, number(epsilon)), "sqrt"))
+
+
+def join(form: NormalForm, views: Sequence[View], axis: int) -> View:
+    """Join along an axis; stored parts beside computed ones are terms of their own, in the order of these."""
+    computed = [one for one in views if one.term is not None]
+    if not computed or len(computed) == len(views):
+        return form.concat(views, axis)
+    rank, whole = computed[0].at.ndim, [form.whole(one) for one in computed]
+    orders = [tuple(range(rank)), (0, *range(2, rank), 1), (0, rank - 1, *range(1, rank - 1))]
+    orders = [one for one in orders if all(_in_order(each.at.transpose(one)) for each in whole)] or orders
+    return form.concat([one if one.term is not None else _term_of(form, one, orders[0]) for one in views], axis)
+
+
+def _term_of(form: NormalForm, view: View, order: tuple[int, ...]) -> View:
+    """Return stored numbers as a term, in an order of their axes."""
+    turned = view.transpose(*order)
+    shape = turned.at.shape[1:]
+    made = form.add("stored", (), shape, shape, values=turned.reshape(-1).stored)
+    places = np.arange(turned.at.size, dtype=np.int32).reshape(turned.at.shape)
+    return View(places, made).transpose(*(int(axis) for axis in np.argsort(order)))
+
+
+def _in_order(at: NDArray[Any]) -> bool:
+    return np.array_equal(at.reshape(-1), np.arange(at.size))
+
+
+def product(form: NormalForm, left: View, right: View) -> View:
+    """Add a product of matrices, the last two axes of each: of two computed ones a term of [B, M, K] and [B, K, N]."""
+    if right.term is None and right.at.ndim == 2:
+        return form.matmul(left, right.stored, ZERO)
+    (*front, rows, inner), (*others, depth, columns) = left.at.shape, right.at.shape
+    if front != others or inner != depth:
+        raise NoRuleError(f"matrices {left.at.shape} and {right.at.shape}")
+    sizes = (math.prod(front), rows, inner, columns)
+    read = (form.ordered(left, (*sizes[:2], inner)), form.ordered(right, (sizes[0], inner, columns)))
+    made = form.add("product", read, (sizes[0], rows, columns), sizes)
+    return View(np.arange(sizes[0] * rows * columns, dtype=np.int32).reshape(*front, rows, columns), made)
+
+
+def add(form: NormalForm, left: View, right: View) -> View:
+    """Add a sum; x * f - (mean * f - beta), as TensorFlow normalises, is (x - mean) * f + beta."""
+    shape = np.broadcast_shapes(left.at.shape, right.at.shape)
+    both = [one.map(lambda at: np.broadcast_to(at, shape)) for one in (left, right)]
+    for one, other in (both, both[::-1]):
+        made = None if one.term is None or other.term is None else _of_one_factor(form, one, other)
+        if made is not None:
+            return made
+    return form.binary("add", left, right)
+
+
+def _of_one_factor(form: NormalForm, product: View, rest: View) -> View | None:
+    """Return x * f + (beta - m * f) with f once, gamma taken out of it; None where the terms are others."""
+    left, shifted = form.terms[product.term or 0], form.terms[rest.term or 0]
+    if shifted.kind != "affine" or (shifted.stored["scale"].values != -1).any():
+        return None
+    right = form.terms[shifted.inputs[0]]
+    if (left.kind, right.kind) != ("mul", "mul"):
+        return None
+    sides = [
+        [_source(form, View(at, one)) for one in each]
+        for at, each in ((product.at, left.inputs), (rest.at, right.inputs))
+    ]
+    for x, f in (sides[0], sides[0][::-1]):
+        for m, g in (sides[1], sides[1][::-1]):
+            if f.term == g.term and np.array_equal(f.at, g.at):
+                beta = _at(shifted.stored["offset"], shifted.shape, rest)
+                shape = form.terms[m.term or 0].shape
+                means = View(np.arange(math.prod(shape), dtype=np.int32).reshape(1, *shape), m.term)
+                turned = negative(form, means)  # before it is repeated, as it is where it is subtracted
+                less = View(turned.at.reshape(-1)[m.at], turned.term)
+                return _shifted(form, form.binary("add", x, less), f, beta)
+    return None
+
+
+def _shifted(form: NormalForm, far: View, factor: View, beta: Stored) -> View:
+    """Return far * factor + beta; what scales the factor scales the product."""
+    gamma, term = ONE, form.terms[factor.term or 0]
+    if term.kind == "affine" and not term.stored["offset"].base.any():
+        gamma, factor = _at(term.stored["scale"], term.shape, factor), View(factor.at, term.inputs[0])
+    return form.affine(form.binary("mul", far, _source(form, factor)), gamma, beta)
+
+
+def _source(form: NormalForm, view: View) -> View:
+    """Return a view of a gathered term as one of what it is gathered from."""
+    term = form.terms[view.term or 0]
+    return view if term.kind != "gather" else View(term.stored["at"].base.reshape(-1)[view.at], term.inputs[0])
+
+
+def _at(numbers: Stored, shape: Sequence[int], view: View) -> Stored:
+    """Return numbers that stretch to a term as they stand in a view of it."""
+    return numbers.map(lambda array: np.broadcast_to(array, shape).reshape(-1)[view.at])
+
+
+def layer_norm(
+    form: NormalForm, view: View, axes: Sequence[int], epsilon: float, gamma: Stored = ONE, beta: Stored = ZERO
+) -> View:
+    """Add a layer normalisation: gamma and beta stretch from the last axis on."""
+    return form.affine(standardise(form, view, axes, epsilon), gamma, beta)
+
+
+def local_response(form: NormalForm, view: View, given: Mapping[str, Any]) -> View:
+    """Add x / (bias + alpha / size * the sum of squares of `size` channels around each) ** beta, of [1, H, W, C]."""
+    size, channels, alpha = given["size"], view.at.shape[3], given.get("alpha", 1e-4)
+    beta, bias = given.get("beta", 0.75), given.get("bias", 1.0)
+    near = [[-((size - 1) // 2) <= one - made <= size // 2 for made in range(channels)] for one in range(channels)]
+    total = form.matmul(multiply(form, view, view), number(np.array(near) * (alpha / size)), number(bias))
+    if round(beta, 6) not in (0.5, 0.75, 1):
+        raise NoRuleError(f"to the power of {beta}")
+    below = total if round(beta, 6) == 1 else form.each(total, "sqrt")
+    below = multiply(form, below, form.each(below, "sqrt")) if round(beta, 6) == 0.75 else below
+    return divide(form, view, below)
+
+
+def group_norm(form: NormalForm, view: View, groups: int, epsilon: float, gamma: Stored, beta: Stored) -> View:
+    """Add a normalisation of [1, C, ...] over places and the channels of a group; one weight a channel or a group."""
+    made = standardise(form, view.reshape(1, groups, -1), (2,), epsilon).reshape(*view.at.shape)
+    channels, ones = view.at.shape[1], (1,) * (view.at.ndim - 2)
+    spread = [
+        one.map(lambda array: np.repeat(array, channels // array.size).reshape(-1, *ones)) for one in (gamma, beta)
+    ]
+    return form.affine(made, *spread)
 
 
 def gelu(form: NormalForm, view: View, *, tanh: bool = False) -> View:

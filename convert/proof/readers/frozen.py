@@ -91,7 +91,8 @@ def _matmul(form: NormalForm, views: list[View], given: Given) -> View:
     if given.get("transpose_a") or given.get("adj_x"):
         raise NoRuleError("its left side is transposed")
     turned = given.get("transpose_b") or given.get("adj_y")
-    return form.matmul(views[0], (views[1].transpose(1, 0) if turned else views[1]).stored, ZERO)
+    right = views[1].map(lambda at: np.swapaxes(at, -1, -2)) if turned else views[1]
+    return compositions.product(form, views[0], right)
 
 
 def _pool(kind: str) -> Rule:
@@ -120,7 +121,14 @@ def _pack(form: NormalForm, views: list[View], given: Given) -> View:
 
 
 def _root(form: NormalForm, views: list[View], given: Given) -> View:
+    if views[0].term is not None:
+        return form.each(form.each(views[0], "sqrt"), "reciprocal")
     return View(1 / np.sqrt(views[0].stored.values))
+
+
+def _distance(form: NormalForm, views: list[View], given: Given) -> View:
+    far = form.binary("add", views[0], compositions.negative(form, views[1]))
+    return compositions.multiply(form, far, far)
 
 
 def _cast(form: NormalForm, views: list[View], given: Given) -> View:
@@ -149,14 +157,14 @@ def _each(kind: str) -> Rule:
 
 RULES: dict[str, Rule] = {
     "Abs": lambda form, views, given: compositions.absolute(form, views[0]),
-    "Add": _binary("add"),
-    "AddV2": _binary("add"),
+    "Add": lambda form, views, given: compositions.add(form, *views),
+    "AddV2": lambda form, views, given: compositions.add(form, *views),
     "AvgPool": _pool("average"),
     "BatchMatMulV2": _matmul,
     "BiasAdd": _binary("add"),
     "Cast": _cast,
     "ClipByValue": lambda form, views, given: form.clip(views[0], views[1].stored, views[2].stored),
-    "ConcatV2": lambda form, views, given: form.concat(views[:-1], int(views[-1].at)),
+    "ConcatV2": lambda form, views, given: compositions.join(form, views[:-1], int(views[-1].at)),
     "Conv2D": _conv,
     "DepthwiseConv2dNative": _depthwise,
     "Elu": _each("elu"),
@@ -195,7 +203,9 @@ RULES: dict[str, Rule] = {
     "Softplus": lambda form, views, given: compositions.softplus(form, views[0]),
     "Sqrt": _each("sqrt"),
     "Square": lambda form, views, given: compositions.multiply(form, views[0], views[0]),
+    "SquaredDifference": _distance,
     "Squeeze": _squeeze,
+    "StopGradient": lambda form, views, given: views[0],
     "StridedSlice": _strided,
     "Sub": lambda form, views, given: form.binary("add", views[0], compositions.negative(form, views[1])),
     "Tanh": _each("tanh"),

@@ -15,12 +15,12 @@ import h5py  # type: ignore[import-untyped]  # it ships no types
 import numpy as np
 from numpy.typing import NDArray
 
-from convert.proof.normal import NONE, ZERO, NormalForm, NoRuleError, Pads, Stored, View, number
+from convert.proof.normal import NONE, ONE, ZERO, NormalForm, NoRuleError, Pads, Stored, View, number
 from convert.proof.readers import compositions
 from convert.proof.readers.tensorflow import bound, same
 
 FRAMEWORK = "litert"
-WEIGHTED = ("Conv2D", "DepthwiseConv2D", "Dense", "BatchNormalization", "PReLU")
+WEIGHTED = ("Conv2D", "DepthwiseConv2D", "Dense", "BatchNormalization", "LayerNormalization", "PReLU")
 
 
 class KerasFormReader:
@@ -173,6 +173,16 @@ def _normalise(form: NormalForm, given: list[View], config: dict[str, Any], weig
     return form.affine(given[0], number(scale), Stored(beta - mean * scale, unit=np.abs(beta) + np.abs(mean * scale)))
 
 
+def _layer_norm(form: NormalForm, given: list[View], config: dict[str, Any], weights: list[NDArray[Any]]) -> View:
+    axes, last = config["axis"], [given[0].at.ndim - 1]
+    if config["rms_scaling"] or ((config["scale"] or config["center"]) and axes not in (-1, [-1], last)):
+        raise NoRuleError("it scales otherwise, or not the last axis")
+    rest = [Stored(one) for one in weights]
+    gamma, beta = rest.pop(0) if config["scale"] else ONE, rest.pop() if config["center"] else ZERO
+    axes = axes if isinstance(axes, list) else [axes]
+    return compositions.layer_norm(form, given[0], axes, config["epsilon"], gamma, beta)
+
+
 def _activation(form: NormalForm, given: list[View], config: dict[str, Any], weights: list[NDArray[Any]]) -> View:
     kind, view = config["activation"], given[0]
     known: dict[str, Callable[[], View]] = {
@@ -250,7 +260,7 @@ RULES: dict[str, Rule] = {
     "AveragePooling2D": _pool("average"),
     "BatchNormalization": _normalise,
     "Cast": _cast,
-    "Concatenate": lambda form, given, config, weights: form.concat(given, config["axis"]),
+    "Concatenate": lambda form, given, config, weights: compositions.join(form, given, config["axis"]),
     "Conv2D": _conv,
     "Cropping2D": _crop,
     "Dense": lambda form, given, config, weights: form.matmul(given[0], Stored(weights[0]), _bias(config, weights)),
@@ -264,11 +274,13 @@ RULES: dict[str, Rule] = {
     "GlobalMaxPooling1D": _reduce("largest"),
     "GlobalMaxPooling2D": _reduce("largest"),
     "Greater": lambda form, given, config, weights: form.each(given[0], "greater", bound=given[1].stored),
+    "LayerNormalization": _layer_norm,
     "LeakyReLU": lambda form, given, config, weights: form.each(
         given[0], "leaky", slope=number(config["negative_slope"])
     ),
     "Maximum": lambda form, given, config, weights: bound(form, *given, low=True),
     "Log": lambda form, given, config, weights: form.each(given[0], "log"),
+    "Matmul": lambda form, given, config, weights: compositions.product(form, *given),
     "MaxPooling2D": _pool("max"),
     "Minimum": lambda form, given, config, weights: bound(form, *given, low=False),
     "Multiply": lambda form, given, config, weights: compositions.multiply(form, *given),

@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 import onnx
 import onnx.inliner
+import onnx.reference
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
-from convert.proof.normal import NONE, ZERO, NormalForm, NoRuleError, Pads, Stored, View, number
-from convert.proof.readers import compositions
+from convert.proof.normal import NONE, ONE, ZERO, NormalForm, NoRuleError, Pads, Stored, View, number
+from convert.proof.readers import compositions, resample
 from convert.proof.readers.tensorflow import bound, same
 
 FRAMEWORK = "litert"
@@ -48,12 +49,22 @@ class OnnxFormReader:
         return self.form
 
     def _read(self, node: Any) -> None:
+        views = [self.views[name] if name else None for name in node.input]
+        stored = bool(views) and all(one is None or (one.term, one.rounded) == (None, None) for one in views)
+        if stored and node.domain in ("", "ai.onnx") and node.op_type not in MOVES:  # of sizes and weights
+            evaluator = onnx.reference.ReferenceEvaluator(node, opsets={"": self._opset})
+            arrays = {name: self.views[name].at for name in node.input if name}
+            self.views |= zip(node.output, (View(np.asarray(one)) for one in evaluator.run(None, arrays)), strict=True)
+            return
         if node.domain not in ("", "ai.onnx") or node.op_type not in RULES:
             raise NoRuleError("no rule for this operation")
         given = {one.name: onnx.helper.get_attribute_value(one) for one in node.attribute}
-        views = [self.views[name] if name else None for name in node.input]
         made = RULES[node.op_type](self.form, views, _Given(given | {"count": len(node.output)}, self._opset))
         self.views |= zip(node.output, made if isinstance(made, list) else [made], strict=False)
+
+
+MOVES = {"Cast", "CastLike", "Concat", "Constant", "Expand", "Gather", "Identity", "Reshape", "Shape", "Slice", "Split"}
+MOVES |= {"Add", "Mul", "Sub", "Squeeze", "Tile", "Transpose", "Unsqueeze"}  # whose rules know stored numbers
 
 
 class _Given(dict[str, Any]):
@@ -143,6 +154,19 @@ def _normalise(form: NormalForm, views: Views, given: _Given) -> View:
     around = (-1, *(1,) * (view.at.ndim - 2))
     offset = Stored((beta - mean * scale).reshape(around), unit=(np.abs(beta) + np.abs(mean * scale)).reshape(around))
     return form.affine(view, number(scale.reshape(around)), offset)
+
+
+def _layer_norm(form: NormalForm, views: Views, given: _Given) -> View:
+    axes = range(given.get("axis", -1) % views[0].at.ndim, views[0].at.ndim)
+    gamma, beta = (
+        views[index].stored if len(views) > index and views[index] else end for index, end in ((1, ONE), (2, ZERO))
+    )
+    return compositions.layer_norm(form, views[0], axes, given.get("epsilon", 1e-5), gamma, beta)
+
+
+def _group_norm(form: NormalForm, views: Views, given: _Given) -> View:
+    groups, epsilon = given.get("num_groups", views[0].at.shape[1]), given.get("epsilon", 1e-5)
+    return compositions.group_norm(form, views[0], groups, epsilon, views[1].stored, views[2].stored)
 
 
 def _gemm(form: NormalForm, views: Views, given: _Given) -> Any:
@@ -249,12 +273,6 @@ def _flatten(form: NormalForm, views: Views, given: _Given) -> Any:
     return views[0].reshape(math.prod(views[0].at.shape[: given.get("axis", 1)]), -1)
 
 
-def _prelu(form: NormalForm, views: Views, given: _Given) -> View:
-    """Add a leaky ReLU with slopes that stretch to an image, or to rows."""
-    view = views[0]
-    return compositions.prelu(form, view, views[1].stored)
-
-
 def _binary(kind: str) -> Rule:
     return lambda form, views, given: form.binary(kind, views[0], views[1])
 
@@ -264,6 +282,10 @@ def _each(kind: str) -> Rule:
 
 
 RULES: dict[str, Rule] = {
+    "ConvTranspose": resample.conv_transpose,
+    "DepthToSpace": functools.partial(resample.shuffle, deep=False),
+    "Resize": resample.resize,
+    "SpaceToDepth": functools.partial(resample.shuffle, deep=True),
     "Abs": lambda form, views, given: compositions.absolute(form, views[0]),
     "Add": _binary("add"),
     "AveragePool": _pool("average"),
@@ -271,7 +293,7 @@ RULES: dict[str, Rule] = {
     "Cast": _cast,
     "CastLike": _cast,
     "Clip": _clip,
-    "Concat": lambda form, views, given: form.concat(views, given["axis"]),
+    "Concat": lambda form, views, given: compositions.join(form, views, given["axis"]),
     "Constant": lambda form, views, given: View(_constant(given)),
     "ConstantOfShape": lambda form, views, given: View(np.full(views[0].at, _fill(given))),
     "Conv": _conv,
@@ -292,6 +314,7 @@ RULES: dict[str, Rule] = {
     "GlobalAveragePool": lambda form, views, given: form.mean(views[0], (2, 3), keep=True),
     "GlobalMaxPool": lambda form, views, given: form.mean(views[0], (2, 3), keep=True, kind="largest"),
     "Greater": _greater,
+    "GroupNormalization": _group_norm,
     "HardSigmoid": lambda form, views, given: compositions.hard_sigmoid(
         form, views[0], given.get("alpha", 0.2), given.get("beta", 0.5)
     ),
@@ -299,10 +322,13 @@ RULES: dict[str, Rule] = {
         form, views[0], compositions.hard_sigmoid(form, views[0], 1 / 6, 0.5)
     ),
     "Identity": lambda form, views, given: views[0],
+    "InstanceNormalization": _group_norm,
+    "LRN": lambda form, views, given: _first(compositions.local_response(form, _last(views[0]), given)),
+    "LayerNormalization": _layer_norm,
     "LeakyRelu": lambda form, views, given: form.each(views[0], "leaky", slope=number(given.get("alpha", 0.01))),
     "Log": _each("log"),
     "LogSoftmax": lambda form, views, given: form.each(_softmax(form, views, given), "log"),
-    "MatMul": lambda form, views, given: form.matmul(views[0], views[1].stored, ZERO),
+    "MatMul": lambda form, views, given: compositions.product(form, views[0], views[1]),
     "Max": lambda form, views, given: bound(form, *views, low=True),
     "MaxPool": _pool("max"),
     "Min": lambda form, views, given: bound(form, *views, low=False),
@@ -310,7 +336,7 @@ RULES: dict[str, Rule] = {
         form, views[0], form.each(compositions.softplus(form, views[0]), "tanh")
     ),
     "Mul": lambda form, views, given: compositions.multiply(form, *views),
-    "PRelu": _prelu,
+    "PRelu": lambda form, views, given: compositions.prelu(form, views[0], views[1].stored),
     "Pad": _pad,
     "Pow": lambda form, views, given: compositions.power(form, views[0], float(views[1].at.reshape(()))),
     "Reciprocal": _each("reciprocal"),
@@ -335,6 +361,7 @@ RULES: dict[str, Rule] = {
     "Sub": lambda form, views, given: form.binary("add", views[0], compositions.negative(form, views[1])),
     "Sum": lambda form, views, given: functools.reduce(functools.partial(form.binary, "add"), views),
     "Tanh": _each("tanh"),
+    "Tile": lambda form, views, given: views[0].map(lambda at: np.tile(at, views[1].at)),
     "Transpose": lambda form, views, given: views[0].transpose(*given["perm"]),
     "Unsqueeze": _unsqueeze,
 }

@@ -238,6 +238,14 @@ def _dense(form: NormalForm, call: _Call) -> View:
     return form.matmul(view, matrix, call.optional(2))
 
 
+def _product(form: NormalForm, call: _Call) -> View:
+    left, right = (
+        call[index].map(lambda at: np.swapaxes(at, -1, -2)) if turned else call[index]
+        for index, turned in enumerate((call.options.adjX, call.options.adjY))
+    )
+    return compositions.product(form, left, right)
+
+
 def _pool(kind: str) -> Rule:
     def rule(form: NormalForm, call: _Call) -> View:
         kernel = (call.options.filterHeight, call.options.filterWidth)
@@ -298,7 +306,7 @@ def _reshape(form: NormalForm, call: _Call) -> View:
 
 
 def _join(form: NormalForm, call: _Call) -> View:
-    return form.concat([call[index] for index in range(len(call))], call.options.axis)
+    return compositions.join(form, [call[index] for index in range(len(call))], call.options.axis)
 
 
 def _pack(form: NormalForm, call: _Call) -> View:
@@ -326,19 +334,20 @@ def _cast(form: NormalForm, call: _Call) -> View:
     return call[0]
 
 
+FUNCTIONS = {"ELU": "elu", "EXP": "exp", "LOG": "log", "LOGISTIC": "sigmoid", "SQRT": "sqrt", "TANH": "tanh"}
 RULES: dict[str, Rule] = {
+    **{name: _each(kind) for name, kind in FUNCTIONS.items()},
+    **dict.fromkeys((*CLIPS, "DEQUANTIZE", "QUANTIZE"), _same),
     "ABS": lambda form, call: compositions.absolute(form, call[0]),
     "ADD": _binary("add"),
     "AVERAGE_POOL_2D": _pool("average"),
+    "BATCH_MATMUL": _product,
     "BROADCAST_TO": lambda form, call: call[0].map(lambda at: np.broadcast_to(at, call.numbers(1))),
     "CAST": _cast,
     "CONCATENATION": _join,
     "CONV_2D": _conv,
     "DEPTHWISE_CONV_2D": _depthwise,
-    "DEQUANTIZE": _same,
     "DIV": lambda form, call: compositions.divide(form, call[0], call[1]),
-    "ELU": _each("elu"),
-    "EXP": _each("exp"),
     "EXPAND_DIMS": lambda form, call: call[0].map(lambda at: np.expand_dims(at, call.numbers(1)[0])),
     "FULLY_CONNECTED": _dense,
     "GATHER": _gather,
@@ -348,8 +357,6 @@ RULES: dict[str, Rule] = {
         form, call[0], compositions.hard_sigmoid(form, call[0], 1 / 6, 0.5)
     ),
     "LEAKY_RELU": lambda form, call: form.each(call[0], "leaky", slope=number(call.options.alpha)),
-    "LOG": _each("log"),
-    "LOGISTIC": _each("sigmoid"),
     "LOG_SOFTMAX": lambda form, call: form.each(compositions.softmax(form, call[0]), "log"),
     "MAXIMUM": lambda form, call: bound(form, call[0], call[1], low=True),
     "MAX_POOL_2D": _pool("max"),
@@ -361,23 +368,16 @@ RULES: dict[str, Rule] = {
     "PAD": lambda form, call: pad(form, call[0], call[1], None),
     "PADV2": lambda form, call: pad(form, call[0], call[1], call[2]),
     "PRELU": lambda form, call: compositions.prelu(form, call[0], call[1].stored),
-    "QUANTIZE": _same,
     "REDUCE_MAX": lambda form, call: _mean(form, call, "largest"),
     "REDUCE_PROD": _prod,
-    "RELU": _same,
-    "RELU6": _same,
-    "RELU_0_TO_1": _same,
-    "RELU_N1_TO_1": _same,
     "RESHAPE": _reshape,
     "SELECT": lambda form, call: select(form, call[0], call[1], call[2]),
     "SELECT_V2": lambda form, call: select(form, call[0], call[1], call[2]),
     "SHAPE": lambda form, call: View(np.array(call[0].at.shape, np.int32)),
     "SOFTMAX": _softmax,
-    "SQRT": _each("sqrt"),
     "SQUEEZE": _squeeze,
     "STRIDED_SLICE": _strided,
     "SUB": lambda form, call: form.binary("add", call[0], compositions.negative(form, call[1])),
     "SUM": _sum,
-    "TANH": _each("tanh"),
     "TRANSPOSE": lambda form, call: call[0].transpose(*call.numbers(1)),
 }
