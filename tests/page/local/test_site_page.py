@@ -218,7 +218,8 @@ def test_a_model_that_cannot_prove_itself_answers_nothing_and_says_why(written, 
 
 def test_until_it_has_proven_itself_it_says_so_and_answers_no_film(written, no_engine, host, open_page, films):
     engine = no_engine / "engine" / "index.js"
-    waiting = "export async function load(url) {\n  await new Promise((done) => addEventListener('go', done));"
+    wait = "while (!globalThis.go) await new Promise((done) => setTimeout(done, 20));"
+    waiting = f"export async function load(url) {{\n  {wait}"
     engine.write_text(engine.read_text().replace("export async function load(url) {", waiting))
     page = open_page(host(written()).url, ready=False)
     expect(page.locator("#model-line")).to_have_text("proving itself in this browser …")
@@ -226,7 +227,7 @@ def test_until_it_has_proven_itself_it_says_so_and_answers_no_film(written, no_e
     page.set_input_files("#file", films(1))
     expect(page.locator("#status")).to_contain_text("being read")
     expect(page.locator("#result")).to_be_hidden()
-    page.evaluate("dispatchEvent(new Event('go'))")
+    page.evaluate("globalThis.go = true")
     expect(page.locator("#decision")).to_be_visible()
 
 
