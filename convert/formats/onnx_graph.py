@@ -229,7 +229,7 @@ def infer_shapes(model: onnx.ModelProto) -> dict[str, tuple[int, ...]]:
 # The batch stands in such a shape as BATCH, and may be moved, but not calculated with.
 
 BATCH = 2**31 - 1  # stands for the batch; larger than any real size
-MOST_FOLDED = 1 << 16  # rows of a film that are folded into the batch
+MOST_FOLDED = 1 << 28  # rows of a film that are folded into the batch, or numbers of a film that a Size counts
 MOVES = ("Cast", "Concat", "Gather", "Identity", "Reshape", "Slice", "Squeeze", "Unsqueeze", "Where")
 # as a float the batch would pass for a number
 INTEGERS = (onnx.TensorProto.INT32, onnx.TensorProto.INT64, onnx.TensorProto.UINT32, onnx.TensorProto.UINT64)
@@ -248,18 +248,27 @@ def is_static(node: Node, constants: dict[str, NDArray[Any]]) -> bool:
     if not read or len(node.outputs) != 1 or not all(name in constants for name in read):
         return False
     moves = node.op in MOVES and not (node.op == "Cast" and node.attributes["to"] not in INTEGERS)
-    harmless = node.op == "Shape" or _asks_for_minus(node, constants) or _multiplies_batch(node, constants)
+    counts = _multiplies_batch(node, constants) or _divides_batch(node, constants)
+    harmless = node.op == "Shape" or _asks_for_minus(node, constants) or counts
     return moves or harmless or not reads_batch(node, constants)
 
 
 def _multiplies_batch(node: Node, constants: dict[str, NDArray[Any]]) -> bool:
-    """Whether a node gives a multiple of the batch, as exporters fold heads into it: BATCH times one whole number."""
+    """Whether a node gives a multiple of the batch, as exporters fold heads into it: BATCH times whole numbers."""
     if node.op != "Mul":
         return False
     if any(constants[name].size != 1 or constants[name].dtype != np.int64 for name in node.inputs):
         return False
     least, most = sorted(int(constants[name].reshape(())) for name in node.inputs)
-    return most == BATCH and 1 <= least <= MOST_FOLDED
+    return least >= 1 and 1 <= batches_in(most) * least <= MOST_FOLDED and not batches_in(least)
+
+
+def _divides_batch(node: Node, constants: dict[str, NDArray[Any]]) -> bool:
+    """Whether a node takes a multiple of the batch apart, as exporters take windows out of it, and nothing is left."""
+    if node.op != "Div" or any(constants[name].size != 1 or constants[name].dtype != np.int64 for name in node.inputs):
+        return False
+    whole, part = (int(constants[name].reshape(())) for name in node.inputs)
+    return batches_in(whole) > 0 and 1 <= part < BATCH and batches_in(whole) % part == 0
 
 
 def _asks_for_minus(node: Node, constants: dict[str, NDArray[Any]]) -> bool:

@@ -22,11 +22,13 @@ from onnx import TensorProto, helper, numpy_helper
 
 from convert.formats.normalise import Normalise, choose_normalise
 from convert.formats.onnx_graph import infer_shapes, is_external, lies_beside, locations, tensors_of
+from convert.formats.ops.control import resolve_control
 from tbconv.contract.errors import ConversionError, printable
 from tbconv.contract.files import sha256_file
 
 FRAMEWORK = "litert"
 
+CONTROL = ("If", "Loop", "Scan")
 MATRIX = 2  # axes of a dense layer's weights
 ARRANGES = ("Identity", "Cast", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Dropout")
 
@@ -61,6 +63,7 @@ def wrap(request: dict[str, Any]) -> dict[str, Any]:
     outputs, flattened = name_outputs(model), flatten_outputs(model)
     clear_name(model, "image")
     add_front(model, model.graph.input[0], normalise)
+    unroll(model)
     nodes = name_nodes(model)
     wrapped, dynamic = open_batch(model)
     onnx.checker.check_model(wrapped)
@@ -266,6 +269,26 @@ def flatten_outputs(model: onnx.ModelProto) -> dict[str, list[int | str | None]]
         value.CopyFrom(helper.make_tensor_value_info(name, TensorProto.FLOAT, [sides[0], classes]))
         changed[name] = sides
     return changed
+
+
+def unroll(model: onnx.ModelProto) -> None:
+    """Write loops and branches over sizes out, where the graph answers at all."""
+    if not any(node.op_type in CONTROL for node in model.graph.node):
+        return
+    value = model.graph.input[0]
+    sides = [one if isinstance(one, int) else None for one in shape_of(value)]
+
+    def answer(asked: onnx.ModelProto, films: int) -> list[NDArray[Any]]:
+        drawn = np.random.default_rng(SEED).integers(0, 256, (films, *(one or 1 for one in sides[1:])))
+        given = {value.name: drawn.astype(helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type))}
+        found: list[NDArray[Any]] = _open(asked).run(None, given)
+        return found
+
+    try:
+        resolve_control(model, answer, sides[0])
+    except Exception as error:  # ONNX Runtime's errors have no public base class; the walk names what is left
+        if not type(error).__module__.startswith("onnxruntime"):
+            raise
 
 
 # --- batch ---

@@ -62,7 +62,7 @@ WRONG = {
     "reshape_that_loses_the_batch": "the batch must stay in front",
     "reshape_with_two_unknowns": "the batch must stay in front",
     "constant_over_image": "a constant stands on its left",
-    "mean_over_channels": "are not its places",
+    "mean_over_the_batch": "hold the batch",
     "cast_to_int": "only a cast to float32",
 }
 RELATIVE = 2e-5  # of the largest answer: two float32 programs sum up to 1,024 products in different orders

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -75,6 +76,8 @@ def _step(walk: Walk, node: Node, values: dict[str, Value], read: set[str]) -> N
         walk.constants[node.outputs[0]] = evaluate(node, walk.constants, walk.opset)
     elif node.op == "Shape" and node.inputs[0] in values:
         walk.constants[node.outputs[0]] = shape_of(node, values[node.inputs[0]].sizes)
+    elif node.op == "Size" and node.inputs[0] in values:
+        walk.constants[node.outputs[0]] = np.asarray(prod(values[node.inputs[0]].sizes), np.int64)
     elif repeated_by_batch(node, walk.constants) is not None:
         walk.films[node.outputs[0]] = np.asarray(repeated_by_batch(node, walk.constants))
     elif all(name in walk.constants for name in node.inputs):

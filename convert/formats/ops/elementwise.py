@@ -336,13 +336,15 @@ def concat(walk: Walk, node: Node, values: list[Value | None]) -> Value:
 
     Not along the batch. Stored parts, such as a class token, are repeated for each film (Expand), at most 64 places.
     """
-    computed = alike(walk, node, [only(node, values, at) for at, one in enumerate(values) if one is not None])
+    found_there = [only(node, values, at, anywhere=True) for at, one in enumerate(values) if one is not None]
+    computed = alike(walk, node, found_there)
     stored = [at for at, one in enumerate(values) if one is None]
     if not computed or any(walk.batch != 1 and node.inputs[at] not in walk.films for at in stored):
         raise unknown(node, f"its input {stored[0]} is a constant that is not repeated for each film")
-    first, rank = computed[0], len(computed[0].tensor.shape)
+    first, rank = computed[0], len(computed[0].sizes)
     axis = node.attributes["axis"] % rank
-    if axis == 0 or any(one.channels_first != first.channels_first or one.rows > 1 for one in computed):
+    laid = [(one.channels_first, one.rows, one.rows_first, one.batch_at) for one in computed]
+    if axis == first.batch_at or laid != laid[:1] * len(laid) or (stored and first.rows > 1):
         raise unknown(node, f"axis {axis}: its parts are laid out differently, or it joins the batch")
     found, tensors = iter(computed), list[Any]()
     for at, one in enumerate(values):
@@ -397,16 +399,13 @@ def _with_constant(walk: Walk, node: Node, value: Value, other: NDArray[Any]) ->
 
 def _by_place(node: Node, value: Value, other: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return stored numbers [1, ...] in the tensor's layout; ConversionError where they don't stretch to it."""
-    wanted = (1, *value.shape)
+    wanted, folded = value.sizes, value.rows > 1
+    wanted[value.batch_at] = 1
     sizes = (1,) * (len(wanted) - other.ndim) + other.shape
-    fits = (
-        not value.batch_at
-        and len(sizes) == len(wanted)
-        and all(one in (1, own) for one, own in zip(sizes, wanted, strict=True))
-    )
-    if not fits or value.rows > 1:
+    fits = len(sizes) == len(wanted) and all(one in (1, own) for one, own in zip(sizes, wanted, strict=True))
+    if not fits or value.batch_at:
         raise unknown(node, f"a constant of shape {other.shape} does not stretch to {['N', *value.shape]}")
-    found = other.reshape(sizes)
+    found = other.reshape((*sizes[:1], *((1,) if folded else ()), *sizes[1:]))  # each row of a film alike
     return np.ascontiguousarray(found.transpose(CHANNELS_LAST) if value.channels_first else found)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from convert.formats.onnx_graph import Node, zeros_only
 from convert.formats.ops.builder import Border
-from convert.formats.ops.walk import Value, Walk, image, layer_name, only, shared, unknown
+from convert.formats.ops.walk import Value, Walk, here, image, layer_name, only, shared, unknown
 
 # --- border ---
 # Where a window may leave the image: ONNX's pads, auto_pad and ceil_mode as numbers of rows and columns.
@@ -147,6 +147,8 @@ def pad(walk: Walk, node: Node, values: list[Value | None]) -> Value:
 
     Zeros around height and width, nothing else, and their number stored.
     """
+    if not walk.constant(node, 1).any():
+        return only(node, values, anywhere=True)
     value = image(walk, node, values)
     before, after = _pads(walk, node)
     fill = walk.given(node, 2)
@@ -258,23 +260,57 @@ def _pool(
 def over_places(walk: Walk, node: Node, values: list[Value | None]) -> Value:
     """GlobalAveragePooling2D or GlobalMaxPooling2D of an image, the same in 1D of rows [N, places, C]; a sum is scaled.
 
-    TFLite: MEAN or REDUCE_MAX; MUL behind the MEAN of a sum.
+    TFLite: MEAN or REDUCE_MAX; MUL behind the MEAN of a sum, SQRT behind that of squares, MUL by -1 around a least.
 
-    Over all places and over nothing else.
+    Over any axes but the batch. Where they are not all between the batch and the last they are put there, with Permute
+    and Reshape (TRANSPOSE and RESHAPE).
     """
-    whole = node.op in ("GlobalAveragePool", "GlobalMaxPool")
+    whole, name, make = node.op in ("GlobalAveragePool", "GlobalMaxPool"), layer_name(node), walk.make
     value = image(walk, node, values) if whole else only(node, values)
-    keep, name, rank = bool(node.attributes.get("keepdims", 1)), layer_name(node), len(value.tensor.shape)
-    axes = [2, 3] if whole else sorted(int(axis) % rank for axis in _axes(walk, node))
-    is_image = (rank, axes, value.channels_first) == (4, [2, 3], True)
-    if not is_image and (rank, axes, value.rows, value.channels_first) != (3, [1], 1, False):
-        raise unknown(node, f"axes {axes} of {tuple(value.tensor.shape)} are not its places")
-    kind: Literal["max", "mean"] = "max" if node.op in ("GlobalMaxPool", "ReduceMax") else "mean"
-    total = node.op == "ReduceSum"
-    made = walk.make.reduce(value.tensor, kind, f"{name}.mean" if total else name, keep=keep)
-    if total:
-        made = walk.make.scale(made, float(math.prod(value.tensor.shape[1:-1])), 0.0, name)
-    return Value(made, channels_first=keep and is_image, nonnegative=value.nonnegative)
+    keep, rank = bool(node.attributes.get("keepdims", 1)), len(value.sizes)
+    axes = [2, 3] if whole else sorted({int(axis) % rank for axis in _axes(walk, node)})
+    if not axes or 0 in axes:
+        raise unknown(node, f"axes {axes} hold the batch, or are none: it would mix films, or do nothing")
+    kind: Literal["max", "mean"] = "max" if node.op in ("GlobalMaxPool", "ReduceMax", "ReduceMin") else "mean"
+    tensor, count = value.tensor, math.prod(value.sizes[axis] for axis in axes)
+    if node.op == "ReduceL2":
+        tensor = make.combine([tensor, tensor], "multiply", f"{name}.squares")
+    if node.op == "ReduceMin":
+        tensor = make.scale(tensor, -1.0, 0.0, f"{name}.turned")
+    behind = node.op in ("ReduceSum", "ReduceL2", "ReduceMin")
+    made = _reduced(walk, replace(value, tensor=tensor), axes, kind, f"{name}.{kind}" if behind else name, keep=keep)
+    if behind:
+        tensor = make.scale(
+            made.tensor, -1.0 if kind == "max" else float(count), 0.0, f"{name}.sum" if node.op == "ReduceL2" else name
+        )
+        tensor = make.activation(tensor, "sqrt", name) if node.op == "ReduceL2" else tensor
+        made = replace(made, tensor=tensor)
+    return replace(made, nonnegative=value.nonnegative or node.op == "ReduceL2")
+
+
+def _reduced(
+    walk: Walk, value: Value, axes: list[int], kind: Literal["max", "mean"], name: str, *, keep: bool
+) -> Value:
+    """Return the mean or the largest over axes as ONNX counts them; an image whose axes are kept stays one."""
+    sizes, gone = tuple(value.tensor.shape[1:]), sorted(here(value, axis) for axis in axes)
+    if len(sizes) in (2, 3) and gone == list(range(1, len(sizes))):
+        made = walk.make.reduce(value.tensor, kind, name, keep=keep)
+        return Value(made, channels_first=keep and value.channels_first)
+    as_it_is, rank = keep and value.channels_first, len(sizes) + 1
+    stays = [axis for axis in range(1, rank) if axis not in gone]
+    if value.channels_first and not keep:  # in ONNX's order from here on
+        stays = [here(value, axis) for axis in range(1, rank) if axis not in axes]
+    order, tensor = [0, *gone, *stays], value.tensor
+    if order != list(range(rank)):
+        tensor = walk.make.permute(tensor, order, f"{name}.order")
+    flat = (math.prod(sizes[axis - 1] for axis in gone), math.prod(sizes[axis - 1] for axis in stays))
+    if flat != tuple(tensor.shape[1:]):
+        tensor = walk.make.reshape(tensor, flat, f"{name}.rows")
+    left = [1 if axis in gone else sizes[axis - 1] for axis in (range(1, rank) if keep else stays)]
+    wanted = tuple(left)
+    made = walk.make.reduce(tensor, kind, name if wanted == flat[1:] else f"{name}.reduced", keep=False)
+    made = made if wanted == flat[1:] else walk.make.reshape(made, wanted, name)
+    return Value(made, channels_first=as_it_is, rows=value.rows)
 
 
 def _axes(walk: Walk, node: Node) -> Any:
