@@ -312,7 +312,10 @@ class NormalForm:
         stretched = np.broadcast_shapes(view.at.shape, scale.base.shape, offset.base.shape)
         if not np.any(scale.base):
             return View(np.broadcast_to(offset.values, stretched))
-        view = self.whole(view.map(lambda at: np.broadcast_to(at, stretched)))
+        view = view.map(lambda at: np.broadcast_to(at, stretched))
+        if _is_rounded(scale, 1) and _is_rounded(offset, 0):
+            return view
+        view = self.whole(view)
         made = self._affine(view.term or 0, self._spread(view, scale), self._spread(view, offset))
         return View(view.at, made)
 

@@ -167,7 +167,7 @@ def copies(draw):
         graph.add("GlobalAveragePool").add("Expand", np.int64([1, channels, *draw.one(places, [places[0], 1])]))
     else:
         graph.add("Slice", np.int64([0]), np.int64([1]), np.int64([1]))
-        graph.add("Expand", np.int64(draw.one([1, 3, *places], [5, 1, 1])))
+        graph.add("Expand", np.int64(draw.one([1, 3, *places], [5, 1, 1], [100, 1, 1])))
     return graph.add("Sigmoid")
 
 
@@ -426,6 +426,44 @@ def _times_the_batch(graph, times, *sizes):
     return graph.add("Reshape", inputs=[last, graph.last])
 
 
+def pads(draw):
+    """Put numbers, the edge or a mirror around any axes."""
+    graph, mode = draw.signed(), draw.one("constant", "edge", "reflect")
+    if draw.some(0, 1):
+        graph.add("Transpose", perm=[0, 2, 3, 1])
+    sides = [[draw.some(0, 2) if size > 2 else 0 for size in (0, *draw.sizes)] for _ in range(2)]
+    if draw.some(0, 1):  # of an image's places alone
+        sides = [[0, 0, *(draw.some(0, 2) for _ in range(2))] for _ in range(2)]
+    fills = [np.float32(draw.one(0, 1, -2.5))] if mode == "constant" and draw.some(0, 1) else []
+    if draw.sizes[0] < 3 and mode == "reflect":
+        mode = "edge"
+    graph.add("Pad", np.int64([*sides[0], *sides[1]]), *fills, mode=mode)
+    return graph.add("Sigmoid").add("Flatten")
+
+
+def softmax(draw):
+    """Normalise exponentials over any axis of an image or of rows."""
+    graph, op = draw.signed(), draw.one("Softmax", "LogSoftmax")
+    if draw.some(0, 1):
+        graph.add("Transpose", perm=draw.one([0, 2, 3, 1], [0, 1, 3, 2]))
+    rank = 4
+    if draw.some(0, 1):
+        graph.add("Reshape", np.int64([0, draw.sizes[0], -1]))
+        rank = 3
+    return graph.add(op, axis=draw.one(*range(1, rank), *range(1 - rank, 0))).add("Flatten")
+
+
+def film_by_film(draw):
+    """Repeat stored numbers for each film, lay them out anew, and add them to computed ones."""
+    graph, (channels, rows, columns) = Graph(), draw.sizes
+    whole = graph.add("Reshape", np.int64([0, channels, -1])).add("Transpose", perm=[0, 2, 1]).last
+    graph.add("Shape", inputs=["image"]).add("Slice", np.int64([0]), np.int64([1]), np.int64([0]))
+    graph.add("Concat", inputs=[graph.last, graph.store(np.int64([1, 1, 1]))], axis=0)
+    graph.add("Tile", inputs=[graph.store(draw.normal(1, channels, rows, columns)), graph.last])
+    graph.add("Reshape", np.int64([draw.one(0, -1), channels, rows * columns])).add("Transpose", perm=[0, 2, 1])
+    return graph.add("Add", inputs=[graph.last, whole]).add("Flatten")
+
+
 def local_response(draw):
     """Divide by the squares around; of small numbers, for ONNX Runtime adds to a sum and takes away from it again."""
     graph = Graph().add("Sigmoid")
@@ -460,6 +498,9 @@ FAMILIES = {
     "slice": cut,
     "split": split,
     "windows": windows,
+    "pads": pads,
+    "softmax": softmax,
+    "film_by_film": film_by_film,
 }
 
 

@@ -269,22 +269,28 @@ def clip(walk: Walk, node: Node, values: list[Value | None]) -> Value:
 
 
 def softmax(walk: Walk, node: Node, values: list[Value | None]) -> Value:
-    """Softmax, or Activation("log_softmax"), over classes or channels.
+    """Softmax, or Activation("log_softmax"); Permute around it where its axis is not the last.
 
-    TFLite: SOFTMAX or LOG_SOFTMAX.
+    TFLite: SOFTMAX or LOG_SOFTMAX; TRANSPOSE around it where its axis is not the last.
 
-    Over the axis of classes: 1 of an image (before opset 13, of one place), the last one otherwise.
+    Over any axis but the batch's. Before opset 13 over one axis: that of
+    channels of an image of one place, or the last.
     """
     value = only(node, values)
     node_shape, rank = value.shape, len(value.shape) + 1 - (value.rows > 1)
     axis = node.attributes.get("axis", -1 if walk.opset >= 13 else 1) % rank
-    last = 1 if value.channels_first else rank - 1
-    if axis != last:
-        raise unknown(node, f"axis {axis} of {['N', *node_shape]} is not the one of classes")
+    if axis == 0:
+        raise unknown(node, f"axis 0 of {['N', *node_shape]} is the batch: it mixes films")
     if walk.opset < 13 and math.prod(node_shape[axis:]) > 1:  # it then normalises over all axes from that one on
         raise unknown(node, f"before opset 13 it is one softmax over channels and places of {['N', *node_shape]}")
     kind: Activation = "softmax" if node.op == "Softmax" else "log_softmax"
-    return _activation(walk, kind, node, value, nonnegative=kind == "softmax")
+    place, count, name = here(value, axis), len(value.tensor.shape), layer_name(node)
+    if place == count - 1:
+        return _activation(walk, kind, node, value, nonnegative=kind == "softmax")
+    order = [*range(place), *range(place + 1, count), place]
+    made = walk.make.activation(walk.make.permute(value.tensor, order, f"{name}.last"), kind, f"{name}.{kind}")
+    back = [*range(place), count - 1, *range(place, count - 1)]
+    return value.like(walk.make.permute(made, back, name), nonnegative=kind == "softmax")
 
 
 def _activation(walk: Walk, kind: Activation, node: Node, value: Value, *, nonnegative: bool) -> Value:

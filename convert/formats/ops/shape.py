@@ -7,6 +7,8 @@ from itertools import pairwise
 from math import prod
 from typing import Any
 
+import numpy as np
+
 from convert.formats.onnx_graph import BATCH, Node, batches_in
 from convert.formats.ops.builder import Places
 from convert.formats.ops.walk import (
@@ -194,11 +196,11 @@ def _numbers(walk: Walk, node: Node, index: int, attribute: str) -> list[int]:
 
 
 def expand(walk: Walk, node: Node, values: list[Value | None]) -> Value:
-    """Concatenate of copies, along each axis that grows.
+    """Concatenate of copies, along each axis that grows; Rescaling by ones to more than 64.
 
-    TFLite: CONCATENATION of copies.
+    TFLite: CONCATENATION of copies; MUL by ones to more than 64.
 
-    From sizes of 1, of the same rank, to stored sizes of at most 64; the batch stays as it is.
+    From sizes of 1, of the same rank, to stored sizes; the batch stays as it is.
     """
     value, target = only(node, values), [int(size) for size in walk.constant(node, 1)]
     wanted = [1] * (len(value.shape) + 1 - len(target)) + target
@@ -207,7 +209,12 @@ def expand(walk: Walk, node: Node, values: list[Value | None]) -> Value:
     sizes = list(zip(value.shape, wanted[1:], strict=True))
     if any(1 not in pair and pair[0] != pair[1] for pair in sizes):
         raise unknown(node, f"{['N', *value.shape]} does not stretch to {_shown(target)}")
-    return _copies(walk, node, value, [size if now == 1 else 1 for now, size in sizes])
+    copies = [size if now == 1 else 1 for now, size in sizes]
+    if max(copies) <= MOST_COPIES:
+        return _copies(walk, node, value, copies)
+    ones = np.ones((1, *copies), np.float32)
+    ones = ones.transpose(CHANNELS_LAST) if value.channels_first else ones
+    return value.like(walk.make.times(value.tensor, ones, layer_name(node)), nonnegative=value.nonnegative)
 
 
 def tile(walk: Walk, node: Node, values: list[Value | None]) -> Value:

@@ -11,6 +11,7 @@ import onnx
 from numpy.typing import NDArray
 
 from convert.proof.normal import NormalForm, NoRuleError, View
+from convert.proof.readers import compositions
 
 FRAMEWORK = "litert"
 
@@ -60,10 +61,23 @@ def pad(form: NormalForm, views: Views, given: Given) -> Any:
     )
     around: NDArray[Any] = np.zeros((2, views[0].at.ndim), np.int64)
     around[:, slice(None) if axes is None else axes] = np.reshape(pads, (2, -1))
-    if given.get("mode", b"constant") != b"constant" or around[:, :2].any():
-        raise NoRuleError("it pads other axes, or not with one number")
-    (top, left), (bottom, right) = around[:, 2:].tolist()
-    return first(form.pad(last(views[0]), (top, left, bottom, right), float(np.reshape(value, ()))))
+    mode, view, fill = given.get("mode", b"constant").decode(), views[0], float(np.reshape(value, (-1,))[0])
+    if around[:, 0].any() or around.min() < 0:
+        raise NoRuleError("it pads the batch, or cuts off")
+    if mode != "constant":
+        pairs = list(zip(*around.tolist(), strict=True))
+        if mode not in ("edge", "reflect"):
+            raise NoRuleError(f"its mode is {mode}")
+        return view.map(lambda at: np.pad(at, pairs, "edge" if mode == "edge" else "reflect"))
+    if fill == 0 and len(around[0]) == 4 and not around[:, 1].any():
+        (top, left), (bottom, right) = around[:, 2:].tolist()
+        return first(form.pad(last(view), (top, left, bottom, right)))
+    for axis in np.flatnonzero(around.any(0)):
+        shapes = [[one if at != axis else count for at, one in enumerate(view.at.shape)] for count in around[:, axis]]
+        before, after = (View(np.full(shape, fill, np.float32)) for shape in shapes)
+        parts = [one for one in (before, view, after) if one.at.size]
+        view = compositions.join(form, parts, int(axis))
+    return view
 
 
 def cast(form: NormalForm, views: Views, given: Given) -> Any:
