@@ -207,6 +207,8 @@ def right_graphs():
         "attention_of_torch": attend_as_torch(tokens(start()), 2, 9, 16),
         "local_response": start().add("LRN", size=3, alpha=0.1),
         "layer_norm": last(start()).add("LayerNormalization", normal(4), normal(4), epsilon=0.5).add("Flatten"),
+        "layer_norm_over_rows_and_columns": start().add("LayerNormalization", normal(12, 12), axis=2),
+        "layer_norm_of_images": start().add("LayerNormalization", normal(4, 12, 12), normal(4, 12, 12), axis=1),
         "layer_norm_of_rows": tokens(start()).add("LayerNormalization", normal(16), normal(16)),
         "layer_norm_written_out": written_out_layer_norm(tokens(start()), -1)
         .add("Mul", normal(16))
@@ -395,7 +397,7 @@ def wrong_graphs():
             "Slice", np.int64([-1]), np.int64([-99]), np.int64([0]), np.int64([-1])
         ),
         "slice_of_nothing": start().add("Slice", np.int64([3]), np.int64([3]), np.int64([3])),
-        "layer_norm_over_rows_and_columns": start().add("LayerNormalization", normal(12, 12), axis=2),
+        "layer_norm_over_films": start().add("LayerNormalization", normal(1, 4, 12, 12), axis=0),
         "tile_of_the_batch": start().add("Tile", np.int64([2, 1, 1, 1])),
         "expand_to_more_axes": start().add("Expand", np.int64([2, 1, 4, 12, 12])),
         "split_into_other_sizes": split_of(start(), [1, 2], axis=1),

@@ -462,7 +462,7 @@ def _times_the_batch(graph, times, *sizes):
 
 def pads(draw):
     """Put numbers, the edge or a mirror around any axes."""
-    graph, mode = draw.signed(), draw.one("constant", "edge", "reflect")
+    graph, mode = draw.signed(), draw.one("constant", "edge", "reflect", "wrap")
     if draw.some(0, 1):
         graph.add("Transpose", perm=[0, 2, 3, 1])
     sides = [[draw.some(0, 2) if size > 2 else 0 for size in (0, *draw.sizes)] for _ in range(2)]

@@ -168,7 +168,8 @@ def pad(walk: Walk, node: Node, values: list[Value | None]) -> Value:
 
     TFLite: PAD, or part of the convolution behind it; else CONCATENATION, with STRIDED_SLICE of what is repeated.
 
-    Numbers around any axis but the batch's; or, at most 64 on each side, what lies at the edge or is mirrored there.
+    Numbers around any axis but the batch's; or, at most 64 on each side, what lies at the edge, is mirrored there or
+    comes round.
     """
     if not walk.constant(node, 1).any():
         return only(node, values, anywhere=True)
@@ -202,9 +203,11 @@ def _joined(
             parts += [make.stored(tensor, numbers, place, f"{name}.{side}")] if count else []
         parts.insert(1 if around[0] else 0, tensor)
         return value.like(make.join(parts, place, name), nonnegative=value.nonnegative and fill >= 0)
-    if mode not in ("edge", "reflect") or max(around) > MOST_COPIES or (mode == "reflect" and max(around) >= size):
+    fits = {"edge": MOST_COPIES, "reflect": min(MOST_COPIES, size - 1), "wrap": min(MOST_COPIES, size)}
+    if max(around) > fits.get(mode, 0):
         raise unknown(node, f"mode {mode}, or {list(around)} places of {size}")
-    at = np.pad(np.arange(size), around, "edge" if mode == "edge" else "reflect")
+    way: Literal["edge", "reflect", "wrap"] = "edge" if mode == "edge" else "wrap" if mode == "wrap" else "reflect"
+    at = np.pad(np.arange(size), around, way)
     for number, one in enumerate([*at[: around[0]], None, *at[around[0] + size :]]):
         found = None if one is None else (int(one), int(one) + 1, 1)
         parts.append(tensor if found is None else make.cut(tensor, place, found, f"{name}.place{number}"))
