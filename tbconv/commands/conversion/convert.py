@@ -85,15 +85,16 @@ def convert(
     size: Annotated[
         str | None,
         typer.Option(
-            metavar="H[,W]", help="Height and width of an ONNX model that leaves them open; one number is a square."
+            metavar="PIXELS",
+            help="Height, or height and width (320,256), of an ONNX model that leaves them open; one is a square.",
         ),
     ] = None,
     inputs: Annotated[
         list[str] | None,
         typer.Option(
             "--input",
-            metavar="NAME=NUMBER",
-            help="What another input of an ONNX model, such as age=55, is for every film; may be repeated.",
+            metavar="VALUE",
+            help="Name and number of another input of an ONNX model, age=55, for every film; may be repeated.",
         ),
     ] = None,
     normalise: Annotated[
