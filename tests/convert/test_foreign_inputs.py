@@ -172,10 +172,67 @@ def test_a_quantizer_that_left_a_relu_to_rounding_gets_it_back(wrapped):
         "qdq_symmetric": ["Relu"],
         "qdq_six": ["Clip"],
     }
-    assert "1 of ReLU put back" in wrapped[0]["qdq"]["float32"]
+    assert "ReLU put back where rounding from zero up stood for it (1)" in wrapped[0]["qdq"]["float32"]
     assert "put back" not in wrapped[0]["qdq_symmetric"]["float32"]
 
 
 def test_a_network_that_begins_by_scaling_is_told_from_one_that_does_not(wrapped):
     found = {name: wrapped[0][name]["starts_with"] for name in ("last_scaled", "uint8", "last", "half", "qdq")}
     assert found == {"last_scaled": "", "uint8": "Mul", "last": "", "half": "", "qdq": ""}
+
+
+# --- exporters ---
+# One small network by either exporter of PyTorch in every opset that onnx knows, and what failed once.
+
+OPSETS = {f"new_{opset}": opset for opset in range(18, 26)} | {
+    f"old_{opset}": opset for opset in (7, 9, 11, 13, 17, 20)
+}
+CASES = ("dilated_stride", "clamp_to_float16", "four_axes", "one_axis")
+EXPORTED = (*OPSETS, "new_sizes", "half_new", "half_old", "aged_new", "aged_old", *CASES)
+IN_KERAS = ("new_25", "old_7", "half_new", "aged_old", *CASES)  # the others are the same layers
+
+
+@pytest.fixture(scope="module")
+def exported(child, tmp_path_factory):
+    """Folder of exported files, facts by name, and the folder of wrapped ones."""
+    theirs, out = tmp_path_factory.mktemp("exported"), tmp_path_factory.mktemp("exported-ours")
+    assert set(child("export_inputs.py", theirs)) == set(EXPORTED)
+    ages = {name: {"inputs": {"age": [55.0]}} for name in EXPORTED if name.startswith("aged")}
+    sizes = {name: {"size": SQUARE} for name in EXPORTED if name.startswith("old") or name == "new_sizes"}
+    sizes |= {name: {"size": SQUARE} for name in CASES if name not in ages}
+    options = {name: (ages | sizes).get(name, {}) for name in EXPORTED}
+    return theirs, child("wrap_foreign.py", theirs, out, json.dumps(options)), out
+
+
+@pytest.mark.parametrize("name", EXPORTED)
+def test_what_either_exporter_writes_answers_as_the_file_itself_does(name, exported, tmp_path):
+    theirs, facts, out = exported[0], exported[1][name], exported[2]
+    assert "what" not in facts, facts
+    grey, given = films(SQUARE), facts["input"]
+    fed = prepare(grey, IMAGENET, 3).astype(given["dtype"])
+    request = {"third_party": True, "input": given["name"], "fixed_inputs": facts["fixed_inputs"]}
+    request |= {"batch": 1} if facts["source_batch"] == 1 else {}
+    expected = run("convert.runners.onnxruntime:run", theirs / f"{name}.onnx", fed, tmp_path, **request)
+    expected = expected.astype(np.float64).reshape(len(grey), -1)
+    allowed = HALF / 10 if name.startswith("half") else ROUNDING
+    assert np.ptp(expected, axis=0).max() > 10 * allowed
+    path, tflite, keras = out / f"{name}.onnx", tmp_path / "model.tflite", tmp_path / "model.keras"
+    run_step("convert.formats.tflite.write:onnx_to_tflite", {"onnx": str(path), "float32": str(tflite)})
+    files = {"convert.runners.onnxruntime:run": path, "convert.runners.tflite:run_any": tflite}
+    if name in IN_KERAS:
+        run_step("convert.formats.onnx_to_keras:onnx_to_keras", {"onnx": str(path), "keras": str(keras)})
+        files["convert.runners.tensorflow:run_keras"] = keras
+    for step, file in files.items():
+        one = {} if facts["dynamic_batch"] else {"batch": 1}
+        assert np.abs(run(step, file, grey, tmp_path, **one) - expected).max() <= allowed, step
+
+
+def test_an_opset_before_13_is_raised_and_a_new_one_stays(exported):
+    raised = {name for name in OPSETS if exported[1][name]["versions"]}
+    assert raised == {name for name, opset in OPSETS.items() if opset < 13}
+    assert {exported[1][name]["opset"] for name in OPSETS} == set(OPSETS.values())
+
+
+def test_a_gelu_in_float16_gets_the_root_of_float32_and_that_is_said(exported):
+    for name in ("half_new", "half_old"):
+        assert "the root of 2 in 1 GELU set to float32's" in exported[1][name]["float32"]

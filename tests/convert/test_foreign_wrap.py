@@ -15,6 +15,7 @@ REFUSED = {
     "old_opset": "its opset is 6",
     "gives_an_image": "a classifier gives [N, classes]",
     "batch_norm_in_training": "in training mode: 1 BatchNormalization nodes such as norm",
+    "batch_norm_of_five": "in training mode: 1 BatchNormalization nodes such as norm",
     "invalid": "is not a valid ONNX file",
     "cut_off": "is cut off or damaged",
     "text": "is not an ONNX file",

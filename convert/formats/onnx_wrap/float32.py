@@ -27,6 +27,7 @@ NONNEGATIVE = ("Relu", "Sigmoid", "Softmax", "HardSigmoid", "Exp", "Abs")
 KEEPS_SIGN = ("MaxPool", "AveragePool", "GlobalAveragePool", "GlobalMaxPool", "Add", "Mul", "Concat", "Identity", "Pad")
 MOVES = ("Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Dropout", "Slice", "Gather", "Split", "Expand")
 SIX = 6.0  # where ReLU6 ends
+ROOTS = {"Div": 2**0.5, "Mul": 0.5**0.5}  # by which a GELU scales what its Erf reads
 
 
 def to_float32(model: onnx.ModelProto) -> str:
@@ -65,7 +66,30 @@ def _cast_floats(model: onnx.ModelProto) -> Iterator[str]:
             if value.type.tensor_type.elem_type in FLOATS:
                 value.type.tensor_type.elem_type = TensorProto.FLOAT
     words = [f"{kind} ({count} stored tensors)" for kind, count in counts.items() if count]
-    yield f"{' and '.join(words) or 'its other floats'} cast to float32, in which it computes here"
+    roots = _restore_roots(model)
+    gelu = f", with the root of 2 in {roots} GELU set to float32's" if roots else ""
+    yield f"{' and '.join(words) or 'its other floats'} cast to float32, in which it computes here{gelu}"
+
+
+def _restore_roots(model: onnx.ModelProto) -> int:
+    """Set the root of 2 that a GELU was rounded to in float16 to that of float32, in place; return how many there are.
+
+    A GELU that is written out as Erf(x / 1.4140625) is none: off by 1e-4 of x, and no layer stands for it.
+    """
+    after = {name for node in model.graph.node if node.op_type == "Erf" for name in node.input}
+    scaled = [node for node in model.graph.node if after.intersection(node.output)]
+    read = {name: node.op_type for node in scaled for name in node.input if node.op_type in ROOTS}
+    stored = [(one.name, one) for one in model.graph.initializer]
+    stored += [(n.output[0], a.t) for n in model.graph.node if n.op_type == "Constant" for a in n.attribute]
+    count = 0
+    for name, tensor in stored:
+        if name not in read or tensor.data_type != TensorProto.FLOAT:
+            continue
+        root, values = ROOTS[read[name]], numpy_helper.to_array(tensor)
+        if values.size == 1 and float(values.reshape(())) == float(np.float16(root)):
+            tensor.CopyFrom(numpy_helper.from_array(np.full_like(values, root), tensor.name))
+            count += 1
+    return count
 
 
 def _store(tensor: onnx.TensorProto, values: NDArray[Any]) -> None:
@@ -159,7 +183,7 @@ def _drop_pairs(model: onnx.ModelProto) -> Iterator[str]:
     )
     model.graph.initializer.extend(numpy_helper.from_array(array, name) for name, array in pairs.made.items())
     _drop_unread(model)
-    relus = f", {pairs.clamped} of ReLU put back, which rounding from zero up stood for" if pairs.clamped else ""
+    relus = f", ReLU put back where rounding from zero up stood for it ({pairs.clamped})" if pairs.clamped else ""
     weights = f"{pairs.weights} stored tensors dequantized"
     yield f"int8: its float graph was taken, {pairs.dropped} roundings dropped, {weights}{relus}"
 
