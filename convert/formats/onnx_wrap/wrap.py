@@ -21,6 +21,7 @@ from convert.formats.onnx_wrap.float32 import to_float32
 from convert.formats.onnx_wrap.front import add_front, flatten_outputs, raise_opset, strip
 from convert.formats.onnx_wrap.inputs import FixedInput, ImageInput, read_inputs, take_image_alone
 from convert.formats.onnx_wrap.names import clear_name, name_nodes, name_outputs
+from convert.formats.onnx_wrap.unroll import unroll
 from tbconv.contract.errors import ConversionError
 from tbconv.contract.files import sha256_file
 
@@ -74,6 +75,7 @@ def wrap(request: dict[str, Any]) -> dict[str, Any]:
     clear_name(model, "image")
     starts_with = first_scaling(model)
     add_front(model, image, normalise)
+    unroll(model)
     nodes = name_nodes(model)
     wrapped, dynamic = open_batch(model)
     onnx.checker.check_model(wrapped)

@@ -203,7 +203,7 @@ def here(value: Value, axis: int) -> int:
     """Return where an axis, as ONNX counts it from the batch on, stands in the tensor."""
     if value.channels_first:
         return {1: len(value.tensor.shape) - 1, 2: 1, 3: 2}.get(axis, axis)
-    return 0 if axis == value.batch_at else axis + (axis < value.batch_at)
+    return 0 if axis == value.batch_at else axis + (axis < value.batch_at) + (value.rows > 1)
 
 
 def shared(node: Node) -> object:
