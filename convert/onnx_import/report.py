@@ -165,6 +165,13 @@ def input_limits(facts: dict[str, Any], normalise: Normalise) -> list[str]:
         normalise: the preprocessing.
     """
     given, found = facts["input"], list[str]()
+    sides = given["shape"][1:3] if given["channels_last"] else given["shape"][2:]
+    if not all(isinstance(side, int) for side in sides):
+        height, width = facts["size"]
+        found.append(
+            f"Its height and width are open and were set to {height} x {width} by --size: a network that was trained "
+            "at another size decides otherwise."
+        )
     if facts["channels"] == 3:
         found.append("The network takes three channels: each gets the same grey levels, whatever colour a film has.")
     if given["dtype"] == "uint8":
