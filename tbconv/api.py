@@ -596,7 +596,8 @@ def convert_onnx(
         model: the ONNX file.
         films: folder of films: some calibrate int8, the others are what every format is compared on.
         out: folder to write (no bundle: it has no threshold).
-        route: who writes the TFLite that is shipped.
+        route: who writes the TFLite that is shipped; `onnx2tf`, too, where no rule of ours knows a node: measured, not
+            proven, and said to be so.
         normalise: imagenet (assumed for three channels), unit or none.
         mean: instead of `normalise`: of x / 255, one a channel.
         std: instead of `normalise`: of x / 255, one a channel.

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from convert.formats.normalise import Normalise
-from convert.formats.table import chosen_lines
+from convert.formats.table import SAVED_MODEL, chosen_lines
 from convert.onnx_import.films import FolderFilms
 from convert.parity.compare import OutputDifference
 from convert.parity.decisions import Decisions
@@ -60,6 +60,22 @@ class JudgedFile:
             self, verdict=FAILED, reason=f"it is not what model.onnx computes: {proof.reason}; {self.reason}"
         )
 
+    def with_maker(self, facts: dict[str, Any], *, films: int) -> JudgedFile:
+        """Return a file of another converter, which says so.
+
+        Args:
+            facts: `made_by`; `proven`, whether it is EQUIVALENT to model.onnx; `served`, why the server's reader
+                refuses it, None where it does not or is not asked.
+            films: on which it was measured.
+        """
+        rests = "proven against model.onnx all the same" if facts["proven"] else "no rule of ours proves it"
+        said = f"{self.reason}; made by {facts['made_by']}, {rests}; measured on {films} films"
+        if self.format == SAVED_MODEL.kind:
+            said += "; it takes one film a call"
+        if facts["served"]:
+            said += f"; the server would refuse it: {facts['served']}"
+        return replace(self, reason=said, facts=self.facts | facts)
+
     def to_json(self) -> dict[str, Any]:
         """Return the row of parity.json."""
         own = {name: getattr(self, name) for name in ("path", "format", "precision", "verdict", "reason")}
@@ -72,6 +88,11 @@ class JudgedFile:
             return AGREES[self.verdict]
         worst = max(one.max_abs for one in self.outputs)
         return f"{AGREES[self.verdict]} (max {worst:.1e}, {max(one.flips for one in self.outputs)} flips)"
+
+
+def is_proven(proofs: dict[str, Proof], path: str) -> bool:
+    """Whether a file is the ONNX graph, for every input."""
+    return path in proofs and proofs[path].verdict is ProofVerdict.EQUIVALENT
 
 
 def onnx_report(
@@ -126,7 +147,7 @@ def onnx_report(
         "int8": int8,
         "formats": formats,
         "proofs": {path: asdict(one) for path, one in proofs.items()},
-        "limits": _limits(normalise, films, decisions),
+        "limits": [*_limits(normalise, films, decisions), *_limits_of_makers(judged, len(films.parity))],
         "disclaimer": words.disclaimer,
     }
 
@@ -145,6 +166,18 @@ def _limits(normalise: Normalise, films: FolderFilms, decisions: dict[str, Decis
         f"{shown}: if the network was trained differently, all files are wrong in the same way.",
         f"Measured on {films.description}; other films may differ.",
     ]
+
+
+def _limits_of_makers(judged: tuple[JudgedFile, ...], films: int) -> list[str]:
+    """Return what rests on films alone: files of another converter, of a network that no rule of ours knows."""
+    theirs = [one for one in judged if one.facts.get("made_by") and not one.facts["proven"]]
+    if not theirs:
+        return []
+    names, made_by = ", ".join(one.path for one in theirs), theirs[0].facts["made_by"]
+    said = f"{names}: made by {made_by}, no rule of ours proves it; measured on {films} films, of other films nothing"
+    refused = [f"{one.path} ({one.facts['served']})" for one in theirs if one.facts["served"]]
+    serving = f" The server's reader would refuse {', '.join(refused)}." if refused else ""
+    return [f"{said} is known.{serving}"]
 
 
 def report_text(report: dict[str, Any]) -> str:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from convert.formats.onnx_graph import BATCH, Graph, Node, plain_name
 from convert.formats.ops.builder import Builder
-from tbconv.contract.errors import ConversionError
+from tbconv.contract.errors import NoRuleError
 
 ROUTE = "change the network: docs/ops.md lists what has a layer"
 IMAGE_RANK = 4
@@ -81,7 +81,7 @@ class Walk:
 Operation = Callable[[Walk, Node, list[Value | None]], Value | list[Value]]  # a list: one of each output
 
 
-class UnknownError(ConversionError):
+class UnknownError(NoRuleError):
     """A node that no Keras layer stands for; `build` collects them all before it raises."""
 
     def __init__(self, node: Node, why: str) -> None:
@@ -94,18 +94,18 @@ def unknown(node: Node, why: str) -> UnknownError:
     return UnknownError(node, why)
 
 
-def all_of(found: list[UnknownError], graph: Graph) -> ConversionError:
+def all_of(found: list[UnknownError], graph: Graph) -> NoRuleError:
     """Return one error that names every node in `found`, with the shapes of what it reads."""
     nodes = [one.node for one in found]
     if len(nodes) == 1:
-        return ConversionError(found[0].what, why=f"{found[0].why}{_reads(nodes[0], graph)}", fix=ROUTE)
+        return NoRuleError(found[0].what, why=f"{found[0].why}{_reads(nodes[0], graph)}", fix=ROUTE)
     named = ", ".join(f"{node.name} ({node.op})" for node in nodes[:MOST_NAMES])
     more = f" and {len(nodes) - MOST_NAMES} more" if len(nodes) > MOST_NAMES else ""
     reasons: dict[str, list[str]] = defaultdict(list)
     for one in found:
         reasons[one.why].append(f"{one.node.name}{_reads(one.node, graph)}")
     why = "\n    ".join(f"{reason}: {', '.join(names)}" for reason, names in reasons.items())
-    return ConversionError(f"{len(nodes)} nodes cannot be converted exactly: {named}{more}", why=why, fix=ROUTE)
+    return NoRuleError(f"{len(nodes)} nodes cannot be converted exactly: {named}{more}", why=why, fix=ROUTE)
 
 
 def _reads(node: Node, graph: Graph) -> str:
