@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from convert.formats.normalise import Normalise
-from convert.formats.table import chosen_lines
+from convert.formats.table import SAVED_MODEL, chosen_lines
 from convert.onnx_import.films import FolderFilms
 from convert.parity.compare import OutputDifference
 from convert.parity.decisions import SHOWN, Decisions
@@ -62,6 +62,22 @@ class JudgedFile:
             self, verdict=FAILED, reason=f"it is not what model.onnx computes: {proof.reason}; {self.reason}"
         )
 
+    def with_maker(self, facts: dict[str, Any], *, films: int) -> JudgedFile:
+        """Return a file of another converter, which says so.
+
+        Args:
+            facts: `made_by`; `proven`, whether it is EQUIVALENT to model.onnx; `served`, why the server's reader
+                refuses it, None where it does not or is not asked.
+            films: on which it was measured.
+        """
+        rests = "proven against model.onnx all the same" if facts["proven"] else "no rule of ours proves it"
+        said = f"{self.reason}; made by {facts['made_by']}, {rests}; measured on {films} films"
+        if self.format == SAVED_MODEL.kind:
+            said += "; it takes one film a call"
+        if facts["served"]:
+            said += f"; the server would refuse it: {facts['served']}"
+        return replace(self, reason=said, facts=self.facts | facts)
+
     def to_json(self) -> dict[str, Any]:
         """Return the row of parity.json."""
         own = {name: getattr(self, name) for name in ("path", "format", "precision", "verdict", "reason")}
@@ -74,6 +90,11 @@ class JudgedFile:
             return AGREES[self.verdict]
         worst = max(one.max_abs for one in self.outputs)
         return f"{AGREES[self.verdict]} (max {worst:.1e}, {max(one.flips for one in self.outputs)} flips)"
+
+
+def is_proven(proofs: dict[str, Proof], path: str) -> bool:
+    """Whether a file is the ONNX graph, for every input."""
+    return path in proofs and proofs[path].verdict is ProofVerdict.EQUIVALENT
 
 
 def onnx_report(
@@ -136,6 +157,7 @@ def onnx_report(
             *_limits(normalise, films, decisions),
             *([f"The files are in float32: {facts['float32']}; {cast}."] if facts["float32"] else []),
             *input_limits(facts, normalise),
+            *_limits_of_makers(judged, len(films.parity)),
         ],
         "disclaimer": words.disclaimer,
     }
@@ -183,6 +205,18 @@ def input_limits(facts: dict[str, Any], normalise: Normalise) -> list[str]:
         numbers = ", ".join(f"{value:g}" for value in np.asarray(one["values"]).reshape(-1)[:SHOWN])
         found.append(f"Its input {name} is fixed at {numbers}: all files answer for that alone.")
     return found
+
+
+def _limits_of_makers(judged: tuple[JudgedFile, ...], films: int) -> list[str]:
+    """Return what rests on films alone: files of another converter, of a network that no rule of ours knows."""
+    theirs = [one for one in judged if one.facts.get("made_by") and not one.facts["proven"]]
+    if not theirs:
+        return []
+    names, made_by = ", ".join(one.path for one in theirs), theirs[0].facts["made_by"]
+    said = f"{names}: made by {made_by}, no rule of ours proves it; measured on {films} films, of other films nothing"
+    refused = [f"{one.path} ({one.facts['served']})" for one in theirs if one.facts["served"]]
+    serving = f" The server's reader would refuse {', '.join(refused)}." if refused else ""
+    return [f"{said} is known.{serving}"]
 
 
 def report_text(report: dict[str, Any]) -> str:

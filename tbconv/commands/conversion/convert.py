@@ -40,7 +40,7 @@ def convert(
         str | None,
         typer.Option(
             help="Who writes the TFLite to ship: own (tbconv, the default), tensorflow or onnx2tf (its float32 file "
-            "and SavedModel)."
+            "and SavedModel; of an ONNX model with a node that no rule of ours knows, too, certified by measurement)."
         ),
     ] = None,
     films: Annotated[
