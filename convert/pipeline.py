@@ -32,7 +32,6 @@ from convert.formats.table import (
     TFLITE_FLOAT32,
     Step,
 )
-from convert.parity.report import LARGEST_HALF, half_line
 from convert.parity.runtimes import MAKERS, places_of
 from convert.worker import drop_waiting, run_step, workers
 from tbconv.contract.errors import ConfigError, ConversionError, ParityError, Reporter
@@ -423,9 +422,6 @@ def _make_int8(context: ConversionContext, reference: Reference[Any, Any]) -> No
     if reference.int8_budget:
         context.reporter.say(f"  int8: searching its recipe for up to {reference.int8_budget:.0f} s")
     context.int8 = _make(context, INT8, films=str(reference.calibration), **given)["search"]
-    reach = (context.int8 or {}).get("reach")
-    if reach and reach["largest"] > LARGEST_HALF:
-        context.reporter.say(f"  {half_line(reach)}")
 
 
 # --- compared ---

@@ -18,11 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convert.formats.normalise import Normalise, check_choice, prepare
-from convert.formats.table import FORMATS, ONNX, TFLITE_FLOAT32
+from convert.formats.table import FORMATS, INT8_FILE, ONNX, TFLITE_FLOAT32
 from convert.onnx_import.films import LEAST, FolderFilms, choose_for_sides, pick, read_folder, read_more
 from convert.onnx_import.report import JudgedFile, onnx_report, report_text
 from convert.parity.compare import compare_outputs, varies
 from convert.parity.decisions import SHOWN, TASKS, Decisions, choose_decisions, read_thresholds
+from convert.parity.needs import find_needs
 from convert.parity.report import PARITY
 from convert.parity.runtimes import Compared, Outputs, Runtime, compared_files, run_outputs
 from convert.parity.verdicts import (
@@ -347,7 +348,8 @@ class OnnxReference:
             self._judge(context, row.path, context.folder / row.path, row.kind, row.precision, answers.get(row.path))
             for row in FORMATS
         ]
-        proofs = self._prove(context)
+        needs, proofs = self._find_needs(context), self._prove(context)
+        judged = [one.with_needs(needs.get(one.path)) for one in judged]
         judged = [one.with_proof(proofs.get(one.path)) for one in judged]
         exact = [one for one in judged if is_exact(one.precision)]
         return OnnxOutcome(
@@ -366,6 +368,13 @@ class OnnxReference:
             regressions={one.path: one.reason for one in exact if one.verdict == FAILED},
             judged=tuple(judged),
         )
+
+    def _find_needs(self, context: ConversionContext) -> dict[str, dict[str, Any]]:
+        """Return what the TFLite files need, by path."""
+        made = [one for one in FORMATS if one.kind == TFLITE_FLOAT32.kind and one.path not in context.not_made]
+        floats = [one.path for one in made if one is not INT8_FILE]
+        files = {one.path: context.folder / one.path for one in made}
+        return find_needs(files, [(files[TFLITE_FLOAT32.path], floats)], self.source.films.parity)
 
     def _prove(self, context: ConversionContext) -> dict[str, Proof]:
         """Compare every file that was made of model.onnx with it, for every input."""

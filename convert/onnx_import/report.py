@@ -24,6 +24,7 @@ from convert.parity.verdicts import (
 from tbconv.contract.certificate import Proof, ProofVerdict
 from tbconv.contract.errors import Referral
 from tbconv.contract.manifest import is_exact
+from tbconv.report_kit.needs import need_lines
 
 COLUMNS = ("file", "MB", "verdict", "output", "max", "median", "99 %", "SQNR dB", "flips", "undecided")
 LEGEND = (
@@ -49,7 +50,7 @@ class JudgedFile:
     verdict: str
     reason: str
     outputs: tuple[OutputDifference, ...] = ()
-    facts: dict[str, Any] = field(default_factory=dict)  # bytes
+    facts: dict[str, Any] = field(default_factory=dict)  # bytes, needs
 
     def with_proof(self, proof: Proof | None) -> JudgedFile:
         """Return the file, FAILED where it was proven to be another network."""
@@ -58,6 +59,10 @@ class JudgedFile:
         return replace(
             self, verdict=FAILED, reason=f"it is not what model.onnx computes: {proof.reason}; {self.reason}"
         )
+
+    def with_needs(self, needs: dict[str, Any] | None) -> JudgedFile:
+        """Return the file with what it needs of a runtime, where that is known."""
+        return self if needs is None else replace(self, facts=self.facts | {"needs": needs})
 
     def to_json(self) -> dict[str, Any]:
         """Return the row of parity.json."""
@@ -163,6 +168,8 @@ def report_text(report: dict[str, Any]) -> str:
         "",
         *(f"- {line}" for line in verdict_lines(report)),
         "",
+        *(f"- {line}" for line in need_lines(needs_in(report))),
+        "",
         *(f"- {line.strip()}" for line in search_lines(report["int8"])),
         "",
         LEGEND,
@@ -175,6 +182,11 @@ def report_text(report: dict[str, Any]) -> str:
         report["disclaimer"],
     ]
     return "\n".join(lines) + "\n"
+
+
+def needs_in(report: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return what files need, by path."""
+    return {row["path"]: row["needs"] for row in report["rows"] if "needs" in row}
 
 
 def verdict_lines(report: dict[str, Any]) -> Iterator[str]:
