@@ -34,7 +34,6 @@ from convert.formats.table import (
     Step,
     choose_formats,
 )
-from convert.parity.report import LARGEST_HALF, half_line
 from convert.parity.runtimes import MAKERS, places_of
 from convert.worker import drop_waiting, run_step, workers
 from tbconv.contract.errors import ConfigError, ConversionError, NoRuleError, ParityError, Reporter, SetupError
@@ -511,9 +510,6 @@ def _make_int8(context: ConversionContext, reference: Reference[Any, Any]) -> No
     if reference.int8_budget:
         context.reporter.say(f"  int8: searching its recipe for up to {reference.int8_budget:.0f} s")
     context.int8 = _make(context, INT8, INT8, [INT8_FILE], films=str(reference.calibration), **given)["search"]
-    reach = (context.int8 or {}).get("reach")
-    if reach and reach["largest"] > LARGEST_HALF:
-        context.reporter.say(f"  {half_line(reach)}")
 
 
 # --- compared ---

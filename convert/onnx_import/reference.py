@@ -18,11 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convert.formats.normalise import Normalise, check_choice, prepare
-from convert.formats.table import ONNX, TFLITE_FLOAT32, describe_chosen
+from convert.formats.table import INT8_FILE, ONNX, TFLITE_FLOAT32, describe_chosen
 from convert.onnx_import.films import LEAST, FolderFilms, choose_for_sides, pick, read_folder, read_more
 from convert.onnx_import.report import JudgedFile, input_limits, is_proven, onnx_report, report_text
 from convert.parity.compare import compare_outputs, varies
 from convert.parity.decisions import SHOWN, TASKS, Decisions, choose_decisions, read_thresholds
+from convert.parity.needs import find_needs
 from convert.parity.report import PARITY
 from convert.parity.runtimes import Compared, Outputs, Runtime, compared_files, run_outputs
 from convert.parity.verdicts import (
@@ -394,6 +395,8 @@ class OnnxReference:
         compared = [self._compare(context, maker, others, answers) for maker in compared_makers(context, self.route)]
         compared = compared if ONNX in context.asked else [graph, *compared]
         proofs = self._prove(context)
+        needs = self._find_needs(context)
+        judged = [one.with_needs(needs.get(one.path)) for one in judged]
         judged = [one.with_proof(proofs.get(one.path)) for one in judged]
         judged = [self._with_maker(context, one, proofs) if one.path in context.by_onnx2tf else one for one in judged]
         exact = [graph, *(one for one in judged if is_exact(one.precision))]
@@ -415,6 +418,14 @@ class OnnxReference:
             regressions={one.path: one.reason for one in exact if one.verdict == FAILED},
             judged=tuple(judged),
         )
+
+    def _find_needs(self, context: ConversionContext) -> dict[str, dict[str, Any]]:
+        """Return what the TFLite files need, by path."""
+        made = [one for one in context.made if one.kind == TFLITE_FLOAT32.kind]
+        floats = [one.path for one in made if one is not INT8_FILE]
+        exact = context.place(TFLITE_FLOAT32.path)
+        groups = [(exact, floats)] if exact.exists() else []
+        return find_needs({one.path: context.folder / one.path for one in made}, groups, self.source.films.parity)
 
     def _prove(self, context: ConversionContext) -> dict[str, Proof]:
         """Compare every file that was made of model.onnx with it, for every input."""

@@ -27,6 +27,7 @@ from convert.parity.verdicts import (
 from tbconv.contract.certificate import Proof, ProofVerdict
 from tbconv.contract.errors import Referral
 from tbconv.contract.manifest import is_exact
+from tbconv.report_kit.needs import need_lines
 
 COLUMNS = ("file", "MB", "verdict", "output", "max", "median", "99 %", "SQNR dB", "flips", "undecided")
 LEGEND = (
@@ -52,7 +53,7 @@ class JudgedFile:
     verdict: str
     reason: str
     outputs: tuple[OutputDifference, ...] = ()
-    facts: dict[str, Any] = field(default_factory=dict)  # bytes
+    facts: dict[str, Any] = field(default_factory=dict)  # bytes, needs
 
     def with_proof(self, proof: Proof | None) -> JudgedFile:
         """Return the file, FAILED where it was proven to be another network."""
@@ -77,6 +78,10 @@ class JudgedFile:
         if facts["served"]:
             said += f"; the server would refuse it: {facts['served']}"
         return replace(self, reason=said, facts=self.facts | facts)
+
+    def with_needs(self, needs: dict[str, Any] | None) -> JudgedFile:
+        """Return the file with what it needs of a runtime, where that is known."""
+        return self if needs is None else replace(self, facts=self.facts | {"needs": needs})
 
     def to_json(self) -> dict[str, Any]:
         """Return the row of parity.json."""
@@ -240,6 +245,8 @@ def report_text(report: dict[str, Any]) -> str:
         "",
         *(f"- {line}" for line in verdict_lines(report)),
         "",
+        *(f"- {line}" for line in need_lines(needs_in(report))),
+        "",
         *(f"- {line.strip()}" for line in search_lines(report["int8"])),
         "",
         LEGEND,
@@ -252,6 +259,11 @@ def report_text(report: dict[str, Any]) -> str:
         report["disclaimer"],
     ]
     return "\n".join(lines) + "\n"
+
+
+def needs_in(report: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return what files need, by path."""
+    return {row["path"]: row["needs"] for row in report["rows"] if "needs" in row}
 
 
 def verdict_lines(report: dict[str, Any]) -> Iterator[str]:
