@@ -598,7 +598,8 @@ def convert_onnx(
         model: the ONNX file.
         films: folder of films: some calibrate int8, the others are what every format is compared on.
         out: folder to write (no bundle: it has no threshold).
-        route: who writes the TFLite that is shipped.
+        route: who writes the TFLite that is shipped; `onnx2tf`, too, where no rule of ours knows a node: measured, not
+            proven, and said to be so.
         normalise: imagenet (assumed for three channels), unit or none.
         size: height and width, where the file leaves them open.
         inputs: by name what each other input of the network is for every film: one number, or as many as it takes.

@@ -18,11 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convert.formats.normalise import Normalise, check_choice, prepare
-from convert.formats.table import ONNX, TFLITE_FLOAT32, describe_chosen
+from convert.formats.table import INT8_FILE, ONNX, TFLITE_FLOAT32, describe_chosen
 from convert.onnx_import.films import LEAST, FolderFilms, choose_for_sides, pick, read_folder, read_more
-from convert.onnx_import.report import JudgedFile, input_limits, onnx_report, report_text
+from convert.onnx_import.report import JudgedFile, input_limits, is_proven, onnx_report, report_text
 from convert.parity.compare import compare_outputs, varies
 from convert.parity.decisions import SHOWN, TASKS, Decisions, choose_decisions, read_thresholds
+from convert.parity.needs import find_needs
 from convert.parity.report import PARITY
 from convert.parity.runtimes import Compared, Outputs, Runtime, compared_files, run_outputs
 from convert.parity.verdicts import (
@@ -50,9 +51,10 @@ from convert.quantization.float_ops import HEAD, NOTHING, require_nodes
 from tbconv.contract.bundle import CONVERSION, MANIFEST, file_records, replace_folder
 from tbconv.contract.certificate import Proof
 from tbconv.contract.environment import provenance
-from tbconv.contract.errors import ConfigError, ConversionError, Referral, Reporter, referral_of_option
+from tbconv.contract.errors import ArtefactError, ConfigError, ConversionError, Referral, Reporter, referral_of_option
 from tbconv.contract.files import write_atomic, write_json
 from tbconv.contract.manifest import Labels, is_exact, proposed_referral
+from tf_serve.runtime.structure import check_tflite
 from torch_train.run_folder import CALIBRATION_FILMS, Films, write_films
 
 SCHEMA = "tbconv-conversion/1"
@@ -369,7 +371,8 @@ class OnnxReference:
                 one.path,
                 "trained",
                 one.any_runner,
-                {"artefact": str(context.place(one.path))} | (one_film if one is ONNX else {}),
+                {"artefact": str(context.place(one.path)), "film_by_film": one.path in context.by_onnx2tf}
+                | (one_film if one is ONNX else {}),
                 one.precision,
                 may_fail=not is_exact(one.precision),
             )
@@ -381,8 +384,8 @@ class OnnxReference:
             for one in others
         ]
         answers = run_outputs(runtimes, source.films.parity, context.reporter)
-        for one in others:
-            answers[one.name] = self._named(answers[one.name])
+        for name in (*(one.name for one in others), *context.by_onnx2tf):
+            answers[name] = self._named(answers[name])
         judged = [
             self._judge(context, row.path, context.place(row.path), row.kind, row.precision, answers.get(row.path))
             for row in context.asked
@@ -392,7 +395,10 @@ class OnnxReference:
         compared = [self._compare(context, maker, others, answers) for maker in compared_makers(context, self.route)]
         compared = compared if ONNX in context.asked else [graph, *compared]
         proofs = self._prove(context)
+        needs = self._find_needs(context)
+        judged = [one.with_needs(needs.get(one.path)) for one in judged]
         judged = [one.with_proof(proofs.get(one.path)) for one in judged]
+        judged = [self._with_maker(context, one, proofs) if one.path in context.by_onnx2tf else one for one in judged]
         exact = [graph, *(one for one in judged if is_exact(one.precision))]
         return OnnxOutcome(
             report=onnx_report(
@@ -413,10 +419,29 @@ class OnnxReference:
             judged=tuple(judged),
         )
 
+    def _find_needs(self, context: ConversionContext) -> dict[str, dict[str, Any]]:
+        """Return what the TFLite files need, by path."""
+        made = [one for one in context.made if one.kind == TFLITE_FLOAT32.kind]
+        floats = [one.path for one in made if one is not INT8_FILE]
+        exact = context.place(TFLITE_FLOAT32.path)
+        groups = [(exact, floats)] if exact.exists() else []
+        return find_needs({one.path: context.folder / one.path for one in made}, groups, self.source.films.parity)
+
     def _prove(self, context: ConversionContext) -> dict[str, Proof]:
         """Compare every file that was made of model.onnx with it, for every input."""
         made = [one.path for one in context.made if one is not ONNX]
         return prove_files(context.place(ONNX.path), {path: context.folder / path for path in made})
+
+    def _with_maker(self, context: ConversionContext, one: JudgedFile, proofs: dict[str, Proof]) -> JudgedFile:
+        """Return a file of the reference converter with who made it, what its verdict rests on, and who runs it."""
+        converter = context.converters["onnx2tf"].split(" -")[0]
+        facts: dict[str, Any] = {"made_by": converter, "proven": is_proven(proofs, one.path), "served": None}
+        if one.format == TFLITE_FLOAT32.kind:
+            try:
+                check_tflite(context.folder / one.path)
+            except ArtefactError as error:
+                facts["served"] = error.why
+        return one.with_maker(facts, films=len(self.source.films.parity))
 
     def _named(self, answer: Outputs | str) -> Outputs | str:
         """Return another maker's only output under our name."""

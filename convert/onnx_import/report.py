@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from convert.formats.normalise import Normalise
-from convert.formats.table import chosen_lines
+from convert.formats.table import SAVED_MODEL, chosen_lines
 from convert.onnx_import.films import FolderFilms
 from convert.parity.compare import OutputDifference
 from convert.parity.decisions import SHOWN, Decisions
@@ -27,6 +27,7 @@ from convert.parity.verdicts import (
 from tbconv.contract.certificate import Proof, ProofVerdict
 from tbconv.contract.errors import Referral
 from tbconv.contract.manifest import is_exact
+from tbconv.report_kit.needs import need_lines
 
 COLUMNS = ("file", "MB", "verdict", "output", "max", "median", "99 %", "SQNR dB", "flips", "undecided")
 LEGEND = (
@@ -52,7 +53,7 @@ class JudgedFile:
     verdict: str
     reason: str
     outputs: tuple[OutputDifference, ...] = ()
-    facts: dict[str, Any] = field(default_factory=dict)  # bytes
+    facts: dict[str, Any] = field(default_factory=dict)  # bytes, needs
 
     def with_proof(self, proof: Proof | None) -> JudgedFile:
         """Return the file, FAILED where it was proven to be another network."""
@@ -61,6 +62,26 @@ class JudgedFile:
         return replace(
             self, verdict=FAILED, reason=f"it is not what model.onnx computes: {proof.reason}; {self.reason}"
         )
+
+    def with_maker(self, facts: dict[str, Any], *, films: int) -> JudgedFile:
+        """Return a file of another converter, which says so.
+
+        Args:
+            facts: `made_by`; `proven`, whether it is EQUIVALENT to model.onnx; `served`, why the server's reader
+                refuses it, None where it does not or is not asked.
+            films: on which it was measured.
+        """
+        rests = "proven against model.onnx all the same" if facts["proven"] else "no rule of ours proves it"
+        said = f"{self.reason}; made by {facts['made_by']}, {rests}; measured on {films} films"
+        if self.format == SAVED_MODEL.kind:
+            said += "; it takes one film a call"
+        if facts["served"]:
+            said += f"; the server would refuse it: {facts['served']}"
+        return replace(self, reason=said, facts=self.facts | facts)
+
+    def with_needs(self, needs: dict[str, Any] | None) -> JudgedFile:
+        """Return the file with what it needs of a runtime, where that is known."""
+        return self if needs is None else replace(self, facts=self.facts | {"needs": needs})
 
     def to_json(self) -> dict[str, Any]:
         """Return the row of parity.json."""
@@ -74,6 +95,11 @@ class JudgedFile:
             return AGREES[self.verdict]
         worst = max(one.max_abs for one in self.outputs)
         return f"{AGREES[self.verdict]} (max {worst:.1e}, {max(one.flips for one in self.outputs)} flips)"
+
+
+def is_proven(proofs: dict[str, Proof], path: str) -> bool:
+    """Whether a file is the ONNX graph, for every input."""
+    return path in proofs and proofs[path].verdict is ProofVerdict.EQUIVALENT
 
 
 def onnx_report(
@@ -136,6 +162,7 @@ def onnx_report(
             *_limits(normalise, films, decisions),
             *([f"The files are in float32: {facts['float32']}; {cast}."] if facts["float32"] else []),
             *input_limits(facts, normalise),
+            *_limits_of_makers(judged, len(films.parity)),
         ],
         "disclaimer": words.disclaimer,
     }
@@ -192,6 +219,18 @@ def input_limits(facts: dict[str, Any], normalise: Normalise) -> list[str]:
     return found
 
 
+def _limits_of_makers(judged: tuple[JudgedFile, ...], films: int) -> list[str]:
+    """Return what rests on films alone: files of another converter, of a network that no rule of ours knows."""
+    theirs = [one for one in judged if one.facts.get("made_by") and not one.facts["proven"]]
+    if not theirs:
+        return []
+    names, made_by = ", ".join(one.path for one in theirs), theirs[0].facts["made_by"]
+    said = f"{names}: made by {made_by}, no rule of ours proves it; measured on {films} films, of other films nothing"
+    refused = [f"{one.path} ({one.facts['served']})" for one in theirs if one.facts["served"]]
+    serving = f" The server's reader would refuse {', '.join(refused)}." if refused else ""
+    return [f"{said} is known.{serving}"]
+
+
 def report_text(report: dict[str, Any]) -> str:
     """Return report.md."""
     held, shown = report["inputs"]["description"], report["preprocessing"]
@@ -213,6 +252,8 @@ def report_text(report: dict[str, Any]) -> str:
         "",
         *(f"- {line}" for line in verdict_lines(report)),
         "",
+        *(f"- {line}" for line in need_lines(needs_in(report))),
+        "",
         *(f"- {line.strip()}" for line in search_lines(report["int8"])),
         "",
         LEGEND,
@@ -225,6 +266,11 @@ def report_text(report: dict[str, Any]) -> str:
         report["disclaimer"],
     ]
     return "\n".join(lines) + "\n"
+
+
+def needs_in(report: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return what files need, by path."""
+    return {row["path"]: row["needs"] for row in report["rows"] if "needs" in row}
 
 
 def verdict_lines(report: dict[str, Any]) -> Iterator[str]:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from convert.formats.onnx_graph import BATCH, Graph, Node, plain_name
 from convert.formats.ops.builder import Builder
-from tbconv.contract.errors import ConversionError
+from tbconv.contract.errors import NoRuleError
 
 ROUTE = "change the network: docs/ops.md lists what has a layer"
 IMAGE_RANK = 4
@@ -84,7 +84,7 @@ class Walk:
 Operation = Callable[[Walk, Node, list[Value | None]], Value | list[Value]]  # a list: one of each output
 
 
-class UnknownError(ConversionError):
+class UnknownError(NoRuleError):
     """A node that no Keras layer stands for; `build` collects them all before it raises."""
 
     def __init__(self, node: Node, why: str) -> None:
@@ -97,14 +97,14 @@ def unknown(node: Node, why: str) -> UnknownError:
     return UnknownError(node, why)
 
 
-def all_of(found: list[UnknownError], graph: Graph) -> ConversionError:
+def all_of(found: list[UnknownError], graph: Graph) -> NoRuleError:
     """Return one error that names every node in `found`, a line a reason, with the shapes of what it reads.
 
     Of many reasons the last lines hold what is left, so that no refusal is longer than a screen.
     """
     nodes = [one.node for one in found]
     if len(nodes) == 1:
-        return ConversionError(found[0].what, why=f"{found[0].why}{_reads(nodes[0], graph)}", fix=ROUTE)
+        return NoRuleError(found[0].what, why=f"{found[0].why}{_reads(nodes[0], graph)}", fix=ROUTE)
     if len(nodes) <= MOST_NAMES:
         named = ", ".join(f"{node.name} ({node.op})" for node in nodes)
     else:
@@ -120,7 +120,7 @@ def all_of(found: list[UnknownError], graph: Graph) -> ConversionError:
         rest = "; ".join(f"{op} {_listed(those, graph)}" for op, those in others.items())
         lines = [*lines[: MOST_REASONS - 1], f"{len(reasons) - MOST_REASONS + 1} reasons more, of {rest}"]
     what = f"{len(nodes)} nodes cannot be converted exactly: {named}"
-    return ConversionError(what, why="\n    ".join(lines), fix=ROUTE)
+    return NoRuleError(what, why="\n    ".join(lines), fix=ROUTE)
 
 
 def _listed(nodes: Sequence[Node], graph: Graph) -> str:

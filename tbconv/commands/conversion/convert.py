@@ -40,7 +40,7 @@ def convert(
         str | None,
         typer.Option(
             help="Who writes the TFLite to ship: own (tbconv, the default), tensorflow or onnx2tf (its float32 file "
-            "and SavedModel)."
+            "and SavedModel; of an ONNX model with a node that no rule of ours knows, too, certified by measurement)."
         ),
     ] = None,
     films: Annotated[
@@ -204,6 +204,7 @@ def _print_bundle(done: Converted, *, details: bool) -> None:
     from convert.certificate.page import PAGE
     from convert.formats.table import chosen_lines
     from tbconv.commands.conversion.parity_table import counted, decisions
+    from tbconv.report_kit.needs import warnings_of
 
     seconds = f"converted in {done.seconds_converting:.0f} s, measured in {done.seconds_measuring:.0f} s"
     print_opening(
@@ -225,6 +226,8 @@ def _print_bundle(done: Converted, *, details: bool) -> None:
         for path, why in done.certificate.deploy.get("others", {}).items():
             if path in done.certificate.artefacts and done.certificate.artefacts[path].verdict.may_serve:
                 print_said(f"  not {path}: {why}")
+        for line in warnings_of(done.certificate.needs):
+            print_said(f"  {line}")
     print_out(done.certificate.disclaimer)
     if any(one.is_served and one.network == done.manifest.kind for one in done.manifest.artefacts):
         print_out(f"next: tbconv serve {done.bundle}")
@@ -235,12 +238,15 @@ def _print_bundle(done: Converted, *, details: bool) -> None:
 def _print_details(done: Converted) -> None:
     from convert.parity.report import search_lines
     from tbconv.commands.conversion.parity_table import print_parity
+    from tbconv.report_kit.needs import need_lines
 
     print_parity(done.report)
     for path, verdict in done.certificate.artefacts.items():
         print_said(f"  {path}: {verdict.verdict}; {verdict.reason}")
     for path, proof in done.certificate.proofs.items():
         print_said(f"  {path}, for every input: {proof.verdict}; {proof.reason}")
+    for line in need_lines(done.certificate.needs):
+        print_said(f"  {line}")
     for line in search_lines(done.report.get("int8")):
         print_out(line)
     _print_choice(done.certificate)
@@ -375,6 +381,8 @@ def _names(text: str | None) -> tuple[str, ...]:
 def _print_report(done: ConvertedOnnx, *, details: bool) -> None:
     """Print five lines that say what matters, then reasons and limits; tables and every reason with --details."""
     from convert.formats.table import chosen_lines
+    from convert.onnx_import.report import needs_in
+    from tbconv.report_kit.needs import warnings_of
 
     report = done.report
     counts = Counter(row["verdict"] for row in report["rows"])
@@ -391,6 +399,8 @@ def _print_report(done: ConvertedOnnx, *, details: bool) -> None:
     if details:
         _print_tables(report)
     else:
+        for line in warnings_of(needs_in(report)):
+            print_said(f"  {line}")
         for row in report["rows"]:
             if row["verdict"] not in ("CERTIFIED", "MEASURED"):
                 print_said(f"  {row['path']}: {row['verdict']}; {row['reason']}")
@@ -401,8 +411,9 @@ def _print_report(done: ConvertedOnnx, *, details: bool) -> None:
 
 
 def _print_tables(report: dict[str, Any]) -> None:
-    from convert.onnx_import.report import COLUMNS, table_rows, verdict_lines
+    from convert.onnx_import.report import COLUMNS, needs_in, table_rows, verdict_lines
     from convert.parity.report import search_lines
+    from tbconv.report_kit.needs import need_lines
 
     title = f"against ONNX Runtime on {report['source']}, on {report['inputs']['description']}"
     table = Table(title=title, box=box.SIMPLE)
@@ -412,7 +423,7 @@ def _print_tables(report: dict[str, Any]) -> None:
     for cells in table_rows(report):
         table.add_row(*cells)
     table_console().print(table)
-    for line in verdict_lines(report):
+    for line in (*verdict_lines(report), *need_lines(needs_in(report))):
         print_said(f"  {line}")
     for line in search_lines(report["int8"]):
         print_out(f"  {line}")
