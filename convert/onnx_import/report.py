@@ -159,7 +159,7 @@ def onnx_report(
         "formats": formats,
         "proofs": {path: asdict(one) for path, one in proofs.items()},
         "limits": [
-            *_limits(normalise, films, decisions),
+            *_limits(normalise, films, decisions, run),
             *([f"The files are in float32: {facts['float32']}; {cast}."] if facts["float32"] else []),
             *input_limits(facts, normalise),
             *_limits_of_makers(judged, len(films.parity)),
@@ -168,10 +168,10 @@ def onnx_report(
     }
 
 
-def _limits(normalise: Normalise, films: FolderFilms, decisions: dict[str, Decisions]) -> list[str]:
+def _limits(normalise: Normalise, films: FolderFilms, decisions: dict[str, Decisions], run: str) -> list[str]:
     """Return what a conversion without an operating point, labels or PyTorch cannot say."""
     which = "assumed, since none was given" if normalise.assumed else "taken from the command line"
-    reference = "The reference is ONNX Runtime on the given file, not the network that it was exported from"
+    reference = f"The reference is ONNX Runtime on {run}, not the network that it was exported from"
     shown = f"The preprocessing is {which} ({normalise}), on grey films padded to the input's shape"
     counted = "; ".join(f"{name}: {one}" for name, one in decisions.items())
     unread = "There is no operating point chosen on labelled films, and labels are not read"

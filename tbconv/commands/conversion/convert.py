@@ -390,7 +390,7 @@ def _print_report(done: ConvertedOnnx, *, details: bool) -> None:
     print_opening(
         f"written: {done.folder} (no bundle: no operating point was chosen)",
         f"{len(report['rows'])} files: {', '.join(f'{count} {verdict}' for verdict, count in counts.most_common())}",
-        f"against ONNX Runtime on {report['source']}, {fed}",
+        f"against ONNX Runtime on {report['source']}{' in float32' if report['float32'] else ''}, {fed}",
         f"converted in {done.seconds_converting:.0f} s, measured in {done.seconds_measuring:.0f} s",
         *chosen_lines({**report["formats"], "not_made": {}}),
         report=done.folder / "report.md",
