@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from convert.certificate.consistency import inconsistencies
-from convert.certificate.deployment import Deployable, select_artefact
+from convert.certificate.deployment import NO_TFLITE, Deployable, select_artefact
 from convert.certificate.page import PAGE, certificate_page, sizes_of
 from convert.certificate.robustness.report import card_lines
-from convert.formats.table import ONNX
+from convert.formats.table import ONNX, chosen_lines
 from convert.parity.inputs import part_of
 from convert.parity.measure import Measurement
 from convert.parity.needs import find_needs
@@ -72,6 +72,8 @@ def certify(
     candidates = _measure_latency(folder, artefacts, verdicts, measurement)
     verdicts |= {one.path: one.verdict for one in candidates}
     scope, deploy = certificate_scope(folder, run), select_artefact(candidates)
+    if not candidates and any(one.network == "trained" for one in artefacts):
+        deploy = {"artefact": None, "reason": NO_TFLITE, "others": {}}
     found = write_certificate(measurement, verdicts, scope, deploy, words)
     return replace(found, proofs=dict(proofs))
 
@@ -114,17 +116,10 @@ def write_certificate(
 def _find_needs(folder: Path, artefacts: tuple[Artefact, ...], measurement: Measurement) -> dict[str, dict[str, Any]]:
     """Return what the TFLite files need; ranges are those of the films that were measured, and of the drawn inputs."""
     served = [one for one in artefacts if one.is_served]
-    groups = [
-        (folder / one.path, [other.path for other in served if other.network == one.network and _computes_float(other)])
-        for one in served
-        if one.is_exact
-    ]
+    floats = [one for one in served if one.precision != "int8"]
+    groups = [[one.path for one in floats if one.network == network] for network in ("trained", "baseline")]
     films = np.concatenate([measurement.filmset.films, measurement.filmset.golden])
     return find_needs({one.path: folder / one.path for one in served}, groups, films)
-
-
-def _computes_float(artefact: Artefact) -> bool:
-    return artefact.precision != "int8"
 
 
 def _measure_latency(
@@ -291,6 +286,7 @@ def model_card(folder: Path, manifest: Manifest, certificate: Certificate, repor
         inputs=report["inputs"]["description"],
         certificate=certificate,
         needs={path: in_words(row.figures.get("needs")) for path, row in certificate.artefacts.items()},
+        formats=chosen_lines(certificate.scope.get("formats") or {}),
         limits=[INTENDED, *manifest.words.limits],
     )
 
