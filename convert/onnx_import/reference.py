@@ -42,6 +42,7 @@ from convert.pipeline import (
     Route,
     check_budget,
     check_formats,
+    check_io,
     check_route,
     compared_makers,
     compared_name,
@@ -79,6 +80,7 @@ class OnnxConfig:
     labels: tuple[str, ...] = ()  # names of the classes, in the order of the output
     int8_budget: float = INT8_BUDGET  # seconds that the search for an int8 recipe may take; 0 makes one candidate
     formats: tuple[str, ...] = ()  # names of those to make (convert.formats.table); none for all
+    io: str = "float32"  # what the int8 file gives: real numbers, or uint8 or int8 as microcontrollers want it
     task: str | None = None  # of convert.parity.decisions.TASKS; None lets the last operation propose it
     thresholds: Path | None = None  # JSON or CSV: one a label
     referral: str | None = None  # what a flag calls for; None: what the one label that is flagged is known to call for
@@ -89,6 +91,7 @@ class OnnxConfig:
         check_route(self.route)
         check_formats(self.formats, self.route)
         check_budget(self.int8_budget)
+        check_io(self.io)
         check_choice(self.normalise, self.mean, self.std)
         if self.task is not None and self.task not in TASKS:
             why = f"there are {', '.join(TASKS)}"
@@ -177,6 +180,11 @@ class OnnxReference:
     def formats(self) -> tuple[str, ...]:
         """Return the names of the formats that are asked for."""
         return self.config.formats
+
+    @property
+    def io(self) -> str:
+        """Return what the int8 file takes and gives."""
+        return self.config.io
 
     @property
     def deciding(self) -> dict[str, Any]:
