@@ -8,7 +8,7 @@ printed unless a `reporter` is handed in. A research tool, not a medical device.
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack
@@ -578,6 +578,8 @@ def convert_onnx(
     *,
     route: Literal["own", "tensorflow", "onnx2tf"] = "own",
     normalise: str | None = None,
+    size: tuple[int, int] | None = None,
+    inputs: Mapping[str, Sequence[float]] | None = None,
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
     most: int | None = None,
@@ -597,8 +599,11 @@ def convert_onnx(
         model: the ONNX file.
         films: folder of films: some calibrate int8, the others are what every format is compared on.
         out: folder to write (no bundle: it has no threshold).
-        route: who writes the TFLite that is shipped.
+        route: who writes the TFLite that is shipped; `onnx2tf`, too, where no rule of ours knows a node: measured, not
+            proven, and said to be so.
         normalise: imagenet (assumed for three channels), unit or none.
+        size: height and width, where the file leaves them open.
+        inputs: by name what each other input of the network is for every film: one number, or as many as it takes.
         mean: instead of `normalise`: of x / 255, one a channel.
         std: instead of `normalise`: of x / 255, one a channel.
         most: films that are compared, at most; by default 64, and those besides that give 30 on each side of every
@@ -627,6 +632,8 @@ def convert_onnx(
         calibration=Path(films),
         route=route,
         normalise=normalise,
+        size=size,
+        inputs={name: tuple(values) for name, values in (inputs or {}).items()},
         mean=None if mean is None else tuple(mean),
         std=None if std is None else tuple(std),
         films=most,

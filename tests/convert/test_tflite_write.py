@@ -141,4 +141,4 @@ def test_a_weight_too_large_for_float16_stays_float32(drawn):
 def test_what_no_rule_knows_is_refused_as_it_is_for_keras(drawn):
     folder, _, _ = drawn
     with pytest.raises(ConversionError, match="Softmax"):
-        plain_of(folder, "softmax_of_rows")
+        plain_of(folder, "softmax_of_films")

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from tbconv.contract.certificate import Certificate
 
 
-OF_ONNX = ("--calibration", "--normalise", "--mean", "--std", "--labels", "--task", "--thresholds")
+OF_ONNX = ("--calibration", "--size", "--input", "--normalise", "--mean", "--std", "--labels", "--task", "--thresholds")
 
 
 Int8 = tuple[list[str] | None, float | None]  # nodes to keep in float, seconds to search
@@ -40,7 +40,7 @@ def convert(
         str | None,
         typer.Option(
             help="Who writes the TFLite to ship: own (tbconv, the default), tensorflow or onnx2tf (its float32 file "
-            "and SavedModel)."
+            "and SavedModel; of an ONNX model with a node that no rule of ours knows, too, certified by measurement)."
         ),
     ] = None,
     films: Annotated[
@@ -91,6 +91,21 @@ def convert(
             help="Folder of films for an ONNX model: some calibrate int8, every format is compared on the others."
         ),
     ] = None,
+    size: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PIXELS",
+            help="Height, or height and width (320,256), of an ONNX model that leaves them open; one is a square.",
+        ),
+    ] = None,
+    inputs: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--input",
+            metavar="VALUE",
+            help="Name and number of another input of an ONNX model, age=55, for every film; may be repeated.",
+        ),
+    ] = None,
     normalise: Annotated[
         str | None,
         typer.Option(help="Preprocessing of an ONNX model: imagenet (assumed for 3 channels), unit or none."),
@@ -118,12 +133,13 @@ def convert(
     """
     given = {"--calibration": calibration, "--normalise": normalise, "--mean": mean, "--std": std, "--labels": labels}
     decided: dict[str, Any] = {"task": task, "thresholds": thresholds}
-    given |= {f"--{name}": value for name, value in decided.items()}
+    given |= {f"--{name}": value for name, value in decided.items()} | {"--size": size, "--input": inputs}
     int8, chosen = (keep_float, int8_budget), _names(formats)
     with interruptible(lambda: f"stopped; {out} is as it was before"):
         if is_onnx(run):
             refuse({"--where": where}, ("--where",), "for an ONNX model", "it decides by no threshold of a bundle")
             preprocessing = (normalise, mean, std)
+            taken = {"size": _size(size), "inputs": _inputs(inputs or [])}
             convert_onnx(
                 run,
                 out,
@@ -133,7 +149,7 @@ def convert(
                 (keep_float, int8_budget),
                 preprocessing,
                 labels,
-                decided | {"referral": referral, "formats": chosen} | ({"io": io} if io else {}),
+                decided | taken | {"referral": referral, "formats": chosen} | ({"io": io} if io else {}),
                 as_json=as_json,
                 details=details,
             )
@@ -245,6 +261,37 @@ def _print_details(done: Converted) -> None:
     for line in search_lines(done.report.get("int8")):
         print_out(line)
     _print_choice(done.certificate)
+
+
+def _size(given: str | None) -> tuple[int, int] | None:
+    """Read H or H,W; the configuration refuses sides that are none.
+
+    Raises:
+        ConfigError: it is not one or two whole numbers.
+    """
+    if given is None:
+        return None
+    words = given.lower().replace("x", ",").split(",")
+    if len(words) > 2 or not all(word.strip().isdecimal() for word in words):
+        why = "it is height and width in pixels, or one number for both"
+        raise ConfigError(f"--size is {given!r}", why=why, fix="--size 224 or --size 320,256")
+    return int(words[0]), int(words[-1])
+
+
+def _inputs(given: Sequence[str]) -> dict[str, tuple[float, ...]]:
+    """Read NAME=NUMBER, or several numbers separated by commas.
+
+    Raises:
+        ConfigError: there is no name, or no number, or a name comes twice.
+    """
+    found: dict[str, tuple[float, ...]] = {}
+    for one in given:
+        name, equals, text = one.rpartition("=")
+        if not equals or not name or name in found:
+            why = f"{name} comes twice" if name in found else "it is the name of an input and a number"
+            raise ConfigError(f"--input is {one!r}", why=why, fix="--input age=55")
+        found[name] = numbers(text, f"--input {name}=")
+    return found
 
 
 def _route(given: str | None) -> Any:
