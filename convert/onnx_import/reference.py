@@ -42,6 +42,7 @@ from convert.pipeline import (
     Route,
     check_budget,
     check_formats,
+    check_io,
     check_route,
     compared_makers,
     compared_name,
@@ -84,6 +85,7 @@ class OnnxConfig:
     labels: tuple[str, ...] = ()  # names of the classes, in the order of the output
     int8_budget: float = INT8_BUDGET  # seconds that the search for an int8 recipe may take; 0 makes one candidate
     formats: tuple[str, ...] = ()  # names of those to make (convert.formats.table); none for all
+    io: str = "float32"  # what the int8 file gives: real numbers, or uint8 or int8 as microcontrollers want it
     task: str | None = None  # of convert.parity.decisions.TASKS; None lets the last operation propose it
     thresholds: Path | None = None  # JSON or CSV: one a label
     referral: str | None = None  # what a flag calls for; None: what the one label that is flagged is known to call for
@@ -94,6 +96,7 @@ class OnnxConfig:
         check_route(self.route)
         check_formats(self.formats, self.route)
         check_budget(self.int8_budget)
+        check_io(self.io)
         check_choice(self.normalise, self.mean, self.std)
         check_size(self.size)
         if self.task is not None and self.task not in TASKS:
@@ -184,6 +187,11 @@ class OnnxReference:
     def formats(self) -> tuple[str, ...]:
         """Return the names of the formats that are asked for."""
         return self.config.formats
+
+    @property
+    def io(self) -> str:
+        """Return what the int8 file takes and gives."""
+        return self.config.io
 
     @property
     def deciding(self) -> dict[str, Any]:
@@ -394,8 +402,7 @@ class OnnxReference:
         graph = self._judge(context, ONNX.path, place, ONNX.kind, ONNX.precision, answers[ONNX.path])
         compared = [self._compare(context, maker, others, answers) for maker in compared_makers(context, self.route)]
         compared = compared if ONNX in context.asked else [graph, *compared]
-        proofs = self._prove(context)
-        needs = self._find_needs(context)
+        needs, proofs = self._find_needs(context), self._prove(context)
         judged = [one.with_needs(needs.get(one.path)) for one in judged]
         judged = [one.with_proof(proofs.get(one.path)) for one in judged]
         judged = [self._with_maker(context, one, proofs) if one.path in context.by_onnx2tf else one for one in judged]
@@ -422,10 +429,8 @@ class OnnxReference:
     def _find_needs(self, context: ConversionContext) -> dict[str, dict[str, Any]]:
         """Return what the TFLite files need, by path."""
         made = [one for one in context.made if one.kind == TFLITE_FLOAT32.kind]
-        floats = [one.path for one in made if one is not INT8_FILE]
-        exact = context.place(TFLITE_FLOAT32.path)
-        groups = [(exact, floats)] if exact.exists() else []
-        return find_needs({one.path: context.folder / one.path for one in made}, groups, self.source.films.parity)
+        files = {one.path: context.folder / one.path for one in made}
+        return find_needs(files, [[one.path for one in made if one is not INT8_FILE]], self.source.films.parity)
 
     def _prove(self, context: ConversionContext) -> dict[str, Proof]:
         """Compare every file that was made of model.onnx with it, for every input."""

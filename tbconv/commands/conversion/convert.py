@@ -76,6 +76,15 @@ def convert(
         str | None,
         typer.Option(metavar="TARGETS", help="Try the TFLite files elsewhere, too, as `tbconv verify --where` does."),
     ] = None,
+    io: Annotated[
+        str | None,
+        typer.Option(
+            "--io",
+            metavar="TYPE",
+            help="What the int8 file of an ONNX model takes and gives: float32 (the default: uint8 in, real numbers "
+            "out), or uint8 or int8 at both ends, for microcontrollers.",
+        ),
+    ] = None,
     calibration: Annotated[
         Path | None,
         typer.Option(
@@ -140,11 +149,13 @@ def convert(
                 (keep_float, int8_budget),
                 preprocessing,
                 labels,
-                decided | taken | {"referral": referral, "formats": chosen},
+                decided | taken | {"referral": referral, "formats": chosen} | ({"io": io} if io else {}),
                 as_json=as_json,
                 details=details,
             )
         else:
+            why = "a bundle's map adds up to its margin, which steps of 8 bits would not"
+            refuse({"--io": io}, ("--io",), "for a run", why)
             refuse(given, OF_ONNX, "for a run", "a run knows its films, labels and preprocessing")
             require_packages("torch", "onnx", "onnxruntime", "tensorflow")
             _convert_run(run, out, route, films, int8, referral, chosen, where=where, as_json=as_json, details=details)
