@@ -107,6 +107,7 @@ def onnx_report(
     proofs: dict[str, Proof],
     words: Referral,
     formats: dict[str, Any],
+    chosen_on: str = "",
 ) -> dict[str, Any]:
     """Return parity.json: films by digest only, since their names may be patients'.
 
@@ -122,6 +123,7 @@ def onnx_report(
         proofs: what is true of each file for every input.
         words: what a flag calls for.
         formats: which were asked for (convert.formats.table.describe_chosen).
+        chosen_on: where thresholds and figures come from, in words; empty where no label was read.
     """
     name, facts = source
     return {
@@ -147,21 +149,28 @@ def onnx_report(
         "int8": int8,
         "formats": formats,
         "proofs": {path: asdict(one) for path, one in proofs.items()},
-        "limits": [*_limits(normalise, films, decisions), *_limits_of_makers(judged, len(films.parity))],
+        "limits": [*_limits(normalise, films, decisions, chosen_on), *_limits_of_makers(judged, len(films.parity))],
         "disclaimer": words.disclaimer,
     }
 
 
-def _limits(normalise: Normalise, films: FolderFilms, decisions: dict[str, Decisions]) -> list[str]:
+def _limits(normalise: Normalise, films: FolderFilms, decisions: dict[str, Decisions], chosen_on: str) -> list[str]:
     """Return what a conversion without an operating point, labels or PyTorch cannot say."""
     which = "assumed, since none was given" if normalise.assumed else "taken from the command line"
+    which = "inside the network, as `tbconv adopt` was told" if chosen_on else which
     reference = "The reference is ONNX Runtime on the given file, not the network that it was exported from"
     shown = f"The preprocessing is {which} ({normalise}), on grey films padded to a square"
     counted = "; ".join(f"{name}: {one}" for name, one in decisions.items())
-    unread = "There is no operating point chosen on labelled films, and labels are not read"
+    unread = (
+        "There is no operating point chosen on labelled films, and labels are not read: sensitivity, specificity and "
+        "calibration are not measured"
+    )
+    exported = f"{reference}: what the export got wrong is wrong in every file here."
+    if chosen_on:
+        unread, exported = chosen_on, f"{reference}; that one gave the same logits to the held-out films."
     return [
-        f"{unread}: sensitivity, specificity and calibration are not measured. Decisions are counted as {counted}.",
-        f"{reference}: what the export got wrong is wrong in every file here.",
+        f"{unread}. Decisions are counted as {counted}.",
+        exported,
         "There is no evidence map: it needs a head whose layers are known.",
         f"{shown}: if the network was trained differently, all files are wrong in the same way.",
         f"Measured on {films.description}; other films may differ.",
