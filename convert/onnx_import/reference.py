@@ -88,6 +88,7 @@ class OnnxConfig:
     io: str = "float32"  # what the int8 file gives: real numbers, or uint8 or int8 as microcontrollers want it
     task: str | None = None  # of convert.parity.decisions.TASKS; None lets the last operation propose it
     thresholds: Path | None = None  # JSON or CSV: one a label
+    chosen_on: str = ""  # where thresholds and figures come from, in words, if labelled films were read for them
     referral: str | None = None  # what a flag calls for; None: what the one label that is flagged is known to call for
 
     def __post_init__(self) -> None:
@@ -208,7 +209,8 @@ class OnnxReference:
     @property
     def title(self) -> str:
         """Return what is converted, in a line."""
-        return f"converting {self.config.onnx.name}, a third-party ONNX model"
+        kind = "a network of several labels" if self.config.chosen_on else "a third-party ONNX model"
+        return f"converting {self.config.onnx.name}, {kind}"
 
     @property
     def computes(self) -> str:
@@ -421,6 +423,7 @@ class OnnxReference:
                 self.config.words,
                 describe_chosen(self.config.formats, context.not_made),
                 source.cast,
+                self.config.chosen_on,
             ),
             regressions={one.path: one.reason for one in exact if one.verdict == FAILED},
             judged=tuple(judged),
@@ -497,6 +500,7 @@ class OnnxReference:
             "decisions": {name: one.to_json() for name, one in source.decisions.items()},
             "calibration": {"films": len(source.films.calibration), "list_sha256": source.films.digest},
             "formats": found.report["formats"],
+            "chosen_on": self.config.chosen_on,
             "converters": context.converters,
             "seconds": {name: round(value, 1) for name, value in context.seconds.items()},
             "verdicts": {one.path: one.verdict for one in found.judged},

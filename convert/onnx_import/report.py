@@ -115,6 +115,7 @@ def onnx_report(
     words: Referral,
     formats: dict[str, Any],
     cast: str = "",
+    chosen_on: str = "",
 ) -> dict[str, Any]:
     """Return parity.json: films by digest only, since their names may be patients'.
 
@@ -131,6 +132,7 @@ def onnx_report(
         words: what a flag calls for.
         formats: which were asked for (convert.formats.table.describe_chosen).
         cast: how far the file itself lies from its network in float32, in words.
+        chosen_on: where thresholds and figures come from, in words; empty where no label was read.
     """
     name, facts = source
     run = "the given file's network in float32" if facts["float32"] else "the given file"
@@ -159,7 +161,7 @@ def onnx_report(
         "formats": formats,
         "proofs": {path: asdict(one) for path, one in proofs.items()},
         "limits": [
-            *_limits(normalise, films, decisions, run),
+            *_limits(normalise, films, decisions, run, chosen_on),
             *([f"The files are in float32: {facts['float32']}; {cast}."] if facts["float32"] else []),
             *input_limits(facts, normalise),
             *_limits_of_makers(judged, len(films.parity)),
@@ -168,16 +170,25 @@ def onnx_report(
     }
 
 
-def _limits(normalise: Normalise, films: FolderFilms, decisions: dict[str, Decisions], run: str) -> list[str]:
+def _limits(
+    normalise: Normalise, films: FolderFilms, decisions: dict[str, Decisions], run: str, chosen_on: str
+) -> list[str]:
     """Return what a conversion without an operating point, labels or PyTorch cannot say."""
     which = "assumed, since none was given" if normalise.assumed else "taken from the command line"
+    which = "inside the network, as `tbconv adopt` was told" if chosen_on else which
     reference = f"The reference is ONNX Runtime on {run}, not the network that it was exported from"
     shown = f"The preprocessing is {which} ({normalise}), on grey films padded to the input's shape"
     counted = "; ".join(f"{name}: {one}" for name, one in decisions.items())
-    unread = "There is no operating point chosen on labelled films, and labels are not read"
+    unread = (
+        "There is no operating point chosen on labelled films, and labels are not read: sensitivity, specificity and "
+        "calibration are not measured"
+    )
+    exported = f"{reference}: what the export got wrong is wrong in every file here."
+    if chosen_on:
+        unread, exported = chosen_on, f"{reference}; that one gave the same logits to the held-out films."
     return [
-        f"{unread}: sensitivity, specificity and calibration are not measured. Decisions are counted as {counted}.",
-        f"{reference}: what the export got wrong is wrong in every file here.",
+        f"{unread}. Decisions are counted as {counted}.",
+        exported,
         "There is no evidence map: it needs a head whose layers are known.",
         f"{shown}: if the network was trained differently, all files are wrong in the same way.",
         f"Measured on {films.description}; other films may differ.",
