@@ -572,6 +572,8 @@ def convert_onnx(
     films: str | Path,
     out: str | Path,
     *,
+    weights: str | None = None,
+    size: int | None = None,
     route: Literal["own", "tensorflow", "onnx2tf"] = "own",
     normalise: str | None = None,
     mean: Sequence[float] | None = None,
@@ -585,11 +587,14 @@ def convert_onnx(
     referral: str | None = None,
     reporter: Reporter | None = None,
 ) -> ConvertedOnnx:
-    """Convert a third-party ONNX classifier to every format, and measure each against ONNX Runtime on the file itself.
+    """Convert a third-party classifier to every format, and measure each against ONNX Runtime on its ONNX file.
 
     Args:
-        model: the ONNX file.
+        model: the ONNX file; or `timm:NAME`, `torchvision:NAME`, `hf:FOLDER` or a `.pt2` file, which are exported
+            first, with the preprocessing of their config, and held against PyTorch itself.
         films: folder of films: some calibrate int8, the others are what every format is compared on.
+        weights: of timm and torchvision: a file of tensors, pretrained (downloads) or random.
+        size: side of their images in pixels, where it is not that of the config.
         out: folder to write (no bundle: it has no threshold).
         route: who writes the TFLite that is shipped.
         normalise: imagenet (assumed for three channels), unit or none.
@@ -609,12 +614,15 @@ def convert_onnx(
         ConfigError: the options contradict each other.
         ConversionError: the file cannot be converted, or a float32 file differs from it.
     """
+    from convert.formats.torch_to_onnx.source import library_of
     from convert.onnx_import.reference import OnnxConfig
     from convert.pipeline import INT8_BUDGET
     from convert.pipeline import convert as run_conversion
 
+    library = library_of(str(model), weights, size)
     config = OnnxConfig(
-        onnx=Path(model),
+        onnx=Path(model) if library is None else Path(library.file_name),
+        library=library,
         out=Path(out),
         calibration=Path(films),
         route=route,

@@ -122,21 +122,30 @@ def onnx_report(
         ],
         "int8": int8,
         "proofs": {path: asdict(one) for path, one in proofs.items()},
-        "limits": _limits(normalise, films, decisions),
+        "library": facts["library"],
+        "limits": _limits(normalise, films, decisions, facts["library"]),
         "disclaimer": words.disclaimer,
     }
 
 
-def _limits(normalise: Normalise, films: FolderFilms, decisions: dict[str, Decisions]) -> list[str]:
-    """Return what a conversion without an operating point, labels or PyTorch cannot say."""
+def _limits(
+    normalise: Normalise, films: FolderFilms, decisions: dict[str, Decisions], library: dict[str, Any] | None
+) -> list[str]:
+    """Return what a conversion without an operating point and labels cannot say; without a library of PyTorch, too."""
     which = "assumed, since none was given" if normalise.assumed else "taken from the command line"
-    reference = "The reference is ONNX Runtime on the given file, not the network that it was exported from"
+    if library is not None and library["carried"]:
+        which = f"taken from {library['preprocessing']['origin']}"
+    exported = "The reference is ONNX Runtime on the given file, not the network that it was exported from: "
+    exported += "what the export got wrong is wrong in every file here."
+    if library is not None:
+        exported = f"PyTorch itself was compared with the export on the same films: {library['pytorch']['reason']}."
     shown = f"The preprocessing is {which} ({normalise}), on grey films padded to a square"
     counted = "; ".join(f"{name}: {one}" for name, one in decisions.items())
     unread = "There is no operating point chosen on labelled films, and labels are not read"
     return [
         f"{unread}: sensitivity, specificity and calibration are not measured. Decisions are counted as {counted}.",
-        f"{reference}: what the export got wrong is wrong in every file here.",
+        exported,
+        *(f"{line}." for line in (library["not_carried"] if library is not None else ())),
         "There is no evidence map: it needs a head whose layers are known.",
         f"{shown}: if the network was trained differently, all files are wrong in the same way.",
         f"Measured on {films.description}; other films may differ.",
@@ -152,6 +161,7 @@ def report_text(report: dict[str, Any]) -> str:
         "",
         f"Compared with {report['reference']}: {held}.",
         f"Preprocessing ({'assumed' if shown['assumed'] else 'as given'}): {shown['description']}.",
+        *_library_lines(report["library"]),
         *(f"Output `{old}` is called `{new}` here." for old, new in report["renamed_outputs"].items()),
         *(f"Output `{name}` {sides} is given as [N, classes]." for name, sides in report["flattened_outputs"].items()),
         *([f"The file is of {report['versions']}."] if report["versions"] else []),
@@ -175,6 +185,13 @@ def report_text(report: dict[str, Any]) -> str:
         report["disclaimer"],
     ]
     return "\n".join(lines) + "\n"
+
+
+def _library_lines(library: dict[str, Any] | None) -> Iterator[str]:
+    """Yield who built the network, and what it was compared with besides."""
+    if library is not None:
+        yield f"Built by {library['library']}; weights: {library['weights']}."
+        yield f"PyTorch itself, on the same films: {library['pytorch']['reason']}."
 
 
 def verdict_lines(report: dict[str, Any]) -> Iterator[str]:
