@@ -15,13 +15,22 @@ from numpy.typing import NDArray
 
 from convert.certificate.certify import certify, float32_failures, seal_reports
 from convert.formats.metadata import label_files
-from convert.formats.table import FORMATS, ONNX, TFLITE, TFLITE_FLOAT32, Format, runner_of
+from convert.formats.table import (
+    FORMATS,
+    ONNX,
+    TFLITE,
+    TFLITE_FLOAT32,
+    Format,
+    choose_formats,
+    describe_chosen,
+    runner_of,
+)
 from convert.parity.inputs import FilmSet, draw_golden_films, evenly, golden_inputs, part_of, spread
 from convert.parity.measure import Measurement, measure
 from convert.parity.portability import MINUTES, MOST, files_to_try, prepare_targets, run_elsewhere
 from convert.parity.report import parity_report
 from convert.parity.runtimes import LITERT_TORCH, Runtime, compared_runtimes, places_of
-from convert.pipeline import INT8_BUDGET, ConversionContext, Outcome, Route, check_budget, check_route
+from convert.pipeline import INT8_BUDGET, ConversionContext, Outcome, Route, check_budget, check_formats, check_route
 from convert.proof.prove import prove_files
 from convert.quantization.float_ops import HEAD
 from convert.runners.elsewhere.targets import parse_targets
@@ -63,7 +72,7 @@ class ConvertConfig:
     films: int = 512  # held-out films that are compared, at most
     keep_float: tuple[str, ...] = (HEAD,)  # nodes that the int8 file keeps in float32
     int8_budget: float = INT8_BUDGET  # seconds that the search for an int8 recipe may take; 0 makes one candidate
-
+    formats: tuple[str, ...] = ()  # names of those to make (convert.formats.table); none for all
     where: str | None = None  # targets that the files are tried on, too (convert.runners.elsewhere.targets)
     referral: str | None = None  # what a flag calls for; None: as the run says, or as its labels are known to
 
@@ -71,9 +80,13 @@ class ConvertConfig:
         if self.referral is not None:
             object.__setattr__(self, "referral", referral_of_option(self.referral))
         check_route(self.route)
+        check_formats(self.formats, self.route)
         check_budget(self.int8_budget)
         if self.where is not None:
             parse_targets(self.where)
+            if not any(one.kind == TFLITE_FLOAT32.kind for one in choose_formats(self.formats)):
+                why, fix = "it tries TFLite files, and none is asked for", "omit --where, or add tflite to --formats"
+                raise ConfigError(f"--where with --formats {','.join(self.formats)}", why=why, fix=fix)
         if self.films < 1:
             raise ConfigError(f"--films {self.films}", why="parity cannot pass on nothing", fix="--films 256")
 
@@ -139,6 +152,11 @@ class RunReference:
         return self.config.int8_budget
 
     @property
+    def formats(self) -> tuple[str, ...]:
+        """Return the names of the formats that are asked for."""
+        return self.config.formats
+
+    @property
     def deciding(self) -> dict[str, Any]:
         """Return the threshold, near which int8 candidates are ranked."""
         return {"decisions": {"threshold": self.facts.decision_rules["trained"].operating_point.margin}}
@@ -172,7 +190,14 @@ class RunReference:
         return self.config.run / CALIBRATION_FILMS
 
     def prepare(self, context: ConversionContext) -> None:
-        """Copy what a bundle keeps of its run, and see that this machine decodes images as training did."""
+        """Copy what a bundle keeps of its run, and see that this machine decodes images as training did.
+
+        Raises:
+            ConfigError: formats are asked for, and there is no network to make them of.
+        """
+        if self.config.formats and not self.has_network:
+            what, why = f"--formats for {self.config.run}", "it holds the baseline alone, which has one file"
+            raise ConfigError(what, why=why, fix="omit --formats")
         for name in FROM_RUN:
             if (self.config.run / name).is_file():
                 shutil.copyfile(self.config.run / name, context.folder / name)
@@ -197,7 +222,7 @@ class RunReference:
 
     def export(self, context: ConversionContext) -> None:
         """Export the trained network."""
-        self._export(context, "onnx", "trained", context.folder / ONNX.path)
+        self._export(context, "onnx", "trained", context.place(ONNX.path))
 
     def _export(self, context: ConversionContext, name: str, network: str, out: Path) -> None:
         context.step(
@@ -229,7 +254,9 @@ class RunReference:
         label_files(context.folder, self._manifest(self._artefacts(context), {}))
 
     def _artefacts(self, context: ConversionContext) -> tuple[Artefact, ...]:
-        return list_artefacts(self.facts, context.converters, route=self.route, lacking=tuple(context.not_made))
+        made = [one.path for one in context.made]
+        lacking = tuple(one.path for one in FORMATS if one.path not in made)
+        return list_artefacts(self.facts, context.converters, route=self.route, lacking=lacking)
 
     def _manifest(self, artefacts: tuple[Artefact, ...], conversion: dict[str, Any]) -> Manifest:
         return Manifest(
@@ -266,9 +293,12 @@ class RunReference:
         write_golden(context.folder / GOLDEN, Golden(tuple(names), golden, answers))
         words, proofs = self.facts.words, self._prove(context, artefacts)
         certificate = certify(context.folder, self.config.run, artefacts, measurement, proofs, words)
+        formats = describe_chosen(self.config.formats, context.not_made) if self.has_network else {}
+        certificate = replace(certificate, scope=certificate.scope | {"formats": formats})
         certificate = self._with_portability(context, certificate, artefacts, measurement)
         return RunOutcome(
-            report=parity_report(measurement, certificate.artefacts, words) | {"int8": context.int8},
+            report=parity_report(measurement, certificate.artefacts, words)
+            | {"int8": context.int8, "formats": formats},
             regressions=float32_failures(artefacts, certificate),
             artefacts=artefacts,
             measurement=measurement,
@@ -305,13 +335,18 @@ class RunReference:
     def _prove(self, context: ConversionContext, artefacts: tuple[Artefact, ...]) -> dict[str, Proof]:
         """Compare every file that was made of model.onnx with it, for every input."""
         made = [one.path for one in artefacts if one.network == "trained" and one.path != ONNX.path]
-        return prove_files(context.folder / ONNX.path, {path: context.folder / path for path in made}) if made else {}
+        files = {path: context.folder / path for path in made}
+        return prove_files(context.place(ONNX.path), files) if made else {}
 
     def further_runtimes(self, context: ConversionContext) -> tuple[Runtime, ...]:
         """Return what is compared beside the bundle's own files: the other route's, and the baseline before TFLite."""
         onnx = {"artefact": str(context.aside / "baseline.onnx")}
         baseline = Runtime("baseline.onnx", "baseline", runner_of("onnx"), onnx)
-        return (*compared_runtimes(context.aside, but=self.route), baseline)
+        others = [*compared_runtimes(context.aside, but=self.route), baseline]
+        if self.has_network and ONNX not in context.asked:  # every file is made of it, and proven against it
+            graph = {"artefact": str(context.place(ONNX.path))}
+            others.append(Runtime(f"{ONNX.path}, not asked for", "trained", ONNX.runner, graph))
+        return tuple(others)
 
     def write(self, context: ConversionContext, found: RunOutcome, *, seconds: tuple[float, float]) -> Converted:
         """Write reports, certificate, page and card, seal the bundle, and see that all of it says the same.

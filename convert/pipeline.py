@@ -30,7 +30,9 @@ from convert.formats.table import (
     TENSORFLOW,
     TFLITE,
     TFLITE_FLOAT32,
+    Format,
     Step,
+    choose_formats,
 )
 from convert.parity.report import LARGEST_HALF, half_line
 from convert.parity.runtimes import MAKERS, places_of
@@ -53,6 +55,24 @@ def check_route(route: str) -> None:
     if route not in ROUTES:
         known = ", ".join(ROUTES)
         raise ConfigError(f"--route {route} is unknown", why=f"there are {known}", fix="--route own")
+
+
+def check_formats(names: Sequence[str], route: Route) -> None:
+    """Refuse names of no format, and a route that writes nothing of what is asked for.
+
+    Raises:
+        ConfigError: saying what there is, or what the route writes.
+    """
+    asked = choose_formats(names)
+    writes = {
+        "own": FORMATS,
+        "tensorflow": [one for one in FORMATS if one.step == TFLITE],
+        "onnx2tf": [one for one in FORMATS if one.second_source],
+    }[route]
+    if not any(one in writes for one in asked):
+        what = f"--route {route} with --formats {','.join(names)}"
+        why = f"that route writes {', '.join(one.name for one in writes)}, and none of them is asked for"
+        raise ConfigError(what, why=why, fix="omit --route")
 
 
 INT8_BUDGET = 120.0  # seconds of a search: most of what a ResNet50's finds on two cores (docs/log.md)
@@ -103,6 +123,11 @@ class Reference[Found: Outcome, Result](Protocol):
     @property
     def route(self) -> Route:
         """Return who writes the TFLite that is shipped; `onnx2tf` its SavedModel, too."""
+        ...
+
+    @property
+    def formats(self) -> tuple[str, ...]:
+        """Return the names of the formats that are asked for; none for all."""
         ...
 
     @property
@@ -187,8 +212,9 @@ class ConversionContext:
     """The folders of one conversion, who made what in how long, and a line for each step that is done."""
 
     folder: Path  # what becomes the bundle or conversion
-    aside: Path  # what is compared but not shipped
+    aside: Path  # what is compared, or what others are made of, but not shipped
     reporter: Reporter
+    formats: tuple[str, ...] = ()  # names of those that are shipped; none for all
     converters: dict[str, str] = field(default_factory=dict)  # by step
     seconds: dict[str, float] = field(default_factory=dict)  # by step
     not_made: dict[str, str] = field(default_factory=dict)  # why, by path: of files that the conversion may lack
@@ -206,9 +232,30 @@ class ConversionContext:
         self.reporter.say(f"  {name}: {self.seconds[name]:.0f} s, {self.converters[name]}")
         return response
 
+    @property
+    def asked(self) -> list[Format]:
+        """Return the formats that are shipped, whether they could be made or not."""
+        return choose_formats(self.formats)
+
+    @property
+    def made(self) -> list[Format]:
+        """Return the formats that are shipped and could be made."""
+        return [one for one in self.asked if one.path not in self.not_made]
+
     def place(self, path: str) -> Path:
-        """Return where a file of the chain lies: in the folder, or aside."""
-        return self.folder / path
+        """Return where a file of the chain lies: in the folder, or aside where nobody asked for it."""
+        if path in {one.path for one in self.asked}:
+            return self.folder / path
+        aside = self.aside / "not asked for"
+        aside.mkdir(exist_ok=True)
+        return aside / path
+
+    def wanted(self, step: Step, route: Route) -> list[Format]:
+        """Return the formats of a step that are made: those asked for, and a SavedModel of which TFLite is made."""
+        asked = self.asked
+        if route == "tensorflow" and any(one.step == TFLITE for one in asked):
+            asked = [*asked, SAVED_MODEL]
+        return [one for one in FORMATS if one.step == step and one in asked]
 
 
 @workers()
@@ -229,7 +276,7 @@ def convert[Found: Outcome, Result](config: Conversion[Found, Result], reporter:
     reporter.say(reference.title)
     _make_room(reference, reporter)
     with reference.write_folder() as folder, temporary_folder("aside", beside=reference.out.parent) as aside:
-        context = ConversionContext(folder, aside, reporter)
+        context = ConversionContext(folder, aside, reporter, formats=reference.formats)
         start = time.monotonic()
         reference.prepare(context)
         prepared = time.monotonic()
@@ -302,10 +349,12 @@ def make_files[Found: Outcome, Result](
     with workers(alone=("torch", "tensorflow")), ThreadPoolExecutor(LANES) as lanes, drop_waiting(lanes):
         jobs: list[Future[Any]] = []
         if reference.has_network:
-            if not _lacks_tensorflow():
+            compared = compared_makers(context, route) if compare else []
+            if route == "onnx2tf":
+                compared.append(route)
+            if not _lacks_tensorflow() and ("tensorflow" in compared or context.wanted(KERAS, route)):
                 jobs.append(lanes.submit(run_step, LOAD, {}))  # while PyTorch exports
             reference.export(context)
-            compared = [maker for maker in ("own", *THEIRS) if compare and (maker != route or maker == "onnx2tf")]
             jobs += [lanes.submit(lane, context, reference, compared) for lane in (_own_lane, _their_lane)]
         jobs.append(lanes.submit(reference.make_beside, context))
         try:
@@ -315,16 +364,31 @@ def make_files[Found: Outcome, Result](
             context.stopping.set()
             raise
     if reference.has_network:
-        if route == "onnx2tf" and compare:
+        if route == "onnx2tf":
             _swap(context)
         _require_fixed(context)
     reference.label(context)
 
 
+def compared_makers(context: ConversionContext, route: Route) -> list[str]:
+    """Return who makes a float32 TFLite to compare with ours: nobody where ours is not asked for.
+
+    TensorFlow makes it of our SavedModel, and so only where that is made as well.
+    """
+    if TFLITE_FLOAT32 not in context.asked:
+        return []
+    return [
+        maker
+        for maker in ("own", *THEIRS)
+        if maker != route and (maker != "tensorflow" or context.wanted(KERAS, route).count(SAVED_MODEL))
+    ]
+
+
 def _own_lane(context: ConversionContext, reference: Reference[Any, Any], compared: Sequence[str]) -> None:
     """Make the TFLite files that we write ourselves."""
     _make_steps(context, reference.route, own=True)
-    _attempt(context, reference, INT8_FILE.path, _make_int8)
+    if INT8_FILE in context.asked:
+        _attempt(context, reference, INT8_FILE.path, _make_int8)
     if "own" in compared and reference.route == "tensorflow":  # of onnx2tf's route ours is in the folder until the swap
         _attempt(context, reference, compared_name("own"), partial(_make_aside, step=TFLITE, maker="own"))
 
@@ -345,19 +409,16 @@ def _their_lane(context: ConversionContext, reference: Reference[Any, Any], comp
 
 def make_tflite_files(context: ConversionContext, reference: Reference[Any, Any]) -> None:
     """Make the four TFLite files alone, of the folder's model.onnx."""
-    _make(context, TFLITE)
+    _make(context, TFLITE, TFLITE, context.wanted(TFLITE, "own"))
     _make_int8(context, reference)
 
 
 def _require_fixed(context: ConversionContext) -> None:
     """Ship no TFLite file with a tensor of an open shape, whoever wrote it."""
-    made = [
-        one
-        for one in FORMATS
-        if one.kind == TFLITE_FLOAT32.kind and one.path not in context.not_made and one != INT8_FILE
-    ]
-    files = [str(context.folder / one.path) for one in made]
-    run_step("convert.formats.tflite.metadata:require_fixed", {"files": files})
+    made = [one for one in context.made if one.kind == TFLITE_FLOAT32.kind and one != INT8_FILE]
+    if made:
+        files = [str(context.folder / one.path) for one in made]
+        run_step("convert.formats.tflite.metadata:require_fixed", {"files": files})
 
 
 def make_from_onnx(context: ConversionContext, route: Route = "own") -> None:
@@ -372,14 +433,15 @@ def _make_steps(context: ConversionContext, route: Route, *, own: bool) -> None:
     """Make the formats of every step that we do ourselves, or of all others, a step after the other."""
     for step in dict.fromkeys(one.step for one in FORMATS if one.step not in (EXPORT, INT8)):
         by = TENSORFLOW if step == TFLITE and route == "tensorflow" else step
-        if own != (by == TFLITE):
+        rows = context.wanted(step, route)
+        if own != (by == TFLITE) or not rows:
             continue
         if by in (KERAS, TENSORFLOW) and (lacks := _lacks_tensorflow()):
-            context.not_made |= {one.path: lacks for one in FORMATS if one.step == step}
+            context.not_made |= {one.path: lacks for one in rows}
             context.reporter.say(f"  {step.name}: not made; {lacks}")
         else:
-            absent: dict[str, str] = _make(context, step, by=by).get("lacks") or {}
-            for one in (one for one in FORMATS if one.step == step and one.argument in absent):
+            absent: dict[str, str] = _make(context, step, by, rows).get("lacks") or {}
+            for one in (one for one in rows if one.argument in absent):
                 context.not_made[one.path] = absent[one.argument]
                 context.reporter.say(f"  {one.path}: not made; {absent[one.argument]}")
 
@@ -391,10 +453,10 @@ def _lacks_tensorflow() -> str | None:
     return "TensorFlow is not installed; pip install 'tbconv[convert]' makes every format"
 
 
-def _make(context: ConversionContext, step: Step, *, by: Step | None = None, **more: Any) -> dict[str, Any]:
-    """Run one step, or another one instead of it, for all formats that it makes at once; return its response."""
-    made, places = by or step, {one.argument: str(context.place(one.path)) for one in FORMATS if one.step == step}
-    return context.step(step.name, made.function, **{made.reads: str(context.place(made.source))}, **places, **more)
+def _make(context: ConversionContext, step: Step, by: Step, rows: Sequence[Format], **more: Any) -> dict[str, Any]:
+    """Run one step, or another one instead of it, for these of its formats at once; return its response."""
+    places = {one.argument: str(context.place(one.path)) for one in rows}
+    return context.step(step.name, by.function, **{by.reads: str(context.place(by.source))}, **places, **more)
 
 
 Make = Callable[[ConversionContext, "Reference[Any, Any]"], None]
@@ -422,7 +484,7 @@ def _make_int8(context: ConversionContext, reference: Reference[Any, Any]) -> No
     given = {"keep_float": list(reference.keep_float), "budget": reference.int8_budget, **reference.deciding}
     if reference.int8_budget:
         context.reporter.say(f"  int8: searching its recipe for up to {reference.int8_budget:.0f} s")
-    context.int8 = _make(context, INT8, films=str(reference.calibration), **given)["search"]
+    context.int8 = _make(context, INT8, INT8, [INT8_FILE], films=str(reference.calibration), **given)["search"]
     reach = (context.int8 or {}).get("reach")
     if reach and reach["largest"] > LARGEST_HALF:
         context.reporter.say(f"  {half_line(reach)}")
@@ -450,7 +512,7 @@ def _make_aside(
 
 def _by_onnx2tf(context: ConversionContext, reference: Reference[Any, Any]) -> None:
     places = places_of("onnx2tf", context.aside)
-    if not reference.has_evidence:
+    if not reference.has_evidence or SAVED_MODEL not in context.asked:
         del places["saved_model"]
     onnx = str(context.place(ONNX.path))
     lacks = context.step("onnx2tf", "convert.formats.onnx_to_onnx2tf:onnx_to_tf", onnx=onnx, **places).get("lacks")
@@ -465,6 +527,6 @@ def _swap(context: ConversionContext) -> None:
     """Ship onnx2tf's files, and compare ours with them."""
     ours, theirs = places_of("own", context.aside), places_of("onnx2tf", context.aside)
     for row, own, other in zip((TFLITE_FLOAT32, SAVED_MODEL), ours.values(), theirs.values(), strict=True):
-        if Path(other).exists():
+        if row in context.asked and Path(other).exists():
             shutil.move(context.folder / row.path, own)
             shutil.move(other, context.folder / row.path)

@@ -18,7 +18,7 @@ from convert.certificate.consistency import inconsistencies
 from convert.certificate.contents import content_problems
 from convert.certificate.deployment import FILMS, missed_criteria
 from convert.certificate.page import PAGE
-from convert.formats.table import ONNX
+from convert.formats.table import ONNX, chosen_lines
 from convert.parity.compare import resemblance
 from convert.parity.inputs import FilmFolder, FilmSet, draw_phantoms, find_near_threshold, part_of, read_films_of
 from convert.parity.measure import ORDER, Measurement, measure
@@ -51,6 +51,7 @@ from torch_train.data.findings import LabelChoice
 PHANTOMS = 256  # drawn for a matrix without films: as many as one of films should have; some 9 s to draw
 
 # A file that is what PyTorch computes would be blamed for the change of the graph that it is compared with.
+NOT_ASKED_FOR = f"nothing was proven again: {ONNX.path}, against which a file is proven, was not asked for"
 NOT_PROVEN = f"no file was compared with {ONNX.path} (prove), which itself does worse than its certificate"
 
 
@@ -117,7 +118,8 @@ def verify(config: VerifyConfig, reporter: Reporter) -> Verified:
     }
     undecided = undecided_notes(claimed, verdicts)
     banded = band_notes(claimed, measurement, deployed=deployed)
-    notes = (*_film_notes(bundle), *_open_batches(bundle), *banded, *undecided.values())
+    absent = chosen_lines(bundle.certificate().scope.get("formats") or {})
+    notes = (*absent, *_film_notes(bundle), *_open_batches(bundle), *banded, *undecided.values())
     report = parity_report(measurement, verdicts, bundle.manifest.words) | {"notes": list(notes)}
     regressions = find_regressions(claimed, verdicts, measurement, report, deployed=deployed)
     regressions = with_findings(regressions, contradictions, _film_problems(bundle))
@@ -126,6 +128,8 @@ def verify(config: VerifyConfig, reporter: Reporter) -> Verified:
         notes = (*notes, NOT_PROVEN)
     elif (bundle.root / ONNX.path).is_file():
         proofs = prove(config.bundle, reporter=reporter)
+    elif bundle.certificate().proofs:
+        notes = (*notes, NOT_ASKED_FOR)
     regressions, doubts = with_proofs(regressions, bundle.certificate().proofs, proofs)
     notes = (*notes, *doubts)
     report["notes"] = list(notes)
@@ -232,7 +236,7 @@ def _certificate(
     """
     old = bundle.certificate()
     scope = certificate_scope(bundle.root) | {"calibration": old.scope.get("calibration")}
-    scope |= {name: old.scope[name] for name in ("binding", "portability") if name in old.scope}
+    scope |= {name: old.scope[name] for name in ("binding", "formats", "portability") if name in old.scope}
     deploy = _deploy(old.deploy, regressions, measurement.filmset.description)
     return write_certificate(measurement, verdicts, scope, deploy, bundle.manifest.words)
 

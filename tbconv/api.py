@@ -535,6 +535,7 @@ def convert(
     int8_budget: float | None = None,
     where: str | Sequence[str] | None = None,
     referral: str | None = None,
+    formats: Sequence[str] = (),
     reporter: Reporter | None = None,
 ) -> Converted:
     """Convert a run to ONNX, SavedModel, H5, Keras and four TFLite files, and measure each against PyTorch.
@@ -548,6 +549,8 @@ def convert(
         int8_budget: seconds that the search for an int8 recipe may take; 0 makes one candidate.
         where: targets that the TFLite files are tried on, for the certificate, as the function `where` takes them.
         referral: what a flag calls for, such as "a chest CT"; "" names nothing, None takes the run's.
+        formats: names of those to make alone, such as "tflite-int8" and "onnx"; all by default. What is left out is
+            said in the certificate; the server needs a TFLite file, `prove` the ONNX file.
         reporter: where progress goes; nowhere by default.
 
     Returns:
@@ -564,7 +567,8 @@ def convert(
     given: dict[str, Any] = {"films": films, "keep_float": tuple(keep_float or ()) or None, "int8_budget": int8_budget}
     given |= {"referral": referral, "where": where if where is None or isinstance(where, str) else ",".join(where)}
     chosen = {name: value for name, value in given.items() if value is not None}
-    return run_conversion(ConvertConfig(run=Path(run), out=Path(out), route=route, **chosen), reporter or Silence())
+    config = ConvertConfig(run=Path(run), out=Path(out), route=route, formats=tuple(formats), **chosen)
+    return run_conversion(config, reporter or Silence())
 
 
 def convert_onnx(
@@ -585,6 +589,7 @@ def convert_onnx(
     task: str | None = None,
     thresholds: str | Path | None = None,
     referral: str | None = None,
+    formats: Sequence[str] = (),
     reporter: Reporter | None = None,
 ) -> ConvertedOnnx:
     """Convert a third-party classifier to every format, and measure each against ONNX Runtime on its ONNX file.
@@ -608,6 +613,7 @@ def convert_onnx(
         task: what it decides: one-of-n, binary, multi-label or score; by default what its last operation proposes.
         thresholds: JSON or CSV file of label, threshold; by default 0.5 of a probability, which is said.
         referral: what a flag calls for, such as "a chest CT"; "" names nothing, None takes what a label is known for.
+        formats: names of those to make alone, such as "tflite-int8" and "onnx"; all by default.
         reporter: where progress goes; nowhere by default.
 
     Raises:
@@ -636,6 +642,7 @@ def convert_onnx(
         task=task,
         thresholds=None if thresholds is None else Path(thresholds),
         referral=referral,
+        formats=tuple(formats),
     )
     return run_conversion(config, reporter or Silence())
 

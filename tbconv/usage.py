@@ -29,7 +29,7 @@ GROUPS = {
     "Training": "batch epochs learning_rate schedule patience weight_decay label_smoothing balance seed resume "
     "protocol folds repeats",
     "Augmentation": "rotation shift zoom brightness contrast flip disturb",
-    "Conversion": "route keep_float int8_budget calibration_films heldout_films",
+    "Conversion": "route formats keep_float int8_budget calibration_films heldout_films",
     "Checks": "quick matrix layers trace robustness run bundle onnx converted artefact site gate check of_film",
     "Server": "watch host port grpc_port threads queue deadline versions default_model",
     "Access": "public pseudonymise uncertified token admin_token allowed_host cors_origin root_path max_body",
@@ -125,6 +125,7 @@ METAVARS = {
     "mean": "NUMBERS",
     "std": "NUMBERS",
     "keep_float": "NODE",
+    "formats": "NAMES",
     "int8_budget": "SECONDS",
     "deadline": "SECONDS",
     "max_body": "MB",
@@ -171,6 +172,7 @@ EXAMPLES = {
     "convert": (
         "tbconv convert RUN --out BUNDLE",
         "tbconv convert RUN --out BUNDLE --int8-budget 20",
+        "tbconv convert RUN --out BUNDLE --formats tflite-int8,onnx",
         "tbconv convert model.onnx --calibration FILMS --out FORMATS",
     ),
     "verify": (

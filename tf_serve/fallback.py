@@ -206,7 +206,7 @@ def proposed(bundle: Bundle) -> str:
         return _fastest(bundle)
     if deploy["artefact"] is None:
         why = "; ".join(f"{name}: {reason}" for name, reason in deploy["others"].items())
-        raise ArtefactError("no trained file may serve", why=why, fix=MAKE_AGAIN)
+        raise ArtefactError("no trained file may serve", why=why or str(deploy["reason"]), fix=MAKE_AGAIN)
     return str(deploy["artefact"])
 
 

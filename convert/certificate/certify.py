@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from convert.certificate.consistency import inconsistencies
-from convert.certificate.deployment import Deployable, select_artefact
+from convert.certificate.deployment import NO_TFLITE, Deployable, select_artefact
 from convert.certificate.page import PAGE, certificate_page, sizes_of
 from convert.certificate.robustness.report import card_lines
-from convert.formats.table import ONNX
+from convert.formats.table import ONNX, chosen_lines
 from convert.parity.inputs import part_of
 from convert.parity.measure import Measurement
 from convert.parity.report import PARITY, describe_inputs
@@ -68,6 +68,8 @@ def certify(
     candidates = _measure_latency(folder, artefacts, verdicts, measurement)
     verdicts |= {one.path: one.verdict for one in candidates}
     scope, deploy = certificate_scope(folder, run), select_artefact(candidates)
+    if not candidates and any(one.network == "trained" for one in artefacts):
+        deploy = {"artefact": None, "reason": NO_TFLITE, "others": {}}
     found = write_certificate(measurement, verdicts, scope, deploy, words)
     return replace(found, proofs=dict(proofs))
 
@@ -270,6 +272,7 @@ def model_card(folder: Path, manifest: Manifest, certificate: Certificate, repor
         figures=figures,
         inputs=report["inputs"]["description"],
         certificate=certificate,
+        formats=chosen_lines(certificate.scope.get("formats") or {}),
         limits=[INTENDED, *manifest.words.limits],
     )
 

@@ -252,7 +252,7 @@ def certificate_problems(bundle: Bundle) -> dict[str, str]:
         found[path] += _measured(verdict, report.get(path, {}))
     unjudged = {one.path for one in bundle.manifest.artefacts} - certificate.artefacts.keys()
     found |= {path: ["the certificate does not name it"] for path in unjudged}
-    found[CERTIFICATE] = [*_scope(bundle, certificate), *_deployed(certificate)]
+    found[CERTIFICATE] = [*_scope(bundle, certificate), *_formats(bundle, certificate), *_deployed(certificate)]
     found[MANIFEST] = [*_networks(bundle), *_bound(bundle)]
     return {path: "; ".join(problems) for path, problems in found.items() if problems}
 
@@ -301,6 +301,16 @@ def _scope(bundle: Bundle, certificate: Certificate) -> list[str]:
         figures = {name: rows["test"]["figures"] for name, rows in networks.items() if rows.get("test")}
         problems += differences(scope.get("metrics"), figures, of="its scope, test figures:")
     return problems
+
+
+def _formats(bundle: Bundle, certificate: Certificate) -> list[str]:
+    """Hold the files to the formats that were asked for: none is absent but on purpose; older ones name none."""
+    formats = certificate.scope.get("formats") or {}
+    here = {one.path for one in bundle.manifest.artefacts}
+    lacking = [path for path in formats.get("asked", []) if path not in here | set(formats.get("not_made", {}))]
+    unasked = [path for path in formats.get("not_asked", []) if path in here]
+    problems = [f"it says that {path} was asked for, and the bundle has none" for path in lacking]
+    return problems + [f"it says that {path} was not asked for, and the bundle has one" for path in unasked]
 
 
 def _deployed(certificate: Certificate) -> list[str]:

@@ -31,13 +31,16 @@ class Deployable:
     bytes: int
     latency_ms: float  # median, one thread
 
-    def missed(self, float32: Deployable) -> list[str]:
-        """Return in words every criterion that the file fails, worst kind first: none means that it may be proposed."""
+    def missed(self, float32: Deployable | None) -> list[str]:
+        """Return in words every criterion that the file fails, worst kind first: none means that it may be proposed.
+
+        What a reduced file saves is not judged where there is no float32 file beside it; what it loses always is.
+        """
         if not self.verdict.verdict.may_serve:
             return [f"{self.verdict.verdict}: {self.verdict.reason}"]
         if is_exact(self.precision):
             return []
-        return [*missed_criteria(self.verdict.figures), *self._not_saved(float32)]
+        return [*missed_criteria(self.verdict.figures), *(() if float32 is None else self._not_saved(float32))]
 
     def _not_saved(self, float32: Deployable) -> list[str]:
         size, latency = self.bytes / float32.bytes, self.latency_ms / float32.latency_ms
@@ -88,6 +91,8 @@ def _shares(found: float, allowed: float) -> str:
 # --- select ---
 # Which file of a bundle to deploy: the fastest that passes every limit, and why none of the others.
 
+NO_TFLITE = "no TFLite file was asked for, and the server runs no other"
+NOTHING_SAVED = "what it saves was not judged, since no float32 TFLite file was asked for"
 CRITERIA = {
     "auroc_loss": AUROC_LOSS,  # one-sided 95 % bound
     "sensitivity_loss": SENSITIVITY_LOSS,
@@ -102,14 +107,14 @@ def select_artefact(candidates: Sequence[Deployable]) -> dict[str, Any]:
     """Return what certificate.json states under `deploy`.
 
     Args:
-        candidates: the TFLite files of the trained network; one of them is float32.
+        candidates: the TFLite files of the trained network.
 
     Returns:
         `artefact` (a path, or None where none may be deployed), `reason`, `others` (why not, by path) and
-        `criteria`, the limits that a reduced file has to meet. Empty for a bundle without a trained network.
+        `criteria`, the limits that a reduced file has to meet. Empty where there is no candidate.
     """
     float32 = next((one for one in candidates if is_exact(one.precision)), None)
-    if float32 is None:
+    if not candidates:
         return {}
     missed = {one.path: one.missed(float32) for one in candidates}
     able = sorted((one for one in candidates if not missed[one.path]), key=lambda one: one.latency_ms)
@@ -118,13 +123,14 @@ def select_artefact(candidates: Sequence[Deployable]) -> dict[str, Any]:
         return {"artefact": None, "reason": "no file may be deployed", "others": others, "criteria": dict(CRITERIA)}
     best, rest = able[0], able[1:]
     others |= {one.path: f"it passes every limit, but is slower: {_speed(one, float32)}" for one in rest}
-    reason = f"the fastest file that passes every limit: {_speed(best, float32)}"
+    unsaved = "" if float32 is not None else f"; {NOTHING_SAVED}"
+    reason = f"the fastest file that passes every limit: {_speed(best, float32)}{unsaved}"
     return {"artefact": best.path, "reason": reason, "others": others, "criteria": dict(CRITERIA)}
 
 
-def _speed(one: Deployable, float32: Deployable) -> str:
+def _speed(one: Deployable, float32: Deployable | None) -> str:
     size = f"{one.bytes / 1e6:.1f} MB"
-    if one is float32:
+    if float32 is None or one is float32:
         return f"{one.latency_ms:.3g} ms a film on one thread, {size}"
     latency, share = one.latency_ms / float32.latency_ms, one.bytes / float32.bytes
     return f"{one.latency_ms:.3g} ms a film on one thread ({latency:.2f} x float32), {size} ({share:.2f} x)"

@@ -15,6 +15,7 @@ from PIL import Image
 
 from convert.certificate.portability import portability_section
 from convert.certificate.retune_page import retuned_section
+from convert.formats.table import chosen_lines
 from convert.parity.verdicts import FLIPS_SHARE
 from tbconv.contract.certificate import ArtefactVerdict, Certificate
 from tbconv.contract.golden import REFERENCE, Golden
@@ -176,6 +177,9 @@ def _verdicts(facts: Facts) -> Section:
         f"BOUNDED: reduced precision, at most {100 * FLIPS_SHARE:g} % of the measured decisions changed. Both may be "
         f"served. CANNOT SAY: measured, on too little for either, and not served; its line says what would be needed. "
         f"The deployment criteria select the file. n = {n}{_labelled(facts)}."
+    )
+    note += "".join(
+        f" {line[0].upper()}{line[1:]}." for line in chosen_lines(facts.certificate.scope.get("formats") or {})
     )
     if timed:
         return Section("verdicts", "Verdicts", tables=[Table([*columns, "latency"], rows)], note=note)

@@ -460,7 +460,8 @@ def _certify(folder: Path, manifest: Manifest, measurement: Measurement, old: Bu
     with_onnx = made and (folder / ONNX.path).is_file()
     proofs = prove_files(folder / ONNX.path, {path: folder / path for path in made}) if with_onnx else {}
     found = certify(folder, None, manifest.artefacts, measurement, proofs, manifest.words)
-    return replace(found, scope=found.scope | {"calibration": old.certificate().scope.get("calibration")})
+    kept = {name: old.certificate().scope.get(name) for name in ("calibration", "formats")}
+    return replace(found, scope=found.scope | kept)
 
 
 def _int8(folder: Path) -> Any:

@@ -6,7 +6,11 @@ module with its step and its runner, and its row here.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
+
+from tbconv.contract.errors import ConfigError, printable
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +46,13 @@ class Format:
     channels_first: bool = False
     evidence: bool = True  # carries the evidence map
     second_source: bool = False  # the reference converter makes this one, too
+
+    @property
+    def name(self) -> str:
+        """Return what `--formats` calls it: onnx, saved-model, h5, keras, tflite-int8."""
+        if self.kind == "tflite":
+            return f"tflite-{self.precision}"
+        return {"keras_h5": "h5"}.get(self.kind, self.kind.replace("_", "-"))
 
     @property
     def any_runner(self) -> str:
@@ -111,3 +122,62 @@ INT8_FILE = FORMATS[7]
 def runner_of(kind: str) -> str:
     """Return the step that runs a bundle's file of this kind."""
     return next(one.runner for one in FORMATS if one.kind == kind)
+
+
+# --- chosen ---
+# What `--formats` asks for: by name, by the file's own name, or by a TFLite file's precision where only it has that.
+
+ALL_TFLITE = "tflite"  # the four together
+
+
+def choose_formats(names: Sequence[str]) -> list[Format]:
+    """Return the formats of these names, in the order of the table; all of them where none is named.
+
+    Upper and lower case, dashes and underscores make no difference.
+
+    Raises:
+        ConfigError: a name is of no format, with all that there are.
+    """
+    asked: list[Format] = []
+    for name in names:
+        found = [one for one in FORMATS if _plain(name) in _called(one)]
+        if not found:
+            known = ", ".join([*(one.name for one in FORMATS), f"{ALL_TFLITE} (all four)"])
+            what, fix = f"--formats {printable(name)} is no format", "--formats tflite-float32,tflite-int8,onnx"
+            raise ConfigError(what, why=f"there are {known}", fix=fix)
+        asked += found
+    return [one for one in FORMATS if one in asked or not names]
+
+
+def _called(one: Format) -> set[str]:
+    precision = {one.precision} if one.precision != "float32" else set()
+    return {_plain(name) for name in (one.name, one.path, *precision, *([ALL_TFLITE] if one.kind == "tflite" else []))}
+
+
+def _plain(name: str) -> str:
+    return name.strip().lower().replace("-", "").replace("_", "")
+
+
+def describe_chosen(names: Sequence[str], not_made: Mapping[str, str]) -> dict[str, Any]:
+    """Return for reports and certificates which formats were asked for, which were not, and which could not be made.
+
+    Args:
+        names: as `choose_formats` takes them.
+        not_made: why, by path.
+
+    Returns:
+        `asked` and `not_asked` (paths), `not_made` (why, by path of what was asked for).
+    """
+    asked = [one.path for one in choose_formats(names)]
+    return {
+        "asked": asked,
+        "not_asked": [one.path for one in FORMATS if one.path not in asked],
+        "not_made": {path: why for path, why in not_made.items() if path in asked},
+    }
+
+
+def chosen_lines(formats: Mapping[str, Any]) -> list[str]:
+    """Say in words what `describe_chosen` found; nothing where every format is there."""
+    absent, failed = formats.get("not_asked") or [], formats.get("not_made") or {}
+    said = [f"not asked for, so neither made nor certified: {', '.join(absent)}"] if absent else []
+    return said + [f"{path}: not made; {why}" for path, why in failed.items()]

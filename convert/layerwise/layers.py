@@ -32,6 +32,7 @@ from convert.layerwise.walk import (
     write_reference,
     write_report,
 )
+from convert.proof.prove import require_graph
 from convert.worker import workers
 from tbconv.contract.bundle import Bundle, read_bundle
 from tbconv.contract.errors import Reporter, printable
@@ -195,6 +196,7 @@ def verify_layers(config: WalkConfig, reporter: Reporter) -> LayersReport:
     """
     start = time.monotonic()
     bundle = read_bundle(config.bundle)
+    require_graph(bundle)
     artefacts = choose_artefacts(bundle, config, ("tflite",))
     artefacts.sort(key=lambda one: KINDS.index(one.precision) if one.precision in KINDS else len(KINDS))
     model_inputs, description = read_model_inputs(config, bundle, reporter, most=FILMS)

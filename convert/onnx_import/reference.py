@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convert.formats.normalise import Normalise, check_choice, prepare
-from convert.formats.table import FORMATS, ONNX, TFLITE_FLOAT32
+from convert.formats.table import ONNX, TFLITE_FLOAT32, describe_chosen
 from convert.formats.torch_to_onnx.source import RUNNER, LibrarySource, not_carried
 from convert.formats.torch_to_onnx.source import STEP as EXPORT_LIBRARY
 from convert.onnx_import.films import LEAST, FolderFilms, choose_for_sides, pick, read_folder, read_more
@@ -38,12 +38,13 @@ from convert.parity.verdicts import (
 )
 from convert.pipeline import (
     INT8_BUDGET,
-    ROUTES,
     ConversionContext,
     Outcome,
     Route,
     check_budget,
+    check_formats,
     check_route,
+    compared_makers,
     compared_name,
 )
 from convert.proof.prove import prove_files
@@ -80,6 +81,7 @@ class OnnxConfig:
     keep_float: tuple[str, ...] | None = None  # None keeps the head where that is not most of the weights
     labels: tuple[str, ...] = ()  # names of the classes, in the order of the output
     int8_budget: float = INT8_BUDGET  # seconds that the search for an int8 recipe may take; 0 makes one candidate
+    formats: tuple[str, ...] = ()  # names of those to make (convert.formats.table); none for all
     task: str | None = None  # of convert.parity.decisions.TASKS; None lets the last operation propose it
     thresholds: Path | None = None  # JSON or CSV: one a label
     referral: str | None = None  # what a flag calls for; None: what the one label that is flagged is known to call for
@@ -88,6 +90,7 @@ class OnnxConfig:
         if self.referral is not None:
             object.__setattr__(self, "referral", referral_of_option(self.referral))
         check_route(self.route)
+        check_formats(self.formats, self.route)
         check_budget(self.int8_budget)
         check_choice(self.normalise, self.mean, self.std)
         if self.task is not None and self.task not in TASKS:
@@ -179,6 +182,11 @@ class OnnxReference:
         return self.config.int8_budget
 
     @property
+    def formats(self) -> tuple[str, ...]:
+        """Return the names of the formats that are asked for."""
+        return self.config.formats
+
+    @property
     def deciding(self) -> dict[str, Any]:
         """Return how the first output that decides anything does so; of scores alone, the first."""
         decisions = self.source.decisions
@@ -237,7 +245,7 @@ class OnnxReference:
             "wrap",
             "convert.formats.onnx_wrap:wrap",
             onnx=str(config.onnx),
-            out=str(context.folder / ONNX.path),
+            out=str(context.place(ONNX.path)),
             normalise=config.normalise,
             mean=config.mean,
             std=config.std,
@@ -400,17 +408,17 @@ class OnnxReference:
         """Run every file on the films of the folder, compare it with the given file's answers, and judge it."""
         source = self.source
         one_film = {} if source.facts["dynamic_batch"] else {"batch": 1}
+        rows = [one for one in context.made if one is not ONNX]
         runtimes = [
             Runtime(
                 one.path,
                 "trained",
                 one.any_runner,
-                {"artefact": str(context.folder / one.path)} | (one_film if one is ONNX else {}),
+                {"artefact": str(context.place(one.path))} | (one_film if one is ONNX else {}),
                 one.precision,
                 may_fail=not is_exact(one.precision),
             )
-            for one in FORMATS
-            if one.path not in context.not_made
+            for one in (ONNX, *rows)  # every file is made of it and proven against it, whether it is asked for or not
         ]
         others = [one for one in compared_files(context.aside, but=self.route) if one.row is TFLITE_FLOAT32]
         runtimes += [
@@ -421,12 +429,16 @@ class OnnxReference:
         for one in others:
             answers[one.name] = self._named(answers[one.name])
         judged = [
-            self._judge(context, row.path, context.folder / row.path, row.kind, row.precision, answers.get(row.path))
-            for row in FORMATS
+            self._judge(context, row.path, context.place(row.path), row.kind, row.precision, answers.get(row.path))
+            for row in context.asked
         ]
+        place = context.place(ONNX.path)
+        graph = self._judge(context, ONNX.path, place, ONNX.kind, ONNX.precision, answers[ONNX.path])
+        compared = [self._compare(context, maker, others, answers) for maker in compared_makers(context, self.route)]
+        compared = compared if ONNX in context.asked else [graph, *compared]
         proofs = self._prove(context)
         judged = [one.with_proof(proofs.get(one.path)) for one in judged]
-        exact = [one for one in judged if is_exact(one.precision)]
+        exact = [graph, *(one for one in judged if is_exact(one.precision))]
         return OnnxOutcome(
             report=onnx_report(
                 (self.config.name, source.facts),
@@ -435,10 +447,11 @@ class OnnxReference:
                 source.decisions,
                 source.tolerances,
                 tuple(judged),
-                tuple(self._compare(context, maker, others, answers) for maker in ROUTES if maker != self.route),
+                tuple(compared),
                 context.int8,
                 proofs,
                 self.config.words,
+                describe_chosen(self.config.formats, context.not_made),
             ),
             regressions={one.path: one.reason for one in exact if one.verdict == FAILED},
             judged=tuple(judged),
@@ -446,8 +459,8 @@ class OnnxReference:
 
     def _prove(self, context: ConversionContext) -> dict[str, Proof]:
         """Compare every file that was made of model.onnx with it, for every input."""
-        made = [one.path for one in FORMATS if one is not ONNX and one.path not in context.not_made]
-        return prove_files(context.folder / ONNX.path, {path: context.folder / path for path in made})
+        made = [one.path for one in context.made if one is not ONNX]
+        return prove_files(context.place(ONNX.path), {path: context.folder / path for path in made})
 
     def _named(self, answer: Outputs | str) -> Outputs | str:
         """Return another maker's only output under our name."""
@@ -498,6 +511,7 @@ class OnnxReference:
             "referral": self.config.words.phrase,
             "decisions": {name: one.to_json() for name, one in source.decisions.items()},
             "calibration": {"films": len(source.films.calibration), "list_sha256": source.films.digest},
+            "formats": found.report["formats"],
             "converters": context.converters,
             "seconds": {name: round(value, 1) for name, value in context.seconds.items()},
             "verdicts": {one.path: one.verdict for one in found.judged},

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from convert.formats.normalise import Normalise
+from convert.formats.table import chosen_lines
 from convert.onnx_import.films import FolderFilms
 from convert.parity.compare import OutputDifference
 from convert.parity.decisions import Decisions
@@ -84,6 +85,7 @@ def onnx_report(
     int8: dict[str, Any] | None,
     proofs: dict[str, Proof],
     words: Referral,
+    formats: dict[str, Any],
 ) -> dict[str, Any]:
     """Return parity.json: films by digest only, since their names may be patients'.
 
@@ -98,6 +100,7 @@ def onnx_report(
         int8: how the int8 file was chosen; None where there is none.
         proofs: what is true of each file for every input.
         words: what a flag calls for.
+        formats: which were asked for (convert.formats.table.describe_chosen).
     """
     name, facts = source
     return {
@@ -121,6 +124,7 @@ def onnx_report(
             one.to_json() | {"verdict": AGREES[one.verdict].upper(), "agreement": one.agreement} for one in compared
         ],
         "int8": int8,
+        "formats": formats,
         "proofs": {path: asdict(one) for path, one in proofs.items()},
         "library": facts["library"],
         "limits": _limits(normalise, films, decisions, facts["library"]),
@@ -200,6 +204,8 @@ def verdict_lines(report: dict[str, Any]) -> Iterator[str]:
         yield f"{row['path']}: {row['verdict']}; {row['reason']}"
     for path, one in report["proofs"].items():
         yield f"{path}, for every input: {one['verdict']}; {one['reason']}"
+    for line in chosen_lines({**report["formats"], "not_made": {}}):  # what could not be made has a row above
+        yield line[0].upper() + line[1:]
     for one in report["compared"]:
         yield f"{one['path']}, compared and not shipped: {one['agreement']}; {one['reason']}"
 

@@ -278,7 +278,7 @@ def files_to_try(
     main = [one for one in served if one.network == "trained"] or served
     proposed = certificate.deploy.get("artefact")
     usual = [one for one in main if one.precision in ("float32", "int8") or one.path == proposed]
-    chosen = usual if wanted is None else [one for one in served if one.path in wanted]
+    chosen = (usual or main) if wanted is None else [one for one in served if one.path in wanted]
     missing = sorted(set(wanted or ()) - {one.path for one in chosen})
     if missing or not chosen:
         what = f"there is no {', '.join(missing) or 'TFLite file'} to try elsewhere"

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from convert.formats.table import FORMATS, ONNX, runner_of
 from convert.proof.evaluate import draw_films
 from convert.worker import run_side_by_side, run_step, workers
-from tbconv.contract.bundle import open_bundle
+from tbconv.contract.bundle import Bundle, open_bundle
 from tbconv.contract.certificate import Proof, ProofVerdict
 from tbconv.contract.errors import (
     ArtefactError,
@@ -63,19 +63,36 @@ def prove(bundle: Path, only: str | None = None, reporter: Reporter | None = Non
 
 def _listed(bundle: Path) -> tuple[dict[str, Path], NDArray[np.float32] | None]:
     """Return the files made of model.onnx, and the golden inputs, float32 [N, H, W, 1]."""
-    if (bundle / CONVERSION).is_file() and (bundle / ONNX.path).is_file():
+    if (bundle / CONVERSION).is_file():
+        if not (bundle / ONNX.path).is_file():
+            why, fix = "a file is proven against it", f"convert again with {ONNX.name} among --formats"
+            raise BundleError(f"{bundle} has no {ONNX.path}", why=why, fix=fix)
         found = {one.path: bundle / one.path for one in FORMATS if one != ONNX and (bundle / one.path).exists()}
         return found, None
     opened = open_bundle(bundle)
     paths = [one.path for one in opened.manifest.artefacts if one.network == "trained" and one.path != ONNX.path]
-    if ONNX.path not in opened.manifest.files or not paths:
-        why = "a file is proven against the ONNX graph that it was made of"
-        fix = "convert the run again"
-        if opened.manifest.kind == "baseline":
-            why, fix = f"{why}; this bundle holds the baseline alone, which is measured", "tbconv verify BUNDLE"
-        raise BundleError(f"{bundle} has no {ONNX.path}, or no file beside it", why=why, fix=fix)
+    require_graph(opened)
+    if not paths:
+        what, why = f"{bundle} has no file beside {ONNX.path}", "a file is proven against the graph that it was made of"
+        raise BundleError(what, why=why, fix="convert the run again")
     golden = as_model_input(read_golden(opened.read(GOLDEN)).model_inputs)
     return {path: bundle / path for path in paths}, golden
+
+
+def require_graph(bundle: Bundle) -> None:
+    """Refuse a bundle without the ONNX graph that its other files were made of.
+
+    Raises:
+        BundleError: it has none, and why.
+    """
+    if ONNX.path in bundle.manifest.files:
+        return
+    why, fix = "a file is compared with the ONNX graph that it was made of", "convert the run again"
+    if bundle.manifest.kind == "baseline":
+        why, fix = f"{why}; this bundle holds the baseline alone, which is measured", "tbconv verify BUNDLE"
+    elif ONNX.path in (bundle.certificate().scope.get("formats") or {}).get("not_asked", []):
+        why, fix = f"{why}; it was not asked for", f"convert the run again with {ONNX.name} among --formats"
+    raise BundleError(f"{bundle.root} has no {ONNX.path}", why=why, fix=fix)
 
 
 def prove_files(

@@ -120,8 +120,19 @@ class Certificate:
                 raise TypeError(f"{key} is {type(one).__name__}")
         for path, verdict in artefacts.items():
             verdict.check(path)
+        _check_formats(later["scope"].get("formats"))
         proofs = {path: Proof.from_json(one) for path, one in value.get("proofs", {}).items()}
         return cls(artefacts, **rest, **later, proofs=proofs)
+
+
+def _check_formats(value: Any) -> None:
+    """Raise TypeError where it does not say in text which formats were asked for; older certificates say none."""
+    if value is None or value == {}:
+        return
+    lists, failed = [value["asked"], value["not_asked"]], value["not_made"]
+    texts = [*(text for one in lists for text in one), *failed, *failed.values()]
+    if not (all(isinstance(one, list) for one in lists) and all(isinstance(one, str) for one in texts)):
+        raise TypeError("what formats were asked for is said in values of another kind")
 
 
 # --- site ---

@@ -92,3 +92,11 @@ def test_where_float32_failed_and_int8_fails_a_criterion_nothing_is_proposed():
 
 def test_a_bundle_without_a_trained_network_proposes_nothing_and_says_nothing():
     assert select_artefact([]) == {}
+
+
+def test_where_no_float32_file_was_asked_for_what_int8_loses_is_judged_and_what_it_saves_is_said_not_to_be():
+    found = select_artefact([INT8])
+    assert found["artefact"] == "model_int8.tflite"
+    assert "no float32 TFLite file was asked for" in found["reason"]
+    worse = replace(INT8, verdict=replace(INT8.verdict, verdict=Verdict.FAILED))
+    assert select_artefact([worse])["artefact"] is None

@@ -216,7 +216,17 @@ def test_a_network_that_rounding_moves_is_not_certified_and_none_of_its_files_is
     assert {path.name for path in (done.folder / "not_offered").iterdir()} == set(rows)
 
 
-@pytest.mark.parametrize(("verdicts", "code"), [(["CANNOT SAY", "CERTIFIED"], None), (["CANNOT SAY"] * 2, 3), ([], 3)])
+@pytest.mark.parametrize(
+    ("verdicts", "code"),
+    [
+        ([("float32", "CANNOT SAY"), ("float32", "CERTIFIED")], None),
+        ([("float32", "CANNOT SAY"), ("float32", "CANNOT SAY")], 3),
+        ([("float32", "CANNOT SAY"), ("int8", "MEASURED")], 3),
+        ([("int8", "MEASURED")], None),  # no float32 file was asked for
+        ([("int8", "CANNOT SAY")], 3),
+        ([], 3),
+    ],
+)
 def test_the_command_ends_with_three_unless_a_float32_file_is_certified(verdicts, code):
     from tbconv.commands.conversion.convert import _end
 

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from convert.formats.onnx_graph import read_graph
 from convert.formats.tflite.int8 import GREY, MOST, Grid, Scheme
+from convert.formats.tflite.needs import ENTRY, OPERATORS, Needs, needs_of, operator_version, stated_bytes
 from convert.formats.tflite.plain import Operation, Plain, Tensor, simplify, to_plain
 from tbconv.contract import __version__
 from tbconv.contract.errors import ConversionError
@@ -33,7 +34,6 @@ IDENTIFIER = b"TFL3"
 VERSION = 3  # of the schema
 LARGEST_HALF = 65520.0  # from here on float16 rounds to infinity: such weights stay float32
 LEAST_REDUCED = 1024  # weights below it stay float32, as TensorFlow's converter leaves them
-PER_CHANNEL = 5  # version of DEQUANTIZE from which it takes a scale a channel
 NO_ACTIVATION, RELU, RELU6 = 0, 1, 3  # ActivationFunctionType
 SAME, VALID = 0, 1  # Padding
 TYPES = {
@@ -45,27 +45,6 @@ TYPES = {
     np.dtype(np.bool_): schema.TensorType.BOOL,
 }
 Codes = schema.BuiltinOperator
-INT8_VERSIONS = {  # from which each operator takes int8 (tensorflow/lite/tools/versioning/op_version.cc)
-    Codes.ADD: 2,
-    Codes.AVERAGE_POOL_2D: 2,
-    Codes.CONCATENATION: 2,
-    Codes.CONV_2D: 3,
-    Codes.DEPTHWISE_CONV_2D: 3,
-    Codes.FULLY_CONNECTED: 4,
-    Codes.LEAKY_RELU: 2,
-    Codes.LOGISTIC: 2,
-    Codes.MAX_POOL_2D: 2,
-    Codes.MEAN: 2,
-    Codes.MUL: 2,
-    Codes.PAD: 2,
-    Codes.RELU: 2,
-    Codes.RELU6: 2,
-    Codes.SOFTMAX: 2,
-    Codes.STRIDED_SLICE: 2,
-    Codes.SUB: 2,
-    Codes.TANH: 2,
-    Codes.TRANSPOSE: 2,
-}
 
 
 def onnx_to_tflite(request: dict[str, Any]) -> dict[str, Any]:
@@ -167,7 +146,7 @@ class _Writer:
         name = next(one for one in (name, *(f"{name}:{number}" for number in range(2, 99))) if one not in names)
         made = self._tensor(name, (1, *tensor.sizes), np.dtype(np.float32 if wanted is None else np.int8))
         if wanted is None:
-            self.operator(Codes.DEQUANTIZE, [given], made, version=2)
+            self.operator(Codes.DEQUANTIZE, [given], made)
         else:
             self._on_grid(made, wanted)
             self.operator(Codes.QUANTIZE, [given], made)
@@ -249,7 +228,7 @@ class _Writer:
     def _half(self, name: str, values: NDArray[np.float64]) -> int:
         half = self._store(f"{name}/half", _Stored(np.ascontiguousarray(values, np.float16)))
         whole = self._tensor(name, values.shape, np.dtype(np.float32))
-        return self.operator(Codes.DEQUANTIZE, [half], whole, version=3)
+        return self.operator(Codes.DEQUANTIZE, [half], whole)
 
     def _eighth(self, name: str, values: NDArray[np.float64], axis: int) -> int:
         """Add weights of a dense layer that computes in float32: int8 in the file, of which the runtime makes float32.
@@ -259,7 +238,7 @@ class _Writer:
         """
         eighth = self._store(f"{name}/int8", to_int8(values, axis))
         whole = self._tensor(name, values.shape, np.dtype(np.float32))
-        return self.operator(Codes.DEQUANTIZE, [eighth], whole, version=PER_CHANNEL)
+        return self.operator(Codes.DEQUANTIZE, [eighth], whole)
 
     def _store(self, name: str, stored: _Stored) -> int:
         number = self._tensor(name, stored.values.shape, stored.values.dtype)
@@ -282,10 +261,9 @@ class _Writer:
 
     # --- operators ---
 
-    def operator(self, code: int, inputs: Sequence[int], output: int, options: Any = None, *, version: int = 1) -> int:
+    def operator(self, code: int, inputs: Sequence[int], output: int, options: Any = None) -> int:
         """Add an operator and return its output; the kind of its options is that of their class."""
-        if self._tensors[output].type == schema.TensorType.INT8:
-            version = max(version, INT8_VERSIONS.get(code, 1))
+        version = operator_version(code, [self._tensors[one] for one in inputs], self._tensors[output], options)
         made = schema.OperatorT()
         made.opcodeIndex = self._codes.setdefault((code, version), len(self._codes))
         made.inputs, made.outputs = np.array(inputs, np.int32), np.array([output], np.int32)
@@ -310,13 +288,14 @@ class _Writer:
                 fix="choose a smaller network, or ship model.onnx",
             )
         builder = _Sharing(size + (1 << 20))
-        buffers = [_buffer(builder, data) for data in self._buffers]
+        buffers = [_buffer(builder, data) for data in (*self._buffers, stated_bytes(self._needs().runtime))]
         parts = {
             "Buffers": _vector(builder, buffers),
             "OperatorCodes": _vector(builder, [_code(builder, *one) for one in self._codes]),
             "Subgraphs": _vector(builder, [self._subgraph(plain).Pack(builder)]),
             "SignatureDefs": _vector(builder, [self._signature(plain).Pack(builder)]),
             "Description": builder.CreateString(DESCRIPTION),
+            "Metadata": _vector(builder, [_entry(builder, ENTRY, len(self._buffers))]),
         }
         schema.ModelStart(builder)
         schema.ModelAddVersion(builder, VERSION)
@@ -324,6 +303,13 @@ class _Writer:
             getattr(schema, f"ModelAdd{name}")(builder, at)
         builder.Finish(schema.ModelEnd(builder), IDENTIFIER)
         return bytes(builder.Output())
+
+    def _needs(self) -> Needs:
+        """Return what the operators so far need of a runtime."""
+        versions = dict[str, int]()
+        for code, version in self._codes:
+            versions[OPERATORS[code]] = max(version, versions.get(OPERATORS[code], 1))
+        return needs_of(versions)
 
     def _subgraph(self, plain: Plain) -> Any:
         made = schema.SubGraphT()
@@ -378,6 +364,12 @@ def _buffer(builder: Any, data: bytes) -> int:
 def _code(builder: Any, code: int, version: int) -> int:
     made = schema.OperatorCodeT()
     made.builtinCode, made.deprecatedBuiltinCode, made.version = code, min(code, 127), version
+    return int(made.Pack(builder))
+
+
+def _entry(builder: Any, name: str, buffer: int) -> int:
+    made = schema.MetadataT()
+    made.name, made.buffer = name.encode(), buffer
     return int(made.Pack(builder))
 
 
@@ -441,8 +433,7 @@ def _conv(writer: _Writer, operation: Operation) -> None:
     options.strideH, options.strideW = given["strides"]
     options.dilationHFactor, options.dilationWFactor = given["dilations"]
     options.fusedActivationFunction = _activation(operation)
-    version = 6 if given["groups"] > 1 else 1
-    _weighted(writer, operation, Codes.CONV_2D, _kernel_of_conv, 0, options, version)
+    _weighted(writer, operation, Codes.CONV_2D, _kernel_of_conv, 0, options)
 
 
 def _depthwise(writer: _Writer, operation: Operation) -> None:
@@ -453,23 +444,19 @@ def _depthwise(writer: _Writer, operation: Operation) -> None:
     options.dilationHFactor, options.dilationWFactor = given["dilations"]
     options.depthMultiplier = kernel.shape[3]
     options.fusedActivationFunction = _activation(operation)
-    version = 2 if max(given["dilations"]) > 1 else 1
-    _weighted(writer, operation, Codes.DEPTHWISE_CONV_2D, _kernel_of_depthwise, 3, options, version)
+    _weighted(writer, operation, Codes.DEPTHWISE_CONV_2D, _kernel_of_depthwise, 3, options)
 
 
 def _dense(writer: _Writer, operation: Operation) -> None:
     options = schema.FullyConnectedOptionsT()
     options.fusedActivationFunction = _activation(operation)
     options.keepNumDims = len(operation.output.sizes) > 1
-    version = 5 if options.keepNumDims else 1
-    _weighted(writer, operation, Codes.FULLY_CONNECTED, _kernel_of_dense, 0, options, version)
+    _weighted(writer, operation, Codes.FULLY_CONNECTED, _kernel_of_dense, 0, options)
 
 
-def _weighted(
-    writer: _Writer, operation: Operation, code: int, layout: Layout, axis: int, options: Any, version: int
-) -> None:
+def _weighted(writer: _Writer, operation: Operation, code: int, layout: Layout, axis: int, options: Any) -> None:
     inputs = [writer.place(operation.inputs[0]), *writer.weights(operation, layout, axis)]
-    writer.operator(code, inputs, writer.output(operation), options, version=version)
+    writer.operator(code, inputs, writer.output(operation), options)
 
 
 def _affine(writer: _Writer, operation: Operation) -> None:

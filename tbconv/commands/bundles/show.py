@@ -12,7 +12,7 @@ from rich import box
 from rich.table import Table
 
 from tbconv.commands.options import PublicKey, RequireSignature, signature_rule
-from tbconv.console import TerminalReporter, coloured, is_narrow, print_out, table_console
+from tbconv.console import TerminalReporter, coloured, is_narrow, print_out, print_said, table_console
 
 if TYPE_CHECKING:
     from tbconv.contract.bundle import Bundle
@@ -130,9 +130,13 @@ def _print_files(opened: Bundle) -> None:
 
 
 def _print_choice(opened: Bundle) -> None:
-    said = opened.certificate().proposal
-    if said is not None:
-        print_out(f"deploy: {said}")
+    from convert.formats.table import chosen_lines
+
+    certificate = opened.certificate()
+    for line in chosen_lines(certificate.scope.get("formats") or {}):
+        print_said(line)
+    if certificate.proposal is not None:
+        print_out(f"deploy: {certificate.proposal}")
 
 
 def _verdict(opened: Bundle, path: str) -> str:

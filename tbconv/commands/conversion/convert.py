@@ -70,6 +70,13 @@ def convert(
             help="Time to search for the int8 recipe that moves fewest decisions: 120 s; 0 takes one recipe.",
         ),
     ] = None,
+    formats: Annotated[
+        str | None,
+        typer.Option(
+            help="Make these alone: onnx, saved-model, h5, keras, tflite-float32, tflite-float16, tflite-dynamic, "
+            "tflite-int8; tflite for all four. Default: all. The server needs a TFLite file, `prove` onnx."
+        ),
+    ] = None,
     where: Annotated[
         str | None,
         typer.Option(metavar="TARGETS", help="Try the TFLite files elsewhere, too, as `tbconv verify --where` does."),
@@ -119,7 +126,7 @@ def convert(
     given = {"--calibration": calibration, "--normalise": normalise, "--mean": mean, "--std": std, "--labels": labels}
     decided: dict[str, Any] = {"task": task, "thresholds": thresholds, "weights": weights, "size": size}
     given |= {f"--{name}": value for name, value in decided.items()}
-    int8 = (keep_float, int8_budget)
+    int8, chosen = (keep_float, int8_budget), _names(formats)
     with interruptible(lambda: f"stopped; {out} is as it was before"):
         if is_foreign(run):
             if library_of(run) is None:
@@ -135,14 +142,14 @@ def convert(
                 (keep_float, int8_budget),
                 preprocessing,
                 labels,
-                decided | {"referral": referral},
+                decided | {"referral": referral, "formats": chosen},
                 as_json=as_json,
                 details=details,
             )
         else:
             refuse(given, OF_ONNX, "for a run", "a run knows its films, labels and preprocessing")
             require_packages("torch", "onnx", "onnxruntime", "tensorflow")
-            _convert_run(run, out, route, films, int8, referral, where=where, as_json=as_json, details=details)
+            _convert_run(run, out, route, films, int8, referral, chosen, where=where, as_json=as_json, details=details)
 
 
 def is_foreign(path: Path) -> bool:
@@ -180,6 +187,7 @@ def _convert_run(
     films: int | None,
     int8: Int8,
     referral: str | None,
+    formats: tuple[str, ...],
     *,
     where: str | None,
     as_json: bool,
@@ -194,19 +202,21 @@ def _convert_run(
         int8_budget=int8[1],
         where=where,
         referral=referral,
+        formats=formats,
         reporter=TerminalReporter(),
     )
     if as_json:
         print_out(json.dumps(done.report | {"deploy": done.certificate.deploy}, indent=2))
     else:
         _print_bundle(done, details=details)
-    exact = {one.path for one in done.manifest.artefacts if one.is_exact and one.network == done.manifest.kind}
-    _end([str(found.verdict) for path, found in done.certificate.artefacts.items() if path in exact])
+    mine = [one for one in done.manifest.artefacts if one.network == done.manifest.kind]
+    _end([(one.precision, str(done.certificate.artefacts[one.path].verdict)) for one in mine])
 
 
 def _print_bundle(done: Converted, *, details: bool) -> None:
     """Print five lines that say what matters, then why files may not serve; tables and every reason with --details."""
     from convert.certificate.page import PAGE
+    from convert.formats.table import chosen_lines
     from tbconv.commands.conversion.parity_table import counted, decisions
 
     seconds = f"converted in {done.seconds_converting:.0f} s, measured in {done.seconds_measuring:.0f} s"
@@ -215,6 +225,7 @@ def _print_bundle(done: Converted, *, details: bool) -> None:
         counted(done.certificate.artefacts),
         decisions(done.report),
         f"deploy: {done.certificate.proposal or 'no trained network'}",
+        *chosen_lines(done.certificate.scope.get("formats") or {}),
         report=done.bundle / PAGE,
         called="certificate",
         details=details,
@@ -229,7 +240,10 @@ def _print_bundle(done: Converted, *, details: bool) -> None:
             if path in done.certificate.artefacts and done.certificate.artefacts[path].verdict.may_serve:
                 print_said(f"  not {path}: {why}")
     print_out(done.certificate.disclaimer)
-    print_out(f"next: tbconv serve {done.bundle}")
+    if any(one.is_served and one.network == done.manifest.kind for one in done.manifest.artefacts):
+        print_out(f"next: tbconv serve {done.bundle}")
+    else:
+        print_out("not to be served: the baseline would answer; convert again with a tflite format for that")
 
 
 def _print_details(done: Converted) -> None:
@@ -321,18 +335,37 @@ def convert_onnx(
         print_out(json.dumps(done.report, indent=2))
     else:
         _print_report(done, details=details)
-    _end([row["verdict"] for row in done.report["rows"] if row["precision"] == "float32"])
+    _end([(row["precision"], row["verdict"]) for row in done.report["rows"]])
 
 
-def _end(float32: Sequence[str]) -> None:
-    """End with 3 unless a float32 file is CERTIFIED."""
-    if "CERTIFIED" not in float32:
-        TerminalReporter().say("CANNOT SAY: no float32 file is certified, and its reason says what would be needed")
+USABLE = ("CERTIFIED", "BOUNDED", "MEASURED")  # verdicts with which a file may be used
+
+
+def _end(found: Sequence[tuple[str, str]]) -> None:
+    """End with 3 unless a float32 file is CERTIFIED, or a reduced one may be used where no float32 was asked for.
+
+    Args:
+        found: precision and verdict of each file.
+    """
+    float32 = [verdict for precision, verdict in found if precision == "float32"]
+    if not any(verdict in USABLE for verdict in float32 or (verdict for _, verdict in found)):
+        kind = "no float32 file is certified" if float32 or not found else "no file that was asked for may be used"
+        TerminalReporter().say(f"CANNOT SAY: {kind}, and its reason says what would be needed")
         raise typer.Exit(CANNOT_SAY)
+
+
+def _names(text: str | None) -> tuple[str, ...]:
+    """Return the names of a list with commas; ConfigError where the list is empty."""
+    names = tuple(one.strip() for one in (text or "").split(",") if one.strip())
+    if text is not None and not names:
+        raise ConfigError("--formats names none", why="at least one is made", fix="--formats tflite-int8,onnx")
+    return names
 
 
 def _print_report(done: ConvertedOnnx, *, details: bool) -> None:
     """Print five lines that say what matters, then reasons and limits; tables and every reason with --details."""
+    from convert.formats.table import chosen_lines
+
     report = done.report
     counts = Counter(row["verdict"] for row in report["rows"])
     fed = f"on {report['inputs']['description']}"
@@ -341,6 +374,7 @@ def _print_report(done: ConvertedOnnx, *, details: bool) -> None:
         f"{len(report['rows'])} files: {', '.join(f'{count} {verdict}' for verdict, count in counts.most_common())}",
         f"against ONNX Runtime on {report['source']}, {fed}",
         f"converted in {done.seconds_converting:.0f} s, measured in {done.seconds_measuring:.0f} s",
+        *chosen_lines({**report["formats"], "not_made": {}}),
         report=done.folder / "report.md",
         details=details,
     )
