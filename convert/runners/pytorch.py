@@ -70,14 +70,15 @@ def run(request: dict[str, Any]) -> dict[str, Any]:
 
 
 def run_library(request: dict[str, Any]) -> dict[str, Any]:
-    """Run a library's classifier as it is built; request: what `build` and `run_films` read."""
+    """Run a library's classifier as it is built; request: what `build` and `run_films` read, and dtype (float32)."""
+    dtype = getattr(torch, request.get("dtype", "float32"))
     built = build(request)
     network = built.network if isinstance(built.network, torch.nn.Module) else built.network.module()
-    classifier = Classifier(network)
+    classifier = Classifier(network).to(dtype)
 
     def run(images: NDArray[np.float32]) -> dict[str, NDArray[Any]]:
         with torch.inference_mode():
-            return {OUTPUT: classifier(torch.from_numpy(images)).numpy()}
+            return {OUTPUT: classifier(torch.from_numpy(images).to(dtype)).numpy()}
 
     return run_films(run, request)
 

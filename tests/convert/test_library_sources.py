@@ -87,6 +87,9 @@ def test_a_network_of_torchvision_with_weights_of_a_file_computes_what_torchvisi
     network = torchvision.models.squeezenet1_1(num_classes=4).eval()
     torch.save({"state_dict": drawn(network)}, tmp_path / "w.pt")
     network.load_state_dict(drawn(network))
+    save_file(network.state_dict(), tmp_path / "w.safetensors")
+    sorted_by_name = build(request("torchvision", "squeezenet1_1", str(tmp_path / "w.safetensors"))).network
+    assert torch.equal(sorted_by_name.state_dict()["classifier.1.bias"], network.state_dict()["classifier.1.bias"])
     facts, steps = distance(tmp_path, request("torchvision", "squeezenet1_1", str(tmp_path / "w.pt")), network)
     assert steps < 200
     assert facts["preprocessing"]["mean"] == (0.485, 0.456, 0.406)

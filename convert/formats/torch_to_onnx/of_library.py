@@ -267,7 +267,12 @@ def _of_torchvision(name: str, weights: str, size: int | None) -> Built:
             state = torch.hub.load_state_dict_from_url(published.url, check_hash=True, weights_only=True)
         except Exception as error:
             raise _download_failed(f"torchvision:{name}", error) from error
-    arguments: dict[str, Any] = {"num_classes": _classes_of(state)} if state is not None else {}
+    arguments: dict[str, Any] = {}
+    if state is not None:
+        with torch.device("meta"):
+            usual = models.get_model(name, weights=None)
+        if (classes := _classes_of(state, usual)) is not None:
+            arguments["num_classes"] = classes
     notes = []
     if name in ("googlenet", "inception_v3"):  # torchvision sets both with its own weights
         arguments |= {"transform_input": True, "aux_logits": True, "init_weights": True}
@@ -290,13 +295,11 @@ def _of_torchvision(name: str, weights: str, size: int | None) -> Built:
     return Built(network.eval(), len(found.mean), size or side, library, found, words, digest, notes=tuple(notes))
 
 
-def _classes_of(state: State) -> int:
-    """Return the classes of a state of torchvision: its classifier is the last matrix, or the last convolution."""
-    last = [value for key, value in state.items() if key.endswith(".weight") and value.ndim in (2, 4)]
-    if not last:
-        why = "no key of it is a layer's weight"
-        raise ConfigError("the weights are no network of torchvision", why=why, fix="torch.save(model.state_dict(), F)")
-    return int(last[-1].shape[0])
+def _classes_of(state: State, network: nn.Module) -> int | None:
+    """Return the classes of a state of torchvision: its networks' last matrix or convolution is the classifier."""
+    *_, last = [key for key, value in network.state_dict().items() if key.endswith(".weight") and value.ndim in (2, 4)]
+    stored = state.get(last, state.get(f"module.{last}"))
+    return None if stored is None else int(stored.shape[0])
 
 
 # --- transformers ---
