@@ -30,6 +30,7 @@ from benchmarks.families_table import CSV, FAMILIES, read_rows
 from benchmarks.networks import CSV as BACKBONES
 from benchmarks.networks_table import draw_table
 from benchmarks.results import append_rows, circumstances
+from convert import worker
 from convert.formats.normalise import Normalise, prepare
 from convert.formats.torch_to_onnx.source import RUNNER, STEP
 from convert.parity.inputs import evenly, find_films
@@ -41,6 +42,7 @@ from tbconv.contract.preprocess import PreprocessSpec
 from tbconv.contract.statistics import exact_interval, is_positive
 
 FILMS, WARMING = 64, 16
+PROCESSES = 4  # that stay alive, one a framework and one more: imports would be most of a small network's time
 LEAST_SIDE = 16  # films on each side of the decision
 SIDES = (96, 128, 224, None)  # of the image: the smallest that a network takes; None is that of its config
 COLUMNS = (
@@ -76,6 +78,7 @@ def main() -> None:
     given = parser.parse_args()
     names = [one for one in FAMILIES if given.only is None or one.startswith(tuple(given.only))]
     if given.here:
+        worker.MOST_ALIVE = PROCESSES
         with workers():
             for name in given.only:
                 print(json.dumps(row_of(name, given.films)), flush=True)

@@ -276,7 +276,7 @@ class OnnxReference:
         }
         if library is not None:
             given = self._run_pytorch(context, facts, normalise, films)
-            library["pytorch"] = self._require_exported(given, answers["reference"], decisions, tolerances)
+            library["pytorch"] = require_exported(config.name, given, answers["reference"], decisions, tolerances)
             say(f"  PyTorch itself: {library['pytorch']['reason']}")
         place = context.aside / CALIBRATION_FILMS
         unknown = np.zeros(len(films.calibration), np.int64)  # not known, and no range needs it
@@ -318,31 +318,6 @@ class OnnxReference:
         request = source.request | {"images": str(images), "names": {"logits": output}, "batch": batch}
         found = run_outputs([Runtime("PyTorch", "trained", RUNNER, request)], films.parity, context.reporter)
         return next(one for one in found.values() if isinstance(one, dict))  # words only of what may fail
-
-    def _require_exported(
-        self,
-        given: Outputs,
-        exported: Outputs,
-        decisions: dict[str, Decisions],
-        tolerances: dict[str, OutputTolerance],
-    ) -> dict[str, Any]:
-        """Refuse an export that is another network than PyTorch computes.
-
-        Returns:
-            verdict, reason, and the differences by output.
-
-        Raises:
-            ConversionError: it differs by more than a converted file may.
-        """
-        found = compare_outputs(given, exported, decisions)
-        verdict, reason = judge_outputs(found, tolerances, exact=True)
-        if verdict == FAILED:
-            raise ConversionError(
-                f"the export of {self.config.name} is not what PyTorch computes",
-                why=reason,
-                fix="export it another way, compare, and convert the file: tbconv convert MODEL.onnx",
-            )
-        return {"verdict": verdict, "reason": reason, "outputs": [one.to_json() for one in found]}
 
     def _decide(self, answers: Outputs, facts: dict[str, Any]) -> dict[str, Decisions]:
         config = self.config
@@ -520,6 +495,39 @@ class OnnxReference:
         }
         write_json(folder / CONVERSION, conversion)
         return ConvertedOnnx(self.out, conversion, found.report, *seconds)
+
+
+def require_exported(
+    name: str,
+    given: Outputs,
+    exported: Outputs,
+    decisions: dict[str, Decisions],
+    tolerances: dict[str, OutputTolerance],
+) -> dict[str, Any]:
+    """Refuse an export that is another network than PyTorch computes.
+
+    Args:
+        name: of the network.
+        given: what PyTorch answered.
+        exported: what ONNX Runtime answered on the export, without optimisations.
+        decisions: by output.
+        tolerances: by output.
+
+    Returns:
+        verdict, reason, and the differences by output.
+
+    Raises:
+        ConversionError: it differs by more than a converted file may.
+    """
+    found = compare_outputs(given, exported, decisions)
+    verdict, reason = judge_outputs(found, tolerances, exact=True)
+    if verdict == FAILED:
+        raise ConversionError(
+            f"the export of {name} is not what PyTorch computes",
+            why=reason,
+            fix="export it another way, compare, and convert the file: tbconv convert MODEL.onnx",
+        )
+    return {"verdict": verdict, "reason": reason, "outputs": [one.to_json() for one in found]}
 
 
 def run_source(

@@ -11,12 +11,19 @@ import pytest
 import timm
 import torch
 import torchvision
+from PIL import Image
 from safetensors.torch import save_file
 
+import tbconv
 from convert.formats.torch_to_onnx.of_library import Classifier, build, library_to_onnx
 from convert.formats.torch_to_onnx.pt2 import load_program
 from convert.formats.torch_to_onnx.source import LibrarySource, library_of, not_carried
+from convert.onnx_import.reference import OnnxConfig, require_exported
+from convert.parity.decisions import choose_decisions
+from convert.parity.verdicts import OutputTolerance
 from tbconv.contract.errors import ConfigError, ConversionError, SetupError
+from tbconv.contract.files import sha256_file
+from tbconv.contract.preprocess import PreprocessSpec
 
 SIDE = 64
 
@@ -318,3 +325,55 @@ def test_what_is_no_program_is_said(tmp_path):
     (tmp_path / "no.pt2").write_bytes(b"no archive")
     with pytest.raises(ConversionError, match="is no ExportedProgram"):
         load_program(tmp_path / "no.pt2")
+
+
+# --- the command ---
+
+
+@pytest.fixture(scope="module")
+def films(tmp_path_factory):
+    place = tmp_path_factory.mktemp("films")
+    for number, pixels in enumerate(np.random.default_rng(5).integers(0, 256, (24, SIDE, SIDE), dtype=np.uint8)):
+        Image.fromarray(pixels * (number % 5 + 1) // 5).save(place / f"{number}.png")
+    return place
+
+
+def test_a_library_s_network_is_converted_and_held_against_pytorch_with_its_own_preprocessing(tmp_path, films):
+    network = timm.create_model("test_vit", num_classes=2, img_size=SIDE)
+    torch.save(drawn(network), tmp_path / "w.pt")
+    done = tbconv.convert_onnx(
+        "timm:test_vit",
+        films,
+        tmp_path / "out",
+        weights=str(tmp_path / "w.pt"),
+        size=SIDE,
+        formats=["onnx", "tflite-float32"],
+    )
+    assert {row["path"]: row["verdict"] for row in done.report["rows"]}["model_float32.tflite"] == "CERTIFIED"
+    library = done.conversion["library"]
+    assert library["carried"]
+    assert library["pytorch"]["verdict"] == "CERTIFIED"
+    assert library["weights_sha256"] == sha256_file(tmp_path / "w.pt")
+    assert done.report["preprocessing"]["assumed"] is False
+    assert ["bicubic" in line for line in library["not_carried"]].count(True) == 1
+    assert ["--size 64" in line for line in library["not_carried"]].count(True) == 1
+    assert set(library["not_carried"]) <= {line.removesuffix(".") for line in done.report["limits"]}
+    film = PreprocessSpec(size=SIDE).from_file(films / "0.png")
+    session = onnxruntime.InferenceSession(str(tmp_path / "out" / "model.onnx"))
+    [found] = session.run(None, {"image": film[None, None].astype(np.float32)})
+    config = timm.get_pretrained_cfg("test_vit")
+    mean, std = (np.array(one)[:, None, None] for one in (config.mean, config.std))
+    fed = torch.from_numpy(((np.repeat(film[None], 3, axis=0) / 255 - mean) / std)[None]).double()
+    network.load_state_dict(drawn(network))
+    with torch.inference_mode():
+        wanted = network.double().eval()(fed).numpy()
+    np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-5 * np.abs(wanted).max())
+
+
+def test_an_export_that_is_another_network_is_refused(films):
+    config = OnnxConfig(onnx=films / "none.onnx", out=films.parent / "out", calibration=films)
+    given = {"logits": np.float32([[0.0, 1.0], [1.0, 0.0], [0.5, 0.1]])}
+    decisions = choose_decisions(given, {"logits": "Gemm"}, task=None, thresholds=None, labels=())
+    tolerances = {"logits": OutputTolerance.derive(*[given["logits"]] * 3, decisions["logits"])}
+    with pytest.raises(ConversionError, match="is not what PyTorch computes"):
+        require_exported(config.name, {"logits": given["logits"] + np.float32(0.01)}, given, decisions, tolerances)
