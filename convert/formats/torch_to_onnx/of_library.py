@@ -268,15 +268,13 @@ def _of_torchvision(name: str, weights: str, size: int | None) -> Built:
         except Exception as error:
             raise _download_failed(f"torchvision:{name}", error) from error
     arguments: dict[str, Any] = {}
-    if state is not None:
-        with torch.device("meta"):
-            usual = models.get_model(name, weights=None)
-        if (classes := _classes_of(state, usual)) is not None:
-            arguments["num_classes"] = classes
     notes = []
     if name in ("googlenet", "inception_v3"):  # torchvision sets both with its own weights
-        arguments |= {"transform_input": True, "aux_logits": True, "init_weights": True}
-        notes.append("its inputs are transformed within the network, as torchvision does with its own weights")
+        arguments |= {"transform_input": True, "aux_logits": True, "init_weights": state is None}
+        notes.append("Its inputs are transformed within the network, as torchvision does with its own weights")
+    if state is not None:
+        classes = _classes_of(state, models.get_model(name, weights=None, **arguments))
+        arguments |= {} if classes is None else {"num_classes": classes}
     if size is not None and name.startswith("vit_"):
         arguments["image_size"] = size
     network = models.get_model(name, weights=None, **arguments)
