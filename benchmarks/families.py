@@ -162,7 +162,7 @@ def _fill(row: dict[str, Any], name: str, films: Path, place: Path) -> None:
     row |= {"parameters": facts["parameters"], "stage": "wrap"}
     numbers = {"mean": given["mean"], "std": given["std"]}
     model = place / "model.onnx"
-    wrapped = run_step("convert.formats.onnx_wrap:wrap", {"onnx": facts["onnx"], "out": str(model), **numbers})
+    wrapped = run_step("convert.formats.onnx_wrap.wrap:wrap", {"onnx": facts["onnx"], "out": str(model), **numbers})
     row["stage"] = "tflite"
     tflite, keras = place / "model_float32.tflite", place / "model.keras"
     reduced = {one: str(place / f"model_{one}.tflite") for one in ("float16", "dynamic")}

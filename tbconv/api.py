@@ -8,7 +8,7 @@ printed unless a `reporter` is handed in. A research tool, not a medical device.
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack
@@ -577,9 +577,10 @@ def convert_onnx(
     out: str | Path,
     *,
     weights: str | None = None,
-    size: int | None = None,
     route: Literal["own", "tensorflow", "onnx2tf"] = "own",
     normalise: str | None = None,
+    size: tuple[int, int] | None = None,
+    inputs: Mapping[str, Sequence[float]] | None = None,
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
     most: int | None = None,
@@ -599,10 +600,12 @@ def convert_onnx(
             first, with the preprocessing of their config, and held against PyTorch itself.
         films: folder of films: some calibrate int8, the others are what every format is compared on.
         weights: of timm and torchvision: a file of tensors, pretrained (downloads) or random.
-        size: side of their images in pixels, where it is not that of the config.
         out: folder to write (no bundle: it has no threshold).
-        route: who writes the TFLite that is shipped.
+        route: who writes the TFLite that is shipped; `onnx2tf`, too, where no rule of ours knows a node: measured, not
+            proven, and said to be so.
         normalise: imagenet (assumed for three channels), unit or none.
+        size: height and width, where the file leaves them open; of timm and torchvision instead of the config's.
+        inputs: by name what each other input of the network is for every film: one number, or as many as it takes.
         mean: instead of `normalise`: of x / 255, one a channel.
         std: instead of `normalise`: of x / 255, one a channel.
         most: films that are compared, at most; by default 64, and those besides that give 30 on each side of every
@@ -633,6 +636,8 @@ def convert_onnx(
         calibration=Path(films),
         route=route,
         normalise=normalise,
+        size=size if library is None else None,
+        inputs={name: tuple(values) for name, values in (inputs or {}).items()},
         mean=None if mean is None else tuple(mean),
         std=None if std is None else tuple(std),
         films=most,

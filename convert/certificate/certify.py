@@ -16,6 +16,7 @@ from convert.certificate.robustness.report import card_lines
 from convert.formats.table import ONNX, chosen_lines
 from convert.parity.inputs import part_of
 from convert.parity.measure import Measurement
+from convert.parity.needs import find_needs
 from convert.parity.report import PARITY, describe_inputs
 from convert.worker import run_step
 from tbconv.contract.bundle import CERTIFICATE, Bundle, folder_digest, read_json, seal
@@ -27,6 +28,7 @@ from tbconv.contract.golden import GOLDEN, read_golden
 from tbconv.contract.manifest import Artefact, Manifest
 from tbconv.contract.preprocess import as_model_input
 from tbconv.report_kit.front_matter import front_matter
+from tbconv.report_kit.needs import in_words
 from tbconv.report_kit.pages import Markdown, escape_markdown, render_card
 from torch_train.run_folder import (
     BASELINE,
@@ -65,6 +67,8 @@ def certify(
     for artefact in artefacts:
         sha256 = digests.get(artefact.path) or folder_digest(digests, artefact.path)
         verdicts[artefact.path] = with_proof(measurement.judge(artefact, sha256), proofs.get(artefact.path))
+    for path, needs in _find_needs(folder, artefacts, measurement).items():
+        verdicts[path] = replace(verdicts[path], figures=verdicts[path].figures | {"needs": needs})
     candidates = _measure_latency(folder, artefacts, verdicts, measurement)
     verdicts |= {one.path: one.verdict for one in candidates}
     scope, deploy = certificate_scope(folder, run), select_artefact(candidates)
@@ -107,6 +111,23 @@ def write_certificate(
         scope=scope,
         deploy=deploy,
     )
+
+
+def _find_needs(folder: Path, artefacts: tuple[Artefact, ...], measurement: Measurement) -> dict[str, dict[str, Any]]:
+    """Return what the TFLite files need; ranges are those of the films that were measured, and of the drawn inputs."""
+    served = [one for one in artefacts if one.is_served]
+    groups = list[tuple[Path, list[str]]]()
+    for network in {one.network for one in served}:
+        floats = [one for one in served if one.network == network and _computes_float(one)]
+        if floats:  # of which the exact one is run, unless nobody asked for it
+            exact = next((one for one in floats if one.is_exact), floats[0])
+            groups.append((folder / exact.path, [one.path for one in floats]))
+    films = np.concatenate([measurement.filmset.films, measurement.filmset.golden])
+    return find_needs({one.path: folder / one.path for one in served}, groups, films)
+
+
+def _computes_float(artefact: Artefact) -> bool:
+    return artefact.precision != "int8"
 
 
 def _measure_latency(
@@ -273,6 +294,7 @@ def model_card(folder: Path, manifest: Manifest, certificate: Certificate, repor
         inputs=report["inputs"]["description"],
         certificate=certificate,
         formats=chosen_lines(certificate.scope.get("formats") or {}),
+        needs={path: in_words(row.figures.get("needs")) for path, row in certificate.artefacts.items()},
         limits=[INTENDED, *manifest.words.limits],
     )
 

@@ -7,7 +7,7 @@ operating point was chosen on labelled films.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
@@ -18,13 +18,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convert.formats.normalise import Normalise, check_choice, prepare
-from convert.formats.table import ONNX, TFLITE_FLOAT32, describe_chosen
+from convert.formats.table import INT8_FILE, ONNX, TFLITE_FLOAT32, describe_chosen
 from convert.formats.torch_to_onnx.source import RUNNER, LibrarySource, not_carried
 from convert.formats.torch_to_onnx.source import STEP as EXPORT_LIBRARY
 from convert.onnx_import.films import LEAST, FolderFilms, choose_for_sides, pick, read_folder, read_more
-from convert.onnx_import.report import JudgedFile, onnx_report, report_text
+from convert.onnx_import.report import JudgedFile, input_limits, is_proven, onnx_report, report_text
 from convert.parity.compare import compare_outputs, varies
 from convert.parity.decisions import SHOWN, TASKS, Decisions, choose_decisions, read_thresholds
+from convert.parity.needs import find_needs
 from convert.parity.report import PARITY
 from convert.parity.runtimes import Compared, Outputs, Runtime, compared_files, run_outputs
 from convert.parity.verdicts import (
@@ -52,15 +53,18 @@ from convert.quantization.float_ops import HEAD, NOTHING, require_nodes
 from tbconv.contract.bundle import CONVERSION, MANIFEST, file_records, replace_folder
 from tbconv.contract.certificate import Proof
 from tbconv.contract.environment import provenance
-from tbconv.contract.errors import ConfigError, ConversionError, Referral, Reporter, referral_of_option
+from tbconv.contract.errors import ArtefactError, ConfigError, ConversionError, Referral, Reporter, referral_of_option
 from tbconv.contract.files import write_atomic, write_json
 from tbconv.contract.manifest import Labels, is_exact, proposed_referral
+from tf_serve.runtime.structure import check_tflite
 from torch_train.run_folder import CALIBRATION_FILMS, Films, write_films
 
 SCHEMA = "tbconv-conversion/1"
 REPORT = "report.md"
 NOT_OFFERED = "not_offered"  # folder of files that change too many decisions, or of which too little is known
 NOT_OF_WRAP = ("source", "converter", "nodes", "library")  # of its facts: conversion.json has them elsewhere
+MOST_SIDE = 4096  # pixels
+FLOAT32_FILE = "float32.onnx"  # aside: the network of a file in other numbers
 WAYS = ("reference", "optimised", "rounded")  # see `run_source`
 LARGEST_HEAD = 0.5  # of the weights: VGG keeps nine tenths in its head, and such an int8 file would save nothing
 
@@ -75,6 +79,8 @@ class OnnxConfig:
     calibration: Path  # folder of films: some calibrate int8, every format is run on others
     route: Route = "own"  # who writes the TFLite that is shipped; the others' float32 files are compared with it
     normalise: str | None = None  # None assumes torchvision's (three channels) or x / 255 (one)
+    size: tuple[int, int] | None = None  # height and width, where the file leaves them open
+    inputs: Mapping[str, tuple[float, ...]] = field(default_factory=dict)  # numbers that stand for other inputs
     mean: tuple[float, ...] | None = None  # of x / 255
     std: tuple[float, ...] | None = None
     films: int | None = None  # that are compared, at most; None: 64, and those that verdicts need besides
@@ -93,6 +99,7 @@ class OnnxConfig:
         check_formats(self.formats, self.route)
         check_budget(self.int8_budget)
         check_choice(self.normalise, self.mean, self.std)
+        check_size(self.size)
         if self.task is not None and self.task not in TASKS:
             why = f"there are {', '.join(TASKS)}"
             raise ConfigError(f"--task {self.task} is unknown", why=why, fix="--task multi-label")
@@ -147,13 +154,14 @@ class OnnxOutcome(Outcome):
 class Source:
     """The given file: what is in it, what it was run on, and what it answered."""
 
-    facts: dict[str, Any]  # of convert.formats.onnx_wrap
+    facts: dict[str, Any]  # of convert.formats.onnx_wrap.wrap
     normalise: Normalise
     films: FolderFilms
     calibration: Path
     answers: Outputs
     decisions: dict[str, Decisions]  # by output
     tolerances: dict[str, OutputTolerance]
+    cast: str  # how far the file itself lies from its network in float32, in words; nothing where it is float32
 
 
 @dataclass(slots=True)
@@ -243,26 +251,33 @@ class OnnxReference:
         config, say = self.config, context.reporter.say
         facts = context.step(
             "wrap",
-            "convert.formats.onnx_wrap:wrap",
+            "convert.formats.onnx_wrap.wrap:wrap",
             onnx=str(config.onnx),
             out=str(context.place(ONNX.path)),
+            float32=str(context.aside / FLOAT32_FILE),
             normalise=config.normalise,
             mean=config.mean,
             std=config.std,
+            size=config.size,
+            inputs=dict(config.inputs),
         ) | {"library": library}
         versions = f"{facts['opset']}, {facts['versions']}" if facts["versions"] else facts["opset"]
         batch = "any batch" if facts["dynamic_batch"] else "one film a call"
+        size: tuple[int, int] = tuple(facts["size"])
         say(
-            f"  {config.name}: {facts['channels']} channels of {facts['size']} x {facts['size']}, opset "
+            f"  {config.name}: {facts['channels']} channels of {size[0]} x {size[1]}, opset "
             f"{versions}, {facts['parameters']:,} parameters, {batch}; outputs {', '.join(facts['outputs'])}"
         )
         require_nodes(facts["nodes"], config.keep_float or ())
         given: dict[str, Any] = facts["normalise"]
         normalise = Normalise(**given | {name: tuple(given[name]) for name in ("mean", "std")})
         say(f"  preprocessing {'assumed' if normalise.assumed else 'as given'}: {normalise}")
-        size, reporter = facts["size"], context.reporter
+        for line in input_limits(facts, normalise):
+            say(f"  {line}")
+        reporter = context.reporter
         films = read_folder(config.calibration, size=size, films=config.films or LEAST, reporter=reporter)
-        run = partial(run_source, config.onnx, facts, normalise, context.aside, reporter)
+        computed = context.aside / FLOAT32_FILE if facts["float32"] else config.onnx
+        run = partial(run_source, computed, facts, normalise, context.aside, reporter)
         answers = run(films.parity)
         check_reference(answers["reference"], config.labels)
         decisions = self._decide(answers["reference"], facts)
@@ -278,10 +293,29 @@ class OnnxReference:
             given = self._run_pytorch(context, facts, normalise, films)
             library["pytorch"] = require_exported(config.name, given, answers["reference"], decisions, tolerances)
             say(f"  PyTorch itself: {library['pytorch']['reason']}")
+        cast = self._run_itself(facts, normalise, context, films, answers["reference"], decisions)
         place = context.aside / CALIBRATION_FILMS
         unknown = np.zeros(len(films.calibration), np.int64)  # not known, and no range needs it
         write_films(place, Films(films.calibration, unknown, np.full(len(unknown), "train")))
-        self._source = Source(facts, normalise, films, place, answers["reference"], decisions, tolerances)
+        self._source = Source(facts, normalise, films, place, answers["reference"], decisions, tolerances, cast)
+
+    def _run_itself(
+        self,
+        facts: dict[str, Any],
+        normalise: Normalise,
+        context: ConversionContext,
+        films: FolderFilms,
+        answers: Outputs,
+        decisions: dict[str, Decisions],
+    ) -> str:
+        """Run a file that is not in float32 as it is; return in words how far it lies from its network in float32."""
+        if not facts["float32"]:
+            return ""
+        ways = ("itself",)
+        found = run_source(self.config.onnx, facts, normalise, context.aside, context.reporter, films.parity, ways=ways)
+        words = _distance(found.get("itself", "ONNX Runtime can't run it"), answers, decisions)
+        context.reporter.say(f"  {facts['float32']}; {words}")
+        return words
 
     def _export(self, context: ConversionContext) -> dict[str, Any]:
         """Let the library build its network, export it, and go on with the file and the preprocessing of its config.
@@ -332,7 +366,7 @@ class OnnxReference:
         decisions: dict[str, Decisions],
         run: Callable[..., dict[str, Outputs]],
         *,
-        size: int,
+        size: tuple[int, int],
         reporter: Reporter,
     ) -> tuple[FolderFilms, dict[str, Outputs]]:
         """Add films until 30 lie on each side of every decision, as a verdict on a reduced file needs.
@@ -389,7 +423,8 @@ class OnnxReference:
                 one.path,
                 "trained",
                 one.any_runner,
-                {"artefact": str(context.place(one.path))} | (one_film if one is ONNX else {}),
+                {"artefact": str(context.place(one.path)), "film_by_film": one.path in context.by_onnx2tf}
+                | (one_film if one is ONNX else {}),
                 one.precision,
                 may_fail=not is_exact(one.precision),
             )
@@ -401,8 +436,8 @@ class OnnxReference:
             for one in others
         ]
         answers = run_outputs(runtimes, source.films.parity, context.reporter)
-        for one in others:
-            answers[one.name] = self._named(answers[one.name])
+        for name in (*(one.name for one in others), *context.by_onnx2tf):
+            answers[name] = self._named(answers[name])
         judged = [
             self._judge(context, row.path, context.place(row.path), row.kind, row.precision, answers.get(row.path))
             for row in context.asked
@@ -412,7 +447,10 @@ class OnnxReference:
         compared = [self._compare(context, maker, others, answers) for maker in compared_makers(context, self.route)]
         compared = compared if ONNX in context.asked else [graph, *compared]
         proofs = self._prove(context)
+        needs = self._find_needs(context)
+        judged = [one.with_needs(needs.get(one.path)) for one in judged]
         judged = [one.with_proof(proofs.get(one.path)) for one in judged]
+        judged = [self._with_maker(context, one, proofs) if one.path in context.by_onnx2tf else one for one in judged]
         exact = [graph, *(one for one in judged if is_exact(one.precision))]
         return OnnxOutcome(
             report=onnx_report(
@@ -427,15 +465,35 @@ class OnnxReference:
                 proofs,
                 self.config.words,
                 describe_chosen(self.config.formats, context.not_made),
+                source.cast,
             ),
             regressions={one.path: one.reason for one in exact if one.verdict == FAILED},
             judged=tuple(judged),
         )
 
+    def _find_needs(self, context: ConversionContext) -> dict[str, dict[str, Any]]:
+        """Return what the TFLite files need, by path."""
+        made = [one for one in context.made if one.kind == TFLITE_FLOAT32.kind]
+        floats = [one.path for one in made if one is not INT8_FILE]
+        exact = context.place(TFLITE_FLOAT32.path)
+        groups = [(exact, floats)] if exact.exists() else []
+        return find_needs({one.path: context.folder / one.path for one in made}, groups, self.source.films.parity)
+
     def _prove(self, context: ConversionContext) -> dict[str, Proof]:
         """Compare every file that was made of model.onnx with it, for every input."""
         made = [one.path for one in context.made if one is not ONNX]
         return prove_files(context.place(ONNX.path), {path: context.folder / path for path in made})
+
+    def _with_maker(self, context: ConversionContext, one: JudgedFile, proofs: dict[str, Proof]) -> JudgedFile:
+        """Return a file of the reference converter with who made it, what its verdict rests on, and who runs it."""
+        converter = context.converters["onnx2tf"].split(" -")[0]
+        facts: dict[str, Any] = {"made_by": converter, "proven": is_proven(proofs, one.path), "served": None}
+        if one.format == TFLITE_FLOAT32.kind:
+            try:
+                check_tflite(context.folder / one.path)
+            except ArtefactError as error:
+                facts["served"] = error.why
+        return one.with_maker(facts, films=len(self.source.films.parity))
 
     def _named(self, answer: Outputs | str) -> Outputs | str:
         """Return another maker's only output under our name."""
@@ -539,33 +597,50 @@ def run_source(
     model_inputs: NDArray[np.uint8],
     *,
     ways: Sequence[str] = WAYS,
-) -> dict[str, Outputs]:
-    """Run the given file itself on films that numpy normalised; output names are already ours.
+) -> dict[str, Any]:
+    """Run the given file, or its network in float32, on films that numpy normalised; output names are already ours.
 
     Returns:
         By way its answers [N, classes], of a file that gives [N] or [N, classes, 1, 1], too: `reference`, without
-        optimisations; `optimised`, with them; `rounded`, without them on films normalised in float32.
+        optimisations; `optimised`, with them; `rounded`, without them on films normalised in float32; `itself`, the
+        file as it is, where it is not in float32, or why ONNX Runtime cannot run it.
     """
-    whole, rounded = folder / "prepared.npy", folder / "rounded.npy"
-    np.save(whole, prepare(model_inputs, normalise))
-    np.save(rounded, round_early(model_inputs, normalise))
-    batch = facts["source_batch"]
+    itself, batch = "itself" in ways, facts["source_batch"]
+    given: dict[str, Any] = facts["input"]
+    dtype = given["dtype"] if itself else given["float32_dtype"]
     request = {
         "artefact": str(onnx),
         "third_party": True,
-        "input": facts["input"]["name"],
+        "input": given["name"],
         "names": facts["renamed_outputs"],
+        "fixed_inputs": facts["fixed_inputs"],
+        "batch": batch if isinstance(batch, int) else None,
     }
-    request |= {"batch": batch if isinstance(batch, int) and batch > 0 else None}
-    how: dict[str, dict[str, Any]] = {
-        "reference": {"images": str(whole), "optimised": False},
-        "optimised": {"images": str(whole)},
-        "rounded": {"images": str(rounded), "optimised": False},
+    runtimes = []
+    for name in ways:
+        place = folder / f"{name}.npy"
+        prepared = (round_early if name == "rounded" else prepare)(model_inputs, normalise).astype(dtype)
+        np.save(place, prepared.transpose(0, 2, 3, 1) if given["channels_last"] else prepared)
+        own = {"images": str(place), "optimised": name == "optimised"}
+        runtimes.append(Runtime(name, "trained", ONNX.any_runner, request | own, may_fail=itself))
+    return {
+        way: one if isinstance(one, str) else {name: values.reshape(len(values), -1) for name, values in one.items()}
+        for way, one in run_outputs(runtimes, model_inputs, reporter).items()
     }
-    runtimes = [Runtime(name, "trained", ONNX.any_runner, request | how[name]) for name in ways]
-    found = run_outputs(runtimes, model_inputs, reporter)
-    rows = {way: one for way in ways if isinstance(one := found[way], dict)}
-    return {way: {name: values.reshape(len(values), -1) for name, values in one.items()} for way, one in rows.items()}
+
+
+def _distance(itself: Outputs | str, answers: Outputs, decisions: dict[str, Decisions]) -> str:
+    """Say how far a file's own answers lie from those of its network in float32, and which decisions differ."""
+    if isinstance(itself, str):
+        return f"the file itself was not run, so how far it lies from that is not known: {itself}"
+    found = compare_outputs(answers, {name: one.astype(np.float32) for name, one in itself.items()}, decisions)
+    parts = [
+        f"{one.output}: {one.problem}"
+        if one.problem
+        else f"{one.output} differs by at most {one.max_abs:.1e}, and {one.flips} of {one.decisions} decisions"
+        for one in found
+    ]
+    return f"beside the file itself {'; '.join(parts)}"
 
 
 def _sides(answers: Outputs, decisions: dict[str, Decisions]) -> dict[str, NDArray[np.bool_]]:
@@ -579,8 +654,19 @@ def _sides(answers: Outputs, decisions: dict[str, Decisions]) -> dict[str, NDArr
     }
 
 
+def check_size(size: tuple[int, int] | None) -> None:
+    """Refuse a size that is none.
+
+    Raises:
+        ConfigError: naming what would be one.
+    """
+    if size is not None and not all(1 <= side <= MOST_SIDE for side in size):
+        why = f"it is height and width in pixels, 1 to {MOST_SIDE}"
+        raise ConfigError(f"--size {','.join(str(side) for side in size)}", why=why, fix="--size 224")
+
+
 def round_early(model_inputs: NDArray[np.uint8], normalise: Normalise) -> NDArray[np.float32]:
-    """Normalise in float32, rounded after each step: uint8 [N, S, S] -> float32 [N, C, S, S]."""
+    """Normalise in float32, rounded after each step: uint8 [N, H, W] -> float32 [N, C, H, W]."""
     scale, offset = (one.astype(np.float32)[:, None, None] for one in (normalise.scale, normalise.offset))
     rounded: NDArray[np.float32] = model_inputs[:, None].astype(np.float32) * scale + offset
     return rounded

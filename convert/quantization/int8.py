@@ -142,11 +142,6 @@ class Quantizer:
             self._statistics[count] = measure(self.plain, [self.plain.image.name, *names], self.films[:count])
         return self._statistics[count]
 
-    def reach(self, films: int) -> tuple[str, float]:
-        """Return which tensor gets furthest from zero on the first so many films, and how far."""
-        far = {name: float(one.reach.max()) for name, one in self.statistics(films).items()}
-        return max(far.items(), key=lambda item: item[1])
-
     def knows(self, films: int) -> bool:
         """Return whether the first so many films were measured."""
         return min(films, len(self.films)) in self._statistics

@@ -236,7 +236,6 @@ class Search:
     until: float = 0.0  # by time.monotonic
     _film_seconds: float = 0.0  # that a film takes to be counted
     _latencies: dict[Any, float] = field(default_factory=dict)  # by what is kept in float32
-    _reach: tuple[str, float, int] = ("", 0.0, 0)  # what gets furthest from zero, how far, and on how many films
     _ranking: tuple[int, int, int, float] = (0, 0, 0, 0.0)  # see `report`: films by what they do, width of the bell
 
     def __post_init__(self) -> None:
@@ -296,7 +295,6 @@ class Search:
     def _make(self, quantizer: Quantizer, recipe: Recipe) -> tuple[Trial, Made]:
         start, made = time.monotonic(), quantizer.make(recipe)
         recipe = replace(recipe, films=min(recipe.films, len(quantizer.films)))
-        self._reach = (*quantizer.reach(recipe.films), recipe.films)
         one = Trial(str(recipe), recipe, size=len(made.data) / len(self.network.float32))
         one.seconds = time.monotonic() - start
         return one, made
@@ -393,7 +391,6 @@ class Search:
             "width": float(f"{width:.4g}"),  # of the bell by which films count, in the output's unit
             "ended": self.ended,
             "holds": holds if ranked else None,
-            "reach": {"tensor": self._reach[0], "largest": float(f"{self._reach[1]:.4g}"), "films": self._reach[2]},
             "verdict": self._verdict(chosen, holds=holds) if ranked else "not ranked",
             "seconds": round(time.monotonic() - self.begun, 1),
         }

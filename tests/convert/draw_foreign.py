@@ -151,6 +151,11 @@ def wrong():
     yield "quantized", model([*rounded, *body("x", "logits")], [*weights(), *scale])
     yield "gives_an_image", giving(body("input", "l")[:2], "r", ["n", 8, SIDE // 2, SIDE // 2])
     yield "batch_norm_in_training", model([*body("input", "l"), *training("l", "logits")], [*weights(), *statistics()])
+    # before opset 14 one that names its running statistics is in training form: torch.onnx.export(training=PRESERVE)
+    five = helper.make_node(
+        "BatchNormalization", ["l", *STATISTICS], ["logits", "mean_now", "variance_now", "m", "v"], "norm"
+    )
+    yield "batch_norm_of_five", model([*body("input", "l"), five], [*weights(), *statistics()], opset=13)
     invalid = model(body("input", "logits"), weights())
     invalid.graph.node[1].input[0] = "nowhere"
     yield "invalid", invalid

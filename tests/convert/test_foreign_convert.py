@@ -46,7 +46,7 @@ class Drawn:
     def __call__(self, module, request, *, threads=None, say=None):
         if module in self.fail:
             raise ConversionError("it fails", why="first line\nError: the last line", fix="none")
-        if module == "convert.formats.onnx_wrap:wrap":
+        if module == "convert.formats.onnx_wrap.wrap:wrap":
             self.model = Path(request["out"])
             return self.memory.run_step(module, request)
         if not module.startswith("convert.runners."):

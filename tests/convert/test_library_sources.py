@@ -346,7 +346,7 @@ def test_a_library_s_network_is_converted_and_held_against_pytorch_with_its_own_
         films,
         tmp_path / "out",
         weights=str(tmp_path / "w.pt"),
-        size=SIDE,
+        size=(SIDE, SIDE),
         formats=["onnx", "tflite-float32"],
     )
     assert {row["path"]: row["verdict"] for row in done.report["rows"]}["model_float32.tflite"] == "CERTIFIED"

@@ -55,14 +55,13 @@ WRONG = {
     "gemm_beta": "alpha, beta or transA is set",
     "gemm_computed_weight": "its input 1 is computed, not stored",
     "max_pool_dilated": "dilations [2, 2]",
-    "pad_reflect": "only zeros around height and width",
-    "pad_with_ones": "only zeros around height and width",
-    "pad_channels": "only zeros around height and width",
+    "pad_of_the_batch": "change the batch",
+    "pad_that_cuts": "cut off",
     "transpose_of_the_batch": "does not keep the batch in front",
     "reshape_that_loses_the_batch": "the batch must stay in front",
     "reshape_with_two_unknowns": "the batch must stay in front",
     "constant_over_image": "a constant stands on its left",
-    "mean_over_channels": "are not its places",
+    "mean_over_the_batch": "hold the batch",
     "cast_to_int": "only a cast to float32",
 }
 RELATIVE = 2e-5  # of the largest answer: two float32 programs sum up to 1,024 products in different orders

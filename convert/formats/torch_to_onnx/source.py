@@ -76,20 +76,30 @@ def kind_of(text: str) -> Kind | None:
     return next((one for one in PREFIXES if before == one and name), None)
 
 
-def library_of(text: str, weights: str | None, size: int | None = None) -> LibrarySource | None:
+def library_of(text: str, weights: str | None, size: tuple[int, int] | None = None) -> LibrarySource | None:
     """Return the network that an argument of `tbconv convert` names, None for a run or an ONNX file.
 
+    Args:
+        text: the argument.
+        weights: a file, pretrained or random.
+        size: height and width in pixels.
+
     Raises:
-        ConfigError: its file is not there, weights are missing, or given where there are some.
+        ConfigError: its file is not there, weights are missing, or given where there are some; a size is no square.
     """
     kind = kind_of(text)
+    if kind is None and weights is not None:
+        raise ConfigError(f"--weights {weights} for {text}", why="its weights are in it", fix="omit --weights")
     if kind is None:
         return None
+    if size is not None and size[0] != size[1]:
+        what, why = f"--size {size[0]},{size[1]} for {text}", "libraries build networks for squares"
+        raise ConfigError(what, why=why, fix=f"--size {max(size)}")
     name = text if kind == "pt2" else text.partition(":")[2]
     if kind not in BY_NAME and not Path(name).exists():
         why = "a file of torch.export.save is needed" if kind == "pt2" else "a folder of save_pretrained is needed"
         raise ConfigError(f"{name} does not exist", why=why, fix="check the path")
-    return LibrarySource(kind=kind, name=name, weights=weights, size=size)
+    return LibrarySource(kind=kind, name=name, weights=weights, size=None if size is None else size[0])
 
 
 def not_carried(facts: dict[str, Any]) -> list[str]:

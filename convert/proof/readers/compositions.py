@@ -251,8 +251,10 @@ def softmax(form: NormalForm, view: View, axis: int = -1) -> View:
     """Add a softmax over an axis."""
     last = view.map(lambda at: np.moveaxis(at, axis, -1))
     shape = (last.at.size // last.at.shape[-1], last.at.shape[-1])
-    made = form.add("softmax", (form.ordered(last, shape),), shape, (shape,))
-    places = np.arange(last.at.size, dtype=np.int32).reshape(last.at.shape)
+    order = np.argsort(last.at.reshape(shape)[:, 0], kind="stable")  # whichever stands first, they are one term
+    rows = View(last.at.reshape(shape)[order], last.term)
+    made = form.add("softmax", (form.ordered(rows, shape),), shape, (shape,))
+    places = np.arange(last.at.size, dtype=np.int32).reshape(shape)[np.argsort(order)].reshape(last.at.shape)
     return View(np.moveaxis(places, -1, axis), made)
 
 

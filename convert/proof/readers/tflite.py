@@ -54,10 +54,11 @@ class TFLiteFormReader:
         self.form = NormalForm()
         self.views: dict[int, View] = {}
         self.integer = False  # whether it takes whole grey levels
+        self._told = Declared()
 
     def read(self) -> NormalForm:
         """Return the normal form; NoRuleError names the first operator that has no rule."""
-        graph, form = self._graph, self.form
+        graph, form, self._told = self._graph, self.form, self.declared()
         [signature] = self._model.signatureDefs or [None]
         if signature is None or len(graph.inputs) != 1:
             raise NoRuleError("a signature and one input are expected")
@@ -123,7 +124,7 @@ class TFLiteFormReader:
         if data is None or tensor.type not in TYPES or tensor.sparsity is not None:
             raise NoRuleError(f"tensor {name[:80]} is neither computed before nor stored in a known way")
         shape = [] if tensor.shape is None else list(tensor.shape)
-        numbers = np.frombuffer(bytes(data), TYPES[tensor.type]).reshape(shape)
+        numbers = self._told.undone(name, np.frombuffer(bytes(data), TYPES[tensor.type]).reshape(shape))
         scale, zero = self.scale(index)
         if scale is None:
             return View(numbers, None, Stored(numbers, name=name) if numbers.dtype.kind == "f" else None)

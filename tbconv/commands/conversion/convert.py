@@ -24,8 +24,18 @@ if TYPE_CHECKING:
     from tbconv.contract.certificate import Certificate
 
 
-OF_LIBRARIES = ("--weights", "--size")
-OF_ONNX = ("--calibration", "--normalise", "--mean", "--std", "--labels", "--task", "--thresholds", *OF_LIBRARIES)
+OF_ONNX = (
+    "--calibration",
+    "--size",
+    "--weights",
+    "--input",
+    "--normalise",
+    "--mean",
+    "--std",
+    "--labels",
+    "--task",
+    "--thresholds",
+)
 
 
 Int8 = tuple[list[str] | None, float | None]  # nodes to keep in float, seconds to search
@@ -45,7 +55,7 @@ def convert(
         str | None,
         typer.Option(
             help="Who writes the TFLite to ship: own (tbconv, the default), tensorflow or onnx2tf (its float32 file "
-            "and SavedModel)."
+            "and SavedModel; of an ONNX model with a node that no rule of ours knows, too, certified by measurement)."
         ),
     ] = None,
     films: Annotated[
@@ -96,7 +106,20 @@ def convert(
         ),
     ] = None,
     size: Annotated[
-        int | None, typer.Option(help="Side in pixels of timm:NAME or torchvision:NAME; default: its config's.")
+        str | None,
+        typer.Option(
+            metavar="PIXELS",
+            help="Height, or height and width (320,256), of an ONNX model that leaves them open; one is a square. Of "
+            "timm:NAME and torchvision:NAME the side.",
+        ),
+    ] = None,
+    inputs: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--input",
+            metavar="VALUE",
+            help="Name and number of another input of an ONNX model, age=55, for every film; may be repeated.",
+        ),
     ] = None,
     normalise: Annotated[
         str | None,
@@ -124,15 +147,14 @@ def convert(
     Exit 3 where no float32 file could be certified, because the films or the network itself show too little.
     """
     given = {"--calibration": calibration, "--normalise": normalise, "--mean": mean, "--std": std, "--labels": labels}
-    decided: dict[str, Any] = {"task": task, "thresholds": thresholds, "weights": weights, "size": size}
-    given |= {f"--{name}": value for name, value in decided.items()}
+    decided: dict[str, Any] = {"task": task, "thresholds": thresholds, "weights": weights}
+    given |= {f"--{name}": value for name, value in decided.items()} | {"--size": size, "--input": inputs}
     int8, chosen = (keep_float, int8_budget), _names(formats)
     with interruptible(lambda: f"stopped; {out} is as it was before"):
         if is_foreign(run):
-            if library_of(run) is None:
-                refuse(given, OF_LIBRARIES, "for an ONNX model", "its weights are in it, and its size is fixed")
             refuse({"--where": where}, ("--where",), "for an ONNX model", "it decides by no threshold of a bundle")
             preprocessing = (normalise, mean, std)
+            taken = {"size": _size(size), "inputs": _inputs(inputs or [])}
             convert_onnx(
                 run,
                 out,
@@ -142,7 +164,7 @@ def convert(
                 (keep_float, int8_budget),
                 preprocessing,
                 labels,
-                decided | {"referral": referral, "formats": chosen},
+                decided | taken | {"referral": referral, "formats": chosen},
                 as_json=as_json,
                 details=details,
             )
@@ -218,6 +240,7 @@ def _print_bundle(done: Converted, *, details: bool) -> None:
     from convert.certificate.page import PAGE
     from convert.formats.table import chosen_lines
     from tbconv.commands.conversion.parity_table import counted, decisions
+    from tbconv.report_kit.needs import warnings_of
 
     seconds = f"converted in {done.seconds_converting:.0f} s, measured in {done.seconds_measuring:.0f} s"
     print_opening(
@@ -239,6 +262,8 @@ def _print_bundle(done: Converted, *, details: bool) -> None:
         for path, why in done.certificate.deploy.get("others", {}).items():
             if path in done.certificate.artefacts and done.certificate.artefacts[path].verdict.may_serve:
                 print_said(f"  not {path}: {why}")
+        for line in warnings_of(done.certificate.needs):
+            print_said(f"  {line}")
     print_out(done.certificate.disclaimer)
     if any(one.is_served and one.network == done.manifest.kind for one in done.manifest.artefacts):
         print_out(f"next: tbconv serve {done.bundle}")
@@ -249,15 +274,49 @@ def _print_bundle(done: Converted, *, details: bool) -> None:
 def _print_details(done: Converted) -> None:
     from convert.parity.report import search_lines
     from tbconv.commands.conversion.parity_table import print_parity
+    from tbconv.report_kit.needs import need_lines
 
     print_parity(done.report)
     for path, verdict in done.certificate.artefacts.items():
         print_said(f"  {path}: {verdict.verdict}; {verdict.reason}")
     for path, proof in done.certificate.proofs.items():
         print_said(f"  {path}, for every input: {proof.verdict}; {proof.reason}")
+    for line in need_lines(done.certificate.needs):
+        print_said(f"  {line}")
     for line in search_lines(done.report.get("int8")):
         print_out(line)
     _print_choice(done.certificate)
+
+
+def _size(given: str | None) -> tuple[int, int] | None:
+    """Read H or H,W; the configuration refuses sides that are none.
+
+    Raises:
+        ConfigError: it is not one or two whole numbers.
+    """
+    if given is None:
+        return None
+    words = given.lower().replace("x", ",").split(",")
+    if len(words) > 2 or not all(word.strip().isdecimal() for word in words):
+        why = "it is height and width in pixels, or one number for both"
+        raise ConfigError(f"--size is {given!r}", why=why, fix="--size 224 or --size 320,256")
+    return int(words[0]), int(words[-1])
+
+
+def _inputs(given: Sequence[str]) -> dict[str, tuple[float, ...]]:
+    """Read NAME=NUMBER, or several numbers separated by commas.
+
+    Raises:
+        ConfigError: there is no name, or no number, or a name comes twice.
+    """
+    found: dict[str, tuple[float, ...]] = {}
+    for one in given:
+        name, equals, text = one.rpartition("=")
+        if not equals or not name or name in found:
+            why = f"{name} comes twice" if name in found else "it is the name of an input and a number"
+            raise ConfigError(f"--input is {one!r}", why=why, fix="--input age=55")
+        found[name] = numbers(text, f"--input {name}=")
+    return found
 
 
 def _route(given: str | None) -> Any:
@@ -365,6 +424,8 @@ def _names(text: str | None) -> tuple[str, ...]:
 def _print_report(done: ConvertedOnnx, *, details: bool) -> None:
     """Print five lines that say what matters, then reasons and limits; tables and every reason with --details."""
     from convert.formats.table import chosen_lines
+    from convert.onnx_import.report import needs_in
+    from tbconv.report_kit.needs import warnings_of
 
     report = done.report
     counts = Counter(row["verdict"] for row in report["rows"])
@@ -381,6 +442,8 @@ def _print_report(done: ConvertedOnnx, *, details: bool) -> None:
     if details:
         _print_tables(report)
     else:
+        for line in warnings_of(needs_in(report)):
+            print_said(f"  {line}")
         for row in report["rows"]:
             if row["verdict"] not in ("CERTIFIED", "MEASURED"):
                 print_said(f"  {row['path']}: {row['verdict']}; {row['reason']}")
@@ -391,8 +454,9 @@ def _print_report(done: ConvertedOnnx, *, details: bool) -> None:
 
 
 def _print_tables(report: dict[str, Any]) -> None:
-    from convert.onnx_import.report import COLUMNS, table_rows, verdict_lines
+    from convert.onnx_import.report import COLUMNS, needs_in, table_rows, verdict_lines
     from convert.parity.report import search_lines
+    from tbconv.report_kit.needs import need_lines
 
     title = f"against ONNX Runtime on {report['source']}, on {report['inputs']['description']}"
     table = Table(title=title, box=box.SIMPLE)
@@ -402,7 +466,7 @@ def _print_tables(report: dict[str, Any]) -> None:
     for cells in table_rows(report):
         table.add_row(*cells)
     table_console().print(table)
-    for line in verdict_lines(report):
+    for line in (*verdict_lines(report), *need_lines(needs_in(report))):
         print_said(f"  {line}")
     for line in search_lines(report["int8"]):
         print_out(f"  {line}")
