@@ -456,7 +456,8 @@ def _load(network: nn.Module, state: State | None, whose: str, *, optional: tupl
     }
     if found := "; ".join(f"{kind}: {some(keys, 4)}" for kind, keys in faults.items() if keys):
         raise ConfigError(f"the weights do not fit {whose}", why=found, fix="the state_dict of that very network")
-    network.load_state_dict({**own, **state})
+    own.update(state)  # in place: it keeps the versions of its layers, without which MNASNet loads nothing
+    network.load_state_dict(own)
 
 
 def _square(whose: str, sides: Sequence[int]) -> int:
@@ -481,7 +482,7 @@ def _download_failed(what: str, error: Exception) -> Exception:
         return error
     why = printable(str(error), most=300) or type(error).__name__
     return SetupError(
-        f"the weights of {what} cannot be downloaded", why=why, fix="--weights FILE, of a machine that can"
+        f"the weights of {what} cannot be downloaded", why=why, fix="--weights FILE, downloaded elsewhere"
     )
 
 
