@@ -9,7 +9,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,8 @@ from numpy.typing import NDArray
 
 from convert.formats.normalise import Normalise, check_choice, prepare
 from convert.formats.table import INT8_FILE, ONNX, TFLITE_FLOAT32, describe_chosen
+from convert.formats.torch_to_onnx.source import RUNNER, LibrarySource, not_carried
+from convert.formats.torch_to_onnx.source import STEP as EXPORT_LIBRARY
 from convert.onnx_import.films import LEAST, FolderFilms, choose_for_sides, pick, read_folder, read_more
 from convert.onnx_import.report import JudgedFile, input_limits, is_proven, onnx_report, report_text
 from convert.parity.compare import compare_outputs, varies
@@ -61,6 +63,7 @@ from torch_train.run_folder import CALIBRATION_FILMS, Films, write_films
 SCHEMA = "tbconv-conversion/1"
 REPORT = "report.md"
 NOT_OFFERED = "not_offered"  # folder of files that change too many decisions, or of which too little is known
+NOT_OF_WRAP = ("source", "converter", "nodes", "library")  # of its facts: conversion.json has them elsewhere
 MOST_SIDE = 4096  # pixels
 FLOAT32_FILE = "float32.onnx"  # aside: the network of a file in other numbers
 WAYS = ("reference", "optimised", "rounded")  # see `run_source`
@@ -73,6 +76,7 @@ class OnnxConfig:
 
     onnx: Path
     out: Path
+    library: LibrarySource | None = None  # who builds the network; `onnx` is then the name that its export gets
     calibration: Path  # folder of films: some calibrate int8, every format is run on others
     route: Route = "own"  # who writes the TFLite that is shipped; the others' float32 files are compared with it
     normalise: str | None = None  # None assumes torchvision's (three channels) or x / 255 (one)
@@ -110,10 +114,15 @@ class OnnxConfig:
         if len(set(self.labels)) != len(self.labels) or "" in self.labels:
             names = ",".join(self.labels)
             raise ConfigError(f"--labels {names}", why="each class needs a name of its own", fix="--labels normal,tb")
-        root, beside = self.out.resolve(), self.onnx.resolve()
-        if beside.is_relative_to(root) or self.calibration.resolve().is_relative_to(root):
+        root, read = self.out.resolve(), [self.calibration, *(self.library.places if self.library else (self.onnx,))]
+        if any(one.resolve().is_relative_to(root) for one in read):
             why = "the folder is replaced whole, and with it what is read from it"
             raise ConfigError(f"--out {self.out} holds what is converted", why=why, fix="choose another --out")
+
+    @property
+    def name(self) -> str:
+        """What is converted, as the command line names it."""
+        return self.onnx.name if self.library is None else str(self.library)
 
     @property
     def words(self) -> Referral:
@@ -209,13 +218,15 @@ class OnnxReference:
     @property
     def title(self) -> str:
         """Return what is converted, in a line."""
+        if self.config.library is not None:
+            return f"converting {self.config.name}, a network of others"
         kind = "a network of several labels" if self.config.chosen_on else "a third-party ONNX model"
-        return f"converting {self.config.onnx.name}, {kind}"
+        return f"converting {self.config.name}, {kind}"
 
     @property
     def computes(self) -> str:
         """Return who gives the reference's answers."""
-        return f"ONNX Runtime computes of {self.config.onnx.name}"
+        return f"ONNX Runtime computes of {self.config.name}"
 
     @property
     def source(self) -> Source:
@@ -246,6 +257,7 @@ class OnnxReference:
             ConversionError: the file cannot be converted, or answers NaN or the same to every film.
             DataError: the folder holds no films.
         """
+        library = self._export(context) if self.config.library is not None else None
         config, say = self.config, context.reporter.say
         facts = context.step(
             "wrap",
@@ -258,12 +270,12 @@ class OnnxReference:
             std=config.std,
             size=config.size,
             inputs=dict(config.inputs),
-        )
+        ) | {"library": library}
         versions = f"{facts['opset']}, {facts['versions']}" if facts["versions"] else facts["opset"]
         batch = "any batch" if facts["dynamic_batch"] else "one film a call"
         size: tuple[int, int] = tuple(facts["size"])
         say(
-            f"  {config.onnx.name}: {facts['channels']} channels of {size[0]} x {size[1]}, opset "
+            f"  {config.name}: {facts['channels']} channels of {size[0]} x {size[1]}, opset "
             f"{versions}, {facts['parameters']:,} parameters, {batch}; outputs {', '.join(facts['outputs'])}"
         )
         require_nodes(facts["nodes"], config.keep_float or ())
@@ -287,6 +299,10 @@ class OnnxReference:
             name: OutputTolerance.derive(one, answers["optimised"][name], answers["rounded"][name], decisions[name])
             for name, one in answers["reference"].items()
         }
+        if library is not None:
+            given = self._run_pytorch(context, facts, normalise, films)
+            library["pytorch"] = require_exported(config.name, given, answers["reference"], decisions, tolerances)
+            say(f"  PyTorch itself: {library['pytorch']['reason']}")
         cast = self._run_itself(facts, normalise, context, films, answers["reference"], decisions)
         place = context.aside / CALIBRATION_FILMS
         unknown = np.zeros(len(films.calibration), np.int64)  # not known, and no range needs it
@@ -310,6 +326,42 @@ class OnnxReference:
         words = _distance(found.get("itself", "ONNX Runtime can't run it"), answers, decisions)
         context.reporter.say(f"  {facts['float32']}; {words}")
         return words
+
+    def _export(self, context: ConversionContext) -> dict[str, Any]:
+        """Let the library build its network, export it, and go on with the file and the preprocessing of its config.
+
+        Returns:
+            Of the export: library, weights and their SHA-256, preprocessing, and what of it the graph does not do.
+        """
+        config, source = self.config, self.config.library
+        if source is None:
+            raise RuntimeError("there is no library")
+        onnx = context.aside / config.onnx.name
+        facts = context.step("export", EXPORT_LIBRARY, **source.request, out=str(onnx))
+        given, own = facts["preprocessing"], config.normalise is None and config.mean is None
+        told = not_carried(facts)
+        self.config = replace(config, onnx=onnx, labels=config.labels or tuple(facts["labels"]))
+        if given is not None and own:
+            self.config = replace(self.config, mean=tuple(given["mean"]), std=tuple(given["std"]))
+        context.reporter.say(f"  {facts['library']}, weights: {facts['weights']}")
+        for line in told:
+            context.reporter.say(f"  note: {line}")
+        kept = ("library", "weights", "weights_sha256", "preprocessing")
+        return {key: facts[key] for key in kept} | {"carried": given is not None and own, "not_carried": told}
+
+    def _run_pytorch(
+        self, context: ConversionContext, facts: dict[str, Any], normalise: Normalise, films: FolderFilms
+    ) -> Outputs:
+        """Run the library's network itself on films that numpy normalised."""
+        source, images = self.config.library, context.aside / "pytorch.npy"
+        if source is None:
+            raise RuntimeError("there is no library")
+        np.save(images, prepare(films.parity, normalise))
+        [output] = facts["outputs"]
+        batch = facts["source_batch"] if isinstance(facts["source_batch"], int) else None
+        request = source.request | {"images": str(images), "names": {"logits": output}, "batch": batch}
+        found = run_outputs([Runtime("PyTorch", "trained", RUNNER, request)], films.parity, context.reporter)
+        return next(one for one in found.values() if isinstance(one, dict))  # words only of what may fail
 
     def _decide(self, answers: Outputs, facts: dict[str, Any]) -> dict[str, Decisions]:
         config = self.config
@@ -411,7 +463,7 @@ class OnnxReference:
         exact = [graph, *(one for one in judged if is_exact(one.precision))]
         return OnnxOutcome(
             report=onnx_report(
-                (self.config.onnx.name, source.facts),
+                (self.config.name, source.facts),
                 source.normalise,
                 source.films,
                 source.decisions,
@@ -493,8 +545,9 @@ class OnnxReference:
         write_atomic(folder / REPORT, report_text(found.report))
         conversion = {
             "schema": SCHEMA,
-            "source": {"name": self.config.onnx.name, "sha256": source.facts["source"]},
-            "wrap": {key: value for key, value in source.facts.items() if key not in ("source", "converter", "nodes")},
+            "source": {"name": self.config.name, "sha256": source.facts["source"]},
+            "library": source.facts["library"],
+            "wrap": {key: value for key, value in source.facts.items() if key not in NOT_OF_WRAP},
             "labels": list(self.config.labels),
             "referral": self.config.words.phrase,
             "decisions": {name: one.to_json() for name, one in source.decisions.items()},
@@ -509,6 +562,39 @@ class OnnxReference:
         }
         write_json(folder / CONVERSION, conversion)
         return ConvertedOnnx(self.out, conversion, found.report, *seconds)
+
+
+def require_exported(
+    name: str,
+    given: Outputs,
+    exported: Outputs,
+    decisions: dict[str, Decisions],
+    tolerances: dict[str, OutputTolerance],
+) -> dict[str, Any]:
+    """Refuse an export that is another network than PyTorch computes.
+
+    Args:
+        name: of the network.
+        given: what PyTorch answered.
+        exported: what ONNX Runtime answered on the export, without optimisations.
+        decisions: by output.
+        tolerances: by output.
+
+    Returns:
+        verdict, reason, and the differences by output.
+
+    Raises:
+        ConversionError: it differs by more than a converted file may.
+    """
+    found = compare_outputs(given, exported, decisions)
+    verdict, reason = judge_outputs(found, tolerances, exact=True)
+    if verdict == FAILED:
+        raise ConversionError(
+            f"the export of {name} is not what PyTorch computes",
+            why=reason,
+            fix="export it another way, compare, and convert the file: tbconv convert MODEL.onnx",
+        )
+    return {"verdict": verdict, "reason": reason, "outputs": [one.to_json() for one in found]}
 
 
 def run_source(

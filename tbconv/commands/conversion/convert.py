@@ -24,7 +24,18 @@ if TYPE_CHECKING:
     from tbconv.contract.certificate import Certificate
 
 
-OF_ONNX = ("--calibration", "--size", "--input", "--normalise", "--mean", "--std", "--labels", "--task", "--thresholds")
+OF_ONNX = (
+    "--calibration",
+    "--size",
+    "--weights",
+    "--input",
+    "--normalise",
+    "--mean",
+    "--std",
+    "--labels",
+    "--task",
+    "--thresholds",
+)
 
 
 Int8 = tuple[list[str] | None, float | None]  # nodes to keep in float, seconds to search
@@ -33,7 +44,11 @@ Int8 = tuple[list[str] | None, float | None]  # nodes to keep in float, seconds 
 def convert(
     run: Annotated[
         Path,
-        typer.Argument(metavar="RUN|MODEL.onnx", help="Run folder of `tbconv train`, or a third-party ONNX model."),
+        typer.Argument(
+            metavar="RUN|MODEL",
+            help="Run folder of `tbconv train`; or a third-party network: MODEL.onnx, timm:NAME, torchvision:NAME, "
+            "hf:FOLDER or FILE.pt2.",
+        ),
     ],
     out: Annotated[Path, typer.Option("--out", help="Bundle to write; an old bundle there is replaced whole.")],
     route: Annotated[
@@ -91,11 +106,20 @@ def convert(
             help="Folder of films for an ONNX model: some calibrate int8, every format is compared on the others."
         ),
     ] = None,
+    weights: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE|pretrained|random",
+            help="Weights of timm:NAME or torchvision:NAME: .safetensors or .pt of tensors alone, the library's own "
+            "(downloads), or random ones, which show whether it converts.",
+        ),
+    ] = None,
     size: Annotated[
         str | None,
         typer.Option(
             metavar="PIXELS",
-            help="Height, or height and width (320,256), of an ONNX model that leaves them open; one is a square.",
+            help="Height, or height and width (320,256), of an ONNX model that leaves them open; one is a square. Of "
+            "timm:NAME and torchvision:NAME the side.",
         ),
     ] = None,
     inputs: Annotated[
@@ -132,11 +156,11 @@ def convert(
     Exit 3 where no float32 file could be certified, because the films or the network itself show too little.
     """
     given = {"--calibration": calibration, "--normalise": normalise, "--mean": mean, "--std": std, "--labels": labels}
-    decided: dict[str, Any] = {"task": task, "thresholds": thresholds}
+    decided: dict[str, Any] = {"task": task, "thresholds": thresholds, "weights": weights}
     given |= {f"--{name}": value for name, value in decided.items()} | {"--size": size, "--input": inputs}
     int8, chosen = (keep_float, int8_budget), _names(formats)
     with interruptible(lambda: f"stopped; {out} is as it was before"):
-        if is_onnx(run):
+        if is_foreign(run):
             refuse({"--where": where}, ("--where",), "for an ONNX model", "it decides by no threshold of a bundle")
             preprocessing = (normalise, mean, std)
             taken = {"size": _size(size), "inputs": _inputs(inputs or [])}
@@ -164,6 +188,18 @@ def convert(
             refuse(given, OF_ONNX, "for a run", "a run knows its films, labels and preprocessing")
             require_packages("torch", "onnx", "onnxruntime", "tensorflow")
             _convert_run(run, out, route, films, int8, referral, chosen, where=where, as_json=as_json, details=details)
+
+
+def is_foreign(path: Path) -> bool:
+    """Whether the argument names a network of others: a file, or what a library builds."""
+    return is_onnx(path) or library_of(path) is not None
+
+
+def library_of(path: Path) -> str | None:
+    """Return which library builds what the argument names; None of a run or an ONNX file."""
+    from convert.formats.torch_to_onnx.source import kind_of
+
+    return kind_of(str(path))
 
 
 def is_onnx(path: Path) -> bool:
@@ -365,13 +401,20 @@ def convert_onnx(
     Raises:
         TbconvError: what the file, the films or the options lack.
     """
-    if not onnx.is_file():
+    library = library_of(onnx)
+    if library is None and not onnx.is_file():
         raise ConfigError(f"{onnx} does not exist", why="an ONNX file is needed", fix="check the path")
-    if onnx.suffix.lower() != ".onnx" and (advice := advice_on(onnx)) is not None:
+    if library is None and onnx.suffix.lower() != ".onnx" and (advice := advice_on(onnx)) is not None:
         raise ConfigError(f"{onnx} is neither a run nor an ONNX model", why=advice.why, fix=advice.fix)
     if calibration is None:
         why = "int8 needs the ranges that films reach, and every format is compared on films"
-        raise ConfigError(f"{onnx.name} without --calibration", why=why, fix="add --calibration DIR, a folder of films")
+        raise ConfigError(
+            f"{onnx if library else onnx.name} without --calibration",
+            why=why,
+            fix="add --calibration DIR, a folder of films",
+        )
+    if library is not None:
+        require_packages("torch", "onnx", "onnxruntime")
     normalise, *texts = preprocessing
     mean, std = (
         None if text is None else numbers(text, option) for text, option in zip(texts, ("--mean", "--std"), strict=True)
