@@ -9,7 +9,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,8 @@ from numpy.typing import NDArray
 
 from convert.formats.normalise import Normalise, check_choice, prepare
 from convert.formats.table import INT8_FILE, ONNX, TFLITE_FLOAT32, describe_chosen
+from convert.formats.torch_to_onnx.source import RUNNER, LibrarySource, not_carried
+from convert.formats.torch_to_onnx.source import STEP as EXPORT_LIBRARY
 from convert.onnx_import.films import LEAST, FolderFilms, choose_for_sides, pick, read_folder, read_more
 from convert.onnx_import.report import JudgedFile, input_limits, is_proven, onnx_report, report_text
 from convert.parity.compare import compare_outputs, varies
@@ -42,6 +44,7 @@ from convert.pipeline import (
     Route,
     check_budget,
     check_formats,
+    check_io,
     check_route,
     compared_makers,
     compared_name,
@@ -60,6 +63,7 @@ from torch_train.run_folder import CALIBRATION_FILMS, Films, write_films
 SCHEMA = "tbconv-conversion/1"
 REPORT = "report.md"
 NOT_OFFERED = "not_offered"  # folder of files that change too many decisions, or of which too little is known
+NOT_OF_WRAP = ("source", "converter", "nodes", "library")  # of its facts: conversion.json has them elsewhere
 MOST_SIDE = 4096  # pixels
 FLOAT32_FILE = "float32.onnx"  # aside: the network of a file in other numbers
 WAYS = ("reference", "optimised", "rounded")  # see `run_source`
@@ -72,6 +76,7 @@ class OnnxConfig:
 
     onnx: Path
     out: Path
+    library: LibrarySource | None = None  # who builds the network; `onnx` is then the name that its export gets
     calibration: Path  # folder of films: some calibrate int8, every format is run on others
     route: Route = "own"  # who writes the TFLite that is shipped; the others' float32 files are compared with it
     normalise: str | None = None  # None assumes torchvision's (three channels) or x / 255 (one)
@@ -84,8 +89,10 @@ class OnnxConfig:
     labels: tuple[str, ...] = ()  # names of the classes, in the order of the output
     int8_budget: float = INT8_BUDGET  # seconds that the search for an int8 recipe may take; 0 makes one candidate
     formats: tuple[str, ...] = ()  # names of those to make (convert.formats.table); none for all
+    io: str = "float32"  # what the int8 file gives: real numbers, or uint8 or int8 as microcontrollers want it
     task: str | None = None  # of convert.parity.decisions.TASKS; None lets the last operation propose it
     thresholds: Path | None = None  # JSON or CSV: one a label
+    chosen_on: str = ""  # where thresholds and figures come from, in words, if labelled films were read for them
     referral: str | None = None  # what a flag calls for; None: what the one label that is flagged is known to call for
 
     def __post_init__(self) -> None:
@@ -94,6 +101,7 @@ class OnnxConfig:
         check_route(self.route)
         check_formats(self.formats, self.route)
         check_budget(self.int8_budget)
+        check_io(self.io)
         check_choice(self.normalise, self.mean, self.std)
         check_size(self.size)
         if self.task is not None and self.task not in TASKS:
@@ -106,10 +114,15 @@ class OnnxConfig:
         if len(set(self.labels)) != len(self.labels) or "" in self.labels:
             names = ",".join(self.labels)
             raise ConfigError(f"--labels {names}", why="each class needs a name of its own", fix="--labels normal,tb")
-        root, beside = self.out.resolve(), self.onnx.resolve()
-        if beside.is_relative_to(root) or self.calibration.resolve().is_relative_to(root):
+        root, read = self.out.resolve(), [self.calibration, *(self.library.places if self.library else (self.onnx,))]
+        if any(one.resolve().is_relative_to(root) for one in read):
             why = "the folder is replaced whole, and with it what is read from it"
             raise ConfigError(f"--out {self.out} holds what is converted", why=why, fix="choose another --out")
+
+    @property
+    def name(self) -> str:
+        """What is converted, as the command line names it."""
+        return self.onnx.name if self.library is None else str(self.library)
 
     @property
     def words(self) -> Referral:
@@ -186,6 +199,11 @@ class OnnxReference:
         return self.config.formats
 
     @property
+    def io(self) -> str:
+        """Return what the int8 file takes and gives."""
+        return self.config.io
+
+    @property
     def deciding(self) -> dict[str, Any]:
         """Return how the first output that decides anything does so; of scores alone, the first."""
         decisions = self.source.decisions
@@ -200,12 +218,15 @@ class OnnxReference:
     @property
     def title(self) -> str:
         """Return what is converted, in a line."""
-        return f"converting {self.config.onnx.name}, a third-party ONNX model"
+        if self.config.library is not None:
+            return f"converting {self.config.name}, a network of others"
+        kind = "a network of several labels" if self.config.chosen_on else "a third-party ONNX model"
+        return f"converting {self.config.name}, {kind}"
 
     @property
     def computes(self) -> str:
         """Return who gives the reference's answers."""
-        return f"ONNX Runtime computes of {self.config.onnx.name}"
+        return f"ONNX Runtime computes of {self.config.name}"
 
     @property
     def source(self) -> Source:
@@ -236,6 +257,7 @@ class OnnxReference:
             ConversionError: the file cannot be converted, or answers NaN or the same to every film.
             DataError: the folder holds no films.
         """
+        library = self._export(context) if self.config.library is not None else None
         config, say = self.config, context.reporter.say
         facts = context.step(
             "wrap",
@@ -248,12 +270,12 @@ class OnnxReference:
             std=config.std,
             size=config.size,
             inputs=dict(config.inputs),
-        )
+        ) | {"library": library}
         versions = f"{facts['opset']}, {facts['versions']}" if facts["versions"] else facts["opset"]
         batch = "any batch" if facts["dynamic_batch"] else "one film a call"
         size: tuple[int, int] = tuple(facts["size"])
         say(
-            f"  {config.onnx.name}: {facts['channels']} channels of {size[0]} x {size[1]}, opset "
+            f"  {config.name}: {facts['channels']} channels of {size[0]} x {size[1]}, opset "
             f"{versions}, {facts['parameters']:,} parameters, {batch}; outputs {', '.join(facts['outputs'])}"
         )
         require_nodes(facts["nodes"], config.keep_float or ())
@@ -277,6 +299,10 @@ class OnnxReference:
             name: OutputTolerance.derive(one, answers["optimised"][name], answers["rounded"][name], decisions[name])
             for name, one in answers["reference"].items()
         }
+        if library is not None:
+            given = self._run_pytorch(context, facts, normalise, films)
+            library["pytorch"] = require_exported(config.name, given, answers["reference"], decisions, tolerances)
+            say(f"  PyTorch itself: {library['pytorch']['reason']}")
         cast = self._run_itself(facts, normalise, context, films, answers["reference"], decisions)
         place = context.aside / CALIBRATION_FILMS
         unknown = np.zeros(len(films.calibration), np.int64)  # not known, and no range needs it
@@ -300,6 +326,42 @@ class OnnxReference:
         words = _distance(found.get("itself", "ONNX Runtime can't run it"), answers, decisions)
         context.reporter.say(f"  {facts['float32']}; {words}")
         return words
+
+    def _export(self, context: ConversionContext) -> dict[str, Any]:
+        """Let the library build its network, export it, and go on with the file and the preprocessing of its config.
+
+        Returns:
+            Of the export: library, weights and their SHA-256, preprocessing, and what of it the graph does not do.
+        """
+        config, source = self.config, self.config.library
+        if source is None:
+            raise RuntimeError("there is no library")
+        onnx = context.aside / config.onnx.name
+        facts = context.step("export", EXPORT_LIBRARY, **source.request, out=str(onnx))
+        given, own = facts["preprocessing"], config.normalise is None and config.mean is None
+        told = not_carried(facts)
+        self.config = replace(config, onnx=onnx, labels=config.labels or tuple(facts["labels"]))
+        if given is not None and own:
+            self.config = replace(self.config, mean=tuple(given["mean"]), std=tuple(given["std"]))
+        context.reporter.say(f"  {facts['library']}, weights: {facts['weights']}")
+        for line in told:
+            context.reporter.say(f"  note: {line}")
+        kept = ("library", "weights", "weights_sha256", "preprocessing")
+        return {key: facts[key] for key in kept} | {"carried": given is not None and own, "not_carried": told}
+
+    def _run_pytorch(
+        self, context: ConversionContext, facts: dict[str, Any], normalise: Normalise, films: FolderFilms
+    ) -> Outputs:
+        """Run the library's network itself on films that numpy normalised."""
+        source, images = self.config.library, context.aside / "pytorch.npy"
+        if source is None:
+            raise RuntimeError("there is no library")
+        np.save(images, prepare(films.parity, normalise))
+        [output] = facts["outputs"]
+        batch = facts["source_batch"] if isinstance(facts["source_batch"], int) else None
+        request = source.request | {"images": str(images), "names": {"logits": output}, "batch": batch}
+        found = run_outputs([Runtime("PyTorch", "trained", RUNNER, request)], films.parity, context.reporter)
+        return next(one for one in found.values() if isinstance(one, dict))  # words only of what may fail
 
     def _decide(self, answers: Outputs, facts: dict[str, Any]) -> dict[str, Decisions]:
         config = self.config
@@ -394,15 +456,14 @@ class OnnxReference:
         graph = self._judge(context, ONNX.path, place, ONNX.kind, ONNX.precision, answers[ONNX.path])
         compared = [self._compare(context, maker, others, answers) for maker in compared_makers(context, self.route)]
         compared = compared if ONNX in context.asked else [graph, *compared]
-        proofs = self._prove(context)
-        needs = self._find_needs(context)
+        needs, proofs = self._find_needs(context), self._prove(context)
         judged = [one.with_needs(needs.get(one.path)) for one in judged]
         judged = [one.with_proof(proofs.get(one.path)) for one in judged]
         judged = [self._with_maker(context, one, proofs) if one.path in context.by_onnx2tf else one for one in judged]
         exact = [graph, *(one for one in judged if is_exact(one.precision))]
         return OnnxOutcome(
             report=onnx_report(
-                (self.config.onnx.name, source.facts),
+                (self.config.name, source.facts),
                 source.normalise,
                 source.films,
                 source.decisions,
@@ -414,6 +475,7 @@ class OnnxReference:
                 self.config.words,
                 describe_chosen(self.config.formats, context.not_made),
                 source.cast,
+                self.config.chosen_on,
             ),
             regressions={one.path: one.reason for one in exact if one.verdict == FAILED},
             judged=tuple(judged),
@@ -422,10 +484,8 @@ class OnnxReference:
     def _find_needs(self, context: ConversionContext) -> dict[str, dict[str, Any]]:
         """Return what the TFLite files need, by path."""
         made = [one for one in context.made if one.kind == TFLITE_FLOAT32.kind]
-        floats = [one.path for one in made if one is not INT8_FILE]
-        exact = context.place(TFLITE_FLOAT32.path)
-        groups = [(exact, floats)] if exact.exists() else []
-        return find_needs({one.path: context.folder / one.path for one in made}, groups, self.source.films.parity)
+        files = {one.path: context.folder / one.path for one in made}
+        return find_needs(files, [[one.path for one in made if one is not INT8_FILE]], self.source.films.parity)
 
     def _prove(self, context: ConversionContext) -> dict[str, Proof]:
         """Compare every file that was made of model.onnx with it, for every input."""
@@ -485,13 +545,15 @@ class OnnxReference:
         write_atomic(folder / REPORT, report_text(found.report))
         conversion = {
             "schema": SCHEMA,
-            "source": {"name": self.config.onnx.name, "sha256": source.facts["source"]},
-            "wrap": {key: value for key, value in source.facts.items() if key not in ("source", "converter", "nodes")},
+            "source": {"name": self.config.name, "sha256": source.facts["source"]},
+            "library": source.facts["library"],
+            "wrap": {key: value for key, value in source.facts.items() if key not in NOT_OF_WRAP},
             "labels": list(self.config.labels),
             "referral": self.config.words.phrase,
             "decisions": {name: one.to_json() for name, one in source.decisions.items()},
             "calibration": {"films": len(source.films.calibration), "list_sha256": source.films.digest},
             "formats": found.report["formats"],
+            "chosen_on": self.config.chosen_on,
             "converters": context.converters,
             "seconds": {name: round(value, 1) for name, value in context.seconds.items()},
             "verdicts": {one.path: one.verdict for one in found.judged},
@@ -500,6 +562,39 @@ class OnnxReference:
         }
         write_json(folder / CONVERSION, conversion)
         return ConvertedOnnx(self.out, conversion, found.report, *seconds)
+
+
+def require_exported(
+    name: str,
+    given: Outputs,
+    exported: Outputs,
+    decisions: dict[str, Decisions],
+    tolerances: dict[str, OutputTolerance],
+) -> dict[str, Any]:
+    """Refuse an export that is another network than PyTorch computes.
+
+    Args:
+        name: of the network.
+        given: what PyTorch answered.
+        exported: what ONNX Runtime answered on the export, without optimisations.
+        decisions: by output.
+        tolerances: by output.
+
+    Returns:
+        verdict, reason, and the differences by output.
+
+    Raises:
+        ConversionError: it differs by more than a converted file may.
+    """
+    found = compare_outputs(given, exported, decisions)
+    verdict, reason = judge_outputs(found, tolerances, exact=True)
+    if verdict == FAILED:
+        raise ConversionError(
+            f"the export of {name} is not what PyTorch computes",
+            why=reason,
+            fix="export it another way, compare, and convert the file: tbconv convert MODEL.onnx",
+        )
+    return {"verdict": verdict, "reason": reason, "outputs": [one.to_json() for one in found]}
 
 
 def run_source(

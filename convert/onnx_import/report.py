@@ -115,6 +115,7 @@ def onnx_report(
     words: Referral,
     formats: dict[str, Any],
     cast: str = "",
+    chosen_on: str = "",
 ) -> dict[str, Any]:
     """Return parity.json: films by digest only, since their names may be patients'.
 
@@ -131,6 +132,7 @@ def onnx_report(
         words: what a flag calls for.
         formats: which were asked for (convert.formats.table.describe_chosen).
         cast: how far the file itself lies from its network in float32, in words.
+        chosen_on: where thresholds and figures come from, in words; empty where no label was read.
     """
     name, facts = source
     run = "the given file's network in float32" if facts["float32"] else "the given file"
@@ -158,8 +160,9 @@ def onnx_report(
         "int8": int8,
         "formats": formats,
         "proofs": {path: asdict(one) for path, one in proofs.items()},
+        "library": facts["library"],
         "limits": [
-            *_limits(normalise, films, decisions, run),
+            *_limits(normalise, films, decisions, run, chosen_on, facts["library"]),
             *([f"The files are in float32: {facts['float32']}; {cast}."] if facts["float32"] else []),
             *input_limits(facts, normalise),
             *_limits_of_makers(judged, len(films.parity)),
@@ -168,16 +171,35 @@ def onnx_report(
     }
 
 
-def _limits(normalise: Normalise, films: FolderFilms, decisions: dict[str, Decisions], run: str) -> list[str]:
-    """Return what a conversion without an operating point, labels or PyTorch cannot say."""
+def _limits(
+    normalise: Normalise,
+    films: FolderFilms,
+    decisions: dict[str, Decisions],
+    run: str,
+    chosen_on: str,
+    library: dict[str, Any] | None,
+) -> list[str]:
+    """Return what a conversion without an operating point and labels cannot say; without a library of PyTorch, too."""
     which = "assumed, since none was given" if normalise.assumed else "taken from the command line"
+    if library is not None and library["carried"]:
+        which = f"taken from {library['preprocessing']['origin']}"
+    which = "inside the network, as `tbconv adopt` was told" if chosen_on else which
     reference = f"The reference is ONNX Runtime on {run}, not the network that it was exported from"
     shown = f"The preprocessing is {which} ({normalise}), on grey films padded to the input's shape"
     counted = "; ".join(f"{name}: {one}" for name, one in decisions.items())
-    unread = "There is no operating point chosen on labelled films, and labels are not read"
+    unread = (
+        "There is no operating point chosen on labelled films, and labels are not read: sensitivity, specificity and "
+        "calibration are not measured"
+    )
+    exported = f"{reference}: what the export got wrong is wrong in every file here."
+    if library is not None:
+        exported = f"PyTorch itself was compared with the export on the same films: {library['pytorch']['reason']}."
+    if chosen_on:
+        unread, exported = chosen_on, f"{reference}; that one gave the same logits to the held-out films."
     return [
-        f"{unread}: sensitivity, specificity and calibration are not measured. Decisions are counted as {counted}.",
-        f"{reference}: what the export got wrong is wrong in every file here.",
+        f"{unread}. Decisions are counted as {counted}.",
+        exported,
+        *(f"{line}." for line in (library["not_carried"] if library is not None else ())),
         "There is no evidence map: it needs a head whose layers are known.",
         f"{shown}: if the network was trained differently, all files are wrong in the same way.",
         f"Measured on {films.description}; other films may differ.",
@@ -240,6 +262,7 @@ def report_text(report: dict[str, Any]) -> str:
         "",
         f"Compared with {report['reference']}: {held}.",
         f"Preprocessing ({'assumed' if shown['assumed'] else 'as given'}): {shown['description']}.",
+        *_library_lines(report["library"]),
         *(f"Output `{old}` is called `{new}` here." for old, new in report["renamed_outputs"].items()),
         *(f"Output `{name}` {sides} is given as [N, classes]." for name, sides in report["flattened_outputs"].items()),
         *([f"The file is of {report['versions']}."] if report["versions"] else []),
@@ -266,6 +289,13 @@ def report_text(report: dict[str, Any]) -> str:
         report["disclaimer"],
     ]
     return "\n".join(lines) + "\n"
+
+
+def _library_lines(library: dict[str, Any] | None) -> Iterator[str]:
+    """Yield who built the network, and what it was compared with besides."""
+    if library is not None:
+        yield f"Built by {library['library']}; weights: {library['weights']}."
+        yield f"PyTorch itself, on the same films: {library['pytorch']['reason']}."
 
 
 def needs_in(report: dict[str, Any]) -> dict[str, dict[str, Any]]:
