@@ -84,6 +84,7 @@ def run(memory, theirs, tmp_path, monkeypatch):
         drawn = Drawn(memory, spoil, fail)
         monkeypatch.setattr("convert.pipeline.run_step", drawn)
         monkeypatch.setattr("convert.onnx_import.reference.prove_files", lambda *_: {})
+        monkeypatch.setattr("convert.onnx_import.reference.find_needs", lambda *_: {})
         monkeypatch.setattr("convert.parity.runtimes.run_step", drawn)
         place = out or tmp_path / "out"
         config = OnnxConfig(onnx=theirs[0] / f"{name}.onnx", out=place, calibration=theirs[1], **options)
