@@ -129,6 +129,7 @@ class RunReference:
     facts: RunFacts
     computes = "PyTorch computes"
     has_evidence = True
+    io = "float32"  # a map in steps of 8 bits would not add up to its margin
     may_lack = False
 
     @property

@@ -24,6 +24,7 @@ from convert.formats.table import (
     FORMATS,
     INT8,
     INT8_FILE,
+    IO,
     KERAS,
     ONNX,
     SAVED_MODEL,
@@ -86,6 +87,16 @@ def check_budget(seconds: float) -> None:
     if not (math.isfinite(seconds) and seconds >= 0):
         why = "it is the time of a search in seconds; 0 makes one candidate"
         raise ConfigError(f"--int8-budget {seconds}", why=why, fix=f"--int8-budget {INT8_BUDGET:g}")
+
+
+def check_io(io: str) -> None:
+    """Refuse what no int8 file gives.
+
+    Raises:
+        ConfigError: naming what there is.
+    """
+    if io not in IO:
+        raise ConfigError(f"--io {io} is unknown", why=f"there are {', '.join(IO)}", fix="--io int8")
 
 
 # Bytes that a conversion takes at most, times its weights, and beside them: a ResNet50 of 99 MB took 781 MB in the
@@ -157,6 +168,11 @@ class Reference[Found: Outcome, Result](Protocol):
     @property
     def int8_budget(self) -> float:
         """Return the seconds that the search for an int8 recipe may take; 0 makes one candidate."""
+        ...
+
+    @property
+    def io(self) -> str:
+        """Return what the int8 file takes and gives (convert.formats.table.IO)."""
         ...
 
     @property
@@ -506,7 +522,12 @@ def _last_line(error: ConversionError) -> str:
 
 
 def _make_int8(context: ConversionContext, reference: Reference[Any, Any]) -> None:
-    given = {"keep_float": list(reference.keep_float), "budget": reference.int8_budget, **reference.deciding}
+    given = {
+        "keep_float": list(reference.keep_float),
+        "budget": reference.int8_budget,
+        "io": reference.io,
+        **reference.deciding,
+    }
     if reference.int8_budget:
         context.reporter.say(f"  int8: searching its recipe for up to {reference.int8_budget:.0f} s")
     context.int8 = _make(context, INT8, INT8, [INT8_FILE], films=str(reference.calibration), **given)["search"]

@@ -591,6 +591,7 @@ def convert_onnx(
     thresholds: str | Path | None = None,
     referral: str | None = None,
     formats: Sequence[str] = (),
+    io: Literal["float32", "uint8", "int8"] = "float32",
     reporter: Reporter | None = None,
 ) -> ConvertedOnnx:
     """Convert a third-party classifier to every format, and measure each against ONNX Runtime on its ONNX file.
@@ -617,6 +618,7 @@ def convert_onnx(
         thresholds: JSON or CSV file of label, threshold; by default 0.5 of a probability, which is said.
         referral: what a flag calls for, such as "a chest CT"; "" names nothing, None takes what a label is known for.
         formats: names of those to make alone, such as "tflite-int8" and "onnx"; all by default.
+        io: what the int8 file takes and gives: uint8 in and real numbers out, or integers at both ends.
         reporter: where progress goes; nowhere by default.
 
     Raises:
@@ -648,6 +650,7 @@ def convert_onnx(
         thresholds=None if thresholds is None else Path(thresholds),
         referral=referral,
         formats=tuple(formats),
+        io=io,
     )
     return run_conversion(config, reporter or Silence())
 

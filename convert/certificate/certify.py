@@ -116,18 +116,10 @@ def write_certificate(
 def _find_needs(folder: Path, artefacts: tuple[Artefact, ...], measurement: Measurement) -> dict[str, dict[str, Any]]:
     """Return what the TFLite files need; ranges are those of the films that were measured, and of the drawn inputs."""
     served = [one for one in artefacts if one.is_served]
-    groups = list[tuple[Path, list[str]]]()
-    for network in {one.network for one in served}:
-        floats = [one for one in served if one.network == network and _computes_float(one)]
-        if floats:  # of which the exact one is run, unless nobody asked for it
-            exact = next((one for one in floats if one.is_exact), floats[0])
-            groups.append((folder / exact.path, [one.path for one in floats]))
+    floats = [one for one in served if one.precision != "int8"]
+    groups = [[one.path for one in floats if one.network == network] for network in ("trained", "baseline")]
     films = np.concatenate([measurement.filmset.films, measurement.filmset.golden])
     return find_needs({one.path: folder / one.path for one in served}, groups, films)
-
-
-def _computes_float(artefact: Artefact) -> bool:
-    return artefact.precision != "int8"
 
 
 def _measure_latency(
@@ -293,8 +285,8 @@ def model_card(folder: Path, manifest: Manifest, certificate: Certificate, repor
         figures=figures,
         inputs=report["inputs"]["description"],
         certificate=certificate,
-        formats=chosen_lines(certificate.scope.get("formats") or {}),
         needs={path: in_words(row.figures.get("needs")) for path, row in certificate.artefacts.items()},
+        formats=chosen_lines(certificate.scope.get("formats") or {}),
         limits=[INTENDED, *manifest.words.limits],
     )
 

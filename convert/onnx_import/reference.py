@@ -44,6 +44,7 @@ from convert.pipeline import (
     Route,
     check_budget,
     check_formats,
+    check_io,
     check_route,
     compared_makers,
     compared_name,
@@ -88,8 +89,10 @@ class OnnxConfig:
     labels: tuple[str, ...] = ()  # names of the classes, in the order of the output
     int8_budget: float = INT8_BUDGET  # seconds that the search for an int8 recipe may take; 0 makes one candidate
     formats: tuple[str, ...] = ()  # names of those to make (convert.formats.table); none for all
+    io: str = "float32"  # what the int8 file gives: real numbers, or uint8 or int8 as microcontrollers want it
     task: str | None = None  # of convert.parity.decisions.TASKS; None lets the last operation propose it
     thresholds: Path | None = None  # JSON or CSV: one a label
+    chosen_on: str = ""  # where thresholds and figures come from, in words, if labelled films were read for them
     referral: str | None = None  # what a flag calls for; None: what the one label that is flagged is known to call for
 
     def __post_init__(self) -> None:
@@ -98,6 +101,7 @@ class OnnxConfig:
         check_route(self.route)
         check_formats(self.formats, self.route)
         check_budget(self.int8_budget)
+        check_io(self.io)
         check_choice(self.normalise, self.mean, self.std)
         check_size(self.size)
         if self.task is not None and self.task not in TASKS:
@@ -195,6 +199,11 @@ class OnnxReference:
         return self.config.formats
 
     @property
+    def io(self) -> str:
+        """Return what the int8 file takes and gives."""
+        return self.config.io
+
+    @property
     def deciding(self) -> dict[str, Any]:
         """Return how the first output that decides anything does so; of scores alone, the first."""
         decisions = self.source.decisions
@@ -211,7 +220,8 @@ class OnnxReference:
         """Return what is converted, in a line."""
         if self.config.library is not None:
             return f"converting {self.config.name}, a network of others"
-        return f"converting {self.config.onnx.name}, a third-party ONNX model"
+        kind = "a network of several labels" if self.config.chosen_on else "a third-party ONNX model"
+        return f"converting {self.config.name}, {kind}"
 
     @property
     def computes(self) -> str:
@@ -446,8 +456,7 @@ class OnnxReference:
         graph = self._judge(context, ONNX.path, place, ONNX.kind, ONNX.precision, answers[ONNX.path])
         compared = [self._compare(context, maker, others, answers) for maker in compared_makers(context, self.route)]
         compared = compared if ONNX in context.asked else [graph, *compared]
-        proofs = self._prove(context)
-        needs = self._find_needs(context)
+        needs, proofs = self._find_needs(context), self._prove(context)
         judged = [one.with_needs(needs.get(one.path)) for one in judged]
         judged = [one.with_proof(proofs.get(one.path)) for one in judged]
         judged = [self._with_maker(context, one, proofs) if one.path in context.by_onnx2tf else one for one in judged]
@@ -466,6 +475,7 @@ class OnnxReference:
                 self.config.words,
                 describe_chosen(self.config.formats, context.not_made),
                 source.cast,
+                self.config.chosen_on,
             ),
             regressions={one.path: one.reason for one in exact if one.verdict == FAILED},
             judged=tuple(judged),
@@ -474,10 +484,8 @@ class OnnxReference:
     def _find_needs(self, context: ConversionContext) -> dict[str, dict[str, Any]]:
         """Return what the TFLite files need, by path."""
         made = [one for one in context.made if one.kind == TFLITE_FLOAT32.kind]
-        floats = [one.path for one in made if one is not INT8_FILE]
-        exact = context.place(TFLITE_FLOAT32.path)
-        groups = [(exact, floats)] if exact.exists() else []
-        return find_needs({one.path: context.folder / one.path for one in made}, groups, self.source.films.parity)
+        files = {one.path: context.folder / one.path for one in made}
+        return find_needs(files, [[one.path for one in made if one is not INT8_FILE]], self.source.films.parity)
 
     def _prove(self, context: ConversionContext) -> dict[str, Proof]:
         """Compare every file that was made of model.onnx with it, for every input."""
@@ -545,6 +553,7 @@ class OnnxReference:
             "decisions": {name: one.to_json() for name, one in source.decisions.items()},
             "calibration": {"films": len(source.films.calibration), "list_sha256": source.films.digest},
             "formats": found.report["formats"],
+            "chosen_on": self.config.chosen_on,
             "converters": context.converters,
             "seconds": {name: round(value, 1) for name, value in context.seconds.items()},
             "verdicts": {one.path: one.verdict for one in found.judged},

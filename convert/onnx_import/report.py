@@ -115,6 +115,7 @@ def onnx_report(
     words: Referral,
     formats: dict[str, Any],
     cast: str = "",
+    chosen_on: str = "",
 ) -> dict[str, Any]:
     """Return parity.json: films by digest only, since their names may be patients'.
 
@@ -131,6 +132,7 @@ def onnx_report(
         words: what a flag calls for.
         formats: which were asked for (convert.formats.table.describe_chosen).
         cast: how far the file itself lies from its network in float32, in words.
+        chosen_on: where thresholds and figures come from, in words; empty where no label was read.
     """
     name, facts = source
     run = "the given file's network in float32" if facts["float32"] else "the given file"
@@ -161,7 +163,7 @@ def onnx_report(
         "proofs": {path: asdict(one) for path, one in proofs.items()},
         "library": facts["library"],
         "limits": [
-            *_limits(normalise, films, decisions, facts["library"]),
+            *_limits(normalise, films, decisions, run, chosen_on, facts["library"]),
             *([f"The files are in float32: {facts['float32']}; {cast}."] if facts["float32"] else []),
             *input_limits(facts, normalise),
             *_limits_of_makers(judged, len(films.parity)),
@@ -171,21 +173,32 @@ def onnx_report(
 
 
 def _limits(
-    normalise: Normalise, films: FolderFilms, decisions: dict[str, Decisions], library: dict[str, Any] | None
+    normalise: Normalise,
+    films: FolderFilms,
+    decisions: dict[str, Decisions],
+    run: str,
+    chosen_on: str,
+    library: dict[str, Any] | None,
 ) -> list[str]:
     """Return what a conversion without an operating point and labels cannot say; without a library of PyTorch, too."""
     which = "assumed, since none was given" if normalise.assumed else "taken from the command line"
     if library is not None and library["carried"]:
         which = f"taken from {library['preprocessing']['origin']}"
-    exported = "The reference is ONNX Runtime on the given file, not the network that it was exported from: "
-    exported += "what the export got wrong is wrong in every file here."
-    if library is not None:
-        exported = f"PyTorch itself was compared with the export on the same films: {library['pytorch']['reason']}."
+    which = "inside the network, as `tbconv adopt` was told" if chosen_on else which
+    reference = f"The reference is ONNX Runtime on {run}, not the network that it was exported from"
     shown = f"The preprocessing is {which} ({normalise}), on grey films padded to the input's shape"
     counted = "; ".join(f"{name}: {one}" for name, one in decisions.items())
-    unread = "There is no operating point chosen on labelled films, and labels are not read"
+    unread = (
+        "There is no operating point chosen on labelled films, and labels are not read: sensitivity, specificity and "
+        "calibration are not measured"
+    )
+    exported = f"{reference}: what the export got wrong is wrong in every file here."
+    if library is not None:
+        exported = f"PyTorch itself was compared with the export on the same films: {library['pytorch']['reason']}."
+    if chosen_on:
+        unread, exported = chosen_on, f"{reference}; that one gave the same logits to the held-out films."
     return [
-        f"{unread}: sensitivity, specificity and calibration are not measured. Decisions are counted as {counted}.",
+        f"{unread}. Decisions are counted as {counted}.",
         exported,
         *(f"{line}." for line in (library["not_carried"] if library is not None else ())),
         "There is no evidence map: it needs a head whose layers are known.",
@@ -202,6 +215,13 @@ def input_limits(facts: dict[str, Any], normalise: Normalise) -> list[str]:
         normalise: the preprocessing.
     """
     given, found = facts["input"], list[str]()
+    sides = given["shape"][1:3] if given["channels_last"] else given["shape"][2:]
+    if not all(isinstance(side, int) for side in sides):
+        height, width = facts["size"]
+        found.append(
+            f"Its height and width are open and were set to {height} x {width} by --size: a network that was trained "
+            "at another size decides otherwise."
+        )
     if facts["channels"] == 3:
         found.append("The network takes three channels: each gets the same grey levels, whatever colour a film has.")
     if given["dtype"] == "uint8":

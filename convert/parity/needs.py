@@ -17,13 +17,13 @@ FILMS = 32  # on which ranges are measured
 
 
 def find_needs(
-    files: Mapping[str, Path], groups: Sequence[tuple[Path, Sequence[str]]], films: NDArray[np.uint8]
+    files: Mapping[str, Path], groups: Sequence[Sequence[str]], films: NDArray[np.uint8]
 ) -> dict[str, Needs]:
     """Return what files need, by path.
 
     Args:
         files: every TFLite file.
-        groups: the float32 file of each network, and which of the files compute the same in floating point.
+        groups: which of the files compute the same in floating point; the first of each, the most exact, is measured.
         films: uint8 [N, S, S]; of these and all else that is fed at most 32, spread over them.
     """
     if not files:
@@ -33,8 +33,8 @@ def find_needs(
     with temporary_folder("needs") as folder:
         images = folder / "films.npy"
         np.save(images, evenly(films, FILMS))
-        for exact, paths in groups:
-            request = {"artefact": str(exact), "images": str(images)}
+        for paths in filter(None, groups):
+            request = {"artefact": str(files[paths[0]]), "images": str(images)}
             reached = run_step("convert.quantization.half:reach", request)
             for path in paths:
                 found[path] = found[path] | {"float16": reached}

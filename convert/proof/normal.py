@@ -387,11 +387,13 @@ class NormalForm:
         term = self.terms[index]
         if term.kind == "clip":
             return float(term.stored["ends"].values[0])
-        if term.kind in ("sigmoid", "softmax", "greater"):
+        if term.kind in ("sigmoid", "softmax", "greater", "exp", "sqrt"):
             return 0.0
         if term.kind in ("max", "largest", "gather", "concat"):
             return min(self.least(one) for one in term.inputs)
-        keeps = term.kind in ("average", "mean", "add", "mul") or (term.kind == "pad" and term.facts[1] >= 0)
+        keeps = term.kind in ("average", "mean", "add", "mul", "reciprocal") or (
+            term.kind == "pad" and term.facts[1] >= 0
+        )
         return 0.0 if keeps and all(self.least(one) >= 0 for one in term.inputs) else -math.inf
 
     def each(self, view: View, kind: str, **stored: Stored) -> View:

@@ -46,6 +46,8 @@ def need_lines(needs: Mapping[str, Needs]) -> Iterator[str]:
             yield f"{path} states too little of {', '.join(low)}: older runtimes may answer wrongly, and not refuse it"
         if unknown := one.get("unknown"):
             yield f"{path}: no release is known here of {', '.join(unknown)}"
+        for name, (dtype, scale, zero) in (one.get("tensors") or {}).items():
+            yield f"{path}: {name} is {dtype} q, which stands for {scale:.6g} x (q - {zero})".replace("(q - -", "(q + ")
     told = set[str]()
     for one in needs.values():
         if (found := one.get("float16")) and (line := half_line(found)) not in told:

@@ -67,6 +67,8 @@ def right():
     yield "plain", model(body("input", "logits"), weights())
     grey = ("n", 1, SIDE, SIDE)
     yield "grey", model(body("input", "logits"), weights(1), shape=grey)
+    divided = [helper.make_node("Div", ["input", "255"], ["d"]), *body("d", "logits")]
+    yield "scales_itself", model(divided, [*weights(), *numbers(255.0)])
     shape = numpy_helper.from_array(np.array([1, 8], np.int64), "shape")
     one = (1, 3, SIDE, SIDE)
     yield "batch_in_a_reshape", model(body("input", "logits", flatten="Reshape"), [*weights(), shape], shape=one)
@@ -156,6 +158,7 @@ def wrong():
         "BatchNormalization", ["l", *STATISTICS], ["logits", "mean_now", "variance_now", "m", "v"], "norm"
     )
     yield "batch_norm_of_five", model([*body("input", "l"), five], [*weights(), *statistics()], opset=13)
+    yield "too_new", model(body("input", "logits"), weights(), opset=99)
     invalid = model(body("input", "logits"), weights())
     invalid.graph.node[1].input[0] = "nowhere"
     yield "invalid", invalid

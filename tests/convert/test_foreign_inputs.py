@@ -4,6 +4,8 @@ It is fed with films as numpy prepares them here; ONNX, TFLite and Keras files g
 """
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -179,6 +181,29 @@ def test_a_quantizer_that_left_a_relu_to_rounding_gets_it_back(wrapped):
 def test_a_network_that_begins_by_scaling_is_told_from_one_that_does_not(wrapped):
     found = {name: wrapped[0][name]["starts_with"] for name in ("last_scaled", "uint8", "last", "half", "qdq")}
     assert found == {"last_scaled": "", "uint8": "Mul", "last": "", "half": "", "qdq": ""}
+
+
+WHOLE = {
+    "dynamic_size": ("--size", "40,24"),
+    "uint8_last": (),
+    "half": (),
+    "age_and_sex": ("--input", "age=55", "--input", "sex=1"),
+    "qdq_six": (),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", WHOLE)
+def test_each_kind_goes_through_the_command_to_every_float32_format(name, drawn, phantom_folder, tmp_path):
+    words = ["convert", str(drawn / f"{name}.onnx"), "--out", "out", "--calibration", str(phantom_folder), *WHOLE[name]]
+    command = [sys.executable, "-m", "tbconv", *words, "--int8-budget", "0", "--json"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=900)
+    assert done.returncode == 0, done.stderr[-3000:]
+    rows = {row["path"]: row for row in json.loads(done.stdout)["rows"]}
+    exact = {path: row["verdict"] for path, row in rows.items() if row["precision"] == "float32"}
+    assert exact == dict.fromkeys(exact, "CERTIFIED")
+    assert len(exact) == 5
+    assert "NOT MADE" not in {row["verdict"] for row in rows.values()}
 
 
 # --- exporters ---

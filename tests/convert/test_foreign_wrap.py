@@ -16,6 +16,7 @@ REFUSED = {
     "gives_an_image": "a classifier gives [N, classes]",
     "batch_norm_in_training": "in training mode: 1 BatchNormalization nodes such as norm",
     "batch_norm_of_five": "in training mode: 1 BatchNormalization nodes such as norm",
+    "too_new": "its opset is 99, of IR version 8",
     "invalid": "is not a valid ONNX file",
     "cut_off": "is cut off or damaged",
     "text": "is not an ONNX file",
@@ -23,7 +24,14 @@ REFUSED = {
 }
 RIGHT = ("twins", "plain", "grey", "batch_in_a_reshape", "films_mixed", "odd_names", "external", "labels", "chaotic")
 RIGHT += ("four_axes", "four_axes_that_are_not_stated", "one_axis", "ir_3")
-RIGHT += ("not_square", "channels_last", "takes_uint8", "half", "quantized")  # test_foreign_inputs.py holds their like
+RIGHT += (
+    "not_square",
+    "channels_last",
+    "takes_uint8",
+    "half",
+    "quantized",
+    "scales_itself",
+)  # test_foreign_inputs.py holds their like
 # float32 sums of nine products in another order, on logits of about 1
 ROUNDING = 5e-6
 

@@ -138,7 +138,7 @@ def test_what_files_need_is_said_in_lines_and_what_cannot_wait_first(tmp_path):
     for precision in ("float32", "float16", "dynamic"):
         files[f"model_{precision}.tflite"] = tmp_path / f"{precision}.tflite"
         files[f"model_{precision}.tflite"].write_bytes(write_tflite(plain, precision))
-    needs = find_needs(files, [(files["model_float32.tflite"], list(files))], FILMS)
+    needs = find_needs(files, [list(files)], FILMS)
     assert all(is_barred(one) for one in needs.values())
     first, second, third, last = need_lines(needs)
     assert first == "model_float32.tflite: TensorFlow Lite 1.6 or newer, or any LiteRT (MEAN version 1)"

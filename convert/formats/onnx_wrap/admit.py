@@ -21,10 +21,12 @@ def read_foreign(path: Path) -> onnx.ModelProto:
     """Read a file that others made, with its external data, and check that it is whole.
 
     Raises:
-        ConversionError: it is no ONNX file, cut off, lacks external data, or ONNX's checker finds it invalid.
+        ConversionError: it is no ONNX file, cut off, lacks external data, is newer than the package onnx, or ONNX's
+            checker finds it invalid.
     """
     model = _parse(path)
     external_files(model, path)
+    _require_known(model)
     try:
         onnx.load_external_data_for_model(model, str(path.parent))
         onnx.checker.check_model(model)
@@ -32,6 +34,20 @@ def read_foreign(path: Path) -> onnx.ModelProto:
         line = " ".join(str(error).split())[:400]
         raise ConversionError(f"{path.name} is not a valid ONNX file", why=line, fix=EXPORT_AGAIN) from error
     return model
+
+
+def _require_known(model: onnx.ModelProto) -> None:
+    """Refuse a file that is newer than the package onnx, which would call it invalid."""
+    newest, opset = onnx.defs.onnx_opset_version(), opset_of(model)
+    if model.ir_version > onnx.IR_VERSION or opset > newest:
+        what = f"its opset is {opset}, of IR version {model.ir_version}"
+        why = f"onnx {onnx.__version__} knows opset {newest} and IR version {onnx.IR_VERSION} at most"
+        raise refused(what, why, f"export with opset {newest}")
+
+
+def opset_of(model: onnx.ModelProto) -> int:
+    """Return the version of ONNX's own operations; 0 where none is stated."""
+    return max((one.version for one in model.opset_import if one.domain in ("", "ai.onnx")), default=0)
 
 
 def external_files(model: onnx.ModelProto, path: Path) -> list[str]:
@@ -60,7 +76,7 @@ def check_body(model: onnx.ModelProto) -> int:
         ConversionError: an old opset, a file that computes in integers, one in training mode, or outputs that are no
             classes.
     """
-    opset = max((one.version for one in model.opset_import if one.domain in ("", "ai.onnx")), default=0)
+    opset = opset_of(model)
     if opset < LOWEST_OPSET:
         why = f"{LOWEST_OPSET} is the first whose Add and Mul broadcast"
         raise refused(f"its opset is {opset}", why, "export with opset 18")

@@ -103,6 +103,8 @@ class Scheme:
     grids: Mapping[str, Grid]  # of every tensor that is stored in int8
     steps: Mapping[str, Steps] = field(default_factory=dict)  # of the weights, by what their operation gives
     shifts: Mapping[str, NDArray[np.int32]] = field(default_factory=dict)  # of biases, in steps, by the same
+    io: str = "float32"  # of convert.formats.table.IO
+    outputs: Mapping[str, Grid] = field(default_factory=dict)  # of what the network gives, where that is no float
 
     def biases(self, operation: Operation) -> NDArray[np.int32]:
         """Return the bias of an operation in steps of s_in * s_w, shifts included."""

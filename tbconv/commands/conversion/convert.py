@@ -16,7 +16,7 @@ from tbconv import api
 from tbconv.commands.options import Details, Referral, interruptible, numbers, require_packages
 from tbconv.console import CANNOT_SAY, TerminalReporter, print_opening, print_out, print_said, table_console
 from tbconv.contract.errors import ConfigError
-from tbconv.contract.files import advice_on
+from tbconv.contract.files import LABELS_RUN, advice_on
 
 if TYPE_CHECKING:
     from convert.from_run import Converted
@@ -91,6 +91,15 @@ def convert(
         str | None,
         typer.Option(metavar="TARGETS", help="Try the TFLite files elsewhere, too, as `tbconv verify --where` does."),
     ] = None,
+    io: Annotated[
+        str | None,
+        typer.Option(
+            "--io",
+            metavar="TYPE",
+            help="What the int8 file of an ONNX model takes and gives: float32 (the default: uint8 in, real numbers "
+            "out), or uint8 or int8 at both ends, for microcontrollers.",
+        ),
+    ] = None,
     calibration: Annotated[
         Path | None,
         typer.Option(
@@ -164,11 +173,18 @@ def convert(
                 (keep_float, int8_budget),
                 preprocessing,
                 labels,
-                decided | taken | {"referral": referral, "formats": chosen},
+                decided | taken | {"referral": referral, "formats": chosen} | ({"io": io} if io else {}),
                 as_json=as_json,
                 details=details,
             )
+        elif (run / LABELS_RUN).is_file():
+            why = "the folder knows its films, labels, task and thresholds"
+            refuse(given | {"--where": where}, (*OF_ONNX, "--where"), "for a network of several labels", why)
+            require_packages("torch", "onnx", "onnxruntime", "tensorflow")
+            _convert_labels(run, out, route, films, int8, referral, chosen, as_json=as_json, details=details)
         else:
+            why = "a bundle's map adds up to its margin, which steps of 8 bits would not"
+            refuse({"--io": io}, ("--io",), "for a run", why)
             refuse(given, OF_ONNX, "for a run", "a run knows its films, labels and preprocessing")
             require_packages("torch", "onnx", "onnxruntime", "tensorflow")
             _convert_run(run, out, route, films, int8, referral, chosen, where=where, as_json=as_json, details=details)
@@ -233,6 +249,34 @@ def _convert_run(
         _print_bundle(done, details=details)
     mine = [one for one in done.manifest.artefacts if one.network == done.manifest.kind]
     _end([(one.precision, str(done.certificate.artefacts[one.path].verdict)) for one in mine])
+
+
+def _convert_labels(
+    run: Path,
+    out: Path,
+    route: str | None,
+    films: int | None,
+    int8: Int8,
+    referral: str | None,
+    formats: tuple[str, ...],
+    *,
+    as_json: bool,
+    details: bool,
+) -> None:
+    from convert.onnx_import.several import LabelsConfig, convert_labels
+    from convert.pipeline import INT8_BUDGET
+
+    config = LabelsConfig(
+        run=run,
+        out=out,
+        route=_route(route),
+        formats=formats,
+        films=films,
+        keep_float=tuple(int8[0] or ()) or None,
+        int8_budget=INT8_BUDGET if int8[1] is None else int8[1],
+        referral=referral,
+    )
+    _finish_onnx(convert_labels(config, TerminalReporter()), as_json=as_json, details=details)
 
 
 def _print_bundle(done: Converted, *, details: bool) -> None:
@@ -390,6 +434,11 @@ def convert_onnx(
         **decided,
         reporter=TerminalReporter(),
     )
+    _finish_onnx(done, as_json=as_json, details=details)
+
+
+def _finish_onnx(done: ConvertedOnnx, *, as_json: bool, details: bool) -> None:
+    """Print what was measured, and end as its verdicts ask for."""
     if as_json:
         print_out(json.dumps(done.report, indent=2))
     else:
@@ -421,6 +470,9 @@ def _names(text: str | None) -> tuple[str, ...]:
     return names
 
 
+NO_BUNDLE = ("no operating point was chosen", "a bundle has two classes")  # where thresholds were not, and were, chosen
+
+
 def _print_report(done: ConvertedOnnx, *, details: bool) -> None:
     """Print five lines that say what matters, then reasons and limits; tables and every reason with --details."""
     from convert.formats.table import chosen_lines
@@ -431,9 +483,9 @@ def _print_report(done: ConvertedOnnx, *, details: bool) -> None:
     counts = Counter(row["verdict"] for row in report["rows"])
     fed = f"on {report['inputs']['description']}"
     print_opening(
-        f"written: {done.folder} (no bundle: no operating point was chosen)",
+        f"written: {done.folder} (no bundle: {NO_BUNDLE[done.conversion['chosen_on'] != '']})",
         f"{len(report['rows'])} files: {', '.join(f'{count} {verdict}' for verdict, count in counts.most_common())}",
-        f"against ONNX Runtime on {report['source']}, {fed}",
+        f"against ONNX Runtime on {report['source']}{' in float32' if report['float32'] else ''}, {fed}",
         f"converted in {done.seconds_converting:.0f} s, measured in {done.seconds_measuring:.0f} s",
         *chosen_lines({**report["formats"], "not_made": {}}),
         report=done.folder / "report.md",
