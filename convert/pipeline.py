@@ -24,6 +24,7 @@ from convert.formats.table import (
     FORMATS,
     INT8,
     INT8_FILE,
+    IO,
     KERAS,
     ONNX,
     SAVED_MODEL,
@@ -34,10 +35,9 @@ from convert.formats.table import (
     Step,
     choose_formats,
 )
-from convert.parity.report import LARGEST_HALF, half_line
 from convert.parity.runtimes import MAKERS, places_of
 from convert.worker import drop_waiting, run_step, workers
-from tbconv.contract.errors import ConfigError, ConversionError, ParityError, Reporter
+from tbconv.contract.errors import ConfigError, ConversionError, NoRuleError, ParityError, Reporter, SetupError
 from tbconv.contract.files import remove_leftovers, require_room, temporary_folder, temporary_place, write_json
 
 Route = Literal["own", "tensorflow", "onnx2tf"]
@@ -87,6 +87,16 @@ def check_budget(seconds: float) -> None:
     if not (math.isfinite(seconds) and seconds >= 0):
         why = "it is the time of a search in seconds; 0 makes one candidate"
         raise ConfigError(f"--int8-budget {seconds}", why=why, fix=f"--int8-budget {INT8_BUDGET:g}")
+
+
+def check_io(io: str) -> None:
+    """Refuse what no int8 file gives.
+
+    Raises:
+        ConfigError: naming what there is.
+    """
+    if io not in IO:
+        raise ConfigError(f"--io {io} is unknown", why=f"there are {', '.join(IO)}", fix="--io int8")
 
 
 # Bytes that a conversion takes at most, times its weights, and beside them: a ResNet50 of 99 MB took 781 MB in the
@@ -161,6 +171,11 @@ class Reference[Found: Outcome, Result](Protocol):
         ...
 
     @property
+    def io(self) -> str:
+        """Return what the int8 file takes and gives (convert.formats.table.IO)."""
+        ...
+
+    @property
     def deciding(self) -> dict[str, Any]:
         """Return what int8 candidates are ranked by: `decisions`, and `output` where it is not the logits."""
         ...
@@ -218,6 +233,7 @@ class ConversionContext:
     converters: dict[str, str] = field(default_factory=dict)  # by step
     seconds: dict[str, float] = field(default_factory=dict)  # by step
     not_made: dict[str, str] = field(default_factory=dict)  # why, by path: of files that the conversion may lack
+    by_onnx2tf: list[str] = field(default_factory=list)  # paths of what is shipped and was made by it
     int8: dict[str, Any] | None = None  # how the int8 file was chosen (convert.quantization.search)
     stopping: threading.Event = field(default_factory=threading.Event)  # a step failed, or Ctrl-C came
 
@@ -365,7 +381,7 @@ def make_files[Found: Outcome, Result](
             raise
     if reference.has_network:
         if route == "onnx2tf":
-            _swap(context)
+            _swap(context, reference)
         _require_fixed(context)
     reference.label(context)
 
@@ -386,7 +402,7 @@ def compared_makers(context: ConversionContext, route: Route) -> list[str]:
 
 def _own_lane(context: ConversionContext, reference: Reference[Any, Any], compared: Sequence[str]) -> None:
     """Make the TFLite files that we write ourselves."""
-    _make_steps(context, reference.route, own=True)
+    _make_steps(context, reference.route, own=True, may_lack=reference.may_lack)
     if INT8_FILE in context.asked:
         _attempt(context, reference, INT8_FILE.path, _make_int8)
     if "own" in compared and reference.route == "tensorflow":  # of onnx2tf's route ours is in the folder until the swap
@@ -395,13 +411,18 @@ def _own_lane(context: ConversionContext, reference: Reference[Any, Any], compar
 
 def _their_lane(context: ConversionContext, reference: Reference[Any, Any], compared: Sequence[str]) -> None:
     """Make TensorFlow's own formats, then the files of the converters that load it."""
-    _make_steps(context, reference.route, own=False)
+    _make_steps(context, reference.route, own=False, may_lack=reference.may_lack)
     makes: dict[str, Make] = {
         "tensorflow": partial(_make_aside, step=TENSORFLOW, maker="tensorflow"),
         "onnx2tf": _by_onnx2tf,
     }
     for maker in (one for one in compared if one in THEIRS):
-        if lacks := _lacks_tensorflow():
+        lacks = _lacks_tensorflow() or (context.not_made.get(SAVED_MODEL.path) if maker == "tensorflow" else None)
+        if maker == reference.route and lacks:
+            raise SetupError(f"--route {maker} cannot be taken", why=lacks, fix="install that, or omit --route")
+        if maker == reference.route:
+            makes[maker](context, reference)  # what is to be shipped may not be lacking
+        elif lacks:
             context.not_made[compared_name(maker)] = lacks
         else:
             _attempt(context, reference, compared_name(maker), makes[maker])
@@ -429,8 +450,11 @@ def make_from_onnx(context: ConversionContext, route: Route = "own") -> None:
             job.result()
 
 
-def _make_steps(context: ConversionContext, route: Route, *, own: bool) -> None:
-    """Make the formats of every step that we do ourselves, or of all others, a step after the other."""
+def _make_steps(context: ConversionContext, route: Route, *, own: bool, may_lack: bool = False) -> None:
+    """Make the formats of every step that we do ourselves, or of all others, a step after the other.
+
+    Where no rule of ours knows a node, what we would make may be lacking if it is onnx2tf's that is to be shipped.
+    """
     for step in dict.fromkeys(one.step for one in FORMATS if one.step not in (EXPORT, INT8)):
         by = TENSORFLOW if step == TFLITE and route == "tensorflow" else step
         rows = context.wanted(step, route)
@@ -440,10 +464,25 @@ def _make_steps(context: ConversionContext, route: Route, *, own: bool) -> None:
             context.not_made |= {one.path: lacks for one in rows}
             context.reporter.say(f"  {step.name}: not made; {lacks}")
         else:
-            absent: dict[str, str] = _make(context, step, by, rows).get("lacks") or {}
-            for one in (one for one in rows if one.argument in absent):
-                context.not_made[one.path] = absent[one.argument]
-                context.reporter.say(f"  {one.path}: not made; {absent[one.argument]}")
+            try:
+                absent: dict[str, str] = _make(context, step, by, rows).get("lacks") or {}
+            except NoRuleError as error:
+                if not (may_lack and route == "onnx2tf"):
+                    raise _with_route(error, may_lack=may_lack) from error
+                absent = {one.argument: error.one_line for one in rows}
+            lacking = {one.path: absent[one.argument] for one in rows if one.argument in absent}
+            context.not_made |= lacking
+            for why in dict.fromkeys(lacking.values()):
+                named = ", ".join(path for path, reason in lacking.items() if reason == why)
+                context.reporter.say(f"  {named}: not made; {why}")
+
+
+def _with_route(error: NoRuleError, *, may_lack: bool) -> NoRuleError:
+    """Return the error with the other converter as fix, where that may ship its files."""
+    if not may_lack:
+        return error
+    another = "--route onnx2tf ships the reference converter's float32 files, certified by measurement alone"
+    return NoRuleError(error.what, why=error.why, fix=f"{another}; or {error.fix}")
 
 
 def _lacks_tensorflow() -> str | None:
@@ -467,6 +506,8 @@ def _attempt(context: ConversionContext, reference: Reference[Any, Any], name: s
     try:
         make(context, reference)
     except ConversionError as error:
+        if isinstance(error, NoRuleError) and reference.route != "onnx2tf":
+            raise _with_route(error, may_lack=reference.may_lack) from error
         if not reference.may_lack:
             raise
         context.not_made[name] = _last_line(error)
@@ -481,13 +522,15 @@ def _last_line(error: ConversionError) -> str:
 
 
 def _make_int8(context: ConversionContext, reference: Reference[Any, Any]) -> None:
-    given = {"keep_float": list(reference.keep_float), "budget": reference.int8_budget, **reference.deciding}
+    given = {
+        "keep_float": list(reference.keep_float),
+        "budget": reference.int8_budget,
+        "io": reference.io,
+        **reference.deciding,
+    }
     if reference.int8_budget:
         context.reporter.say(f"  int8: searching its recipe for up to {reference.int8_budget:.0f} s")
     context.int8 = _make(context, INT8, INT8, [INT8_FILE], films=str(reference.calibration), **given)["search"]
-    reach = (context.int8 or {}).get("reach")
-    if reach and reach["largest"] > LARGEST_HALF:
-        context.reporter.say(f"  {half_line(reach)}")
 
 
 # --- compared ---
@@ -512,21 +555,33 @@ def _make_aside(
 
 def _by_onnx2tf(context: ConversionContext, reference: Reference[Any, Any]) -> None:
     places = places_of("onnx2tf", context.aside)
-    if not reference.has_evidence or SAVED_MODEL not in context.asked:
+    ships = reference.route == "onnx2tf"
+    if SAVED_MODEL not in context.asked or not (reference.has_evidence or ships):
         del places["saved_model"]
     onnx = str(context.place(ONNX.path))
     lacks = context.step("onnx2tf", "convert.formats.onnx_to_onnx2tf:onnx_to_tf", onnx=onnx, **places).get("lacks")
-    if lacks and reference.route == "onnx2tf":
+    if lacks and ships and not reference.may_lack:
         fix = "omit --route onnx2tf; its TFLite file is then compared alone"
         raise ConversionError("onnx2tf writes no SavedModel of this network", why=lacks, fix=fix)
     if lacks:
         context.reporter.say(f"  onnx2tf writes no SavedModel of it, its TFLite alone is compared: {lacks}")
 
 
-def _swap(context: ConversionContext) -> None:
-    """Ship onnx2tf's files, and compare ours with them."""
+def _swap(context: ConversionContext, reference: Reference[Any, Any]) -> None:
+    """Ship onnx2tf's files, and compare ours with them, where rules of ours made any.
+
+    Of a third-party network its SavedModel is shipped only where ours could not be made: it takes one film a call. Its
+    float16 file never is: it wants kernels of float16 arithmetic, which LiteRT has not (docs/adr/0019).
+    """
     ours, theirs = places_of("own", context.aside), places_of("onnx2tf", context.aside)
     for row, own, other in zip((TFLITE_FLOAT32, SAVED_MODEL), ours.values(), theirs.values(), strict=True):
-        if row in context.asked and Path(other).exists():
+        keeps_ours = row is SAVED_MODEL and not reference.has_evidence and row.path not in context.not_made
+        if row not in context.asked or not Path(other).exists() or keeps_ours:
+            continue
+        if why := context.not_made.pop(row.path, None):
+            if row is TFLITE_FLOAT32:
+                context.not_made[compared_name("own")] = why
+        else:
             shutil.move(context.folder / row.path, own)
-            shutil.move(other, context.folder / row.path)
+        shutil.move(other, context.folder / row.path)
+        context.by_onnx2tf.append(row.path)

@@ -185,13 +185,19 @@ def bytes_of_run(network: GreyClassifier, config: AdoptConfig) -> int:
     return weights + (config.calibration_films + config.heldout_films) * PreprocessSpec().size ** 2
 
 
-def load_network(config: AdoptConfig, reporter: Reporter) -> GreyClassifier:
-    """Return the checkpoint's network in eval mode, behind the normalisation that it was trained with."""
+def load_network(config: AdoptConfig, reporter: Reporter, *, labels: int | None = None) -> GreyClassifier:
+    """Return the checkpoint's network in eval mode, behind the normalisation that it was trained with.
+
+    Args:
+        config: the checkpoint, and its normalisation.
+        reporter: gets a line for each.
+        labels: how many outputs it has; None: those of two classes.
+    """
     state, _ = read_weights(config.checkpoint)
     if config.arch in OF_RUNS:
         reporter.say(f"network: {config.arch}, normalisation and outputs as its checkpoint has them")
         return build_xray(state, config.arch)
-    network = build_adopted(state, config.arch, positive_output=config.positive_output)
+    network = build_adopted(state, config.arch, positive_output=config.positive_output, labels=labels)
     channels = network.normalise.out_channels
     normalisation = _normalisation(config, channels)
     network.set_normalisation(normalisation)

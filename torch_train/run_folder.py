@@ -39,6 +39,8 @@ ROBUSTNESS = "robustness.json"  # of `tbconv audit --robustness RUN`; a bundle t
 CHECKPOINT = files.CHECKPOINT
 CALIBRATION_FILMS = "calibration.npz"  # of the training part: model_inputs uint8 [N, 224, 224], labels int64 [N]
 REPORT = "report.md"
+LABELS = files.LABELS_RUN  # LabelsFacts: several labels, or one of N classes; written last
+LABELS_SCHEMA = "tbconv-labels/1"
 HELDOUT_FILMS = "heldout.npz"  # test films first, then validation: model inputs, labels, part
 
 
@@ -76,7 +78,7 @@ class Films:
 
 def require_free_folder(out: Path, *, fix: str) -> None:
     """Refuse a folder that holds a run or a bundle, before a film is read; `fix` is for a run."""
-    for name in (RUN, CHECKPOINT, MANIFEST):
+    for name in (RUN, LABELS, CHECKPOINT, MANIFEST):
         if (out / name).exists():
             kind, fix = ("a bundle", "another --out") if name == MANIFEST else ("a run", fix)
             why = "writing a run there would overwrite it"
@@ -139,10 +141,10 @@ def _decision_rule(row: dict[str, Any]) -> DecisionRule:
     return DecisionRule(Calibration(**row["calibration"]), OperatingPoint(**row["operating_point"]))
 
 
-def write_films(path: Path, films: Films) -> None:
-    """Write films as a compressed .npz without pickles, whole or not at all."""
+def write_films(path: Path, films: Films, **more: Any) -> None:
+    """Write films, and further arrays, as a compressed .npz without pickles, whole or not at all."""
     with atomic_file(path) as file:
-        np.savez_compressed(file, model_inputs=films.model_inputs, labels=films.labels, part=films.part)
+        np.savez_compressed(file, model_inputs=films.model_inputs, labels=films.labels, part=films.part, **more)
 
 
 def read_films(path: Path) -> Films:
@@ -158,6 +160,62 @@ def read_films(path: Path) -> Films:
         if films.model_inputs.dtype != np.uint8 or len(shape) != 3 or {len(films.labels), len(films.part)} != {rows}:
             raise ValueError(f"model inputs are {films.model_inputs.dtype} {shape}, with {len(films.labels)} labels")
         return films
+
+
+# --- several labels ---
+# labels.json: what a network of several labels, or of one of N classes, decides, and where its thresholds come from.
+
+
+@dataclass(frozen=True, slots=True)
+class LabelsFacts:
+    """What conversion needs of a network of several labels."""
+
+    name: str
+    task: str  # multi-label or one-of-n
+    arch: str  # torchvision-NAME
+    labels: tuple[str, ...]  # in the order of the outputs
+    thresholds: dict[str, float]  # logits, by label; empty for one of N classes
+    referral: str | None
+    facts: dict[str, Any]  # all that the file holds
+
+
+def read_labels(folder: Path) -> LabelsFacts:
+    """Read labels.json.
+
+    Raises:
+        BundleError: there is none, or it cannot be understood.
+    """
+    fix = "adopt the checkpoint again: tbconv adopt CHECKPOINT --task ... --out RUN"
+    if not (folder / LABELS).is_file():
+        raise BundleError(f"{folder} holds no network of several labels", why=f"it has no {LABELS}", fix=fix)
+    value = read_json(folder / LABELS)
+    try:
+        thresholds = {str(name): float(number) for name, number in value["thresholds"].items()}
+        labels = tuple(map(str, value["labels"]))
+        words = {key: str(value[key]) for key in ("name", "task", "arch")}
+        fits = value["schema"] == LABELS_SCHEMA and (set(thresholds) == set(labels) or words["task"] == "one-of-n")
+        facts = LabelsFacts(**words, labels=labels, thresholds=thresholds, referral=value["referral"], facts=value)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        what, why = f"{folder / LABELS} cannot be understood", f"{type(error).__name__}: {error}"
+        raise BundleError(what, why=why, fix=fix) from error
+    if not fits:
+        why = "its schema is of another version, or its thresholds are not those of its labels"
+        raise BundleError(f"{folder / LABELS} cannot be understood", why=why, fix=fix)
+    return facts
+
+
+def read_logits(path: Path) -> NDArray[np.float32]:
+    """Return the logits, float32 [N, L], that PyTorch gave to the held-out films of such a folder.
+
+    Raises:
+        BundleError: the file is missing or damaged.
+    """
+    fix = "adopt the checkpoint again: tbconv adopt CHECKPOINT --task ... --out RUN"
+    with read_arrays(path, "logits", error=BundleError, fix=fix) as arrays:
+        logits = np.asarray(arrays["logits"], np.float32)
+        if logits.ndim != 2:
+            raise ValueError(f"logits are {list(logits.shape)}")
+        return logits
 
 
 # --- report ---

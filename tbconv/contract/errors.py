@@ -11,6 +11,7 @@ TbconvError
 │   └── ArtefactError    one file of a bundle is missing, altered or without a verdict
 ├── ReceiptError         a receipt, or the results that it is of, was altered
 ├── ConversionError      a converter failed, or left an invalid file
+│   └── NoRuleError      the network has an operation, or a use of one, that no rule of ours knows
 └── ParityError          the outputs of a converted file differ from PyTorch
 
 `ValueError` and `TypeError` stay what they are: a mistake in the program, not in the world.
@@ -86,6 +87,10 @@ class ReceiptError(TbconvError):
 
 class ConversionError(TbconvError):
     """A converter failed, or left an invalid file."""
+
+
+class NoRuleError(ConversionError):
+    """The network has an operation, or a use of one, that no rule of ours knows: the one way to another's converter."""
 
 
 class ParityError(TbconvError):

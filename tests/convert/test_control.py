@@ -7,7 +7,7 @@ from draw_graphs import Graph, normal
 from onnx import TensorProto, helper, numpy_helper
 
 from convert.formats.onnx_graph import read_graph
-from convert.formats.onnx_wrap import unroll
+from convert.formats.onnx_wrap.unroll import unroll
 from convert.formats.tflite.plain import to_plain
 
 SIZES = ("batch", 4, 5, 6)

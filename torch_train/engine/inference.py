@@ -105,7 +105,7 @@ def logits_of(
     precision: Precision,
     reporter: Reporter = SILENT,
 ) -> Tensor:
-    """Return logits, float32 [n, 2], on the device; the network is left in eval mode.
+    """Return logits, float32 [n, 2] or as many as the network has, on the device; it is left in eval mode.
 
     Several ranks take the batches of a single one in turn, so their number changes no logit.
 
@@ -123,7 +123,7 @@ def logits_of(
         mine = batches[ranks.rank :: ranks.size]
         tracked = reporter.track(mine, title="running the network", total=len(mine))
         own = [network(_as_images(store.batch(some)[0])).float() for some in tracked]
-        nothing = torch.empty(0, 2, device=store.device)
+        nothing = torch.empty(0, own[0].shape[1] if own else 2, device=store.device)
         return gather_batches(own, [len(some) for some in batches], nothing)
 
 

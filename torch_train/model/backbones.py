@@ -57,6 +57,7 @@ BACKBONES = {
 ADOPTABLE = tuple(name for name, row in BACKBONES.items() if not row.no_exact_evidence)
 OF_RUNS = {"xray-resnet50": "resnet50", "xray-resnet10": "resnet10"}  # weights.safetensors of `tbconv train`
 ADOPTED = "torchvision-"  # prefix in run.json: the network is another team's, with its own classifier
+SEVERAL = "--task multi-label or one-of-n with --names A,B,C, its labels in the order of the outputs"
 VIA_ONNX = "export it to ONNX: tbconv convert MODEL.onnx --calibration DIR takes any classifier, without a threshold"
 
 
@@ -86,7 +87,7 @@ def require_adoptable(arch: str) -> None:
     raise ConfigError(f"--arch is {arch!r}", why=why, fix=f"one of these, or {VIA_ONNX}")
 
 
-def no_exact_evidence(what: str, why: str) -> ConfigError:
+def no_exact_evidence(what: str, why: str, fix: str = VIA_ONNX) -> ConfigError:
     """Return the error for a head from which margin = mean(evidence) cannot be read."""
     why = f"{why}; an exact evidence map takes one dense layer with 1 or 2 outputs on the pooled features"
-    return ConfigError(f"{what} cannot be adopted", why=why, fix=VIA_ONNX)
+    return ConfigError(f"{what} cannot be adopted", why=why, fix=fix)

@@ -146,6 +146,42 @@ def load_deployed(folder: Path, network: str, *, arch: str | None, calibration: 
         raise BundleError(f"{path} cannot be loaded", why=str(error)[:400], fix=fix) from error
 
 
+class DeployedLabels(nn.Module):
+    """A network of several labels, or of one of N classes, as it is shipped: `image` -> `logits` alone.
+
+    No map and no probability: a map of one label would say nothing of the others, and nothing was calibrated.
+    """
+
+    def __init__(self, network: GreyClassifier) -> None:
+        super().__init__()
+        self.network = network
+        self.eval()
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Turn films float [N, 1, 224, 224], values 0..255, into logits [N, L]."""
+        network = self.network
+        logits: Tensor = network.head.last(network.body(network.normalise(image)).mean((2, 3)))
+        return logits
+
+
+def load_labels(folder: Path, *, arch: str, outputs: int) -> DeployedLabels:
+    """Return the network of a folder of `tbconv adopt --task`, in eval mode, float32.
+
+    Raises:
+        BundleError: the weights are missing, damaged, not finite or of another network.
+    """
+    path = folder / WEIGHTS
+    try:
+        state = _load_finite(path)
+        channels = len(state["normalise.weight"])
+        network = AdoptedNetwork(arch.removeprefix(ADOPTED), channels=channels, outputs=outputs)
+        network.load_state_dict(state)
+        return DeployedLabels(network)
+    except (OSError, SafetensorError, KeyError, RuntimeError, ValueError) as error:
+        fix = "adopt the checkpoint again: tbconv adopt CHECKPOINT --task ... --out RUN"
+        raise BundleError(f"{path} cannot be loaded", why=str(error)[:400], fix=fix) from error
+
+
 def _load_finite(path: Path) -> dict[str, Tensor]:
     state = load_file(path)
     if broken := [name for name, tensor in state.items() if not torch.isfinite(tensor).all()]:

@@ -172,12 +172,12 @@ class DenseHead(nn.Module):
 
     hidden: tuple[tuple[nn.BatchNorm1d, nn.Linear], ...] = ()
 
-    def __init__(self, features: int) -> None:
+    def __init__(self, features: int, outputs: int = 2) -> None:
         super().__init__()
-        self.dense = nn.Linear(features, 2)
+        self.dense = nn.Linear(features, outputs)
 
     def forward(self, pooled: Tensor) -> Tensor:
-        """Turn pooled features [N, C] into logits [N, 2]."""
+        """Turn pooled features [N, C] into logits [N, 2], or one a label."""
         logits: Tensor = self.dense(pooled)
         return logits
 
@@ -192,18 +192,19 @@ class AdoptedNetwork(GreyClassifier):
 
     normalise: nn.Conv2d
 
-    def __init__(self, arch: str, *, channels: int) -> None:
+    def __init__(self, arch: str, *, channels: int, outputs: int = 2) -> None:
         """Build it with random weights.
 
         Args:
             arch: a key of `BACKBONES`.
             channels: of the stem, 1 or 3.
+            outputs: 2 (negative, positive), or one a label.
         """
         super().__init__()
         self.normalise = nn.Conv2d(1, channels, kernel_size=1)
         self.body = build_body(arch, channels=channels)
         self.features = backbone(arch).features
-        self.head: DenseHead = DenseHead(self.features)
+        self.head: DenseHead = DenseHead(self.features, outputs)
 
     def set_normalisation(self, normalisation: Normalisation) -> None:
         """Write scale and shift into the convolution in front."""

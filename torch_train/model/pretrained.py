@@ -20,7 +20,7 @@ from torchvision.models import get_model_weights
 from tbconv.contract.errors import ConfigError, SetupError, some
 from tbconv.contract.files import advice_on
 from tbconv.contract.manifest import EVIDENCE_SIDE
-from torch_train.model.backbones import OF_RUNS, backbone, no_exact_evidence
+from torch_train.model.backbones import OF_RUNS, SEVERAL, VIA_ONNX, backbone, no_exact_evidence
 from torch_train.model.network import AdoptedNetwork, XrayNetwork
 
 State = dict[str, Tensor]
@@ -166,13 +166,14 @@ def build_xray(state: State, arch: str) -> XrayNetwork:
     return network.eval()
 
 
-def build_adopted(state: State, arch: str, *, positive_output: int) -> AdoptedNetwork:
+def build_adopted(state: State, arch: str, *, positive_output: int = 1, labels: int | None = None) -> AdoptedNetwork:
     """Return torchvision's network with the checkpoint's weights, in eval mode, its normalisation still to be set.
 
     Args:
         state: of torchvision's names, perhaps all behind one prefix such as `module.`.
         arch: one of `ADOPTABLE`.
         positive_output: 1, or 0 where the checkpoint's first output (or its only one, negated) is the positive class.
+        labels: how many outputs it has, in their own order; None: those of two classes.
 
     Raises:
         ConfigError: keys or shapes do not fit, or the head has no exact map.
@@ -183,14 +184,14 @@ def build_adopted(state: State, arch: str, *, positive_output: int) -> AdoptedNe
     head = {key: value for key, value in state.items() if key.startswith(f"{row.classifier}.")}
     body = {key: value for key, value in state.items() if key not in head}
     grey = stem in state and state[stem].ndim == 4 and state[stem].shape[1] == 1
-    network = AdoptedNetwork(arch, channels=1 if grey else 3)
+    network = AdoptedNetwork(arch, channels=1 if grey else 3, outputs=labels or 2)
     if why := _load(network.body, body):
         own = network.body.state_dict()
         shown = f"{stem} {list(own[stem].shape)} to {list(own)[-1]}"
         fix = f"a state_dict of torchvision's {arch}: {len(own)} tensors from {shown}, and its {row.classifier}"
         raise ConfigError(f"the checkpoint is not a {arch}", why=why, fix=fix)
-    weight, bias = _dense(head, arch, network.features)
-    order = [0, 1] if positive_output == 1 else [1, 0]
+    weight, bias = _dense(head, arch, network.features, labels)
+    order = list(range(labels)) if labels else [0, 1] if positive_output == 1 else [1, 0]
     network.head.load_state_dict({"dense.weight": weight[order], "dense.bias": bias[order]})
     with torch.inference_mode():
         shape = tuple(network.eval().body(network.normalise(torch.zeros(1, 1, 224, 224))).shape)
@@ -199,8 +200,8 @@ def build_adopted(state: State, arch: str, *, positive_output: int) -> AdoptedNe
     return network
 
 
-def _dense(head: State, arch: str, features: int) -> tuple[Tensor, Tensor]:
-    """Return weight [2, C] and bias [2]; a single output z becomes the logits (0, z)."""
+def _dense(head: State, arch: str, features: int, labels: int | None) -> tuple[Tensor, Tensor]:
+    """Return weight [2, C] and bias [2]; a single output z becomes the logits (0, z). Of several labels one each."""
     weights = [key for key, value in head.items() if value.ndim == 2 and key.endswith(".weight")]
     biases = [key.removesuffix("weight") + "bias" for key in weights]
     if len(weights) != 1 or set(head) - {*weights, *biases}:
@@ -208,11 +209,15 @@ def _dense(head: State, arch: str, features: int) -> tuple[Tensor, Tensor]:
         raise no_exact_evidence(f"this {arch}", why)
     weight = head[weights[0]]
     bias = head.get(biases[0], torch.zeros(len(weight)))
-    if len(weight) not in (1, 2):
-        raise no_exact_evidence(f"this {arch}", f"it has {len(weight)} outputs ({weights[0]})")
+    if labels is not None and len(weight) != labels:
+        what, why = f"--names has {labels} labels", f"{weights[0]} has {len(weight)} outputs"
+        raise ConfigError(what, why=why, fix="name each output once, in the network's order")
+    if labels is None and len(weight) not in (1, 2):
+        why = f"it has {len(weight)} outputs ({weights[0]})"
+        raise no_exact_evidence(f"this {arch}", why, f"{SEVERAL}; or {VIA_ONNX}")
     if tuple(weight.shape[1:]) != (features,) or tuple(bias.shape) != (len(weight),):
         why = f"shape: {weights[0]} is {list(weight.shape)}, expected is [{len(weight)}, {features}]"
         raise ConfigError(f"the checkpoint is not a {arch}", why=why, fix="another --arch")
-    if len(weight) == 1:
+    if labels is None and len(weight) == 1:
         weight, bias = torch.cat([torch.zeros_like(weight), weight]), torch.cat([torch.zeros_like(bias), bias])
     return weight, bias

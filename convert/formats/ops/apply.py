@@ -34,8 +34,8 @@ def apply(graph: Graph, make: Builder) -> tuple[Any, dict[str, Any]]:
     """Return the input, and the outputs by name, as the builder made them.
 
     Raises:
-        ConversionError: the input is no image of a fixed size; or operations, or the ways they are used, are
-            not known here: one error names every such node that is known.
+        ConversionError: the input is no image of a fixed size.
+        NoRuleError: operations, or the ways they are used, are not known here: one error names every such node.
     """
     graph = fuse_layer_norm(fuse_gelu(graph))
     image = _input(graph, make)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+import re
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -11,13 +12,15 @@ from numpy.typing import NDArray
 
 from convert.formats.onnx_graph import BATCH, Graph, Node, plain_name
 from convert.formats.ops.builder import Builder
-from tbconv.contract.errors import ConversionError
+from tbconv.contract.errors import NoRuleError
 
 ROUTE = "change the network: docs/ops.md lists what has a layer"
 IMAGE_RANK = 4
 CHANNELS_LAST, CHANNELS_FIRST = (0, 2, 3, 1), (0, 3, 1, 2)  # orders of the axes of an image
 MOST_COPIES = 64  # of a tensor, or places that are stored, that one operation joins
-MOST_NAMES = 6  # of an error's first line; its second names them all
+MOST_NAMES = 6  # of an error's first line; beyond them it counts operations, and the reasons name them all
+MOST_REASONS = 12  # lines
+MOST_SHAPES = 4  # nodes of one reason, each with the shapes that it reads
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +84,7 @@ class Walk:
 Operation = Callable[[Walk, Node, list[Value | None]], Value | list[Value]]  # a list: one of each output
 
 
-class UnknownError(ConversionError):
+class UnknownError(NoRuleError):
     """A node that no Keras layer stands for; `build` collects them all before it raises."""
 
     def __init__(self, node: Node, why: str) -> None:
@@ -94,18 +97,50 @@ def unknown(node: Node, why: str) -> UnknownError:
     return UnknownError(node, why)
 
 
-def all_of(found: list[UnknownError], graph: Graph) -> ConversionError:
-    """Return one error that names every node in `found`, with the shapes of what it reads."""
+def all_of(found: list[UnknownError], graph: Graph) -> NoRuleError:
+    """Return one error that names every node in `found`, a line a reason, with the shapes of what it reads.
+
+    Of many reasons the last lines hold what is left, so that no refusal is longer than a screen.
+    """
     nodes = [one.node for one in found]
     if len(nodes) == 1:
-        return ConversionError(found[0].what, why=f"{found[0].why}{_reads(nodes[0], graph)}", fix=ROUTE)
-    named = ", ".join(f"{node.name} ({node.op})" for node in nodes[:MOST_NAMES])
-    more = f" and {len(nodes) - MOST_NAMES} more" if len(nodes) > MOST_NAMES else ""
-    reasons: dict[str, list[str]] = defaultdict(list)
+        return NoRuleError(found[0].what, why=f"{found[0].why}{_reads(nodes[0], graph)}", fix=ROUTE)
+    if len(nodes) <= MOST_NAMES:
+        named = ", ".join(f"{node.name} ({node.op})" for node in nodes)
+    else:
+        named = ", ".join(f"{count} {op}" for op, count in Counter(node.op for node in nodes).most_common())
+    reasons: dict[str, list[Node]] = defaultdict(list)
     for one in found:
-        reasons[one.why].append(f"{one.node.name}{_reads(one.node, graph)}")
-    why = "\n    ".join(f"{reason}: {', '.join(names)}" for reason, names in reasons.items())
-    return ConversionError(f"{len(nodes)} nodes cannot be converted exactly: {named}{more}", why=why, fix=ROUTE)
+        reasons[one.why].append(one.node)
+    lines = [f"{reason}: {_listed(those, graph)}" for reason, those in reasons.items()]
+    if len(lines) > MOST_REASONS:
+        others: dict[str, list[Node]] = defaultdict(list)
+        for node in (node for those in [*reasons.values()][MOST_REASONS - 1 :] for node in those):
+            others[node.op].append(node)
+        rest = "; ".join(f"{op} {_listed(those, graph)}" for op, those in others.items())
+        lines = [*lines[: MOST_REASONS - 1], f"{len(reasons) - MOST_REASONS + 1} reasons more, of {rest}"]
+    what = f"{len(nodes)} nodes cannot be converted exactly: {named}"
+    return NoRuleError(what, why="\n    ".join(lines), fix=ROUTE)
+
+
+def _listed(nodes: Sequence[Node], graph: Graph) -> str:
+    """Return the names of nodes: a few with what each reads, many by what their names have in common."""
+    if len(nodes) <= MOST_SHAPES:
+        return ", ".join(f"{node.name}{_reads(node, graph)}" for node in nodes)
+    alike: dict[str, list[str]] = defaultdict(list)
+    for node in nodes:
+        alike[re.sub(r"\d+", "*", node.name)].append(node.name)
+    names = [those[0] if len(those) == 1 else _span(those) for those in alike.values()]
+    return f"{len(nodes)} nodes{_reads(nodes[0], graph).replace('(it', '(the first')}: {', '.join(names)}"
+
+
+def _span(names: Sequence[str]) -> str:
+    """Return names that differ in numbers alone as one, with their numbers: /layer.{0,2,3}/Erf."""
+    parts = [re.split(r"(\d+)", name) for name in names]
+    columns = [list(dict.fromkeys(column)) for column in zip(*parts, strict=True)]
+    if sum(len(column) > 1 for column in columns) > 1:  # which goes with which would be lost
+        return ", ".join(names)
+    return "".join(column[0] if len(column) == 1 else f"{{{','.join(column)}}}" for column in columns)
 
 
 def _reads(node: Node, graph: Graph) -> str:

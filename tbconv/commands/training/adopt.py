@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -31,7 +32,8 @@ from tbconv.commands.training.train import (
     TargetSensitivity,
     print_result,
 )
-from tbconv.console import TerminalReporter
+from tbconv.console import TerminalReporter, print_opening, print_out
+from tbconv.contract.errors import ConfigError
 from torch_train.model.backbones import ADOPTABLE  # loads no framework
 
 
@@ -65,6 +67,18 @@ def adopt(
     positive_output: Annotated[
         int, typer.Option(help="Which output is the positive class; 0 negates a single output.")
     ] = 1,
+    task: Annotated[
+        str | None,
+        typer.Option(
+            help="Of a network with one output a label: multi-label or one-of-n; with --names. Omitted: two classes."
+        ),
+    ] = None,
+    names: Annotated[
+        str | None,
+        typer.Option(
+            help="With --task: the set's findings or classes in the order of the outputs: Effusion,Nodule,..."
+        ),
+    ] = None,
     labels_from_masks: LabelsFromMasks = False,
     fractions: Annotated[
         str, typer.Option(help="Shares of the films for baseline and int8 calibration, threshold, figures.")
@@ -88,12 +102,20 @@ def adopt(
     as_json: AsJson = False,
     **labels: Any,
 ) -> None:
-    """Take over a trained checkpoint: threshold, calibration, baseline and figures from films; nothing is trained."""
-    from tbconv.contract.signature import signed_file
-    from torch_train.adopt import AdoptConfig
-    from torch_train.adopt import adopt as run
+    """Take over a trained checkpoint: threshold, calibration, baseline and figures from films; nothing is trained.
 
-    config = AdoptConfig(
+    Of a network of several labels (--task, --names): thresholds and figures by label.
+    """
+    from tbconv.contract.signature import signed_file
+
+    if task is None and names is not None:
+        raise ConfigError(
+            "--names without --task", why="two classes have the set's own names", fix="--task multi-label"
+        )
+    several: dict[str, Any] = {}
+    if task is not None:
+        several = {"task": task, "labels": tuple(one.strip() for one in (names or "").split(","))}
+    config = _config(several)(
         checkpoint=checkpoint,
         arch=arch,
         data=data,
@@ -104,18 +126,52 @@ def adopt(
         positive_output=positive_output,
         **labels,
         labels_from_masks=labels_from_masks,
-        fractions=numbers(fractions, "--fractions"),  # type: ignore[arg-type]  # the config refuses other counts
+        fractions=numbers(fractions, "--fractions"),
         trained_on=trained_on,
         seed=seed,
         target_sensitivity=target_sensitivity,
-        operating_point=operating_point,  # type: ignore[arg-type]  # the config refuses other words
+        operating_point=operating_point,
         referral=referral,
         calibration_films=calibration_films,
         heldout_films=heldout_films,
         device=device,
+        **several,
     )
     rule = signature_rule(public_key, required=require_signature)
     with interruptible(lambda: f"stopped; {out} holds no finished run, the same command begins again"):
         with signed_file(checkpoint, rule) as vouched:
-            run(replace(config, checkpoint=vouched), TerminalReporter())
-        print_result(TrainedRun(out), as_json=as_json, details=details)
+            _run(replace(config, checkpoint=vouched))
+        if several:
+            _print_labels(out, as_json=as_json, details=details)
+        else:
+            print_result(TrainedRun(out), as_json=as_json, details=details)
+
+
+def _config(several: dict[str, Any]) -> type[Any]:
+    """Return the configuration of two classes, or that of several labels."""
+    from torch_train.adopt import AdoptConfig
+    from torch_train.several import SeveralConfig
+
+    return SeveralConfig if several else AdoptConfig
+
+
+def _run(config: Any) -> None:
+    from torch_train.adopt import adopt
+    from torch_train.several import SeveralConfig, adopt_labels
+
+    adopt_labels(config, TerminalReporter()) if isinstance(config, SeveralConfig) else adopt(config, TerminalReporter())
+
+
+def _print_labels(out: Path, *, as_json: bool, details: bool) -> None:
+    """Print what was chosen and measured of each label, and what to do next."""
+    from torch_train.run_folder import REPORT, read_labels
+    from torch_train.several import labels_lines
+
+    facts = read_labels(out).facts
+    if as_json:
+        print_out(json.dumps(facts, indent=2, sort_keys=True))
+        return
+    title, _, decides, unknown, _, *table = labels_lines(facts)
+    print_opening(title.removeprefix("# "), decides, unknown, report=out / REPORT, details=details)
+    for line in [*table, f"folder: {out}", f"next: tbconv convert {out} --out OUT"]:
+        print_out(line)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import warnings
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import onnxscript.optimizer
 import torch
 
 from tbconv.contract.manifest import Calibration
-from torch_train.model.deployed import load_deployed
+from torch_train.model.deployed import load_deployed, load_labels
 
 FRAMEWORK = "torch"
 
@@ -52,7 +53,21 @@ def torch_to_onnx(request: dict[str, Any]) -> dict[str, Any]:
     return {"converter": f"torch {torch.__version__} (torch.onnx, dynamo, opset {OPSET})", "operators": dict(operators)}
 
 
-def export(network: torch.nn.Module) -> onnx.ModelProto:
+def labels_to_onnx(request: dict[str, Any]) -> dict[str, Any]:
+    """Export a network of several labels, or of one of N classes.
+
+    Args:
+        request: folder, arch, outputs (how many), out.
+
+    Returns:
+        converter.
+    """
+    network = load_labels(Path(request["folder"]), arch=request["arch"], outputs=request["outputs"])
+    onnx.save(export(network, outputs=OUTPUTS[:1]), request["out"])
+    return {"converter": f"torch {torch.__version__} (torch.onnx, dynamo, opset {OPSET})"}
+
+
+def export(network: torch.nn.Module, *, outputs: Sequence[str] = OUTPUTS) -> onnx.ModelProto:
     """Return the ONNX of a deployed network: `image` [batch, 1, 224, 224], dynamic batch."""
     batch = torch.export.Dim("batch", min=1, max=LARGEST_BATCH)
     with warnings.catch_warnings():
@@ -65,7 +80,7 @@ def export(network: torch.nn.Module) -> onnx.ModelProto:
             verbose=False,
             opset_version=OPSET,
             input_names=["image"],
-            output_names=OUTPUTS,
+            output_names=list(outputs),
             dynamic_shapes={"image": {0: batch}},
         )
     if program is None:  # what torch returns when it is asked to write the file itself
@@ -74,15 +89,15 @@ def export(network: torch.nn.Module) -> onnx.ModelProto:
     onnxscript.optimizer.fold_constants(program.model)
     onnxscript.optimizer.remove_unused_nodes(program.model)
     model = program.model_proto
-    _name_nodes(model)
+    name_nodes(model)
     _name_tensors(model, {name for name, _ in (*network.named_parameters(), *network.named_buffers())})
-    _strip(model)
+    strip(model)
     _assert_quantizable(model)
     onnx.checker.check_model(model)
     return model
 
 
-def _name_nodes(model: onnx.ModelProto) -> None:
+def name_nodes(model: onnx.ModelProto) -> None:
     """Give each node the path of the module that it came from, so that a person can find it."""
     seen: Counter[str] = Counter()
     for node in model.graph.node:
@@ -136,7 +151,7 @@ def _parse_scopes(text: str) -> list[str]:
     return list(json.loads(text.replace("'", '"')))
 
 
-def _strip(model: onnx.ModelProto) -> None:
+def strip(model: onnx.ModelProto) -> None:
     """Remove what names the machine: stack traces and source paths."""
     owners = [model, model.graph, *model.graph.node, *model.graph.value_info, *model.graph.initializer]
     for owner in [*owners, *model.graph.input, *model.graph.output]:
