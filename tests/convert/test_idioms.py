@@ -13,7 +13,7 @@ import pytest
 from ai_edge_litert.interpreter import Interpreter
 
 from convert.formats.onnx_graph import read_graph
-from convert.formats.onnx_wrap import unroll
+from convert.formats.onnx_wrap.unroll import unroll
 from convert.formats.tflite.plain import simplify, to_plain
 from convert.formats.tflite.write import write_tflite
 from convert.proof.step import DIFFERENT, judge
