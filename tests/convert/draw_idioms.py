@@ -173,7 +173,6 @@ def idioms():
         "stack_and_max": lambda x: torch.stack([x, x.relu(), x.tanh()], 1).amax(1),
         "permute_twice": lambda x: x.permute(0, 2, 3, 1).relu().permute(0, 3, 1, 2),
         "squeeze": lambda x: x.mean((2, 3), keepdim=True).squeeze(-1).squeeze(-1),
-        "squeeze_all": lambda x: x.amax((2, 3), keepdim=True).squeeze(),
         "view_and_mean": lambda x: x.view(x.size(0), x.size(1), -1).mean(-1),
         "view_of_batch": lambda x: x.contiguous().view(x.shape[0], -1),
         "flatten_and_max": lambda x: x.flatten(2).max(2).values,

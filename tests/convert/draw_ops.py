@@ -218,6 +218,10 @@ def right_graphs():
         "clip": start().add("Clip", np.float32(-0.5), np.float32(0.7)),
         "clip_below": start().add("Clip", np.float32(-0.5)),
         "clip_above": clip_above(),
+        "clip_above_zero_behind_a_convolution": classifier(
+            start().add("Conv", normal(4, 4, 3, 3), pads=[1, 1, 1, 1]).add("Clip", np.float32(0.1))
+        ),
+        "clip_of_one_number": classifier(start()).add("Gemm", normal(3, 1)).add("Clip", np.float32(-0.1)),
         "hard_swish": start().add("HardSwish"),
         "hard_sigmoid_of_torch": start().add("Mul", np.float32(3)).add("HardSigmoid", alpha=1 / 6, beta=0.5),
         "hard_sigmoid": start().add("Mul", np.float32(3)).add("HardSigmoid"),

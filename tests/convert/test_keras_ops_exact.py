@@ -43,6 +43,9 @@ RIGHT = {
     "transpose_and_convolve": {"Permute", "Conv2D"},
     "class_token": {"Conv2D", "Permute", "Reshape", "Cropping2D", "Rescaling", "Concatenate"},
     "clip": {"Rescaling", "Maximum", "Minimum"},
+    "clip_above_zero_behind_a_convolution": {"ZeroPadding2D", "Conv2D", "Rescaling", "Maximum"}
+    | {"GlobalAveragePooling2D", "Reshape", "Dense"},
+    "clip_of_one_number": {"GlobalAveragePooling2D", "Reshape", "Dense", "Rescaling", "Maximum"},
     "clip_above": {"Rescaling", "Minimum"},
     "clip_below": {"Rescaling", "Maximum"},
     "clip_to_half": {"Rescaling", "Maximum", "Minimum"},

@@ -530,9 +530,13 @@ def _relu(writer: _Writer, operation: Operation) -> None:
 def _end(
     writer: _Writer, operation: Operation, tensor: int, bound: float, made: int, *, code: int = Codes.MINIMUM
 ) -> int:
+    one = math.prod(operation.output.sizes) == 1  # of which XNNPACK would lose the axes
+    # one number above zero XNNPACK makes part of a convolution before it, which it then can't prepare; no row of them
+    row = (operation.output.sizes[-1],) if code == Codes.MAXIMUM and bound > 0 else (1,)
+    sizes = (1,) * (len(operation.output.sizes) + 1) if one else row
     inputs = [
         tensor,
-        writer.constant(f"{operation.names[-1]}.{'most' if code == Codes.MINIMUM else 'least'}", np.array([bound])),
+        writer.constant(f"{operation.names[-1]}.{'most' if code == Codes.MINIMUM else 'least'}", np.full(sizes, bound)),
     ]
     return writer.operator(code, inputs, made, schema.MaximumMinimumOptionsT())
 
