@@ -1,6 +1,7 @@
 """`tbconv verify` and `convert` as commands: what they refuse, and what a program reads of their answers."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
