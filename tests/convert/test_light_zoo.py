@@ -10,7 +10,7 @@ from ai_edge_litert.interpreter import Interpreter
 from onnx import numpy_helper
 
 from convert.formats.onnx_graph import read_graph
-from convert.formats.onnx_wrap import wrap
+from convert.formats.onnx_wrap.wrap import wrap
 from convert.formats.tflite.plain import simplify, to_plain
 from convert.formats.tflite.write import write_tflite
 from convert.proof.step import EQUIVALENT, judge
