@@ -217,7 +217,6 @@ def wrong_graphs():
         .shrink()
         .add("Reshape", np.int64([-1, 4, 0]))
         .add("Reshape", np.int64([3, 0, -1])),
-        "constant_over_image": left("Div", 1.0),
         "mean_over_the_batch": Graph().shrink().add("ReduceMean", np.int64([0, 1]), keepdims=0),
         "transpose_of_the_batch": Graph().add("Transpose", perm=[1, 0, 2, 3]),
         "cast_to_int": Graph().add("Cast", to=TensorProto.INT32),

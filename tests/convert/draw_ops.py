@@ -131,6 +131,9 @@ def right_graphs():
         "slice_places": start().add(
             "Slice", np.int64([1, -9]), np.int64([99, -1]), np.int64([2, -1]), np.int64([3, 2])
         ),
+        "slice_backwards": start().add("Slice", np.int64([-1]), np.int64([-99]), np.int64([3]), np.int64([-1])),
+        "gather_unevenly": start().add("Gather", np.int64([0, 1, 3]), axis=2),
+        "one_over_image": one_over(),
         "slice_classes": classifier(start()).add("Slice", np.int64([1]), np.int64([3]), np.int64([-1])),
         "split_channels": split_of(start(), [1, 3], axis=1),
         "split_rows": split_of(start(), None, axis=2),
@@ -204,6 +207,8 @@ def right_graphs():
         "attention_of_torch": attend_as_torch(tokens(start()), 2, 9, 16),
         "local_response": start().add("LRN", size=3, alpha=0.1),
         "layer_norm": last(start()).add("LayerNormalization", normal(4), normal(4), epsilon=0.5).add("Flatten"),
+        "layer_norm_over_rows_and_columns": start().add("LayerNormalization", normal(12, 12), axis=2),
+        "layer_norm_of_images": start().add("LayerNormalization", normal(4, 12, 12), normal(4, 12, 12), axis=1),
         "layer_norm_of_rows": tokens(start()).add("LayerNormalization", normal(16), normal(16)),
         "layer_norm_written_out": written_out_layer_norm(tokens(start()), -1)
         .add("Mul", normal(16))
@@ -362,6 +367,11 @@ def channel_shuffle():
     return beside(graph, "Concat", right, axis=1)
 
 
+def one_over():
+    graph = Graph().add("Exp")
+    return graph.add("Div", inputs=[graph.store(np.float32(2)), graph.last])
+
+
 def clip_above():
     graph = Graph()
     return graph.add("Clip", inputs=["image", "", graph.store(np.float32(0.2))])
@@ -383,9 +393,11 @@ def wrong_graphs():
         "local_response_to_the_third": start().add("LRN", size=3, beta=1 / 3),
         "product_of_other_sizes": product_of_other_sizes(),
         "slice_of_the_batch": start().add("Slice", np.int64([1]), np.int64([3]), np.int64([0])),
-        "slice_backwards": start().add("Slice", np.int64([-1]), np.int64([-99]), np.int64([3]), np.int64([-1])),
+        "slice_of_films_backwards": start().add(
+            "Slice", np.int64([-1]), np.int64([-99]), np.int64([0]), np.int64([-1])
+        ),
         "slice_of_nothing": start().add("Slice", np.int64([3]), np.int64([3]), np.int64([3])),
-        "layer_norm_over_rows_and_columns": start().add("LayerNormalization", normal(12, 12), axis=2),
+        "layer_norm_over_films": start().add("LayerNormalization", normal(1, 4, 12, 12), axis=0),
         "tile_of_the_batch": start().add("Tile", np.int64([2, 1, 1, 1])),
         "expand_to_more_axes": start().add("Expand", np.int64([2, 1, 4, 12, 12])),
         "split_into_other_sizes": split_of(start(), [1, 2], axis=1),
@@ -401,7 +413,9 @@ def wrong_graphs():
         "flatten_whole": start().add("Flatten", axis=2),
         "sum_of_other_sizes": fork("Add", lambda g: g.add("GlobalAveragePool").add("Flatten"), lambda g: g.add("Relu")),
         "gather_of_the_batch": start().add("Gather", np.int64(0), axis=0),
-        "gather_unevenly": start().add("Gather", np.int64([0, 1, 3]), axis=2),
+        "gather_far_and_wide": start()
+        .add("Reshape", np.int64([0, 4, -1]))
+        .add("Gather", np.int64([*range(70), 3]), axis=2),
         "stored_sizes_that_are_larger": start().add("Add", normal(1, 4, 12, 12, 12)),
         "batch_that_is_calculated_with": twice_the_batch(),
         "batch_as_a_float": Graph().add("Shape").add("Gather", np.int64(0), axis=0).add("Cast", to=1),

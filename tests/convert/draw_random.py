@@ -1,6 +1,6 @@
 """Child of test_ops_random.py: small graphs, their shapes, axes and attributes drawn, and ONNX Runtime's answers.
 
-usage: draw_random.py FOLDER SEED
+usage: draw_random.py FOLDER SEED [GRAPHS OF A FAMILY]
 """
 
 import json
@@ -60,6 +60,17 @@ def conv(draw):
     return Graph().add("Conv", weight, pads=[draw.some(0, 2) for _ in range(4)], group=group, **options)
 
 
+def conv_of_rows(draw):
+    """Convolve rows [N, C, places], as over the channels of a mean."""
+    channels, rows, columns = draw.sizes
+    group, more = draw.one(1, channels), draw.one({}, {"auto_pad": "SAME_UPPER"}, {"pads": [draw.some(0, 2), 1]})
+    weight = draw.normal(group * draw.some(1, 3), channels // group, draw.some(1, 3))
+    options = {"strides": [draw.some(1, 2)], "dilations": [1 if "auto_pad" in more else draw.some(1, 2)]} | more
+    graph = draw.signed().add("Reshape", np.int64([0, channels, rows * columns]))
+    biases = [draw.normal(len(weight))] if draw.some(0, 1) else []
+    return graph.add("Conv", weight, *biases, group=group, **options).add("Flatten")
+
+
 def cut(draw):
     axes = [axis for axis in (1, 2, 3) if draw.some(0, 1)] or [1]
     starts = [draw.some(0, draw.sizes[axis - 1] - 1) for axis in axes]
@@ -70,6 +81,13 @@ def cut(draw):
     given = [axis - draw.one(0, 4) for axis in axes]
     steps = [draw.one(1, 1, 2, 3) for _ in axes]
     graph = draw.signed()
+    if draw.some(0, 2) == 0:  # the same places backwards
+        ends = [
+            None if start == 0 else start - 1
+            for start in (one % draw.sizes[axis - 1] for one, axis in zip(starts, axes, strict=True))
+        ]
+        starts, steps = [draw.sizes[axis - 1] - 1 for axis in axes], [-one for one in steps]
+        ends = [-(2**31) if one is None else one for one in ends]
     graph.add("Slice", *(np.array(one, np.int64) for one in (starts, ends, given, steps)))
     return graph.add("Sigmoid")  # what takes everything leaves no operation by itself
 
@@ -92,13 +110,28 @@ def clip(draw):
     return Graph().add("Clip", low, high)
 
 
-ALONE = ("Abs", "Exp", "Softplus", "Mish", "Selu", "Gelu", "Sigmoid", "Tanh", "Elu", "HardSwish", "LeakyRelu")
+ALONE = (
+    "Neg",
+    "Celu",
+    "Softsign",
+    "Abs",
+    "Exp",
+    "Softplus",
+    "Mish",
+    "Selu",
+    "Gelu",
+    "Sigmoid",
+    "Tanh",
+    "Elu",
+    "HardSwish",
+    "LeakyRelu",
+)
 OF_TWO = ("Add", "Sub", "Mul", "Div", "Max", "Min", "Sum")
 
 
 def function(draw):
     op = draw.one(*ALONE)
-    options = {"alpha": draw.some(1, 20) / 10} if op in ("Selu", "Elu", "LeakyRelu") else {}
+    options = {"alpha": draw.some(1, 20) / 10} if op in ("Selu", "Elu", "LeakyRelu", "Celu") else {}
     return Graph().add("Mul", np.float32(draw.one(0.1, 3))).add(op, **options)
 
 
@@ -223,7 +256,8 @@ def gather(draw):
     axis = draw.some(1, len(sizes))
     size, start, step = sizes[axis - 1], draw.some(0, sizes[axis - 1] - 1), draw.some(1, 2)
     several = np.arange(start, min(size, start + draw.some(1, 4)), step)
-    taken = draw.one(np.int64(start), np.int64(start - size), np.int64(several))
+    any_order = draw.rng.integers(-size, size, draw.some(1, 5))
+    taken = draw.one(np.int64(start), np.int64(start - size), np.int64(several), np.int64(any_order))
     graph.add("Gather", taken, axis=draw.one(axis, axis - len(sizes) - 1))
     return graph.add("Sigmoid").add("Flatten")
 
@@ -428,7 +462,7 @@ def _times_the_batch(graph, times, *sizes):
 
 def pads(draw):
     """Put numbers, the edge or a mirror around any axes."""
-    graph, mode = draw.signed(), draw.one("constant", "edge", "reflect")
+    graph, mode = draw.signed(), draw.one("constant", "edge", "reflect", "wrap")
     if draw.some(0, 1):
         graph.add("Transpose", perm=[0, 2, 3, 1])
     sides = [[draw.some(0, 2) if size > 2 else 0 for size in (0, *draw.sizes)] for _ in range(2)]
@@ -462,6 +496,47 @@ def film_by_film(draw):
     graph.add("Tile", inputs=[graph.store(draw.normal(1, channels, rows, columns)), graph.last])
     graph.add("Reshape", np.int64([draw.one(0, -1), channels, rows * columns])).add("Transpose", perm=[0, 2, 1])
     return graph.add("Add", inputs=[graph.last, whole]).add("Flatten")
+
+
+BOUNDED = ("Relu", "Sigmoid", "Tanh", "HardSwish", "LeakyRelu", "Elu", "Gelu", "Abs", "Softplus", "Mish", "HardSigmoid")
+
+
+def chain(draw):  # noqa: C901  (one branch an operation)
+    """Put four to eight drawn operations one behind the other, with branches that come back, and a classifier."""
+    graph, (channels, rows, columns) = Graph(), draw.sizes
+    for _ in range(draw.some(4, 8)):
+        before, kind = graph.last, draw.some(0, 12)
+        if kind <= 3:
+            graph.add(draw.one(*BOUNDED))
+        elif kind == 4:
+            made = draw.some(1, 8)
+            graph.add("Conv", draw.normal(made, channels, 3, 3) / 3, draw.normal(made), pads=[1, 1, 1, 1])
+            channels = made
+        elif kind == 5:
+            graph.add("Conv", draw.normal(channels, 1, 3, 3) / 2, group=channels, pads=[1, 1, 1, 1])
+        elif kind == 6 and min(rows, columns) > 3:
+            graph.add(draw.one("MaxPool", "AveragePool"), kernel_shape=[2, 2], strides=[2, 2])
+            rows, columns = rows // 2, columns // 2
+        elif kind == 7:
+            graph.add("Tanh")
+            graph.add(draw.one("Add", "Sub", "Mul", "Max", "Min"), inputs=[before, graph.last])
+        elif kind == 8:
+            graph.add("GlobalAveragePool").add("Sigmoid").add("Mul", inputs=[before, graph.last])
+        elif kind == 9 and channels < 9:
+            graph.add("Sigmoid").add("Concat", inputs=[before, graph.last], axis=1)
+            channels *= 2
+        elif kind == 10:
+            graph.add("Softmax", axis=draw.some(1, 3))
+        elif kind == 11:
+            graph.add("Transpose", perm=[0, 2, 3, 1]).add("Add", draw.normal(channels))
+            graph.add("MatMul", draw.normal(channels, channels) / 2).add("Transpose", perm=[0, 3, 1, 2])
+        else:
+            weights = [draw.rng.uniform(0.5, 1.5, channels).astype(np.float32) for _ in range(4)]
+            graph.add("BatchNormalization", *weights)
+    if draw.some(0, 1):
+        graph.add(draw.one("GlobalAveragePool", "GlobalMaxPool"))
+        rows = columns = 1
+    return graph.add("Flatten").add("Gemm", draw.normal(channels * rows * columns, 3), draw.normal(3))
 
 
 def local_response(draw):
@@ -501,16 +576,18 @@ FAMILIES = {
     "pads": pads,
     "softmax": softmax,
     "film_by_film": film_by_film,
+    "chain": chain,
+    "conv_of_rows": conv_of_rows,
 }
 
 
-def main(folder, seed):
+def main(folder, seed, each=EACH):
     names, answers = {}, {}
     for number, (family, make) in enumerate(FAMILIES.items()):
         names[family] = []
-        for index in range(4 * EACH):
+        for index in range(4 * each):
             draw, name = Draw([seed, number, index]), f"{family}_{index}"
-            if len(names[family]) == EACH:
+            if len(names[family]) == each:
                 break
             path = folder / f"{name}.onnx"
             make(draw).save(path, ("batch", *draw.sizes), opset=20)
@@ -532,4 +609,4 @@ def main(folder, seed):
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]))
+    main(Path(sys.argv[1]), *map(int, sys.argv[2:]))

@@ -63,7 +63,6 @@ WRONG = {
     "transpose_of_the_batch": "does not keep the batch in front",
     "reshape_that_loses_the_batch": "the batch must stay in front",
     "reshape_with_two_unknowns": "the batch must stay in front",
-    "constant_over_image": "a constant stands on its left",
     "mean_over_the_batch": "hold the batch",
     "cast_to_int": "only a cast to float32",
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -123,6 +124,36 @@ def square_root(walk: Walk, node: Node, values: list[Value | None]) -> Value:
     TFLite: SQRT.
     """
     return _activation(walk, "sqrt", node, only(node, values), nonnegative=True)
+
+
+def negative(walk: Walk, node: Node, values: list[Value | None]) -> Value:
+    """Rescaling.
+
+    TFLite: MUL.
+    """
+    value = only(node, values, anywhere=True)
+    return value.like(walk.make.scale(value.tensor, -1.0, 0.0, layer_name(node)))
+
+
+def softsign(walk: Walk, node: Node, values: list[Value | None]) -> Value:
+    """ReLU of both signs, Add, Rescaling, and Div as a function, which a H5 can't load.
+
+    TFLite: DIV by ABS and ADD.
+    """
+    value, name, make = only(node, values), layer_name(node), walk.make
+    below = make.scale(make.activation(value.tensor, "abs", f"{name}.size"), 1.0, 1.0, f"{name}.below")
+    return value.like(make.combine([value.tensor, below], "divide", name), nonnegative=value.nonnegative)
+
+
+def celu(walk: Walk, node: Node, values: list[Value | None]) -> Value:
+    """ELU between two Rescaling.
+
+    TFLite: MUL, ELU and MUL.
+    """
+    value, name, alpha = only(node, values), layer_name(node), node.attributes.get("alpha", 1.0)
+    inner = walk.make.scale(value.tensor, 1 / alpha, 0.0, f"{name}.inner") if alpha != 1 else value.tensor
+    made = walk.make.activation(inner, "elu", f"{name}.elu" if alpha != 1 else name, alpha=1.0)
+    return value.like(walk.make.scale(made, alpha, 0.0, name) if alpha != 1 else made)
 
 
 def reciprocal(walk: Walk, node: Node, values: list[Value | None]) -> Value:
@@ -316,7 +347,7 @@ def arithmetic(walk: Walk, node: Node, values: list[Value | None]) -> Value:
     TFLite: ADD, SUB, MUL or DIV; stored numbers MUL and ADD, or folded into weights before them.
 
     Two tensors: of the same rank and layout, sizes of 1 stretch (squeeze and excitation). Stored numbers: of any
-    sizes that stretch to the tensor's (position embeddings); a stored side on the left not of Div.
+    sizes that stretch to the tensor's (position embeddings); on the left of Div they are a product with a reciprocal.
     """
     left, right = values
     if left is not None and right is not None:
@@ -325,7 +356,8 @@ def arithmetic(walk: Walk, node: Node, values: list[Value | None]) -> Value:
         return _with_constant(walk, node, only(node, values, anywhere=True), walk.film(node, 1))
     value, other = only(node, values, 1, anywhere=True), walk.film(node, 0)
     if node.op == "Div":
-        raise unknown(node, "a constant stands on its left")
+        upside = walk.make.activation(value.tensor, "reciprocal", f"{layer_name(node)}.reciprocal")
+        return _with_constant(walk, replace(node, op="Mul"), value.like(upside), other)
     if node.op == "Sub":
         number = other.astype(np.float64)
         if other.size == 1 or _by_channel(value, other) is not None:

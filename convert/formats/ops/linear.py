@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from convert.formats.onnx_graph import Node
 from convert.formats.ops.walk import (
+    CHANNELS_LAST,
     IMAGE_RANK,
     Value,
     Walk,
@@ -114,12 +115,14 @@ def layer_normalization(walk: Walk, node: Node, values: list[Value | None]) -> V
 
     TFLite: MEAN, SUB, MUL, MEAN, ADD, SQRT, DIV and MUL; MUL and ADD for gamma and beta.
 
-    Over the last axis, such as that of channels behind a Transpose; gamma and beta stored. One that is written
-    out is known, too, over the last axis or over channels: gamma and beta are then Rescaling.
+    Over the last axis, such as that of channels behind a Transpose, or the last several; gamma and beta stored. One
+    that is written out is known, too, over the last axis or over channels: gamma and beta are then Rescaling.
     """
     value = only(node, values)
     rank = len(value.tensor.shape) - (value.rows > 1)
     axes = [axis % rank for axis in node.attributes.get("axes", range(node.attributes.get("axis", -1) % rank, rank))]
+    if len(axes) > 1 and axes[0] > 0 and value.rows == 1:
+        return _over_several(walk, node, value, axes)
     value = as_onnx(walk, node, value) if axes == [rank - 1] else value
     if axes not in ([rank - 1], [1]) or (axes == [1] and not value.channels_first and rank != 2):
         raise unknown(node, f"axes {axes} of {['N', *value.shape]} are not the last one")
@@ -133,6 +136,27 @@ def layer_normalization(walk: Walk, node: Node, values: list[Value | None]) -> V
         value.tensor, (gamma, beta), layer_name(node), shared(node), axes=last, epsilon=epsilon
     )
     return value.like(made)
+
+
+def _over_several(walk: Walk, node: Node, value: Value, axes: list[int]) -> Value:
+    """Return a normalisation over the last axes as ONNX counts them, gamma and beta of these sizes."""
+    name, epsilon = layer_name(node), float(node.attributes.get("epsilon", 1e-5))
+    gamma, beta = (walk.given(node, index) for index in (1, 2))
+    if any(one is not None and one.shape != tuple(value.sizes[axis] for axis in axes) for one in (gamma, beta)):
+        raise unknown(node, f"its weights are not of the sizes of axes {axes} of {['N', *value.shape]}")
+    over = tuple(sorted(here(value, axis) for axis in axes))
+    plain = gamma is None and beta is None
+    made = walk.make.standardise(
+        value.tensor, (None, None), name if plain else f"{name}.normal", shared(node), axes=over, epsilon=epsilon
+    )
+
+    def laid(weights: NDArray[Any]) -> NDArray[Any]:
+        whole = weights.reshape(1, *(1,) * (axes[0] - 1), *weights.shape)
+        return np.ascontiguousarray(whole.transpose(CHANNELS_LAST) if value.channels_first else whole)
+
+    if gamma is not None:
+        made = walk.make.times(made, laid(gamma), name if beta is None else f"{name}.scaled")
+    return value.like(made if beta is None else walk.make.plus(made, laid(beta), name))
 
 
 def instance_normalization(walk: Walk, node: Node, values: list[Value | None]) -> Value:

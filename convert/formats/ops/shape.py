@@ -111,9 +111,9 @@ def flatten(walk: Walk, node: Node, values: list[Value | None]) -> Value:
 def cut(walk: Walk, node: Node, values: list[Value | None]) -> Value:
     """Cropping2D, with MaxPooling2D of one place where places are left out, and Reshape around them.
 
-    TFLite: STRIDED_SLICE.
+    TFLite: STRIDED_SLICE, and CONCATENATION of places backwards.
 
-    Starts, ends, axes and steps stored; not of the batch, not backwards, and something is left.
+    Starts, ends, axes and steps stored; not of the batch, at most 64 places backwards, and something is left.
     """
     value, (starts, ends) = (
         only(node, values, anywhere=True),
@@ -124,21 +124,20 @@ def cut(walk: Walk, node: Node, values: list[Value | None]) -> Value:
     for start, end, axis, step in zip(
         starts, ends, axes or range(len(starts)), steps or [1] * len(starts), strict=True
     ):
-        if step < 1:
-            raise unknown(node, f"its step {step} goes backwards")
-        first, last, _ = slice(start, end).indices(sizes[axis])
-        value = _part(
-            walk, node, value, axis % len(sizes), (first, last, step), "" if len(starts) == 1 else f".axis{axis}"
-        )
+        suffix, places = "" if len(starts) == 1 else f".axis{axis}", slice(start, end, step).indices(sizes[axis])
+        if step < 0:
+            value = _parts(walk, node, value, axis % len(sizes), list(range(*places)), suffix)
+        else:
+            value = _part(walk, node, value, axis % len(sizes), places, suffix)
     return value
 
 
 def gather(walk: Walk, node: Node, values: list[Value | None]) -> Value:
-    """Cropping2D, with Reshape around it.
+    """Cropping2D, with Reshape around it, and Concatenate of places that don't grow evenly.
 
-    TFLite: STRIDED_SLICE, and RESHAPE behind it where the axis goes.
+    TFLite: STRIDED_SLICE, RESHAPE behind it where the axis goes, and CONCATENATION of places that don't grow evenly.
 
-    Indices stored: one, or several at even distances; not of the batch.
+    Indices stored: one, or several in a row, of which at most 64 don't grow evenly; not of the batch.
     """
     value, indices = only(node, values, anywhere=True), walk.constant(node, 1)
     sizes = value.sizes
@@ -148,7 +147,7 @@ def gather(walk: Walk, node: Node, values: list[Value | None]) -> Value:
     places = [int(place) % sizes[axis] for place in indices.reshape(-1)]
     steps = {after - before for before, after in pairwise(places)} or {1}
     if len(steps) > 1 or min(steps) < 1:
-        raise unknown(node, f"its indices {places[:6]} don't grow evenly")
+        return _parts(walk, node, value, axis, places, ".parts")
     made = _part(walk, node, value, axis, (places[0], places[-1] + 1, min(steps)), ".part")
     return made if indices.ndim else _without(walk, node, made, [axis])
 
@@ -174,6 +173,17 @@ def split(walk: Walk, node: Node, values: list[Value | None]) -> list[Value]:
         _part(walk, node, value, axis, (end - size, end, 1), f".part{part}")
         for part, (end, size) in enumerate(zip(ends, sizes, strict=True))
     ]
+
+
+def _parts(walk: Walk, node: Node, value: Value, axis: int, places: list[int], suffix: str) -> Value:
+    """Return single places of an axis, in any order and as often as they are asked for."""
+    if axis == value.batch_at or not 1 <= len(places) <= MOST_COPIES:
+        raise unknown(node, f"it takes films, or {len(places)} places that don't grow evenly, not 1 to {MOST_COPIES}")
+    each = {one: _part(walk, node, value, axis, (one, one + 1, 1), f"{suffix}.place{one}") for one in places}
+    if len(places) == 1:
+        return each[places[0]]
+    made = walk.make.join([each[one].tensor for one in places], here(value, axis), f"{layer_name(node)}{suffix}")
+    return value.like(made, nonnegative=value.nonnegative)
 
 
 def _part(walk: Walk, node: Node, value: Value, axis: int, places: Places, suffix: str) -> Value:

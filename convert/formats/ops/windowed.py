@@ -116,12 +116,16 @@ def with_zeros(walk: Walk, node: Node, value: Value, around: Border) -> Any:
 def conv(walk: Walk, node: Node, values: list[Value | None]) -> Value:
     """Conv2D, with ZeroPadding2D before it where it has pads; DepthwiseConv2D where every channel is a group.
 
-    TFLite: CONV_2D or DEPTHWISE_CONV_2D, with PAD before it where zeros are not those of "same".
+    TFLite: CONV_2D or DEPTHWISE_CONV_2D, with PAD before it where zeros are not those of "same"; of rows TRANSPOSE and
+    RESHAPE around it.
 
-    2-D only, weights stored. auto_pad is written out as the zeros that it means. A bias of zeros is no bias.
-    A depthwise one with unequal strides, or with both stride and dilation, stays a Conv2D in groups; behind one with
-    both is a MaxPooling2D of one place, since Keras has no such convolution.
+    Of images, or of rows [N, C, places], which are an image of one row; weights stored. auto_pad is written out as the
+    zeros that it means. A bias of zeros is no bias. A depthwise one with unequal strides, or with both stride and
+    dilation, stays a Conv2D in groups; behind one with both is a MaxPooling2D of one place, since Keras has no such
+    convolution.
     """
+    if walk.constant(node, 1).ndim == 3:
+        return _conv_of_rows(walk, node, only(node, values))
     value, weight, bias = image(walk, node, values), walk.constant(node, 1), walk.given(node, 2)
     over, groups = window(node, value, weight.shape[2:]), node.attributes.get("group", 1)
     if weight.shape[1] * groups != value.shape[0]:
@@ -136,6 +140,24 @@ def conv(walk: Walk, node: Node, values: list[Value | None]) -> Value:
     return Value(walk.make.conv(padded, kernel, given, name, key, groups=groups, **steps), channels_first=True)
 
 
+def _conv_of_rows(walk: Walk, node: Node, value: Value) -> Value:
+    """Return a convolution of [N, C, places] as that of an image of one row."""
+    if len(value.sizes) != 3 or value.rows > 1:
+        raise unknown(node, f"{['N', *value.shape]} are not rows [N, C, places]")
+    (channels, places), name, make = value.shape, layer_name(node), walk.make
+    tensor = make.permute(value.tensor, (0, 2, 1), f"{name}.channels_last")
+    row = Value(make.reshape(tensor, (1, places, channels), f"{name}.row"), channels_first=True)
+    weight, sides = f"{node.inputs[1]}/row", {"strides": [1], "dilations": [1], "kernel_shape": [1]}
+    walk.constants[weight] = walk.constant(node, 1)[:, :, None]
+    given = {key: [*sides[key], *one] if key in sides else one for key, one in node.attributes.items()}
+    if "pads" in given:
+        given["pads"] = [0, given["pads"][0], 0, given["pads"][1]]
+    one_row = replace(node, inputs=(node.inputs[0], weight, *node.inputs[2:]), attributes=given)
+    made = conv(walk, one_row, [row, None, *(None for _ in node.inputs[2:])])
+    flat = make.reshape(made.tensor, tuple(made.tensor.shape[2:]), f"{name}.places")
+    return Value(make.permute(flat, (0, 2, 1), f"{name}.channels_first"))
+
+
 def _is_depthwise(groups: int, weight: NDArray[Any], over: Window) -> bool:
     even = over.strides[0] == over.strides[1] and 1 in (over.strides[0], max(over.dilations))
     return groups > 1 and weight.shape[1] == 1 and even
@@ -146,7 +168,8 @@ def pad(walk: Walk, node: Node, values: list[Value | None]) -> Value:
 
     TFLite: PAD, or part of the convolution behind it; else CONCATENATION, with STRIDED_SLICE of what is repeated.
 
-    Numbers around any axis but the batch's; or, at most 64 on each side, what lies at the edge or is mirrored there.
+    Numbers around any axis but the batch's; or, at most 64 on each side, what lies at the edge, is mirrored there or
+    comes round.
     """
     if not walk.constant(node, 1).any():
         return only(node, values, anywhere=True)
@@ -180,9 +203,11 @@ def _joined(
             parts += [make.stored(tensor, numbers, place, f"{name}.{side}")] if count else []
         parts.insert(1 if around[0] else 0, tensor)
         return value.like(make.join(parts, place, name), nonnegative=value.nonnegative and fill >= 0)
-    if mode not in ("edge", "reflect") or max(around) > MOST_COPIES or (mode == "reflect" and max(around) >= size):
+    fits = {"edge": MOST_COPIES, "reflect": min(MOST_COPIES, size - 1), "wrap": min(MOST_COPIES, size)}
+    if max(around) > fits.get(mode, 0):
         raise unknown(node, f"mode {mode}, or {list(around)} places of {size}")
-    at = np.pad(np.arange(size), around, "edge" if mode == "edge" else "reflect")
+    way: Literal["edge", "reflect", "wrap"] = "edge" if mode == "edge" else "wrap" if mode == "wrap" else "reflect"
+    at = np.pad(np.arange(size), around, way)
     for number, one in enumerate([*at[: around[0]], None, *at[around[0] + size :]]):
         found = None if one is None else (int(one), int(one) + 1, 1)
         parts.append(tensor if found is None else make.cut(tensor, place, found, f"{name}.place{number}"))

@@ -88,6 +88,12 @@ def _pads(given: Given, sizes: tuple[int, ...], reach: list[int], strides: list[
 
 
 def _conv(form: NormalForm, views: Views, given: Given) -> View:
+    if views[1].at.ndim == 3:  # of rows, which are an image of one
+        sides: dict[str, Any] = {key: [1, *given[key]] for key in ("strides", "dilations") if key in given}
+        sides |= {"pads": [0, given["pads"][0], 0, given["pads"][1]]} if "pads" in given else {}
+        row, kernel = (one.map(lambda at: np.expand_dims(at, 2)) for one in views[:2])
+        made = _conv(form, [row, kernel, *views[2:]], Given({**given, **sides}, given.opset))
+        return made.map(lambda at: at[:, :, 0])
     view, kernel = last(views[0]), views[1].map(lambda at: at.transpose(2, 3, 1, 0)).stored
     bias = ZERO if optional(views, 2) is None else views[2].stored
     strides, dilations = given.get("strides", [1, 1]), given.get("dilations", [1, 1])
@@ -187,6 +193,16 @@ def _clip(form: NormalForm, views: Views, given: Given) -> View:
     return form.clip(views[0], float(np.reshape(low, ())), float(np.reshape(high, ())))
 
 
+def _celu(form: NormalForm, views: Views, given: Given) -> View:
+    alpha = given.get("alpha", 1.0)
+    return form.affine(form.each(form.affine(views[0], number(1 / alpha)), "elu"), number(alpha))
+
+
+def _softsign(form: NormalForm, views: Views, given: Given) -> View:
+    below = form.affine(compositions.absolute(form, views[0]), ONE, ONE)
+    return compositions.divide(form, views[0], below)
+
+
 def _softmax(form: NormalForm, views: Views, given: Given) -> View:
     rank = views[0].at.ndim
     axis = given.get("axis", -1 if given.opset >= 13 else 1) % rank
@@ -218,6 +234,7 @@ RULES: dict[str, Rule] = {
     "BatchNormalization": _normalise,
     "Cast": places.cast,
     "CastLike": places.cast,
+    "Celu": _celu,
     "Clip": _clip,
     "Concat": lambda form, views, given: compositions.join(form, views, given["axis"]),
     "Constant": lambda form, views, given: View(_constant(given)),
@@ -262,6 +279,7 @@ RULES: dict[str, Rule] = {
         form, views[0], form.each(compositions.softplus(form, views[0]), "tanh")
     ),
     "Mul": lambda form, views, given: compositions.multiply(form, *views),
+    "Neg": lambda form, views, given: compositions.negative(form, views[0]),
     "PRelu": lambda form, views, given: compositions.prelu(form, views[0], views[1].stored),
     "Pad": places.pad,
     "Pow": lambda form, views, given: compositions.power(form, views[0], float(views[1].at.reshape(()))),
@@ -284,6 +302,7 @@ RULES: dict[str, Rule] = {
     "Slice": places.part,
     "Softmax": _softmax,
     "Softplus": lambda form, views, given: compositions.softplus(form, views[0]),
+    "Softsign": _softsign,
     "Split": places.split,
     "Sqrt": _each("sqrt"),
     "Squeeze": places.squeeze,

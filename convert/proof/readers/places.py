@@ -66,9 +66,9 @@ def pad(form: NormalForm, views: Views, given: Given) -> Any:
         raise NoRuleError("it pads the batch, or cuts off")
     if mode != "constant":
         pairs = list(zip(*around.tolist(), strict=True))
-        if mode not in ("edge", "reflect"):
+        if mode not in ("edge", "reflect", "wrap"):
             raise NoRuleError(f"its mode is {mode}")
-        return view.map(lambda at: np.pad(at, pairs, "edge" if mode == "edge" else "reflect"))
+        return view.map(lambda at: np.pad(at, pairs, mode))
     if fill == 0 and len(around[0]) == 4 and not around[:, 1].any():
         (top, left), (bottom, right) = around[:, 2:].tolist()
         return first(form.pad(last(view), (top, left, bottom, right)))
