@@ -23,7 +23,7 @@ PIP_QUIET := --disable-pip-version-check --progress-bar off
 WHEELS := $(if $(filter Linux-x86_64,$(shell uname -s)-$(shell uname -m)),--only-binary :all:)
 # Versions stay as they are locked, which is as they were measured, until a bound of pyproject.toml or UPGRADE moves them:
 # make lock UPGRADE='--upgrade-package pillow'. The first file holds every extra that the others are then held to.
-EXTRAS := serve dicom tflite train convert sign dicom-gpl grpc otel tensorboard mlflow hub score hospital ray ray-cluster
+EXTRAS := serve dicom tflite train convert timm hf sign dicom-gpl grpc otel tensorboard mlflow hub score hospital ray ray-cluster
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.12 --generate-hashes --no-emit-index-url \
   --no-header --annotation-style line
 

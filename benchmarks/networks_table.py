@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
+from benchmarks.families_table import family_lines
+
 SIDE, SEED = 224, 4  # of the networks' input and random weights
 TABLE = Path(__file__).parent.parent / "docs" / "networks.md"
 FLOAT32 = ("model.onnx", "model.keras", "model.h5", "saved_model", "model_float32.tflite")
@@ -21,7 +23,9 @@ COLUMNS = (
     *(f"{kind}: MB, dB, flips" for kind in KINDS),
     "onnx2tf",
 )
-HEAD = f"""# Twelve backbones
+HEAD = f"""# Networks
+
+## Twelve backbones, every format
 
 Written by `python -m benchmarks.networks FILMS`; its rows are in `benchmarks/results/networks.csv`, with date, commit,
 load and versions.
@@ -56,7 +60,7 @@ def draw_table(path: Path) -> None:
         return
     lines = [f"| {' | '.join(COLUMNS)} |", f"|{'---|' * len(COLUMNS)}"]
     lines += [f"| {' | '.join(cells(row))} |" for row in rows]
-    TABLE.write_text(HEAD + "\n" + "\n".join(lines) + "\n", encoding="utf-8")
+    TABLE.write_text(HEAD + "\n" + "\n".join([*lines, *family_lines()]) + "\n", encoding="utf-8")
 
 
 def cells(row: dict[str, str]) -> list[str]:

@@ -137,7 +137,7 @@ def export(run: Path, place: Path) -> Path:
         "calibration": calibration,
         "out": str(out),
     }
-    run_step("convert.formats.torch_to_onnx:torch_to_onnx", request)
+    run_step("convert.formats.torch_to_onnx.of_run:torch_to_onnx", request)
     return out
 
 

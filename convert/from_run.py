@@ -129,6 +129,7 @@ class RunReference:
     facts: RunFacts
     computes = "PyTorch computes"
     has_evidence = True
+    io = "float32"  # a map in steps of 8 bits would not add up to its margin
     may_lack = False
 
     @property
@@ -225,7 +226,9 @@ class RunReference:
         self._export(context, "onnx", "trained", context.place(ONNX.path))
 
     def _export(self, context: ConversionContext, name: str, network: str, out: Path) -> None:
-        context.step(name, "convert.formats.torch_to_onnx:torch_to_onnx", **self._network(network, context, str(out)))
+        context.step(
+            name, "convert.formats.torch_to_onnx.of_run:torch_to_onnx", **self._network(network, context, str(out))
+        )
 
     def _network(self, network: str, context: ConversionContext, out: str) -> dict[str, Any]:
         """Return the request of a step that reads a network and writes a file of it."""

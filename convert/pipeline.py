@@ -24,6 +24,7 @@ from convert.formats.table import (
     FORMATS,
     INT8,
     INT8_FILE,
+    IO,
     KERAS,
     ONNX,
     SAVED_MODEL,
@@ -34,7 +35,6 @@ from convert.formats.table import (
     Step,
     choose_formats,
 )
-from convert.parity.report import LARGEST_HALF, half_line
 from convert.parity.runtimes import MAKERS, places_of
 from convert.worker import drop_waiting, run_step, workers
 from tbconv.contract.errors import ConfigError, ConversionError, NoRuleError, ParityError, Reporter, SetupError
@@ -87,6 +87,16 @@ def check_budget(seconds: float) -> None:
     if not (math.isfinite(seconds) and seconds >= 0):
         why = "it is the time of a search in seconds; 0 makes one candidate"
         raise ConfigError(f"--int8-budget {seconds}", why=why, fix=f"--int8-budget {INT8_BUDGET:g}")
+
+
+def check_io(io: str) -> None:
+    """Refuse what no int8 file gives.
+
+    Raises:
+        ConfigError: naming what there is.
+    """
+    if io not in IO:
+        raise ConfigError(f"--io {io} is unknown", why=f"there are {', '.join(IO)}", fix="--io int8")
 
 
 # Bytes that a conversion takes at most, times its weights, and beside them: a ResNet50 of 99 MB took 781 MB in the
@@ -158,6 +168,11 @@ class Reference[Found: Outcome, Result](Protocol):
     @property
     def int8_budget(self) -> float:
         """Return the seconds that the search for an int8 recipe may take; 0 makes one candidate."""
+        ...
+
+    @property
+    def io(self) -> str:
+        """Return what the int8 file takes and gives (convert.formats.table.IO)."""
         ...
 
     @property
@@ -507,13 +522,15 @@ def _last_line(error: ConversionError) -> str:
 
 
 def _make_int8(context: ConversionContext, reference: Reference[Any, Any]) -> None:
-    given = {"keep_float": list(reference.keep_float), "budget": reference.int8_budget, **reference.deciding}
+    given = {
+        "keep_float": list(reference.keep_float),
+        "budget": reference.int8_budget,
+        "io": reference.io,
+        **reference.deciding,
+    }
     if reference.int8_budget:
         context.reporter.say(f"  int8: searching its recipe for up to {reference.int8_budget:.0f} s")
     context.int8 = _make(context, INT8, INT8, [INT8_FILE], films=str(reference.calibration), **given)["search"]
-    reach = (context.int8 or {}).get("reach")
-    if reach and reach["largest"] > LARGEST_HALF:
-        context.reporter.say(f"  {half_line(reach)}")
 
 
 # --- compared ---

@@ -8,7 +8,7 @@ printed unless a `reporter` is handed in. A research tool, not a medical device.
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack
@@ -576,8 +576,11 @@ def convert_onnx(
     films: str | Path,
     out: str | Path,
     *,
+    weights: str | None = None,
     route: Literal["own", "tensorflow", "onnx2tf"] = "own",
     normalise: str | None = None,
+    size: tuple[int, int] | None = None,
+    inputs: Mapping[str, Sequence[float]] | None = None,
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
     most: int | None = None,
@@ -588,17 +591,22 @@ def convert_onnx(
     thresholds: str | Path | None = None,
     referral: str | None = None,
     formats: Sequence[str] = (),
+    io: Literal["float32", "uint8", "int8"] = "float32",
     reporter: Reporter | None = None,
 ) -> ConvertedOnnx:
-    """Convert a third-party ONNX classifier to every format, and measure each against ONNX Runtime on the file itself.
+    """Convert a third-party classifier to every format, and measure each against ONNX Runtime on its ONNX file.
 
     Args:
-        model: the ONNX file.
+        model: the ONNX file; or `timm:NAME`, `torchvision:NAME`, `hf:FOLDER` or a `.pt2` file, which are exported
+            first, with the preprocessing of their config, and held against PyTorch itself.
         films: folder of films: some calibrate int8, the others are what every format is compared on.
+        weights: of timm and torchvision: a file of tensors, pretrained (downloads) or random.
         out: folder to write (no bundle: it has no threshold).
         route: who writes the TFLite that is shipped; `onnx2tf`, too, where no rule of ours knows a node: measured, not
             proven, and said to be so.
         normalise: imagenet (assumed for three channels), unit or none.
+        size: height and width, where the file leaves them open; of timm and torchvision instead of the config's.
+        inputs: by name what each other input of the network is for every film: one number, or as many as it takes.
         mean: instead of `normalise`: of x / 255, one a channel.
         std: instead of `normalise`: of x / 255, one a channel.
         most: films that are compared, at most; by default 64, and those besides that give 30 on each side of every
@@ -610,22 +618,28 @@ def convert_onnx(
         thresholds: JSON or CSV file of label, threshold; by default 0.5 of a probability, which is said.
         referral: what a flag calls for, such as "a chest CT"; "" names nothing, None takes what a label is known for.
         formats: names of those to make alone, such as "tflite-int8" and "onnx"; all by default.
+        io: what the int8 file takes and gives: uint8 in and real numbers out, or integers at both ends.
         reporter: where progress goes; nowhere by default.
 
     Raises:
         ConfigError: the options contradict each other.
         ConversionError: the file cannot be converted, or a float32 file differs from it.
     """
+    from convert.formats.torch_to_onnx.source import library_of
     from convert.onnx_import.reference import OnnxConfig
     from convert.pipeline import INT8_BUDGET
     from convert.pipeline import convert as run_conversion
 
+    library = library_of(str(model), weights, size)
     config = OnnxConfig(
-        onnx=Path(model),
+        onnx=Path(model) if library is None else Path(library.file_name),
+        library=library,
         out=Path(out),
         calibration=Path(films),
         route=route,
         normalise=normalise,
+        size=size if library is None else None,
+        inputs={name: tuple(values) for name, values in (inputs or {}).items()},
         mean=None if mean is None else tuple(mean),
         std=None if std is None else tuple(std),
         films=most,
@@ -636,6 +650,7 @@ def convert_onnx(
         thresholds=None if thresholds is None else Path(thresholds),
         referral=referral,
         formats=tuple(formats),
+        io=io,
     )
     return run_conversion(config, reporter or Silence())
 

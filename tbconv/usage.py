@@ -23,7 +23,7 @@ GROUPS = {
         "calibration positive_films negative_films boxes masks patient positive label negative "
         "labels_from_masks uncertain strict leave_out_trained trained_on fractions most most_read film_cache folder n"
     ),
-    "Network": "arch weights fine_tune baseline_only normalise mean std positive_output labels names task",
+    "Network": "arch weights fine_tune baseline_only size inputs normalise mean std positive_output labels names task",
     "Decision": "target_sensitivity operating_point thresholds referral sensitivity specificity score prevalence "
     "cost_film cost_test sensitivity_margin specificity_margin most_flips plan",
     "Training": "batch epochs learning_rate schedule patience weight_decay label_smoothing balance seed resume "

@@ -11,7 +11,8 @@ import pytest
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))  # `benchmarks` is not installed: it belongs to the checkout
 
-from benchmarks import convert, latency  # noqa: E402
+from benchmarks import convert, families_table, latency  # noqa: E402
+from benchmarks.families import judged  # noqa: E402
 from benchmarks.latency_table import Timed, bars, best_float32, csv_row, table  # noqa: E402
 from benchmarks.process_tree import Usage, measure, program_of  # noqa: E402
 from benchmarks.results import append_rows, circumstances  # noqa: E402
@@ -203,3 +204,33 @@ def test_no_measurement_is_no_latency():
 def test_a_folder_that_is_no_bundle_is_a_stated_error(tmp_path):
     with pytest.raises(BundleError, match="is no bundle of a trained network"):
         latency.contenders(tmp_path, openvino=None, tensorflow=False)
+
+
+# --- families ---
+
+
+def test_a_decision_of_a_family_s_network_has_16_films_on_each_side_and_a_flip_is_counted():
+    drawn = np.random.default_rng(2).standard_normal((64, 3))
+    one = drawn.astype(np.float32)
+    found = judged({"torch": drawn, "onnx": one, "tflite": one, "keras": one})
+    assert found["flips"] == 0
+    assert min(int(side) for side in found["sides"].split(" + ")) >= 16
+    assert 0 < found["steps_tflite"] <= 0.5
+    wrong = one.copy()
+    wrong[(one[:, 0] - one[:, 1]).argmax(), 1] += 99
+    assert judged({"torch": drawn, "onnx": one, "tflite": one, "keras": wrong})["flips"] == 1
+
+
+def test_the_table_of_families_counts_those_that_were_tried_and_names_what_was_refused(tmp_path, monkeypatch):
+    blank = dict.fromkeys(["proof_tflite", "proof_keras", "steps_onnx", "steps_tflite", "steps_keras", "flips"], "0")
+    blank |= {"library": "timm 1.0.31", "parameters": "10", "side": "96", "operations": "", "reason": "", "stage": ""}
+    blank |= {"sides": "20 + 44", "tflite_mb": "1.0", "seconds": "9"}
+    monkeypatch.setattr(families_table, "CSV", tmp_path / "families.csv")
+    assert families_table.family_lines() == []
+    first, second = families_table.FAMILIES[:2]
+    refused = {"network": second, "converts": "no", "operations": "Einsum", "reason": "a | b", "stage": "tflite"}
+    append_rows(tmp_path / "families.csv", [{**blank, "network": first, "converts": "yes"}, {**blank, **refused}])
+    lines = families_table.family_lines()
+    assert any(line.startswith("**1 of 2 tried convert (1% to 99%, 95 %)**") for line in lines)
+    assert f"| {second} | 96 | tflite | Einsum | a / b |" in lines
+    assert f"{len(families_table.FAMILIES) - 2} of the list" in "\n".join(lines)

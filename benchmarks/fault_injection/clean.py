@@ -129,7 +129,7 @@ def _int8(place: Place) -> dict[str, Any]:
 
 
 STAGES: tuple[tuple[str, str, Callable[[Place], dict[str, Any]]], ...] = (
-    ("ONNX", "convert.formats.torch_to_onnx:torch_to_onnx", _onnx),
+    ("ONNX", "convert.formats.torch_to_onnx.of_run:torch_to_onnx", _onnx),
     ("Keras and SavedModel", KERAS.function, _keras),
     ("TFLite in three precisions", TFLITE.function, _tflite),
     ("int8", INT8.function, _int8),

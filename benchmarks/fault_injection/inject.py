@@ -84,7 +84,7 @@ def _torch(bundle: Path) -> Callable[[Fault, float, Path], None]:
 
     import onnx
 
-    from convert.formats.torch_to_onnx import export
+    from convert.formats.torch_to_onnx.of_run import export
     from tbconv.contract.bundle import read_bundle
     from torch_train.model.deployed import load_deployed
 

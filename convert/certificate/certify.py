@@ -16,6 +16,7 @@ from convert.certificate.robustness.report import card_lines
 from convert.formats.table import ONNX, chosen_lines
 from convert.parity.inputs import part_of
 from convert.parity.measure import Measurement
+from convert.parity.needs import find_needs
 from convert.parity.report import PARITY, describe_inputs
 from convert.worker import run_step
 from tbconv.contract.bundle import CERTIFICATE, Bundle, folder_digest, read_json, seal
@@ -27,6 +28,7 @@ from tbconv.contract.golden import GOLDEN, read_golden
 from tbconv.contract.manifest import Artefact, Manifest
 from tbconv.contract.preprocess import as_model_input
 from tbconv.report_kit.front_matter import front_matter
+from tbconv.report_kit.needs import in_words
 from tbconv.report_kit.pages import Markdown, escape_markdown, render_card
 from torch_train.run_folder import (
     BASELINE,
@@ -65,6 +67,8 @@ def certify(
     for artefact in artefacts:
         sha256 = digests.get(artefact.path) or folder_digest(digests, artefact.path)
         verdicts[artefact.path] = with_proof(measurement.judge(artefact, sha256), proofs.get(artefact.path))
+    for path, needs in _find_needs(folder, artefacts, measurement).items():
+        verdicts[path] = replace(verdicts[path], figures=verdicts[path].figures | {"needs": needs})
     candidates = _measure_latency(folder, artefacts, verdicts, measurement)
     verdicts |= {one.path: one.verdict for one in candidates}
     scope, deploy = certificate_scope(folder, run), select_artefact(candidates)
@@ -107,6 +111,15 @@ def write_certificate(
         scope=scope,
         deploy=deploy,
     )
+
+
+def _find_needs(folder: Path, artefacts: tuple[Artefact, ...], measurement: Measurement) -> dict[str, dict[str, Any]]:
+    """Return what the TFLite files need; ranges are those of the films that were measured, and of the drawn inputs."""
+    served = [one for one in artefacts if one.is_served]
+    floats = [one for one in served if one.precision != "int8"]
+    groups = [[one.path for one in floats if one.network == network] for network in ("trained", "baseline")]
+    films = np.concatenate([measurement.filmset.films, measurement.filmset.golden])
+    return find_needs({one.path: folder / one.path for one in served}, groups, films)
 
 
 def _measure_latency(
@@ -272,6 +285,7 @@ def model_card(folder: Path, manifest: Manifest, certificate: Certificate, repor
         figures=figures,
         inputs=report["inputs"]["description"],
         certificate=certificate,
+        needs={path: in_words(row.figures.get("needs")) for path, row in certificate.artefacts.items()},
         formats=chosen_lines(certificate.scope.get("formats") or {}),
         limits=[INTENDED, *manifest.words.limits],
     )

@@ -22,6 +22,7 @@ from tbconv.contract.golden import REFERENCE, Golden
 from tbconv.contract.manifest import Artefact, Manifest
 from tbconv.contract.statistics import Prediction, proportion, upper_bound
 from tbconv.report_kit import charts
+from tbconv.report_kit.needs import BARRED, half_line, is_barred, runtime_words
 from tbconv.report_kit.pages import Cell, Chart, Section, Table, data_address, render_page
 from tbconv.report_kit.words import DASH, digits_for, estimate, megabytes, rounded, short, small
 
@@ -77,6 +78,7 @@ def certificate_page(
             _margins(facts),
             portability_section(certificate.scope.get("portability")),
             _reliability(facts),
+            _needs(facts),
         ],
         maps=_maps(facts),
         closing=[_costs(facts), _int8(facts), _quality(facts), _reasons(facts), _scope(facts), _tolerances(facts)],
@@ -407,6 +409,32 @@ def _reasons(facts: Facts) -> Section:
     ]
     tables = [Table(["file", "reason", "SHA-256"], rows)] if rows else []
     return Section("reasons", "Each verdict in words", tables=tables)
+
+
+def _needs(facts: Facts) -> Section:
+    """Which runtimes read each file, and whether arithmetic in 16 bits holds what it computes."""
+    found = facts.certificate.needs
+    known = [(one.path, found[one.path]) for one in facts.artefacts if one.path in found]
+    rows: Sequence[Sequence[Cell]] = [
+        [{"code": path}, runtime_words(one["runtime"]), _operators(one), _half(one)] for path, one in known
+    ]
+    note = (
+        "An older runtime refuses the file. Ranges are of values in float32; partial sums inside a convolution or a "
+        "dense layer are not among them. GPU delegates compute in float16 unless they are told not to."
+    )
+    tables = [Table(["file", "oldest runtime", "because of", "float16 arithmetic"], rows)] if rows else []
+    return Section("needs", "What each file needs", tables=tables, note=note if rows else "")
+
+
+def _operators(needs: dict[str, Any]) -> str:
+    return ", ".join(f"{name} {needs['operators'][name]}" for name in needs["because"])
+
+
+def _half(needs: dict[str, Any]) -> Cell:
+    found = needs.get("float16")
+    if found is None:
+        return DASH
+    return {"text": BARRED if is_barred(needs) else "holds", "small": half_line(found)}
 
 
 def _proofs(facts: Facts) -> Section:

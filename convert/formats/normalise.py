@@ -1,7 +1,7 @@
 """How a third-party network expects its grey levels: one description for the graph and for the reference's numpy.
 
-The graph gets it as constants (convert.formats.onnx_wrap), the reference as prepared input. Each computes it by itself,
-so that a fault in the graph's preprocessing shows as a difference.
+The graph gets it as constants (convert.formats.onnx_wrap.front), the reference as prepared input. Each computes it by
+itself, so that a fault in the graph's preprocessing shows as a difference.
 """
 
 from __future__ import annotations
@@ -73,12 +73,26 @@ def choose_normalise(
     name: str | None = None,
     mean: tuple[float, ...] | None = None,
     std: tuple[float, ...] | None = None,
+    whole: bool = False,
 ) -> Normalise:
     """Return what was given, or what is assumed: torchvision's for three channels, x / 255 for one.
 
+    Args:
+        channels: of the network.
+        name: of NAMES.
+        mean: instead, with `std`.
+        std: instead, with `mean`.
+        whole: the network takes whole numbers (uint8), so grey levels as they are: nothing is assumed.
+
     Raises:
-        ConfigError: an unknown name, or numbers that do not fit the channels.
+        ConfigError: an unknown name, numbers that do not fit the channels, or that make fractions of whole numbers.
     """
+    if whole:
+        if mean is not None or name not in (None, "none"):
+            why = "it takes uint8: 0..255 as they are stored, and would lose the fractions that a normalisation makes"
+            what = "--mean and --std" if mean is not None else f"--normalise {name}"
+            raise ConfigError(f"{what} for a network of whole numbers", why=why, fix="--normalise none, or omit it")
+        return Normalise("none", (0.0,) * channels, (1.0,) * channels, white=1.0)
     if mean is not None and std is not None:
         return Normalise("given", _for_channels(mean, channels, "--mean"), _for_channels(std, channels, "--std"))
     chosen = name or ("imagenet" if channels == 3 else "unit")

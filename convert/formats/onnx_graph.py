@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -229,7 +229,7 @@ def infer_shapes(model: onnx.ModelProto) -> dict[str, tuple[int, ...]]:
 # The batch stands in such a shape as BATCH, and may be moved, but not calculated with.
 
 BATCH = 2**31 - 1  # stands for the batch; larger than any real size
-MOST_FOLDED = 1 << 16  # rows of a film that are folded into the batch
+MOST_FOLDED = 1 << 28  # rows of a film that are folded into the batch, or numbers of a film that a Size counts
 MOVES = ("Cast", "Concat", "Gather", "Identity", "Reshape", "Slice", "Squeeze", "Unsqueeze", "Where")
 # as a float the batch would pass for a number
 INTEGERS = (onnx.TensorProto.INT32, onnx.TensorProto.INT64, onnx.TensorProto.UINT32, onnx.TensorProto.UINT64)
@@ -248,18 +248,27 @@ def is_static(node: Node, constants: dict[str, NDArray[Any]]) -> bool:
     if not read or len(node.outputs) != 1 or not all(name in constants for name in read):
         return False
     moves = node.op in MOVES and not (node.op == "Cast" and node.attributes["to"] not in INTEGERS)
-    harmless = node.op == "Shape" or _asks_for_minus(node, constants) or _multiplies_batch(node, constants)
+    counts = _multiplies_batch(node, constants) or _divides_batch(node, constants)
+    harmless = node.op == "Shape" or _asks_for_minus(node, constants) or counts
     return moves or harmless or not reads_batch(node, constants)
 
 
 def _multiplies_batch(node: Node, constants: dict[str, NDArray[Any]]) -> bool:
-    """Whether a node gives a multiple of the batch, as exporters fold heads into it: BATCH times one whole number."""
+    """Whether a node gives a multiple of the batch, as exporters fold heads into it: BATCH times whole numbers."""
     if node.op != "Mul":
         return False
     if any(constants[name].size != 1 or constants[name].dtype != np.int64 for name in node.inputs):
         return False
     least, most = sorted(int(constants[name].reshape(())) for name in node.inputs)
-    return most == BATCH and 1 <= least <= MOST_FOLDED
+    return least >= 1 and 1 <= batches_in(most) * least <= MOST_FOLDED and not batches_in(least)
+
+
+def _divides_batch(node: Node, constants: dict[str, NDArray[Any]]) -> bool:
+    """Whether a node takes a multiple of the batch apart, as exporters take windows out of it, and nothing is left."""
+    if node.op != "Div" or any(constants[name].size != 1 or constants[name].dtype != np.int64 for name in node.inputs):
+        return False
+    whole, part = (int(constants[name].reshape(())) for name in node.inputs)
+    return batches_in(whole) > 0 and 1 <= part < BATCH and batches_in(whole) % part == 0
 
 
 def _asks_for_minus(node: Node, constants: dict[str, NDArray[Any]]) -> bool:
@@ -269,15 +278,41 @@ def _asks_for_minus(node: Node, constants: dict[str, NDArray[Any]]) -> bool:
 
 def repeated_by_batch(node: Node, constants: dict[str, NDArray[Any]]) -> NDArray[Any] | None:
     """Return what a node repeats for each film, [1, ...], such as a class token; None where it does not."""
-    if node.op != "Expand" or not all(name in constants for name in node.inputs):
+    if node.op not in ("Expand", "Tile") or not all(name in constants for name in node.inputs):
         return None
     stored, target = (constants[name] for name in node.inputs)
+    if node.op == "Tile":
+        alone = stored.ndim == len(target) and stored.shape[0] == 1 and target[0] == BATCH
+        return np.tile(stored, [1, *(int(one) for one in target[1:])]) if alone and not _has_batch(target[1:]) else None
     if list(target).count(BATCH) != 1 or target[0] != BATCH or (stored.ndim == len(target) and stored.shape[0] != 1):
         return None
     if stored.ndim > len(target):
         return None
     sizes = (1, *(int(size) for size in target[1:]))
     return np.broadcast_to(stored, np.broadcast_shapes(stored.shape, sizes))
+
+
+def moved_in_film(
+    node: Node, films: Mapping[str, NDArray[Any]], constants: dict[str, NDArray[Any]], opset: int
+) -> NDArray[Any] | None:
+    """Return one film's stored numbers, [1, ...], once a node has laid them out anew; None where it does more."""
+    if node.op not in ("Cast", "Identity", "Reshape", "Transpose") or node.inputs[0] not in films:
+        return None
+    given = {name: films[name] if name in films else constants.get(name) for name in node.inputs if name}
+    if any(one is None for one in given.values()) or node.attributes.get("perm", [0])[0] != 0:
+        return None
+    known = {name: one for name, one in given.items() if one is not None}
+    if node.op == "Reshape":
+        target = np.where(known[node.inputs[1]] == BATCH, 1, known[node.inputs[1]])
+        if target[0] not in (0, 1, -1) or _has_batch(target):
+            return None
+        known[node.inputs[1]] = target
+    made = evaluate(node, known, opset)
+    return made if made.shape[:1] == (1,) else None
+
+
+def _has_batch(sizes: NDArray[Any]) -> bool:
+    return any(batches_in(one) for one in sizes)
 
 
 def reads_batch(node: Node, constants: dict[str, NDArray[Any]]) -> bool:

@@ -151,7 +151,8 @@ class LayerBuilder:
         """Apply Rescaling by 0 to as many places, with the numbers as offsets, since a H5 holds no constants."""
         place, count = self.cut(like, axis, (0, 1, 1), f"{name}.place"), numbers.shape[axis]
         places = place if count == 1 else self.join([place] * count, axis, f"{name}.places")
-        return layers.Rescaling(0.0, numbers[0].tolist(), name=name)(places)
+        first = float(numbers.flat[0])
+        return layers.Rescaling(0.0, first if (numbers == first).all() else numbers[0].tolist(), name=name)(places)
 
     def cut(self, tensor: Any, axis: int, places: Places, name: str) -> Any:
         """Apply Cropping2D, and to leave places out MaxPooling2D of one place; tensors of other ranks are reshaped."""

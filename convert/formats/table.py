@@ -115,6 +115,8 @@ FORMATS = [
     _tflite("dynamic"),
     _tflite("int8", step=INT8, argument="out", dtype="uint8"),
 ]
+# What an int8 file gives; the first takes grey levels as uint8, the others as what they give: less 128 in int8.
+IO = ("float32", "uint8", "int8")
 ONNX, SAVED_MODEL, TFLITE_FLOAT32 = FORMATS[0], FORMATS[1], FORMATS[4]
 INT8_FILE = FORMATS[7]
 

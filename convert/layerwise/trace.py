@@ -190,7 +190,7 @@ def make_reference(bundle: Path, model_inputs: NDArray[np.uint8], folder: Path) 
     np.save(images, model_inputs)
     with workers(), ThreadPoolExecutor(1) as pool, drop_waiting(pool):
         request = network | {"images": str(images), "out": str(eager), "dtype": "float32"}
-        run_step("convert.formats.torch_to_onnx:torch_to_onnx", network | {"out": str(onnx)}, threads=1)
+        run_step("convert.formats.torch_to_onnx.of_run:torch_to_onnx", network | {"out": str(onnx)}, threads=1)
         job = pool.submit(run_step, "convert.runners.pytorch:run", request, threads=1)
         reference = write_reference(onnx, model_inputs, folder)
         run_step(f"{READERS['onnx']}:write_rounding_noise", {"folder": str(folder)}, threads=1)

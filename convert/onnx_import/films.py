@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from convert.parity.inputs import evenly, find_films, spread
 from tbconv.contract.errors import DataError, FilmError, Reporter
 from tbconv.contract.files import sha256_bytes
-from tbconv.contract.preprocess import PreprocessSpec
+from tbconv.contract.preprocess import fit
 from tbconv.contract.xray import read_xray
 from tbconv.contract.xray.folder import walk_films, words_of
 from torch_train.data.loading import digest_of_pixels
@@ -27,8 +27,8 @@ LEAST_APART = 16  # films; of fewer, neither half would say anything, so all of 
 class FolderFilms:
     """What is fed, and what is calibrated with."""
 
-    calibration: NDArray[np.uint8]  # [C, S, S]
-    parity: NDArray[np.uint8]  # [N, S, S]
+    calibration: NDArray[np.uint8]  # [C, H, W]
+    parity: NDArray[np.uint8]  # [N, H, W]
     parity_names: tuple[str, ...]  # paths within the folder
     calibration_sha256: tuple[str, ...]  # of the grey pixels: one film, whatever file it came in
     parity_sha256: tuple[str, ...]
@@ -53,12 +53,12 @@ class FolderFilms:
         return sha256_bytes("".join(f"{one}\n" for one in self.calibration_sha256).encode())
 
 
-def read_folder(folder: Path, *, size: int, films: int, reporter: Reporter) -> FolderFilms:
+def read_folder(folder: Path, *, size: tuple[int, int], films: int, reporter: Reporter) -> FolderFilms:
     """Read films evenly spread over a folder's paths, grey and model_input.
 
     Args:
         folder: PNG, JPEG and DICOM films, in subfolders or not.
-        size: side of the square in pixels.
+        size: height and width in pixels.
         films: to compare, at most.
         reporter: gets a line for each film that is left out.
 
@@ -97,13 +97,13 @@ def read_folder(folder: Path, *, size: int, films: int, reporter: Reporter) -> F
     )
 
 
-def read_more(folder: Path, films: FolderFilms, *, size: int, reporter: Reporter) -> Iterator[FolderFilms]:
+def read_more(folder: Path, films: FolderFilms, *, size: tuple[int, int], reporter: Reporter) -> Iterator[FolderFilms]:
     """Yield the same films with further ones of the folder to compare, until 576 were looked at.
 
     Args:
         folder: it.
         films: what was read of it before.
-        size: side of the square in pixels.
+        size: height and width in pixels.
         reporter: gets a line for each film that is left out.
 
     Yields:
@@ -172,9 +172,9 @@ def split(count: int, films: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]
     return calibrating, evenly(compared, films)
 
 
-def _read(paths: list[Path], size: int, reporter: Reporter) -> dict[Path, tuple[NDArray[np.uint8], str]]:
-    """Return square and SHA-256 by path; a film that is there twice counts once."""
-    spec, found, seen = PreprocessSpec(size=size), {}, set()
+def _read(paths: list[Path], size: tuple[int, int], reporter: Reporter) -> dict[Path, tuple[NDArray[np.uint8], str]]:
+    """Return model input and SHA-256 by path; a film that is there twice counts once."""
+    found, seen = dict[Path, tuple[NDArray[np.uint8], str]](), set[str]()
     for path in reporter.track(paths, title="reading films", total=len(paths)):
         try:
             pixels = read_xray(path)
@@ -184,5 +184,5 @@ def _read(paths: list[Path], size: int, reporter: Reporter) -> dict[Path, tuple[
         digest = digest_of_pixels(pixels)
         if digest not in seen:
             seen.add(digest)
-            found[path] = (spec.model_input(pixels), digest)
+            found[path] = (fit(pixels, *size), digest)
     return found

@@ -7,11 +7,13 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+import numpy as np
+
 from convert.formats.normalise import Normalise
 from convert.formats.table import SAVED_MODEL, chosen_lines
 from convert.onnx_import.films import FolderFilms
 from convert.parity.compare import OutputDifference
-from convert.parity.decisions import Decisions
+from convert.parity.decisions import SHOWN, Decisions
 from convert.parity.report import search_lines
 from convert.parity.verdicts import (
     CANNOT_SAY,
@@ -25,6 +27,7 @@ from convert.parity.verdicts import (
 from tbconv.contract.certificate import Proof, ProofVerdict
 from tbconv.contract.errors import Referral
 from tbconv.contract.manifest import is_exact
+from tbconv.report_kit.needs import need_lines
 
 COLUMNS = ("file", "MB", "verdict", "output", "max", "median", "99 %", "SQNR dB", "flips", "undecided")
 LEGEND = (
@@ -50,7 +53,7 @@ class JudgedFile:
     verdict: str
     reason: str
     outputs: tuple[OutputDifference, ...] = ()
-    facts: dict[str, Any] = field(default_factory=dict)  # bytes
+    facts: dict[str, Any] = field(default_factory=dict)  # bytes, needs
 
     def with_proof(self, proof: Proof | None) -> JudgedFile:
         """Return the file, FAILED where it was proven to be another network."""
@@ -75,6 +78,10 @@ class JudgedFile:
         if facts["served"]:
             said += f"; the server would refuse it: {facts['served']}"
         return replace(self, reason=said, facts=self.facts | facts)
+
+    def with_needs(self, needs: dict[str, Any] | None) -> JudgedFile:
+        """Return the file with what it needs of a runtime, where that is known."""
+        return self if needs is None else replace(self, facts=self.facts | {"needs": needs})
 
     def to_json(self) -> dict[str, Any]:
         """Return the row of parity.json."""
@@ -110,6 +117,7 @@ def onnx_report(
     proofs: dict[str, Proof],
     words: Referral,
     formats: dict[str, Any],
+    cast: str = "",
     chosen_on: str = "",
 ) -> dict[str, Any]:
     """Return parity.json: films by digest only, since their names may be patients'.
@@ -126,9 +134,11 @@ def onnx_report(
         proofs: what is true of each file for every input.
         words: what a flag calls for.
         formats: which were asked for (convert.formats.table.describe_chosen).
+        cast: how far the file itself lies from its network in float32, in words.
         chosen_on: where thresholds and figures come from, in words; empty where no label was read.
     """
     name, facts = source
+    run = "the given file's network in float32" if facts["float32"] else "the given file"
     return {
         "source": name,
         "source_sha256": facts["source"],
@@ -138,7 +148,8 @@ def onnx_report(
             "parity_sha256": list(films.parity_sha256),
             "calibration_sha256": list(films.calibration_sha256),
         },
-        "reference": "ONNX Runtime without optimisations, on the given file, fed with films that numpy normalised",
+        "reference": f"ONNX Runtime without optimisations, on {run}, fed with films that numpy normalised",
+        "float32": f"{facts['float32']}; {cast}" if facts["float32"] else "",
         "preprocessing": {"description": str(normalise), "assumed": normalise.assumed},
         "renamed_outputs": facts["renamed_outputs"],
         "flattened_outputs": facts["flattened_outputs"],
@@ -152,32 +163,85 @@ def onnx_report(
         "int8": int8,
         "formats": formats,
         "proofs": {path: asdict(one) for path, one in proofs.items()},
-        "limits": [*_limits(normalise, films, decisions, chosen_on), *_limits_of_makers(judged, len(films.parity))],
+        "library": facts["library"],
+        "limits": [
+            *_limits(normalise, films, decisions, run, chosen_on, facts["library"]),
+            *([f"The files are in float32: {facts['float32']}; {cast}."] if facts["float32"] else []),
+            *input_limits(facts, normalise),
+            *_limits_of_makers(judged, len(films.parity)),
+        ],
         "disclaimer": words.disclaimer,
     }
 
 
-def _limits(normalise: Normalise, films: FolderFilms, decisions: dict[str, Decisions], chosen_on: str) -> list[str]:
-    """Return what a conversion without an operating point, labels or PyTorch cannot say."""
+def _limits(
+    normalise: Normalise,
+    films: FolderFilms,
+    decisions: dict[str, Decisions],
+    run: str,
+    chosen_on: str,
+    library: dict[str, Any] | None,
+) -> list[str]:
+    """Return what a conversion without an operating point and labels cannot say; without a library of PyTorch, too."""
     which = "assumed, since none was given" if normalise.assumed else "taken from the command line"
+    if library is not None and library["carried"]:
+        which = f"taken from {library['preprocessing']['origin']}"
     which = "inside the network, as `tbconv adopt` was told" if chosen_on else which
-    reference = "The reference is ONNX Runtime on the given file, not the network that it was exported from"
-    shown = f"The preprocessing is {which} ({normalise}), on grey films padded to a square"
+    reference = f"The reference is ONNX Runtime on {run}, not the network that it was exported from"
+    shown = f"The preprocessing is {which} ({normalise}), on grey films padded to the input's shape"
     counted = "; ".join(f"{name}: {one}" for name, one in decisions.items())
     unread = (
         "There is no operating point chosen on labelled films, and labels are not read: sensitivity, specificity and "
         "calibration are not measured"
     )
     exported = f"{reference}: what the export got wrong is wrong in every file here."
+    if library is not None:
+        exported = f"PyTorch itself was compared with the export on the same films: {library['pytorch']['reason']}."
     if chosen_on:
         unread, exported = chosen_on, f"{reference}; that one gave the same logits to the held-out films."
     return [
         f"{unread}. Decisions are counted as {counted}.",
         exported,
+        *(f"{line}." for line in (library["not_carried"] if library is not None else ())),
         f"There is no evidence map: {'one map would speak for one label' if chosen_on else NO_MAP}.",
         f"{shown}: if the network was trained differently, all files are wrong in the same way.",
         f"Measured on {films.description}; other films may differ.",
     ]
+
+
+def input_limits(facts: dict[str, Any], normalise: Normalise) -> list[str]:
+    """Return what is to be known of how films come into the network: each a sentence.
+
+    Args:
+        facts: of `convert.formats.onnx_wrap.wrap`.
+        normalise: the preprocessing.
+    """
+    given, found = facts["input"], list[str]()
+    sides = given["shape"][1:3] if given["channels_last"] else given["shape"][2:]
+    if not all(isinstance(side, int) for side in sides):
+        height, width = facts["size"]
+        found.append(
+            f"Its height and width are open and were set to {height} x {width} by --size: a network that was trained "
+            "at another size decides otherwise."
+        )
+    if facts["channels"] == 3:
+        found.append("The network takes three channels: each gets the same grey levels, whatever colour a film has.")
+    if given["dtype"] == "uint8":
+        found.append(f"Its input {given['name']} is uint8: it gets grey levels 0..255 as they are.")
+    if given["channels_last"] and normalise.assumed:
+        found.append(
+            "Its input is [N, H, W, C], as TensorFlow's networks have it, of which many scale inside (--normalise "
+            "none) or to -1..1 (--mean 0.5 --std 0.5): what was assumed is torchvision's; state which it is."
+        )
+    if facts["starts_with"] and normalise.assumed:
+        found.append(
+            f"It begins with {facts['starts_with']} of stored numbers: if that is its own preprocessing, films are now "
+            "normalised twice, and --normalise none is right."
+        )
+    for name, one in facts["fixed_inputs"].items():
+        numbers = ", ".join(f"{value:g}" for value in np.asarray(one["values"]).reshape(-1)[:SHOWN])
+        found.append(f"Its input {name} is fixed at {numbers}: all files answer for that alone.")
+    return found
 
 
 def _limits_of_makers(judged: tuple[JudgedFile, ...], films: int) -> list[str]:
@@ -201,9 +265,11 @@ def report_text(report: dict[str, Any]) -> str:
         "",
         f"Compared with {report['reference']}: {held}.",
         f"Preprocessing ({'assumed' if shown['assumed'] else 'as given'}): {shown['description']}.",
+        *_library_lines(report["library"]),
         *(f"Output `{old}` is called `{new}` here." for old, new in report["renamed_outputs"].items()),
         *(f"Output `{name}` {sides} is given as [N, classes]." for name, sides in report["flattened_outputs"].items()),
         *([f"The file is of {report['versions']}."] if report["versions"] else []),
+        *([f"{report['float32']}."] if report["float32"] else []),
         *(f"Decisions on `{name}`: {one['description']}." for name, one in report["decisions"].items()),
         "",
         f"| {' | '.join(COLUMNS)} |",
@@ -211,6 +277,8 @@ def report_text(report: dict[str, Any]) -> str:
         *(f"| {' | '.join(cells)} |" for cells in table_rows(report)),
         "",
         *(f"- {line}" for line in verdict_lines(report)),
+        "",
+        *(f"- {line}" for line in need_lines(needs_in(report))),
         "",
         *(f"- {line.strip()}" for line in search_lines(report["int8"])),
         "",
@@ -224,6 +292,18 @@ def report_text(report: dict[str, Any]) -> str:
         report["disclaimer"],
     ]
     return "\n".join(lines) + "\n"
+
+
+def _library_lines(library: dict[str, Any] | None) -> Iterator[str]:
+    """Yield who built the network, and what it was compared with besides."""
+    if library is not None:
+        yield f"Built by {library['library']}; weights: {library['weights']}."
+        yield f"PyTorch itself, on the same films: {library['pytorch']['reason']}."
+
+
+def needs_in(report: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return what files need, by path."""
+    return {row["path"]: row["needs"] for row in report["rows"] if "needs" in row}
 
 
 def verdict_lines(report: dict[str, Any]) -> Iterator[str]:

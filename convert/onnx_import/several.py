@@ -47,7 +47,7 @@ def convert_labels(config: LabelsConfig, reporter: Reporter) -> ConvertedOnnx:
     with temporary_folder("labels") as aside:
         onnx, films, thresholds = aside / f"{facts.name}.onnx", aside / "films", aside / "thresholds.json"
         request = {"folder": str(config.run), "arch": facts.arch, "outputs": len(facts.labels), "out": str(onnx)}
-        run_step("convert.formats.torch_to_onnx:labels_to_onnx", request)
+        run_step("convert.formats.torch_to_onnx.of_run:labels_to_onnx", request)
         _require_same(config.run, facts, onnx, aside)
         reporter.say(f"exported from {config.run}: its logits are PyTorch's on every held-out film")
         _write_films(config.run, films)

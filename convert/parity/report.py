@@ -156,24 +156,6 @@ def search_lines(found: dict[str, Any] | None) -> Iterator[str]:
     for number, one in enumerate(tried):
         if ranked and one["near"] is not None:
             yield f"  {'*' if number == found['chosen'] else ' '} {_candidate(one, found['near_films'])}"
-    if "reach" in found:  # reports of before say nothing of it
-        yield half_line(found["reach"])
-
-
-LARGEST_HALF = 65504  # of float16; what is larger is infinite there
-
-
-def half_line(reach: dict[str, Any]) -> str:
-    """Say whether a runtime that computes in float16, as GPUs do, holds what films reach in float32.
-
-    Args:
-        reach: tensor; largest, how far it gets from zero; films, on how many.
-    """
-    said = f"float16: {reach['tensor']} reaches {reach['largest']:.4g} on {reach['films']} calibration films"
-    if reach["largest"] <= LARGEST_HALF:
-        return f"{said}; float16 arithmetic, as GPUs may use, ends at {LARGEST_HALF}"
-    more = "every file is right only where float32 computes, model_float16.tflite, too"
-    return f"{said}, beyond {LARGEST_HALF}, where float16 arithmetic, as GPUs may use, ends: {more}"
 
 
 def _candidate(one: dict[str, Any], films: int) -> str:

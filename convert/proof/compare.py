@@ -110,13 +110,13 @@ def judge_terms(onnx: Term, file: Term, factors: list[Factor], declared: Declare
             found = found if same else Found(math.inf, where="other positions")
         elif name == "ends":  # where the file says none above, its integers may end there
             ends = slice(0, 3, 2) if np.isinf(value.values[1]) and np.isfinite(wanted.values[1]) else slice(2)
-            _distance(found, _block(wanted, slice(2)), _block(value, ends), declared, name)
+            _distance(found, _block(wanted, slice(2)), _block(value, ends), name)
         else:
             if name in ("scale", "offset") and (onnx.shape != file.shape or wanted.base.shape != value.base.shape):
                 wanted, value = _spread(wanted, onnx), _spread(value, file)  # noqa: PLW2901  (in other sizes)
             if 1 < wanted.base.size != value.base.size > 1:
                 return Found(math.inf, where=f"{value.base.size} numbers of {name} for {wanted.base.size}"), None
-            _distance(found, wanted, value, declared, name)
+            _distance(found, wanted, value, name)
     found.unruled = onnx.kind == "affine" and found.share > LEAST_FACTOR
     return found, factor
 
@@ -175,7 +175,7 @@ def _judge_weights(onnx: Term, file: Term, given: Factor, declared: Declared) ->
         wanted = wanted.times(number(1 / given[reads % given.size]))
     factor = _factor(wanted, value) if value.base.dtype == np.int8 or declared.integers else None
     moved, found = number(1 if factor is None else factor), Found()
-    _distance(found, wanted.times(moved), value, declared, "weight", searched=declared.may_be_second(value))
+    _distance(found, wanted.times(moved), value, "weight", searched=declared.may_be_second(value))
     if found.where:
         found.unruled = only_factors(wanted.times(moved), value, LEAST_FACTOR)
         return found, factor
@@ -185,7 +185,7 @@ def _judge_weights(onnx: Term, file: Term, given: Factor, declared: Declared) ->
         biases.append(Stored(biases[0].values + more, unit=biases[0].magnitude))
     tried = [Found() for _ in biases]
     for one, bias in zip(tried, biases, strict=True):
-        _distance(one, bias, file.stored["bias"], declared, "bias")
+        _distance(one, bias, file.stored["bias"], "bias")
     best = min(tried, key=lambda one: one.steps)
     best.merge(found)
     return best, factor
@@ -204,18 +204,14 @@ def _factor(wanted: Stored, value: Stored) -> Factor:
 # --- stored numbers ---
 
 
-def _distance(
-    found: Found, wanted: Stored, value: Stored, declared: Declared, what: str, *, searched: bool = False
-) -> None:
+def _distance(found: Found, wanted: Stored, value: Stored, what: str, *, searched: bool = False) -> None:
     """Measure how far stored numbers are from what they should be, block by block of the last axis."""
     size, width = wanted.base.size, wanted.base.shape[-1] if wanted.base.ndim else 1
-    step, shifts = max(1, BLOCK * width // max(1, size)), declared.biases.get(value.name, {})
-    steps = np.array([shifts.get(channel, 0.0) for channel in range(width)])
-    steps *= value.base.dtype == np.int32
+    step = max(1, BLOCK * width // max(1, size))
     for start in range(0, width, step):
         part = slice(start, start + step)
         one, other = (each if width == 1 else _block(each, part) for each in (wanted, value))
-        far = _far(one, other, steps[part])
+        far = _far(one, other)
         if searched and other.base.dtype == np.int8:
             second = (far.beyond > 1) & (far.distance < far.coarse + K * far.fine)
             found.second += int(second.sum())
@@ -224,7 +220,6 @@ def _distance(
         if worst > max(found.steps, K):
             found.where, found.share = words_of(what, far, start)
         found.steps, found.halves = max(found.steps, worst), max(found.halves, far.halves)
-    found.shifted += int(np.count_nonzero(steps))
     found.compared += size
 
 
@@ -232,12 +227,12 @@ def _block(stored: Stored, part: slice) -> Stored:
     return stored.map(lambda array: array[..., part])
 
 
-def _far(wanted: Stored, value: Stored, shifts: NDArray[np.float64]) -> Far:
+def _far(wanted: Stored, value: Stored) -> Far:
     """Return the distance of each number, what one step of it is, and how many steps no rounding explains."""
     right, stored = wanted.values, value.values
     with np.errstate(invalid="ignore", over="ignore"):
         coarse = _coarse(right, value)
-        distance = np.where(right == stored, 0.0, np.abs(stored - right - (shifts * coarse if shifts.any() else 0)))
+        distance = np.where(right == stored, 0.0, np.abs(stored - right))
         magnitude = np.maximum(wanted.magnitude, np.abs(right)).astype(np.float32)
         fine = np.spacing(magnitude).astype(np.float64)
         beyond = np.where(distance == 0, 0.0, np.maximum(distance - coarse / 2, 0) / fine)

@@ -26,7 +26,6 @@ class Found:
     steps: float = 0.0  # the largest distance, in float32 steps, less what rounding to fewer bits explains
     halves: float = 0.0  # the largest distance in steps of a reduced type: 0.5 is one exact rounding
     second: int = 0  # integers that are the second nearest: a rounding search
-    shifted: int = 0  # biases that are shifted by whole steps, as declared
     compared: int = 0
     where: str = ""  # of what is beyond, in words
     share: float = 0.0  # of the number itself, that it is off by
@@ -35,8 +34,7 @@ class Found:
     def merge(self, more: Found) -> None:
         """Add what another comparison found."""
         self.steps, self.halves = max(self.steps, more.steps), max(self.halves, more.halves)
-        self.second, self.shifted = self.second + more.second, self.shifted + more.shifted
-        self.compared += more.compared
+        self.second, self.compared = self.second + more.second, self.compared + more.compared
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +59,18 @@ class Declared:
         weights: Mapping[str, str] | None = told.get("weights")
         left = None if weights is None else {name for name, digest in weights.items() if digests.get(name) == digest}
         return cls(None if left is None else frozenset(left), biases)
+
+    def undone(self, name: str, bias: NDArray[Any]) -> NDArray[Any]:
+        """Return integers of a bias as they were before whole steps were added to them, as declared."""
+        by = self.biases.get(name, {})
+        if not by or bias.dtype != np.int32 or bias.ndim != 1:
+            return bias
+        return np.asarray(bias - np.array([by.get(channel, 0) for channel in range(len(bias))]))
+
+    @property
+    def shifted(self) -> int:
+        """How many biases were shifted."""
+        return sum(by != 0 for row in self.biases.values() for by in row.values())
 
     def may_be_second(self, weights: Stored) -> bool:
         """Return whether weights may be the second nearest steps."""

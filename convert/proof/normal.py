@@ -75,8 +75,8 @@ class Stored:
         if step is not None:
             coarse = (0 if coarse is None else coarse) + step * np.abs(self.values)
         unit = None if self.unit is None else self.unit * np.abs(by)
-        base = np.broadcast_to(self.base, np.broadcast_shapes(self.base.shape, by.shape))
-        return Stored(base, self.gain * by, unit, coarse, self.name)
+        shape = np.broadcast_shapes(self.base.shape, by.shape)
+        return Stored(np.broadcast_to(self.base, shape), self.gain * by, unit, coarse, self.name)
 
     def plus(self, other: Stored) -> Stored:
         """Return the sum; a side of zeros changes nothing."""
@@ -85,8 +85,7 @@ class Stored:
         if not np.any(self.base):
             return other
         steps = [one for one in (self.step, other.step) if one is not None]
-        coarse = None if not steps else np.asarray(sum(steps))
-        unit = self.magnitude + other.magnitude
+        coarse, unit = np.asarray(sum(steps)) if steps else None, self.magnitude + other.magnitude
         return Stored(self.values + other.values, np.ones(()), unit, coarse, self.name or other.name)
 
     def map(self, change: Callable[[Array], Array]) -> Stored:
@@ -220,11 +219,8 @@ class NormalForm:
         return View(np.argsort(order).astype(np.int32).reshape(view.at.shape), made)
 
     def _each_once(self, view: View) -> bool:
-        if view.term is None or view.at.size != math.prod(self.terms[view.term].shape):
-            return False
-        seen = np.zeros(view.at.size, np.bool_)
-        seen[view.at.reshape(-1)] = True
-        return bool(seen.all())
+        size = -1 if view.term is None else math.prod(self.terms[view.term].shape)
+        return view.at.size == size and bool(np.bincount(view.at.reshape(-1), minlength=size).all())
 
     def _spread(self, view: View, numbers: Stored) -> Stored:
         """Return numbers that stretch to a view as numbers that stretch to its term, equal axes once."""
@@ -316,7 +312,10 @@ class NormalForm:
         stretched = np.broadcast_shapes(view.at.shape, scale.base.shape, offset.base.shape)
         if not np.any(scale.base):
             return View(np.broadcast_to(offset.values, stretched))
-        view = self.whole(view.map(lambda at: np.broadcast_to(at, stretched)))
+        view = view.map(lambda at: np.broadcast_to(at, stretched))
+        if _is_rounded(scale, 1) and _is_rounded(offset, 0):
+            return view
+        view = self.whole(view)
         made = self._affine(view.term or 0, self._spread(view, scale), self._spread(view, offset))
         return View(view.at, made)
 
@@ -388,11 +387,13 @@ class NormalForm:
         term = self.terms[index]
         if term.kind == "clip":
             return float(term.stored["ends"].values[0])
-        if term.kind in ("sigmoid", "softmax", "greater"):
+        if term.kind in ("sigmoid", "softmax", "greater", "exp", "sqrt"):
             return 0.0
         if term.kind in ("max", "largest", "gather", "concat"):
             return min(self.least(one) for one in term.inputs)
-        keeps = term.kind in ("average", "mean", "add", "mul") or (term.kind == "pad" and term.facts[1] >= 0)
+        keeps = term.kind in ("average", "mean", "add", "mul", "reciprocal") or (
+            term.kind == "pad" and term.facts[1] >= 0
+        )
         return 0.0 if keeps and all(self.least(one) >= 0 for one in term.inputs) else -math.inf
 
     def each(self, view: View, kind: str, **stored: Stored) -> View:
@@ -478,7 +479,10 @@ class NormalForm:
         rows = rows.map(lambda at: np.sort(at, 0))  # in any order it is one mean
         if rows.at.shape[0] == 1:
             return view.reshape(*sizes)
-        return self._view(kind, (self.ordered(rows, rows.at.shape),), rows.at.shape[1:], rows.at.shape).reshape(*sizes)
+        order = np.argsort(rows.at[0], kind="stable")  # nor does it matter which of several means stands first
+        rows = rows.map(lambda at: at[:, order])
+        made = self._view(kind, (self.ordered(rows, rows.at.shape),), rows.at.shape[1:], rows.at.shape)
+        return made.map(lambda at: at[:, np.argsort(order)].reshape(sizes))
 
     # --- joins ---
 

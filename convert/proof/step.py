@@ -74,7 +74,8 @@ def judge(request: dict[str, Any]) -> dict[str, Any]:
     if problem:
         return _answer(UNKNOWN, problem, {})
     with reuse_memory():
-        answer = _weigh(onnx, form, compare(onnx, form, replace(declared, integers=form.integers)))
+        match = compare(onnx, form, replace(declared, integers=form.integers))
+        answer = _weigh(onnx, form, match, declared.shifted)
     film = onnx.terms[0].shape
     answer["figures"] |= {"seconds": round(time.perf_counter() - started, 2)}
     return answer | {"shape": list(film), "integer": integer}
@@ -120,7 +121,7 @@ def _answer(verdict: str, reason: str, figures: dict[str, Any]) -> dict[str, Any
     return {"verdict": verdict, "reason": reason, "figures": figures, "shape": None, "integer": False}
 
 
-def _weigh(onnx: NormalForm, form: NormalForm, match: TermMatch) -> dict[str, Any]:
+def _weigh(onnx: NormalForm, form: NormalForm, match: TermMatch, shifted: int) -> dict[str, Any]:
     found = match.found
     figures: dict[str, Any] = {
         "outputs": sorted(form.outputs),
@@ -131,11 +132,11 @@ def _weigh(onnx: NormalForm, form: NormalForm, match: TermMatch) -> dict[str, An
         "integer_activations": form.integers,
     }
     if found.halves:
-        figures |= {"reduced_steps": round(found.halves, 4), "second_nearest": found.second, "shifted": found.shifted}
+        figures |= {"reduced_steps": round(found.halves, 4), "second_nearest": found.second, "shifted": shifted}
     if match.equalized:
         figures["equalized"] = match.equalized
     if match.first is None and not form.problems:
-        return _answer(EQUIVALENT, _words(match, form), figures)
+        return _answer(EQUIVALENT, _words(match, form, shifted), figures)
     if match.first is None or any(node == "input" for node, _ in form.problems):
         node, what = form.problems[0]
         return _answer(DIFFERENT, f"{node}: {what}", figures | {"node": node})
@@ -186,15 +187,15 @@ def _far(onnx: NormalForm, form: NormalForm, numbers: dict[int, Term]) -> float 
     return worst
 
 
-def _words(match: TermMatch, form: NormalForm) -> str:
+def _words(match: TermMatch, form: NormalForm, shifted: int) -> str:
     found = match.found
     words = f"the same graph; {found.compared:,} numbers within {found.steps:.2g} float32 steps ({K:g} allowed)"
     if found.halves and not found.second:
         words += ", each rounded once to fewer bits"
     if found.second:
         words += f", {found.second:,} rounded to the second nearest by a declared search"
-    if found.shifted:
-        words += f", {found.shifted:,} biases shifted as declared"
+    if shifted:
+        words += f", {shifted:,} biases shifted as declared"
     if match.equalized:
         words += f", {match.equalized} terms with powers of two a channel"
     if form.integers:

@@ -15,10 +15,12 @@ from numpy.typing import NDArray
 
 from convert.formats.tflite.int8 import (
     DECLARED,
+    FIXED,
     WEIGHTED,
     Grid,
     Scheme,
     Steps,
+    grid_of,
     grids_of,
     integer_operations,
     nearest_steps,
@@ -36,6 +38,7 @@ from convert.quantization.rounding import balance_steps, search_steps
 from convert.quantization.statistics import Channels, Ends, Films, Statistics, choose_range, mean_on_grid, measure
 
 Rounding = Literal["nearest", "balanced", "searched"]
+BEYOND = 17 / 16  # of what calibration films reach is what an output in integers can be: other films reach further
 NEARLY_ALL = Ends("share", 1e-6)
 
 
@@ -99,8 +102,12 @@ class Quantizer:
         self.films, self._grey = films, grey
         self._statistics: dict[int, dict[str, Channels]] = {}
 
-    def make(self, recipe: Recipe) -> Made:
+    def make(self, recipe: Recipe, io: str = "float32") -> Made:
         """Return the network in int8 by a recipe.
+
+        Args:
+            recipe: how.
+            io: what the file gives, and takes (convert.formats.table.IO).
 
         Raises:
             ConfigError: a node to keep in float is not in the graph.
@@ -130,6 +137,8 @@ class Quantizer:
             data, films = write_tflite(plain, "int8", scheme), self.films[: recipe.films]
             counts = self._weights[: len(films)]
             scheme = replace(scheme, shifts=shift_biases(plain, scheme, data, statistics, films, counts))
+        if io != "float32":  # what was chosen above was chosen by real numbers
+            scheme = replace(scheme, io=io, outputs=_grids_of_outputs(plain, statistics))
         data = write_tflite(plain, "int8", scheme)
         declared = scheme.declaration(plain, None if recipe.rounding == "nearest" else weight_digests(data))
         return Made(put_buffer(data, DECLARED, declared), plain, scheme, moved)
@@ -142,14 +151,18 @@ class Quantizer:
             self._statistics[count] = measure(self.plain, [self.plain.image.name, *names], self.films[:count])
         return self._statistics[count]
 
-    def reach(self, films: int) -> tuple[str, float]:
-        """Return which tensor gets furthest from zero on the first so many films, and how far."""
-        far = {name: float(one.reach.max()) for name, one in self.statistics(films).items()}
-        return max(far.items(), key=lambda item: item[1])
-
     def knows(self, films: int) -> bool:
         """Return whether the first so many films were measured."""
         return min(films, len(self.films)) in self._statistics
+
+
+def _grids_of_outputs(plain: Plain, statistics: Statistics) -> dict[str, Grid]:
+    """Return the grid of what a network gives, by name: what films reach and a bit more; a probability has its own."""
+    kinds, found = {one.output.name: one.kind for one in plain.operations}, dict[str, Grid]()
+    for name, one in plain.outputs.items():
+        low, high = choose_range(statistics[one.name], Ends("all"))
+        found[name] = FIXED.get(kinds[one.name], grid_of(BEYOND * low, BEYOND * high))
+    return found
 
 
 def _first(plain: Plain, far: int) -> set[str]:

@@ -51,8 +51,8 @@ def search(request: dict[str, Any]) -> dict[str, Any]:
     Args:
         request: onnx; films (path of calibration films, of the training part); decisions (what `Decisions.to_json`
             gives, or {"threshold": margin in logits}); keep_float (names); budget (seconds that the search may take
-            beyond its first candidate; 0 for that one alone); out; output (name of the one that decides; logits where
-            there are some).
+            beyond its first candidate; 0 for that one alone); out; io (of convert.formats.table.IO; float32 where it is
+            not said); output (name of the one that decides; logits where there are some).
 
     Returns:
         converter, and `search`: see `Search.report`.
@@ -75,6 +75,8 @@ def search(request: dict[str, Any]) -> dict[str, Any]:
         begun,
     )
     made = found.run(float(request["budget"]))
+    if (io := request.get("io", "float32")) != "float32":
+        made = found.with_io(io)
     Path(request["out"]).write_bytes(made)
     return {"converter": f"tbconv {__version__} int8: {found.chosen.recipe}", "search": found.report()}
 
@@ -234,9 +236,9 @@ class Search:
     tried: list[Trial] = field(default_factory=list)
     ended: str = ""
     until: float = 0.0  # by time.monotonic
+    _used: Quantizer | None = None  # that made the candidates
     _film_seconds: float = 0.0  # that a film takes to be counted
     _latencies: dict[Any, float] = field(default_factory=dict)  # by what is kept in float32
-    _reach: tuple[str, float, int] = ("", 0.0, 0)  # what gets furthest from zero, how far, and on how many films
     _ranking: tuple[int, int, int, float] = (0, 0, 0, 0.0)  # see `report`: films by what they do, width of the bell
 
     def __post_init__(self) -> None:
@@ -277,6 +279,12 @@ class Search:
         self._dynamic(rank, films)
         return data
 
+    def with_io(self, io: str) -> bytes:
+        """Return the file that was chosen, with integers for what it takes and gives: candidates give real numbers."""
+        if self._used is None or self.chosen.recipe is None:
+            raise ValueError("nothing was chosen yet")
+        return self._used.make(self.chosen.recipe, io).data
+
     def _quantizer(self, rows: NDArray[np.int64]) -> Quantizer:
         """Return a quantizer of films, in turn those near a decision and those spread over the others."""
         away = self.decisions.distances(self.network.answers(self.network.float32, self.films[rows]))
@@ -285,7 +293,8 @@ class Search:
             weights = np.ones(len(rows))
         near, even = np.argsort(-weights, kind="stable"), spread(np.arange(len(rows)))
         order = np.array(list(dict.fromkeys(np.stack([near, even], axis=1).ravel().tolist())))
-        return Quantizer(self.network.plain, self.films[rows[order]], weights=weights[order])
+        self._used = Quantizer(self.network.plain, self.films[rows[order]], weights=weights[order])
+        return self._used
 
     def _measure(self, quantizer: Quantizer, recipe: Recipe) -> None:
         """Let the films of a recipe run, so that the time of candidates is their own."""
@@ -296,7 +305,6 @@ class Search:
     def _make(self, quantizer: Quantizer, recipe: Recipe) -> tuple[Trial, Made]:
         start, made = time.monotonic(), quantizer.make(recipe)
         recipe = replace(recipe, films=min(recipe.films, len(quantizer.films)))
-        self._reach = (*quantizer.reach(recipe.films), recipe.films)
         one = Trial(str(recipe), recipe, size=len(made.data) / len(self.network.float32))
         one.seconds = time.monotonic() - start
         return one, made
@@ -393,7 +401,6 @@ class Search:
             "width": float(f"{width:.4g}"),  # of the bell by which films count, in the output's unit
             "ended": self.ended,
             "holds": holds if ranked else None,
-            "reach": {"tensor": self._reach[0], "largest": float(f"{self._reach[1]:.4g}"), "films": self._reach[2]},
             "verdict": self._verdict(chosen, holds=holds) if ranked else "not ranked",
             "seconds": round(time.monotonic() - self.begun, 1),
         }

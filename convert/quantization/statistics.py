@@ -151,10 +151,7 @@ def run_kept(
         films: uint8 or float32 [N, H, W, C].
         integer: whether the steps are wanted of what is stored in float32 and in int8.
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # that all tensors take memory: 45 MB of a ResNet50
-        interpreter = Interpreter(model_content=data, num_threads=THREADS, experimental_preserve_all_tensors=True)
-    interpreter.allocate_tensors()
+    interpreter = open_kept(data)
     details = {one["name"]: one for one in interpreter.get_tensor_details()}
     [given] = interpreter.get_input_details()
     stored = {one.output.name: ";".join(one.names) for one in plain.operations} | {plain.image.name: given["name"]}
@@ -168,6 +165,15 @@ def run_kept(
             interpreter.set_tensor(given["index"], film[None].astype(given["dtype"]))
             interpreter.invoke()
             yield {name: interpreter.get_tensor(one["index"]) for name, one in wanted.items()}
+
+
+def open_kept(data: bytes) -> Interpreter:
+    """Return an interpreter that keeps all tensors of a file, ready to run."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # that all tensors take memory: 45 MB of a ResNet50
+        interpreter = Interpreter(model_content=data, num_threads=THREADS, experimental_preserve_all_tensors=True)
+    interpreter.allocate_tensors()
+    return interpreter
 
 
 def _rows(values: NDArray[np.float32]) -> NDArray[np.float32]:

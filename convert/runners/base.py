@@ -31,7 +31,7 @@ def run_films(run: Run, request: dict[str, Any], *, channels_first: bool = False
 
     Args:
         run: the opened file.
-        request: images (.npy: uint8 [N, S, S] grey levels, or float32 [N, C, S, S] that are fed as they are), out
+        request: images (.npy: uint8 [N, H, W] grey levels, or [N, ...] of four axes that are fed as they are), out
             (.npz); batch (the only number of films that a call takes), film_by_film (1) and
             names (new name by old one) may be given.
         channels_first: whether grey levels are fed as [N, 1, S, S].
@@ -55,9 +55,9 @@ def run_films(run: Run, request: dict[str, Any], *, channels_first: bool = False
     return {"films": len(images)}
 
 
-def _as_input(films: NDArray[Any], *, channels_first: bool) -> NDArray[np.float32]:
+def _as_input(films: NDArray[Any], *, channels_first: bool) -> NDArray[Any]:
     if films.ndim == 4:
-        return np.ascontiguousarray(films, np.float32)
+        return np.ascontiguousarray(films)
     grey = as_model_input(films)
     return np.ascontiguousarray(grey.transpose(0, 3, 1, 2)) if channels_first else grey
 

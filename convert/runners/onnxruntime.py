@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import onnx
 import onnxruntime
+from numpy.typing import NDArray
 from onnx import numpy_helper
 
 from convert.formats.onnx_graph import load_onnx
@@ -89,7 +90,9 @@ def run(request: dict[str, Any]) -> dict[str, Any]:
 
     Args:
         request: artefact, optimised (ONNX Runtime's graph optimisations; default true: what a user gets), input (its
-            name; default image), third_party (it is a file to convert, not a bundle's), and what `run_films` reads.
+            name; default image), third_party (it is a file to convert, not a bundle's), fixed_inputs (of others, by
+            name: `values` for each film, and whether their first axis is its place: `by_film`), and what `run_films`
+            reads.
 
     Raises:
         ArtefactError: the file is refused before it is opened.
@@ -101,9 +104,17 @@ def run(request: dict[str, Any]) -> dict[str, Any]:
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     session = _open(request["artefact"], options)
     names, source = [output.name for output in session.get_outputs()], request.get("input", "image")
-    return run_films(
-        lambda films: dict(zip(names, session.run(names, {source: films}), strict=True)), request, channels_first=True
-    )
+    kinds = {one.name: DTYPES.get(one.type, "float32") for one in session.get_inputs()}
+    fixed = {
+        name: (np.array(one["values"], kinds[name]), one["by_film"])
+        for name, one in (request.get("fixed_inputs") or {}).items()
+    }
+
+    def answer(films: NDArray[Any]) -> dict[str, NDArray[Any]]:
+        others = {name: np.repeat(one, len(films), axis=0) if each else one for name, (one, each) in fixed.items()}
+        return dict(zip(names, session.run(names, {source: films, **others}), strict=True))
+
+    return run_films(answer, request, channels_first=True)
 
 
 def _open(path: str, options: onnxruntime.SessionOptions) -> onnxruntime.InferenceSession:
@@ -126,6 +137,7 @@ DTYPES = {
     "tensor(int8)": "int8",
     "tensor(int32)": "int32",
     "tensor(int64)": "int64",
+    "tensor(bool)": "bool",
 }
 
 

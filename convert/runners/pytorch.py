@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from convert.formats.torch_to_onnx.of_library import OUTPUT, Classifier, build
 from convert.runners.base import BATCH, Answer, Takes, run_films, run_given
 from tbconv.contract.errors import ConversionError
 from tbconv.contract.manifest import Calibration
@@ -66,6 +67,20 @@ def run(request: dict[str, Any]) -> dict[str, Any]:
     """Run one network; request: what `load` and `run_films` read."""
     most = FLOAT64_BATCH if request["dtype"] == "float64" else BATCH
     return run_films(load(request).outputs, request, most=most)
+
+
+def run_library(request: dict[str, Any]) -> dict[str, Any]:
+    """Run a library's classifier as it is built; request: what `build` and `run_films` read, and dtype (float32)."""
+    dtype = getattr(torch, request.get("dtype", "float32"))
+    built = build(request)
+    network = built.network if isinstance(built.network, torch.nn.Module) else built.network.module()
+    classifier = Classifier(network).to(dtype)
+
+    def run(images: NDArray[np.float32]) -> dict[str, NDArray[Any]]:
+        with torch.inference_mode():
+            return {OUTPUT: classifier(torch.from_numpy(images).to(dtype)).numpy()}
+
+    return run_films(run, request)
 
 
 def run_script_given(request: dict[str, Any]) -> dict[str, Any]:

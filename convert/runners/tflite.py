@@ -83,12 +83,15 @@ def _open(path: Path) -> Run:
     except (ValueError, RuntimeError) as error:  # what LiteRT raises on a file that it cannot prepare
         why = " ".join(str(error).split())
         raise ConversionError(f"LiteRT cannot open {path.name}", why=why, fix="convert without this format") from error
-    [(name, detail)] = runner.get_input_details().items()
-    if detail["dtype"] is np.uint8 and detail["quantization"] != (1.0, 0):
-        why = f"its scale and zero point are {detail['quantization']}; grey levels need (1.0, 0)"
+    [(name, detail)], outputs = runner.get_input_details().items(), runner.get_output_details()
+    wanted = {np.uint8: (1.0, 0), np.int8: (1.0, -128)}.get(detail["dtype"])
+    if wanted is not None and detail["quantization"] != wanted:
+        why = f"its scale and zero point are {detail['quantization']}; grey levels need {wanted}"
         raise ConversionError(f"{path.name} would receive another image", why=why, fix="convert again")
+    zero = 0 if wanted is None else wanted[1]
     return lambda films: {
-        key: np.array(value, copy=True) for key, value in runner(**{name: films.astype(detail["dtype"])}).items()
+        key: _real(np.array(value, copy=True), outputs[key])
+        for key, value in runner(**{name: (films + zero).astype(detail["dtype"])}).items()
     }
 
 

@@ -104,6 +104,12 @@ class Certificate:
         band = self.artefacts[name].abstention_band if name in self.artefacts else 0.0
         return f"{words}; within {band:.2g} logits of the threshold it decides nothing" if band else words
 
+    @property
+    def needs(self) -> dict[str, dict[str, Any]]:
+        """What TFLite files need of a runtime, by path; certificates of before say nothing of it."""
+        found = {path: one.figures.get("needs") for path, one in self.artefacts.items()}
+        return {path: one for path, one in found.items() if isinstance(one, dict)}
+
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Certificate:
         """Read what certificate.json holds, `asdict` of this; KeyError, TypeError or ValueError on anything else."""

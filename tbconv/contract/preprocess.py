@@ -47,11 +47,7 @@ class PreprocessSpec:
         """
         if pixels.ndim != 2 or pixels.dtype != np.uint8 or pixels.size == 0:
             raise ValueError(f"pixels must be uint8 [H, W], got {pixels.dtype} {pixels.shape}")
-        height, width = pixels.shape
-        side = max(height, width)
-        canvas = Image.new("L", (side, side), 0)
-        canvas.paste(Image.fromarray(pixels), ((side - width) // 2, (side - height) // 2))
-        return np.asarray(canvas.resize((self.size, self.size), Image.Resampling.BILINEAR))
+        return fit(pixels, self.size, self.size)
 
     def apply(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Turn one grey X-ray into model input.
@@ -74,6 +70,24 @@ class PreprocessSpec:
     def from_file(self, path: Path) -> NDArray[np.uint8]:
         """Turn one film on disk into uint8 [size, size]: what training keeps in memory."""
         return self.model_input(read_xray(path))
+
+
+def fit(pixels: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
+    """Pad a film with black to the shape of a model's input, centred, and resize it; a bundle's input is a square.
+
+    Args:
+        pixels: uint8 [H, W], at least one pixel.
+        height: of the result.
+        width: of the result.
+
+    Returns:
+        uint8 [height, width].
+    """
+    high, wide = pixels.shape
+    padded = max(high, -(-wide * height // width)), max(wide, -(-high * width // height))
+    canvas = Image.new("L", padded[::-1], 0)
+    canvas.paste(Image.fromarray(pixels), ((padded[1] - wide) // 2, (padded[0] - high) // 2))
+    return np.asarray(canvas.resize((width, height), Image.Resampling.BILINEAR))
 
 
 def as_model_input(model_inputs: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -67,6 +67,8 @@ def right():
     yield "plain", model(body("input", "logits"), weights())
     grey = ("n", 1, SIDE, SIDE)
     yield "grey", model(body("input", "logits"), weights(1), shape=grey)
+    divided = [helper.make_node("Div", ["input", "255"], ["d"]), *body("d", "logits")]
+    yield "scales_itself", model(divided, [*weights(), *numbers(255.0)])
     shape = numpy_helper.from_array(np.array([1, 8], np.int64), "shape")
     one = (1, 3, SIDE, SIDE)
     yield "batch_in_a_reshape", model(body("input", "logits", flatten="Reshape"), [*weights(), shape], shape=one)
@@ -151,6 +153,12 @@ def wrong():
     yield "quantized", model([*rounded, *body("x", "logits")], [*weights(), *scale])
     yield "gives_an_image", giving(body("input", "l")[:2], "r", ["n", 8, SIDE // 2, SIDE // 2])
     yield "batch_norm_in_training", model([*body("input", "l"), *training("l", "logits")], [*weights(), *statistics()])
+    # before opset 14 one that names its running statistics is in training form: torch.onnx.export(training=PRESERVE)
+    five = helper.make_node(
+        "BatchNormalization", ["l", *STATISTICS], ["logits", "mean_now", "variance_now", "m", "v"], "norm"
+    )
+    yield "batch_norm_of_five", model([*body("input", "l"), five], [*weights(), *statistics()], opset=13)
+    yield "too_new", model(body("input", "logits"), weights(), opset=99)
     invalid = model(body("input", "logits"), weights())
     invalid.graph.node[1].input[0] = "nowhere"
     yield "invalid", invalid

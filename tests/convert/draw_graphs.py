@@ -210,16 +210,15 @@ def wrong_graphs():
         "gemm_beta": pooled(Graph()).add("Gemm", normal(4, 3), normal(3), beta=0.5),
         "gemm_computed_weight": computed_weight(),
         "max_pool_dilated": Graph().add("MaxPool", kernel_shape=[3, 3], dilations=[2, 2]),
-        "pad_reflect": Graph().add("Pad", asymmetric, mode="reflect"),
-        "pad_with_ones": Graph().add("Pad", asymmetric, np.float32(1)),
-        "pad_channels": Graph().add("Pad", np.int64([0, 1, 0, 0, 0, 0, 0, 0])),
+        "pad_of_the_batch": Graph().add("Pad", np.int64([1, 0, 0, 0, 0, 0, 0, 0])),
+        "pad_that_cuts": Graph().add("Pad", -asymmetric),
         "reshape_that_loses_the_batch": Graph().shrink().add("Reshape", np.int64([3, -1])),
         "reshape_with_two_unknowns": Graph()
         .shrink()
         .add("Reshape", np.int64([-1, 4, 0]))
         .add("Reshape", np.int64([3, 0, -1])),
         "constant_over_image": left("Div", 1.0),
-        "mean_over_channels": Graph().shrink().add("ReduceMean", np.int64([1]), keepdims=0),
+        "mean_over_the_batch": Graph().shrink().add("ReduceMean", np.int64([0, 1]), keepdims=0),
         "transpose_of_the_batch": Graph().add("Transpose", perm=[1, 0, 2, 3]),
         "cast_to_int": Graph().add("Cast", to=TensorProto.INT32),
     }

@@ -226,6 +226,7 @@ def right_graphs():
         "gate": beside(start().add("Greater", np.float32(0.2)).add("Cast", to=1), "Mul", "image"),
         "one_a_place": start().add("Mul", normal(1, 4, 12, 12)),
         "softmax_of_channels": start().add("Softmax", axis=1),
+        "softmax_of_rows": start().add("Softmax", axis=2),
         "softmax_of_classes": classifier(start()).add("Softmax"),
         "flatten": start().add("Flatten").add("Gemm", normal(576, 3), normal(3)),
         "flatten_of_the_old_exporter": flatten_of_the_old_exporter(),
@@ -396,7 +397,7 @@ def wrong_graphs():
         "clip_of_nothing": start().add("Clip", np.float32(1), np.float32(-1)),
         "concat_with_a_constant": concat_with_a_constant(),
         "concat_of_the_batch": fork("Concat", lambda g: g.add("Relu"), lambda g: g.add("Tanh"), axis=0),
-        "softmax_of_rows": start().add("Softmax", axis=2),
+        "softmax_of_films": start().add("Softmax", axis=0),
         "flatten_whole": start().add("Flatten", axis=2),
         "sum_of_other_sizes": fork("Add", lambda g: g.add("GlobalAveragePool").add("Flatten"), lambda g: g.add("Relu")),
         "gather_of_the_batch": start().add("Gather", np.int64(0), axis=0),
@@ -453,7 +454,7 @@ def zoo():
 def many_wrong():
     """Three nodes that no layer stands for, one behind the other, and one that is right in between."""
     graph = Graph().add("Cos").add("MaxPool", kernel_shape=[3, 3], strides=[2, 2], dilations=[2, 2])
-    return graph.add("Relu").add("Softmax", axis=3).add("Cos")
+    return graph.add("Relu").add("Softmax", axis=0).add("Cos")
 
 
 def draw_zoo(folder, draw):

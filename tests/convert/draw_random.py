@@ -145,12 +145,17 @@ def moves(draw):
     return graph.add("Flatten")
 
 
+REDUCED = ("ReduceMean", "ReduceMax", "ReduceSum", "ReduceMin", "ReduceL2", "GlobalMaxPool", "GlobalAveragePool")
+
+
 def reduced(draw):
-    graph, op = draw.signed(), draw.one("ReduceMean", "ReduceMax", "ReduceSum", "GlobalMaxPool", "GlobalAveragePool")
+    graph, op = draw.signed(), draw.one(*REDUCED)
     if op.startswith("Global"):
         return graph.add(op)
-    axes = draw.one([2, 3], [-1, -2], [3, 2], [1], [3])
-    return graph.add(op, np.array(axes, np.int64), keepdims=draw.some(0, 1))
+    axes = draw.one([2, 3], [-1, -2], [3, 2], [1], [3], [1, -1], [1, 2], [1, 2, 3])
+    if draw.some(0, 1):
+        graph.add("Transpose", perm=[0, 2, 3, 1])
+    return graph.add(op, np.array(axes, np.int64), keepdims=draw.some(0, 1)).add("Flatten")
 
 
 def copies(draw):
@@ -162,7 +167,7 @@ def copies(draw):
         graph.add("GlobalAveragePool").add("Expand", np.int64([1, channels, *draw.one(places, [places[0], 1])]))
     else:
         graph.add("Slice", np.int64([0]), np.int64([1]), np.int64([1]))
-        graph.add("Expand", np.int64(draw.one([1, 3, *places], [5, 1, 1])))
+        graph.add("Expand", np.int64(draw.one([1, 3, *places], [5, 1, 1], [100, 1, 1])))
     return graph.add("Sigmoid")
 
 
@@ -359,6 +364,106 @@ def heads_with_the_batch(draw):
     return graph.add("Add", inputs=[graph.last, rows]).add("Flatten")
 
 
+def windows(draw):
+    """Attend within windows of an image, moved round by some places, as Swin does: masked, and biased by place."""
+    heads, depth, side = draw.some(1, 3), draw.some(1, 4), draw.some(2, 3)
+    high, wide, width = draw.some(1, 3), draw.some(1, 3), heads * depth
+    graph, count, (rows, columns) = Graph(), high * wide, (high * side, wide * side)
+    draw.sizes = (width, rows, columns)
+    graph.add("Transpose", perm=[0, 2, 3, 1]).add("LayerNormalization", np.ones(width, np.float32), epsilon=0.1)
+    shortcut, by = graph.last, draw.some(0, side - 1)
+    _roll(graph, by, columns)
+    graph.add("Reshape", np.int64([draw.one(0, -1), high, side, wide, side, width]))
+    graph.add("Transpose", perm=[0, 1, 3, 2, 4, 5])
+    if draw.some(0, 1):
+        graph.add("Reshape", np.int64([-1, side * side, width]))
+    else:
+        _times_the_batch(graph, count, side * side, width)
+    graph.add("MatMul", draw.normal(width, 3 * width) / 2).add("Add", draw.normal(3 * width))
+    graph.add("Reshape", np.int64([-1, side * side, 3, heads, depth])).add("Transpose", perm=[2, 0, 3, 1, 4])
+    whole = graph.last
+    if draw.some(0, 1):
+        query, key, value = (
+            graph.add("Gather", inputs=[whole, graph.store(np.int64(at))], axis=0).last for at in range(3)
+        )
+    else:
+        parts = [f"head{at}" for at in range(3)]
+        graph.nodes.append(helper.make_node("Split", [whole], parts, name="drawn/Split", axis=0, num_outputs=3))
+        query, key, value = (graph.add("Squeeze", inputs=[one, graph.store(np.int64([0]))]).last for one in parts)
+    graph.last = key
+    graph.add("Transpose", perm=[0, 1, 3, 2]).add("MatMul", inputs=[query, graph.last])
+    graph.add("Add", draw.normal(*draw.one((1, heads), (heads,)), side * side, side * side))
+    if draw.some(0, 1):
+        mask = np.where(draw.rng.uniform(size=(1, count, 1, side * side, side * side)) < 0.5, 0, -100)
+        graph.add("Reshape", np.int64([-1, count, heads, side * side, side * side])).add("Add", mask.astype(np.float32))
+        graph.add("Reshape", np.int64([-1, heads, side * side, side * side]))
+    graph.add("Softmax", axis=-1).add("MatMul", inputs=[graph.last, value]).add("Transpose", perm=[0, 2, 1, 3])
+    graph.add("Reshape", np.int64([-1, side * side, width])).add("MatMul", draw.normal(width, width) / 2)
+    graph.add("Reshape", np.int64([-1, high, wide, side, side, width])).add("Transpose", perm=[0, 1, 3, 2, 4, 5])
+    graph.add("Reshape", np.int64([-1, rows, columns, width]))
+    _roll(graph, columns - by, columns)
+    return graph.add("Add", inputs=[shortcut, graph.last]).add("Flatten")
+
+
+def _roll(graph, by, size):
+    """Move columns round by some places, as both exporters write torch.roll."""
+    if by in (0, size):
+        return graph
+    whole = graph.last
+    graph.add("Size", inputs=[whole]).add("Reshape", np.int64([-1]))
+    graph.add("Slice", inputs=[whole, graph.store(np.int64([by])), graph.last, graph.store(np.int64([2]))])
+    last, graph.last = graph.last, whole
+    graph.add("Slice", np.int64([0]), np.int64([by]), np.int64([2]))
+    return graph.add("Concat", inputs=[last, graph.last], axis=2)
+
+
+def _times_the_batch(graph, times, *sizes):
+    """Fold into the batch so many rows of each film, their number computed from the batch."""
+    last = graph.last
+    graph.add("Shape", inputs=["image"]).add("Gather", np.int64(0), axis=0).add("Mul", np.int64(times * 2))
+    graph.add("Div", np.int64(2)).add("Unsqueeze", np.int64([0]))
+    graph.add("Concat", inputs=[graph.last, graph.store(np.int64(sizes))], axis=0)
+    return graph.add("Reshape", inputs=[last, graph.last])
+
+
+def pads(draw):
+    """Put numbers, the edge or a mirror around any axes."""
+    graph, mode = draw.signed(), draw.one("constant", "edge", "reflect")
+    if draw.some(0, 1):
+        graph.add("Transpose", perm=[0, 2, 3, 1])
+    sides = [[draw.some(0, 2) if size > 2 else 0 for size in (0, *draw.sizes)] for _ in range(2)]
+    if draw.some(0, 1):  # of an image's places alone
+        sides = [[0, 0, *(draw.some(0, 2) for _ in range(2))] for _ in range(2)]
+    fills = [np.float32(draw.one(0, 1, -2.5))] if mode == "constant" and draw.some(0, 1) else []
+    if draw.sizes[0] < 3 and mode == "reflect":
+        mode = "edge"
+    graph.add("Pad", np.int64([*sides[0], *sides[1]]), *fills, mode=mode)
+    return graph.add("Sigmoid").add("Flatten")
+
+
+def softmax(draw):
+    """Normalise exponentials over any axis of an image or of rows."""
+    graph, op = draw.signed(), draw.one("Softmax", "LogSoftmax")
+    if draw.some(0, 1):
+        graph.add("Transpose", perm=draw.one([0, 2, 3, 1], [0, 1, 3, 2]))
+    rank = 4
+    if draw.some(0, 1):
+        graph.add("Reshape", np.int64([0, draw.sizes[0], -1]))
+        rank = 3
+    return graph.add(op, axis=draw.one(*range(1, rank), *range(1 - rank, 0))).add("Flatten")
+
+
+def film_by_film(draw):
+    """Repeat stored numbers for each film, lay them out anew, and add them to computed ones."""
+    graph, (channels, rows, columns) = Graph(), draw.sizes
+    whole = graph.add("Reshape", np.int64([0, channels, -1])).add("Transpose", perm=[0, 2, 1]).last
+    graph.add("Shape", inputs=["image"]).add("Slice", np.int64([0]), np.int64([1]), np.int64([0]))
+    graph.add("Concat", inputs=[graph.last, graph.store(np.int64([1, 1, 1]))], axis=0)
+    graph.add("Tile", inputs=[graph.store(draw.normal(1, channels, rows, columns)), graph.last])
+    graph.add("Reshape", np.int64([draw.one(0, -1), channels, rows * columns])).add("Transpose", perm=[0, 2, 1])
+    return graph.add("Add", inputs=[graph.last, whole]).add("Flatten")
+
+
 def local_response(draw):
     """Divide by the squares around; of small numbers, for ONNX Runtime adds to a sum and takes away from it again."""
     graph = Graph().add("Sigmoid")
@@ -392,6 +497,10 @@ FAMILIES = {
     "max_pool": max_pool,
     "slice": cut,
     "split": split,
+    "windows": windows,
+    "pads": pads,
+    "softmax": softmax,
+    "film_by_film": film_by_film,
 }
 
 

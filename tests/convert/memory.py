@@ -11,7 +11,7 @@ from torch_train.run_folder import BASELINE, WEIGHTS
 
 READ = {"onnx", "saved_model", "films", "artefact", "images", "file"}  # what steps read, but for those that write it
 WRITTEN = {
-    "convert.formats.torch_to_onnx:torch_to_onnx": ("out",),
+    "convert.formats.torch_to_onnx.of_run:torch_to_onnx": ("out",),
     "convert.formats.onnx_to_keras:onnx_to_keras": ("h5", "keras", "saved_model"),
     "convert.formats.onnx_to_onnx2tf:onnx_to_tf": ("tflite", "saved_model"),
     "convert.formats.tflite.write:onnx_to_tflite": ("float32", "float16", "dynamic"),

@@ -202,7 +202,7 @@ def test_onnx2tf_did_not_change_the_onnx(bundle, memory):
     exported = [
         kept / "out"
         for module, request, kept in memory.kept
-        if module == "convert.formats.torch_to_onnx:torch_to_onnx" and request["network"] == "trained"
+        if module == "convert.formats.torch_to_onnx.of_run:torch_to_onnx" and request["network"] == "trained"
     ]
     assert (bundle / "model.onnx").read_bytes().startswith(exported[0].read_bytes())  # what it states follows
 

@@ -46,7 +46,7 @@ class Drawn:
     def __call__(self, module, request, *, threads=None, say=None):
         if module in self.fail:
             raise ConversionError("it fails", why="first line\nError: the last line", fix="none")
-        if module == "convert.formats.onnx_wrap:wrap":
+        if module == "convert.formats.onnx_wrap.wrap:wrap":
             self.model = Path(request["out"])
             return self.memory.run_step(module, request)
         if not module.startswith("convert.runners."):
@@ -84,6 +84,7 @@ def run(memory, theirs, tmp_path, monkeypatch):
         drawn = Drawn(memory, spoil, fail)
         monkeypatch.setattr("convert.pipeline.run_step", drawn)
         monkeypatch.setattr("convert.onnx_import.reference.prove_files", lambda *_: {})
+        monkeypatch.setattr("convert.onnx_import.reference.find_needs", lambda *_: {})  # of files that are a word
         monkeypatch.setattr("convert.parity.runtimes.run_step", drawn)
         place = out or tmp_path / "out"
         config = OnnxConfig(onnx=theirs[0] / f"{name}.onnx", out=place, calibration=theirs[1], **options)
@@ -188,6 +189,43 @@ def test_a_renamed_output_is_stated(run):
     assert done.report["rows"][0]["outputs"][0]["output"] == "my_out_0"
 
 
+def test_a_file_in_other_numbers_is_held_to_its_network_in_float32_and_how_far_it_lies_from_that_is_said(run):
+    for name, what in (("half", "float16 (4 stored tensors) cast to float32"), ("quantized", "int8: its float graph")):
+        done = run(name)
+        said = done.report["float32"]
+        assert said.startswith(what)
+        assert "; beside the file itself logits differs by at most " in said
+        assert "of 12 decisions" in said
+        assert done.report["reference"].endswith(
+            "the given file's network in float32, fed with films that numpy normalised"
+        )
+        assert f"The files are in float32: {said}." in done.report["limits"]
+        assert said in (done.folder / "report.md").read_text()
+        assert done.conversion["verdicts"]["model.onnx"] == "CERTIFIED"
+    assert run("plain").report["float32"] == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "words"),
+    [
+        ("dynamic_size", {"size": (24, 40)}, "are open and were set to 24 x 40 by --size"),
+        ("not_square", {}, "three channels: each gets the same grey levels"),
+        ("channels_last", {}, "of which many scale inside (--normalise none)"),
+        ("takes_uint8", {}, "is uint8: it gets grey levels 0..255 as they are"),
+        ("two_inputs", {"inputs": {"age": (55.0,)}}, "Its input age is fixed at 55: all files answer for that alone."),
+        ("scales_itself", {}, "It begins with Div of stored numbers"),
+    ],
+)
+def test_how_films_come_into_the_network_is_said_where_it_could_be_wrong(run, name, options, words):
+    done = run(name, **options)
+    assert done.conversion["verdicts"]["model.onnx"] == "CERTIFIED"
+    assert words in " ".join(done.report["limits"])
+    assert words in (done.folder / "report.md").read_text()
+    stated = run(name, **options, normalise="none")
+    assert ("normalised twice" in " ".join(done.report["limits"])) == (name == "scales_itself")
+    assert "normalised twice" not in " ".join(stated.report["limits"])
+
+
 def test_of_several_labels_each_decision_counts_and_its_threshold_is_said(run, tmp_path):
     (tmp_path / "thresholds.csv").write_text("label,threshold\nb,0.25\n")
     done = run("labels", labels=("a", "b", "c", "d"), thresholds=tmp_path / "thresholds.csv")
@@ -275,6 +313,13 @@ def test_labels_must_be_as_many_as_the_classes(run):
             {"calibration": Path("films"), "thresholds": Path("gone.json")},
             "--thresholds gone.json cannot",
         ),
+        ("plain.onnx", {"calibration": Path("films"), "size": "224,"}, "--size is '224,'"),
+        ("plain.onnx", {"calibration": Path("films"), "size": "0"}, "--size 0,0"),
+        ("plain.onnx", {"calibration": Path("films"), "size": "1,2,3"}, "--size is '1,2,3'"),
+        ("plain.onnx", {"calibration": Path("films"), "inputs": ["age"]}, "--input is 'age'"),
+        ("plain.onnx", {"calibration": Path("films"), "inputs": ["age=old"]}, "--input age= is 'old'"),
+        ("plain.onnx", {"calibration": Path("films"), "inputs": ["age=1", "age=2"]}, "--input is 'age=2'"),
+        (".", {"size": "224", "inputs": ["age=1"]}, "--size and --input for a run"),
         (".", {"task": "binary"}, "--task for a run"),
         ("gone.onnx", {"calibration": Path("films")}, "gone.onnx does not exist"),
         (".", {"calibration": Path("films"), "labels": "a,b"}, "--calibration and --labels for a run"),

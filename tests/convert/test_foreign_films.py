@@ -26,7 +26,7 @@ def write(folder, count, *, alike=False):
 
 
 def test_films_that_calibrate_and_films_that_are_compared_are_apart(tmp_path):
-    found = read_folder(write(tmp_path, 40), size=32, films=10, reporter=Silence())
+    found = read_folder(write(tmp_path, 40), size=(32, 32), films=10, reporter=Silence())
     assert found.disjoint
     assert (len(found.calibration), len(found.parity)) == (20, 10)
     assert found.parity.shape[1:] == (32, 32)
@@ -35,7 +35,7 @@ def test_films_that_calibrate_and_films_that_are_compared_are_apart(tmp_path):
 
 def test_few_films_serve_twice_and_that_is_said(tmp_path):
     said = Said()
-    found = read_folder(write(tmp_path, 5), size=32, films=64, reporter=said)
+    found = read_folder(write(tmp_path, 5), size=(32, 32), films=64, reporter=said)
     assert not found.disjoint
     assert len(found.calibration) == len(found.parity) == 5
     assert "the same that int8 was calibrated on" in found.description
@@ -51,14 +51,14 @@ def test_at_most_64_films_calibrate_evenly_spread():
 
 
 def test_a_film_that_is_there_twice_counts_once(tmp_path):
-    assert len(read_folder(write(tmp_path, 6, alike=True), size=32, films=6, reporter=Silence()).parity) == 1
+    assert len(read_folder(write(tmp_path, 6, alike=True), size=(32, 32), films=6, reporter=Silence()).parity) == 1
 
 
 def test_a_film_in_two_containers_counts_once_so_that_none_is_calibrated_on_and_compared(tmp_path):
     write(tmp_path, 40)
     for path in list(tmp_path.glob("*.png")):
         Image.open(path).save(tmp_path / f"{path.stem}-again.png", compress_level=1)
-    found = read_folder(tmp_path, size=32, films=40, reporter=Silence())
+    found = read_folder(tmp_path, size=(32, 32), films=40, reporter=Silence())
     assert found.disjoint
     assert len(found.calibration) + len(found.parity) == 40
 
@@ -67,14 +67,14 @@ def test_a_damaged_film_is_left_out_and_named(tmp_path):
     said = Said()
     write(tmp_path, 3)
     (tmp_path / "zzz.png").write_bytes(b"no film")
-    assert len(read_folder(tmp_path, size=32, films=9, reporter=said).parity) == 3
+    assert len(read_folder(tmp_path, size=(32, 32), films=9, reporter=said).parity) == 3
     assert any("zzz.png" in line for line in said.lines)
 
 
 @pytest.mark.parametrize("name", ["", "nowhere"])
 def test_a_folder_without_films_is_an_error(tmp_path, name):
     with pytest.raises(DataError, match="--calibration"):
-        read_folder(tmp_path / name, size=32, films=9, reporter=Silence())
+        read_folder(tmp_path / name, size=(32, 32), films=9, reporter=Silence())
 
 
 def test_more_films_come_spread_over_the_folder_and_none_twice(tmp_path, monkeypatch):
@@ -82,8 +82,8 @@ def test_more_films_come_spread_over_the_folder_and_none_twice(tmp_path, monkeyp
     monkeypatch.setattr("convert.onnx_import.films.AT_ONCE", 8)
     write(tmp_path, 100)
     (tmp_path / "copy.png").write_bytes((tmp_path / "000.png").read_bytes())
-    found = read_folder(tmp_path, size=32, films=10, reporter=Silence())
-    pools = list(read_more(tmp_path, found, size=32, reporter=Silence()))
+    found = read_folder(tmp_path, size=(32, 32), films=10, reporter=Silence())
+    pools = list(read_more(tmp_path, found, size=(32, 32), reporter=Silence()))
     last = pools[-1]
     assert len(last.parity) == len(last.parity_names) == len(set(last.parity_sha256)) == 40
     assert last.disjoint
@@ -121,10 +121,10 @@ def find_sides(tmp_path, monkeypatch):
             pixels = np.full((32, 32), level, np.uint8)
             pixels[0, :2] = divmod(index, 256)
             Image.fromarray(pixels).save(tmp_path / f"{index:03d}.png")
-        films = read_folder(tmp_path, size=32, films=10, reporter=Silence())
+        films = read_folder(tmp_path, size=(32, 32), films=10, reporter=Silence())
         config = OnnxConfig(onnx=tmp_path / "m.onnx", out=tmp_path / "out", calibration=tmp_path / ".")
         said, given = Said(), {"y": Decisions("binary", (0.0,))}
-        found = OnnxReference(config)._find_sides(films, run(films.parity), given, run, size=32, reporter=said)
+        found = OnnxReference(config)._find_sides(films, run(films.parity), given, run, size=(32, 32), reporter=said)
         return films, *found, said.lines
 
     return call

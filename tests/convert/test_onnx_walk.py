@@ -3,6 +3,9 @@
 import numpy as np
 import pytest
 
+from convert.formats.onnx_graph import Graph, Node
+from convert.formats.ops.walk import all_of, unknown
+
 RIGHT = (
     "conv_stride_2_asymmetric_pads",
     "conv_stride_2_symmetric_pads",
@@ -55,14 +58,13 @@ WRONG = {
     "gemm_beta": "alpha, beta or transA is set",
     "gemm_computed_weight": "its input 1 is computed, not stored",
     "max_pool_dilated": "dilations [2, 2]",
-    "pad_reflect": "only zeros around height and width",
-    "pad_with_ones": "only zeros around height and width",
-    "pad_channels": "only zeros around height and width",
+    "pad_of_the_batch": "change the batch",
+    "pad_that_cuts": "cut off",
     "transpose_of_the_batch": "does not keep the batch in front",
     "reshape_that_loses_the_batch": "the batch must stay in front",
     "reshape_with_two_unknowns": "the batch must stay in front",
     "constant_over_image": "a constant stands on its left",
-    "mean_over_channels": "are not its places",
+    "mean_over_the_batch": "hold the batch",
     "cast_to_int": "only a cast to float32",
 }
 RELATIVE = 2e-5  # of the largest answer: two float32 programs sum up to 1,024 products in different orders
@@ -125,3 +127,29 @@ def test_a_zero_bias_is_no_bias_and_layers_are_real_ones(walks):
     assert "Conv2D" in walks["conv_zero_bias"]["layers"]
     assert "BatchNormalization" in walks["batch_norm_epsilon"]["layers"]
     assert "Dense" in walks["gemm"]["layers"]
+
+
+def refuse(*nodes):
+    """Return the error of nodes, each an operation, its name and the reason."""
+    found = [unknown(Node(name, op, ("x",), (f"{name}.out",), {}), why) for op, name, why in nodes]
+    return all_of(found, Graph("image", ("out",), (), {}, shapes={"x": (0, 4, 8, 8)}))
+
+
+def test_a_refusal_of_many_nodes_counts_operations_and_names_all_of_them_on_one_screen():
+    many = [("Erf", f"/blocks.{block}/mlp/Erf", "no rule") for block in range(24)]
+    other = [("Where", f"/w{number}/Where", f"reason {number}") for number in range(30)]
+    said = refuse(*many, *other)
+    assert said.what == "54 nodes cannot be converted exactly: 30 Where, 24 Erf"
+    assert len(str(said).splitlines()) <= 20
+    numbers = ",".join(str(block) for block in range(24))
+    assert f"/blocks.{{{numbers}}}/mlp/Erf" in said.why
+    assert "24 nodes (the first reads ['N', 4, 8, 8])" in said.why
+    for number in range(10):
+        assert f"reason {number}: /w{number}/Where (it reads ['N', 4, 8, 8])" in said.why
+    assert f"/w{{{','.join(str(number) for number in range(10, 30))}}}/Where" in said.why
+
+
+def test_names_that_differ_in_two_numbers_are_written_out():
+    pairs = [("Erf", f"/layer.{a}/block.{b}/Erf", "no rule") for a in (0, 1) for b in (0, 1, 2)]
+    said = refuse(*pairs, ("Erf", "/layer.2/block.0/Erf", "no rule"))
+    assert all(name in said.why for _, name, _ in pairs)

@@ -6,6 +6,7 @@ import json
 import re
 import tokenize
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -19,7 +20,7 @@ from typer.testing import CliRunner
 import convert.proof
 from benchmarks.prove_mutants import KINDS, mutants
 from convert.formats.onnx_graph import load_onnx, read_graph
-from convert.formats.tflite.metadata import find_buffer
+from convert.formats.tflite.metadata import find_buffer, put_buffer
 from convert.formats.tflite.plain import simplify, to_plain
 from convert.formats.tflite.write import PRECISIONS, write_tflite
 from convert.proof.evaluate import evaluate
@@ -419,8 +420,13 @@ def test_the_trusted_core_is_small_and_uses_no_converter():
 # --- int8 by our own recipes ---
 
 
-def drawn_network(path):
-    """Write layers whose channels reach very differently, with a sum behind them."""
+def drawn_network(path, *, normal=False):
+    """Write layers whose channels reach very differently, with a sum behind them.
+
+    Args:
+        path: of the file.
+        normal: whether the mean of an image is normalised before the last layers, as ConvNeXt's is.
+    """
     draw, reach = np.random.default_rng(5), np.exp2(np.random.default_rng(6).integers(-4, 5, 8))
     stored = {
         "w1": draw.normal(size=(8, 1, 3, 3)) * reach[:, None, None, None] / 60,
@@ -447,6 +453,15 @@ def drawn_network(path):
         helper.make_node("Relu", ["hidden"], ["relu3"], "relu3"),
         helper.make_node("Gemm", ["relu3", "w5", "b5"], ["logits"], "logits", transB=1),
     ]
+    if normal:
+        stored |= {"gamma": draw.normal(size=8) + 2, "beta": draw.normal(size=8) * 9}
+        at = next(index for index, node in enumerate(nodes) if node.name == "flat")
+        nodes[at].input[0] = "back"
+        nodes[at:at] = [
+            helper.make_node("Transpose", ["mean"], ["last"], "last", perm=[0, 2, 3, 1]),
+            helper.make_node("LayerNormalization", ["last", "gamma", "beta"], ["normal"], "normal"),
+            helper.make_node("Transpose", ["normal"], ["back"], "back", perm=[0, 3, 1, 2]),
+        ]
     image = helper.make_tensor_value_info("image", onnx.TensorProto.FLOAT, ["N", 1, 12, 12])
     logits = helper.make_tensor_value_info("logits", onnx.TensorProto.FLOAT, ["N", 2])
     arrays = [numpy_helper.from_array(value.astype(np.float32), name) for name, value in stored.items()]
@@ -475,6 +490,21 @@ def test_a_file_of_every_recipe_is_equivalent(tmp_path, recipe):
     assert found["verdict"] == EQUIVALENT, found["reason"]
     assert found["figures"]["integer_activations"]
     assert bool(made.moved) is (found["figures"].get("equalized", 0) > 0)
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_a_shifted_bias_before_folded_weights_is_what_it_is_declared_to_be(tmp_path, told):
+    drawn_network(tmp_path / "model.onnx", normal=True)
+    films = np.random.default_rng(9).integers(0, 256, (24, 12, 12, 1)).astype(np.float32)
+    plain = simplify(to_plain(read_graph(tmp_path / "model.onnx")))
+    made = Quantizer(plain, films).make(Recipe(keep_float=("none",), rounding="nearest", shifted=False))
+    [name] = [one for one in made.scheme.steps if one.startswith("normal")]
+    shifted = replace(made.scheme, shifts={name: np.full(8, 40, np.int32)})
+    data = write_tflite(made.plain, "int8", shifted)
+    declared = (shifted if told else made.scheme).declaration(made.plain, None)
+    (tmp_path / "int8.tflite").write_bytes(put_buffer(data, DECLARED.decode(), declared))
+    found = verdict_on(tmp_path / "model.onnx", tmp_path / "int8.tflite")
+    assert (found["verdict"] == EQUIVALENT) is told, found["reason"]
 
 
 @pytest.mark.parametrize("by", [1, -1])

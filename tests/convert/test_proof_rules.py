@@ -486,7 +486,7 @@ def test_a_bias_is_within_half_a_step_of_what_it_is_declared_to_be(off, declared
     bias[1] += off
     told = Declared(biases={"b": {1: declared}} if declared else {})
     kernel = Stored((wanted).astype(np.int8), np.full((1, 3), 0.5))
-    stored = Stored(bias, np.full(3, 0.25), name="b")
+    stored = Stored(told.undone("b", bias), np.full(3, 0.25), name="b")
     match = compared(number(wanted * 0.5), kernel, told, stored, number(exact * 0.25))
     assert (match.first is None) == equal
 

@@ -42,7 +42,7 @@ def twice(run, memory, tmp_path_factory):
     for name, step in (("first", memory.run_step), ("second", seeded_step)):
         folder = tmp_path_factory.mktemp(name)
         onnx = str(folder / "model.onnx")
-        step("convert.formats.torch_to_onnx:torch_to_onnx", {**network, "out": onnx})
+        step("convert.formats.torch_to_onnx.of_run:torch_to_onnx", {**network, "out": onnx})
         made = {"h5": "model.h5", "keras": "model.keras", "saved_model": "saved_model"}
         step(
             "convert.formats.onnx_to_keras:onnx_to_keras",
@@ -67,7 +67,7 @@ def test_a_process_that_converted_something_else_before_makes_the_same_files(run
     def make(network, place):
         network = {"folder": str(run), "network": network, "calibration": asdict(rules[network].calibration)}
         onnx, saved_model = str(place / "model.onnx"), str(place / "saved_model")
-        run_step("convert.formats.torch_to_onnx:torch_to_onnx", {**network, "arch": "resnet10", "out": onnx})
+        run_step("convert.formats.torch_to_onnx.of_run:torch_to_onnx", {**network, "arch": "resnet10", "out": onnx})
         made = {"keras": str(place / "model.keras"), "saved_model": saved_model}
         run_step("convert.formats.onnx_to_keras:onnx_to_keras", {"onnx": onnx} | made)
         files = {kind: str(place / f"model_{kind}.tflite") for kind in ("float32", "float16", "dynamic")}

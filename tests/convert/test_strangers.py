@@ -10,7 +10,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from convert.formats.onnx_graph import load_onnx
-from convert.formats.onnx_wrap import read_foreign
+from convert.formats.onnx_wrap.admit import read_foreign
 from convert.layerwise.trace import trace_bundle
 from convert.layerwise.walk import WalkConfig
 from convert.worker import run_step

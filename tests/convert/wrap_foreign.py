@@ -1,4 +1,7 @@
-"""Wrap every drawn ONNX file in one process: python wrap_foreign.py FOLDER OUT; facts or the three parts by name."""
+"""Wrap every drawn ONNX file in one process: facts, or the three parts of an error, by name.
+
+usage: wrap_foreign.py FOLDER OUT [OPTIONS]    OPTIONS: JSON, by name what its request has besides; of: the file
+"""
 
 import json
 import sys
@@ -6,21 +9,23 @@ from pathlib import Path
 
 import onnx
 
-from convert.formats.onnx_wrap import wrap
+from convert.formats.onnx_wrap.wrap import wrap
 from tbconv.contract.errors import TbconvError
 
 
 def main():
     folder, out = Path(sys.argv[1]), Path(sys.argv[2])
+    more = json.loads(sys.argv[3]) if len(sys.argv) > 3 else {path.stem: {} for path in folder.glob("*.onnx")}
     found = {}
-    for path in sorted(folder.glob("*.onnx")):
-        place = out / path.name
+    for name, options in sorted(more.items()):
+        path, place = folder / f"{options.pop('of', name)}.onnx", out / f"{name}.onnx"
+        request = {"onnx": str(path), "out": str(place), "float32": str(out / f"{name}.float32")}
         try:
-            found[path.stem] = wrap({"onnx": str(path), "out": str(place)})
+            found[name] = wrap(request | options)
             wrapped = onnx.load(str(place))
-            found[path.stem]["nodes"] = [[node.op_type, node.name] for node in wrapped.graph.node]
+            found[name]["nodes"] = [[node.op_type, node.name] for node in wrapped.graph.node]
         except TbconvError as error:
-            found[path.stem] = {"what": error.what, "why": error.why, "fix": error.fix}
+            found[name] = {"what": error.what, "why": error.why, "fix": error.fix}
     sys.stdout.write(json.dumps(found))
 
 

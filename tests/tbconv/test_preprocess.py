@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tbconv.contract.preprocess import PreprocessSpec, as_model_input
+from tbconv.contract.preprocess import PreprocessSpec, as_model_input, fit
 
 SPEC = PreprocessSpec()
 
@@ -17,6 +17,20 @@ def test_padding_keeps_the_aspect_and_centres(height, width):
     assert abs(len(columns) - wanted[1]) <= 1.5
     for found in (rows, columns):
         assert abs((found[0] + found[-1]) / 2 - 111.5) <= 1
+
+
+@pytest.mark.parametrize(("height", "width"), [(320, 200), (200, 320), (101, 101)])
+def test_an_oblong_input_gets_a_film_with_its_aspect_kept_and_no_axis_swapped(height, width):
+    pixels = np.zeros((300, 150), np.uint8)
+    pixels[:, :75] = 200  # the left half is bright
+    found = fit(pixels, height, width)
+    assert found.shape == (height, width)
+    rows, columns = np.flatnonzero(found.max(1) >= 100), np.flatnonzero(found.max(0) >= 100)
+    scale = min(height / 300, width / 150)
+    assert abs(len(rows) - 300 * scale) <= 1.5
+    assert abs(len(columns) - 75 * scale) <= 1.5
+    assert abs(columns[-1] + 1 - width / 2) <= 1.5
+    assert abs((rows[0] + rows[-1]) / 2 - (height - 1) / 2) <= 1
 
 
 def test_a_square_of_the_right_side_passes_unchanged():

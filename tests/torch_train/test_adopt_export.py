@@ -18,7 +18,9 @@ def test_an_adopted_network_is_exported_in_plain_operations_that_are_named_after
     write_weights(tmp_path / "weights.safetensors", network)
     request = {"folder": str(tmp_path), "network": "trained", "arch": "torchvision-mobilenet_v2"}
     calibration, out = asdict(Calibration(1.0, 0.0, 5, 5)), tmp_path / "model.onnx"
-    run_step("convert.formats.torch_to_onnx:torch_to_onnx", request | {"calibration": calibration, "out": str(out)})
+    run_step(
+        "convert.formats.torch_to_onnx.of_run:torch_to_onnx", request | {"calibration": calibration, "out": str(out)}
+    )
     nodes = {node.name: node.op_type for node in onnx.load(str(out)).graph.node}
     assert (nodes["normalise"], nodes["body.features.0.2.Clip"], nodes["head.dense"]) == ("Conv", "Clip", "Gemm")
     plain = {

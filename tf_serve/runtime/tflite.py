@@ -99,6 +99,13 @@ class TFLiteModel:
         if names != ((INPUT,), set(OUTPUTS)):
             why = f"it takes {', '.join(names[0])} and gives {', '.join(sorted(names[1]))}"
             raise ArtefactError(f"{self._name} is not a network of tbconv", why=why, fix=MAKE_AGAIN)
+        given = {spec.name: spec.dtype for spec in self.outputs if spec.dtype != "float32"}
+        if self.inputs[0].dtype not in ("float32", "uint8") or given:
+            said = (
+                ", ".join(f"{name} is {dtype}" for name, dtype in given.items()) or f"it takes {self.inputs[0].dtype}"
+            )
+            why = f"{said}: steps of 8 bits, in which no map adds up to its margin"
+            raise ArtefactError(f"{self._name} is a file for microcontrollers", why=why, fix=MAKE_AGAIN)
         [details] = self._runner.get_input_details().values()
         if self.inputs[0].dtype == "uint8" and details["quantization"] != (1.0, 0):
             why = f"its scale and zero point are {details['quantization']}, grey levels need (1.0, 0)"

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from convert.formats.onnx_graph import Graph, Node, evaluate, is_static, reads_batch, repeated_by_batch, shape_of
+from convert.formats.onnx_graph import (
+    Graph,
+    Node,
+    evaluate,
+    is_static,
+    moved_in_film,
+    reads_batch,
+    repeated_by_batch,
+    shape_of,
+)
 from convert.formats.ops import OPERATIONS
 from convert.formats.ops.builder import Builder
 from convert.formats.ops.fuse import fuse_gelu, fuse_layer_norm
@@ -75,8 +86,10 @@ def _step(walk: Walk, node: Node, values: dict[str, Value], read: set[str]) -> N
         walk.constants[node.outputs[0]] = evaluate(node, walk.constants, walk.opset)
     elif node.op == "Shape" and node.inputs[0] in values:
         walk.constants[node.outputs[0]] = shape_of(node, values[node.inputs[0]].sizes)
-    elif repeated_by_batch(node, walk.constants) is not None:
-        walk.films[node.outputs[0]] = np.asarray(repeated_by_batch(node, walk.constants))
+    elif node.op == "Size" and node.inputs[0] in values:
+        walk.constants[node.outputs[0]] = np.asarray(prod(values[node.inputs[0]].sizes), np.int64)
+    elif (film := _film(node, walk)) is not None:
+        walk.films[node.outputs[0]] = film
     elif all(name in walk.constants for name in node.inputs):
         raise unknown(node, BATCH_SIZE if reads_batch(node, walk.constants) else NO_FILM)
     elif node.op not in OPERATIONS:
@@ -86,6 +99,12 @@ def _step(walk: Walk, node: Node, values: dict[str, Value], read: set[str]) -> N
     elif not any(_is_lost(name, walk, values) for name in node.inputs):
         made = OPERATIONS[node.op](walk, node, [values.get(name) for name in node.inputs])
         values |= zip(node.outputs, made if isinstance(made, list) else [made], strict=False)
+
+
+def _film(node: Node, walk: Walk) -> NDArray[Any] | None:
+    """Return stored numbers that a node repeats for each film, or lays out anew once they are; None of any other."""
+    made = repeated_by_batch(node, walk.constants)
+    return made if made is not None else moved_in_film(node, walk.films, walk.constants, walk.opset)
 
 
 def _is_moved(name: str, values: dict[str, Value]) -> bool:

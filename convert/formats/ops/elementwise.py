@@ -269,22 +269,28 @@ def clip(walk: Walk, node: Node, values: list[Value | None]) -> Value:
 
 
 def softmax(walk: Walk, node: Node, values: list[Value | None]) -> Value:
-    """Softmax, or Activation("log_softmax"), over classes or channels.
+    """Softmax, or Activation("log_softmax"); Permute around it where its axis is not the last.
 
-    TFLite: SOFTMAX or LOG_SOFTMAX.
+    TFLite: SOFTMAX or LOG_SOFTMAX; TRANSPOSE around it where its axis is not the last.
 
-    Over the axis of classes: 1 of an image (before opset 13, of one place), the last one otherwise.
+    Over any axis but the batch's. Before opset 13 over one axis: that of
+    channels of an image of one place, or the last.
     """
     value = only(node, values)
     node_shape, rank = value.shape, len(value.shape) + 1 - (value.rows > 1)
     axis = node.attributes.get("axis", -1 if walk.opset >= 13 else 1) % rank
-    last = 1 if value.channels_first else rank - 1
-    if axis != last:
-        raise unknown(node, f"axis {axis} of {['N', *node_shape]} is not the one of classes")
+    if axis == 0:
+        raise unknown(node, f"axis 0 of {['N', *node_shape]} is the batch: it mixes films")
     if walk.opset < 13 and math.prod(node_shape[axis:]) > 1:  # it then normalises over all axes from that one on
         raise unknown(node, f"before opset 13 it is one softmax over channels and places of {['N', *node_shape]}")
     kind: Activation = "softmax" if node.op == "Softmax" else "log_softmax"
-    return _activation(walk, kind, node, value, nonnegative=kind == "softmax")
+    place, count, name = here(value, axis), len(value.tensor.shape), layer_name(node)
+    if place == count - 1:
+        return _activation(walk, kind, node, value, nonnegative=kind == "softmax")
+    order = [*range(place), *range(place + 1, count), place]
+    made = walk.make.activation(walk.make.permute(value.tensor, order, f"{name}.last"), kind, f"{name}.{kind}")
+    back = [*range(place), count - 1, *range(place, count - 1)]
+    return value.like(walk.make.permute(made, back, name), nonnegative=kind == "softmax")
 
 
 def _activation(walk: Walk, kind: Activation, node: Node, value: Value, *, nonnegative: bool) -> Value:
@@ -336,13 +342,15 @@ def concat(walk: Walk, node: Node, values: list[Value | None]) -> Value:
 
     Not along the batch. Stored parts, such as a class token, are repeated for each film (Expand), at most 64 places.
     """
-    computed = alike(walk, node, [only(node, values, at) for at, one in enumerate(values) if one is not None])
+    found_there = [only(node, values, at, anywhere=True) for at, one in enumerate(values) if one is not None]
+    computed = alike(walk, node, found_there)
     stored = [at for at, one in enumerate(values) if one is None]
     if not computed or any(walk.batch != 1 and node.inputs[at] not in walk.films for at in stored):
         raise unknown(node, f"its input {stored[0]} is a constant that is not repeated for each film")
-    first, rank = computed[0], len(computed[0].tensor.shape)
+    first, rank = computed[0], len(computed[0].sizes)
     axis = node.attributes["axis"] % rank
-    if axis == 0 or any(one.channels_first != first.channels_first or one.rows > 1 for one in computed):
+    laid = [(one.channels_first, one.rows, one.rows_first, one.batch_at) for one in computed]
+    if axis == first.batch_at or laid != laid[:1] * len(laid) or (stored and first.rows > 1):
         raise unknown(node, f"axis {axis}: its parts are laid out differently, or it joins the batch")
     found, tensors = iter(computed), list[Any]()
     for at, one in enumerate(values):
@@ -397,16 +405,13 @@ def _with_constant(walk: Walk, node: Node, value: Value, other: NDArray[Any]) ->
 
 def _by_place(node: Node, value: Value, other: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return stored numbers [1, ...] in the tensor's layout; ConversionError where they don't stretch to it."""
-    wanted = (1, *value.shape)
+    wanted, folded = value.sizes, value.rows > 1
+    wanted[value.batch_at] = 1
     sizes = (1,) * (len(wanted) - other.ndim) + other.shape
-    fits = (
-        not value.batch_at
-        and len(sizes) == len(wanted)
-        and all(one in (1, own) for one, own in zip(sizes, wanted, strict=True))
-    )
-    if not fits or value.rows > 1:
+    fits = len(sizes) == len(wanted) and all(one in (1, own) for one, own in zip(sizes, wanted, strict=True))
+    if not fits or value.batch_at:
         raise unknown(node, f"a constant of shape {other.shape} does not stretch to {['N', *value.shape]}")
-    found = other.reshape(sizes)
+    found = other.reshape((*sizes[:1], *((1,) if folded else ()), *sizes[1:]))  # each row of a film alike
     return np.ascontiguousarray(found.transpose(CHANNELS_LAST) if value.channels_first else found)
 
 

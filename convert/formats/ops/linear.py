@@ -37,6 +37,8 @@ def gemm(walk: Walk, node: Node, values: list[Value | None]) -> Value:
     if attributes.get("alpha", 1.0) != 1.0 or attributes.get("beta", 1.0) != 1.0 or attributes.get("transA", 0):
         raise unknown(node, "alpha, beta or transA is set")
     weight, bias = walk.constant(node, 1), walk.given(node, 2)
+    if bias is not None and (bias.ndim > 1 and bias.shape[0] != 1):
+        raise unknown(node, f"its bias {list(bias.shape)} differs from film to film, or from row to row")
     return _dense(
         walk, node, only(node, values, anywhere=True), weight.T if attributes.get("transB", 0) else weight, bias
     )

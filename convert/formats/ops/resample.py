@@ -69,6 +69,8 @@ def _coordinates(node: Node, way: str, size: int, made: int, scale: float) -> ND
     if way == "half_pixel" or (way == "pytorch_half_pixel" and made > 1):
         return np.asarray((at + 0.5) / scale - 0.5)
     if way == "align_corners":
+        if abs(size * scale - made) > 1e-3:
+            raise unknown(node, f"{size} places times {scale:g} are not whole, of which runtimes make other corners")
         return np.asarray(at * (size - 1) / max(made - 1, 1))
     if way not in ("asymmetric", "pytorch_half_pixel"):
         raise unknown(node, f"its coordinates are {way}")

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 from math import prod
 from typing import Any
+
+import numpy as np
 
 from convert.formats.onnx_graph import BATCH, Node, batches_in
 from convert.formats.ops.builder import Places
@@ -158,8 +161,8 @@ def split(walk: Walk, node: Node, values: list[Value | None]) -> list[Value]:
     Sizes stored, or equal ones; not of the batch.
     """
     value = only(node, values, anywhere=True)
-    axis, count = node.attributes.get("axis", 0) % (len(value.shape) + 1), len(node.outputs)
-    if axis == value.batch_at or value.rows > 1:
+    axis, count = node.attributes.get("axis", 0) % len(value.sizes), len(node.outputs)
+    if axis == value.batch_at:
         raise unknown(node, "it splits the batch")
     size, given = value.sizes[axis], _numbers(walk, node, 1, "split")
     each = -(-size // count)
@@ -175,8 +178,6 @@ def split(walk: Walk, node: Node, values: list[Value | None]) -> list[Value]:
 
 def _part(walk: Walk, node: Node, value: Value, axis: int, places: Places, suffix: str) -> Value:
     """Return some places of an axis as ONNX counts it."""
-    if value.rows > 1:
-        raise unknown(node, "rows are folded into the batch of what it takes a part of")
     if places == (0, value.sizes[axis], 1):
         return value
     if axis == value.batch_at:
@@ -195,11 +196,11 @@ def _numbers(walk: Walk, node: Node, index: int, attribute: str) -> list[int]:
 
 
 def expand(walk: Walk, node: Node, values: list[Value | None]) -> Value:
-    """Concatenate of copies, along each axis that grows.
+    """Concatenate of copies, along each axis that grows; Rescaling by ones to more than 64.
 
-    TFLite: CONCATENATION of copies.
+    TFLite: CONCATENATION of copies; MUL by ones to more than 64.
 
-    From sizes of 1, of the same rank, to stored sizes of at most 64; the batch stays as it is.
+    From sizes of 1, of the same rank, to stored sizes; the batch stays as it is.
     """
     value, target = only(node, values), [int(size) for size in walk.constant(node, 1)]
     wanted = [1] * (len(value.shape) + 1 - len(target)) + target
@@ -208,7 +209,12 @@ def expand(walk: Walk, node: Node, values: list[Value | None]) -> Value:
     sizes = list(zip(value.shape, wanted[1:], strict=True))
     if any(1 not in pair and pair[0] != pair[1] for pair in sizes):
         raise unknown(node, f"{['N', *value.shape]} does not stretch to {_shown(target)}")
-    return _copies(walk, node, value, [size if now == 1 else 1 for now, size in sizes])
+    copies = [size if now == 1 else 1 for now, size in sizes]
+    if max(copies) <= MOST_COPIES:
+        return _copies(walk, node, value, copies)
+    ones = np.ones((1, *copies), np.float32)
+    ones = ones.transpose(CHANNELS_LAST) if value.channels_first else ones
+    return value.like(walk.make.times(value.tensor, ones, layer_name(node)), nonnegative=value.nonnegative)
 
 
 def tile(walk: Walk, node: Node, values: list[Value | None]) -> Value:
@@ -246,7 +252,7 @@ def squeeze(walk: Walk, node: Node, values: list[Value | None]) -> Value:
     sizes = value.sizes
     given = _numbers(walk, node, 1, "axes")
     axes = [axis % len(sizes) for axis in given] if given else [i for i, size in enumerate(sizes) if size == 1]
-    if value.rows > 1 or any(sizes[axis] != 1 for axis in axes):
+    if any(sizes[axis] != 1 for axis in axes):
         raise unknown(node, f"axes {axes} of {['N', *value.shape]} are not all of size 1")
     return _without(walk, node, value, axes)
 
@@ -254,11 +260,12 @@ def squeeze(walk: Walk, node: Node, values: list[Value | None]) -> Value:
 def _without(walk: Walk, node: Node, value: Value, axes: list[int]) -> Value:
     """Return a tensor without axes of size 1, as ONNX counts them."""
     left = [size for axis, size in enumerate(value.sizes) if axis not in axes]
-    if not value.batch_at:
+    if not value.batch_at and not value.rows_first:
         return _to(walk, node, value, left)
-    front = left.index(BATCH)
-    made = walk.make.reshape(value.tensor, tuple(size for size in left if size != BATCH), layer_name(node))
-    return Value(made, batch_at=front, nonnegative=value.nonnegative)
+    front = next(at for at, size in enumerate(left) if batches_in(size))
+    others = (*((value.rows,) if value.rows > 1 else ()), *left[:front], *left[front + 1 :])
+    made = walk.make.reshape(value.tensor, others, layer_name(node))
+    return replace(value, tensor=made, batch_at=front)
 
 
 def unsqueeze(walk: Walk, node: Node, values: list[Value | None]) -> Value:
@@ -299,7 +306,12 @@ def _settle(walk: Walk, node: Node, value: Value, target: list[int]) -> list[int
     copies = not node.attributes.get("allowzero", 0)
     given = [*target[:1], *(_copied(size, value, at) if copies else size for at, size in enumerate(target[1:]))]
     first, sizes = given[0], given[1:]
-    if batches_in(first) > 1 and -1 not in sizes and batches_in(first) * prod(sizes) == prod(value.shape):
+    rows = batches_in(first)
+    if not rows and walk.batch and first > 0 and first % walk.batch == 0:
+        rows = first // walk.batch  # of a file whose batch is fixed
+    if rows > 1 and -1 in sizes:
+        sizes[sizes.index(-1)] = prod(value.shape) // -(prod(sizes) * rows)
+    if rows > 1 and -1 not in sizes and rows * prod(sizes) == prod(value.shape):
         first = -1  # the rows that are folded into it are those that are left
     kept = first == BATCH or (walk.batch > 0 and first == walk.batch) or (copies and first == 0 and value.rows == 1)
     if kept and sizes.count(-1) == 1:

@@ -22,7 +22,8 @@ work of.
 What a row does not cover ends in one error that names all nodes to blame, with the shapes that they read.
 
 The input is one image `[N, channels, height, width]` of float32; the batch may be dynamic, the other sizes are fixed.
-Opset 13 to 18 (7 to 12 are raised to 13 by onnx's own version converter, which is said), from either exporter of
+`tbconv convert` brings other inputs to that ([third-party-onnx.md](third-party-onnx.md)).
+Opset 13 to 25 (7 to 12 are raised to 13 by onnx's own version converter, which is said), from either exporter of
 PyTorch (functions in a file that was not optimised are written out). Images are `[N, height, width, channels]` in
 Keras, of one film in TFLite; an output that is an image is so, too.
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+import re
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -17,7 +18,9 @@ ROUTE = "change the network: docs/ops.md lists what has a layer"
 IMAGE_RANK = 4
 CHANNELS_LAST, CHANNELS_FIRST = (0, 2, 3, 1), (0, 3, 1, 2)  # orders of the axes of an image
 MOST_COPIES = 64  # of a tensor, or places that are stored, that one operation joins
-MOST_NAMES = 6  # of an error's first line; its second names them all
+MOST_NAMES = 6  # of an error's first line; beyond them it counts operations, and the reasons name them all
+MOST_REASONS = 12  # lines
+MOST_SHAPES = 4  # nodes of one reason, each with the shapes that it reads
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,17 +98,49 @@ def unknown(node: Node, why: str) -> UnknownError:
 
 
 def all_of(found: list[UnknownError], graph: Graph) -> NoRuleError:
-    """Return one error that names every node in `found`, with the shapes of what it reads."""
+    """Return one error that names every node in `found`, a line a reason, with the shapes of what it reads.
+
+    Of many reasons the last lines hold what is left, so that no refusal is longer than a screen.
+    """
     nodes = [one.node for one in found]
     if len(nodes) == 1:
         return NoRuleError(found[0].what, why=f"{found[0].why}{_reads(nodes[0], graph)}", fix=ROUTE)
-    named = ", ".join(f"{node.name} ({node.op})" for node in nodes[:MOST_NAMES])
-    more = f" and {len(nodes) - MOST_NAMES} more" if len(nodes) > MOST_NAMES else ""
-    reasons: dict[str, list[str]] = defaultdict(list)
+    if len(nodes) <= MOST_NAMES:
+        named = ", ".join(f"{node.name} ({node.op})" for node in nodes)
+    else:
+        named = ", ".join(f"{count} {op}" for op, count in Counter(node.op for node in nodes).most_common())
+    reasons: dict[str, list[Node]] = defaultdict(list)
     for one in found:
-        reasons[one.why].append(f"{one.node.name}{_reads(one.node, graph)}")
-    why = "\n    ".join(f"{reason}: {', '.join(names)}" for reason, names in reasons.items())
-    return NoRuleError(f"{len(nodes)} nodes cannot be converted exactly: {named}{more}", why=why, fix=ROUTE)
+        reasons[one.why].append(one.node)
+    lines = [f"{reason}: {_listed(those, graph)}" for reason, those in reasons.items()]
+    if len(lines) > MOST_REASONS:
+        others: dict[str, list[Node]] = defaultdict(list)
+        for node in (node for those in [*reasons.values()][MOST_REASONS - 1 :] for node in those):
+            others[node.op].append(node)
+        rest = "; ".join(f"{op} {_listed(those, graph)}" for op, those in others.items())
+        lines = [*lines[: MOST_REASONS - 1], f"{len(reasons) - MOST_REASONS + 1} reasons more, of {rest}"]
+    what = f"{len(nodes)} nodes cannot be converted exactly: {named}"
+    return NoRuleError(what, why="\n    ".join(lines), fix=ROUTE)
+
+
+def _listed(nodes: Sequence[Node], graph: Graph) -> str:
+    """Return the names of nodes: a few with what each reads, many by what their names have in common."""
+    if len(nodes) <= MOST_SHAPES:
+        return ", ".join(f"{node.name}{_reads(node, graph)}" for node in nodes)
+    alike: dict[str, list[str]] = defaultdict(list)
+    for node in nodes:
+        alike[re.sub(r"\d+", "*", node.name)].append(node.name)
+    names = [those[0] if len(those) == 1 else _span(those) for those in alike.values()]
+    return f"{len(nodes)} nodes{_reads(nodes[0], graph).replace('(it', '(the first')}: {', '.join(names)}"
+
+
+def _span(names: Sequence[str]) -> str:
+    """Return names that differ in numbers alone as one, with their numbers: /layer.{0,2,3}/Erf."""
+    parts = [re.split(r"(\d+)", name) for name in names]
+    columns = [list(dict.fromkeys(column)) for column in zip(*parts, strict=True)]
+    if sum(len(column) > 1 for column in columns) > 1:  # which goes with which would be lost
+        return ", ".join(names)
+    return "".join(column[0] if len(column) == 1 else f"{{{','.join(column)}}}" for column in columns)
 
 
 def _reads(node: Node, graph: Graph) -> str:
@@ -168,7 +203,7 @@ def here(value: Value, axis: int) -> int:
     """Return where an axis, as ONNX counts it from the batch on, stands in the tensor."""
     if value.channels_first:
         return {1: len(value.tensor.shape) - 1, 2: 1, 3: 2}.get(axis, axis)
-    return 0 if axis == value.batch_at else axis + (axis < value.batch_at)
+    return 0 if axis == value.batch_at else axis + (axis < value.batch_at) + (value.rows > 1)
 
 
 def shared(node: Node) -> object:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from convert.formats.onnx_graph import Node, zeros_only
 from convert.formats.ops.builder import Border
-from convert.formats.ops.walk import Value, Walk, image, layer_name, only, shared, unknown
+from convert.formats.ops.walk import MOST_COPIES, Value, Walk, as_image, here, image, layer_name, only, shared, unknown
 
 # --- border ---
 # Where a window may leave the image: ONNX's pads, auto_pad and ceil_mode as numbers of rows and columns.
@@ -20,6 +20,7 @@ from convert.formats.ops.walk import Value, Walk, image, layer_name, only, share
 # differ, so borders are always numbers here.
 
 NOTHING: Border = (0, 0, 0, 0)
+MOST_PADS = 4096  # places that are put at an end of an axis
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,26 +142,57 @@ def _is_depthwise(groups: int, weight: NDArray[Any], over: Window) -> bool:
 
 
 def pad(walk: Walk, node: Node, values: list[Value | None]) -> Value:
-    """ZeroPadding2D.
+    """ZeroPadding2D of zeros around height and width; else Concatenate, with Cropping2D of what is repeated.
 
-    TFLite: PAD, or part of the convolution behind it.
+    TFLite: PAD, or part of the convolution behind it; else CONCATENATION, with STRIDED_SLICE of what is repeated.
 
-    Zeros around height and width, nothing else, and their number stored.
+    Numbers around any axis but the batch's; or, at most 64 on each side, what lies at the edge or is mirrored there.
     """
-    value = image(walk, node, values)
-    before, after = _pads(walk, node)
-    fill = walk.given(node, 2)
-    plain = node.attributes.get("mode", b"constant") == b"constant" and (fill is None or zeros_only(fill))
-    if not plain or any((*before[:2], *after[:2])) or min(*before, *after) < 0:
-        raise unknown(node, "only zeros around height and width can be padded")
-    padded = walk.make.border(value.tensor, (before[2], before[3], after[2], after[3]), layer_name(node))
-    return value.like(padded, nonnegative=value.nonnegative)
+    if not walk.constant(node, 1).any():
+        return only(node, values, anywhere=True)
+    value, mode = only(node, values), node.attributes.get("mode", b"constant").decode()
+    before, after = _pads(walk, node, len(value.sizes))
+    stored = walk.given(node, 2)
+    fill = 0.0 if stored is None else float(stored.reshape(-1)[0]) if stored.size else 0.0
+    if min(*before, *after) < 0 or before[0] or after[0] or max(*before, *after) > MOST_PADS:
+        raise unknown(node, f"its pads {before} and {after} cut off, change the batch, or are more than {MOST_PADS}")
+    around = [axis for axis, pair in enumerate(zip(before, after, strict=True)) if any(pair)]
+    if (mode, fill) == ("constant", 0) and set(around) <= {2, 3} and len(before) == 4 and value.rows == 1:
+        value = as_image(walk, node, value)
+        padded = walk.make.border(value.tensor, (before[2], before[3], after[2], after[3]), layer_name(node))
+        return value.like(padded, nonnegative=value.nonnegative)
+    for axis in around:
+        name = layer_name(node) if axis == around[-1] else f"{layer_name(node)}.axis{axis}"
+        value = _joined(walk, node, value, axis, (before[axis], after[axis]), name, fill=fill, mode=mode)
+    return value
 
 
-def _pads(walk: Walk, node: Node) -> tuple[list[int], list[int]]:
-    """Return what is added before and after each of the four axes."""
+def _joined(
+    walk: Walk, node: Node, value: Value, axis: int, around: tuple[int, int], name: str, *, fill: float, mode: str
+) -> Value:
+    """Return a tensor with places before and behind those of an axis: of one number, of the edge, or mirrored."""
+    place, make, tensor = here(value, axis), walk.make, value.tensor
+    size, parts = tensor.shape[place], list[Any]()
+    if mode == "constant":
+        for count, side in zip(around, ("before", "after"), strict=True):
+            sizes = [1 if at == 0 else count if at == place else one for at, one in enumerate(tensor.shape)]
+            numbers = np.full(sizes, fill, np.float32)
+            parts += [make.stored(tensor, numbers, place, f"{name}.{side}")] if count else []
+        parts.insert(1 if around[0] else 0, tensor)
+        return value.like(make.join(parts, place, name), nonnegative=value.nonnegative and fill >= 0)
+    if mode not in ("edge", "reflect") or max(around) > MOST_COPIES or (mode == "reflect" and max(around) >= size):
+        raise unknown(node, f"mode {mode}, or {list(around)} places of {size}")
+    at = np.pad(np.arange(size), around, "edge" if mode == "edge" else "reflect")
+    for number, one in enumerate([*at[: around[0]], None, *at[around[0] + size :]]):
+        found = None if one is None else (int(one), int(one) + 1, 1)
+        parts.append(tensor if found is None else make.cut(tensor, place, found, f"{name}.place{number}"))
+    return value.like(make.join(parts, place, name), nonnegative=value.nonnegative)
+
+
+def _pads(walk: Walk, node: Node, rank: int) -> tuple[list[int], list[int]]:
+    """Return what is added before and after each axis."""
     pads, axes = walk.constant(node, 1), walk.given(node, 3)
-    found = np.zeros((2, 4), np.int64)
+    found = np.zeros((2, rank), np.int64)
     found[:, slice(None) if axes is None else axes] = pads.reshape(2, -1)
     return [int(size) for size in found[0]], [int(size) for size in found[1]]
 
@@ -258,23 +290,57 @@ def _pool(
 def over_places(walk: Walk, node: Node, values: list[Value | None]) -> Value:
     """GlobalAveragePooling2D or GlobalMaxPooling2D of an image, the same in 1D of rows [N, places, C]; a sum is scaled.
 
-    TFLite: MEAN or REDUCE_MAX; MUL behind the MEAN of a sum.
+    TFLite: MEAN or REDUCE_MAX, with TRANSPOSE and RESHAPE around it; MUL behind the MEAN of a sum, SQRT behind that of
+    squares, MUL by -1 around a least.
 
-    Over all places and over nothing else.
+    Over any axes but the batch. Where they are not all between the batch and the last they are put there first.
     """
-    whole = node.op in ("GlobalAveragePool", "GlobalMaxPool")
+    whole, name, make = node.op in ("GlobalAveragePool", "GlobalMaxPool"), layer_name(node), walk.make
     value = image(walk, node, values) if whole else only(node, values)
-    keep, name, rank = bool(node.attributes.get("keepdims", 1)), layer_name(node), len(value.tensor.shape)
-    axes = [2, 3] if whole else sorted(int(axis) % rank for axis in _axes(walk, node))
-    is_image = (rank, axes, value.channels_first) == (4, [2, 3], True)
-    if not is_image and (rank, axes, value.rows, value.channels_first) != (3, [1], 1, False):
-        raise unknown(node, f"axes {axes} of {tuple(value.tensor.shape)} are not its places")
-    kind: Literal["max", "mean"] = "max" if node.op in ("GlobalMaxPool", "ReduceMax") else "mean"
-    total = node.op == "ReduceSum"
-    made = walk.make.reduce(value.tensor, kind, f"{name}.mean" if total else name, keep=keep)
-    if total:
-        made = walk.make.scale(made, float(math.prod(value.tensor.shape[1:-1])), 0.0, name)
-    return Value(made, channels_first=keep and is_image, nonnegative=value.nonnegative)
+    keep, rank = bool(node.attributes.get("keepdims", 1)), len(value.sizes)
+    axes = [2, 3] if whole else sorted({int(axis) % rank for axis in _axes(walk, node)})
+    if not axes or 0 in axes:
+        raise unknown(node, f"axes {axes} hold the batch, or are none: it would mix films, or do nothing")
+    kind: Literal["max", "mean"] = "max" if node.op in ("GlobalMaxPool", "ReduceMax", "ReduceMin") else "mean"
+    tensor, count = value.tensor, math.prod(value.sizes[axis] for axis in axes)
+    if node.op == "ReduceL2":
+        tensor = make.combine([tensor, tensor], "multiply", f"{name}.squares")
+    if node.op == "ReduceMin":
+        tensor = make.scale(tensor, -1.0, 0.0, f"{name}.turned")
+    behind = node.op in ("ReduceSum", "ReduceL2", "ReduceMin")
+    made = _reduced(walk, replace(value, tensor=tensor), axes, kind, f"{name}.{kind}" if behind else name, keep=keep)
+    if behind:
+        tensor = make.scale(
+            made.tensor, -1.0 if kind == "max" else float(count), 0.0, f"{name}.sum" if node.op == "ReduceL2" else name
+        )
+        tensor = make.activation(tensor, "sqrt", name) if node.op == "ReduceL2" else tensor
+        made = replace(made, tensor=tensor)
+    return replace(made, nonnegative=value.nonnegative or node.op == "ReduceL2")
+
+
+def _reduced(
+    walk: Walk, value: Value, axes: list[int], kind: Literal["max", "mean"], name: str, *, keep: bool
+) -> Value:
+    """Return the mean or the largest over axes as ONNX counts them; an image whose axes are kept stays one."""
+    sizes, gone = tuple(value.tensor.shape[1:]), sorted(here(value, axis) for axis in axes)
+    if len(sizes) in (2, 3) and gone == list(range(1, len(sizes))):
+        made = walk.make.reduce(value.tensor, kind, name, keep=keep)
+        return Value(made, channels_first=keep and value.channels_first)
+    as_it_is, rank = keep and value.channels_first, len(sizes) + 1
+    stays = [axis for axis in range(1, rank) if axis not in gone]
+    if value.channels_first and not keep:  # in ONNX's order from here on
+        stays = [here(value, axis) for axis in range(1, rank) if axis not in axes]
+    order, tensor = [0, *gone, *stays], value.tensor
+    if order != list(range(rank)):
+        tensor = walk.make.permute(tensor, order, f"{name}.order")
+    flat = (math.prod(sizes[axis - 1] for axis in gone), math.prod(sizes[axis - 1] for axis in stays))
+    if flat != tuple(tensor.shape[1:]):
+        tensor = walk.make.reshape(tensor, flat, f"{name}.rows")
+    left = [1 if axis in gone else sizes[axis - 1] for axis in (range(1, rank) if keep else stays)]
+    wanted = tuple(left)
+    made = walk.make.reduce(tensor, kind, name if wanted == flat[1:] else f"{name}.reduced", keep=False)
+    made = made if wanted == flat[1:] else walk.make.reshape(made, wanted, name)
+    return Value(made, channels_first=as_it_is, rows=value.rows)
 
 
 def _axes(walk: Walk, node: Node) -> Any:

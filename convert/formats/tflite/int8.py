@@ -18,7 +18,7 @@ from convert.formats.tflite.plain import Operation, Plain, fold_scales
 LEAST, MOST = -128, 127  # of an activation; weights leave out -128, as LiteRT's kernels demand
 STEPS = MOST - LEAST
 LARGEST_BIAS = 1 << 30  # of an int32 bias: what a sum of products adds still fits beside it
-LEAST_MULTIPLIER = 2.0**-31  # XNNPACK takes s_in * s_w / s_out from 2^-32 on
+LEAST_MULTIPLIER, MOST_MULTIPLIER = 2.0**-31, 128  # XNNPACK takes s_in * s_w / s_out from 2^-32 on, and below 256
 
 MOVES = (
     "average_pool",
@@ -73,10 +73,10 @@ FIXED = {  # what LiteRT's kernels give, whatever they read
 }
 
 
-def grid_of(low: float, high: float) -> Grid:
-    """Return the grid of a range; zero is on it, so the range is stretched to hold it."""
+def grid_of(low: float, high: float, *, least: float = 0.0) -> Grid:
+    """Return the grid of a range in steps of at least a size; zero is on it, so the range is stretched to hold it."""
     low, high = min(low, 0.0), max(high, 0.0)
-    scale = np.float32((high - low) / STEPS)
+    scale = np.float32(max((high - low) / STEPS, least))
     if not scale > 0:  # nothing but zeros, or less than float32 holds
         return Grid(1.0, LEAST)
     zero = round(LEAST - low / float(scale))
@@ -103,6 +103,8 @@ class Scheme:
     grids: Mapping[str, Grid]  # of every tensor that is stored in int8
     steps: Mapping[str, Steps] = field(default_factory=dict)  # of the weights, by what their operation gives
     shifts: Mapping[str, NDArray[np.int32]] = field(default_factory=dict)  # of biases, in steps, by the same
+    io: str = "float32"  # of convert.formats.table.IO
+    outputs: Mapping[str, Grid] = field(default_factory=dict)  # of what the network gives, where that is no float
 
     def biases(self, operation: Operation) -> NDArray[np.int32]:
         """Return the bias of an operation in steps of s_in * s_w, shifts included."""
@@ -215,8 +217,55 @@ def grids_of(
         elif name in integer and (one.kind in MOVES or _joins_one(one, grids)):
             grids[name] = grids[one.inputs[0].name]
         else:
-            grids[name] = grid_of(*_within(one, *ends[name]))
+            low, high = _within(one, *ends[name])
+            least = _least_step(one, grids) if name in integer else 0.0
+            if not low < high:
+                least = max(least, _unseen_step(plain, one, integer, ends, grids))
+            grids[name] = grid_of(low, high, least=least)
     return grids
+
+
+def _least_step(operation: Operation, grids: Mapping[str, Grid]) -> float:
+    """Return the smallest step that the kernel of a layer can give: it sums steps that are 128 times as large.
+
+    An output that films hardly reach, far below what the weights could make of the input, has no use of finer ones.
+    """
+    if operation.kind not in WEIGHTED:
+        return 0.0
+    products = grids[operation.inputs[0].name].scale * _largest(operation.arrays["kernel"]) / MOST
+    biases = _largest(operation.arrays.get("bias", np.zeros(1))) / LARGEST_BIAS
+    return max(products, biases) / MOST_MULTIPLIER
+
+
+def _unseen_step(
+    plain: Plain,
+    operation: Operation,
+    integer: Collection[str],
+    ends: Mapping[str, tuple[float, float]],
+    grids: Mapping[str, Grid],
+) -> float:
+    """Return the step of a tensor that is 0 on all films: one that its maker could fill, and its readers can add up.
+
+    A layer that reads nothing but zeros gives its biases. Beside a step of 1 these would be rounded to nothing, and
+    the kernel refuses a step that is so much larger than what it gives.
+    """
+    source = grids.get(operation.inputs[0].name, GREY).scale
+    step = source * (_largest(operation.arrays["kernel"]) or 1.0) if operation.kind in WEIGHTED else source
+    same = {operation.output.name}  # and what only moves it
+    for one in plain.operations:
+        name = one.output.name
+        if name not in integer or not same.intersection(tensor.name for tensor in one.inputs):
+            continue
+        if one.kind in MOVES:
+            same.add(name)
+        elif one.kind in WEIGHTED and ends[name][0] < ends[name][1]:
+            given = grid_of(*_within(one, *ends[name])).scale
+            step = min(step, given * MOST / (_largest(one.arrays["kernel"]) or 1.0))
+    return step
+
+
+def _largest(values: NDArray[np.float64]) -> float:
+    return float(np.abs(values).max(initial=0.0))
 
 
 def _joins_one(operation: Operation, grids: Mapping[str, Grid]) -> bool:

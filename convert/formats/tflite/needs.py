@@ -23,6 +23,7 @@ ENTRY = "min_runtime_version"  # of a file's metadata, as TensorFlow's converter
 BYTES = 16  # of its buffer
 OPERATORS = {value: name for name, value in vars(schema.BuiltinOperator).items() if isinstance(value, int)}
 KINDS = schema.TensorType
+NAMES = {KINDS.INT8: "int8", KINDS.UINT8: "uint8"}
 
 # The release of TensorFlow Lite that came with each version of an operator, from version 1 on.
 RELEASES = {
@@ -231,5 +232,20 @@ def stated_bytes(runtime: str) -> bytes:
 
 
 def read_all(request: dict[str, Any]) -> dict[str, Any]:
-    """Return what files need, by path, as `Needs.to_json`; request: files (paths)."""
-    return {path: read_needs(Path(path).read_bytes()).to_json() for path in request["files"]}
+    """Return what files need, by path, as `Needs.to_json`, and their integer `tensors`; request: files (paths)."""
+    data = {path: Path(path).read_bytes() for path in request["files"]}
+    return {path: read_needs(one).to_json() | {"tensors": integer_ends(one)} for path, one in data.items()}
+
+
+def integer_ends(data: bytes) -> dict[str, list[Any]]:
+    """Return the inputs and outputs that are integers, by name: dtype, scale and zero point of one step."""
+    model = schema.ModelT.InitFromPackedBuf(data)
+    found = dict[str, list[Any]]()
+    for signature in model.signatureDefs or []:
+        tensors = model.subgraphs[signature.subgraphIndex].tensors
+        for one in (*signature.inputs, *signature.outputs):
+            tensor = tensors[one.tensorIndex]
+            if tensor.type in NAMES and scales(tensor) == 1:
+                scale, zero = float(tensor.quantization.scale[0]), int(tensor.quantization.zeroPoint[0])
+                found[one.name.decode()] = [NAMES[tensor.type], scale, zero]
+    return found

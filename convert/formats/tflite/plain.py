@@ -308,9 +308,19 @@ FUSED = (math.inf, 6.0)  # ends of ReLU and ReLU6
 
 def simplify(plain: Plain) -> Plain:
     """Return the same network in fewer operations; every number is folded in float64."""
-    for rewrite in (_join_reshapes, fold_scales, _take_borders, _take_activations):
+    for rewrite in (_drop_unread, _join_reshapes, fold_scales, _take_borders, _take_activations):
         plain = rewrite(plain)
     return plain
+
+
+def _drop_unread(plain: Plain) -> Plain:
+    """Leave out what no output is made of: runtimes do so as well, and keep no numbers of it."""
+    read, kept = {one.name for one in plain.outputs.values()}, list[Operation]()
+    for one in reversed(plain.operations):
+        if one.output.name in read:
+            read |= {tensor.name for tensor in one.inputs}
+            kept.append(one)
+    return replace(plain, operations=tuple(reversed(kept)))
 
 
 def _join_reshapes(plain: Plain) -> Plain:

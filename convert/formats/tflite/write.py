@@ -18,7 +18,7 @@ from ai_edge_litert import schema_py_generated as schema
 from numpy.typing import NDArray
 
 from convert.formats.onnx_graph import read_graph
-from convert.formats.tflite.int8 import GREY, MOST, Grid, Scheme
+from convert.formats.tflite.int8 import GREY, LEAST, MOST, Grid, Scheme
 from convert.formats.tflite.needs import ENTRY, OPERATORS, Needs, needs_of, operator_version, stated_bytes
 from convert.formats.tflite.plain import Operation, Plain, Tensor, simplify, to_plain
 from tbconv.contract import __version__
@@ -69,8 +69,8 @@ def write_tflite(plain: Plain, precision: str, scheme: Scheme | None = None) -> 
     Args:
         plain: the network, simplified or not.
         precision: float32; float16: weights in float16, of which the runtime makes float32; dynamic: large weights
-            in int8 with a scale a channel, activations in float32; int8: as the scheme says, float32 out, and uint8 in
-            where the image holds grey levels.
+            in int8 with a scale a channel, activations in float32; int8: as the scheme says, uint8 in where the image
+            holds grey levels, and float32 out, or integers at both ends.
         scheme: of int8; grids for whatever its operations read or give.
     """
     if (precision == "int8") != (scheme is not None):
@@ -106,6 +106,7 @@ class _Writer:
         self._buffers: list[bytes] = [b""]
         self._known: dict[bytes, int] = {}  # equal numbers are stored once
         self._places: dict[tuple[str, Grid | None], int] = {}  # of tensors by name; in float32 without a grid
+        self._given: dict[str, int] = {}  # what the network gives, by name
         self.integer = False  # whether the operation in work computes in int8
 
     def begin(self, operation: Operation) -> None:
@@ -115,10 +116,14 @@ class _Writer:
     # --- tensors ---
 
     def input(self, tensor: Tensor) -> None:
-        """Add the network's input: grey levels as uint8 in an int8 file, else float32."""
-        grey = self._scheme.grids.get(tensor.name) == GREY
-        number = self._tensor(tensor.name, (1, *tensor.sizes), np.dtype(np.uint8 if grey else np.float32))
-        if grey:
+        """Add the network's input: grey levels as uint8 or int8 in an int8 file, else float32."""
+        grey, signed = self._scheme.grids.get(tensor.name) == GREY, self._scheme.io == "int8"
+        kind = (np.int8 if signed else np.uint8) if grey else np.float32
+        number = self._tensor(tensor.name, (1, *tensor.sizes), np.dtype(kind))
+        if grey and signed:
+            self._on_grid(number, GREY)
+            self._places[tensor.name, GREY] = number
+        elif grey:
             self._on_grid(number, Grid(1.0, 0))
             self._places[tensor.name, Grid(1.0, 0)] = number
         else:
@@ -277,9 +282,7 @@ class _Writer:
 
     def finish(self, plain: Plain) -> bytes:
         """Return the file."""
-        self.integer = False  # what the network gives is float32
-        for one in plain.outputs.values():
-            self.place(one)
+        self._given = {name: self._give(name, one) for name, one in plain.outputs.items()}
         size = sum(map(len, self._buffers))
         if size >= 1 << 31:
             raise ConversionError(
@@ -292,7 +295,7 @@ class _Writer:
         parts = {
             "Buffers": _vector(builder, buffers),
             "OperatorCodes": _vector(builder, [_code(builder, *one) for one in self._codes]),
-            "Subgraphs": _vector(builder, [self._subgraph(plain).Pack(builder)]),
+            "Subgraphs": _vector(builder, [self._subgraph().Pack(builder)]),
             "SignatureDefs": _vector(builder, [self._signature(plain).Pack(builder)]),
             "Description": builder.CreateString(DESCRIPTION),
             "Metadata": _vector(builder, [_entry(builder, ENTRY, len(self._buffers))]),
@@ -304,6 +307,21 @@ class _Writer:
         builder.Finish(schema.ModelEnd(builder), IDENTIFIER)
         return bytes(builder.Output())
 
+    def _give(self, name: str, tensor: Tensor) -> int:
+        """Return the index of what the network gives, as the scheme wants it."""
+        self.integer = False
+        if self._scheme.io == "float32":
+            return self.place(tensor)
+        grid = self._scheme.grids[tensor.name] if tensor.name in self._scheme.integer else self._scheme.outputs[name]
+        if (tensor.name, grid) not in self._places:
+            self._convert(tensor, grid)
+        signed = self._places[tensor.name, grid]
+        if self._scheme.io == "int8":
+            return signed
+        made = self._tensor(f"{name}/uint8", (1, *tensor.sizes), np.dtype(np.uint8))
+        self._on_grid(made, Grid(grid.scale, grid.zero - LEAST))
+        return self.operator(Codes.QUANTIZE, [signed], made)
+
     def _needs(self) -> Needs:
         """Return what the operators so far need of a runtime."""
         versions = dict[str, int]()
@@ -311,18 +329,18 @@ class _Writer:
             versions[OPERATORS[code]] = max(version, versions.get(OPERATORS[code], 1))
         return needs_of(versions)
 
-    def _subgraph(self, plain: Plain) -> Any:
+    def _subgraph(self) -> Any:
         made = schema.SubGraphT()
         made.name, made.tensors, made.operators = b"main", self._tensors, self._operators
         made.inputs = np.array([0], np.int32)
-        made.outputs = np.array([self.place(one) for one in plain.outputs.values()], np.int32)
+        made.outputs = np.array(list(self._given.values()), np.int32)
         return made
 
     def _signature(self, plain: Plain) -> Any:
         made = schema.SignatureDefT()
         made.signatureKey, made.subgraphIndex = SIGNATURE.encode(), 0
         made.inputs = [_named(plain.image.name, 0)]  # the first tensor
-        made.outputs = [_named(name, self.place(one)) for name, one in plain.outputs.items()]
+        made.outputs = [_named(name, number) for name, number in self._given.items()]
         return made
 
 

@@ -62,8 +62,11 @@ def divide(form: NormalForm, left: View, right: View) -> View:
 
 
 def multiply(form: NormalForm, left: View, right: View) -> View:
-    """Add a product; a number that scales a computed side scales the product."""
+    """Add a product; a number that scales a computed side scales the product, and so does a half within weights."""
     for one, other in ((left, right), (right, left)):
+        whole = None if one.term is None or other.term is None else _twice(form, one)
+        if whole is not None:
+            return form.affine(multiply(form, whole, other), number(0.5))
         term = None if one.term is None or other.term is None else form.terms[one.term]
         if term is not None and term.kind == "affine" and not term.stored["offset"].base.any():
             scale = term.stored["scale"]
@@ -71,6 +74,19 @@ def multiply(form: NormalForm, left: View, right: View) -> View:
                 inner = multiply(form, View(one.at, term.inputs[0]), other)
                 return form.affine(inner, scale.map(lambda array: array.reshape(())))
     return form.binary("mul", left, right)
+
+
+def _twice(form: NormalForm, view: View) -> View | None:
+    """Return what weights give that are twice those of a view, as of x where 0.5 * x was folded into them; or None."""
+    half = form.terms[view.term or 0]
+    if half.kind not in ("conv", "matmul"):
+        return None
+    for index, one in enumerate(form.terms):
+        if (one.kind, one.inputs, one.shape, one.facts) == (half.kind, half.inputs, half.shape, half.facts):
+            pairs = [(one.stored[name].values, half.stored[name].values) for name in ("kernel", "bias")]
+            if one is not half and all(np.array_equal(each, 2 * other) for each, other in pairs):
+                return View(view.at, index)
+    return None
 
 
 def power(form: NormalForm, view: View, exponent: float) -> View:
@@ -234,8 +250,15 @@ def gelu(form: NormalForm, view: View, *, tanh: bool = False) -> View:
 
 
 def erf(form: NormalForm, view: View) -> View:
-    """Add the error function; that of a negative scale is minus that of a positive one."""
+    """Add the error function; that of a negative scale is minus that of a positive one, and so are those of weights.
+
+    Weights are turned so that the largest is above zero: what scales and shifts behind them is part of them.
+    """
     term = form.terms[view.term or 0]
+    if term.kind in ("conv", "matmul"):
+        weights = term.stored["kernel"].values.reshape(-1)
+        turned = weights[np.abs(weights).argmax()] < 0
+        return negative(form, form.each(negative(form, view), "erf")) if turned else form.each(view, "erf")
     if term.kind == "affine" and not term.stored["offset"].base.any() and (term.stored["scale"].values < 0).all():
         return negative(form, form.each(negative(form, view), "erf"))
     return form.each(view, "erf")
@@ -251,8 +274,10 @@ def softmax(form: NormalForm, view: View, axis: int = -1) -> View:
     """Add a softmax over an axis."""
     last = view.map(lambda at: np.moveaxis(at, axis, -1))
     shape = (last.at.size // last.at.shape[-1], last.at.shape[-1])
-    made = form.add("softmax", (form.ordered(last, shape),), shape, (shape,))
-    places = np.arange(last.at.size, dtype=np.int32).reshape(last.at.shape)
+    order = np.argsort(last.at.reshape(shape)[:, 0], kind="stable")  # whichever stands first, they are one term
+    rows = View(last.at.reshape(shape)[order], last.term)
+    made = form.add("softmax", (form.ordered(rows, shape),), shape, (shape,))
+    places = np.arange(last.at.size, dtype=np.int32).reshape(shape)[np.argsort(order)].reshape(last.at.shape)
     return View(np.moveaxis(places, -1, axis), made)
 
 

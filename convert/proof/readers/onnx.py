@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 
 from convert.proof.normal import NONE, ONE, ZERO, NormalForm, NoRuleError, Pads, Stored, View, number
-from convert.proof.readers import compositions, resample
+from convert.proof.readers import compositions, places, resample
+from convert.proof.readers.places import Given, Views, first, last, optional
 from convert.proof.readers.tensorflow import bound, same
 
 FRAMEWORK = "litert"
@@ -50,51 +51,32 @@ class OnnxFormReader:
 
     def _read(self, node: Any) -> None:
         views = [self.views[name] if name else None for name in node.input]
-        stored = bool(views) and all(one is None or (one.term, one.rounded) == (None, None) for one in views)
+        stored = bool(views) and all(one is None or one.term is None for one in views)
         if stored and node.domain in ("", "ai.onnx") and node.op_type not in MOVES:  # of sizes and weights
             evaluator = onnx.reference.ReferenceEvaluator(node, opsets={"": self._opset})
-            arrays = {name: self.views[name].at for name in node.input if name}
+            arrays = {name: _array(self.views[name]) for name in node.input if name}
             self.views |= zip(node.output, (View(np.asarray(one)) for one in evaluator.run(None, arrays)), strict=True)
             return
         if node.domain not in ("", "ai.onnx") or node.op_type not in RULES:
             raise NoRuleError("no rule for this operation")
         given = {one.name: onnx.helper.get_attribute_value(one) for one in node.attribute}
-        made = RULES[node.op_type](self.form, views, _Given(given | {"count": len(node.output)}, self._opset))
+        made = RULES[node.op_type](self.form, views, Given(given | {"count": len(node.output)}, self._opset))
         self.views |= zip(node.output, made if isinstance(made, list) else [made], strict=False)
+
+
+def _array(view: View) -> NDArray[Any]:
+    """Return stored numbers as ONNX holds them: those that were summed or multiplied here are float32 there."""
+    return view.at if view.rounded is None else view.rounded.values.astype(np.float32)
 
 
 MOVES = {"Cast", "CastLike", "Concat", "Constant", "Expand", "Gather", "Identity", "Reshape", "Shape", "Slice", "Split"}
 MOVES |= {"Add", "Mul", "Sub", "Squeeze", "Tile", "Transpose", "Unsqueeze"}  # whose rules know stored numbers
 
 
-class _Given(dict[str, Any]):
-    """Attributes of a node, and the opset."""
-
-    def __init__(self, given: dict[str, Any], opset: int) -> None:
-        super().__init__(given)
-        self.opset = opset
+Rule = Callable[[NormalForm, Views, Given], Any]
 
 
-Views = Sequence[Any]
-Rule = Callable[[NormalForm, Views, _Given], Any]
-
-
-def _optional(views: Views, index: int, default: Any = None) -> Any:
-    """Return stored input `index`, or the default where it is left out."""
-    return default if index >= len(views) or views[index] is None else views[index].at
-
-
-def _last(view: View) -> View:
-    if view.at.ndim != 4:
-        raise NoRuleError(f"an image [N, C, H, W] is expected, not {view.at.shape}")
-    return view.transpose(0, 2, 3, 1)
-
-
-def _first(view: View) -> View:
-    return view.transpose(0, 3, 1, 2)
-
-
-def _pads(given: _Given, sizes: tuple[int, ...], reach: list[int], strides: list[int]) -> Pads:
+def _pads(given: Given, sizes: tuple[int, ...], reach: list[int], strides: list[int]) -> Pads:
     auto = given.get("auto_pad", b"NOTSET")
     if auto == b"NOTSET":
         top, left, bottom, right = given.get("pads", NONE)
@@ -105,13 +87,13 @@ def _pads(given: _Given, sizes: tuple[int, ...], reach: list[int], strides: list
     return (top, left, bottom, right) if auto == b"SAME_UPPER" else (bottom, right, top, left)
 
 
-def _conv(form: NormalForm, views: Views, given: _Given) -> View:
-    view, kernel = _last(views[0]), views[1].map(lambda at: at.transpose(2, 3, 1, 0)).stored
-    bias = ZERO if _optional(views, 2) is None else views[2].stored
+def _conv(form: NormalForm, views: Views, given: Given) -> View:
+    view, kernel = last(views[0]), views[1].map(lambda at: at.transpose(2, 3, 1, 0)).stored
+    bias = ZERO if optional(views, 2) is None else views[2].stored
     strides, dilations = given.get("strides", [1, 1]), given.get("dilations", [1, 1])
     reach = [(size - 1) * wide + 1 for size, wide in zip(kernel.base.shape[:2], dilations, strict=True)]
     pads = _pads(given, view.at.shape[1:3], reach, strides)
-    return _first(
+    return first(
         compositions.conv(form, view, kernel, bias, tuple(strides), tuple(dilations), pads, given.get("group", 1))
     )
 
@@ -123,8 +105,8 @@ def _beyond(size: int, before: int, after: int, kernel: int, stride: int) -> int
 
 
 def _pool(kind: str) -> Rule:
-    def rule(form: NormalForm, views: Views, given: _Given) -> View:
-        view, kernel = _last(views[0]), given["kernel_shape"]
+    def rule(form: NormalForm, views: Views, given: Given) -> View:
+        view, kernel = last(views[0]), given["kernel_shape"]
         strides = given.get("strides", [1, 1])
         pads = _pads(given, view.at.shape[1:3], kernel, strides)
         if max(given.get("dilations", [1])) > 1:
@@ -139,14 +121,14 @@ def _pool(kind: str) -> Rule:
         if kind == "average" and counted and any(pads) and any(beyond):
             raise NoRuleError("windows of ceil_mode beyond pads that count")
         whole = (pads[0], pads[1], pads[2] + beyond[0], pads[3] + beyond[1])
-        return _first(
+        return first(
             compositions.pool(form, view, kind, tuple(kernel), tuple(strides), whole, counted=counted and any(pads))
         )
 
     return rule
 
 
-def _normalise(form: NormalForm, views: Views, given: _Given) -> View:
+def _normalise(form: NormalForm, views: Views, given: Given) -> View:
     view, (gamma, beta, mean, variance) = views[0], (one.stored.values for one in views[1:5])
     if given.get("training_mode", 0) or (given.opset < 14 and given["count"] > 1):
         raise NoRuleError("it normalises by the batch")
@@ -156,7 +138,7 @@ def _normalise(form: NormalForm, views: Views, given: _Given) -> View:
     return form.affine(view, number(scale.reshape(around)), offset)
 
 
-def _layer_norm(form: NormalForm, views: Views, given: _Given) -> View:
+def _layer_norm(form: NormalForm, views: Views, given: Given) -> View:
     axes = range(given.get("axis", -1) % views[0].at.ndim, views[0].at.ndim)
     gamma, beta = (
         views[index].stored if len(views) > index and views[index] else end for index, end in ((1, ONE), (2, ZERO))
@@ -164,46 +146,48 @@ def _layer_norm(form: NormalForm, views: Views, given: _Given) -> View:
     return compositions.layer_norm(form, views[0], axes, given.get("epsilon", 1e-5), gamma, beta)
 
 
-def _group_norm(form: NormalForm, views: Views, given: _Given) -> View:
+def _group_norm(form: NormalForm, views: Views, given: Given) -> View:
     groups, epsilon = given.get("num_groups", views[0].at.shape[1]), given.get("epsilon", 1e-5)
     return compositions.group_norm(form, views[0], groups, epsilon, views[1].stored, views[2].stored)
 
 
-def _gemm(form: NormalForm, views: Views, given: _Given) -> Any:
+def _gemm(form: NormalForm, views: Views, given: Given) -> Any:
     if given.get("transA", 0) or given.get("alpha", 1) != 1 or given.get("beta", 1) != 1:
         raise NoRuleError("transA, alpha or beta")
     matrix = views[1].transpose(1, 0) if given.get("transB", 0) else views[1]
-    return form.matmul(views[0], matrix.stored, ZERO if _optional(views, 2) is None else views[2].stored)
-
-
-def _reshape(form: NormalForm, views: Views, given: _Given) -> Any:
-    sizes = [int(one) for one in views[1].at]
-    if not given.get("allowzero", 0):
-        sizes = [views[0].at.shape[index] if size == 0 else size for index, size in enumerate(sizes)]
-    return views[0].reshape(*sizes)
+    return form.matmul(views[0], matrix.stored, ZERO if optional(views, 2) is None else views[2].stored)
 
 
 def _over(kind: str) -> Rule:
-    def rule(form: NormalForm, views: Views, given: _Given) -> View:
-        axes = given.get("axes", _optional(views, 1))
+    def rule(form: NormalForm, views: Views, given: Given) -> View:
+        axes = given.get("axes", optional(views, 1))
         axes, keep = range(views[0].at.ndim) if axes is None else axes, bool(given.get("keepdims", 1))
         return form.mean(views[0], axes, keep=keep, kind=kind)
 
     return rule
 
 
-def _total(form: NormalForm, views: Views, given: _Given) -> View:
+def _total(form: NormalForm, views: Views, given: Given) -> View:
     mean = _over("mean")(form, views, given)
     return form.affine(mean, number(views[0].at.size // mean.at.size))
 
 
-def _clip(form: NormalForm, views: Views, given: _Given) -> View:
-    low = _optional(views, 1, given.get("min", -math.inf))
-    high = _optional(views, 2, given.get("max", math.inf))
+def _length(form: NormalForm, views: Views, given: Given) -> View:
+    return form.each(_total(form, [compositions.multiply(form, views[0], views[0]), *views[1:]], given), "sqrt")
+
+
+def _least(form: NormalForm, views: Views, given: Given) -> View:
+    turned = [compositions.negative(form, views[0]), *views[1:]]
+    return compositions.negative(form, _over("largest")(form, turned, given))
+
+
+def _clip(form: NormalForm, views: Views, given: Given) -> View:
+    low = optional(views, 1, given.get("min", -math.inf))
+    high = optional(views, 2, given.get("max", math.inf))
     return form.clip(views[0], float(np.reshape(low, ())), float(np.reshape(high, ())))
 
 
-def _softmax(form: NormalForm, views: Views, given: _Given) -> View:
+def _softmax(form: NormalForm, views: Views, given: Given) -> View:
     rank = views[0].at.ndim
     axis = given.get("axis", -1 if given.opset >= 13 else 1) % rank
     if given.opset < 13 and math.prod(views[0].at.shape[axis + 1 :]) > 1:
@@ -211,66 +195,8 @@ def _softmax(form: NormalForm, views: Views, given: _Given) -> View:
     return compositions.softmax(form, views[0], axis)
 
 
-def _greater(form: NormalForm, views: Views, given: _Given) -> View:
+def _greater(form: NormalForm, views: Views, given: Given) -> View:
     return form.each(views[0], "greater", bound=views[1].stored)
-
-
-def _pad(form: NormalForm, views: Views, given: _Given) -> Any:
-    pads, value, axes = (
-        _optional(views, 1, given.get("pads")),
-        _optional(views, 2, given.get("value", 0.0)),
-        _optional(views, 3),
-    )
-    around: NDArray[Any] = np.zeros((2, views[0].at.ndim), np.int64)
-    around[:, slice(None) if axes is None else axes] = np.reshape(pads, (2, -1))
-    if given.get("mode", b"constant") != b"constant" or around[:, :2].any():
-        raise NoRuleError("it pads other axes, or not with one number")
-    (top, left), (bottom, right) = around[:, 2:].tolist()
-    return _first(form.pad(_last(views[0]), (top, left, bottom, right), float(np.reshape(value, ()))))
-
-
-def _cast(form: NormalForm, views: Views, given: _Given) -> Any:
-    if views[0].term is None:
-        to = given.get("to", onnx.TensorProto.FLOAT)
-        return views[0].map(lambda at: at.astype(onnx.helper.tensor_dtype_to_np_dtype(to)))
-    if given.get("to", 1) != onnx.TensorProto.FLOAT:
-        raise NoRuleError("it casts to another type than float32")
-    return views[0]
-
-
-def _slice(form: NormalForm, views: Views, given: _Given) -> Any:
-    starts, ends = _optional(views, 1, given.get("starts")), _optional(views, 2, given.get("ends"))
-    axes = _optional(views, 3, given.get("axes", range(len(starts))))
-    steps = _optional(views, 4, [1] * len(starts))
-    cut = [slice(None)] * views[0].at.ndim
-    for start, end, axis, step in zip(starts, ends, axes, steps, strict=True):
-        cut[int(axis)] = slice(int(start), int(end), int(step))
-    return views[0].map(lambda at: at[tuple(cut)])
-
-
-def _split(form: NormalForm, views: Views, given: _Given) -> list[View]:
-    axis, count = given.get("axis", 0), given["count"]
-    size = views[0].at.shape[axis]
-    sizes = _optional(views, 1, given.get("split"))
-    ends = np.cumsum(sizes) if sizes is not None else np.arange(1, count + 1) * -(-size // count)
-    if len(ends) != count:
-        raise NoRuleError(f"{len(ends)} parts for {count} outputs")
-    parts = np.split(np.arange(size), ends[:-1])
-    return [views[0].map(lambda at, part=part: np.take(at, part, axis)) for part in parts]
-
-
-def _unsqueeze(form: NormalForm, views: Views, given: _Given) -> Any:
-    axes = given.get("axes", _optional(views, 1))
-    return views[0].map(lambda at: np.expand_dims(at, tuple(int(one) for one in axes)))
-
-
-def _squeeze(form: NormalForm, views: Views, given: _Given) -> Any:
-    axes = given.get("axes", _optional(views, 1))
-    return views[0].map(lambda at: np.squeeze(at, None if axes is None else tuple(int(one) for one in axes)))
-
-
-def _flatten(form: NormalForm, views: Views, given: _Given) -> Any:
-    return views[0].reshape(math.prod(views[0].at.shape[: given.get("axis", 1)]), -1)
 
 
 def _binary(kind: str) -> Rule:
@@ -290,8 +216,8 @@ RULES: dict[str, Rule] = {
     "Add": _binary("add"),
     "AveragePool": _pool("average"),
     "BatchNormalization": _normalise,
-    "Cast": _cast,
-    "CastLike": _cast,
+    "Cast": places.cast,
+    "CastLike": places.cast,
     "Clip": _clip,
     "Concat": lambda form, views, given: compositions.join(form, views, given["axis"]),
     "Constant": lambda form, views, given: View(_constant(given)),
@@ -305,7 +231,7 @@ RULES: dict[str, Rule] = {
     "Expand": lambda form, views, given: views[0].map(
         lambda at: np.broadcast_to(at, np.broadcast_shapes(at.shape, tuple(views[1].at)))
     ),
-    "Flatten": _flatten,
+    "Flatten": places.flatten,
     "Gather": lambda form, views, given: views[0].map(lambda at: np.take(at, views[1].at, given.get("axis", 0))),
     "Gelu": lambda form, views, given: compositions.gelu(
         form, views[0], tanh=given.get("approximate", b"none") != b"none"
@@ -323,7 +249,7 @@ RULES: dict[str, Rule] = {
     ),
     "Identity": lambda form, views, given: views[0],
     "InstanceNormalization": _group_norm,
-    "LRN": lambda form, views, given: _first(compositions.local_response(form, _last(views[0]), given)),
+    "LRN": lambda form, views, given: first(compositions.local_response(form, last(views[0]), given)),
     "LayerNormalization": _layer_norm,
     "LeakyRelu": lambda form, views, given: form.each(views[0], "leaky", slope=number(given.get("alpha", 0.01))),
     "Log": _each("log"),
@@ -337,48 +263,51 @@ RULES: dict[str, Rule] = {
     ),
     "Mul": lambda form, views, given: compositions.multiply(form, *views),
     "PRelu": lambda form, views, given: compositions.prelu(form, views[0], views[1].stored),
-    "Pad": _pad,
+    "Pad": places.pad,
     "Pow": lambda form, views, given: compositions.power(form, views[0], float(views[1].at.reshape(()))),
     "Reciprocal": _each("reciprocal"),
+    "ReduceL2": _length,
     "ReduceMax": _over("largest"),
+    "ReduceMin": _least,
     "ReduceMean": _over("mean"),
     "ReduceSum": _total,
     "Relu": lambda form, views, given: form.clip(views[0], low=0),
-    "Reshape": _reshape,
+    "Reshape": places.reshape,
     "Selu": lambda form, views, given: form.affine(
         compositions.elu(form, views[0], given.get("alpha", 1.67326319)), number(given.get("gamma", 1.05070102))
     ),
+    "Size": lambda form, views, given: View(np.asarray(views[0].at.size, np.int64)),
     "Shape": lambda form, views, given: View(
         np.array(views[0].at.shape, np.int64)[given.get("start", 0) : given.get("end", None)]
     ),
     "Sigmoid": _each("sigmoid"),
-    "Slice": _slice,
+    "Slice": places.part,
     "Softmax": _softmax,
     "Softplus": lambda form, views, given: compositions.softplus(form, views[0]),
-    "Split": _split,
+    "Split": places.split,
     "Sqrt": _each("sqrt"),
-    "Squeeze": _squeeze,
+    "Squeeze": places.squeeze,
     "Sub": lambda form, views, given: form.binary("add", views[0], compositions.negative(form, views[1])),
     "Sum": lambda form, views, given: functools.reduce(functools.partial(form.binary, "add"), views),
     "Tanh": _each("tanh"),
     "Tile": lambda form, views, given: views[0].map(lambda at: np.tile(at, views[1].at)),
     "Transpose": lambda form, views, given: views[0].transpose(*given["perm"]),
-    "Unsqueeze": _unsqueeze,
+    "Unsqueeze": places.unsqueeze,
 }
 
 
-def _constant(given: _Given) -> NDArray[Any]:
+def _constant(given: Given) -> NDArray[Any]:
     if "value" in given:
         return np.asarray(numpy_helper.to_array(given["value"]))
     [(kind, value)] = given.items()
     return np.asarray(value, np.float32 if "float" in kind else np.int64)
 
 
-def _fill(given: _Given) -> Any:
+def _fill(given: Given) -> Any:
     return numpy_helper.to_array(given["value"])[0] if "value" in given else np.float32(0)
 
 
 def _dropout(views: Views) -> Any:
-    if _optional(views, 2) is not None and bool(_optional(views, 2)):
+    if optional(views, 2) is not None and bool(optional(views, 2)):
         raise NoRuleError("it drops numbers, as in training")
     return views[0]

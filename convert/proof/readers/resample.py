@@ -68,6 +68,8 @@ def _sides(views: Sequence[Any], given: Given) -> list[tuple[int, int, float]]:
 def _coordinates(given: Given, size: int, made: int, scale: float) -> NDArray[np.float64]:
     way, at = given.get("coordinate_transformation_mode", b"half_pixel"), np.arange(made, dtype=np.float64)
     if way == b"align_corners":
+        if abs(size * scale - made) > 1e-3:
+            raise NoRuleError(f"{size} places times {scale:g} are not whole: runtimes differ")
         return at * ((size - 1) / (made - 1)) if made > 1 else at * 0
     if way == b"asymmetric":
         return at / scale

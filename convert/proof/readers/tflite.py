@@ -27,7 +27,8 @@ DECLARED = b"tbconv.quantization"  # metadata: JSON with "rounding" (nearest, se
 TYPES = {0: np.float32, 1: np.float16, 2: np.int32, 3: np.uint8, 4: np.int64, 6: np.bool_, 9: np.int8}
 NAMES = {value: name for name, value in vars(schema.BuiltinOperator).items() if isinstance(value, int)}
 MOST_BYTES, MOST_TABLES = 1 << 31, 1 << 15  # of a file, and rows of one of its tables
-INTEGER = (3, 9)  # uint8, int8
+INT8 = 9
+INTEGER = (3, INT8)  # uint8, int8
 ACTIVATIONS = {0: (-math.inf, math.inf), 1: (0.0, math.inf), 2: (-1.0, 1.0), 3: (0.0, 6.0)}
 CLIPS = {"RELU": (0.0, math.inf), "RELU6": (0.0, 6.0), "RELU_0_TO_1": (0.0, 1.0), "RELU_N1_TO_1": (-1.0, 1.0)}
 PASSES_ON = {"MAX_POOL_2D", "AVERAGE_POOL_2D", "RESHAPE", "PAD", "SQUEEZE", "EXPAND_DIMS", "TRANSPOSE", "STRIDED_SLICE"}
@@ -54,10 +55,11 @@ class TFLiteFormReader:
         self.form = NormalForm()
         self.views: dict[int, View] = {}
         self.integer = False  # whether it takes whole grey levels
+        self._told = Declared()
 
     def read(self) -> NormalForm:
         """Return the normal form; NoRuleError names the first operator that has no rule."""
-        graph, form = self._graph, self.form
+        graph, form, self._told = self._graph, self.form, self.declared()
         [signature] = self._model.signatureDefs or [None]
         if signature is None or len(graph.inputs) != 1:
             raise NoRuleError("a signature and one input are expected")
@@ -66,7 +68,8 @@ class TFLiteFormReader:
             raise NoRuleError(f"its input is {sizes}")
         self.views[int(graph.inputs[0])] = form.input(sizes)
         self.integer = graph.tensors[graph.inputs[0]].type in INTEGER
-        if self.integer and self.scale(int(graph.inputs[0])) != ([1], [0]):
+        whole = -128 if graph.tensors[graph.inputs[0]].type == INT8 else 0
+        if self.integer and self.scale(int(graph.inputs[0])) != ([1], [whole]):
             form.problems.append(("input", "its integers are scaled: whole grey levels are other numbers to it"))
         made = {int(one) for operator in graph.operators for one in operator.outputs}
         form.integers = any(graph.tensors[one].type in INTEGER for one in made)
@@ -123,7 +126,7 @@ class TFLiteFormReader:
         if data is None or tensor.type not in TYPES or tensor.sparsity is not None:
             raise NoRuleError(f"tensor {name[:80]} is neither computed before nor stored in a known way")
         shape = [] if tensor.shape is None else list(tensor.shape)
-        numbers = np.frombuffer(bytes(data), TYPES[tensor.type]).reshape(shape)
+        numbers = self._told.undone(name, np.frombuffer(bytes(data), TYPES[tensor.type]).reshape(shape))
         scale, zero = self.scale(index)
         if scale is None:
             return View(numbers, None, Stored(numbers, name=name) if numbers.dtype.kind == "f" else None)

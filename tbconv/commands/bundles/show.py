@@ -115,6 +115,8 @@ def _print_retunes(steps: Any) -> None:
 
 
 def _print_files(opened: Bundle) -> None:
+    from tbconv.report_kit.needs import need_lines
+
     table, console = Table(box=box.SIMPLE), table_console()
     columns: tuple[str, ...] = ("file", "MB", "precision", "verdict", "reader", "converter")
     columns = columns[:4] if is_narrow(console) else columns
@@ -127,6 +129,8 @@ def _print_files(opened: Bundle) -> None:
         cells = (artefact.path, f"{size / 1e6:.3g}", artefact.precision, verdict, artefact.reader, artefact.converter)
         table.add_row(*cells[: len(columns)])
     console.print(table)
+    for line in need_lines(opened.certificate().needs):
+        print_out(line)
 
 
 def _print_choice(opened: Bundle) -> None:

@@ -24,7 +24,18 @@ if TYPE_CHECKING:
     from tbconv.contract.certificate import Certificate
 
 
-OF_ONNX = ("--calibration", "--normalise", "--mean", "--std", "--labels", "--task", "--thresholds")
+OF_ONNX = (
+    "--calibration",
+    "--size",
+    "--weights",
+    "--input",
+    "--normalise",
+    "--mean",
+    "--std",
+    "--labels",
+    "--task",
+    "--thresholds",
+)
 
 
 Int8 = tuple[list[str] | None, float | None]  # nodes to keep in float, seconds to search
@@ -33,7 +44,11 @@ Int8 = tuple[list[str] | None, float | None]  # nodes to keep in float, seconds 
 def convert(
     run: Annotated[
         Path,
-        typer.Argument(metavar="RUN|MODEL.onnx", help="Run folder of `tbconv train`, or a third-party ONNX model."),
+        typer.Argument(
+            metavar="RUN|MODEL",
+            help="Run folder of `tbconv train`; or a third-party network: MODEL.onnx, timm:NAME, torchvision:NAME, "
+            "hf:FOLDER or FILE.pt2.",
+        ),
     ],
     out: Annotated[Path, typer.Option("--out", help="Bundle to write; an old bundle there is replaced whole.")],
     route: Annotated[
@@ -76,10 +91,43 @@ def convert(
         str | None,
         typer.Option(metavar="TARGETS", help="Try the TFLite files elsewhere, too, as `tbconv verify --where` does."),
     ] = None,
+    io: Annotated[
+        str | None,
+        typer.Option(
+            "--io",
+            metavar="TYPE",
+            help="What the int8 file of an ONNX model takes and gives: float32 (the default: uint8 in, real numbers "
+            "out), or uint8 or int8 at both ends, for microcontrollers.",
+        ),
+    ] = None,
     calibration: Annotated[
         Path | None,
         typer.Option(
             help="Folder of films for an ONNX model: some calibrate int8, every format is compared on the others."
+        ),
+    ] = None,
+    weights: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE|pretrained|random",
+            help="Weights of timm:NAME or torchvision:NAME: .safetensors or .pt of tensors alone, the library's own "
+            "(downloads), or random ones, which show whether it converts.",
+        ),
+    ] = None,
+    size: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PIXELS",
+            help="Height, or height and width (320,256), of an ONNX model that leaves them open; one is a square. Of "
+            "timm:NAME and torchvision:NAME the side.",
+        ),
+    ] = None,
+    inputs: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--input",
+            metavar="VALUE",
+            help="Name and number of another input of an ONNX model, age=55, for every film; may be repeated.",
         ),
     ] = None,
     normalise: Annotated[
@@ -108,13 +156,14 @@ def convert(
     Exit 3 where no float32 file could be certified, because the films or the network itself show too little.
     """
     given = {"--calibration": calibration, "--normalise": normalise, "--mean": mean, "--std": std, "--labels": labels}
-    decided: dict[str, Any] = {"task": task, "thresholds": thresholds}
-    given |= {f"--{name}": value for name, value in decided.items()}
+    decided: dict[str, Any] = {"task": task, "thresholds": thresholds, "weights": weights}
+    given |= {f"--{name}": value for name, value in decided.items()} | {"--size": size, "--input": inputs}
     int8, chosen = (keep_float, int8_budget), _names(formats)
     with interruptible(lambda: f"stopped; {out} is as it was before"):
-        if is_onnx(run):
+        if is_foreign(run):
             refuse({"--where": where}, ("--where",), "for an ONNX model", "it decides by no threshold of a bundle")
             preprocessing = (normalise, mean, std)
+            taken = {"size": _size(size), "inputs": _inputs(inputs or [])}
             convert_onnx(
                 run,
                 out,
@@ -124,7 +173,7 @@ def convert(
                 (keep_float, int8_budget),
                 preprocessing,
                 labels,
-                decided | {"referral": referral, "formats": chosen},
+                decided | taken | {"referral": referral, "formats": chosen} | ({"io": io} if io else {}),
                 as_json=as_json,
                 details=details,
             )
@@ -134,9 +183,23 @@ def convert(
             require_packages("torch", "onnx", "onnxruntime", "tensorflow")
             _convert_labels(run, out, route, films, int8, referral, chosen, as_json=as_json, details=details)
         else:
+            why = "a bundle's map adds up to its margin, which steps of 8 bits would not"
+            refuse({"--io": io}, ("--io",), "for a run", why)
             refuse(given, OF_ONNX, "for a run", "a run knows its films, labels and preprocessing")
             require_packages("torch", "onnx", "onnxruntime", "tensorflow")
             _convert_run(run, out, route, films, int8, referral, chosen, where=where, as_json=as_json, details=details)
+
+
+def is_foreign(path: Path) -> bool:
+    """Whether the argument names a network of others: a file, or what a library builds."""
+    return is_onnx(path) or library_of(path) is not None
+
+
+def library_of(path: Path) -> str | None:
+    """Return which library builds what the argument names; None of a run or an ONNX file."""
+    from convert.formats.torch_to_onnx.source import kind_of
+
+    return kind_of(str(path))
 
 
 def is_onnx(path: Path) -> bool:
@@ -221,6 +284,7 @@ def _print_bundle(done: Converted, *, details: bool) -> None:
     from convert.certificate.page import PAGE
     from convert.formats.table import chosen_lines
     from tbconv.commands.conversion.parity_table import counted, decisions
+    from tbconv.report_kit.needs import warnings_of
 
     seconds = f"converted in {done.seconds_converting:.0f} s, measured in {done.seconds_measuring:.0f} s"
     print_opening(
@@ -242,6 +306,8 @@ def _print_bundle(done: Converted, *, details: bool) -> None:
         for path, why in done.certificate.deploy.get("others", {}).items():
             if path in done.certificate.artefacts and done.certificate.artefacts[path].verdict.may_serve:
                 print_said(f"  not {path}: {why}")
+        for line in warnings_of(done.certificate.needs):
+            print_said(f"  {line}")
     print_out(done.certificate.disclaimer)
     if any(one.is_served and one.network == done.manifest.kind for one in done.manifest.artefacts):
         print_out(f"next: tbconv serve {done.bundle}")
@@ -252,15 +318,49 @@ def _print_bundle(done: Converted, *, details: bool) -> None:
 def _print_details(done: Converted) -> None:
     from convert.parity.report import search_lines
     from tbconv.commands.conversion.parity_table import print_parity
+    from tbconv.report_kit.needs import need_lines
 
     print_parity(done.report)
     for path, verdict in done.certificate.artefacts.items():
         print_said(f"  {path}: {verdict.verdict}; {verdict.reason}")
     for path, proof in done.certificate.proofs.items():
         print_said(f"  {path}, for every input: {proof.verdict}; {proof.reason}")
+    for line in need_lines(done.certificate.needs):
+        print_said(f"  {line}")
     for line in search_lines(done.report.get("int8")):
         print_out(line)
     _print_choice(done.certificate)
+
+
+def _size(given: str | None) -> tuple[int, int] | None:
+    """Read H or H,W; the configuration refuses sides that are none.
+
+    Raises:
+        ConfigError: it is not one or two whole numbers.
+    """
+    if given is None:
+        return None
+    words = given.lower().replace("x", ",").split(",")
+    if len(words) > 2 or not all(word.strip().isdecimal() for word in words):
+        why = "it is height and width in pixels, or one number for both"
+        raise ConfigError(f"--size is {given!r}", why=why, fix="--size 224 or --size 320,256")
+    return int(words[0]), int(words[-1])
+
+
+def _inputs(given: Sequence[str]) -> dict[str, tuple[float, ...]]:
+    """Read NAME=NUMBER, or several numbers separated by commas.
+
+    Raises:
+        ConfigError: there is no name, or no number, or a name comes twice.
+    """
+    found: dict[str, tuple[float, ...]] = {}
+    for one in given:
+        name, equals, text = one.rpartition("=")
+        if not equals or not name or name in found:
+            why = f"{name} comes twice" if name in found else "it is the name of an input and a number"
+            raise ConfigError(f"--input is {one!r}", why=why, fix="--input age=55")
+        found[name] = numbers(text, f"--input {name}=")
+    return found
 
 
 def _route(given: str | None) -> Any:
@@ -301,13 +401,20 @@ def convert_onnx(
     Raises:
         TbconvError: what the file, the films or the options lack.
     """
-    if not onnx.is_file():
+    library = library_of(onnx)
+    if library is None and not onnx.is_file():
         raise ConfigError(f"{onnx} does not exist", why="an ONNX file is needed", fix="check the path")
-    if onnx.suffix.lower() != ".onnx" and (advice := advice_on(onnx)) is not None:
+    if library is None and onnx.suffix.lower() != ".onnx" and (advice := advice_on(onnx)) is not None:
         raise ConfigError(f"{onnx} is neither a run nor an ONNX model", why=advice.why, fix=advice.fix)
     if calibration is None:
         why = "int8 needs the ranges that films reach, and every format is compared on films"
-        raise ConfigError(f"{onnx.name} without --calibration", why=why, fix="add --calibration DIR, a folder of films")
+        raise ConfigError(
+            f"{onnx if library else onnx.name} without --calibration",
+            why=why,
+            fix="add --calibration DIR, a folder of films",
+        )
+    if library is not None:
+        require_packages("torch", "onnx", "onnxruntime")
     normalise, *texts = preprocessing
     mean, std = (
         None if text is None else numbers(text, option) for text, option in zip(texts, ("--mean", "--std"), strict=True)
@@ -369,6 +476,8 @@ NO_BUNDLE = ("no operating point was chosen", "a bundle has two classes")  # whe
 def _print_report(done: ConvertedOnnx, *, details: bool) -> None:
     """Print five lines that say what matters, then reasons and limits; tables and every reason with --details."""
     from convert.formats.table import chosen_lines
+    from convert.onnx_import.report import needs_in
+    from tbconv.report_kit.needs import warnings_of
 
     report = done.report
     counts = Counter(row["verdict"] for row in report["rows"])
@@ -376,7 +485,7 @@ def _print_report(done: ConvertedOnnx, *, details: bool) -> None:
     print_opening(
         f"written: {done.folder} (no bundle: {NO_BUNDLE[done.conversion['chosen_on'] != '']})",
         f"{len(report['rows'])} files: {', '.join(f'{count} {verdict}' for verdict, count in counts.most_common())}",
-        f"against ONNX Runtime on {report['source']}, {fed}",
+        f"against ONNX Runtime on {report['source']}{' in float32' if report['float32'] else ''}, {fed}",
         f"converted in {done.seconds_converting:.0f} s, measured in {done.seconds_measuring:.0f} s",
         *chosen_lines({**report["formats"], "not_made": {}}),
         report=done.folder / "report.md",
@@ -385,6 +494,8 @@ def _print_report(done: ConvertedOnnx, *, details: bool) -> None:
     if details:
         _print_tables(report)
     else:
+        for line in warnings_of(needs_in(report)):
+            print_said(f"  {line}")
         for row in report["rows"]:
             if row["verdict"] not in ("CERTIFIED", "MEASURED"):
                 print_said(f"  {row['path']}: {row['verdict']}; {row['reason']}")
@@ -395,8 +506,9 @@ def _print_report(done: ConvertedOnnx, *, details: bool) -> None:
 
 
 def _print_tables(report: dict[str, Any]) -> None:
-    from convert.onnx_import.report import COLUMNS, table_rows, verdict_lines
+    from convert.onnx_import.report import COLUMNS, needs_in, table_rows, verdict_lines
     from convert.parity.report import search_lines
+    from tbconv.report_kit.needs import need_lines
 
     title = f"against ONNX Runtime on {report['source']}, on {report['inputs']['description']}"
     table = Table(title=title, box=box.SIMPLE)
@@ -406,7 +518,7 @@ def _print_tables(report: dict[str, Any]) -> None:
     for cells in table_rows(report):
         table.add_row(*cells)
     table_console().print(table)
-    for line in verdict_lines(report):
+    for line in (*verdict_lines(report), *need_lines(needs_in(report))):
         print_said(f"  {line}")
     for line in search_lines(report["int8"]):
         print_out(f"  {line}")

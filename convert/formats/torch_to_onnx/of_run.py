@@ -89,15 +89,15 @@ def export(network: torch.nn.Module, *, outputs: Sequence[str] = OUTPUTS) -> onn
     onnxscript.optimizer.fold_constants(program.model)
     onnxscript.optimizer.remove_unused_nodes(program.model)
     model = program.model_proto
-    _name_nodes(model)
+    name_nodes(model)
     _name_tensors(model, {name for name, _ in (*network.named_parameters(), *network.named_buffers())})
-    _strip(model)
+    strip(model)
     _assert_quantizable(model)
     onnx.checker.check_model(model)
     return model
 
 
-def _name_nodes(model: onnx.ModelProto) -> None:
+def name_nodes(model: onnx.ModelProto) -> None:
     """Give each node the path of the module that it came from, so that a person can find it."""
     seen: Counter[str] = Counter()
     for node in model.graph.node:
@@ -151,7 +151,7 @@ def _parse_scopes(text: str) -> list[str]:
     return list(json.loads(text.replace("'", '"')))
 
 
-def _strip(model: onnx.ModelProto) -> None:
+def strip(model: onnx.ModelProto) -> None:
     """Remove what names the machine: stack traces and source paths."""
     owners = [model, model.graph, *model.graph.node, *model.graph.value_info, *model.graph.initializer]
     for owner in [*owners, *model.graph.input, *model.graph.output]:

@@ -1,0 +1,118 @@
+"""Which networks benchmarks.families tries, and docs/networks.md's table of them, from results/families.csv alone."""
+
+from __future__ import annotations
+
+import csv
+
+from benchmarks.results import RESULTS
+from tbconv.contract.statistics import exact_interval
+
+CSV = RESULTS / "families.csv"
+# The smallest by parameters of each module of timm 1.0.31 (timm.list_modules()), with those of torchvision's
+# families, smallest first.
+# Of a family without a classifier none (qwen3_vit); not tried for their size: timm:vgg11, gemma4_vit, deepseek_vit.
+LISTS = (
+    (
+        "torchvision",
+        """
+        squeezenet1_1 shufflenet_v2_x0_5 mnasnet0_5 mobilenet_v3_small mobilenet_v2 regnet_y_400mf efficientnet_b0
+        """,
+    ),
+    (
+        "timm",
+        """
+        test_convnext test_efficientnet test_vit test_nfnet test_mambaout test_byobnet test_resnet starnet_s050
+        test_coatnet test_vit_relpos dla46x_c mobilevit_xxs edgenext_xx_small mobilenetv3_small_050
+        ese_vovnet19b_slim_dw repghostnet_050 efficientvit_m0 ghostnet_050 regnetx_002 cspnext_tiny iformer_t
+        xcit_nano_12_p8_224 cs3darknet_focus_s efficientvit_b0 swiftformer_xs efficientformerv2_s0 pvt_v2_b0
+        fasternet_t0 fastvit_t8 lcnetv2_small inception_next_atto rexnet_100 pit_ti_224 hardcorenas_b repvit_m1
+        eva02_tiny_patch14_336 coat_tiny convit_tiny deit_tiny_patch16_224 gmlp_ti16_224
+        """,
+    ),
+    (
+        "torchvision",
+        """
+        googlenet densenet121 resnet18 efficientnet_v2_s resnext50_32x4d inception_v3 swin_t swin_v2_t convnext_tiny
+        maxvit_t
+        """,
+    ),
+    (
+        "timm",
+        """
+        hgnetv2_b0 shvit_s1 vit_tiny_r_s16_p8_224 cpubone_nano efficientvim_m1 crossvit_tiny_240 levit_128s
+        densenet121 halonet_h1 dpn48b visformer_tiny resnest14d csatv2 resnetv2_18 legacy_seresnet18
+        poolformerv2_s12 cait_xxs24_224 skresnet18 gcvit_xxtiny tiny_vit_5m_224 efficientformer_l1 hrnet_w18_small
+        lowformer_b0 nest_tiny convmixer_768_32 vitamin_small_224 legacy_xception tnt_s_legacy_patch16_224
+        inception_v3 rdnet_tiny twins_svt_small mvitv2_tiny res2next50 volo_d1_224 hieradet_small xception41p
+        sequencer2d_s hiera_tiny_224 swin_tiny_patch4_window7_224 swinv2_cr_tiny_224 swinv2_tiny_window8_256
+        davit_tiny focalnet_tiny_srf selecsls42 tresnet_m nextvit_small inception_v4 inception_resnet_v2
+        mobilenetv5_base pnasnet5large samvit_base_patch16_224 naflexvit_base_patch16_parfac_gap
+        beit_base_patch16_224 nasnetalarge
+        """,
+    ),
+    (
+        "torchvision",
+        """
+        alexnet wide_resnet50_2 vit_b_32 vgg11
+        """,
+    ),
+)
+FAMILIES = tuple(f"{library}:{name}" for library, names in LISTS for name in names.split())
+HEAD = """## One of each family
+
+Written by `python -m benchmarks.families FILMS`, whose rows are in `benchmarks/results/families.csv` with date, commit,
+load and versions: of each family of timm (a module of timm {version}) the network with the fewest parameters, and
+torchvision's classifiers, one a family. Random weights (seed 4), running statistics of 16 drawn films, the smallest
+side of 96, 128, 224 and the config's own that the network takes.
+
+A network converts where ONNX, our TFLite files in float32, float16 and dynamic range and `.keras` are written, neither
+the proof of the float32 TFLite nor of `.keras` finds another network, and no decision of 64 films differs from PyTorch
+in float64. The decision is the first logit minus the second against the middle of the widest gap that leaves 16 films
+or more on each side. Steps are float32 steps of the largest answer; int8, SavedModel and H5 are no part of this pass.
+
+**{converted} of {tried} tried convert ({low:.0%} to {high:.0%}, 95 %)**; {waiting} of the list were not tried yet.
+"""
+COLUMNS = ("network", "side", "parameters", "proof TFLite / Keras", "steps ONNX / TFLite / Keras", "flips", "MB", "s")
+
+
+def read_rows() -> list[dict[str, str]]:
+    """Return the last row of each network."""
+    if not CSV.is_file():
+        return []
+    with CSV.open(newline="", encoding="utf-8") as file:
+        return list({row["network"]: row for row in csv.DictReader(file)}.values())
+
+
+def family_lines() -> list[str]:
+    """Return the section of docs/networks.md as lines; nothing where nothing was tried."""
+    rows = read_rows()
+    if not rows:
+        return []
+    converted = [row for row in rows if row["converts"] == "yes"]
+    refused = [row for row in rows if row["converts"] != "yes"]
+    low, high = exact_interval(len(converted), len(rows))
+    version = next((row["library"].split()[-1] for row in rows if row["library"].startswith("timm")), "?")
+    waiting = len(set(FAMILIES) - {row["network"] for row in rows})
+    head = HEAD.format(
+        version=version, converted=len(converted), tried=len(rows), low=low, high=high, waiting=waiting or "none"
+    )
+    lines = ["", *head.splitlines(), "", f"| {' | '.join(COLUMNS)} |", f"|{'---|' * len(COLUMNS)}"]
+    lines += [f"| {' | '.join(cells(row))} |" for row in converted]
+    if refused:
+        lines += ["", "Refused:", "", "| network | side | at | operations | reason |", "|---|---|---|---|---|"]
+        lines += [f"| {' | '.join(refusal(row))} |" for row in refused]
+    return lines
+
+
+def cells(row: dict[str, str]) -> list[str]:
+    """Return the cells of a network that converts."""
+    found = [row["network"], row["side"], f"{int(row['parameters']):,}"]
+    found += [f"{row['proof_tflite'].lower()} / {row['proof_keras'].lower()}"]
+    found += [" / ".join(row[f"steps_{one}"] for one in ("onnx", "tflite", "keras"))]
+    return [*found, f"{row['flips']} ({row['sides']})", row["tflite_mb"], row["seconds"]]
+
+
+def refusal(row: dict[str, str]) -> list[str]:
+    """Return the cells of a network that does not."""
+    reason = row["reason"].replace("|", "/").replace("<", "&lt;").replace("*", "x").replace("_", r"\\_")
+    return [row["network"], row["side"] or "-", row["stage"], row["operations"] or "-", reason[:300]]

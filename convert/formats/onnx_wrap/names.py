@@ -1,0 +1,81 @@
+"""Names in a third-party graph: each node and output gets one of its own that Keras and TensorFlow can bear."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable
+
+import onnx
+
+IMAGE = "image"
+PREFIX = "preprocess"  # of the nodes and constants of the front
+# TensorFlow's own rule for scopes is [A-Za-z0-9.][A-Za-z0-9_.\\/>-]*; a signature's names are simpler.
+NOT_IN_NODES, NOT_IN_OUTPUTS = re.compile(r"[^A-Za-z0-9_.\-/]"), re.compile(r"[^A-Za-z0-9_]")
+
+
+def clear_name(model: onnx.ModelProto, name: str) -> None:
+    """Rename a tensor inside that bears a name which is needed."""
+    taken = names_in(model)
+    if name in taken:
+        rename_tensors(model, {name: fresh(f"{name}_inner", taken)})
+
+
+def rename_tensors(model: onnx.ModelProto, names: dict[str, str]) -> None:
+    """Rename tensors wherever nodes, constants, inputs and outputs refer to them."""
+    for node in model.graph.node:
+        for field in (node.input, node.output):
+            for index, name in enumerate(field):
+                field[index] = names.get(name, name)
+    for owner in (*model.graph.initializer, *model.graph.output, *model.graph.input):
+        owner.name = names.get(owner.name, owner.name)
+
+
+def name_outputs(model: onnx.ModelProto) -> dict[str, str]:
+    """Give each output a name that a signature can bear; return new name by old one, where it changed."""
+    changed: dict[str, str] = {}
+    taken = names_in(model) | {IMAGE}
+    for value in model.graph.output:
+        wanted = NOT_IN_OUTPUTS.sub("_", value.name).strip("_") or "output"
+        if wanted != value.name or wanted == IMAGE:
+            changed[value.name] = fresh(wanted, taken)
+            taken.add(changed[value.name])
+    rename_tensors(model, changed)
+    return changed
+
+
+def name_nodes(model: onnx.ModelProto) -> dict[str, str]:
+    """Give each node a name that is its own and legal in TensorFlow; return new name by old one, where it changed.
+
+    Two names are the same where they differ in slashes alone: Keras allows none and gets dots.
+    """
+    seen: set[str] = {node.name.replace("/", ".") for node in model.graph.node if node.name.startswith(f"{PREFIX}.")}
+    counted: Counter[str] = Counter()
+    changed: dict[str, str] = {}
+    for node in model.graph.node:
+        if node.name.startswith(f"{PREFIX}."):
+            continue
+        old, base = node.name, NOT_IN_NODES.sub("_", node.name).lstrip("_-")
+        if not base:
+            base = f"{node.op_type}_{counted[node.op_type]}"
+        counted[node.op_type] += 1
+        node.name = fresh(base, seen)
+        seen.add(node.name.replace("/", "."))
+        if old and node.name != old:
+            changed[old] = node.name
+    return changed
+
+
+def fresh(wanted: str, taken: Iterable[str]) -> str:
+    """Return the name, or the first of name_1, name_2, ... that is free."""
+    known, found, count = set(taken), wanted, 0
+    while found.replace("/", ".") in known or found in known:
+        count += 1
+        found = f"{wanted}_{count}"
+    return found
+
+
+def names_in(model: onnx.ModelProto) -> set[str]:
+    """Return the names of all tensors of a graph."""
+    stored = {one.name for one in (*model.graph.initializer, *model.graph.input)}
+    return stored | {one for node in model.graph.node for one in (*node.input, *node.output)}

@@ -1,0 +1,1 @@
+"""PyTorch -> ONNX: the network of a run, a library's classifier, a file that `torch.export.save` wrote."""

@@ -1,0 +1,156 @@
+"""Loops and branches over sizes become plain operations, which answer as they did; what reads a film stays."""
+
+import numpy as np
+import onnx
+import pytest
+from draw_graphs import Graph, normal
+from onnx import TensorProto, helper, numpy_helper
+
+from convert.formats.onnx_graph import read_graph
+from convert.formats.onnx_wrap.unroll import unroll
+from convert.formats.tflite.plain import to_plain
+
+SIZES = ("batch", 4, 5, 6)
+
+
+def whole(name, kind=TensorProto.INT64):
+    return helper.make_tensor_value_info(name, kind, None)
+
+
+def strided(graph, sizes, strides, offset=0):
+    """Write `as_strided` as torch's newer exporter does: a Loop over the axes computes the place of every number.
+
+    Args:
+        graph: whose last tensor is laid out anew.
+        sizes: behind the batch.
+        strides: of the batch and of these.
+        offset: of the first number.
+    """
+    source = graph.last
+    graph.add("Shape", inputs=["image"]).add("Slice", np.int64([0]), np.int64([1]), np.int64([0]))
+    sizes = graph.add("Concat", inputs=[graph.last, graph.store(np.int64(sizes))], axis=0).last
+    strides, rank, zero, one = (graph.store(np.int64(each)) for each in (strides, len(strides), 0, 1))
+    ones = graph.store(np.int64([1]))
+    body = [
+        helper.make_node("Sub", [rank, "i"], ["behind"]),
+        helper.make_node("Sub", ["behind", one], ["j"]),
+        helper.make_node("Reshape", ["j", ones], ["at"]),
+        helper.make_node("Gather", [sizes, "at"], ["size"]),
+        helper.make_node("Gather", [strides, "at"], ["stride"]),
+        helper.make_node("Squeeze", ["size"], ["count"]),
+        helper.make_node("Range", [zero, "count", one], ["steps"]),
+        helper.make_node("Mul", ["steps", "stride"], ["far"]),
+        helper.make_node("Expand", [ones, "i_ones"], ["rest"]),
+        helper.make_node("Concat", ["size", "rest"], ["shape"], axis=0),
+        helper.make_node("Reshape", ["i", ones], ["i_ones"]),
+        helper.make_node("Reshape", ["far", "shape"], ["add"]),
+        helper.make_node("Add", ["before", "add"], ["after"]),
+        helper.make_node("Identity", ["go"], ["on"]),
+    ]
+    body = [body[at] for at in (0, 1, 2, 3, 4, 5, 6, 7, 10, 8, 9, 11, 12, 13)]
+    inputs = [
+        helper.make_tensor_value_info("i", TensorProto.INT64, []),
+        helper.make_tensor_value_info("go", TensorProto.BOOL, []),
+        whole("before"),
+    ]
+    inner = helper.make_graph(body, "body", inputs, [whole("on", TensorProto.BOOL), whole("after")])
+    start = graph.store(np.int64(offset))
+    graph.add("Loop", inputs=[rank, "", start], body=inner)
+    places, graph.last = graph.last, source
+    graph.add("Reshape", np.int64([-1]))
+    return graph.add("Gather", inputs=[graph.last, places])
+
+
+def branch_on_a_size(graph, wanted):
+    """Write a branch that a size decides, as torch's older exporter does around a squeeze."""
+    source = graph.last
+    graph.add("Shape", inputs=[source]).add("Gather", np.int64(1), axis=0).add("Equal", np.int64(wanted))
+    made = [
+        helper.make_graph([helper.make_node(op, [source], ["made"])], op, [], [whole("made", TensorProto.FLOAT)])
+        for op in ("Relu", "Neg")
+    ]
+    return graph.add("If", inputs=[graph.last], then_branch=made[0], else_branch=made[1])
+
+
+def branch_on_a_film(graph):
+    source = graph.last
+    graph.add("ReduceMax", keepdims=0).add("Greater", np.float32(0))
+    made = [
+        helper.make_graph([helper.make_node(op, [source], ["made"])], op, [], [whole("made", TensorProto.FLOAT)])
+        for op in ("Relu", "Neg")
+    ]
+    return graph.add("If", inputs=[graph.last], then_branch=made[0], else_branch=made[1])
+
+
+GRAPHS = {
+    "flat": lambda: strided(Graph().add("GlobalAveragePool"), [4, 1, 1], [4, 1, 1, 1]).add("Flatten"),
+    "transposed": lambda: strided(Graph(), [5, 6, 4], [120, 6, 1, 30]).add("Flatten"),
+    "repeated": lambda: strided(Graph(), [2, 3], [120, 7, 0], offset=11),
+    "behind_weights": lambda: strided(Graph().add("Conv", normal(3, 4, 5, 6)), [3], [3, 1]).add("Gemm", normal(3, 2)),
+    "branch": lambda: branch_on_a_size(Graph(), 4).add("Flatten"),
+    "other_branch": lambda: strided(branch_on_a_size(Graph(), 3), [4, 30], [120, 30, 1]).add("Flatten"),
+}
+
+
+def answers(session_of, model, films):
+    return session_of(model).run(None, {"image": films})[0]
+
+
+@pytest.fixture(scope="module")
+def session_of():
+    """Open a graph in ONNX Runtime."""
+    import onnxruntime
+
+    return lambda model: onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+
+
+@pytest.mark.parametrize("batch", ["batch", 1])
+@pytest.mark.parametrize("name", GRAPHS)
+def test_what_follows_from_sizes_is_written_out_and_answers_as_before(name, batch, session_of, tmp_path):
+    path = tmp_path / "graph.onnx"
+    GRAPHS[name]().save(path, (batch, *SIZES[1:]))
+    model = onnx.load(str(path))
+    films = np.random.default_rng(3).normal(size=(1 if batch == 1 else 5, *SIZES[1:])).astype(np.float32)
+    before = answers(session_of, model, films)
+    unroll(model)
+    onnx.save(model, str(path))
+    assert not {"If", "Loop"} & {node.op_type for node in model.graph.node}
+    np.testing.assert_array_equal(answers(session_of, model, films), before)
+    if name not in ("repeated", "transposed", "other_branch"):  # places that are far apart, and Neg, have no layer
+        assert to_plain(read_graph(path)).outputs
+
+
+def test_a_loop_whose_films_overlap_and_a_branch_on_a_film_stay(session_of, tmp_path):
+    graphs = {"overlap": strided(Graph(), [4, 30], [60, 30, 1]), "film": branch_on_a_film(Graph())}
+    for name, graph in graphs.items():
+        graph.save(tmp_path / f"{name}.onnx", SIZES)
+        model = onnx.load(str(tmp_path / f"{name}.onnx"))
+        before = [node.op_type for node in model.graph.node]
+        unroll(model)
+        assert [node.op_type for node in model.graph.node] == before, name
+
+
+def test_numbers_that_a_loop_computes_of_no_film_are_stored(session_of, tmp_path):
+    body = [
+        helper.make_node("Add", ["before", "i"], ["after"]),
+        helper.make_node("Identity", ["go"], ["on"]),
+    ]
+    inputs = [
+        helper.make_tensor_value_info("i", TensorProto.INT64, []),
+        helper.make_tensor_value_info("go", TensorProto.BOOL, []),
+        whole("before"),
+    ]
+    inner = helper.make_graph(body, "body", inputs, [whole("on", TensorProto.BOOL), whole("after")])
+    graph = Graph()
+    graph.add("Loop", inputs=[graph.store(np.int64(4)), "", graph.store(np.int64([0, 2]))], body=inner)
+    graph.add("Cast", to=TensorProto.FLOAT).add("Reshape", np.int64([1, 2, 1, 1]))
+    factor = graph.last
+    graph.last = "image"
+    graph.add("Slice", np.int64([0]), np.int64([2]), np.int64([1]))
+    graph.add("Mul", inputs=[graph.last, factor])
+    graph.save(tmp_path / "graph.onnx", SIZES)
+    model = onnx.load(str(tmp_path / "graph.onnx"))
+    unroll(model)
+    assert "Loop" not in {node.op_type for node in model.graph.node}
+    [stored] = [one for one in model.graph.initializer if one.name == factor]
+    assert numpy_helper.to_array(stored).reshape(-1).tolist() == [6, 8]

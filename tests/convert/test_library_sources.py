@@ -1,0 +1,379 @@
+"""Networks of timm, torchvision and transformers, and ExportedPrograms: built, exported, and the same as in PyTorch."""
+
+import io
+import json
+import zipfile
+from dataclasses import asdict
+
+import numpy as np
+import onnxruntime
+import pytest
+import timm
+import torch
+import torchvision
+from PIL import Image
+from safetensors.torch import save_file
+
+import tbconv
+from convert.formats.torch_to_onnx.of_library import Classifier, build, library_to_onnx
+from convert.formats.torch_to_onnx.pt2 import load_program
+from convert.formats.torch_to_onnx.source import LibrarySource, library_of, not_carried
+from convert.onnx_import.reference import OnnxConfig, require_exported
+from convert.parity.decisions import choose_decisions
+from convert.parity.verdicts import OutputTolerance
+from tbconv.contract.errors import ConfigError, ConversionError, SetupError
+from tbconv.contract.files import sha256_file
+from tbconv.contract.preprocess import PreprocessSpec
+
+SIDE = 64
+
+
+def request(kind, network, weights=None, size=SIDE):
+    return {"kind": kind, "network": str(network), "weights": weights, "size": size}
+
+
+def images(channels=3, side=SIDE, count=3):
+    return np.random.default_rng(7).standard_normal((count, channels, side, side)).astype(np.float32)
+
+
+def distance(folder, asked, expected):
+    """Return how far ONNX Runtime's answers on the export are from PyTorch's, in float32 steps of the largest."""
+    facts = library_to_onnx({**asked, "out": str(folder / "model.onnx")})
+    session = onnxruntime.InferenceSession(str(folder / "model.onnx"))
+    fed = images(facts["channels"], facts["size"])
+    [found] = session.run(None, {"input": fed})
+    with torch.inference_mode():
+        wanted = expected(torch.from_numpy(fed)).numpy()
+    assert found.shape == wanted.shape
+    return facts, float(np.abs(found - wanted).max() / (np.finfo(np.float32).eps * np.abs(wanted).max()))
+
+
+def drawn(network):
+    """Return a network's state with statistics that BatchNorms can tell from those that they start with."""
+    generator = torch.Generator().manual_seed(3)
+    state = network.state_dict()
+    for key, value in state.items():
+        if value.is_floating_point():
+            moved = torch.rand(value.shape, generator=generator)
+            state[key] = value * (1 + 0.1 * moved) + 0.01 * moved
+    return state
+
+
+@pytest.mark.parametrize("name", ["resnet10t", "test_convnext", "test_vit_relpos"])
+def test_a_network_of_timm_with_weights_of_a_file_computes_what_timm_does(tmp_path, name):
+    sized = {"img_size": SIDE} if "vit" in name else {}
+    network = timm.create_model(name, num_classes=3, **sized).eval()
+    network.load_state_dict(drawn(network))
+    save_file(network.state_dict(), tmp_path / "w.safetensors")
+    facts, steps = distance(tmp_path, request("timm", name, str(tmp_path / "w.safetensors")), network)
+    assert steps < 200
+    assert (facts["channels"], facts["size"], facts["dynamic"]) == (3, SIDE, True)
+    config = timm.get_pretrained_cfg(name)
+    assert facts["preprocessing"]["mean"] == config.mean
+    assert facts["preprocessing"]["std"] == config.std
+    assert (facts["preprocessing"]["crop"], facts["preprocessing"]["interpolation"]) == (
+        config.crop_pct,
+        config.interpolation,
+    )
+
+
+def test_weights_say_how_many_classes_and_channels_a_network_of_timm_has(tmp_path):
+    network = timm.create_model("resnet10t", num_classes=5, in_chans=1)
+    torch.save(network.state_dict(), tmp_path / "w.pt")
+    asked = request("timm", "resnet10t", str(tmp_path / "w.pt"))
+    with pytest.raises(ConfigError, match="1 channel, its config normalises 3"):
+        build(asked)
+    grey = timm.create_model("test_vit", num_classes=5, in_chans=1, img_size=SIDE)  # its config has one mean for all
+    torch.save(grey.state_dict(), tmp_path / "g.pt")
+    built = build(request("timm", "test_vit", str(tmp_path / "g.pt")))
+    assert (built.channels, built.preprocessing.mean) == (1, (0.5,))
+    assert built.network(torch.zeros(1, 1, SIDE, SIDE)).shape == (1, 5)
+
+
+def test_a_network_of_torchvision_with_weights_of_a_file_computes_what_torchvision_does(tmp_path):
+    network = torchvision.models.squeezenet1_1(num_classes=4).eval()
+    torch.save({"state_dict": drawn(network)}, tmp_path / "w.pt")
+    network.load_state_dict(drawn(network))
+    save_file(network.state_dict(), tmp_path / "w.safetensors")
+    sorted_by_name = build(request("torchvision", "squeezenet1_1", str(tmp_path / "w.safetensors"))).network
+    assert torch.equal(sorted_by_name.state_dict()["classifier.1.bias"], network.state_dict()["classifier.1.bias"])
+    facts, steps = distance(tmp_path, request("torchvision", "squeezenet1_1", str(tmp_path / "w.pt")), network)
+    assert steps < 200
+    assert facts["preprocessing"]["mean"] == (0.485, 0.456, 0.406)
+    assert (facts["preprocessing"]["size"], facts["preprocessing"]["crop"]) == (224, 224 / 256)
+
+
+def test_weights_of_another_network_are_refused_by_the_names_of_their_tensors(tmp_path):
+    state = timm.create_model("resnet10t", num_classes=2).state_dict()
+    state["conv9.weight"] = state.pop("conv1.0.weight")
+    save_file(state, tmp_path / "w.safetensors")
+    with pytest.raises(ConfigError, match=r"missing: conv1.0.weight; unexpected: conv9.weight"):
+        build(request("timm", "resnet10t", str(tmp_path / "w.safetensors")))
+
+
+class Trap:
+    """Writes a file when it is unpickled."""
+
+    def __init__(self, place):
+        self.place = place
+
+    def __reduce__(self):
+        return (open, (str(self.place), "w"))
+
+
+def test_pickled_objects_in_weights_are_not_run(tmp_path):
+    torch.save({"conv1.weight": torch.zeros(1), "trap": Trap(tmp_path / "ran")}, tmp_path / "w.pt")
+    with pytest.raises(ConfigError, match="cannot be read as weights"):
+        build(request("timm", "resnet10t", str(tmp_path / "w.pt")))
+    assert not (tmp_path / "ran").exists()
+
+
+def test_random_weights_are_drawn_only_on_demand_are_the_same_each_time_and_are_said():
+    with pytest.raises(ConfigError, match="without --weights"):
+        library_of("timm:resnet10t", None)
+    one, other = (build(request("torchvision", "squeezenet1_1", "random")) for _ in range(2))
+    key = "features.0.weight"
+    assert torch.equal(one.network.state_dict()[key], other.network.state_dict()[key])
+    facts = asdict(one.preprocessing)
+    told = not_carried({"notes": [], "weights": one.weights, "preprocessing": facts, "size": SIDE})
+    assert sum("random" in line for line in told) == 1
+    assert sum("224 of 256 pixels" in line for line in told) == 1
+    assert sum("--size 64" in line for line in told) == 1
+
+
+def test_an_unknown_name_is_answered_with_those_near_it():
+    with pytest.raises(ConfigError) as error:
+        build(request("timm", "resnet10tt", "random"))
+    assert "resnet10t" in error.value.fix
+    with pytest.raises(ConfigError):
+        build(request("torchvision", "no_such_net", "random"))
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"), [("timm:a", "timm"), ("runs/tb", None), ("model.onnx", None), ("timm:", None), ("C:/x", None)]
+)
+def test_what_is_a_library_and_what_a_path(text, kind):
+    found = library_of(text, "random" if kind else None)
+    assert (found and found.kind) == kind
+
+
+def test_weights_are_refused_where_there_are_some():
+    with pytest.raises(ConfigError, match="--weights random for hf:folder"):
+        LibrarySource(kind="hf", name="folder", weights="random")
+
+
+def test_transformers_is_named_where_it_is_missing(tmp_path):
+    if "transformers" in {one.split(".")[0] for one in _installed()}:
+        pytest.skip("transformers is installed")
+    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "model.safetensors").write_bytes(b"")
+    with pytest.raises(SetupError) as error:
+        build(request("hf", tmp_path))
+    assert error.value.fix == "pip install 'tbconv[hf]'"
+
+
+def test_code_of_a_folder_of_transformers_is_refused(tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps({"auto_map": {"AutoModel": "evil.Model"}}))
+    with pytest.raises(ConfigError, match="names code"):
+        build(request("hf", tmp_path))
+
+
+def test_a_folder_of_transformers_computes_what_transformers_does(tmp_path):
+    transformers = pytest.importorskip("transformers")
+    config = transformers.ResNetConfig(
+        embedding_size=8, hidden_sizes=[8, 16], depths=[1, 1], layer_type="basic", num_labels=2
+    )
+    config.id2label = {0: "normal", 1: "tb"}
+    network = transformers.ResNetForImageClassification(config).eval()
+    network.save_pretrained(tmp_path)
+    processor = {"do_normalize": True, "image_mean": [0.4] * 3, "image_std": [0.2] * 3, "do_rescale": True}
+    processor |= {"rescale_factor": 1 / 127.5, "size": {"height": SIDE, "width": SIDE}, "resample": 3}
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps(processor))
+    facts, steps = distance(tmp_path, request("hf", tmp_path, size=None), lambda fed: network(fed).logits)
+    assert steps < 200
+    assert facts["labels"] == ["normal", "tb"]
+    np.testing.assert_allclose(facts["preprocessing"]["mean"], [0.2] * 3)
+    np.testing.assert_allclose(facts["preprocessing"]["std"], [0.1] * 3)
+    assert facts["preprocessing"]["interpolation"] == "bicubic"
+
+
+def _installed():
+    from importlib.metadata import packages_distributions
+
+    return packages_distributions()
+
+
+# --- ExportedProgram ---
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory):
+    place = tmp_path_factory.mktemp("program") / "model.pt2"
+    network = Classifier(torchvision.models.squeezenet1_1(num_classes=3)).eval()
+    batch = {0: torch.export.Dim("batch", min=1, max=8)}
+    exported = torch.export.export(network, (torch.zeros(2, 3, SIDE, SIDE),), dynamic_shapes=(batch,))
+    torch.export.save(exported, place)
+    return place, network
+
+
+def test_an_exported_program_computes_what_its_network_does(tmp_path, program):
+    place, network = program
+    facts, steps = distance(tmp_path, request("pt2", place, size=None), network)
+    assert steps < 200
+    assert (facts["channels"], facts["size"], facts["preprocessing"]) == (3, SIDE, None)
+
+
+def changed(place, out, change):
+    """Write an archive with one file changed, or added."""
+    with zipfile.ZipFile(place) as given, zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as written:
+        for name in given.namelist():
+            folder, _, inner = name.partition("/")
+            data = change(inner, given.read(name))
+            if data is not None:
+                written.writestr(name, data)
+        for inner in change("", None) or {}:
+            written.writestr(f"{folder}/{inner}", change("", None)[inner])
+    return out
+
+
+def in_model(edit):
+    def change(name, data):
+        if name != "models/model.json":
+            return data
+        model = json.loads(data)
+        edit(model)
+        return json.dumps(model)
+
+    return change
+
+
+def graph(model):
+    return model["graph_module"]["graph"]
+
+
+EVIL = "__import__('os').system('touch ran')"
+EDITS = {
+    "an operator of another module": lambda model: graph(model)["nodes"][0].update(target="torch.hub.load"),
+    "an operator that opens files": lambda model: graph(model)["nodes"][0].update(
+        target="torch.ops.aten.from_file.default"
+    ),
+    "an expression of a shape": lambda model: graph(model)["tensor_values"]["image"]["sizes"].__setitem__(
+        0, {"as_expr": {"expr_str": EVIL, "hint": None}}
+    ),
+    "a name that is code": lambda model: graph(model)["nodes"][0].update(name="a = 1; import os"),
+    "a type to import": lambda model: model["graph_module"]["module_call_graph"][0]["signature"].update(
+        in_spec='[1, {"type": "os.system", "context": "null", "children_spec": []}]'
+    ),
+    "a custom object": lambda model: graph(model)["nodes"][0]["inputs"].append(
+        {"name": "x", "arg": {"as_custom_obj": {"name": "a", "class_fqn": "b"}}, "kind": 1}
+    ),
+}
+
+
+@pytest.mark.parametrize("what", EDITS)
+def test_a_program_that_could_run_code_is_refused(tmp_path, program, what):
+    place = changed(program[0], tmp_path / "evil.pt2", in_model(EDITS[what]))
+    with pytest.raises(ConversionError, match="is not read"):
+        load_program(place)
+
+
+def pickled_weights(name, data):
+    if not name.endswith("model_weights_config.json"):
+        return data
+    config = json.loads(data)
+    next(iter(config["config"].values()))["use_pickle"] = True
+    return json.dumps(config)
+
+
+def test_pickled_weights_of_a_program_are_refused(tmp_path, program):
+    with pytest.raises(ConversionError, match="pickled object"):
+        load_program(changed(program[0], tmp_path / "evil.pt2", pickled_weights))
+
+
+def test_a_library_in_a_program_is_refused(tmp_path, program):
+    def added(name, data):
+        return {"data/aotinductor/model/model.so": b"ELF"} if data is None else data
+
+    with pytest.raises(ConversionError, match=r"aotinductor/model/model\.so"):
+        load_program(changed(program[0], tmp_path / "evil.pt2", added))
+
+
+def test_samples_of_a_program_are_read_as_tensors_alone(tmp_path, program):
+    trap = io.BytesIO()
+    torch.save(((Trap(tmp_path / "ran"),), {}), trap)
+    place = changed(
+        program[0],
+        tmp_path / "evil.pt2",
+        lambda name, data: trap.getvalue() if name == "data/sample_inputs/model.pt" else data,
+    )
+    with pytest.raises(ConversionError):
+        build(request("pt2", place, size=None))
+    assert not (tmp_path / "ran").exists()
+
+
+def test_guards_of_a_program_are_not_evaluated(tmp_path, program):
+    def edit(model):
+        model["guards_code"] = [f"open({str(tmp_path / 'ran')!r}, 'w')"]
+
+    place = changed(program[0], tmp_path / "guards.pt2", in_model(edit))
+    built = build(request("pt2", place, size=None))
+    built.network.module()(torch.zeros(1, 3, SIDE, SIDE))
+    assert not (tmp_path / "ran").exists()
+
+
+def test_what_is_no_program_is_said(tmp_path):
+    (tmp_path / "no.pt2").write_bytes(b"no archive")
+    with pytest.raises(ConversionError, match="is no ExportedProgram"):
+        load_program(tmp_path / "no.pt2")
+
+
+# --- the command ---
+
+
+@pytest.fixture(scope="module")
+def films(tmp_path_factory):
+    place = tmp_path_factory.mktemp("films")
+    for number, pixels in enumerate(np.random.default_rng(5).integers(0, 256, (24, SIDE, SIDE), dtype=np.uint8)):
+        Image.fromarray(pixels * (number % 5 + 1) // 5).save(place / f"{number}.png")
+    return place
+
+
+def test_a_library_s_network_is_converted_and_held_against_pytorch_with_its_own_preprocessing(tmp_path, films):
+    network = timm.create_model("test_vit", num_classes=2, img_size=SIDE)
+    torch.save(drawn(network), tmp_path / "w.pt")
+    done = tbconv.convert_onnx(
+        "timm:test_vit",
+        films,
+        tmp_path / "out",
+        weights=str(tmp_path / "w.pt"),
+        size=(SIDE, SIDE),
+        formats=["onnx", "tflite-float32"],
+    )
+    assert {row["path"]: row["verdict"] for row in done.report["rows"]}["model_float32.tflite"] == "CERTIFIED"
+    library = done.conversion["library"]
+    assert library["carried"]
+    assert library["pytorch"]["verdict"] == "CERTIFIED"
+    assert library["weights_sha256"] == sha256_file(tmp_path / "w.pt")
+    assert done.report["preprocessing"]["assumed"] is False
+    assert ["bicubic" in line for line in library["not_carried"]].count(True) == 1
+    assert ["--size 64" in line for line in library["not_carried"]].count(True) == 1
+    assert set(library["not_carried"]) <= {line.removesuffix(".") for line in done.report["limits"]}
+    film = PreprocessSpec(size=SIDE).from_file(films / "0.png")
+    session = onnxruntime.InferenceSession(str(tmp_path / "out" / "model.onnx"))
+    [found] = session.run(None, {"image": film[None, None].astype(np.float32)})
+    config = timm.get_pretrained_cfg("test_vit")
+    mean, std = (np.array(one)[:, None, None] for one in (config.mean, config.std))
+    fed = torch.from_numpy(((np.repeat(film[None], 3, axis=0) / 255 - mean) / std)[None]).double()
+    network.load_state_dict(drawn(network))
+    with torch.inference_mode():
+        wanted = network.double().eval()(fed).numpy()
+    np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-5 * np.abs(wanted).max())
+
+
+def test_an_export_that_is_another_network_is_refused(films):
+    config = OnnxConfig(onnx=films / "none.onnx", out=films.parent / "out", calibration=films)
+    given = {"logits": np.float32([[0.0, 1.0], [1.0, 0.0], [0.5, 0.1]])}
+    decisions = choose_decisions(given, {"logits": "Gemm"}, task=None, thresholds=None, labels=())
+    tolerances = {"logits": OutputTolerance.derive(*[given["logits"]] * 3, decisions["logits"])}
+    with pytest.raises(ConversionError, match="is not what PyTorch computes"):
+        require_exported(config.name, {"logits": given["logits"] + np.float32(0.01)}, given, decisions, tolerances)
