@@ -139,6 +139,7 @@ def onnx_report(
     """
     name, facts = source
     run = "the given file's network in float32" if facts["float32"] else "the given file"
+    run = run if facts["library"] is None else "the file that PyTorch exported"
     return {
         "source": name,
         "source_sha256": facts["source"],

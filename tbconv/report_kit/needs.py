@@ -73,8 +73,9 @@ def half_line(found: dict[str, Any]) -> str:
     on = f"on {found['films']} films"
     if not found["beyond_count"]:
         factor = LARGEST_HALF / max(found["largest"], 1e-9)
+        times = f"{factor:,.0f}" if factor >= 10 else f"{factor:.2g}"
         said = (
-            f"float16 arithmetic holds: what gets furthest from zero is {factor:.2g} times below {LARGEST_HALF}, "
+            f"float16 arithmetic holds: what gets furthest from zero is {times} times below {LARGEST_HALF}, "
             f"{_named(found)} {on}"
         )
     else:

@@ -81,7 +81,24 @@ def kinds():
     double = model(body("input", "logits"), weights(kind=np.float64), kind=TensorProto.DOUBLE)
     double.graph.output[0].type.tensor_type.elem_type = TensorProto.DOUBLE
     yield "double", double
+    # what is calculated in float64 beside a float32 network, as sizes are, is none of its numbers
+    beside = [helper.make_node("Cast", ["two"], ["d"], to=TensorProto.DOUBLE), helper.make_node("Sqrt", ["d"], ["e"])]
+    beside += [helper.make_node("Cast", ["e"], ["f32"], to=FLOAT), helper.make_node("Mul", ["l", "f32"], ["logits"])]
+    two = numpy_helper.from_array(np.float32(2), "two")
+    yield "double_beside", model([*body("input", "l"), *beside], [*weights(), two])
     yield "deep", model(cast, [*weights(), *small()], kind=TensorProto.UINT16)
+
+
+def signed(folder):
+    """Round by a scale a channel to int8 that no zero point names: nothing is clamped at zero."""
+    scales = numpy_helper.from_array(np.float32([0.02, 0.03, 0.04]), "scales")
+    pair = [
+        helper.make_node("QuantizeLinear", ["input", "scales"], ["q"], axis=1, output_dtype=TensorProto.INT8),
+        helper.make_node("DequantizeLinear", ["q", "scales"], ["x"], axis=1),
+    ]
+    made = model([*pair, *body("x", "logits")], [*weights(), scales], opset=21)
+    made.ir_version = 10
+    onnx.save(made, str(folder / "qdq_signed.onnx"))
 
 
 def small():
@@ -168,7 +185,8 @@ def main():
     }.items():
         rounded(folder, name, **options)
         names.append(name)
-    sys.stdout.write(json.dumps(names))
+    signed(folder)
+    sys.stdout.write(json.dumps([*names, "qdq_signed"]))
 
 
 if __name__ == "__main__":

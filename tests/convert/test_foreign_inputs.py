@@ -44,6 +44,8 @@ RIGHT = {
     "qdq_by_channel": ("qdq_by_channel", {}, SQUARE, IMAGENET),
     "qdq_symmetric": ("qdq_symmetric", {}, SQUARE, IMAGENET),
     "qdq_six": ("qdq_six", {}, SQUARE, IMAGENET),
+    "qdq_signed": ("qdq_signed", {}, SQUARE, IMAGENET),
+    "double_beside": ("double_beside", {}, SQUARE, IMAGENET),
 }
 REFUSED = {
     "no_size": ("dynamic_size", {}, "height or width dynamic", "--size 224"),
@@ -173,9 +175,11 @@ def test_a_quantizer_that_left_a_relu_to_rounding_gets_it_back(wrapped):
         "qdq_by_channel": ["Relu"],
         "qdq_symmetric": ["Relu"],
         "qdq_six": ["Clip"],
+        "qdq_signed": ["Relu"],
     }
     assert "ReLU put back where rounding from zero up stood for it (1)" in wrapped[0]["qdq"]["float32"]
-    assert "put back" not in wrapped[0]["qdq_symmetric"]["float32"]
+    assert "put back" not in wrapped[0]["qdq_symmetric"]["float32"] + wrapped[0]["qdq_signed"]["float32"]
+    assert wrapped[0]["double_beside"]["float32"] == ""
 
 
 def test_a_network_that_begins_by_scaling_is_told_from_one_that_does_not(wrapped):

@@ -107,7 +107,7 @@ def test_a_file_of_the_reference_converter_that_is_wrong_is_not_written(drawn, t
         onnx = drawn[0] / "known.onnx"
         if function.endswith(":onnx_to_tf"):  # it converts another network
             request = request | {"onnx": str(tmp_path / "other.onnx")}
-            kept("convert.formats.onnx_wrap:wrap", wrapped | {"onnx": str(onnx), "out": request["onnx"]})
+            kept("convert.formats.onnx_wrap.wrap:wrap", wrapped | {"onnx": str(onnx), "out": request["onnx"]})
         elif function.endswith(":wrap"):
             wrapped.update(request)
         return kept(function, request, **options)

@@ -1,6 +1,7 @@
 """`tbconv verify` and `convert` as commands: what they refuse, and what a program reads of their answers."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -140,7 +141,10 @@ def test_films_that_take_a_certified_verdict_away_end_with_three_and_a_regressio
 @pytest.fixture
 def converted(monkeypatch, bundle, manifest):
     """Make `tbconv convert` end at once with a drawn certificate."""
-    done = Converted(bundle, manifest, certificate(), FED, 1.0, 2.0)
+    served = next(one for one in manifest.artefacts if one.is_served)
+    shipped = replace(served, path="model_int8.tflite", precision="int8", network="trained")
+    whole = replace(manifest, artefacts=(*manifest.artefacts, shipped))
+    done = Converted(bundle, whole, certificate(), FED, 1.0, 2.0)
     monkeypatch.setattr("convert.pipeline.convert", lambda *_: done)
     monkeypatch.setattr("tbconv.commands.conversion.parity_table.print_parity", lambda _: None)
     monkeypatch.setattr("signal.signal", lambda *_: None)
@@ -156,6 +160,15 @@ def test_convert_tells_people_the_file_to_deploy_and_where_it_decides_nothing(co
     convert(tmp_path, tmp_path / "out")
     said = capsys.readouterr().out
     assert "deploy: model_int8.tflite; the fastest; within 0.25 logits of the threshold it decides nothing" in said
+
+
+def test_convert_does_not_send_people_to_serve_what_holds_the_baseline_alone(
+    converted, manifest, monkeypatch, tmp_path, capsys
+):
+    monkeypatch.setattr("convert.pipeline.convert", lambda *_: replace(converted, manifest=manifest))
+    convert(tmp_path, tmp_path / "out")
+    last = "not to be served: the baseline would answer; convert again with a tflite format for that"
+    assert capsys.readouterr().out.splitlines()[-1] == last
 
 
 def test_verify_opens_with_five_lines_and_then_says_what_is_worse(asked, bundle, capsys):

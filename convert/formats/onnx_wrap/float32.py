@@ -44,31 +44,35 @@ def to_float32(model: onnx.ModelProto) -> str:
 
 
 def _cast_floats(model: onnx.ModelProto) -> Iterator[str]:
-    """Cast tensors, casts and the types of values; yield what was done."""
+    """Cast tensors, casts and the types of values; yield what was done.
+
+    float64 that is calculated with in a float32 network, as sizes are, stays: no weight, input or output is of it.
+    """
     values = [*model.graph.input, *model.graph.output]
     kinds = {one.data_type for one in model.graph.initializer} | {one.type.tensor_type.elem_type for one in values}
-    kinds |= {one.i for node in nodes_of(model) if node.op_type == "Cast" for one in node.attribute if one.name == "to"}
-    stored = {one.data_type for one in tensors_of(model)}
-    if not (kinds & FLOATS.keys()) and TensorProto.FLOAT16 not in stored:
+    short = {one.data_type for one in tensors_of(model)}
+    short |= {one.i for node in nodes_of(model) if node.op_type == "Cast" for one in node.attribute if one.name == "to"}
+    cast = {kind: name for kind, name in FLOATS.items() if kind in kinds or (kind in short and name != "float64")}
+    if not cast:
         return
-    counts = dict.fromkeys(FLOATS.values(), 0)
+    counts = dict.fromkeys(cast.values(), 0)
     for tensor in tensors_of(model):
-        if tensor.data_type in FLOATS:
-            counts[FLOATS[tensor.data_type]] += 1
+        if tensor.data_type in cast:
+            counts[cast[tensor.data_type]] += 1
             _store(tensor, numpy_helper.to_array(tensor))
     for node in nodes_of(model):
         for one in node.attribute:
-            if one.name in ("to", "dtype") and one.i in FLOATS:
+            if one.name in ("to", "dtype") and one.i in cast:
                 one.i = TensorProto.FLOAT
     graphs = [model.graph, *(one.g for node in nodes_of(model) for one in node.attribute if one.HasField("g"))]
     for graph in graphs:
         for value in (*graph.input, *graph.output, *graph.value_info):
-            if value.type.tensor_type.elem_type in FLOATS:
+            if value.type.tensor_type.elem_type in cast:
                 value.type.tensor_type.elem_type = TensorProto.FLOAT
-    words = [f"{kind} ({count} stored tensors)" for kind, count in counts.items() if count]
+    words = " and ".join(f"{kind} ({count} stored tensors)" for kind, count in counts.items())
     roots = _restore_roots(model)
     gelu = f", with the root of 2 in {roots} GELU set to float32's" if roots else ""
-    yield f"{' and '.join(words) or 'its other floats'} cast to float32, in which it computes here{gelu}"
+    yield f"{words} cast to float32, in which it computes here{gelu}"
 
 
 def _restore_roots(model: onnx.ModelProto) -> int:
@@ -114,7 +118,7 @@ class _Grid:
 
     @property
     def key(self) -> tuple[object, ...]:
-        return (self.scale.tobytes(), self.zero.astype(np.int64).tobytes(), self.zero.dtype.str, self.axis)
+        return (self.scale.tobytes(), self.zero.astype(np.int64).tobytes(), self.axis)
 
     @property
     def starts_at_zero(self) -> bool:
@@ -123,8 +127,9 @@ class _Grid:
 
     @property
     def highest(self) -> float:
-        zero = int(self.zero.reshape(()))
-        return float((np.iinfo(self.zero.dtype).max - zero) * float(self.scale.reshape(())))
+        """The largest number that can be stored, of those that start at zero."""
+        info = np.iinfo(self.zero.dtype)
+        return float(info.max - info.min) * float(self.scale.max())
 
     def real(self, values: NDArray[Any]) -> NDArray[np.float32]:
         """Return what stored integers stand for, float32."""
@@ -195,9 +200,9 @@ def _stored(model: onnx.ModelProto) -> dict[str, NDArray[Any]]:
 
 
 def _grid(pairs: _Pairs, node: onnx.NodeProto) -> _Grid:
-    scale = pairs.stored.get(node.input[1])
-    zero = pairs.stored.get(node.input[2]) if len(node.input) > 2 and node.input[2] else np.array(0, np.uint8)
-    options = {one.name: one.i for one in node.attribute}
+    scale, options = pairs.stored.get(node.input[1]), {one.name: one.i for one in node.attribute}
+    kind = helper.tensor_dtype_to_np_dtype(options.get("output_dtype") or TensorProto.UINT8)
+    zero = pairs.stored.get(node.input[2]) if len(node.input) > 2 and node.input[2] else np.zeros((), kind)
     if scale is None or zero is None or zero.dtype.kind not in "iu" or options.get("block_size"):
         what = f"{node.name or node.op_type} does not round to integers of a stored scale"
         raise refused(what, UNREADABLE, GIVE_FLOAT)
@@ -217,7 +222,7 @@ def _quantize(pairs: _Pairs, node: onnx.NodeProto) -> None:
     pairs.nonnegative.add(made)
     pairs.clamped += 1
     pairs.renamed[out] = made
-    if abs(grid.highest - SIX) > float(grid.scale.reshape(())):
+    if grid.scale.size > 1 or abs(grid.highest - SIX) > float(grid.scale.reshape(())):
         pairs.nodes.append(helper.make_node("Relu", [source], [made]))
         return
     bounds = {f"{made}_least": 0.0, f"{made}_most": SIX}

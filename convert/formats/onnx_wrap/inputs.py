@@ -187,7 +187,8 @@ def take_image_alone(model: onnx.ModelProto, image: ImageInput, fixed: Sequence[
     del model.graph.input[:]
     model.graph.input.append(value)
     model.graph.initializer.extend(numpy_helper.from_array(np.array(one.values), one.name) for one in fixed)
-    _repeat_by_film(model, image.name, [one.name for one in fixed if one.by_film])
+    if repeated := [one.name for one in fixed if one.by_film]:
+        _repeat_by_film(model, image.name, repeated)
     return model.graph.input[0]
 
 
@@ -271,7 +272,7 @@ def _moves_first(model: onnx.ModelProto, node: onnx.NodeProto, image: ImageInput
         return False
     target = next((one for one in model.graph.initializer if one.name == node.input[1]), None)
     sizes = [] if target is None else [int(one) for one in numpy_helper.to_array(target).reshape(-1)]
-    return len(sizes) == 4 and sizes[0] in (-1, image.batch) and sizes[1:] == [1, image.height, image.width]
+    return len(sizes) == 4 and sizes[0] in (-1, 0, image.batch) and sizes[1:] == [1, image.height, image.width]
 
 
 def _said(shape: Sequence[int | str | None]) -> str:

@@ -15,14 +15,14 @@ import onnx
 import onnx.inliner
 
 from convert.formats.normalise import choose_normalise
-from convert.formats.onnx_wrap.admit import check_body, digests, read_foreign
+from convert.formats.onnx_wrap.admit import check_body, digests, read_foreign, refused
 from convert.formats.onnx_wrap.batch import open_batch
 from convert.formats.onnx_wrap.float32 import to_float32
 from convert.formats.onnx_wrap.front import add_front, flatten_outputs, raise_opset, strip
 from convert.formats.onnx_wrap.inputs import FixedInput, ImageInput, read_inputs, take_image_alone
 from convert.formats.onnx_wrap.names import clear_name, name_nodes, name_outputs
 from convert.formats.onnx_wrap.unroll import unroll
-from tbconv.contract.errors import ConversionError
+from tbconv.contract.errors import ConversionError, printable
 from tbconv.contract.files import sha256_file
 
 FRAMEWORK = "litert"
@@ -60,8 +60,7 @@ def wrap(request: dict[str, Any]) -> dict[str, Any]:
     stated, _ = read_inputs(model, size=size, given=numbers)
     opset, cast = check_body(model), to_float32(model)
     if cast and request.get("float32"):
-        onnx.checker.check_model(model)
-        onnx.save(model, request["float32"])
+        _save_float32(model, Path(request["float32"]))
     image, fixed = read_inputs(model, size=size, given=numbers)
     facts = _facts(model, stated, fixed) | {"source": before, "opset": opset, "float32": cast}
     facts["input"]["float32_dtype"] = image.dtype
@@ -96,6 +95,15 @@ def wrap(request: dict[str, Any]) -> dict[str, Any]:
         "dense_share": dense_share(wrapped),
         "wrapped": sha256_file(out),
     }
+
+
+def _save_float32(model: onnx.ModelProto, place: Path) -> None:
+    try:
+        onnx.checker.check_model(model)
+    except onnx.checker.ValidationError as error:
+        why = printable(error, most=400)
+        raise refused("its network in float32 is not valid", why, "give the file that it was made from") from error
+    onnx.save(model, str(place))
 
 
 def last_op(model: onnx.ModelProto, output: str) -> str:
