@@ -80,7 +80,8 @@ def require_free_folder(out: Path, *, fix: str) -> None:
     """Refuse a folder that holds a run or a bundle, before a film is read; `fix` is for a run."""
     for name in (RUN, LABELS, CHECKPOINT, MANIFEST):
         if (out / name).exists():
-            kind, fix = ("a bundle", "another --out") if name == MANIFEST else ("a run", fix)
+            kind = {MANIFEST: "a bundle", LABELS: "a network of several labels"}.get(name, "a run")
+            fix = fix if kind == "a run" else "another --out"
             why = "writing a run there would overwrite it"
             raise ConfigError(f"{out} holds {kind} already ({name})", why=why, fix=fix)
 

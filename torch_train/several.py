@@ -37,6 +37,7 @@ from torch_train.run_folder import (
     LABELS,
     LABELS_SCHEMA,
     REPORT,
+    TITLES,
     WEIGHTS,
     Films,
     require_free_folder,
@@ -312,7 +313,7 @@ def labels_lines(facts: dict[str, Any]) -> list[str]:
     kind = "synthetic films (drawn phantoms, no patients)" if facts["synthetic"] else "films"
     chosen = f"; thresholds were chosen on {films['validation']} validation films" if multi else ""
     names = ["auroc", "sensitivity", "specificity"] if multi else ["auroc", "sensitivity"]
-    columns = ["label", *(["threshold (logit)"] if multi else []), *names]
+    columns = ["label", *(["threshold (logit)"] if multi else []), *(TITLES[name] for name in names)]
     lines = [
         f"# {facts['name']}: {facts['task']}, {len(facts['labels'])} labels",
         "",

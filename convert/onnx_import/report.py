@@ -97,6 +97,9 @@ class JudgedFile:
         return f"{AGREES[self.verdict]} (max {worst:.1e}, {max(one.flips for one in self.outputs)} flips)"
 
 
+NO_MAP = "it needs a head whose layers are known"
+
+
 def is_proven(proofs: dict[str, Proof], path: str) -> bool:
     """Whether a file is the ONNX graph, for every input."""
     return path in proofs and proofs[path].verdict is ProofVerdict.EQUIVALENT
@@ -201,7 +204,7 @@ def _limits(
         f"{unread}. Decisions are counted as {counted}.",
         exported,
         *(f"{line}." for line in (library["not_carried"] if library is not None else ())),
-        "There is no evidence map: it needs a head whose layers are known.",
+        f"There is no evidence map: {'one map would speak for one label' if chosen_on else NO_MAP}.",
         f"{shown}: if the network was trained differently, all files are wrong in the same way.",
         f"Measured on {films.description}; other films may differ.",
     ]

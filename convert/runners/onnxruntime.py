@@ -15,7 +15,7 @@ from onnx import numpy_helper
 from convert.formats.onnx_graph import load_onnx
 from convert.runners.base import Takes, run_films
 from convert.runners.base import run_given as run_given_images
-from tbconv.contract.errors import ConversionError, TbconvError
+from tbconv.contract.errors import ConversionError, TbconvError, printable
 
 FRAMEWORK = "litert"
 
@@ -96,7 +96,7 @@ def run(request: dict[str, Any]) -> dict[str, Any]:
 
     Raises:
         ArtefactError: the file is refused before it is opened.
-        ConversionError: it cannot be opened.
+        ConversionError: it cannot be opened, or fails on the films.
     """
     load_onnx(Path(request["artefact"]), third_party=request.get("third_party", False))
     options = onnxruntime.SessionOptions()
@@ -112,7 +112,15 @@ def run(request: dict[str, Any]) -> dict[str, Any]:
 
     def answer(films: NDArray[Any]) -> dict[str, NDArray[Any]]:
         others = {name: np.repeat(one, len(films), axis=0) if each else one for name, (one, each) in fixed.items()}
-        return dict(zip(names, session.run(names, {source: films, **others}), strict=True))
+        try:
+            return dict(zip(names, session.run(names, {source: films, **others}), strict=True))
+        except Exception as error:  # ONNX Runtime's errors have no public base class
+            if not type(error).__module__.startswith("onnxruntime"):
+                raise
+            what = f"ONNX Runtime cannot run {Path(request['artefact']).name} on an image {list(films.shape)}"
+            third, again = request.get("third_party", False), "export it again"
+            fix = f"check --size and --input, where the file leaves them open, or {again}" if third else again
+            raise ConversionError(what, why=printable(error, most=400), fix=fix) from error
 
     return run_films(answer, request, channels_first=True)
 

@@ -159,6 +159,14 @@ def wrong():
     )
     yield "batch_norm_of_five", model([*body("input", "l"), five], [*weights(), *statistics()], opset=13)
     yield "too_new", model(body("input", "logits"), weights(), opset=99)
+    # its size is open as stated, and fixed by its dense layer
+    flat = numpy_helper.from_array(np.zeros((3 * SIDE**2, CLASSES), np.float32), "flat.weight")
+    nodes = [
+        helper.make_node("Flatten", ["input"], ["f"]),
+        helper.make_node("MatMul", ["f", "flat.weight"], ["logits"]),
+    ]
+    made = model(nodes, [flat], shape=("n", 3, "h", "w"))
+    yield "one_size_alone", made
     invalid = model(body("input", "logits"), weights())
     invalid.graph.node[1].input[0] = "nowhere"
     yield "invalid", invalid

@@ -205,6 +205,15 @@ def test_a_file_in_other_numbers_is_held_to_its_network_in_float32_and_how_far_i
     assert run("plain").report["float32"] == ""
 
 
+def test_a_size_that_the_network_cannot_take_is_an_expected_error_that_names_the_option(run):
+    with pytest.raises(
+        ConversionError, match=r"cannot run one_size_alone\.onnx on an image \[\d+, 3, 16, 16\]"
+    ) as caught:
+        run("one_size_alone", size=(16, 16))
+    assert "MatMul" in caught.value.why
+    assert "--size" in caught.value.fix
+
+
 @pytest.mark.parametrize(
     ("name", "options", "words"),
     [

@@ -16,6 +16,7 @@ REFUSED = {
     "gives_an_image": "a classifier gives [N, classes]",
     "batch_norm_in_training": "in training mode: 1 BatchNormalization nodes such as norm",
     "batch_norm_of_five": "in training mode: 1 BatchNormalization nodes such as norm",
+    "one_size_alone": "height or width dynamic",
     "too_new": "its opset is 99, of IR version 8",
     "invalid": "is not a valid ONNX file",
     "cut_off": "is cut off or damaged",

@@ -24,6 +24,7 @@ from torch import nn
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
+from convert.formats.ops import OPERATIONS
 from convert.formats.torch_to_onnx.of_run import LARGEST_BATCH, OPSET, name_nodes, strip
 from convert.formats.torch_to_onnx.pt2 import load_program
 from convert.formats.torch_to_onnx.source import PRETRAINED, RANDOM
@@ -36,6 +37,7 @@ FRAMEWORK = "torch"
 SEED = 4  # of random weights
 WEIGHTS_ONLY = "TORCH_FORCE_WEIGHTS_ONLY_LOAD"  # makes every torch.load, libraries' as well, refuse pickled objects
 LOADERS = ("huggingface_hub", "httpx", "httpcore", "urllib3", "requests")  # whose errors say that a download failed
+CALCULATED = {"Constant", "Shape", "CastLike", "ConstantOfShape", "Range"}  # beforehand, or to move the batch
 OUTPUT, INPUT = "logits", "input"
 UNNAMED = "LABEL_"  # how transformers numbers classes that have no name
 SHOWN = 5  # names that an error proposes
@@ -490,19 +492,30 @@ def _download_failed(what: str, error: Exception) -> Exception:
 
 
 def _export(built: Built, name: str) -> tuple[onnx.ModelProto, bool]:
-    """Return the ONNX, and whether its batch is open; torch.export may fix it where the network asks how many come."""
+    """Return the ONNX, and whether its batch is open.
+
+    It is fixed at one film where torch.export cannot leave it open, and where numbers that are the same for every film
+    (positions, masks) are calculated for as many as come, by operations without a rule: for one film they are stored.
+    """
     if isinstance(built.network, torch.export.ExportedProgram):
         return _to_onnx(built.network, (), None), True
     network = Classifier(built.network).eval()
     films = torch.zeros(2, built.channels, built.size, built.size)
     batch = torch.export.Dim("batch", min=1, max=LARGEST_BATCH)
     first: Exception | None = None
+    opened: onnx.ModelProto | None = None
     for dynamic in (True, False):
         try:
             fed = films if dynamic else films[:1]
-            return _to_onnx(network, (fed,), ({0: batch},) if dynamic else None), dynamic
+            model = _to_onnx(network, (fed,), ({0: batch},) if dynamic else None)
         except torch.onnx.OnnxExporterError as error:
             first = first or error
+            continue
+        if not dynamic or {node.op_type for node in model.graph.node} <= OPERATIONS.keys() | CALCULATED:
+            return model, dynamic
+        opened = model
+    if opened is not None:
+        return opened, True
     cause = first.__cause__ or first if first is not None else None
     why = f"torch.onnx says: {printable(str(cause), most=400)}"
     fix = "export it by hand, and convert the file: tbconv convert MODEL.onnx"
