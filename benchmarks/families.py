@@ -20,6 +20,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,7 @@ from tbconv.contract.errors import Silence, TbconvError
 from tbconv.contract.preprocess import PreprocessSpec
 from tbconv.contract.statistics import exact_interval, is_positive
 
+ROOT = Path(__file__).resolve().parent.parent
 FILMS, WARMING = 64, 16
 PROCESSES = 4  # that stay alive, one a framework and one more: imports would be most of a small network's time
 LEAST_SIDE = 16  # films on each side of the decision
@@ -100,7 +102,8 @@ def run(names: list[str], films: Path, limit: float, refused: Path | None) -> No
     """Run networks one after the other in another process, and begin a new one where that ends or takes too long."""
     while names:
         command = [sys.executable, "-P", "-m", "benchmarks.families", str(films), "--here", "--only", *names]
-        child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)
+        places = os.environ | {"PYTHONPATH": str(ROOT)}  # -P leaves out the working folder
+        child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True, env=places)
         lines: queue.Queue[str] = queue.Queue()
         threading.Thread(target=_read, args=(child, lines), daemon=True).start()
         while names:
@@ -118,7 +121,8 @@ def run(names: list[str], films: Path, limit: float, refused: Path | None) -> No
                     file.write(f"{name}\t{row['stage']}\t{row['operations']}\t{row['reason']}\n")
             if not line:
                 break
-        os.killpg(child.pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):  # all of it has ended
+            os.killpg(child.pid, signal.SIGKILL)
         child.wait()
 
 
