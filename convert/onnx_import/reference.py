@@ -70,6 +70,18 @@ WAYS = ("reference", "optimised", "rounded")  # see `run_source`
 LARGEST_HEAD = 0.5  # of the weights: VGG keeps nine tenths in its head, and such an int8 file would save nothing
 
 
+def check_out(out: Path, read: Sequence[Path]) -> None:
+    """Refuse to replace a folder that holds what is read.
+
+    Raises:
+        ConfigError: it does.
+    """
+    root = out.resolve()
+    if any(one.resolve().is_relative_to(root) for one in read):
+        why = "the folder is replaced whole, and with it what is read from it"
+        raise ConfigError(f"--out {out} holds what is converted", why=why, fix="choose another --out")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OnnxConfig:
     """What `tbconv convert MODEL.onnx` does: which file, which films, and what is known of the network."""
@@ -114,10 +126,7 @@ class OnnxConfig:
         if len(set(self.labels)) != len(self.labels) or "" in self.labels:
             names = ",".join(self.labels)
             raise ConfigError(f"--labels {names}", why="each class needs a name of its own", fix="--labels normal,tb")
-        root, read = self.out.resolve(), [self.calibration, *(self.library.places if self.library else (self.onnx,))]
-        if any(one.resolve().is_relative_to(root) for one in read):
-            why = "the folder is replaced whole, and with it what is read from it"
-            raise ConfigError(f"--out {self.out} holds what is converted", why=why, fix="choose another --out")
+        check_out(self.out, [self.calibration, *(self.library.places if self.library else (self.onnx,))])
 
     @property
     def name(self) -> str:

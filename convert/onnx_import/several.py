@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from convert.onnx_import.reference import ConvertedOnnx, OnnxConfig
+from convert.onnx_import.reference import ConvertedOnnx, OnnxConfig, check_out
 from convert.parity.decisions import Decisions
-from convert.pipeline import INT8_BUDGET, Route, convert
+from convert.pipeline import INT8_BUDGET, Route, check_budget, check_formats, check_io, check_route, convert
 from convert.worker import run_step, workers
 from tbconv.contract.errors import ParityError, Reporter
 from tbconv.contract.files import temporary_folder, write_json
@@ -28,10 +28,18 @@ class LabelsConfig:
     out: Path
     route: Route = "own"
     formats: tuple[str, ...] = ()
+    io: str = "float32"  # what the int8 file gives, as of an ONNX file
     films: int | None = None
     keep_float: tuple[str, ...] | None = None
     int8_budget: float = INT8_BUDGET
     referral: str | None = None
+
+    def __post_init__(self) -> None:
+        check_route(self.route)
+        check_formats(self.formats, self.route)
+        check_budget(self.int8_budget)
+        check_io(self.io)
+        check_out(self.out, [self.run])
 
 
 @workers()
@@ -63,6 +71,7 @@ def convert_labels(config: LabelsConfig, reporter: Reporter) -> ConvertedOnnx:
             int8_budget=config.int8_budget,
             labels=facts.labels,
             formats=config.formats,
+            io=config.io,
             task=facts.task,
             thresholds=thresholds if facts.thresholds else None,
             chosen_on=_chosen_on(facts),

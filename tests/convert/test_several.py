@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -95,3 +96,17 @@ def test_the_command_takes_the_folder_and_refuses_what_it_knows_itself(adopted, 
         convert(adopted, tmp_path / "out", task="one-of-n")
     with pytest.raises(ConfigError, match="--where for a network of several labels"):
         convert(adopted, tmp_path / "out", where="avx2")
+
+
+def test_the_command_passes_on_what_the_int8_file_is_to_give(adopted, tmp_path, monkeypatch):
+    from tbconv.commands.conversion.convert import convert
+
+    given = []
+    monkeypatch.setattr("convert.onnx_import.several.convert_labels", lambda config, _: given.append(config))
+    monkeypatch.setattr("tbconv.commands.conversion.convert._finish_onnx", lambda *_, **__: None)
+    for io in (None, "int8"):
+        convert(adopted, tmp_path / "out", io=io)
+    assert [one.io for one in given] == ["float32", "int8"]
+    for wrong, said in (({"io": "int16"}, "int16"), ({"formats": ("pb",)}, "pb"), ({"out": adopted.parent}, "holds")):
+        with pytest.raises(ConfigError, match=said):  # before anything is exported
+            replace(given[0], **wrong)

@@ -181,7 +181,9 @@ def convert(
             why = "the folder knows its films, labels, task and thresholds"
             refuse(given | {"--where": where}, (*OF_ONNX, "--where"), "for a network of several labels", why)
             require_packages("torch", "onnx", "onnxruntime", "tensorflow")
-            _convert_labels(run, out, route, films, int8, referral, chosen, as_json=as_json, details=details)
+            _convert_labels(
+                run, out, route, films, int8, referral, chosen, io=io or "float32", as_json=as_json, details=details
+            )
         else:
             why = "a bundle's map adds up to its margin, which steps of 8 bits would not"
             refuse({"--io": io}, ("--io",), "for a run", why)
@@ -260,6 +262,7 @@ def _convert_labels(
     referral: str | None,
     formats: tuple[str, ...],
     *,
+    io: str,
     as_json: bool,
     details: bool,
 ) -> None:
@@ -271,6 +274,7 @@ def _convert_labels(
         out=out,
         route=_route(route),
         formats=formats,
+        io=io,
         films=films,
         keep_float=tuple(int8[0] or ()) or None,
         int8_budget=INT8_BUDGET if int8[1] is None else int8[1],
