@@ -29,8 +29,8 @@ GROUPS = {
     "Training": "batch epochs learning_rate schedule patience weight_decay label_smoothing balance seed resume "
     "protocol folds repeats",
     "Augmentation": "rotation shift zoom brightness contrast flip disturb",
-    "Conversion": "route formats keep_float int8_budget calibration_films heldout_films",
-    "Checks": "quick matrix layers trace robustness run bundle onnx converted artefact site gate check of_film",
+    "Conversion": "route formats io keep_float int8_budget calibration_films heldout_films",
+    "Checks": "where quick matrix layers trace robustness run bundle onnx converted artefact site gate check of_film",
     "Server": "watch host port grpc_port threads queue deadline versions default_model",
     "Access": "public pseudonymise uncertified token admin_token allowed_host cors_origin root_path max_body",
     "Signature": "require_signature public_key signature root key new_key sign_key",
@@ -53,7 +53,9 @@ COMMANDS = {
 
 # By command and parameter where it means another thing there, by parameter else.
 METAVARS = {
-    "convert run": "RUN|ONNX",
+    "convert run": "RUN|MODEL",
+    "convert weights": "FILE|pretrained|random",
+    "io": "float32|uint8|int8",
     "convert out": "BUNDLE",
     "upgrade out": "BUNDLE",
     "train out": "RUN",
@@ -161,7 +163,10 @@ EXAMPLES = {
         "tbconv train --data FILMS --out RUN --patient 'person(\\d+)_' --arch resnet18",
         "tbconv train --data FILMS --out RUN --resume",
     ),
-    "adopt": ("tbconv adopt best.pth --arch resnet50 --data FILMS --out RUN",),
+    "adopt": (
+        "tbconv adopt best.pth --arch resnet50 --data FILMS --out RUN",
+        "tbconv adopt c.pt --arch resnet18 --data F --out R --task one-of-n --names A,B",
+    ),
     "evaluate": (
         "tbconv evaluate --data FILMS --out REPORT",
         "tbconv evaluate --bundle BUNDLE --data SITE",
@@ -176,6 +181,7 @@ EXAMPLES = {
         "tbconv convert RUN --out BUNDLE --int8-budget 20",
         "tbconv convert RUN --out BUNDLE --formats tflite-int8,onnx",
         "tbconv convert model.onnx --calibration FILMS --out FORMATS",
+        "tbconv convert timm:resnet10t --weights w.pt --calibration FILMS --out OUT",
     ),
     "verify": (
         "tbconv verify BUNDLE --quick",

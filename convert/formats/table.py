@@ -181,5 +181,5 @@ def describe_chosen(names: Sequence[str], not_made: Mapping[str, str]) -> dict[s
 def chosen_lines(formats: Mapping[str, Any]) -> list[str]:
     """Say in words what `describe_chosen` found; nothing where every format is there."""
     absent, failed = formats.get("not_asked") or [], formats.get("not_made") or {}
-    said = [f"not asked for, so neither made nor certified: {', '.join(absent)}"] if absent else []
+    said = [f"not asked for, so not written and not certified: {', '.join(absent)}"] if absent else []
     return said + [f"{path}: not made; {why}" for path, why in failed.items()]

@@ -196,8 +196,8 @@ def verify_layers(config: WalkConfig, reporter: Reporter) -> LayersReport:
     """
     start = time.monotonic()
     bundle = read_bundle(config.bundle)
-    require_graph(bundle)
     artefacts = choose_artefacts(bundle, config, ("tflite",))
+    require_graph(bundle)
     artefacts.sort(key=lambda one: KINDS.index(one.precision) if one.precision in KINDS else len(KINDS))
     model_inputs, description = read_model_inputs(config, bundle, reporter, most=FILMS)
     with temporary_folder("layers") as folder, workers():

@@ -228,8 +228,8 @@ class OnnxReference:
     def title(self) -> str:
         """Return what is converted, in a line."""
         if self.config.library is not None:
-            return f"converting {self.config.name}, a network of others"
-        kind = "a network of several labels" if self.config.chosen_on else "a third-party ONNX model"
+            return f"converting {self.config.name}, a third-party network"
+        kind = f"an adopted {self.config.task} network" if self.config.chosen_on else "a third-party ONNX model"
         return f"converting {self.config.name}, {kind}"
 
     @property
@@ -655,10 +655,11 @@ def _distance(itself: Outputs | str, answers: Outputs, decisions: dict[str, Deci
     parts = [
         f"{one.output}: {one.problem}"
         if one.problem
-        else f"{one.output} differs by at most {one.max_abs:.1e}, and {one.flips} of {one.decisions} decisions"
+        else f"output {one.output} differs by at most {one.max_abs:.1e}, "
+        f"which changes {one.flips} of {one.decisions} decisions"
         for one in found
     ]
-    return f"beside the file itself {'; '.join(parts)}"
+    return f"compared with the file itself, {'; '.join(parts)}"
 
 
 def _sides(answers: Outputs, decisions: dict[str, Decisions]) -> dict[str, NDArray[np.bool_]]:

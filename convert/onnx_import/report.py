@@ -199,7 +199,8 @@ def _limits(
     if library is not None:
         exported = f"PyTorch itself was compared with the export on the same films: {library['pytorch']['reason']}."
     if chosen_on:
-        unread, exported = chosen_on, f"{reference}; that one gave the same logits to the held-out films."
+        same = "PyTorch's decisions on the held-out films were the same, its logits within 2^-11 of the largest"
+        unread, exported = chosen_on, f"{reference}; {same}."
     return [
         f"{unread}. Decisions are counted as {counted}.",
         exported,

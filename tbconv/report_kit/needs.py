@@ -43,9 +43,10 @@ def need_lines(needs: Mapping[str, Needs]) -> Iterator[str]:
         yield f"{', '.join(paths)}: {runtime_words(release)} ({because})"
     for path, one in needs.items():
         if low := one.get("understated"):
-            yield f"{path} states too little of {', '.join(low)}: older runtimes may answer wrongly, and not refuse it"
+            wrong = "an older runtime may answer wrongly instead of refusing it"
+            yield f"{path} understates the version of {', '.join(low)}: {wrong}"
         if unknown := one.get("unknown"):
-            yield f"{path}: no release is known here of {', '.join(unknown)}"
+            yield f"{path}: it is not known which release introduced {', '.join(unknown)}"
         for name, (dtype, scale, zero) in (one.get("tensors") or {}).items():
             yield f"{path}: {name} is {dtype} q, which stands for {scale:.6g} x (q - {zero})".replace("(q - -", "(q + ")
     told = set[str]()
@@ -75,7 +76,7 @@ def half_line(found: dict[str, Any]) -> str:
         factor = LARGEST_HALF / max(found["largest"], 1e-9)
         times = f"{factor:,.0f}" if factor >= 10 else f"{factor:.2g}"
         said = (
-            f"float16 arithmetic holds: what gets furthest from zero is {times} times below {LARGEST_HALF}, "
+            f"float16 arithmetic holds: the largest magnitude stays a factor of {times} below {LARGEST_HALF}, "
             f"{_named(found)} {on}"
         )
     else:
@@ -83,8 +84,8 @@ def half_line(found: dict[str, Any]) -> str:
         rest = found["beyond_count"] - min(NAMED, len(found["beyond"]))
         more = f"; and {rest} more" if rest else ""
         said = (
-            f"{BARRED}, which ends at {LARGEST_HALF}: {named}{more} {on}. The files are right only where float32 "
-            "computes, model_float16.tflite, too"
+            f"{BARRED}, which ends at {LARGEST_HALF}: {named}{more} {on}. All these files, "
+            "model_float16.tflite included, need a runtime that computes in float32"
         )
     if small := found["small"]:
         said += f". Below what float16 holds in full: {', '.join(one['tensor'] for one in small[:NAMED])}"

@@ -185,7 +185,7 @@ def test_of_an_onnx_file_one_format_is_made_and_judged_and_the_graph_is_compared
     assert (graph["path"], graph["agreement"][:6], onnx2tf["path"]) == ("model.onnx", "agrees", "onnx2tf TFLite")
     assert done.report["proofs"]["model_float32.tflite"]["verdict"] == "EQUIVALENT"
     said = (done.folder / "report.md").read_text()
-    assert "Not asked for, so neither made nor certified: model.onnx, saved_model" in said
+    assert "Not asked for, so not written and not certified: model.onnx, saved_model" in said
     assert "NOT MADE" not in said
     assert done.conversion["formats"]["asked"] == ["model_float32.tflite"]
     with pytest.raises(BundleError, match=r"has no model\.onnx"):

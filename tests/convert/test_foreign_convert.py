@@ -194,7 +194,7 @@ def test_a_file_in_other_numbers_is_held_to_its_network_in_float32_and_how_far_i
         done = run(name)
         said = done.report["float32"]
         assert said.startswith(what)
-        assert "; beside the file itself logits differs by at most " in said
+        assert "; compared with the file itself, output logits differs by at most " in said
         assert "of 12 decisions" in said
         assert done.report["reference"].endswith(
             "the given file's network in float32, fed with films that numpy normalised"

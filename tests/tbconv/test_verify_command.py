@@ -167,7 +167,7 @@ def test_convert_does_not_send_people_to_serve_what_holds_the_baseline_alone(
 ):
     monkeypatch.setattr("convert.pipeline.convert", lambda *_: replace(converted, manifest=manifest))
     convert(tmp_path, tmp_path / "out")
-    last = "not to be served: the baseline would answer; convert again with a tflite format for that"
+    last = "no file of the trained network can be served: add a TFLite format to --formats"
     assert capsys.readouterr().out.splitlines()[-1] == last
 
 

@@ -503,7 +503,7 @@ def _export(built: Built, name: str) -> tuple[onnx.ModelProto, bool]:
     films = torch.zeros(2, built.channels, built.size, built.size)
     batch = torch.export.Dim("batch", min=1, max=LARGEST_BATCH)
     first: Exception | None = None
-    opened: onnx.ModelProto | None = None
+    tried = list[tuple[int, onnx.ModelProto, bool]]()
     for dynamic in (True, False):
         try:
             fed = films if dynamic else films[:1]
@@ -511,11 +511,13 @@ def _export(built: Built, name: str) -> tuple[onnx.ModelProto, bool]:
         except torch.onnx.OnnxExporterError as error:
             first = first or error
             continue
-        if not dynamic or {node.op_type for node in model.graph.node} <= OPERATIONS.keys() | CALCULATED:
-            return model, dynamic
-        opened = model
-    if opened is not None:
-        return opened, True
+        without_rule = {node.op_type for node in model.graph.node} - OPERATIONS.keys() - CALCULATED
+        tried.append((len(without_rule), model, dynamic))
+        if not without_rule:
+            break
+    if tried:
+        _, model, dynamic = min(tried, key=lambda one: one[0])  # of equals the first, whose batch is open
+        return model, dynamic
     cause = first.__cause__ or first if first is not None else None
     why = f"torch.onnx says: {printable(str(cause), most=400)}"
     fix = "export it by hand, and convert the file: tbconv convert MODEL.onnx"

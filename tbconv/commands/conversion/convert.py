@@ -96,14 +96,15 @@ def convert(
         typer.Option(
             "--io",
             metavar="TYPE",
-            help="What the int8 file of an ONNX model takes and gives: float32 (the default: uint8 in, real numbers "
-            "out), or uint8 or int8 at both ends, for microcontrollers.",
+            help="What the int8 file of a third-party network takes and gives: float32 (the default: uint8 in, real "
+            "numbers out), or uint8 or int8 at both ends, for microcontrollers.",
         ),
     ] = None,
     calibration: Annotated[
         Path | None,
         typer.Option(
-            help="Folder of films for an ONNX model: some calibrate int8, every format is compared on the others."
+            help="Folder of films for a third-party network: some calibrate int8, every format is compared on the "
+            "others."
         ),
     ] = None,
     weights: Annotated[
@@ -118,8 +119,8 @@ def convert(
         str | None,
         typer.Option(
             metavar="PIXELS",
-            help="Height, or height and width (320,256), of an ONNX model that leaves them open; one is a square. Of "
-            "timm:NAME and torchvision:NAME the side.",
+            help="Height, or height and width (320,256), of an ONNX model that leaves them open; one number means "
+            "a square. Of timm:NAME and torchvision:NAME the side.",
         ),
     ] = None,
     inputs: Annotated[
@@ -127,12 +128,16 @@ def convert(
         typer.Option(
             "--input",
             metavar="VALUE",
-            help="Name and number of another input of an ONNX model, age=55, for every film; may be repeated.",
+            help="Name and value of another input of an ONNX model, for every film: age=55, or table=1,0,55; may be "
+            "repeated.",
         ),
     ] = None,
     normalise: Annotated[
         str | None,
-        typer.Option(help="Preprocessing of an ONNX model: imagenet (assumed for 3 channels), unit or none."),
+        typer.Option(
+            help="Preprocessing of a third-party network: imagenet, unit or none. Default: that of its library's "
+            "config; of an ONNX file imagenet for 3 channels, unit for 1."
+        ),
     ] = None,
     mean: Annotated[str | None, typer.Option(help="Instead of --normalise: mean of x / 255, one a channel.")] = None,
     std: Annotated[str | None, typer.Option(help="Instead of --normalise: deviation of x / 255.")] = None,
@@ -153,7 +158,8 @@ def convert(
 ) -> None:
     """Convert to ONNX, SavedModel, H5, Keras and four TFLite files, and prove that nothing changed.
 
-    Exit 3 where no float32 file could be certified, because the films or the network itself show too little.
+    Exit 3 where no float32 file could be certified (or, where none was asked for, no file may be used), because the
+    films or the network itself show too little.
     """
     given = {"--calibration": calibration, "--normalise": normalise, "--mean": mean, "--std": std, "--labels": labels}
     decided: dict[str, Any] = {"task": task, "thresholds": thresholds, "weights": weights}
@@ -316,7 +322,7 @@ def _print_bundle(done: Converted, *, details: bool) -> None:
     if any(one.is_served and one.network == done.manifest.kind for one in done.manifest.artefacts):
         print_out(f"next: tbconv serve {done.bundle}")
     else:
-        print_out("not to be served: the baseline would answer; convert again with a tflite format for that")
+        print_out("no file of the trained network can be served: add a TFLite format to --formats")
 
 
 def _print_details(done: Converted) -> None:
@@ -470,7 +476,7 @@ def _names(text: str | None) -> tuple[str, ...]:
     """Return the names of a list with commas; ConfigError where the list is empty."""
     names = tuple(one.strip() for one in (text or "").split(",") if one.strip())
     if text is not None and not names:
-        raise ConfigError("--formats names none", why="at least one is made", fix="--formats tflite-int8,onnx")
+        raise ConfigError("--formats is empty", why="at least one is made", fix="--formats tflite-int8,onnx")
     return names
 
 

@@ -45,7 +45,7 @@ def adopt(
     arch: Annotated[
         str,
         typer.Option(
-            help=f"torchvision's {', '.join(ADOPTABLE)}, with one dense layer of 1 or 2 outputs; "
+            help=f"torchvision's {', '.join(ADOPTABLE)}, with one dense layer of 1 or 2 outputs, of more with --task; "
             "xray-resnet50 for the weights of a run."
         ),
     ],

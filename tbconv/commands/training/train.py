@@ -28,7 +28,9 @@ OperatingPoint = Annotated[
 CalibrationFilms = Annotated[int, typer.Option(help="Training films stored in the run folder to calibrate int8.")]
 HeldoutFilms = Annotated[int, typer.Option(help="Test, then validation films stored there to measure parity.")]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print metrics.json instead of lines.")]
+AsJson = Annotated[
+    bool, typer.Option("--json", help="Print metrics.json (adopt --task: labels.json) instead of lines.")
+]
 
 
 @with_labels_of_films
