@@ -89,14 +89,17 @@ def check_budget(seconds: float) -> None:
         raise ConfigError(f"--int8-budget {seconds}", why=why, fix=f"--int8-budget {INT8_BUDGET:g}")
 
 
-def check_io(io: str) -> None:
-    """Refuse what no int8 file gives.
+def check_io(io: str, formats: Sequence[str]) -> None:
+    """Refuse what no int8 file gives, and integers where no int8 file is asked for.
 
     Raises:
         ConfigError: naming what there is.
     """
     if io not in IO:
         raise ConfigError(f"--io {io} is unknown", why=f"there are {', '.join(IO)}", fix="--io int8")
+    if io != IO[0] and INT8_FILE not in choose_formats(formats):
+        why, fix = "it is of the int8 file, which is not asked for", "omit --io, or add tflite-int8 to --formats"
+        raise ConfigError(f"--io {io} with --formats {','.join(formats)}", why=why, fix=fix)
 
 
 # Bytes that a conversion takes at most, times its weights, and beside them: a ResNet50 of 99 MB took 781 MB in the
@@ -468,7 +471,7 @@ def _make_steps(context: ConversionContext, route: Route, *, own: bool, may_lack
                 absent: dict[str, str] = _make(context, step, by, rows).get("lacks") or {}
             except NoRuleError as error:
                 if not (may_lack and route == "onnx2tf"):
-                    raise _with_route(error, may_lack=may_lack) from error
+                    raise _with_route(error, context, may_lack=may_lack) from error
                 absent = {one.argument: error.one_line for one in rows}
             lacking = {one.path: absent[one.argument] for one in rows if one.argument in absent}
             context.not_made |= lacking
@@ -477,11 +480,13 @@ def _make_steps(context: ConversionContext, route: Route, *, own: bool, may_lack
                 context.reporter.say(f"  {named}: not made; {why}")
 
 
-def _with_route(error: NoRuleError, *, may_lack: bool) -> NoRuleError:
+def _with_route(error: NoRuleError, context: ConversionContext, *, may_lack: bool) -> NoRuleError:
     """Return the error with the other converter as fix, where that may ship its files."""
     if not may_lack:
         return error
-    another = "--route onnx2tf ships the reference converter's float32 files, certified by measurement alone"
+    writes = any(one.second_source for one in context.asked)
+    option = "--route onnx2tf" if writes else f"--route onnx2tf with --formats {TFLITE_FLOAT32.name}"
+    another = f"{option} ships the reference converter's float32 files, certified by measurement alone"
     return NoRuleError(error.what, why=error.why, fix=f"{another}; or {error.fix}")
 
 
@@ -507,7 +512,7 @@ def _attempt(context: ConversionContext, reference: Reference[Any, Any], name: s
         make(context, reference)
     except ConversionError as error:
         if isinstance(error, NoRuleError) and reference.route != "onnx2tf":
-            raise _with_route(error, may_lack=reference.may_lack) from error
+            raise _with_route(error, context, may_lack=reference.may_lack) from error
         if not reference.may_lack:
             raise
         context.not_made[name] = _last_line(error)
@@ -576,7 +581,10 @@ def _swap(context: ConversionContext, reference: Reference[Any, Any]) -> None:
     ours, theirs = places_of("own", context.aside), places_of("onnx2tf", context.aside)
     for row, own, other in zip((TFLITE_FLOAT32, SAVED_MODEL), ours.values(), theirs.values(), strict=True):
         keeps_ours = row is SAVED_MODEL and not reference.has_evidence and row.path not in context.not_made
-        if row not in context.asked or not Path(other).exists() or keeps_ours:
+        if row not in context.asked or not Path(other).exists():
+            continue
+        if keeps_ours:
+            context.reporter.say(f"  {row.path}: ours is shipped, since onnx2tf's takes one film a call")
             continue
         if why := context.not_made.pop(row.path, None):
             if row is TFLITE_FLOAT32:

@@ -195,12 +195,14 @@ def read_labels(folder: Path) -> LabelsFacts:
         labels = tuple(map(str, value["labels"]))
         words = {key: str(value[key]) for key in ("name", "task", "arch")}
         fits = value["schema"] == LABELS_SCHEMA and (set(thresholds) == set(labels) or words["task"] == "one-of-n")
+        fits &= Path(words["name"]).name == words["name"]  # files are named after it
+        fits &= all(isinstance(value["films"][part], int) for part in ("test", "validation"))
         facts = LabelsFacts(**words, labels=labels, thresholds=thresholds, referral=value["referral"], facts=value)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         what, why = f"{folder / LABELS} cannot be understood", f"{type(error).__name__}: {error}"
         raise BundleError(what, why=why, fix=fix) from error
     if not fits:
-        why = "its schema is of another version, or its thresholds are not those of its labels"
+        why = "its schema is of another version, its thresholds are not those of its labels, or its name is no file's"
         raise BundleError(f"{folder / LABELS} cannot be understood", why=why, fix=fix)
     return facts
 

@@ -7,7 +7,7 @@ ONNX file, decisions counted by the network's own task at the thresholds that we
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -77,6 +77,12 @@ class SeveralConfig(AdoptConfig):
         if dropped := [name for name, value in given.items() if value is not None]:
             why = "of several labels none is the positive class, and the list of training films is not read yet"
             raise ConfigError(f"{' and '.join(dropped)} with --task", why=why, fix=f"omit {' and '.join(dropped)}")
+        unused = ("calibration_films", *(("target_sensitivity", "operating_point") if self.task == "one-of-n" else ()))
+        changed = {one.name for one in fields(self) if getattr(self, one.name) != one.default}
+        if dropped := [f"--{name.replace('_', '-')}" for name in unused if name in changed]:
+            why = "int8 is calibrated on held-out films, and of one class of N the largest output decides"
+            what = f"{' and '.join(dropped)} with --task {self.task}"
+            raise ConfigError(what, why=why, fix=f"omit {' and '.join(dropped)}")
         if self.arch in OF_RUNS:
             why = "weights of `tbconv train` have two outputs"
             raise ConfigError(f"--arch {self.arch} with --task", why=why, fix="omit --task and --names")

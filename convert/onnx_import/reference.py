@@ -113,7 +113,7 @@ class OnnxConfig:
         check_route(self.route)
         check_formats(self.formats, self.route)
         check_budget(self.int8_budget)
-        check_io(self.io)
+        check_io(self.io, self.formats)
         check_choice(self.normalise, self.mean, self.std)
         check_size(self.size)
         if self.task is not None and self.task not in TASKS:
@@ -126,7 +126,8 @@ class OnnxConfig:
         if len(set(self.labels)) != len(self.labels) or "" in self.labels:
             names = ",".join(self.labels)
             raise ConfigError(f"--labels {names}", why="each class needs a name of its own", fix="--labels normal,tb")
-        check_out(self.out, [self.calibration, *(self.library.places if self.library else (self.onnx,))])
+        read = [self.calibration, *(self.library.places if self.library else (self.onnx,))]
+        check_out(self.out, read if self.thresholds is None else [*read, self.thresholds])
 
     @property
     def name(self) -> str:

@@ -38,7 +38,7 @@ class LabelsConfig:
         check_route(self.route)
         check_formats(self.formats, self.route)
         check_budget(self.int8_budget)
-        check_io(self.io)
+        check_io(self.io, self.formats)
         check_out(self.out, [self.run])
 
 

@@ -11,7 +11,7 @@ from convert.certificate.consistency import inconsistencies
 from convert.formats.table import FORMATS, choose_formats, chosen_lines
 from convert.from_run import ConvertConfig
 from convert.onnx_import.reference import OnnxConfig
-from convert.pipeline import convert
+from convert.pipeline import check_io, convert
 from convert.proof.prove import prove
 from tbconv.contract.bundle import open_bundle, seal
 from tbconv.contract.certificate import Certificate, ProofVerdict, Verdict
@@ -70,6 +70,18 @@ def test_a_route_that_writes_nothing_of_what_is_asked_for_is_refused():
     assert "writes saved-model, tflite-float32" in refused.value.why
     with pytest.raises(ConfigError, match="--where with --formats onnx"):
         ConvertConfig(run=Path("run"), out=Path("out"), where="avx2", formats=("onnx",))
+
+
+@pytest.mark.parametrize("option", ["io", "keep_float", "int8_budget"])
+def test_an_option_of_int8_is_refused_where_no_int8_file_is_asked_for(tmp_path, option):
+    from tbconv.commands.conversion.convert import convert
+
+    given = {"io": "int8", "keep_float": ["none"], "int8_budget": 5.0}[option]
+    with pytest.raises(ConfigError, match=f"--{option.replace('_', '-')} with --formats onnx,tflite-float32"):
+        convert(tmp_path / "m.onnx", tmp_path / "out", formats="onnx,tflite-float32", **{option: given})
+    with pytest.raises(ConfigError, match="--io uint8 with --formats onnx"):
+        check_io("uint8", ("onnx",))
+    check_io("uint8", ("onnx", "tflite-int8"))
 
 
 def test_the_bundle_holds_what_was_asked_for_and_its_certificate_says_what_was_not(tflite_alone):

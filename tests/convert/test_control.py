@@ -7,6 +7,7 @@ from draw_graphs import Graph, normal
 from onnx import TensorProto, helper, numpy_helper
 
 from convert.formats.onnx_graph import read_graph
+from convert.formats.onnx_wrap.names import names_in, rename_tensors
 from convert.formats.onnx_wrap.unroll import unroll
 from convert.formats.tflite.plain import to_plain
 
@@ -118,6 +119,27 @@ def test_what_follows_from_sizes_is_written_out_and_answers_as_before(name, batc
     np.testing.assert_array_equal(answers(session_of, model, films), before)
     if name not in ("repeated", "transposed", "other_branch"):  # places that are far apart, and Neg, have no layer
         assert to_plain(read_graph(path)).outputs
+
+
+def test_what_a_branch_reads_of_the_graph_around_it_is_renamed_with_it(session_of, tmp_path):
+    def branch(name, factor):
+        node = helper.make_node("Mul", ["image", factor], [f"{name}_out"])
+        return helper.make_graph([node], name, [], [whole(f"{name}_out", TensorProto.FLOAT)])
+
+    graph = Graph()
+    one, two = graph.store(np.float32(1)), graph.store(np.float32(2))
+    side = graph.add("Shape", start=1, end=2).last
+    graph.add("Equal", inputs=[side, graph.store(np.int64([4]))]).add("Squeeze")
+    graph.add("If", inputs=[graph.last], then_branch=branch("yes", two), else_branch=branch("no", one))
+    graph.save(tmp_path / "graph.onnx", SIZES)
+    model = onnx.load(str(tmp_path / "graph.onnx"))
+    films = np.random.default_rng(3).normal(size=(2, *SIZES[1:])).astype(np.float32)
+    rename_tensors(model, {"image": "inner", "yes_out": "inner"})  # the second name is the branch's own
+    [found] = session_of(model).run(None, {"inner": films})
+    np.testing.assert_array_equal(found, 2 * films)
+    assert {"yes_out", "no_out", "inner"} < names_in(model)
+    unroll(model)
+    assert "If" not in {node.op_type for node in model.graph.node}
 
 
 def test_a_loop_whose_films_overlap_and_a_branch_on_a_film_stay(session_of, tmp_path):

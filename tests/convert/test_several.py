@@ -80,13 +80,17 @@ def test_weights_that_were_changed_are_not_what_was_adopted(adopted, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_a_threshold_too_few_is_refused(adopted, tmp_path):
+@pytest.mark.parametrize("wrong", ["threshold", "name", "films"])
+def test_a_damaged_description_is_refused_before_anything_is_written(adopted, tmp_path, wrong):
     run = Path(shutil.copytree(adopted, tmp_path / "run"))
     value = json.loads((run / "labels.json").read_text())
-    del value["thresholds"]["Mass"]
+    if wrong == "threshold":
+        del value["thresholds"]["Mass"]
+    value |= {"name": {"name": str(tmp_path / "elsewhere")}, "films": {"films": {}}}.get(wrong, {})
     (run / "labels.json").write_text(json.dumps(value))
     with pytest.raises(BundleError, match="cannot be understood"):
         convert_labels(LabelsConfig(run=run, out=tmp_path / "out"), Silence())
+    assert [one.name for one in tmp_path.iterdir()] == ["run"]
 
 
 def test_the_command_takes_the_folder_and_refuses_what_it_knows_itself(adopted, tmp_path):

@@ -108,6 +108,9 @@ def test_another_number_of_labels_than_of_outputs_is_refused(nih, tmp_path):
         ({"label": "Mass"}, "--label with --task"),
         ({"positive_output": 0}, "--positive-output with --task"),
         ({"labels_from_masks": True}, "--labels-from-masks with --task"),
+        ({"calibration_films": 300}, "--calibration-films with --task multi-label"),
+        ({"task": "one-of-n", "target_sensitivity": 0.95}, "--target-sensitivity with --task one-of-n"),
+        ({"task": "one-of-n", "operating_point": "highest"}, "--operating-point with --task one-of-n"),
     ],
 )
 def test_options_of_two_classes_are_refused(nih, tmp_path, changes, words):

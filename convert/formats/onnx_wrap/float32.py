@@ -16,7 +16,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from convert.formats.onnx_graph import nodes_of, tensors_of
 from convert.formats.onnx_wrap.admit import refused
-from convert.formats.onnx_wrap.names import fresh, names_in
+from convert.formats.onnx_wrap.names import fresh, names_in, rename_within
 
 FLOATS = {TensorProto.FLOAT16: "float16", TensorProto.BFLOAT16: "bfloat16", TensorProto.DOUBLE: "float64"}
 QUANTIZE, DEQUANTIZE = "QuantizeLinear", "DequantizeLinear"
@@ -250,8 +250,7 @@ def _keep(pairs: _Pairs, node: onnx.NodeProto) -> None:
         raise refused(what, UNREADABLE, GIVE_FLOAT)
     pairs.grids |= {name: key for key in keys for name in node.output}
     kept = onnx.NodeProto.FromString(node.SerializeToString())
-    for at, name in enumerate(node.input):
-        kept.input[at] = pairs.now(name)
+    rename_within(kept, pairs.renamed)
     pairs.nodes.append(kept)
     read = kept.input if kept.op_type in ("Add", "Mul", "Concat") else kept.input[:1]
     passes = kept.op_type in (*KEEPS_SIGN, *MOVES) and all(map(pairs.is_nonnegative, read))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import onnx
 
@@ -22,13 +22,27 @@ def clear_name(model: onnx.ModelProto, name: str) -> None:
 
 
 def rename_tensors(model: onnx.ModelProto, names: dict[str, str]) -> None:
-    """Rename tensors wherever nodes, constants, inputs and outputs refer to them."""
+    """Rename tensors wherever nodes, branches, constants, inputs and outputs refer to them."""
     for node in model.graph.node:
-        for field in (node.input, node.output):
-            for index, name in enumerate(field):
-                field[index] = names.get(name, name)
+        rename_within(node, names)
     for owner in (*model.graph.initializer, *model.graph.output, *model.graph.input):
         owner.name = names.get(owner.name, owner.name)
+
+
+def rename_within(node: onnx.NodeProto, names: Mapping[str, str]) -> None:
+    """Rename what a node reads and gives, and what its branches and loops read of the graph around them."""
+    for field in (node.input, node.output):
+        for index, name in enumerate(field):
+            field[index] = names.get(name, name)
+    for graph in (one.g for one in node.attribute if one.HasField("g")):
+        own = {one.name for one in (*graph.input, *graph.initializer)} | {
+            out for one in graph.node for out in one.output
+        }
+        outer = {old: new for old, new in names.items() if old not in own}
+        for one in graph.node:
+            rename_within(one, outer)
+        for value in graph.output:
+            value.name = outer.get(value.name, value.name)
 
 
 def name_outputs(model: onnx.ModelProto) -> dict[str, str]:
@@ -76,6 +90,14 @@ def fresh(wanted: str, taken: Iterable[str]) -> str:
 
 
 def names_in(model: onnx.ModelProto) -> set[str]:
-    """Return the names of all tensors of a graph."""
-    stored = {one.name for one in (*model.graph.initializer, *model.graph.input)}
-    return stored | {one for node in model.graph.node for one in (*node.input, *node.output)}
+    """Return the names of all tensors of a graph, and of its branches and loops."""
+    return _names_of(model.graph)
+
+
+def _names_of(graph: onnx.GraphProto) -> set[str]:
+    found = {one.name for one in (*graph.initializer, *graph.input)}
+    for node in graph.node:
+        found |= {*node.input, *node.output}
+        for inner in (one.g for one in node.attribute if one.HasField("g")):
+            found |= _names_of(inner)
+    return found

@@ -165,6 +165,7 @@ def convert(
     decided: dict[str, Any] = {"task": task, "thresholds": thresholds, "weights": weights}
     given |= {f"--{name}": value for name, value in decided.items()} | {"--size": size, "--input": inputs}
     int8, chosen = (keep_float, int8_budget), _names(formats)
+    _require_int8(chosen, {"--io": io, "--keep-float": keep_float, "--int8-budget": int8_budget})
     with interruptible(lambda: f"stopped; {out} is as it was before"):
         if is_foreign(run):
             refuse({"--where": where}, ("--where",), "for an ONNX model", "it decides by no threshold of a bundle")
@@ -470,6 +471,14 @@ def _end(found: Sequence[tuple[str, str]]) -> None:
         kind = "no float32 file is certified" if float32 or not found else "no file that was asked for may be used"
         TerminalReporter().say(f"CANNOT SAY: {kind}, and its reason says what would be needed")
         raise typer.Exit(CANNOT_SAY)
+
+
+def _require_int8(formats: tuple[str, ...], given: Mapping[str, object]) -> None:
+    """Refuse options of the int8 file where none is asked for."""
+    from convert.formats.table import INT8_FILE, choose_formats
+
+    if INT8_FILE not in choose_formats(formats):
+        refuse(given, tuple(given), f"with --formats {','.join(formats)}", "they say how an int8 file is made")
 
 
 def _names(text: str | None) -> tuple[str, ...]:
