@@ -12,7 +12,7 @@ import timm
 import torch
 import torchvision
 from PIL import Image
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 import tbconv
 from convert.formats.torch_to_onnx.of_library import Classifier, build, library_to_onnx
@@ -195,6 +195,56 @@ def test_a_folder_of_transformers_computes_what_transformers_does(tmp_path):
     np.testing.assert_allclose(facts["preprocessing"]["mean"], [0.2] * 3)
     np.testing.assert_allclose(facts["preprocessing"]["std"], [0.1] * 3)
     assert facts["preprocessing"]["interpolation"] == "bicubic"
+
+
+def folder_of_transformers(place, transformers, *, config=None, **processor):
+    """Save a small ResNet of transformers, and return it."""
+    given = transformers.ResNetConfig(
+        embedding_size=8, hidden_sizes=[8, 16], depths=[1, 1], layer_type="basic", **(config or {"num_labels": 2})
+    )
+    network = transformers.ResNetForImageClassification(given).eval()
+    network.load_state_dict(drawn(network))
+    network.save_pretrained(place)
+    own = {"do_normalize": True, "image_mean": [0.4] * 3, "image_std": [0.2] * 3, "size": SIDE}
+    (place / "preprocessor_config.json").write_text(json.dumps(own | processor))
+    return network
+
+
+HEAD = ["classifier.1.bias", "classifier.1.weight"]
+
+
+@pytest.mark.parametrize("fault", ["missing", "unexpected", "of another shape"])
+def test_a_folder_of_transformers_whose_weights_do_not_fit_is_refused_by_the_names_of_their_tensors(tmp_path, fault):
+    transformers = pytest.importorskip("transformers")
+    folder_of_transformers(tmp_path, transformers)
+    state = load_file(tmp_path / "model.safetensors")
+    if fault == "missing":
+        state = {key: value for key, value in state.items() if key not in HEAD}
+    elif fault == "unexpected":
+        state["classifier.9.weight"] = torch.zeros(2)
+    else:
+        state[HEAD[0]] = torch.zeros(3)
+    save_file(state, tmp_path / "model.safetensors", {"format": "pt"})
+    with pytest.raises(ConfigError) as error:
+        build(request("hf", tmp_path))
+    named = {"missing": HEAD, "unexpected": ["classifier.9.weight"], "of another shape": []}[fault]
+    assert all(one in error.value.why for one in named), error.value.why
+    assert error.value.fix
+
+
+def test_a_folder_of_transformers_may_lack_counters_and_is_loaded_in_float32(tmp_path):
+    transformers = pytest.importorskip("transformers")
+    network = folder_of_transformers(tmp_path, transformers)
+    state = load_file(tmp_path / "model.safetensors")
+    halves = {key: value.half() for key, value in state.items() if not key.endswith("num_batches_tracked")}
+    assert len(halves) < len(state)
+    save_file(halves, tmp_path / "model.safetensors", {"format": "pt"})
+    config = json.loads((tmp_path / "config.json").read_text()) | {"dtype": "float16"}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    found = build(request("hf", tmp_path)).network.state_dict()
+    wanted = network.state_dict()[HEAD[1]].half().float()
+    assert found[HEAD[1]].dtype == torch.float32
+    assert torch.equal(found[HEAD[1]], wanted)
 
 
 def _installed():

@@ -41,6 +41,7 @@ CALCULATED = {"Constant", "Shape", "CastLike", "ConstantOfShape", "Range"}  # be
 OUTPUT, INPUT = "logits", "input"
 UNNAMED = "LABEL_"  # how transformers numbers classes that have no name
 SHOWN = 5  # names that an error proposes
+MAY_LACK = ("num_batches_tracked", "position_ids")  # ends of buffers that no weights file needs: a network makes them
 PIL = {0: "nearest", 1: "lanczos", 2: "bilinear", 3: "bicubic"}  # PIL.Image.Resampling, as transformers writes it
 
 
@@ -319,13 +320,19 @@ def _of_transformers(folder: str, _: str | None, size: int | None) -> Built:
         )
     transformers = _library("transformers")
     try:
-        network = transformers.AutoModelForImageClassification.from_pretrained(
-            place, local_files_only=True, trust_remote_code=False, use_safetensors=True
+        network, loaded = transformers.AutoModelForImageClassification.from_pretrained(
+            place,
+            local_files_only=True,
+            trust_remote_code=False,
+            use_safetensors=True,
+            dtype=torch.float32,  # what is computed here, whatever the config or the file says
+            output_loading_info=True,
         )
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         why = printable(str(error), most=300)
         fix = "a folder of an image classifier, as model.save_pretrained writes it"
         raise ConfigError(f"transformers cannot read {place}", why=why, fix=fix) from error
+    _require_loaded(place, loaded)
     found = _processor(place)
     labels = tuple(str(one) for _, one in sorted(network.config.id2label.items()))
     named = () if any(one.startswith(UNNAMED) for one in labels) or len(set(labels)) != len(labels) else labels
@@ -342,6 +349,23 @@ def _of_transformers(folder: str, _: str | None, size: int | None) -> Built:
         digest,
         named,
     )
+
+
+def _require_loaded(place: Path, loaded: dict[str, Any]) -> None:
+    """Refuse a network of which transformers drew tensors at random, or ignored some that the folder holds."""
+    faults = {}
+    kinds = {
+        "missing_keys": "missing, so drawn at random",
+        "unexpected_keys": "unexpected, so ignored",
+        "mismatched_keys": "of another shape, so drawn at random",
+        "error_msgs": "transformers says",
+    }
+    for key, kind in kinds.items():
+        names = sorted(str(one[0] if isinstance(one, tuple) else one) for one in loaded.get(key) or ())
+        faults[kind] = [one for one in names if not one.endswith(MAY_LACK)]
+    if found := "; ".join(f"{kind}: {some(names, 4)}" for kind, names in faults.items() if names):
+        fix = "model.save_pretrained(FOLDER) of that very classifier, its head as well"
+        raise ConfigError(f"the weights of {place} do not fit its config.json", why=found, fix=fix)
 
 
 def _processor(place: Path) -> Preprocessing:
