@@ -3,7 +3,7 @@
 import io
 import json
 import zipfile
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 import onnxruntime
@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 import tbconv
 from convert.formats.torch_to_onnx.of_library import Classifier, build, library_to_onnx
 from convert.formats.torch_to_onnx.pt2 import load_program
-from convert.formats.torch_to_onnx.source import LibrarySource, library_of, not_carried
+from convert.formats.torch_to_onnx.source import STEP, LibrarySource, library_of, not_carried
 from convert.onnx_import.reference import OnnxConfig, require_exported
 from convert.parity.decisions import choose_decisions
 from convert.parity.verdicts import OutputTolerance
@@ -245,6 +245,66 @@ def test_a_folder_of_transformers_may_lack_counters_and_is_loaded_in_float32(tmp
     wanted = network.state_dict()[HEAD[1]].half().float()
     assert found[HEAD[1]].dtype == torch.float32
     assert torch.equal(found[HEAD[1]], wanted)
+
+
+TASKS_OF = [("multi_label_classification", "multi-label"), ("regression", "score"), ("single_label_classification", "")]
+
+
+@pytest.mark.parametrize(("problem_type", "task"), TASKS_OF)
+def test_the_problem_type_of_a_folder_of_transformers_is_its_task(tmp_path, problem_type, task):
+    transformers = pytest.importorskip("transformers")
+    config = {"num_labels": 3, "problem_type": problem_type}
+    folder_of_transformers(tmp_path, transformers, config=config)
+    found = build(request("hf", tmp_path))
+    assert (found.task or "") == task
+    assert problem_type in found.task_origin if task else found.task_origin == ""
+
+
+class Steps:
+    """A conversion's context whose one step runs here: the given one, or the export."""
+
+    def __init__(self, aside, export=library_to_onnx):
+        self.aside, self.export, self.reporter, self.said = aside, export, self, []
+        self.say = self.said.append
+
+    def step(self, name, function, **request):
+        assert (name, function) == ("export", STEP)
+        return self.export(request)
+
+
+FACTS = {"library": "l", "weights": "w", "weights_sha256": None, "labels": [], "notes": [], "size": SIDE, "channels": 3}
+FACTS |= {"preprocessing": None, "task": None, "task_origin": ""}
+
+
+def exported(config, folder, **facts):
+    """Return the reference of a conversion behind its export, which states these facts."""
+    reference = config.reference()
+    reference._export(Steps(folder, lambda request: FACTS | facts))
+    return reference
+
+
+def test_the_task_of_a_config_decides_unless_the_command_names_one(tmp_path):
+    given = {"kind": "hf", "name": str(tmp_path / "folder"), "weights": None}
+    config = OnnxConfig(
+        onnx=tmp_path / "m.onnx", out=tmp_path / "out", calibration=tmp_path / "films", library=LibrarySource(**given)
+    )
+    stated = {"task": "multi-label", "task_origin": "problem_type multi_label_classification of config.json"}
+    answers = {"logits": np.float32([[-1.0, 2.0, 3.0], [1.0, -2.0, 0.5]])}
+    found = exported(config, tmp_path, **stated)._decide(answers, {"last_ops": {"logits": "Gemm"}})["logits"]
+    assert found.of(answers["logits"]).tolist() == [[0, 1, 1], [1, 0, 1]]
+    assert found.origin.startswith(stated["task_origin"])
+    one = exported(replace(config, task="one-of-n"), tmp_path, **stated)
+    found = one._decide(answers, {"last_ops": {"logits": "Gemm"}})["logits"]
+    assert (found.of(answers["logits"]).tolist(), found.origin) == ([[2], [0]], "--task")
+
+
+def test_thresholds_of_a_score_are_refused_by_who_says_that_it_is_one():
+    answers = {"logits": np.float32([[1.0], [2.0]])}
+    with pytest.raises(ConfigError) as error:
+        choose_decisions(answers, {}, task="score", thresholds={"a": 0.5}, origin="problem_type regression")
+    assert error.value.what == "--thresholds with problem_type regression (score)"
+    found = choose_decisions(answers, {}, task="multi-label", thresholds={"a": 1.5})["logits"]  # as the error says
+    assert found.of(answers["logits"]).tolist() == [[0], [1]]
 
 
 def _installed():

@@ -39,6 +39,7 @@ WEIGHTS_ONLY = "TORCH_FORCE_WEIGHTS_ONLY_LOAD"  # makes every torch.load, librar
 LOADERS = ("huggingface_hub", "httpx", "httpcore", "urllib3", "requests")  # whose errors say that a download failed
 CALCULATED = {"Constant", "Shape", "CastLike", "ConstantOfShape", "Range"}  # beforehand, or to move the batch
 OUTPUT, INPUT = "logits", "input"
+TASK_OF = {"multi_label_classification": "multi-label", "regression": "score"}  # problem_type of transformers
 UNNAMED = "LABEL_"  # how transformers numbers classes that have no name
 SHOWN = 5  # names that an error proposes
 MAY_LACK = ("num_batches_tracked", "position_ids")  # ends of buffers that no weights file needs: a network makes them
@@ -69,6 +70,8 @@ class Built:
     weights: str = ""  # where they are from, in words
     weights_sha256: str | None = None
     labels: tuple[str, ...] = ()
+    task: str | None = None  # of convert.parity.decisions.TASKS, where the library's config states it
+    task_origin: str = ""  # which entry of which file does
     notes: tuple[str, ...] = field(default=())  # what was decided by this project, not by the config
 
 
@@ -80,8 +83,8 @@ def library_to_onnx(request: dict[str, Any]) -> dict[str, Any]:
             pretrained, random or null), size (of the image's side, or null for the config's), out.
 
     Returns:
-        converter, library, channels, size, preprocessing (or null), weights, weights_sha256, labels, notes, and
-        `dynamic`: whether the batch was left open.
+        converter, library, channels, size, preprocessing (or null), weights, weights_sha256, labels, task and
+        task_origin (or null), notes, and `dynamic`: whether the batch was left open.
 
     Raises:
         ConfigError: there is no such network, or the weights are not its own.
@@ -96,6 +99,8 @@ def library_to_onnx(request: dict[str, Any]) -> dict[str, Any]:
         "converter": f"torch {torch.__version__} (torch.onnx, dynamo, opset {OPSET}), {built.library}",
         "preprocessing": None if built.preprocessing is None else asdict(built.preprocessing),
         "labels": list(built.labels),
+        "task": built.task,
+        "task_origin": built.task_origin,
         "notes": list(built.notes),
         "dynamic": dynamic,
     }
@@ -339,6 +344,7 @@ def _of_transformers(folder: str, _: str | None, size: int | None) -> Built:
     files = sorted(place.glob("*.safetensors"))
     digest = sha256_file(files[0]) if len(files) == 1 else None
     channels = int(getattr(network.config, "num_channels", len(found.mean)))
+    task = TASK_OF.get(str(config.get("problem_type")))
     return Built(
         network.eval(),
         channels,
@@ -348,6 +354,8 @@ def _of_transformers(folder: str, _: str | None, size: int | None) -> Built:
         f"{', '.join(one.name for one in files)} of the folder",
         digest,
         named,
+        task,
+        "" if task is None else f"problem_type {config['problem_type']} of config.json",
     )
 
 
