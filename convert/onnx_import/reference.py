@@ -349,6 +349,12 @@ class OnnxReference:
         onnx = context.aside / config.onnx.name
         facts = context.step("export", EXPORT_LIBRARY, **source.request, out=str(onnx))
         given, own = facts["preprocessing"], config.normalise is None and config.mean is None
+        if own and given is not None and (given["mean"] is None or given["std"] is None):
+            raise ConfigError(
+                f"{given['origin']} states no mean and deviation for the {facts['channels']} channels of the weights",
+                why="which numbers they were trained with is not known",
+                fix="give them: --mean M --std S, of x / 255; or --normalise unit, if it was x / 255 alone",
+            )
         told = not_carried(facts)
         self.config = replace(config, onnx=onnx, labels=config.labels or tuple(facts["labels"]))
         if given is not None and own:

@@ -81,8 +81,9 @@ def test_weights_say_how_many_classes_and_channels_a_network_of_timm_has(tmp_pat
     network = timm.create_model("resnet10t", num_classes=5, in_chans=1)
     torch.save(network.state_dict(), tmp_path / "w.pt")
     asked = request("timm", "resnet10t", str(tmp_path / "w.pt"))
-    with pytest.raises(ConfigError, match="1 channel, its config normalises 3"):
-        build(asked)
+    built = build(asked)
+    assert (built.channels, built.preprocessing.mean, built.preprocessing.std) == (1, None, None)
+    assert built.network(torch.zeros(1, 1, SIDE, SIDE)).shape == (1, 5)
     grey = timm.create_model("test_vit", num_classes=5, in_chans=1, img_size=SIDE)  # its config has one mean for all
     torch.save(grey.state_dict(), tmp_path / "g.pt")
     built = build(request("timm", "test_vit", str(tmp_path / "g.pt")))
@@ -305,6 +306,50 @@ def test_thresholds_of_a_score_are_refused_by_who_says_that_it_is_one():
     assert error.value.what == "--thresholds with problem_type regression (score)"
     found = choose_decisions(answers, {}, task="multi-label", thresholds={"a": 1.5})["logits"]  # as the error says
     assert found.of(answers["logits"]).tolist() == [[0], [1]]
+
+
+def test_a_config_of_other_channels_needs_the_command_s_numbers_and_takes_them(tmp_path):
+    network = timm.create_model("resnet10t", num_classes=2, in_chans=1)
+    torch.save(network.state_dict(), tmp_path / "w.pt")
+    library = LibrarySource(kind="timm", name="resnet10t", weights=str(tmp_path / "w.pt"), size=SIDE)
+    given = {"onnx": tmp_path / library.file_name, "out": tmp_path / "out", "calibration": tmp_path / "films"}
+    aside = tmp_path / "aside"
+    aside.mkdir()
+    bare = OnnxConfig(library=library, **given)
+    with pytest.raises(ConfigError) as error:
+        bare.reference()._export(Steps(aside))
+    assert "for the 1 channels of the weights" in error.value.what
+    assert "--mean M --std S" in error.value.fix
+    for numbers in ({"mean": (0.3,), "std": (0.2,)}, {"normalise": "unit"}):
+        reference, steps = OnnxConfig(library=library, **given, **numbers).reference(), Steps(aside)
+        facts = reference._export(steps)
+        assert not facts["carried"]
+        assert sum("normalises other channels" in line for line in facts["not_carried"]) == 1
+        assert sum("crop of the middle" in line for line in facts["not_carried"]) == 1
+        wanted = (numbers.get("mean"), numbers.get("std"), numbers.get("normalise"))
+        assert (reference.config.mean, reference.config.std, reference.config.normalise) == wanted
+
+
+@pytest.mark.parametrize("size", [{"height": SIDE, "width": 96}, None])
+def test_a_folder_of_transformers_without_one_side_takes_that_of_the_command(tmp_path, size):
+    transformers = pytest.importorskip("transformers")
+    folder_of_transformers(tmp_path, transformers, size=size)
+    with pytest.raises(ConfigError) as error:
+        build(request("hf", tmp_path, size=None))
+    assert "--size S" in error.value.fix
+    built = build(request("hf", tmp_path, size=80))
+    assert (built.size, built.preprocessing.size, built.preprocessing.crop) == (80, 80, 1.0)
+    assert ["64 x 96" in line for line in built.notes] == ([True] if size else [])
+
+
+def test_a_folder_of_transformers_of_one_channel_has_one_mean_or_needs_it(tmp_path):
+    transformers = pytest.importorskip("transformers")
+    config = {"num_labels": 2, "num_channels": 1}
+    folder_of_transformers(tmp_path, transformers, config=config)
+    built = build(request("hf", tmp_path))
+    assert (built.channels, built.preprocessing.mean, built.preprocessing.std) == (1, (0.4,), (0.2,))
+    folder_of_transformers(tmp_path, transformers, config=config, image_mean=[0.4, 0.5, 0.6])
+    assert build(request("hf", tmp_path)).preprocessing.mean is None
 
 
 def _installed():

@@ -41,6 +41,7 @@ CALCULATED = {"Constant", "Shape", "CastLike", "ConstantOfShape", "Range"}  # be
 OUTPUT, INPUT = "logits", "input"
 TASK_OF = {"multi_label_classification": "multi-label", "regression": "score"}  # problem_type of transformers
 UNNAMED = "LABEL_"  # how transformers numbers classes that have no name
+RGB = 3  # channels
 SHOWN = 5  # names that an error proposes
 MAY_LACK = ("num_batches_tracked", "position_ids")  # ends of buffers that no weights file needs: a network makes them
 PIL = {0: "nearest", 1: "lanczos", 2: "bilinear", 3: "bicubic"}  # PIL.Image.Resampling, as transformers writes it
@@ -51,8 +52,8 @@ class Preprocessing:
     """What a library does to an image before its network, in units of x / 255."""
 
     size: int
-    mean: tuple[float, ...]  # one a channel
-    std: tuple[float, ...]
+    mean: tuple[float, ...] | None  # one a channel; None where the config's do not fit the channels
+    std: tuple[float, ...] | None
     crop: float = 1.0  # the share of the resized image's side that is kept
     interpolation: str = "bilinear"
     origin: str = ""  # which config it was read from
@@ -212,14 +213,14 @@ def _of_timm(name: str, weights: str, size: int | None) -> Built:
         raise _download_failed(f"timm:{name}", error) from error
     data = timm.data.resolve_data_config({}, model=network)
     channels = arguments.get("in_chans", data["input_size"][0])
-    own = data["input_size"][1]
-    side = size or _square(f"timm:{name}", data["input_size"][1:])
-    _load(network, state, f"timm's {name}")
-    mean, std = (_for_channels(data[key], channels, name) for key in ("mean", "std"))
     origin = f"timm's config of {name}"
+    own, notes = _side_of(origin, data["input_size"][1:], size)
+    _load(network, state, f"timm's {name}")
+    mean, std = (_for_channels(data[key], channels) for key in ("mean", "std"))
     found = Preprocessing(own, mean, std, float(data["crop_pct"]), str(data["interpolation"]), origin)
     library = f"timm {timm.__version__}"
-    return Built(network.eval(), channels, side, library, found, _words_of(weights, "timm's", digest), digest)
+    words = _words_of(weights, "timm's", digest)
+    return Built(network.eval(), channels, size or own, library, found, words, digest, notes=notes)
 
 
 def _sized(create: Any, size: int | None) -> nn.Module:
@@ -244,18 +245,6 @@ def _shapes_of(state: State, classifier: Any, stem: Any) -> dict[str, int]:
                 found[argument] = int(weight.shape[axis])
                 break
     return found
-
-
-def _for_channels(values: Sequence[float], channels: int, name: str) -> tuple[float, ...]:
-    if len(values) == channels or len(set(values)) == 1:
-        return (
-            tuple(float(values[0]) for _ in range(channels)) if len(values) != channels else tuple(map(float, values))
-        )
-    raise ConfigError(
-        f"the weights of {name} take {channels} channel, its config normalises {len(values)}",
-        why="which numbers they were trained with is not known",
-        fix="give them: --mean M --std S, of x / 255",
-    )
 
 
 # --- torchvision ---
@@ -338,12 +327,13 @@ def _of_transformers(folder: str, _: str | None, size: int | None) -> Built:
         fix = "a folder of an image classifier, as model.save_pretrained writes it"
         raise ConfigError(f"transformers cannot read {place}", why=why, fix=fix) from error
     _require_loaded(place, loaded)
-    found = _processor(place)
+    stated = getattr(network.config, "num_channels", None)
+    found, notes = _processor(place, stated, size)
     labels = tuple(str(one) for _, one in sorted(network.config.id2label.items()))
     named = () if any(one.startswith(UNNAMED) for one in labels) or len(set(labels)) != len(labels) else labels
     files = sorted(place.glob("*.safetensors"))
     digest = sha256_file(files[0]) if len(files) == 1 else None
-    channels = int(getattr(network.config, "num_channels", len(found.mean)))
+    channels = int(stated or len(found.mean or RGB))
     task = TASK_OF.get(str(config.get("problem_type")))
     return Built(
         network.eval(),
@@ -356,6 +346,7 @@ def _of_transformers(folder: str, _: str | None, size: int | None) -> Built:
         named,
         task,
         "" if task is None else f"problem_type {config['problem_type']} of config.json",
+        notes,
     )
 
 
@@ -376,39 +367,42 @@ def _require_loaded(place: Path, loaded: dict[str, Any]) -> None:
         raise ConfigError(f"the weights of {place} do not fit its config.json", why=found, fix=fix)
 
 
-def _processor(place: Path) -> Preprocessing:
-    """Read preprocessor_config.json; numbers become those of x / 255."""
+def _processor(place: Path, channels: int | None, size: int | None) -> tuple[Preprocessing, tuple[str, ...]]:
+    """Read preprocessor_config.json; numbers become those of x / 255.
+
+    Args:
+        place: the folder.
+        channels: of the network, None where its config does not say it.
+        size: of --size, None for the config's.
+    """
     path = place / "preprocessor_config.json"
     given = _json(path)
     cut = bool(given.get("do_center_crop"))
-    resized, cropped = (_side(given.get(key), path) for key in ("size", "crop_size"))
-    own = (cropped if cut else None) or resized
-    if own is None:
-        why = "without it the network's side in pixels is not known"
-        raise ConfigError(f"{path} states no size", why=why, fix='"size": {"height": 224, "width": 224}')
+    resized, cropped = (_sides(given.get(key)) for key in ("size", "crop_size"))
+    stated = (cropped if cut else None) or resized or ([] if size is None else [size])
+    if not stated:
+        why, fix = "without it the network's side in pixels is not known", "--size S, the side that it was trained at"
+        raise ConfigError(f"{path} states no size", why=why, fix=fix)
+    own, notes = _side_of(path.name, stated, size)
     factor = float(given.get("rescale_factor", 1 / 255)) * 255 if given.get("do_rescale", True) else 255.0
     if given.get("rescale_offset"):
         why = "it shifts grey levels by another rule than a mean and a deviation"
         raise ConfigError(f"{path} sets rescale_offset", why=why, fix="write it as image_mean and image_std")
     normalised = given.get("do_normalize", "image_mean" in given)
     mean, std = (given[f"image_{key}"] if normalised else [start] for key, start in (("mean", 0.0), ("std", 1.0)))
-    crop = cropped / resized if cut and cropped and resized else float(given.get("crop_pct") or 1.0)
+    crop = cropped[0] / resized[0] if cut and cropped and resized else float(given.get("crop_pct") or 1.0)
     resample = given.get("resample", 2)
-    channels = 3 if len(mean) == 1 else len(mean)
-    values = [
-        [float(one) / factor for one in (numbers * channels if len(numbers) == 1 else numbers)]
-        for numbers in (mean, std)
-    ]
+    wanted = channels or (RGB if len(mean) == 1 else len(mean))
+    values = [_for_channels([float(one) / factor for one in numbers], wanted) for numbers in (mean, std)]
     words = PIL.get(resample, str(resample))
-    return Preprocessing(own, tuple(values[0]), tuple(values[1]), crop, words, f"{path.name} of the folder")
+    return Preprocessing(own, values[0], values[1], crop, words, f"{path.name} of the folder"), notes
 
 
-def _side(value: Any, path: Path) -> int | None:
-    """Return the side of a size as transformers writes it: a number, or by height and width, or the shortest edge."""
+def _sides(value: Any) -> list[int] | None:
+    """Return the sides of a size as transformers writes it: a number, or by height and width, or the shortest edge."""
     if isinstance(value, dict):
-        sides = [value[key] for key in ("height", "width", "shortest_edge") if key in value]
-        return _square(str(path), sides) if sides else None
-    return None if value is None else int(value)
+        return [int(value[key]) for key in ("height", "width", "shortest_edge") if key in value] or None
+    return None if value is None else [int(value)]
 
 
 def _json(path: Path) -> dict[str, Any]:
@@ -494,11 +488,21 @@ def _load(network: nn.Module, state: State | None, whose: str, *, optional: tupl
     network.load_state_dict(own)
 
 
-def _square(whose: str, sides: Sequence[int]) -> int:
-    if len(set(sides)) != 1:
-        shown = " x ".join(map(str, sides))
+def _for_channels(values: Sequence[float], channels: int) -> tuple[float, ...] | None:
+    """Return a config's means or deviations, one a channel; None where they are of other channels."""
+    if len(values) == channels:
+        return tuple(map(float, values))
+    return (float(values[0]),) * channels if len(set(values)) == 1 else None
+
+
+def _side_of(whose: str, sides: Sequence[int], size: int | None) -> tuple[int, tuple[str, ...]]:
+    """Return the side of a config's images, and a note where they are no squares and --size says which to take."""
+    if len(set(sides)) == 1:
+        return int(sides[0]), ()
+    shown = " x ".join(map(str, sides))
+    if size is None:
         raise ConfigError(f"{whose} takes {shown}", why="films are padded to a square", fix="--size S, of one side")
-    return int(sides[0])
+    return size, (f"{whose} asks for {shown} pixels: films are padded to a square, and --size {size} was given",)
 
 
 def _no_network(library: str, name: str, known: Sequence[str], version: str) -> ConfigError:
