@@ -38,6 +38,7 @@ SEED = 4  # of random weights
 WEIGHTS_ONLY = "TORCH_FORCE_WEIGHTS_ONLY_LOAD"  # makes every torch.load, libraries' as well, refuse pickled objects
 LOADERS = ("huggingface_hub", "httpx", "httpcore", "urllib3", "requests")  # whose errors say that a download failed
 CALCULATED = {"Constant", "Shape", "CastLike", "ConstantOfShape", "Range"}  # beforehand, or to move the batch
+FUSED = {"Erf"}  # of a GELU written out: convert.formats.ops.fuse makes one node of it
 OUTPUT, INPUT = "logits", "input"
 TASK_OF = {"multi_label_classification": "multi-label", "regression": "score"}  # problem_type of transformers
 UNNAMED = "LABEL_"  # how transformers numbers classes that have no name
@@ -547,7 +548,7 @@ def _export(built: Built, name: str) -> tuple[onnx.ModelProto, bool]:
         except torch.onnx.OnnxExporterError as error:
             first = first or error
             continue
-        if not dynamic or {node.op_type for node in model.graph.node} <= OPERATIONS.keys() | CALCULATED:
+        if not dynamic or {node.op_type for node in model.graph.node} <= OPERATIONS.keys() | CALCULATED | FUSED:
             return model, dynamic
         opened = model
     if opened is not None:
