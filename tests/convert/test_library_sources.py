@@ -151,6 +151,22 @@ def test_an_unknown_name_is_answered_with_those_near_it():
 
 
 @pytest.mark.parametrize(
+    ("name", "near"),
+    [
+        ("resnet50.a1_in1kk", "resnet50.a1_in1k"),
+        ("resnet50.", "resnet50.tv_in1k"),
+        ("tf_efficientnet_b0_ns", "tf_efficientnet_b0.ns_jft_in1k"),  # given up for it by timm 1.0
+    ],
+)
+@pytest.mark.parametrize("weights", ["random", "pretrained"])
+def test_an_unknown_tag_of_timm_is_answered_with_those_near_it(name, near, weights):
+    with pytest.raises(ConfigError, match=f"timm:{name} is unknown") as error:
+        build(request("timm", name, weights))
+    assert near in error.value.why.split("near it are ")[1].split(", ")
+    assert error.value.fix.startswith("timm:")
+
+
+@pytest.mark.parametrize(
     ("text", "kind"), [("timm:a", "timm"), ("runs/tb", None), ("model.onnx", None), ("timm:", None), ("C:/x", None)]
 )
 def test_what_is_a_library_and_what_a_path(text, kind):

@@ -198,7 +198,15 @@ def _of_timm(name: str, weights: str, size: int | None) -> Built:
     timm = _library("timm")
     if not timm.is_model(name.partition(".")[0]):
         raise _no_network("timm", name, timm.list_models(), timm.__version__)
-    config = timm.get_pretrained_cfg(name)
+    try:
+        config = timm.get_pretrained_cfg(name)
+    except RuntimeError:  # "Invalid pretrained tag"
+        config = None
+    if config is None:  # or a name that timm has given up for one with a tag
+        known = timm.list_models(include_tags=True)
+        tags = [one for one in known if one.startswith(f"{name.partition('.')[0]}.")]
+        renamed = [one for one in known if one.replace(".", "_").startswith(name)]
+        raise _no_network("timm", name, tags or renamed or known, timm.__version__)
     state, digest = _stored(weights)
     arguments: dict[str, Any] = {}
     if state is not None:
@@ -511,7 +519,7 @@ def _no_network(library: str, name: str, known: Sequence[str], version: str) -> 
     fix = f"{library}:{near[0]}" if near else f"a name of {library}.list_models()"
     near_words = f"near it are {', '.join(near)}" if near else "no name is near it"
     return ConfigError(
-        f"{library}:{name} is unknown", why=f"{library} {version} has no such network; {near_words}", fix=fix
+        f"{library}:{name} is unknown", why=f"{library} {version} has no network of that name; {near_words}", fix=fix
     )
 
 
