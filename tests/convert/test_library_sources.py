@@ -394,6 +394,44 @@ def test_an_exported_program_computes_what_its_network_does(tmp_path, program):
     assert (facts["channels"], facts["size"], facts["preprocessing"]) == (3, SIDE, None)
 
 
+class Mean(torch.nn.Module):
+    """Answers an image of any size with the means of its channels, and as often as told."""
+
+    def __init__(self, outputs):
+        super().__init__()
+        self.outputs = outputs
+
+    def forward(self, image):
+        means = image.mean((2, 3))
+        return means if self.outputs == 1 else tuple(means * factor for factor in range(1, 1 + self.outputs))
+
+
+@pytest.mark.parametrize("size", [None, SIDE, 96])
+def test_a_program_with_open_height_and_width_is_refused_with_or_without_a_size(tmp_path, size):
+    sides = {0: torch.export.Dim("batch"), 2: torch.export.Dim("height"), 3: torch.export.Dim("width")}
+    exported = torch.export.export(Mean(1).eval(), (torch.zeros(2, 3, SIDE, SIDE + 1),), dynamic_shapes=(sides,))
+    torch.export.save(exported, tmp_path / "open.pt2")
+    with pytest.raises(ConversionError, match=r"leaves H and W of \[N, C, H, W\] open") as error:
+        build(request("pt2", tmp_path / "open.pt2", size=size))
+    assert "--size" not in error.value.fix
+    fixed = torch.export.export(Mean(1).eval(), (torch.zeros(2, 3, SIDE, SIDE),))  # as the error says
+    torch.export.save(fixed, tmp_path / "fixed.pt2")
+    assert build(request("pt2", tmp_path / "fixed.pt2", size=None)).size == SIDE
+
+
+def test_a_program_with_several_outputs_is_refused_before_it_runs(tmp_path):
+    torch.export.save(torch.export.export(Mean(2).eval(), (torch.zeros(1, 3, SIDE, SIDE),)), tmp_path / "two.pt2")
+    with pytest.raises(ConversionError) as error:
+        build(request("pt2", tmp_path / "two.pt2", size=None))
+    assert (error.value.what, error.value.fix) == ("two.pt2 has 2 outputs", "export a module that returns the scores")
+
+
+def test_a_size_of_a_program_is_its_own(program):
+    with pytest.raises(ConfigError, match=r"--size 96 for model\.pt2"):
+        build(request("pt2", program[0], size=96))
+    assert build(request("pt2", program[0], size=SIDE)).size == SIDE
+
+
 def changed(place, out, change):
     """Write an archive with one file changed, or added."""
     with zipfile.ZipFile(place) as given, zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as written:

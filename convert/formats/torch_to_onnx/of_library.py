@@ -430,16 +430,27 @@ def _json(path: Path) -> dict[str, Any]:
 
 
 def _of_file(path: str, _: str | None, size: int | None) -> Built:
-    program = load_program(Path(path))
-    [value, *more] = [one for one in program.graph.nodes if one.name in program.graph_signature.user_inputs]
-    shape = tuple(value.meta["val"].shape)
-    if more or len(shape) != 4:
-        found = f"{1 + len(more)} inputs" if more else f"an input of {len(shape)} axes"
+    program, name = load_program(Path(path)), Path(path).name
+    inputs = [one for one in program.graph.nodes if one.name in program.graph_signature.user_inputs]
+    shape = tuple(getattr(inputs[0].meta["val"], "shape", ())) if inputs else ()
+    if len(inputs) != 1 or len(shape) != 4:
+        found = f"{len(inputs)} inputs" if len(inputs) != 1 else f"an input of {len(shape)} axes"
         why = "a film is one image [N, C, H, W]"
-        raise ConversionError(f"{Path(path).name} has {found}", why=why, fix="export the image network alone")
-    if size is not None and size != int(shape[2]):
-        why = f"it was exported at {int(shape[2])} x {int(shape[3])}, and a size cannot be changed afterwards"
-        raise ConfigError(f"--size {size} for {Path(path).name}", why=why, fix="omit --size, or export it at that size")
+        raise ConversionError(f"{name} has {found}", why=why, fix="export the image network alone")
+    outputs = len(program.graph_signature.user_outputs)
+    if outputs != 1:
+        why = "a classifier answers with one tensor, its scores [N, classes]"
+        raise ConversionError(f"{name} has {outputs} outputs", why=why, fix="export a module that returns the scores")
+    if left := [axis for axis, one in zip("CHW", shape[1:], strict=True) if not isinstance(one, int)]:
+        raise ConversionError(
+            f"{name} leaves {' and '.join(left)} of [N, C, H, W] open",
+            why="its operations were recorded for any such size, films are of one; --size cannot close it afterwards",
+            fix="torch.export.export(model, (images,)) with images of the size that it was trained at, and no axis but "
+            "the batch in dynamic_shapes",
+        )
+    if size is not None and (size, size) != shape[2:]:
+        why = f"it was exported at {shape[2]} x {shape[3]}, and a size cannot be changed afterwards"
+        raise ConfigError(f"--size {size} for {name}", why=why, fix="omit --size, or export it at that size")
     version = f"torch.export, torch {torch.__version__}"
     return Built(program, int(shape[1]), int(shape[2]), version, None, "the file's own", sha256_file(Path(path)))
 
