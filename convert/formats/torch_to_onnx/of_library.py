@@ -296,7 +296,7 @@ def _of_torchvision(name: str, weights: str, size: int | None) -> Built:
         f"the transforms of torchvision's {published}",
     )
     library, words = f"torchvision {torchvision.__version__}", _words_of(weights, "torchvision's", digest)
-    return Built(network.eval(), len(found.mean), size or side, library, found, words, digest, notes=tuple(notes))
+    return Built(network.eval(), len(transform.mean), size or side, library, found, words, digest, notes=tuple(notes))
 
 
 def _classes_of(state: State, network: nn.Module) -> int | None:
@@ -342,7 +342,7 @@ def _of_transformers(folder: str, _: str | None, size: int | None) -> Built:
     named = () if any(one.startswith(UNNAMED) for one in labels) or len(set(labels)) != len(labels) else labels
     files = sorted(place.glob("*.safetensors"))
     digest = sha256_file(files[0]) if len(files) == 1 else None
-    channels = int(stated or len(found.mean or RGB))
+    channels = int(stated or (RGB if found.mean is None else len(found.mean)))
     task = TASK_OF.get(str(config.get("problem_type")))
     return Built(
         network.eval(),
