@@ -330,6 +330,7 @@ def _of_transformers(folder: str, _: str | None, size: int | None) -> Built:
             use_safetensors=True,
             dtype=torch.float32,  # what is computed here, whatever the config or the file says
             output_loading_info=True,
+            ignore_mismatched_sizes=True,  # `_require_loaded` refuses them by name
         )
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         why = printable(str(error), most=300)
@@ -370,7 +371,8 @@ def _require_loaded(place: Path, loaded: dict[str, Any]) -> None:
     }
     for key, kind in kinds.items():
         names = sorted(str(one[0] if isinstance(one, tuple) else one) for one in loaded.get(key) or ())
-        faults[kind] = [one for one in names if not one.endswith(MAY_LACK)]
+        spared = MAY_LACK if key in ("missing_keys", "unexpected_keys") else ()
+        faults[kind] = [one for one in names if not one.endswith(spared)]
     if found := "; ".join(f"{kind}: {some(names, 4)}" for kind, names in faults.items() if names):
         fix = "model.save_pretrained(FOLDER) of that very classifier, its head as well"
         raise ConfigError(f"the weights of {place} do not fit its config.json", why=found, fix=fix)
