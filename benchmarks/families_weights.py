@@ -25,6 +25,8 @@ def warm(request: dict[str, Any]) -> dict[str, Any]:
     network, given = built.network, built.preprocessing
     if not isinstance(network, torch.nn.Module) or given is None:
         raise ValueError("an ExportedProgram has weights of its own")
+    if given.mean is None or given.std is None:
+        raise ValueError(f"{given.origin} states no mean and deviation for the network's channels")
     norms = [one for one in network.modules() if isinstance(one, torch.nn.BatchNorm2d | torch.nn.BatchNorm1d)]
     for norm in norms:
         norm.momentum = None  # the plain mean over what it sees

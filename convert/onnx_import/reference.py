@@ -24,7 +24,7 @@ from convert.formats.torch_to_onnx.source import STEP as EXPORT_LIBRARY
 from convert.onnx_import.films import LEAST, FolderFilms, choose_for_sides, pick, read_folder, read_more
 from convert.onnx_import.report import JudgedFile, input_limits, is_proven, onnx_report, report_text
 from convert.parity.compare import compare_outputs, varies
-from convert.parity.decisions import SHOWN, TASKS, Decisions, choose_decisions, read_thresholds
+from convert.parity.decisions import OPTION, SHOWN, TASKS, Decisions, choose_decisions, read_thresholds
 from convert.parity.needs import find_needs
 from convert.parity.report import PARITY
 from convert.parity.runtimes import Compared, Outputs, Runtime, compared_files, run_outputs
@@ -184,6 +184,7 @@ class OnnxReference:
 
     config: OnnxConfig
     _source: Source | None = field(default=None, init=False)
+    _task_origin: str = field(default=OPTION, init=False)  # who states the task
     has_network: bool = field(default=True, init=False)
     has_evidence: bool = field(default=False, init=False)
     may_lack: bool = field(default=True, init=False)
@@ -349,10 +350,18 @@ class OnnxReference:
         onnx = context.aside / config.onnx.name
         facts = context.step("export", EXPORT_LIBRARY, **source.request, out=str(onnx))
         given, own = facts["preprocessing"], config.normalise is None and config.mean is None
+        if own and given is not None and (given["mean"] is None or given["std"] is None):
+            raise ConfigError(
+                f"{given['origin']} states no mean and deviation for the {facts['channels']} channels of the weights",
+                why="which numbers they were trained with is not known",
+                fix="give them: --mean M --std S, of x / 255; or --normalise unit, if it was x / 255 alone",
+            )
         told = not_carried(facts)
         self.config = replace(config, onnx=onnx, labels=config.labels or tuple(facts["labels"]))
         if given is not None and own:
             self.config = replace(self.config, mean=tuple(given["mean"]), std=tuple(given["std"]))
+        if config.task is None and facts["task"] is not None:
+            self.config, self._task_origin = replace(self.config, task=facts["task"]), facts["task_origin"]
         context.reporter.say(f"  {facts['library']}, weights: {facts['weights']}")
         for line in told:
             context.reporter.say(f"  note: {line}")
@@ -377,7 +386,9 @@ class OnnxReference:
         config = self.config
         thresholds = None if config.thresholds is None else read_thresholds(config.thresholds)
         last = facts["last_ops"]
-        return choose_decisions(answers, last, task=config.task, thresholds=thresholds, labels=config.labels)
+        return choose_decisions(
+            answers, last, task=config.task, thresholds=thresholds, labels=config.labels, origin=self._task_origin
+        )
 
     def _find_sides(
         self,

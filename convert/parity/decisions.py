@@ -29,6 +29,7 @@ MISSED = 0.05  # of the decisions that a file changes, at most so many lie outsi
 ONE_SIDED = 1.6449  # standard deviations, at 95 % confidence
 NORMAL_REACH = 1.6642  # standard deviations w beyond which E(|e| - w)+ is 5 % of E|e| of normal errors
 LEAST_SHARE = 0.2  # below it the cube root of a variance's share is no longer normal: fewer than 4 films
+OPTION = "--task"  # who states a task, unless a config does
 SHOWN = 3  # labels that a line spells out
 
 
@@ -276,6 +277,7 @@ def choose_decisions(
     task: str | None = None,
     thresholds: Mapping[str, float] | None = None,
     labels: Sequence[str] = (),
+    origin: str = OPTION,
 ) -> dict[str, Decisions]:
     """Return how each output decides.
 
@@ -285,19 +287,21 @@ def choose_decisions(
         task: of TASKS, for every output that it fits; None lets the last operation propose it.
         thresholds: by label, for the outputs with as many; without `labels` their order is that of the output.
         labels: names of the classes, for the outputs with as many.
+        origin: who states the task, in words.
 
     Raises:
         ConfigError: nothing that the file gives fits what was said.
     """
     if task is not None and task not in TASKS:
         raise ConfigError(f"--task {task} is unknown", why=f"there are {', '.join(TASKS)}", fix="--task multi-label")
+    stated = f"--task {task}" if origin == OPTION else f"{origin} ({task})"
     if thresholds is not None and task in ("one-of-n", "score"):
         why = "of one class of N the largest output decides, and a score decides nothing"
-        raise ConfigError(f"--thresholds with --task {task}", why=why, fix="omit --thresholds, or --task multi-label")
+        raise ConfigError(f"--thresholds with {stated}", why=why, fix="omit --thresholds, or --task multi-label")
     widths = {name: math.prod(answer.shape[1:]) for name, answer in answers.items()}
     fits = {name: _fits(task, thresholds, labels, width) for name, width in widths.items()}
     if (task is not None or thresholds is not None) and not any(fits.values()):
-        what = " and ".join([f"--task {task}"] * (task is not None) + ["--thresholds"] * (thresholds is not None))
+        what = " and ".join([stated] * (task is not None) + ["--thresholds"] * (thresholds is not None))
         given = "" if thresholds is None else f"; {len(thresholds)} thresholds are given"
         why = ", ".join(f"{name} has {width} outputs" for name, width in widths.items()) + given
         raise ConfigError(f"{what} fits no output", why=why, fix="binary: 1 or 2 outputs; one threshold a label")
@@ -308,6 +312,7 @@ def choose_decisions(
             task if fits[name] else None,
             thresholds if fits[name] else None,
             tuple(labels) if len(labels) == widths[name] else (),
+            origin,
         )
         for name, answer in answers.items()
     }
@@ -327,11 +332,12 @@ def _choose(
     task: str | None,
     thresholds: Mapping[str, float] | None,
     labels: tuple[str, ...],
+    stated_by: str,
 ) -> Decisions:
     width = math.prod(answer.shape[1:])
     probability = last_op in ("Sigmoid", "Softmax") or bool(answer.min() >= 0 and answer.max() <= 1)
     middle = HALF if probability and not (task == "binary" and width == PAIR) else 0.0
-    chosen, origin = (task, "--task") if task is not None else _propose(answer, last_op, thresholds)
+    chosen, origin = (task, stated_by) if task is not None else _propose(answer, last_op, thresholds)
     if chosen == "binary":
         given = None if thresholds is None else next(iter(thresholds.values()))
         said = "the threshold is given" if given is not None else f"at {middle:g} since none is given"

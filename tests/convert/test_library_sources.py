@@ -3,7 +3,7 @@
 import io
 import json
 import zipfile
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 import onnxruntime
@@ -12,12 +12,12 @@ import timm
 import torch
 import torchvision
 from PIL import Image
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 import tbconv
 from convert.formats.torch_to_onnx.of_library import Classifier, build, library_to_onnx
 from convert.formats.torch_to_onnx.pt2 import load_program
-from convert.formats.torch_to_onnx.source import LibrarySource, library_of, not_carried
+from convert.formats.torch_to_onnx.source import STEP, LibrarySource, library_of, not_carried
 from convert.onnx_import.reference import OnnxConfig, require_exported
 from convert.parity.decisions import choose_decisions
 from convert.parity.verdicts import OutputTolerance
@@ -81,8 +81,9 @@ def test_weights_say_how_many_classes_and_channels_a_network_of_timm_has(tmp_pat
     network = timm.create_model("resnet10t", num_classes=5, in_chans=1)
     torch.save(network.state_dict(), tmp_path / "w.pt")
     asked = request("timm", "resnet10t", str(tmp_path / "w.pt"))
-    with pytest.raises(ConfigError, match="1 channel, its config normalises 3"):
-        build(asked)
+    built = build(asked)
+    assert (built.channels, built.preprocessing.mean, built.preprocessing.std) == (1, None, None)
+    assert built.network(torch.zeros(1, 1, SIDE, SIDE)).shape == (1, 5)
     grey = timm.create_model("test_vit", num_classes=5, in_chans=1, img_size=SIDE)  # its config has one mean for all
     torch.save(grey.state_dict(), tmp_path / "g.pt")
     built = build(request("timm", "test_vit", str(tmp_path / "g.pt")))
@@ -150,6 +151,22 @@ def test_an_unknown_name_is_answered_with_those_near_it():
 
 
 @pytest.mark.parametrize(
+    ("name", "near"),
+    [
+        ("resnet50.a1_in1kk", "resnet50.a1_in1k"),
+        ("resnet50.", "resnet50.tv_in1k"),
+        ("tf_efficientnet_b0_ns", "tf_efficientnet_b0.ns_jft_in1k"),  # given up for it by timm 1.0
+    ],
+)
+@pytest.mark.parametrize("weights", ["random", "pretrained"])
+def test_an_unknown_tag_of_timm_is_answered_with_those_near_it(name, near, weights):
+    with pytest.raises(ConfigError, match=f"timm:{name} is unknown") as error:
+        build(request("timm", name, weights))
+    assert near in error.value.why.split("near it are ")[1].split(", ")
+    assert error.value.fix.startswith("timm:")
+
+
+@pytest.mark.parametrize(
     ("text", "kind"), [("timm:a", "timm"), ("runs/tb", None), ("model.onnx", None), ("timm:", None), ("C:/x", None)]
 )
 def test_what_is_a_library_and_what_a_path(text, kind):
@@ -197,6 +214,161 @@ def test_a_folder_of_transformers_computes_what_transformers_does(tmp_path):
     assert facts["preprocessing"]["interpolation"] == "bicubic"
 
 
+def folder_of_transformers(place, transformers, *, config=None, **processor):
+    """Save a small ResNet of transformers, and return it."""
+    given = transformers.ResNetConfig(
+        embedding_size=8, hidden_sizes=[8, 16], depths=[1, 1], layer_type="basic", **(config or {"num_labels": 2})
+    )
+    network = transformers.ResNetForImageClassification(given).eval()
+    network.load_state_dict(drawn(network))
+    network.save_pretrained(place)
+    own = {"do_normalize": True, "image_mean": [0.4] * 3, "image_std": [0.2] * 3, "size": SIDE}
+    (place / "preprocessor_config.json").write_text(json.dumps(own | processor))
+    return network
+
+
+HEAD = ["classifier.1.bias", "classifier.1.weight"]
+
+
+@pytest.mark.parametrize("fault", ["missing", "unexpected", "of another shape"])
+def test_a_folder_of_transformers_whose_weights_do_not_fit_is_refused_by_the_names_of_their_tensors(tmp_path, fault):
+    transformers = pytest.importorskip("transformers")
+    folder_of_transformers(tmp_path, transformers)
+    state = load_file(tmp_path / "model.safetensors")
+    if fault == "missing":
+        state = {key: value for key, value in state.items() if key not in HEAD}
+    elif fault == "unexpected":
+        state["classifier.9.weight"] = torch.zeros(2)
+    else:
+        state[HEAD[0]] = torch.zeros(3)
+    save_file(state, tmp_path / "model.safetensors", {"format": "pt"})
+    with pytest.raises(ConfigError) as error:
+        build(request("hf", tmp_path))
+    named = {"missing": HEAD, "unexpected": ["classifier.9.weight"], "of another shape": HEAD[:1]}[fault]
+    assert error.value.why.startswith(fault)
+    assert error.value.why.endswith(f": {', '.join(named)}")
+    assert "save_pretrained" in error.value.fix
+
+
+def test_a_folder_of_transformers_may_lack_counters_and_is_loaded_in_float32(tmp_path):
+    transformers = pytest.importorskip("transformers")
+    network = folder_of_transformers(tmp_path, transformers)
+    state = load_file(tmp_path / "model.safetensors")
+    halves = {key: value.half() for key, value in state.items() if not key.endswith("num_batches_tracked")}
+    assert len(halves) < len(state)
+    save_file(halves, tmp_path / "model.safetensors", {"format": "pt"})
+    config = json.loads((tmp_path / "config.json").read_text()) | {"dtype": "float16"}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    found = build(request("hf", tmp_path)).network.state_dict()
+    wanted = network.state_dict()[HEAD[1]].half().float()
+    assert found[HEAD[1]].dtype == torch.float32
+    assert torch.equal(found[HEAD[1]], wanted)
+
+
+TASKS_OF = [("multi_label_classification", "multi-label"), ("regression", "score"), ("single_label_classification", "")]
+
+
+@pytest.mark.parametrize(("problem_type", "task"), TASKS_OF)
+def test_the_problem_type_of_a_folder_of_transformers_is_its_task(tmp_path, problem_type, task):
+    transformers = pytest.importorskip("transformers")
+    config = {"num_labels": 3, "problem_type": problem_type}
+    folder_of_transformers(tmp_path, transformers, config=config)
+    found = build(request("hf", tmp_path))
+    assert (found.task or "") == task
+    assert problem_type in found.task_origin if task else found.task_origin == ""
+
+
+class Steps:
+    """A conversion's context whose one step runs here: the given one, or the export."""
+
+    def __init__(self, aside, export=library_to_onnx):
+        self.aside, self.export, self.reporter, self.said = aside, export, self, []
+        self.say = self.said.append
+
+    def step(self, name, function, **request):
+        assert (name, function) == ("export", STEP)
+        return self.export(request)
+
+
+FACTS = {"library": "l", "weights": "w", "weights_sha256": None, "labels": [], "notes": [], "size": SIDE, "channels": 3}
+FACTS |= {"preprocessing": None, "task": None, "task_origin": ""}
+
+
+def exported(config, folder, **facts):
+    """Return the reference of a conversion behind its export, which states these facts."""
+    reference = config.reference()
+    reference._export(Steps(folder, lambda request: FACTS | facts))
+    return reference
+
+
+def test_the_task_of_a_config_decides_unless_the_command_names_one(tmp_path):
+    given = {"kind": "hf", "name": str(tmp_path / "folder"), "weights": None}
+    config = OnnxConfig(
+        onnx=tmp_path / "m.onnx", out=tmp_path / "out", calibration=tmp_path / "films", library=LibrarySource(**given)
+    )
+    stated = {"task": "multi-label", "task_origin": "problem_type multi_label_classification of config.json"}
+    answers = {"logits": np.float32([[-1.0, 2.0, 3.0], [1.0, -2.0, 0.5]])}
+    found = exported(config, tmp_path, **stated)._decide(answers, {"last_ops": {"logits": "Gemm"}})["logits"]
+    assert found.of(answers["logits"]).tolist() == [[0, 1, 1], [1, 0, 1]]
+    assert found.origin.startswith(stated["task_origin"])
+    one = exported(replace(config, task="one-of-n"), tmp_path, **stated)
+    found = one._decide(answers, {"last_ops": {"logits": "Gemm"}})["logits"]
+    assert (found.of(answers["logits"]).tolist(), found.origin) == ([[2], [0]], "--task")
+
+
+def test_thresholds_of_a_score_are_refused_by_who_says_that_it_is_one():
+    answers = {"logits": np.float32([[1.0], [2.0]])}
+    with pytest.raises(ConfigError) as error:
+        choose_decisions(answers, {}, task="score", thresholds={"a": 0.5}, origin="problem_type regression")
+    assert error.value.what == "--thresholds with problem_type regression (score)"
+    found = choose_decisions(answers, {}, task="multi-label", thresholds={"a": 1.5})["logits"]  # as the error says
+    assert found.of(answers["logits"]).tolist() == [[0], [1]]
+
+
+def test_a_config_of_other_channels_needs_the_command_s_numbers_and_takes_them(tmp_path):
+    network = timm.create_model("resnet10t", num_classes=2, in_chans=1)
+    torch.save(network.state_dict(), tmp_path / "w.pt")
+    library = LibrarySource(kind="timm", name="resnet10t", weights=str(tmp_path / "w.pt"), size=SIDE)
+    given = {"onnx": tmp_path / library.file_name, "out": tmp_path / "out", "calibration": tmp_path / "films"}
+    aside = tmp_path / "aside"
+    aside.mkdir()
+    bare = OnnxConfig(library=library, **given)
+    with pytest.raises(ConfigError) as error:
+        bare.reference()._export(Steps(aside))
+    assert "for the 1 channels of the weights" in error.value.what
+    assert "--mean M --std S" in error.value.fix
+    for numbers in ({"mean": (0.3,), "std": (0.2,)}, {"normalise": "unit"}):
+        reference, steps = OnnxConfig(library=library, **given, **numbers).reference(), Steps(aside)
+        facts = reference._export(steps)
+        assert not facts["carried"]
+        assert sum("normalises other channels" in line for line in facts["not_carried"]) == 1
+        assert sum("crop of the middle" in line for line in facts["not_carried"]) == 1
+        wanted = (numbers.get("mean"), numbers.get("std"), numbers.get("normalise"))
+        assert (reference.config.mean, reference.config.std, reference.config.normalise) == wanted
+
+
+@pytest.mark.parametrize("size", [{"height": SIDE, "width": 96}, None])
+def test_a_folder_of_transformers_without_one_side_takes_that_of_the_command(tmp_path, size):
+    transformers = pytest.importorskip("transformers")
+    folder_of_transformers(tmp_path, transformers, size=size)
+    with pytest.raises(ConfigError) as error:
+        build(request("hf", tmp_path, size=None))
+    assert "--size S" in error.value.fix
+    built = build(request("hf", tmp_path, size=80))
+    assert (built.size, built.preprocessing.size, built.preprocessing.crop) == (80, 80, 1.0)
+    assert ["64 x 96" in line for line in built.notes] == ([True] if size else [])
+
+
+def test_a_folder_of_transformers_of_one_channel_has_one_mean_or_needs_it(tmp_path):
+    transformers = pytest.importorskip("transformers")
+    config = {"num_labels": 2, "num_channels": 1}
+    folder_of_transformers(tmp_path, transformers, config=config)
+    built = build(request("hf", tmp_path))
+    assert (built.channels, built.preprocessing.mean, built.preprocessing.std) == (1, (0.4,), (0.2,))
+    folder_of_transformers(tmp_path, transformers, config=config, image_mean=[0.4, 0.5, 0.6])
+    assert build(request("hf", tmp_path)).preprocessing.mean is None
+
+
 def _installed():
     from importlib.metadata import packages_distributions
 
@@ -221,6 +393,44 @@ def test_an_exported_program_computes_what_its_network_does(tmp_path, program):
     facts, steps = distance(tmp_path, request("pt2", place, size=None), network)
     assert steps < 200
     assert (facts["channels"], facts["size"], facts["preprocessing"]) == (3, SIDE, None)
+
+
+class Mean(torch.nn.Module):
+    """Answers an image of any size with the means of its channels, and as often as told."""
+
+    def __init__(self, outputs):
+        super().__init__()
+        self.outputs = outputs
+
+    def forward(self, image):
+        means = image.mean((2, 3))
+        return means if self.outputs == 1 else tuple(means * factor for factor in range(1, 1 + self.outputs))
+
+
+@pytest.mark.parametrize("size", [None, SIDE, 96])
+def test_a_program_with_open_height_and_width_is_refused_with_or_without_a_size(tmp_path, size):
+    sides = {0: torch.export.Dim("batch"), 2: torch.export.Dim("height"), 3: torch.export.Dim("width")}
+    exported = torch.export.export(Mean(1).eval(), (torch.zeros(2, 3, SIDE, SIDE + 1),), dynamic_shapes=(sides,))
+    torch.export.save(exported, tmp_path / "open.pt2")
+    with pytest.raises(ConversionError, match=r"leaves H and W of \[N, C, H, W\] open") as error:
+        build(request("pt2", tmp_path / "open.pt2", size=size))
+    assert "--size" not in error.value.fix
+    fixed = torch.export.export(Mean(1).eval(), (torch.zeros(2, 3, SIDE, SIDE),))  # as the error says
+    torch.export.save(fixed, tmp_path / "fixed.pt2")
+    assert build(request("pt2", tmp_path / "fixed.pt2", size=None)).size == SIDE
+
+
+def test_a_program_with_several_outputs_is_refused_before_it_runs(tmp_path):
+    torch.export.save(torch.export.export(Mean(2).eval(), (torch.zeros(1, 3, SIDE, SIDE),)), tmp_path / "two.pt2")
+    with pytest.raises(ConversionError) as error:
+        build(request("pt2", tmp_path / "two.pt2", size=None))
+    assert (error.value.what, error.value.fix) == ("two.pt2 has 2 outputs", "export a module that returns the scores")
+
+
+def test_a_size_of_a_program_is_its_own(program):
+    with pytest.raises(ConfigError, match=r"--size 96 for model\.pt2"):
+        build(request("pt2", program[0], size=96))
+    assert build(request("pt2", program[0], size=SIDE)).size == SIDE
 
 
 def changed(place, out, change):

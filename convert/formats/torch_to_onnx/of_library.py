@@ -38,9 +38,13 @@ SEED = 4  # of random weights
 WEIGHTS_ONLY = "TORCH_FORCE_WEIGHTS_ONLY_LOAD"  # makes every torch.load, libraries' as well, refuse pickled objects
 LOADERS = ("huggingface_hub", "httpx", "httpcore", "urllib3", "requests")  # whose errors say that a download failed
 CALCULATED = {"Constant", "Shape", "CastLike", "ConstantOfShape", "Range"}  # beforehand, or to move the batch
+FUSED = {"Erf"}  # of a GELU written out: convert.formats.ops.fuse makes one node of it
 OUTPUT, INPUT = "logits", "input"
+TASK_OF = {"multi_label_classification": "multi-label", "regression": "score"}  # problem_type of transformers
 UNNAMED = "LABEL_"  # how transformers numbers classes that have no name
+RGB = 3  # channels
 SHOWN = 5  # names that an error proposes
+MAY_LACK = ("num_batches_tracked", "position_ids")  # ends of buffers that no weights file needs: a network makes them
 PIL = {0: "nearest", 1: "lanczos", 2: "bilinear", 3: "bicubic"}  # PIL.Image.Resampling, as transformers writes it
 
 
@@ -49,8 +53,8 @@ class Preprocessing:
     """What a library does to an image before its network, in units of x / 255."""
 
     size: int
-    mean: tuple[float, ...]  # one a channel
-    std: tuple[float, ...]
+    mean: tuple[float, ...] | None  # one a channel; None where the config's do not fit the channels
+    std: tuple[float, ...] | None
     crop: float = 1.0  # the share of the resized image's side that is kept
     interpolation: str = "bilinear"
     origin: str = ""  # which config it was read from
@@ -68,6 +72,8 @@ class Built:
     weights: str = ""  # where they are from, in words
     weights_sha256: str | None = None
     labels: tuple[str, ...] = ()
+    task: str | None = None  # of convert.parity.decisions.TASKS, where the library's config states it
+    task_origin: str = ""  # which entry of which file does
     notes: tuple[str, ...] = field(default=())  # what was decided by this project, not by the config
 
 
@@ -79,8 +85,8 @@ def library_to_onnx(request: dict[str, Any]) -> dict[str, Any]:
             pretrained, random or null), size (of the image's side, or null for the config's), out.
 
     Returns:
-        converter, library, channels, size, preprocessing (or null), weights, weights_sha256, labels, notes, and
-        `dynamic`: whether the batch was left open.
+        converter, library, channels, size, preprocessing (or null), weights, weights_sha256, labels, task and
+        task_origin (or null), notes, and `dynamic`: whether the batch was left open.
 
     Raises:
         ConfigError: there is no such network, or the weights are not its own.
@@ -95,6 +101,8 @@ def library_to_onnx(request: dict[str, Any]) -> dict[str, Any]:
         "converter": f"torch {torch.__version__} (torch.onnx, dynamo, opset {OPSET}), {built.library}",
         "preprocessing": None if built.preprocessing is None else asdict(built.preprocessing),
         "labels": list(built.labels),
+        "task": built.task,
+        "task_origin": built.task_origin,
         "notes": list(built.notes),
         "dynamic": dynamic,
     }
@@ -190,7 +198,15 @@ def _of_timm(name: str, weights: str, size: int | None) -> Built:
     timm = _library("timm")
     if not timm.is_model(name.partition(".")[0]):
         raise _no_network("timm", name, timm.list_models(), timm.__version__)
-    config = timm.get_pretrained_cfg(name)
+    try:
+        config = timm.get_pretrained_cfg(name)
+    except RuntimeError:  # "Invalid pretrained tag"
+        config = None
+    if config is None:  # or a name that timm has given up for one with a tag
+        known = timm.list_models(include_tags=True)
+        tags = [one for one in known if one.startswith(f"{name.partition('.')[0]}.")]
+        renamed = [one for one in known if one.replace(".", "_").startswith(name)]
+        raise _no_network("timm", name, tags or renamed or known, timm.__version__)
     state, digest = _stored(weights)
     arguments: dict[str, Any] = {}
     if state is not None:
@@ -206,14 +222,14 @@ def _of_timm(name: str, weights: str, size: int | None) -> Built:
         raise _download_failed(f"timm:{name}", error) from error
     data = timm.data.resolve_data_config({}, model=network)
     channels = arguments.get("in_chans", data["input_size"][0])
-    own = data["input_size"][1]
-    side = size or _square(f"timm:{name}", data["input_size"][1:])
-    _load(network, state, f"timm's {name}")
-    mean, std = (_for_channels(data[key], channels, name) for key in ("mean", "std"))
     origin = f"timm's config of {name}"
+    own, notes = _side_of(origin, data["input_size"][1:], size)
+    _load(network, state, f"timm's {name}")
+    mean, std = (_for_channels(data[key], channels) for key in ("mean", "std"))
     found = Preprocessing(own, mean, std, float(data["crop_pct"]), str(data["interpolation"]), origin)
     library = f"timm {timm.__version__}"
-    return Built(network.eval(), channels, side, library, found, _words_of(weights, "timm's", digest), digest)
+    words = _words_of(weights, "timm's", digest)
+    return Built(network.eval(), channels, size or own, library, found, words, digest, notes=notes)
 
 
 def _sized(create: Any, size: int | None) -> nn.Module:
@@ -238,18 +254,6 @@ def _shapes_of(state: State, classifier: Any, stem: Any) -> dict[str, int]:
                 found[argument] = int(weight.shape[axis])
                 break
     return found
-
-
-def _for_channels(values: Sequence[float], channels: int, name: str) -> tuple[float, ...]:
-    if len(values) == channels or len(set(values)) == 1:
-        return (
-            tuple(float(values[0]) for _ in range(channels)) if len(values) != channels else tuple(map(float, values))
-        )
-    raise ConfigError(
-        f"the weights of {name} take {channels} channel, its config normalises {len(values)}",
-        why="which numbers they were trained with is not known",
-        fix="give them: --mean M --std S, of x / 255",
-    )
 
 
 # --- torchvision ---
@@ -292,7 +296,7 @@ def _of_torchvision(name: str, weights: str, size: int | None) -> Built:
         f"the transforms of torchvision's {published}",
     )
     library, words = f"torchvision {torchvision.__version__}", _words_of(weights, "torchvision's", digest)
-    return Built(network.eval(), len(found.mean), size or side, library, found, words, digest, notes=tuple(notes))
+    return Built(network.eval(), len(transform.mean), size or side, library, found, words, digest, notes=tuple(notes))
 
 
 def _classes_of(state: State, network: nn.Module) -> int | None:
@@ -319,19 +323,28 @@ def _of_transformers(folder: str, _: str | None, size: int | None) -> Built:
         )
     transformers = _library("transformers")
     try:
-        network = transformers.AutoModelForImageClassification.from_pretrained(
-            place, local_files_only=True, trust_remote_code=False, use_safetensors=True
+        network, loaded = transformers.AutoModelForImageClassification.from_pretrained(
+            place,
+            local_files_only=True,
+            trust_remote_code=False,
+            use_safetensors=True,
+            dtype=torch.float32,  # what is computed here, whatever the config or the file says
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,  # `_require_loaded` refuses them by name
         )
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         why = printable(str(error), most=300)
         fix = "a folder of an image classifier, as model.save_pretrained writes it"
         raise ConfigError(f"transformers cannot read {place}", why=why, fix=fix) from error
-    found = _processor(place)
+    _require_loaded(place, loaded)
+    stated = getattr(network.config, "num_channels", None)
+    found, notes = _processor(place, stated, size)
     labels = tuple(str(one) for _, one in sorted(network.config.id2label.items()))
     named = () if any(one.startswith(UNNAMED) for one in labels) or len(set(labels)) != len(labels) else labels
     files = sorted(place.glob("*.safetensors"))
     digest = sha256_file(files[0]) if len(files) == 1 else None
-    channels = int(getattr(network.config, "num_channels", len(found.mean)))
+    channels = int(stated or (RGB if found.mean is None else len(found.mean)))
+    task = TASK_OF.get(str(config.get("problem_type")))
     return Built(
         network.eval(),
         channels,
@@ -341,42 +354,66 @@ def _of_transformers(folder: str, _: str | None, size: int | None) -> Built:
         f"{', '.join(one.name for one in files)} of the folder",
         digest,
         named,
+        task,
+        "" if task is None else f"problem_type {config['problem_type']} of config.json",
+        notes,
     )
 
 
-def _processor(place: Path) -> Preprocessing:
-    """Read preprocessor_config.json; numbers become those of x / 255."""
+def _require_loaded(place: Path, loaded: dict[str, Any]) -> None:
+    """Refuse a network of which transformers drew tensors at random, or ignored some that the folder holds."""
+    faults = {}
+    kinds = {
+        "missing_keys": "missing, so drawn at random",
+        "unexpected_keys": "unexpected, so ignored",
+        "mismatched_keys": "of another shape, so drawn at random",
+        "error_msgs": "transformers says",
+    }
+    for key, kind in kinds.items():
+        names = sorted(str(one[0] if isinstance(one, tuple) else one) for one in loaded.get(key) or ())
+        spared = MAY_LACK if key in ("missing_keys", "unexpected_keys") else ()
+        faults[kind] = [one for one in names if not one.endswith(spared)]
+    if found := "; ".join(f"{kind}: {some(names, 4)}" for kind, names in faults.items() if names):
+        fix = "model.save_pretrained(FOLDER) of that very classifier, its head as well"
+        raise ConfigError(f"the weights of {place} do not fit its config.json", why=found, fix=fix)
+
+
+def _processor(place: Path, channels: int | None, size: int | None) -> tuple[Preprocessing, tuple[str, ...]]:
+    """Read preprocessor_config.json; numbers become those of x / 255.
+
+    Args:
+        place: the folder.
+        channels: of the network, None where its config does not say it.
+        size: of --size, None for the config's.
+    """
     path = place / "preprocessor_config.json"
     given = _json(path)
     cut = bool(given.get("do_center_crop"))
-    resized, cropped = (_side(given.get(key), path) for key in ("size", "crop_size"))
-    own = (cropped if cut else None) or resized
-    if own is None:
-        why = "without it the network's side in pixels is not known"
-        raise ConfigError(f"{path} states no size", why=why, fix='"size": {"height": 224, "width": 224}')
+    resized, cropped = (_sides(given.get(key)) for key in ("size", "crop_size"))
+    stated = (cropped if cut else None) or resized or ([] if size is None else [size])
+    if not stated:
+        why, fix = "without it the network's side in pixels is not known", "--size S, the side that it was trained at"
+        raise ConfigError(f"{path} states no size", why=why, fix=fix)
+    own, notes = _side_of(path.name, stated, size)
     factor = float(given.get("rescale_factor", 1 / 255)) * 255 if given.get("do_rescale", True) else 255.0
     if given.get("rescale_offset"):
         why = "it shifts grey levels by another rule than a mean and a deviation"
         raise ConfigError(f"{path} sets rescale_offset", why=why, fix="write it as image_mean and image_std")
     normalised = given.get("do_normalize", "image_mean" in given)
     mean, std = (given[f"image_{key}"] if normalised else [start] for key, start in (("mean", 0.0), ("std", 1.0)))
-    crop = cropped / resized if cut and cropped and resized else float(given.get("crop_pct") or 1.0)
+    crop = cropped[0] / resized[0] if cut and cropped and resized else float(given.get("crop_pct") or 1.0)
     resample = given.get("resample", 2)
-    channels = 3 if len(mean) == 1 else len(mean)
-    values = [
-        [float(one) / factor for one in (numbers * channels if len(numbers) == 1 else numbers)]
-        for numbers in (mean, std)
-    ]
+    wanted = channels or (RGB if len(mean) == 1 else len(mean))
+    values = [_for_channels([float(one) / factor for one in numbers], wanted) for numbers in (mean, std)]
     words = PIL.get(resample, str(resample))
-    return Preprocessing(own, tuple(values[0]), tuple(values[1]), crop, words, f"{path.name} of the folder")
+    return Preprocessing(own, values[0], values[1], crop, words, f"{path.name} of the folder"), notes
 
 
-def _side(value: Any, path: Path) -> int | None:
-    """Return the side of a size as transformers writes it: a number, or by height and width, or the shortest edge."""
+def _sides(value: Any) -> list[int] | None:
+    """Return the sides of a size as transformers writes it: a number, or by height and width, or the shortest edge."""
     if isinstance(value, dict):
-        sides = [value[key] for key in ("height", "width", "shortest_edge") if key in value]
-        return _square(str(path), sides) if sides else None
-    return None if value is None else int(value)
+        return [int(value[key]) for key in ("height", "width", "shortest_edge") if key in value] or None
+    return None if value is None else [int(value)]
 
 
 def _json(path: Path) -> dict[str, Any]:
@@ -395,16 +432,27 @@ def _json(path: Path) -> dict[str, Any]:
 
 
 def _of_file(path: str, _: str | None, size: int | None) -> Built:
-    program = load_program(Path(path))
-    [value, *more] = [one for one in program.graph.nodes if one.name in program.graph_signature.user_inputs]
-    shape = tuple(value.meta["val"].shape)
-    if more or len(shape) != 4:
-        found = f"{1 + len(more)} inputs" if more else f"an input of {len(shape)} axes"
+    program, name = load_program(Path(path)), Path(path).name
+    inputs = [one for one in program.graph.nodes if one.name in program.graph_signature.user_inputs]
+    shape = tuple(getattr(inputs[0].meta["val"], "shape", ())) if inputs else ()
+    if len(inputs) != 1 or len(shape) != 4:
+        found = f"{len(inputs)} inputs" if len(inputs) != 1 else f"an input of {len(shape)} axes"
         why = "a film is one image [N, C, H, W]"
-        raise ConversionError(f"{Path(path).name} has {found}", why=why, fix="export the image network alone")
-    if size is not None and size != int(shape[2]):
-        why = f"it was exported at {int(shape[2])} x {int(shape[3])}, and a size cannot be changed afterwards"
-        raise ConfigError(f"--size {size} for {Path(path).name}", why=why, fix="omit --size, or export it at that size")
+        raise ConversionError(f"{name} has {found}", why=why, fix="export the image network alone")
+    outputs = len(program.graph_signature.user_outputs)
+    if outputs != 1:
+        why = "a classifier answers with one tensor, its scores [N, classes]"
+        raise ConversionError(f"{name} has {outputs} outputs", why=why, fix="export a module that returns the scores")
+    if left := [axis for axis, one in zip("CHW", shape[1:], strict=True) if not isinstance(one, int)]:
+        raise ConversionError(
+            f"{name} leaves {' and '.join(left)} of [N, C, H, W] open",
+            why="its operations were recorded for any such size, films are of one; --size cannot close it afterwards",
+            fix="torch.export.export(model, (images,)) with images of the size that it was trained at, and no axis but "
+            "the batch in dynamic_shapes",
+        )
+    if size is not None and (size, size) != shape[2:]:
+        why = f"it was exported at {shape[2]} x {shape[3]}, and a size cannot be changed afterwards"
+        raise ConfigError(f"--size {size} for {name}", why=why, fix="omit --size, or export it at that size")
     version = f"torch.export, torch {torch.__version__}"
     return Built(program, int(shape[1]), int(shape[2]), version, None, "the file's own", sha256_file(Path(path)))
 
@@ -462,11 +510,21 @@ def _load(network: nn.Module, state: State | None, whose: str, *, optional: tupl
     network.load_state_dict(own)
 
 
-def _square(whose: str, sides: Sequence[int]) -> int:
-    if len(set(sides)) != 1:
-        shown = " x ".join(map(str, sides))
+def _for_channels(values: Sequence[float], channels: int) -> tuple[float, ...] | None:
+    """Return a config's means or deviations, one a channel; None where they are of other channels."""
+    if len(values) == channels:
+        return tuple(map(float, values))
+    return (float(values[0]),) * channels if len(set(values)) == 1 else None
+
+
+def _side_of(whose: str, sides: Sequence[int], size: int | None) -> tuple[int, tuple[str, ...]]:
+    """Return the side of a config's images, and a note where they are no squares and --size says which to take."""
+    if len(set(sides)) == 1:
+        return int(sides[0]), ()
+    shown = " x ".join(map(str, sides))
+    if size is None:
         raise ConfigError(f"{whose} takes {shown}", why="films are padded to a square", fix="--size S, of one side")
-    return int(sides[0])
+    return size, (f"{whose} asks for {shown} pixels: films are padded to a square, and --size {size} was given",)
 
 
 def _no_network(library: str, name: str, known: Sequence[str], version: str) -> ConfigError:
@@ -474,7 +532,7 @@ def _no_network(library: str, name: str, known: Sequence[str], version: str) -> 
     fix = f"{library}:{near[0]}" if near else f"a name of {library}.list_models()"
     near_words = f"near it are {', '.join(near)}" if near else "no name is near it"
     return ConfigError(
-        f"{library}:{name} is unknown", why=f"{library} {version} has no such network; {near_words}", fix=fix
+        f"{library}:{name} is unknown", why=f"{library} {version} has no network of that name; {near_words}", fix=fix
     )
 
 
@@ -511,7 +569,7 @@ def _export(built: Built, name: str) -> tuple[onnx.ModelProto, bool]:
         except torch.onnx.OnnxExporterError as error:
             first = first or error
             continue
-        without_rule = {node.op_type for node in model.graph.node} - OPERATIONS.keys() - CALCULATED
+        without_rule = {node.op_type for node in model.graph.node} - OPERATIONS.keys() - CALCULATED - FUSED
         tried.append((len(without_rule), model, dynamic))
         if not without_rule:
             break

@@ -115,6 +115,11 @@ def not_carried(facts: dict[str, Any]) -> list[str]:
     if given is None:
         return found
     asked = f"{given['origin']} asks for"
+    if given["mean"] is None or given["std"] is None:
+        found.append(
+            f"{given['origin']} normalises other channels than the weights' {facts['channels']}: the numbers of the "
+            "command are taken instead"
+        )
     if given["crop"] < WHOLE:
         resized = round(given["size"] / given["crop"])
         found.append(
