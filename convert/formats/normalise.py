@@ -64,7 +64,8 @@ class Normalise:
     def __str__(self) -> str:
         if self.name == "none":
             return "grey levels 0..255 as they are"
-        return f"{self.name}: (x / {self.white:g} - ({_words(self.mean)})) / ({_words(self.std)})"
+        named = "" if self.name == "given" else f"{self.name}: "
+        return f"{named}(x / {self.white:g} - ({_words(self.mean)})) / ({_words(self.std)})"
 
 
 def choose_normalise(

@@ -293,7 +293,7 @@ def _of_torchvision(name: str, weights: str, size: int | None) -> Built:
         tuple(map(float, transform.std)),
         side / int(transform.resize_size[0]),
         str(getattr(transform.interpolation, "value", transform.interpolation)),
-        f"the transforms of torchvision's {published}",
+        f"torchvision's preset of {published}",
     )
     library, words = f"torchvision {torchvision.__version__}", _words_of(weights, "torchvision's", digest)
     return Built(network.eval(), len(transform.mean), size or side, library, found, words, digest, notes=tuple(notes))
