@@ -13,6 +13,7 @@ from convert.formats.normalise import Normalise, prepare
 from convert.formats.torch_to_onnx.of_library import SEED, build
 
 FRAMEWORK = "torch"
+HEAD_STD = 0.02  # of a classifier that its library begins with zeros, as timm draws those that it does not
 CENTRED = 3  # times: a network that answers with the mean of two heads moves half as far as one of them
 
 
@@ -32,6 +33,9 @@ def warm(request: dict[str, Any]) -> dict[str, Any]:
     if given.mean is None or given.std is None:
         raise ValueError(f"{given.origin} states no mean and deviation for the network's channels")
     last = _two_outputs(network) if request.get("two_classes") else None
+    head = _layers(network)[-1][1].weight
+    if not head.any():  # some begin with zeros, and answer every film alike
+        torch.nn.init.normal_(head, std=HEAD_STD)
     norms = [one for one in network.modules() if isinstance(one, torch.nn.BatchNorm2d | torch.nn.BatchNorm1d)]
     for norm in norms:
         norm.momentum = None  # the plain mean over what it sees
