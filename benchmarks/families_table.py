@@ -58,6 +58,18 @@ LISTS = (
         alexnet wide_resnet50_2 vit_b_32 vgg11
         """,
     ),
+    (  # the others of torchvision; not tried for their size: convnext_large, vit_l_16, vit_l_32, vit_h_14, regnet_y_128gf
+        "torchvision",
+        """
+        squeezenet1_0 shufflenet_v2_x1_0 mnasnet0_75 shufflenet_v2_x1_5 mnasnet1_0 mobilenet_v3_large regnet_x_400mf
+        mnasnet1_3 regnet_y_800mf regnet_x_800mf shufflenet_v2_x2_0 efficientnet_b1 efficientnet_b2 regnet_x_1_6gf
+        regnet_y_1_6gf efficientnet_b3 densenet169 regnet_x_3_2gf efficientnet_b4 regnet_y_3_2gf densenet201 resnet34
+        resnet50 densenet161 efficientnet_b5 regnet_y_8gf regnet_x_8gf efficientnet_b6 resnet101 swin_s swin_v2_s
+        convnext_small efficientnet_v2_m regnet_x_16gf resnet152 efficientnet_b7 resnext101_64x4d regnet_y_16gf vit_b_16
+        swin_b swin_v2_b convnext_base resnext101_32x8d regnet_x_32gf efficientnet_v2_l wide_resnet101_2 vgg11_bn vgg13
+        vgg13_bn vgg16 vgg16_bn vgg19 vgg19_bn regnet_y_32gf
+        """,
+    ),
 )
 FAMILIES = tuple(f"{library}:{name}" for library, names in LISTS for name in names.split())
 HEAD = """## One of each family

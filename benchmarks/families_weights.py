@@ -14,6 +14,7 @@ from convert.formats.torch_to_onnx.of_library import SEED, build
 
 FRAMEWORK = "torch"
 HEAD_STD = 0.02  # of a classifier that its library begins with zeros, as timm draws those that it does not
+AUX = "AuxLogits"  # of torchvision's inception_v3
 CENTRED = 3  # times: a network that answers with the mean of two heads moves half as far as one of them
 
 
@@ -40,9 +41,15 @@ def warm(request: dict[str, Any]) -> dict[str, Any]:
     for norm in norms:
         norm.momentum = None  # the plain mean over what it sees
     films = torch.from_numpy(prepare(np.load(request["images"]), Normalise("given", given.mean, given.std)))
+    films = torch.nn.functional.interpolate(films, (built.size, built.size), mode="bilinear", antialias=True)
     if norms:
+        aux = getattr(network, AUX, None)
+        if aux is not None:  # of training alone, and too large a window for small images
+            setattr(network, AUX, None)
         with torch.no_grad():
             network.train()(films)
+        if aux is not None:
+            setattr(network, AUX, aux)
     if last is not None and last.bias is not None:
         with torch.no_grad():
             for _ in range(CENTRED):
