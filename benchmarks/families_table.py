@@ -58,7 +58,8 @@ LISTS = (
         alexnet wide_resnet50_2 vit_b_32 vgg11
         """,
     ),
-    (  # the others of torchvision; not tried for their size: convnext_large, vit_l_16, vit_l_32, vit_h_14, regnet_y_128gf
+    # The others of torchvision; not tried for their size: convnext_large, vit_l_16, vit_l_32, vit_h_14, regnet_y_128gf.
+    (
         "torchvision",
         """
         squeezenet1_0 shufflenet_v2_x1_0 mnasnet0_75 shufflenet_v2_x1_5 mnasnet1_0 mobilenet_v3_large regnet_x_400mf
