@@ -100,6 +100,8 @@ class Recipe(FilmLabels, total=False):
 
     arch: str
     labels_from_masks: bool
+    task: Literal["one-of-n", "multi-label"] | None
+    names: tuple[str, ...] | None
     film_identity: Literal["pixels", "file"]
     fractions: tuple[float, float, float]
     seed: int
@@ -478,11 +480,15 @@ class TrainedRun:
 
     @property
     def metrics(self) -> dict[str, Any]:
-        """metrics.json: figures with n and 95 % intervals, by network; under torchrun for the main process alone."""
-        from tbconv.contract.bundle import read_json
-        from torch_train.run_folder import METRICS
+        """metrics.json, of several labels labels.json: figures with n and 95 % intervals.
 
-        found: dict[str, Any] = read_json(self.folder / METRICS)
+        Under torchrun for the main process alone.
+        """
+        from tbconv.contract.bundle import read_json
+        from torch_train.run_folder import LABELS, METRICS
+
+        several = (self.folder / LABELS).is_file()
+        found: dict[str, Any] = read_json(self.folder / (LABELS if several else METRICS))
         return found
 
 
