@@ -105,6 +105,7 @@ class OnnxConfig:
     task: str | None = None  # of convert.parity.decisions.TASKS; None lets the last operation propose it
     thresholds: Path | None = None  # JSON or CSV: one a label
     chosen_on: str = ""  # where thresholds and figures come from, in words, if labelled films were read for them
+    trained_here: bool = False  # of a run of several labels: `tbconv train` made it, not `tbconv adopt`
     referral: str | None = None  # what a flag calls for; None: what the one label that is flagged is known to call for
 
     def __post_init__(self) -> None:
@@ -231,7 +232,8 @@ class OnnxReference:
         """Return what is converted, in a line."""
         if self.config.library is not None:
             return f"converting {self.config.name}, a third-party network"
-        kind = f"an adopted {self.config.task} network" if self.config.chosen_on else "a third-party ONNX model"
+        whose = "a trained" if self.config.trained_here else "an adopted"
+        kind = f"{whose} {self.config.task} network" if self.config.chosen_on else "a third-party ONNX model"
         return f"converting {self.config.name}, {kind}"
 
     @property
@@ -497,6 +499,7 @@ class OnnxReference:
                 describe_chosen(self.config.formats, context.not_made),
                 source.cast,
                 self.config.chosen_on,
+                self.config.trained_here,
             ),
             regressions={one.path: one.reason for one in exact if one.verdict == FAILED},
             judged=tuple(judged),

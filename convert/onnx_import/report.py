@@ -119,6 +119,7 @@ def onnx_report(
     formats: dict[str, Any],
     cast: str = "",
     chosen_on: str = "",
+    trained_here: bool = False,
 ) -> dict[str, Any]:
     """Return parity.json: films by digest only, since their names may be patients'.
 
@@ -136,6 +137,7 @@ def onnx_report(
         formats: which were asked for (convert.formats.table.describe_chosen).
         cast: how far the file itself lies from its network in float32, in words.
         chosen_on: where thresholds and figures come from, in words; empty where no label was read.
+        trained_here: whether `tbconv train` made the network.
     """
     name, facts = source
     run = "the given file's network in float32" if facts["float32"] else "the given file"
@@ -166,7 +168,7 @@ def onnx_report(
         "proofs": {path: asdict(one) for path, one in proofs.items()},
         "library": facts["library"],
         "limits": [
-            *_limits(normalise, films, decisions, run, chosen_on, facts["library"]),
+            *_limits(normalise, films, decisions, run, chosen_on, trained_here, facts["library"]),
             *([f"The files are in float32: {facts['float32']}; {cast}."] if facts["float32"] else []),
             *input_limits(facts, normalise),
             *_limits_of_makers(judged, len(films.parity)),
@@ -181,6 +183,7 @@ def _limits(
     decisions: dict[str, Decisions],
     run: str,
     chosen_on: str,
+    trained_here: bool,
     library: dict[str, Any] | None,
 ) -> list[str]:
     """Return what a conversion without an operating point and labels cannot say; without a library of PyTorch, too."""
@@ -188,6 +191,9 @@ def _limits(
     if library is not None and library["carried"]:
         which = f"taken from {library['preprocessing']['origin']}"
     which = "inside the network, as `tbconv adopt` was told" if chosen_on else which
+    assumed = ": if the network was trained differently, all files are wrong in the same way"
+    if trained_here:
+        which, assumed = "inside the network, as it was trained", ""
     reference = f"The reference is ONNX Runtime on {run}, not the network that it was exported from"
     shown = f"The preprocessing is {which} ({normalise}), on grey films padded to the input's shape"
     counted = "; ".join(f"{name}: {one}" for name, one in decisions.items())
@@ -206,7 +212,7 @@ def _limits(
         exported,
         *(f"{line}." for line in (library["not_carried"] if library is not None else ())),
         f"There is no evidence map: {'one map would speak for one label' if chosen_on else NO_MAP}.",
-        f"{shown}: if the network was trained differently, all files are wrong in the same way.",
+        f"{shown}{assumed}.",
         f"Measured on {films.description}; other films may differ.",
     ]
 
