@@ -69,11 +69,14 @@ class JudgedFile:
 
         Args:
             facts: `made_by`; `proven`, whether it is EQUIVALENT to model.onnx; `served`, why the server's reader
-                refuses it, None where it does not or is not asked.
+                refuses it, None where it does not or is not asked; `pytorch_float64`, how far it is from PyTorch, where
+                it was held to that.
             films: on which it was measured.
         """
         rests = "proven against model.onnx all the same" if facts["proven"] else "no rule of ours proves it"
         said = f"{self.reason}; made by {facts['made_by']}, {rests}; measured on {films} films"
+        if "pytorch_float64" in facts:
+            said += f"; against PyTorch in float64 on the same films: {facts['pytorch_float64']['reason']}"
         if self.format == SAVED_MODEL.kind:
             said += "; it takes one film a call"
         if facts["served"]:

@@ -10,7 +10,16 @@ from PIL import Image
 
 from convert.onnx_import.reference import ConvertedOnnx, OnnxConfig, check_evidence, check_out
 from convert.parity.decisions import Decisions
-from convert.pipeline import INT8_BUDGET, Route, check_budget, check_formats, check_io, check_route, convert
+from convert.pipeline import (
+    INT8_BUDGET,
+    Route,
+    check_budget,
+    check_formats,
+    check_io,
+    check_route,
+    convert,
+    refuse_litert_torch,
+)
 from convert.worker import run_step, workers
 from tbconv.contract.errors import ParityError, Reporter
 from tbconv.contract.files import temporary_folder, write_json
@@ -38,6 +47,7 @@ class LabelsConfig:
     def __post_init__(self) -> None:
         check_route(self.route)
         check_formats(self.formats, self.route)
+        refuse_litert_torch(self.route, str(self.run), "it converts networks that a library builds")
         check_budget(self.int8_budget)
         check_io(self.io, self.formats)
         check_evidence(self.evidence, self.route, self.io)
