@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -153,7 +153,12 @@ def locations(tensor: onnx.TensorProto) -> list[str]:
 
 def nodes_of(model: onnx.ModelProto) -> Iterator[onnx.NodeProto]:
     """Yield every node: of the graph, of the graphs within it, and of functions."""
-    waiting = [*model.graph.node, *(node for one in model.functions for node in one.node)]
+    yield from nodes_in([*model.graph.node, *(node for one in model.functions for node in one.node)])
+
+
+def nodes_in(nodes: Iterable[onnx.NodeProto]) -> Iterator[onnx.NodeProto]:
+    """Yield nodes, and those of the graphs within them."""
+    waiting = list(nodes)
     while waiting:
         node = waiting.pop()
         yield node

@@ -764,6 +764,7 @@ def run_source(
         "artefact": str(onnx),
         "third_party": True,
         "input": given["name"],
+        "without_channels": given["without_channels"],
         "names": facts["renamed_outputs"],
         "fixed_inputs": facts["fixed_inputs"],
         "batch": batch if isinstance(batch, int) else None,

@@ -237,7 +237,10 @@ def input_limits(facts: dict[str, Any], normalise: Normalise) -> list[str]:
         normalise: the preprocessing.
     """
     given, found = facts["input"], list[str]()
-    sides = given["shape"][1:3] if given["channels_last"] else given["shape"][2:]
+    without = given["without_channels"]
+    sides = given["shape"][1:3] if given["channels_last"] or without else given["shape"][2:]
+    if without:
+        found.append(f"Its input {given['name']} has no axis of channels: it gets one film of grey levels, [N, H, W].")
     if not all(isinstance(side, int) for side in sides):
         height, width = facts["size"]
         found.append(
