@@ -435,8 +435,8 @@ def _numbers(
     Raises:
         ConfigError: it is missing, or anything else.
     """
-    value = given.get(key, default)
-    found = value if isinstance(value, list) and value else [value]
+    value: Any = given.get(key, default)
+    found: list[Any] = value if isinstance(value, list) and value else [value]
     plain = all(isinstance(one, int | float) and math.isfinite(one) for one in found)
     if not plain or (above_zero and min(found) <= 0):
         what = (
