@@ -88,12 +88,12 @@ def raise_opset(model: onnx.ModelProto, opset: int) -> tuple[onnx.ModelProto, st
     return raised, f"raised to {FIRST_OPSET} {converter}"
 
 
-def flatten_outputs(model: onnx.ModelProto) -> dict[str, list[int | str | None]]:
-    """Give outputs [N, C, 1, 1] as [N, C] and [N] as [N, 1]; return the sides that they had, by name."""
+def flatten_outputs(model: onnx.ModelProto, *, but: str = "") -> dict[str, list[int | str | None]]:
+    """Give outputs [N, C, 1, 1] as [N, C] and [N] as [N, 1], `but` one; return the sides that they had, by name."""
     changed = {}
     for value in model.graph.output:
         sides = output_sides(model, value)
-        if len(sides) not in FLATTENED:
+        if len(sides) not in FLATTENED or value.name == but:
             continue
         taken = names_in(model)
         name, classes = value.name, sides[1] if len(sides) > 1 and isinstance(sides[1], int) else 1
