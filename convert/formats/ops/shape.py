@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
 from math import prod
@@ -128,7 +129,7 @@ def cut(walk: Walk, node: Node, values: list[Value | None]) -> Value:
     ):
         suffix, places = "" if len(starts) == 1 else f".axis{axis}", slice(start, end, step).indices(sizes[axis])
         if step < 0:
-            value = _parts(walk, node, value, axis % len(sizes), list(range(*places)), suffix)
+            value = _parts(walk, node, value, axis % len(sizes), range(*places), suffix)
         else:
             value = _part(walk, node, value, axis % len(sizes), places, suffix)
     return value
@@ -203,10 +204,12 @@ def split(walk: Walk, node: Node, values: list[Value | None]) -> list[Value]:
     ]
 
 
-def _parts(walk: Walk, node: Node, value: Value, axis: int, places: list[int], suffix: str) -> Value:
+def _parts(walk: Walk, node: Node, value: Value, axis: int, places: Sequence[int], suffix: str) -> Value:
     """Return single places of an axis, in any order and as often as they are asked for."""
-    if axis == value.batch_at or not 1 <= len(places) <= MOST_COPIES:
-        raise unknown(node, f"it takes films, or {len(places)} places that don't grow evenly, not 1 to {MOST_COPIES}")
+    if axis == value.batch_at:
+        raise unknown(node, "it takes films of the batch")
+    if not 1 <= len(places) <= MOST_COPIES:
+        raise unknown(node, f"it takes {len(places)} places that don't grow evenly, not 1 to {MOST_COPIES}")
     each = {one: _part(walk, node, value, axis, (one, one + 1, 1), f"{suffix}.place{one}") for one in places}
     if len(places) == 1:
         return each[places[0]]
