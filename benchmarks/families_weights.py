@@ -33,7 +33,10 @@ def warm(request: dict[str, Any]) -> dict[str, Any]:
     if norms:
         films = prepare(np.load(request["images"]), Normalise("given", given.mean, given.std))
         with torch.no_grad():
-            network.train()(torch.from_numpy(films))
+            network.eval()  # heads that are there in training alone may need larger films
+            for norm in norms:
+                norm.train()
+            network(torch.from_numpy(films))
     state = {key: value.detach().clone().contiguous() for key, value in network.eval().state_dict().items()}
     save_file(state, Path(request["weights_out"]))
     return {"parameters": sum(one.numel() for one in network.parameters()), "norms": len(norms)}

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -32,15 +32,12 @@ def compare(onnx: NormalForm, file: NormalForm, declared: Declared) -> TermMatch
         file: the same network from another file.
         declared: what the file says of its integers.
     """
-    places: dict[Any, list[int]] = defaultdict(list)
-    for index in needed(onnx):
-        places[_place(onnx.terms[index], onnx.terms[index].inputs)].append(index)
+    places, same = _places(onnx)
     match = TermMatch()
     for index in needed(file):
         term = file.terms[index]
         inputs = [match.partners[one][0] for one in term.inputs]
         factors = [match.partners[one][1] for one in term.inputs]
-        inputs = sorted(inputs) if term.kind in PAIRS else inputs
         tried = []
         for other in places[_place(term, inputs)]:
             found, factor = judge_terms(onnx.terms[other], term, factors, declared)
@@ -50,12 +47,43 @@ def compare(onnx: NormalForm, file: NormalForm, declared: Declared) -> TermMatch
             tried.append((other, found))
         else:
             return match.end(index, look_alike(onnx, term, inputs), tried)
-    _compare_outputs(match, onnx, file)
+    _compare_outputs(match, onnx, file, same)
     return match
 
 
+def _places(onnx: NormalForm) -> tuple[dict[Any, list[int]], dict[int, int]]:
+    """Return the ONNX graph's terms by what they do to which terms, and the first of each that is there twice.
+
+    A term is there twice where only its sizes differ, such as places of a join that one convolution reads as an image
+    and another as rows: their numbers are the same.
+    """
+    places: dict[Any, list[int]] = defaultdict(list)
+    same: dict[int, int] = {}
+    for index in needed(onnx):
+        term = onnx.terms[index]
+        alike = places[_place(term, [same.get(one, one) for one in term.inputs])]
+        first = next((one for one in alike if _are_equal(onnx.terms[one], term)), None)
+        if first is None:
+            alike.append(index)
+        else:
+            same[index] = first
+    return places, same
+
+
+def _are_equal(one: Term, other: Term) -> bool:
+    """Whether two terms in one place hold the same numbers, to the bit."""
+    if math.prod(one.shape) != math.prod(other.shape) or one.stored.keys() != other.stored.keys():
+        return False
+
+    def numbers(term: Term, name: str) -> NDArray[np.float64]:
+        stored = term.stored[name]
+        return (_spread(stored, term) if name in ("scale", "offset") else stored).values
+
+    return all(np.array_equal(numbers(one, name), numbers(other, name)) for name in one.stored)
+
+
 def _place(term: Term, inputs: Sequence[int]) -> tuple[Any, ...]:
-    return term.kind, tuple(inputs), term.facts
+    return term.kind, tuple(sorted(inputs) if term.kind in PAIRS else inputs), term.facts
 
 
 def needed(form: NormalForm) -> list[int]:
@@ -69,21 +97,22 @@ def needed(form: NormalForm) -> list[int]:
     return sorted(seen)
 
 
-def _compare_outputs(match: TermMatch, onnx: NormalForm, file: NormalForm) -> None:
+def _compare_outputs(match: TermMatch, onnx: NormalForm, file: NormalForm, same: Mapping[int, int]) -> None:
     """Hold each output of the file to its namesake: the same term in the same order, or an image channels last."""
     for name, view in file.outputs.items():
         if name not in onnx.outputs or view.term is None:
             match.why, match.first = f"the ONNX graph has no output {name}", view.term
             return
         wanted = onnx.outputs[name]
+        term = None if wanted.term is None else same.get(wanted.term, wanted.term)
         partner, factor = match.partners[view.term]
         order = [wanted.at, wanted.at.transpose(0, 2, 3, 1) if wanted.at.ndim == 4 else wanted.at]
-        if partner != wanted.term or not any(np.array_equal(view.at, one) for one in order):
-            match.first, match.nearest = view.term, wanted.term
+        if partner != term or not any(np.array_equal(view.at, one) for one in order):
+            match.first, match.nearest = view.term, term
             match.why = f"output {name} is {file.terms[view.term].name} in another order or place"
-            if partner != wanted.term and wanted.term is not None:
+            if partner != term and term is not None:
                 match.why = f"output {name} ends with {file.terms[view.term].kind}"
-                match.why += f", in the ONNX graph {onnx.terms[wanted.term].kind} ({onnx.terms[wanted.term].name})"
+                match.why += f", in the ONNX graph {onnx.terms[term].kind} ({onnx.terms[term].name})"
             return
         if factor is not None:
             match.first = view.term

@@ -111,7 +111,7 @@ def exponential(walk: Walk, node: Node, values: list[Value | None]) -> Value:
 
 
 def logarithm(walk: Walk, node: Node, values: list[Value | None]) -> Value:
-    """A function, which a H5 can't load.
+    """`keras.ops.log`.
 
     TFLite: LOG.
     """
@@ -119,7 +119,7 @@ def logarithm(walk: Walk, node: Node, values: list[Value | None]) -> Value:
 
 
 def square_root(walk: Walk, node: Node, values: list[Value | None]) -> Value:
-    """A function, which a H5 can't load.
+    """`keras.ops.sqrt`.
 
     TFLite: SQRT.
     """
@@ -136,7 +136,7 @@ def negative(walk: Walk, node: Node, values: list[Value | None]) -> Value:
 
 
 def softsign(walk: Walk, node: Node, values: list[Value | None]) -> Value:
-    """ReLU of both signs, Add, Rescaling, and Div as a function, which a H5 can't load.
+    """ReLU of both signs, Add, Rescaling, and `keras.ops.divide`.
 
     TFLite: DIV by ABS and ADD.
     """
@@ -157,7 +157,7 @@ def celu(walk: Walk, node: Node, values: list[Value | None]) -> Value:
 
 
 def reciprocal(walk: Walk, node: Node, values: list[Value | None]) -> Value:
-    """A function, which a H5 can't load.
+    """`keras.ops.reciprocal`.
 
     TFLite: DIV.
     """
@@ -227,7 +227,7 @@ def prelu(walk: Walk, node: Node, values: list[Value | None]) -> Value:
 
 
 def power(walk: Walk, node: Node, values: list[Value | None]) -> Value:
-    """Multiply for 2 and 3; a function, which a H5 can't load, for a root or a reciprocal.
+    """Multiply for 2 and 3; `keras.ops.sqrt` for a root, `keras.ops.reciprocal`.
 
     TFLite: MUL; SQRT for a root, DIV for a reciprocal.
 
@@ -342,7 +342,7 @@ def _bound(walk: Walk, node: Node, index: int, default: float) -> float:
 
 
 def arithmetic(walk: Walk, node: Node, values: list[Value | None]) -> Value:
-    """Add, Subtract or Multiply of two tensors, Div as a function, which a H5 can't load; Rescaling of stored numbers.
+    """Add, Subtract or Multiply of two tensors, `keras.ops.divide`; Rescaling of stored numbers.
 
     TFLite: ADD, SUB, MUL or DIV; stored numbers MUL and ADD, or folded into weights before them.
 

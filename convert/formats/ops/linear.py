@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -46,19 +47,33 @@ def gemm(walk: Walk, node: Node, values: list[Value | None]) -> Value:
 
 
 def matmul(walk: Walk, node: Node, values: list[Value | None]) -> Value:
-    """Dense without a bias; of two tensors a function, which a H5 can't load.
+    """Dense without a bias, with Permute around it where the matrix is on the left; of two tensors `keras.ops.matmul`.
 
-    TFLite: FULLY_CONNECTED; BATCH_MATMUL of two tensors.
+    TFLite: FULLY_CONNECTED, with TRANSPOSE around it where the matrix is on the left; BATCH_MATMUL of two tensors.
 
-    The right side is a stored matrix; an Add of a stored vector behind it is a Rescaling. Or two tensors of one
-    rank, as of attention, whose axes but the last two are equal.
+    One side is a stored matrix; an Add of a stored vector behind it is a Rescaling. Or two tensors of one rank, as of
+    attention, whose axes but the last two are equal.
     """
     if values[0] is not None and values[1] is not None:
         return _product(walk, node, only(node, values), only(node, values, 1))
-    value, weight = only(node, values, anywhere=True), walk.constant(node, 1)
-    if weight.ndim != 2:
+    stored = 0 if values[0] is None else 1
+    value, weight = only(node, values, 1 - stored, anywhere=bool(stored)), walk.film(node, stored)
+    if weight.ndim < 2 or weight.size != math.prod(weight.shape[-2:]) or weight.ndim > len(value.sizes):
         raise unknown(node, f"its weights {list(weight.shape)} are no matrix")
-    return _dense(walk, node, value, weight, None)
+    matrix = weight.reshape(weight.shape[-2:])
+    return _dense(walk, node, value, matrix, None) if stored else _from_left(walk, node, value, matrix)
+
+
+def _from_left(walk: Walk, node: Node, value: Value, matrix: NDArray[Any]) -> Value:
+    """Return the product of a stored matrix [M, K] and [..., K, N]: that of the transposed matrices, transposed."""
+    value, name = as_onnx(walk, node, value), layer_name(node)
+    rank = len(value.tensor.shape)
+    if len(value.shape) < 2 or value.shape[-2] != matrix.shape[1]:
+        raise unknown(node, f"weights {list(matrix.shape)} don't fit {['N', *value.shape]}")
+    order = (*range(rank - 2), rank - 1, rank - 2)
+    turned = walk.make.permute(value.tensor, order, f"{name}.columns")
+    made = walk.make.dense(turned, matrix.T, None, f"{name}.dense", (node.op, "left", node.inputs[0]))
+    return value.like(walk.make.permute(made, order, name))
 
 
 def _product(walk: Walk, node: Node, left: Value, right: Value) -> Value:
@@ -220,7 +235,7 @@ def _standardised(
 
 
 def local_response(walk: Walk, node: Node, values: list[Value | None]) -> Value:
-    """Multiply, Dense with a band of weights, and a root and a quotient as functions, which a H5 can't load.
+    """Multiply, Dense with a band of weights, `keras.ops.sqrt` and `keras.ops.divide`.
 
     TFLite: MUL, FULLY_CONNECTED, SQRT, MUL and DIV.
 

@@ -347,7 +347,7 @@ def _shown(target: list[int]) -> list[int | str]:
 
 
 def greater(walk: Walk, node: Node, values: list[Value | None]) -> Value:
-    """A function, which a H5 can't load.
+    """`keras.ops.greater`.
 
     TFLite: GREATER.
 
@@ -360,7 +360,7 @@ def greater(walk: Walk, node: Node, values: list[Value | None]) -> Value:
 
 
 def cast(walk: Walk, node: Node, values: list[Value | None]) -> Value:
-    """A function, which a H5 can't load; nothing where the tensor is float32 already.
+    """`keras.ops.cast`; nothing where the tensor is float32 already.
 
     TFLite: CAST.
 

@@ -177,6 +177,8 @@ def pad(walk: Walk, node: Node, values: list[Value | None]) -> Value:
     before, after = _pads(walk, node, len(value.sizes))
     stored = walk.given(node, 2)
     fill = 0.0 if stored is None else float(stored.reshape(-1)[0]) if stored.size else 0.0
+    if not math.isfinite(fill):
+        raise unknown(node, f"it pads with {fill:g}, and not for a MaxPool whose windows all hold a place of the image")
     if min(*before, *after) < 0 or before[0] or after[0] or max(*before, *after) > MOST_PADS:
         raise unknown(node, f"its pads {before} and {after} cut off, change the batch, or are more than {MOST_PADS}")
     around = [axis for axis, pair in enumerate(zip(before, after, strict=True)) if any(pair)]
@@ -321,10 +323,10 @@ def over_places(walk: Walk, node: Node, values: list[Value | None]) -> Value:
     Over any axes but the batch. Where they are not all between the batch and the last they are put there first.
     """
     whole, name, make = node.op in ("GlobalAveragePool", "GlobalMaxPool"), layer_name(node), walk.make
-    value = image(walk, node, values) if whole else only(node, values)
+    value = image(walk, node, values) if whole else only(node, values, anywhere=True)
     keep, rank = bool(node.attributes.get("keepdims", 1)), len(value.sizes)
     axes = [2, 3] if whole else sorted({int(axis) % rank for axis in _axes(walk, node)})
-    if not axes or 0 in axes:
+    if not axes or value.batch_at in axes:
         raise unknown(node, f"axes {axes} hold the batch, or are none: it would mix films, or do nothing")
     kind: Literal["max", "mean"] = "max" if node.op in ("GlobalMaxPool", "ReduceMax", "ReduceMin") else "mean"
     tensor, count = value.tensor, math.prod(value.sizes[axis] for axis in axes)
@@ -340,7 +342,10 @@ def over_places(walk: Walk, node: Node, values: list[Value | None]) -> Value:
         )
         tensor = make.activation(tensor, "sqrt", name) if node.op == "ReduceL2" else tensor
         made = replace(made, tensor=tensor)
-    return replace(made, nonnegative=value.nonnegative or node.op == "ReduceL2")
+    batch_at = value.batch_at - sum(axis < value.batch_at for axis in axes if not keep)
+    return replace(
+        made, nonnegative=value.nonnegative or node.op == "ReduceL2", batch_at=batch_at, rows_first=value.rows_first
+    )
 
 
 def _reduced(
@@ -350,7 +355,7 @@ def _reduced(
     sizes, gone = tuple(value.tensor.shape[1:]), sorted(here(value, axis) for axis in axes)
     if len(sizes) in (2, 3) and gone == list(range(1, len(sizes))):
         made = walk.make.reduce(value.tensor, kind, name, keep=keep)
-        return Value(made, channels_first=keep and value.channels_first)
+        return Value(made, channels_first=keep and value.channels_first, rows=value.rows)
     as_it_is, rank = keep and value.channels_first, len(sizes) + 1
     stays = [axis for axis in range(1, rank) if axis not in gone]
     if value.channels_first and not keep:  # in ONNX's order from here on
