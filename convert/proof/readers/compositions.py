@@ -148,8 +148,7 @@ def product(form: NormalForm, left: View, right: View) -> View:
         return form.matmul(left, right.stored, ZERO)
     if left.term is None and math.prod(left.at.shape) == math.prod(left.at.shape[-2:]):  # the product of both, turned
         matrix = left.map(lambda at: at.reshape(at.shape[-2:]).T).stored
-        made = form.matmul(right.map(lambda at: at.swapaxes(-1, -2)), matrix, ZERO)
-        return made.map(lambda at: at.swapaxes(-1, -2))
+        return form.matmul(right.map(lambda at: at.swapaxes(-1, -2)), matrix, ZERO).map(lambda at: at.swapaxes(-1, -2))
     (*front, rows, inner), (*others, depth, columns) = left.at.shape, right.at.shape
     if front != others or inner != depth:
         raise NoRuleError(f"matrices {left.at.shape} and {right.at.shape}")
