@@ -42,14 +42,13 @@ def wrap(request: dict[str, Any]) -> dict[str, Any]:
 
     Returns:
         converter, source (SHA-256 by file), opset, producer, input (their name, shape, dtype, channels_last,
-        without_channels and, in float32_dtype, what the file in float32 takes), fixed_inputs (by name: values, dtype, by_film), float32 (what
-        was done to bring it to float32, or nothing), channels, size ([H, W]), outputs (ours, in their order),
-        own_outputs (without the evidence map), source_outputs, dynamic_batch, source_batch, normalise (name, mean, std,
-        white, assumed), starts_with (operations of stored numbers that the image meets first), versions (what was done
-        to the opset, or nothing),
-        flattened_outputs (ours, with the axes that they had), evidence (what its map is, or `why` there is none; and
-        whether it was `added`), renamed_outputs, renamed_nodes, nodes, last_ops (by output), dense_share, operators,
-        parameters, wrapped (SHA-256).
+        without_channels and, in float32_dtype, what the file in float32 takes), fixed_inputs (by name: values, dtype,
+        by_film), float32 (what was done to bring it to float32, or nothing), channels, size ([H, W]), outputs (ours, in
+        their order), own_outputs (without the evidence map), source_outputs, dynamic_batch, source_batch, normalise
+        (name, mean, std, white, assumed), starts_with (operations of stored numbers that the image meets first),
+        versions (what was done to the opset, or nothing), flattened_outputs (ours, with the axes that they had),
+        evidence (what its map is, or `why` there is none; and whether it was `added`), renamed_outputs, renamed_nodes,
+        nodes, last_ops (by output), dense_share, operators, parameters, wrapped (SHA-256).
 
     Raises:
         ConversionError: the file cannot be converted.
