@@ -57,29 +57,24 @@ def _places(onnx: NormalForm) -> tuple[dict[Any, list[int]], dict[int, int]]:
     A term is there twice where only its sizes differ, such as places of a join that one convolution reads as an image
     and another as rows: their numbers are the same.
     """
-    places: dict[Any, list[int]] = defaultdict(list)
-    same: dict[int, int] = {}
+    places, same = defaultdict[Any, list[int]](list), dict[int, int]()
     for index in needed(onnx):
         term = onnx.terms[index]
-        alike = places[_place(term, [same.get(one, one) for one in term.inputs])]
-        first = next((one for one in alike if _are_equal(onnx.terms[one], term)), None)
-        if first is None:
+        alike = places[_place(term, [same[one] for one in term.inputs])]
+        same[index] = next((one for one in alike if _are_equal(onnx.terms[one], term)), index)
+        if same[index] == index:
             alike.append(index)
-        else:
-            same[index] = first
     return places, same
 
 
 def _are_equal(one: Term, other: Term) -> bool:
     """Whether two terms in one place hold the same numbers, to the bit."""
-    if math.prod(one.shape) != math.prod(other.shape) or one.stored.keys() != other.stored.keys():
-        return False
+    pairs = [(_full(one, name), _full(other, name)) for name in one.stored if name in other.stored]
+    return one.stored.keys() == other.stored.keys() and all(np.array_equal(*pair) for pair in pairs)
 
-    def numbers(term: Term, name: str) -> NDArray[np.float64]:
-        stored = term.stored[name]
-        return (_spread(stored, term) if name in ("scale", "offset") else stored).values
 
-    return all(np.array_equal(numbers(one, name), numbers(other, name)) for name in one.stored)
+def _full(term: Term, name: str) -> NDArray[np.float64]:
+    return (_spread(term.stored[name], term) if name in ("scale", "offset") else term.stored[name]).values
 
 
 def _place(term: Term, inputs: Sequence[int]) -> tuple[Any, ...]:
@@ -101,23 +96,16 @@ def _compare_outputs(match: TermMatch, onnx: NormalForm, file: NormalForm, same:
     """Hold each output of the file to its namesake: the same term in the same order, or an image channels last."""
     for name, view in file.outputs.items():
         if name not in onnx.outputs or view.term is None:
-            match.why, match.first = f"the ONNX graph has no output {name}", view.term
-            return
-        wanted = onnx.outputs[name]
-        term = None if wanted.term is None else same.get(wanted.term, wanted.term)
-        partner, factor = match.partners[view.term]
+            return match.fail(view.term, None, f"the ONNX graph has no output {name}")
+        wanted, (partner, factor) = onnx.outputs[name], match.partners[view.term]
+        term = None if wanted.term is None else same[wanted.term]
         order = [wanted.at, wanted.at.transpose(0, 2, 3, 1) if wanted.at.ndim == 4 else wanted.at]
         if partner != term or not any(np.array_equal(view.at, one) for one in order):
-            match.first, match.nearest = view.term, term
-            match.why = f"output {name} is {file.terms[view.term].name} in another order or place"
-            if partner != term and term is not None:
-                match.why = f"output {name} ends with {file.terms[view.term].kind}"
-                match.why += f", in the ONNX graph {onnx.terms[term].kind} ({onnx.terms[term].name})"
-            return
+            other = None if partner == term or term is None else onnx.terms[term]
+            return match.end_otherwise(view.term, term, name, file.terms[view.term], other)
         if factor is not None:
-            match.first = view.term
-            match.why = f"output {name} is multiplied by {factor.max():g}"
-            return
+            return match.fail(view.term, None, f"output {name} is multiplied by {factor.max():g}")
+    return None
 
 
 # --- one term ---
@@ -166,11 +154,8 @@ def _passed_on(onnx: Term, file: Term, factors: list[Factor]) -> Factor:
         return rows[0] if (rows == rows[0]).all() else None
     ends = onnx.stored["ends"].values[:2] if onnx.kind == "clip" else np.zeros(1)
     even = file.kind == "affine" and file.stored["scale"].base.shape[-1] == 1 and not file.stored["offset"].base.any()
-    passes = (
-        (even or file.kind in HOMOGENEOUS)
-        and given.size == file.shape[-1]
-        and np.isin(ends, (0, math.inf, -math.inf)).all()
-    )
+    fits = (even or file.kind in HOMOGENEOUS) and given.size == file.shape[-1]
+    passes = fits and np.isin(ends, (0, math.inf, -math.inf)).all()
     return given if passes and (onnx.kind != "pad" or onnx.facts[1] == 0) else None
 
 

@@ -110,7 +110,7 @@ def _folded(graph: Graph) -> Graph:
     for node in graph.nodes:
         read = [name for name in node.inputs if name]
         if read and len(node.outputs) == 1 and all(name in constants for name in read):
-            constants[node.outputs[0]] = evaluate(node, constants, graph.opset)
+            [constants[node.outputs[0]]] = evaluate(node, constants, graph.opset)
         else:
             left.append(node)
     return replace(graph, nodes=tuple(left), constants=constants)
