@@ -129,6 +129,8 @@ class LayerBuilder:
         if kind == "abs":
             below = layers.ReLU(name=f"{name}.below")(layers.Rescaling(-1.0, name=f"{name}.turned")(tensor))
             return layers.Add(name=name)([layers.ReLU(name=f"{name}.above")(tensor), below])
+        if kind == "power":
+            return keras.ops.power(tensor, options["exponent"])
         if kind in FUNCTIONS:
             return FUNCTIONS[kind](tensor)
         return made.get(kind, lambda: layers.Activation(kind, name=name))()(tensor)

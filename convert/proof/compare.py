@@ -39,7 +39,8 @@ def compare(onnx: NormalForm, file: NormalForm, declared: Declared) -> TermMatch
         inputs = [match.partners[one][0] for one in term.inputs]
         factors = [match.partners[one][1] for one in term.inputs]
         tried = []
-        for other in places[_place(term, inputs)]:
+        near = places[_place(term, inputs)]  # those of its own sizes first
+        for other in sorted(near, key=lambda one, shape=term.shape: onnx.terms[one].shape != shape):  # type: ignore[misc]
             found, factor = judge_terms(onnx.terms[other], term, factors, declared)
             if not found.where:
                 match.take(index, other, factor, found)

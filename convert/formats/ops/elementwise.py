@@ -245,16 +245,19 @@ def prelu(walk: Walk, node: Node, values: list[Value | None]) -> Value:
 
 
 def power(walk: Walk, node: Node, values: list[Value | None]) -> Value:
-    """Multiply for 2 and 3; `keras.ops.sqrt` for a root, `keras.ops.reciprocal`.
+    """Multiply for 2 and 3; `keras.ops.sqrt` for a root, `keras.ops.reciprocal`, `keras.ops.power`.
 
-    TFLite: MUL; SQRT for a root, DIV for a reciprocal.
+    TFLite: MUL; SQRT for a root, DIV for a reciprocal; POW for any other exponent.
 
-    The exponent is one stored number of 2, 3, 1/2, -1/2 and -1.
+    The exponent is one stored number.
     """
     value, name, exponent = only(node, values), layer_name(node), walk.constant(node, 1)
     number, make, tensor = float(exponent.reshape(-1)[0]), walk.make, value.tensor
-    if exponent.size != 1 or number not in (2, 3, 0.5, -0.5, -1):
-        raise unknown(node, f"its exponent {exponent.reshape(-1)[:4].tolist()} is not 2, 3, 1/2, -1/2 or -1")
+    if exponent.size != 1 or not math.isfinite(number):
+        raise unknown(node, f"its exponent {exponent.reshape(-1)[:4].tolist()} is not one number")
+    if number not in (2, 3, 0.5, -0.5, -1):
+        made = make.activation(tensor, "power", name, exponent=number)
+        return value.like(made, nonnegative=value.nonnegative)
     if number in (2, 3):
         made = make.combine([tensor, tensor], "multiply", f"{name}.square" if number == 3 else name)
         made = make.combine([made, tensor], "multiply", name) if number == 3 else made

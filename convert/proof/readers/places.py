@@ -102,6 +102,13 @@ def part(form: NormalForm, views: Views, given: Given) -> Any:
     return views[0].map(lambda at: at[tuple(cut)])
 
 
+def gather_nd(views: Views, given: Given) -> Any:
+    """Return places of the first axis."""
+    if given.get("batch_dims", 0) or views[1].at.ndim != 2 or views[1].at.shape[1] != 1:
+        raise NoRuleError("it gathers more than places of the first axis")
+    return views[0].map(lambda at: np.take(at, views[1].at[:, 0], 0))
+
+
 def split(form: NormalForm, views: Views, given: Given) -> list[View]:
     """Return the parts of an axis."""
     axis, count = given.get("axis", 0), given["count"]
