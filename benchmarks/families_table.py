@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import csv
+from pathlib import Path
 
 from benchmarks.results import RESULTS
 from tbconv.contract.statistics import exact_interval
 
 CSV, PEERS_CSV = RESULTS / "families.csv", RESULTS / "families_peers.csv"
+WHOLE = RESULTS / "families_whole.csv"
 PEERS = ("onnx2tf", "litert-torch")
 # The smallest by parameters of each module of timm 1.0.31 (timm.list_modules()), with those of torchvision's
 # families, smallest first.
@@ -57,6 +59,19 @@ LISTS = (
         alexnet wide_resnet50_2 vit_b_32 vgg11
         """,
     ),
+    # The others of torchvision; not tried for their size: convnext_large, vit_l_16, vit_l_32, vit_h_14, regnet_y_128gf.
+    (
+        "torchvision",
+        """
+        squeezenet1_0 shufflenet_v2_x1_0 mnasnet0_75 shufflenet_v2_x1_5 mnasnet1_0 mobilenet_v3_large regnet_x_400mf
+        mnasnet1_3 regnet_y_800mf regnet_x_800mf shufflenet_v2_x2_0 efficientnet_b1 efficientnet_b2 regnet_x_1_6gf
+        regnet_y_1_6gf efficientnet_b3 densenet169 regnet_x_3_2gf efficientnet_b4 regnet_y_3_2gf densenet201 resnet34
+        resnet50 densenet161 efficientnet_b5 regnet_y_8gf regnet_x_8gf efficientnet_b6 resnet101 swin_s swin_v2_s
+        convnext_small efficientnet_v2_m regnet_x_16gf resnet152 efficientnet_b7 resnext101_64x4d regnet_y_16gf vit_b_16
+        swin_b swin_v2_b convnext_base resnext101_32x8d regnet_x_32gf efficientnet_v2_l wide_resnet101_2 vgg11_bn vgg13
+        vgg13_bn vgg16 vgg16_bn vgg19 vgg19_bn regnet_y_32gf
+        """,
+    ),
 )
 FAMILIES = tuple(f"{library}:{name}" for library, names in LISTS for name in names.split())
 HEAD = """## One of each family
@@ -77,6 +92,20 @@ is it one of first attempts: mnasnet0_5 and edgenext_xx_small were tried again a
 several commits, some with uncommitted changes (`commit` in the CSV). Left out: timm's qwen3_vit, which has no
 classifier, and, for their size, timm's vgg11, gemma4_vit and deepseek_vit.
 """
+WHOLE_HEAD = """### Whole conversions
+
+Written by `python -m benchmarks.families_whole FILMS`, rows in `benchmarks/results/families_whole.csv`: networks of the
+same list through `tbconv convert LIBRARY:NAME` as a user runs it, every format, 64 films of kermany compared. Each has
+two classes and a bias that divides the films in half, so that a flip is one of a decision near which films lie: random
+weights put whole films within rounding of each other, and ask more of a reduced file than trained ones do.
+
+**{good} of {tried} end with a float32 file CERTIFIED ({low:.0%} to {high:.0%}, 95 %).** float32 flips are over ONNX,
+`.keras`, H5, SavedModel and TFLite; what is not made is named. Of reduced files: the verdict, dB, flips of 64. A file
+that is not "measured" is not offered. Seconds are beside other work, with those of processor time; GB is the peak.
+"""
+WHOLE_COLUMNS = ("network", "side", "float32 flips", "not made", "float16", "dynamic", "int8", "s (CPU s)", "GB")
+FLOAT32 = ("model.onnx", "model.keras", "model.h5", "saved_model", "model_float32.tflite")
+KINDS = ("float16", "dynamic", "int8")
 OF_PEERS = """
 The last two columns are other converters' float32 TFLite of the same network, by the same judgement: steps, and flips
 where there are any; empty where it was not tried. `python -m benchmarks.families_peers FILMS` writes them, into
@@ -94,11 +123,11 @@ LONGEST_CELL = 90
 Peers = dict[tuple[str, str], dict[str, str]]  # rows by network and peer
 
 
-def read_rows() -> list[dict[str, str]]:
+def read_rows(path: Path = CSV) -> list[dict[str, str]]:
     """Return the last row of each network."""
-    if not CSV.is_file():
+    if not path.is_file():
         return []
-    with CSV.open(newline="", encoding="utf-8") as file:
+    with path.open(newline="", encoding="utf-8") as file:
         return list({row["network"]: row for row in csv.DictReader(file)}.values())
 
 
@@ -123,7 +152,7 @@ def family_lines() -> list[str]:
         heads = ("network", "side", "at", "operations", "reason", *PEERS)
         lines += ["", "Refused:", "", f"| {' | '.join(heads)} |", f"|{'---|' * len(heads)}"]
         lines += [f"| {' | '.join([*refusal(row), *by_peers(row['network'], peers)])} |" for row in refused]
-    return lines
+    return lines + whole_lines()
 
 
 def read_peers() -> Peers:
@@ -185,6 +214,34 @@ def cells(row: dict[str, str], peers: Peers) -> list[str]:
     found += [" / ".join(row[f"steps_{one}"] for one in ("onnx", "tflite", "keras"))]
     found += [f"{row['flips']} ({row['sides']})", row["tflite_mb"], row["seconds"]]
     return [*found, *by_peers(row["network"], peers)]
+
+
+def whole_lines() -> list[str]:
+    """Return the section of whole conversions as lines; nothing where none was tried."""
+    rows = read_rows(WHOLE)
+    if not rows:
+        return []
+    good = sum(row["exit"] == "0" for row in rows)
+    low, high = exact_interval(good, len(rows))
+    head = WHOLE_HEAD.format(good=good, tried=len(rows), low=low, high=high)
+    lines = ["", *head.splitlines(), "", f"| {' | '.join(WHOLE_COLUMNS)} |", f"|{'---|' * len(WHOLE_COLUMNS)}"]
+    return lines + [f"| {' | '.join(whole_cells(row))} |" for row in rows]
+
+
+def whole_cells(row: dict[str, str]) -> list[str]:
+    """Return the cells of a network that was converted whole; the error in place of figures where there is one."""
+    name, side = row["network"], row["side"] or "its config's"
+    if row["error"]:
+        return [name, side, row["error"].replace("|", "/")[:200], *("-",) * (len(WHOLE_COLUMNS) - 3)]
+    flips = {one: row[f"flips_{one}"] for one in FLOAT32}
+    made = [one for one, found in flips.items() if found]
+    wrong = sum(int(flips[one]) for one in made)
+    without = ", ".join(one for one in FLOAT32 if one not in made)
+    found = [name, side, f"{wrong} of {int(row['films']) * len(made)}", without or "-"]
+    for kind in KINDS:
+        figures = f", {float(row[f'{kind}_db']):.0f} dB, {row[f'{kind}_flips']}" if row[f"{kind}_db"] else ""
+        found.append(f"{row[f'{kind}_verdict'].lower()}{figures}")
+    return [*found, f"{row['seconds']} ({row['cpu_seconds']})", row["peak_rss_gb"]]
 
 
 def refusal(row: dict[str, str]) -> list[str]:

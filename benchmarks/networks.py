@@ -15,7 +15,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from benchmarks.networks_table import FLOAT32, KINDS, SEED, SIDE, draw_table, read_rows
+from benchmarks.families_table import FLOAT32, KINDS
+from benchmarks.networks_table import SEED, SIDE, draw_table, read_rows
 from benchmarks.process_tree import Usage, measure
 from benchmarks.results import RESULTS, append_rows, circumstances
 from tbconv.console import CANNOT_SAY

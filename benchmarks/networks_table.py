@@ -5,12 +5,10 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
-from benchmarks.families_table import family_lines
+from benchmarks.families_table import FLOAT32, KINDS, family_lines
 
 SIDE, SEED = 224, 4  # of the networks' input and random weights
 TABLE = Path(__file__).parent.parent / "docs" / "networks.md"
-FLOAT32 = ("model.onnx", "model.keras", "model.h5", "saved_model", "model_float32.tflite")
-KINDS = ("float16", "dynamic", "int8")
 COLUMNS = (
     "network",
     "parameters",

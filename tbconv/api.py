@@ -100,6 +100,8 @@ class Recipe(FilmLabels, total=False):
 
     arch: str
     labels_from_masks: bool
+    task: Literal["one-of-n", "multi-label"] | None
+    names: tuple[str, ...] | None
     film_identity: Literal["pixels", "file"]
     fractions: tuple[float, float, float]
     seed: int
@@ -478,11 +480,15 @@ class TrainedRun:
 
     @property
     def metrics(self) -> dict[str, Any]:
-        """metrics.json: figures with n and 95 % intervals, by network; under torchrun for the main process alone."""
-        from tbconv.contract.bundle import read_json
-        from torch_train.run_folder import METRICS
+        """metrics.json, of several labels labels.json: figures with n and 95 % intervals.
 
-        found: dict[str, Any] = read_json(self.folder / METRICS)
+        Under torchrun for the main process alone.
+        """
+        from tbconv.contract.bundle import read_json
+        from torch_train.run_folder import LABELS, METRICS
+
+        several = (self.folder / LABELS).is_file()
+        found: dict[str, Any] = read_json(self.folder / (LABELS if several else METRICS))
         return found
 
 
@@ -592,6 +598,7 @@ def convert_onnx(
     referral: str | None = None,
     formats: Sequence[str] = (),
     io: Literal["float32", "uint8", "int8"] = "float32",
+    evidence: bool = False,
     reporter: Reporter | None = None,
 ) -> ConvertedOnnx:
     """Convert a third-party classifier to every format, and measure each against ONNX Runtime on its ONNX file.
@@ -619,10 +626,12 @@ def convert_onnx(
         referral: what a flag calls for, such as "a chest CT"; "" names nothing, None takes what a label is known for.
         formats: names of those to make alone, such as "tflite-int8" and "onnx"; all by default.
         io: what the int8 file takes and gives: uint8 in and real numbers out, or integers at both ends.
+        evidence: whether files give an exact evidence map as well, `evidence` [N, height, width, outputs], whose mean
+            over places is the logits.
         reporter: where progress goes; nowhere by default.
 
     Raises:
-        ConfigError: the options contradict each other.
+        ConfigError: the options contradict each other, or the network has no exact evidence map.
         ConversionError: the file cannot be converted, or a float32 file differs from it.
     """
     from convert.formats.torch_to_onnx.source import library_of
@@ -651,6 +660,7 @@ def convert_onnx(
         referral=referral,
         formats=tuple(formats),
         io=io,
+        evidence=evidence,
     )
     return run_conversion(config, reporter or Silence())
 

@@ -154,6 +154,7 @@ METAVARS = {
     "normalise": "imagenet|unit|none",
     "task": "one-of-n|binary|multi-label|score",
     "adopt task": "one-of-n|multi-label",
+    "train task": "one-of-n|multi-label",
 }
 BY_TYPE = {Path: "PATH", int: "N", float: "NUMBER", str: "TEXT"}
 
@@ -161,6 +162,7 @@ EXAMPLES = {
     "train": (
         "tbconv train --data FILMS --out RUN",
         "tbconv train --data FILMS --out RUN --patient 'person(\\d+)_' --arch resnet18",
+        "tbconv train --data FILMS --out RUN --task multi-label --names Effusion,Nodule",
         "tbconv train --data FILMS --out RUN --resume",
     ),
     "adopt": (

@@ -122,7 +122,8 @@ def test_the_versions_that_run_these_tests_are_the_locked_ones():
 
 
 @pytest.mark.parametrize(
-    "extra", ["serve", "sign", "train", "convert", "grpc", "otel", "tensorboard", "mlflow", "hub", "hospital"]
+    "extra",
+    ["serve", "sign", "train", "convert", "timm", "hf", "grpc", "otel", "tensorboard", "mlflow", "hub", "hospital"],
 )
 def test_every_dependency_that_a_user_installs_has_an_upper_bound(extra):
     open_ended = [one.name for one in requirements(extra) if not re.search(r"<|==|~=", str(one.specifier))]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,6 +17,23 @@ RATE_TRANSFER = 3e-4  # measured on kermany from pretrained weights (../shared/w
 RATE_SCRATCH = 1e-3  # measured on kermany from random weights
 # Paths, words that run.json keeps, and where else the run is logged: they change no weight.
 NOT_STORED = ("data", "out", "weights", "referral", "log_to")
+Task = Literal["one-of-n", "multi-label"]
+TASKS = ("one-of-n", "multi-label")
+LEAST_LABELS = 2
+UNKNOWN = -1  # target of a label that the set does not state for a film, or is not certain of
+# Of two classes alone, by the field that holds it: why it says nothing of several labels.
+OF_TWO_CLASSES = {
+    "positive": "none of them is the positive class",
+    "label": "each of --names is read as --label reads it",
+    "negative": "each label has films of its own that are negative",
+    "labels_from_masks": "a mask says nothing of which label it is of",
+    "baseline_only": "the baseline has two classes",
+    "calibration_films": "int8 is calibrated on held-out films",
+}
+OF_EACH_LABEL = {
+    "target_sensitivity": "of one class of N the largest output decides",
+    "operating_point": "of one class of N the largest output decides",
+}
 LOG_KINDS = ("tensorboard", "mlflow")  # of `--log-to`: the library that writes, and its extra
 DISTURB = 0.3  # on folds of kermany and delhi nothing is lost by it, and most flips by harmless changes go: docs/log.md
 OF_PIXELS = ("film_identity", "label", "negative", "uncertain", "strict")  # that runs of before know nothing of
@@ -33,6 +50,8 @@ class TrainConfig:
     patient: str | None = None  # regular expression over file names
     positive: str | None = None  # name of the positive class
     labels_from_masks: bool = False
+    task: Task | None = None  # None: two classes
+    names: tuple[str, ...] | None = None  # with a task: findings or classes of the set, one an output
     label: str | None = None  # the finding that makes a film positive, where a set has several
     negative: str | None = None  # the finding or class that makes another film negative; the rest is left out
     uncertain: Literal["leave-out", "positive", "negative"] = "leave-out"  # films of which the set is not certain
@@ -83,6 +102,11 @@ class TrainConfig:
             object.__setattr__(self, "referral", referral_of_option(self.referral))
         self._refuse_unknown_words()
         self._refuse_impossible_numbers()
+        if self.task is not None:
+            self._refuse_other_tasks_options()
+        elif self.names is not None:
+            why, fix = "two classes have the set's own names", "add --task multi-label or --task one-of-n"
+            raise ConfigError("--names without --task", why=why, fix=fix)
         for target in self.log_to:
             kind, _, place = target.partition(":")
             if kind not in LOG_KINDS or not place:  # its place may hold a password, and is not repeated
@@ -99,7 +123,11 @@ class TrainConfig:
         """Return what the run folder stores: every number, no path; a weight file by its digest."""
         hidden = (*NOT_STORED, *(OF_PIXELS if self.film_identity == "file" else ()))
         kept = {key: value for key, value in asdict(self).items() if key not in hidden}
-        return {**kept, "learning_rate": self.rate, "fractions": list(self.fractions), "weights": self._weights_name()}
+        return {**kept, "learning_rate": self.rate, **self._lists(), "weights": self._weights_name()}
+
+    def _lists(self) -> dict[str, Any]:
+        """Return tuples as JSON has them."""
+        return {"fractions": list(self.fractions), "names": None if self.names is None else list(self.names)}
 
     def as_begun(self, stored: dict[str, Any]) -> TrainConfig:
         """Return this recipe as a run to be resumed began: by its rule of knowing films, older ones by files.
@@ -128,6 +156,28 @@ class TrainConfig:
             raise _refusal("--fine-tune", self.fine_tune, "'all' or a number of layers from 1 up")
         if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", self.device):
             raise _refusal("--device", self.device, "auto, cpu, cuda or cuda:N")
+
+    def _refuse_other_tasks_options(self) -> None:
+        """Refuse a task that is none, names that are no outputs, and what says nothing of several labels."""
+        names = self.names or ()
+        if self.task not in TASKS:
+            fix = f"--task multi-label --names {self.task}" if "," in str(self.task) else "omit --task for two classes"
+            raise ConfigError(f"--task {self.task} is unknown", why=f"there are {', '.join(TASKS)}", fix=fix)
+        if len(names) < LEAST_LABELS or len(set(names)) != len(names) or "" in names:
+            what, why = f"--names {','.join(names) or 'is missing'}", "each output needs a name of its own"
+            fix = "--names Atelectasis,Effusion,Pneumonia, in the order of the outputs"
+            if len(names) == 1:
+                why, fix = "one label is two classes: with it and without it", f"--label {names[0]!r}, without --task"
+            raise ConfigError(what, why=why, fix=fix)
+        without = OF_TWO_CLASSES | (OF_EACH_LABEL if self.task == "one-of-n" else {})
+        own = {one.name: one.default for one in fields(self)}
+        if dropped := [name for name in without if getattr(self, name) != own[name]]:
+            options = " and ".join(map(_option, dropped))
+            why = "; ".join(dict.fromkeys(without[name] for name in dropped))
+            raise ConfigError(f"{options} with --task {self.task}", why=why, fix=f"omit {options}")
+        if self.task == "multi-label" and self.balance == "sampler":
+            why = "a film with several labels has no one class by which to draw it"
+            raise ConfigError("--balance sampler with --task multi-label", why=why, fix="--balance loss")
 
     def _refuse_impossible_numbers(self) -> None:
         _inside("--target-sensitivity", self.target_sensitivity, 0.0, 1.0, open_low=True)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import brentq
-from scipy.special import expit
+from scipy.special import expit, log_softmax
 from scipy.stats import rankdata
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import classification_report
@@ -19,6 +19,7 @@ from sklearn.metrics import classification_report
 from tbconv.contract.manifest import CHOICES, LOWEST_SLOPE, Calibration, Choice, Labels, OperatingPoint
 from tbconv.contract.statistics import CONFIDENCE, EXACT, TAIL, Estimate, is_positive, proportion
 from tbconv.report_kit.words import digits_for
+from torch_train.config import UNKNOWN
 
 # --- intervals ---
 # 95 % intervals that hold for few films: exact for counts, score-type for AUROC, bootstrap by patient for the rest.
@@ -120,6 +121,26 @@ def auroc(margins: Margins, labels: Ints) -> float:
         raise ValueError("AUROC needs films of both classes")
     ranks = rankdata(margins)[labels == 1].sum()
     return float((ranks - positives * (positives + 1) / 2) / pairs)
+
+
+def label_scores(logits: Margins, *, one_of_n: bool) -> NDArray[np.float64]:
+    """Return by what films are ordered for each label, [N, L]: its logit, or the log of its share of one of N."""
+    exact = np.asarray(logits, np.float64)
+    return np.asarray(log_softmax(exact, axis=1)) if one_of_n else exact
+
+
+def mean_auroc(logits: Margins, targets: Ints, *, one_of_n: bool) -> float:
+    """Return the mean AUROC of several labels, each on the films of which it is known.
+
+    Args:
+        logits: [N, L].
+        targets: int64 [N, L]: 1, 0, UNKNOWN; each label has known films of both sides.
+        one_of_n: whether a film has exactly one of the labels.
+    """
+    scores = label_scores(logits, one_of_n=one_of_n)
+    columns = range(targets.shape[1])
+    known = [targets[:, column] != UNKNOWN for column in columns]
+    return float(np.mean([auroc(scores[known[at], at], targets[known[at], at]) for at in columns]))
 
 
 def confusion(decisions: NDArray[np.bool_], labels: Ints) -> Confusion:

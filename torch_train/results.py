@@ -263,16 +263,20 @@ def calibration_films(films: TrainingFilms, config: TrainConfig) -> Films:
 
 
 def heldout_films(films: TrainingFilms, config: TrainConfig) -> Films:
-    """Take test films first, then validation films, up to the cap; what it leaves out is drawn at random.
+    """Take test films first, then validation films, up to the cap; what it leaves out is drawn at random."""
+    both = [_films(films, rows, part) for part, rows in heldout_rows(films, config).items()]
+    model_inputs, labels, part = (np.concatenate([getattr(one, key) for one in both]) for key in Films.__slots__)
+    return Films(model_inputs, labels, part)
+
+
+def heldout_rows(films: TrainingFilms, config: TrainConfig) -> dict[str, NDArray[np.int64]]:
+    """Return by part which films are kept, test first.
 
     (The first films of a part are of one class: films are in the order of their paths.)
     """
     cap = config.heldout_films
     test = _draw(films.parts["test"], cap, config.seed)
-    validation = _draw(films.parts["validation"], cap - len(test), config.seed)
-    both = _films(films, test, "test"), _films(films, validation, "validation")
-    model_inputs, labels, part = (np.concatenate([getattr(one, key) for one in both]) for key in Films.__slots__)
-    return Films(model_inputs, labels, part)
+    return {"test": test, "validation": _draw(films.parts["validation"], cap - len(test), config.seed)}
 
 
 def _draw(rows: NDArray[np.int64], most: int, seed: int) -> NDArray[np.int64]:
@@ -280,7 +284,8 @@ def _draw(rows: NDArray[np.int64], most: int, seed: int) -> NDArray[np.int64]:
 
 
 def _films(films: TrainingFilms, rows: NDArray[np.int64], part: str) -> Films:
-    return Films(films.model_inputs[rows], films.labels[rows], np.full(len(rows), part))
+    labels = films.labels if films.targets is None else films.targets
+    return Films(films.model_inputs[rows], labels[rows], np.full(len(rows), part))
 
 
 def _facts(
@@ -372,20 +377,27 @@ def draw_curves(path: Path, history: Sequence[EpochRecord], *, selected: int, ti
 
 
 def draw_confusion(path: Path, counts: Confusion, names: Labels, *, title: str) -> None:
-    """Draw the four counts at the operating point, truth downwards and decision across."""
+    """Draw the four counts at the operating point."""
     rows = (
         (counts.true_negatives, counts.false_positives),
         (counts.false_negatives, counts.true_positives),
     )
+    draw_matrix(path, rows, names.names, title=title)
+
+
+def draw_matrix(path: Path, rows: Sequence[Sequence[int]], names: Sequence[str], *, title: str) -> None:
+    """Draw films by class, downwards, and decision, across."""
     shares = [[count / max(1, sum(row)) for count in row] for row in rows]
-    with drawing(5, 4.6) as (figure, axes):
+    more = max(0, len(names) - 2)
+    with drawing(5 + 1.2 * more, 4.6 + 1.1 * more) as (figure, axes):
         axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
         for y, row in enumerate(rows):
             for x, count in enumerate(row):
                 colour = "white" if shares[y][x] > 0.5 else "black"
-                axes.text(x, y, f"{count}\nof {sum(row)}", ha="center", va="center", color=colour, fontsize=14)
-        axes.set_xticks([0, 1], [f"called {name}" for name in names.names])
-        axes.set_yticks([0, 1], names.names, rotation=90, va="center")
+                size = 14 if more == 0 else 10
+                axes.text(x, y, f"{count}\nof {sum(row)}", ha="center", va="center", color=colour, fontsize=size)
+        axes.set_xticks(range(len(names)), [f"called {name}" for name in names])
+        axes.set_yticks(range(len(names)), names, rotation=90, va="center")
         axes.set(ylabel="truth", title=title)
         axes.grid(visible=False)
         save_png(figure, path)

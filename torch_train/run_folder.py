@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -167,17 +167,31 @@ def read_films(path: Path) -> Films:
 # labels.json: what a network of several labels, or of one of N classes, decides, and where its thresholds come from.
 
 
+AGAIN = "train or adopt it again: tbconv train, or tbconv adopt CHECKPOINT, with --task ... --out RUN"
+
+
 @dataclass(frozen=True, slots=True)
 class LabelsFacts:
     """What conversion needs of a network of several labels."""
 
     name: str
     task: str  # multi-label or one-of-n
-    arch: str  # torchvision-NAME
+    arch: str  # of `BACKBONES`, torchvision-NAME if adopted
     labels: tuple[str, ...]  # in the order of the outputs
     thresholds: dict[str, float]  # logits, by label; empty for one of N classes
     referral: str | None
     facts: dict[str, Any]  # all that the file holds
+
+    @property
+    def training_films_listed(self) -> bool | None:
+        """Whether the list of the checkpoint's training films was read; None: it was trained here."""
+        listed: bool | None = self.facts.get("training_films_listed", False)
+        return listed
+
+    @property
+    def trained_here(self) -> bool:
+        """Whether `tbconv train` made it."""
+        return self.training_films_listed is None
 
 
 def read_labels(folder: Path) -> LabelsFacts:
@@ -186,9 +200,8 @@ def read_labels(folder: Path) -> LabelsFacts:
     Raises:
         BundleError: there is none, or it cannot be understood.
     """
-    fix = "adopt the checkpoint again: tbconv adopt CHECKPOINT --task ... --out RUN"
     if not (folder / LABELS).is_file():
-        raise BundleError(f"{folder} holds no network of several labels", why=f"it has no {LABELS}", fix=fix)
+        raise BundleError(f"{folder} holds no network of several labels", why=f"it has no {LABELS}", fix=AGAIN)
     value = read_json(folder / LABELS)
     try:
         thresholds = {str(name): float(number) for name, number in value["thresholds"].items()}
@@ -200,10 +213,10 @@ def read_labels(folder: Path) -> LabelsFacts:
         facts = LabelsFacts(**words, labels=labels, thresholds=thresholds, referral=value["referral"], facts=value)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         what, why = f"{folder / LABELS} cannot be understood", f"{type(error).__name__}: {error}"
-        raise BundleError(what, why=why, fix=fix) from error
+        raise BundleError(what, why=why, fix=AGAIN) from error
     if not fits:
         why = "its schema is of another version, its thresholds are not those of its labels, or its name is no file's"
-        raise BundleError(f"{folder / LABELS} cannot be understood", why=why, fix=fix)
+        raise BundleError(f"{folder / LABELS} cannot be understood", why=why, fix=AGAIN)
     return facts
 
 
@@ -213,8 +226,7 @@ def read_logits(path: Path) -> NDArray[np.float32]:
     Raises:
         BundleError: the file is missing or damaged.
     """
-    fix = "adopt the checkpoint again: tbconv adopt CHECKPOINT --task ... --out RUN"
-    with read_arrays(path, "logits", error=BundleError, fix=fix) as arrays:
+    with read_arrays(path, "logits", error=BundleError, fix=AGAIN) as arrays:
         logits = np.asarray(arrays["logits"], np.float32)
         if logits.ndim != 2:
             raise ValueError(f"logits are {list(logits.shape)}")
@@ -232,6 +244,17 @@ TITLES = {
     "specificity": "specificity",
     "precision": "precision",
     "f1": "F1",
+}
+# By whether the list of training films was read; None: trained here.
+USE_OF_TEST_FILMS = {
+    None: "used neither for training nor for the threshold",
+    True: "not used for the threshold, and not in the list of training films",
+    False: "not used for the threshold; whether training used them is unknown",
+}
+USE_WITHOUT_THRESHOLD = {
+    None: "not used for training",
+    True: "not in the list of training films",
+    False: "used for nothing here but these figures; whether training used them is unknown",
 }
 OPENING = ("auroc", "sensitivity", "specificity")  # what a terminal shows first
 PREVALENCES = (0.01, 0.1)  # of a screened population, and of people with symptoms
@@ -292,12 +315,7 @@ def _subject(metrics: dict[str, Any]) -> str:
     patients = f" of {test['patients']} patients" if metrics["patients_known"] else ", each counted as one patient"
     counts = f"{test['positives']} {names['positive']}, {test['negatives']} {names['negative']}"
     adopted = metrics.get("adopted")
-    if adopted is None:
-        use = "used neither for training nor for the threshold"
-    elif adopted["training_films_listed"]:
-        use = "not used for the threshold, and not in the list of training films"
-    else:
-        use = "not used for the threshold; whether training used them is unknown"
+    use = USE_OF_TEST_FILMS[None if adopted is None else adopted["training_films_listed"]]
     return f"Test part: {test['n']} {kind}{patients} ({counts}); {use}."
 
 
@@ -449,3 +467,44 @@ def _align(rows: list[list[str]]) -> list[str]:
         "| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |" for row in rows
     ]
     return [lines[0], "|" + "|".join("-" * (width + 2) for width in widths) + "|", *lines[1:]]
+
+
+def labels_lines(facts: dict[str, Any], *, pictures: Sequence[str] = ()) -> list[str]:
+    """Return the report of several labels: what it decides, the figures of each on the test films, what they rest on.
+
+    Args:
+        facts: what labels.json holds.
+        pictures: names of files beside it.
+    """
+    multi, films, names = facts["task"] == "multi-label", facts["films"], facts["labels"]
+    rule = "each label at or above its own threshold" if multi else "the class with the largest output"
+    kind = "synthetic films (drawn phantoms, no patients)" if facts["synthetic"] else "films"
+    chosen = f"; thresholds were chosen on {films['validation']} validation films" if multi else ""
+    shown = ["auroc", "sensitivity", "specificity"] if multi else ["auroc", "sensitivity"]
+    columns = ["label", *(["threshold (logit)"] if multi else []), *(TITLES[name] for name in shown)]
+    use = (USE_OF_TEST_FILMS if multi else USE_WITHOUT_THRESHOLD)[facts.get("training_films_listed", False)]
+    apart = "each patient is in one part" if facts["patients_known"] else "each film counts as a patient"
+    lines = [
+        f"# {facts['name']}: {facts['task']}, {len(names)} labels",
+        "",
+        f"Decides by {rule}. Figures are of {films['test']} test {kind}{chosen}; 95 % intervals, films as independent.",
+        f"The test films were {use}; {apart}. Outputs are not calibrated: no probability is stated.",
+        "",
+        f"| {' | '.join(columns)} |",
+        "|---" * len(columns) + "|",
+    ]
+    for label in names:
+        row = facts["figures"]["by_label"][label]
+        threshold = [f"{row['operating_point']['margin']:.3f}"] if multi else []
+        cells = [_cell(label), *threshold, *(estimate(row["figures"][name]) for name in shown)]
+        lines.append(f"| {' | '.join(cells)} |")
+    if not multi:
+        lines += ["", f"Accuracy {estimate(facts['figures']['accuracy'])}. Test films by class and decision:", ""]
+        called = [[_cell(name), *map(str, row)] for name, row in zip(names, facts["figures"]["confusion"], strict=True)]
+        lines += _align([["class", *(f"called {_cell(name)}" for name in names)], *called])
+    lines += ["", *(f"![{picture}]({picture})" for picture in pictures)] if pictures else []
+    return [*lines, "", facts["disclaimer"]]
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")

@@ -24,7 +24,7 @@ from urllib.parse import urlsplit
 from tbconv.contract.errors import Reporter, SetupError, printable
 from torch_train.config import LOG_KINDS
 from torch_train.engine.state import EpochRecord
-from torch_train.run_folder import summary_lines
+from torch_train.run_folder import labels_lines, summary_lines
 
 # Seconds that a target gets at the end for what it has not taken yet: of a run that is whole, and of one that stopped.
 CLOSE_S, STOPPED_S = 30.0, 5.0
@@ -80,7 +80,7 @@ class _TensorBoard:
 
     def log_figures(self, metrics: Metrics, epoch: int) -> None:
         self._scalars(figures_of(metrics), epoch)
-        self._text("figures", "\n".join(summary_lines(metrics)))
+        self._text("figures", "\n".join(_words_of(metrics)))
 
     def close(self, status: str) -> None:
         self._text("status", status)
@@ -126,10 +126,12 @@ class _MLflow:
 
     def log_figures(self, metrics: Metrics, epoch: int) -> None:
         self._metrics(figures_of(metrics), epoch)
-        said = {"synthetic": metrics["synthetic"], "disclaimer": metrics["disclaimer"], **metrics["labels"]}
+        labels = metrics["labels"]
+        named = labels if isinstance(labels, dict) else {"task": metrics["task"], "labels": ",".join(labels)}
+        said = {"synthetic": metrics["synthetic"], "disclaimer": metrics["disclaimer"], **named}
         for key, value in said.items():
             self._client.set_tag(self._run, f"tbconv.{key}", str(value))
-        self._client.set_tag(self._run, "mlflow.note.content", "\n".join(summary_lines(metrics)))  # its description
+        self._client.set_tag(self._run, "mlflow.note.content", "\n".join(_words_of(metrics)))  # its description
 
     def close(self, status: str) -> None:
         self._client.set_terminated(self._run, status)
@@ -142,19 +144,23 @@ class _MLflow:
 
 def figures_of(metrics: Metrics) -> dict[str, float]:
     """Return the figures with the ends of their 95 % intervals and their films, `test/trained/auroc_low`."""
-    found: dict[str, float] = {}
-    for network, parts in metrics["networks"].items():
+    rows: dict[str, dict[str, Any]] = {}
+    if "task" in metrics:  # of several labels
+        by_label = metrics["figures"]["by_label"]
+        rows = {f"test/{label}/{key}": row for label, one in by_label.items() for key, row in one["figures"].items()}
+        rows |= {"test/accuracy": metrics["figures"]["accuracy"]} if "accuracy" in metrics["figures"] else {}
+    for network, parts in metrics.get("networks", {}).items():
         for part in ("validation", "test"):
-            for figure, row in parts[part]["figures"].items():
-                name = f"{part}/{network}/{figure}"
-                ends = {
-                    name: row["value"],
-                    f"{name}_low": row["low"],
-                    f"{name}_high": row["high"],
-                    f"{name}_n": row["n"],
-                }
-                found |= {key: float(value) for key, value in ends.items() if value is not None}
+            rows |= {f"{part}/{network}/{figure}": row for figure, row in parts[part]["figures"].items()}
+    found: dict[str, float] = {}
+    for name, row in rows.items():
+        ends = {name: row["value"], f"{name}_low": row["low"], f"{name}_high": row["high"], f"{name}_n": row["n"]}
+        found |= {key: float(value) for key, value in ends.items() if value is not None}
     return found
+
+
+def _words_of(metrics: Metrics) -> list[str]:
+    return labels_lines(metrics) if "task" in metrics else summary_lines(metrics)
 
 
 def _table(recipe: dict[str, Any]) -> str:

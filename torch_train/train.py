@@ -15,7 +15,7 @@ from tbconv.contract.bundle import read_json
 from tbconv.contract.errors import ConfigError, Reporter, SetupError, Silence
 from tbconv.contract.files import require_room, write_json
 from torch_train.config import TrainConfig
-from torch_train.data.dataset import find_films, prepare_films
+from torch_train.data.dataset import find_films, prepare_films, require_both_sides
 from torch_train.engine.amp import choose_precision
 from torch_train.engine.distributed import (
     BACKENDS,
@@ -30,7 +30,8 @@ from torch_train.engine.distributed import (
 from torch_train.engine.step import torch_settings_restored
 from torch_train.engine.trainer import fit_network, start_network
 from torch_train.results import store_run
-from torch_train.run_folder import CHECKPOINT, CONFIG, METRICS, RUN, require_free_folder, run_folder_locked
+from torch_train.run_folder import CHECKPOINT, CONFIG, LABELS, METRICS, RUN, require_free_folder, run_folder_locked
+from torch_train.several import store_labels
 from torch_train.tracking import require_packages, training_log
 
 
@@ -63,13 +64,17 @@ def train(config: TrainConfig, reporter: Reporter, *, resume: bool = False) -> P
             require_room({config.out: start.bytes_of_run(config)}, what="this run")
         with main_process_first("films"):
             films = prepare_films(config, reporter, found=found)
+        require_both_sides(films, config.names or ())
         trained = (
             None
             if start is None
             else fit_network(start, films, config, reporter, resume=resume, on_history=log.log_history)
         )
-        store_run(films, config, trained, reporter)
-        log.log_figures(read_json(config.out / METRICS))
+        if config.task is None or trained is None:
+            store_run(films, config, trained, reporter)
+        else:
+            store_labels(films, config, trained)
+        log.log_figures(read_json(config.out / (METRICS if config.task is None else LABELS)))
     return config.out
 
 
@@ -102,7 +107,7 @@ def open_run_folder(config: TrainConfig, *, resume: bool) -> Iterator[None]:
         try:
             yield
         except BaseException:
-            if not resume and not any((config.out / name).is_file() for name in (CHECKPOINT, RUN)):
+            if not resume and not any((config.out / name).is_file() for name in (CHECKPOINT, RUN, LABELS)):
                 (config.out / CONFIG).unlink(missing_ok=True)
             raise
 
@@ -139,6 +144,11 @@ def start_training(config: TrainConfig, reporter: Reporter, *, processes: int, r
         ConfigError: the recipe cannot be distributed.
         SetupError: there are not enough GPUs, or a process was killed.
     """
+    if config.task == "one-of-n" and len(config.names or ()) == 2:
+        first, second = config.names or ("", "")
+        why = "two classes are trained without a task, and then have a threshold, a calibration and a bundle to serve"
+        fix = f"omit --task and --names: --label {second!r} --negative {first!r}"
+        raise ConfigError(f"--task one-of-n with two names, {first} and {second}", why=why, fix=fix)
     if all(name in os.environ for name in TORCHRUN):
         return _join_torchrun(config, reporter, processes=processes, resume=resume)
     if processes == 1:
@@ -162,6 +172,7 @@ def train_rank(ranks: Ranks, config: TrainConfig, reporter: Reporter, resume: bo
     start = start_network(config, silent)
     with main_process_first("films"):
         films_of_run = prepare_films(config, silent)
+    require_both_sides(films_of_run, config.names or ())
     fit_network(start, films_of_run, config, silent, resume=resume)
 
 

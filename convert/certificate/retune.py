@@ -41,7 +41,7 @@ from convert.proof.prove import prove_files
 from convert.worker import workers
 from tbconv.contract import __version__
 from tbconv.contract.bundle import Bundle, open_bundle, read_json, refuse_inside, write_bundle
-from tbconv.contract.certificate import RETUNE, Certificate
+from tbconv.contract.certificate import RETUNE, Certificate, Proof
 from tbconv.contract.consistency import Binding, check_binding
 from tbconv.contract.errors import BundleError, ConfigError, DataError, ParityError, Reporter
 from tbconv.contract.files import remove_leftovers, require_room, write_json
@@ -63,6 +63,7 @@ Json = dict[str, Any]
 RETUNE_FORMAT = 1
 FOLDS = 5  # of the films, by patient: the threshold of four parts is counted on the fifth
 SHARES = ("sensitivity", "specificity")
+KEPT_PROOF = "proven when the files were made, against a model.onnx that this bundle does not hold"
 LASTING = ("auroc", "auroc_by_patient")  # figures of the run's test part that hold at every threshold
 Choose = Callable[[NDArray[np.floating], NDArray[np.int64], Calibration], OperatingPoint]
 
@@ -456,12 +457,27 @@ def _measure(
 
 def _certify(folder: Path, manifest: Manifest, measurement: Measurement, old: Bundle) -> Certificate:
     """Certify the files on these films, and prove them against model.onnx again; int8's calibration films stay."""
+    before = old.certificate()
     made = [one.path for one in manifest.artefacts if one.network == "trained" and one.path != ONNX.path]
-    with_onnx = made and (folder / ONNX.path).is_file()
-    proofs = prove_files(folder / ONNX.path, {path: folder / path for path in made}) if with_onnx else {}
+    proofs = prove_again(folder, made, before.proofs)
     found = certify(folder, None, manifest.artefacts, measurement, proofs, manifest.words)
-    kept = {name: old.certificate().scope.get(name) for name in ("calibration", "formats")}
+    kept = {name: before.scope.get(name) for name in ("calibration", "formats")}
     return replace(found, scope=found.scope | kept)
+
+
+def prove_again(folder: Path, made: Sequence[str], before: Mapping[str, Proof]) -> dict[str, Proof]:
+    """Prove the files of a bundle in the making against its model.onnx.
+
+    A bundle of chosen formats may hold none: what was proven of its files stands then, which their reasons say. They
+    are copies of what the old manifest names, and what is written into them is no part of their network.
+    """
+    if made and (folder / ONNX.path).is_file():
+        return prove_files(folder / ONNX.path, {path: folder / path for path in made})
+    return {
+        path: one if one.reason.endswith(KEPT_PROOF) else replace(one, reason=f"{one.reason}; {KEPT_PROOF}")
+        for path, one in before.items()
+        if path in made
+    }
 
 
 def _int8(folder: Path) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -47,11 +47,15 @@ class Graph:
 
 
 def read_graph(path: Path) -> Graph:
-    """Read a graph of one input; `Constant` nodes become constants, functions the nodes that they stand for.
+    """Read a graph of one input; functions become the nodes that they stand for, the rest is as of `graph_of`."""
+    return graph_of(load_plain(path), path.name)
+
+
+def graph_of(model: onnx.ModelProto, file: str = "the model") -> Graph:
+    """Return a graph of one input without functions; `Constant` nodes become constants.
 
     Nodes without a name are named after their operation and place, and a name that stands twice gets a number.
     """
-    model = load_plain(path)
     constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
     nodes: dict[str, Node] = {}
     for index, proto in enumerate(model.graph.node):
@@ -63,7 +67,7 @@ def read_graph(path: Path) -> Graph:
             nodes[plain_name(name)] = Node(name, proto.op_type, tuple(proto.input), tuple(proto.output), attributes)
     inputs = [value for value in model.graph.input if value.name not in constants]
     if len(inputs) != 1:
-        raise ValueError(f"a graph of one input is needed, {path.name} has {[value.name for value in inputs]}")
+        raise ValueError(f"a graph of one input is needed, {file} has {[value.name for value in inputs]}")
     return Graph(
         inputs[0].name,
         tuple(value.name for value in model.graph.output),
@@ -149,7 +153,12 @@ def locations(tensor: onnx.TensorProto) -> list[str]:
 
 def nodes_of(model: onnx.ModelProto) -> Iterator[onnx.NodeProto]:
     """Yield every node: of the graph, of the graphs within it, and of functions."""
-    waiting = [*model.graph.node, *(node for one in model.functions for node in one.node)]
+    yield from nodes_in([*model.graph.node, *(node for one in model.functions for node in one.node)])
+
+
+def nodes_in(nodes: Iterable[onnx.NodeProto]) -> Iterator[onnx.NodeProto]:
+    """Yield nodes, and those of the graphs within them."""
+    waiting = list(nodes)
     while waiting:
         node = waiting.pop()
         yield node

@@ -21,6 +21,7 @@ from convert.formats.normalise import Normalise, check_choice, prepare
 from convert.formats.table import INT8_FILE, ONNX, TFLITE_FLOAT32, describe_chosen
 from convert.formats.torch_to_onnx.source import RUNNER, LibrarySource, not_carried
 from convert.formats.torch_to_onnx.source import STEP as EXPORT_LIBRARY
+from convert.onnx_import.evidence import EVIDENCE, MapDifference, ReferenceMap
 from convert.onnx_import.films import LEAST, FolderFilms, choose_for_sides, pick, read_folder, read_more
 from convert.onnx_import.report import JudgedFile, input_limits, is_proven, onnx_report, report_text
 from convert.parity.compare import compare_outputs, varies
@@ -51,7 +52,7 @@ from convert.pipeline import (
     refuse_litert_torch,
 )
 from convert.proof.prove import prove_files
-from convert.quantization.float_ops import HEAD, NOTHING, require_nodes
+from convert.quantization.float_ops import HEAD, MAP, NOTHING, require_nodes
 from convert.runners.elsewhere.environments import python_of_litert_torch
 from tbconv.contract.bundle import CONVERSION, MANIFEST, file_records, replace_folder
 from tbconv.contract.certificate import Proof
@@ -69,6 +70,8 @@ NOT_OF_WRAP = ("source", "converter", "nodes", "library")  # of its facts: conve
 MOST_SIDE = 4096  # pixels
 BY_LITERT_TORCH = "convert.formats.tflite.by_litert_torch:library_to_tflite"
 FLOAT32_FILE = "float32.onnx"  # aside: the network of a file in other numbers
+EVIDENCE_FILE = "evidence.onnx"  # aside: the file's network in float32 with its evidence map
+IMAGE = 4  # axes of an evidence map, which is no list of classes
 WAYS = ("reference", "optimised", "rounded")  # see `run_source`
 LARGEST_HEAD = 0.5  # of the weights: VGG keeps nine tenths in its head, and such an int8 file would save nothing
 
@@ -83,6 +86,20 @@ def check_out(out: Path, read: Sequence[Path]) -> None:
     if any(one.resolve().is_relative_to(root) for one in read):
         why = "the folder is replaced whole, and with it what is read from it"
         raise ConfigError(f"--out {out} holds what is converted", why=why, fix="choose another --out")
+
+
+def check_evidence(evidence: bool, route: Route, io: str) -> None:
+    """Refuse a map in files that could not hold it.
+
+    Raises:
+        ConfigError: another converter writes them, or they give integers.
+    """
+    if evidence and route == "onnx2tf":
+        why = "it moves axes of what it converts, and nothing would say which places a map is about"
+        raise ConfigError("--evidence with --route onnx2tf", why=why, fix="omit --route, or omit --evidence")
+    if evidence and io != "float32":
+        why = "a map adds up to its output, which steps of 8 bits would not"
+        raise ConfigError(f"--evidence with --io {io}", why=why, fix="omit --io, or omit --evidence")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,9 +122,11 @@ class OnnxConfig:
     int8_budget: float = INT8_BUDGET  # seconds that the search for an int8 recipe may take; 0 makes one candidate
     formats: tuple[str, ...] = ()  # names of those to make (convert.formats.table); none for all
     io: str = "float32"  # what the int8 file gives: real numbers, or uint8 or int8 as microcontrollers want it
+    evidence: bool = False  # whether files give the exact evidence map as well, where the network has one
     task: str | None = None  # of convert.parity.decisions.TASKS; None lets the last operation propose it
     thresholds: Path | None = None  # JSON or CSV: one a label
     chosen_on: str = ""  # where thresholds and figures come from, in words, if labelled films were read for them
+    trained_here: bool = False  # of a run of several labels: `tbconv train` made it, not `tbconv adopt`
     referral: str | None = None  # what a flag calls for; None: what the one label that is flagged is known to call for
 
     def __post_init__(self) -> None:
@@ -119,6 +138,7 @@ class OnnxConfig:
             refuse_litert_torch(self.route, self.onnx.name, "it wants the PyTorch network, and an ONNX file has none")
         check_budget(self.int8_budget)
         check_io(self.io, self.formats)
+        check_evidence(self.evidence, self.route, self.io)
         check_choice(self.normalise, self.mean, self.std)
         check_size(self.size)
         if self.task is not None and self.task not in TASKS:
@@ -181,6 +201,7 @@ class Source:
     decisions: dict[str, Decisions]  # by output
     tolerances: dict[str, OutputTolerance]
     cast: str  # how far the file itself lies from its network in float32, in words; nothing where it is float32
+    map: ReferenceMap | None  # where it was asked for
 
 
 @dataclass(slots=True)
@@ -242,7 +263,8 @@ class OnnxReference:
         """Return what is converted, in a line."""
         if self.config.library is not None:
             return f"converting {self.config.name}, a third-party network"
-        kind = f"an adopted {self.config.task} network" if self.config.chosen_on else "a third-party ONNX model"
+        whose = "a trained" if self.config.trained_here else "an adopted"
+        kind = f"{whose} {self.config.task} network" if self.config.chosen_on else "a third-party ONNX model"
         return f"converting {self.config.name}, {kind}"
 
     @property
@@ -265,7 +287,8 @@ class OnnxReference:
     @property
     def keep_float(self) -> tuple[str, ...]:
         """Return the nodes that int8 keeps: by default the head, but for one that holds most of the weights."""
-        return self.config.keep_float or ((NOTHING,) if self.source.facts["dense_share"] > LARGEST_HEAD else (HEAD,))
+        default = (NOTHING,) if self.source.facts["dense_share"] > LARGEST_HEAD else (HEAD,)
+        return (self.config.keep_float or default) + ((MAP,) if self.config.evidence else ())
 
     def write_folder(self) -> AbstractContextManager[Path]:
         """Yield the folder in the making; it replaces an older conversion or a bundle."""
@@ -295,6 +318,7 @@ class OnnxReference:
             std=config.std,
             size=config.size,
             inputs=dict(config.inputs),
+            evidence=str(context.aside / EVIDENCE_FILE) if config.evidence else None,
         ) | {"library": library}
         versions = f"{facts['opset']}, {facts['versions']}" if facts["versions"] else facts["opset"]
         batch = "any batch" if facts["dynamic_batch"] else "one film a call"
@@ -311,15 +335,21 @@ class OnnxReference:
             say(f"  {line}")
         reporter = context.reporter
         films = read_folder(config.calibration, size=size, films=config.films or LEAST, reporter=reporter)
-        computed = context.aside / FLOAT32_FILE if facts["float32"] else config.onnx
+        network = context.aside / FLOAT32_FILE if facts["float32"] else config.onnx
+        computed = context.aside / EVIDENCE_FILE if config.evidence else network
         run = partial(run_source, computed, facts, normalise, context.aside, reporter)
         answers = run(films.parity)
-        check_reference(answers["reference"], config.labels)
-        decisions = self._decide(answers["reference"], facts)
+        own = {name: one for name, one in answers["reference"].items() if name in facts["own_outputs"]}
+        if config.evidence:
+            itself = run_source(network, facts, normalise, context.aside, reporter, films.parity, ways=("reference",))
+            require_unchanged(config.name, itself["reference"], own)
+        check_reference(own, config.labels)
+        decisions = self._decide(own, facts)
         for name, one in decisions.items():
             say(f"  decisions on {name}: {one}")
         if config.films is None and films.disjoint:
             films, answers = self._find_sides(films, answers, decisions, run, size=size, reporter=reporter)
+        evidence = ReferenceMap.of(facts["evidence"], answers) if config.evidence else None
         tolerances = {
             name: OutputTolerance.derive(one, answers["optimised"][name], answers["rounded"][name], decisions[name])
             for name, one in answers["reference"].items()
@@ -332,7 +362,9 @@ class OnnxReference:
         place = context.aside / CALIBRATION_FILMS
         unknown = np.zeros(len(films.calibration), np.int64)  # not known, and no range needs it
         write_films(place, Films(films.calibration, unknown, np.full(len(unknown), "train")))
-        self._source = Source(facts, normalise, films, place, answers["reference"], decisions, tolerances, cast)
+        self._source = Source(
+            facts, normalise, films, place, answers["reference"], decisions, tolerances, cast, evidence
+        )
 
     def _run_itself(
         self,
@@ -396,7 +428,7 @@ class OnnxReference:
         if source is None:
             raise RuntimeError("there is no library")
         np.save(images, prepare(films.parity, normalise))
-        [output] = facts["outputs"]
+        [output] = facts["own_outputs"]
         batch = facts["source_batch"] if isinstance(facts["source_batch"], int) else None
         request = source.request | {"images": str(images), "names": {"logits": output}, "batch": batch, "dtype": dtype}
         found = run_outputs([Runtime("PyTorch", "trained", RUNNER, request)], films.parity, context.reporter)
@@ -539,6 +571,8 @@ class OnnxReference:
                 describe_chosen(self.config.formats, context.not_made),
                 source.cast,
                 self.config.chosen_on,
+                self.config.trained_here,
+                self.config.labels,
             ),
             regressions={one.path: one.reason for one in exact if one.verdict == FAILED},
             judged=tuple(judged),
@@ -588,16 +622,17 @@ class OnnxReference:
 
     def _named(self, answer: Outputs | str) -> Outputs | str:
         """Return another maker's only output under our name."""
-        if isinstance(answer, dict) and len(answer) == len(self.source.answers) == 1:
-            return dict(zip(self.source.answers, answer.values(), strict=True))
-        return answer
+        if isinstance(answer, str) or len(self.source.answers) > 1:
+            return answer
+        named = {name: one for name, one in answer.items() if self.source.map is None or one.ndim < IMAGE}  # no map
+        return dict(zip(self.source.answers, named.values(), strict=True)) if len(named) == 1 else answer
 
     def _compare(
         self, context: ConversionContext, maker: str, others: list[Compared], answers: dict[str, Outputs | str]
     ) -> JudgedFile:
         name, row = compared_name(maker), TFLITE_FLOAT32
         place = next((one.place for one in others if one.name == name), context.aside)
-        return self._judge(context, name, place, row.kind, row.precision, answers.get(name))
+        return self._judge(context, name, place, row.kind, row.precision, answers.get(name), shipped=False)
 
     def _judge(
         self,
@@ -607,6 +642,8 @@ class OnnxReference:
         kind: str,
         precision: str,
         answer: Outputs | str | None,
+        *,
+        shipped: bool = True,
     ) -> JudgedFile:
         if answer is None:
             return JudgedFile(name, kind, precision, NOT_MADE, context.not_made[name])
@@ -615,7 +652,15 @@ class OnnxReference:
             return JudgedFile(name, kind, precision, FAILED, answer, facts=size)
         found = compare_outputs(self.source.answers, answer, self.source.decisions)
         verdict, reason = judge_outputs(found, self.source.tolerances, exact=is_exact(precision))
-        return JudgedFile(name, kind, precision, verdict, reason, found, size)
+        judged = JudgedFile(name, kind, precision, verdict, reason, found, size)
+        return judged.with_map(self._hold_map(answer, precision)) if shipped and self.source.map else judged
+
+    def _hold_map(self, answer: Outputs, precision: str) -> MapDifference:
+        """Hold a file's map to its own output, and to that of the given file's network."""
+        evidence = self.source.map
+        if evidence is None:
+            raise RuntimeError("there is no map")
+        return evidence.compare(answer, self.source.tolerances[evidence.facts["output"]], precision)
 
     def write(self, context: ConversionContext, found: OnnxOutcome, *, seconds: tuple[float, float]) -> ConvertedOnnx:
         """Set apart what is not offered, write the reports, and seal the folder with conversion.json."""
@@ -645,6 +690,26 @@ class OnnxReference:
         }
         write_json(folder / CONVERSION, conversion)
         return ConvertedOnnx(self.out, conversion, found.report, *seconds)
+
+
+def require_unchanged(name: str, itself: Outputs, mapped: Outputs) -> None:
+    """Refuse a reference whose outputs a map has changed: it would no longer be the given file.
+
+    Args:
+        name: of the network.
+        itself: what it answers.
+        mapped: what it answers once its map is an output as well.
+
+    Raises:
+        ConversionError: a bit differs.
+    """
+    changed = [output for output, answer in itself.items() if not np.array_equal(answer, mapped[output])]
+    if changed:
+        raise ConversionError(
+            f"{name} gives other values of {', '.join(changed)} once its evidence map is an output",
+            why="ONNX Runtime computes it in another order then, so the map cannot be held to the file itself",
+            fix="omit --evidence",
+        )
 
 
 def require_exported(
@@ -704,6 +769,7 @@ def run_source(
         "artefact": str(onnx),
         "third_party": True,
         "input": given["name"],
+        "without_channels": given["without_channels"],
         "names": facts["renamed_outputs"],
         "fixed_inputs": facts["fixed_inputs"],
         "batch": batch if isinstance(batch, int) else None,
@@ -715,8 +781,11 @@ def run_source(
         np.save(place, prepared.transpose(0, 2, 3, 1) if given["channels_last"] else prepared)
         own = {"images": str(place), "optimised": name == "optimised"}
         runtimes.append(Runtime(name, "trained", ONNX.any_runner, request | own, may_fail=itself))
+    kept = EVIDENCE if facts["evidence"]["added"] else ""  # a map has four axes
     return {
-        way: one if isinstance(one, str) else {name: values.reshape(len(values), -1) for name, values in one.items()}
+        way: one
+        if isinstance(one, str)
+        else {name: values if name == kept else values.reshape(len(values), -1) for name, values in one.items()}
         for way, one in run_outputs(runtimes, model_inputs, reporter).items()
     }
 

@@ -996,7 +996,7 @@ def _check_array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> None:
 MANIFEST = "manifest.json"  # of a bundle
 CONVERSION = "conversion.json"  # of a third-party ONNX model's formats, which are no bundle
 RUN = "run.json"  # of a run folder, written last
-LABELS_RUN = "labels.json"  # of a folder that `tbconv adopt --task` wrote: several labels, or one of N classes
+LABELS_RUN = "labels.json"  # of a run of several labels, or of one of N classes
 CHECKPOINT = "checkpoint.pt"  # of a run folder, from the first epoch on
 LOOKED_AT = 200  # files of a folder of which one may be a film
 _CHECKPOINT_ENDS = (".pt", ".pth", ".ckpt", ".safetensors")
@@ -1049,7 +1049,7 @@ def _advice_on_folder(path: Path) -> Advice | None:
         ),
         LABELS_RUN: (
             "labels",
-            "it is a folder of `tbconv adopt --task`: a network of several labels, or of one of N classes",
+            "it is a run folder of several labels, or of one of N classes, not yet converted",
             f"make every format of it: tbconv convert {path} --out OUT",
         ),
         CHECKPOINT: (

@@ -4,6 +4,7 @@ import io
 import json
 import zipfile
 from dataclasses import asdict, replace
+from pathlib import Path
 
 import numpy as np
 import onnxruntime
@@ -11,10 +12,12 @@ import pytest
 import timm
 import torch
 import torchvision
+import transformers
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
 import tbconv
+from convert.formats.torch_to_onnx import of_library
 from convert.formats.torch_to_onnx.of_library import Classifier, build, library_to_onnx
 from convert.formats.torch_to_onnx.pt2 import load_program
 from convert.formats.torch_to_onnx.source import STEP, LibrarySource, library_of, not_carried
@@ -179,14 +182,23 @@ def test_weights_are_refused_where_there_are_some():
         LibrarySource(kind="hf", name="folder", weights="random")
 
 
-def test_transformers_is_named_where_it_is_missing(tmp_path):
-    if "transformers" in {one.split(".")[0] for one in _installed()}:
-        pytest.skip("transformers is installed")
+def test_transformers_is_named_where_it_is_missing(tmp_path, monkeypatch):
+    monkeypatch.setattr(of_library.importlib.util, "find_spec", lambda name: None)
     (tmp_path / "config.json").write_text("{}")
     (tmp_path / "model.safetensors").write_bytes(b"")
     with pytest.raises(SetupError) as error:
         build(request("hf", tmp_path))
     assert error.value.fix == "pip install 'tbconv[hf]'"
+
+
+@pytest.mark.parametrize(("name", "version", "extra"), [("timm", "1.0.9", "timm"), ("transformers", "4.56.2", "hf")])
+def test_a_library_that_is_too_old_is_named_with_the_version_that_is_needed(monkeypatch, name, version, extra):
+    monkeypatch.setattr(of_library.importlib.metadata, "version", lambda name: version)
+    with pytest.raises(SetupError, match=rf"^{name} {version} is installed") as error:
+        of_library._library(name)
+    assert error.value.fix == f"pip install 'tbconv[{extra}]'"
+    lowest = ".".join(map(str, of_library.OLDEST[name]))
+    assert f"{name}>={lowest}," in (Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8")
 
 
 def test_code_of_a_folder_of_transformers_is_refused(tmp_path):
@@ -196,7 +208,6 @@ def test_code_of_a_folder_of_transformers_is_refused(tmp_path):
 
 
 def test_a_folder_of_transformers_computes_what_transformers_does(tmp_path):
-    transformers = pytest.importorskip("transformers")
     config = transformers.ResNetConfig(
         embedding_size=8, hidden_sizes=[8, 16], depths=[1, 1], layer_type="basic", num_labels=2
     )
@@ -214,7 +225,7 @@ def test_a_folder_of_transformers_computes_what_transformers_does(tmp_path):
     assert facts["preprocessing"]["interpolation"] == "bicubic"
 
 
-def folder_of_transformers(place, transformers, *, config=None, **processor):
+def folder_of_transformers(place, *, config=None, **processor):
     """Save a small ResNet of transformers, and return it."""
     given = transformers.ResNetConfig(
         embedding_size=8, hidden_sizes=[8, 16], depths=[1, 1], layer_type="basic", **(config or {"num_labels": 2})
@@ -232,8 +243,7 @@ HEAD = ["classifier.1.bias", "classifier.1.weight"]
 
 @pytest.mark.parametrize("fault", ["missing", "unexpected", "of another shape"])
 def test_a_folder_of_transformers_whose_weights_do_not_fit_is_refused_by_the_names_of_their_tensors(tmp_path, fault):
-    transformers = pytest.importorskip("transformers")
-    folder_of_transformers(tmp_path, transformers)
+    folder_of_transformers(tmp_path)
     state = load_file(tmp_path / "model.safetensors")
     if fault == "missing":
         state = {key: value for key, value in state.items() if key not in HEAD}
@@ -251,8 +261,7 @@ def test_a_folder_of_transformers_whose_weights_do_not_fit_is_refused_by_the_nam
 
 
 def test_a_folder_of_transformers_may_lack_counters_and_is_loaded_in_float32(tmp_path):
-    transformers = pytest.importorskip("transformers")
-    network = folder_of_transformers(tmp_path, transformers)
+    network = folder_of_transformers(tmp_path)
     state = load_file(tmp_path / "model.safetensors")
     halves = {key: value.half() for key, value in state.items() if not key.endswith("num_batches_tracked")}
     assert len(halves) < len(state)
@@ -270,9 +279,8 @@ TASKS_OF = [("multi_label_classification", "multi-label"), ("regression", "score
 
 @pytest.mark.parametrize(("problem_type", "task"), TASKS_OF)
 def test_the_problem_type_of_a_folder_of_transformers_is_its_task(tmp_path, problem_type, task):
-    transformers = pytest.importorskip("transformers")
     config = {"num_labels": 3, "problem_type": problem_type}
-    folder_of_transformers(tmp_path, transformers, config=config)
+    folder_of_transformers(tmp_path, config=config)
     found = build(request("hf", tmp_path))
     assert (found.task or "") == task
     assert problem_type in found.task_origin if task else found.task_origin == ""
@@ -349,8 +357,7 @@ def test_a_config_of_other_channels_needs_the_command_s_numbers_and_takes_them(t
 
 @pytest.mark.parametrize("size", [{"height": SIDE, "width": 96}, None])
 def test_a_folder_of_transformers_without_one_side_takes_that_of_the_command(tmp_path, size):
-    transformers = pytest.importorskip("transformers")
-    folder_of_transformers(tmp_path, transformers, size=size)
+    folder_of_transformers(tmp_path, size=size)
     with pytest.raises(ConfigError) as error:
         build(request("hf", tmp_path, size=None))
     assert "--size S" in error.value.fix
@@ -360,19 +367,12 @@ def test_a_folder_of_transformers_without_one_side_takes_that_of_the_command(tmp
 
 
 def test_a_folder_of_transformers_of_one_channel_has_one_mean_or_needs_it(tmp_path):
-    transformers = pytest.importorskip("transformers")
     config = {"num_labels": 2, "num_channels": 1}
-    folder_of_transformers(tmp_path, transformers, config=config)
+    folder_of_transformers(tmp_path, config=config)
     built = build(request("hf", tmp_path))
     assert (built.channels, built.preprocessing.mean, built.preprocessing.std) == (1, (0.4,), (0.2,))
-    folder_of_transformers(tmp_path, transformers, config=config, image_mean=[0.4, 0.5, 0.6])
+    folder_of_transformers(tmp_path, config=config, image_mean=[0.4, 0.5, 0.6])
     assert build(request("hf", tmp_path)).preprocessing.mean is None
-
-
-def _installed():
-    from importlib.metadata import packages_distributions
-
-    return packages_distributions()
 
 
 # --- ExportedProgram ---

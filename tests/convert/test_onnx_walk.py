@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from convert.formats.onnx_graph import Graph, Node
-from convert.formats.ops.walk import all_of, unknown
+from convert.formats.ops.shape import cut
+from convert.formats.ops.walk import UnknownError, Value, Walk, all_of, unknown
 
 RIGHT = (
     "conv_stride_2_asymmetric_pads",
@@ -53,7 +54,7 @@ RIGHT = (
     "shared_dense",
 )
 WRONG = {
-    "unknown_operation": "Cos has no rule here",
+    "unknown_operation": "Tan has no rule here",
     "gemm_alpha": "alpha, beta or transA is set",
     "gemm_beta": "alpha, beta or transA is set",
     "gemm_computed_weight": "its input 1 is computed, not stored",
@@ -146,6 +147,15 @@ def test_a_refusal_of_many_nodes_counts_operations_and_names_all_of_them_on_one_
     for number in range(10):
         assert f"reason {number}: /w{number}/Where (it reads ['N', 4, 8, 8])" in said.why
     assert f"/w{{{','.join(str(number) for number in range(10, 30))}}}/Where" in said.why
+
+
+def test_films_backwards_are_refused_without_counting_them():
+    stored = {name: np.array([value]) for name, value in {"from": -1, "to": -(2**63) + 1, "axis": 0, "by": -1}.items()}
+    node = Node("flip", "Slice", ("image", *stored), ("out",), {})
+    walk = Walk(None, stored)
+    with pytest.raises(UnknownError, match="flip") as error:
+        cut(walk, node, [Value(np.empty((1, 3, 4, 4))), *[None] * len(stored)])
+    assert error.value.why == "it takes films of the batch"
 
 
 def test_names_that_differ_in_two_numbers_are_written_out():

@@ -14,11 +14,13 @@ from typer.testing import CliRunner
 
 from convert.certificate.consistency import inconsistencies
 from convert.certificate.retune import (
+    KEPT_PROOF,
     RetuneConfig,
     choose_threshold,
     left_out_decisions,
     margin_of_score,
     metrics_at,
+    prove_again,
     require_enough,
     retune,
 )
@@ -27,7 +29,7 @@ from convert.certificate.site.films import SiteFilm, SiteFilms
 from convert.formats.metadata import label_files, read_statements
 from tbconv.cli import app
 from tbconv.contract.bundle import MANIFEST, open_bundle, read_bundle, seal
-from tbconv.contract.certificate import RETUNE
+from tbconv.contract.certificate import RETUNE, Proof, ProofVerdict
 from tbconv.contract.consistency import Binding, check_binding
 from tbconv.contract.errors import BundleError, ConfigError, DataError, Silence
 from tbconv.contract.files import sha256_file, write_json
@@ -323,6 +325,21 @@ def test_the_certificate_is_about_these_films_and_the_figures_of_before_are_gone
     text = (done.bundle / "certificate.html").read_text()
     assert "The threshold was set anew" in text
     assert "films of a site (tbconv retune)" in (done.bundle / "model_card.md").read_text()
+
+
+def test_a_bundle_of_chosen_formats_keeps_what_was_proven_of_its_files_and_says_so(tmp_path):
+    proofs = {
+        "model_float32.tflite": Proof(ProofVerdict.EQUIVALENT, "every number within 1 step", {"terms": 3}),
+        "model_int8.tflite": Proof(ProofVerdict.UNKNOWN, "no rule"),
+        "model.h5": Proof(ProofVerdict.EQUIVALENT, "of a file that is gone"),
+    }
+    made = ["model_float32.tflite", "model_int8.tflite"]
+    kept = prove_again(tmp_path, made, proofs)
+    assert list(kept) == made
+    for path, one in kept.items():
+        assert (one.verdict, one.figures) == (proofs[path].verdict, proofs[path].figures)
+        assert one.reason == f"{proofs[path].reason}; {KEPT_PROOF}"
+    assert prove_again(tmp_path, made, kept) == kept  # once, however often a threshold is set
 
 
 def test_flips_and_undecided_films_are_counted(done):

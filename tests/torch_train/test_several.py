@@ -1,6 +1,7 @@
 """`tbconv adopt --task`: a network of several labels, or of one of N classes, with thresholds and figures by label."""
 
 import csv
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,8 +11,10 @@ from sklearn.metrics import roc_auc_score
 from team_networks import draw_net
 
 from tbconv.contract.errors import BundleError, ConfigError, DataError, Silence
-from torch_train.run_folder import HELDOUT_FILMS, read_films, read_labels, read_logits, read_run
-from torch_train.several import UNKNOWN, SeveralConfig, adopt_labels, labels_lines, read_targets
+from torch_train.config import UNKNOWN
+from torch_train.data.dataset import prepare_films, read_targets, require_both_sides
+from torch_train.run_folder import HELDOUT_FILMS, labels_lines, read_films, read_labels, read_logits, read_run
+from torch_train.several import SeveralConfig, adopt_labels
 
 
 @pytest.fixture(scope="module")
@@ -34,10 +37,10 @@ def adopted(nih, tmp_path_factory):
 
 
 def test_each_label_is_read_by_itself_and_a_film_has_as_many_as_it_has(nih, tmp_path):
-    found = read_targets(config(nih[0], tmp_path))
-    assert {path.name: list(row) for path, row in found.targets.items()} == nih[1]
-    assert found.index.labels.positive == "Hernia"  # the rarest, by which the split is drawn
-    assert found.index.patients_known
+    found = read_targets(config(nih[0], tmp_path).films())
+    assert {film.path.name: list(film.targets) for film in found.films} == nih[1]
+    assert found.labels.positive == "Hernia"  # the rarest, by which the split is drawn
+    assert found.patients_known
 
 
 def test_thresholds_and_figures_are_those_of_the_networks_own_logits(adopted, nih):
@@ -121,8 +124,10 @@ def test_options_of_two_classes_are_refused(nih, tmp_path, changes, words):
 
 def test_a_label_that_the_set_has_not_is_refused_with_the_nearest(nih, tmp_path):
     with pytest.raises(ConfigError, match="'Noduls' is no finding") as refused:
-        read_targets(config(nih[0], tmp_path, labels=("Noduls", "Mass", "Hernia")))
+        read_targets(config(nih[0], tmp_path, labels=("Noduls", "Mass", "Hernia")).films())
     assert "Nodule" in refused.value.fix
+    assert "--names" in refused.value.what
+    assert "--label" not in refused.value.what + refused.value.fix
 
 
 def test_uncertain_labels_count_for_no_threshold_and_no_figure(tmp_path):
@@ -137,8 +142,8 @@ def test_uncertain_labels_count_for_no_threshold_and_no_figure(tmp_path):
         csv.writer(file).writerows([header, *rows])
     asked = {"checkpoint": tmp_path / "net.pt", "arch": "resnet18", "data": tmp_path, "out": tmp_path / "run"}
     several = SeveralConfig(**asked, task="multi-label", labels=("Edema", "Pneumonia"))
-    found = read_targets(several)
-    by_patient = {path.parts[-3]: row for path, row in found.targets.items()}
+    found = read_targets(several.films())
+    by_patient = {film.path.parts[-3]: film.targets for film in found.films}
     assert by_patient == {
         "patient00000": (1, 0),
         "patient00001": (UNKNOWN, 1),
@@ -182,15 +187,16 @@ def test_of_one_class_of_n_the_largest_output_decides_and_no_threshold_is_chosen
 
 
 def test_a_set_of_several_labels_a_film_is_no_set_of_one_class(nih, folders, tmp_path):
-    found = read_targets(config(nih[0], tmp_path, task="one-of-n"))
-    assert all(sum(row) == 1 for row in found.targets.values())
-    assert len(found.index.films) == len(found.targets) == sum(sum(row) == 1 for row in nih[1].values())
+    found = read_targets(config(nih[0], tmp_path, task="one-of-n").films(), of_two="leave out")
+    assert all(sum(film.targets) == 1 for film in found.films)
+    assert len(found.films) == sum(sum(row) == 1 for row in nih[1].values())
     assert any("have none of the classes, or several, and are left out" in note for note in found.notes)
 
 
 def test_a_part_without_both_sides_of_a_label_is_said_with_the_label(nih, tmp_path):
-    from torch_train.several import _require_both_sides
-
-    targets = np.array([[1, 0], [0, 0], [1, 1], [0, 0]])
+    films = prepare_films(config(nih[0], tmp_path).films(), Silence())
+    none = films.targets.copy()
+    none[films.parts["test"], 1] = [0, UNKNOWN] * (len(films.parts["test"]) // 2) + [0] * (len(films.parts["test"]) % 2)
+    require_both_sides(films, LABELS)
     with pytest.raises(DataError, match="the test part has no film with 'Mass'"):
-        _require_both_sides(("Nodule", "Mass"), targets, np.array(["test", "test", "validation", "validation"]))
+        require_both_sides(replace(films, targets=none), LABELS)

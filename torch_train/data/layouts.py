@@ -51,6 +51,8 @@ _PACKING = re.compile(
 _PERSONS = re.compile(r"series|stud(y|ies)|patients?|subjects?|persons?|sessions?|cases?", re.IGNORECASE)
 _BINARY = ({"0"}, {"1"}, {"0", "1"})  # folders of digits that may be classes
 _PADCHEST_NAME = re.compile(r"\d{20,}[_-]")  # its archive parts are called 0, 1, ..., 54
+KINDS = frozenset({"bacteria", "virus"})  # of Kermany's pneumonia, in one folder: read where asked for
+KERMANY_KINDS = re.compile(r"person\d+_(bacteria|virus)_")
 # Kermany's own names; persons of pneumonia and studies of normal films, numbered apart.
 KERMANY = re.compile(r"(person\d+)_(?:bacteria|virus)_|((?:NORMAL2-)?IM-\d+)-\d+")
 
@@ -63,13 +65,18 @@ def read_class_folders(tree: FilmTree, choice: LabelChoice) -> FilmIndex | None:
         ConfigError: a name that is none of the set's.
     """
     classes = _classes(tree)
-    readings = [Reading(path, frozenset({name})) for path, name in classes.items() if name]
+    named = sum(bool(KERMANY.match(path.name)) for path in classes) > len(classes) / 2
+    asked = named and not {key_of(name) for name in (choice.label, choice.negative) if name}.isdisjoint(KINDS)
+    readings = [
+        Reading(path, frozenset({name, *(KERMANY_KINDS.findall(path.name) if asked else ())}))
+        for path, name in classes.items()
+        if name
+    ]
     if not readings:
         return None
     names = sorted({name for name in classes.values() if name})
     chosen = choose_classes(readings, choice, source=f"the folders of {tree.root}")
     masks = find_masks(tree)
-    named = sum(bool(KERMANY.match(path.name)) for path in classes) > len(classes) / 2
     films = []
     for reading, label in chosen.readings:
         path, part = reading.path, part_of_path(reading.path, tree.root)

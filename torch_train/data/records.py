@@ -40,6 +40,7 @@ class Film:
     sex: str | None = None  # "F", "M" or "O"
     mask: Path | None = None
     part: Part | None = None  # of the split that the set was published with; None: it has none
+    targets: tuple[int, ...] = ()  # of several labels, one each: 1 has it, 0 has not, UNKNOWN; empty: two classes
 
     def __post_init__(self) -> None:
         if self.label not in (0, 1):

@@ -78,9 +78,9 @@ def amp_step(
     """Take one optimisation step.
 
     Args:
-        network: turns images into logits [N, 2].
+        network: turns images into logits [N, 2], or one a label.
         images: float [N, 1, 224, 224], values 0..255.
-        labels: int64 [N].
+        labels: int64 [N], or [N, L] of labels of which a film may have several.
         loss_function: (logits float32, labels) -> scalar.
         optimiser: steps once.
         scaler: of the same precision; its state belongs in the checkpoint.

@@ -16,6 +16,7 @@ from tbconv.contract.errors import Reporter, Silence
 from torch_train.data.dataset import TrainingFilms
 from torch_train.engine.amp import Precision, exact_float32
 from torch_train.engine.distributed import gather_batches, rank_info
+from torch_train.model.network import GreyClassifier
 
 # --- device ---
 # Films as uint8 in GPU memory if they fit, streamed from main memory otherwise.
@@ -29,11 +30,11 @@ class FilmStore:
     """All films and labels of a run, read by index."""
 
     films: Tensor  # uint8 [N, 1, S, S], on the device or in main memory
-    labels: Tensor  # int64 [N], on the device
+    labels: Tensor  # int64 [N] or [N, L], on the device
     device: torch.device
 
     def batch(self, rows: Tensor) -> tuple[Tensor, Tensor]:
-        """Return films uint8 [n, 1, S, S] and labels int64 [n] on the device; `rows` int64 [n] on the device."""
+        """Return films uint8 [n, 1, S, S] and labels int64 [n] or [n, L]; `rows` int64 [n]: all on the device."""
         films = self.films[rows.to(self.films.device)]
         return films.to(self.device, non_blocking=True), self.labels[rows]
 
@@ -78,7 +79,7 @@ def place_films(
 
     Args:
         model_inputs: uint8 [N, S, S].
-        labels: int64 [N].
+        labels: int64 [N], or [N, L] of labels of which a film may have several.
         device: of the network.
         reporter: receives a line if they do not fit.
     """
@@ -123,26 +124,40 @@ def logits_of(
         mine = batches[ranks.rank :: ranks.size]
         tracked = reporter.track(mine, title="running the network", total=len(mine))
         own = [network(_as_images(store.batch(some)[0])).float() for some in tracked]
-        nothing = torch.empty(0, own[0].shape[1] if own else 2, device=store.device)
+        outputs = network.head.last.out_features if isinstance(network, GreyClassifier) else 2  # a rank may have none
+        nothing = torch.empty(0, own[0].shape[1] if own else outputs, device=store.device)
         return gather_batches(own, [len(some) for some in batches], nothing)
+
+
+def exact_logits(
+    network: nn.Module, store: FilmStore, rows: NDArray[np.int64], reporter: Reporter = SILENT
+) -> NDArray[np.float32]:
+    """Return logits in float32 without TF32, float32 [n, L]: what is evaluated is what is shipped."""
+    with exact_float32():
+        logits = logits_of(network, store, rows, Precision(store.device, torch.float32), reporter).cpu().numpy()
+    return np.asarray(logits, np.float32)
 
 
 def exact_margins(
     network: nn.Module, store: FilmStore, rows: NDArray[np.int64], reporter: Reporter = SILENT
 ) -> NDArray[np.float32]:
-    """Return margins in float32 without TF32, float32 [n]: what is evaluated is what is shipped."""
-    with exact_float32():
-        logits = logits_of(network, store, rows, Precision(store.device, torch.float32), reporter).cpu().numpy()
+    """Return exact margins, float32 [n]: logit of positive minus logit of negative."""
+    logits = exact_logits(network, store, rows, reporter)
     return np.asarray(logits[:, 1] - logits[:, 0])
 
 
 def unseen_margins(
     network: nn.Module, store: FilmStore, films: TrainingFilms, reporter: Reporter
 ) -> NDArray[np.float32]:
-    """Return the exact margins of validation and test films, float32 [N], NaN for training films."""
+    """Return what a network decides by of validation and test films: NaN for training films.
+
+    Returns:
+        The exact margins, float32 [N]; of several labels the exact logits, float32 [N, L].
+    """
     rows = np.concatenate([films.parts["validation"], films.parts["test"]])
-    margins = np.full(len(films.labels), np.nan, np.float32)
-    margins[rows] = exact_margins(network, store, rows, reporter)
+    found = (exact_margins if films.targets is None else exact_logits)(network, store, rows, reporter)
+    margins = np.full((len(films.labels), *found.shape[1:]), np.nan, np.float32)
+    margins[rows] = found
     return margins
 
 

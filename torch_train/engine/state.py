@@ -36,7 +36,7 @@ class Trained:
     """A network and its margins on the films that it did not learn from, whoever trained it."""
 
     network: GreyClassifier  # on the CPU, eval mode
-    margins: NDArray[np.float32]  # [N], float32 without TF32; NaN for training films
+    margins: NDArray[np.float32]  # [N], of several labels logits [N, L]; without TF32, NaN for training films
     history: tuple[EpochRecord, ...] = ()  # empty: not trained here
     precision: str | None = None  # of training: float32, bfloat16 or float16; None: not known
 
@@ -170,17 +170,17 @@ class EpochRecord:
     epoch: int  # from 1
     train_loss: float
     validation_loss: float
-    validation_auroc: float
+    validation_auroc: float  # of several labels their mean
     learning_rate: float
     seconds: float  # training and validation
     films_per_second: float  # of training alone
 
-    def line(self, epochs: int, *, digits: int) -> str:
-        """Return the progress line of the epoch, AUROC with so many decimals."""
+    def line(self, epochs: int, *, digits: int, mean: bool = False) -> str:
+        """Return the progress line of the epoch, AUROC with so many decimals; `mean` says that it is of labels."""
         return (
             f"epoch {self.epoch}/{epochs}: loss {self.train_loss:.4f}, validation loss {self.validation_loss:.4f}, "
-            f"AUROC {self.validation_auroc:.{digits}f}, rate {self.learning_rate:.1e}, {self.seconds:.1f} s, "
-            f"{self.films_per_second:.0f} films/s"
+            f"{'mean ' * mean}AUROC {self.validation_auroc:.{digits}f}, rate {self.learning_rate:.1e}, "
+            f"{self.seconds:.1f} s, {self.films_per_second:.0f} films/s"
         )
 
 
@@ -325,6 +325,8 @@ def _read(path: Path, device: torch.device) -> dict[str, Any]:
 
 
 def _refuse_other_run(then: Identity, now: Identity) -> None:
+    for key in ("task", "names"):  # first: they change what a film's labels are, and so the data set
+        _refuse_other(key, then.config.get(key), now.config.get(key))
     _refuse_other("data set", then.data_digest[:12], now.data_digest[:12])
     _refuse_other("split", then.split_digest[:12], now.split_digest[:12])
     free = (*MAY_DIFFER, "epochs") if now.config.get("schedule") == "plateau" else MAY_DIFFER  # a cosine spans them all

@@ -24,7 +24,7 @@ from torch_train.engine.state import TrainState
 
 
 class Step(Protocol):
-    """Takes one step on films uint8 [N, 1, S, S], labels int64 [N] and draws float32 [N, DRAWS], all on the device."""
+    """Takes a step on films uint8 [N, 1, S, S], labels int64 [N] or [N, L], draws float32 [N, DRAWS], on the device."""
 
     def __call__(self, films: Tensor, labels: Tensor, draws: Tensor, /) -> Tensor:
         """Return the loss, on the device; it may be overwritten by the next step."""

@@ -19,7 +19,7 @@ from torch.nn import functional as F
 from tbconv.contract.errors import ConfigError, Reporter
 from tbconv.contract.preprocess import PreprocessSpec
 from tbconv.report_kit.words import digits_for
-from torch_train.config import TrainConfig
+from torch_train.config import UNKNOWN, TrainConfig
 from torch_train.data.dataset import TrainingFilms
 from torch_train.engine.amp import LossFunction, Precision, choose_precision
 from torch_train.engine.augment import draw_table
@@ -43,10 +43,10 @@ from torch_train.engine.state import (
     write_history,
 )
 from torch_train.engine.step import Step, choose_step, set_determinism
-from torch_train.metrics import auroc
+from torch_train.metrics import auroc, mean_auroc
 from torch_train.model.network import XrayNetwork
 from torch_train.model.pretrained import build_network
-from torch_train.run_folder import CHECKPOINT, HISTORY, RUN
+from torch_train.run_folder import CHECKPOINT, HISTORY, LABELS, RUN
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +87,8 @@ def start_network(config: TrainConfig, reporter: Reporter) -> Start:
         ConfigError: the layers or the precision do not fit.
     """
     precision = choose_precision(config.device, config.precision)
-    tuning = choose_layers(build_network(config.arch, config.weights, seed=config.seed), config.fine_tune)
+    network = build_network(config.arch, config.weights, seed=config.seed, outputs=len(config.names or ("", "")))
+    tuning = choose_layers(network, config.fine_tune)
     _report_start(tuning, config, precision, reporter)
     return Start(tuning, precision)
 
@@ -123,9 +124,10 @@ def fit_network(
     if precision.device.index is not None:
         torch.cuda.set_device(precision.device)  # streams and graphs are made on the current one
     set_determinism(config, precision.device)
-    loss = class_loss(films.labels_of("train"), config, precision.device)
+    truth = films.truth(one_of_n=config.task == "one-of-n")
+    loss = class_loss(truth[films.parts["train"]], config, precision.device)
     train_state = make_train_state(start.tuning, precision, loss, config)
-    store = place_films(films.model_inputs, films.labels, precision.device, reporter)
+    store = place_films(films.model_inputs, truth, precision.device, reporter)
     identity = _identity(films, config, precision)
     progress = load_checkpoint(config.out / CHECKPOINT, train_state, identity) if resume else Progress((), {})
     if resume and rank_info().is_main:
@@ -135,13 +137,14 @@ def fit_network(
     digits = digits_for(len(films.parts["validation"]))
     with BackgroundWriter() as writer:
         while should_continue(progress.history, config):
-            (config.out / RUN).unlink(missing_ok=True)  # a finished run that is continued is not finished
+            for finished in (RUN, LABELS):
+                (config.out / finished).unlink(missing_ok=True)  # a finished run that is continued is not finished
             progress = _one_more_epoch(
                 train_state, step, store, films, config, progress, stored=stored, reporter=reporter
             )
             if not rank_info().is_main:
                 continue  # all ranks hold the same state; one writes it
-            line = progress.history[-1].line(config.epochs, digits=digits)
+            line = progress.history[-1].line(config.epochs, digits=digits, mean=films.targets is not None)
             state = take_state(train_state, progress, identity) if stored else None
             writer.submit(partial(_store_epoch, config.out, state, progress.history, line, reporter, on_history))
     return _select(train_state, store, films, progress, config, reporter=reporter)
@@ -202,7 +205,7 @@ def _one_more_epoch(
     rate = train_state.rate
     train_loss = train_epoch(train_state, step, store, films.parts["train"], config, epoch=epoch, reporter=reporter)
     trained = time.perf_counter()
-    validation_loss, validation_auroc = _validate(train_state, store, films)
+    validation_loss, validation_auroc = _validate(train_state, store, films, config)
     if not (math.isfinite(train_loss) and math.isfinite(validation_loss)):
         raise _diverged(epoch, config.out if stored else None, train_loss, validation_loss)
     train_state.end_epoch(validation_loss)
@@ -222,10 +225,16 @@ def _one_more_epoch(
     return Progress(history, best)
 
 
-def _validate(train_state: TrainState, store: FilmStore, films: TrainingFilms) -> tuple[float, float]:
+def _validate(
+    train_state: TrainState, store: FilmStore, films: TrainingFilms, config: TrainConfig
+) -> tuple[float, float]:
+    """Return loss and AUROC, of several labels their mean."""
     rows = films.parts["validation"]
     logits = logits_of(train_state.tuning.network, store, rows, train_state.precision)
     loss = float(train_state.loss_function(logits, store.labels[torch.from_numpy(rows).to(store.device)]))
+    if films.targets is not None:
+        found = np.nan_to_num(logits.cpu().numpy())
+        return loss, mean_auroc(found, films.targets[rows], one_of_n=config.task == "one-of-n")
     margins = (logits[:, 1] - logits[:, 0]).cpu().numpy()
     return loss, auroc(np.nan_to_num(margins), films.labels[rows])
 
@@ -350,17 +359,20 @@ def count_earlier(order: Tensor) -> Tensor:
 
 
 def class_loss(labels: NDArray[np.int64], config: TrainConfig, device: torch.device) -> LossFunction:
-    """Return the cross-entropy; with balance "loss" both classes have the same total weight.
+    """Return the cross-entropy; with balance "loss" all classes, or both sides of each label, weigh the same in all.
 
     Args:
-        labels: int64 [n], of the training part.
+        labels: int64 [n] of classes, or [n, L] of labels of which a film may have several; of the training part.
         config: the recipe.
         device: of the logits.
     """
-    counts = np.bincount(labels, minlength=2)
+    if labels.ndim > 1:
+        return label_loss(labels, config, device)
+    classes = len(config.names or ("", ""))
+    counts = np.bincount(labels, minlength=classes)
     weight = None
     if config.balance == "loss":
-        weight = torch.tensor(len(labels) / (2 * counts), dtype=torch.float32, device=device)
+        weight = torch.tensor(len(labels) / (classes * counts), dtype=torch.float32, device=device)
 
     def loss(logits: Tensor, truth: Tensor) -> Tensor:
         if config.label_smoothing:
@@ -374,12 +386,43 @@ def smoothed_cross_entropy(logits: Tensor, truth: Tensor, weight: Tensor | None,
     """Return `F.cross_entropy` with label smoothing, without its host synchronisation, which no CUDA graph can hold.
 
     Args:
-        logits: float [n, 2].
+        logits: float [n, K].
         truth: int64 [n].
-        weight: float [2] of the classes, or None.
-        smoothing: share of each target that is divided between both classes.
+        weight: float [K] of the classes, or None.
+        smoothing: share of each target that is divided between all classes.
     """
-    positive = truth * (1 - smoothing) + smoothing / 2
+    classes = logits.shape[1]
+    if classes == 2:  # as it was before there were more, to the last bit
+        positive = truth * (1 - smoothing) + smoothing / 2
+        targets = torch.stack((1 - positive, positive), dim=1)
+    else:
+        own = truth[:, None] == torch.arange(classes, device=truth.device)
+        targets = own * (1 - smoothing) + smoothing / classes
     weights = torch.ones_like(logits[0]) if weight is None else weight
-    losses = -torch.stack((1 - positive, positive), dim=1) * F.log_softmax(logits, dim=1) * weights
+    losses = -targets * F.log_softmax(logits, dim=1) * weights
     return losses.sum() / weights[truth].sum()
+
+
+def label_loss(labels: NDArray[np.int64], config: TrainConfig, device: torch.device) -> LossFunction:
+    """Return the binary cross-entropy of several labels, each on the films of which it is known.
+
+    Weights are such that over the training films both sides of a label, and all labels, weigh the same. It is divided
+    by the number of films and labels, known or not, so that what is unknown of one label moves no other.
+
+    Args:
+        labels: int64 [n, L] of the training part: 1, 0, UNKNOWN; each label has films of both sides.
+        config: the recipe.
+        device: of the logits.
+    """
+    sides = [(labels == side).sum(0) for side in (0, 1)]
+    negative, positive = (
+        torch.tensor(len(labels) / (2 * counts), dtype=torch.float32, device=device) for counts in sides
+    )
+
+    def loss(logits: Tensor, truth: Tensor) -> Tensor:
+        has = truth == 1
+        weights = torch.where(has, positive, negative) * (truth != UNKNOWN)
+        targets = has * (1 - config.label_smoothing) + config.label_smoothing / 2
+        return (F.binary_cross_entropy_with_logits(logits, targets, reduction="none") * weights).mean()
+
+    return loss

@@ -160,12 +160,15 @@ class DeployedLabels(nn.Module):
     def forward(self, image: Tensor) -> Tensor:
         """Turn films float [N, 1, 224, 224], values 0..255, into logits [N, L]."""
         network = self.network
-        logits: Tensor = network.head.last(network.body(network.normalise(image)).mean((2, 3)))
+        hidden = network.body(network.normalise(image)).mean((2, 3))
+        for norm, dense in network.head.hidden:
+            hidden = torch.relu(dense(norm(hidden)))
+        logits: Tensor = network.head.last(hidden)
         return logits
 
 
 def load_labels(folder: Path, *, arch: str, outputs: int) -> DeployedLabels:
-    """Return the network of a folder of `tbconv adopt --task`, in eval mode, float32.
+    """Return the network of a run of several labels, trained here or adopted, in eval mode, float32.
 
     Raises:
         BundleError: the weights are missing, damaged, not finite or of another network.
@@ -173,12 +176,15 @@ def load_labels(folder: Path, *, arch: str, outputs: int) -> DeployedLabels:
     path = folder / WEIGHTS
     try:
         state = _load_finite(path)
-        channels = len(state["normalise.weight"])
-        network = AdoptedNetwork(arch.removeprefix(ADOPTED), channels=channels, outputs=outputs)
+        if arch.startswith(ADOPTED):
+            channels = len(state["normalise.weight"])
+            network: GreyClassifier = AdoptedNetwork(arch.removeprefix(ADOPTED), channels=channels, outputs=outputs)
+        else:
+            network = XrayNetwork(arch, outputs=outputs)
         network.load_state_dict(state)
         return DeployedLabels(network)
     except (OSError, SafetensorError, KeyError, RuntimeError, ValueError) as error:
-        fix = "adopt the checkpoint again: tbconv adopt CHECKPOINT --task ... --out RUN"
+        fix = "train or adopt it again: tbconv train, or tbconv adopt CHECKPOINT, with --task ... --out RUN"
         raise BundleError(f"{path} cannot be loaded", why=str(error)[:400], fix=fix) from error
 
 

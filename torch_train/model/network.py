@@ -71,7 +71,7 @@ class GreyClassifier(nn.Module):
     features: int  # channels of the last feature map
 
     def forward(self, image: Tensor) -> Tensor:
-        """Turn films float [N, 1, 224, 224], values 0..255, into logits [N, 2]."""
+        """Turn films float [N, 1, 224, 224], values 0..255, into logits [N, 2], or one a label."""
         logits: Tensor = self.head(self.body(self.normalise(image)).mean((2, 3)))
         return logits
 
@@ -80,9 +80,9 @@ class GreyClassifier(nn.Module):
 
 
 class Head(nn.Module):
-    """BatchNorm + Dense(512) + ReLU + Dropout(0.5), BatchNorm + Dense(256) + ReLU + Dropout(0.3), Dense(2)."""
+    """BatchNorm + Dense(512) + ReLU + Dropout(0.5), BatchNorm + Dense(256) + ReLU + Dropout(0.3), Dense(outputs)."""
 
-    def __init__(self, features: int) -> None:
+    def __init__(self, features: int, outputs: int = 2) -> None:
         super().__init__()
         self.bn1 = nn.BatchNorm1d(features)
         self.dense1 = nn.Linear(features, HIDDEN[0])
@@ -90,10 +90,10 @@ class Head(nn.Module):
         self.bn2 = nn.BatchNorm1d(HIDDEN[0])
         self.dense2 = nn.Linear(HIDDEN[0], HIDDEN[1])
         self.drop2 = nn.Dropout(DROPOUT[1])
-        self.dense3 = nn.Linear(HIDDEN[1], 2)
+        self.dense3 = nn.Linear(HIDDEN[1], outputs)
 
     def forward(self, pooled: Tensor) -> Tensor:
-        """Turn pooled features [N, C] into logits [N, 2]."""
+        """Turn pooled features [N, C] into logits [N, 2], or one a label."""
         hidden = self.drop1(torch.relu(self.dense1(self.bn1(pooled))))
         hidden = self.drop2(torch.relu(self.dense2(self.bn2(hidden))))
         logits: Tensor = self.dense3(hidden)
@@ -116,13 +116,16 @@ class XrayNetwork(GreyClassifier):
     mean: Tensor
     std: Tensor
 
-    def __init__(self, arch: str = "resnet50", *, mean: float = PIXEL_MEAN, std: float = PIXEL_STD) -> None:
+    def __init__(
+        self, arch: str = "resnet50", *, mean: float = PIXEL_MEAN, std: float = PIXEL_STD, outputs: int = 2
+    ) -> None:
+        """Build it with random weights; `outputs` is 2 (negative, positive), or one a label."""
         super().__init__()
         self.register_buffer("mean", torch.tensor(mean))
         self.register_buffer("std", torch.tensor(std))
         self.body = build_body(arch, channels=1)
         self.features = backbone(arch).features
-        self.head: Head = Head(self.features)
+        self.head: Head = Head(self.features, outputs)
 
     def normalise(self, image: Tensor) -> Tensor:
         """Turn grey levels 0..255 into what the body was trained on."""

@@ -34,20 +34,21 @@ INPUT = re.compile(r"- *(\d+(?:\.\d+)?)\) */ *(\d+(?:\.\d+)?)")
 OLD_DENSENET = re.compile(r"(denselayer\d+\.(?:norm|conv))\.([12]\.)")
 
 
-def build_network(arch: str, weights: str, *, seed: int) -> XrayNetwork:
+def build_network(arch: str, weights: str, *, seed: int, outputs: int = 2) -> XrayNetwork:
     """Build the network to train, with a random head and a body from `weights`.
 
     Args:
         arch: a key of `BACKBONES`.
         weights: imagenet, none or a path.
         seed: of everything that is drawn.
+        outputs: 2 (negative, positive), or one a label.
 
     Raises:
         SetupError: ImageNet weights cannot be downloaded.
         ConfigError: the file is missing, unreadable or of another network.
     """
     torch.manual_seed(seed)
-    network = XrayNetwork(arch)
+    network = XrayNetwork(arch, outputs=outputs)
     if weights == "none":
         return network
     state, metadata = (_imagenet(arch), {}) if weights == "imagenet" else read_weights(Path(weights))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
 from math import prod
@@ -126,7 +127,7 @@ def cut(walk: Walk, node: Node, values: list[Value | None]) -> Value:
     ):
         suffix, places = "" if len(starts) == 1 else f".axis{axis}", slice(start, end, step).indices(sizes[axis])
         if step < 0:
-            value = _parts(walk, node, value, axis % len(sizes), list(range(*places)), suffix)
+            value = _parts(walk, node, value, axis % len(sizes), range(*places), suffix)
         else:
             value = _part(walk, node, value, axis % len(sizes), places, suffix)
     return value
@@ -175,10 +176,12 @@ def split(walk: Walk, node: Node, values: list[Value | None]) -> list[Value]:
     ]
 
 
-def _parts(walk: Walk, node: Node, value: Value, axis: int, places: list[int], suffix: str) -> Value:
+def _parts(walk: Walk, node: Node, value: Value, axis: int, places: Sequence[int], suffix: str) -> Value:
     """Return single places of an axis, in any order and as often as they are asked for."""
-    if axis == value.batch_at or not 1 <= len(places) <= MOST_COPIES:
-        raise unknown(node, f"it takes films, or {len(places)} places that don't grow evenly, not 1 to {MOST_COPIES}")
+    if axis == value.batch_at:
+        raise unknown(node, "it takes films of the batch")
+    if not 1 <= len(places) <= MOST_COPIES:
+        raise unknown(node, f"it takes {len(places)} places that don't grow evenly, not 1 to {MOST_COPIES}")
     each = {one: _part(walk, node, value, axis, (one, one + 1, 1), f"{suffix}.place{one}") for one in places}
     if len(places) == 1:
         return each[places[0]]
@@ -346,32 +349,26 @@ def _shown(target: list[int]) -> list[int | str]:
 # What changes how numbers are stored, or nothing at all.
 
 
-def greater(walk: Walk, node: Node, values: list[Value | None]) -> Value:
-    """A function, which a H5 can't load.
-
-    TFLite: GREATER.
-
-    Greater than one stored number.
-    """
-    value, bound = only(node, values), walk.constant(node, 1)
-    if bound.size != 1:
-        raise unknown(node, f"it compares with a constant of shape {bound.shape}, not with one number")
-    return value.like(walk.make.greater(value.tensor, float(bound.reshape(()))), nonnegative=True)
+CASTS = {1: "float32", 9: "bool"}  # onnx.TensorProto
 
 
 def cast(walk: Walk, node: Node, values: list[Value | None]) -> Value:
-    """A function, which a H5 can't load; nothing where the tensor is float32 already.
+    """A function, which a H5 can't load; nothing where the tensor is of that type already.
 
-    TFLite: CAST.
+    TFLite: CAST; EQUAL and LOGICAL_NOT of a number to true or false.
 
-    To float32 only.
+    To float32 or bool.
     """
-    value = only(node, values)
-    if node.attributes["to"] != 1:  # TensorProto.FLOAT
-        raise unknown(node, "only a cast to float32 is known")
-    if value.tensor.dtype == "float32":
+    value, to, name = only(node, values), node.attributes["to"], layer_name(node)
+    if to not in CASTS:
+        raise unknown(node, "only a cast to float32 or to bool is known")
+    if value.tensor.dtype == CASTS[to]:
         return value
-    return value.like(walk.make.to_float(value.tensor), nonnegative=value.nonnegative)
+    if CASTS[to] == "float32":
+        return value.like(walk.make.to_float(value.tensor, name), nonnegative=value.nonnegative)
+    zero = np.zeros((1,) * len(value.tensor.shape), np.float32)
+    made = walk.make.compare(value.tensor, zero, "equal", f"{name}.zero")
+    return value.like(walk.make.activation(made, "logical_not", name), nonnegative=True)
 
 
 def identity(walk: Walk, node: Node, values: list[Value | None]) -> Value:

@@ -9,9 +9,11 @@ from __future__ import annotations
 import contextlib
 import difflib
 import importlib
+import importlib.metadata
 import importlib.util
 import json
 import os
+import re
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
@@ -43,6 +45,8 @@ OUTPUT, INPUT = "logits", "input"
 TASK_OF = {"multi_label_classification": "multi-label", "regression": "score"}  # problem_type of transformers
 UNNAMED = "LABEL_"  # how transformers numbers classes that have no name
 RGB = 3  # channels
+EXTRA_OF = {"transformers": "hf"}  # of packages whose extra has another name
+OLDEST = {"timm": (1, 0, 20), "transformers": (4, 57)}  # of pyproject.toml; older ones have other arguments
 SHOWN = 5  # names that an error proposes
 MAY_LACK = ("num_batches_tracked", "position_ids")  # ends of buffers that no weights file needs: a network makes them
 PIL = {0: "nearest", 1: "lanczos", 2: "bilinear", 3: "bicubic"}  # PIL.Image.Resampling, as transformers writes it
@@ -461,10 +465,13 @@ def _of_file(path: str, _: str | None, size: int | None) -> Built:
 
 
 def _library(name: str) -> Any:
+    fix = f"pip install 'tbconv[{EXTRA_OF.get(name, name)}]'"
     if importlib.util.find_spec(name) is None:
-        extra = {"transformers": "hf"}.get(name, name)
-        what, why = f"the package {name} is not installed", "it builds the network"
-        raise SetupError(what, why=why, fix=f"pip install 'tbconv[{extra}]'")
+        raise SetupError(f"the package {name} is not installed", why="it builds the network", fix=fix)
+    found = importlib.metadata.version(name)
+    if tuple(int(one) for one in re.findall(r"\d+", found)[:3]) < OLDEST[name]:
+        oldest = ".".join(map(str, OLDEST[name]))
+        raise SetupError(f"{name} {found} is installed", why=f"{oldest} is the oldest that is supported", fix=fix)
     return importlib.import_module(name)
 
 

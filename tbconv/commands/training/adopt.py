@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -30,9 +29,10 @@ from tbconv.commands.training.train import (
     OperatingPoint,
     Out,
     TargetSensitivity,
+    names_of,
     print_result,
 )
-from tbconv.console import TerminalReporter, print_opening, print_out
+from tbconv.console import TerminalReporter
 from tbconv.contract.errors import ConfigError
 from torch_train.model.backbones import ADOPTABLE  # loads no framework
 
@@ -114,7 +114,7 @@ def adopt(
         )
     several: dict[str, Any] = {}
     if task is not None:
-        several = {"task": task, "labels": tuple(one.strip() for one in (names or "").split(","))}
+        several = {"task": task, "labels": names_of(names) or ()}
     config = _config(several)(
         checkpoint=checkpoint,
         arch=arch,
@@ -141,10 +141,7 @@ def adopt(
     with interruptible(lambda: f"stopped; {out} holds no finished run, the same command begins again"):
         with signed_file(checkpoint, rule) as vouched:
             _run(replace(config, checkpoint=vouched))
-        if several:
-            _print_labels(out, as_json=as_json, details=details)
-        else:
-            print_result(TrainedRun(out), as_json=as_json, details=details)
+        print_result(TrainedRun(out), as_json=as_json, details=details)
 
 
 def _config(several: dict[str, Any]) -> type[Any]:
@@ -160,18 +157,3 @@ def _run(config: Any) -> None:
     from torch_train.several import SeveralConfig, adopt_labels
 
     adopt_labels(config, TerminalReporter()) if isinstance(config, SeveralConfig) else adopt(config, TerminalReporter())
-
-
-def _print_labels(out: Path, *, as_json: bool, details: bool) -> None:
-    """Print what was chosen and measured of each label, and what to do next."""
-    from torch_train.run_folder import REPORT, read_labels
-    from torch_train.several import labels_lines
-
-    facts = read_labels(out).facts
-    if as_json:
-        print_out(json.dumps(facts, indent=2, sort_keys=True))
-        return
-    title, _, decides, unknown, _, *table = labels_lines(facts)
-    print_opening(title.removeprefix("# "), decides, unknown, report=out / REPORT, details=details)
-    for line in [*table, f"folder: {out}", f"next: tbconv convert {out} --out OUT"]:
-        print_out(line)

@@ -26,8 +26,11 @@ from tbconv.commands.training.train import train as train_command
 from tbconv.console import TerminalReporter, print_opening, print_out, print_said, table_console
 from tbconv.contract.errors import ConfigError
 
-# Options of `tbconv train` that do not apply to a fold.
-NOT_HERE = ("out", "resume", "as_json", "gpus", "details", "calibration_films", "heldout_films", "log_to")
+# Options of `tbconv train` that do not apply to a fold, or to two classes.
+NOT_HERE = (
+    *("out", "resume", "as_json", "gpus", "details", "calibration_films", "heldout_films", "log_to"),
+    *("task", "names"),
+)
 
 
 @with_options_of(train_command, instead_of="recipe", leave_out=NOT_HERE)

@@ -28,9 +28,7 @@ OperatingPoint = Annotated[
 CalibrationFilms = Annotated[int, typer.Option(help="Training films stored in the run folder to calibrate int8.")]
 HeldoutFilms = Annotated[int, typer.Option(help="Test, then validation films stored there to measure parity.")]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
-AsJson = Annotated[
-    bool, typer.Option("--json", help="Print metrics.json (adopt --task: labels.json) instead of lines.")
-]
+AsJson = Annotated[bool, typer.Option("--json", help="Print metrics.json (with --task labels.json) instead of lines.")]
 
 
 @with_labels_of_films
@@ -38,6 +36,17 @@ def train(
     data: Data,
     out: Out,
     labels_from_masks: LabelsFromMasks = False,
+    task: Annotated[
+        str | None,
+        typer.Option(
+            help="multi-label (a film has any number of the labels) or one-of-n (exactly one of N classes), with "
+            "--names. Omitted: two classes."
+        ),
+    ] = None,
+    names: Annotated[
+        str | None,
+        typer.Option(help="With --task: findings or classes as --label takes them, one an output: Effusion,Nodule,..."),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Seed of split, order, augmentation and initial weights.")] = 0,
     arch: Annotated[str, typer.Option(help=f"Backbone: {', '.join(BACKBONES)} (for quick tests).")] = "resnet50",
     weights: Annotated[
@@ -49,9 +58,7 @@ def train(
     ] = "loss",
     learning_rate: Annotated[float | None, typer.Option(help="Default 3e-4; 1e-3 with --weights none.")] = None,
     weight_decay: Annotated[float, typer.Option(help="Weight decay of AdamW; biases and BatchNorms have none.")] = 0.05,
-    label_smoothing: Annotated[
-        float, typer.Option(help="Share of each target that is spread over both classes.")
-    ] = 0.0,
+    label_smoothing: Annotated[float, typer.Option(help="Share of each target that is spread over all classes.")] = 0.0,
     batch: Annotated[int, typer.Option(help="Batch size per GPU.")] = 32,
     epochs: Annotated[int, typer.Option(help="Passes over the training films.")] = 16,
     schedule: Annotated[
@@ -113,7 +120,10 @@ def train(
     as_json: AsJson = False,
     **labels: Any,
 ) -> None:
-    """Train on a folder of films: weights, operating point, calibration, baseline, figures with intervals."""
+    """Train on a folder of films: weights, operating point, calibration, baseline, figures with intervals.
+
+    Of several labels or N classes (--task, --names): thresholds and figures by label.
+    """
     with interruptible(lambda: _how_to_continue(out)):
         run = api.train(
             data,
@@ -123,6 +133,8 @@ def train(
             reporter=TerminalReporter(),
             **labels,
             labels_from_masks=labels_from_masks,
+            task=task,  # type: ignore[arg-type]  # the config refuses other words
+            names=names_of(names),
             seed=seed,
             arch=arch,
             weights=weights,
@@ -159,6 +171,11 @@ def train(
             print_result(run, as_json=as_json, details=details)
 
 
+def names_of(names: str | None) -> tuple[str, ...] | None:
+    """Return the names of an option, separated by commas."""
+    return None if names is None else tuple(one.strip() for one in names.split(","))
+
+
 def _how_to_continue(out: Path) -> str:
     from torch_train.run_folder import CHECKPOINT
 
@@ -171,11 +188,17 @@ def _how_to_continue(out: Path) -> str:
 
 def print_result(run: api.TrainedRun, *, as_json: bool, details: bool) -> None:
     """Print five lines that say what matters, the tables where they are asked for, and what to do next."""
-    from torch_train.run_folder import REPORT, opening, summary_lines
+    from torch_train.run_folder import REPORT, labels_lines, opening, summary_lines
 
     metrics, out = run.metrics, run.folder
     if as_json:
         print_out(json.dumps(metrics, indent=2, sort_keys=True))
+        return
+    if "task" in metrics:  # several labels
+        title, _, decides, use, _, *table = labels_lines(metrics)
+        print_opening(title.removeprefix("# "), decides, use, report=out / REPORT, details=details)
+        for line in [*table, f"folder: {out}", f"next: tbconv convert {out} --out OUT"]:
+            print_out(line)
         return
     print_opening(*opening(metrics), report=out / REPORT, details=details)
     narrow = is_narrow(table_console())
