@@ -28,7 +28,7 @@ from convert.parity.compare import compare_outputs, varies
 from convert.parity.decisions import OPTION, SHOWN, TASKS, Decisions, choose_decisions, read_thresholds
 from convert.parity.needs import find_needs
 from convert.parity.report import PARITY
-from convert.parity.runtimes import Compared, Outputs, Runtime, compared_files, run_outputs
+from convert.parity.runtimes import Compared, Outputs, Runtime, compared_files, places_of, run_outputs
 from convert.parity.verdicts import (
     CERTIFIED,
     FAILED,
@@ -49,9 +49,11 @@ from convert.pipeline import (
     check_route,
     compared_makers,
     compared_name,
+    refuse_litert_torch,
 )
 from convert.proof.prove import prove_files
 from convert.quantization.float_ops import HEAD, MAP, NOTHING, require_nodes
+from convert.runners.elsewhere.environments import python_of_litert_torch
 from tbconv.contract.bundle import CONVERSION, MANIFEST, file_records, replace_folder
 from tbconv.contract.certificate import Proof
 from tbconv.contract.environment import provenance
@@ -66,6 +68,7 @@ REPORT = "report.md"
 NOT_OFFERED = "not_offered"  # folder of files that change too many decisions, or of which too little is known
 NOT_OF_WRAP = ("source", "converter", "nodes", "library")  # of its facts: conversion.json has them elsewhere
 MOST_SIDE = 4096  # pixels
+BY_LITERT_TORCH = "convert.formats.tflite.by_litert_torch:library_to_tflite"
 FLOAT32_FILE = "float32.onnx"  # aside: the network of a file in other numbers
 EVIDENCE_FILE = "evidence.onnx"  # aside: the file's network in float32 with its evidence map
 IMAGE = 4  # axes of an evidence map, which is no list of classes
@@ -123,6 +126,7 @@ class OnnxConfig:
     task: str | None = None  # of convert.parity.decisions.TASKS; None lets the last operation propose it
     thresholds: Path | None = None  # JSON or CSV: one a label
     chosen_on: str = ""  # where thresholds and figures come from, in words, if labelled films were read for them
+    trained_here: bool = False  # of a run of several labels: `tbconv train` made it, not `tbconv adopt`
     referral: str | None = None  # what a flag calls for; None: what the one label that is flagged is known to call for
 
     def __post_init__(self) -> None:
@@ -130,6 +134,8 @@ class OnnxConfig:
             object.__setattr__(self, "referral", referral_of_option(self.referral))
         check_route(self.route)
         check_formats(self.formats, self.route)
+        if self.library is None:
+            refuse_litert_torch(self.route, self.onnx.name, "it wants the PyTorch network, and an ONNX file has none")
         check_budget(self.int8_budget)
         check_io(self.io, self.formats)
         check_evidence(self.evidence, self.route, self.io)
@@ -204,6 +210,7 @@ class OnnxReference:
 
     config: OnnxConfig
     _source: Source | None = field(default=None, init=False)
+    _python: Path | None = field(default=None, init=False)  # of the environment of litert-torch
     _task_origin: str = field(default=OPTION, init=False)  # who states the task
     has_network: bool = field(default=True, init=False)
     has_evidence: bool = field(default=False, init=False)
@@ -218,6 +225,11 @@ class OnnxReference:
     def route(self) -> Route:
         """Return who writes the TFLite that is shipped."""
         return self.config.route
+
+    @property
+    def other_routes(self) -> tuple[Route, ...]:
+        """Return the routes that ship another converter's files: litert-torch wants a network of PyTorch."""
+        return ("onnx2tf",) if self.config.library is None else ("onnx2tf", "litert-torch")
 
     @property
     def int8_budget(self) -> float:
@@ -251,7 +263,8 @@ class OnnxReference:
         """Return what is converted, in a line."""
         if self.config.library is not None:
             return f"converting {self.config.name}, a third-party network"
-        kind = f"an adopted {self.config.task} network" if self.config.chosen_on else "a third-party ONNX model"
+        whose = "a trained" if self.config.trained_here else "an adopted"
+        kind = f"{whose} {self.config.task} network" if self.config.chosen_on else "a third-party ONNX model"
         return f"converting {self.config.name}, {kind}"
 
     @property
@@ -288,7 +301,10 @@ class OnnxReference:
             ConfigError: --keep-float or --labels do not fit the file.
             ConversionError: the file cannot be converted, or answers NaN or the same to every film.
             DataError: the folder holds no films.
+            SetupError: the route's environment is not there.
         """
+        if self.route == "litert-torch":
+            self._python = python_of_litert_torch()
         library = self._export(context) if self.config.library is not None else None
         config, say = self.config, context.reporter.say
         facts = context.step(
@@ -399,7 +415,13 @@ class OnnxReference:
         return {key: facts[key] for key in kept} | {"carried": given is not None and own, "not_carried": told}
 
     def _run_pytorch(
-        self, context: ConversionContext, facts: dict[str, Any], normalise: Normalise, films: FolderFilms
+        self,
+        context: ConversionContext,
+        facts: dict[str, Any],
+        normalise: Normalise,
+        films: FolderFilms,
+        *,
+        dtype: str = "float32",
     ) -> Outputs:
         """Run the library's network itself on films that numpy normalised."""
         source, images = self.config.library, context.aside / "pytorch.npy"
@@ -408,7 +430,7 @@ class OnnxReference:
         np.save(images, prepare(films.parity, normalise))
         [output] = facts["own_outputs"]
         batch = facts["source_batch"] if isinstance(facts["source_batch"], int) else None
-        request = source.request | {"images": str(images), "names": {"logits": output}, "batch": batch}
+        request = source.request | {"images": str(images), "names": {"logits": output}, "batch": batch, "dtype": dtype}
         found = run_outputs([Runtime("PyTorch", "trained", RUNNER, request)], films.parity, context.reporter)
         return next(one for one in found.values() if isinstance(one, dict))  # words only of what may fail
 
@@ -469,7 +491,21 @@ class OnnxReference:
         """Do nothing: model.onnx was written first of all."""
 
     def make_beside(self, context: ConversionContext) -> None:
-        """Do nothing: there is no second network."""
+        """Make litert-torch's TFLite of a library's network, where that is to be shipped."""
+        library = self.config.library
+        if self.route != "litert-torch" or library is None:
+            return
+        normalise, [output] = self.source.normalise, self.source.answers
+        context.step(
+            self.route,
+            BY_LITERT_TORCH,
+            python=str(self._python),
+            out=places_of(self.route, context.aside)["tflite"],
+            scale=normalise.scale.tolist(),
+            offset=normalise.offset.tolist(),
+            output=output,
+            **library.request,
+        )
 
     def label(self, context: ConversionContext) -> None:
         """Do nothing: there is no threshold to write into a file."""
@@ -484,7 +520,7 @@ class OnnxReference:
                 one.path,
                 "trained",
                 one.any_runner,
-                {"artefact": str(context.place(one.path)), "film_by_film": one.path in context.by_onnx2tf}
+                {"artefact": str(context.place(one.path)), "film_by_film": one.path in context.by_another}
                 | (one_film if one is ONNX else {}),
                 one.precision,
                 may_fail=not is_exact(one.precision),
@@ -497,7 +533,7 @@ class OnnxReference:
             for one in others
         ]
         answers = run_outputs(runtimes, source.films.parity, context.reporter)
-        for name in (*(one.name for one in others), *context.by_onnx2tf):
+        for name in (*(one.name for one in others), *context.by_another):
             answers[name] = self._named(answers[name])
         judged = [
             self._judge(context, row.path, context.place(row.path), row.kind, row.precision, answers.get(row.path))
@@ -510,7 +546,15 @@ class OnnxReference:
         needs, proofs = self._find_needs(context), self._prove(context)
         judged = [one.with_needs(needs.get(one.path)) for one in judged]
         judged = [one.with_proof(proofs.get(one.path)) for one in judged]
-        judged = [self._with_maker(context, one, proofs) if one.path in context.by_onnx2tf else one for one in judged]
+        pytorch = None
+        if self.route == "litert-torch":  # its file was made of PyTorch's network, not of the export
+            pytorch = self._run_pytorch(context, source.facts, source.normalise, source.films, dtype="float64")
+        judged = [
+            self._with_maker(context, one, proofs, pytorch, answers[one.path])
+            if one.path in context.by_another
+            else one
+            for one in judged
+        ]
         exact = [graph, *(one for one in judged if is_exact(one.precision))]
         return OnnxOutcome(
             report=onnx_report(
@@ -527,6 +571,7 @@ class OnnxReference:
                 describe_chosen(self.config.formats, context.not_made),
                 source.cast,
                 self.config.chosen_on,
+                self.config.trained_here,
                 self.config.labels,
             ),
             regressions={one.path: one.reason for one in exact if one.verdict == FAILED},
@@ -544,15 +589,35 @@ class OnnxReference:
         made = [one.path for one in context.made if one is not ONNX]
         return prove_files(context.place(ONNX.path), {path: context.folder / path for path in made})
 
-    def _with_maker(self, context: ConversionContext, one: JudgedFile, proofs: dict[str, Proof]) -> JudgedFile:
-        """Return a file of the reference converter with who made it, what its verdict rests on, and who runs it."""
-        converter = context.converters["onnx2tf"].split(" -")[0]
+    def _with_maker(
+        self,
+        context: ConversionContext,
+        one: JudgedFile,
+        proofs: dict[str, Proof],
+        pytorch: Outputs | None,
+        answer: Outputs | str,
+    ) -> JudgedFile:
+        """Return a file of the route's converter with who made it, what its verdict rests on, and who runs it.
+
+        Args:
+            context: of the conversion.
+            one: as it was judged by the export's answers.
+            proofs: by path.
+            pytorch: what PyTorch answers in float64, where the file is held to that, too.
+            answer: of the file.
+        """
+        converter = context.converters[self.route].split(" -")[0]
         facts: dict[str, Any] = {"made_by": converter, "proven": is_proven(proofs, one.path), "served": None}
         if one.format == TFLITE_FLOAT32.kind:
             try:
                 check_tflite(context.folder / one.path)
             except ArtefactError as error:
                 facts["served"] = error.why
+        if pytorch is not None and isinstance(answer, dict):
+            found = compare_outputs(pytorch, answer, self.source.decisions)
+            verdict, reason = judge_outputs(found, self.source.tolerances, exact=True)
+            facts["pytorch_float64"] = {"reason": reason, "outputs": [each.to_json() for each in found]}
+            one = replace(one, verdict=FAILED) if verdict == FAILED else one
         return one.with_maker(facts, films=len(self.source.films.parity))
 
     def _named(self, answer: Outputs | str) -> Outputs | str:
@@ -704,6 +769,7 @@ def run_source(
         "artefact": str(onnx),
         "third_party": True,
         "input": given["name"],
+        "without_channels": given["without_channels"],
         "names": facts["renamed_outputs"],
         "fixed_inputs": facts["fixed_inputs"],
         "batch": batch if isinstance(batch, int) else None,

@@ -69,11 +69,14 @@ class JudgedFile:
 
         Args:
             facts: `made_by`; `proven`, whether it is EQUIVALENT to model.onnx; `served`, why the server's reader
-                refuses it, None where it does not or is not asked.
+                refuses it, None where it does not or is not asked; `pytorch_float64`, how far it is from PyTorch, where
+                it was held to that.
             films: on which it was measured.
         """
         rests = "proven against model.onnx all the same" if facts["proven"] else "no rule of ours proves it"
         said = f"{self.reason}; made by {facts['made_by']}, {rests}; measured on {films} films"
+        if "pytorch_float64" in facts:
+            said += f"; against PyTorch in float64 on the same films: {facts['pytorch_float64']['reason']}"
         if self.format == SAVED_MODEL.kind:
             said += "; it takes one film a call"
         if facts["served"]:
@@ -123,6 +126,7 @@ def onnx_report(
     formats: dict[str, Any],
     cast: str = "",
     chosen_on: str = "",
+    trained_here: bool = False,
     labels: tuple[str, ...] = (),
 ) -> dict[str, Any]:
     """Return parity.json: films by digest only, since their names may be patients'.
@@ -141,6 +145,7 @@ def onnx_report(
         formats: which were asked for (convert.formats.table.describe_chosen).
         cast: how far the file itself lies from its network in float32, in words.
         chosen_on: where thresholds and figures come from, in words; empty where no label was read.
+        trained_here: whether `tbconv train` made the network.
         labels: names of the outputs; may be empty.
     """
     name, facts = source
@@ -174,7 +179,7 @@ def onnx_report(
         "library": facts["library"],
         "evidence": facts["evidence"],
         "limits": [
-            *_limits(normalise, films, decisions, run, chosen_on, facts["library"], maps),
+            *_limits(normalise, films, decisions, run, chosen_on, trained_here, facts["library"], maps),
             *([f"The files are in float32: {facts['float32']}; {cast}."] if facts["float32"] else []),
             *input_limits(facts, normalise),
             *_limits_of_makers(judged, len(films.parity)),
@@ -189,6 +194,7 @@ def _limits(
     decisions: dict[str, Decisions],
     run: str,
     chosen_on: str,
+    trained_here: bool,
     library: dict[str, Any] | None,
     evidence: list[str],
 ) -> list[str]:
@@ -197,6 +203,9 @@ def _limits(
     if library is not None and library["carried"]:
         which = f"taken from {library['preprocessing']['origin']}"
     which = "inside the network, as `tbconv adopt` was told" if chosen_on else which
+    assumed = ": if the network was trained differently, all files are wrong in the same way"
+    if trained_here:
+        which, assumed = "inside the network, as it was trained", ""
     reference = f"The reference is ONNX Runtime on {run}, not the network that it was exported from"
     shown = f"The preprocessing is {which} ({normalise}), on grey films padded to the input's shape"
     counted = "; ".join(f"{name}: {one}" for name, one in decisions.items())
@@ -215,7 +224,7 @@ def _limits(
         exported,
         *(f"{line}." for line in (library["not_carried"] if library is not None else ())),
         *evidence,
-        f"{shown}: if the network was trained differently, all files are wrong in the same way.",
+        f"{shown}{assumed}.",
         f"Measured on {films.description}; other films may differ.",
     ]
 
@@ -228,7 +237,10 @@ def input_limits(facts: dict[str, Any], normalise: Normalise) -> list[str]:
         normalise: the preprocessing.
     """
     given, found = facts["input"], list[str]()
-    sides = given["shape"][1:3] if given["channels_last"] else given["shape"][2:]
+    without = given["without_channels"]
+    sides = given["shape"][1:3] if given["channels_last"] or without else given["shape"][2:]
+    if without:
+        found.append(f"Its input {given['name']} has no axis of channels: it gets one film of grey levels, [N, H, W].")
     if not all(isinstance(side, int) for side in sides):
         height, width = facts["size"]
         found.append(

@@ -110,8 +110,8 @@ def _folded(graph: Graph) -> Graph:
     constants, left = dict(graph.constants), list[Node]()
     for node in graph.nodes:
         read = [name for name in node.inputs if name]
-        if node.op in LAYS_OUT and all(name in constants for name in read):
-            constants[node.outputs[0]] = evaluate(node, constants, graph.opset)
+        if node.op in LAYS_OUT and len(node.outputs) == 1 and all(name in constants for name in read):
+            [constants[node.outputs[0]]] = evaluate(node, constants, graph.opset)
         else:
             left.append(node)
     return replace(graph, nodes=tuple(left), constants=constants)

@@ -15,13 +15,13 @@ import onnx
 import onnx.inliner
 
 from convert.formats.normalise import choose_normalise
-from convert.formats.onnx_wrap.admit import check_body, digests, read_foreign, refused
+from convert.formats.onnx_wrap.admit import check_body, digests, read_foreign, refused, require_bounded
 from convert.formats.onnx_wrap.batch import open_batch
 from convert.formats.onnx_wrap.evidence import EVIDENCE, NoMapError, add_map, find_map
 from convert.formats.onnx_wrap.float32 import to_float32
 from convert.formats.onnx_wrap.front import add_front, flatten_outputs, raise_opset, strip
 from convert.formats.onnx_wrap.inputs import FixedInput, ImageInput, read_inputs, take_image_alone
-from convert.formats.onnx_wrap.names import clear_name, name_nodes, name_outputs
+from convert.formats.onnx_wrap.names import clear_names, name_nodes, name_outputs
 from convert.formats.onnx_wrap.unroll import unroll
 from tbconv.contract.errors import ConfigError, ConversionError, printable
 from tbconv.contract.files import sha256_file
@@ -41,15 +41,14 @@ def wrap(request: dict[str, Any]) -> dict[str, Any]:
             (where to write their network with its evidence map, which `out` then gives, too; null leaves it as it is).
 
     Returns:
-        converter, source (SHA-256 by file), opset, producer, input (their name, shape, dtype, channels_last and, in
-        float32_dtype, what the file in float32 takes), fixed_inputs (by name: values, dtype, by_film), float32 (what
-        was done to bring it to float32, or nothing), channels, size ([H, W]), outputs (ours, in their order),
-        own_outputs (without the evidence map), source_outputs, dynamic_batch, source_batch, normalise (name, mean, std,
-        white, assumed), starts_with (operations of stored numbers that the image meets first), versions (what was done
-        to the opset, or nothing),
-        flattened_outputs (ours, with the axes that they had), evidence (what its map is, or `why` there is none; and
-        whether it was `added`), renamed_outputs, renamed_nodes, nodes, last_ops (by output), dense_share, operators,
-        parameters, wrapped (SHA-256).
+        converter, source (SHA-256 by file), opset, producer, input (their name, shape, dtype, channels_last,
+        without_channels and, in float32_dtype, what the file in float32 takes), fixed_inputs (by name: values, dtype,
+        by_film), float32 (what was done to bring it to float32, or nothing), channels, size ([H, W]), outputs (ours, in
+        their order), own_outputs (without the evidence map), source_outputs, dynamic_batch, source_batch, normalise
+        (name, mean, std, white, assumed), starts_with (operations of stored numbers that the image meets first),
+        versions (what was done to the opset, or nothing), flattened_outputs (ours, with the axes that they had),
+        evidence (what its map is, or `why` there is none; and whether it was `added`), renamed_outputs, renamed_nodes,
+        nodes, last_ops (by output), dense_share, operators, parameters, wrapped (SHA-256).
 
     Raises:
         ConversionError: the file cannot be converted.
@@ -80,10 +79,11 @@ def wrap(request: dict[str, Any]) -> dict[str, Any]:
     added = EVIDENCE if evidence["added"] else ""
     outputs, flattened = name_outputs(model), flatten_outputs(model, but=added)
     evidence |= {"output": outputs.get(evidence["output"], evidence["output"])} if "output" in evidence else {}
-    clear_name(model, "image")
+    clear_names(model)
     starts_with = first_scaling(model)
     add_front(model, image, normalise)
     unroll(model)
+    require_bounded(model)
     nodes = name_nodes(model)
     wrapped, dynamic = open_batch(model)
     onnx.checker.check_model(wrapped)
@@ -180,6 +180,7 @@ def _facts(model: onnx.ModelProto, image: ImageInput, fixed: Sequence[FixedInput
             "shape": list(image.shape),
             "dtype": image.dtype,
             "channels_last": image.channels_last,
+            "without_channels": image.without_channels,
         },
         "fixed_inputs": {one.name: one.to_json() for one in fixed},
         "channels": image.channels,

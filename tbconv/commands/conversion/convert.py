@@ -55,7 +55,8 @@ def convert(
         str | None,
         typer.Option(
             help="Who writes the TFLite to ship: own (tbconv, the default), tensorflow or onnx2tf (its float32 file "
-            "and SavedModel; of an ONNX model with a node that no rule of ours knows, too, certified by measurement)."
+            "and SavedModel; of an ONNX model with a node that no rule of ours knows, too, certified by measurement), "
+            "or of timm:, torchvision:, hf: and .pt2 litert-torch (its float32 file, from its own environment)."
         ),
     ] = None,
     films: Annotated[
