@@ -40,6 +40,7 @@ from convert.parity.verdicts import (
 )
 from convert.pipeline import (
     INT8_BUDGET,
+    WITHOUT_RULES,
     ConversionContext,
     Outcome,
     Route,
@@ -94,9 +95,9 @@ def check_evidence(evidence: bool, route: Route, io: str) -> None:
     Raises:
         ConfigError: another converter writes them, or they give integers.
     """
-    if evidence and route == "onnx2tf":
-        why = "it moves axes of what it converts, and nothing would say which places a map is about"
-        raise ConfigError("--evidence with --route onnx2tf", why=why, fix="omit --route, or omit --evidence")
+    if evidence and route in WITHOUT_RULES:
+        why = "a map is added by rules of ours, and that route ships files of a converter that knows nothing of them"
+        raise ConfigError(f"--evidence with --route {route}", why=why, fix="omit --route, or omit --evidence")
     if evidence and io != "float32":
         why = "a map adds up to its output, which steps of 8 bits would not"
         raise ConfigError(f"--evidence with --io {io}", why=why, fix="omit --io, or omit --evidence")
