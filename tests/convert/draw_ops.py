@@ -244,6 +244,7 @@ def right_graphs():
         "equal": positive().add("Equal", np.float32(0)).add("Cast", to=1),
         "shrink": shrink(),
         "sign": start().add("Sign"),
+        "error_function": start().add("Erf"),
         "cube_root": positive().add("Pow", np.float32(1 / 3)),
         "sine": start().add("Sin").add("Cos"),
         "gate": beside(start().add("Greater", np.float32(0.2)).add("Cast", to=1), "Mul", "image"),

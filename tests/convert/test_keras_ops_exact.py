@@ -62,6 +62,7 @@ RIGHT = {
     "between": set(),
     "cube_root": {"ReLU"},
     "equal": {"ReLU"},
+    "error_function": set(),
     "shrink": set(),
     "sign": {"Subtract"},
     "sine": set(),
