@@ -160,7 +160,7 @@ def _fill(row: dict[str, Any], name: str, films: Path, place: Path) -> None:
     """
     kind, _, network = name.partition(":")
     row["stage"] = "export"
-    facts = _export(kind, network, films, place)
+    facts = export_family(kind, network, films, place)
     side, given = facts["size"], facts["preprocessing"]
     row |= {"library": facts["library"], "side": side, "open_batch": facts["dynamic"]}
     row |= {"parameters": facts["parameters"], "stage": "wrap"}
@@ -177,7 +177,7 @@ def _fill(row: dict[str, Any], name: str, films: Path, place: Path) -> None:
     proofs = prove_files(model, {"tflite": tflite, "keras": keras})
     row |= {f"proof_{one}": str(proof.verdict) for one, proof in proofs.items()}
     row["stage"] = "run"
-    images = _images(films, FILMS, side)
+    images = films_of(films, FILMS, side)
     fed = place / "fed.npy"
     np.save(fed, prepare(images, Normalise("given", tuple(given["mean"]), tuple(given["std"]))))
     batch = {} if wrapped["dynamic_batch"] else {"batch": 1}
@@ -217,11 +217,11 @@ def judged(answers: dict[str, NDArray[np.float32]]) -> dict[str, Any]:
     threshold = float(ordered[at : at + 2].mean())
     positive = {one: is_positive(margin, threshold) for one, margin in margins.items()}
     flips = max(int((one != positive["torch"]).sum()) for one in positive.values())
-    row: dict[str, Any] = {f"steps_{one}": round(apart[one], 1) for one in ("onnx", "tflite", "keras")}
+    row: dict[str, Any] = {f"steps_{one}": round(apart[one], 1) for one in answers if one != "torch"}
     return row | {"flips": flips, "sides": f"{int(positive['torch'].sum())} + {int((~positive['torch']).sum())}"}
 
 
-def _export(kind: str, network: str, films: Path, place: Path) -> dict[str, Any]:
+def export_family(kind: str, network: str, films: Path, place: Path) -> dict[str, Any]:
     """Export at the smallest side that the network takes.
 
     Raises:
@@ -232,7 +232,7 @@ def _export(kind: str, network: str, films: Path, place: Path) -> dict[str, Any]
         request: dict[str, Any] = {"kind": kind, "network": network, "weights": None, "size": size}
         try:
             images = place / "warm.npy"
-            np.save(images, _images(films, WARMING, size or 224))
+            np.save(images, films_of(films, WARMING, size or 224))
             weights, onnx = str(place / "weights.safetensors"), str(place / "given.onnx")
             warmed = run_step(
                 "benchmarks.families_weights:warm", request | {"images": str(images), "weights_out": weights}
@@ -244,7 +244,8 @@ def _export(kind: str, network: str, films: Path, place: Path) -> dict[str, Any]
     raise last or ValueError("no side was tried")
 
 
-def _images(films: Path, count: int, side: int) -> NDArray[np.uint8]:
+def films_of(films: Path, count: int, side: int) -> NDArray[np.uint8]:
+    """Return so many films, uint8 [N, S, S]."""
     paths = np.array(find_films(films))
     return np.stack([PreprocessSpec(size=side).from_file(path) for path in evenly(paths, count)])
 

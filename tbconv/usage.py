@@ -150,7 +150,7 @@ METAVARS = {
     "operating_point": "best|highest",
     "uncertain": "leave-out|positive|negative",
     "protocol": "folds|sites|70/20/10",
-    "route": "own|tensorflow|onnx2tf",
+    "route": "own|tensorflow|onnx2tf|litert-torch",
     "normalise": "imagenet|unit|none",
     "task": "one-of-n|binary|multi-label|score",
     "adopt task": "one-of-n|multi-label",

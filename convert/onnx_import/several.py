@@ -8,9 +8,18 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from convert.onnx_import.reference import ConvertedOnnx, OnnxConfig, check_out
+from convert.onnx_import.reference import ConvertedOnnx, OnnxConfig, check_evidence, check_out
 from convert.parity.decisions import Decisions
-from convert.pipeline import INT8_BUDGET, Route, check_budget, check_formats, check_io, check_route, convert
+from convert.pipeline import (
+    INT8_BUDGET,
+    Route,
+    check_budget,
+    check_formats,
+    check_io,
+    check_route,
+    convert,
+    refuse_litert_torch,
+)
 from convert.worker import run_step, workers
 from tbconv.contract.errors import ParityError, Reporter
 from tbconv.contract.files import temporary_folder, write_json
@@ -33,12 +42,15 @@ class LabelsConfig:
     keep_float: tuple[str, ...] | None = None
     int8_budget: float = INT8_BUDGET
     referral: str | None = None
+    evidence: bool = False  # whether files give a map a label as well
 
     def __post_init__(self) -> None:
         check_route(self.route)
         check_formats(self.formats, self.route)
+        refuse_litert_torch(self.route, str(self.run), "it converts networks that a library builds")
         check_budget(self.int8_budget)
         check_io(self.io, self.formats)
+        check_evidence(self.evidence, self.route, self.io)
         check_out(self.out, [self.run])
 
 
@@ -73,6 +85,7 @@ def convert_labels(config: LabelsConfig, reporter: Reporter) -> ConvertedOnnx:
             labels=facts.labels,
             formats=config.formats,
             io=config.io,
+            evidence=config.evidence,
             task=facts.task,
             thresholds=thresholds if facts.thresholds else None,
             chosen_on=_chosen_on(facts),

@@ -546,6 +546,191 @@ def local_response(draw):
     return graph.add("LRN", size=draw.some(1, 6), **options)
 
 
+COMPARED = ("Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual")
+
+
+def _ends(draw):
+    """Begin with numbers of which many are at one of two ends, and return these and zero: exact in every runtime."""
+    low, high = sorted(draw.rng.normal(size=2).astype(np.float32))
+    graph = Graph().add("Clip", low, high) if draw.some(0, 1) else Graph().add("Relu")
+    return graph, (low, high, np.float32(0))
+
+
+def _compared(draw, graph, value, ends):
+    """Compare a tensor with stored numbers or with a computed tensor, on either side."""
+    kind, graph.last = draw.some(0, 3), value
+    if kind == 0:
+        other = graph.store(draw.one(*ends))
+    elif kind == 1:
+        other = graph.store(draw.rng.choice(np.float32(ends), (draw.sizes[0], 1, 1)))
+    else:
+        other = graph.add("GlobalMaxPool" if kind == 2 else "Tanh").last
+    return graph.add(draw.one(*COMPARED), inputs=[value, other][:: draw.one(1, -1)]).last
+
+
+def choices(draw):
+    """Choose between tensors and stored numbers by a comparison, or by stored truths, in an image or in rows."""
+    graph, ends = _ends(draw)
+    value = graph.last
+    truth = _compared(draw, graph, value, ends)
+    if draw.some(0, 5) == 0:
+        truth = graph.store(draw.rng.uniform(size=draw.one(draw.sizes[1:], (draw.sizes[0], 1, 1))) < 0.5)
+    sides = []
+    for _ in range(2):
+        kind, graph.last = draw.some(0, 4), value
+        made = {0: np.float32(draw.one(0, -1, 2.5)), 1: draw.normal(*draw.one(draw.sizes, (draw.sizes[0], 1, 1)))}
+        if kind in made:
+            sides.append(graph.store(made[kind]))
+        else:
+            sides.append(graph.add(draw.one("Sigmoid", "Neg", "GlobalAveragePool")).last if kind > 2 else value)
+    if all(one.startswith("constant") for one in (truth, *sides)):
+        sides[0] = value
+    return graph.add("Where", inputs=[truth, *sides]).add("Sigmoid").add("Flatten")
+
+
+def truths(draw):
+    """Put comparisons together, move what they give, and multiply by it or choose by it."""
+    graph, ends = _ends(draw)
+    value = graph.last
+    found = [_compared(draw, graph, value, ends) for _ in range(2)]
+    if draw.some(0, 1):  # as the older exporter writes them
+        found = [graph.add("Cast", inputs=[one], to=9).last for one in found]
+    graph.add(draw.one("And", "Or"), inputs=found)
+    if draw.some(0, 1):
+        graph.add("Not")
+    if draw.some(0, 1):
+        graph.add("Transpose", perm=[0, 2, 3, 1])
+        truth, graph.last = graph.last, value
+        value = graph.add("Transpose", perm=[0, 2, 3, 1]).last
+        graph.last = truth
+    if draw.some(0, 1):
+        graph.add("Where", inputs=[graph.last, value, graph.store(np.float32(-0.5))])
+    else:
+        graph.add("Cast", to=1)
+        graph.add("Mul", inputs=[graph.last, value])
+    return graph.add("Flatten")
+
+
+def sign(draw):
+    """Take the sign of numbers among which zero is, whether they are none, or their sine."""
+    graph, _ = _ends(draw)
+    graph.add(draw.one("Sign", "Sin", "Cos")) if draw.some(0, 2) else graph.add("Cast", to=9).add("Cast", to=1)
+    return graph.add(draw.one("Neg", "Flatten"))
+
+
+def any_power(draw):
+    """Raise to a power that is no simple one, in an image or in rows of places."""
+    graph = Graph().add("Exp")
+    if draw.some(0, 1):
+        graph.add("Reshape", np.int64([0, draw.sizes[0], 1, draw.sizes[1], draw.sizes[2]]))
+    return graph.add("Pow", np.float32(draw.one(1 / 3, 0.75, -2, 4, 1.7, -0.3, 1))).add("Flatten")
+
+
+def cumulated(draw):
+    """Sum what comes before each place of an axis."""
+    graph = draw.signed()
+    if draw.some(0, 1):
+        graph.add("Transpose", perm=[0, 2, 3, 1])
+    options = {"exclusive": draw.some(0, 1), "reverse": draw.some(0, 1)}
+    return graph.add("CumSum", np.array(draw.one(1, 2, 3, -1, -2), np.int64), **options).add("Flatten")
+
+
+EQUATIONS = (
+    "nchw,ndhw->ncd",
+    "nchw,nchv->ncwv",
+    "nchw,ncvw->nchv",
+    "nchw,nwd->nchd",
+    "nhwc,nhvc->nhwv",
+    "nchw,nchw->n",
+    "nchw,nd->ndhcw",
+    "nchw,ncg->nghw",
+)
+WITH_STORED = ("nchw,cd->ndhw", "nchw,dc->nhwd", "nchw,wvh->ncv", "dc,nchw->nhwd", "nchw,d->nchwd", "nchw,chw->n")
+
+
+def einsum(draw):
+    """Sum products of two tensors, or of a tensor and stored numbers, by letters."""
+    graph, sizes = draw.signed(), dict(zip("nchw", (FILMS, *draw.sizes), strict=True))
+    equation = draw.one(*EQUATIONS, *WITH_STORED)
+    left, right = equation.split("->")[0].split(",")
+    sizes |= {one: draw.some(1, 5) for one in (left + right) if one not in sizes}
+    first, made = graph.add("Identity").last, []
+    for letters in (left, right):
+        if "n" not in letters:
+            made.append(graph.store(draw.normal(*(sizes[one] for one in letters))))
+        elif letters == "nchw":
+            made.append(first)
+        else:  # as many numbers as its letters say, of those of the film
+            flat = draw.normal(draw.sizes[1] * draw.sizes[2], int(np.prod([sizes[one] for one in letters[1:]]))) / 8
+            graph.add("Slice", inputs=[first, *(graph.store(np.int64([one])) for one in (0, 1, 1))])
+            graph.add("Reshape", np.int64([0, flat.shape[0]])).add("MatMul", flat)
+            made.append(graph.add("Reshape", np.int64([-1, *(sizes[one] for one in letters[1:])])).last)
+    if "n" in right and draw.some(0, 1):
+        graph.add("Tanh", inputs=[made[1]])
+        made[1] = graph.last
+    graph.add("Einsum", inputs=made, equation=equation.replace("->", draw.one("->", " -> ")))
+    if equation.endswith("->n"):
+        graph.add("Unsqueeze", np.int64([1]))
+    return graph.add("Flatten")
+
+
+def stored_left(draw):
+    """Multiply by a stored matrix from the left."""
+    graph, (channels, rows, columns) = draw.signed(), draw.sizes
+    inner, made = rows, draw.some(1, 4)
+    if draw.some(0, 1):
+        graph.add("Reshape", np.int64([0, channels, rows * columns]))
+        inner = channels
+    weight = draw.normal(made, inner)
+    weight = weight[None] if draw.some(0, 1) else weight
+    return graph.add("MatMul", inputs=[graph.store(weight), graph.last]).add("Flatten")
+
+
+def unfolded(draw):
+    """Take windows of an image as torch's unfold does: rows of places of each axis."""
+    graph, _ = draw.signed(), draw.sizes
+    for axis, side in ((2, draw.sizes[1]), (4, draw.sizes[2])):
+        size, stride, wide = draw.some(1, 3), draw.some(1, 3), draw.some(1, 2)
+        starts = np.arange(0, side - (size - 1) * wide, stride)
+        graph.add("Gather", (np.arange(size)[:, None] * wide + starts).astype(np.int64), axis=axis)
+    return graph.add("Transpose", perm=[0, 1, 2, 4, 3, 5]).add("Flatten")
+
+
+def selected(draw):
+    """Take channels as the newer exporter writes index_select: with the batch moved, by GatherND."""
+    places = draw.rng.integers(0, draw.sizes[0], (draw.some(1, 6), 1))
+    graph = draw.signed().add("Transpose", perm=[1, 0, 2, 3]).add("GatherND", places)
+    return graph.add("Transpose", perm=[1, 0, 2, 3]).add("Flatten")
+
+
+def stacked(draw):
+    """Stack tensors along an axis before the batch, and take the sum, the mean or the largest over it."""
+    graph, made = Graph(), []
+    for op in ("Relu", "Tanh", "Sigmoid")[: draw.some(2, 3)]:
+        graph.add(op, inputs=["image"])
+        made.append(graph.add("Unsqueeze", np.int64([0])).last)
+    graph.add("Concat", inputs=made, axis=0)
+    op, keep = draw.one("ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin"), draw.some(0, 1)
+    axes = draw.one([0], [0, 3], [-1], [0, 2])
+    graph.add(op, np.int64(axes), keepdims=keep)
+    if keep or axes == [-1]:
+        graph.add("ReduceMax", np.int64([0]), keepdims=0)
+    return graph.add("Flatten")
+
+
+def pool_along_one(draw):
+    """Average along one axis of rows, or of five axes, as torch writes LocalResponseNorm."""
+    graph, (channels, rows, columns) = draw.signed(), draw.sizes
+    if draw.some(0, 1):
+        graph.add("Reshape", np.int64([0, channels, rows * columns]))
+        options = {"kernel_shape": [draw.some(1, 4)], "strides": [draw.some(1, 3)]}
+        return graph.add("AveragePool", **options).add("Flatten")
+    graph.add("Reshape", np.int64([0, 1, channels, rows, columns]))
+    kernel, strides, axis = [1, 1, 1], [1, 1, 1], draw.some(0, 2)
+    kernel[axis], strides[axis] = draw.some(1, draw.sizes[axis]), draw.some(1, 2)
+    return graph.add("AveragePool", kernel_shape=kernel, strides=strides, count_include_pad=1).add("Flatten")
+
+
 FAMILIES = {
     "local_response": local_response,
     "heads_with_the_batch": heads_with_the_batch,
@@ -578,6 +763,17 @@ FAMILIES = {
     "film_by_film": film_by_film,
     "chain": chain,
     "conv_of_rows": conv_of_rows,
+    "choices": choices,
+    "truths": truths,
+    "sign": sign,
+    "any_power": any_power,
+    "cumulated": cumulated,
+    "einsum": einsum,
+    "stored_left": stored_left,
+    "unfolded": unfolded,
+    "selected": selected,
+    "stacked": stacked,
+    "pool_along_one": pool_along_one,
 }
 
 

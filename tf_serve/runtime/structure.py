@@ -30,7 +30,7 @@ IDENTIFIER = b"TFL3"  # bytes 4..8 of every TFLite file (schema.fbs, file_identi
 
 # Bounds; the largest network that tbconv converts, DenseNet121, has 1,207 buffers and 811 operations,
 # VGG16 does 15.5 billion multiplications a film, and no tensor of either has more than 4 million values.
-MOST_TABLES = 4096  # of one kind
+MOST_TABLES = 16_384  # of one kind; a network of cross-covariance and windows has 5,328 tensors
 MOST_SIDES = 6
 MOST_VALUES = 1 << 25  # of a tensor that is computed
 MOST_WORK = 40e9  # multiplications a film
@@ -338,6 +338,11 @@ def _arithmetic(call: _Call) -> float:
 def _compare(call: _Call) -> float:
     types = {call[0].dtype, call[1].dtype}
     call.check(holds=len(types) == 1 and call.output.dtype == "bool", fault="dtype", why="compares two types")
+    return _stretch(call)
+
+
+def _logic(call: _Call) -> float:
+    call.check_types(*(("bool",) * (count + 1) for count in (1, 2)))
     return _stretch(call)
 
 
@@ -702,11 +707,15 @@ OPERATIONS = {
     54: _Operation("PRELU", (2, 2), _prelu),
     55: _Operation("MAXIMUM", (2, 2), _extremum, (39, "MaximumMinimumOptions"), stretched=5),
     57: _Operation("MINIMUM", (2, 2), _extremum, (39, "MaximumMinimumOptions"), stretched=5),
+    58: _Operation("LESS", (2, 2), _compare, (41, "LessOptions"), stretched=4),
     59: _Operation("NEG", (1, 1), _same, (42, "NegOptions")),
     60: _Operation("PADV2", (3, 3), _pad, (43, "PadV2Options"), types=_NUMBER),
     61: _Operation("GREATER", (2, 2), _compare, (44, "GreaterOptions"), stretched=4),
+    62: _Operation("GREATER_EQUAL", (2, 2), _compare, (45, "GreaterEqualOptions"), stretched=4),
+    63: _Operation("LESS_EQUAL", (2, 2), _compare, (46, "LessEqualOptions"), stretched=4),
     64: _Operation("SELECT", (3, 3), _select, (47, "SelectOptions"), types=_NUMBER, stretched=0),
     65: _Operation("SLICE", (3, 3), _cut, (48, "SliceOptions"), types=_NUMBER),
+    66: _Operation("SIN", (1, 1), _same),
     67: _Operation("TRANSPOSE_CONV", (3, 4), _transposed, (49, "TransposeConvOptions"), required=True),
     69: _Operation("TILE", (2, 2), _tile, (51, "TileOptions")),
     71: _Operation("EQUAL", (2, 2), _compare, (53, "EqualOptions"), stretched=4),
@@ -719,11 +728,15 @@ OPERATIONS = {
     81: _Operation("REDUCE_PROD", (2, 2), _reduce, (27, "ReducerOptions"), required=True, types=_NUMBER),
     82: _Operation("REDUCE_MAX", (2, 2), _reduce, (27, "ReducerOptions"), required=True),
     83: _Operation("PACK", (1, 64), _stack, (59, "PackOptions"), required=True, types=_ANY),
+    84: _Operation("LOGICAL_OR", (2, 2), _logic, (60, "LogicalOrOptions"), stretched=4),
+    86: _Operation("LOGICAL_AND", (2, 2), _logic, (62, "LogicalAndOptions"), stretched=4),
+    87: _Operation("LOGICAL_NOT", (1, 1), _logic, (63, "LogicalNotOptions")),
     92: _Operation("SQUARE", (1, 1), _same, (66, "SquareOptions")),
     97: _Operation("RESIZE_NEAREST_NEIGHBOR", (2, 2), _resize, (74, "ResizeNearestNeighborOptions")),
     98: _Operation("LEAKY_RELU", (1, 1), _same, (75, "LeakyReluOptions"), required=True, types=_INT8),
     99: _Operation("SQUARED_DIFFERENCE", (2, 2), _elementwise, (76, "SquaredDifferenceOptions"), stretched=4),
     101: _Operation("ABS", (1, 1), _same, (78, "AbsOptions")),
+    108: _Operation("COS", (1, 1), _same, (84, "CosOptions")),
     111: _Operation("ELU", (1, 1), _same),
     114: _Operation("QUANTIZE", (1, 1), _convert, (89, "QuantizeOptions")),
     117: _Operation("HARD_SWISH", (1, 1), _same, (91, "HardSwishOptions"), types=_FLOAT),

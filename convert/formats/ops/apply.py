@@ -20,12 +20,15 @@ from convert.formats.onnx_graph import (
 )
 from convert.formats.ops import OPERATIONS
 from convert.formats.ops.builder import Builder
-from convert.formats.ops.fuse import fuse_gelu, fuse_layer_norm
+from convert.formats.ops.fuse import fuse_gelu, fuse_layer_norm, fuse_pool_border
 from convert.formats.ops.walk import IMAGE_RANK, UnknownError, Value, Walk, all_of, unknown
 from tbconv.contract.errors import ConversionError
 
 SEVERAL = ("Split",)  # operations whose further outputs are made, too
 BATCH_SIZE = "it calculates with the batch, whose size is not known"
+TRUTH = "it reads what is true or false, not numbers"
+TRUTH_GIVEN = "it gives an output of true and false, not of numbers"
+OF_TRUTH = ("And", "Cast", "Flatten", "Identity", "Not", "Or", "Reshape", "Squeeze", "Transpose", "Unsqueeze", "Where")
 MOVED = "it gives an output, and does not keep the batch in front"
 NO_FILM = "it reads no film, and cannot be computed before: it draws at random, or gives several outputs"
 
@@ -37,7 +40,7 @@ def apply(graph: Graph, make: Builder) -> tuple[Any, dict[str, Any]]:
         ConversionError: the input is no image of a fixed size.
         NoRuleError: operations, or the ways they are used, are not known here: one error names every such node.
     """
-    graph = fuse_layer_norm(fuse_gelu(graph))
+    graph = fuse_pool_border(fuse_layer_norm(fuse_gelu(graph)))
     image = _input(graph, make)
     walk = Walk(make, dict(graph.constants), batch=graph.input_shape[0], opset=graph.opset)
     values = {graph.input: Value(image, channels_first=True)}
@@ -49,7 +52,9 @@ def apply(graph: Graph, make: Builder) -> tuple[Any, dict[str, Any]]:
         except UnknownError as error:
             found.append(error)
             values |= _stand_ins(walk, node, graph)
-        found += [unknown(node, MOVED) for one in node.outputs if one in graph.outputs and _is_moved(one, values)]
+        given = [one for one in node.outputs if one in graph.outputs]
+        found += [unknown(node, MOVED) for one in given if _is_moved(one, values)]
+        found += [unknown(node, TRUTH_GIVEN) for one in given if _is_truth(one, values)]
     if found:
         raise all_of(found, graph)
     _require_film(graph, values)
@@ -83,7 +88,7 @@ def _step(walk: Walk, node: Node, values: dict[str, Value], read: set[str]) -> N
     Most layers give the first output alone: of a second one that is in `read`, the node is refused.
     """
     if is_static(node, walk.constants):
-        walk.constants[node.outputs[0]] = evaluate(node, walk.constants, walk.opset)
+        walk.constants |= zip(node.outputs, evaluate(node, walk.constants, walk.opset), strict=True)
     elif node.op == "Shape" and node.inputs[0] in values:
         walk.constants[node.outputs[0]] = shape_of(node, values[node.inputs[0]].sizes)
     elif node.op == "Size" and node.inputs[0] in values:
@@ -96,6 +101,8 @@ def _step(walk: Walk, node: Node, values: dict[str, Value], read: set[str]) -> N
         raise unknown(node, f"{node.op} has no rule here; docs/ops.md lists what has one")
     elif read.intersection(node.outputs[1:]) and node.op not in SEVERAL:
         raise unknown(node, "its second output is used, and a layer gives the first alone")
+    elif node.op not in OF_TRUTH and any(_is_truth(name, values) for name in node.inputs):
+        raise unknown(node, TRUTH)
     elif not any(_is_lost(name, walk, values) for name in node.inputs):
         made = OPERATIONS[node.op](walk, node, [values.get(name) for name in node.inputs])
         values |= zip(node.outputs, made if isinstance(made, list) else [made], strict=False)
@@ -109,6 +116,10 @@ def _film(node: Node, walk: Walk) -> NDArray[Any] | None:
 
 def _is_moved(name: str, values: dict[str, Value]) -> bool:
     return name in values and (values[name].batch_at > 0 or values[name].rows_first)
+
+
+def _is_truth(name: str, values: dict[str, Value]) -> bool:
+    return name in values and values[name].tensor.dtype == "bool"
 
 
 def _is_lost(name: str, walk: Walk, values: dict[str, Value]) -> bool:

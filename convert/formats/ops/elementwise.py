@@ -18,10 +18,12 @@ from convert.formats.ops.walk import (
     Value,
     Walk,
     alike,
+    by_place,
     here,
     layer_name,
     only,
     shared,
+    together,
     unknown,
 )
 
@@ -111,7 +113,7 @@ def exponential(walk: Walk, node: Node, values: list[Value | None]) -> Value:
 
 
 def logarithm(walk: Walk, node: Node, values: list[Value | None]) -> Value:
-    """A function, which a H5 can't load.
+    """`keras.ops.log`.
 
     TFLite: LOG.
     """
@@ -119,7 +121,7 @@ def logarithm(walk: Walk, node: Node, values: list[Value | None]) -> Value:
 
 
 def square_root(walk: Walk, node: Node, values: list[Value | None]) -> Value:
-    """A function, which a H5 can't load.
+    """`keras.ops.sqrt`.
 
     TFLite: SQRT.
     """
@@ -135,8 +137,24 @@ def negative(walk: Walk, node: Node, values: list[Value | None]) -> Value:
     return value.like(walk.make.scale(value.tensor, -1.0, 0.0, layer_name(node)))
 
 
+def sine(walk: Walk, node: Node, values: list[Value | None]) -> Value:
+    """`keras.ops.sin`.
+
+    TFLite: SIN.
+    """
+    return _activation(walk, "sin", node, only(node, values), nonnegative=False)
+
+
+def cosine(walk: Walk, node: Node, values: list[Value | None]) -> Value:
+    """`keras.ops.cos`.
+
+    TFLite: COS.
+    """
+    return _activation(walk, "cos", node, only(node, values), nonnegative=False)
+
+
 def softsign(walk: Walk, node: Node, values: list[Value | None]) -> Value:
-    """ReLU of both signs, Add, Rescaling, and Div as a function, which a H5 can't load.
+    """ReLU of both signs, Add, Rescaling, and `keras.ops.divide`.
 
     TFLite: DIV by ABS and ADD.
     """
@@ -157,7 +175,7 @@ def celu(walk: Walk, node: Node, values: list[Value | None]) -> Value:
 
 
 def reciprocal(walk: Walk, node: Node, values: list[Value | None]) -> Value:
-    """A function, which a H5 can't load.
+    """`keras.ops.reciprocal`.
 
     TFLite: DIV.
     """
@@ -227,16 +245,19 @@ def prelu(walk: Walk, node: Node, values: list[Value | None]) -> Value:
 
 
 def power(walk: Walk, node: Node, values: list[Value | None]) -> Value:
-    """Multiply for 2 and 3; a function, which a H5 can't load, for a root or a reciprocal.
+    """Multiply for 2 and 3; `keras.ops.sqrt` for a root, `keras.ops.reciprocal`, `keras.ops.power`.
 
-    TFLite: MUL; SQRT for a root, DIV for a reciprocal.
+    TFLite: MUL; SQRT for a root, DIV for a reciprocal; POW for any other exponent.
 
-    The exponent is one stored number of 2, 3, 1/2, -1/2 and -1.
+    The exponent is one stored number.
     """
     value, name, exponent = only(node, values), layer_name(node), walk.constant(node, 1)
     number, make, tensor = float(exponent.reshape(-1)[0]), walk.make, value.tensor
-    if exponent.size != 1 or number not in (2, 3, 0.5, -0.5, -1):
-        raise unknown(node, f"its exponent {exponent.reshape(-1)[:4].tolist()} is not 2, 3, 1/2, -1/2 or -1")
+    if exponent.size != 1 or not math.isfinite(number):
+        raise unknown(node, f"its exponent {exponent.reshape(-1)[:4].tolist()} is not one number")
+    if number not in (2, 3, 0.5, -0.5, -1):
+        made = make.activation(tensor, "power", name, exponent=number)
+        return value.like(made, nonnegative=value.nonnegative)
     if number in (2, 3):
         made = make.combine([tensor, tensor], "multiply", f"{name}.square" if number == 3 else name)
         made = make.combine([made, tensor], "multiply", name) if number == 3 else made
@@ -342,7 +363,7 @@ def _bound(walk: Walk, node: Node, index: int, default: float) -> float:
 
 
 def arithmetic(walk: Walk, node: Node, values: list[Value | None]) -> Value:
-    """Add, Subtract or Multiply of two tensors, Div as a function, which a H5 can't load; Rescaling of stored numbers.
+    """Add, Subtract or Multiply of two tensors, `keras.ops.divide`; Rescaling of stored numbers.
 
     TFLite: ADD, SUB, MUL or DIV; stored numbers MUL and ADD, or folded into weights before them.
 
@@ -363,7 +384,7 @@ def arithmetic(walk: Walk, node: Node, values: list[Value | None]) -> Value:
         if other.size == 1 or _by_channel(value, other) is not None:
             return _rescale(walk, node, value, np.float64(-1.0), number)
         turned = walk.make.scale(value.tensor, -1.0, 0.0, f"{layer_name(node)}.turned")
-        return value.like(walk.make.plus(turned, _by_place(node, value, number), layer_name(node)))
+        return value.like(walk.make.plus(turned, by_place(node, value, number), layer_name(node)))
     return _with_constant(walk, node, value, other)
 
 
@@ -412,13 +433,7 @@ COMBINATIONS: dict[str, Combination] = {
 
 
 def _of_two(walk: Walk, node: Node, left: Value, right: Value, suffix: str = "") -> Value:
-    kind, (left, right) = COMBINATIONS[node.op], alike(walk, node, (left, right))
-    laid = [(one.channels_first, one.rows, one.rows_first, one.batch_at) for one in (left, right)]
-    if laid[0] != laid[1]:
-        raise unknown(node, "its two tensors are laid out differently")
-    pairs = zip(left.shape, right.shape, strict=False)
-    if len(left.shape) != len(right.shape) or any(one != other and 1 not in (one, other) for one, other in pairs):
-        raise unknown(node, f"{list(left.shape)} and {list(right.shape)} don't stretch to each other")
+    kind, (left, right) = COMBINATIONS[node.op], together(walk, node, (left, right))
     tensor = walk.make.combine([left.tensor, right.tensor], kind, f"{layer_name(node)}{suffix}")
     return left.like(tensor, nonnegative=node.op != "Sub" and left.nonnegative and right.nonnegative)
 
@@ -429,22 +444,10 @@ def _with_constant(walk: Walk, node: Node, value: Value, other: NDArray[Any]) ->
         pairs = {"Add": (1.0, number), "Sub": (1.0, -number), "Mul": (number, 0.0), "Div": (1.0, -0.0)}
         scale, offset = pairs[node.op]
         return _rescale(walk, node, value, np.divide(1.0, number) if node.op == "Div" else np.asarray(scale), offset)
-    places, name = _by_place(node, value, number), layer_name(node)
+    places, name = by_place(node, value, number), layer_name(node)
     if node.op in ("Mul", "Div"):
         return value.like(walk.make.times(value.tensor, places if node.op == "Mul" else 1 / places, name))
     return value.like(walk.make.plus(value.tensor, places if node.op == "Add" else -places, name))
-
-
-def _by_place(node: Node, value: Value, other: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return stored numbers [1, ...] in the tensor's layout; ConversionError where they don't stretch to it."""
-    wanted, folded = value.sizes, value.rows > 1
-    wanted[value.batch_at] = 1
-    sizes = (1,) * (len(wanted) - other.ndim) + other.shape
-    fits = len(sizes) == len(wanted) and all(one in (1, own) for one, own in zip(sizes, wanted, strict=True))
-    if not fits or value.batch_at:
-        raise unknown(node, f"a constant of shape {other.shape} does not stretch to {['N', *value.shape]}")
-    found = other.reshape((*sizes[:1], *((1,) if folded else ()), *sizes[1:]))  # each row of a film alike
-    return np.ascontiguousarray(found.transpose(CHANNELS_LAST) if value.channels_first else found)
 
 
 def _by_channel(value: Value, other: NDArray[Any]) -> NDArray[Any] | None:

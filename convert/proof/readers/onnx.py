@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 
 from convert.proof.normal import NONE, ONE, ZERO, NormalForm, NoRuleError, Pads, Stored, View, number
-from convert.proof.readers import compositions, places, resample
+from convert.proof.readers import choices, compositions, places, resample
 from convert.proof.readers.places import Given, Views, first, last, optional
 from convert.proof.readers.tensorflow import bound, same
 
@@ -110,8 +110,24 @@ def _beyond(size: int, before: int, after: int, kernel: int, stride: int) -> int
     return max(0, (last - stride if last >= size + before else last) + kernel - size - before - after)
 
 
+def _along_one(form: NormalForm, view: View, kind: str, given: Given) -> View:
+    """Add a pool of three or five axes along one of them."""
+    kernel = given["kernel_shape"]
+    strides = given.get("strides", [1] * len(kernel))
+    odd = any(given.get("pads", ())) or given.get("ceil_mode", 0) or max(given.get("dilations", [1])) > 1
+    moved = [axis for axis in range(len(kernel)) if (kernel[axis], strides[axis]) != (1, 1)]
+    if len(moved) > 1 or odd or given.get("auto_pad", b"NOTSET") not in (b"NOTSET", b"VALID"):
+        raise NoRuleError(f"a pool {kernel} of several axes, or with pads")
+    axis, sizes = moved[0] + 2 if moved else 2, view.at.shape
+    rows = view.reshape(1, math.prod(sizes[:axis]), sizes[axis], math.prod(sizes[axis + 1 :]))
+    made = form.pool(rows, kind, (1, kernel[axis - 2]), (1, strides[axis - 2]))
+    return made.reshape(*sizes[:axis], -1, *sizes[axis + 1 :])
+
+
 def _pool(kind: str) -> Rule:
     def rule(form: NormalForm, views: Views, given: Given) -> View:
+        if views[0].at.ndim in (3, 5):
+            return _along_one(form, views[0], kind, given)
         view, kernel = last(views[0]), given["kernel_shape"]
         strides = given.get("strides", [1, 1])
         pads = _pads(given, view.at.shape[1:3], kernel, strides)
@@ -211,10 +227,6 @@ def _softmax(form: NormalForm, views: Views, given: Given) -> View:
     return compositions.softmax(form, views[0], axis)
 
 
-def _greater(form: NormalForm, views: Views, given: Given) -> View:
-    return form.each(views[0], "greater", bound=views[1].stored)
-
-
 def _binary(kind: str) -> Rule:
     return lambda form, views, given: form.binary(kind, views[0], views[1])
 
@@ -223,8 +235,18 @@ def _each(kind: str) -> Rule:
     return lambda form, views, given: form.each(views[0], kind)
 
 
+def _plainly(rule: Callable[[NormalForm, Views], View]) -> Rule:
+    return lambda form, views, given: rule(form, views)
+
+
+NAMES = {"greater_equal": "GreaterOrEqual", "less_equal": "LessOrEqual"}  # where ONNX has a name of its own
+NAMES |= {f"logical_{one}": one.title() for one in ("and", "or", "not")}
 RULES: dict[str, Rule] = {
+    **{name: _plainly(rule) for name, rule in choices.rules(lambda name: NAMES.get(name, choices.camel(name))).items()},
     "ConvTranspose": resample.conv_transpose,
+    "CumSum": lambda form, views, given: compositions.cumulated(form, views[0], int(views[1].at.reshape(())), given),
+    "Einsum": lambda form, views, given: compositions.einsum(form, views[0], views[1], given["equation"].decode()),
+    "GatherND": lambda form, views, given: places.gather_nd(views, given),
     "DepthToSpace": functools.partial(resample.shuffle, deep=False),
     "Resize": resample.resize,
     "SpaceToDepth": functools.partial(resample.shuffle, deep=True),
@@ -256,7 +278,6 @@ RULES: dict[str, Rule] = {
     "Gemm": _gemm,
     "GlobalAveragePool": lambda form, views, given: form.mean(views[0], (2, 3), keep=True),
     "GlobalMaxPool": lambda form, views, given: form.mean(views[0], (2, 3), keep=True, kind="largest"),
-    "Greater": _greater,
     "GroupNormalization": _group_norm,
     "HardSigmoid": lambda form, views, given: compositions.hard_sigmoid(
         form, views[0], given.get("alpha", 0.2), given.get("beta", 0.5)
@@ -312,6 +333,7 @@ RULES: dict[str, Rule] = {
     "Tile": lambda form, views, given: views[0].map(lambda at: np.tile(at, views[1].at)),
     "Transpose": lambda form, views, given: views[0].transpose(*given["perm"]),
     "Unsqueeze": places.unsqueeze,
+    "Where": lambda form, views, given: choices.choose(form, *views),
 }
 
 
