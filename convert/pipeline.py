@@ -491,16 +491,12 @@ def _make_steps(context: ConversionContext, route: Route, *, own: bool, others: 
             context.reporter.say(f"  {step.name}: not made; {lacks}")
         else:
             try:
-                absent: dict[str, str] = _make(context, step, by, rows).get("lacks") or {}
+                _make(context, step, by, rows)
             except NoRuleError as error:
                 if route not in others:
                     raise _with_route(error, context, others) from error
-                absent = {one.argument: error.one_line for one in rows}
-            lacking = {one.path: absent[one.argument] for one in rows if one.argument in absent}
-            context.not_made |= lacking
-            for why in dict.fromkeys(lacking.values()):
-                named = ", ".join(path for path, reason in lacking.items() if reason == why)
-                context.reporter.say(f"  {named}: not made; {why}")
+                context.not_made |= {one.path: error.one_line for one in rows}
+                context.reporter.say(f"  {', '.join(one.path for one in rows)}: not made; {error.one_line}")
 
 
 def _with_route(error: NoRuleError, context: ConversionContext, others: Sequence[Route]) -> NoRuleError:
