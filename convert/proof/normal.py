@@ -378,8 +378,15 @@ class NormalForm:
                 return self._clip(term.inputs[0], merged)
         if term.kind == "elu" and (low, high) == (0, math.inf):  # ELU is the identity above 0, and below 0 there
             return self._clip(term.inputs[0], ends)
-        if self.least(index) >= low and high == math.inf:
+        least = self.least(index)
+        if least >= low and high == math.inf:
             return index
+        if least >= 0 and low < 0 < high:  # a file may leave out what is implied: both are written alike
+            values, coarse = ends.values.copy(), None if ends.step is None else ends.step.copy()
+            values[0] = 0
+            if coarse is not None:
+                coarse[0] = 0
+            ends = Stored(values, coarse=coarse)
         return self.add("clip", (index,), term.shape, (), ends=ends)
 
     def least(self, index: int) -> float:

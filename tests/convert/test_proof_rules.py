@@ -272,6 +272,14 @@ PAIRS = {
         lambda f, v, s: f.clip(v, high=0.25),
         lambda f, v, s: bound(f, v, f.affine(v, ZERO, number(0.25)), low=False),
     ),
+    "a bound below that is implied": (
+        lambda f, v, s: f.clip(f.each(v, "sigmoid"), 0, 0.6),
+        lambda f, v, s: f.clip(f.clip(f.each(v, "sigmoid"), low=0), high=0.6),
+    ),
+    "a bound below what can be": (
+        lambda f, v, s: f.clip(f.each(v, "sigmoid"), -1, 0.6),
+        lambda f, v, s: f.clip(f.each(v, "sigmoid"), high=0.6),
+    ),
     "copies along two axes, in either order": (
         lambda f, v, s: f.clip(f.each(copied(copied(v, 3), 1), "tanh"), low=0),
         lambda f, v, s: f.clip(f.each(last(copied(copied(first(v), 1), 2)), "tanh"), low=0),
@@ -367,6 +375,10 @@ def test_both_ways_are_one_term_and_one_value(name):
 
 # What looks like a rule and is none: a border before a maximum of what may be negative, and so on.
 NO_RULE = {
+    "a bound below of what may be negative": (
+        lambda f, v, s: f.clip(f.each(v, "tanh"), 0, 0.6),
+        lambda f, v, s: f.clip(f.each(v, "tanh"), high=0.6),
+    ),
     "zeros that may win": (
         lambda f, v, s: f.pool(f.pad(v, (1, 1, 1, 1)), "max", (3, 3), (2, 2)),
         lambda f, v, s: f.pool(v, "max", (3, 3), (2, 2), (1, 1, 1, 1)),
