@@ -84,6 +84,7 @@ FUNCTIONS = {
     "cos": keras.ops.cos,
     "divide": keras.ops.divide,
     "equal": keras.ops.equal,
+    "erf": keras.ops.erf,
     "greater": keras.ops.greater,
     "greater_equal": keras.ops.greater_equal,
     "less": keras.ops.less,
