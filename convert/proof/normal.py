@@ -382,11 +382,9 @@ class NormalForm:
         if least >= low and high == math.inf:
             return index
         if least >= 0 and low < 0 < high:  # a file may leave out what is implied: both are written alike
-            values, coarse = ends.values.copy(), None if ends.step is None else ends.step.copy()
-            values[0] = 0
-            if coarse is not None:
-                coarse[0] = 0
-            ends = Stored(values, coarse=coarse)
+            implied = np.array([True, False, False])
+            step = None if ends.step is None else np.where(implied, 0, ends.step)
+            ends = Stored(np.where(implied, 0, ends.values), coarse=step)
         return self.add("clip", (index,), term.shape, (), ends=ends)
 
     def least(self, index: int) -> float:
