@@ -110,6 +110,14 @@ def right_graphs():
         "max_pool_behind_pool": positive()
         .add("AveragePool", kernel_shape=[2, 2])
         .add("MaxPool", kernel_shape=[3, 3], **around),
+        "max_pool_behind_infinity": infinity(start().add("Sub", np.float32(9)), [0, 0, 1, 0, 0, 0, 1, 2]).add(
+            "MaxPool", kernel_shape=[3, 3], strides=[2, 2], pads=[0, 1, 0, 0]
+        ),
+        "product_from_the_left": product_from_the_left(),
+        "positions_of_each_film": positions_of_each_film(),
+        "resized_twice_by_the_same": resized_twice(),
+        "split_of_stored_numbers": split_of_stored(),
+        "sum_before_the_batch": start().add("Transpose", perm=[1, 0, 2, 3]).add("ReduceSum", np.int64([0]), keepdims=0),
         "max_pool_same": start().add("MaxPool", kernel_shape=[3, 3], **around),
         "max_pool_ceil_without_effect": start().add("MaxPool", kernel_shape=[2, 2], strides=[2, 2], ceil_mode=1),
         "average_pool_that_counts_its_pads": start().add(
@@ -190,6 +198,12 @@ def right_graphs():
         "group_norm_of_each_channel": start().add("GroupNormalization", normal(4), normal(4), num_groups=2),
         "group_norm_of_torch": group_norm_of_torch(),
         "upsample_nearest": resized(np.float32([1, 1, 2, 3]), mode="nearest", **NEAREST_OF_TORCH),
+        "expanded_in_rows": start()
+        .add("Reshape", np.int64([-1, 12, 12]))
+        .add("ReduceMax", np.int64([-1]))
+        .add("Expand", np.int64([1, 1, 5]))
+        .add("Reshape", np.int64([-1, 240])),
+        "resized_by_cubes": resized(np.int64([9, 17]), mode="cubic", axes=[2, 3], **BILINEAR_OF_TORCH),
         "upsample_bilinear": resized(np.float32([1, 1, 2, 2]), mode="linear", **BILINEAR_OF_TORCH),
         "upsample_to_corners": resized(
             np.int64([5, 20]), mode="linear", coordinate_transformation_mode="align_corners", axes=[2, 3]
@@ -236,6 +250,8 @@ def right_graphs():
         "equal": positive().add("Equal", np.float32(0)).add("Cast", to=1),
         "shrink": shrink(),
         "sign": start().add("Sign"),
+        "error_function": start().add("Erf"),
+        "cube_root": positive().add("Pow", np.float32(1 / 3)),
         "sine": start().add("Sin").add("Cos"),
         "gate": beside(start().add("Greater", np.float32(0.2)).add("Cast", to=1), "Mul", "image"),
         "one_a_place": start().add("Mul", normal(1, 4, 12, 12)),
@@ -289,6 +305,43 @@ def class_token():
     graph.add("Concat", inputs=[graph.last, graph.store(np.int64([1, 16]))], axis=0)
     graph.add("Expand", inputs=[graph.store(normal(1, 1, 16)), graph.last])
     return graph.add("Concat", inputs=[graph.last, rows], axis=1).add("Add", normal(1, 10, 16))
+
+
+def positions_of_each_film():
+    """Weigh stored positions, repeated for each film, by a softmax of their own, as ConViT does, and add them."""
+    graph = tokens(start())
+    rows = graph.last
+    graph.add("Shape", inputs=["image"]).add("Slice", np.int64([0]), np.int64([1]), np.int64([0]))
+    graph.add("Concat", inputs=[graph.last, graph.store(np.int64([9, 3]))], axis=0)
+    graph.add("Expand", inputs=[graph.store(normal(1, 9, 3)), graph.last]).add("MatMul", normal(3, 16))
+    graph.add("Add", normal(16)).add("Softmax", axis=-1)
+    return graph.add("Add", inputs=[rows, graph.last])
+
+
+def infinity(graph, pads):
+    return graph.add("Pad", np.int64(pads), np.float32(-np.inf))
+
+
+def product_from_the_left():
+    graph = Graph()
+    return graph.add("MatMul", inputs=[graph.store(normal(5, 12)), "image"]).add("Flatten")
+
+
+def resized_twice():
+    """Resize by the same stored scales, each time from other sizes."""
+    graph = Graph()
+    given = [graph.store(np.float32([])), graph.store(np.float32([1, 1, 2, 2]))]
+    graph.add("Resize", inputs=["image", *given], mode="linear", **BILINEAR_OF_TORCH)
+    return graph.add("Resize", inputs=[graph.last, *given], mode="linear", **BILINEAR_OF_TORCH)
+
+
+def split_of_stored():
+    """Multiply by one part of stored numbers and add the other."""
+    graph = Graph()
+    stored, names = graph.store(normal(24)), ["scale", "shift"]
+    graph.nodes.append(helper.make_node("Split", [stored], names, name="drawn/Split", num_outputs=2))
+    graph.add("Mul", inputs=["image", names[0]])
+    return graph.add("Add", inputs=[graph.last, names[1]])
 
 
 NEAREST_OF_TORCH = {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
@@ -408,7 +461,7 @@ def wrong_graphs():
         "batch_left_elsewhere": start().add("Transpose", perm=[1, 0, 2, 3]).add("Gather", np.int64([0, 1]), axis=0),
         "relu_with_the_batch_elsewhere": start().add("Transpose", perm=[1, 0, 2, 3]).add("Relu"),
         "group_norm_of_unequal_groups": start().add("GroupNormalization", normal(3), normal(3), num_groups=3),
-        "resize_by_cubes": resized(np.float32([1, 1, 2, 2]), mode="cubic"),
+        "resize_by_cubes_within": resized(np.float32([1, 1, 2, 2]), mode="cubic", exclude_outside=1),
         "resize_by_half_of_the_nearest": resized(np.float32([1, 1, 1.5, 2]), mode="nearest", **NEAREST_OF_TORCH),
         "resize_to_the_same_size": resized(np.float32([1, 1, 1.05, 2]), mode="linear", **BILINEAR_OF_TORCH),
         "resize_of_channels": resized(np.float32([1, 2, 1, 1]), mode="nearest", **NEAREST_OF_TORCH),
@@ -420,6 +473,7 @@ def wrong_graphs():
             "Slice", np.int64([-1]), np.int64([-99]), np.int64([0]), np.int64([-1])
         ),
         "slice_of_nothing": start().add("Slice", np.int64([3]), np.int64([3]), np.int64([3])),
+        "infinity_around_an_image": infinity(start(), [0, 0, 1, 0, 0, 0, 1, 2]),
         "layer_norm_over_films": start().add("LayerNormalization", normal(1, 4, 12, 12), axis=0),
         "tile_of_the_batch": start().add("Tile", np.int64([2, 1, 1, 1])),
         "expand_to_more_axes": start().add("Expand", np.int64([2, 1, 4, 12, 12])),

@@ -273,6 +273,7 @@ RULES: dict[str, Rule] = {
     "Divide": lambda form, given, config, weights: compositions.divide(form, *given),
     "Dropout": lambda form, given, config, weights: given[0],
     "ELU": lambda form, given, config, weights: compositions.elu(form, given[0], config["alpha"]),
+    "Erf": lambda form, given, config, weights: compositions.erf(form, given[0]),
     "Flatten": lambda form, given, config, weights: given[0].reshape(1, -1),
     "GlobalAveragePooling1D": _reduce("mean"),
     "GlobalAveragePooling2D": _reduce("mean"),
@@ -290,6 +291,7 @@ RULES: dict[str, Rule] = {
     "Multiply": lambda form, given, config, weights: compositions.multiply(form, *given),
     "Permute": lambda form, given, config, weights: given[0].transpose(0, *config["dims"]),
     "PReLU": lambda form, given, config, weights: compositions.prelu(form, given[0], Stored(weights[0])),
+    "Power": lambda form, given, config, weights: compositions.power(form, given[0], float(given[1].at)),
     "ReLU": _relu,
     "Reciprocal": lambda form, given, config, weights: form.each(given[0], "reciprocal"),
     "Rescaling": lambda form, given, config, weights: form.affine(
