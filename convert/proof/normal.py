@@ -372,8 +372,7 @@ class NormalForm:
             first, last, _ = inner.values
             if low < last and high > first:
                 tighter = np.array([low > first, high < last, ends.values[2] < inner.values[2]])
-                steps = [np.zeros(3) if one.step is None else one.step for one in (ends, inner)]
-                coarse = np.where(tighter, steps[0], steps[1])
+                coarse = np.where(tighter, *(np.zeros(3) if one.step is None else one.step for one in (ends, inner)))
                 merged = Stored(np.where(tighter, ends.values, inner.values), coarse=coarse if coarse.any() else None)
                 return self._clip(term.inputs[0], merged)
         if term.kind == "elu" and (low, high) == (0, math.inf):  # ELU is the identity above 0, and below 0 there
@@ -382,8 +381,7 @@ class NormalForm:
         if least >= low and high == math.inf:
             return index
         if least >= 0 and low < 0 < high:  # a file may leave out what is implied: both are written alike
-            rounded = None if ends.step is None else np.array([0, *ends.step[1:]])
-            ends = Stored(np.array([0, *ends.values[1:]]), coarse=rounded)
+            ends = ends.map(lambda array: np.where([True, False, False], 0, array))
         return self.add("clip", (index,), term.shape, (), ends=ends)
 
     def least(self, index: int) -> float:
@@ -395,9 +393,8 @@ class NormalForm:
             return 0.0
         if term.kind in ("max", "largest", "gather", "concat"):
             return min(self.least(one) for one in term.inputs)
-        keeps = term.kind in ("average", "mean", "add", "mul", "reciprocal") or (
-            term.kind == "pad" and term.facts[1] >= 0
-        )
+        framed = term.kind == "pad" and term.facts[1] >= 0
+        keeps = framed or term.kind in ("average", "mean", "add", "mul", "reciprocal")
         return 0.0 if keeps and all(self.least(one) >= 0 for one in term.inputs) else -math.inf
 
     def each(self, view: View, kind: str, **stored: Stored) -> View:
@@ -469,8 +466,7 @@ class NormalForm:
         if all(kernel[axis] == (rows, columns)[axis] or kernel[axis] == strides[axis] == 1 for axis in (0, 1)):
             whole = [axis + 1 for axis in (0, 1) if kernel[axis] == (rows, columns)[axis]]
             return self.mean(view, whole, keep=True, kind="mean" if kind == "average" else "largest")
-        source = self.ordered(view, view.at.shape[1:])
-        return self._view(kind, (source,), shape, kernel, strides, (rows, columns))
+        return self._view(kind, (self.ordered(view, view.at.shape[1:]),), shape, kernel, strides, (rows, columns))
 
     def mean(self, view: View, axes: Sequence[int], *, keep: bool, kind: str = "mean") -> View:
         """Add the mean over some axes, or the largest."""
