@@ -372,7 +372,8 @@ class NormalForm:
             first, last, _ = inner.values
             if low < last and high > first:
                 tighter = np.array([low > first, high < last, ends.values[2] < inner.values[2]])
-                coarse = np.where(tighter, *(np.zeros(3) if one.step is None else one.step for one in (ends, inner)))
+                steps = [np.zeros(3) if one.step is None else one.step for one in (ends, inner)]
+                coarse = np.where(tighter, steps[0], steps[1])
                 merged = Stored(np.where(tighter, ends.values, inner.values), coarse=coarse if coarse.any() else None)
                 return self._clip(term.inputs[0], merged)
         if term.kind == "elu" and (low, high) == (0, math.inf):  # ELU is the identity above 0, and below 0 there
@@ -433,8 +434,7 @@ class NormalForm:
             return view
         _, rows, columns, channels = view.at.shape
         shape = (rows + pads[0] + pads[2], columns + pads[1] + pads[3], channels)
-        source = self.ordered(view, view.at.shape[1:])
-        before = self.terms[source]
+        before = self.terms[source := self.ordered(view, view.at.shape[1:])]
         if before.kind == "pad" and before.facts[1] == value and before.shape == view.at.shape[1:]:
             pads, source = _sum(pads, before.facts[0]), before.inputs[0]
             rows, columns = before.facts[2]
