@@ -142,6 +142,7 @@ class RunReference:
     has_evidence = True
     io = "float32"  # a map in steps of 8 bits would not add up to its margin
     may_lack = False
+    other_routes = ()
 
     @property
     def out(self) -> Path:

@@ -181,6 +181,11 @@ class Reference[Found: Outcome, Result](Protocol):
         ...
 
     @property
+    def other_routes(self) -> tuple[Route, ...]:
+        """Return the routes by which another converter's files are shipped where a rule of ours is missing."""
+        ...
+
+    @property
     def keep_float(self) -> tuple[str, ...]:
         """Return the nodes that the int8 file keeps in float32."""
         ...
@@ -422,7 +427,7 @@ def compared_makers(context: ConversionContext, route: Route) -> list[str]:
 
 def _own_lane(context: ConversionContext, reference: Reference[Any, Any], compared: Sequence[str]) -> None:
     """Make the TFLite files that we write ourselves."""
-    _make_steps(context, reference.route, own=True, may_lack=reference.may_lack)
+    _make_steps(context, reference.route, own=True, others=reference.other_routes)
     if INT8_FILE in context.asked:
         _attempt(context, reference, INT8_FILE.path, _make_int8)
     if "own" in compared and reference.route == "tensorflow":  # of other routes ours is in the folder until the swap
@@ -431,7 +436,7 @@ def _own_lane(context: ConversionContext, reference: Reference[Any, Any], compar
 
 def _their_lane(context: ConversionContext, reference: Reference[Any, Any], compared: Sequence[str]) -> None:
     """Make TensorFlow's own formats, then the files of the converters that load it."""
-    _make_steps(context, reference.route, own=False, may_lack=reference.may_lack)
+    _make_steps(context, reference.route, own=False, others=reference.other_routes)
     makes: dict[str, Make] = {
         "tensorflow": partial(_make_aside, step=TENSORFLOW, maker="tensorflow"),
         "onnx2tf": _by_onnx2tf,
@@ -470,11 +475,11 @@ def make_from_onnx(context: ConversionContext, route: Route = "own") -> None:
             job.result()
 
 
-def _make_steps(context: ConversionContext, route: Route, *, own: bool, may_lack: bool = False) -> None:
+def _make_steps(context: ConversionContext, route: Route, *, own: bool, others: Sequence[Route] = ()) -> None:
     """Make the formats of every step that we do ourselves, or of all others, a step after the other.
 
     Where no rule of ours knows a node, what we would make may be lacking if it is another converter's that is to be
-    shipped.
+    shipped (`others`, of the routes).
     """
     for step in dict.fromkeys(one.step for one in FORMATS if one.step not in (EXPORT, INT8)):
         by = TENSORFLOW if step == TFLITE and route == "tensorflow" else step
@@ -486,25 +491,22 @@ def _make_steps(context: ConversionContext, route: Route, *, own: bool, may_lack
             context.reporter.say(f"  {step.name}: not made; {lacks}")
         else:
             try:
-                absent: dict[str, str] = _make(context, step, by, rows).get("lacks") or {}
+                _make(context, step, by, rows)
             except NoRuleError as error:
-                if not (may_lack and route in WITHOUT_RULES):
-                    raise _with_route(error, context, may_lack=may_lack) from error
-                absent = {one.argument: error.one_line for one in rows}
-            lacking = {one.path: absent[one.argument] for one in rows if one.argument in absent}
-            context.not_made |= lacking
-            for why in dict.fromkeys(lacking.values()):
-                named = ", ".join(path for path, reason in lacking.items() if reason == why)
-                context.reporter.say(f"  {named}: not made; {why}")
+                if route not in others:
+                    raise _with_route(error, context, others) from error
+                context.not_made |= {one.path: error.one_line for one in rows}
+                context.reporter.say(f"  {', '.join(one.path for one in rows)}: not made; {error.one_line}")
 
 
-def _with_route(error: NoRuleError, context: ConversionContext, *, may_lack: bool) -> NoRuleError:
-    """Return the error with the other converter as fix, where that may ship its files."""
-    if not may_lack:
+def _with_route(error: NoRuleError, context: ConversionContext, others: Sequence[Route]) -> NoRuleError:
+    """Return the error with other converters as fix, where those may ship their files."""
+    if not others:
         return error
     writes = any(one.second_source for one in context.asked)
-    option = "--route onnx2tf" if writes else f"--route onnx2tf with --formats {TFLITE_FLOAT32.name}"
-    another = f"{option} ships the reference converter's float32 files, certified by measurement alone"
+    options = " or ".join(f"--route {one}" for one in others)
+    option = options if writes else f"{options}, with --formats {TFLITE_FLOAT32.name},"
+    another = f"{option} ships a reference converter's float32 file, certified by measurement alone"
     return NoRuleError(error.what, why=error.why, fix=f"{another}; or {error.fix}")
 
 
@@ -529,8 +531,8 @@ def _attempt(context: ConversionContext, reference: Reference[Any, Any], name: s
     try:
         make(context, reference)
     except ConversionError as error:
-        if isinstance(error, NoRuleError) and reference.route not in WITHOUT_RULES:
-            raise _with_route(error, context, may_lack=reference.may_lack) from error
+        if isinstance(error, NoRuleError) and reference.route not in reference.other_routes:
+            raise _with_route(error, context, reference.other_routes) from error
         if not reference.may_lack:
             raise
         context.not_made[name] = _last_line(error)

@@ -227,6 +227,11 @@ class OnnxReference:
         return self.config.route
 
     @property
+    def other_routes(self) -> tuple[Route, ...]:
+        """Return the routes that ship another converter's files: litert-torch wants a network of PyTorch."""
+        return ("onnx2tf",) if self.config.library is None else ("onnx2tf", "litert-torch")
+
+    @property
     def int8_budget(self) -> float:
         """Return the seconds that the search for an int8 recipe may take."""
         return self.config.int8_budget

@@ -1,7 +1,9 @@
 """Evidence maps of networks that nobody here wrote: found where they are exact, refused in words where they are not."""
 
+import re
 import warnings
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -22,6 +24,7 @@ from convert.parity.decisions import Decisions
 from convert.parity.verdicts import OutputTolerance
 from tbconv.contract.errors import ConfigError, ConversionError
 
+DOCS = Path(__file__).parents[2] / "docs"
 CLASSES, SIZE = 3, (64, 96)  # not square: a map whose sides are exchanged is then another
 torch_of = partial(torchvision.models.get_model, weights=None, num_classes=CLASSES)
 timm_of = partial(timm.create_model, num_classes=CLASSES)
@@ -497,6 +500,25 @@ def test_tflite_files_of_a_vision_transformer_give_maps_that_add_up_int8_s_as_ex
     assert done.report["evidence"]["sides"] == [4, 6]
     assert any(line.startswith("evidence [N, 4, 6, 3] says") for line in done.report["limits"])
     assert "evidence [N, 4, 6, 3]" in (done.folder / "report.md").read_text()
+    draws_the_map(tmp_path, next(done.folder.rglob("model_float16.tflite")), next(iter(sorted(films.iterdir()))))
+
+
+def draws_the_map(folder, file, film):
+    """Run what docs/third-party-onnx.md says of a picture, on another file and a film of another size."""
+    [code] = re.findall("```python\n(.*?)```", (DOCS / "third-party-onnx.md").read_text(), re.DOTALL)
+    at = folder / "map.png"
+    for given, here in (
+        ("OUT/model_float32.tflite", file),
+        ("film.png", film),
+        ("map.png", at),
+        ("224, 224", "96, 64"),
+    ):
+        assert given in code
+        code = code.replace(given, str(here))
+    exec(compile(code, "docs", "exec"), {})
+    drawn = np.asarray(Image.open(at))
+    assert drawn.shape == (64, 96, 3)
+    assert drawn.std() > 0
 
 
 @pytest.mark.slow

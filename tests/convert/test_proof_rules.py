@@ -78,6 +78,20 @@ def normalised_by_tensorflow(form, view, seed, *, weights=True, sign=-1):
     return compositions.add(form, compositions.multiply(form, view, factor), rest)
 
 
+def two_readers(form, view, seed, *, rows_first=False, other=2):
+    """Read some channels as an image and as rows, in either order, and add what a convolution and a matrix give."""
+    part, rest = view.map(lambda at: at[..., :2]), view.map(lambda at: at[..., other - 2 : other])
+
+    def rows():
+        return form.clip(form.matmul(rest, number(draws(seed, 2, 3)), ZERO), low=0)
+
+    def image():
+        return form.clip(conv(form, part, draws(seed, 3, 3, 2, 3), pads=(1, 1, 1, 1)), low=0)
+
+    made = [rows(), image()] if rows_first else [image(), rows()]
+    return form.clip(form.binary("add", *made), high=1)
+
+
 def scaled_kernel(form, view, seed):
     kernel, scale, offset = draws(seed, 3, 3, 4, 6), draws(seed, 6), draws(seed, 1, 6)[0]
     return conv(form, view, kernel * scale, draws(seed, 6, 1)[:, 0] * scale + offset)
@@ -328,6 +342,10 @@ PAIRS = {
         lambda f, v, s: quotient(f, f.clip(v, -0.5, 9)),
         lambda f, v, s: compositions.erf(f, f.clip(v, -0.5, 5)),
     ),
+    "places read as an image and as rows, in either order": (
+        two_readers,
+        lambda f, v, s: two_readers(f, v, s, rows_first=True),
+    ),
     "weights of a product of numbers": (
         lambda f, v, s: f.affine(v, f.binary("mul", View(draws(s, 4)), View(draws(s, 4) ** 2)).stored),
         lambda f, v, s: f.affine(v, number(draws(s, 4) ** 3)),
@@ -435,6 +453,10 @@ NO_RULE = {
     "a quotient of other polynomials": (
         lambda f, v, s: quotient(f, v, change=1.01),
         lambda f, v, s: compositions.erf(f, v),
+    ),
+    "other places read as rows": (
+        two_readers,
+        lambda f, v, s: two_readers(f, v, s, rows_first=True, other=4),
     ),
     "ReLU6 and ReLU": (lambda f, v, s: f.clip(v, 0, 6), lambda f, v, s: f.clip(v, low=0)),
     "a gate and its square": (silu, lambda f, v, s: f.binary("mul", silu(f, v, s), f.each(v, "sigmoid"))),

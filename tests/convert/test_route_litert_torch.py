@@ -26,7 +26,7 @@ from convert.onnx_import.reference import OnnxConfig
 from convert.pipeline import convert
 from convert.runners.elsewhere.environments import LITERT_TORCH, python_of_litert_torch
 from convert.worker import run_step
-from tbconv.contract.errors import ConfigError, ConversionError, ParityError, SetupError, Silence
+from tbconv.contract.errors import ConfigError, ConversionError, NoRuleError, ParityError, SetupError, Silence
 
 SIDE = 32
 TORCH = metadata.version("torch").partition("+")[0]
@@ -63,12 +63,19 @@ def stand_in(tmp_path, monkeypatch):
     return name
 
 
-def network(seed):
+class LargestPlaces(torch.nn.Module):
+    """Keeps the four largest places of each channel: no rule here knows TopK."""
+
+    def forward(self, features):
+        return features.flatten(2).topk(4, dim=-1).values.mean(-1)
+
+
+def network(seed, pooling=None):
     torch.manual_seed(seed)
     return torch.nn.Sequential(
         torch.nn.Conv2d(3, 8, 3, stride=2, padding=1),
         torch.nn.GELU(),
-        torch.nn.AdaptiveAvgPool2d(1),
+        pooling or torch.nn.AdaptiveAvgPool2d(1),
         torch.nn.Flatten(),
         torch.nn.Linear(8, 3),
     ).eval()
@@ -90,12 +97,14 @@ def drawn(tmp_path_factory):
         run_step("convert.formats.onnx_wrap.wrap:wrap", wrapped)
         written = {"onnx": str(folder / "model.onnx"), "float32": str(folder / f"{name}.tflite")}
         run_step("convert.formats.tflite.write:onnx_to_tflite", written)
+    program = torch.export.export(network(3, LargestPlaces()), (torch.zeros(1, 3, SIDE, SIDE),))
+    torch.export.save(program, folder / "ruleless.pt2")
     return folder, films
 
 
-def config(drawn, out, **options):
+def config(drawn, out, name="given", **options):
     asked = {"route": "litert-torch", "formats": ("tflite-float32",), "normalise": "imagenet"} | options
-    library = library_of(str(drawn[0] / "given.pt2"), None)
+    library = library_of(str(drawn[0] / f"{name}.pt2"), None)
     return OnnxConfig(
         onnx=out.with_name(library.file_name), library=library, out=out, calibration=drawn[1], int8_budget=0.0, **asked
     )
@@ -180,6 +189,12 @@ def test_without_the_environment_nothing_is_exported(drawn, tmp_path, monkeypatc
         convert(config(drawn, tmp_path / "out"), Silence())
 
 
+def test_a_node_without_a_rule_is_refused_with_both_routes_as_fix(drawn, tmp_path):
+    with pytest.raises(NoRuleError, match="TopK") as refused:
+        convert(config(drawn, tmp_path / "out", "ruleless", route="own"), Silence())
+    assert refused.value.fix.startswith("--route onnx2tf or --route litert-torch ships a reference converter's")
+
+
 # --- the gate ---
 
 
@@ -227,19 +242,33 @@ def test_it_is_ended_after_its_time(drawn, tmp_path, stand_in):
     assert refused.value.why == "it took more than 0.5 s, and was ended"
 
 
+@pytest.fixture
+def litert_torch(tmp_path, monkeypatch):
+    """The environment that TBCONV_LITERT_TORCH names, or one that the error's own fix made."""
+    if LITERT_TORCH in os.environ:
+        return
+    monkeypatch.setenv("TBCONV_CACHE", str(tmp_path / "cache"))
+    with pytest.raises(SetupError) as missing:
+        python_of_litert_torch()
+    made = subprocess.run(["sh", "-c", missing.value.fix], capture_output=True, text=True, check=False)
+    if "No matching distribution" in made.stdout + made.stderr:
+        pytest.skip("no index has litert-torch")
+    assert made.returncode == 0, made.stderr[-2000:]
+
+
 @pytest.mark.slow
-def test_litert_torch_itself_converts_and_its_file_passes_the_gate(drawn, tmp_path, tmp_path_factory, monkeypatch):
-    if LITERT_TORCH not in os.environ:
-        monkeypatch.setenv("TBCONV_CACHE", str(tmp_path_factory.mktemp("cache")))
-        with pytest.raises(SetupError) as missing:
-            python_of_litert_torch()
-        made = subprocess.run(["sh", "-c", missing.value.fix], capture_output=True, text=True, check=False)
-        if "No matching distribution" in made.stdout + made.stderr:
-            pytest.skip("no index has litert-torch")
-        assert made.returncode == 0, made.stderr[-2000:]
-    done = convert(config(drawn, tmp_path / "out"), Silence())
-    [row] = done.report["rows"]
-    assert (row["verdict"], row["served"]) == ("CERTIFIED", None)
-    assert row["made_by"].startswith("litert-torch 0.10")
-    assert row["pytorch_float64"]["outputs"][0]["flips"] == 0
-    assert done.report["proofs"]["model_float32.tflite"]["verdict"] in ("EQUIVALENT", "CANNOT SAY")
+def test_litert_torch_itself_converts_and_what_no_rule_proves_is_said_to_rest_on_films(
+    drawn, tmp_path, litert_torch, without_onnx2tf
+):
+    found = {}
+    for name in ("given", "ruleless"):
+        done = convert(config(drawn, tmp_path / name, name), Silence())
+        [row] = done.report["rows"]
+        assert row["verdict"] == "CERTIFIED", row["reason"]
+        assert row["made_by"].startswith("litert-torch 0.10")
+        assert row["pytorch_float64"]["outputs"][0]["flips"] == 0
+        assert done.report["proofs"]["model_float32.tflite"]["verdict"] in ("EQUIVALENT", "CANNOT SAY")
+        found[name] = row["served"], done.report["limits"][-1]
+    assert found["given"][0] is None
+    assert "operation 48" in found["ruleless"][0]  # TOPK_V2, which no bundle has
+    assert "no rule of ours proves it; measured on 12 films" in found["ruleless"][1]

@@ -29,6 +29,7 @@ ENDS = ("Sigmoid", "Softmax", "LogSoftmax")  # behind the logits, whose map it t
 MEANS = ("GlobalAveragePool", "ReduceMean", "AveragePool")
 LARGEST = ("GlobalMaxPool", "MaxPool", "ReduceMax")
 DEVIATES = ("LayerNormalization", "InstanceNormalization", "GroupNormalization", "LpNormalization")
+LAYS_OUT = ("Transpose", "Reshape", "Cast", "Identity", "Squeeze", "Unsqueeze", "Flatten", "Mul", "Neg")  # weights
 TAKES = ("Gather", "Slice", "Split")
 SUMS = ("Add", "Sub", "Mul", "Div")
 IMAGE, ROWS, MATRIX = 4, 3, 2  # axes
@@ -109,8 +110,8 @@ def _folded(graph: Graph) -> Graph:
     constants, left = dict(graph.constants), list[Node]()
     for node in graph.nodes:
         read = [name for name in node.inputs if name]
-        if read and len(node.outputs) == 1 and all(name in constants for name in read):
-            constants[node.outputs[0]] = evaluate(node, constants, graph.opset)
+        if node.op in LAYS_OUT and len(node.outputs) == 1 and all(name in constants for name in read):
+            [constants[node.outputs[0]]] = evaluate(node, constants, graph.opset)
         else:
             left.append(node)
     return replace(graph, nodes=tuple(left), constants=constants)
@@ -200,6 +201,7 @@ def _why_not(node: Node, graph: Graph) -> str:
             "divides by a number that each film has of its own, so what a place adds depends on all others",
         ),
         (node.op == "MatMul" and joined > 1, "weighs its places by attention, otherwise for each film"),
+        (node.op == "ReduceSum", "sums its places, each by a weight of its own, and takes no mean"),
         (node.op == "Conv", "sees several places at once, or groups of channels"),
         (joined > 1, f"joins {joined} computed tensors, not the mean over places alone"),
         (True, "among its last layers is not affine"),

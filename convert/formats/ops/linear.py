@@ -49,7 +49,7 @@ def gemm(walk: Walk, node: Node, values: list[Value | None]) -> Value:
 
 
 def matmul(walk: Walk, node: Node, values: list[Value | None]) -> Value:
-    """Dense without a bias, between Permute where the left side is stored; of two tensors a function, no H5 loads it.
+    """Dense without a bias, between Permute where the left side is stored; of two tensors `keras.ops.matmul`.
 
     TFLite: FULLY_CONNECTED, with TRANSPOSE around it of a stored left side; BATCH_MATMUL of two tensors.
 
@@ -60,10 +60,10 @@ def matmul(walk: Walk, node: Node, values: list[Value | None]) -> Value:
         return _stored_left(walk, node, as_onnx(walk, node, only(node, values, 1)), walk.film(node, 0))
     if values[0] is not None and values[1] is not None:
         return _product(walk, node, only(node, values), only(node, values, 1))
-    value, weight = only(node, values, anywhere=True), walk.constant(node, 1)
-    if weight.ndim != 2:
+    value, weight = only(node, values, anywhere=True), walk.film(node, 1)
+    if not 2 <= weight.ndim <= len(value.sizes) or prod(weight.shape[:-2]) != 1:
         raise unknown(node, f"its weights {list(weight.shape)} are no matrix")
-    return _dense(walk, node, value, weight, None)
+    return _dense(walk, node, value, weight.reshape(weight.shape[-2:]), None)
 
 
 def _stored_left(walk: Walk, node: Node, value: Value, weight: NDArray[Any]) -> Value:
@@ -105,7 +105,7 @@ def cumulated(walk: Walk, node: Node, values: list[Value | None]) -> Value:
 
 
 def einsum(walk: Walk, node: Node, values: list[Value | None]) -> Value:
-    """Matmul of two tensors as a function, which a H5 can't load, or Dense of stored numbers, with Permute and Reshape.
+    """`keras.ops.matmul` of two tensors, or Dense of stored numbers, with Permute and Reshape.
 
     TFLite: BATCH_MATMUL of two tensors, or FULLY_CONNECTED of stored numbers, with TRANSPOSE and RESHAPE around it.
 
@@ -363,7 +363,7 @@ def _standardised(
 
 
 def local_response(walk: Walk, node: Node, values: list[Value | None]) -> Value:
-    """Multiply, Dense with a band of weights, and a root and a quotient as functions, which a H5 can't load.
+    """Multiply, Dense with a band of weights, `keras.ops.sqrt` and `keras.ops.divide`.
 
     TFLite: MUL, FULLY_CONNECTED, SQRT, MUL and DIV.
 

@@ -382,7 +382,7 @@ CASTS = {1: "float32", 9: "bool"}  # onnx.TensorProto
 
 
 def cast(walk: Walk, node: Node, values: list[Value | None]) -> Value:
-    """A function, which a H5 can't load; nothing where the tensor is of that type already.
+    """`keras.ops.cast`; nothing where the tensor is of that type already.
 
     TFLite: CAST; EQUAL and LOGICAL_NOT of a number to true or false.
 

@@ -189,6 +189,8 @@ def pad(walk: Walk, node: Node, values: list[Value | None]) -> Value:
     before, after = _pads(walk, node, len(value.sizes))
     stored = walk.given(node, 2)
     fill = 0.0 if stored is None else float(stored.reshape(-1)[0]) if stored.size else 0.0
+    if not math.isfinite(fill):
+        raise unknown(node, f"it pads with {fill:g}, and not for a MaxPool whose windows all hold a place of the image")
     if min(*before, *after) < 0 or before[0] or after[0] or max(*before, *after) > MOST_PADS:
         raise unknown(node, f"its pads {before} and {after} cut off, change the batch, or are more than {MOST_PADS}")
     around = [axis for axis, pair in enumerate(zip(before, after, strict=True)) if any(pair)]
