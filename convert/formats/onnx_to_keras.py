@@ -25,7 +25,7 @@ from tensorflow.python.saved_model.fingerprinting_utils import write_fingerprint
 
 from convert.formats.onnx_graph import Graph, read_graph
 from convert.formats.ops.apply import apply
-from convert.formats.ops.builder import Activation, Border, Combination, Pair, Places
+from convert.formats.ops.builder import Activation, Border, Combination, Comparison, Pair, Places
 from convert.formats.ops.walk import IMAGE_RANK
 from convert.formats.reproducible import copy_entry, timeless_entry
 from tbconv.contract.errors import ConversionError
@@ -83,7 +83,22 @@ def build(graph: Graph) -> dict[str, Any]:
 # Operations as real Keras layers.
 
 
-FUNCTIONS = {"log": keras.ops.log, "sqrt": keras.ops.sqrt, "reciprocal": keras.ops.reciprocal}
+FUNCTIONS = {
+    "cos": keras.ops.cos,
+    "divide": keras.ops.divide,
+    "equal": keras.ops.equal,
+    "greater": keras.ops.greater,
+    "greater_equal": keras.ops.greater_equal,
+    "less": keras.ops.less,
+    "less_equal": keras.ops.less_equal,
+    "log": keras.ops.log,
+    "logical_and": keras.ops.logical_and,
+    "logical_not": keras.ops.logical_not,
+    "logical_or": keras.ops.logical_or,
+    "reciprocal": keras.ops.reciprocal,
+    "sin": keras.ops.sin,
+    "sqrt": keras.ops.sqrt,
+}
 COMBINATIONS = {
     "add": layers.Add,
     "maximum": layers.Maximum,
@@ -174,9 +189,9 @@ class LayerBuilder:
         return tensor if tuple(tensor.shape[1:]) == back else layers.Reshape(back, name=name)(tensor)
 
     def combine(self, tensors: Sequence[Any], kind: Combination, name: str) -> Any:
-        """Apply Add, Multiply, Subtract, Maximum or Minimum; divide as a function."""
-        if kind == "divide":
-            return keras.ops.divide(*tensors)
+        """Apply Add, Multiply, Subtract, Maximum or Minimum; divide, and combine truths, as a function."""
+        if kind in FUNCTIONS:
+            return FUNCTIONS[kind](*tensors)
         return COMBINATIONS[kind](name=name)(list(tensors))
 
     def join(self, tensors: Sequence[Any], axis: int, name: str) -> Any:
@@ -303,11 +318,15 @@ class LayerBuilder:
         """Apply Permute."""
         return layers.Permute(tuple(order[1:]), name=name)(tensor)
 
-    def greater(self, tensor: Any, bound: float) -> Any:
+    def compare(self, left: Any, right: Any, kind: Comparison, name: str) -> Any:  # noqa: ARG002  (as of product)
         """Compare, as a function."""
-        return keras.ops.greater(tensor, bound)
+        return FUNCTIONS[kind](left, right)
 
-    def to_float(self, tensor: Any) -> Any:
+    def choose(self, where: Any, yes: Any, no: Any, name: str) -> Any:  # noqa: ARG002
+        """Choose, as a function."""
+        return keras.ops.where(where, yes, no)
+
+    def to_float(self, tensor: Any, name: str) -> Any:  # noqa: ARG002
         """Cast, as a function."""
         return keras.ops.cast(tensor, "float32")
 

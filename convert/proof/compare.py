@@ -105,9 +105,9 @@ def judge_terms(onnx: Term, file: Term, factors: list[Factor], declared: Declare
         return Found(math.inf, where=f"factors a channel of {given.min():g} to {given.max():g} meet {file.kind}"), None
     for name, wanted in onnx.stored.items():
         value = file.stored[name]
-        if name == "at":
+        if name in ("at", "bound"):  # what is near a bound is on either side of it
             same = np.array_equal(wanted.base, value.base)
-            found = found if same else Found(math.inf, where="other positions")
+            found = found if same else Found(math.inf, where="other positions" if name == "at" else "another bound")
         elif name == "ends":  # where the file says none above, its integers may end there
             ends = slice(0, 3, 2) if np.isinf(value.values[1]) and np.isfinite(wanted.values[1]) else slice(2)
             _distance(found, _block(wanted, slice(2)), _block(value, ends), name)

@@ -120,6 +120,7 @@ def _compute(term: Term, numbers: Mapping[str, Stored], given: list[Array]) -> A
         "add": lambda: x.reshape(-1) + given[1].reshape(-1),
         "mul": lambda: x.reshape(-1) * given[1].reshape(-1),
         "larger": lambda: np.maximum(x.reshape(-1), given[1].reshape(-1)),
+        "choose": lambda: np.where(*(one.reshape(-1) for one in given)),
         "smaller": lambda: np.minimum(x.reshape(-1), given[1].reshape(-1)),
     }
     return np.asarray(kinds[term.kind]() if term.kind in kinds else _each(term.kind, x, stored))
@@ -150,8 +151,11 @@ def _each(kind: str, x: Array, stored: dict[str, Any]) -> Array:
         "reciprocal": lambda: 1 / x,
         "elu": lambda: np.where(x > 0, x, np.expm1(x)),
         "leaky": lambda: np.where(x > 0, x, x * stored["slope"]),
-        "greater": lambda: (x > stored["bound"]).astype(np.float64),
+        "sin": lambda: np.sin(x),
+        "cos": lambda: np.cos(x),
     }
+    if "bound" in stored:
+        return np.asarray(getattr(np, kind)(x, stored["bound"]), np.float64)  # greater, less_equal and the others
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         return np.asarray(functions[kind]())
 

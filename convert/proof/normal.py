@@ -387,7 +387,7 @@ class NormalForm:
         term = self.terms[index]
         if term.kind == "clip":
             return float(term.stored["ends"].values[0])
-        if term.kind in ("sigmoid", "softmax", "greater", "exp", "sqrt"):
+        if "bound" in term.stored or term.kind in ("sigmoid", "softmax", "exp", "sqrt"):
             return 0.0
         if term.kind in ("max", "largest", "gather", "concat"):
             return min(self.least(one) for one in term.inputs)
@@ -397,7 +397,7 @@ class NormalForm:
         return 0.0 if keeps and all(self.least(one) >= 0 for one in term.inputs) else -math.inf
 
     def each(self, view: View, kind: str, **stored: Stored) -> View:
-        """Add a function of each number: sigmoid, tanh, elu, leaky (its slope), greater (than its bound)."""
+        """Add a function of each number: sigmoid, tanh, elu, leaky (its slope), greater or less (than its bound)."""
         view = self.whole(view, once=True)
         numbers = {name: one.map(lambda array: array.reshape(())) for name, one in stored.items()}
         return View(view.at, self.add(kind, (view.term or 0,), self.terms[view.term or 0].shape, (), **numbers))

@@ -206,13 +206,16 @@ LAYERS = _words(
     Dropout LayerNormalization Functional
     """
 )
-ARRAY, NUMBERS = "__numpy__", ("float32", "float64")  # a stored factor a place is a list in the configuration
+ARRAY, NUMBERS = "__numpy__", ("float32", "float64", "bool")  # a stored factor a place is a list in the configuration
 CLASSES: dict[str | None, frozenset[str]] = {
     None: LAYERS | {"__keras_tensor__", ARRAY},  # an H5 names no module; neither does a tensor, nor an array
     "keras.layers": LAYERS,
     "keras.src.models.functional": frozenset({"Functional"}),
-    "keras.src.ops.numpy": frozenset(
-        {"Greater", "Multiply", "Add", "Subtract", "Divide", "Log", "Sqrt", "Reciprocal", "Matmul"}
+    "keras.src.ops.numpy": _words(
+        """
+        Add Cos Divide Equal Greater GreaterEqual Less LessEqual Log LogicalAnd LogicalNot LogicalOr Matmul Multiply
+        Reciprocal Sin Sqrt Subtract Where
+        """
     ),
     "keras.src.ops.core": frozenset({"Cast"}),
     "keras.initializers": frozenset({"GlorotUniform", "Zeros", "Ones", "Constant"}),

@@ -205,7 +205,7 @@ def wrong_graphs():
     """Return the graphs that no layer stands for, with the node that is to blame last."""
     asymmetric = np.int64([0, 0, 1, 1, 0, 0, 1, 1])
     return {
-        "unknown_operation": Graph().add("Cos"),
+        "unknown_operation": Graph().add("Tan"),
         "gemm_alpha": pooled(Graph()).add("Gemm", normal(4, 3), normal(3), alpha=2.0),
         "gemm_beta": pooled(Graph()).add("Gemm", normal(4, 3), normal(3), beta=0.5),
         "gemm_computed_weight": computed_weight(),

@@ -232,6 +232,11 @@ def right_graphs():
         "tanh": start().add("Tanh"),
         "sum": fork("Add", lambda g: g.add("Relu"), lambda g: g.add("Tanh")),
         "difference": fork("Sub", lambda g: g.add("Relu"), lambda g: g.add("Tanh")),
+        "between": between("GreaterOrEqual", "LessOrEqual", "And").add("Not").add("Cast", to=1),
+        "equal": positive().add("Equal", np.float32(0)).add("Cast", to=1),
+        "shrink": shrink(),
+        "sign": start().add("Sign"),
+        "sine": start().add("Sin").add("Cos"),
         "gate": beside(start().add("Greater", np.float32(0.2)).add("Cast", to=1), "Mul", "image"),
         "one_a_place": start().add("Mul", normal(1, 4, 12, 12)),
         "softmax_of_channels": start().add("Softmax", axis=1),
@@ -371,6 +376,20 @@ def channel_shuffle():
     return beside(graph, "Concat", right, axis=1)
 
 
+def between(first, second, joined):
+    """Compare with two numbers, and put what holds together."""
+    graph = start()
+    above = graph.add(first, np.float32(-0.3)).last
+    below = graph.add(second, inputs=["image", graph.store(np.float32(0.4))]).last
+    return graph.add(joined, inputs=[above, below])
+
+
+def shrink():
+    """Leave out what is near zero, as torch's Hardshrink does."""
+    graph = between("Less", "Greater", "Or")
+    return graph.add("Where", inputs=[graph.last, "image", graph.store(np.float32(0))])
+
+
 def one_over():
     graph = Graph().add("Exp")
     return graph.add("Div", inputs=[graph.store(np.float32(2)), graph.last])
@@ -471,8 +490,8 @@ def zoo():
 
 def many_wrong():
     """Three nodes that no layer stands for, one behind the other, and one that is right in between."""
-    graph = Graph().add("Cos").add("MaxPool", kernel_shape=[3, 3], strides=[2, 2], dilations=[2, 2])
-    return graph.add("Relu").add("Softmax", axis=0).add("Cos")
+    graph = Graph().add("Tan").add("MaxPool", kernel_shape=[3, 3], strides=[2, 2], dilations=[2, 2])
+    return graph.add("Relu").add("Softmax", axis=0).add("Tan")
 
 
 def draw_zoo(folder, draw):

@@ -546,6 +546,78 @@ def local_response(draw):
     return graph.add("LRN", size=draw.some(1, 6), **options)
 
 
+COMPARED = ("Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual")
+
+
+def _ends(draw):
+    """Begin with numbers of which many are at one of two ends, and return these and zero: exact in every runtime."""
+    low, high = sorted(draw.rng.normal(size=2).astype(np.float32))
+    graph = Graph().add("Clip", low, high) if draw.some(0, 1) else Graph().add("Relu")
+    return graph, (low, high, np.float32(0))
+
+
+def _compared(draw, graph, value, ends):
+    """Compare a tensor with stored numbers or with a computed tensor, on either side."""
+    kind, graph.last = draw.some(0, 3), value
+    if kind == 0:
+        other = graph.store(draw.one(*ends))
+    elif kind == 1:
+        other = graph.store(draw.rng.choice(np.float32(ends), (draw.sizes[0], 1, 1)))
+    else:
+        other = graph.add("GlobalMaxPool" if kind == 2 else "Tanh").last
+    return graph.add(draw.one(*COMPARED), inputs=[value, other][:: draw.one(1, -1)]).last
+
+
+def choices(draw):
+    """Choose between tensors and stored numbers by a comparison, or by stored truths, in an image or in rows."""
+    graph, ends = _ends(draw)
+    value = graph.last
+    truth = _compared(draw, graph, value, ends)
+    if draw.some(0, 5) == 0:
+        truth = graph.store(draw.rng.uniform(size=draw.one(draw.sizes[1:], (draw.sizes[0], 1, 1))) < 0.5)
+    sides = []
+    for _ in range(2):
+        kind, graph.last = draw.some(0, 4), value
+        made = {0: np.float32(draw.one(0, -1, 2.5)), 1: draw.normal(*draw.one(draw.sizes, (draw.sizes[0], 1, 1)))}
+        if kind in made:
+            sides.append(graph.store(made[kind]))
+        else:
+            sides.append(graph.add(draw.one("Sigmoid", "Neg", "GlobalAveragePool")).last if kind > 2 else value)
+    if all(one.startswith("constant") for one in (truth, *sides)):
+        sides[0] = value
+    return graph.add("Where", inputs=[truth, *sides]).add("Sigmoid").add("Flatten")
+
+
+def truths(draw):
+    """Put comparisons together, move what they give, and multiply by it or choose by it."""
+    graph, ends = _ends(draw)
+    value = graph.last
+    found = [_compared(draw, graph, value, ends) for _ in range(2)]
+    if draw.some(0, 1):  # as the older exporter writes them
+        found = [graph.add("Cast", inputs=[one], to=9).last for one in found]
+    graph.add(draw.one("And", "Or"), inputs=found)
+    if draw.some(0, 1):
+        graph.add("Not")
+    if draw.some(0, 1):
+        graph.add("Transpose", perm=[0, 2, 3, 1])
+        truth, graph.last = graph.last, value
+        value = graph.add("Transpose", perm=[0, 2, 3, 1]).last
+        graph.last = truth
+    if draw.some(0, 1):
+        graph.add("Where", inputs=[graph.last, value, graph.store(np.float32(-0.5))])
+    else:
+        graph.add("Cast", to=1)
+        graph.add("Mul", inputs=[graph.last, value])
+    return graph.add("Flatten")
+
+
+def sign(draw):
+    """Take the sign of numbers among which zero is, whether they are none, or their sine."""
+    graph, _ = _ends(draw)
+    graph.add(draw.one("Sign", "Sin", "Cos")) if draw.some(0, 2) else graph.add("Cast", to=9).add("Cast", to=1)
+    return graph.add(draw.one("Neg", "Flatten"))
+
+
 FAMILIES = {
     "local_response": local_response,
     "heads_with_the_batch": heads_with_the_batch,
@@ -578,6 +650,9 @@ FAMILIES = {
     "film_by_film": film_by_film,
     "chain": chain,
     "conv_of_rows": conv_of_rows,
+    "choices": choices,
+    "truths": truths,
+    "sign": sign,
 }
 
 

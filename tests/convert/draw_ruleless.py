@@ -23,8 +23,9 @@ def served():
 
 
 def unserved():
-    """End in a sine, which no reader of the server knows."""
-    return model([*body("input", "l"), helper.make_node("Sin", ["l"], ["logits"])], weights())
+    """Add the whole part of each logit, which no reader of the server knows."""
+    whole = helper.make_node("Floor", ["l"], ["whole"])
+    return model([*body("input", "l"), whole, helper.make_node("Add", ["l", "whole"], ["logits"])], weights())
 
 
 def known():

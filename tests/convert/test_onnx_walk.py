@@ -54,7 +54,7 @@ RIGHT = (
     "shared_dense",
 )
 WRONG = {
-    "unknown_operation": "Cos has no rule here",
+    "unknown_operation": "Tan has no rule here",
     "gemm_alpha": "alpha, beta or transA is set",
     "gemm_beta": "alpha, beta or transA is set",
     "gemm_computed_weight": "its input 1 is computed, not stored",

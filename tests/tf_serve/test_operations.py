@@ -26,6 +26,7 @@ SIDES = (1, 2, 3)
 KINDS = {  # of operations of which a call can be drawn: what checks them
     "one": (structure._same, structure._softmax),
     "two": (structure._elementwise, structure._arithmetic, structure._compare, structure._prelu, structure._extremum),
+    "logic": (structure._logic,),
     "select": (structure._select,),
     "reduce": (structure._reduce,),
     "product": (structure._product,),
@@ -93,6 +94,12 @@ class Draw:
             shapes.reverse()
         dtype = "bool" if OPERATIONS[CODES[self.name]].check is structure._compare else "float32"
         return [self.operand(one) for one in shapes], stretched(*shapes), dtype
+
+    def logic(self):
+        shape = self.shape()
+        shapes = [shape, self.partner(shape)][: OPERATIONS[CODES[self.name]].inputs[0]]
+        dtypes = ["bool" if self.often() else "float32" for _ in shapes]
+        return [self.graph.input(*one) for one in zip(shapes, dtypes, strict=True)], stretched(*shapes), "bool"
 
     def select(self):
         shape = self.shape()
@@ -201,7 +208,7 @@ def test_litert_survives_whatever_passes_and_answers_in_the_shapes_of_the_file(t
 # --- malformed ---
 
 FILM, BOUND = (1, 4, 4, 3), (1,)
-OF_ONE = "ABS ELU EXP GELU LEAKY_RELU LOG LOG_SOFTMAX NEG RSQRT SIGN SOFTMAX SQRT SQUARE TANH"
+OF_ONE = "ABS COS ELU EXP GELU LEAKY_RELU LOG LOG_SOFTMAX NEG RSQRT SIGN SIN SOFTMAX SQRT SQUARE TANH"
 RIGHT = {  # shapes of the tensors, that of the output last; a list is a constant of whole numbers
     **dict.fromkeys(OF_ONE.split(), (FILM, FILM)),
     **dict.fromkeys(("MAXIMUM", "MINIMUM", "POW", "SQUARED_DIFFERENCE"), (FILM, BOUND, FILM)),

@@ -341,6 +341,11 @@ def _compare(call: _Call) -> float:
     return _stretch(call)
 
 
+def _logic(call: _Call) -> float:
+    call.check_types(*(("bool",) * (count + 1) for count in (1, 2)))
+    return _stretch(call)
+
+
 def _prelu(call: _Call) -> float:
     work, slopes = _elementwise(call), call[1].shape
     by_channel, why = math.prod(slopes[:-1]) == 1, f"has slopes of {list(slopes)} for {list(call[0].shape)}"
@@ -702,11 +707,15 @@ OPERATIONS = {
     54: _Operation("PRELU", (2, 2), _prelu),
     55: _Operation("MAXIMUM", (2, 2), _extremum, (39, "MaximumMinimumOptions"), stretched=5),
     57: _Operation("MINIMUM", (2, 2), _extremum, (39, "MaximumMinimumOptions"), stretched=5),
+    58: _Operation("LESS", (2, 2), _compare, (41, "LessOptions"), stretched=4),
     59: _Operation("NEG", (1, 1), _same, (42, "NegOptions")),
     60: _Operation("PADV2", (3, 3), _pad, (43, "PadV2Options"), types=_NUMBER),
     61: _Operation("GREATER", (2, 2), _compare, (44, "GreaterOptions"), stretched=4),
+    62: _Operation("GREATER_EQUAL", (2, 2), _compare, (45, "GreaterEqualOptions"), stretched=4),
+    63: _Operation("LESS_EQUAL", (2, 2), _compare, (46, "LessEqualOptions"), stretched=4),
     64: _Operation("SELECT", (3, 3), _select, (47, "SelectOptions"), types=_NUMBER, stretched=0),
     65: _Operation("SLICE", (3, 3), _cut, (48, "SliceOptions"), types=_NUMBER),
+    66: _Operation("SIN", (1, 1), _same),
     67: _Operation("TRANSPOSE_CONV", (3, 4), _transposed, (49, "TransposeConvOptions"), required=True),
     69: _Operation("TILE", (2, 2), _tile, (51, "TileOptions")),
     71: _Operation("EQUAL", (2, 2), _compare, (53, "EqualOptions"), stretched=4),
@@ -719,11 +728,15 @@ OPERATIONS = {
     81: _Operation("REDUCE_PROD", (2, 2), _reduce, (27, "ReducerOptions"), required=True, types=_NUMBER),
     82: _Operation("REDUCE_MAX", (2, 2), _reduce, (27, "ReducerOptions"), required=True),
     83: _Operation("PACK", (1, 64), _stack, (59, "PackOptions"), required=True, types=_ANY),
+    84: _Operation("LOGICAL_OR", (2, 2), _logic, (60, "LogicalOrOptions"), stretched=4),
+    86: _Operation("LOGICAL_AND", (2, 2), _logic, (62, "LogicalAndOptions"), stretched=4),
+    87: _Operation("LOGICAL_NOT", (1, 1), _logic, (63, "LogicalNotOptions")),
     92: _Operation("SQUARE", (1, 1), _same, (66, "SquareOptions")),
     97: _Operation("RESIZE_NEAREST_NEIGHBOR", (2, 2), _resize, (74, "ResizeNearestNeighborOptions")),
     98: _Operation("LEAKY_RELU", (1, 1), _same, (75, "LeakyReluOptions"), required=True, types=_INT8),
     99: _Operation("SQUARED_DIFFERENCE", (2, 2), _elementwise, (76, "SquaredDifferenceOptions"), stretched=4),
     101: _Operation("ABS", (1, 1), _same, (78, "AbsOptions")),
+    108: _Operation("COS", (1, 1), _same, (84, "CosOptions")),
     111: _Operation("ELU", (1, 1), _same),
     114: _Operation("QUANTIZE", (1, 1), _convert, (89, "QuantizeOptions")),
     117: _Operation("HARD_SWISH", (1, 1), _same, (91, "HardSwishOptions"), types=_FLOAT),

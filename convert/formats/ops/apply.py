@@ -26,6 +26,9 @@ from tbconv.contract.errors import ConversionError
 
 SEVERAL = ("Split",)  # operations whose further outputs are made, too
 BATCH_SIZE = "it calculates with the batch, whose size is not known"
+TRUTH = "it reads what is true or false, not numbers"
+TRUTH_GIVEN = "it gives an output of true and false, not of numbers"
+OF_TRUTH = ("And", "Cast", "Flatten", "Identity", "Not", "Or", "Reshape", "Squeeze", "Transpose", "Unsqueeze", "Where")
 MOVED = "it gives an output, and does not keep the batch in front"
 NO_FILM = "it reads no film, and cannot be computed before: it draws at random, or gives several outputs"
 
@@ -49,7 +52,9 @@ def apply(graph: Graph, make: Builder) -> tuple[Any, dict[str, Any]]:
         except UnknownError as error:
             found.append(error)
             values |= _stand_ins(walk, node, graph)
-        found += [unknown(node, MOVED) for one in node.outputs if one in graph.outputs and _is_moved(one, values)]
+        given = [one for one in node.outputs if one in graph.outputs]
+        found += [unknown(node, MOVED) for one in given if _is_moved(one, values)]
+        found += [unknown(node, TRUTH_GIVEN) for one in given if _is_truth(one, values)]
     if found:
         raise all_of(found, graph)
     _require_film(graph, values)
@@ -96,6 +101,8 @@ def _step(walk: Walk, node: Node, values: dict[str, Value], read: set[str]) -> N
         raise unknown(node, f"{node.op} has no rule here; docs/ops.md lists what has one")
     elif read.intersection(node.outputs[1:]) and node.op not in SEVERAL:
         raise unknown(node, "its second output is used, and a layer gives the first alone")
+    elif node.op not in OF_TRUTH and any(_is_truth(name, values) for name in node.inputs):
+        raise unknown(node, TRUTH)
     elif not any(_is_lost(name, walk, values) for name in node.inputs):
         made = OPERATIONS[node.op](walk, node, [values.get(name) for name in node.inputs])
         values |= zip(node.outputs, made if isinstance(made, list) else [made], strict=False)
@@ -109,6 +116,10 @@ def _film(node: Node, walk: Walk) -> NDArray[Any] | None:
 
 def _is_moved(name: str, values: dict[str, Value]) -> bool:
     return name in values and (values[name].batch_at > 0 or values[name].rows_first)
+
+
+def _is_truth(name: str, values: dict[str, Value]) -> bool:
+    return name in values and values[name].tensor.dtype == "bool"
 
 
 def _is_lost(name: str, walk: Walk, values: dict[str, Value]) -> bool:

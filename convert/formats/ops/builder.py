@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 Border = tuple[int, int, int, int]  # rows and columns: top, left, bottom, right
 Pair = tuple[int, int]  # rows and columns
 Places = tuple[int, int, int]  # of an axis: the first, the one behind the last, and by how many they are apart, from 1
-Combination = Literal["add", "multiply", "subtract", "divide", "maximum", "minimum"]
+Combination = Literal["add", "multiply", "subtract", "divide", "maximum", "minimum", "logical_and", "logical_or"]
+Comparison = Literal["greater", "greater_equal", "less", "less_equal", "equal"]
 Activation = Literal[
     "relu",
     "sigmoid",
@@ -32,6 +33,9 @@ Activation = Literal[
     "sqrt",
     "reciprocal",
     "softplus",
+    "sin",
+    "cos",
+    "logical_not",
 ]
 
 
@@ -75,7 +79,7 @@ class Builder(Protocol):
         ...
 
     def combine(self, tensors: Sequence[Any], kind: Combination, name: str) -> Any:
-        """Combine two tensors number by number; sizes of 1 stretch."""
+        """Combine two tensors number by number; sizes of 1 stretch. The logical ones take bool and give bool."""
         ...
 
     def join(self, tensors: Sequence[Any], axis: int, name: str) -> Any:
@@ -170,10 +174,14 @@ class Builder(Protocol):
         """Put axes in another order, the batch in front."""
         ...
 
-    def greater(self, tensor: Any, bound: float) -> Any:
-        """Compare with a number; bool."""
+    def compare(self, left: Any, right: Any, kind: Comparison, name: str) -> Any:
+        """Compare a tensor with another, or with stored numbers [1, ...]; sizes of 1 stretch. bool."""
         ...
 
-    def to_float(self, tensor: Any) -> Any:
+    def choose(self, where: Any, yes: Any, no: Any, name: str) -> Any:
+        """Return `yes` where a bool holds, else `no`: tensors, or stored numbers [1, ...]; sizes of 1 stretch."""
+        ...
+
+    def to_float(self, tensor: Any, name: str) -> Any:
         """Return bool as float32 0 and 1."""
         ...

@@ -18,10 +18,12 @@ from convert.formats.ops.walk import (
     Value,
     Walk,
     alike,
+    by_place,
     here,
     layer_name,
     only,
     shared,
+    together,
     unknown,
 )
 
@@ -133,6 +135,22 @@ def negative(walk: Walk, node: Node, values: list[Value | None]) -> Value:
     """
     value = only(node, values, anywhere=True)
     return value.like(walk.make.scale(value.tensor, -1.0, 0.0, layer_name(node)))
+
+
+def sine(walk: Walk, node: Node, values: list[Value | None]) -> Value:
+    """A function, which a H5 can't load.
+
+    TFLite: SIN.
+    """
+    return _activation(walk, "sin", node, only(node, values), nonnegative=False)
+
+
+def cosine(walk: Walk, node: Node, values: list[Value | None]) -> Value:
+    """A function, which a H5 can't load.
+
+    TFLite: COS.
+    """
+    return _activation(walk, "cos", node, only(node, values), nonnegative=False)
 
 
 def softsign(walk: Walk, node: Node, values: list[Value | None]) -> Value:
@@ -363,7 +381,7 @@ def arithmetic(walk: Walk, node: Node, values: list[Value | None]) -> Value:
         if other.size == 1 or _by_channel(value, other) is not None:
             return _rescale(walk, node, value, np.float64(-1.0), number)
         turned = walk.make.scale(value.tensor, -1.0, 0.0, f"{layer_name(node)}.turned")
-        return value.like(walk.make.plus(turned, _by_place(node, value, number), layer_name(node)))
+        return value.like(walk.make.plus(turned, by_place(node, value, number), layer_name(node)))
     return _with_constant(walk, node, value, other)
 
 
@@ -412,13 +430,7 @@ COMBINATIONS: dict[str, Combination] = {
 
 
 def _of_two(walk: Walk, node: Node, left: Value, right: Value, suffix: str = "") -> Value:
-    kind, (left, right) = COMBINATIONS[node.op], alike(walk, node, (left, right))
-    laid = [(one.channels_first, one.rows, one.rows_first, one.batch_at) for one in (left, right)]
-    if laid[0] != laid[1]:
-        raise unknown(node, "its two tensors are laid out differently")
-    pairs = zip(left.shape, right.shape, strict=False)
-    if len(left.shape) != len(right.shape) or any(one != other and 1 not in (one, other) for one, other in pairs):
-        raise unknown(node, f"{list(left.shape)} and {list(right.shape)} don't stretch to each other")
+    kind, (left, right) = COMBINATIONS[node.op], together(walk, node, (left, right))
     tensor = walk.make.combine([left.tensor, right.tensor], kind, f"{layer_name(node)}{suffix}")
     return left.like(tensor, nonnegative=node.op != "Sub" and left.nonnegative and right.nonnegative)
 
@@ -429,22 +441,10 @@ def _with_constant(walk: Walk, node: Node, value: Value, other: NDArray[Any]) ->
         pairs = {"Add": (1.0, number), "Sub": (1.0, -number), "Mul": (number, 0.0), "Div": (1.0, -0.0)}
         scale, offset = pairs[node.op]
         return _rescale(walk, node, value, np.divide(1.0, number) if node.op == "Div" else np.asarray(scale), offset)
-    places, name = _by_place(node, value, number), layer_name(node)
+    places, name = by_place(node, value, number), layer_name(node)
     if node.op in ("Mul", "Div"):
         return value.like(walk.make.times(value.tensor, places if node.op == "Mul" else 1 / places, name))
     return value.like(walk.make.plus(value.tensor, places if node.op == "Add" else -places, name))
-
-
-def _by_place(node: Node, value: Value, other: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return stored numbers [1, ...] in the tensor's layout; ConversionError where they don't stretch to it."""
-    wanted, folded = value.sizes, value.rows > 1
-    wanted[value.batch_at] = 1
-    sizes = (1,) * (len(wanted) - other.ndim) + other.shape
-    fits = len(sizes) == len(wanted) and all(one in (1, own) for one, own in zip(sizes, wanted, strict=True))
-    if not fits or value.batch_at:
-        raise unknown(node, f"a constant of shape {other.shape} does not stretch to {['N', *value.shape]}")
-    found = other.reshape((*sizes[:1], *((1,) if folded else ()), *sizes[1:]))  # each row of a film alike
-    return np.ascontiguousarray(found.transpose(CHANNELS_LAST) if value.channels_first else found)
 
 
 def _by_channel(value: Value, other: NDArray[Any]) -> NDArray[Any] | None:

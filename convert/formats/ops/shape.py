@@ -349,32 +349,26 @@ def _shown(target: list[int]) -> list[int | str]:
 # What changes how numbers are stored, or nothing at all.
 
 
-def greater(walk: Walk, node: Node, values: list[Value | None]) -> Value:
-    """A function, which a H5 can't load.
-
-    TFLite: GREATER.
-
-    Greater than one stored number.
-    """
-    value, bound = only(node, values), walk.constant(node, 1)
-    if bound.size != 1:
-        raise unknown(node, f"it compares with a constant of shape {bound.shape}, not with one number")
-    return value.like(walk.make.greater(value.tensor, float(bound.reshape(()))), nonnegative=True)
+CASTS = {1: "float32", 9: "bool"}  # onnx.TensorProto
 
 
 def cast(walk: Walk, node: Node, values: list[Value | None]) -> Value:
-    """A function, which a H5 can't load; nothing where the tensor is float32 already.
+    """A function, which a H5 can't load; nothing where the tensor is of that type already.
 
-    TFLite: CAST.
+    TFLite: CAST; EQUAL and LOGICAL_NOT of a number to true or false.
 
-    To float32 only.
+    To float32 or bool.
     """
-    value = only(node, values)
-    if node.attributes["to"] != 1:  # TensorProto.FLOAT
-        raise unknown(node, "only a cast to float32 is known")
-    if value.tensor.dtype == "float32":
+    value, to, name = only(node, values), node.attributes["to"], layer_name(node)
+    if to not in CASTS:
+        raise unknown(node, "only a cast to float32 or to bool is known")
+    if value.tensor.dtype == CASTS[to]:
         return value
-    return value.like(walk.make.to_float(value.tensor), nonnegative=value.nonnegative)
+    if CASTS[to] == "float32":
+        return value.like(walk.make.to_float(value.tensor, name), nonnegative=value.nonnegative)
+    zero = np.zeros((1,) * len(value.tensor.shape), np.float32)
+    made = walk.make.compare(value.tensor, zero, "equal", f"{name}.zero")
+    return value.like(walk.make.activation(made, "logical_not", name), nonnegative=True)
 
 
 def identity(walk: Walk, node: Node, values: list[Value | None]) -> Value:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from convert.formats.onnx_graph import BATCH, Graph, Node, plain_name
@@ -197,6 +198,30 @@ def alike(walk: Walk, node: Node, values: Sequence[Value]) -> list[Value]:
     if ranks != {IMAGE_RANK} or not any(one.channels_first for one in values) or any(one.rows > 1 for one in values):
         return list(values)
     return [as_image(walk, node, one, part) for part, one in enumerate(values)]
+
+
+def together(walk: Walk, node: Node, values: Sequence[Value]) -> list[Value]:
+    """Return tensors in one layout, whose sizes of 1 stretch to each other's; ConversionError where they don't."""
+    found = alike(walk, node, values)
+    if len({(one.channels_first, one.rows, one.rows_first, one.batch_at) for one in found}) > 1:
+        raise unknown(node, f"its {len(found)} tensors are laid out differently")
+    shapes = [one.shape for one in found]
+    alone = len({len(one) for one in shapes}) == 1
+    if not alone or any(len(set(column) - {1}) > 1 for column in zip(*shapes, strict=True)):
+        raise unknown(node, f"{' and '.join(str(list(one)) for one in shapes)} don't stretch to each other")
+    return found
+
+
+def by_place(node: Node, value: Value, numbers: NDArray[Any]) -> NDArray[Any]:
+    """Return stored numbers [1, ...] in the tensor's layout; ConversionError where they don't stretch to it."""
+    wanted, folded = value.sizes, value.rows > 1
+    wanted[value.batch_at] = 1
+    sizes = (1,) * (len(wanted) - numbers.ndim) + numbers.shape
+    fits = len(sizes) == len(wanted) and all(one in (1, own) for one, own in zip(sizes, wanted, strict=True))
+    if not fits or value.batch_at:
+        raise unknown(node, f"a constant of shape {numbers.shape} does not stretch to {['N', *value.shape]}")
+    found = numbers.reshape((*sizes[:1], *((1,) if folded else ()), *sizes[1:]))  # each row of a film alike
+    return np.ascontiguousarray(found.transpose(CHANNELS_LAST) if value.channels_first else found)
 
 
 def here(value: Value, axis: int) -> int:

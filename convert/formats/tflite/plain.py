@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from convert.formats.onnx_graph import Graph
 from convert.formats.ops.apply import apply
-from convert.formats.ops.builder import Activation, Border, Combination, Pair, Places
+from convert.formats.ops.builder import Activation, Border, Combination, Comparison, Pair, Places
 
 Array = NDArray[np.float64]
 
@@ -46,7 +46,9 @@ class Operation:
     inputs: tuple[Tensor, ...]
     output: Tensor
     options: Mapping[str, Any] = field(default_factory=dict)
-    arrays: Mapping[str, Array] = field(default_factory=dict)  # kernel, bias, scale, offset, factor
+    arrays: Mapping[str, Array] = field(
+        default_factory=dict
+    )  # kernel, bias, scale, offset, factor, bound, where, yes, no
     names: tuple[str, ...] = ()  # nodes that it does the work of, the last one first
 
 
@@ -95,12 +97,13 @@ class PlainBuilder:
         *,
         options: Mapping[str, Any] | None = None,
         arrays: Mapping[str, NDArray[Any] | None] | None = None,
-        dtype: str = "float32",
+        dtype: str | None = None,
     ) -> Tensor:
+        """Write down an operation; what it gives is of the type of what it reads, unless another one is named."""
         self._taken[name] += 1
         unique = name if self._taken[name] == 1 else f"{name}:{self._taken[name]}"
         stored = {key: np.asarray(one, np.float64) for key, one in (arrays or {}).items() if one is not None}
-        output = Tensor(unique, tuple(sizes), dtype)
+        output = Tensor(unique, tuple(sizes), dtype or inputs[0].dtype)
         self.operations.append(Operation(kind, tuple(inputs), output, options or {}, stored, (name,)))
         return output
 
@@ -283,14 +286,29 @@ class PlainBuilder:
         sizes = [tensor.sizes[axis - 1] for axis in order[1:]]
         return self._add("transpose", [tensor], name, sizes, options={"order": tuple(order)})
 
-    def greater(self, tensor: Tensor, bound: float) -> Tensor:
+    def compare(self, left: Tensor, right: Tensor | NDArray[Any], kind: Comparison, name: str) -> Tensor:
         """Write down a comparison."""
-        arrays = {"bound": np.asarray(bound)}
-        return self._add("greater", [tensor], f"{tensor.name}.greater", tensor.sizes, arrays=arrays, dtype="bool")
+        inputs, stored = _sides({"bound": right})
+        sizes = np.broadcast_shapes(left.sizes, *(one.sizes for one in inputs))
+        return self._add(kind, [left, *inputs], name, sizes, arrays=stored, dtype="bool")
 
-    def to_float(self, tensor: Tensor) -> Tensor:
+    def choose(
+        self, where: Tensor | NDArray[Any], yes: Tensor | NDArray[Any], no: Tensor | NDArray[Any], name: str
+    ) -> Tensor:
+        """Write down a choice; stored sides are arrays."""
+        inputs, stored = _sides({"where": where, "yes": yes, "no": no})
+        sizes = np.broadcast_shapes(*(one.sizes for one in inputs))
+        return self._add("choose", inputs, name, sizes, arrays=stored, dtype="float32")
+
+    def to_float(self, tensor: Tensor, name: str) -> Tensor:
         """Write down a cast."""
-        return self._add("cast", [tensor], f"{tensor.name}.cast", tensor.sizes)
+        return self._add("cast", [tensor], name, tensor.sizes, dtype="float32")
+
+
+def _sides(given: Mapping[str, Tensor | NDArray[Any]]) -> tuple[list[Tensor], dict[str, NDArray[Any]]]:
+    """Return which sides of an operation are computed, in their order, and which are stored, of one film each."""
+    computed = [one for one in given.values() if isinstance(one, Tensor)]
+    return computed, {name: one[0] for name, one in given.items() if not isinstance(one, Tensor)}
 
 
 def _places(tensor: Tensor, kernel: NDArray[Any], strides: Pair, dilations: Pair) -> tuple[int, int]:

@@ -18,6 +18,7 @@ from ai_edge_litert import schema_py_generated as schema
 from numpy.typing import NDArray
 
 from convert.formats.onnx_graph import read_graph
+from convert.formats.ops.choose import MOST_CHOSEN, MOST_COMPARED
 from convert.formats.tflite.int8 import GREY, LEAST, MOST, Grid, Scheme
 from convert.formats.tflite.needs import ENTRY, OPERATORS, Needs, needs_of, operator_version, stated_bytes
 from convert.formats.tflite.plain import Operation, Plain, Tensor, simplify, to_plain
@@ -692,10 +693,36 @@ def _transpose(writer: _Writer, operation: Operation) -> None:
     writer.operator(Codes.TRANSPOSE, inputs, writer.output(operation), schema.TransposeOptionsT())
 
 
-def _greater(writer: _Writer, operation: Operation) -> None:
-    bound = writer.constant(f"{operation.names[-1]}.bound", operation.arrays["bound"].reshape(1))
-    inputs = [writer.place(operation.inputs[0]), bound]
-    writer.operator(Codes.GREATER, inputs, writer.output(operation), schema.GreaterOptionsT())
+def _compared(code: int, kind: Callable[[], Any]) -> Rule:
+    def rule(writer: _Writer, operation: Operation) -> None:
+        inputs = [writer.place(one) for one in operation.inputs]
+        if "bound" in operation.arrays:
+            bound = _stretched(operation, operation.arrays["bound"], MOST_COMPARED)
+            inputs.append(writer.constant(f"{operation.names[-1]}.bound", bound))
+        writer.operator(code, inputs, writer.output(operation), kind())
+
+    return rule
+
+
+def _stretched(operation: Operation, numbers: NDArray[np.float64], most: int) -> NDArray[np.float64]:
+    """Return one film's numbers with the batch in front; one number of [1], where LiteRT stretches along the axes."""
+    sizes = operation.output.sizes
+    if len(sizes) + 1 > most:
+        return np.broadcast_to(numbers, sizes)[None]
+    return numbers.reshape(1) if numbers.size == 1 else numbers[None]
+
+
+def _choose(writer: _Writer, operation: Operation) -> None:
+    computed, inputs = iter(operation.inputs), list[int]()
+    for side in ("where", "yes", "no"):
+        numbers = operation.arrays.get(side)
+        if numbers is None:
+            inputs.append(writer.place(next(computed)))
+        else:
+            stored = _stretched(operation, numbers, MOST_CHOSEN)
+            dtype = np.bool_ if side == "where" else np.float32
+            inputs.append(writer.constant(f"{operation.names[-1]}.{side}", stored, dtype))
+    writer.operator(Codes.SELECT_V2, inputs, writer.output(operation), schema.SelectV2OptionsT())
 
 
 def _cast(writer: _Writer, operation: Operation) -> None:
@@ -711,24 +738,33 @@ RULES: dict[str, Rule] = {
     "average_pool": _pool(Codes.AVERAGE_POOL_2D),
     "border": _border,
     "cast": _cast,
+    "choose": _choose,
     "clip": _clip,
     "conv": _conv,
+    "cos": _one(Codes.COS, schema.CosOptionsT),
     "cut": _cut,
     "dense": _dense,
     "depthwise": _depthwise,
     "divide": _one(Codes.DIV, schema.DivOptionsT),
     "elu": _elu,
+    "equal": _compared(Codes.EQUAL, schema.EqualOptionsT),
     "exponential": _one(Codes.EXP, schema.ExpOptionsT),
     "gelu": _one(Codes.GELU, schema.GeluOptionsT),
-    "greater": _greater,
+    "greater": _compared(Codes.GREATER, schema.GreaterOptionsT),
+    "greater_equal": _compared(Codes.GREATER_EQUAL, schema.GreaterEqualOptionsT),
     "hard_sigmoid": _hard_sigmoid,
     "hard_silu": _one(Codes.HARD_SWISH, schema.HardSwishOptionsT),
     "join": _join,
     "join_stored": _join,
     "largest": _reduced(Codes.REDUCE_MAX),
     "leaky_relu": _leaky_relu,
+    "less": _compared(Codes.LESS, schema.LessOptionsT),
+    "less_equal": _compared(Codes.LESS_EQUAL, schema.LessEqualOptionsT),
     "log": _one(Codes.LOG),
     "log_softmax": _one(Codes.LOG_SOFTMAX, schema.LogSoftmaxOptionsT),
+    "logical_and": _one(Codes.LOGICAL_AND, schema.LogicalAndOptionsT),
+    "logical_not": _one(Codes.LOGICAL_NOT, schema.LogicalNotOptionsT),
+    "logical_or": _one(Codes.LOGICAL_OR, schema.LogicalOrOptionsT),
     "max_pool": _pool(Codes.MAX_POOL_2D),
     "maximum": _one(Codes.MAXIMUM, schema.MaximumMinimumOptionsT),
     "mean": _reduced(Codes.MEAN),
@@ -741,6 +777,7 @@ RULES: dict[str, Rule] = {
     "relu": _relu,
     "reshape": _reshape,
     "sigmoid": _one(Codes.LOGISTIC),
+    "sin": _one(Codes.SIN),
     "softmax": _softmax,
     "softplus": _softplus,
     "sqrt": _one(Codes.SQRT),

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from convert.proof.normal import NONE, ONE, ZERO, NormalForm, NoRuleError, Pads, View, number
-from convert.proof.readers import compositions
+from convert.proof.readers import choices, compositions
 from convert.proof.readers.tensorflow import bound, cut, pad, same, select
 
 FRAMEWORK = "litert"
@@ -155,7 +155,12 @@ def _each(kind: str) -> Rule:
     return lambda form, views, given: form.each(views[0], kind)
 
 
+def _plainly(rule: Callable[[NormalForm, list[View]], View]) -> Rule:
+    return lambda form, views, given: rule(form, views)
+
+
 RULES: dict[str, Rule] = {
+    **{name: _plainly(rule) for name, rule in choices.rules(choices.camel).items()},
     "Abs": lambda form, views, given: compositions.absolute(form, views[0]),
     "Add": lambda form, views, given: compositions.add(form, *views),
     "AddV2": lambda form, views, given: compositions.add(form, *views),
@@ -173,7 +178,6 @@ RULES: dict[str, Rule] = {
     "Exp": _each("exp"),
     "ExpandDims": lambda form, views, given: views[0].map(lambda at: np.expand_dims(at, int(views[1].at))),
     "GatherV2": lambda form, views, given: views[0].map(lambda at: np.take(at, views[1].at, int(views[2].at))),
-    "Greater": lambda form, views, given: form.each(views[0], "greater", bound=views[1].stored),
     "Identity": lambda form, views, given: views[0],
     "LeakyRelu": lambda form, views, given: form.each(views[0], "leaky", slope=number(given["alpha"])),
     "Log": _each("log"),

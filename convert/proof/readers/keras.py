@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convert.proof.normal import NONE, ONE, ZERO, NormalForm, NoRuleError, Pads, Stored, View, number
-from convert.proof.readers import compositions
+from convert.proof.readers import choices, compositions
 from convert.proof.readers.tensorflow import bound, same
 
 FRAMEWORK = "litert"
@@ -254,7 +254,12 @@ def _cast(form: NormalForm, given: list[View], config: dict[str, Any], weights: 
     return given[0]
 
 
+def _plainly(rule: Callable[[NormalForm, list[View]], View]) -> Rule:
+    return lambda form, given, config, weights: rule(form, given)
+
+
 RULES: dict[str, Rule] = {
+    **{name: _plainly(rule) for name, rule in choices.rules(choices.camel).items()},
     "Activation": _activation,
     "Add": _binary("add"),
     "AveragePooling2D": _pool("average"),
@@ -273,7 +278,6 @@ RULES: dict[str, Rule] = {
     "GlobalAveragePooling2D": _reduce("mean"),
     "GlobalMaxPooling1D": _reduce("largest"),
     "GlobalMaxPooling2D": _reduce("largest"),
-    "Greater": lambda form, given, config, weights: form.each(given[0], "greater", bound=given[1].stored),
     "LayerNormalization": _layer_norm,
     "LeakyReLU": lambda form, given, config, weights: form.each(
         given[0], "leaky", slope=number(config["negative_slope"])
@@ -297,5 +301,6 @@ RULES: dict[str, Rule] = {
     "Subtract": lambda form, given, config, weights: form.binary(
         "add", given[0], compositions.negative(form, given[1])
     ),
+    "Where": lambda form, given, config, weights: choices.choose(form, *given),
     "ZeroPadding2D": _pad,
 }

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 
 from convert.proof.normal import NONE, ONE, ZERO, NormalForm, NoRuleError, Pads, Stored, View, number
-from convert.proof.readers import compositions, places, resample
+from convert.proof.readers import choices, compositions, places, resample
 from convert.proof.readers.places import Given, Views, first, last, optional
 from convert.proof.readers.tensorflow import bound, same
 
@@ -211,10 +211,6 @@ def _softmax(form: NormalForm, views: Views, given: Given) -> View:
     return compositions.softmax(form, views[0], axis)
 
 
-def _greater(form: NormalForm, views: Views, given: Given) -> View:
-    return form.each(views[0], "greater", bound=views[1].stored)
-
-
 def _binary(kind: str) -> Rule:
     return lambda form, views, given: form.binary(kind, views[0], views[1])
 
@@ -223,7 +219,14 @@ def _each(kind: str) -> Rule:
     return lambda form, views, given: form.each(views[0], kind)
 
 
+def _plainly(rule: Callable[[NormalForm, Views], View]) -> Rule:
+    return lambda form, views, given: rule(form, views)
+
+
+NAMES = {"greater_equal": "GreaterOrEqual", "less_equal": "LessOrEqual"}  # where ONNX has a name of its own
+NAMES |= {f"logical_{one}": one.title() for one in ("and", "or", "not")}
 RULES: dict[str, Rule] = {
+    **{name: _plainly(rule) for name, rule in choices.rules(lambda name: NAMES.get(name, choices.camel(name))).items()},
     "ConvTranspose": resample.conv_transpose,
     "DepthToSpace": functools.partial(resample.shuffle, deep=False),
     "Resize": resample.resize,
@@ -256,7 +259,6 @@ RULES: dict[str, Rule] = {
     "Gemm": _gemm,
     "GlobalAveragePool": lambda form, views, given: form.mean(views[0], (2, 3), keep=True),
     "GlobalMaxPool": lambda form, views, given: form.mean(views[0], (2, 3), keep=True, kind="largest"),
-    "Greater": _greater,
     "GroupNormalization": _group_norm,
     "HardSigmoid": lambda form, views, given: compositions.hard_sigmoid(
         form, views[0], given.get("alpha", 0.2), given.get("beta", 0.5)
@@ -312,6 +314,7 @@ RULES: dict[str, Rule] = {
     "Tile": lambda form, views, given: views[0].map(lambda at: np.tile(at, views[1].at)),
     "Transpose": lambda form, views, given: views[0].transpose(*given["perm"]),
     "Unsqueeze": places.unsqueeze,
+    "Where": lambda form, views, given: choices.choose(form, *views),
 }
 
 

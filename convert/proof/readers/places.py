@@ -11,7 +11,7 @@ import onnx
 from numpy.typing import NDArray
 
 from convert.proof.normal import NormalForm, NoRuleError, View
-from convert.proof.readers import compositions
+from convert.proof.readers import choices, compositions
 
 FRAMEWORK = "litert"
 
@@ -81,13 +81,14 @@ def pad(form: NormalForm, views: Views, given: Given) -> Any:
 
 
 def cast(form: NormalForm, views: Views, given: Given) -> Any:
-    """Return float32, or stored numbers in another type."""
+    """Return float32 or bool, or stored numbers in another type."""
     if views[0].term is None:
         to = given.get("to", onnx.TensorProto.FLOAT)
         return views[0].map(lambda at: at.astype(onnx.helper.tensor_dtype_to_np_dtype(to)))
-    if given.get("to", 1) != onnx.TensorProto.FLOAT:
-        raise NoRuleError("it casts to another type than float32")
-    return views[0]
+    to = given.get("to", 1)
+    if to not in (onnx.TensorProto.FLOAT, onnx.TensorProto.BOOL):
+        raise NoRuleError("it casts to another type than float32 or bool")
+    return choices.to_bool(form, views[0]) if to == onnx.TensorProto.BOOL else views[0]
 
 
 def part(form: NormalForm, views: Views, given: Given) -> Any:

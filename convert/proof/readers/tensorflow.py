@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from convert.proof.normal import NormalForm, NoRuleError, Pads, View
-from convert.proof.readers import compositions
+from convert.proof.readers import choices, compositions
 
 FRAMEWORK = "litert"
 
@@ -53,11 +53,11 @@ def bound(form: NormalForm, left: View, right: View, *, low: bool) -> View:
 
 
 def select(form: NormalForm, where: View, yes: View, no: View) -> View:
-    """Return where(x > 0, elu(x), alpha * elu(x)), the one choice that is known here: ELU of any alpha."""
+    """Return a choice; where(x > 0, elu(x), alpha * elu(x)) is ELU of any alpha."""
     term, chosen, scaled = (form.terms[one.term or 0] for one in (where, yes, no))
     known = term.kind == "greater" and not term.stored["bound"].base.any() and chosen.kind == "elu"
     same = scaled.kind == "affine" and scaled.inputs == (yes.term,) and chosen.inputs == term.inputs
     views = all(np.array_equal(one.at, where.at) for one in (yes, no))
     if not (known and same and views and scaled.stored["scale"].base.size == 1) or scaled.stored["offset"].base.any():
-        raise NoRuleError("it chooses in a way that no rule knows")
+        return choices.choose(form, where, yes, no)
     return compositions.elu(form, View(where.at, term.inputs[0]), float(scaled.stored["scale"].values.reshape(())))

@@ -18,7 +18,7 @@ from ai_edge_litert import schema_py_generated as schema
 
 from convert.proof.explain import Declared
 from convert.proof.normal import NONE, ZERO, NormalForm, NoRuleError, Pads, Stored, View, number
-from convert.proof.readers import compositions
+from convert.proof.readers import choices, compositions
 from convert.proof.readers.tensorflow import bound, cut, pad, same, select
 from tbconv.contract.files import sha256_bytes
 
@@ -340,6 +340,7 @@ def _cast(form: NormalForm, call: _Call) -> View:
 FUNCTIONS = {"ELU": "elu", "EXP": "exp", "LOG": "log", "LOGISTIC": "sigmoid", "SQRT": "sqrt", "TANH": "tanh"}
 RULES: dict[str, Rule] = {
     **{name: _each(kind) for name, kind in FUNCTIONS.items()},
+    **choices.rules(str.upper),
     **dict.fromkeys((*CLIPS, "DEQUANTIZE", "QUANTIZE"), _same),
     "ABS": lambda form, call: compositions.absolute(form, call[0]),
     "ADD": _binary("add"),
@@ -355,7 +356,6 @@ RULES: dict[str, Rule] = {
     "FULLY_CONNECTED": _dense,
     "GATHER": _gather,
     "GELU": lambda form, call: compositions.gelu(form, call[0], tanh=bool(call.options.approximate)),
-    "GREATER": lambda form, call: form.each(call[0], "greater", bound=call[1].stored),
     "HARD_SWISH": lambda form, call: compositions.multiply(
         form, call[0], compositions.hard_sigmoid(form, call[0], 1 / 6, 0.5)
     ),
