@@ -11,7 +11,19 @@ from numpy.typing import NDArray
 
 from convert.formats.onnx_graph import Node, zeros_only
 from convert.formats.ops.builder import Border
-from convert.formats.ops.walk import MOST_COPIES, Value, Walk, as_image, here, image, layer_name, only, shared, unknown
+from convert.formats.ops.walk import (
+    IMAGE_RANK,
+    MOST_COPIES,
+    Value,
+    Walk,
+    as_image,
+    here,
+    image,
+    layer_name,
+    only,
+    shared,
+    unknown,
+)
 
 # --- border ---
 # Where a window may leave the image: ONNX's pads, auto_pad and ceil_mode as numbers of rows and columns.
@@ -321,9 +333,10 @@ def over_places(walk: Walk, node: Node, values: list[Value | None]) -> Value:
     Over any axes but the batch. Where they are not all between the batch and the last they are put there first.
     """
     whole, name, make = node.op in ("GlobalAveragePool", "GlobalMaxPool"), layer_name(node), walk.make
-    value = image(walk, node, values) if whole else only(node, values)
+    value = only(node, values)
+    value = image(walk, node, values) if whole and len(value.sizes) == IMAGE_RANK else value
     keep, rank = bool(node.attributes.get("keepdims", 1)), len(value.sizes)
-    axes = [2, 3] if whole else sorted({int(axis) % rank for axis in _axes(walk, node)})
+    axes = list(range(2, rank)) if whole else sorted({int(axis) % rank for axis in _axes(walk, node)})
     if not axes or 0 in axes:
         raise unknown(node, f"axes {axes} hold the batch, or are none: it would mix films, or do nothing")
     kind: Literal["max", "mean"] = "max" if node.op in ("GlobalMaxPool", "ReduceMax", "ReduceMin") else "mean"
