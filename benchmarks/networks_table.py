@@ -58,7 +58,9 @@ def draw_table(path: Path) -> None:
         return
     lines = [f"| {' | '.join(COLUMNS)} |", f"|{'---|' * len(COLUMNS)}"]
     lines += [f"| {' | '.join(cells(row))} |" for row in rows]
-    TABLE.write_text(HEAD + "\n" + "\n".join([*lines, *family_lines()]) + "\n", encoding="utf-8")
+    TABLE.write_text(
+        HEAD + "\n" + "\n".join([*lines, *family_lines(), *other_library_lines()]) + "\n", encoding="utf-8"
+    )
 
 
 def cells(row: dict[str, str]) -> list[str]:
