@@ -31,7 +31,7 @@ if not __package__:
 
 from benchmarks.process_tree import Usage, measure  # noqa: E402
 from benchmarks.results import RESULTS, append_rows, circumstances  # noqa: E402
-from convert.parity.runtimes import LITERT_TORCH  # noqa: E402
+from convert.runners.elsewhere.environments import LITERT_TORCH  # noqa: E402
 from tbconv.contract.errors import ConversionError, TbconvError  # noqa: E402
 
 SAME, PEER = "tbconv, the peer's formats", "onnx2tf"

@@ -1,4 +1,4 @@
-"""Which networks benchmarks.families tries, and docs/networks.md's table of them, from results/families.csv alone."""
+"""Which networks benchmarks.families tries, and docs/networks.md's table of them and of its peers, from two CSVs."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from pathlib import Path
 from benchmarks.results import RESULTS
 from tbconv.contract.statistics import exact_interval
 
-CSV = RESULTS / "families.csv"
+CSV, PEERS_CSV = RESULTS / "families.csv", RESULTS / "families_peers.csv"
 WHOLE = RESULTS / "families_whole.csv"
+PEERS = ("onnx2tf", "litert-torch")
 # The smallest by parameters of each module of timm 1.0.31 (timm.list_modules()), with those of torchvision's
 # families, smallest first.
 # Of a family without a classifier none (qwen3_vit); not tried for their size: timm:vgg11, gemma4_vit, deepseek_vit.
@@ -105,7 +106,21 @@ that is not "measured" is not offered. Seconds are beside other work, with those
 WHOLE_COLUMNS = ("network", "side", "float32 flips", "not made", "float16", "dynamic", "int8", "s (CPU s)", "GB")
 FLOAT32 = ("model.onnx", "model.keras", "model.h5", "saved_model", "model_float32.tflite")
 KINDS = ("float16", "dynamic", "int8")
-COLUMNS = ("network", "side", "parameters", "proof TFLite / Keras", "steps ONNX / TFLite / Keras", "flips", "MB", "s")
+OF_PEERS = """
+The last two columns are other converters' float32 TFLite of the same network, by the same judgement: steps, and flips
+where there are any; empty where it was not tried. `python -m benchmarks.families_peers FILMS` writes them, into
+`benchmarks/results/families_peers.csv`: {versions}, {limit} s each at most by the
+clock, beside other work.
+
+{counted} Networks that one of them converts without a flip and we do not: {lost}.
+"""
+COLUMNS = (
+    *("network", "side", "parameters", "proof TFLite / Keras", "steps ONNX / TFLite / Keras", "flips", "MB", "s"),
+    *PEERS,
+)
+LIMIT_S = 300  # by the clock, that a peer may take for a network: beside others' work a minute alone is three
+LONGEST_CELL = 90
+Peers = dict[tuple[str, str], dict[str, str]]  # rows by network and peer
 
 
 def read_rows(path: Path = CSV) -> list[dict[str, str]]:
@@ -129,21 +144,76 @@ def family_lines() -> list[str]:
     head = HEAD.format(
         version=version, converted=len(converted), tried=len(rows), low=low, high=high, waiting=waiting or "none"
     )
-    lines = ["", *head.splitlines(), "", f"| {' | '.join(COLUMNS)} |", f"|{'---|' * len(COLUMNS)}"]
-    lines += [f"| {' | '.join(cells(row))} |" for row in converted]
-    lines += whole_lines()
+    peers = read_peers()
+    lines = ["", *head.splitlines(), *peer_lines(peers, lost_to(peers, rows))]
+    lines += ["", f"| {' | '.join(COLUMNS)} |", f"|{'---|' * len(COLUMNS)}"]
+    lines += [f"| {' | '.join(cells(row, peers))} |" for row in converted]
     if refused:
-        lines += ["", "Refused:", "", "| network | side | at | operations | reason |", "|---|---|---|---|---|"]
-        lines += [f"| {' | '.join(refusal(row))} |" for row in refused]
-    return lines
+        heads = ("network", "side", "at", "operations", "reason", *PEERS)
+        lines += ["", "Refused:", "", f"| {' | '.join(heads)} |", f"|{'---|' * len(heads)}"]
+        lines += [f"| {' | '.join([*refusal(row), *by_peers(row['network'], peers)])} |" for row in refused]
+    return lines + whole_lines()
 
 
-def cells(row: dict[str, str]) -> list[str]:
+def read_peers() -> Peers:
+    """Return the last row of each network and peer."""
+    if not PEERS_CSV.is_file():
+        return {}
+    with PEERS_CSV.open(newline="", encoding="utf-8") as file:
+        return {(row["network"], row["peer"]): row for row in csv.DictReader(file)}
+
+
+def lost_to(peers: Peers, rows: list[dict[str, str]]) -> list[str]:
+    """Return the networks that we tried and refuse, and of which a peer's file is right."""
+    refused = {row["network"] for row in rows if row["converts"] != "yes"}
+    return sorted({network for (network, _), row in peers.items() if network in refused and _is_right(row)})
+
+
+def _is_right(row: dict[str, str]) -> bool:
+    return row["converts"] == "yes" and row["flips"] == "0"
+
+
+def peer_lines(peers: Peers, lost: list[str]) -> list[str]:
+    """Return what the peers' columns are, how many files of each are right, and where we are behind."""
+    versions, counted = [], []
+    for peer in PEERS:
+        rows = [row for (_, one), row in peers.items() if one == peer]
+        versions += list(dict.fromkeys(row["converter"].split(" -")[0] for row in rows if row["converter"]))
+        right = sum(map(_is_right, rows))
+        wrong = sum(row["converts"] == "yes" for row in rows) - right
+        failed = len(rows) - right - wrong
+        counted += [f"{peer}: {right} of {len(rows)} tried without a flip, {wrong} with, {failed} failed"]
+    text = OF_PEERS.format(
+        versions=", ".join(versions), limit=LIMIT_S, counted="; ".join(counted) + ".", lost=", ".join(lost) or "none"
+    )
+    return text.splitlines() if peers else []
+
+
+def by_peers(network: str, peers: Peers) -> list[str]:
+    """Return the peers' cells of a network."""
+    return [peer_cell(peers.get((network, peer))) for peer in PEERS]
+
+
+def peer_cell(row: dict[str, str] | None) -> str:
+    """Return steps and flips of a peer's file, or why there is none; nothing where it was not tried."""
+    if row is None:
+        return ""
+    if row["converts"] != "yes":
+        return f"failed: {_as_cell(row['reason'])[:LONGEST_CELL]}"
+    return row["steps"] if row["flips"] == "0" else f"{row['steps']}, **{row['flips']} of 64 flip**"
+
+
+def _as_cell(text: str) -> str:
+    return text.replace("|", "/").replace("<", "&lt;").replace("*", "x").replace("_", r"\_")
+
+
+def cells(row: dict[str, str], peers: Peers) -> list[str]:
     """Return the cells of a network that converts."""
     found = [row["network"], row["side"], f"{int(row['parameters']):,}"]
     found += [f"{row['proof_tflite'].lower()} / {row['proof_keras'].lower()}"]
     found += [" / ".join(row[f"steps_{one}"] for one in ("onnx", "tflite", "keras"))]
-    return [*found, f"{row['flips']} ({row['sides']})", row["tflite_mb"], row["seconds"]]
+    found += [f"{row['flips']} ({row['sides']})", row["tflite_mb"], row["seconds"]]
+    return [*found, *by_peers(row["network"], peers)]
 
 
 def whole_lines() -> list[str]:
@@ -176,5 +246,4 @@ def whole_cells(row: dict[str, str]) -> list[str]:
 
 def refusal(row: dict[str, str]) -> list[str]:
     """Return the cells of a network that does not."""
-    reason = row["reason"].replace("|", "/").replace("<", "&lt;").replace("*", "x").replace("_", r"\\_")
-    return [row["network"], row["side"] or "-", row["stage"], row["operations"] or "-", reason[:300]]
+    return [row["network"], row["side"] or "-", row["stage"], row["operations"] or "-", _as_cell(row["reason"])[:300]]

@@ -6,6 +6,7 @@ import csv
 from pathlib import Path
 
 from benchmarks.families_table import FLOAT32, KINDS, family_lines
+from benchmarks.other_libraries_table import other_library_lines
 
 SIDE, SEED = 224, 4  # of the networks' input and random weights
 TABLE = Path(__file__).parent.parent / "docs" / "networks.md"

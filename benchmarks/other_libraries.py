@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.families import FILMS, PROCESSES, WARMING, images_of, pass_through, run, told
+from benchmarks.families import FILMS, PROCESSES, WARMING, films_of, pass_through, run, told
 from benchmarks.families_table import read_rows
 from benchmarks.networks import CSV as BACKBONES
 from benchmarks.networks_table import draw_table
@@ -64,14 +64,14 @@ def row_of(name: str, films: Path) -> dict[str, Any]:
 def _fill(row: dict[str, Any], name: str, films: Path, place: Path) -> None:
     row["stage"] = "draw"
     warming = place / "warming.npy"
-    np.save(warming, images_of(films, WARMING, 224))
+    np.save(warming, films_of(films, WARMING, 224))
     library = name.partition(":")[0]
     step = "benchmarks.other_libraries_keras:draw" if library == "keras" else "benchmarks.other_libraries_networks:draw"
     request = {"name": name.removesuffix(OLDER), "films": str(warming), "out": str(place), "old": name.endswith(OLDER)}
     facts = run_step(step, request)
     row |= {"library": facts["library"], "parameters": facts["parameters"], "side": facts["size"], "stage": "export"}
     normalise = Normalise("given", tuple(facts["mean"]), tuple(facts["std"]))
-    images, fed = images_of(films, FILMS, facts["size"]), place / "fed.npy"
+    images, fed = films_of(films, FILMS, facts["size"]), place / "fed.npy"
     np.save(fed, prepare(images, normalise))
     if library == "keras":
         asked = {"artefact": facts["network"], "images": str(fed)}

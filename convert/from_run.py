@@ -29,10 +29,20 @@ from convert.parity.inputs import FilmSet, draw_golden_films, evenly, golden_inp
 from convert.parity.measure import Measurement, measure
 from convert.parity.portability import MINUTES, MOST, files_to_try, prepare_targets, run_elsewhere
 from convert.parity.report import parity_report
-from convert.parity.runtimes import LITERT_TORCH, Runtime, compared_runtimes, places_of
-from convert.pipeline import INT8_BUDGET, ConversionContext, Outcome, Route, check_budget, check_formats, check_route
+from convert.parity.runtimes import Runtime, compared_runtimes, places_of
+from convert.pipeline import (
+    INT8_BUDGET,
+    ConversionContext,
+    Outcome,
+    Route,
+    check_budget,
+    check_formats,
+    check_route,
+    refuse_litert_torch,
+)
 from convert.proof.prove import prove_files
 from convert.quantization.float_ops import HEAD
+from convert.runners.elsewhere.environments import LITERT_TORCH
 from convert.runners.elsewhere.targets import parse_targets
 from tbconv.contract.bundle import read_json, write_bundle
 from tbconv.contract.certificate import Certificate, Proof
@@ -81,6 +91,7 @@ class ConvertConfig:
             object.__setattr__(self, "referral", referral_of_option(self.referral))
         check_route(self.route)
         check_formats(self.formats, self.route)
+        refuse_litert_torch(self.route, str(self.run), "its file of a run is compared, not shipped")
         check_budget(self.int8_budget)
         if self.where is not None:
             parse_targets(self.where)
@@ -131,6 +142,7 @@ class RunReference:
     has_evidence = True
     io = "float32"  # a map in steps of 8 bits would not add up to its margin
     may_lack = False
+    other_routes = ()
 
     @property
     def out(self) -> Path:

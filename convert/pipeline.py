@@ -40,9 +40,10 @@ from convert.worker import drop_waiting, run_step, workers
 from tbconv.contract.errors import ConfigError, ConversionError, NoRuleError, ParityError, Reporter, SetupError
 from tbconv.contract.files import remove_leftovers, require_room, temporary_folder, temporary_place, write_json
 
-Route = Literal["own", "tensorflow", "onnx2tf"]
-ROUTES = ("own", "tensorflow", "onnx2tf")
+Route = Literal["own", "tensorflow", "onnx2tf", "litert-torch"]
+ROUTES = ("own", "tensorflow", "onnx2tf", "litert-torch")
 THEIRS = ("tensorflow", "onnx2tf")  # of the routes: they need TensorFlow
+WITHOUT_RULES = ("onnx2tf", "litert-torch")  # of the routes: another converter's files are shipped, measured alone
 OLD_ROUTES: dict[str, Route] = {"keras": "tensorflow"}  # what it was called while it was the only one of ours
 
 
@@ -57,6 +58,21 @@ def check_route(route: str) -> None:
         raise ConfigError(f"--route {route} is unknown", why=f"there are {known}", fix="--route own")
 
 
+def refuse_litert_torch(route: Route, of: str, why: str) -> None:
+    """Refuse the route of what is no library's network.
+
+    Args:
+        route: that is asked for.
+        of: what is converted.
+        why: it cannot be taken.
+
+    Raises:
+        ConfigError: it is that one.
+    """
+    if route == "litert-torch":
+        raise ConfigError(f"--route {route} for {of}", why=why, fix="--route onnx2tf, or omit --route")
+
+
 def check_formats(names: Sequence[str], route: Route) -> None:
     """Refuse names of no format, and a route that writes nothing of what is asked for.
 
@@ -68,6 +84,7 @@ def check_formats(names: Sequence[str], route: Route) -> None:
         "own": FORMATS,
         "tensorflow": [one for one in FORMATS if one.step == TFLITE],
         "onnx2tf": [one for one in FORMATS if one.second_source],
+        "litert-torch": [TFLITE_FLOAT32],
     }[route]
     if not any(one in writes for one in asked):
         what = f"--route {route} with --formats {','.join(names)}"
@@ -135,7 +152,7 @@ class Reference[Found: Outcome, Result](Protocol):
 
     @property
     def route(self) -> Route:
-        """Return who writes the TFLite that is shipped; `onnx2tf` its SavedModel, too."""
+        """Return who writes the float32 TFLite that is shipped (`tensorflow` more, `onnx2tf` its SavedModel, too)."""
         ...
 
     @property
@@ -161,6 +178,11 @@ class Reference[Found: Outcome, Result](Protocol):
     @property
     def may_lack(self) -> bool:
         """Return whether int8 and the reference converter may fail without ending the conversion."""
+        ...
+
+    @property
+    def other_routes(self) -> tuple[Route, ...]:
+        """Return the routes by which another converter's files are shipped where a rule of ours is missing."""
         ...
 
     @property
@@ -236,7 +258,7 @@ class ConversionContext:
     converters: dict[str, str] = field(default_factory=dict)  # by step
     seconds: dict[str, float] = field(default_factory=dict)  # by step
     not_made: dict[str, str] = field(default_factory=dict)  # why, by path: of files that the conversion may lack
-    by_onnx2tf: list[str] = field(default_factory=list)  # paths of what is shipped and was made by it
+    by_another: list[str] = field(default_factory=list)  # paths of what is shipped that the route's converter made
     int8: dict[str, Any] | None = None  # how the int8 file was chosen (convert.quantization.search)
     stopping: threading.Event = field(default_factory=threading.Event)  # a step failed, or Ctrl-C came
 
@@ -383,7 +405,7 @@ def make_files[Found: Outcome, Result](
             context.stopping.set()
             raise
     if reference.has_network:
-        if route == "onnx2tf":
+        if route in WITHOUT_RULES:
             _swap(context, reference)
         _require_fixed(context)
     reference.label(context)
@@ -405,16 +427,16 @@ def compared_makers(context: ConversionContext, route: Route) -> list[str]:
 
 def _own_lane(context: ConversionContext, reference: Reference[Any, Any], compared: Sequence[str]) -> None:
     """Make the TFLite files that we write ourselves."""
-    _make_steps(context, reference.route, own=True, may_lack=reference.may_lack)
+    _make_steps(context, reference.route, own=True, others=reference.other_routes)
     if INT8_FILE in context.asked:
         _attempt(context, reference, INT8_FILE.path, _make_int8)
-    if "own" in compared and reference.route == "tensorflow":  # of onnx2tf's route ours is in the folder until the swap
+    if "own" in compared and reference.route == "tensorflow":  # of other routes ours is in the folder until the swap
         _attempt(context, reference, compared_name("own"), partial(_make_aside, step=TFLITE, maker="own"))
 
 
 def _their_lane(context: ConversionContext, reference: Reference[Any, Any], compared: Sequence[str]) -> None:
     """Make TensorFlow's own formats, then the files of the converters that load it."""
-    _make_steps(context, reference.route, own=False, may_lack=reference.may_lack)
+    _make_steps(context, reference.route, own=False, others=reference.other_routes)
     makes: dict[str, Make] = {
         "tensorflow": partial(_make_aside, step=TENSORFLOW, maker="tensorflow"),
         "onnx2tf": _by_onnx2tf,
@@ -453,10 +475,11 @@ def make_from_onnx(context: ConversionContext, route: Route = "own") -> None:
             job.result()
 
 
-def _make_steps(context: ConversionContext, route: Route, *, own: bool, may_lack: bool = False) -> None:
+def _make_steps(context: ConversionContext, route: Route, *, own: bool, others: Sequence[Route] = ()) -> None:
     """Make the formats of every step that we do ourselves, or of all others, a step after the other.
 
-    Where no rule of ours knows a node, what we would make may be lacking if it is onnx2tf's that is to be shipped.
+    Where no rule of ours knows a node, what we would make may be lacking if it is another converter's that is to be
+    shipped (`others`, of the routes).
     """
     for step in dict.fromkeys(one.step for one in FORMATS if one.step not in (EXPORT, INT8)):
         by = TENSORFLOW if step == TFLITE and route == "tensorflow" else step
@@ -468,25 +491,22 @@ def _make_steps(context: ConversionContext, route: Route, *, own: bool, may_lack
             context.reporter.say(f"  {step.name}: not made; {lacks}")
         else:
             try:
-                absent: dict[str, str] = _make(context, step, by, rows).get("lacks") or {}
+                _make(context, step, by, rows)
             except NoRuleError as error:
-                if not (may_lack and route == "onnx2tf"):
-                    raise _with_route(error, context, may_lack=may_lack) from error
-                absent = {one.argument: error.one_line for one in rows}
-            lacking = {one.path: absent[one.argument] for one in rows if one.argument in absent}
-            context.not_made |= lacking
-            for why in dict.fromkeys(lacking.values()):
-                named = ", ".join(path for path, reason in lacking.items() if reason == why)
-                context.reporter.say(f"  {named}: not made; {why}")
+                if route not in others:
+                    raise _with_route(error, context, others) from error
+                context.not_made |= {one.path: error.one_line for one in rows}
+                context.reporter.say(f"  {', '.join(one.path for one in rows)}: not made; {error.one_line}")
 
 
-def _with_route(error: NoRuleError, context: ConversionContext, *, may_lack: bool) -> NoRuleError:
-    """Return the error with the other converter as fix, where that may ship its files."""
-    if not may_lack:
+def _with_route(error: NoRuleError, context: ConversionContext, others: Sequence[Route]) -> NoRuleError:
+    """Return the error with other converters as fix, where those may ship their files."""
+    if not others:
         return error
     writes = any(one.second_source for one in context.asked)
-    option = "--route onnx2tf" if writes else f"--route onnx2tf with --formats {TFLITE_FLOAT32.name}"
-    another = f"{option} ships the reference converter's float32 files, certified by measurement alone"
+    options = " or ".join(f"--route {one}" for one in others)
+    option = options if writes else f"{options}, with --formats {TFLITE_FLOAT32.name},"
+    another = f"{option} ships a reference converter's float32 file, certified by measurement alone"
     return NoRuleError(error.what, why=error.why, fix=f"{another}; or {error.fix}")
 
 
@@ -511,8 +531,8 @@ def _attempt(context: ConversionContext, reference: Reference[Any, Any], name: s
     try:
         make(context, reference)
     except ConversionError as error:
-        if isinstance(error, NoRuleError) and reference.route != "onnx2tf":
-            raise _with_route(error, context, may_lack=reference.may_lack) from error
+        if isinstance(error, NoRuleError) and reference.route not in reference.other_routes:
+            raise _with_route(error, context, reference.other_routes) from error
         if not reference.may_lack:
             raise
         context.not_made[name] = _last_line(error)
@@ -573,12 +593,12 @@ def _by_onnx2tf(context: ConversionContext, reference: Reference[Any, Any]) -> N
 
 
 def _swap(context: ConversionContext, reference: Reference[Any, Any]) -> None:
-    """Ship onnx2tf's files, and compare ours with them, where rules of ours made any.
+    """Ship the route's files, and compare ours with them, where rules of ours made any.
 
-    Of a third-party network its SavedModel is shipped only where ours could not be made: it takes one film a call. Its
-    float16 file never is: it wants kernels of float16 arithmetic, which LiteRT has not (docs/adr/0019).
+    Of a third-party network onnx2tf's SavedModel is shipped only where ours could not be made: it takes one film a
+    call. Its float16 file never is: it wants kernels of float16 arithmetic, which LiteRT has not (docs/adr/0019).
     """
-    ours, theirs = places_of("own", context.aside), places_of("onnx2tf", context.aside)
+    ours, theirs = places_of("own", context.aside), places_of(reference.route, context.aside)
     for row, own, other in zip((TFLITE_FLOAT32, SAVED_MODEL), ours.values(), theirs.values(), strict=True):
         keeps_ours = row is SAVED_MODEL and not reference.has_evidence and row.path not in context.not_made
         if row not in context.asked or not Path(other).exists():
@@ -592,4 +612,4 @@ def _swap(context: ConversionContext, reference: Reference[Any, Any]) -> None:
         else:
             shutil.move(context.folder / row.path, own)
         shutil.move(other, context.folder / row.path)
-        context.by_onnx2tf.append(row.path)
+        context.by_another.append(row.path)

@@ -583,7 +583,7 @@ def convert_onnx(
     out: str | Path,
     *,
     weights: str | None = None,
-    route: Literal["own", "tensorflow", "onnx2tf"] = "own",
+    route: Literal["own", "tensorflow", "onnx2tf", "litert-torch"] = "own",
     normalise: str | None = None,
     size: tuple[int, int] | None = None,
     inputs: Mapping[str, Sequence[float]] | None = None,
@@ -598,6 +598,7 @@ def convert_onnx(
     referral: str | None = None,
     formats: Sequence[str] = (),
     io: Literal["float32", "uint8", "int8"] = "float32",
+    evidence: bool = False,
     reporter: Reporter | None = None,
 ) -> ConvertedOnnx:
     """Convert a third-party classifier to every format, and measure each against ONNX Runtime on its ONNX file.
@@ -609,7 +610,7 @@ def convert_onnx(
         weights: of timm and torchvision: a file of tensors, pretrained (downloads) or random.
         out: folder to write (no bundle: it has no threshold).
         route: who writes the TFLite that is shipped; `onnx2tf`, too, where no rule of ours knows a node: measured, not
-            proven, and said to be so.
+            proven, and said to be so; so `litert-torch`, of what is no ONNX file yet, from its own environment.
         normalise: imagenet (assumed for three channels), unit or none.
         size: height and width, where the file leaves them open; of timm and torchvision instead of the config's.
         inputs: by name what each other input of the network is for every film: one number, or as many as it takes.
@@ -625,10 +626,12 @@ def convert_onnx(
         referral: what a flag calls for, such as "a chest CT"; "" names nothing, None takes what a label is known for.
         formats: names of those to make alone, such as "tflite-int8" and "onnx"; all by default.
         io: what the int8 file takes and gives: uint8 in and real numbers out, or integers at both ends.
+        evidence: whether files give an exact evidence map as well, `evidence` [N, height, width, outputs], whose mean
+            over places is the logits.
         reporter: where progress goes; nowhere by default.
 
     Raises:
-        ConfigError: the options contradict each other.
+        ConfigError: the options contradict each other, or the network has no exact evidence map.
         ConversionError: the file cannot be converted, or a float32 file differs from it.
     """
     from convert.formats.torch_to_onnx.source import library_of
@@ -657,6 +660,7 @@ def convert_onnx(
         referral=referral,
         formats=tuple(formats),
         io=io,
+        evidence=evidence,
     )
     return run_conversion(config, reporter or Silence())
 

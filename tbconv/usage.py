@@ -150,10 +150,11 @@ METAVARS = {
     "operating_point": "best|highest",
     "uncertain": "leave-out|positive|negative",
     "protocol": "folds|sites|70/20/10",
-    "route": "own|tensorflow|onnx2tf",
+    "route": "own|tensorflow|onnx2tf|litert-torch",
     "normalise": "imagenet|unit|none",
     "task": "one-of-n|binary|multi-label|score",
     "adopt task": "one-of-n|multi-label",
+    "train task": "one-of-n|multi-label",
 }
 BY_TYPE = {Path: "PATH", int: "N", float: "NUMBER", str: "TEXT"}
 
@@ -161,6 +162,7 @@ EXAMPLES = {
     "train": (
         "tbconv train --data FILMS --out RUN",
         "tbconv train --data FILMS --out RUN --patient 'person(\\d+)_' --arch resnet18",
+        "tbconv train --data FILMS --out RUN --task multi-label --names Effusion,Nodule",
         "tbconv train --data FILMS --out RUN --resume",
     ),
     "adopt": (

@@ -13,10 +13,11 @@ sys.path.insert(0, str(ROOT))  # `benchmarks` is not installed: it belongs to th
 
 from benchmarks import convert, families_table, latency  # noqa: E402
 from benchmarks.families import judged  # noqa: E402
+from benchmarks.families_peers import first_line, judgement  # noqa: E402
 from benchmarks.latency_table import Timed, bars, best_float32, csv_row, table  # noqa: E402
 from benchmarks.process_tree import Usage, measure, program_of  # noqa: E402
 from benchmarks.results import append_rows, circumstances  # noqa: E402
-from tbconv.contract.errors import BundleError  # noqa: E402
+from tbconv.contract.errors import BundleError, ConversionError  # noqa: E402
 
 GRANDCHILD = "b = bytearray({size}); import time; time.sleep(1)"
 ALLOCATES = f"import subprocess, sys; subprocess.run([sys.executable, '-c', '{GRANDCHILD}'])"
@@ -226,11 +227,56 @@ def test_the_table_of_families_counts_those_that_were_tried_and_names_what_was_r
     blank |= {"library": "timm 1.0.31", "parameters": "10", "side": "96", "operations": "", "reason": "", "stage": ""}
     blank |= {"sides": "20 + 44", "tflite_mb": "1.0", "seconds": "9"}
     monkeypatch.setattr(families_table, "CSV", tmp_path / "families.csv")
+    monkeypatch.setattr(families_table, "PEERS_CSV", tmp_path / "families_peers.csv")
     assert families_table.family_lines() == []
     first, second = families_table.FAMILIES[:2]
     refused = {"network": second, "converts": "no", "operations": "Einsum", "reason": "a | b", "stage": "tflite"}
     append_rows(tmp_path / "families.csv", [{**blank, "network": first, "converts": "yes"}, {**blank, **refused}])
     lines = families_table.family_lines()
     assert any(line.startswith("**1 of 2 tried convert (1% to 99%, 95 %)**") for line in lines)
-    assert f"| {second} | 96 | tflite | Einsum | a / b |" in lines
+    assert f"| {second} | 96 | tflite | Einsum | a / b |  |  |" in lines
     assert f"{len(families_table.FAMILIES) - 2} of the list" in "\n".join(lines)
+
+
+def test_a_peer_s_file_is_judged_by_the_decisions_of_ours_and_one_of_another_shape_has_failed():
+    drawn = np.random.default_rng(2).standard_normal((64, 3))
+    found = judgement({"logits": drawn}, {"theirs": drawn.astype(np.float32)})
+    assert (found["converts"], found["flips"]) == ("yes", 0)
+    assert 0 < found["steps"] <= 0.5
+    wrong = judgement({"logits": drawn}, {"theirs": -drawn.astype(np.float32)})
+    assert (wrong["converts"], wrong["flips"] > 16) == ("yes", True)
+    flat = judgement({"logits": drawn}, {"theirs": drawn.astype(np.float32).ravel()})
+    assert (flat["converts"], flat["reason"]) == ("no", "it answers [192], not [64, 3]")
+    assert judgement({"logits": drawn}, "LiteRT cannot open it\nmore")["reason"] == "LiteRT cannot open it"
+
+
+def test_the_reason_of_a_peer_is_the_line_that_names_its_error():
+    why = "its last lines were:\n    made x\n    RuntimeError: no lowering of aten.cube\n    done"
+    assert first_line(ConversionError("it failed", why=why, fix="none")) == "RuntimeError: no lowering of aten.cube"
+    assert first_line(ConversionError("it failed", why="it took more than 300 s", fix="none")).startswith("it took")
+
+
+def test_the_table_shows_what_peers_made_says_where_we_are_behind_and_leaves_empty_what_was_not_tried(
+    tmp_path, monkeypatch
+):
+    first, second = families_table.FAMILIES[:2]
+    row = {"network": first, "peer": "onnx2tf", "converter": "onnx2tf 2.6.9 -tb x", "converts": "yes", "reason": ""}
+    row |= {"steps": "3.8", "flips": "0"}
+    wrong = row | {"peer": "litert-torch", "converter": "litert-torch 0.10.0", "steps": "9e5", "flips": "12"}
+    failed = wrong | {"network": second, "converts": "no", "reason": "no a|b", "converter": ""}
+    monkeypatch.setattr(families_table, "PEERS_CSV", tmp_path / "peers.csv")
+    assert families_table.by_peers(first, families_table.read_peers()) == ["", ""]
+    append_rows(tmp_path / "peers.csv", [row, wrong, failed, row | {"network": second}])
+    peers = families_table.read_peers()
+    assert families_table.by_peers(first, peers) == ["3.8", "9e5, **12 of 64 flip**"]
+    assert families_table.by_peers(second, peers) == ["3.8", "failed: no a/b"]
+    assert families_table.by_peers("timm:other", peers) == ["", ""]
+    refused = [{"network": first, "converts": "yes"}, {"network": second, "converts": "no"}]
+    assert families_table.lost_to(peers, refused) == [second]
+    said = " ".join(families_table.peer_lines(peers, [second]))
+    assert "onnx2tf 2.6.9, litert-torch 0.10.0" in said
+    assert (
+        "onnx2tf: 2 of 2 tried without a flip, 0 with, 0 failed; litert-torch: 0 of 2 tried without a flip, 1 with"
+        in said
+    )
+    assert f"we do not: {second}." in said

@@ -182,6 +182,17 @@ class LabelsFacts:
     referral: str | None
     facts: dict[str, Any]  # all that the file holds
 
+    @property
+    def training_films_listed(self) -> bool | None:
+        """Whether the list of the checkpoint's training films was read; None: it was trained here."""
+        listed: bool | None = self.facts.get("training_films_listed", False)
+        return listed
+
+    @property
+    def trained_here(self) -> bool:
+        """Whether `tbconv train` made it."""
+        return self.training_films_listed is None
+
 
 def read_labels(folder: Path) -> LabelsFacts:
     """Read labels.json.

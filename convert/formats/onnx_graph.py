@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -47,11 +47,15 @@ class Graph:
 
 
 def read_graph(path: Path) -> Graph:
-    """Read a graph of one input; `Constant` nodes become constants, functions the nodes that they stand for.
+    """Read a graph of one input; functions become the nodes that they stand for, the rest is as of `graph_of`."""
+    return graph_of(load_plain(path), path.name)
+
+
+def graph_of(model: onnx.ModelProto, file: str = "the model") -> Graph:
+    """Return a graph of one input without functions; `Constant` nodes become constants.
 
     Nodes without a name are named after their operation and place, and a name that stands twice gets a number.
     """
-    model = load_plain(path)
     constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
     nodes: dict[str, Node] = {}
     for index, proto in enumerate(model.graph.node):
@@ -63,7 +67,7 @@ def read_graph(path: Path) -> Graph:
             nodes[plain_name(name)] = Node(name, proto.op_type, tuple(proto.input), tuple(proto.output), attributes)
     inputs = [value for value in model.graph.input if value.name not in constants]
     if len(inputs) != 1:
-        raise ValueError(f"a graph of one input is needed, {path.name} has {[value.name for value in inputs]}")
+        raise ValueError(f"a graph of one input is needed, {file} has {[value.name for value in inputs]}")
     return Graph(
         inputs[0].name,
         tuple(value.name for value in model.graph.output),
@@ -149,7 +153,12 @@ def locations(tensor: onnx.TensorProto) -> list[str]:
 
 def nodes_of(model: onnx.ModelProto) -> Iterator[onnx.NodeProto]:
     """Yield every node: of the graph, of the graphs within it, and of functions."""
-    waiting = [*model.graph.node, *(node for one in model.functions for node in one.node)]
+    yield from nodes_in([*model.graph.node, *(node for one in model.functions for node in one.node)])
+
+
+def nodes_in(nodes: Iterable[onnx.NodeProto]) -> Iterator[onnx.NodeProto]:
+    """Yield nodes, and those of the graphs within them."""
+    waiting = list(nodes)
     while waiting:
         node = waiting.pop()
         yield node
@@ -231,6 +240,7 @@ def infer_shapes(model: onnx.ModelProto) -> dict[str, tuple[int, ...]]:
 BATCH = 2**31 - 1  # stands for the batch; larger than any real size
 MOST_FOLDED = 1 << 28  # rows of a film that are folded into the batch, or numbers of a film that a Size counts
 MOVES = ("Cast", "Concat", "Gather", "Identity", "Reshape", "Slice", "Squeeze", "Unsqueeze", "Where")
+CALCULATES = ("Add", "Div", "Exp", "MatMul", "Mul", "Neg", "Sigmoid", "Softmax", "Sqrt", "Sub", "Tanh")  # of a film
 # as a float the batch would pass for a number
 INTEGERS = (onnx.TensorProto.INT32, onnx.TensorProto.INT64, onnx.TensorProto.UINT32, onnx.TensorProto.UINT64)
 LARGEST_IR = 10
@@ -245,7 +255,7 @@ def shape_of(node: Node, sizes: Sequence[int]) -> NDArray[np.int64]:
 def is_static(node: Node, constants: dict[str, NDArray[Any]]) -> bool:
     """Whether all that a node reads is known, and the batch, if it is among it, is only moved."""
     read = [name for name in node.inputs[: 1 if node.op == "CastLike" else None] if name]
-    if not read or len(node.outputs) != 1 or not all(name in constants for name in read):
+    if not read or (len(node.outputs) != 1 and node.op != "Split") or not all(name in constants for name in read):
         return False
     moves = node.op in MOVES and not (node.op == "Cast" and node.attributes["to"] not in INTEGERS)
     counts = _multiplies_batch(node, constants) or _divides_batch(node, constants)
@@ -296,19 +306,36 @@ def moved_in_film(
     node: Node, films: Mapping[str, NDArray[Any]], constants: dict[str, NDArray[Any]], opset: int
 ) -> NDArray[Any] | None:
     """Return one film's stored numbers, [1, ...], once a node has laid them out anew; None where it does more."""
-    if node.op not in ("Cast", "Identity", "Reshape", "Transpose") or node.inputs[0] not in films:
-        return None
     given = {name: films[name] if name in films else constants.get(name) for name in node.inputs if name}
-    if any(one is None for one in given.values()) or node.attributes.get("perm", [0])[0] != 0:
+    if not any(name in films for name in given) or any(one is None for one in given.values()):
         return None
     known = {name: one for name, one in given.items() if one is not None}
+    if node.op in CALCULATES:
+        return _calculated(node, films, known, opset)
+    laid = node.op in ("Cast", "Identity", "Reshape", "Transpose") and node.attributes.get("perm", [0])[0] == 0
+    if not laid or node.inputs[0] not in films:
+        return None
     if node.op == "Reshape":
         target = np.where(known[node.inputs[1]] == BATCH, 1, known[node.inputs[1]])
         if target[0] not in (0, 1, -1) or _has_batch(target):
             return None
         known[node.inputs[1]] = target
-    made = evaluate(node, known, opset)
+    [made] = evaluate(node, known, opset)
     return made if made.shape[:1] == (1,) else None
+
+
+def _calculated(
+    node: Node, films: Mapping[str, NDArray[Any]], known: dict[str, NDArray[Any]], opset: int
+) -> NDArray[Any] | None:
+    """Return what a node calculates of one film's stored numbers, [1, ...]; None where films would get mixed."""
+    rank = max(array.ndim for name, array in known.items() if name in films)
+    axis = node.attributes.get("axis", -1 if opset >= 13 else 1) % rank if node.op == "Softmax" else rank
+    matrix = node.op == "MatMul" and (rank < 3 or not all(array.ndim in (2, rank) for array in known.values()))
+    fits = all(array.ndim == rank if name in films else array.ndim <= rank for name, array in known.items())
+    if not fits or matrix or axis == 0 or reads_batch(node, known):
+        return None
+    [made] = evaluate(node, known, opset)
+    return made if made.ndim == rank and made.shape[0] == 1 else None
 
 
 def _has_batch(sizes: NDArray[Any]) -> bool:
@@ -327,17 +354,17 @@ def batches_in(size: Any) -> int:
     return rows if not rest and 1 <= rows <= MOST_FOLDED else 0
 
 
-def evaluate(node: Node, constants: dict[str, NDArray[Any]], opset: int) -> NDArray[Any]:
-    """Return what a static node gives, by ONNX's own reference."""
+def evaluate(node: Node, constants: dict[str, NDArray[Any]], opset: int) -> list[NDArray[Any]]:
+    """Return what a static node gives, an array an output, by ONNX's own reference."""
     if node.op == "CastLike":  # like a tensor of the film's: all of these are float32
-        return np.asarray(constants[node.inputs[0]], np.float32)
+        return [np.asarray(constants[node.inputs[0]], np.float32)]
     read = {name: constants[name] for name in node.inputs if name}
     made = onnx.helper.make_node(node.op, node.inputs, node.outputs, **node.attributes)
     inputs = [
         onnx.helper.make_tensor_value_info(name, onnx.helper.np_dtype_to_tensor_dtype(array.dtype), array.shape)
         for name, array in read.items()
     ]
-    outputs = [onnx.ValueInfoProto(name=node.outputs[0])]
+    outputs = [onnx.ValueInfoProto(name=name) for name in node.outputs]
     graph = onnx.helper.make_graph([made], "static", inputs, outputs)
     model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", opset)], ir_version=LARGEST_IR)
-    return np.asarray(ReferenceEvaluator(model).run(None, read)[0])
+    return [np.asarray(one) for one in ReferenceEvaluator(model).run(None, read)]

@@ -19,6 +19,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 from keras import layers
+from keras.src.legacy.saving.saving_options import keras_option_scope
 from numpy.typing import NDArray
 from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow.python.saved_model.fingerprinting_utils import write_fingerprint
@@ -48,25 +49,21 @@ def onnx_to_keras(request: dict[str, Any]) -> dict[str, Any]:
             that the H5 carries: by default H5_OUTPUTS where the graph has them, else all.
 
     Returns:
-        converter; and lacks: why a file is not made, by its name in the request.
+        converter.
     """
-    outputs, lacks = build(read_graph(Path(request["onnx"]))), dict[str, str]()
+    outputs = build(read_graph(Path(request["onnx"])))
     image = outputs.pop("image")
     model = keras.Model(image, outputs, name="tbconv")
     if request.get("h5"):
         names = request.get("h5_outputs") or [name for name in H5_OUTPUTS if name in outputs] or list(outputs)
         small = keras.Model(image, {name: outputs[name] for name in names}, name="tbconv")
-        functions = sorted({type(one).__name__ for one in small.operations if not isinstance(one, keras.layers.Layer)})
-        if functions:
-            lacks["h5"] = f"Keras loads no functions from a H5: {', '.join(functions)} has no layer (docs/ops.md)"
-        else:
-            small.save(request["h5"])
+        save_h5(small, request["h5"])
     if request.get("keras"):
         model.save(request["keras"])
         make_repeatable(Path(request["keras"]))
     if request.get("saved_model"):
         export_saved_model(model, request["saved_model"])
-    return {"converter": f"tbconv's layers, keras {keras.__version__}, tensorflow {tf.__version__}", "lacks": lacks}
+    return {"converter": f"tbconv's layers, keras {keras.__version__}, tensorflow {tf.__version__}"}
 
 
 def build(graph: Graph) -> dict[str, Any]:
@@ -132,6 +129,8 @@ class LayerBuilder:
         if kind == "abs":
             below = layers.ReLU(name=f"{name}.below")(layers.Rescaling(-1.0, name=f"{name}.turned")(tensor))
             return layers.Add(name=name)([layers.ReLU(name=f"{name}.above")(tensor), below])
+        if kind == "power":
+            return keras.ops.power(tensor, options["exponent"])
         if kind in FUNCTIONS:
             return FUNCTIONS[kind](tensor)
         return made.get(kind, lambda: layers.Activation(kind, name=name))()(tensor)
@@ -189,7 +188,7 @@ class LayerBuilder:
         return tensor if tuple(tensor.shape[1:]) == back else layers.Reshape(back, name=name)(tensor)
 
     def combine(self, tensors: Sequence[Any], kind: Combination, name: str) -> Any:
-        """Apply Add, Multiply, Subtract, Maximum or Minimum; divide, and combine truths, as a function."""
+        """Apply Add, Multiply, Subtract, Maximum or Minimum; quotients and truths by `keras.ops`."""
         if kind in FUNCTIONS:
             return FUNCTIONS[kind](*tensors)
         return COMBINATIONS[kind](name=name)(list(tensors))
@@ -331,6 +330,7 @@ class LayerBuilder:
         return keras.ops.cast(tensor, "float32")
 
     def _layer(self, key: object, make: Callable[[], Any], weights: list[NDArray[Any]], on: Any) -> Any:
+        key = (key, *(one.shape for one in weights))  # the same scales of a Resize are other matrices at other sizes
         if key not in self._shared:
             made = make()
             made.build(on.shape)
@@ -353,6 +353,25 @@ def _for_rsqrt(gamma: NDArray[Any], variance: NDArray[Any], epsilon: float) -> N
     found = tf.math.rsqrt(tf.constant(variance) + np.float32(epsilon)).numpy().astype(np.float64)
     corrected: NDArray[Any] = (gamma.astype(np.float64) / root / found).astype(np.float32)
     return corrected
+
+
+# --- h5 ---
+# A H5's configuration names classes alone, which Keras looks up among its layers; of an entry that names a module too,
+# as all of a `.keras` do, it makes the class of that module (`process_layer` in keras/src/models/functional.py).
+
+
+def save_h5(model: keras.Model, place: str) -> None:
+    """Write a H5 that `keras.models.load_model` opens by itself, functions of `keras.ops` with the module of each."""
+    functions = {one.name: one for one in model.operations if not isinstance(one, layers.Layer)}
+    if functions:
+        with keras_option_scope(use_legacy_config=True):
+            config = model.get_config()
+        for entry in config["layers"]:
+            if entry["name"] in functions:
+                whole = keras.saving.serialize_keras_object(functions[entry["name"]])
+                entry |= {key: whole[key] for key in ("module", "registered_name", "config")}
+        model.get_config = lambda: config  # what it is saved with
+    model.save(place)
 
 
 # --- saved model ---

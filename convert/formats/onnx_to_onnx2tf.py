@@ -17,7 +17,7 @@ from typing import Any
 import onnx
 
 from convert.formats.onnx_graph import load_onnx
-from convert.worker import RETURN_MEMORY, TAIL_LINES
+from convert.worker import LONGEST_S, RETURN_MEMORY, TAIL_LINES
 from tbconv.contract.errors import ConversionError
 from tbconv.contract.files import disk_refusal, temporary_folder
 
@@ -29,7 +29,8 @@ def onnx_to_tf(request: dict[str, Any]) -> dict[str, Any]:
     """Convert one ONNX file.
 
     Args:
-        request: onnx, tflite and saved_model (where to leave the two; saved_model may be null).
+        request: onnx, tflite and saved_model (where to leave the two; saved_model may be null); limit, in seconds, may
+            be given.
 
     Returns:
         converter; lacks, why there is no SavedModel though one was asked for, or null (2.6.9 writes none of a
@@ -43,7 +44,7 @@ def onnx_to_tf(request: dict[str, Any]) -> dict[str, Any]:
         copy = folder / f"{STEM}.onnx"
         _write_static_copy(Path(request["onnx"]), copy)
         output = folder / "out"
-        said = _run(copy, output)
+        said = _run(copy, output, request.get("limit", LONGEST_S))
         _keep(output / f"{STEM}_float32.tflite", Path(request["tflite"]), said)
         if request.get("saved_model"):
             lacks = _keep_saved_model(output, Path(request["saved_model"]), said)
@@ -59,11 +60,17 @@ def _write_static_copy(source: Path, copy: Path) -> None:
     onnx.save(model, str(copy))
 
 
-def _run(copy: Path, output: Path) -> str:
+def _run(copy: Path, output: Path, limit: float) -> str:
     program = shutil.which("onnx2tf", path=str(Path(sys.executable).parent)) or "onnx2tf"
     command = [program, "-i", str(copy), "-o", str(output), "-tb", BACKEND, "-fdosm", "-osd", "-coion", "-n"]
     environment = {name: value for name, value in os.environ.items() if name not in RETURN_MEMORY}  # it runs alone
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=copy.parent, env=environment)
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, check=False, cwd=copy.parent, env=environment, timeout=limit
+        )
+    except subprocess.TimeoutExpired as error:
+        why, fix = f"it took more than {limit:g} s, and was ended", "convert without --route onnx2tf"
+        raise ConversionError("onnx2tf wrote no file", why=why, fix=fix) from error
     return done.stdout + done.stderr
 
 

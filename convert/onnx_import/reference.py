@@ -21,13 +21,14 @@ from convert.formats.normalise import Normalise, check_choice, prepare
 from convert.formats.table import INT8_FILE, ONNX, TFLITE_FLOAT32, describe_chosen
 from convert.formats.torch_to_onnx.source import RUNNER, LibrarySource, not_carried
 from convert.formats.torch_to_onnx.source import STEP as EXPORT_LIBRARY
+from convert.onnx_import.evidence import EVIDENCE, MapDifference, ReferenceMap
 from convert.onnx_import.films import LEAST, FolderFilms, choose_for_sides, pick, read_folder, read_more
 from convert.onnx_import.report import JudgedFile, input_limits, is_proven, onnx_report, report_text
 from convert.parity.compare import compare_outputs, varies
 from convert.parity.decisions import OPTION, SHOWN, TASKS, Decisions, choose_decisions, read_thresholds
 from convert.parity.needs import find_needs
 from convert.parity.report import PARITY
-from convert.parity.runtimes import Compared, Outputs, Runtime, compared_files, run_outputs
+from convert.parity.runtimes import Compared, Outputs, Runtime, compared_files, places_of, run_outputs
 from convert.parity.verdicts import (
     CERTIFIED,
     FAILED,
@@ -48,9 +49,11 @@ from convert.pipeline import (
     check_route,
     compared_makers,
     compared_name,
+    refuse_litert_torch,
 )
 from convert.proof.prove import prove_files
-from convert.quantization.float_ops import HEAD, NOTHING, require_nodes
+from convert.quantization.float_ops import HEAD, MAP, NOTHING, require_nodes
+from convert.runners.elsewhere.environments import python_of_litert_torch
 from tbconv.contract.bundle import CONVERSION, MANIFEST, file_records, replace_folder
 from tbconv.contract.certificate import Proof
 from tbconv.contract.environment import provenance
@@ -65,7 +68,10 @@ REPORT = "report.md"
 NOT_OFFERED = "not_offered"  # folder of files that change too many decisions, or of which too little is known
 NOT_OF_WRAP = ("source", "converter", "nodes", "library")  # of its facts: conversion.json has them elsewhere
 MOST_SIDE = 4096  # pixels
+BY_LITERT_TORCH = "convert.formats.tflite.by_litert_torch:library_to_tflite"
 FLOAT32_FILE = "float32.onnx"  # aside: the network of a file in other numbers
+EVIDENCE_FILE = "evidence.onnx"  # aside: the file's network in float32 with its evidence map
+IMAGE = 4  # axes of an evidence map, which is no list of classes
 WAYS = ("reference", "optimised", "rounded")  # see `run_source`
 LARGEST_HEAD = 0.5  # of the weights: VGG keeps nine tenths in its head, and such an int8 file would save nothing
 
@@ -80,6 +86,20 @@ def check_out(out: Path, read: Sequence[Path]) -> None:
     if any(one.resolve().is_relative_to(root) for one in read):
         why = "the folder is replaced whole, and with it what is read from it"
         raise ConfigError(f"--out {out} holds what is converted", why=why, fix="choose another --out")
+
+
+def check_evidence(evidence: bool, route: Route, io: str) -> None:
+    """Refuse a map in files that could not hold it.
+
+    Raises:
+        ConfigError: another converter writes them, or they give integers.
+    """
+    if evidence and route == "onnx2tf":
+        why = "it moves axes of what it converts, and nothing would say which places a map is about"
+        raise ConfigError("--evidence with --route onnx2tf", why=why, fix="omit --route, or omit --evidence")
+    if evidence and io != "float32":
+        why = "a map adds up to its output, which steps of 8 bits would not"
+        raise ConfigError(f"--evidence with --io {io}", why=why, fix="omit --io, or omit --evidence")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,9 +122,11 @@ class OnnxConfig:
     int8_budget: float = INT8_BUDGET  # seconds that the search for an int8 recipe may take; 0 makes one candidate
     formats: tuple[str, ...] = ()  # names of those to make (convert.formats.table); none for all
     io: str = "float32"  # what the int8 file gives: real numbers, or uint8 or int8 as microcontrollers want it
+    evidence: bool = False  # whether files give the exact evidence map as well, where the network has one
     task: str | None = None  # of convert.parity.decisions.TASKS; None lets the last operation propose it
     thresholds: Path | None = None  # JSON or CSV: one a label
     chosen_on: str = ""  # where thresholds and figures come from, in words, if labelled films were read for them
+    trained_here: bool = False  # of a run of several labels: `tbconv train` made it, not `tbconv adopt`
     referral: str | None = None  # what a flag calls for; None: what the one label that is flagged is known to call for
 
     def __post_init__(self) -> None:
@@ -112,8 +134,11 @@ class OnnxConfig:
             object.__setattr__(self, "referral", referral_of_option(self.referral))
         check_route(self.route)
         check_formats(self.formats, self.route)
+        if self.library is None:
+            refuse_litert_torch(self.route, self.onnx.name, "it wants the PyTorch network, and an ONNX file has none")
         check_budget(self.int8_budget)
         check_io(self.io, self.formats)
+        check_evidence(self.evidence, self.route, self.io)
         check_choice(self.normalise, self.mean, self.std)
         check_size(self.size)
         if self.task is not None and self.task not in TASKS:
@@ -176,6 +201,7 @@ class Source:
     decisions: dict[str, Decisions]  # by output
     tolerances: dict[str, OutputTolerance]
     cast: str  # how far the file itself lies from its network in float32, in words; nothing where it is float32
+    map: ReferenceMap | None  # where it was asked for
 
 
 @dataclass(slots=True)
@@ -184,6 +210,7 @@ class OnnxReference:
 
     config: OnnxConfig
     _source: Source | None = field(default=None, init=False)
+    _python: Path | None = field(default=None, init=False)  # of the environment of litert-torch
     _task_origin: str = field(default=OPTION, init=False)  # who states the task
     has_network: bool = field(default=True, init=False)
     has_evidence: bool = field(default=False, init=False)
@@ -198,6 +225,11 @@ class OnnxReference:
     def route(self) -> Route:
         """Return who writes the TFLite that is shipped."""
         return self.config.route
+
+    @property
+    def other_routes(self) -> tuple[Route, ...]:
+        """Return the routes that ship another converter's files: litert-torch wants a network of PyTorch."""
+        return ("onnx2tf",) if self.config.library is None else ("onnx2tf", "litert-torch")
 
     @property
     def int8_budget(self) -> float:
@@ -231,7 +263,8 @@ class OnnxReference:
         """Return what is converted, in a line."""
         if self.config.library is not None:
             return f"converting {self.config.name}, a third-party network"
-        kind = f"an adopted {self.config.task} network" if self.config.chosen_on else "a third-party ONNX model"
+        whose = "a trained" if self.config.trained_here else "an adopted"
+        kind = f"{whose} {self.config.task} network" if self.config.chosen_on else "a third-party ONNX model"
         return f"converting {self.config.name}, {kind}"
 
     @property
@@ -254,7 +287,8 @@ class OnnxReference:
     @property
     def keep_float(self) -> tuple[str, ...]:
         """Return the nodes that int8 keeps: by default the head, but for one that holds most of the weights."""
-        return self.config.keep_float or ((NOTHING,) if self.source.facts["dense_share"] > LARGEST_HEAD else (HEAD,))
+        default = (NOTHING,) if self.source.facts["dense_share"] > LARGEST_HEAD else (HEAD,)
+        return (self.config.keep_float or default) + ((MAP,) if self.config.evidence else ())
 
     def write_folder(self) -> AbstractContextManager[Path]:
         """Yield the folder in the making; it replaces an older conversion or a bundle."""
@@ -267,7 +301,10 @@ class OnnxReference:
             ConfigError: --keep-float or --labels do not fit the file.
             ConversionError: the file cannot be converted, or answers NaN or the same to every film.
             DataError: the folder holds no films.
+            SetupError: the route's environment is not there.
         """
+        if self.route == "litert-torch":
+            self._python = python_of_litert_torch()
         library = self._export(context) if self.config.library is not None else None
         config, say = self.config, context.reporter.say
         facts = context.step(
@@ -281,6 +318,7 @@ class OnnxReference:
             std=config.std,
             size=config.size,
             inputs=dict(config.inputs),
+            evidence=str(context.aside / EVIDENCE_FILE) if config.evidence else None,
         ) | {"library": library}
         versions = f"{facts['opset']}, {facts['versions']}" if facts["versions"] else facts["opset"]
         batch = "any batch" if facts["dynamic_batch"] else "one film a call"
@@ -297,15 +335,21 @@ class OnnxReference:
             say(f"  {line}")
         reporter = context.reporter
         films = read_folder(config.calibration, size=size, films=config.films or LEAST, reporter=reporter)
-        computed = context.aside / FLOAT32_FILE if facts["float32"] else config.onnx
+        network = context.aside / FLOAT32_FILE if facts["float32"] else config.onnx
+        computed = context.aside / EVIDENCE_FILE if config.evidence else network
         run = partial(run_source, computed, facts, normalise, context.aside, reporter)
         answers = run(films.parity)
-        check_reference(answers["reference"], config.labels)
-        decisions = self._decide(answers["reference"], facts)
+        own = {name: one for name, one in answers["reference"].items() if name in facts["own_outputs"]}
+        if config.evidence:
+            itself = run_source(network, facts, normalise, context.aside, reporter, films.parity, ways=("reference",))
+            require_unchanged(config.name, itself["reference"], own)
+        check_reference(own, config.labels)
+        decisions = self._decide(own, facts)
         for name, one in decisions.items():
             say(f"  decisions on {name}: {one}")
         if config.films is None and films.disjoint:
             films, answers = self._find_sides(films, answers, decisions, run, size=size, reporter=reporter)
+        evidence = ReferenceMap.of(facts["evidence"], answers) if config.evidence else None
         tolerances = {
             name: OutputTolerance.derive(one, answers["optimised"][name], answers["rounded"][name], decisions[name])
             for name, one in answers["reference"].items()
@@ -318,7 +362,9 @@ class OnnxReference:
         place = context.aside / CALIBRATION_FILMS
         unknown = np.zeros(len(films.calibration), np.int64)  # not known, and no range needs it
         write_films(place, Films(films.calibration, unknown, np.full(len(unknown), "train")))
-        self._source = Source(facts, normalise, films, place, answers["reference"], decisions, tolerances, cast)
+        self._source = Source(
+            facts, normalise, films, place, answers["reference"], decisions, tolerances, cast, evidence
+        )
 
     def _run_itself(
         self,
@@ -369,16 +415,22 @@ class OnnxReference:
         return {key: facts[key] for key in kept} | {"carried": given is not None and own, "not_carried": told}
 
     def _run_pytorch(
-        self, context: ConversionContext, facts: dict[str, Any], normalise: Normalise, films: FolderFilms
+        self,
+        context: ConversionContext,
+        facts: dict[str, Any],
+        normalise: Normalise,
+        films: FolderFilms,
+        *,
+        dtype: str = "float32",
     ) -> Outputs:
         """Run the library's network itself on films that numpy normalised."""
         source, images = self.config.library, context.aside / "pytorch.npy"
         if source is None:
             raise RuntimeError("there is no library")
         np.save(images, prepare(films.parity, normalise))
-        [output] = facts["outputs"]
+        [output] = facts["own_outputs"]
         batch = facts["source_batch"] if isinstance(facts["source_batch"], int) else None
-        request = source.request | {"images": str(images), "names": {"logits": output}, "batch": batch}
+        request = source.request | {"images": str(images), "names": {"logits": output}, "batch": batch, "dtype": dtype}
         found = run_outputs([Runtime("PyTorch", "trained", RUNNER, request)], films.parity, context.reporter)
         return next(one for one in found.values() if isinstance(one, dict))  # words only of what may fail
 
@@ -439,7 +491,21 @@ class OnnxReference:
         """Do nothing: model.onnx was written first of all."""
 
     def make_beside(self, context: ConversionContext) -> None:
-        """Do nothing: there is no second network."""
+        """Make litert-torch's TFLite of a library's network, where that is to be shipped."""
+        library = self.config.library
+        if self.route != "litert-torch" or library is None:
+            return
+        normalise, [output] = self.source.normalise, self.source.answers
+        context.step(
+            self.route,
+            BY_LITERT_TORCH,
+            python=str(self._python),
+            out=places_of(self.route, context.aside)["tflite"],
+            scale=normalise.scale.tolist(),
+            offset=normalise.offset.tolist(),
+            output=output,
+            **library.request,
+        )
 
     def label(self, context: ConversionContext) -> None:
         """Do nothing: there is no threshold to write into a file."""
@@ -454,7 +520,7 @@ class OnnxReference:
                 one.path,
                 "trained",
                 one.any_runner,
-                {"artefact": str(context.place(one.path)), "film_by_film": one.path in context.by_onnx2tf}
+                {"artefact": str(context.place(one.path)), "film_by_film": one.path in context.by_another}
                 | (one_film if one is ONNX else {}),
                 one.precision,
                 may_fail=not is_exact(one.precision),
@@ -467,7 +533,7 @@ class OnnxReference:
             for one in others
         ]
         answers = run_outputs(runtimes, source.films.parity, context.reporter)
-        for name in (*(one.name for one in others), *context.by_onnx2tf):
+        for name in (*(one.name for one in others), *context.by_another):
             answers[name] = self._named(answers[name])
         judged = [
             self._judge(context, row.path, context.place(row.path), row.kind, row.precision, answers.get(row.path))
@@ -480,7 +546,15 @@ class OnnxReference:
         needs, proofs = self._find_needs(context), self._prove(context)
         judged = [one.with_needs(needs.get(one.path)) for one in judged]
         judged = [one.with_proof(proofs.get(one.path)) for one in judged]
-        judged = [self._with_maker(context, one, proofs) if one.path in context.by_onnx2tf else one for one in judged]
+        pytorch = None
+        if self.route == "litert-torch":  # its file was made of PyTorch's network, not of the export
+            pytorch = self._run_pytorch(context, source.facts, source.normalise, source.films, dtype="float64")
+        judged = [
+            self._with_maker(context, one, proofs, pytorch, answers[one.path])
+            if one.path in context.by_another
+            else one
+            for one in judged
+        ]
         exact = [graph, *(one for one in judged if is_exact(one.precision))]
         return OnnxOutcome(
             report=onnx_report(
@@ -497,6 +571,8 @@ class OnnxReference:
                 describe_chosen(self.config.formats, context.not_made),
                 source.cast,
                 self.config.chosen_on,
+                self.config.trained_here,
+                self.config.labels,
             ),
             regressions={one.path: one.reason for one in exact if one.verdict == FAILED},
             judged=tuple(judged),
@@ -513,29 +589,50 @@ class OnnxReference:
         made = [one.path for one in context.made if one is not ONNX]
         return prove_files(context.place(ONNX.path), {path: context.folder / path for path in made})
 
-    def _with_maker(self, context: ConversionContext, one: JudgedFile, proofs: dict[str, Proof]) -> JudgedFile:
-        """Return a file of the reference converter with who made it, what its verdict rests on, and who runs it."""
-        converter = context.converters["onnx2tf"].split(" -")[0]
+    def _with_maker(
+        self,
+        context: ConversionContext,
+        one: JudgedFile,
+        proofs: dict[str, Proof],
+        pytorch: Outputs | None,
+        answer: Outputs | str,
+    ) -> JudgedFile:
+        """Return a file of the route's converter with who made it, what its verdict rests on, and who runs it.
+
+        Args:
+            context: of the conversion.
+            one: as it was judged by the export's answers.
+            proofs: by path.
+            pytorch: what PyTorch answers in float64, where the file is held to that, too.
+            answer: of the file.
+        """
+        converter = context.converters[self.route].split(" -")[0]
         facts: dict[str, Any] = {"made_by": converter, "proven": is_proven(proofs, one.path), "served": None}
         if one.format == TFLITE_FLOAT32.kind:
             try:
                 check_tflite(context.folder / one.path)
             except ArtefactError as error:
                 facts["served"] = error.why
+        if pytorch is not None and isinstance(answer, dict):
+            found = compare_outputs(pytorch, answer, self.source.decisions)
+            verdict, reason = judge_outputs(found, self.source.tolerances, exact=True)
+            facts["pytorch_float64"] = {"reason": reason, "outputs": [each.to_json() for each in found]}
+            one = replace(one, verdict=FAILED) if verdict == FAILED else one
         return one.with_maker(facts, films=len(self.source.films.parity))
 
     def _named(self, answer: Outputs | str) -> Outputs | str:
         """Return another maker's only output under our name."""
-        if isinstance(answer, dict) and len(answer) == len(self.source.answers) == 1:
-            return dict(zip(self.source.answers, answer.values(), strict=True))
-        return answer
+        if isinstance(answer, str) or len(self.source.answers) > 1:
+            return answer
+        named = {name: one for name, one in answer.items() if self.source.map is None or one.ndim < IMAGE}  # no map
+        return dict(zip(self.source.answers, named.values(), strict=True)) if len(named) == 1 else answer
 
     def _compare(
         self, context: ConversionContext, maker: str, others: list[Compared], answers: dict[str, Outputs | str]
     ) -> JudgedFile:
         name, row = compared_name(maker), TFLITE_FLOAT32
         place = next((one.place for one in others if one.name == name), context.aside)
-        return self._judge(context, name, place, row.kind, row.precision, answers.get(name))
+        return self._judge(context, name, place, row.kind, row.precision, answers.get(name), shipped=False)
 
     def _judge(
         self,
@@ -545,6 +642,8 @@ class OnnxReference:
         kind: str,
         precision: str,
         answer: Outputs | str | None,
+        *,
+        shipped: bool = True,
     ) -> JudgedFile:
         if answer is None:
             return JudgedFile(name, kind, precision, NOT_MADE, context.not_made[name])
@@ -553,7 +652,15 @@ class OnnxReference:
             return JudgedFile(name, kind, precision, FAILED, answer, facts=size)
         found = compare_outputs(self.source.answers, answer, self.source.decisions)
         verdict, reason = judge_outputs(found, self.source.tolerances, exact=is_exact(precision))
-        return JudgedFile(name, kind, precision, verdict, reason, found, size)
+        judged = JudgedFile(name, kind, precision, verdict, reason, found, size)
+        return judged.with_map(self._hold_map(answer, precision)) if shipped and self.source.map else judged
+
+    def _hold_map(self, answer: Outputs, precision: str) -> MapDifference:
+        """Hold a file's map to its own output, and to that of the given file's network."""
+        evidence = self.source.map
+        if evidence is None:
+            raise RuntimeError("there is no map")
+        return evidence.compare(answer, self.source.tolerances[evidence.facts["output"]], precision)
 
     def write(self, context: ConversionContext, found: OnnxOutcome, *, seconds: tuple[float, float]) -> ConvertedOnnx:
         """Set apart what is not offered, write the reports, and seal the folder with conversion.json."""
@@ -583,6 +690,26 @@ class OnnxReference:
         }
         write_json(folder / CONVERSION, conversion)
         return ConvertedOnnx(self.out, conversion, found.report, *seconds)
+
+
+def require_unchanged(name: str, itself: Outputs, mapped: Outputs) -> None:
+    """Refuse a reference whose outputs a map has changed: it would no longer be the given file.
+
+    Args:
+        name: of the network.
+        itself: what it answers.
+        mapped: what it answers once its map is an output as well.
+
+    Raises:
+        ConversionError: a bit differs.
+    """
+    changed = [output for output, answer in itself.items() if not np.array_equal(answer, mapped[output])]
+    if changed:
+        raise ConversionError(
+            f"{name} gives other values of {', '.join(changed)} once its evidence map is an output",
+            why="ONNX Runtime computes it in another order then, so the map cannot be held to the file itself",
+            fix="omit --evidence",
+        )
 
 
 def require_exported(
@@ -642,6 +769,7 @@ def run_source(
         "artefact": str(onnx),
         "third_party": True,
         "input": given["name"],
+        "without_channels": given["without_channels"],
         "names": facts["renamed_outputs"],
         "fixed_inputs": facts["fixed_inputs"],
         "batch": batch if isinstance(batch, int) else None,
@@ -653,8 +781,11 @@ def run_source(
         np.save(place, prepared.transpose(0, 2, 3, 1) if given["channels_last"] else prepared)
         own = {"images": str(place), "optimised": name == "optimised"}
         runtimes.append(Runtime(name, "trained", ONNX.any_runner, request | own, may_fail=itself))
+    kept = EVIDENCE if facts["evidence"]["added"] else ""  # a map has four axes
     return {
-        way: one if isinstance(one, str) else {name: values.reshape(len(values), -1) for name, values in one.items()}
+        way: one
+        if isinstance(one, str)
+        else {name: values if name == kept else values.reshape(len(values), -1) for name, values in one.items()}
         for way, one in run_outputs(runtimes, model_inputs, reporter).items()
     }
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from convert.formats.normalise import Normalise
 from convert.formats.table import SAVED_MODEL, chosen_lines
+from convert.onnx_import.evidence import EVIDENCE, MapDifference, evidence_lines
 from convert.onnx_import.films import FolderFilms
 from convert.parity.compare import OutputDifference
 from convert.parity.decisions import SHOWN, Decisions
@@ -68,16 +69,25 @@ class JudgedFile:
 
         Args:
             facts: `made_by`; `proven`, whether it is EQUIVALENT to model.onnx; `served`, why the server's reader
-                refuses it, None where it does not or is not asked.
+                refuses it, None where it does not or is not asked; `pytorch_float64`, how far it is from PyTorch, where
+                it was held to that.
             films: on which it was measured.
         """
         rests = "proven against model.onnx all the same" if facts["proven"] else "no rule of ours proves it"
         said = f"{self.reason}; made by {facts['made_by']}, {rests}; measured on {films} films"
+        if "pytorch_float64" in facts:
+            said += f"; against PyTorch in float64 on the same films: {facts['pytorch_float64']['reason']}"
         if self.format == SAVED_MODEL.kind:
             said += "; it takes one film a call"
         if facts["served"]:
             said += f"; the server would refuse it: {facts['served']}"
         return replace(self, reason=said, facts=self.facts | facts)
+
+    def with_map(self, found: MapDifference) -> JudgedFile:
+        """Return the file with what was found of its evidence map; FAILED where it is not what was promised."""
+        verdict = FAILED if found.problem else self.verdict
+        reason = f"{found}; {self.reason}" if found.problem else f"{self.reason}; {found}"
+        return replace(self, verdict=verdict, reason=reason, facts=self.facts | {EVIDENCE: found.to_json()})
 
     def with_needs(self, needs: dict[str, Any] | None) -> JudgedFile:
         """Return the file with what it needs of a runtime, where that is known."""
@@ -95,9 +105,6 @@ class JudgedFile:
             return AGREES[self.verdict]
         worst = max(one.max_abs for one in self.outputs)
         return f"{AGREES[self.verdict]} (max {worst:.1e}, {max(one.flips for one in self.outputs)} flips)"
-
-
-NO_MAP = "it needs a head whose layers are known"
 
 
 def is_proven(proofs: dict[str, Proof], path: str) -> bool:
@@ -119,6 +126,8 @@ def onnx_report(
     formats: dict[str, Any],
     cast: str = "",
     chosen_on: str = "",
+    trained_here: bool = False,
+    labels: tuple[str, ...] = (),
 ) -> dict[str, Any]:
     """Return parity.json: films by digest only, since their names may be patients'.
 
@@ -136,10 +145,13 @@ def onnx_report(
         formats: which were asked for (convert.formats.table.describe_chosen).
         cast: how far the file itself lies from its network in float32, in words.
         chosen_on: where thresholds and figures come from, in words; empty where no label was read.
+        trained_here: whether `tbconv train` made the network.
+        labels: names of the outputs; may be empty.
     """
     name, facts = source
     run = "the given file's network in float32" if facts["float32"] else "the given file"
     run = run if facts["library"] is None else "the file that PyTorch exported"
+    maps = evidence_lines(facts["evidence"], labels)
     return {
         "source": name,
         "source_sha256": facts["source"],
@@ -165,8 +177,9 @@ def onnx_report(
         "formats": formats,
         "proofs": {path: asdict(one) for path, one in proofs.items()},
         "library": facts["library"],
+        "evidence": facts["evidence"],
         "limits": [
-            *_limits(normalise, films, decisions, run, chosen_on, facts["library"]),
+            *_limits(normalise, films, decisions, run, chosen_on, trained_here, facts["library"], maps),
             *([f"The files are in float32: {facts['float32']}; {cast}."] if facts["float32"] else []),
             *input_limits(facts, normalise),
             *_limits_of_makers(judged, len(films.parity)),
@@ -181,13 +194,18 @@ def _limits(
     decisions: dict[str, Decisions],
     run: str,
     chosen_on: str,
+    trained_here: bool,
     library: dict[str, Any] | None,
+    evidence: list[str],
 ) -> list[str]:
     """Return what a conversion without an operating point and labels cannot say; without a library of PyTorch, too."""
     which = "assumed, since none was given" if normalise.assumed else "taken from the command line"
     if library is not None and library["carried"]:
         which = f"taken from {library['preprocessing']['origin']}"
     which = "inside the network, as `tbconv adopt` was told" if chosen_on else which
+    assumed = ": if the network was trained differently, all files are wrong in the same way"
+    if trained_here:
+        which, assumed = "inside the network, as it was trained", ""
     reference = f"The reference is ONNX Runtime on {run}, not the network that it was exported from"
     shown = f"The preprocessing is {which} ({normalise}), on grey films padded to the input's shape"
     counted = "; ".join(f"{name}: {one}" for name, one in decisions.items())
@@ -205,8 +223,8 @@ def _limits(
         f"{unread}. Decisions are counted as {counted}.",
         exported,
         *(f"{line}." for line in (library["not_carried"] if library is not None else ())),
-        f"There is no evidence map: {'one map would speak for one label' if chosen_on else NO_MAP}.",
-        f"{shown}: if the network was trained differently, all files are wrong in the same way.",
+        *evidence,
+        f"{shown}{assumed}.",
         f"Measured on {films.description}; other films may differ.",
     ]
 
@@ -219,7 +237,10 @@ def input_limits(facts: dict[str, Any], normalise: Normalise) -> list[str]:
         normalise: the preprocessing.
     """
     given, found = facts["input"], list[str]()
-    sides = given["shape"][1:3] if given["channels_last"] else given["shape"][2:]
+    without = given["without_channels"]
+    sides = given["shape"][1:3] if given["channels_last"] or without else given["shape"][2:]
+    if without:
+        found.append(f"Its input {given['name']} has no axis of channels: it gets one film of grey levels, [N, H, W].")
     if not all(isinstance(side, int) for side in sides):
         height, width = facts["size"]
         found.append(

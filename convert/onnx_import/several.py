@@ -1,4 +1,4 @@
-"""A folder of `tbconv adopt --task` as what it is for conversion: an ONNX file with a task, labels and thresholds."""
+"""A run of several labels, trained or adopted, as what conversion takes: ONNX with a task, labels and thresholds."""
 
 from __future__ import annotations
 
@@ -8,9 +8,18 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from convert.onnx_import.reference import ConvertedOnnx, OnnxConfig, check_out
+from convert.onnx_import.reference import ConvertedOnnx, OnnxConfig, check_evidence, check_out
 from convert.parity.decisions import Decisions
-from convert.pipeline import INT8_BUDGET, Route, check_budget, check_formats, check_io, check_route, convert
+from convert.pipeline import (
+    INT8_BUDGET,
+    Route,
+    check_budget,
+    check_formats,
+    check_io,
+    check_route,
+    convert,
+    refuse_litert_torch,
+)
 from convert.worker import run_step, workers
 from tbconv.contract.errors import ParityError, Reporter
 from tbconv.contract.files import temporary_folder, write_json
@@ -33,12 +42,15 @@ class LabelsConfig:
     keep_float: tuple[str, ...] | None = None
     int8_budget: float = INT8_BUDGET
     referral: str | None = None
+    evidence: bool = False  # whether files give a map a label as well
 
     def __post_init__(self) -> None:
         check_route(self.route)
         check_formats(self.formats, self.route)
+        refuse_litert_torch(self.route, str(self.run), "it converts networks that a library builds")
         check_budget(self.int8_budget)
         check_io(self.io, self.formats)
+        check_evidence(self.evidence, self.route, self.io)
         check_out(self.out, [self.run])
 
 
@@ -47,7 +59,7 @@ def convert_labels(config: LabelsConfig, reporter: Reporter) -> ConvertedOnnx:
     """Export the network, hold it to PyTorch's logits, and convert it as an ONNX file, by its own task and thresholds.
 
     Raises:
-        BundleError: the folder is none of `tbconv adopt --task`, or a file of it is damaged.
+        BundleError: the folder is no run of several labels, or a file of it is damaged.
         ParityError: the export gives other logits, or a float32 file differs from it.
         ConversionError: a step failed.
     """
@@ -73,9 +85,11 @@ def convert_labels(config: LabelsConfig, reporter: Reporter) -> ConvertedOnnx:
             labels=facts.labels,
             formats=config.formats,
             io=config.io,
+            evidence=config.evidence,
             task=facts.task,
             thresholds=thresholds if facts.thresholds else None,
             chosen_on=_chosen_on(facts),
+            trained_here=facts.trained_here,
             referral=facts.referral if config.referral is None else config.referral,
         )
         return convert(as_onnx, reporter)
@@ -85,7 +99,9 @@ def _chosen_on(facts: LabelsFacts) -> str:
     films = facts.facts["films"]
     chosen = f"Thresholds were chosen on {films['validation']} validation films and " if facts.thresholds else ""
     figures = f"figures are of {films['test']} test films, by label, in {LABELS} of {facts.name}"
-    return f"{chosen}{figures}; nothing was calibrated, and whether training used these films is unknown"
+    use = {None: "training used none of these films", True: "none of these films is in the list of training films"}
+    used = use.get(facts.training_films_listed, "whether training used these films is unknown")
+    return f"{chosen}{figures}; nothing was calibrated, and {used}"
 
 
 def _require_same(run: Path, facts: LabelsFacts, onnx: Path, aside: Path) -> None:
@@ -106,8 +122,8 @@ def _require_same(run: Path, facts: LabelsFacts, onnx: Path, aside: Path) -> Non
     flips = int(rule.flips(expected, found).sum()) if np.isfinite(far) else -1
     if not far <= ALLOWED * scale or flips:
         why = f"logits differ by up to {far:.1e} at a scale of {scale:.3g}, {max(flips, 0)} decisions differ"
-        fix = "adopt the checkpoint again with this version of tbconv"
-        raise ParityError(f"the export of {run} is not what PyTorch computed when it was adopted", why=why, fix=fix)
+        fix = "train or adopt it again with this version of tbconv"
+        raise ParityError(f"the export of {run} is not what PyTorch computed for its held-out films", why=why, fix=fix)
 
 
 def _write_films(run: Path, folder: Path) -> None:

@@ -23,9 +23,8 @@ from tbconv.contract.manifest import Artefact, Calibration, Kind
 
 FLOAT64 = "PyTorch float64"
 # Who can write a TFLite file of one ONNX, by what `--route` calls them: one ships, the others are compared.
-# litert-torch makes it of the PyTorch network, where an environment with it is named: it can only be compared.
+# litert-torch makes it of the PyTorch network, in an environment of its own: of a library's network it may ship.
 MAKERS = {"own": "tbconv", "tensorflow": "TensorFlow", "onnx2tf": "onnx2tf", "litert-torch": "litert-torch"}
-LITERT_TORCH = "TBCONV_LITERT_TORCH"  # environment variable: the Python of an environment that has litert-torch
 MOST_PROCESSES = 4  # one thread each; more would contend for memory, not gain time
 Outputs = dict[str, NDArray[Any]]  # by name, [N, ...] each
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -32,17 +32,15 @@ def compare(onnx: NormalForm, file: NormalForm, declared: Declared) -> TermMatch
         file: the same network from another file.
         declared: what the file says of its integers.
     """
-    places: dict[Any, list[int]] = defaultdict(list)
-    for index in needed(onnx):
-        places[_place(onnx.terms[index], onnx.terms[index].inputs)].append(index)
+    places, same = _places(onnx)
     match = TermMatch()
     for index in needed(file):
         term = file.terms[index]
         inputs = [match.partners[one][0] for one in term.inputs]
         factors = [match.partners[one][1] for one in term.inputs]
-        inputs = sorted(inputs) if term.kind in PAIRS else inputs
         tried = []
-        for other in places[_place(term, inputs)]:
+        near = places[_place(term, inputs)]  # those of its own sizes first
+        for other in sorted(near, key=lambda one, shape=term.shape: onnx.terms[one].shape != shape):  # type: ignore[misc]
             found, factor = judge_terms(onnx.terms[other], term, factors, declared)
             if not found.where:
                 match.take(index, other, factor, found)
@@ -50,12 +48,38 @@ def compare(onnx: NormalForm, file: NormalForm, declared: Declared) -> TermMatch
             tried.append((other, found))
         else:
             return match.end(index, look_alike(onnx, term, inputs), tried)
-    _compare_outputs(match, onnx, file)
+    _compare_outputs(match, onnx, file, same)
     return match
 
 
+def _places(onnx: NormalForm) -> tuple[dict[Any, list[int]], dict[int, int]]:
+    """Return the ONNX graph's terms by what they do to which terms, and the first of each that is there twice.
+
+    A term is there twice where only its sizes differ, such as places of a join that one convolution reads as an image
+    and another as rows: their numbers are the same.
+    """
+    places, same = defaultdict[Any, list[int]](list), dict[int, int]()
+    for index in needed(onnx):
+        term = onnx.terms[index]
+        alike = places[_place(term, [same[one] for one in term.inputs])]
+        same[index] = next((one for one in alike if _are_equal(onnx.terms[one], term)), index)
+        if same[index] == index:
+            alike.append(index)
+    return places, same
+
+
+def _are_equal(one: Term, other: Term) -> bool:
+    """Whether two terms in one place hold the same numbers, to the bit."""
+    pairs = [(_full(one, name), _full(other, name)) for name in one.stored if name in other.stored]
+    return one.stored.keys() == other.stored.keys() and all(np.array_equal(*pair) for pair in pairs)
+
+
+def _full(term: Term, name: str) -> NDArray[np.float64]:
+    return (_spread(term.stored[name], term) if name in ("scale", "offset") else term.stored[name]).values
+
+
 def _place(term: Term, inputs: Sequence[int]) -> tuple[Any, ...]:
-    return term.kind, tuple(inputs), term.facts
+    return term.kind, tuple(sorted(inputs) if term.kind in PAIRS else inputs), term.facts
 
 
 def needed(form: NormalForm) -> list[int]:
@@ -69,26 +93,20 @@ def needed(form: NormalForm) -> list[int]:
     return sorted(seen)
 
 
-def _compare_outputs(match: TermMatch, onnx: NormalForm, file: NormalForm) -> None:
+def _compare_outputs(match: TermMatch, onnx: NormalForm, file: NormalForm, same: Mapping[int, int]) -> None:
     """Hold each output of the file to its namesake: the same term in the same order, or an image channels last."""
     for name, view in file.outputs.items():
         if name not in onnx.outputs or view.term is None:
-            match.why, match.first = f"the ONNX graph has no output {name}", view.term
-            return
-        wanted = onnx.outputs[name]
-        partner, factor = match.partners[view.term]
+            return match.fail(view.term, None, f"the ONNX graph has no output {name}")
+        wanted, (partner, factor) = onnx.outputs[name], match.partners[view.term]
+        term = None if wanted.term is None else same[wanted.term]
         order = [wanted.at, wanted.at.transpose(0, 2, 3, 1) if wanted.at.ndim == 4 else wanted.at]
-        if partner != wanted.term or not any(np.array_equal(view.at, one) for one in order):
-            match.first, match.nearest = view.term, wanted.term
-            match.why = f"output {name} is {file.terms[view.term].name} in another order or place"
-            if partner != wanted.term and wanted.term is not None:
-                match.why = f"output {name} ends with {file.terms[view.term].kind}"
-                match.why += f", in the ONNX graph {onnx.terms[wanted.term].kind} ({onnx.terms[wanted.term].name})"
-            return
+        if partner != term or not any(np.array_equal(view.at, one) for one in order):
+            other = None if partner == term or term is None else onnx.terms[term]
+            return match.end_otherwise(view.term, term, name, file.terms[view.term], other)
         if factor is not None:
-            match.first = view.term
-            match.why = f"output {name} is multiplied by {factor.max():g}"
-            return
+            return match.fail(view.term, None, f"output {name} is multiplied by {factor.max():g}")
+    return None
 
 
 # --- one term ---
@@ -137,11 +155,8 @@ def _passed_on(onnx: Term, file: Term, factors: list[Factor]) -> Factor:
         return rows[0] if (rows == rows[0]).all() else None
     ends = onnx.stored["ends"].values[:2] if onnx.kind == "clip" else np.zeros(1)
     even = file.kind == "affine" and file.stored["scale"].base.shape[-1] == 1 and not file.stored["offset"].base.any()
-    passes = (
-        (even or file.kind in HOMOGENEOUS)
-        and given.size == file.shape[-1]
-        and np.isin(ends, (0, math.inf, -math.inf)).all()
-    )
+    fits = (even or file.kind in HOMOGENEOUS) and given.size == file.shape[-1]
+    passes = fits and np.isin(ends, (0, math.inf, -math.inf)).all()
     return given if passes and (onnx.kind != "pad" or onnx.facts[1] == 0) else None
 
 

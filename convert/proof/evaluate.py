@@ -153,6 +153,7 @@ def _each(kind: str, x: Array, stored: dict[str, Any]) -> Array:
         "leaky": lambda: np.where(x > 0, x, x * stored["slope"]),
         "sin": lambda: np.sin(x),
         "cos": lambda: np.cos(x),
+        "power": lambda: np.power(x, stored["exponent"]),
     }
     if "bound" in stored:
         return np.asarray(getattr(np, kind)(x, stored["bound"]), np.float64)  # greater, less_equal and the others

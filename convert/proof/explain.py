@@ -105,6 +105,18 @@ class TermMatch:
             self.factors = found.unruled and found.where.startswith("weight")
         return self
 
+    def fail(self, first: int | None, nearest: int | None, why: str) -> None:
+        """Keep the output that differs, and the term of the ONNX graph that it should be."""
+        self.first, self.nearest, self.why = first, nearest, why
+
+    def end_otherwise(self, first: int, nearest: int | None, name: str, ended: Term, wanted: Term | None) -> None:
+        """Keep how an output ends, and how it should; `wanted` is None where it is the right term in another order."""
+        if wanted is None:
+            self.fail(first, nearest, f"output {name} is {ended.name} in another order or place")
+        else:
+            why = f"output {name} ends with {ended.kind}, in the ONNX graph {wanted.kind} ({wanted.name})"
+            self.fail(first, nearest, why)
+
 
 @dataclass(slots=True)
 class Far:

@@ -447,6 +447,12 @@ class NormalForm:
         _, rows, columns, channels = view.at.shape
         if not _within(pads, kernel):
             raise NoRuleError(f"a window {kernel} with pads {pads}")
+        before = self.terms[view.term] if view.term is not None and _counts(view.at) else None
+        if kind == "max" and before is not None and before.kind == "pad" and before.shape == view.at.shape[1:]:
+            more, value, sizes = before.facts
+            if _within(_sum(pads, more), kernel) and value <= max(self.least(before.inputs[0]), LOWEST):
+                inner = np.arange(math.prod(sizes) * channels, dtype=np.int32).reshape(1, *sizes, channels)
+                return self.pool(View(inner, before.inputs[0]), kind, kernel, strides, _sum(pads, more))
         if any(pads):
             around = ((0, 0), pads[::2], pads[1::2], (0, 0))
             edged = view.map(lambda at: np.pad(at, around, "edge")) if kind == "max" else self.pad(view, pads)
@@ -460,13 +466,6 @@ class NormalForm:
             whole = [axis + 1 for axis in (0, 1) if kernel[axis] == (rows, columns)[axis]]
             return self.mean(view, whole, keep=True, kind="mean" if kind == "average" else "largest")
         source = self.ordered(view, view.at.shape[1:])
-        before = self.terms[source]
-        framed = before.kind == "pad" and before.shape == view.at.shape[1:]
-        if kind == "max" and framed and _within(before.facts[0], kernel):
-            pads, value, sizes = before.facts
-            if value <= max(self.least(before.inputs[0]), LOWEST):
-                inner = np.arange(math.prod(sizes) * channels, dtype=np.int32).reshape(1, *sizes, channels)
-                return self.pool(View(inner, before.inputs[0]), kind, kernel, strides, pads)
         return self._view(kind, (source,), shape, kernel, strides, (rows, columns))
 
     def mean(self, view: View, axes: Sequence[int], *, keep: bool, kind: str = "mean") -> View:

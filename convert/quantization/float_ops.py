@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 HEAD = "head"  # all behind the last feature map: margin = mean(evidence) then holds as in float32
 NOTHING = "none"
+MAP = "evidence"  # all that not every output rests on: the map, and what makes the logits of the same features
 IMAGE_SIDES = 3  # [H, W, C]
 MOST_NAMES = 6  # of an error's proposal
 
@@ -22,19 +23,34 @@ def select_float_ops(plain: Plain, keep: tuple[str, ...]) -> frozenset[str]:
 
     Args:
         plain: the network.
-        keep: HEAD, NOTHING, names of ONNX nodes, or prefixes of them such as `body.layer4`.
+        keep: HEAD, NOTHING, MAP, names of ONNX nodes, or prefixes of them such as `body.layer4`.
 
     Raises:
         ConfigError: a name fits no operation.
     """
     require_nodes([node for one in plain.operations for node in one.names], keep)
     wanted = [name.replace("/", ".") for name in keep]
-    return frozenset(
+    return (_apart(plain) if MAP in keep else frozenset()) | frozenset(
         one.output.name
         for one in plain.operations
         if (HEAD in keep and len(one.output.sizes) != IMAGE_SIDES)
         or any(_fits(node.replace("/", "."), name) for node in one.names for name in wanted)
     )
+
+
+def _apart(plain: Plain) -> frozenset[str]:
+    """Return what some outputs rest on and others do not."""
+    made = {one.output.name: one for one in plain.operations}
+    behind: list[set[str]] = []
+    for output in plain.outputs.values():
+        waiting, found = [output.name], set[str]()
+        while waiting:
+            if (name := waiting.pop()) in made and name not in found:
+                found.add(name)
+                waiting += [one.name for one in made[name].inputs]
+        behind.append(found)
+    every, shared = set[str]().union(*behind), behind[0].intersection(*behind[1:])
+    return frozenset(every - shared)
 
 
 def require_nodes(nodes: Sequence[str], keep: tuple[str, ...]) -> None:
@@ -49,7 +65,7 @@ def require_nodes(nodes: Sequence[str], keep: tuple[str, ...]) -> None:
     """
     known = [name.replace("/", ".") for name in nodes]
     for name in keep:
-        if name not in (HEAD, NOTHING) and not any(_fits(node, name.replace("/", ".")) for node in known):
+        if name not in (HEAD, NOTHING, MAP) and not any(_fits(node, name.replace("/", ".")) for node in known):
             raise _unknown(known, name)
 
 

@@ -214,7 +214,7 @@ CLASSES: dict[str | None, frozenset[str]] = {
     "keras.src.ops.numpy": _words(
         """
         Add Cos Divide Equal Greater GreaterEqual Less LessEqual Log LogicalAnd LogicalNot LogicalOr Matmul Multiply
-        Reciprocal Sin Sqrt Subtract Where
+        Power Reciprocal Sin Sqrt Subtract Where
         """
     ),
     "keras.src.ops.core": frozenset({"Cast"}),

@@ -90,9 +90,9 @@ def run(request: dict[str, Any]) -> dict[str, Any]:
 
     Args:
         request: artefact, optimised (ONNX Runtime's graph optimisations; default true: what a user gets), input (its
-            name; default image), third_party (it is a file to convert, not a bundle's), fixed_inputs (of others, by
-            name: `values` for each film, and whether their first axis is its place: `by_film`), and what `run_films`
-            reads.
+            name; default image), third_party (it is a file to convert, not a bundle's), without_channels (it takes
+            [N, H, W]), fixed_inputs (of others, by name: `values` for each film, and whether their first axis is its
+            place: `by_film`), and what `run_films` reads.
 
     Raises:
         ArtefactError: the file is refused before it is opened.
@@ -111,6 +111,7 @@ def run(request: dict[str, Any]) -> dict[str, Any]:
     }
 
     def answer(films: NDArray[Any]) -> dict[str, NDArray[Any]]:
+        films = films[:, 0] if request.get("without_channels") else films
         others = {name: np.repeat(one, len(films), axis=0) if each else one for name, (one, each) in fixed.items()}
         try:
             return dict(zip(names, session.run(names, {source: films, **others}), strict=True))

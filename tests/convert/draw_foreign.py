@@ -87,6 +87,10 @@ def right():
     row = helper.make_node("Reshape", ["m", "shape"], ["score"])
     mean = [*body("input", "l"), helper.make_node("ReduceMean", ["l"], ["m"], axes=[1], keepdims=1), row]
     yield "one_axis", giving(mean, "score", ["n"], [numpy_helper.from_array(np.array([-1], np.int64), "shape")])
+    front = body("input", "logits")
+    front[0].output[0] = front[1].input[0] = "preprocess.grey"
+    front[0].name, front[1].name = "preprocess.Concat", "preprocess.Mul"
+    yield "named_as_the_front", model(front, weights())
     old = model(body("input", "logits"), weights(), opset=8)
     old.ir_version = 3
     old.graph.input.extend(helper.make_tensor_value_info(one.name, FLOAT, list(one.dims)) for one in weights())
@@ -170,6 +174,73 @@ def wrong():
     invalid = model(body("input", "logits"), weights())
     invalid.graph.node[1].input[0] = "nowhere"
     yield "invalid", invalid
+    yield from no_tensors()
+    yield from no_scores()
+    yield from of_other_makers()
+
+
+def no_tensors():
+    """Inputs, outputs and weights that are no dense tensor of stated sizes."""
+    listed = [*body("input", "l"), helper.make_node("SequenceConstruct", ["l"], ["logits"])]
+    given = model(listed, weights())
+    given.graph.output[0].CopyFrom(helper.make_tensor_sequence_value_info("logits", FLOAT, ["n", CLASSES]))
+    yield "sequence_given", given
+    joined = [helper.make_node("ConcatFromSequence", ["input"], ["x"], axis=0), *body("x", "logits")]
+    taken = model(joined, weights())
+    taken.graph.input[0].CopyFrom(helper.make_tensor_sequence_value_info("input", FLOAT, ["n", 3, SIDE, SIDE]))
+    yield "sequence_taken", taken
+    yield "nothing_taken_there", model(body("input", "logits"), weights(), shape=("n", 3, 0, SIDE))
+    yield "open_channels", model(body("input", "logits"), weights(), shape=("n", "c", SIDE, SIDE))
+    sparse = model(body("input", "logits"), weights()[:-1])
+    bias, at = (numpy_helper.from_array(one, "fc.bias") for one in (np.float32([1]), np.int64([2])))
+    sparse.graph.sparse_initializer.append(helper.make_sparse_tensor(bias, at, [CLASSES]))
+    yield "sparse", sparse
+    odd = "in\nput\x1b[31m"
+    yield "no_plain_name", model(body(odd, "logits"), weights(), source=odd, kind=TensorProto.UINT16)
+
+
+def no_scores():
+    mean = [*body("input", "l"), helper.make_node("ReduceMean", ["l"], ["mean"], keepdims=0)]
+    yield "one_number", giving(mean, "mean", [])
+    largest = [*body("input", "l"), helper.make_node("ArgMax", ["l"], ["class"], axis=1, keepdims=0)]
+    decided = giving(largest, "class", ["n"])
+    decided.graph.output[0].type.tensor_type.elem_type = TensorProto.INT64
+    yield "classes_alone", decided
+    words = model([*body("input", "l"), helper.make_node("Cast", ["l"], ["logits"], to=TensorProto.STRING)], weights())
+    words.graph.output[0].type.tensor_type.elem_type = TensorProto.STRING
+    yield "text_given", words
+    nothing, twice = (model(body("input", "logits"), weights()) for _ in range(2))
+    del nothing.graph.output[:]
+    yield "nothing_given", nothing
+    twice.graph.output.append(twice.graph.output[0])
+    yield "given_twice", twice
+
+
+def of_other_makers():
+    for name, domain, op in (("another_maker", "com.acme", "FancyGelu"), ("optimised", "com.microsoft", "Gelu")):
+        made = model([*body("input", "l"), helper.make_node(op, ["l"], ["logits"], domain=domain)], weights())
+        made.opset_import.append(helper.make_opsetid(domain, 1))
+        yield name, made
+    made = model([helper.make_node("Block", ["input"], ["x"], domain="local"), *body("x", "logits")], weights())
+    own = [helper.make_opsetid("", 17), helper.make_opsetid("local", 1)]
+    again = helper.make_node("Block", ["a"], ["b"], domain="local")
+    made.opset_import.append(own[1])
+    made.functions.append(helper.make_function("local", "Block", ["a"], ["b"], [again], own))
+    yield "calls_itself", made
+    turns, turn = helper.make_tensor_value_info("i", TensorProto.INT64, []), TensorProto.BOOL
+    inner = helper.make_graph(
+        [helper.make_node("Mul", ["s", "2"], ["t"]), helper.make_node("Identity", ["go"], ["on"])],
+        "turn",
+        [turns, helper.make_tensor_value_info("go", turn, []), helper.make_tensor_value_info("s", FLOAT, None)],
+        [helper.make_tensor_value_info("on", turn, []), helper.make_tensor_value_info("t", FLOAT, None)],
+    )
+    counted = [
+        *body("input", "l"),
+        helper.make_node("ReduceMax", ["input"], ["m"], keepdims=0),
+        helper.make_node("Cast", ["m"], ["count"], to=TensorProto.INT64),
+        helper.make_node("Loop", ["count", "", "l"], ["logits"], body=inner),
+    ]
+    yield "loop_on_films", model(counted, [*weights(), *numbers(2.0)])
 
 
 def main():

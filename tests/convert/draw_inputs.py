@@ -56,6 +56,24 @@ def layouts():
     # ... and so does a network that reshapes its grey image to what it is
     same = helper.make_node("Reshape", ["input", "target"], ["t"])
     yield "grey_reshaped", model([same, *body("t", "logits")], [*weights(1), target], shape=("n", 1, HIGH, WIDE))
+    # grey films without an axis of channels, which the network adds, or reads as rows as well
+    added = [helper.make_node("Unsqueeze", ["input", "one"], ["t"]), *body("t", "logits")]
+    one = numpy_helper.from_array(np.array([1], np.int64), "one")
+    yield "planes", model(added, [*weights(1), one], shape=("n", HIGH, WIDE))
+    yield "planes_of_one_film", model(added, [*weights(1), one], shape=(1, HIGH, WIDE))
+    rows = numpy_helper.from_array(draw.normal(0, 1e-3, (HIGH * WIDE, CLASSES)).astype(np.float32), "fc.other")
+    both = [helper.make_node("Unsqueeze", ["input", "one"], ["t"]), *body("t", "l"), *scaled[-3:]]
+    yield "planes_read_twice", model(both, [*weights(1), one, rows], shape=("n", HIGH, WIDE))
+    yield "one_plane", unbatched(added, [*weights(1), one], (HIGH, WIDE))
+    yield "three_planes", unbatched(added, [*weights(3), one], (3, HIGH, WIDE))
+
+
+def unbatched(nodes, stored, shape):
+    """A network of one image: its answer [1, CLASSES] has a first axis that its input has not."""
+    at = numpy_helper.from_array(np.arange(4 - len(shape)), "one")
+    made = model(nodes, [*stored[:-1], at], shape=shape)
+    made.graph.output[0].type.tensor_type.shape.dim[0].dim_value = 1
+    return made
 
 
 def kinds():

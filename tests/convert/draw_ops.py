@@ -110,6 +110,14 @@ def right_graphs():
         "max_pool_behind_pool": positive()
         .add("AveragePool", kernel_shape=[2, 2])
         .add("MaxPool", kernel_shape=[3, 3], **around),
+        "max_pool_behind_infinity": infinity(start().add("Sub", np.float32(9)), [0, 0, 1, 0, 0, 0, 1, 2]).add(
+            "MaxPool", kernel_shape=[3, 3], strides=[2, 2], pads=[0, 1, 0, 0]
+        ),
+        "product_from_the_left": product_from_the_left(),
+        "positions_of_each_film": positions_of_each_film(),
+        "resized_twice_by_the_same": resized_twice(),
+        "split_of_stored_numbers": split_of_stored(),
+        "sum_before_the_batch": start().add("Transpose", perm=[1, 0, 2, 3]).add("ReduceSum", np.int64([0]), keepdims=0),
         "max_pool_same": start().add("MaxPool", kernel_shape=[3, 3], **around),
         "max_pool_ceil_without_effect": start().add("MaxPool", kernel_shape=[2, 2], strides=[2, 2], ceil_mode=1),
         "average_pool_that_counts_its_pads": start().add(
@@ -236,6 +244,7 @@ def right_graphs():
         "equal": positive().add("Equal", np.float32(0)).add("Cast", to=1),
         "shrink": shrink(),
         "sign": start().add("Sign"),
+        "cube_root": positive().add("Pow", np.float32(1 / 3)),
         "sine": start().add("Sin").add("Cos"),
         "gate": beside(start().add("Greater", np.float32(0.2)).add("Cast", to=1), "Mul", "image"),
         "one_a_place": start().add("Mul", normal(1, 4, 12, 12)),
@@ -289,6 +298,43 @@ def class_token():
     graph.add("Concat", inputs=[graph.last, graph.store(np.int64([1, 16]))], axis=0)
     graph.add("Expand", inputs=[graph.store(normal(1, 1, 16)), graph.last])
     return graph.add("Concat", inputs=[graph.last, rows], axis=1).add("Add", normal(1, 10, 16))
+
+
+def positions_of_each_film():
+    """Weigh stored positions, repeated for each film, by a softmax of their own, as ConViT does, and add them."""
+    graph = tokens(start())
+    rows = graph.last
+    graph.add("Shape", inputs=["image"]).add("Slice", np.int64([0]), np.int64([1]), np.int64([0]))
+    graph.add("Concat", inputs=[graph.last, graph.store(np.int64([9, 3]))], axis=0)
+    graph.add("Expand", inputs=[graph.store(normal(1, 9, 3)), graph.last]).add("MatMul", normal(3, 16))
+    graph.add("Add", normal(16)).add("Softmax", axis=-1)
+    return graph.add("Add", inputs=[rows, graph.last])
+
+
+def infinity(graph, pads):
+    return graph.add("Pad", np.int64(pads), np.float32(-np.inf))
+
+
+def product_from_the_left():
+    graph = Graph()
+    return graph.add("MatMul", inputs=[graph.store(normal(5, 12)), "image"]).add("Flatten")
+
+
+def resized_twice():
+    """Resize by the same stored scales, each time from other sizes."""
+    graph = Graph()
+    given = [graph.store(np.float32([])), graph.store(np.float32([1, 1, 2, 2]))]
+    graph.add("Resize", inputs=["image", *given], mode="linear", **BILINEAR_OF_TORCH)
+    return graph.add("Resize", inputs=[graph.last, *given], mode="linear", **BILINEAR_OF_TORCH)
+
+
+def split_of_stored():
+    """Multiply by one part of stored numbers and add the other."""
+    graph = Graph()
+    stored, names = graph.store(normal(24)), ["scale", "shift"]
+    graph.nodes.append(helper.make_node("Split", [stored], names, name="drawn/Split", num_outputs=2))
+    graph.add("Mul", inputs=["image", names[0]])
+    return graph.add("Add", inputs=[graph.last, names[1]])
 
 
 NEAREST_OF_TORCH = {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
@@ -420,6 +466,7 @@ def wrong_graphs():
             "Slice", np.int64([-1]), np.int64([-99]), np.int64([0]), np.int64([-1])
         ),
         "slice_of_nothing": start().add("Slice", np.int64([3]), np.int64([3]), np.int64([3])),
+        "infinity_around_an_image": infinity(start(), [0, 0, 1, 0, 0, 0, 1, 2]),
         "layer_norm_over_films": start().add("LayerNormalization", normal(1, 4, 12, 12), axis=0),
         "tile_of_the_batch": start().add("Tile", np.int64([2, 1, 1, 1])),
         "expand_to_more_axes": start().add("Expand", np.int64([2, 1, 4, 12, 12])),

@@ -618,6 +618,119 @@ def sign(draw):
     return graph.add(draw.one("Neg", "Flatten"))
 
 
+def any_power(draw):
+    """Raise to a power that is no simple one, in an image or in rows of places."""
+    graph = Graph().add("Exp")
+    if draw.some(0, 1):
+        graph.add("Reshape", np.int64([0, draw.sizes[0], 1, draw.sizes[1], draw.sizes[2]]))
+    return graph.add("Pow", np.float32(draw.one(1 / 3, 0.75, -2, 4, 1.7, -0.3, 1))).add("Flatten")
+
+
+def cumulated(draw):
+    """Sum what comes before each place of an axis."""
+    graph = draw.signed()
+    if draw.some(0, 1):
+        graph.add("Transpose", perm=[0, 2, 3, 1])
+    options = {"exclusive": draw.some(0, 1), "reverse": draw.some(0, 1)}
+    return graph.add("CumSum", np.array(draw.one(1, 2, 3, -1, -2), np.int64), **options).add("Flatten")
+
+
+EQUATIONS = (
+    "nchw,ndhw->ncd",
+    "nchw,nchv->ncwv",
+    "nchw,ncvw->nchv",
+    "nchw,nwd->nchd",
+    "nhwc,nhvc->nhwv",
+    "nchw,nchw->n",
+    "nchw,nd->ndhcw",
+    "nchw,ncg->nghw",
+)
+WITH_STORED = ("nchw,cd->ndhw", "nchw,dc->nhwd", "nchw,wvh->ncv", "dc,nchw->nhwd", "nchw,d->nchwd", "nchw,chw->n")
+
+
+def einsum(draw):
+    """Sum products of two tensors, or of a tensor and stored numbers, by letters."""
+    graph, sizes = draw.signed(), dict(zip("nchw", (FILMS, *draw.sizes), strict=True))
+    equation = draw.one(*EQUATIONS, *WITH_STORED)
+    left, right = equation.split("->")[0].split(",")
+    sizes |= {one: draw.some(1, 5) for one in (left + right) if one not in sizes}
+    first, made = graph.add("Identity").last, []
+    for letters in (left, right):
+        if "n" not in letters:
+            made.append(graph.store(draw.normal(*(sizes[one] for one in letters))))
+        elif letters == "nchw":
+            made.append(first)
+        else:  # as many numbers as its letters say, of those of the film
+            flat = draw.normal(draw.sizes[1] * draw.sizes[2], int(np.prod([sizes[one] for one in letters[1:]]))) / 8
+            graph.add("Slice", inputs=[first, *(graph.store(np.int64([one])) for one in (0, 1, 1))])
+            graph.add("Reshape", np.int64([0, flat.shape[0]])).add("MatMul", flat)
+            made.append(graph.add("Reshape", np.int64([-1, *(sizes[one] for one in letters[1:])])).last)
+    if "n" in right and draw.some(0, 1):
+        graph.add("Tanh", inputs=[made[1]])
+        made[1] = graph.last
+    graph.add("Einsum", inputs=made, equation=equation.replace("->", draw.one("->", " -> ")))
+    if equation.endswith("->n"):
+        graph.add("Unsqueeze", np.int64([1]))
+    return graph.add("Flatten")
+
+
+def stored_left(draw):
+    """Multiply by a stored matrix from the left."""
+    graph, (channels, rows, columns) = draw.signed(), draw.sizes
+    inner, made = rows, draw.some(1, 4)
+    if draw.some(0, 1):
+        graph.add("Reshape", np.int64([0, channels, rows * columns]))
+        inner = channels
+    weight = draw.normal(made, inner)
+    weight = weight[None] if draw.some(0, 1) else weight
+    return graph.add("MatMul", inputs=[graph.store(weight), graph.last]).add("Flatten")
+
+
+def unfolded(draw):
+    """Take windows of an image as torch's unfold does: rows of places of each axis."""
+    graph, _ = draw.signed(), draw.sizes
+    for axis, side in ((2, draw.sizes[1]), (4, draw.sizes[2])):
+        size, stride, wide = draw.some(1, 3), draw.some(1, 3), draw.some(1, 2)
+        starts = np.arange(0, side - (size - 1) * wide, stride)
+        graph.add("Gather", (np.arange(size)[:, None] * wide + starts).astype(np.int64), axis=axis)
+    return graph.add("Transpose", perm=[0, 1, 2, 4, 3, 5]).add("Flatten")
+
+
+def selected(draw):
+    """Take channels as the newer exporter writes index_select: with the batch moved, by GatherND."""
+    places = draw.rng.integers(0, draw.sizes[0], (draw.some(1, 6), 1))
+    graph = draw.signed().add("Transpose", perm=[1, 0, 2, 3]).add("GatherND", places)
+    return graph.add("Transpose", perm=[1, 0, 2, 3]).add("Flatten")
+
+
+def stacked(draw):
+    """Stack tensors along an axis before the batch, and take the sum, the mean or the largest over it."""
+    graph, made = Graph(), []
+    for op in ("Relu", "Tanh", "Sigmoid")[: draw.some(2, 3)]:
+        graph.add(op, inputs=["image"])
+        made.append(graph.add("Unsqueeze", np.int64([0])).last)
+    graph.add("Concat", inputs=made, axis=0)
+    op, keep = draw.one("ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin"), draw.some(0, 1)
+    axes = draw.one([0], [0, 3], [-1], [0, 2])
+    graph.add(op, np.int64(axes), keepdims=keep)
+    if keep or axes == [-1]:
+        graph.add("ReduceMax", np.int64([0]), keepdims=0)
+    return graph.add("Flatten")
+
+
+def pool_along_one(draw):
+    """Average along one axis of rows, or of five axes, as torch writes LocalResponseNorm."""
+    graph, (channels, rows, columns) = draw.signed(), draw.sizes
+    if draw.some(0, 1):
+        graph.add("Reshape", np.int64([0, channels, rows * columns]))
+        options = {"kernel_shape": [draw.some(1, 4)], "strides": [draw.some(1, 3)]}
+        return graph.add("AveragePool", **options).add("Flatten")
+    graph.add("Reshape", np.int64([0, 1, channels, rows, columns]))
+    kernel, strides, axis = [1, 1, 1], [1, 1, 1], draw.some(0, 2)
+    kernel[axis], strides[axis] = draw.some(1, draw.sizes[axis]), draw.some(1, 2)
+    return graph.add("AveragePool", kernel_shape=kernel, strides=strides, count_include_pad=1).add("Flatten")
+
+
 FAMILIES = {
     "local_response": local_response,
     "heads_with_the_batch": heads_with_the_batch,
@@ -653,6 +766,14 @@ FAMILIES = {
     "choices": choices,
     "truths": truths,
     "sign": sign,
+    "any_power": any_power,
+    "cumulated": cumulated,
+    "einsum": einsum,
+    "stored_left": stored_left,
+    "unfolded": unfolded,
+    "selected": selected,
+    "stacked": stacked,
+    "pool_along_one": pool_along_one,
 }
 
 

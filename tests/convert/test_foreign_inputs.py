@@ -33,6 +33,9 @@ RIGHT = {
     "last_scaled": ("last_scaled", {"normalise": "none"}, SQUARE, NONE),
     "last_grey": ("last_grey", {}, OBLONG, UNIT),
     "grey_reshaped": ("grey_reshaped", {}, OBLONG, UNIT),
+    "planes": ("planes", {}, OBLONG, UNIT),
+    "planes_of_one_film": ("planes_of_one_film", {}, OBLONG, UNIT),
+    "planes_read_twice": ("planes_read_twice", {}, OBLONG, UNIT),
     "uint8": ("uint8", {}, SQUARE, NONE),
     "uint8_last": ("uint8_last", {}, SQUARE, NONE),
     "half_stored": ("half_stored", {}, SQUARE, IMAGENET),
@@ -60,6 +63,8 @@ REFUSED = {
     "uint8_normalised": ("uint8", {"normalise": "imagenet"}, "--normalise imagenet for a network of whole", "none"),
     "uint8_mean": ("uint8", {"mean": [0.5], "std": [0.5]}, "--mean and --std for a network of whole", "none"),
     "uint8_computed": ("uint8_computed", {}, "computes with its uint8 input input in a node (Add)", "cast it"),
+    "one_plane": ("one_plane", {}, "its input input is [32, 48]; an image is [N, C, H, W]", "with a batch"),
+    "three_planes": ("three_planes", {}, "is [3, 32, 48] and its output logits [1, 4]; films come in", "[N, 3, H, W]"),
     "qoperator": ("qoperator", {}, "it computes in integers: 3 nodes such as QLinearConv", "QuantFormat.QDQ"),
 }
 
@@ -117,6 +122,7 @@ def ask_theirs(name, drawn, facts, place, path=None):
     )
     fed = fed.transpose(0, 2, 3, 1) if given["channels_last"] else fed
     request = {"third_party": True, "input": given["name"], "fixed_inputs": facts["fixed_inputs"]}
+    request["without_channels"] = given["without_channels"]
     request |= {"batch": batch} if isinstance(batch, int) else {}
     return run("convert.runners.onnxruntime:run", path or drawn / f"{of}.onnx", fed, place, **request)
 
@@ -157,6 +163,8 @@ def test_a_transpose_to_channels_first_goes_where_nothing_else_reads_the_image(w
     kinds = {name: [op for op, _ in wrapped[0][name]["nodes"]] for name in ("last", "last_scaled", "last_grey")}
     assert kinds["last"] == ["Concat", "Mul", "Add", "Conv", "Relu", "GlobalAveragePool", "Flatten", "Gemm"]
     assert kinds["last_grey"][:3] == ["Mul", "Add", "Conv"]
+    planes = [[op for op, _ in wrapped[0][name]["nodes"]][:4] for name in ("planes", "planes_read_twice")]
+    assert planes == [["Mul", "Add", "Conv", "Relu"], ["Mul", "Add", "Reshape", "Unsqueeze"]]
     assert kinds["last_scaled"][:4] == ["Concat", "Transpose", "Mul", "Sub"]
 
 

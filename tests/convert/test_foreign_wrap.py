@@ -22,9 +22,25 @@ REFUSED = {
     "cut_off": "is cut off or damaged",
     "text": "is not an ONNX file",
     "outside": "keeps weights in outside.bin",
+    "sequence_given": "its output logits is not a tensor (sequence)",
+    "sequence_taken": "its input input is not a tensor (sequence)",
+    "nothing_taken_there": "its input input is [n, 3, 0, 32]",
+    "open_channels": "whether it takes one or three is not stated",
+    "one_number": "it is one number for all films: [], not [N, classes]",
+    "classes_alone": "its output class is INT64",
+    "text_given": "its output logits is STRING",
+    "nothing_given": "it has no output",
+    "given_twice": "two of its outputs are called logits",
+    "sparse": "it stores 1 sparse tensors such as fc.bias",
+    "another_maker": "operations that are not ONNX's own: 1 com.acme::FancyGelu",
+    "optimised": "operations that are not ONNX's own: 1 com.microsoft::Gelu",
+    "calls_itself": "its function local::Block calls itself",
+    "loop_on_films": "it has 1 loops: a node (Loop)",
+    "no_plain_name": r"its input in\nput\u001b[31m is UINT16",
 }
 RIGHT = ("twins", "plain", "grey", "batch_in_a_reshape", "films_mixed", "odd_names", "external", "labels", "chaotic")
 RIGHT += ("four_axes", "four_axes_that_are_not_stated", "one_axis", "ir_3")
+RIGHT += ("named_as_the_front",)
 RIGHT += (
     "not_square",
     "channels_last",

@@ -59,6 +59,12 @@ RIGHT = {
     "depth_to_space": {"Reshape", "Permute"},
     "difference": {"ReLU", "Activation", "Subtract"},
     "gate": {"Multiply"},
+    "between": set(),
+    "cube_root": {"ReLU"},
+    "equal": {"ReLU"},
+    "shrink": set(),
+    "sign": {"Subtract"},
+    "sine": set(),
     "global_max": {"GlobalMaxPooling2D", "Reshape"},
     "largest_of_rows": {"Permute", "Reshape", "GlobalMaxPooling1D"},
     "total": {"GlobalAveragePooling2D", "Rescaling"},
@@ -100,6 +106,12 @@ RIGHT = {
     "max_pool_ceil_of_signed": {"Rescaling", "Cropping2D", "Concatenate", "MaxPooling2D"},
     "max_pool_of_signed": {"Rescaling", "Cropping2D", "Concatenate", "MaxPooling2D"},
     "max_pool_same": {"MaxPooling2D"},
+    "max_pool_behind_infinity": {"Rescaling", "Cropping2D", "Concatenate", "MaxPooling2D"},
+    "product_from_the_left": {"Permute", "Dense", "Reshape"},
+    "positions_of_each_film": {"Conv2D", "Permute", "Reshape", "Rescaling"},
+    "resized_twice_by_the_same": {"Permute", "Dense"},
+    "split_of_stored_numbers": {"Rescaling"},
+    "sum_before_the_batch": {"Reshape", "GlobalAveragePooling1D", "Permute", "Rescaling"},
     "multiply_channels": {"Rescaling"},
     "pixel_shuffle": {"Reshape", "Permute"},
     "relu6": {"ReLU"},
@@ -147,6 +159,7 @@ WRONG = {
     "gemm_of_an_image": "flatten the image before",
     "gemm_trans_a": "transA",
     "group_norm_of_unequal_groups": "3 groups of 4 channels",
+    "infinity_around_an_image": "it pads with -inf",
     "layer_norm_over_films": "are not the last one",
     "local_response_to_the_third": "its beta 0.333333",
     "max_pool_dilated": "dilations [2, 2]",
@@ -168,6 +181,18 @@ WRONG = {
     "sum_of_other_sizes": "laid out differently",
     "tile_of_the_batch": "repeats the batch",
 }
+FUNCTIONS = {
+    "Cast",
+    "Divide",
+    "Greater",
+    "Log",
+    "LogicalNot",
+    "Matmul",
+    "Reciprocal",
+    "Sin",
+    "Sqrt",
+    "Where",
+}  # that no layer of Keras stands for
 RELATIVE = 2e-6  # of the largest answer: two float32 programs sum up to 576 products in different orders
 
 
@@ -203,6 +228,12 @@ def test_the_layers_of_an_operation_answer_as_onnx_runtime_does(name, walks, ans
     assert np.ptp(expected) > 0
     assert np.abs(answer - expected).max() <= RELATIVE * np.abs(expected).max()
     assert set(walks[name]["layers"]) == {"InputLayer"} | RIGHT[name]
+
+
+def test_an_h5_with_functions_of_keras_loads_by_itself_and_answers_to_the_bit(walks):
+    found = {name: walk for name, walk in walks.items() if "functions" in walk}
+    assert {one for walk in found.values() for one in walk["functions"]} >= FUNCTIONS
+    assert [name for name, walk in found.items() if not walk["h5_is_equal"]] == []
 
 
 @pytest.mark.parametrize("name", WRONG)

@@ -355,6 +355,59 @@ def test_a_config_of_other_channels_needs_the_command_s_numbers_and_takes_them(t
         assert (reference.config.mean, reference.config.std, reference.config.normalise) == wanted
 
 
+ODD = {
+    "size of text": ({"size": "big"}, "sets size to"),
+    "size of nothing": ({"size": 0}, "sets size to 0"),
+    "sides of text": ({"size": {"height": "x", "width": SIDE}}, "sets size to"),
+    "no mean": ({"image_mean": None}, "sets image_mean to null"),
+    "mean of text": ({"image_mean": ["a", "b", "c"]}, "sets image_mean to"),
+    "no deviation": ({"image_std": [0.2, 0, 0.2]}, "sets image_std to"),
+    "factor of zero": ({"rescale_factor": 0}, "sets rescale_factor to 0"),
+    "factor of text": ({"rescale_factor": "x"}, "sets rescale_factor to"),
+    "crop of text": ({"crop_pct": "x"}, "sets crop_pct to"),
+}
+
+
+@pytest.mark.parametrize("case", ODD)
+def test_an_entry_of_a_processor_that_is_no_number_is_refused_by_its_name(tmp_path, case):
+    folder_of_transformers(tmp_path, **ODD[case][0])
+    with pytest.raises(ConfigError, match=ODD[case][1]):
+        build(request("hf", tmp_path))
+
+
+def test_numbers_of_a_processor_may_be_one_for_all_channels_and_sides_a_list(tmp_path):
+    folder_of_transformers(tmp_path, image_mean=0.5, image_std=0.25, size=[SIDE, SIDE], resample=[1])
+    found = build(request("hf", tmp_path, size=None)).preprocessing
+    assert (found.size, found.mean, found.std) == (SIDE, (0.5,) * 3, (0.25,) * 3)
+
+
+BROKEN = {
+    "weights that are none": lambda place: (place / "model.safetensors").write_bytes(b"x" * 100),
+    "weights that are cut off": lambda place: (place / "model.safetensors").write_bytes(
+        (place / "model.safetensors").read_bytes()[:-100]
+    ),
+    "sizes of text": lambda place: edit(place, hidden_sizes="abc"),
+    "labels in a row": lambda place: edit(place, id2label=["a", "b"]),
+    "weights of eight bits": lambda place: edit(
+        place, quantization_config={"quant_method": "bitsandbytes", "load_in_8bit": True}
+    ),
+}
+
+
+def edit(place, **entries):
+    config = json.loads((place / "config.json").read_text()) | entries
+    (place / "config.json").write_text(json.dumps(config))
+
+
+@pytest.mark.parametrize("case", BROKEN)
+def test_a_folder_that_transformers_cannot_read_is_one_refusal_with_its_words(tmp_path, case):
+    folder_of_transformers(tmp_path)
+    BROKEN[case](tmp_path)
+    with pytest.raises(ConfigError, match="transformers cannot read") as error:
+        build(request("hf", tmp_path))
+    assert len(error.value.why.splitlines()) == 1
+
+
 @pytest.mark.parametrize("size", [{"height": SIDE, "width": 96}, None])
 def test_a_folder_of_transformers_without_one_side_takes_that_of_the_command(tmp_path, size):
     folder_of_transformers(tmp_path, size=size)

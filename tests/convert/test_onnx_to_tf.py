@@ -18,7 +18,7 @@ def made(monkeypatch, tmp_path):
     from convert.formats import onnx_to_onnx2tf as module
 
     def call(*left, said=DEPTHWISE):
-        def run(copy, output):
+        def run(copy, output, limit):
             output.mkdir(parents=True)
             for name in left:
                 (output / name).write_bytes(b"made")

@@ -112,17 +112,6 @@ def test_every_format_is_equivalent_and_tensorflows_own_tflite_is_too(zoo):
 
 # a dilated convolution of which only some places are kept: TensorFlow writes SpaceToBatchND, for which there is no rule
 NO_RULE = {("conv_dilated_with_stride", "saved_model")}
-OF_FUNCTIONS = (
-    "attention",
-    "attention_of_torch",
-    "gate",
-    "local_response",
-    "log",
-    "quotient",
-    "reciprocal",
-    "reciprocal_root",
-    "sqrt",
-)
 
 
 @pytest.mark.slow
@@ -132,8 +121,6 @@ def test_every_operation_is_equivalent_in_tensorflows_formats(drawn, tmp_path):
         place = tmp_path / name
         place.mkdir()
         files = {"keras": place / "model.keras", "h5": place / "model.h5", "saved_model": place / "saved_model"}
-        if name in OF_FUNCTIONS:
-            del files["h5"]  # it loads no functions (docs/ops.md)
         request = {"onnx": str(folder / f"{name}.onnx")} | {key: str(path) for key, path in files.items()}
         run_step("convert.formats.onnx_to_keras:onnx_to_keras", request)
         found = prove_files(folder / f"{name}.onnx", {path.name: path for path in files.values()})

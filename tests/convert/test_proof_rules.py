@@ -60,6 +60,20 @@ def normalised_by_tensorflow(form, view, seed, *, weights=True, sign=-1):
     return compositions.add(form, compositions.multiply(form, view, factor), rest)
 
 
+def two_readers(form, view, seed, *, rows_first=False, other=2):
+    """Read some channels as an image and as rows, in either order, and add what a convolution and a matrix give."""
+    part, rest = view.map(lambda at: at[..., :2]), view.map(lambda at: at[..., other - 2 : other])
+
+    def rows():
+        return form.clip(form.matmul(rest, number(draws(seed, 2, 3)), ZERO), low=0)
+
+    def image():
+        return form.clip(conv(form, part, draws(seed, 3, 3, 2, 3), pads=(1, 1, 1, 1)), low=0)
+
+    made = [rows(), image()] if rows_first else [image(), rows()]
+    return form.clip(form.binary("add", *made), high=1)
+
+
 def scaled_kernel(form, view, seed):
     kernel, scale, offset = draws(seed, 3, 3, 4, 6), draws(seed, 6), draws(seed, 1, 6)[0]
     return conv(form, view, kernel * scale, draws(seed, 6, 1)[:, 0] * scale + offset)
@@ -276,6 +290,10 @@ PAIRS = {
         lambda f, v, s: last(compositions.softmax(f, first(v), 1)),
         lambda f, v, s: compositions.softmax(f, v),
     ),
+    "places read as an image and as rows, in either order": (
+        two_readers,
+        lambda f, v, s: two_readers(f, v, s, rows_first=True),
+    ),
     "weights of a product of numbers": (
         lambda f, v, s: f.affine(v, f.binary("mul", View(draws(s, 4)), View(draws(s, 4) ** 2)).stored),
         lambda f, v, s: f.affine(v, number(draws(s, 4) ** 3)),
@@ -370,6 +388,10 @@ NO_RULE = {
     "erf of the other sign": (
         lambda f, v, s: compositions.erf(f, f.affine(v, number(-0.5))),
         lambda f, v, s: compositions.erf(f, f.affine(v, number(0.5))),
+    ),
+    "other places read as rows": (
+        two_readers,
+        lambda f, v, s: two_readers(f, v, s, rows_first=True, other=4),
     ),
     "ReLU6 and ReLU": (lambda f, v, s: f.clip(v, 0, 6), lambda f, v, s: f.clip(v, low=0)),
     "a gate and its square": (silu, lambda f, v, s: f.binary("mul", silu(f, v, s), f.each(v, "sigmoid"))),

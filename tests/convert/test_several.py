@@ -1,4 +1,4 @@
-"""`tbconv convert` of a folder of `tbconv adopt --task`: exported, held to PyTorch, decided by its own thresholds."""
+"""`tbconv convert` of a run of several labels: exported, held to PyTorch, decided by its own thresholds."""
 
 import json
 import shutil
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from draw_labels import LABELS, draw_several
+from draw_labels import LABELS, draw_film, draw_several
 
 from convert.onnx_import.several import LabelsConfig, convert_labels
 from tbconv.contract.errors import BundleError, ConfigError, ParityError, Silence
@@ -114,3 +114,44 @@ def test_the_command_passes_on_what_the_int8_file_is_to_give(adopted, tmp_path, 
     for wrong, said in (({"io": "int16"}, "int16"), ({"formats": ("pb",)}, "pb"), ({"out": adopted.parent}, "holds")):
         with pytest.raises(ConfigError, match=said):  # before anything is exported
             replace(given[0], **wrong)
+
+
+# --- trained here ---
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A network of one of three classes, as `tbconv train` leaves it after one epoch."""
+    from torch_train.config import TrainConfig
+    from torch_train.train import train
+
+    root = tmp_path_factory.mktemp("classes")
+    for number in range(30):
+        draw_film(root / "films" / LABELS[number % 3] / f"{number:03d}.png", (LABELS[number % 3],), number)
+    recipe = {"data": root / "films", "out": root / "run", "arch": "resnet10", "weights": "none", "fine_tune": "3"}
+    recipe |= {"epochs": 1, "batch": 8, "device": "cpu", "disturb": 0.0, "fractions": (0.4, 0.3, 0.3)}
+    return train(TrainConfig(**recipe, task="one-of-n", names=LABELS), Silence())
+
+
+def test_a_trained_run_of_n_classes_gives_pytorchs_logits_in_onnx_and_tflite(trained, tmp_path):
+    import onnxruntime
+    from ai_edge_litert.interpreter import Interpreter
+
+    asked = LabelsConfig(run=trained, out=tmp_path / "out", formats=("onnx", "tflite-float32"))
+    found = convert_labels(asked, Silence())
+    films, expected = read_films(trained / HELDOUT_FILMS).model_inputs, read_logits(trained / HELDOUT_FILMS)
+    images = films[:8, None].astype(np.float32)
+    session = onnxruntime.InferenceSession(found.folder / "model.onnx", providers=["CPUExecutionProvider"])
+    [logits] = session.run(["logits"], {session.get_inputs()[0].name: images})
+    scale = np.abs(expected).max()
+    assert np.abs(logits - expected[:8]).max() < 1e-5 * max(1.0, scale)
+    runner = Interpreter(str(found.folder / "model_float32.tflite")).get_signature_runner("serving_default")
+    small = np.concatenate([runner(image=one[0][None, :, :, None])["logits"] for one in images])
+    assert np.abs(small - expected[:8]).max() < 1e-5 * max(1.0, scale)
+    rows = {row["path"]: row["verdict"] for row in found.report["rows"]}
+    assert rows == {"model.onnx": "CERTIFIED", "model_float32.tflite": "CERTIFIED"}
+    said = " ".join(found.report["limits"])
+    assert "inside the network, as it was trained" in said
+    assert "training used none of these films" in said
+    assert "adopt" not in said
+    assert "if the network was trained differently" not in said

@@ -21,7 +21,8 @@ def films_of(path):
 def walk(path, answers):
     import keras
 
-    from convert.formats.onnx_to_keras import build
+    from convert.formats.onnx_to_keras import build, save_h5
+    from convert.runners.admission import admit
 
     try:
         outputs = build(read_graph(path))
@@ -29,8 +30,18 @@ def walk(path, answers):
         return {"what": error.what, "why": error.why, "fix": error.fix}
     model = keras.Model(outputs.pop("image"), list(outputs.values()))
     images = np.load(films_of(path)).transpose(0, 2, 3, 1)
-    [answers[path.stem]] = [np.asarray(answer) for answer in _as_list(model.predict_on_batch(images))]
-    return {"layers": [type(layer).__name__ for layer in model.layers]}
+    [answer] = _as_list(model.predict_on_batch(images))
+    answers[path.stem] = np.asarray(answer)
+    made = {"layers": [type(layer).__name__ for layer in model.layers]}
+    functions = [one for one in model.operations if not isinstance(one, keras.layers.Layer)]
+    if functions:
+        file = path.with_suffix(".h5")
+        save_h5(model, str(file))
+        admit(file)
+        [again] = _as_list(keras.models.load_model(file).predict_on_batch(images))
+        made["functions"] = sorted({type(one).__name__ for one in functions})
+        made["h5_is_equal"] = bool(np.array_equal(answer, again))
+    return made
 
 
 def _as_list(answer):

@@ -13,7 +13,7 @@ from torch_train.engine import inference
 from torch_train.engine.amp import choose_precision
 from torch_train.engine.augment import Augmentation
 from torch_train.engine.distributed import main_process_first, rank_info
-from torch_train.engine.inference import FilmStore, exact_margins
+from torch_train.engine.inference import FilmStore, exact_logits, exact_margins
 from torch_train.engine.state import choose_layers, make_train_state
 from torch_train.engine.step import averaged, eager_step
 from torch_train.engine.trainer import DROPOUT, draw_batches, fit_network, start_network, stream
@@ -42,6 +42,14 @@ def margins(rows):
     network = drawn_network().to(memory_format=torch.channels_last)
     with patch.dict(inference.BATCH, cpu=4):
         return exact_margins(network, drawn_store(), np.asarray(rows))
+
+
+def label_logits(rows):
+    """Logits of three labels of films `rows`, 4 a batch."""
+    torch.manual_seed(0)
+    network = XrayNetwork("resnet10", outputs=3).to(memory_format=torch.channels_last)
+    with patch.dict(inference.BATCH, cpu=4):
+        return exact_logits(network, drawn_store(), np.asarray(rows))
 
 
 def train_state_of(recipe, seed=0):
@@ -91,6 +99,7 @@ def all_together(ranks, recipe, answers):
         "shares": [ranks.share(batch).tolist() for batch in draw_batches(torch.zeros(27), np.arange(27), recipe, 1)],
         "dropout": stream(0, 1, DROPOUT, ranks.rank),
         "margins": [margins(range(27)), margins(range(3))],
+        "labels": label_logits(range(3)),
         "own": own_steps(recipe),
         "peer": peer_steps(recipe),
         "whole": fit(recipe),

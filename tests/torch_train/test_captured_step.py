@@ -11,6 +11,7 @@ from torch_train.engine.amp import choose_precision
 from torch_train.engine.augment import DRAWS, Augmentation
 from torch_train.engine.state import choose_layers, make_train_state
 from torch_train.engine.step import WARM_UP, CapturedStep, compiled_step, eager_step, set_determinism
+from torch_train.engine.trainer import class_loss
 from torch_train.model.network import XrayNetwork
 from torch_train.train import train
 
@@ -48,15 +49,17 @@ def deterministic(recipe):
     set_determinism(recipe(), torch.device("cuda"))
 
 
-def _steps(recipe, way, fine_tune, steps=8, **more):
+def _steps(recipe, way, fine_tune, steps=8, truth=None, **more):
     torch.manual_seed(0)
+    truth = torch.tensor([0, 1] * 4) if truth is None else truth
     config = recipe(device="cuda", fine_tune=fine_tune, learning_rate=1e-4, schedule="plateau", **more)
-    network = XrayNetwork("resnet10")
+    network = XrayNetwork("resnet10", outputs=len(config.names or ("", "")))
     for drop in (network.head.drop1, network.head.drop2):
         drop.p = 0.0  # compiled dropout draws other numbers
     tuning = choose_layers(network, fine_tune)
     precision = choose_precision("cuda", "float32")
-    train_state = make_train_state(tuning, precision, torch.nn.functional.cross_entropy, config)
+    loss = class_loss(truth.numpy(), config, precision.device)
+    train_state = make_train_state(tuning, precision, loss, config)
     tuning.train_mode()
     plain = eager_step(train_state, Augmentation.of(config), 1.0)
     listener = Listener()
@@ -70,7 +73,7 @@ def _steps(recipe, way, fine_tune, steps=8, **more):
     for _ in range(steps):
         films = torch.randint(0, 256, (8, 1, 224, 224), dtype=torch.uint8, generator=generator)
         draws = torch.rand(8, DRAWS, generator=generator) * 2 - 1
-        losses.append(float(step(films.cuda(), torch.tensor([0, 1] * 4).cuda(), draws.cuda())))
+        losses.append(float(step(films.cuda(), truth.cuda(), draws.cuda())))
     assert listener.lines == []
     if way != "eager":
         assert list(step.recordings) == [8]
@@ -87,6 +90,20 @@ def test_captured_steps_are_eager_steps_to_the_bit_and_compiled_ones_but_for_rou
     assert _steps(recipe, "compiled", fine_tune)[0][0] == pytest.approx(eager[0], rel=0.02)
     plain, _ = _steps(recipe, "eager", fine_tune, disturb=0.0)
     assert _steps(recipe, "compiled", fine_tune, disturb=0.0)[0] == pytest.approx(plain, rel=0.02)
+
+
+SEVERAL = {"names": ("A", "B", "C")}
+HAS = torch.tensor([[0, 1, -1], [1, 0, 0], [0, 0, 1], [1, -1, 0], [0, 1, 1], [1, 1, 0], [-1, 0, 1], [0, 0, 0]])
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+@pytest.mark.parametrize(
+    ("task", "truth"), [("multi-label", HAS), ("one-of-n", torch.tensor([0, 1, 2, 0, 1, 2, 0, 0]))]
+)
+def test_captured_steps_of_several_labels_are_eager_ones_to_the_bit(recipe, task, truth, smoothing):
+    more = {"task": task, "truth": truth, "label_smoothing": smoothing, **SEVERAL}
+    eager, _ = _steps(recipe, "eager", "all", **more)
+    assert _steps(recipe, "graph", "all", **more)[0] == eager
 
 
 def test_a_captured_step_follows_a_rate_that_falls_and_each_group_falls_once(recipe):

@@ -56,6 +56,12 @@ def test_two_ranks_give_every_film_once_the_margin_that_one_gives_to_the_bit(
         assert found["margins"][number].tobytes() == alone.tobytes()
 
 
+def test_a_rank_without_a_batch_knows_how_many_labels_there_are(answers, as_many_threads_as_a_rank):
+    alone = ranked_work.label_logits(range(3))  # one batch
+    assert alone.shape == (3, 3)
+    assert all(found["labels"].tobytes() == alone.tobytes() for found in answers)
+
+
 def test_ranks_share_an_order_and_take_equally_many_films_of_each_step(answers):
     first, second = answers
     assert first["rows"] == second["rows"]

@@ -199,7 +199,7 @@ def test_fewer_heldout_films_than_test_films_are_still_of_both_classes(recipe):
     model_inputs = np.zeros((40, 224, 224), np.uint8)
     labels = np.repeat([0, 1], 20)  # as paths sort them: one class, then the other
     parts = {"train": np.arange(0), "validation": np.arange(0), "test": np.arange(40)}
-    films = SimpleNamespace(model_inputs=model_inputs, labels=labels, parts=parts)
+    films = SimpleNamespace(targets=None, model_inputs=model_inputs, labels=labels, parts=parts)
     kept = heldout_films(films, recipe(heldout_films=12))
     assert (len(kept.labels), set(kept.labels.tolist()), set(kept.part.tolist())) == (12, {0, 1}, {"test"})
 

@@ -11,6 +11,8 @@ from sklearn.metrics import roc_auc_score
 from team_networks import draw_net
 
 from tbconv.contract.errors import BundleError, ConfigError, DataError, Silence
+from tbconv.contract.files import sha256_file
+from torch_train.adopt import split_unseen
 from torch_train.config import UNKNOWN
 from torch_train.data.dataset import prepare_films, read_targets, require_both_sides
 from torch_train.run_folder import HELDOUT_FILMS, labels_lines, read_films, read_labels, read_logits, read_run
@@ -120,6 +122,23 @@ def test_options_of_two_classes_are_refused(nih, tmp_path, changes, words):
     with pytest.raises(ConfigError) as refused:
         config(nih[0], tmp_path, **changes)
     assert words in refused.value.what
+
+
+def test_films_of_the_checkpoints_own_training_are_kept_out_of_thresholds_and_figures(nih, tmp_path, adopted):
+    seen = sorted((nih[0] / "films").glob("*.png"))[:12]
+    digests = [sha256_file(path) for path in seen]
+    (tmp_path / "list").write_text(
+        "".join(f"{digest}  {path.name}\n" for digest, path in zip(digests, seen, strict=True))
+    )
+    asked = config(nih[0], tmp_path / "run", trained_on=tmp_path / "list")
+    films = split_unseen(asked, Silence(), found=read_targets(asked.films()))
+    parts = {part: {films.file_digests[row] for row in rows} for part, rows in films.parts.items()}
+    assert set(digests) <= parts["train"]
+    assert not (parts["validation"] | parts["test"]) & set(digests)
+    require_both_sides(films, LABELS, ("validation", "test"))
+    listed = {**read_labels(adopted).facts, "training_films_listed": True}
+    assert "not in the list of training films" in "\n".join(labels_lines(listed))
+    assert "whether training used them is unknown" in (adopted / "report.md").read_text()
 
 
 def test_a_label_that_the_set_has_not_is_refused_with_the_nearest(nih, tmp_path):

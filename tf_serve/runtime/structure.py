@@ -30,7 +30,7 @@ IDENTIFIER = b"TFL3"  # bytes 4..8 of every TFLite file (schema.fbs, file_identi
 
 # Bounds; the largest network that tbconv converts, DenseNet121, has 1,207 buffers and 811 operations,
 # VGG16 does 15.5 billion multiplications a film, and no tensor of either has more than 4 million values.
-MOST_TABLES = 4096  # of one kind
+MOST_TABLES = 16_384  # of one kind; a network of cross-covariance and windows has 5,328 tensors
 MOST_SIDES = 6
 MOST_VALUES = 1 << 25  # of a tensor that is computed
 MOST_WORK = 40e9  # multiplications a film

@@ -325,6 +325,8 @@ def _read(path: Path, device: torch.device) -> dict[str, Any]:
 
 
 def _refuse_other_run(then: Identity, now: Identity) -> None:
+    for key in ("task", "names"):  # first: they change what a film's labels are, and so the data set
+        _refuse_other(key, then.config.get(key), now.config.get(key))
     _refuse_other("data set", then.data_digest[:12], now.data_digest[:12])
     _refuse_other("split", then.split_digest[:12], now.split_digest[:12])
     free = (*MAY_DIFFER, "epochs") if now.config.get("schedule") == "plateau" else MAY_DIFFER  # a cosine spans them all

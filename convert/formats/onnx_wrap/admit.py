@@ -2,39 +2,96 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 import onnx
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]  # protobuf ships no types
+from onnx import TensorProto
 
-from convert.formats.onnx_graph import infer_shapes, is_external, lies_beside, locations, tensors_of
+from convert.formats.onnx_graph import (
+    STANDARD,
+    UNBOUNDED,
+    infer_shapes,
+    is_external,
+    lies_beside,
+    locations,
+    nodes_in,
+    nodes_of,
+    tensors_of,
+)
 from convert.formats.ops.control import of_sizes
-from tbconv.contract.errors import ConversionError, printable
+from tbconv.contract.errors import ConversionError, printable, some
 from tbconv.contract.files import sha256_file
 
 LOWEST_OPSET = 7  # from there on Add and Mul broadcast as numpy does, which the front relies on
 INTEGER = ("QLinear", "DynamicQuantize", "ConvInteger", "MatMulInteger", "QGemm", "QAttention")  # begin such names
 FIRST_BYTE = 0x08  # the tag of ir_version, with which every exporter begins a ModelProto
 EXPORT_AGAIN = "export it again"
+LONGEST = 400  # characters of a line that holds names of the file
+SCORES = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.BFLOAT16, TensorProto.DOUBLE)  # kinds of outputs
+OPTIMISER = "com.microsoft"  # whose operations ONNX Runtime writes into files that it optimises
+NO_LIST, ALONE = "is no list of classes", "export the classifier's outputs alone"
 
 
 def read_foreign(path: Path) -> onnx.ModelProto:
     """Read a file that others made, with its external data, and check that it is whole.
 
     Raises:
-        ConversionError: it is no ONNX file, cut off, lacks external data, is newer than the package onnx, or ONNX's
-            checker finds it invalid.
+        ConversionError: it is no ONNX file, cut off, lacks external data, is newer than the package onnx, ONNX's
+            checker finds it invalid, or it takes, gives or stores what is no tensor.
     """
     model = _parse(path)
     external_files(model, path)
     _require_known(model)
+    _require_ends(model)
     try:
         onnx.load_external_data_for_model(model, str(path.parent))
         onnx.checker.check_model(model)
     except (onnx.checker.ValidationError, ValueError, OSError) as error:
         line = " ".join(str(error).split())[:400]
         raise ConversionError(f"{path.name} is not a valid ONNX file", why=line, fix=EXPORT_AGAIN) from error
+    _require_tensors(model)
     return model
+
+
+def _require_ends(model: onnx.ModelProto) -> None:
+    """Refuse functions that call themselves, for which the package onnx has no end."""
+    calls = {
+        (one.domain, one.name): {(node.domain, node.op_type) for node in nodes_in(one.node)} for one in model.functions
+    }
+    while leaves := [name for name, called in calls.items() if not called & calls.keys()]:
+        for name in leaves:
+            del calls[name]
+    if calls:
+        names = some(sorted(f"{domain}::{name}" for domain, name in calls), 4)
+        raise refused(f"its function {names} calls itself", "it has no end", EXPORT_AGAIN)
+
+
+def _require_tensors(model: onnx.ModelProto) -> None:
+    """Refuse what goes in, comes out or is stored as anything but a dense tensor whose number of axes is stated."""
+    inputs, outputs = ([(side, one) for one in values] for side, values in _sides_of(model))
+    if not outputs:
+        raise refused("it has no output", "a classifier gives its scores", EXPORT_AGAIN)
+    for side, value in (*inputs, *outputs):
+        kind = value.type.WhichOneof("value")
+        if kind != "tensor_type":
+            words = str(kind or "nothing_type").removesuffix("_type").replace("_", " ")
+            what = f"its {side} {value.name} is not a tensor ({words})"
+            why = "films go in as one tensor of numbers, and scores come out as one"
+            raise refused(what, why, "export the network alone, without what arranges its answers (zipmap=False)")
+    names = [value.name for _, value in outputs]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise refused(f"two of its outputs are called {twice}", "they could not be told apart", EXPORT_AGAIN)
+    if sparse := [one.values.name for one in model.graph.sparse_initializer]:
+        what = f"it stores {len(sparse)} sparse tensors such as {sparse[0]}"
+        raise refused(what, "numbers are read from dense tensors alone", "export it with dense weights")
+
+
+def _sides_of(model: onnx.ModelProto) -> tuple[tuple[str, list[onnx.ValueInfoProto]], ...]:
+    stored = {tensor.name for tensor in model.graph.initializer}
+    inputs = [value for value in model.graph.input if value.name not in stored]
+    return ("input", inputs), ("output", list(model.graph.output))
 
 
 def _require_known(model: onnx.ModelProto) -> None:
@@ -98,16 +155,40 @@ def check_body(model: onnx.ModelProto) -> int:
         what = f"it is in training mode: {len(training)} BatchNormalization nodes such as {training[0]}"
         fix = "export it after model.eval(), without training=TrainingMode.TRAINING or PRESERVE"
         raise refused(what, "each film would be normalised by those that come with it", fix)
+    if foreign := [node for node in nodes_of(model) if node.domain not in STANDARD]:
+        counts = Counter(f"{node.domain}::{node.op_type}" for node in foreign)
+        what = f"it has operations that are not ONNX's own: {some([f'{n} {op}' for op, n in counts.most_common()], 6)}"
+        by_optimiser = counts and all(node.domain.startswith(OPTIMISER) for node in foreign)
+        fix = "give the file from before ONNX Runtime optimised it" if by_optimiser else "export it without them"
+        raise refused(what, "no rule says what they compute", fix)
     for value in model.graph.output:
-        sides = output_sides(model, value)
-        single = len(sides) == 4 and sides[2:] == [1, 1] and isinstance(sides[1], int)
-        if sides and len(sides) not in (1, 2) and not single:
-            shown = ", ".join("?" if one is None else str(one) for one in sides)
-            why = f"a classifier gives [N, classes], this has {len(sides)} axes: [{shown}]"
-            raise refused(
-                f"its output {value.name} is no list of classes", why, "export the classifier's outputs alone"
-            )
+        _require_scores(model, value)
     return opset
+
+
+def _require_scores(model: onnx.ModelProto, value: onnx.ValueInfoProto) -> None:
+    """Refuse an output that gives no number of each class for each film."""
+    kind, what = value.type.tensor_type.elem_type, f"its output {value.name}"
+    if kind not in SCORES:
+        why = "it holds decisions, or rounded scores: how near to another decision a film was is lost in them"
+        fix = "export the scores, as they are in front of ArgMax, a comparison or a rounding"
+        raise refused(f"{what} is {TensorProto.DataType.Name(kind)}", why, fix)
+    if value.type.tensor_type.HasField("shape") and not value.type.tensor_type.shape.dim:
+        raise refused(f"{what} {NO_LIST}", "it is one number for all films: [], not [N, classes]", ALONE)
+    sides = output_sides(model, value)
+    single = len(sides) == 4 and sides[2:] == [1, 1] and isinstance(sides[1], int)
+    if sides and len(sides) not in (1, 2) and not single:
+        shown = ", ".join("?" if one is None else str(one) for one in sides)
+        why = f"a classifier gives [N, classes], this has {len(sides)} axes: [{shown}]"
+        raise refused(f"{what} {NO_LIST}", why, ALONE)
+
+
+def require_bounded(model: onnx.ModelProto) -> None:
+    """Refuse loops that are left once those over sizes were written out."""
+    if loops := [node for node in nodes_of(model) if node.op_type in UNBOUNDED]:
+        names = some([f"{node.name or 'a node'} ({node.op_type})" for node in loops], 4)
+        why = "how often they run depends on the film, and no file of another format says that"
+        raise refused(f"it has {len(loops)} loops: {names}", why, "export the network without them")
 
 
 def _trains(node: onnx.NodeProto, opset: int) -> bool:
@@ -159,5 +240,6 @@ def _no_onnx(path: Path) -> ConversionError:
 
 
 def refused(what: str, why: str, fix: str) -> ConversionError:
-    """Return the error of a file that cannot be converted."""
+    """Return the error of a file that cannot be converted, whose names may be of any length and hold any character."""
+    what, why, fix = (printable(one, most=LONGEST) for one in (what, why, fix))
     return ConversionError(f"this ONNX file cannot be converted: {what}", why=why, fix=fix)

@@ -1,7 +1,7 @@
 """What is put in front of a third-party graph and behind it, and the version it is raised to: in place, on a copy.
 
 The front is `image` [N, 1, H, W], grey 0..255 -> Concat to three channels -> Mul -> Add -> their network, behind a
-Transpose where that takes [N, H, W, C].
+Transpose where that takes [N, H, W, C], and a Reshape where it takes [N, H, W].
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ FLATTENED = (1, 4)  # axes of outputs that are given as [N, classes]
 def add_front(model: onnx.ModelProto, given: ImageInput, normalise: Normalise) -> None:
     """Put preprocessing before the one input, which becomes `image`; the network's own nodes stay as they are.
 
-    But for those that bring [N, H, W, C] to [N, C, H, W]: they go where nothing else reads the image.
+    But for those that bring [N, H, W, C] or [N, H, W] to [N, C, H, W]: they go where nothing else reads the image.
     """
     [value] = model.graph.input
     inner, batch = value.name, value.type.tensor_type.shape.dim[0]
@@ -40,17 +40,25 @@ def add_front(model: onnx.ModelProto, given: ImageInput, normalise: Normalise) -
             model.graph.initializer.append(numpy_helper.from_array(array, constant))
             nodes.append(helper.make_node(op, [last, constant], [made], f"{PREFIX}.{op}"))
             last = made
-    if given.channels_last and not meets_channels_first(model, given, inner):
-        nodes.append(
-            helper.make_node("Transpose", [last], [f"{PREFIX}.last"], f"{PREFIX}.Transpose", perm=[0, 2, 3, 1])
-        )
-        last = f"{PREFIX}.last"
+    if (given.channels_last or given.without_channels) and not meets_channels_first(model, given, inner):
+        nodes.append(_to_theirs(model, given, last))
+        last = nodes[-1].output[0]
     rename_tensors(model, {inner: last})
     sides = [batch.dim_value or batch.dim_param or None, 1, given.height, given.width]
     value.CopyFrom(helper.make_tensor_value_info(IMAGE, TensorProto.FLOAT, sides))
     own = list(model.graph.node)
     del model.graph.node[:]
     model.graph.node.extend([*nodes, *own])
+
+
+def _to_theirs(model: onnx.ModelProto, given: ImageInput, image: str) -> onnx.NodeProto:
+    """Return the node that brings [N, C, H, W] to the layout that their network reads."""
+    if given.channels_last:
+        return helper.make_node("Transpose", [image], [f"{PREFIX}.last"], f"{PREFIX}.Transpose", perm=[0, 2, 3, 1])
+    target, made = f"{PREFIX}.Reshape.to", f"{PREFIX}.Reshape.out"
+    sizes = np.array([0, given.height, given.width], np.int64)  # 0 keeps the batch
+    model.graph.initializer.append(numpy_helper.from_array(sizes, target))
+    return helper.make_node("Reshape", [image, target], [made], f"{PREFIX}.Reshape")
 
 
 def strip(model: onnx.ModelProto) -> None:
@@ -80,12 +88,12 @@ def raise_opset(model: onnx.ModelProto, opset: int) -> tuple[onnx.ModelProto, st
     return raised, f"raised to {FIRST_OPSET} {converter}"
 
 
-def flatten_outputs(model: onnx.ModelProto) -> dict[str, list[int | str | None]]:
-    """Give outputs [N, C, 1, 1] as [N, C] and [N] as [N, 1]; return the sides that they had, by name."""
+def flatten_outputs(model: onnx.ModelProto, *, but: str = "") -> dict[str, list[int | str | None]]:
+    """Give outputs [N, C, 1, 1] as [N, C] and [N] as [N, 1], `but` one; return the sides that they had, by name."""
     changed = {}
     for value in model.graph.output:
         sides = output_sides(model, value)
-        if len(sides) not in FLATTENED:
+        if len(sides) not in FLATTENED or value.name == but:
             continue
         taken = names_in(model)
         name, classes = value.name, sides[1] if len(sides) > 1 and isinstance(sides[1], int) else 1

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from convert.formats.onnx_graph import infer_shapes
-from convert.formats.onnx_wrap.admit import refused, shape_of
+from convert.formats.onnx_wrap.admit import output_sides, refused, shape_of
 from convert.formats.onnx_wrap.names import fresh, names_in, rename_tensors
 from tbconv.contract.errors import ConfigError
 
@@ -42,11 +42,19 @@ class ImageInput:
     channels: int
     height: int
     width: int
+    without_channels: bool = False  # [N, H, W]
 
     @property
     def batch(self) -> int | str | None:
         """The batch as stated: a number, a name, or nothing."""
         return self.shape[0]
+
+    def sides(self, batch: int | str | None) -> list[int | str | None]:
+        """Return the sides of a batch, in the file's own layout."""
+        places = [self.height, self.width]
+        if self.without_channels:
+            return [batch, *places]
+        return [batch, *places, self.channels] if self.channels_last else [batch, self.channels, *places]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +91,8 @@ def read_inputs(
         why = f"the file has {', '.join(inputs) or 'none'}"
         raise ConfigError(f"--input {unknown[0]} is no input of the file", why=why, fix=f"omit --input {unknown[0]}")
     left = {name: value for name, value in inputs.items() if name not in given}
-    images = [value for value in left.values() if len(shape_of(value)) == 4] or list(left.values())
+    by_axes = [[value for value in left.values() if len(shape_of(value)) == axes] for axes in (4, 3)]
+    images = next(filter(None, by_axes), list(left.values()))
     if len(images) != 1:
         raise _ambiguous(inputs, images)
     if len(left) > 1:
@@ -93,6 +102,8 @@ def read_inputs(
         why = f"a film is {images[0].name}; nothing is known of {', '.join(others)}"
         raise refused(what, why, f"add {options}, which all files then hold for every film; or export without")
     image = _image(images[0], size)
+    if image.without_channels:
+        _require_batch(model, image)
     return image, tuple(_fixed(inputs[name], image, given[name]) for name in inputs if name in given)
 
 
@@ -112,9 +123,21 @@ def _image(value: onnx.ValueInfoProto, size: Sequence[int] | None) -> ImageInput
         found = TensorProto.DataType.Name(kind)
         why = "it is not known which of its numbers is black and which is white"
         raise refused(f"its input {name} is {found}", why, f"export it with an input of {', '.join(KINDS.values())}")
+    dims = value.type.tensor_type.shape.dim
+    if any(one.HasField("dim_value") and not one.dim_value for one in dims):
+        shown = [one.dim_value if one.HasField("dim_value") else one.dim_param or None for one in dims]
+        why = "a side of 0 holds no number, and ONNX Runtime takes none there"
+        raise refused(f"its input {name} is {_said(shown)}", why, "export it with sizes above 0, or dynamic ones")
+    if len(shape) == 3:
+        height, width = _sides(said, shape[1:], size)
+        return ImageInput(name, KINDS[kind], tuple(shape), False, 1, height, width, without_channels=True)
     if len(shape) != 4:
-        raise refused(said, "an image is [N, C, H, W] or [N, H, W, C]", "export a network that takes images")
+        why = "an image is [N, C, H, W], [N, H, W, C] or, of one channel, [N, H, W], with N films"
+        raise refused(said, why, "export a network that takes images, with a batch")
     first, last = shape[1] in CHANNELS, shape[3] in CHANNELS
+    if not first and not last and not (isinstance(shape[1], int) and isinstance(shape[3], int)):
+        why = "its channels are open: whether it takes one or three is not stated"
+        raise refused(said, why, "export it with 1 or 3 channels fixed")
     if not first and not last:
         why = "a grey film gives one channel, or the same in three"
         raise refused(said, why, "export it as [N, 1 or 3, H, W] or [N, H, W, 1 or 3]")
@@ -123,6 +146,15 @@ def _image(value: onnx.ValueInfoProto, size: Sequence[int] | None) -> ImageInput
         raise refused(said, "either axis could be that of channels", "export it with a size above 3")
     height, width = _sides(said, sides, size)
     return ImageInput(name, KINDS[kind], tuple(shape), not first, int(channels or 0), height, width)
+
+
+def _require_batch(model: onnx.ModelProto, image: ImageInput) -> None:
+    """Refuse an image without channels whose first axis is fixed and none of films: [C, H, W], as its outputs tell."""
+    first = [(value.name, (output_sides(model, value) or [None])) for value in model.graph.output]
+    if other := next((one for one in first if isinstance(image.batch, int) and one[1][0] != image.batch), None):
+        what = f"its input {image.name} is {_said(image.shape)} and its output {other[0]} {_said(other[1])}"
+        why = "films come in batches, and it has no axis of them"
+        raise refused(what, why, "export it with an input [N, 1, H, W], or [N, 3, H, W]")
 
 
 def _sides(said: str, sides: Sequence[int | str | None], size: Sequence[int] | None) -> tuple[int, int]:
@@ -181,9 +213,7 @@ def take_image_alone(model: onnx.ModelProto, image: ImageInput, fixed: Sequence[
     value.CopyFrom(next(one for one in model.graph.input if one.name == image.name))
     if image.dtype == "uint8":
         _require_cast(model, image.name)
-    sides = [image.channels, image.height, image.width]
-    shape = [image.batch, *(sides[1:] + sides[:1] if image.channels_last else sides)]
-    value.CopyFrom(helper.make_tensor_value_info(image.name, TensorProto.FLOAT, shape))
+    value.CopyFrom(helper.make_tensor_value_info(image.name, TensorProto.FLOAT, image.sides(image.batch)))
     del model.graph.input[:]
     model.graph.input.append(value)
     model.graph.initializer.extend(numpy_helper.from_array(np.array(one.values), one.name) for one in fixed)
@@ -246,7 +276,7 @@ def _expand(model: onnx.ModelProto, image: str, node: onnx.NodeProto, at: int, r
 
 
 def meets_channels_first(model: onnx.ModelProto, image: ImageInput, name: str) -> bool:
-    """Let the nodes that bring [N, H, W, C] to [N, C, H, W] go, in place, where nothing else reads the image.
+    """Let the nodes that bring [N, H, W, C] or [N, H, W] to [N, C, H, W] go, in place, where nothing else reads it.
 
     Returns:
         Whether they went: `name` is then read as [N, C, H, W].
@@ -268,11 +298,27 @@ def meets_channels_first(model: onnx.ModelProto, image: ImageInput, name: str) -
 def _moves_first(model: onnx.ModelProto, node: onnx.NodeProto, image: ImageInput) -> bool:
     if node.op_type == "Transpose":
         return [list(one.ints) for one in node.attribute if one.name == "perm"] == [TO_FIRST]
-    if node.op_type != "Reshape" or image.channels != 1:  # of one channel no number moves
+    if node.op_type not in ("Reshape", "Unsqueeze") or image.channels != 1:  # of one channel no number moves
         return False
-    target = next((one for one in model.graph.initializer if one.name == node.input[1]), None)
-    sizes = [] if target is None else [int(one) for one in numpy_helper.to_array(target).reshape(-1)]
+    sizes = _stored_input(model, node, 1)
+    if node.op_type == "Unsqueeze":  # before opset 13 an attribute
+        axes = sizes or [int(number) for one in node.attribute if one.name == "axes" for number in one.ints]
+        return image.without_channels and axes in ([1], [-3])
     return len(sizes) == 4 and sizes[0] in (-1, 0, image.batch) and sizes[1:] == [1, image.height, image.width]
+
+
+def _stored_input(model: onnx.ModelProto, node: onnx.NodeProto, index: int) -> list[int]:
+    """Return a stored input of a node as whole numbers; nothing where it is left out, or computed."""
+    name = node.input[index] if index < len(node.input) else ""
+    constants = [
+        (one.output[0], given.t)
+        for one in model.graph.node
+        if one.op_type == "Constant"
+        for given in one.attribute
+        if given.name == "value"
+    ]
+    stored = dict([*((one.name, one) for one in model.graph.initializer), *constants]).get(name)
+    return [] if stored is None else [int(one) for one in numpy_helper.to_array(stored).reshape(-1)]
 
 
 def _said(shape: Sequence[int | str | None]) -> str:

@@ -14,11 +14,13 @@ PREFIX = "preprocess"  # of the nodes and constants of the front
 NOT_IN_NODES, NOT_IN_OUTPUTS = re.compile(r"[^A-Za-z0-9_.\-/]"), re.compile(r"[^A-Za-z0-9_]")
 
 
-def clear_name(model: onnx.ModelProto, name: str) -> None:
-    """Rename a tensor inside that bears a name which is needed."""
+def clear_names(model: onnx.ModelProto) -> None:
+    """Rename tensors inside that bear a name which the front needs."""
     taken = names_in(model)
-    if name in taken:
-        rename_tensors(model, {name: fresh(f"{name}_inner", taken)})
+    for name in sorted(one for one in taken if one == IMAGE or one.startswith(f"{PREFIX}.")):
+        new = fresh(f"{name.removeprefix(f'{PREFIX}.')}_inner", taken)
+        rename_tensors(model, {name: new})
+        taken.add(new)
 
 
 def rename_tensors(model: onnx.ModelProto, names: dict[str, str]) -> None:
@@ -61,13 +63,14 @@ def name_outputs(model: onnx.ModelProto) -> dict[str, str]:
 def name_nodes(model: onnx.ModelProto) -> dict[str, str]:
     """Give each node a name that is its own and legal in TensorFlow; return new name by old one, where it changed.
 
-    Two names are the same where they differ in slashes alone: Keras allows none and gets dots.
+    Two names are the same where they differ in slashes alone: Keras allows none and gets dots. Nodes of the front keep
+    theirs: they alone give tensors of such names (`clear_names`).
     """
-    seen: set[str] = {node.name.replace("/", ".") for node in model.graph.node if node.name.startswith(f"{PREFIX}.")}
+    seen: set[str] = {node.name for node in model.graph.node if _is_of_front(node)}
     counted: Counter[str] = Counter()
     changed: dict[str, str] = {}
     for node in model.graph.node:
-        if node.name.startswith(f"{PREFIX}."):
+        if _is_of_front(node):
             continue
         old, base = node.name, NOT_IN_NODES.sub("_", node.name).lstrip("_-")
         if not base:
@@ -78,6 +81,10 @@ def name_nodes(model: onnx.ModelProto) -> dict[str, str]:
         if old and node.name != old:
             changed[old] = node.name
     return changed
+
+
+def _is_of_front(node: onnx.NodeProto) -> bool:
+    return bool(node.output) and node.output[0].startswith(f"{PREFIX}.")
 
 
 def fresh(wanted: str, taken: Iterable[str]) -> str:

@@ -20,7 +20,7 @@ from convert.formats.onnx_graph import (
 )
 from convert.formats.ops import OPERATIONS
 from convert.formats.ops.builder import Builder
-from convert.formats.ops.fuse import fuse_gelu, fuse_layer_norm
+from convert.formats.ops.fuse import fuse_gelu, fuse_layer_norm, fuse_pool_border
 from convert.formats.ops.walk import IMAGE_RANK, UnknownError, Value, Walk, all_of, unknown
 from tbconv.contract.errors import ConversionError
 
@@ -40,7 +40,7 @@ def apply(graph: Graph, make: Builder) -> tuple[Any, dict[str, Any]]:
         ConversionError: the input is no image of a fixed size.
         NoRuleError: operations, or the ways they are used, are not known here: one error names every such node.
     """
-    graph = fuse_layer_norm(fuse_gelu(graph))
+    graph = fuse_pool_border(fuse_layer_norm(fuse_gelu(graph)))
     image = _input(graph, make)
     walk = Walk(make, dict(graph.constants), batch=graph.input_shape[0], opset=graph.opset)
     values = {graph.input: Value(image, channels_first=True)}
@@ -88,7 +88,7 @@ def _step(walk: Walk, node: Node, values: dict[str, Value], read: set[str]) -> N
     Most layers give the first output alone: of a second one that is in `read`, the node is refused.
     """
     if is_static(node, walk.constants):
-        walk.constants[node.outputs[0]] = evaluate(node, walk.constants, walk.opset)
+        walk.constants |= zip(node.outputs, evaluate(node, walk.constants, walk.opset), strict=True)
     elif node.op == "Shape" and node.inputs[0] in values:
         walk.constants[node.outputs[0]] = shape_of(node, values[node.inputs[0]].sizes)
     elif node.op == "Size" and node.inputs[0] in values:

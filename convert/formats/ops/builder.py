@@ -35,6 +35,7 @@ Activation = Literal[
     "softplus",
     "sin",
     "cos",
+    "power",
     "logical_not",
 ]
 
@@ -47,7 +48,10 @@ class Builder(Protocol):
         ...
 
     def activation(self, tensor: Any, kind: Activation, name: str, **options: float | None) -> Any:
-        """Apply a function: relu takes `most`, leaky_relu `slope`, elu `alpha`; softmaxes are over the last axis."""
+        """Apply a function: relu takes `most`, leaky_relu `slope`, elu `alpha`, power `exponent`.
+
+        Softmaxes are over the last axis.
+        """
         ...
 
     def prelu(self, tensor: Any, slope: NDArray[Any], name: str, key: object) -> Any:

@@ -28,7 +28,7 @@ MOST_COMPARED, MOST_CHOSEN = 4, 5  # axes, the batch among them, along which Lit
 
 
 def compare(walk: Walk, node: Node, values: list[Value | None]) -> Value:
-    """A function, which a H5 can't load.
+    """`keras.ops.equal`, `greater`, `greater_equal`, `less` or `less_equal`.
 
     TFLite: EQUAL, GREATER, GREATER_EQUAL, LESS or LESS_EQUAL.
 
@@ -48,7 +48,7 @@ def compare(walk: Walk, node: Node, values: list[Value | None]) -> Value:
 
 
 def logic(walk: Walk, node: Node, values: list[Value | None]) -> Value:
-    """A function, which a H5 can't load.
+    """`keras.ops.logical_and` or `logical_or`.
 
     TFLite: LOGICAL_AND or LOGICAL_OR.
 
@@ -61,7 +61,7 @@ def logic(walk: Walk, node: Node, values: list[Value | None]) -> Value:
 
 
 def contrary(walk: Walk, node: Node, values: list[Value | None]) -> Value:
-    """A function, which a H5 can't load.
+    """`keras.ops.logical_not`.
 
     TFLite: LOGICAL_NOT.
     """
@@ -70,7 +70,7 @@ def contrary(walk: Walk, node: Node, values: list[Value | None]) -> Value:
 
 
 def where(walk: Walk, node: Node, values: list[Value | None]) -> Value:
-    """A function, which a H5 can't load.
+    """`keras.ops.where`.
 
     TFLite: SELECT_V2.
 
@@ -93,7 +93,7 @@ def where(walk: Walk, node: Node, values: list[Value | None]) -> Value:
 
 
 def sign(walk: Walk, node: Node, values: list[Value | None]) -> Value:
-    """Subtract of two comparisons as functions, which a H5 can't load.
+    """Subtract of `keras.ops.greater` and `less`, each behind `keras.ops.cast`.
 
     TFLite: SUB of GREATER and LESS, each behind a CAST.
 

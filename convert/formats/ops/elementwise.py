@@ -113,7 +113,7 @@ def exponential(walk: Walk, node: Node, values: list[Value | None]) -> Value:
 
 
 def logarithm(walk: Walk, node: Node, values: list[Value | None]) -> Value:
-    """A function, which a H5 can't load.
+    """`keras.ops.log`.
 
     TFLite: LOG.
     """
@@ -121,7 +121,7 @@ def logarithm(walk: Walk, node: Node, values: list[Value | None]) -> Value:
 
 
 def square_root(walk: Walk, node: Node, values: list[Value | None]) -> Value:
-    """A function, which a H5 can't load.
+    """`keras.ops.sqrt`.
 
     TFLite: SQRT.
     """
@@ -138,7 +138,7 @@ def negative(walk: Walk, node: Node, values: list[Value | None]) -> Value:
 
 
 def sine(walk: Walk, node: Node, values: list[Value | None]) -> Value:
-    """A function, which a H5 can't load.
+    """`keras.ops.sin`.
 
     TFLite: SIN.
     """
@@ -146,7 +146,7 @@ def sine(walk: Walk, node: Node, values: list[Value | None]) -> Value:
 
 
 def cosine(walk: Walk, node: Node, values: list[Value | None]) -> Value:
-    """A function, which a H5 can't load.
+    """`keras.ops.cos`.
 
     TFLite: COS.
     """
@@ -154,7 +154,7 @@ def cosine(walk: Walk, node: Node, values: list[Value | None]) -> Value:
 
 
 def softsign(walk: Walk, node: Node, values: list[Value | None]) -> Value:
-    """ReLU of both signs, Add, Rescaling, and Div as a function, which a H5 can't load.
+    """ReLU of both signs, Add, Rescaling, and `keras.ops.divide`.
 
     TFLite: DIV by ABS and ADD.
     """
@@ -175,7 +175,7 @@ def celu(walk: Walk, node: Node, values: list[Value | None]) -> Value:
 
 
 def reciprocal(walk: Walk, node: Node, values: list[Value | None]) -> Value:
-    """A function, which a H5 can't load.
+    """`keras.ops.reciprocal`.
 
     TFLite: DIV.
     """
@@ -245,16 +245,19 @@ def prelu(walk: Walk, node: Node, values: list[Value | None]) -> Value:
 
 
 def power(walk: Walk, node: Node, values: list[Value | None]) -> Value:
-    """Multiply for 2 and 3; a function, which a H5 can't load, for a root or a reciprocal.
+    """Multiply for 2 and 3; `keras.ops.sqrt` for a root, `keras.ops.reciprocal`, `keras.ops.power`.
 
-    TFLite: MUL; SQRT for a root, DIV for a reciprocal.
+    TFLite: MUL; SQRT for a root, DIV for a reciprocal; POW for any other exponent.
 
-    The exponent is one stored number of 2, 3, 1/2, -1/2 and -1.
+    The exponent is one stored number.
     """
     value, name, exponent = only(node, values), layer_name(node), walk.constant(node, 1)
     number, make, tensor = float(exponent.reshape(-1)[0]), walk.make, value.tensor
-    if exponent.size != 1 or number not in (2, 3, 0.5, -0.5, -1):
-        raise unknown(node, f"its exponent {exponent.reshape(-1)[:4].tolist()} is not 2, 3, 1/2, -1/2 or -1")
+    if exponent.size != 1 or not math.isfinite(number):
+        raise unknown(node, f"its exponent {exponent.reshape(-1)[:4].tolist()} is not one number")
+    if number not in (2, 3, 0.5, -0.5, -1):
+        made = make.activation(tensor, "power", name, exponent=number)
+        return value.like(made, nonnegative=value.nonnegative)
     if number in (2, 3):
         made = make.combine([tensor, tensor], "multiply", f"{name}.square" if number == 3 else name)
         made = make.combine([made, tensor], "multiply", name) if number == 3 else made
@@ -360,7 +363,7 @@ def _bound(walk: Walk, node: Node, index: int, default: float) -> float:
 
 
 def arithmetic(walk: Walk, node: Node, values: list[Value | None]) -> Value:
-    """Add, Subtract or Multiply of two tensors, Div as a function, which a H5 can't load; Rescaling of stored numbers.
+    """Add, Subtract or Multiply of two tensors, `keras.ops.divide`; Rescaling of stored numbers.
 
     TFLite: ADD, SUB, MUL or DIV; stored numbers MUL and ADD, or folded into weights before them.
 

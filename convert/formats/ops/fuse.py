@@ -5,7 +5,12 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
+import numpy as np
+
 from convert.formats.onnx_graph import Graph, Node
+from convert.formats.ops.walk import IMAGE_RANK
+
+LOWEST = float(np.finfo(np.float32).min)  # some exporters write it for minus infinity
 
 
 def fuse_gelu(graph: Graph) -> Graph:
@@ -118,6 +123,48 @@ def _is_square(node: Node, graph: Graph) -> bool:
         return node.inputs[0] == node.inputs[1]
     exponent = graph.constants.get(node.inputs[-1])
     return node.op == "Pow" and exponent is not None and exponent.size == 1 and float(exponent.reshape(())) == 2
+
+
+def fuse_pool_border(graph: Graph) -> Graph:
+    """Return a graph whose borders of minus infinity are pads of the MaxPool behind them, where such can't win."""
+    nodes = {node.outputs[0]: node for node in graph.nodes}
+    for pad in [node for node in graph.nodes if node.op == "Pad"]:
+        border, readers = (
+            _infinite_border(pad, graph),
+            [node for node in nodes.values() if pad.outputs[0] in node.inputs],
+        )
+        widened = [_with_border(node, border) if border else None for node in readers]
+        if pad.outputs[0] not in graph.outputs and all(widened):
+            nodes |= {
+                one.outputs[0]: replace(one, inputs=(pad.inputs[0], *one.inputs[1:]))
+                for one in widened
+                if one is not None
+            }
+            _drop_unread(nodes, [pad.outputs[0]], graph)
+    return replace(graph, nodes=tuple(nodes.values()))
+
+
+def _infinite_border(pad: Node, graph: Graph) -> list[int] | None:
+    """Return the border of minus infinity that a Pad puts around images: top, left, bottom, right; or None."""
+    pads, fill = (graph.constants.get(name) for name in [*pad.inputs[1:], "", ""][:2])
+    plain = pad.attributes.get("mode", b"constant") == b"constant" and not any(pad.inputs[3:])
+    if not plain or pads is None or pads.size != 2 * IMAGE_RANK or fill is None or fill.size != 1:
+        return None
+    before, after = pads.reshape(2, IMAGE_RANK).tolist()
+    inside = not any(before[:2] + after[:2]) and float(fill.reshape(())) <= LOWEST
+    return [*before[2:], *after[2:]] if inside else None
+
+
+def _with_border(pool: Node, border: list[int]) -> Node | None:
+    """Return a MaxPool with more pads, as far as its kernel allows them; None of any other node."""
+    given = pool.attributes
+    ends = given.get("auto_pad", b"NOTSET") == b"NOTSET" and not given.get("ceil_mode", 0)  # which goes by the image
+    if pool.op != "MaxPool" or not ends or len(pool.outputs) != 1 or len(given["kernel_shape"]) != 2:
+        return None
+    pads = [one + other for one, other in zip(given.get("pads", (0, 0, 0, 0)), border, strict=True)]
+    if min(pads) < 0 or any(one >= kernel for one, kernel in zip(pads, [*given["kernel_shape"]] * 2, strict=True)):
+        return None
+    return replace(pool, attributes={**given, "pads": pads})
 
 
 def _drop_unread(nodes: dict[str, Node], names: list[str], graph: Graph) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,8 @@ from convert.formats.ops.walk import (
     shared,
     unknown,
 )
+
+MOST_CUMULATED = 1024  # places of an axis, whose triangle is a megabyte or four
 
 # --- dense ---
 # Products with stored weights, on the last axis, whether or not rows are folded into the batch.
@@ -46,19 +49,159 @@ def gemm(walk: Walk, node: Node, values: list[Value | None]) -> Value:
 
 
 def matmul(walk: Walk, node: Node, values: list[Value | None]) -> Value:
-    """Dense without a bias; of two tensors a function, which a H5 can't load.
+    """Dense without a bias, between Permute where the left side is stored; of two tensors `keras.ops.matmul`.
 
-    TFLite: FULLY_CONNECTED; BATCH_MATMUL of two tensors.
+    TFLite: FULLY_CONNECTED, with TRANSPOSE around it of a stored left side; BATCH_MATMUL of two tensors.
 
-    The right side is a stored matrix; an Add of a stored vector behind it is a Rescaling. Or two tensors of one
+    One side is a stored matrix; an Add of a stored vector behind it is a Rescaling. Or two tensors of one
     rank, as of attention, whose axes but the last two are equal.
     """
+    if values[0] is None:
+        return _stored_left(walk, node, as_onnx(walk, node, only(node, values, 1)), walk.film(node, 0))
     if values[0] is not None and values[1] is not None:
         return _product(walk, node, only(node, values), only(node, values, 1))
-    value, weight = only(node, values, anywhere=True), walk.constant(node, 1)
-    if weight.ndim != 2:
+    value, weight = only(node, values, anywhere=True), walk.film(node, 1)
+    if not 2 <= weight.ndim <= len(value.sizes) or prod(weight.shape[:-2]) != 1:
         raise unknown(node, f"its weights {list(weight.shape)} are no matrix")
-    return _dense(walk, node, value, weight, None)
+    return _dense(walk, node, value, weight.reshape(weight.shape[-2:]), None)
+
+
+def _stored_left(walk: Walk, node: Node, value: Value, weight: NDArray[Any]) -> Value:
+    """Return a stored matrix [M, K] times [N, ..., K, columns]: turned, it is a dense layer."""
+    rank, name = len(value.tensor.shape), layer_name(node)
+    matrix = weight.reshape(weight.shape[-2:]) if weight.ndim > 1 and prod(weight.shape[:-2]) == 1 else weight
+    fits = matrix.ndim == 2 and 3 <= rank >= weight.ndim and matrix.shape[1] == value.tensor.shape[-2]
+    if not fits or value.rows > 1:
+        raise unknown(node, f"its stored left side {list(weight.shape)} does not fit {['N', *value.shape]}")
+    order = (*range(rank - 2), rank - 1, rank - 2)
+    turned = walk.make.permute(value.tensor, order, f"{name}.turned")
+    made = walk.make.dense(turned, np.ascontiguousarray(matrix.T), None, f"{name}.dense", (node.op, node.inputs[0]))
+    return Value(walk.make.permute(made, order, name))
+
+
+def cumulated(walk: Walk, node: Node, values: list[Value | None]) -> Value:
+    """Dense with a triangle of ones, with Permute around it where its axis is not the last.
+
+    TFLite: FULLY_CONNECTED, with TRANSPOSE around it where its axis is not the last.
+
+    Over a stored axis but the batch, of at most 1024 places; exclusive and backwards, too.
+    """
+    value, name, axis = only(node, values), layer_name(node), int(walk.constant(node, 1).reshape(()))
+    axis %= len(value.sizes)
+    size, count, place = value.sizes[axis], len(value.tensor.shape), here(value, axis)
+    if axis == 0 or size > MOST_CUMULATED:
+        raise unknown(
+            node, f"axis {axis} holds the batch, or {size} places, of which at most {MOST_CUMULATED} are summed"
+        )
+    triangle = np.triu(np.ones((size, size), np.float32), node.attributes.get("exclusive", 0))
+    triangle = np.ascontiguousarray(triangle.T) if node.attributes.get("reverse", 0) else triangle
+    front = [at for at in range(count) if at not in {here(value, one) for one in range(1, len(value.sizes))}]
+    order = [*front, *(here(value, one) for one in range(1, len(value.sizes)) if one != axis), place]
+    moves = order != list(range(count))  # to ONNX's order, but for its axis
+    tensor = walk.make.permute(value.tensor, order, f"{name}.last") if moves else value.tensor
+    made = walk.make.dense(tensor, triangle, None, f"{name}.sum" if moves else name, (shared(node), size))
+    made = walk.make.permute(made, [order.index(at) for at in range(count)], name) if moves else made
+    return value.like(made, nonnegative=value.nonnegative)
+
+
+def einsum(walk: Walk, node: Node, values: list[Value | None]) -> Value:
+    """`keras.ops.matmul` of two tensors, or Dense of stored numbers, with Permute and Reshape.
+
+    TFLite: BATCH_MATMUL of two tensors, or FULLY_CONNECTED of stored numbers, with TRANSPOSE and RESHAPE around it.
+
+    Of two operands, each letter once in either, with no ellipsis; the batch comes first in each and in what is made.
+    What both have is summed, or kept where both are computed; what one alone has is kept.
+    """
+    named = _letters(node, values)
+    given: list[Any] = []
+    for at, letters in enumerate(named[:2]):
+        one = None if values[at] is None else as_onnx(walk, node, only(node, values, at))
+        given.append(walk.constant(node, at) if one is None else one.tensor)
+        if len(given[at].shape) != len(letters) or (one is not None and one.rows > 1):
+            raise unknown(node, f"its input {at} does not have the axes of {letters}")
+    sizes = [dict(zip(letters, one.shape, strict=True)) for letters, one in zip(named[:2], given, strict=True)]
+    if any(sizes[0][one] != sizes[1][one] for one in sizes[0].keys() & sizes[1].keys()):
+        raise unknown(node, "its inputs differ in the size of an axis of one letter")
+    if None not in values:
+        return _einsum_of_two(walk, node, given[0], given[1], named)
+    at = values.index(None)
+    return _einsum_with_stored(walk, node, given[1 - at], given[at], (named[1 - at], named[at], named[2]))
+
+
+def _letters(node: Node, values: list[Value | None]) -> tuple[str, str, str]:
+    """Return the letters of two operands, of which that of the batch is the first, and of the result."""
+    given, arrow, made = node.attributes["equation"].decode().replace(" ", "").partition("->")
+    operands = given.split(",")
+    if not arrow:
+        made = "".join(sorted(one for one in set(given) - {","} if given.count(one) == 1))
+    once = all(len(set(one)) == len(one) and one.isalpha() for one in (*operands, made))
+    if len(operands) != 2 or not once:
+        raise unknown(node, f"{given}->{made} is not of two operands, each letter once in either, without an ellipsis")
+    computed = [one for one, value in zip(operands, values, strict=True) if value is not None]
+    stored = [one for one, value in zip(operands, values, strict=True) if value is None]
+    batch, shared_letters = computed[0][0], set(operands[0]) & set(operands[1])
+    if any(one[:1] != batch for one in (*computed, made)) or any(batch in one for one in stored):
+        raise unknown(node, f"{given}->{made} does not keep the batch in front")
+    alone = set(operands[0]) ^ set(operands[1])
+    if not alone <= set(made) <= alone | shared_letters or (stored and set(made) & shared_letters):
+        raise unknown(node, f"{given}->{made} sums what one operand alone has, or keeps what stored numbers have, too")
+    return operands[0], operands[1], made
+
+
+def _einsum_of_two(walk: Walk, node: Node, left: Any, right: Any, named: tuple[str, str, str]) -> Value:
+    """Return a sum of products of computed numbers as a product of matrices."""
+    sizes = dict(zip(named[0] + named[1], (*left.shape, *right.shape), strict=True))
+    kept = [one for one in named[0][1:] if one in named[1] and one in named[2]]
+    summed = [one for one in named[0] if one in named[1] and one not in named[2]]
+    rows, columns = ([one for one in named[at] if one not in named[1 - at]] for at in (0, 1))
+
+    def count(letters: list[str]) -> int:
+        return prod(sizes[one] for one in letters)
+
+    front, name, batch = ((count(kept),) if kept else ()), layer_name(node), named[0][0]
+    one = _arranged(
+        walk, left, named[0], [batch, *kept, *rows, *summed], (*front, count(rows), count(summed)), f"{name}.left"
+    )
+    other = _arranged(
+        walk,
+        right,
+        named[1],
+        [batch, *kept, *summed, *columns],
+        (*front, count(summed), count(columns)),
+        f"{name}.right",
+    )
+    made = walk.make.product(one, other, f"{name}.product")
+    return _rearranged(walk, made, [batch, *kept, *rows, *columns], named[2], sizes, name)
+
+
+def _einsum_with_stored(
+    walk: Walk, node: Node, tensor: Any, numbers: NDArray[Any], named: tuple[str, str, str]
+) -> Value:
+    """Return a sum of products with stored numbers as a dense layer; the first letters are the tensor's."""
+    sizes, name = dict(zip(named[0] + named[1], (*tensor.shape, *numbers.shape), strict=True)), layer_name(node)
+    summed = [one for one in named[0] if one in named[1]]
+    rows, columns = ([one for one in named[at] if one not in named[1 - at]] for at in (0, 1))
+    inner = prod(sizes[one] for one in summed)
+    wanted = (*(sizes[one] for one in rows[1:]), inner)
+    laid = _arranged(walk, tensor, named[0], [*rows, *summed], wanted, f"{name}.left")
+    kernel = numbers.transpose([named[1].index(one) for one in (*summed, *columns)]).reshape(inner, -1)
+    made = walk.make.dense(laid, np.ascontiguousarray(kernel), None, f"{name}.product", (shared(node), node.inputs))
+    return _rearranged(walk, made, [*rows, *columns], named[2], sizes, name)
+
+
+def _arranged(walk: Walk, tensor: Any, letters: str, wanted: list[str], sizes: tuple[int, ...], name: str) -> Any:
+    """Return a tensor with its axes in another order, and then in other sizes."""
+    order = [letters.index(one) for one in wanted]
+    if order != list(range(len(order))):
+        tensor = walk.make.permute(tensor, order, f"{name}.order")
+    return tensor if tuple(tensor.shape[1:]) == sizes else walk.make.reshape(tensor, sizes, f"{name}.sizes")
+
+
+def _rearranged(walk: Walk, tensor: Any, letters: list[str], wanted: str, sizes: dict[str, int], name: str) -> Value:
+    """Return what was made of rows and columns with an axis for each letter, in their order."""
+    tensor = walk.make.reshape(tensor, tuple(sizes[one] for one in letters[1:]), f"{name}.sizes")
+    order = [letters.index(one) for one in wanted]
+    return Value(tensor if order == list(range(len(order))) else walk.make.permute(tensor, order, name))
 
 
 def _product(walk: Walk, node: Node, left: Value, right: Value) -> Value:
@@ -220,7 +363,7 @@ def _standardised(
 
 
 def local_response(walk: Walk, node: Node, values: list[Value | None]) -> Value:
-    """Multiply, Dense with a band of weights, and a root and a quotient as functions, which a H5 can't load.
+    """Multiply, Dense with a band of weights, `keras.ops.sqrt` and `keras.ops.divide`.
 
     TFLite: MUL, FULLY_CONNECTED, SQRT, MUL and DIV.
 

@@ -9,6 +9,7 @@ from math import prod
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from convert.formats.onnx_graph import BATCH, Node, batches_in
 from convert.formats.ops.builder import Places
@@ -19,6 +20,7 @@ from convert.formats.ops.walk import (
     MOST_COPIES,
     Value,
     Walk,
+    as_onnx,
     here,
     layer_name,
     only,
@@ -138,19 +140,45 @@ def gather(walk: Walk, node: Node, values: list[Value | None]) -> Value:
 
     TFLite: STRIDED_SLICE, RESHAPE behind it where the axis goes, and CONCATENATION of places that don't grow evenly.
 
-    Indices stored: one, or several in a row, of which at most 64 don't grow evenly; not of the batch.
+    Indices stored: one, or several in rows, of which at most 64 don't grow evenly, nor rows; not of the batch.
     """
     value, indices = only(node, values, anywhere=True), walk.constant(node, 1)
-    sizes = value.sizes
-    axis = node.attributes.get("axis", 0) % len(sizes)
-    if axis == value.batch_at or indices.ndim > 1 or not indices.size:
-        raise unknown(node, f"it takes films of the batch, or indices {list(indices.shape)} are not in a row")
-    places = [int(place) % sizes[axis] for place in indices.reshape(-1)]
+    axis = node.attributes.get("axis", 0) % len(value.sizes)
+    if axis == value.batch_at or not indices.size:
+        raise unknown(node, "it takes films of the batch, or nothing")
+    if indices.ndim < 2:
+        made = _places(walk, node, value, axis, indices, "")
+        return made if indices.ndim else _without(walk, node, made, [axis])
+    value = as_onnx(walk, node, value)
+    rows = indices.reshape(-1, indices.shape[-1])
+    if len(rows) > MOST_COPIES or value.rows > 1 or value.batch_at or value.rows_first:
+        raise unknown(node, f"it takes {len(rows)} rows of places, or the batch is not in front")
+    parts = [_places(walk, node, value, axis, row, f".row{at}").tensor for at, row in enumerate(rows)]
+    made = parts[0] if len(parts) == 1 else walk.make.join(parts, axis, f"{layer_name(node)}.rows")
+    sizes = (*value.shape[: axis - 1], *indices.shape, *value.shape[axis:])
+    return value.like(walk.make.reshape(made, sizes, layer_name(node)), nonnegative=value.nonnegative)
+
+
+def gather_nd(walk: Walk, node: Node, values: list[Value | None]) -> Value:
+    """Cropping2D, with Reshape around it, and Concatenate of places that don't grow evenly.
+
+    TFLite: STRIDED_SLICE, RESHAPE behind it where the axis goes, and CONCATENATION of places that don't grow evenly.
+
+    Of the first axis alone, where the batch is another one: index_select, as the newer exporter writes it.
+    """
+    value, indices = only(node, values, anywhere=True), walk.constant(node, 1)
+    if value.batch_at == 0 or node.attributes.get("batch_dims", 0) or indices.ndim != 2 or indices.shape[1] != 1:
+        raise unknown(node, f"indices {list(indices.shape)} take films, or places of more than the first axis")
+    return _places(walk, node, value, 0, indices.reshape(-1), "")
+
+
+def _places(walk: Walk, node: Node, value: Value, axis: int, indices: NDArray[Any], suffix: str) -> Value:
+    """Return places of an axis as ONNX counts it."""
+    places = [int(place) % value.sizes[axis] for place in indices.reshape(-1)]
     steps = {after - before for before, after in pairwise(places)} or {1}
     if len(steps) > 1 or min(steps) < 1:
-        return _parts(walk, node, value, axis, places, ".parts")
-    made = _part(walk, node, value, axis, (places[0], places[-1] + 1, min(steps)), ".part")
-    return made if indices.ndim else _without(walk, node, made, [axis])
+        return _parts(walk, node, value, axis, places, f"{suffix}.parts")
+    return _part(walk, node, value, axis, (places[0], places[-1] + 1, min(steps)), f"{suffix}.part")
 
 
 def split(walk: Walk, node: Node, values: list[Value | None]) -> list[Value]:
@@ -292,8 +320,9 @@ def unsqueeze(walk: Walk, node: Node, values: list[Value | None]) -> Value:
     sizes, rank = value.sizes, len(value.shape) + 1 + len(given)
     for axis in sorted(axis % rank for axis in given):
         sizes.insert(axis, 1)
-    if value.rows > 1 or (sizes[0] != BATCH and value.channels_first):
+    if value.rows > 1:
         raise unknown(node, f"axes {given} don't keep the batch in front")
+    value = as_onnx(walk, node, value) if sizes[0] != BATCH else value
     return _to(walk, node, value, sizes) if sizes[0] == BATCH else _around_batch(walk, node, value, sizes)
 
 
@@ -353,7 +382,7 @@ CASTS = {1: "float32", 9: "bool"}  # onnx.TensorProto
 
 
 def cast(walk: Walk, node: Node, values: list[Value | None]) -> Value:
-    """A function, which a H5 can't load; nothing where the tensor is of that type already.
+    """`keras.ops.cast`; nothing where the tensor is of that type already.
 
     TFLite: CAST; EQUAL and LOGICAL_NOT of a number to true or false.
 

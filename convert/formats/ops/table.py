@@ -16,9 +16,9 @@ HEAD = """# ONNX operations that are converted
 
 Written by `python -m convert.formats.ops.table > docs/ops.md` from docstrings in `convert/formats/ops/`.
 
-Each operation is said once, for both: one Keras layer a node, named after it (slashes become dots), of which `.keras`,
-H5 and SavedModel are made; and one or a few TFLite operators, whose tensors are named after the nodes that they do the
-work of.
+Each operation is said once, for both: one Keras layer (or function of `keras.ops`) a node, named after it (slashes
+become dots), of which `.keras`, H5 and SavedModel are made; and one or a few TFLite operators, whose tensors are named
+after the nodes that they do the work of.
 What a row does not cover ends in one error that names all nodes to blame, with the shapes that they read.
 
 The input is one image `[N, channels, height, width]` of float32; the batch may be dynamic, the other sizes are fixed.

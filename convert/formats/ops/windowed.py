@@ -189,6 +189,8 @@ def pad(walk: Walk, node: Node, values: list[Value | None]) -> Value:
     before, after = _pads(walk, node, len(value.sizes))
     stored = walk.given(node, 2)
     fill = 0.0 if stored is None else float(stored.reshape(-1)[0]) if stored.size else 0.0
+    if not math.isfinite(fill):
+        raise unknown(node, f"it pads with {fill:g}, and not for a MaxPool whose windows all hold a place of the image")
     if min(*before, *after) < 0 or before[0] or after[0] or max(*before, *after) > MOST_PADS:
         raise unknown(node, f"its pads {before} and {after} cut off, change the batch, or are more than {MOST_PADS}")
     around = [axis for axis, pair in enumerate(zip(before, after, strict=True)) if any(pair)]
@@ -278,8 +280,10 @@ def average_pool(walk: Walk, node: Node, values: list[Value | None]) -> Value:
 
     Borders that don't count are the pool's own where they are TensorFlow's "same"; else zeros, with a factor a place
     behind them. ceil_mode's last windows reach beyond the pads only where these don't count: what else they count
-    depends on the runtime. No dilation.
+    depends on the runtime. No dilation. Of rows [N, C, places], or of five axes along one of them, without pads.
     """
+    if len(only(node, values).sizes) in (IMAGE_RANK - 1, IMAGE_RANK + 1):
+        return _along_one(walk, node, only(node, values))
     value, over, around, beyond = _windowed(walk, node, values)
     whole, counts = widened(around, beyond), bool(node.attributes.get("count_include_pad", 0)) and any(around)
     if counts and any(beyond):
@@ -293,6 +297,26 @@ def average_pool(walk: Walk, node: Node, values: list[Value | None]) -> Value:
     if (shares == 1).all():
         return made
     return made.like(walk.make.times(made.tensor, shares, f"{layer_name(node)}.shares"), nonnegative=value.nonnegative)
+
+
+def _along_one(walk: Walk, node: Node, value: Value) -> Value:
+    """Return averages along one axis, as torch writes LocalResponseNorm: [N, 1, C, H, W] along C."""
+    sizes, name, given = tuple(value.tensor.shape[1:]), layer_name(node), node.attributes
+    kernel = given["kernel_shape"]
+    strides = given.get("strides", [1] * len(kernel))
+    moved = [axis for axis in range(len(kernel)) if (kernel[axis], strides[axis]) != (1, 1)]
+    odd = any(given.get("pads", ())) or given.get("ceil_mode", 0) or max(given.get("dilations", [1])) > 1
+    if len(moved) > 1 or odd or given.get("auto_pad", b"NOTSET") not in (b"NOTSET", b"VALID") or value.rows > 1:
+        raise unknown(node, f"a pool {kernel} of {['N', *value.shape]} is not along one axis, or has pads")
+    axis = moved[0] + 1 if moved else 1
+    if kernel[axis - 1] > sizes[axis]:
+        raise unknown(node, f"a pool {kernel} is larger than {['N', *value.shape]}")
+    flat = (math.prod(sizes[:axis]), sizes[axis], math.prod(sizes[axis + 1 :]))
+    window = ((1, kernel[axis - 1]), (1, strides[axis - 1]))
+    rows = walk.make.reshape(value.tensor, flat, f"{name}.rows")
+    made = walk.make.pool(rows, "average", *window, f"{name}.pool", same=False)
+    back = (*sizes[:axis], made.shape[2], *sizes[axis + 1 :])
+    return value.like(walk.make.reshape(made, back, name), nonnegative=value.nonnegative)
 
 
 def _windowed(walk: Walk, node: Node, values: list[Value | None]) -> tuple[Value, Window, Border, Border]:
@@ -333,12 +357,14 @@ def over_places(walk: Walk, node: Node, values: list[Value | None]) -> Value:
     Over any axes but the batch. Where they are not all between the batch and the last they are put there first.
     """
     whole, name, make = node.op in ("GlobalAveragePool", "GlobalMaxPool"), layer_name(node), walk.make
-    value = only(node, values)
+    value = only(node, values, anywhere=True)
     value = image(walk, node, values) if whole and len(value.sizes) == IMAGE_RANK else value
-    keep, rank = bool(node.attributes.get("keepdims", 1)), len(value.sizes)
-    axes = list(range(2, rank)) if whole else sorted({int(axis) % rank for axis in _axes(walk, node)})
-    if not axes or 0 in axes:
-        raise unknown(node, f"axes {axes} hold the batch, or are none: it would mix films, or do nothing")
+    keep, rank, at = bool(node.attributes.get("keepdims", 1)), len(value.sizes), value.batch_at
+    given = list(range(2, rank)) if whole else sorted({int(axis) % rank for axis in _axes(walk, node)})
+    if not given or at in given or value.rows_first:
+        raise unknown(node, f"axes {given} hold the batch, or are none: it would mix films, or do nothing")
+    axes = [axis + (axis < at) for axis in given]  # with the batch in front, as the tensor has it
+    value = replace(value, batch_at=0)
     kind: Literal["max", "mean"] = "max" if node.op in ("GlobalMaxPool", "ReduceMax", "ReduceMin") else "mean"
     tensor, count = value.tensor, math.prod(value.sizes[axis] for axis in axes)
     if node.op == "ReduceL2":
@@ -353,7 +379,8 @@ def over_places(walk: Walk, node: Node, values: list[Value | None]) -> Value:
         )
         tensor = make.activation(tensor, "sqrt", name) if node.op == "ReduceL2" else tensor
         made = replace(made, tensor=tensor)
-    return replace(made, nonnegative=value.nonnegative or node.op == "ReduceL2")
+    at -= 0 if keep else sum(axis < at for axis in given)
+    return replace(made, nonnegative=value.nonnegative or node.op == "ReduceL2", batch_at=at)
 
 
 def _reduced(

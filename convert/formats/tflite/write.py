@@ -593,6 +593,12 @@ def _reciprocal(writer: _Writer, operation: Operation) -> None:
     writer.operator(Codes.DIV, inputs, writer.output(operation), schema.DivOptionsT())
 
 
+def _power(writer: _Writer, operation: Operation) -> None:
+    exponent = _stretched(operation, np.array(operation.options["exponent"]), MOST_COMPARED)
+    inputs = [writer.place(operation.inputs[0]), writer.constant(f"{operation.names[-1]}.exponent", exponent)]
+    writer.operator(Codes.POW, inputs, writer.output(operation), schema.PowOptionsT())
+
+
 def _softplus(writer: _Writer, operation: Operation) -> None:
     """ReLU(x) + log(1 + exp(-|x|)), which no x takes beyond what float32 holds."""
     source, name = writer.place(operation.inputs[0]), operation.names[-1]
@@ -771,6 +777,7 @@ RULES: dict[str, Rule] = {
     "minimum": _one(Codes.MINIMUM, schema.MaximumMinimumOptionsT),
     "multiply": _combined(Codes.MUL, schema.MulOptionsT),
     "plus": _plus,
+    "power": _power,
     "prelu": _prelu,
     "product": _one(Codes.BATCH_MATMUL, schema.BatchMatMulOptionsT),
     "reciprocal": _reciprocal,

@@ -12,6 +12,7 @@ import importlib
 import importlib.metadata
 import importlib.util
 import json
+import math
 import os
 import re
 import warnings
@@ -339,8 +340,8 @@ def _of_transformers(folder: str, _: str | None, size: int | None) -> Built:
             output_loading_info=True,
             ignore_mismatched_sizes=True,  # `_require_loaded` refuses them by name
         )
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
-        why = printable(str(error), most=300)
+    except Exception as error:  # of any kind: each architecture and format has its own
+        why = printable(f"{type(error).__name__}: {error}", most=300)
         fix = "a folder of an image classifier, as model.save_pretrained writes it"
         raise ConfigError(f"transformers cannot read {place}", why=why, fix=fix) from error
     _require_loaded(place, loaded)
@@ -396,31 +397,57 @@ def _processor(place: Path, channels: int | None, size: int | None) -> tuple[Pre
     path = place / "preprocessor_config.json"
     given = _json(path)
     cut = bool(given.get("do_center_crop"))
-    resized, cropped = (_sides(given.get(key)) for key in ("size", "crop_size"))
+    resized, cropped = (_sides(path, given, key) for key in ("size", "crop_size"))
     stated = (cropped if cut else None) or resized or ([] if size is None else [size])
     if not stated:
         why, fix = "without it the network's side in pixels is not known", "--size S, the side that it was trained at"
         raise ConfigError(f"{path} states no size", why=why, fix=fix)
     own, notes = _side_of(path.name, stated, size)
-    factor = float(given.get("rescale_factor", 1 / 255)) * 255 if given.get("do_rescale", True) else 255.0
+    [scale] = _numbers(path, given, "rescale_factor", 1 / 255, above_zero=True)[:1]
+    factor = scale * 255 if given.get("do_rescale", True) else 255.0
     if given.get("rescale_offset"):
         why = "it shifts grey levels by another rule than a mean and a deviation"
         raise ConfigError(f"{path} sets rescale_offset", why=why, fix="write it as image_mean and image_std")
     normalised = given.get("do_normalize", "image_mean" in given)
-    mean, std = (given[f"image_{key}"] if normalised else [start] for key, start in (("mean", 0.0), ("std", 1.0)))
-    crop = cropped[0] / resized[0] if cut and cropped and resized else float(given.get("crop_pct") or 1.0)
+    mean = _numbers(path, given, "image_mean") if normalised else [0.0]
+    std = _numbers(path, given, "image_std", above_zero=True) if normalised else [1.0]
+    share = _numbers(path, given, "crop_pct", above_zero=True)[0] if given.get("crop_pct") is not None else 1.0
+    crop = cropped[0] / resized[0] if cut and cropped and resized else share
     resample = given.get("resample", 2)
     wanted = channels or (RGB if len(mean) == 1 else len(mean))
-    values = [_for_channels([float(one) / factor for one in numbers], wanted) for numbers in (mean, std)]
-    words = PIL.get(resample, str(resample))
+    values = [_for_channels([one / factor for one in numbers], wanted) for numbers in (mean, std)]
+    words = PIL.get(resample, str(resample)) if isinstance(resample, int) else printable(resample, most=20)
     return Preprocessing(own, values[0], values[1], crop, words, f"{path.name} of the folder"), notes
 
 
-def _sides(value: Any) -> list[int] | None:
-    """Return the sides of a size as transformers writes it: a number, or by height and width, or the shortest edge."""
+def _sides(path: Path, given: dict[str, Any], key: str) -> list[int] | None:
+    """Return the sides of a size as transformers writes it: numbers, or by height and width, or the shortest edge."""
+    value = given.get(key)
     if isinstance(value, dict):
-        return [int(value[key]) for key in ("height", "width", "shortest_edge") if key in value] or None
-    return None if value is None else [int(value)]
+        value = [value[side] for side in ("height", "width", "shortest_edge") if side in value]
+    if value is None or value == []:
+        return None
+    return [int(one) for one in _numbers(path, {key: value}, key, above_zero=True)]
+
+
+def _numbers(
+    path: Path, given: dict[str, Any], key: str, default: float | None = None, *, above_zero: bool = False
+) -> list[float]:
+    """Return an entry of a configuration that is one number or several.
+
+    Raises:
+        ConfigError: it is missing, or anything else.
+    """
+    value: Any = given.get(key, default)
+    found: list[Any] = value if isinstance(value, list) and value else [value]
+    plain = all(isinstance(one, int | float) and math.isfinite(one) for one in found)
+    if not plain or (above_zero and min(found) <= 0):
+        what = (
+            f"{path} sets {key} to {printable(json.dumps(value), most=60)}" if key in given else f"{path} has no {key}"
+        )
+        why = f"numbers{' above 0' if above_zero else ''} are needed there"
+        raise ConfigError(what, why=why, fix="write it as model and processor were saved: processor.save_pretrained")
+    return [float(one) for one in found]
 
 
 def _json(path: Path) -> dict[str, Any]:

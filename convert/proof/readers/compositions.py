@@ -90,12 +90,12 @@ def _twice(form: NormalForm, view: View) -> View | None:
 
 
 def power(form: NormalForm, view: View, exponent: float) -> View:
-    """Add a square, a cube, a root or a reciprocal."""
+    """Add a square, a cube, a root, a reciprocal, or another power."""
     if exponent in (2, 3):
         square = multiply(form, view, view)
         return square if exponent == 2 else multiply(form, square, view)
     if exponent not in (0.5, -0.5, -1):
-        raise NoRuleError(f"to the power of {exponent}")
+        return form.each(view, "power", exponent=number(exponent))
     made = view if exponent == -1 else form.each(view, "sqrt")
     return form.each(made, "reciprocal") if exponent < 0 else made
 
@@ -146,6 +146,10 @@ def product(form: NormalForm, left: View, right: View) -> View:
     """Add a product of matrices, the last two axes of each: of two computed ones a term of [B, M, K] and [B, K, N]."""
     if right.term is None and right.at.ndim == 2:
         return form.matmul(left, right.stored, ZERO)
+    if left.term is None and math.prod(left.at.shape[:-2]) == 1:
+        matrix = left.reshape(*left.at.shape[-2:]).transpose(1, 0).stored
+        turned = form.matmul(right.map(lambda at: np.swapaxes(at, -1, -2)), matrix, ZERO)
+        return turned.map(lambda at: np.swapaxes(at, -1, -2))
     (*front, rows, inner), (*others, depth, columns) = left.at.shape, right.at.shape
     if front != others or inner != depth:
         raise NoRuleError(f"matrices {left.at.shape} and {right.at.shape}")
@@ -153,6 +157,47 @@ def product(form: NormalForm, left: View, right: View) -> View:
     read = (form.ordered(left, (*sizes[:2], inner)), form.ordered(right, (sizes[0], inner, columns)))
     made = form.add("product", read, (sizes[0], rows, columns), sizes)
     return View(np.arange(sizes[0] * rows * columns, dtype=np.int32).reshape(*front, rows, columns), made)
+
+
+def cumulated(form: NormalForm, view: View, axis: int, given: Mapping[str, Any]) -> View:
+    """Add sums of what comes before each place of an axis: a product with a triangle of ones."""
+    size = view.at.shape[axis]
+    triangle = np.triu(np.ones((size, size)), given.get("exclusive", 0))
+    rows = view.map(lambda at: np.moveaxis(at, axis, -1))
+    made = form.matmul(rows, number(triangle.T if given.get("reverse", 0) else triangle), ZERO)
+    return made.map(lambda at: np.moveaxis(at, -1, axis))
+
+
+def einsum(form: NormalForm, left: View, right: View, equation: str) -> View:
+    """Add a sum of products over letters that both have, of which what is made has some."""
+    given, arrow, made = equation.replace(" ", "").partition("->")
+    one, other = given.split(",")
+    made = made if arrow else "".join(sorted(letter for letter in one + other if (one + other).count(letter) == 1))
+    sizes = dict(zip(one + other, left.at.shape + right.at.shape, strict=True))
+    both = [letter for letter in one if letter in other]
+    kept, summed = ([letter for letter in both if (letter in made) == stays] for stays in (True, False))
+    alone = [[letter for letter in each if letter not in both] for each in (one, other)]
+    if set(made) != {*kept, *alone[0], *alone[1]} or any(len(set(each)) != len(each) for each in (one, other, made)):
+        raise NoRuleError(f"sums of products {equation}")
+
+    def laid(view: View, letters: str, *order: list[str]) -> View:
+        axes = [letters.index(letter) for part in order for letter in part]
+        return view.transpose(*axes).reshape(*(math.prod(sizes[letter] for letter in part) for part in order))
+
+    lefts = laid(left, one, kept, alone[0], summed)
+    if right.term is None or left.term is None:  # stored numbers on the right, as a matrix
+        stored_left = left.term is None
+        if kept and math.prod(sizes[letter] for letter in kept) > 1:
+            raise NoRuleError(f"sums of products {equation} with stored numbers")
+        rows, columns = (alone[1], alone[0]) if stored_left else (alone[0], alone[1])
+        matrix = (
+            laid(left, one, summed, [*kept, *columns]) if stored_left else laid(right, other, summed, [*kept, *columns])
+        )
+        lefts = laid(right, other, [*kept, *rows], summed) if stored_left else laid(left, one, [*kept, *rows], summed)
+        found, order = form.matmul(lefts, matrix.stored, ZERO), [*kept, *rows, *columns]
+    else:
+        found, order = product(form, lefts, laid(right, other, kept, summed, alone[1])), [*kept, *alone[0], *alone[1]]
+    return found.reshape(*(sizes[letter] for letter in order)).transpose(*(order.index(letter) for letter in made))
 
 
 def add(form: NormalForm, left: View, right: View) -> View:

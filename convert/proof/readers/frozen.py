@@ -193,6 +193,7 @@ RULES: dict[str, Rule] = {
     "Pack": _pack,
     "Pad": lambda form, views, given: pad(form, views[0], views[1], None),
     "PadV2": lambda form, views, given: pad(form, *views),
+    "Pow": lambda form, views, given: compositions.power(form, views[0], float(views[1].stored.values.reshape(()))),
     "Prod": _prod,
     "RealDiv": lambda form, views, given: compositions.divide(form, views[0], views[1]),
     "Reciprocal": _each("reciprocal"),

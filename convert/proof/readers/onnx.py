@@ -110,8 +110,24 @@ def _beyond(size: int, before: int, after: int, kernel: int, stride: int) -> int
     return max(0, (last - stride if last >= size + before else last) + kernel - size - before - after)
 
 
+def _along_one(form: NormalForm, view: View, kind: str, given: Given) -> View:
+    """Add a pool of three or five axes along one of them."""
+    kernel = given["kernel_shape"]
+    strides = given.get("strides", [1] * len(kernel))
+    odd = any(given.get("pads", ())) or given.get("ceil_mode", 0) or max(given.get("dilations", [1])) > 1
+    moved = [axis for axis in range(len(kernel)) if (kernel[axis], strides[axis]) != (1, 1)]
+    if len(moved) > 1 or odd or given.get("auto_pad", b"NOTSET") not in (b"NOTSET", b"VALID"):
+        raise NoRuleError(f"a pool {kernel} of several axes, or with pads")
+    axis, sizes = moved[0] + 2 if moved else 2, view.at.shape
+    rows = view.reshape(1, math.prod(sizes[:axis]), sizes[axis], math.prod(sizes[axis + 1 :]))
+    made = form.pool(rows, kind, (1, kernel[axis - 2]), (1, strides[axis - 2]))
+    return made.reshape(*sizes[:axis], -1, *sizes[axis + 1 :])
+
+
 def _pool(kind: str) -> Rule:
     def rule(form: NormalForm, views: Views, given: Given) -> View:
+        if views[0].at.ndim in (3, 5):
+            return _along_one(form, views[0], kind, given)
         view, kernel = last(views[0]), given["kernel_shape"]
         strides = given.get("strides", [1, 1])
         pads = _pads(given, view.at.shape[1:3], kernel, strides)
@@ -232,6 +248,9 @@ NAMES |= {f"logical_{one}": one.title() for one in ("and", "or", "not")}
 RULES: dict[str, Rule] = {
     **{name: _plainly(rule) for name, rule in choices.rules(lambda name: NAMES.get(name, choices.camel(name))).items()},
     "ConvTranspose": resample.conv_transpose,
+    "CumSum": lambda form, views, given: compositions.cumulated(form, views[0], int(views[1].at.reshape(())), given),
+    "Einsum": lambda form, views, given: compositions.einsum(form, views[0], views[1], given["equation"].decode()),
+    "GatherND": lambda form, views, given: places.gather_nd(views, given),
     "DepthToSpace": functools.partial(resample.shuffle, deep=False),
     "Resize": resample.resize,
     "SpaceToDepth": functools.partial(resample.shuffle, deep=True),

@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from convert.proof.normal import NormalForm, NoRuleError, View
+from convert.proof.normal import LOWEST, NormalForm, NoRuleError, View
 from convert.proof.readers import choices, compositions
 
 FRAMEWORK = "litert"
@@ -69,9 +69,9 @@ def pad(form: NormalForm, views: Views, given: Given) -> Any:
         if mode not in ("edge", "reflect", "wrap"):
             raise NoRuleError(f"its mode is {mode}")
         return view.map(lambda at: np.pad(at, pairs, mode))
-    if fill == 0 and len(around[0]) == 4 and not around[:, 1].any():
+    if (fill == 0 or fill <= LOWEST) and len(around[0]) == 4 and not around[:, 1].any():
         (top, left), (bottom, right) = around[:, 2:].tolist()
-        return first(form.pad(last(view), (top, left, bottom, right)))
+        return first(form.pad(last(view), (top, left, bottom, right), fill))
     for axis in np.flatnonzero(around.any(0)):
         shapes = [[one if at != axis else count for at, one in enumerate(view.at.shape)] for count in around[:, axis]]
         before, after = (View(np.full(shape, fill, np.float32)) for shape in shapes)
@@ -100,6 +100,13 @@ def part(form: NormalForm, views: Views, given: Given) -> Any:
     for start, end, axis, step in zip(starts, ends, axes, steps, strict=True):
         cut[int(axis)] = slice(int(start), int(end), int(step))
     return views[0].map(lambda at: at[tuple(cut)])
+
+
+def gather_nd(views: Views, given: Given) -> Any:
+    """Return places of the first axis."""
+    if given.get("batch_dims", 0) or views[1].at.ndim != 2 or views[1].at.shape[1] != 1:
+        raise NoRuleError("it gathers more than places of the first axis")
+    return views[0].map(lambda at: np.take(at, views[1].at[:, 0], 0))
 
 
 def split(form: NormalForm, views: Views, given: Given) -> list[View]:

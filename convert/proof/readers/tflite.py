@@ -370,6 +370,7 @@ RULES: dict[str, Rule] = {
     "PACK": _pack,
     "PAD": lambda form, call: pad(form, call[0], call[1], None),
     "PADV2": lambda form, call: pad(form, call[0], call[1], call[2]),
+    "POW": lambda form, call: compositions.power(form, call[0], float(call[1].stored.values.flat[0])),
     "PRELU": lambda form, call: compositions.prelu(form, call[0], call[1].stored),
     "REDUCE_MAX": lambda form, call: _mean(form, call, "largest"),
     "REDUCE_PROD": _prod,

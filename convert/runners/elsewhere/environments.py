@@ -1,23 +1,26 @@
-"""What runs a file elsewhere, got by the ordinary clients (pip, apt-get, npm) and kept: made once a version.
+"""What runs or writes a file elsewhere, got by the ordinary clients (pip, apt-get, npm) and kept: made once a version.
 
 Nothing is installed into this environment or this system: packages are unpacked below the user's cache folder
 ($TBCONV_CACHE, or tbconv in ~/.cache), by a user without rights. Programs of the system (qemu, Chromium, Node's npm)
-are only looked for; a program that is not there is an error that says which package has it.
+are only looked for; a program that is not there is an error that says which package has it. The environment of
+litert-torch holds 6 GB, so it is made by the user.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
 import tarfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from importlib import metadata
 from pathlib import Path
 
 from tbconv.contract.environment import SEEN_BY_CHILDREN
-from tbconv.contract.errors import SetupError
+from tbconv.contract.errors import SetupError, printable
 from tbconv.contract.files import folder_whole_or_not
 from torch_train.data.loading import cache_folder
 
@@ -25,6 +28,14 @@ LITERT = "ai-edge-litert==2.1.2"  # what serves (pyproject.toml): elsewhere the 
 NUMPY = "numpy==2.2.6"  # the same, for it carries films and outputs
 NEWEST_LITERT = "ai-edge-litert>=2.3"  # has CompiledModel; onnx2tf's pins keep it out of our own environment
 LITERT_JS = ("@litertjs/core@2.5.3", "@litertjs/wasm-utils@2.5.3")
+
+LITERT_TORCH = "TBCONV_LITERT_TORCH"  # environment variable: the Python of an environment that has litert-torch
+LITERT_TORCH_PACKAGE = "litert-torch==0.10.0"  # the release that --route litert-torch was measured with
+VERSIONS_OF = """
+import importlib.metadata, json
+names = {one.metadata["Name"].lower(): one.version for one in importlib.metadata.distributions()}
+print(json.dumps({name: names.get(name) for name in ("litert-torch", "torch")}))
+"""
 
 # Debian 12 for ARM: its Python (3.11) is one that the vendor's wheel is made for, whatever system runs this.
 DEBIAN, DEBIAN_PYTHON = "bookworm", "3.11"
@@ -52,6 +63,7 @@ Dir::Etc::preferencesparts "/dev/null";
 """
 ARM_WHEELS = ("manylinux2014_aarch64", "manylinux_2_17_aarch64", "manylinux_2_27_aarch64", "manylinux_2_28_aarch64")
 LONGEST_S = 900.0  # of one client; the largest environment takes half a minute
+LONGEST_LOOK_S = 60.0  # of a Python that is asked what is installed
 TAIL_LINES = 6
 FROM_NETWORK = "it is got once, over the network, and kept"
 
@@ -108,6 +120,43 @@ def litert_js() -> Path:
         SetupError: they cannot be had.
     """
     return _kept(f"npm-{_tag(LITERT_JS)}", _npm)
+
+
+def python_of_litert_torch() -> Path:
+    """Return the Python of an environment that has litert-torch: $TBCONV_LITERT_TORCH, or that of the cache folder.
+
+    Raises:
+        SetupError: there is none, it lacks litert-torch, or it has another PyTorch than this environment: what
+            torch.export writes is read by the same version alone.
+    """
+    named, wanted = os.environ.get(LITERT_TORCH), metadata.version("torch").partition("+")[0]
+    kept = cache_folder() / "litert-torch"
+    python = Path(named) if named else kept / "bin" / "python"
+    packages = f"{shlex.quote(LITERT_TORCH_PACKAGE)} torch=={wanted}"
+    install = f"{shlex.quote(str(python))} -m pip install {packages}"
+    if not python.is_file():
+        folder = shlex.quote(str(kept))
+        made = f"{shlex.quote(sys.executable)} -m venv {folder} && {folder}/bin/python -m pip install {packages}"
+        raise SetupError(
+            f"there is no environment of litert-torch: {python} does not exist",
+            why=f"its packages do not go with ours, so it has an environment of its own (6 GB), in {kept} or where "
+            f"{LITERT_TORCH} names its Python",
+            fix=f"unset {LITERT_TORCH}; {made}" if named else made,
+        )
+    try:
+        command = [str(python), "-I", "-c", VERSIONS_OF]
+        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=LONGEST_LOOK_S)
+        found: dict[str, str | None] = json.loads(done.stdout)
+    except (OSError, subprocess.SubprocessError, ValueError) as error:
+        what, why = f"{python} cannot be asked what is installed", printable(str(error), most=300)
+        raise SetupError(what, why=why, fix=f"let {LITERT_TORCH} name the Python of a virtual environment") from error
+    if found["litert-torch"] is None:
+        raise SetupError(f"{python} has no litert-torch", why=f"{LITERT_TORCH} names it", fix=install)
+    if (found["torch"] or "").partition("+")[0] != wanted:
+        what = f"{python} has torch {found['torch']}, this environment torch {wanted}"
+        why = "a program that torch.export writes is read by the version that wrote it"
+        raise SetupError(what, why=why, fix=install)
+    return python
 
 
 def lean_environment(**more: str) -> dict[str, str]:

@@ -55,7 +55,8 @@ def convert(
         str | None,
         typer.Option(
             help="Who writes the TFLite to ship: own (tbconv, the default), tensorflow or onnx2tf (its float32 file "
-            "and SavedModel; of an ONNX model with a node that no rule of ours knows, too, certified by measurement)."
+            "and SavedModel; of an ONNX model with a node that no rule of ours knows, too, certified by measurement), "
+            "or of timm:, torchvision:, hf: and .pt2 litert-torch (its float32 file, from its own environment)."
         ),
     ] = None,
     films: Annotated[
@@ -152,6 +153,14 @@ def convert(
         Path | None,
         typer.Option(help="JSON or CSV of label,threshold for an ONNX model; labels without one have 0.5."),
     ] = None,
+    evidence: Annotated[
+        bool,
+        typer.Option(
+            "--evidence",
+            help="Give the exact evidence map of a third-party network as well: what each place adds to an output. It "
+            "needs a head that is affine on a mean over places; else an error says why not. A bundle has one anyway.",
+        ),
+    ] = False,
     referral: Referral = None,
     details: Details = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report and the file to deploy as JSON.")] = False,
@@ -180,7 +189,10 @@ def convert(
                 (keep_float, int8_budget),
                 preprocessing,
                 labels,
-                decided | taken | {"referral": referral, "formats": chosen} | ({"io": io} if io else {}),
+                decided
+                | taken
+                | {"referral": referral, "formats": chosen, "evidence": evidence}
+                | ({"io": io} if io else {}),
                 as_json=as_json,
                 details=details,
             )
@@ -189,11 +201,22 @@ def convert(
             refuse(given | {"--where": where}, (*OF_ONNX, "--where"), "for a network of several labels", why)
             require_packages("torch", "onnx", "onnxruntime", "tensorflow")
             _convert_labels(
-                run, out, route, films, int8, referral, chosen, io=io or "float32", as_json=as_json, details=details
+                run,
+                out,
+                route,
+                films,
+                int8,
+                referral,
+                chosen,
+                io=io or "float32",
+                evidence=evidence,
+                as_json=as_json,
+                details=details,
             )
         else:
             why = "a bundle's map adds up to its margin, which steps of 8 bits would not"
             refuse({"--io": io}, ("--io",), "for a run", why)
+            refuse({"--evidence": evidence or None}, ("--evidence",), "for a run", "its bundle has a map in any case")
             refuse(given, OF_ONNX, "for a run", "a run knows its films, labels and preprocessing")
             require_packages("torch", "onnx", "onnxruntime", "tensorflow")
             _convert_run(run, out, route, films, int8, referral, chosen, where=where, as_json=as_json, details=details)
@@ -270,6 +293,7 @@ def _convert_labels(
     formats: tuple[str, ...],
     *,
     io: str,
+    evidence: bool,
     as_json: bool,
     details: bool,
 ) -> None:
@@ -282,6 +306,7 @@ def _convert_labels(
         route=_route(route),
         formats=formats,
         io=io,
+        evidence=evidence,
         films=films,
         keep_float=tuple(int8[0] or ()) or None,
         int8_budget=INT8_BUDGET if int8[1] is None else int8[1],
