@@ -94,8 +94,8 @@ HEAD = """## Classifiers of other libraries
 
 Written by `python -m benchmarks.other_libraries FILMS`, whose rows are in `benchmarks/results/other_libraries.csv`:
 small networks of drawn weights, running statistics of 16 drawn films, judged as those of the families above. Those of
-transformers are a folder of `save_pretrained` (`hf:FOLDER`), those of keras.applications an ONNX file of tf2onnx, and all
-others a `.pt2` of torch.export. The reference of Keras's is Keras in float64.
+transformers are a folder of `save_pretrained` (`hf:FOLDER`), those of keras.applications an ONNX file of tf2onnx, and
+all others a `.pt2` of torch.export. The reference of Keras's is Keras in float64.
 
 **{converted} of {tried} tried convert ({low:.0%} to {high:.0%}, 95 %)**; {waiting} of the {listed} in the list were not
 tried. Rows are of several commits (`commit` in the CSV); small configurations say nothing of memory or time.
