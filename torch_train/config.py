@@ -119,6 +119,11 @@ class TrainConfig:
             return self.learning_rate
         return RATE_SCRATCH if self.weights == "none" else RATE_TRANSFER
 
+    @property
+    def outputs(self) -> int:
+        """How many outputs the network has: one a name, or those of (negative, positive)."""
+        return 2 if self.names is None else len(self.names)
+
     def stored(self) -> dict[str, Any]:
         """Return what the run folder stores: every number, no path; a weight file by its digest."""
         hidden = (*NOT_STORED, *(OF_PIXELS if self.film_identity == "file" else ()))

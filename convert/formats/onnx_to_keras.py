@@ -33,7 +33,7 @@ from tbconv.contract.errors import ConversionError
 
 FRAMEWORK = "tensorflow"
 
-H5_OUTPUTS = ("logits", "probability")  # an H5 cannot load the operations of the evidence map
+H5_OUTPUTS = ("logits", "probability")  # of a bundle: an H5 cannot load the operations of its evidence map
 
 
 def load(request: dict[str, Any]) -> dict[str, Any]:  # noqa: ARG001  (as every step)
@@ -46,7 +46,7 @@ def onnx_to_keras(request: dict[str, Any]) -> dict[str, Any]:
 
     Args:
         request: onnx; and where to write: h5, keras, saved_model (each may be null). h5_outputs names the outputs
-            that the H5 carries: by default H5_OUTPUTS where the graph has them, else all.
+            that the H5 carries: by default H5_OUTPUTS where the graph has both, else all.
 
     Returns:
         converter.
@@ -55,7 +55,7 @@ def onnx_to_keras(request: dict[str, Any]) -> dict[str, Any]:
     image = outputs.pop("image")
     model = keras.Model(image, outputs, name="tbconv")
     if request.get("h5"):
-        names = request.get("h5_outputs") or [name for name in H5_OUTPUTS if name in outputs] or list(outputs)
+        names = request.get("h5_outputs") or list(H5_OUTPUTS if outputs.keys() >= {*H5_OUTPUTS} else outputs)
         small = keras.Model(image, {name: outputs[name] for name in names}, name="tbconv")
         save_h5(small, request["h5"])
     if request.get("keras"):
@@ -84,6 +84,7 @@ FUNCTIONS = {
     "cos": keras.ops.cos,
     "divide": keras.ops.divide,
     "equal": keras.ops.equal,
+    "erf": keras.ops.erf,
     "greater": keras.ops.greater,
     "greater_equal": keras.ops.greater_equal,
     "less": keras.ops.less,

@@ -94,9 +94,12 @@ def check_evidence(evidence: bool, route: Route, io: str) -> None:
     Raises:
         ConfigError: another converter writes them, or they give integers.
     """
-    if evidence and route == "onnx2tf":
-        why = "it moves axes of what it converts, and nothing would say which places a map is about"
-        raise ConfigError("--evidence with --route onnx2tf", why=why, fix="omit --route, or omit --evidence")
+    whys = {
+        "onnx2tf": "it moves axes of what it converts, and nothing would say which places a map is about",
+        "litert-torch": "it converts the network of PyTorch, which gives no map",
+    }
+    if evidence and route in whys:
+        raise ConfigError(f"--evidence with --route {route}", why=whys[route], fix="omit --route, or omit --evidence")
     if evidence and io != "float32":
         why = "a map adds up to its output, which steps of 8 bits would not"
         raise ConfigError(f"--evidence with --io {io}", why=why, fix="omit --io, or omit --evidence")

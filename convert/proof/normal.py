@@ -378,8 +378,12 @@ class NormalForm:
                 return self._clip(term.inputs[0], merged)
         if term.kind == "elu" and (low, high) == (0, math.inf):  # ELU is the identity above 0, and below 0 there
             return self._clip(term.inputs[0], ends)
-        if self.least(index) >= low and high == math.inf:
+        least = self.least(index)
+        if least >= low and high == math.inf:
             return index
+        if least >= 0 and low < 0 < high:  # a file may leave out what is implied: both are written alike
+            rounded = None if ends.step is None else np.array([0, *ends.step[1:]])
+            ends = Stored(np.array([0, *ends.values[1:]]), coarse=rounded)
         return self.add("clip", (index,), term.shape, (), ends=ends)
 
     def least(self, index: int) -> float:

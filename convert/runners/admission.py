@@ -218,6 +218,7 @@ CLASSES: dict[str | None, frozenset[str]] = {
         """
     ),
     "keras.src.ops.core": frozenset({"Cast"}),
+    "keras.src.ops.math": frozenset({"Erf"}),
     "keras.initializers": frozenset({"GlorotUniform", "Zeros", "Ones", "Constant"}),
     "keras": frozenset({"DTypePolicy"}),
 }

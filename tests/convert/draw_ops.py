@@ -198,6 +198,12 @@ def right_graphs():
         "group_norm_of_each_channel": start().add("GroupNormalization", normal(4), normal(4), num_groups=2),
         "group_norm_of_torch": group_norm_of_torch(),
         "upsample_nearest": resized(np.float32([1, 1, 2, 3]), mode="nearest", **NEAREST_OF_TORCH),
+        "expanded_in_rows": start()
+        .add("Reshape", np.int64([-1, 12, 12]))
+        .add("ReduceMax", np.int64([-1]))
+        .add("Expand", np.int64([1, 1, 5]))
+        .add("Reshape", np.int64([-1, 240])),
+        "resized_by_cubes": resized(np.int64([9, 17]), mode="cubic", axes=[2, 3], **BILINEAR_OF_TORCH),
         "upsample_bilinear": resized(np.float32([1, 1, 2, 2]), mode="linear", **BILINEAR_OF_TORCH),
         "upsample_to_corners": resized(
             np.int64([5, 20]), mode="linear", coordinate_transformation_mode="align_corners", axes=[2, 3]
@@ -244,6 +250,7 @@ def right_graphs():
         "equal": positive().add("Equal", np.float32(0)).add("Cast", to=1),
         "shrink": shrink(),
         "sign": start().add("Sign"),
+        "error_function": start().add("Erf"),
         "cube_root": positive().add("Pow", np.float32(1 / 3)),
         "sine": start().add("Sin").add("Cos"),
         "gate": beside(start().add("Greater", np.float32(0.2)).add("Cast", to=1), "Mul", "image"),
@@ -454,7 +461,7 @@ def wrong_graphs():
         "batch_left_elsewhere": start().add("Transpose", perm=[1, 0, 2, 3]).add("Gather", np.int64([0, 1]), axis=0),
         "relu_with_the_batch_elsewhere": start().add("Transpose", perm=[1, 0, 2, 3]).add("Relu"),
         "group_norm_of_unequal_groups": start().add("GroupNormalization", normal(3), normal(3), num_groups=3),
-        "resize_by_cubes": resized(np.float32([1, 1, 2, 2]), mode="cubic"),
+        "resize_by_cubes_within": resized(np.float32([1, 1, 2, 2]), mode="cubic", exclude_outside=1),
         "resize_by_half_of_the_nearest": resized(np.float32([1, 1, 1.5, 2]), mode="nearest", **NEAREST_OF_TORCH),
         "resize_to_the_same_size": resized(np.float32([1, 1, 1.05, 2]), mode="linear", **BILINEAR_OF_TORCH),
         "resize_of_channels": resized(np.float32([1, 2, 1, 1]), mode="nearest", **NEAREST_OF_TORCH),

@@ -731,6 +731,19 @@ def pool_along_one(draw):
     return graph.add("AveragePool", kernel_shape=kernel, strides=strides, count_include_pad=1).add("Flatten")
 
 
+def error_function(draw):
+    """Take the error function of small numbers, of large ones, of what is positive and of what ends."""
+    graph = Graph().add("Mul", np.float32(draw.one(1e-3, 0.3, 1, 5)))
+    if draw.some(0, 1):
+        graph.add(*draw.one(("Relu",), ("Tanh",), ("Clip", np.float32(-0.5), np.float32(9)), ("Neg",), ("Sigmoid",)))
+    if draw.some(0, 1):
+        graph.add("Transpose", perm=[0, 2, 3, 1])
+    graph.add("Erf")
+    if draw.some(0, 1):
+        graph.add("Add", np.float32(1))
+    return graph.add("Flatten")
+
+
 FAMILIES = {
     "local_response": local_response,
     "heads_with_the_batch": heads_with_the_batch,
@@ -774,6 +787,7 @@ FAMILIES = {
     "selected": selected,
     "stacked": stacked,
     "pool_along_one": pool_along_one,
+    "error_function": error_function,
 }
 
 

@@ -22,7 +22,7 @@ from tf_serve.runtime.structure import inspect
 
 RELATIVE = 2e-5  # of the largest answer: two float32 programs sum in different orders
 SOME = ("gelu", "windows", "attention_fused", "conv_reflected", "efficient_channel_attention", "class_token")
-LEAST_SHARE = 0.97  # of the files that the exporters make: 316 of 322 are right; the aim was 0.95
+LEAST_SHARE = 0.97  # of the files that the exporters make: 318 of 322 are right; the aim was 0.95
 
 
 def judged(folder, name, exporter):

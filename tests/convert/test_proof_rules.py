@@ -9,7 +9,7 @@ from convert.proof.compare import compare
 from convert.proof.evaluate import evaluate
 from convert.proof.explain import Declared
 from convert.proof.normal import NONE, ONE, ZERO, NormalForm, NoRuleError, Stored, View, number
-from convert.proof.readers import compositions
+from convert.proof.readers import choices, compositions
 from convert.proof.readers.tensorflow import bound, select
 
 SEEDS = range(4)
@@ -46,6 +46,24 @@ def first(view):
 
 def copied(view, axis):
     return view.map(lambda at: np.concatenate([at, at], axis))
+
+
+def above(form, view, bound=0.3):
+    return choices.compare(form, view, View(np.float32(bound)), "greater")
+
+
+def quotient(form, view, change=1.0):
+    """s * P(s * s) / Q(s * s), s being a quarter of a number between -4 and 4; `change` multiplies one factor."""
+    side = form.clip(form.affine(view, number(0.25)), -1, 1)
+    square, both = form.binary("mul", side, side), []
+    for factors in (compositions.ERF_ABOVE, compositions.ERF_BELOW):
+        *rest, top = (View(np.array([one], np.float32)) for one in factors)  # as a file has them
+        made = form.binary("mul", square, top.map(lambda at: at * np.float32(change)))
+        for at, one in reversed(list(enumerate(rest))):
+            made = form.binary("add", made, one)
+            made = form.binary("mul", square, made) if at else made
+        both.append(made)
+    return compositions.quotient(form, form.binary("mul", side, both[0]), both[1])
 
 
 def normalised_by_tensorflow(form, view, seed, *, weights=True, sign=-1):
@@ -254,6 +272,14 @@ PAIRS = {
         lambda f, v, s: f.clip(v, high=0.25),
         lambda f, v, s: bound(f, v, f.affine(v, ZERO, number(0.25)), low=False),
     ),
+    "a bound below that is implied": (
+        lambda f, v, s: f.clip(f.each(v, "sigmoid"), 0, 0.6),
+        lambda f, v, s: f.clip(f.clip(f.each(v, "sigmoid"), low=0), high=0.6),
+    ),
+    "a bound below what can be": (
+        lambda f, v, s: f.clip(f.each(v, "sigmoid"), -1, 0.6),
+        lambda f, v, s: f.clip(f.each(v, "sigmoid"), high=0.6),
+    ),
     "copies along two axes, in either order": (
         lambda f, v, s: f.clip(f.each(copied(copied(v, 3), 1), "tanh"), low=0),
         lambda f, v, s: f.clip(f.each(last(copied(copied(first(v), 1), 2)), "tanh"), low=0),
@@ -294,6 +320,40 @@ PAIRS = {
         two_readers,
         lambda f, v, s: two_readers(f, v, s, rows_first=True),
     ),
+    "a comparison with its sides exchanged": (
+        lambda f, v, s: choices.compare(f, View(np.float32(0.3)), v, "less"),
+        lambda f, v, s: above(f, v),
+    ),
+    "a choice in channels first": (
+        lambda f, v, s: last(choices.choose(f, above(f, first(v)), first(v), View(draws(s, 4, 1, 1)))),
+        lambda f, v, s: choices.choose(f, above(f, v), v, View(draws(s, 4, 1, 1).reshape(4))),
+    ),
+    "a choice by what is one a channel": (
+        lambda f, v, s: last(
+            choices.choose(f, above(f, f.mean(first(v), (2, 3), keep=True), 0), first(v), f.each(first(v), "tanh"))
+        ),
+        lambda f, v, s: choices.choose(f, above(f, f.mean(v, (1, 2), keep=True), 0), v, f.each(v, "tanh")),
+    ),
+    "a number of true or false that is one": (
+        lambda f, v, s: choices.to_bool(f, choices.contrary(f, above(f, v))),
+        lambda f, v, s: choices.contrary(f, above(f, v)),
+    ),
+    "a sum of products by other letters": (
+        lambda f, v, s: compositions.einsum(f, v, f.each(v, "tanh"), "nhwc,nhvc->nhwv"),
+        lambda f, v, s: compositions.product(f, v, f.each(v, "tanh").transpose(0, 1, 3, 2)),
+    ),
+    "a sum of what comes before": (
+        lambda f, v, s: compositions.cumulated(f, v, 3, {"reverse": 1}),
+        lambda f, v, s: f.matmul(v, number(np.tril(np.ones((4, 4)))), ZERO),
+    ),
+    "a stored matrix on the left": (
+        lambda f, v, s: compositions.product(f, View(draws(s, 3, 5)), v),
+        lambda f, v, s: f.matmul(v.transpose(0, 1, 3, 2), number(draws(s, 3, 5).T), ZERO).transpose(0, 1, 3, 2),
+    ),
+    "the error function by polynomials": (
+        lambda f, v, s: quotient(f, f.clip(v, -0.5, 9)),
+        lambda f, v, s: compositions.erf(f, f.clip(v, -0.5, 5)),
+    ),
     "weights of a product of numbers": (
         lambda f, v, s: f.affine(v, f.binary("mul", View(draws(s, 4)), View(draws(s, 4) ** 2)).stored),
         lambda f, v, s: f.affine(v, number(draws(s, 4) ** 3)),
@@ -315,6 +375,10 @@ def test_both_ways_are_one_term_and_one_value(name):
 
 # What looks like a rule and is none: a border before a maximum of what may be negative, and so on.
 NO_RULE = {
+    "a bound below of what may be negative": (
+        lambda f, v, s: f.clip(f.each(v, "tanh"), 0, 0.6),
+        lambda f, v, s: f.clip(f.each(v, "tanh"), high=0.6),
+    ),
     "zeros that may win": (
         lambda f, v, s: f.pool(f.pad(v, (1, 1, 1, 1)), "max", (3, 3), (2, 2)),
         lambda f, v, s: f.pool(v, "max", (3, 3), (2, 2), (1, 1, 1, 1)),
@@ -392,6 +456,19 @@ NO_RULE = {
     "other places read as rows": (
         two_readers,
         lambda f, v, s: two_readers(f, v, s, rows_first=True, other=4),
+    ),
+    "a choice with its sides exchanged": (
+        lambda f, v, s: choices.choose(f, above(f, v), v, View(np.zeros(()))),
+        lambda f, v, s: choices.choose(f, above(f, v), View(np.zeros(())), v),
+    ),
+    "a comparison and its contrary": (lambda f, v, s: above(f, v), lambda f, v, s: choices.contrary(f, above(f, v))),
+    "sums before and behind": (
+        lambda f, v, s: compositions.cumulated(f, v, 3, {"exclusive": 1}),
+        lambda f, v, s: compositions.cumulated(f, v, 3, {}),
+    ),
+    "a quotient of other polynomials": (
+        lambda f, v, s: quotient(f, v, change=1.01),
+        lambda f, v, s: compositions.erf(f, v),
     ),
     "ReLU6 and ReLU": (lambda f, v, s: f.clip(v, 0, 6), lambda f, v, s: f.clip(v, low=0)),
     "a gate and its square": (silu, lambda f, v, s: f.binary("mul", silu(f, v, s), f.each(v, "sigmoid"))),

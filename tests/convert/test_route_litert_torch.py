@@ -63,11 +63,12 @@ def stand_in(tmp_path, monkeypatch):
     return name
 
 
-class LargestPlaces(torch.nn.Module):
-    """Keeps the four largest places of each channel: no rule here knows TopK."""
+class WholePart(torch.nn.Module):
+    """Adds whole parts to the means of channels: no rule here knows Floor."""
 
     def forward(self, features):
-        return features.flatten(2).topk(4, dim=-1).values.mean(-1)
+        means = features.mean((2, 3))
+        return means + (8 * means).floor()
 
 
 def network(seed, pooling=None):
@@ -97,7 +98,7 @@ def drawn(tmp_path_factory):
         run_step("convert.formats.onnx_wrap.wrap:wrap", wrapped)
         written = {"onnx": str(folder / "model.onnx"), "float32": str(folder / f"{name}.tflite")}
         run_step("convert.formats.tflite.write:onnx_to_tflite", written)
-    program = torch.export.export(network(3, LargestPlaces()), (torch.zeros(1, 3, SIDE, SIDE),))
+    program = torch.export.export(network(3, WholePart()), (torch.zeros(1, 3, SIDE, SIDE),))
     torch.export.save(program, folder / "ruleless.pt2")
     return folder, films
 
@@ -176,6 +177,11 @@ def test_the_route_is_refused_where_there_is_no_network_of_pytorch_to_convert(tm
         ConvertConfig(run=tmp_path / "run", out=tmp_path / "out", route="litert-torch")
 
 
+def test_a_map_is_refused_since_the_network_of_pytorch_gives_none(drawn, tmp_path):
+    with pytest.raises(ConfigError, match="--evidence with --route litert-torch"):
+        config(drawn, tmp_path / "out", evidence=True)
+
+
 def test_a_route_that_writes_nothing_of_what_is_asked_for_is_refused(drawn, tmp_path):
     with pytest.raises(ConfigError, match="with --formats onnx,tflite-int8") as refused:
         config(drawn, tmp_path / "out", formats=("onnx", "tflite-int8"))
@@ -190,7 +196,7 @@ def test_without_the_environment_nothing_is_exported(drawn, tmp_path, monkeypatc
 
 
 def test_a_node_without_a_rule_is_refused_with_both_routes_as_fix(drawn, tmp_path):
-    with pytest.raises(NoRuleError, match="TopK") as refused:
+    with pytest.raises(NoRuleError, match="Floor") as refused:
         convert(config(drawn, tmp_path / "out", "ruleless", route="own"), Silence())
     assert refused.value.fix.startswith("--route onnx2tf or --route litert-torch ships a reference converter's")
 
@@ -270,5 +276,5 @@ def test_litert_torch_itself_converts_and_what_no_rule_proves_is_said_to_rest_on
         assert done.report["proofs"]["model_float32.tflite"]["verdict"] in ("EQUIVALENT", "CANNOT SAY")
         found[name] = row["served"], done.report["limits"][-1]
     assert found["given"][0] is None
-    assert "operation 48" in found["ruleless"][0]  # TOPK_V2, which no bundle has
+    assert "the operation 8" in found["ruleless"][0]  # FLOOR, which no bundle has
     assert "no rule of ours proves it; measured on 12 films" in found["ruleless"][1]

@@ -53,7 +53,7 @@ def _steps(recipe, way, fine_tune, steps=8, truth=None, **more):
     torch.manual_seed(0)
     truth = torch.tensor([0, 1] * 4) if truth is None else truth
     config = recipe(device="cuda", fine_tune=fine_tune, learning_rate=1e-4, schedule="plateau", **more)
-    network = XrayNetwork("resnet10", outputs=len(config.names or ("", "")))
+    network = XrayNetwork("resnet10", outputs=config.outputs)
     for drop in (network.head.drop1, network.head.drop2):
         drop.p = 0.0  # compiled dropout draws other numbers
     tuning = choose_layers(network, fine_tune)

@@ -87,7 +87,7 @@ def start_network(config: TrainConfig, reporter: Reporter) -> Start:
         ConfigError: the layers or the precision do not fit.
     """
     precision = choose_precision(config.device, config.precision)
-    network = build_network(config.arch, config.weights, seed=config.seed, outputs=len(config.names or ("", "")))
+    network = build_network(config.arch, config.weights, seed=config.seed, outputs=config.outputs)
     tuning = choose_layers(network, config.fine_tune)
     _report_start(tuning, config, precision, reporter)
     return Start(tuning, precision)
@@ -368,7 +368,7 @@ def class_loss(labels: NDArray[np.int64], config: TrainConfig, device: torch.dev
     """
     if labels.ndim > 1:
         return label_loss(labels, config, device)
-    classes = len(config.names or ("", ""))
+    classes = config.outputs
     counts = np.bincount(labels, minlength=classes)
     weight = None
     if config.balance == "loss":

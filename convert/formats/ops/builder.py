@@ -36,6 +36,7 @@ Activation = Literal[
     "sin",
     "cos",
     "power",
+    "erf",
     "logical_not",
 ]
 

@@ -229,6 +229,17 @@ def gelu(walk: Walk, node: Node, values: list[Value | None]) -> Value:
     return value.like(make.combine([x, make.scale(gate, 0.5, 0.5, f"{name}.gate")], "multiply", name))
 
 
+def error_function(walk: Walk, node: Node, values: list[Value | None]) -> Value:
+    """A function, which a H5 can't load.
+
+    TFLite: MUL, MAXIMUM and MINIMUM, two polynomials of MUL and ADD, and DIV.
+
+    By itself; where it is part of a written out Gelu it is one. TFLite has no such operator: Eigen's quotient, which
+    TensorFlow computes too, is within 4 float32 steps of it.
+    """
+    return _activation(walk, "erf", node, only(node, values), nonnegative=False)
+
+
 def prelu(walk: Walk, node: Node, values: list[Value | None]) -> Value:
     """PReLU.
 

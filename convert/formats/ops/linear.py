@@ -115,7 +115,7 @@ def einsum(walk: Walk, node: Node, values: list[Value | None]) -> Value:
     named = _letters(node, values)
     given: list[Any] = []
     for at, letters in enumerate(named[:2]):
-        one = None if values[at] is None else as_onnx(walk, node, only(node, values, at))
+        one = None if values[at] is None else as_onnx(walk, node, only(node, values, at), at)
         given.append(walk.constant(node, at) if one is None else one.tensor)
         if len(given[at].shape) != len(letters) or (one is not None and one.rows > 1):
             raise unknown(node, f"its input {at} does not have the axes of {letters}")
@@ -205,7 +205,7 @@ def _rearranged(walk: Walk, tensor: Any, letters: list[str], wanted: str, sizes:
 
 
 def _product(walk: Walk, node: Node, left: Value, right: Value) -> Value:
-    one, other = as_onnx(walk, node, left), as_onnx(walk, node, right)
+    one, other = as_onnx(walk, node, left), as_onnx(walk, node, right, 1)
     shapes = [list(each.tensor.shape[1:]) for each in (one, other)]
     fits = len(shapes[0]) == len(shapes[1]) > 1 and shapes[0][:-2] == shapes[1][:-2] and shapes[0][-1] == shapes[1][-2]
     if not fits or one.rows != other.rows:

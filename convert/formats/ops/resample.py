@@ -12,16 +12,17 @@ from convert.formats.onnx_graph import BATCH, Node, zeros_only
 from convert.formats.ops.walk import CHANNELS_LAST, MOST_COPIES, Value, Walk, image, layer_name, shared, unknown
 
 # --- interpolate ---
-# Whole factors of "nearest" are copies; "linear" is a matrix of rows, and one of columns.
+# Whole factors of "nearest" are copies; "linear" and "cubic" are a matrix of rows, and one of columns.
 
 
 def resize(walk: Walk, node: Node, values: list[Value | None]) -> Value:
-    """Concatenate of copies with Reshape around it, of "nearest"; Dense with Permute around it, of "linear".
+    """Concatenate of copies with Reshape around it, of "nearest"; Dense with Permute around it, of "linear", "cubic".
 
     TFLite: CONCATENATION and RESHAPE; FULLY_CONNECTED and TRANSPOSE.
 
-    Of height and width, scales or sizes stored. Nearest: by whole factors of at most 64. Linear: any size, with
-    half_pixel, pytorch_half_pixel, align_corners or asymmetric coordinates. Without antialiasing.
+    Of height and width, scales or sizes stored. Nearest: by whole factors of at most 64. Linear and cubic: any size,
+    with half_pixel, pytorch_half_pixel, align_corners or asymmetric coordinates. Without antialiasing, and cubic with
+    what lies at the edge beyond it.
     """
     value = image(walk, node, values)
     mode, way = (node.attributes.get(name, default).decode() for name, default in _NAMES)
@@ -30,9 +31,10 @@ def resize(walk: Walk, node: Node, values: list[Value | None]) -> Value:
     sides = [_side(walk, node, value, axis) for axis in (2, 3)]
     if mode == "nearest":
         return _nearest(walk, node, value, [_sources(node, way, *side) for side in sides])
-    if mode != "linear":
-        raise unknown(node, f"its mode {mode} is neither nearest nor linear")
-    return _linear(walk, node, value, [_weights(node, way, *side) for side in sides])
+    if mode not in ("linear", "cubic") or node.attributes.get("exclude_outside", 0):
+        raise unknown(node, f"its mode {mode} is neither nearest, linear nor cubic, or leaves out what lies outside")
+    weigh = _weights if mode == "linear" else _cubic_weights
+    return _by_matrices(walk, node, value, [weigh(node, way, *side) for side in sides])
 
 
 _NAMES = (("mode", b"nearest"), ("coordinate_transformation_mode", b"half_pixel"))
@@ -117,7 +119,20 @@ def _weights(node: Node, way: str, size: int, made: int, scale: float) -> NDArra
     return weights.astype(np.float32)
 
 
-def _linear(walk: Walk, node: Node, value: Value, weights: Sequence[NDArray[np.float32]]) -> Value:
+def _cubic_weights(node: Node, way: str, size: int, made: int, scale: float) -> NDArray[np.float32]:
+    """Return what each place behind takes of the four around it, beyond the edge of that: [size, made]."""
+    at, a = _coordinates(node, way, size, made, scale), node.attributes.get("cubic_coeff_a", -0.75)
+    low = np.floor(at).astype(np.int64)
+    weights = np.zeros((size, made))
+    for place in range(-1, 3):
+        far = np.abs(at - low - place)
+        near, beyond = ((a + 2) * far - (a + 3)) * far**2 + 1, ((far - 5) * far + 8) * far * a - 4 * a
+        share = np.where(far <= 1, near, beyond)
+        np.add.at(weights, (np.clip(low + place, 0, size - 1), np.arange(made)), share)
+    return weights.astype(np.float32)
+
+
+def _by_matrices(walk: Walk, node: Node, value: Value, weights: Sequence[NDArray[np.float32]]) -> Value:
     name, make = layer_name(node), walk.make
     high, wide = (not np.array_equal(one, np.eye(len(one))) for one in weights)  # to other sizes it is none
     tensor = make.permute(value.tensor, (0, 3, 2, 1) if high else (0, 3, 1, 2), f"{name}.channels_first")

@@ -245,16 +245,17 @@ def expand(walk: Walk, node: Node, values: list[Value | None]) -> Value:
     From sizes of 1, of the same rank, to stored sizes; the batch stays as it is.
     """
     value, target = only(node, values), [int(size) for size in walk.constant(node, 1)]
-    wanted = [1] * (len(value.shape) + 1 - len(target)) + target
-    if value.rows > 1 or len(wanted) != len(value.shape) + 1 or wanted[0] not in (1, BATCH, walk.batch or BATCH):
-        raise unknown(node, f"it takes {['N', *value.shape]} to {_shown(target)}: to another rank, or more films")
-    sizes = list(zip(value.shape, wanted[1:], strict=True))
+    wanted = [1] * (len(value.sizes) - len(target)) + target
+    first, rank = value.sizes[0], len(value.sizes)  # the batch, times the rows that are folded into it
+    if len(wanted) != rank or wanted[0] not in (1, first, walk.batch * value.rows or first):
+        raise unknown(node, f"it takes {_shown(value.sizes)} to {_shown(target)}: to another rank, or more films")
+    sizes = list(zip(value.sizes[1:], wanted[1:], strict=True))
     if any(1 not in pair and pair[0] != pair[1] for pair in sizes):
-        raise unknown(node, f"{['N', *value.shape]} does not stretch to {_shown(target)}")
+        raise unknown(node, f"{_shown(value.sizes)} does not stretch to {_shown(target)}")
     copies = [size if now == 1 else 1 for now, size in sizes]
     if max(copies) <= MOST_COPIES:
         return _copies(walk, node, value, copies)
-    ones = np.ones((1, *copies), np.float32)
+    ones = np.ones((1, *((1,) if value.rows > 1 else ()), *copies), np.float32)
     ones = ones.transpose(CHANNELS_LAST) if value.channels_first else ones
     return value.like(walk.make.times(value.tensor, ones, layer_name(node)), nonnegative=value.nonnegative)
 

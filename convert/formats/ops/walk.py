@@ -184,11 +184,11 @@ def as_image(walk: Walk, node: Node, value: Value, part: int = 0) -> Value:
     return replace(value, tensor=made, channels_first=True)
 
 
-def as_onnx(walk: Walk, node: Node, value: Value) -> Value:
+def as_onnx(walk: Walk, node: Node, value: Value, part: int = 0) -> Value:
     """Return a tensor with its axes in ONNX's order."""
     if not value.channels_first:
         return value
-    made = walk.make.permute(value.tensor, CHANNELS_FIRST, f"{layer_name(node)}.channels_first")
+    made = walk.make.permute(value.tensor, CHANNELS_FIRST, f"{layer_name(node)}.channels_first{part or ''}")
     return replace(value, tensor=made, channels_first=False)
 
 

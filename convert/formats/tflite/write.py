@@ -718,6 +718,38 @@ def _stretched(operation: Operation, numbers: NDArray[np.float64], most: int) ->
     return numbers.reshape(1) if numbers.size == 1 else numbers[None]
 
 
+# Of the error function: s * P(t) / Q(t), with s = x / 4 between -1 and 1 and t = s * s, from the constant on. They are
+# those of Eigen's `erf` of float32 (MathFunctionsImpl.h), scaled by powers of two and so that float16 holds them all.
+ERF_ABOVE = (4.51351637579, 13.2560705853, 52.7615964612, 65.3822158494, 38.6106495836, -8.14671768025, 1.28252125313)
+ERF_BELOW = (1.0, 8.27027162923, 30.20060191, 61.268567709, 66.9204028963)
+
+
+def _erf(writer: _Writer, operation: Operation) -> None:
+    name = operation.names[-1]
+
+    def times(left: int, right: int, suffix: str) -> int:
+        return writer.operator(Codes.MUL, [left, right], writer.inner(operation, suffix), schema.MulOptionsT())
+
+    def stored(value: float, suffix: str) -> int:
+        return writer.constant(f"{name}.{suffix}", np.array([value]))
+
+    def polynomial(square: int, factors: Sequence[float], suffix: str) -> int:
+        last = times(square, stored(factors[-1], f"{suffix}{len(factors) - 1}"), f"{suffix}{len(factors) - 1}")
+        for at in reversed(range(len(factors) - 1)):
+            inputs, made = [last, stored(factors[at], f"{suffix}{at}")], writer.inner(operation, f"{suffix}{at}.sum")
+            last = writer.operator(Codes.ADD, inputs, made, schema.AddOptionsT())
+            last = times(last, square, f"{suffix}{at}.product") if at else last
+        return last
+
+    side = times(writer.place(operation.inputs[0]), stored(0.25, "quarter"), "quarter")
+    side = _end(writer, operation, side, -1.0, writer.inner(operation, "least"), code=Codes.MAXIMUM)
+    side = _end(writer, operation, side, 1.0, writer.inner(operation, "most"))
+    square = times(side, side, "square")
+    above, below = polynomial(square, ERF_ABOVE, "above"), polynomial(square, ERF_BELOW, "below")
+    inputs = [times(above, side, "above"), below]
+    writer.operator(Codes.DIV, inputs, writer.output(operation), schema.DivOptionsT())
+
+
 def _choose(writer: _Writer, operation: Operation) -> None:
     computed, inputs = iter(operation.inputs), list[int]()
     for side in ("where", "yes", "no"):
@@ -754,6 +786,7 @@ RULES: dict[str, Rule] = {
     "divide": _one(Codes.DIV, schema.DivOptionsT),
     "elu": _elu,
     "equal": _compared(Codes.EQUAL, schema.EqualOptionsT),
+    "erf": _erf,
     "exponential": _one(Codes.EXP, schema.ExpOptionsT),
     "gelu": _one(Codes.GELU, schema.GeluOptionsT),
     "greater": _compared(Codes.GREATER, schema.GreaterOptionsT),

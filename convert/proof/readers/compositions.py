@@ -297,9 +297,15 @@ def gelu(form: NormalForm, view: View, *, tanh: bool = False) -> View:
 def erf(form: NormalForm, view: View) -> View:
     """Add the error function; that of a negative scale is minus that of a positive one, and so are those of weights.
 
-    Weights are turned so that the largest is above zero: what scales and shifts behind them is part of them.
+    Weights are turned so that the largest is above zero: what scales and shifts behind them is part of them. From 4 on
+    it is 1 in float32, so that no end beyond that is one.
     """
     term = form.terms[view.term or 0]
+    if term.kind == "clip":
+        low, high = term.stored["ends"].values[:2]
+        wide = -math.inf if low <= -4 else low, math.inf if high >= 4 else high
+        if wide != (low, high):
+            return erf(form, form.clip(View(view.at, term.inputs[0]), *wide))
     if term.kind in ("conv", "matmul"):
         weights = term.stored["kernel"].values.reshape(-1)
         turned = weights[np.abs(weights).argmax()] < 0
@@ -307,6 +313,45 @@ def erf(form: NormalForm, view: View) -> View:
     if term.kind == "affine" and not term.stored["offset"].base.any() and (term.stored["scale"].values < 0).all():
         return negative(form, form.each(negative(form, view), "erf"))
     return form.each(view, "erf")
+
+
+# Of Eigen's error function of float32, which TensorFlow computes, too: s * P(t) / Q(t) with s = x / 4 between -1 and 1
+# and t = s * s; from the constant on.
+ERF_ABOVE = (4.51351637579, 13.2560705853, 52.7615964612, 65.3822158494, 38.6106495836, -8.14671768025, 1.28252125313)
+ERF_BELOW = (1.0, 8.27027162923, 30.20060191, 61.268567709, 66.9204028963)
+
+
+def quotient(form: NormalForm, left: View, right: View) -> View:
+    """Add a quotient; that of the two polynomials by which TensorFlow computes it is the error function."""
+    made, below = divide(form, left, right), form.terms[right.term or 0]
+    if left.term is None or right.term is None or below.kind != "affine" or form.terms[below.inputs[0]].kind != "mul":
+        return made
+    waiting, seen = [made.term or 0], set[int]()
+    while waiting and len(seen) < 64:
+        index = waiting.pop(0)
+        term = form.terms[index]
+        if index not in seen and term.kind == "clip" and term.shape == form.terms[made.term or 0].shape:
+            found = _erf_of(form, View(made.at, index), made)
+            if found is not None:
+                return found
+        seen.add(index)
+        waiting += term.inputs
+    return made
+
+
+def _erf_of(form: NormalForm, side: View, made: View) -> View | None:
+    """Return the error function of four times a number between -1 and 1, where its quotient is what was made."""
+    square, both = multiply(form, side, side), []
+    for factors in (ERF_ABOVE, ERF_BELOW):
+        last = multiply(form, square, View(np.asarray(factors[-1], np.float32)))
+        for at in reversed(range(len(factors) - 1)):
+            last = form.binary("add", last, View(np.asarray(factors[at], np.float32)))
+            last = multiply(form, last, square) if at else last
+        both.append(last)
+    wanted = divide(form, multiply(form, both[0], side), both[1])
+    if wanted.term != made.term or not np.array_equal(wanted.at, made.at):
+        return None
+    return erf(form, form.affine(side, number(4)))
 
 
 def prelu(form: NormalForm, view: View, slope: Stored) -> View:

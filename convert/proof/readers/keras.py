@@ -273,6 +273,7 @@ RULES: dict[str, Rule] = {
     "Divide": lambda form, given, config, weights: compositions.divide(form, *given),
     "Dropout": lambda form, given, config, weights: given[0],
     "ELU": lambda form, given, config, weights: compositions.elu(form, given[0], config["alpha"]),
+    "Erf": lambda form, given, config, weights: compositions.erf(form, given[0]),
     "Flatten": lambda form, given, config, weights: given[0].reshape(1, -1),
     "GlobalAveragePooling1D": _reduce("mean"),
     "GlobalAveragePooling2D": _reduce("mean"),

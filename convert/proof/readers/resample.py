@@ -24,7 +24,7 @@ NEAREST: dict[bytes, Callable[[NDArray[np.float64]], NDArray[np.float64]]] = {
 
 
 def resize(form: NormalForm, views: Sequence[Any], given: Given) -> View:
-    """Add an interpolation of height, then width: places of "nearest", products with matrices of "linear"."""
+    """Add an interpolation of height, then width: places of "nearest", products with matrices of others."""
     view: View = views[0]
     mode = given.get("mode", b"nearest")
     if given.get("antialias", 0) or given.get("keep_aspect_ratio_policy", b"stretch") != b"stretch":
@@ -40,8 +40,9 @@ def resize(form: NormalForm, views: Sequence[Any], given: Given) -> View:
         elif mode == b"nearest":
             places = np.clip(rule(at), 0, size - 1).astype(np.int64)
             view = view.map(functools.partial(np.take, indices=places, axis=axis))
-        elif mode == b"linear":
+        elif mode in (b"linear", b"cubic"):
             weights = np.stack([np.interp(at, np.arange(size), row) for row in np.eye(size)])
+            weights = _cubic(at, size, given) if mode == b"cubic" else weights
             if not (size == made and np.allclose(weights, np.eye(size), rtol=0, atol=1e-7)):
                 order = (0, 1, 3, 2) if axis == 2 else (0, 1, 2, 3)
                 product = form.matmul(view.transpose(*order), Stored(weights, unit=np.ones(weights.shape)), ZERO)
@@ -49,6 +50,26 @@ def resize(form: NormalForm, views: Sequence[Any], given: Given) -> View:
         else:
             raise NoRuleError(f"mode {mode.decode()}")
     return view
+
+
+def _cubic(at: NDArray[np.float64], size: int, given: Given) -> NDArray[np.float64]:
+    """Return what each place takes of those before, [size, made]: Keys' kernel over places that go on at the edges."""
+    if given.get("exclude_outside", 0):
+        raise NoRuleError("it leaves out what lies outside")
+    a, reach = given.get("cubic_coeff_a", -0.75), int(np.abs(at).max()) + 3
+    places = np.arange(-reach, size + reach)
+    far = np.abs(at[None, :] - places[:, None])
+    kernel = np.where(
+        far < 2,
+        np.where(
+            far < 1,
+            (a + 2) * far**3 - (a + 3) * far**2 + 1,
+            a * far**3 - 5 * a * far**2 + 8 * a * far - 4 * a,
+        ),
+        0.0,
+    )
+    inside = np.eye(size)[np.clip(places, 0, size - 1)]  # [places, size]
+    return np.asarray(inside.T @ kernel)
 
 
 def _sides(views: Sequence[Any], given: Given) -> list[tuple[int, int, float]]:

@@ -351,7 +351,7 @@ RULES: dict[str, Rule] = {
     "CONCATENATION": _join,
     "CONV_2D": _conv,
     "DEPTHWISE_CONV_2D": _depthwise,
-    "DIV": lambda form, call: compositions.divide(form, call[0], call[1]),
+    "DIV": lambda form, call: compositions.quotient(form, call[0], call[1]),
     "EXPAND_DIMS": lambda form, call: call[0].map(lambda at: np.expand_dims(at, call.numbers(1)[0])),
     "FULLY_CONNECTED": _dense,
     "GATHER": _gather,
