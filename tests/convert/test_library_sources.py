@@ -488,6 +488,27 @@ def test_an_exported_program_computes_what_its_network_does(tmp_path, program):
     assert (facts["channels"], facts["size"], facts["preprocessing"]) == (3, SIDE, None)
 
 
+class Attends(torch.nn.Module):
+    """Weighs the places of an image by an einsum, as MONAI's ViT does, whose equation stands in the program."""
+
+    def forward(self, image):
+        rows = image.flatten(2)
+        return torch.einsum("blxd,blyd->blxy", rows[:, None], rows[:, None])[:, 0].mean(2)
+
+
+def test_a_program_with_an_einsum_is_read_and_an_option_that_is_code_is_not(tmp_path):
+    place, image = tmp_path / "model.pt2", torch.rand(1, 3, 8, 8)
+    torch.export.save(torch.export.export(Attends(), (image,)), place)
+    torch.testing.assert_close(load_program(place).module()(image), Attends()(image))
+
+    def edit(model):
+        [node] = [one for one in graph(model)["nodes"] if "einsum" in one["target"]]
+        node["inputs"][0]["arg"]["as_string"] = EVIL
+
+    with pytest.raises(ConversionError, match="as_string holds"):
+        load_program(changed(place, tmp_path / "evil.pt2", in_model(edit)))
+
+
 class Mean(torch.nn.Module):
     """Answers an image of any size with the means of its channels, and as often as told."""
 
