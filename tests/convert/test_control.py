@@ -270,3 +270,19 @@ def test_weights_that_are_standardised_of_themselves_are_stored_and_a_film_that_
     standardised(Graph(), "image", 4).add("Flatten").save(tmp_path / "trains.onnx", SIZES)
     with pytest.raises(ConversionError, match="training mode"):
         check_body(onnx.load(str(tmp_path / "trains.onnx")))
+
+
+def test_a_mask_of_so_many_rows_a_film_stays_as_it_is(session_of, tmp_path):
+    graph = Graph()
+    graph.add("Shape", inputs=["image"]).add("Slice", np.int64([0]), np.int64([1]), np.int64([0]))
+    graph.add("Mul", np.int64([4])).add("Concat", inputs=["value2", graph.store(np.int64([5, 6]))], axis=0)
+    rows = graph.add("Expand", inputs=[graph.store(normal(1, 5, 6)), graph.last]).last
+    graph.last = "image"
+    graph.add("Reshape", np.int64([-1, 5, 6])).add("Add", inputs=[graph.last, rows]).add("Reshape", np.int64([-1, 120]))
+    graph.save(tmp_path / "graph.onnx", SIZES)
+    model = onnx.load(str(tmp_path / "graph.onnx"))
+    films = np.random.default_rng(3).normal(size=(2, *SIZES[1:])).astype(np.float32)
+    before = answers(session_of, model, films)
+    unroll(model)
+    assert "Expand" in {node.op_type for node in model.graph.node}
+    np.testing.assert_array_equal(answers(session_of, model, films), before)

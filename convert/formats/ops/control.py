@@ -77,7 +77,7 @@ def store_masks(model: onnx.ModelProto, answer: Answer, batch: int | None) -> bo
         names, zip(*_asked(model, names, answer, films), strict=True) if names else (), strict=True
     ):
         one = arrays[0]
-        if any(not np.array_equal(np.broadcast_to(one, other.shape), other) for other in _stretched(arrays)):
+        if not _is_one(arrays):
             continue
         maker = makers[name]
         maker.output[list(maker.output).index(name)] = f"{name}/computed"
@@ -101,14 +101,12 @@ def _followed(name: str, kept: dict[str, str]) -> str:
     return name
 
 
-def _stretched(arrays: Sequence[NDArray[Any]]) -> Sequence[NDArray[Any]]:
-    """Return the answers for several films where the first may stand for each of them; else one that it does not."""
+def _is_one(arrays: Sequence[NDArray[Any]]) -> bool:
+    """Whether the answer for one film is that for several, or stands there once a film."""
     one = arrays[0]
-    by_film = one.ndim > 0 and all(
-        other.shape == (count, *one.shape[1:]) for count, other in zip(FILMS, arrays, strict=False)
-    )
+    by_film = one.ndim > 0 and all(other.shape == (at + 1, *one.shape[1:]) for at, other in enumerate(arrays))
     alike = all(other.shape == one.shape for other in arrays)
-    return arrays if by_film or alike else [np.full((), np.nan)]
+    return (by_film or alike) and all(np.array_equal(np.broadcast_to(one, each.shape), each) for each in arrays)
 
 
 def _needless(model: onnx.ModelProto, answer: Answer, films: int) -> dict[str, str]:
