@@ -20,6 +20,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,7 @@ from tbconv.contract.statistics import exact_interval, is_positive
 
 ROOT = Path(__file__).resolve().parent.parent
 FILMS, WARMING = 64, 16
+SCRIPT = "benchmarks.families"
 PROCESSES = 4  # that stay alive, one a framework and one more: imports would be most of a small network's time
 LEAST_SIDE = 16  # films on each side of the decision
 SIDES = (96, 128, 224, None)  # of the image: the smallest that a network takes; None is that of its config
@@ -98,11 +100,17 @@ def main() -> None:
     print("refused, by operation: " + ", ".join(f"{name} {count}" for name, count in blamed.most_common()))
 
 
-def run(names: list[str], films: Path, limit: float, refused: Path | None) -> None:
-    """Run networks one after the other in another process, and begin a new one where that ends or takes too long."""
+def run(
+    names: list[str], films: Path, limit: float, refused: Path | None, *, script: str = SCRIPT, csv: Path = CSV
+) -> None:
+    """Run networks one after the other in another process, and begin a new one where that ends or takes too long.
+
+    `script` is the module that does so with --here, a line of JSON each; `csv` gets the rows.
+    """
+    paths = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
     while names:
-        command = [sys.executable, "-P", "-m", "benchmarks.families", str(films), "--here", "--only", *names]
-        places = os.environ | {"PYTHONPATH": str(ROOT)}  # -P leaves out the working folder
+        command = [sys.executable, "-P", "-m", script, str(films), "--here", "--only", *names]
+        places = os.environ | {"PYTHONPATH": paths}  # -P leaves out the working folder
         child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True, env=places)
         lines: queue.Queue[str] = queue.Queue()
         threading.Thread(target=_read, args=(child, lines), daemon=True).start()
@@ -114,7 +122,7 @@ def run(names: list[str], films: Path, limit: float, refused: Path | None) -> No
             name, names = names[0], names[1:]
             ended = "the process ended" if child.poll() is not None else f"it took more than {limit:g} s"
             row = json.loads(line) if line else _blank(name) | {"stage": "limit", "reason": ended}
-            append_rows(CSV, [circumstances() | row])
+            append_rows(csv, [circumstances() | row])
             print(row["network"], row["converts"], row["stage"], row["reason"][:200], f"{row['seconds']} s", flush=True)
             if refused is not None and row["converts"] != "yes":
                 with refused.open("a", encoding="utf-8") as file:
@@ -139,10 +147,15 @@ def _blank(name: str) -> dict[str, Any]:
 
 def row_of(name: str, films: Path) -> dict[str, Any]:
     """Return the row of one network; a refusal is one, too."""
+    return told(name, lambda row, place: _fill(row, name, films, place))
+
+
+def told(name: str, fill: Callable[[dict[str, Any], Path], None]) -> dict[str, Any]:
+    """Return the row that `fill` writes with files in a folder of its own, or the refusal that it ends with."""
     row, started = _blank(name), time.monotonic()
     with tempfile.TemporaryDirectory(prefix="tbconv-family-") as folder:
         try:
-            _fill(row, name, films, Path(folder))
+            fill(row, Path(folder))
             row |= {"converts": "yes", "stage": ""}
         except TbconvError as error:
             nodes = Counter(re.findall(r"\((\w+)\)|operation ::(\w+)", f"{error.what} {error.why}"))
@@ -163,10 +176,35 @@ def _fill(row: dict[str, Any], name: str, films: Path, place: Path) -> None:
     facts = export_family(kind, network, films, place)
     side, given = facts["size"], facts["preprocessing"]
     row |= {"library": facts["library"], "side": side, "open_batch": facts["dynamic"]}
-    row |= {"parameters": facts["parameters"], "stage": "wrap"}
-    numbers = {"mean": given["mean"], "std": given["std"]}
+    row["parameters"] = facts["parameters"]
+    images = films_of(films, FILMS, side)
+    normalise = Normalise("given", tuple(given["mean"]), tuple(given["std"]))
+    fed = place / "fed.npy"
+    np.save(fed, prepare(images, normalise))
+    of_torch = facts["request"] | {"images": str(fed), "dtype": "float64"}
+    pass_through(row, Path(facts["onnx"]), Runtime("torch", "trained", RUNNER, of_torch), images, normalise)
+
+
+def pass_through(
+    row: dict[str, Any], onnx: Path, reference: Runtime, images: NDArray[np.uint8], normalise: Normalise
+) -> None:
+    """Convert an ONNX file, prove what is made of it, and judge it by films; `stage` says how far it came.
+
+    Args:
+        row: is filled in.
+        onnx: the exported file; what is made lies beside it.
+        reference: answers the films in float64.
+        images: uint8 [N, S, S].
+        normalise: of the network's channels.
+
+    Raises:
+        TbconvError: the network is refused; ConversionWrongError: it is not, and answers otherwise.
+    """
+    place = onnx.parent
+    row["stage"] = "wrap"
+    numbers = {"mean": normalise.mean, "std": normalise.std}
     model = place / "model.onnx"
-    wrapped = run_step("convert.formats.onnx_wrap.wrap:wrap", {"onnx": facts["onnx"], "out": str(model), **numbers})
+    wrapped = run_step("convert.formats.onnx_wrap.wrap:wrap", {"onnx": str(onnx), "out": str(model), **numbers})
     row["stage"] = "tflite"
     tflite, keras = place / "model_float32.tflite", place / "model.keras"
     reduced = {one: str(place / f"model_{one}.tflite") for one in ("float16", "dynamic")}
@@ -177,16 +215,11 @@ def _fill(row: dict[str, Any], name: str, films: Path, place: Path) -> None:
     proofs = prove_files(model, {"tflite": tflite, "keras": keras})
     row |= {f"proof_{one}": str(proof.verdict) for one, proof in proofs.items()}
     row["stage"] = "run"
-    images = films_of(films, FILMS, side)
-    fed = place / "fed.npy"
-    np.save(fed, prepare(images, Normalise("given", tuple(given["mean"]), tuple(given["std"]))))
     batch = {} if wrapped["dynamic_batch"] else {"batch": 1}
-    of_torch = facts["request"] | {"images": str(fed), "dtype": "float64"}
+    artefact = {"artefact": str(model), "optimised": False} | batch
     runtimes = [
-        Runtime("torch", "trained", RUNNER, of_torch),
-        Runtime(
-            "onnx", "trained", "convert.runners.onnxruntime:run", {"artefact": str(model), "optimised": False} | batch
-        ),
+        reference,
+        Runtime("onnx", "trained", "convert.runners.onnxruntime:run", artefact),
         Runtime("tflite", "trained", "convert.runners.tflite:run_any", {"artefact": str(tflite)}),
         Runtime("keras", "trained", "convert.runners.tensorflow:run_keras", {"artefact": str(keras)} | batch),
     ]
@@ -194,7 +227,7 @@ def _fill(row: dict[str, Any], name: str, films: Path, place: Path) -> None:
     answers = {one: next(iter(answer.values())) for one, answer in found.items() if not isinstance(answer, str)}
     row |= judged(answers)
     if row["flips"] or "NOT EQUIVALENT" in (row["proof_tflite"], row["proof_keras"]):
-        raise ConversionWrongError(f"{name} is wrong", why=f"{row['flips']} flips, proofs {proofs}", fix="mend it")
+        raise ConversionWrongError("the files are wrong", why=f"{row['flips']} flips, proofs {proofs}", fix="mend it")
 
 
 class ConversionWrongError(TbconvError):
@@ -204,13 +237,13 @@ class ConversionWrongError(TbconvError):
 def judged(answers: dict[str, NDArray[np.float32]]) -> dict[str, Any]:
     """Return how far each runtime is from PyTorch in float64, in float32 steps of the largest answer, and its flips.
 
-    The decision is the difference of the first two logits against the middle of the widest gap between two films that
-    leaves at least 16 on each side.
+    The decision is the difference of the first two logits, or the only one, against the middle of the widest gap
+    between two films that leaves at least 16 on each side.
     """
     reference = answers["torch"].astype(np.float64)
     step = float(np.finfo(np.float32).eps) * float(np.abs(reference).max())
     apart = {one: float(np.abs(answer - reference).max()) / step for one, answer in answers.items()}
-    margins = {one: answer[:, 0].astype(np.float64) - answer[:, 1] for one, answer in answers.items()}
+    margins = {one: answer[:, 0].astype(np.float64) - answer[:, 1:2].sum(1) for one, answer in answers.items()}
     ordered = np.sort(margins["torch"])
     gaps = np.diff(ordered)[LEAST_SIDE - 1 : len(ordered) - LEAST_SIDE]
     at = LEAST_SIDE - 1 + int(gaps.argmax())

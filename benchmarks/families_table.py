@@ -123,8 +123,9 @@ LONGEST_CELL = 90
 Peers = dict[tuple[str, str], dict[str, str]]  # rows by network and peer
 
 
-def read_rows(path: Path = CSV) -> list[dict[str, str]]:
-    """Return the last row of each network."""
+def read_rows(path: Path | None = None) -> list[dict[str, str]]:
+    """Return the last row of each network; of the families where no file is given."""
+    path = path or CSV
     if not path.is_file():
         return []
     with path.open(newline="", encoding="utf-8") as file:

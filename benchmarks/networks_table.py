@@ -6,6 +6,7 @@ import csv
 from pathlib import Path
 
 from benchmarks.families_table import FLOAT32, KINDS, family_lines
+from benchmarks.other_libraries_table import other_library_lines
 
 SIDE, SEED = 224, 4  # of the networks' input and random weights
 TABLE = Path(__file__).parent.parent / "docs" / "networks.md"
@@ -58,7 +59,9 @@ def draw_table(path: Path) -> None:
         return
     lines = [f"| {' | '.join(COLUMNS)} |", f"|{'---|' * len(COLUMNS)}"]
     lines += [f"| {' | '.join(cells(row))} |" for row in rows]
-    TABLE.write_text(HEAD + "\n" + "\n".join([*lines, *family_lines()]) + "\n", encoding="utf-8")
+    TABLE.write_text(
+        HEAD + "\n" + "\n".join([*lines, *family_lines(), *other_library_lines()]) + "\n", encoding="utf-8"
+    )
 
 
 def cells(row: dict[str, str]) -> list[str]:

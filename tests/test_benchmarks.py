@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))  # `benchmarks` is not installed: it belongs to the checkout
 
-from benchmarks import convert, families_table, latency  # noqa: E402
+from benchmarks import convert, families_table, latency, other_libraries_table  # noqa: E402
 from benchmarks.families import judged  # noqa: E402
 from benchmarks.families_peers import first_line, judgement  # noqa: E402
 from benchmarks.latency_table import Timed, bars, best_float32, csv_row, table  # noqa: E402
@@ -280,3 +280,26 @@ def test_the_table_shows_what_peers_made_says_where_we_are_behind_and_leaves_emp
         in said
     )
     assert f"we do not: {second}." in said
+
+
+def test_the_table_of_other_libraries_counts_those_that_were_tried_and_says_how_many_were_not(tmp_path, monkeypatch):
+    blank = dict.fromkeys(["proof_tflite", "proof_keras", "steps_onnx", "steps_tflite", "steps_keras", "flips"], "0")
+    blank |= {"library": "monai 1.6", "parameters": "10", "side": "64", "operations": "", "reason": "", "stage": ""}
+    monkeypatch.setattr(other_libraries_table, "CSV", tmp_path / "rows.csv")
+    assert other_libraries_table.other_library_lines() == []
+    first, second = other_libraries_table.NAMES[:2]
+    refused = {"network": second, "converts": "no", "operations": "Einsum", "reason": "a | b", "stage": "tflite"}
+    rows = [{**blank, "network": first, "converts": "yes"}, {**blank, **refused}]
+    append_rows(tmp_path / "rows.csv", [row | {"sides": "20 + 44"} for row in rows])
+    lines = other_libraries_table.other_library_lines()
+    left = len(other_libraries_table.NAMES) - 2
+    assert any(line.startswith(f"**1 of 2 tried convert (1% to 99%, 95 %)**; {left} of the") for line in lines)
+    assert f"| monai 1.6 | {first.partition(':')[2]} | 64 | 10 | 0 / 0 | 0 / 0 / 0 | 0 (20 + 44) |" in lines
+    assert f"| {second} | 64 | tflite | Einsum | a / b |" in lines
+
+
+def test_a_network_of_one_answer_is_judged_by_it():
+    drawn = np.random.default_rng(2).standard_normal((64, 1))
+    one = drawn.astype(np.float32)
+    assert judged({"torch": drawn, "tflite": one})["flips"] == 0
+    assert judged({"torch": drawn, "tflite": -one})["flips"] > 0

@@ -181,6 +181,18 @@ def right_graphs():
         "transpose_otherwise": Graph().add("Transpose", perm=[0, 1, 3, 2]).add("Flatten"),
         "reduce_mean_of_an_image": Graph().shrink().add("ReduceMean", np.int64([2, 3]), keepdims=0),
         "reduce_mean_negative_axes": Graph().shrink().add("ReduceMean", np.int64([-1, -2]), keepdims=0),
+        "global_average_pool_of_rows": Graph()
+        .shrink()
+        .add("Reshape", np.int64([0, 4, 49]))
+        .add("GlobalAveragePool")
+        .add("Flatten"),
+        "rows_folded_by_flatten": Graph()
+        .shrink()
+        .add("Transpose", perm=[0, 2, 3, 1])
+        .add("Reshape", np.int64([-1, 49, 4]))
+        .add("Flatten", axis=2)
+        .add("Sigmoid")
+        .add("Reshape", np.int64([-1, 49, 4])),
         "greater_and_cast": Graph().add("Greater", np.float32(100)).add("Cast", to=TensorProto.FLOAT),
         "conv_auto_pad": Graph().add("Conv", normal(2, 1, 3, 3), strides=[2, 2], auto_pad="SAME_UPPER"),
         "average_pool_auto_pad": Graph().add("AveragePool", kernel_shape=[3, 3], auto_pad="SAME_UPPER"),

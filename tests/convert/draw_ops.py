@@ -487,7 +487,7 @@ def wrong_graphs():
         "concat_with_a_constant": concat_with_a_constant(),
         "concat_of_the_batch": fork("Concat", lambda g: g.add("Relu"), lambda g: g.add("Tanh"), axis=0),
         "softmax_of_films": start().add("Softmax", axis=0),
-        "flatten_whole": start().add("Flatten", axis=2),
+        "flatten_whole": start().add("Flatten", axis=0),
         "sum_of_other_sizes": fork("Add", lambda g: g.add("GlobalAveragePool").add("Flatten"), lambda g: g.add("Relu")),
         "gather_of_the_batch": start().add("Gather", np.int64(0), axis=0),
         "gather_far_and_wide": start()

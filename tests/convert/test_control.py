@@ -1,4 +1,4 @@
-"""Loops and branches over sizes become plain operations, which answer as they did; what reads a film stays."""
+"""Loops, branches and masks over sizes become plain operations, which answer as they did; what reads a film stays."""
 
 import numpy as np
 import onnx
@@ -7,9 +7,11 @@ from draw_graphs import Graph, normal
 from onnx import TensorProto, helper, numpy_helper
 
 from convert.formats.onnx_graph import read_graph
+from convert.formats.onnx_wrap.admit import check_body
 from convert.formats.onnx_wrap.names import names_in, rename_tensors
 from convert.formats.onnx_wrap.unroll import unroll
 from convert.formats.tflite.plain import to_plain
+from tbconv.contract.errors import ConversionError
 
 SIZES = ("batch", 4, 5, 6)
 
@@ -176,3 +178,111 @@ def test_numbers_that_a_loop_computes_of_no_film_are_stored(session_of, tmp_path
     assert "Loop" not in {node.op_type for node in model.graph.node}
     [stored] = [one for one in model.graph.initializer if one.name == factor]
     assert numpy_helper.to_array(stored).reshape(-1).tolist() == [6, 8]
+
+
+def attend(graph, mask, below):
+    """Write attention as torch's newer exporter does under a mask of true and false, [N, 1, T, T], and its guard.
+
+    Args:
+        graph: whose last tensor is [N, 2, T, depth].
+        mask: [T, T] of true and false, repeated for each film.
+        below: what is added where it is false.
+    """
+    tokens = graph.last
+    scores = graph.add("Transpose", perm=[0, 1, 3, 2]).add("MatMul", inputs=[tokens, graph.last]).last
+    graph.add("Shape", inputs=["image"]).add("Slice", np.int64([0]), np.int64([1]), np.int64([0]))
+    sizes = graph.add("Concat", inputs=[graph.last, graph.store(np.int64([1, *mask.shape]))], axis=0).last
+    repeated = graph.add("Expand", inputs=[graph.store(mask[None, None]), sizes]).last
+    numbers = [graph.store(np.float32(one)) for one in (0, below)]
+    graph.add("Where", inputs=[repeated, *numbers]).add("Add", inputs=[scores, graph.last])
+    weights = graph.add("Softmax", axis=-1).last
+    graph.add("IsNaN").add("Where", inputs=[graph.last, graph.store(np.float32(0)), weights])
+    return graph.add("MatMul", inputs=[graph.last, tokens]).add("Flatten")
+
+
+def masked(mask, below=-np.inf):
+    return attend(Graph().add("Reshape", np.int64([0, 2, 10, 6])), mask, below)
+
+
+NO_MASK, LOWER = np.ones((10, 10), bool), np.tril(np.ones((10, 10), bool))
+
+
+@pytest.mark.parametrize("batch", ["batch", 1])
+def test_a_mask_that_masks_nothing_is_left_out_with_its_guard(batch, session_of, tmp_path):
+    masked(NO_MASK).save(tmp_path / "graph.onnx", (batch, *SIZES[1:]))
+    model = onnx.load(str(tmp_path / "graph.onnx"))
+    films = np.random.default_rng(3).normal(size=(1 if batch == 1 else 3, *SIZES[1:])).astype(np.float32)
+    before = answers(session_of, model, films)
+    unroll(model)
+    onnx.save(model, str(tmp_path / "graph.onnx"))
+    assert {node.op_type for node in model.graph.node} == {"Reshape", "Transpose", "MatMul", "Softmax", "Flatten"}
+    np.testing.assert_allclose(answers(session_of, model, films), before, rtol=0, atol=1e-5)
+    assert to_plain(read_graph(tmp_path / "graph.onnx")).outputs
+
+
+@pytest.mark.parametrize(("below", "guarded"), [(-1e4, False), (-np.inf, True)])
+def test_a_mask_is_stored_once_and_where_it_is_infinite_its_guard_stays(below, guarded, session_of, tmp_path):
+    masked(LOWER, below).save(tmp_path / "graph.onnx", SIZES)
+    model = onnx.load(str(tmp_path / "graph.onnx"))
+    films = np.random.default_rng(3).normal(size=(3, *SIZES[1:])).astype(np.float32)
+    before = answers(session_of, model, films)
+    unroll(model)
+    stored = [numpy_helper.to_array(one) for one in model.graph.initializer]
+    assert [one.shape for one in stored if one.ndim == 4 and one.dtype == np.float32] == [(1, 1, 10, 10)]
+    assert ("IsNaN" in {node.op_type for node in model.graph.node}) == guarded
+    np.testing.assert_allclose(answers(session_of, model, films), before, rtol=0, atol=1e-5)
+
+
+def test_a_mask_that_differs_from_film_to_film_stays(tmp_path):
+    graph = Graph()
+    graph.add("Shape", inputs=["image"]).add("Gather", np.int64(0), axis=0)
+    graph.add("Range", inputs=[graph.store(np.int64(0)), graph.last, graph.store(np.int64(1))])
+    graph.add("Cast", to=TensorProto.FLOAT).add("Reshape", np.int64([-1, 1, 1, 1]))
+    numbers = graph.last
+    graph.add("Where", inputs=[graph.store(np.bool_(True)), "image", "image"]).add("Add", inputs=["image", numbers])
+    graph.save(tmp_path / "graph.onnx", SIZES)
+    model = onnx.load(str(tmp_path / "graph.onnx"))
+    unroll(model)
+    assert "Range" in {node.op_type for node in model.graph.node}
+
+
+def test_weights_that_are_standardised_of_themselves_are_stored_and_a_film_that_is_so_is_refused(session_of, tmp_path):
+    def standardised(graph, name, channels):
+        one, zero = np.ones(channels, np.float32), np.zeros(channels, np.float32)
+        stored = [graph.store(each) for each in (one, zero, zero, one)]
+        graph.add("BatchNormalization", inputs=[name, *stored], training_mode=1, momentum=1.0)
+        graph.nodes[-1].output.extend(["mean", "variance"])
+        return graph
+
+    graph = Graph()
+    standardised(graph, graph.store(normal(1, 3, 36)), 3).add("Reshape", np.int64([3, 4, 3, 3]))
+    graph.add("Conv", inputs=["image", graph.last]).add("Flatten")
+    graph.save(tmp_path / "graph.onnx", SIZES)
+    model = onnx.load(str(tmp_path / "graph.onnx"))
+    films = np.random.default_rng(3).normal(size=(2, *SIZES[1:])).astype(np.float32)
+    before = answers(session_of, model, films)
+    assert check_body(model) == 18
+    unroll(model)
+    onnx.save(model, str(tmp_path / "graph.onnx"))
+    assert [node.op_type for node in model.graph.node if node.op_type != "Reshape"] == ["Conv", "Flatten"]
+    np.testing.assert_allclose(answers(session_of, model, films), before, rtol=0, atol=1e-5)
+    assert to_plain(read_graph(tmp_path / "graph.onnx")).outputs
+    standardised(Graph(), "image", 4).add("Flatten").save(tmp_path / "trains.onnx", SIZES)
+    with pytest.raises(ConversionError, match="training mode"):
+        check_body(onnx.load(str(tmp_path / "trains.onnx")))
+
+
+def test_a_mask_of_so_many_rows_a_film_stays_as_it_is(session_of, tmp_path):
+    graph = Graph()
+    graph.add("Shape", inputs=["image"]).add("Slice", np.int64([0]), np.int64([1]), np.int64([0]))
+    graph.add("Mul", np.int64([4])).add("Concat", inputs=["value2", graph.store(np.int64([5, 6]))], axis=0)
+    rows = graph.add("Expand", inputs=[graph.store(normal(1, 5, 6)), graph.last]).last
+    graph.last = "image"
+    graph.add("Reshape", np.int64([-1, 5, 6])).add("Add", inputs=[graph.last, rows]).add("Reshape", np.int64([-1, 120]))
+    graph.save(tmp_path / "graph.onnx", SIZES)
+    model = onnx.load(str(tmp_path / "graph.onnx"))
+    films = np.random.default_rng(3).normal(size=(2, *SIZES[1:])).astype(np.float32)
+    before = answers(session_of, model, films)
+    unroll(model)
+    assert "Expand" in {node.op_type for node in model.graph.node}
+    np.testing.assert_array_equal(answers(session_of, model, films), before)

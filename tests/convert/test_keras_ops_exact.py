@@ -156,7 +156,7 @@ WRONG = {
     "drawn_at_random": "it reads no film",
     "dropout_in_training": "drops at random",
     "expand_to_more_axes": "to another rank",
-    "flatten_whole": "axis 2 does not keep the batch",
+    "flatten_whole": "axis 0 does not keep the batch",
     "gather_of_the_batch": "films of the batch",
     "gather_far_and_wide": "not 1 to 64",
     "gemm_of_an_image": "flatten the image before",

@@ -7,6 +7,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 import timm
@@ -15,8 +16,10 @@ import torchvision
 import transformers
 from PIL import Image
 from safetensors.torch import load_file, save_file
+from transformers.modeling_outputs import BaseModelOutputWithNoAttention
 
 import tbconv
+from convert.formats.onnx_wrap.wrap import wrap
 from convert.formats.torch_to_onnx import of_library
 from convert.formats.torch_to_onnx.of_library import Classifier, build, library_to_onnx
 from convert.formats.torch_to_onnx.pt2 import load_program
@@ -180,6 +183,43 @@ def test_what_is_a_library_and_what_a_path(text, kind):
 def test_weights_are_refused_where_there_are_some():
     with pytest.raises(ConfigError, match="--weights random for hf:folder"):
         LibrarySource(kind="hf", name="folder", weights="random")
+
+
+def test_a_vision_transformer_of_transformers_is_exported_and_wrapped_without_a_mask(tmp_path):
+    given = transformers.ViTConfig(
+        hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32, image_size=32, num_labels=3
+    )
+    network = transformers.ViTForImageClassification(given).eval()
+    network.save_pretrained(tmp_path)
+    numbers = {"do_normalize": True, "image_mean": [0.4] * 3, "image_std": [0.2] * 3, "size": 32}
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps(numbers))
+    exported, wrapped = str(tmp_path / "given.onnx"), str(tmp_path / "model.onnx")
+    request = {"kind": "hf", "network": str(tmp_path), "weights": None, "size": None, "out": exported}
+    assert library_to_onnx(request)["dynamic"]
+    facts = wrap({"onnx": exported, "out": wrapped, "mean": [0.4] * 3, "std": [0.2] * 3})
+    operations = {node.op_type for node in onnx.load(wrapped).graph.node}
+    assert facts["dynamic_batch"]
+    assert not operations & {"IsNaN", "Where", "Not", "And", "Range"}
+    films = np.random.default_rng(3).integers(0, 256, (2, 1, 32, 32)).astype(np.float32)
+    [found] = onnxruntime.InferenceSession(wrapped).run(None, {"image": films})
+    images = torch.from_numpy(films).expand(-1, 3, -1, -1) / 255
+    with torch.inference_mode():
+        wanted = network((images - 0.4) / 0.2).logits.numpy()
+    np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-5)
+
+
+def test_scores_in_the_last_hidden_state_are_a_classifier_s_and_tokens_are_not():
+    class Answers(torch.nn.Module):
+        def __init__(self, *sizes):
+            super().__init__()
+            self.sizes = sizes
+
+        def forward(self, image):
+            return BaseModelOutputWithNoAttention(last_hidden_state=torch.zeros(len(image), *self.sizes))
+
+    assert Classifier(Answers(3))(torch.zeros(2, 3, 8, 8)).shape == (2, 3)  # as PP-LCNet of transformers has them
+    with pytest.raises(ConversionError, match="answers with BaseModelOutputWithNoAttention"):
+        Classifier(Answers(5, 3))(torch.zeros(2, 3, 8, 8))
 
 
 def test_transformers_is_named_where_it_is_missing(tmp_path, monkeypatch):
@@ -446,6 +486,27 @@ def test_an_exported_program_computes_what_its_network_does(tmp_path, program):
     facts, steps = distance(tmp_path, request("pt2", place, size=None), network)
     assert steps < 200
     assert (facts["channels"], facts["size"], facts["preprocessing"]) == (3, SIDE, None)
+
+
+class Attends(torch.nn.Module):
+    """Weighs the places of an image by an einsum, as MONAI's ViT does, whose equation stands in the program."""
+
+    def forward(self, image):
+        rows = image.flatten(2)
+        return torch.einsum("blxd,blyd->blxy", rows[:, None], rows[:, None])[:, 0].mean(2)
+
+
+def test_a_program_with_an_einsum_is_read_and_an_option_that_is_code_is_not(tmp_path):
+    place, image = tmp_path / "model.pt2", torch.rand(1, 3, 8, 8)
+    torch.export.save(torch.export.export(Attends(), (image,)), place)
+    torch.testing.assert_close(load_program(place).module()(image), Attends()(image))
+
+    def edit(model):
+        [node] = [one for one in graph(model)["nodes"] if "einsum" in one["target"]]
+        node["inputs"][0]["arg"]["as_string"] = EVIL
+
+    with pytest.raises(ConversionError, match="as_string holds"):
+        load_program(changed(place, tmp_path / "evil.pt2", in_model(edit)))
 
 
 class Mean(torch.nn.Module):

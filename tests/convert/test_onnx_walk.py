@@ -40,6 +40,8 @@ RIGHT = (
     "max_pool_ceil",
     "reduce_mean_of_an_image",
     "reduce_mean_negative_axes",
+    "global_average_pool_of_rows",
+    "rows_folded_by_flatten",
     "greater_and_cast",
     "conv_auto_pad",
     "average_pool_auto_pad",

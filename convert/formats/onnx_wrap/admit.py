@@ -20,6 +20,7 @@ from convert.formats.onnx_graph import (
     nodes_of,
     tensors_of,
 )
+from convert.formats.ops.control import of_sizes
 from tbconv.contract.errors import ConversionError, printable, some
 from tbconv.contract.files import sha256_file
 
@@ -143,6 +144,13 @@ def check_body(model: onnx.ModelProto) -> int:
         why = "their rounding cannot be told from an error; pairs of QuantizeLinear and DequantizeLinear are taken"
         raise refused(what, why, "give the float32 file that it was quantized from, or one with QuantFormat.QDQ")
     training = [node.name or node.op_type for node in model.graph.node if _trains(node, opset)]
+    if training:
+        known = of_sizes(model)  # weights that are standardised are no films
+        training = [
+            node.name or node.op_type
+            for node in model.graph.node
+            if _trains(node, opset) and node.output[0] not in known
+        ]
     if training:
         what = f"it is in training mode: {len(training)} BatchNormalization nodes such as {training[0]}"
         fix = "export it after model.eval(), without training=TrainingMode.TRAINING or PRESERVE"

@@ -93,7 +93,7 @@ def _answers_alike(model: onnx.ModelProto) -> bool:
             raise
         return False
     apart = [np.concatenate(rows) for rows in zip(*alone, strict=True)]
-    return all(_near(one, other) for one, other in zip(together, apart, strict=True))
+    return all(near(one, other) for one, other in zip(together, apart, strict=True))
 
 
 def open_session(model: onnx.ModelProto) -> onnxruntime.InferenceSession:
@@ -108,7 +108,8 @@ def _answer(session: onnxruntime.InferenceSession, films: NDArray[np.float32]) -
     return answers
 
 
-def _near(one: NDArray[np.float32], other: NDArray[np.float32]) -> bool:
+def near(one: NDArray[np.float32], other: NDArray[np.float32]) -> bool:
+    """Whether two answers are the same but for rounding: 1e-5 of the largest, or of 1."""
     if one.shape != other.shape:
         return False
     return bool(np.allclose(one, other, rtol=0, atol=RELATIVE * max(float(np.abs(other).max()), 1.0), equal_nan=True))

@@ -1,10 +1,14 @@
-"""Loops, branches and sequences over sizes, which exporters write around plain operations: resolved before any is read.
+"""Loops, branches, sequences and masks over sizes, which exporters write: resolved before any operation is read.
 
 torch's newer exporter writes `as_strided`, which it makes of a pool whose axes were moved, as a Loop that computes the
 places of every number; its older one writes a squeeze whose axis may not be of size 1 as an If. What they compute
 follows from sizes alone, so it is asked for with one film, two and three: places that are those of one film, film after
 film, are a Gather of each film; numbers that do not change with the number of films are stored; a branch that is always
 taken is taken. What reads the film itself is left as it is, and refused by whoever knows no such operation.
+
+A mask of attention is the same for every film, and mostly masks nothing: transformers' networks get one when they are
+exported, and only then. It is stored once, and what it leaves as it was is left out, as is PyTorch's guard behind the
+softmax, which is for rows of which everything is masked.
 """
 
 from __future__ import annotations
@@ -20,6 +24,8 @@ from onnx import helper, numpy_helper
 Answer = Callable[[onnx.ModelProto, int], list[NDArray[Any]]]  # a graph's outputs for so many films
 OF_SIZES = ("Shape", "Size")  # what they give does not depend on what stands in a film
 FILMS = (1, 2, 3)  # tried; where the batch is fixed the first alone
+WEIGHTS = "BatchNormalization"  # by which PyTorch's older exporter writes standardised weights, of themselves
+STRETCH = ("Add", "Sub", "Mul", "Div", "Where")  # what takes one film's numbers for those of each
 
 
 def resolve_control(model: onnx.ModelProto, answer: Answer, batch: int | None) -> None:
@@ -47,6 +53,101 @@ def resolve_control(model: onnx.ModelProto, answer: Answer, batch: int | None) -
     _drop_unread(model)
 
 
+def store_masks(model: onnx.ModelProto, answer: Answer, batch: int | None) -> bool:
+    """Store what is the same for every film where it meets the film, and leave out what then changes nothing, in place.
+
+    Args:
+        model: as of `resolve_control`, as are answer and batch.
+        answer: computes a graph's outputs.
+        batch: of the file.
+
+    Returns:
+        Whether anything was changed.
+    """
+    if batch is not None and batch != 1:
+        return False
+    films = FILMS if batch is None else FILMS[:1]
+    known, makers = of_sizes(model), {one: node for node in model.graph.node for one in node.output}
+    meets = [node for node in model.graph.node if node.op_type in STRETCH and not known.issuperset(node.output)]
+    wanted = {name for node in meets for name in node.input if name in known and name in makers}
+    wanted |= {node.output[0] for node in model.graph.node if node.op_type == WEIGHTS and node.output[0] in known}
+    names = sorted(name for name in wanted if makers[name].op_type != "Constant")
+    changed = False
+    for name, arrays in zip(
+        names, zip(*_asked(model, names, answer, films), strict=True) if names else (), strict=True
+    ):
+        one = arrays[0]
+        if not _is_one(arrays):
+            continue
+        maker = makers[name]
+        maker.output[list(maker.output).index(name)] = f"{name}/computed"
+        model.graph.initializer.append(numpy_helper.from_array(np.ascontiguousarray(one), name))
+        changed = True
+    if changed:
+        _drop_unread(model)
+    while kept := _needless(model, answer, films[-1]):
+        changed = True
+        for node in model.graph.node:
+            given = [_followed(name, kept) for name in node.input]
+            del node.input[:]
+            node.input.extend(given)
+        _drop_unread(model)
+    return changed
+
+
+def _followed(name: str, kept: dict[str, str]) -> str:
+    while name in kept:
+        name = kept[name]
+    return name
+
+
+def _is_one(arrays: Sequence[NDArray[Any]]) -> bool:
+    """Whether the answer for one film is that for several, or stands there once a film."""
+    one = arrays[0]
+    by_film = one.ndim > 0 and all(other.shape == (at + 1, *one.shape[1:]) for at, other in enumerate(arrays))
+    alike = all(other.shape == one.shape for other in arrays)
+    return (by_film or alike) and all(np.array_equal(np.broadcast_to(one, each.shape), each) for each in arrays)
+
+
+def _needless(model: onnx.ModelProto, answer: Answer, films: int) -> dict[str, str]:
+    """Return tensors that are another as it is, each with that other: of sums, choices and guards of a softmax."""
+    stored = {one.name: numpy_helper.to_array(one) for one in model.graph.initializer}
+    makers = {one: node for node in model.graph.node for one in node.output}
+    finite = all(np.isfinite(one).all() for one in stored.values() if one.dtype.kind == "f")
+    found, outputs = dict[str, str](), {one.name for one in model.graph.output}
+    for node in model.graph.node:
+        kept = ""
+        if node.op_type == "Add":
+            zeros = [name for name in node.input if name in stored and not stored[name].any()]
+            kept = next((name for name in node.input if name not in stored), "") if zeros else ""
+        elif node.op_type == "Where" and node.input[0] in stored:
+            chosen = stored[node.input[0]]
+            kept = node.input[1] if chosen.all() else "" if chosen.any() else node.input[2]
+        elif node.op_type == "Where" and finite and _is_guard(node, makers):
+            kept = node.input[2]
+        if kept and kept not in stored and node.output[0] not in outputs:
+            found[node.output[0]] = kept
+    shapes = _asked(model, [*found, *found.values()], answer, (films,))[0] if found else []
+    before, after = shapes[len(found) :], shapes[: len(found)]
+    fits = zip(found.items(), before, after, strict=True)
+    return dict(pair for pair, one, other in fits if one.shape == other.shape)
+
+
+def _is_guard(node: onnx.NodeProto, makers: dict[str, onnx.NodeProto]) -> bool:
+    """Whether a node replaces what a softmax gives where that is no number.
+
+    Of finite numbers a softmax gives none such: `_needless` looks for stored ones that are not.
+    """
+    test, softmax = makers.get(node.input[0]), makers.get(node.input[2])
+    return (
+        test is not None
+        and softmax is not None
+        and test.op_type == "IsNaN"
+        and softmax.op_type == "Softmax"
+        and test.input[0] == softmax.output[0]
+    )
+
+
 def _asked(
     model: onnx.ModelProto, names: Sequence[str], answer: Answer, films: Sequence[int]
 ) -> list[list[NDArray[Any]]]:
@@ -58,7 +159,7 @@ def _asked(
     return [answer(asked, count) for count in films]
 
 
-def _of_sizes(model: onnx.ModelProto) -> set[str]:
+def of_sizes(model: onnx.ModelProto) -> set[str]:
     """Return the tensors that follow from sizes and stored numbers alone."""
     known = {one.name for one in model.graph.initializer} | {""}
     for node in model.graph.node:
@@ -80,7 +181,7 @@ def _reads(node: onnx.NodeProto) -> Iterator[str]:
 
 def _next_branch(model: onnx.ModelProto, left: set[str]) -> onnx.NodeProto | None:
     """Return the first If whose condition follows from sizes, but for those that are left."""
-    known = _of_sizes(model)
+    known = of_sizes(model)
     branches = (node for node in model.graph.node if node.op_type == "If" and node.input[0] in known)
     return next((node for node in branches if node.output[0] not in left), None)
 
@@ -121,7 +222,7 @@ def _renamed(node: onnx.NodeProto, names: dict[str, str]) -> onnx.NodeProto:
 
 def _places(model: onnx.ModelProto) -> list[str]:
     """Return what plain operations read of loops and sequences over sizes: where the last of these end."""
-    known, looped = _of_sizes(model), set[str]()
+    known, looped = of_sizes(model), set[str]()
     for node in model.graph.node:
         if node.op_type in ("Loop", "Scan") or node.op_type.startswith("Sequence") or looped.intersection(node.input):
             looped |= set(node.output) & known

@@ -103,12 +103,13 @@ def flatten(walk: Walk, node: Node, values: list[Value | None]) -> Value:
 
     TFLite: RESHAPE, with TRANSPOSE before it.
 
-    From axis 1.
+    From axis 1, or from a later one: rows are folded into the batch then, as Reshape folds them.
     """
     value, axis = only(node, values), node.attributes.get("axis", 1)
-    if axis not in (1, -len(value.shape)) or value.rows > 1:
+    axis = axis + len(value.sizes) if axis < 0 else axis
+    if axis < 1 or value.rows > 1:
         raise unknown(node, f"axis {axis} does not keep the batch")
-    return _to(walk, node, value, [-1, prod(value.shape)])
+    return _to(walk, node, value, [-1, prod(value.sizes[axis:])])
 
 
 def cut(walk: Walk, node: Node, values: list[Value | None]) -> Value:

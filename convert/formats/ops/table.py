@@ -36,6 +36,9 @@ TAIL = """
 What depends on stored numbers and on shapes alone is computed before: `Constant`, `Shape`, `CastLike`, `Expand` of a
 bias, and any other operation of ONNX whose inputs are all known. The batch in such a shape may be moved:
 {moves}. It may not be calculated with.
+A mask of attention that is the same for every film is stored once; one that masks nothing is left out, with the `IsNaN`
+and `Where` by which PyTorch guards its softmax, where no stored number is infinite. Weights that the older exporter
+standardises by a BatchNormalization in training mode are computed before, too.
 """
 
 

@@ -357,9 +357,10 @@ def over_places(walk: Walk, node: Node, values: list[Value | None]) -> Value:
     Over any axes but the batch. Where they are not all between the batch and the last they are put there first.
     """
     whole, name, make = node.op in ("GlobalAveragePool", "GlobalMaxPool"), layer_name(node), walk.make
-    value = image(walk, node, values) if whole else only(node, values, anywhere=True)
+    value = only(node, values, anywhere=True)
+    value = image(walk, node, values) if whole and len(value.sizes) == IMAGE_RANK else value
     keep, rank, at = bool(node.attributes.get("keepdims", 1)), len(value.sizes), value.batch_at
-    given = [2, 3] if whole else sorted({int(axis) % rank for axis in _axes(walk, node)})
+    given = list(range(2, rank)) if whole else sorted({int(axis) % rank for axis in _axes(walk, node)})
     if not given or at in given or value.rows_first:
         raise unknown(node, f"axes {given} hold the batch, or are none: it would mix films, or do nothing")
     axes = [axis + (axis < at) for axis in given]  # with the batch in front, as the tensor has it

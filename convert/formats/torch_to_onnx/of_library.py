@@ -41,8 +41,9 @@ SEED = 4  # of random weights
 WEIGHTS_ONLY = "TORCH_FORCE_WEIGHTS_ONLY_LOAD"  # makes every torch.load, libraries' as well, refuse pickled objects
 LOADERS = ("huggingface_hub", "httpx", "httpcore", "urllib3", "requests")  # whose errors say that a download failed
 CALCULATED = {"Constant", "Shape", "CastLike", "ConstantOfShape", "Range"}  # beforehand, or to move the batch
-FUSED = {"Erf"}  # of a GELU written out: convert.formats.ops.fuse makes one node of it
+FUSED = {"Erf", "IsNaN"}  # of a GELU written out, which convert.formats.ops.fuse makes one node; of a mask's guard
 OUTPUT, INPUT = "logits", "input"
+SCORES = 2  # axes: [N, classes]
 TASK_OF = {"multi_label_classification": "multi-label", "regression": "score"}  # problem_type of transformers
 UNNAMED = "LABEL_"  # how transformers numbers classes that have no name
 RGB = 3  # channels
@@ -187,6 +188,8 @@ class Classifier(nn.Module):
         with Plainly():
             found = self.network(image)
         found = getattr(found, OUTPUT, found)
+        scores = getattr(found, "last_hidden_state", None)  # where PP-LCNet of transformers has them
+        found = scores if isinstance(scores, torch.Tensor) and scores.ndim == SCORES else found
         if not isinstance(found, torch.Tensor):
             raise ConversionError(
                 f"the network answers with {type(found).__name__}, not with one tensor",

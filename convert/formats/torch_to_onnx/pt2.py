@@ -29,6 +29,7 @@ FORMAT = {"archive_format": b"pt2", "archive_version": b"0", "byteorder": b"litt
 IGNORED = re.compile(r"archive_format|archive_version|byteorder|version|\.data/.*|\.format_version|\.storage_alignment")
 
 PLAIN = re.compile(r"[\w.:+\-]{0,300}")  # a name, a version, a device, an option of an operation
+EQUATION = re.compile(r"[A-Za-z., ]{1,100}(?:->[A-Za-z. ]{0,100})?")  # of an einsum, whose letters name axes
 TARGET = re.compile(
     r"torch\.ops\.aten\.\w+\.\w+"
     r"|_operator\.(?:getitem|add|sub|mul|floordiv|truediv|mod|neg|eq|ne|lt|le|gt|ge)"
@@ -158,6 +159,11 @@ def _plain(text: str) -> bool:
     return PLAIN.fullmatch(text) is not None
 
 
+def _option(text: str) -> bool:
+    """Whether it is an option of an operation, which PyTorch passes on as a string."""
+    return _plain(text) or EQUATION.fullmatch(text) is not None
+
+
 def _operation(text: str) -> bool:
     return TARGET.fullmatch(text) is not None and OF_FILES.match(text) is None
 
@@ -192,6 +198,7 @@ def _dictionaries(value: Any) -> Iterator[dict[str, Any]]:
 
 RULES: dict[str, Callable[[str], bool]] = {
     "target": _operation,
+    "as_string": _option,
     "expr_str": _expression,
     "in_spec": _container,
     "out_spec": _container,

@@ -150,6 +150,10 @@ def _pool(kind: str) -> Rule:
     return rule
 
 
+def _places(view: View) -> tuple[int, ...]:
+    return tuple(range(2, view.at.ndim))
+
+
 def _normalise(form: NormalForm, views: Views, given: Given) -> View:
     view, (gamma, beta, mean, variance) = views[0], (one.stored.values for one in views[1:5])
     if given.get("training_mode", 0) or (given.opset < 14 and given["count"] > 1):
@@ -276,8 +280,8 @@ RULES: dict[str, Rule] = {
         form, views[0], tanh=given.get("approximate", b"none") != b"none"
     ),
     "Gemm": _gemm,
-    "GlobalAveragePool": lambda form, views, given: form.mean(views[0], (2, 3), keep=True),
-    "GlobalMaxPool": lambda form, views, given: form.mean(views[0], (2, 3), keep=True, kind="largest"),
+    "GlobalAveragePool": lambda form, views, given: form.mean(views[0], _places(views[0]), keep=True),
+    "GlobalMaxPool": lambda form, views, given: form.mean(views[0], _places(views[0]), keep=True, kind="largest"),
     "GroupNormalization": _group_norm,
     "HardSigmoid": lambda form, views, given: compositions.hard_sigmoid(
         form, views[0], given.get("alpha", 0.2), given.get("beta", 0.5)
