@@ -375,6 +375,18 @@ def test_what_would_lead_a_kernel_astray_is_named(name, words, changes):
         inspect(graph_of(name, **changes))
 
 
+@pytest.mark.parametrize(("count", "passes"), [(6000, True), (17_000, False)])
+def test_a_network_of_thousands_of_tensors_passes_and_no_more_than_16384(count, passes):
+    graph = Graph()
+    for _ in range(count):
+        graph.tensor((1,), "float32", values=[1])
+    if passes:
+        inspect(graph.bytes())
+    else:
+        with pytest.raises(Unsound, match="16,384 are the most"):
+            inspect(graph.bytes())
+
+
 def test_five_axes_have_slopes_of_channels():
     inspect(graph_of("PRELU", (FIVE, (1, 1, 1, 1, 3), FIVE)))
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 Fault = Literal["kind", "offset", "count", "index", "shape", "dtype", "operation", "order", "quantization", "size"]
 MOST_OF_A_VECTOR = 4096  # inputs of an operation, sides of a shape
+MOST_TABLES = 16_384  # of one kind; a network of cross-covariance and windows has 5,328 tensors
 
 
 class Unsound(Exception):  # noqa: N818  (it is a finding; callers of check_tflite see an ArtefactError)
@@ -135,12 +136,12 @@ class Reader:
 
     def tables(self, vector: tuple[int, int] | None, what: str) -> list[int]:
         """Return where the tables of a vector are."""
-        offsets = self._unpack(vector, "I", what) if vector else ()
+        offsets = self._unpack(vector, "I", what, MOST_TABLES) if vector else ()
         return [vector[0] + 4 * number + offset for number, offset in enumerate(offsets)] if vector else []
 
     def integers(self, vector: tuple[int, int] | None, what: str) -> tuple[int, ...]:
         """Return an int32 vector."""
-        return self._unpack(vector, "i", what) if vector else ()
+        return self._unpack(vector, "i", what, MOST_OF_A_VECTOR) if vector else ()
 
     def array(self, vector: tuple[int, int] | None, dtype: str) -> NDArray[Any]:
         """Return a vector of numbers without copying it."""
@@ -155,10 +156,10 @@ class Reader:
             raise Unsound("kind", f"{what} is called {raw[:40]!r}")
         return raw.decode("ascii")
 
-    def _unpack(self, vector: tuple[int, int], code: str, what: str) -> tuple[int, ...]:
+    def _unpack(self, vector: tuple[int, int], code: str, what: str, most: int) -> tuple[int, ...]:
         place, count = vector
-        if count > MOST_OF_A_VECTOR:
-            raise Unsound("count", f"{count:,} {what}, {MOST_OF_A_VECTOR:,} are the most")
+        if count > most:
+            raise Unsound("count", f"{count:,} {what}, {most:,} are the most")
         return struct.unpack_from(f"<{count}{code}", self.data, place)
 
     def _field(self, place: int, length: int, offset: int, kind: str, name: str, key: str) -> Any:

@@ -30,7 +30,6 @@ IDENTIFIER = b"TFL3"  # bytes 4..8 of every TFLite file (schema.fbs, file_identi
 
 # Bounds; the largest network that tbconv converts, DenseNet121, has 1,207 buffers and 811 operations,
 # VGG16 does 15.5 billion multiplications a film, and no tensor of either has more than 4 million values.
-MOST_TABLES = 16_384  # of one kind; a network of cross-covariance and windows has 5,328 tensors
 MOST_SIDES = 6
 MOST_VALUES = 1 << 25  # of a tensor that is computed
 MOST_WORK = 40e9  # multiplications a film
@@ -766,31 +765,29 @@ class _Model:
         root = reader.table(reader.root(), "Model")
         if root["version"] != 3:
             raise Unsound("kind", f"it has the version {root['version']} of the schema, not 3")
-        buffers = [self._buffer(place) for place in self._tables(root["buffers"], "buffers")]
+        buffers = [self._buffer(place) for place in self.reader.tables(root["buffers"], "buffers")]
         beside = reader.size - sum(length for _, length in {one for one in buffers if one})
         if beside > MOST_BESIDE:
             raise Unsound("size", f"{beside:,} of its bytes are no weights, {MOST_BESIDE:,} are the most")
         if not buffers or buffers[0] is not None:
             raise Unsound("index", "its first buffer, that of tensors without values, holds some")
-        graphs, codes = self._tables(root["subgraphs"], "graphs"), self._tables(root["operator_codes"], "op codes")
+        graphs, codes = (
+            self.reader.tables(root["subgraphs"], "graphs"),
+            self.reader.tables(root["operator_codes"], "op codes"),
+        )
         if len(graphs) != 1:
             raise Unsound("operation", f"it has {len(graphs)} graphs")
-        for place in self._tables(root["metadata"], "entries of metadata"):
+        for place in self.reader.tables(root["metadata"], "entries of metadata"):
             if reader.table(place, "Metadata")["buffer"] >= len(buffers):
                 raise Unsound("index", f"metadata has a buffer beyond its {len(buffers)}")
         operations = [self._operation(place) for place in codes]
         graph = reader.table(graphs[0], "SubGraph")
-        places = self._tables(graph["tensors"], "tensors")
+        places = self.reader.tables(graph["tensors"], "tensors")
         self.tensors = [_tensor(reader, number, place, buffers) for number, place in enumerate(places)]
         inputs, outputs = self._ends(graph, "inputs"), self._ends(graph, "outputs")
         self._check_graph(graph, operations, inputs, outputs)
         self._check_signature(root, inputs, outputs)
         return self.work
-
-    def _tables(self, vector: tuple[int, int] | None, what: str) -> list[int]:
-        if vector is not None and vector[1] > MOST_TABLES:
-            raise Unsound("count", f"{vector[1]:,} {what}, {MOST_TABLES:,} are the most")
-        return self.reader.tables(vector, what)
 
     def _buffer(self, place: int) -> tuple[int, int] | None:
         data = self.reader.table(place, "Buffer")["data"]
@@ -823,7 +820,7 @@ class _Model:
         if ready & {*inputs, *outputs}:
             raise Unsound("order", "an input or output of the graph is a constant")
         ready |= set(inputs)
-        for number, place in enumerate(self._tables(graph["operators"], "operations")):
+        for number, place in enumerate(self.reader.tables(graph["operators"], "operations")):
             self._check_operation(f"operation {number}", place, operations, ready)
             if self.work > MOST_WORK:
                 raise Unsound("size", f"one film takes more than {MOST_WORK:.0e} multiplications")
@@ -866,7 +863,8 @@ class _Model:
 
     def _check_signature(self, root: dict[str, Any], inputs: list[int], outputs: list[int]) -> None:
         rows = [
-            self.reader.table(place, "SignatureDef") for place in self._tables(root["signature_defs"], "signatures")
+            self.reader.table(place, "SignatureDef")
+            for place in self.reader.tables(root["signature_defs"], "signatures")
         ]
         if len(rows) != 1:
             raise Unsound("count", f"it has {len(rows)} signatures")
@@ -875,7 +873,7 @@ class _Model:
         if row["subgraph_index"] != 0:
             raise Unsound("index", f"its signature is of graph {row['subgraph_index']}")
         for side, numbers in (("inputs", inputs), ("outputs", outputs)):
-            maps = [self.reader.table(place, "TensorMap") for place in self._tables(row[side], side)]
+            maps = [self.reader.table(place, "TensorMap") for place in self.reader.tables(row[side], side)]
             names = {self.reader.text(one["name"], f"one of its {side}") for one in maps}
             if len(names) != len(maps) or sorted(one["tensor_index"] for one in maps) != sorted(numbers):
                 raise Unsound("index", f"its signature has other {side} than its graph")
