@@ -382,8 +382,7 @@ class NormalForm:
         if least >= low and high == math.inf:
             return index
         if least >= 0 and low < 0 < high:  # a file may leave out what is implied: both are written alike
-            rounded = None if ends.step is None else np.array([0, *ends.step[1:]])
-            ends = Stored(np.array([0, *ends.values[1:]]), coarse=rounded)
+            ends = ends.map(lambda array: np.where([True, False, False], 0, array))
         return self.add("clip", (index,), term.shape, (), ends=ends)
 
     def least(self, index: int) -> float:
@@ -395,9 +394,8 @@ class NormalForm:
             return 0.0
         if term.kind in ("max", "largest", "gather", "concat"):
             return min(self.least(one) for one in term.inputs)
-        keeps = term.kind in ("average", "mean", "add", "mul", "reciprocal") or (
-            term.kind == "pad" and term.facts[1] >= 0
-        )
+        framed = term.kind == "pad" and term.facts[1] >= 0
+        keeps = framed or term.kind in ("average", "mean", "add", "mul", "reciprocal")
         return 0.0 if keeps and all(self.least(one) >= 0 for one in term.inputs) else -math.inf
 
     def each(self, view: View, kind: str, **stored: Stored) -> View:
@@ -436,8 +434,7 @@ class NormalForm:
             return view
         _, rows, columns, channels = view.at.shape
         shape = (rows + pads[0] + pads[2], columns + pads[1] + pads[3], channels)
-        source = self.ordered(view, view.at.shape[1:])
-        before = self.terms[source]
+        before = self.terms[source := self.ordered(view, view.at.shape[1:])]
         if before.kind == "pad" and before.facts[1] == value and before.shape == view.at.shape[1:]:
             pads, source = _sum(pads, before.facts[0]), before.inputs[0]
             rows, columns = before.facts[2]
@@ -469,8 +466,7 @@ class NormalForm:
         if all(kernel[axis] == (rows, columns)[axis] or kernel[axis] == strides[axis] == 1 for axis in (0, 1)):
             whole = [axis + 1 for axis in (0, 1) if kernel[axis] == (rows, columns)[axis]]
             return self.mean(view, whole, keep=True, kind="mean" if kind == "average" else "largest")
-        source = self.ordered(view, view.at.shape[1:])
-        return self._view(kind, (source,), shape, kernel, strides, (rows, columns))
+        return self._view(kind, (self.ordered(view, view.at.shape[1:]),), shape, kernel, strides, (rows, columns))
 
     def mean(self, view: View, axes: Sequence[int], *, keep: bool, kind: str = "mean") -> View:
         """Add the mean over some axes, or the largest."""

@@ -19,7 +19,7 @@ import tbconv
 from convert.formats.onnx_wrap.evidence import NoMapError, add_map, find_map
 from convert.formats.onnx_wrap.wrap import wrap
 from convert.onnx_import.evidence import ReferenceMap, end, evidence_lines
-from convert.onnx_import.reference import OnnxConfig, require_unchanged
+from convert.onnx_import.reference import OnnxConfig, check_evidence, require_unchanged
 from convert.parity.decisions import Decisions
 from convert.parity.verdicts import OutputTolerance
 from tbconv.contract.errors import ConfigError, ConversionError
@@ -388,12 +388,14 @@ def test_a_map_that_is_asked_for_and_cannot_be_had_ends_the_conversion_before_it
     assert "(Relu)" in caught.value.why
 
 
-@pytest.mark.parametrize("options", [{"route": "onnx2tf"}, {"io": "int8"}])
-def test_a_map_is_refused_where_files_could_not_hold_it(options, tmp_path):
+@pytest.mark.parametrize("given", [("onnx2tf", "float32"), ("litert-torch", "float32"), ("own", "int8")])
+def test_a_map_is_refused_where_files_could_not_hold_it(given, tmp_path):
     with pytest.raises(ConfigError, match="--evidence with"):
-        OnnxConfig(
-            onnx=tmp_path / "m.onnx", out=tmp_path / "out", calibration=tmp_path / "films", evidence=True, **options
-        )
+        check_evidence(True, *given)
+    check_evidence(False, *given)
+    places = {"onnx": tmp_path / "m.onnx", "out": tmp_path / "out", "calibration": tmp_path / "films"}
+    with pytest.raises(ConfigError, match="--evidence with --io uint8"):
+        OnnxConfig(**places, evidence=True, io="uint8")
 
 
 # --- held ---

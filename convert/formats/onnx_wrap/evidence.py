@@ -298,11 +298,11 @@ class _Trial:
     """A network that gives what is inside it."""
 
     def __init__(self, model: onnx.ModelProto, *, channels_last: bool) -> None:
-        self._model, self._channels_last = model, channels_last
         [value] = model.graph.input
-        self._input = value.name
+        self._model, self._input = model, value.name
         sides = [one if isinstance(one, int) else 1 for one in shape_of(value)]
-        self._height, self._width = sides[1:3] if channels_last else sides[2:4]
+        self._height_first = channels_last or len(sides) < IMAGE  # [N, H, W, C], or [N, H, W]
+        self._height, self._width = sides[1:3] if self._height_first else sides[2:4]
         self._image = np.random.default_rng(SEED).standard_normal(sides).astype(np.float32)
 
     def measure(self, head: Head, graph: Graph) -> EvidenceMap:
@@ -375,7 +375,7 @@ class _Trial:
     def _cell(self, image: NDArray[Any], row: int, column: int, sides: tuple[int, int]) -> NDArray[Any]:
         high, wide = self._height // sides[0], self._width // sides[1]
         rows, columns = slice(row * high, (row + 1) * high), slice(column * wide, (column + 1) * wide)
-        return image[:, rows, columns] if self._channels_last else image[:, :, rows, columns]
+        return image[:, rows, columns] if self._height_first else image[:, :, rows, columns]
 
     def _session(self, names: set[str]) -> Callable[[NDArray[Any]], dict[str, NDArray[Any]]]:
         """Return what runs the network on an image and gives tensors by name."""

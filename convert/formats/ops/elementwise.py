@@ -230,7 +230,7 @@ def gelu(walk: Walk, node: Node, values: list[Value | None]) -> Value:
 
 
 def error_function(walk: Walk, node: Node, values: list[Value | None]) -> Value:
-    """A function, which a H5 can't load.
+    """`keras.ops.erf`.
 
     TFLite: MUL, MAXIMUM and MINIMUM, two polynomials of MUL and ADD, and DIV.
 
