@@ -564,7 +564,7 @@ def _compared(draw, graph, value, ends):
     elif kind == 1:
         other = graph.store(draw.rng.choice(np.float32(ends), (draw.sizes[0], 1, 1)))
     else:
-        other = graph.add("GlobalMaxPool" if kind == 2 else "Tanh").last
+        other = graph.add("GlobalMaxPool" if kind == 2 else "Neg").last  # which every runtime computes to the bit
     return graph.add(draw.one(*COMPARED), inputs=[value, other][:: draw.one(1, -1)]).last
 
 

@@ -33,6 +33,7 @@ def compare(walk: Walk, node: Node, values: list[Value | None]) -> Value:
     TFLite: EQUAL, GREATER, GREATER_EQUAL, LESS or LESS_EQUAL.
 
     Two tensors as of Add, of at most 4 axes where one stretches; or a tensor and stored numbers that stretch to it.
+    Exact of the numbers that it reads; where runtimes round these otherwise, one may fall on the other side.
     """
     kind, mirrored = COMPARISONS[node.op]
     if None not in values:
