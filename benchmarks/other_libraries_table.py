@@ -98,7 +98,9 @@ transformers are a folder of `save_pretrained` (`hf:FOLDER`), those of keras.app
 all others a `.pt2` of torch.export. The reference of Keras's is Keras in float64.
 
 **{converted} of {tried} tried convert ({low:.0%} to {high:.0%}, 95 %)**; {waiting} of the {listed} in the list were not
-tried. Rows are of several commits (`commit` in the CSV); small configurations say nothing of memory or time.
+tried. Those that were are no sample, the smallest first, and it is no figure of first attempts: ViT, ViT-MSN, DeiT,
+DINOv2, BEiT, Swin and PP-LCNet were refused until rules were mended for them. Rows are of several commits (`commit` in
+the CSV), and small configurations say nothing of memory or time.
 """
 COLUMNS = ("library", "network", "side", "parameters", "proof TFLite / Keras", "steps ONNX / TFLite / Keras", "flips")
 

@@ -11,6 +11,8 @@ from convert.formats.onnx_wrap.admit import check_body
 from convert.formats.onnx_wrap.names import names_in, rename_tensors
 from convert.formats.onnx_wrap.unroll import unroll
 from convert.formats.tflite.plain import to_plain
+from convert.proof.prove import prove_files
+from convert.worker import run_step
 from tbconv.contract.errors import ConversionError
 
 SIZES = ("batch", 4, 5, 6)
@@ -286,3 +288,15 @@ def test_a_mask_of_so_many_rows_a_film_stays_as_it_is(session_of, tmp_path):
     unroll(model)
     assert "Expand" in {node.op_type for node in model.graph.node}
     np.testing.assert_array_equal(answers(session_of, model, films), before)
+
+
+def test_numbers_of_each_window_of_one_film_are_added_where_the_batch_is_fixed_at_one(tmp_path):
+    graph = Graph().add("Reshape", np.int64([4, 5, 6])).add("Add", normal(4, 5, 6)).add("Softmax", axis=-1)
+    graph.add("Reshape", np.int64([1, 120])).add("Gemm", normal(120, 3))
+    path, made = tmp_path / "graph.onnx", tmp_path / "graph.tflite"
+    graph.save(path, (1, *SIZES[1:]))
+    run_step("convert.formats.tflite.write:onnx_to_tflite", {"onnx": str(path), "float32": str(made)})
+    assert str(prove_files(path, {"tflite": made})["tflite"].verdict) == "EQUIVALENT"
+    graph.save(path, SIZES)
+    with pytest.raises(ConversionError, match="cannot be converted exactly"):
+        to_plain(read_graph(path))

@@ -395,7 +395,7 @@ def arithmetic(walk: Walk, node: Node, values: list[Value | None]) -> Value:
         if other.size == 1 or _by_channel(value, other) is not None:
             return _rescale(walk, node, value, np.float64(-1.0), number)
         turned = walk.make.scale(value.tensor, -1.0, 0.0, f"{layer_name(node)}.turned")
-        return value.like(walk.make.plus(turned, by_place(node, value, number), layer_name(node)))
+        return value.like(walk.make.plus(turned, by_place(node, value, number, walk.batch), layer_name(node)))
     return _with_constant(walk, node, value, other)
 
 
@@ -455,7 +455,7 @@ def _with_constant(walk: Walk, node: Node, value: Value, other: NDArray[Any]) ->
         pairs = {"Add": (1.0, number), "Sub": (1.0, -number), "Mul": (number, 0.0), "Div": (1.0, -0.0)}
         scale, offset = pairs[node.op]
         return _rescale(walk, node, value, np.divide(1.0, number) if node.op == "Div" else np.asarray(scale), offset)
-    places, name = by_place(node, value, number), layer_name(node)
+    places, name = by_place(node, value, number, walk.batch), layer_name(node)
     if node.op in ("Mul", "Div"):
         return value.like(walk.make.times(value.tensor, places if node.op == "Mul" else 1 / places, name))
     return value.like(walk.make.plus(value.tensor, places if node.op == "Add" else -places, name))

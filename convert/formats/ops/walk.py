@@ -212,11 +212,17 @@ def together(walk: Walk, node: Node, values: Sequence[Value]) -> list[Value]:
     return found
 
 
-def by_place(node: Node, value: Value, numbers: NDArray[Any]) -> NDArray[Any]:
-    """Return stored numbers [1, ...] in the tensor's layout; ConversionError where they don't stretch to it."""
+def by_place(node: Node, value: Value, numbers: NDArray[Any], batch: int = 0) -> NDArray[Any]:
+    """Return stored numbers [1, ...] in the tensor's layout; ConversionError where they don't stretch to it.
+
+    Where the file's batch is fixed at 1 they may be one film's of each row that is folded into it, such as of windows.
+    """
     wanted, folded = value.sizes, value.rows > 1
     wanted[value.batch_at] = 1
     sizes = (1,) * (len(wanted) - numbers.ndim) + numbers.shape
+    if folded and batch == 1 and not value.rows_first and sizes[0] == value.rows and value.shape[0] == value.rows:
+        sizes, folded = (1, *sizes), False
+        wanted = [1, *value.shape]
     fits = len(sizes) == len(wanted) and all(one in (1, own) for one, own in zip(sizes, wanted, strict=True))
     if not fits or value.batch_at:
         raise unknown(node, f"a constant of shape {numbers.shape} does not stretch to {['N', *value.shape]}")
