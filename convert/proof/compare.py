@@ -94,13 +94,17 @@ def needed(form: NormalForm) -> list[int]:
 
 
 def _compare_outputs(match: TermMatch, onnx: NormalForm, file: NormalForm, same: Mapping[int, int]) -> None:
-    """Hold each output of the file to its namesake: the same term in the same order, or an image channels last."""
+    """Hold each output of the file to its namesake: the same term in the same order, or an image channels last.
+
+    Rows of one film that ONNX has in the batch's place are an axis of their own in a file.
+    """
     for name, view in file.outputs.items():
         if name not in onnx.outputs or view.term is None:
             return match.fail(view.term, None, f"the ONNX graph has no output {name}")
         wanted, (partner, factor) = onnx.outputs[name], match.partners[view.term]
         term = None if wanted.term is None else same[wanted.term]
         order = [wanted.at, wanted.at.transpose(0, 2, 3, 1) if wanted.at.ndim == 4 else wanted.at]
+        order += [wanted.at[None]] if len(wanted.at) > 1 else []
         if partner != term or not any(np.array_equal(view.at, one) for one in order):
             other = None if partner == term or term is None else onnx.terms[term]
             return match.end_otherwise(view.term, term, name, file.terms[view.term], other)
