@@ -18,8 +18,8 @@ from tbconv.contract.statistics import sqnr_db
 
 EVIDENCE = "evidence"
 SCORE = Decisions("score", origin="a map decides nothing")
-# Between the places of a reduced file's map and the reference's, each less its mean: noise is then a tenth of what tells
-# one place from another. Places in an order that has nothing to do with it have -3 dB, negated ones -6.
+# Between the places of a reduced file's map and the reference's, each less its mean: noise is then a tenth of what
+# tells one place from another. Places in an order that has nothing to do with it have -3 dB, negated ones -6.
 LEAST_PLACES_DB = DECISION_DB
 
 
