@@ -18,7 +18,7 @@ from PIL import Image
 import tbconv
 from convert.formats.onnx_wrap.evidence import NoMapError, add_map, find_map
 from convert.formats.onnx_wrap.wrap import wrap
-from convert.onnx_import.evidence import ReferenceMap, end, evidence_lines
+from convert.onnx_import.evidence import ReferenceMap, end, evidence_lines, reach
 from convert.onnx_import.reference import OnnxConfig, check_evidence, require_unchanged
 from convert.parity.decisions import Decisions
 from convert.parity.verdicts import OutputTolerance
@@ -448,9 +448,66 @@ def test_a_reduced_file_has_to_add_up_as_a_bundle_s_does_and_its_map_is_measured
     found = held.compare({"probability": outputs, "evidence": maps + noise}, tolerance, "int8")
     assert found.problem is None
     assert 20 < found.sqnr_db < 30
+    assert found.places_db == pytest.approx(found.sqnr_db, abs=1)
     shifted = {"probability": outputs, "evidence": maps + np.float32([0.05, 0.0])}
     assert held.compare(shifted, tolerance, "dynamic").problem is None
     assert "misses the output" in held.compare(shifted, tolerance, "int8").problem
+
+
+SPOILT = {
+    "negated": lambda one: -one,
+    "negated about its mean": lambda one: 2 * one.mean((1, 2), keepdims=True) - one,
+    "mirrored": lambda one: one[:, :, ::-1],
+    "upside down": lambda one: one[:, ::-1],
+    "height and width exchanged": lambda one: one.transpose(0, 2, 1, 3).reshape(one.shape),
+    "in another order": lambda one: np.roll(one.reshape(len(one), -1, 2), 9, 1).reshape(one.shape),
+    "its mean alone": lambda one: one * 0 + one.mean((1, 2), keepdims=True),
+}
+OF_ENDS = ("", "Sigmoid", "Softmax", "LogSoftmax")
+
+
+def reference_of(maps, ends_with):
+    outputs = end(maps.astype(np.float64).mean((1, 2)), ends_with).astype(np.float32)
+    one = {"output": outputs, "evidence": maps}
+    answers = {way: dict(one) for way in ("reference", "optimised", "rounded")}
+    held = ReferenceMap.of({"output": "output", "ends_with": ends_with}, answers)
+    return held, outputs, OutputTolerance.derive(outputs, outputs, outputs, Decisions("one-of-n"))
+
+
+@pytest.mark.parametrize("fault", [None, *SPOILT])
+@pytest.mark.parametrize("precision", ["float16", "dynamic", "int8"])
+@pytest.mark.parametrize("ends_with", OF_ENDS)
+@pytest.mark.parametrize("saturated", [False, True])
+def test_a_reduced_file_whose_map_is_another_fails_behind_every_end(fault, precision, ends_with, saturated):
+    """Where most of a map is the same in all places, and it is large, a mean of it says little of the places."""
+    maps = np.random.default_rng(5).standard_normal((40, 5, 7, 2)).astype(np.float32) + np.float32([9.0, -9.0])
+    maps = maps * np.float32(3) if saturated else maps - np.float32([9.0, -9.0])
+    held, outputs, tolerance = reference_of(maps, ends_with)
+    spoilt = SPOILT[fault](maps) if fault else maps
+    found = held.compare({"output": outputs, "evidence": np.asarray(spoilt, np.float32)}, tolerance, precision)
+    assert (found.problem is None) == (fault is None)
+
+
+def test_places_that_are_nearly_symmetric_are_not_passed_in_the_turned_order():
+    bump = np.exp(-(np.linspace(-2, 2, 7) ** 2)) * np.exp(-(np.linspace(-2, 2, 5)[:, None] ** 2))
+    maps = np.tile(bump[None, :, :, None], (40, 1, 1, 2)) + 0.02 * np.random.default_rng(0).random((40, 5, 7, 2))
+    maps = maps.astype(np.float32)
+    held, outputs, tolerance = reference_of(maps, "Sigmoid")
+    found = held.compare({"output": outputs, "evidence": maps[:, :, ::-1]}, tolerance, "dynamic")
+    assert found.places_db > 10
+    assert "its places are the reference's mirrored" in found.problem
+
+
+@pytest.mark.parametrize("ends_with", OF_ENDS)
+def test_what_an_end_may_move_by_is_no_less_and_little_more_than_what_it_does(ends_with):
+    draw = np.random.default_rng(2)
+    logits, share = 3 * draw.standard_normal((50, 3)), 0.4
+    moves = np.array([[a, b, c] for a in (-share, share) for b in (-share, share) for c in (-share, share)])
+    moved = [np.abs(end(logits + one, ends_with) - end(logits, ends_with)) for one in moves]
+    allowed, furthest = reach(logits, ends_with, share), np.max(moved, axis=0)
+    assert (furthest <= allowed * (1 + 1e-9)).all()
+    if ends_with != "LogSoftmax":  # which nears it where a share is small
+        np.testing.assert_allclose(furthest, allowed, rtol=1e-9)
 
 
 def test_a_reference_that_its_map_has_changed_is_refused():

@@ -403,7 +403,7 @@ def _processor(place: Path, channels: int | None, size: int | None) -> tuple[Pre
         why, fix = "without it the network's side in pixels is not known", "--size S, the side that it was trained at"
         raise ConfigError(f"{path} states no size", why=why, fix=fix)
     own, notes = _side_of(path.name, stated, size)
-    [scale] = _numbers(path, given, "rescale_factor", 1 / 255, above_zero=True)[:1]
+    scale = _number(path, given, "rescale_factor", 1 / 255)
     factor = scale * 255 if given.get("do_rescale", True) else 255.0
     if given.get("rescale_offset"):
         why = "it shifts grey levels by another rule than a mean and a deviation"
@@ -411,7 +411,7 @@ def _processor(place: Path, channels: int | None, size: int | None) -> tuple[Pre
     normalised = given.get("do_normalize", "image_mean" in given)
     mean = _numbers(path, given, "image_mean") if normalised else [0.0]
     std = _numbers(path, given, "image_std", above_zero=True) if normalised else [1.0]
-    share = _numbers(path, given, "crop_pct", above_zero=True)[0] if given.get("crop_pct") is not None else 1.0
+    share = _number(path, given, "crop_pct") if given.get("crop_pct") is not None else 1.0
     crop = cropped[0] / resized[0] if cut and cropped and resized else share
     resample = given.get("resample", 2)
     wanted = channels or (RGB if len(mean) == 1 else len(mean))
@@ -430,6 +430,16 @@ def _sides(path: Path, given: dict[str, Any], key: str) -> list[int] | None:
     return [int(one) for one in _numbers(path, {key: value}, key, above_zero=True)]
 
 
+def _number(path: Path, given: dict[str, Any], key: str, default: float | None = None) -> float:
+    """Return an entry that is one number above 0; ConfigError where it is anything else."""
+    found = _numbers(path, given, key, default, above_zero=True)
+    if len(found) > 1:
+        what = f"{path} sets {key} to {printable(json.dumps(given[key]), most=60)}"
+        fix = "write it as model and processor were saved: processor.save_pretrained"
+        raise ConfigError(what, why="a single number is needed there", fix=fix)
+    return found[0]
+
+
 def _numbers(
     path: Path, given: dict[str, Any], key: str, default: float | None = None, *, above_zero: bool = False
 ) -> list[float]:
@@ -440,7 +450,7 @@ def _numbers(
     """
     value: Any = given.get(key, default)
     found: list[Any] = value if isinstance(value, list) and value else [value]
-    plain = all(isinstance(one, int | float) and math.isfinite(one) for one in found)
+    plain = all(isinstance(one, int | float) and not isinstance(one, bool) and math.isfinite(one) for one in found)
     if not plain or (above_zero and min(found) <= 0):
         what = (
             f"{path} sets {key} to {printable(json.dumps(value), most=60)}" if key in given else f"{path} has no {key}"
