@@ -305,6 +305,45 @@ def test_a_head_is_taken_for_affine_where_it_is_and_nowhere_else(seed):
             np.testing.assert_allclose(one[found.output], logits, rtol=1e-4, atol=1e-5 * (scale if not end_op else 1))
 
 
+MOVED = {  # what a network does to its image first, and whether places then lie where the image has them
+    "nothing": (lambda x: x, True),
+    "height and width exchanged": (lambda x: x.transpose(2, 3), False),
+    "turned by half": (lambda x: x.flip(2, 3), False),
+    "mirrored": (lambda x: x.flip(3), False),
+    "rolled": (lambda x: torch.roll(x, 12, 2), False),
+    "its middle": (lambda x: x[:, :, 8:24, 8:24], False),
+    "a wide border": (lambda x: torch.nn.functional.pad(x, (16, 0, 16, 0)), False),
+    "channels shuffled": (lambda x: x.reshape(-1, 3, 1, 32, 32).transpose(1, 2).reshape(-1, 3, 32, 32), True),
+    "channels last and back": (lambda x: (x.permute(0, 2, 3, 1) * 2).permute(0, 3, 1, 2), True),
+    "mirrored twice": (lambda x: x.flip(3).flip(3), True),  # told by what changes with the image
+}
+
+
+@pytest.mark.parametrize("name", MOVED)
+def test_places_that_are_not_where_the_image_has_them_are_no_map(name, tmp_path):
+    change, stays = MOVED[name]
+    torch.manual_seed(3)
+
+    class Network(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.body = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 4, stride=4), torch.nn.ReLU())
+            self.head = torch.nn.Linear(8, 2)
+
+        def forward(self, image):
+            return self.head(self.body(change(image)).mean((2, 3)))
+
+    path = str(tmp_path / "model.onnx")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(Network().eval(), (torch.zeros(1, 3, 32, 32),), path, dynamo=False, opset_version=17)
+    if stays:
+        assert find_map(onnx.load(path), channels_last=False).sides == (8, 8)
+    else:
+        with pytest.raises(NoMapError, match=r"where its places lie|has not the shape"):
+            find_map(onnx.load(path), channels_last=False)
+
+
 def test_tokens_in_an_order_that_the_image_does_not_have_are_refused():
     nodes = [
         helper.make_node("Conv", ["image", "kernel"], ["features"], strides=[4, 4]),

@@ -36,6 +36,15 @@ IMAGE, ROWS, MATRIX = 4, 3, 2  # axes
 # Of the largest number: what float32 sums in another order differ by, a hundred steps of 1.2e-7.
 RELATIVE = 1e-5
 MOST_TRIED = 16  # tokens whose places are tried
+QUARTER, FARTHER = 4, 2.0  # a change of that part of the image moves the places there so much more than the other half
+# Operations that may put places elsewhere; of those in the first line, if their axes or sizes say so.
+MAY_MOVE = ("Transpose", "Reshape", "Slice", "Pad", "Concat")
+MOVE = (
+    *("Gather", "GatherND", "GatherElements", "ScatterND", "MatMul", "Einsum", "ReverseSequence", "GridSample"),
+    *("If", "Loop", "Scan", "ConvTranspose", "SpaceToDepth", "DepthToSpace", "Tile", "Expand", "AffineGrid"),
+)
+IN_PLACE = ((0, 1, 2, 3), (0, 2, 3, 1), (0, 3, 1, 2))  # orders of four axes that keep height before width
+WIDER = 1.25  # times the side, from which on a border moves what lies inside
 ASPECT = 1.5  # places by which the sides of a map may differ from the image's, once borders are rounded
 
 
@@ -327,6 +336,8 @@ class _Trial:
         name, order, sides = self._locate(head.features, order, given, arranged)
         if sides == (1, 1):
             raise NoMapError("what it averages has a single place")
+        if given[name].ndim == IMAGE and self._may_move(name, graph):
+            self._ends(name, order, given[name].transpose(order))
         return EvidenceMap(
             head.output, head.ends_with, name, order, sides, weight.astype(np.float32), bias.astype(np.float32)
         )
@@ -353,6 +364,46 @@ class _Trial:
             size = f"{self._height} x {self._width}"
             raise NoMapError(f"what it averages, {height} x {width}, has not the shape of its image, {size}")
         return sides
+
+    def _may_move(self, features: str, graph: Graph) -> bool:
+        """Whether an operation on the way to the features may turn, mirror, shift or cut their places."""
+        makers, wanted, behind = {one: node for node in graph.nodes for one in node.outputs}, [features], list[Node]()
+        seen = set[str]()
+        while wanted:
+            node = makers.get(name := wanted.pop())
+            if node is not None and name not in seen:
+                behind.append(node)
+                wanted += node.inputs
+            seen.add(name)
+        asked = [node for node in behind if node.op in MAY_MOVE]
+        if any(node.op in MOVE for node in behind):
+            return True
+        inside = ({node.inputs[0] for node in asked} | {node.outputs[0] for node in asked}) & set(makers)
+        known = {name: one.shape for name, one in self._session(inside)(self._image).items()} if inside else {}
+        known[self._input] = self._image.shape
+        return any(_moves(node, known, graph) for node in asked)
+
+    def _ends(self, features: str, order: tuple[int, ...], found: NDArray[Any]) -> None:
+        """Change the image at each of its ends, a quarter of it: the places there have to move by far the most.
+
+        Raises:
+            NoMapError: they do not, or nothing can be told.
+        """
+        run, generator = self._session({features}), np.random.default_rng(SEED + 1)
+        for at, side in ((1, self._height), (2, self._width)):
+            places, axis = found.shape[at], at if self._height_first else at + 1
+            share, quarter = max(1, places // QUARTER), max(1, side // QUARTER)
+            for first in (True, False) if places > 1 else ():
+                changed = self._image.copy()
+                cell = changed[(slice(None),) * axis + (slice(quarter) if first else slice(side - quarter, side),)]
+                cell[:] = generator.standard_normal(cell.shape)
+                moved = np.abs(run(changed)[features].transpose(order) - found).mean((0, 3 - at, 3))
+                moved = moved if first else moved[::-1]
+                if not moved[:share].mean() > FARTHER * moved[places - places // 2 :].mean():
+                    raise NoMapError(
+                        "where its places lie on the image cannot be told: operations before them may move them, and a "
+                        "change at one end of the image does not move the places there by far the most"
+                    )
 
     def _tiles(self, features: str, order: tuple[int, ...], found: NDArray[Any]) -> tuple[int, int]:
         """Return rows and columns of tokens: each is tried, by what changes if the image does at its place alone."""
@@ -394,6 +445,26 @@ def _arranged(name: str, graph: Graph) -> Iterator[str]:
         name = node.inputs[0]
         if name in makers:
             yield name
+
+
+def _moves(node: Node, shapes: dict[str, tuple[int, ...]], graph: Graph) -> bool:
+    """Whether one of MAY_MOVE may put places elsewhere; `shapes` of what is computed, for one film."""
+    before, after = shapes.get(node.inputs[0]), shapes.get(node.outputs[0])
+    if before is None or after is None:  # stored numbers are arranged
+        return node.inputs[0] not in graph.constants
+    if node.op == "Transpose":
+        order = tuple(node.attributes.get("perm", range(len(before))[::-1]))
+        last = tuple(range(len(before))[-2:])
+        return order not in IN_PLACE and (len(order) <= IMAGE or order[-2:] != last) and math.prod(before[2:]) > 1
+    if node.op == "Reshape":
+        return before[-2:] != after[-2:] and min(math.prod(before[2:]), math.prod(after[2:])) > 1
+    if node.op == "Concat":
+        return node.attributes["axis"] % len(after) != 1 and len(after) == IMAGE and math.prod(after[2:]) > 1
+    if node.op == "Slice":
+        steps = graph.constants.get(node.inputs[4]) if len(node.inputs) > IMAGE else None
+        backwards = len(node.inputs) > IMAGE and bool(node.inputs[4]) and (steps is None or bool((steps < 0).any()))
+        return backwards or before[2:] != after[2:]
+    return any(one > WIDER * other for one, other in zip(after[2:], before[2:], strict=True))
 
 
 def _near(one: NDArray[Any], other: NDArray[Any]) -> bool:
