@@ -143,6 +143,18 @@ class View:
             raise NoRuleError("numbers are computed where stored ones are expected")
         return self.rounded or Stored(self.at)
 
+    @property
+    def array(self) -> Array:
+        """The stored numbers as a file holds them, float32 where they were summed or multiplied; or NoRuleError."""
+        return self.stored.base if self.rounded is None else self.rounded.values.astype(np.float32)
+
+    @property
+    def source(self) -> int:
+        """The term; NoRuleError where the numbers are stored."""
+        if self.term is None:
+            raise NoRuleError("it computes with stored numbers alone")
+        return self.term
+
 
 def number(value: Any) -> Stored:
     """Return a number or an array as stored numbers."""
@@ -188,11 +200,9 @@ class NormalForm:
 
     def ordered(self, view: View, shape: Sequence[int]) -> int:
         """Return the term whose numbers are those of a view, in its order."""
-        if view.term is None:
-            raise NoRuleError("it computes with stored numbers alone")
-        if view.at.size == math.prod(self.terms[view.term].shape) and _counts(view.at):
-            return view.term
-        return self.add("gather", (view.term,), shape, (), at=Stored(view.at.reshape(-1).astype(np.int32)))
+        if view.at.size == math.prod(self.terms[view.source].shape) and _counts(view.at):
+            return view.source
+        return self.add("gather", (view.source,), shape, (), at=Stored(view.at.reshape(-1).astype(np.int32)))
 
     def whole(self, view: View, *, once: bool = False) -> View:
         """Return a view of each number of a term once: repeated and left out ones are a term of their own.
@@ -224,7 +234,7 @@ class NormalForm:
 
     def _spread(self, view: View, numbers: Stored) -> Stored:
         """Return numbers that stretch to a view as numbers that stretch to its term, equal axes once."""
-        shape = self.terms[view.term or 0].shape
+        shape = self.terms[view.source].shape
         if numbers.base.size == 1:
             return numbers.map(lambda array: array.reshape((1,) * len(shape)))
 
@@ -235,8 +245,7 @@ class NormalForm:
 
         spread, cut = numbers.map(moved), [slice(None)] * len(shape)
         for axis in range(len(shape)):
-            first = spread.values.take([0], axis)
-            cut[axis] = slice(0, 1) if (spread.values == first).all() else slice(None)
+            cut[axis] = slice(0, 1) if (spread.values == spread.values.take([0], axis)).all() else slice(None)
         return spread.map(lambda array: array[tuple(cut)])
 
     # --- products with stored weights ---
@@ -261,9 +270,9 @@ class NormalForm:
             return self.conv(self.pad(view, pads), kernel, bias, strides, dilations, NONE, groups)
         if groups == 1 and pads == NONE:
             if (high, wide, *strides) == (1, 1, 1, 1):
-                return self.matmul(view, _matrix(kernel, channels), bias)
+                return self.matmul(view, kernel.map(lambda array: array.reshape(-1, out)), bias)
             if (high, wide) == (rows, columns) and dilations == (1, 1):
-                return self.matmul(view.reshape(1, 1, 1, -1), _matrix(kernel, rows * columns * channels), bias)
+                return self.matmul(view.reshape(1, 1, 1, -1), kernel.map(lambda array: array.reshape(-1, out)), bias)
         if pads == NONE and (high, wide, each, *strides) == (1, 1, 1, 1, 1) and out == channels:
             return self.affine(view, _flat(kernel), _vector(bias, out))
         source = self.ordered(view, view.at.shape[1:])
@@ -316,7 +325,7 @@ class NormalForm:
         if _is_rounded(scale, 1) and _is_rounded(offset, 0):
             return view
         view = self.whole(view)
-        made = self._affine(view.term or 0, self._spread(view, scale), self._spread(view, offset))
+        made = self._affine(view.source, self._spread(view, scale), self._spread(view, offset))
         return View(view.at, made)
 
     def _affine(self, index: int, scale: Stored, offset: Stored) -> int:
@@ -361,7 +370,7 @@ class NormalForm:
         values = np.array([one.values.reshape(()) for one in given])
         values = np.where(np.abs(values) >= -LOWEST, np.copysign(math.inf, values), values)
         coarse = np.array([0 if one.step is None else one.step.reshape(()) for one in given])
-        return View(view.at, self._clip(view.term or 0, Stored(values, coarse=coarse if coarse.any() else None)))
+        return View(view.at, self._clip(view.source, Stored(values, coarse=coarse if coarse.any() else None)))
 
     def _clip(self, index: int, ends: Stored) -> int:
         term, (low, high, _) = self.terms[index], ends.values
@@ -402,27 +411,26 @@ class NormalForm:
         """Add a function of each number: sigmoid, tanh, elu, leaky (its slope), greater or less (than its bound)."""
         view = self.whole(view, once=True)
         numbers = {name: one.map(lambda array: array.reshape(())) for name, one in stored.items()}
-        return View(view.at, self.add(kind, (view.term or 0,), self.terms[view.term or 0].shape, (), **numbers))
+        return View(view.at, self.add(kind, (view.source,), self.terms[view.source].shape, (), **numbers))
 
     def binary(self, kind: str, left: View, right: View) -> View:
         """Add a sum or a product; sizes of 1 stretch, and stored numbers are scale or offset."""
         if left.term is None:
             left, right = right, left
         if right.term is None:
-            given = right.stored
             if left.term is None:
                 return _computed(kind, left, right)
-            return self.affine(left, given) if kind == "mul" else self.affine(left, ONE, given)
+            return self.affine(left, right.stored) if kind == "mul" else self.affine(left, ONE, right.stored)
         shape = np.broadcast_shapes(left.at.shape, right.at.shape)
         left, right = (one.map(lambda at: np.broadcast_to(at, shape)) for one in (left, right))
         if not self._each_once(left):
             left, right = right, left
         left = self.whole(left)
-        term = self.terms[left.term or 0]
+        term = self.terms[left.source]
         moved = np.empty(left.at.size, np.int32)
         moved[left.at.reshape(-1)] = right.at.reshape(-1)
         other = self.ordered(View(moved, right.term), term.shape)
-        return View(left.at, self.add(kind, sorted((left.term or 0, other)), term.shape))
+        return View(left.at, self.add(kind, sorted((left.source, other)), term.shape))
 
     # --- windows ---
 
@@ -492,9 +500,7 @@ class NormalForm:
                 raise NoRuleError("it joins stored integers with scales")
             return View(np.concatenate([one.at for one in views], axis), views[0].term)
         parts = [self.whole(one) for one in views]
-        if any(one.term is None for one in parts):
-            raise NoRuleError("it joins computed and stored numbers")
-        rank, indices = parts[0].at.ndim, [one.term or 0 for one in parts]
+        rank, indices = parts[0].at.ndim, [one.source for one in parts]
         orders = {tuple(range(rank)), (0, *range(2, rank), 1), (0, rank - 1, *range(1, rank - 1))}  # of channels
         fits = [order for order in orders if all(_counts(one.at.transpose(order)) for one in parts)]
         if len(fits) == 1:  # else no layout is told apart from another
@@ -555,11 +561,6 @@ def _flat(stored: Stored) -> Stored:
 def _vector(stored: Stored, length: int) -> Stored:
     """Return a bias as one number a channel."""
     return stored.map(lambda array: np.broadcast_to(array, (length,)))
-
-
-def _matrix(kernel: Stored, inner: int) -> Stored:
-    """Return a kernel [kh, kw, C, out] as a matrix [kh * kw * C, out]."""
-    return kernel.map(lambda array: array.reshape(inner, -1))
 
 
 def _by_column(numbers: Stored, shape: tuple[int, ...], inner: int) -> bool:

@@ -10,6 +10,7 @@ from convert.proof.evaluate import evaluate
 from convert.proof.explain import Declared
 from convert.proof.normal import NONE, ONE, ZERO, NormalForm, NoRuleError, Stored, View, number
 from convert.proof.readers import choices, compositions
+from convert.proof.readers.places import optional
 from convert.proof.readers.tensorflow import bound, select
 
 SEEDS = range(4)
@@ -511,6 +512,60 @@ def test_what_no_rule_knows_says_so():
     ):
         with pytest.raises(NoRuleError):
             broken()
+
+
+STORED = View(draws(0, 1, *SHAPE))
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        lambda f, v: f.each(STORED, "sin"),
+        lambda f, v: f.clip(STORED, 0, 1),
+        lambda f, v: f.affine(STORED, number(2)),
+        lambda f, v: compositions.power(f, STORED, 1.5),
+        lambda f, v: compositions.erf(f, STORED),
+        lambda f, v: compositions.softmax(f, STORED),
+        lambda f, v: compositions.divide(f, View(np.float32(1)), f.clip(STORED, 0, 1)),
+        lambda f, v: choices.compare(f, STORED, STORED, "less"),
+        lambda f, v: choices.compare(f, STORED, View(np.float32(0)), "equal"),
+        lambda f, v: choices.contrary(f, STORED),
+        lambda f, v: choices.sign(f, STORED),
+        lambda f, v: bound(f, STORED, STORED, low=True),
+        lambda f, v: select(f, STORED, v, v),
+    ],
+)
+def test_what_is_computed_of_stored_numbers_alone_is_not_taken_for_the_films(made):
+    form = NormalForm()
+    with pytest.raises(NoRuleError):
+        made(form, form.input((1, *SHAPE)))
+
+
+def test_stored_numbers_are_read_as_they_were_multiplied_and_computed_ones_are_no_numbers():
+    form = NormalForm()
+    film = form.input((1, 2))
+    twice = form.binary("mul", View(np.float32([3, 5])), View(np.float32(2)))
+    assert twice.array.tolist() == [6, 10]
+    assert compositions.divide(form, twice, View(np.float32(4))).array.tolist() == [1.5, 2.5]
+    assert View(np.int64([7])).array.dtype == np.int64
+    for read in (lambda: film.array, lambda: optional([film], 0), lambda: twice.source):
+        with pytest.raises(NoRuleError):
+            read()
+
+
+def test_a_choice_that_does_not_stretch_is_read_of_equal_sizes_and_of_one_condition_alone():
+    form = NormalForm()
+    film = form.input((1, 3, 3))
+    truths = above(form, film)
+    other, rows = compositions.negative(form, film), truths.map(lambda at: at[0, 0])
+    for where in (truths, truths.map(lambda at: at[:, :1, :1])):
+        made, wide = (select(form, where, film, other, stretches=stretches) for stretches in (False, True))
+        assert made.term == wide.term
+    with pytest.raises(NoRuleError, match="it chooses by"):
+        select(form, rows, film, other, stretches=False)
+    with pytest.raises(NoRuleError, match="it chooses by"):
+        select(form, truths, film, View(np.zeros(3, np.float32)), stretches=False)
+    select(form, rows, film, other)
 
 
 # --- numbers ---

@@ -77,7 +77,7 @@ def choose(form: NormalForm, where: View, yes: View, no: View) -> View:
     if not computed or not is_truth(form, where):
         raise NoRuleError("it chooses between stored numbers, or by what may be neither true nor false")
     first = next((one for one in computed if form.whole(one) is one), None) or form.whole(computed[0])
-    order, sizes = np.argsort(first.at.reshape(-1)), form.terms[first.term or 0].shape
+    order, sizes = np.argsort(first.at.reshape(-1)), form.terms[first.source].shape
 
     def laid(view: View) -> int:
         if view.term is not None:

@@ -58,7 +58,8 @@ def divide(form: NormalForm, left: View, right: View) -> View:
     if right.term is not None:
         return multiply(form, left, form.each(right, "reciprocal"))
     values, step = right.stored.values, right.stored.step
-    return form.affine(left, Stored(1 / values, coarse=None if step is None else step / np.square(values)))
+    inverse = Stored(1 / values, coarse=None if step is None else step / np.square(values))
+    return form.binary("mul", left, View(inverse.base, None, inverse))
 
 
 def multiply(form: NormalForm, left: View, right: View) -> View:
@@ -78,7 +79,7 @@ def multiply(form: NormalForm, left: View, right: View) -> View:
 
 def _twice(form: NormalForm, view: View) -> View | None:
     """Return what weights give that are twice those of a view, as of x where 0.5 * x was folded into them; or None."""
-    half = form.terms[view.term or 0]
+    half = form.terms[view.source]
     if half.kind not in ("conv", "matmul"):
         return None
     for index, one in enumerate(form.terms):
@@ -213,7 +214,7 @@ def add(form: NormalForm, left: View, right: View) -> View:
 
 def _of_one_factor(form: NormalForm, product: View, rest: View) -> View | None:
     """Return x * f + (beta - m * f) with f once, gamma taken out of it; None where the terms are others."""
-    left, shifted = form.terms[product.term or 0], form.terms[rest.term or 0]
+    left, shifted = form.terms[product.source], form.terms[rest.source]
     if shifted.kind != "affine" or (shifted.stored["scale"].values != -1).any():
         return None
     right = form.terms[shifted.inputs[0]]
@@ -227,7 +228,7 @@ def _of_one_factor(form: NormalForm, product: View, rest: View) -> View | None:
         for m, g in (sides[1], sides[1][::-1]):
             if f.term == g.term and np.array_equal(f.at, g.at):
                 beta = _at(shifted.stored["offset"], shifted.shape, rest)
-                shape = form.terms[m.term or 0].shape
+                shape = form.terms[m.source].shape
                 means = View(np.arange(math.prod(shape), dtype=np.int32).reshape(1, *shape), m.term)
                 turned = negative(form, means)  # before it is repeated, as it is where it is subtracted
                 less = View(turned.at.reshape(-1)[m.at], turned.term)
@@ -237,7 +238,7 @@ def _of_one_factor(form: NormalForm, product: View, rest: View) -> View | None:
 
 def _shifted(form: NormalForm, far: View, factor: View, beta: Stored) -> View:
     """Return far * factor + beta; what scales the factor scales the product."""
-    gamma, term = ONE, form.terms[factor.term or 0]
+    gamma, term = ONE, form.terms[factor.source]
     if term.kind == "affine" and not term.stored["offset"].base.any():
         gamma, factor = _at(term.stored["scale"], term.shape, factor), View(factor.at, term.inputs[0])
     return form.affine(form.binary("mul", far, _source(form, factor)), gamma, beta)
@@ -245,7 +246,7 @@ def _shifted(form: NormalForm, far: View, factor: View, beta: Stored) -> View:
 
 def _source(form: NormalForm, view: View) -> View:
     """Return a view of a gathered term as one of what it is gathered from."""
-    term = form.terms[view.term or 0]
+    term = form.terms[view.source]
     return view if term.kind != "gather" else View(term.stored["at"].base.reshape(-1)[view.at], term.inputs[0])
 
 
@@ -300,7 +301,7 @@ def erf(form: NormalForm, view: View) -> View:
     Weights are turned so that the largest is above zero: what scales and shifts behind them is part of them. From 4 on
     it is 1 in float32, so that no end beyond that is one.
     """
-    term = form.terms[view.term or 0]
+    term = form.terms[view.source]
     if term.kind == "clip":
         low, high = term.stored["ends"].values[:2]
         wide = -math.inf if low <= -4 else low, math.inf if high >= 4 else high
@@ -323,14 +324,15 @@ ERF_BELOW = (1.0, 8.27027162923, 30.20060191, 61.268567709, 66.9204028963)
 
 def quotient(form: NormalForm, left: View, right: View) -> View:
     """Add a quotient; that of the two polynomials by which TensorFlow computes it is the error function."""
-    made, below = divide(form, left, right), form.terms[right.term or 0]
-    if left.term is None or right.term is None or below.kind != "affine" or form.terms[below.inputs[0]].kind != "mul":
+    made = divide(form, left, right)
+    below = None if left.term is None or right.term is None else form.terms[right.term]
+    if below is None or below.kind != "affine" or form.terms[below.inputs[0]].kind != "mul":
         return made
-    waiting, seen = [made.term or 0], set[int]()
+    waiting, seen = [made.source], set[int]()
     while waiting and len(seen) < 64:
         index = waiting.pop(0)
         term = form.terms[index]
-        if index not in seen and term.kind == "clip" and term.shape == form.terms[made.term or 0].shape:
+        if index not in seen and term.kind == "clip" and term.shape == form.terms[made.source].shape:
             found = _erf_of(form, View(made.at, index), made)
             if found is not None:
                 return found

@@ -58,9 +58,7 @@ def _plain(name: str) -> str:
 
 
 def _numbers(view: View) -> list[int]:
-    if view.term is not None:
-        raise NoRuleError("sizes or axes are computed")
-    return [int(one) for one in view.at.reshape(-1)]
+    return [int(one) for one in view.array.reshape(-1)]
 
 
 Given = dict[str, Any]
@@ -133,18 +131,24 @@ def _distance(form: NormalForm, views: list[View], given: Given) -> View:
 
 def _cast(form: NormalForm, views: list[View], given: Given) -> View:
     if views[0].term is None:
-        return views[0].map(lambda at: at.astype(given["DstT"]))
+        return View(views[0].array.astype(given["DstT"]))
     if given["DstT"] != "float32":
         raise NoRuleError("it casts to another type than float32")
     return views[0]
 
 
 def _prod(form: NormalForm, views: list[View], given: Given) -> View:
-    return View(np.prod(views[0].stored.base, tuple(_numbers(views[1])), keepdims=given["keep_dims"]).astype(np.int32))
+    return View(np.prod(views[0].array, tuple(_numbers(views[1])), keepdims=given["keep_dims"]).astype(np.int32))
 
 
 def _reduce(kind: str) -> Rule:
     return lambda form, views, given: form.mean(views[0], _numbers(views[1]), keep=given["keep_dims"], kind=kind)
+
+
+def _gather(form: NormalForm, views: list[View], given: Given) -> View:
+    if given.get("batch_dims"):
+        raise NoRuleError("it gathers a batch")
+    return views[0].map(lambda at: np.take(at, views[1].array, int(views[2].array)))
 
 
 def _binary(kind: str) -> Rule:
@@ -169,15 +173,15 @@ RULES: dict[str, Rule] = {
     "BiasAdd": _binary("add"),
     "Cast": _cast,
     "ClipByValue": lambda form, views, given: form.clip(views[0], views[1].stored, views[2].stored),
-    "ConcatV2": lambda form, views, given: compositions.join(form, views[:-1], int(views[-1].at)),
+    "ConcatV2": lambda form, views, given: compositions.join(form, views[:-1], int(views[-1].array)),
     "Conv2D": _conv,
     "DepthwiseConv2dNative": _depthwise,
     "Elu": _each("elu"),
     "Erf": lambda form, views, given: compositions.erf(form, views[0]),
     "Erfc": lambda form, views, given: form.affine(compositions.erf(form, views[0]), number(-1), ONE),
     "Exp": _each("exp"),
-    "ExpandDims": lambda form, views, given: views[0].map(lambda at: np.expand_dims(at, int(views[1].at))),
-    "GatherV2": lambda form, views, given: views[0].map(lambda at: np.take(at, views[1].at, int(views[2].at))),
+    "ExpandDims": lambda form, views, given: views[0].map(lambda at: np.expand_dims(at, int(views[1].array))),
+    "GatherV2": _gather,
     "Identity": lambda form, views, given: views[0],
     "LeakyRelu": lambda form, views, given: form.each(views[0], "leaky", slope=number(given["alpha"])),
     "Log": _each("log"),
@@ -201,6 +205,7 @@ RULES: dict[str, Rule] = {
     "Relu6": lambda form, views, given: form.clip(views[0], 0, 6),
     "Reshape": lambda form, views, given: views[0].reshape(*_numbers(views[1])),
     "Rsqrt": _root,
+    "Select": lambda form, views, given: select(form, *views, stretches=False),
     "SelectV2": lambda form, views, given: select(form, views[0], views[1], views[2]),
     "Shape": lambda form, views, given: View(np.array(views[0].at.shape, np.int32)),
     "Sigmoid": _each("sigmoid"),

@@ -291,7 +291,9 @@ RULES: dict[str, Rule] = {
     "Multiply": lambda form, given, config, weights: compositions.multiply(form, *given),
     "Permute": lambda form, given, config, weights: given[0].transpose(0, *config["dims"]),
     "PReLU": lambda form, given, config, weights: compositions.prelu(form, given[0], Stored(weights[0])),
-    "Power": lambda form, given, config, weights: compositions.power(form, given[0], float(given[1].at)),
+    "Power": lambda form, given, config, weights: compositions.power(
+        form, given[0], float(given[1].stored.values.reshape(()))
+    ),
     "ReLU": _relu,
     "Reciprocal": lambda form, given, config, weights: form.each(given[0], "reciprocal"),
     "Rescaling": lambda form, given, config, weights: form.affine(

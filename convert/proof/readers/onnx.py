@@ -54,7 +54,7 @@ class OnnxFormReader:
         stored = bool(views) and all(one is None or one.term is None for one in views)
         if stored and node.domain in ("", "ai.onnx") and node.op_type not in MOVES:  # of sizes and weights
             evaluator = onnx.reference.ReferenceEvaluator(node, opsets={"": self._opset})
-            arrays = {name: _array(self.views[name]) for name in node.input if name}
+            arrays = {name: self.views[name].array for name in node.input if name}
             self.views |= zip(node.output, (View(np.asarray(one)) for one in evaluator.run(None, arrays)), strict=True)
             return
         if node.domain not in ("", "ai.onnx") or node.op_type not in RULES:
@@ -62,11 +62,6 @@ class OnnxFormReader:
         given = {one.name: onnx.helper.get_attribute_value(one) for one in node.attribute}
         made = RULES[node.op_type](self.form, views, Given(given | {"count": len(node.output)}, self._opset))
         self.views |= zip(node.output, made if isinstance(made, list) else [made], strict=False)
-
-
-def _array(view: View) -> NDArray[Any]:
-    """Return stored numbers as ONNX holds them: those that were summed or multiplied here are float32 there."""
-    return view.at if view.rounded is None else view.rounded.values.astype(np.float32)
 
 
 MOVES = {"Cast", "CastLike", "Concat", "Constant", "Expand", "Gather", "Identity", "Reshape", "Shape", "Slice", "Split"}
@@ -248,7 +243,7 @@ NAMES |= {f"logical_{one}": one.title() for one in ("and", "or", "not")}
 RULES: dict[str, Rule] = {
     **{name: _plainly(rule) for name, rule in choices.rules(lambda name: NAMES.get(name, choices.camel(name))).items()},
     "ConvTranspose": resample.conv_transpose,
-    "CumSum": lambda form, views, given: compositions.cumulated(form, views[0], int(views[1].at.reshape(())), given),
+    "CumSum": lambda form, views, given: compositions.cumulated(form, views[0], int(views[1].array.reshape(())), given),
     "Einsum": lambda form, views, given: compositions.einsum(form, views[0], views[1], given["equation"].decode()),
     "GatherND": lambda form, views, given: places.gather_nd(views, given),
     "DepthToSpace": functools.partial(resample.shuffle, deep=False),
@@ -264,7 +259,7 @@ RULES: dict[str, Rule] = {
     "Clip": _clip,
     "Concat": lambda form, views, given: compositions.join(form, views, given["axis"]),
     "Constant": lambda form, views, given: View(_constant(given)),
-    "ConstantOfShape": lambda form, views, given: View(np.full(views[0].at, _fill(given))),
+    "ConstantOfShape": lambda form, views, given: View(np.full(views[0].array, _fill(given))),
     "Conv": _conv,
     "Div": lambda form, views, given: compositions.divide(form, views[0], views[1]),
     "Dropout": lambda form, views, given: _dropout(views),
@@ -272,10 +267,10 @@ RULES: dict[str, Rule] = {
     "Erf": lambda form, views, given: compositions.erf(form, views[0]),
     "Exp": _each("exp"),
     "Expand": lambda form, views, given: views[0].map(
-        lambda at: np.broadcast_to(at, np.broadcast_shapes(at.shape, tuple(views[1].at)))
+        lambda at: np.broadcast_to(at, np.broadcast_shapes(at.shape, tuple(views[1].array)))
     ),
     "Flatten": places.flatten,
-    "Gather": lambda form, views, given: views[0].map(lambda at: np.take(at, views[1].at, given.get("axis", 0))),
+    "Gather": lambda form, views, given: views[0].map(lambda at: np.take(at, views[1].array, given.get("axis", 0))),
     "Gelu": lambda form, views, given: compositions.gelu(
         form, views[0], tanh=given.get("approximate", b"none") != b"none"
     ),
@@ -307,7 +302,7 @@ RULES: dict[str, Rule] = {
     "Neg": lambda form, views, given: compositions.negative(form, views[0]),
     "PRelu": lambda form, views, given: compositions.prelu(form, views[0], views[1].stored),
     "Pad": places.pad,
-    "Pow": lambda form, views, given: compositions.power(form, views[0], float(views[1].at.reshape(()))),
+    "Pow": lambda form, views, given: compositions.power(form, views[0], float(views[1].stored.values.reshape(()))),
     "Reciprocal": _each("reciprocal"),
     "ReduceL2": _length,
     "ReduceMax": _over("largest"),
@@ -334,7 +329,7 @@ RULES: dict[str, Rule] = {
     "Sub": lambda form, views, given: form.binary("add", views[0], compositions.negative(form, views[1])),
     "Sum": lambda form, views, given: functools.reduce(functools.partial(form.binary, "add"), views),
     "Tanh": _each("tanh"),
-    "Tile": lambda form, views, given: views[0].map(lambda at: np.tile(at, views[1].at)),
+    "Tile": lambda form, views, given: views[0].map(lambda at: np.tile(at, views[1].array)),
     "Transpose": lambda form, views, given: views[0].transpose(*given["perm"]),
     "Unsqueeze": places.unsqueeze,
     "Where": lambda form, views, given: choices.choose(form, *views),

@@ -28,8 +28,8 @@ Views = Sequence[Any]
 
 
 def optional(views: Views, index: int, default: Any = None) -> Any:
-    """Return stored input `index`, or the default where it is left out."""
-    return default if index >= len(views) or views[index] is None else views[index].at
+    """Return stored input `index`, or the default where it is left out; NoRuleError where it is computed."""
+    return default if index >= len(views) or views[index] is None else views[index].array
 
 
 def last(view: View) -> View:
@@ -46,7 +46,7 @@ def first(view: View) -> View:
 
 def reshape(form: NormalForm, views: Views, given: Given) -> Any:
     """Return other sizes, of which 0 copies one."""
-    sizes = [int(one) for one in views[1].at]
+    sizes = [int(one) for one in views[1].array]
     if not given.get("allowzero", 0):
         sizes = [views[0].at.shape[index] if size == 0 else size for index, size in enumerate(sizes)]
     return views[0].reshape(*sizes)
@@ -61,7 +61,7 @@ def pad(form: NormalForm, views: Views, given: Given) -> Any:
     )
     around: NDArray[Any] = np.zeros((2, views[0].at.ndim), np.int64)
     around[:, slice(None) if axes is None else axes] = np.reshape(pads, (2, -1))
-    mode, view, fill = given.get("mode", b"constant").decode(), views[0], float(np.reshape(value, (-1,))[0])
+    mode, view, fill = given.get("mode", b"constant").decode(), views[0], float(np.reshape(value, ()))
     if around[:, 0].any() or around.min() < 0:
         raise NoRuleError("it pads the batch, or cuts off")
     if mode != "constant":
@@ -84,7 +84,7 @@ def cast(form: NormalForm, views: Views, given: Given) -> Any:
     """Return float32 or bool, or stored numbers in another type."""
     if views[0].term is None:
         to = given.get("to", onnx.TensorProto.FLOAT)
-        return views[0].map(lambda at: at.astype(onnx.helper.tensor_dtype_to_np_dtype(to)))
+        return View(views[0].array.astype(onnx.helper.tensor_dtype_to_np_dtype(to)))
     to = given.get("to", 1)
     if to not in (onnx.TensorProto.FLOAT, onnx.TensorProto.BOOL):
         raise NoRuleError("it casts to another type than float32 or bool")
@@ -106,7 +106,7 @@ def gather_nd(views: Views, given: Given) -> Any:
     """Return places of the first axis."""
     if given.get("batch_dims", 0) or views[1].at.ndim != 2 or views[1].at.shape[1] != 1:
         raise NoRuleError("it gathers more than places of the first axis")
-    return views[0].map(lambda at: np.take(at, views[1].at[:, 0], 0))
+    return views[0].map(lambda at: np.take(at, views[1].array[:, 0], 0))
 
 
 def split(form: NormalForm, views: Views, given: Given) -> list[View]:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from convert.proof.normal import NONE, ZERO, NormalForm, NoRuleError, Stored, View
 from convert.proof.readers import compositions
+from convert.proof.readers.places import optional
 
 FRAMEWORK = "litert"
 Given = Mapping[str, Any]
@@ -75,7 +76,7 @@ def _cubic(at: NDArray[np.float64], size: int, given: Given) -> NDArray[np.float
 def _sides(views: Sequence[Any], given: Given) -> list[tuple[int, int, float]]:
     """Return for each axis its size before and behind, and its scale."""
     shape = views[0].at.shape
-    scales, sizes = (np.zeros(0) if len(views) <= at or views[at] is None else views[at].at for at in (2, 3))
+    scales, sizes = (optional(views, at, np.zeros(0)) for at in (2, 3))
     axes, found = [one % 4 for one in given.get("axes", range(4))], [(size, size, 1.0) for size in shape]
     for index, axis in enumerate(axes):
         if scales.size:

@@ -32,7 +32,7 @@ def cut(begin: list[int], end: list[int], step: list[int], masks: tuple[int, int
 
 def pad(form: NormalForm, view: View, around: View, value: View | None) -> View:
     """Add a border around rows and columns."""
-    pads = np.reshape(around.at, (-1, 2))
+    pads = np.reshape(around.array, (-1, 2))
     if len(pads) != 4 or pads[[0, 3]].any():
         raise NoRuleError("it pads other axes than rows and columns")
     (top, bottom), (left, right) = pads[1:3].tolist()
@@ -52,9 +52,22 @@ def bound(form: NormalForm, left: View, right: View, *, low: bool) -> View:
     return form.clip(view, low=one) if low else form.clip(view, high=one)
 
 
-def select(form: NormalForm, where: View, yes: View, no: View) -> View:
-    """Return a choice; where(x > 0, elu(x), alpha * elu(x)) is ELU of any alpha."""
-    term, chosen, scaled = (form.terms[one.term or 0] for one in (where, yes, no))
+def select(form: NormalForm, where: View, yes: View, no: View, *, stretches: bool = True) -> View:
+    """Return a choice; where(x > 0, elu(x), alpha * elu(x)) is ELU of any alpha.
+
+    Args:
+        form: to which it is added.
+        where: condition.
+        yes: what is taken where it holds.
+        no: what is taken elsewhere.
+        stretches: whether sizes stretch as numpy's do. Where not, a row of conditions chooses whole rows, which is
+            not read: NoRuleError of other sizes than equal ones, but for one condition of everything.
+    """
+    if not stretches and (yes.at.shape != no.at.shape or (where.at.size > 1 and where.at.shape != yes.at.shape)):
+        raise NoRuleError(f"it chooses by {where.at.shape} between {yes.at.shape} and {no.at.shape}")
+    if any(one.term is None for one in (where, yes, no)):
+        return choices.choose(form, where, yes, no)
+    term, chosen, scaled = (form.terms[one.source] for one in (where, yes, no))
     known = term.kind == "greater" and not term.stored["bound"].base.any() and chosen.kind == "elu"
     same = scaled.kind == "affine" and scaled.inputs == (yes.term,) and chosen.inputs == term.inputs
     views = all(np.array_equal(one.at, where.at) for one in (yes, no))

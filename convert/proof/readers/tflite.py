@@ -194,10 +194,7 @@ class _Call:
 
     def numbers(self, index: int) -> list[int]:
         """Return stored whole numbers."""
-        view = self[index]
-        if view.term is not None:
-            raise NoRuleError("sizes or axes are computed")
-        return [int(one) for one in view.at.reshape(-1)]
+        return [int(one) for one in self[index].array.reshape(-1)]
 
 
 Rule = Callable[[NormalForm, _Call], View]
@@ -281,13 +278,11 @@ def _strided(form: NormalForm, call: _Call) -> View:
 def _gather(form: NormalForm, call: _Call) -> View:
     if call.options.batchDims:
         raise NoRuleError("it gathers a batch")
-    return call[0].map(lambda at: np.take(at, call[1].at, call.options.axis))
+    return call[0].map(lambda at: np.take(at, call[1].array, call.options.axis))
 
 
 def _prod(form: NormalForm, call: _Call) -> View:
-    if call[0].term is not None:
-        raise NoRuleError("it multiplies computed numbers")
-    return View(np.prod(call[0].at, tuple(call.numbers(1)), keepdims=bool(call.options.keepDims)).astype(np.int32))
+    return View(np.prod(call[0].array, tuple(call.numbers(1)), keepdims=bool(call.options.keepDims)).astype(np.int32))
 
 
 def _softmax(form: NormalForm, call: _Call) -> View:
@@ -331,7 +326,7 @@ def _same(form: NormalForm, call: _Call) -> View:
 
 def _cast(form: NormalForm, call: _Call) -> View:
     if call[0].term is None:
-        return call[0].map(lambda at: at.astype(call.type))
+        return View(call[0].array.astype(call.type))
     if call.type is not np.float32:
         raise NoRuleError("it casts to another type than float32")
     return call[0]
@@ -370,12 +365,12 @@ RULES: dict[str, Rule] = {
     "PACK": _pack,
     "PAD": lambda form, call: pad(form, call[0], call[1], None),
     "PADV2": lambda form, call: pad(form, call[0], call[1], call[2]),
-    "POW": lambda form, call: compositions.power(form, call[0], float(call[1].stored.values.flat[0])),
+    "POW": lambda form, call: compositions.power(form, call[0], float(call[1].stored.values.reshape(()))),
     "PRELU": lambda form, call: compositions.prelu(form, call[0], call[1].stored),
     "REDUCE_MAX": lambda form, call: _mean(form, call, "largest"),
     "REDUCE_PROD": _prod,
     "RESHAPE": _reshape,
-    "SELECT": lambda form, call: select(form, call[0], call[1], call[2]),
+    "SELECT": lambda form, call: select(form, call[0], call[1], call[2], stretches=False),
     "SELECT_V2": lambda form, call: select(form, call[0], call[1], call[2]),
     "SHAPE": lambda form, call: View(np.array(call[0].at.shape, np.int32)),
     "SOFTMAX": _softmax,
