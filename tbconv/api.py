@@ -610,7 +610,7 @@ def convert_onnx(
         weights: of timm and torchvision: a file of tensors, pretrained (downloads) or random.
         out: folder to write (no bundle: it has no threshold).
         route: who writes the TFLite that is shipped; `onnx2tf`, too, where no rule of ours knows a node: measured, not
-            proven, and said to be so; so `litert-torch`, of what is no ONNX file yet, from its own environment.
+            proven, and said to be so; so does `litert-torch`, for sources that are no ONNX file.
         normalise: imagenet (assumed for three channels), unit or none.
         size: height and width, where the file leaves them open; of timm and torchvision instead of the config's.
         inputs: by name what each other input of the network is for every film: one number, or as many as it takes.

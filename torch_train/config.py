@@ -166,11 +166,12 @@ class TrainConfig:
         """Refuse a task that is none, names that are no outputs, and what says nothing of several labels."""
         names = self.names or ()
         if self.task not in TASKS:
-            fix = f"--task multi-label --names {self.task}" if "," in str(self.task) else "omit --task for two classes"
+            fix = "--task multi-label, or --task one-of-n"
+            fix = f"--task multi-label --names {self.task}" if "," in str(self.task) else fix
             raise ConfigError(f"--task {self.task} is unknown", why=f"there are {', '.join(TASKS)}", fix=fix)
         if len(names) < LEAST_LABELS or len(set(names)) != len(names) or "" in names:
             what, why = f"--names {','.join(names) or 'is missing'}", "each output needs a name of its own"
-            fix = "--names Atelectasis,Effusion,Pneumonia, in the order of the outputs"
+            fix = "name them, for example --names Atelectasis,Effusion,Pneumonia"
             if len(names) == 1:
                 why, fix = "one label is two classes: with it and without it", f"--label {names[0]!r}, without --task"
             raise ConfigError(what, why=why, fix=fix)

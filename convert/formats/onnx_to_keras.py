@@ -33,7 +33,7 @@ from tbconv.contract.errors import ConversionError
 
 FRAMEWORK = "tensorflow"
 
-H5_OUTPUTS = ("logits", "probability")  # of a bundle: an H5 cannot load the operations of its evidence map
+H5_OUTPUTS = ("logits", "probability")  # of a bundle: what readers of its H5 expect; the map is in the other files
 
 
 def load(request: dict[str, Any]) -> dict[str, Any]:  # noqa: ARG001  (as every step)
