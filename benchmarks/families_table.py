@@ -113,7 +113,8 @@ where there are any; empty where it was not tried. `python -m benchmarks.familie
 `benchmarks/results/families_peers.csv`: {versions}, {limit} s each at most by the
 clock, beside other work.
 
-{counted} Networks that one of them converts without a flip and we do not: {lost}.
+{counted} Of the {refused} networks that we refuse they were tried on {on}. Networks that one of them converts without
+a flip and we do not: {lost}.
 """
 COLUMNS = (
     *("network", "side", "parameters", "proof TFLite / Keras", "steps ONNX / TFLite / Keras", "flips", "MB", "s"),
@@ -147,7 +148,7 @@ def family_lines() -> list[str]:
         version=version, converted=len(converted), tried=len(rows), low=low, high=high, waiting=waiting or "none"
     )
     peers = read_peers()
-    lines = ["", *head.splitlines(), *peer_lines(peers, lost_to(peers, rows))]
+    lines = ["", *head.splitlines(), *peer_lines(peers, rows)]
     lines += ["", f"| {' | '.join(COLUMNS)} |", f"|{'---|' * len(COLUMNS)}"]
     lines += [f"| {' | '.join(cells(row, peers))} |" for row in converted]
     if refused:
@@ -175,7 +176,7 @@ def _is_right(row: dict[str, str]) -> bool:
     return row["converts"] == "yes" and row["flips"] == "0"
 
 
-def peer_lines(peers: Peers, lost: list[str]) -> list[str]:
+def peer_lines(peers: Peers, rows: list[dict[str, str]]) -> list[str]:
     """Return what the peers' columns are, how many files of each are right, and where we are behind."""
     versions, counted = [], []
     for peer in PEERS:
@@ -185,8 +186,14 @@ def peer_lines(peers: Peers, lost: list[str]) -> list[str]:
         wrong = sum(row["converts"] == "yes" for row in rows) - right
         failed = len(rows) - right - wrong
         counted += [f"{peer}: {right} of {len(rows)} tried without a flip, {wrong} with, {failed} failed"]
+    refused = {row["network"] for row in rows if row["converts"] != "yes"}
     text = OF_PEERS.format(
-        versions=", ".join(versions), limit=LIMIT_S, counted="; ".join(counted) + ".", lost=", ".join(lost) or "none"
+        versions=", ".join(versions),
+        limit=LIMIT_S,
+        counted="; ".join(counted) + ".",
+        refused=len(refused),
+        on=len(refused & {network for network, _ in peers}),
+        lost=", ".join(lost_to(peers, rows)) or "none",
     )
     return text.splitlines() if peers else []
 

@@ -273,12 +273,13 @@ def test_the_table_shows_what_peers_made_says_where_we_are_behind_and_leaves_emp
     assert families_table.by_peers("timm:other", peers) == ["", ""]
     refused = [{"network": first, "converts": "yes"}, {"network": second, "converts": "no"}]
     assert families_table.lost_to(peers, refused) == [second]
-    said = " ".join(families_table.peer_lines(peers, [second]))
+    said = " ".join(families_table.peer_lines(peers, refused))
     assert "onnx2tf 2.6.9, litert-torch 0.10.0" in said
     assert (
         "onnx2tf: 2 of 2 tried without a flip, 0 with, 0 failed; litert-torch: 0 of 2 tried without a flip, 1 with"
         in said
     )
+    assert "Of the 1 networks that we refuse they were tried on 1." in said
     assert f"we do not: {second}." in said
 
 

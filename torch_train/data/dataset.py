@@ -16,7 +16,7 @@ from torch_train.config import LEAST_LABELS, UNKNOWN, TrainConfig
 from torch_train.data.findings import Uncertain
 from torch_train.data.index import read_index
 from torch_train.data.loading import LoadedFilms, cache_folder, load_cached, refuse_unreadable
-from torch_train.data.records import Film, FilmIndex
+from torch_train.data.records import Film, FilmIndex, contradict
 from torch_train.data.split import PARTS, find_duplicates, split_films
 
 
@@ -131,7 +131,13 @@ def load_and_compare(
     loaded = load_cached(found, cache_folder() if config.film_cache else None, reporter).under(config.film_identity)
     if config.strict:
         refuse_unreadable(loaded, found)
-    return loaded, find_duplicates(loaded.model_inputs, loaded.digests).groups
+    groups, films = find_duplicates(loaded.model_inputs, loaded.digests).groups, loaded.index.films
+    if wrong := [group for group in groups if contradict([films[film] for film in group])]:
+        named = [" = ".join(loaded.index.name_of(films[film]) for film in group) for group in wrong]
+        reporter.say(
+            f"  note: the labels of {len(wrong)} films that are there more than once contradict each other: {some(named, 3)}"
+        )
+    return loaded, groups
 
 
 def put_together(index: FilmIndex, model_inputs: NDArray[np.uint8], digests: Sequence[str]) -> TrainingFilms:

@@ -47,6 +47,13 @@ class Film:
             raise ValueError(f"label must be 0 or 1, got {self.label!r}")
 
 
+def contradict(films: Sequence[Film]) -> bool:
+    """Whether copies of one film have different labels: of several, one that some have and others have not."""
+    if films[0].targets:
+        return any({0, 1} <= set(column) for column in zip(*(film.targets for film in films), strict=True))
+    return len({film.label for film in films}) > 1
+
+
 @dataclass(frozen=True, slots=True)
 class FilmIndex:
     """The films of one folder, sorted by path, with their labels and notes."""

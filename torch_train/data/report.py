@@ -20,7 +20,7 @@ from torch_train.data.findings import Uncertain
 from torch_train.data.index import read_index
 from torch_train.data.layouts import MaskShape, measure_mask
 from torch_train.data.loading import LoadedFilms, load_films, refuse_unreadable
-from torch_train.data.records import Film, FilmIndex
+from torch_train.data.records import Film, FilmIndex, contradict
 from torch_train.data.split import FRACTIONS, find_duplicates
 
 if TYPE_CHECKING:
@@ -312,7 +312,7 @@ def survey_sexes(index: FilmIndex) -> dict[str, Counts]:
 def survey_duplicates(loaded: LoadedFilms) -> DuplicateReport:
     """Find copies and name them; a group with two labels is conflicting."""
     found, index = find_duplicates(loaded.model_inputs, loaded.digests), loaded.index
-    conflicting = [group for group in found.groups if len({index.films[film].label for film in group}) > 1]
+    conflicting = [group for group in found.groups if contradict([index.films[film] for film in group])]
 
     def by_name(groups: Sequence[Sequence[int]]) -> tuple[tuple[str, ...], ...]:
         return tuple(tuple(index.name_of(index.films[film]) for film in group) for group in groups)

@@ -151,7 +151,8 @@ def python_of_litert_torch() -> Path:
         what, why = f"{python} cannot be asked what is installed", printable(str(error), most=300)
         raise SetupError(what, why=why, fix=f"let {LITERT_TORCH} name the Python of a virtual environment") from error
     if found["litert-torch"] is None:
-        raise SetupError(f"{python} has no litert-torch", why=f"{LITERT_TORCH} names it", fix=install)
+        why = f"{LITERT_TORCH} names it" if named else "the environment of the cache folder is not complete"
+        raise SetupError(f"{python} has no litert-torch", why=why, fix=install)
     if (found["torch"] or "").partition("+")[0] != wanted:
         what = f"{python} has torch {found['torch']}, this environment torch {wanted}"
         why = "a program that torch.export writes is read by the version that wrote it"

@@ -8,9 +8,11 @@ from PIL import Image
 from tbconv.contract.errors import Silence
 from tbconv.contract.files import sha256_bytes
 from tbconv.contract.preprocess import PreprocessSpec
+from torch_train.config import UNKNOWN
 from torch_train.data.index import read_index
 from torch_train.data.loading import load_films
 from torch_train.data.phantom import draw_phantom
+from torch_train.data.records import Film, contradict
 from torch_train.data.split import find_duplicates
 
 SHARED = Path(__file__).resolve().parents[4] / "shared/data"
@@ -73,3 +75,23 @@ def test_real_sets_hold_exact_copies_only(name, exact):
     loaded = load_films(read_index(SHARED / name), Silence())
     found = find_duplicates(loaded.model_inputs, loaded.digests)
     assert (len(found.exact), len(found.near)) == (exact, 0)
+
+
+@pytest.mark.parametrize(
+    ("targets", "wrong"),
+    [
+        ([(1, 0), (1, 0)], False),
+        ([(1, 0), (1, 1)], True),
+        ([(1, UNKNOWN), (1, 0)], False),  # what is not known contradicts nothing
+        ([(UNKNOWN, 1), (0, UNKNOWN), (0, 0)], True),
+    ],
+)
+def test_copies_contradict_each_other_by_any_of_their_labels(targets, wrong):
+    films = [Film(Path(f"{at}.png"), 0, str(at), targets=one) for at, one in enumerate(targets)]
+    assert contradict(films) == wrong
+
+
+def test_copies_of_two_classes_contradict_each_other_by_their_class():
+    films = [Film(Path(f"{label}.png"), label, str(label)) for label in (0, 1)]
+    assert contradict(films)
+    assert not contradict(films[:1] * 2)
