@@ -134,9 +134,8 @@ def load_and_compare(
     groups, films = find_duplicates(loaded.model_inputs, loaded.digests).groups, loaded.index.films
     if wrong := [group for group in groups if contradict([films[film] for film in group])]:
         named = [" = ".join(loaded.index.name_of(films[film]) for film in group) for group in wrong]
-        reporter.say(
-            f"  note: the labels of {len(wrong)} films that are there more than once contradict each other: {some(named, 3)}"
-        )
+        shown = f"{len(wrong)} films that are there more than once have labels that contradict each other"
+        reporter.say(f"  note: {shown}: {some(named, 3)}")
     return loaded, groups
 
 
