@@ -329,7 +329,9 @@ def _calculated(
 ) -> NDArray[Any] | None:
     """Return what a node calculates of one film's stored numbers, [1, ...]; None where films would get mixed."""
     rank = max(array.ndim for name, array in known.items() if name in films)
-    axis = node.attributes.get("axis", -1 if opset >= 13 else 1) % rank if node.op == "Softmax" else rank
+    axis = node.attributes.get("axis", -1) % rank if node.op == "Softmax" else rank
+    if node.op == "Softmax" and opset < 13:  # onnx's own evaluator doesn't flatten what lies behind the axis
+        return None
     matrix = node.op == "MatMul" and (rank < 3 or not all(array.ndim in (2, rank) for array in known.values()))
     fits = all(array.ndim == rank if name in films else array.ndim <= rank for name, array in known.items())
     if not fits or matrix or axis == 0 or reads_batch(node, known):

@@ -12,6 +12,7 @@ from convert.proof.normal import NONE, ONE, ZERO, NormalForm, NoRuleError, Store
 from convert.proof.readers import choices, compositions
 from convert.proof.readers.places import optional
 from convert.proof.readers.tensorflow import bound, select
+from convert.proof.readers.tflite import _power as power
 
 SEEDS = range(4)
 SHAPE = (6, 5, 4)
@@ -551,6 +552,16 @@ def test_stored_numbers_are_read_as_they_were_multiplied_and_computed_ones_are_n
     for read in (lambda: film.array, lambda: optional([film], 0), lambda: twice.source):
         with pytest.raises(NoRuleError):
             read()
+
+
+def test_one_power_is_read_however_often_it_is_stored_and_several_are_not():
+    form = NormalForm()
+    film = form.input((1, 2, 3))
+    made = power(form, film, View(np.full((1, 1, 3), 1.5, np.float32)))
+    assert made.term == power(form, film, View(np.float32(1.5))).term
+    for exponents in (np.float32([1.5, 1.5, 2.5]), np.full((4, 2, 3), 1.5, np.float32)):
+        with pytest.raises(NoRuleError, match="several powers"):
+            power(form, film, View(exponents))
 
 
 def test_a_choice_that_does_not_stretch_is_read_of_equal_sizes_and_of_one_condition_alone():

@@ -29,6 +29,14 @@ BATCH_SIZE = "it calculates with the batch, whose size is not known"
 TRUTH = "it reads what is true or false, not numbers"
 TRUTH_GIVEN = "it gives an output of true and false, not of numbers"
 OF_TRUTH = ("And", "Cast", "Flatten", "Identity", "Not", "Or", "Reshape", "Squeeze", "Transpose", "Unsqueeze", "Where")
+# What may make a number infinite, and what hands one on; a sum of places by a product is 0 * infinity then.
+INFINITE = ("Div", "Exp", "Log", "Pow", "Reciprocal")
+HANDS_ON = (
+    *("Abs", "Add", "Concat", "Expand", "Flatten", "Gather", "Identity", "LeakyRelu", "Max", "MaxPool", "Min", "Mul"),
+    *("Neg", "Pad", "ReduceMax", "ReduceMin", "Relu", "Reshape", "Slice", "Split", "Squeeze", "Sub", "Sum"),
+    *("Transpose", "Unsqueeze", "Where"),
+)
+UNBOUNDED = "it sums what may be infinite, which a product with zeros would spread to every place"
 MOVED = "it gives an output, and does not keep the batch in front"
 NO_FILM = "it reads no film, and cannot be computed before: it draws at random, or gives several outputs"
 
@@ -53,12 +61,27 @@ def apply(graph: Graph, make: Builder) -> tuple[Any, dict[str, Any]]:
             found.append(error)
             values |= _stand_ins(walk, node, graph)
         given = [one for one in node.outputs if one in graph.outputs]
+        found += [unknown(node, UNBOUNDED)] if node.op == "CumSum" and _may_be_infinite(node, graph) else []
         found += [unknown(node, MOVED) for one in given if _is_moved(one, values)]
         found += [unknown(node, TRUTH_GIVEN) for one in given if _is_truth(one, values)]
     if found:
         raise all_of(found, graph)
     _require_film(graph, values)
     return image, {name: values[name].tensor for name in graph.outputs}
+
+
+def _may_be_infinite(node: Node, graph: Graph) -> bool:
+    """Whether what a node reads is a logarithm, a quotient of computed numbers or the like, handed on at most."""
+    makers, waiting = {name: one for one in graph.nodes for name in one.outputs}, [node.inputs[0]]
+    while waiting:
+        maker = makers.get(waiting.pop())
+        if maker is None:
+            continue
+        by_stored = maker.op == "Div" and maker.inputs[1] in graph.constants
+        if maker.op in INFINITE and not by_stored:
+            return True
+        waiting += maker.inputs if maker.op in HANDS_ON or by_stored else ()
+    return False
 
 
 def _input(graph: Graph, make: Builder) -> Any:

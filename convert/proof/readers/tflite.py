@@ -275,6 +275,14 @@ def _strided(form: NormalForm, call: _Call) -> View:
     return call[0].map(lambda at: at[part])
 
 
+def _power(form: NormalForm, view: View, exponent: View) -> View:
+    """Raise to one power, however often it is stored."""
+    values = exponent.stored.values
+    if (values != values.flat[0]).any() or np.broadcast_shapes(view.at.shape, values.shape) != view.at.shape:
+        raise NoRuleError("it raises to several powers")
+    return compositions.power(form, view, float(values.flat[0]))
+
+
 def _gather(form: NormalForm, call: _Call) -> View:
     if call.options.batchDims:
         raise NoRuleError("it gathers a batch")
@@ -365,7 +373,7 @@ RULES: dict[str, Rule] = {
     "PACK": _pack,
     "PAD": lambda form, call: pad(form, call[0], call[1], None),
     "PADV2": lambda form, call: pad(form, call[0], call[1], call[2]),
-    "POW": lambda form, call: compositions.power(form, call[0], float(call[1].stored.values.reshape(()))),
+    "POW": lambda form, call: _power(form, call[0], call[1]),
     "PRELU": lambda form, call: compositions.prelu(form, call[0], call[1].stored),
     "REDUCE_MAX": lambda form, call: _mean(form, call, "largest"),
     "REDUCE_PROD": _prod,
