@@ -404,9 +404,9 @@ ODD = {
     "no deviation": ({"image_std": [0.2, 0, 0.2]}, "sets image_std to"),
     "factor of zero": ({"rescale_factor": 0}, "sets rescale_factor to 0"),
     "factor of text": ({"rescale_factor": "x"}, "sets rescale_factor to"),
-    "two factors": ({"rescale_factor": [1 / 255, 1.0]}, "sets rescale_factor to ["),
+    "two factors": ({"rescale_factor": [1 / 255, 1.0]}, r"sets rescale_factor to \["),
     "factor of true": ({"rescale_factor": True}, "sets rescale_factor to true"),
-    "two crops": ({"crop_pct": [0.9, 0.8]}, "sets crop_pct to [0.9, 0.8]"),
+    "two crops": ({"crop_pct": [0.9, 0.8]}, r"sets crop_pct to \[0.9, 0.8\]"),
     "crop of true": ({"crop_pct": True}, "sets crop_pct to true"),
     "crop of text": ({"crop_pct": "x"}, "sets crop_pct to"),
 }
