@@ -101,10 +101,9 @@ def _compare_outputs(match: TermMatch, onnx: NormalForm, file: NormalForm, same:
     for name, view in file.outputs.items():
         if name not in onnx.outputs or view.term is None:
             return match.fail(view.term, None, f"the ONNX graph has no output {name}")
-        wanted, (partner, factor) = onnx.outputs[name], match.partners[view.term]
-        term = None if wanted.term is None else same[wanted.term]
-        order = [wanted.at, wanted.at.transpose(0, 2, 3, 1) if wanted.at.ndim == 4 else wanted.at]
-        order += [wanted.at[None]] if len(wanted.at) > 1 else []
+        at, wanted, (partner, factor) = onnx.outputs[name].at, onnx.outputs[name].term, match.partners[view.term]
+        term = None if wanted is None else same[wanted]
+        order = [at, at.transpose(0, 2, 3, 1) if at.ndim == 4 else at[None][: len(at) > 1]]  # none of a single row
         if partner != term or not any(np.array_equal(view.at, one) for one in order):
             other = None if partner == term or term is None else onnx.terms[term]
             return match.end_otherwise(view.term, term, name, file.terms[view.term], other)
