@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
+from collections import Counter
 from pathlib import Path
 
 from benchmarks.results import RESULTS
@@ -79,8 +80,8 @@ HEAD = """## One of each family
 
 Written by `python -m benchmarks.families FILMS`, whose rows are in `benchmarks/results/families.csv` with date, commit,
 load and versions: of each family of timm (a module of timm {version}) the network with the fewest parameters, and
-torchvision's classifiers, one a family. Random weights (seed 4), running statistics of 16 drawn films, the smallest
-side of 96, 128, 224 and the config's own that the network takes.
+torchvision's classifiers, one a family before the others. Random weights (seed 4), running statistics of 16 drawn
+films, the smallest side of 96, 128, 224 and the config's own that the network takes.
 
 A network converts where ONNX, our TFLite files in float32, float16 and dynamic range and `.keras` are written, neither
 the proof of the float32 TFLite nor of `.keras` finds another network, and no decision of 64 films differs from PyTorch
@@ -89,7 +90,7 @@ or more on each side. Steps are float32 steps of the largest answer; int8, Saved
 
 **{converted} of {tried} tried convert ({low:.0%} to {high:.0%}, 95 %)**; {waiting} of the list were not tried yet.
 They are tried roughly from the smallest up, so the interval is neither one of the larger ones nor of all networks. Nor
-is it one of first attempts: mnasnet0_5 and edgenext_xx_small were tried again after a fault was mended, and rows are of
+is it one of first attempts: {again} were tried again after a fault was mended or a rule was added, and rows are of
 several commits, some with uncommitted changes (`commit` in the CSV). Left out: timm's qwen3_vit, which has no
 classifier, and, for their size, timm's vgg11, gemma4_vit and deepseek_vit.
 """
@@ -113,7 +114,8 @@ where there are any; empty where it was not tried. `python -m benchmarks.familie
 `benchmarks/results/families_peers.csv`: {versions}, {limit} s each at most by the
 clock, beside other work.
 
-{counted} Of the {refused} networks that we refuse they were tried on {on}. Networks that one of them converts without
+{counted}
+Of the {refused} networks that we refuse they were tried on {on}. Networks that one of them converts without
 a flip and we do not: {lost}.
 """
 COLUMNS = (
@@ -134,6 +136,12 @@ def read_rows(path: Path | None = None) -> list[dict[str, str]]:
         return list({row["network"]: row for row in csv.DictReader(file)}.values())
 
 
+def attempts() -> Counter[str]:
+    """Return how often each network was tried."""
+    with CSV.open(newline="", encoding="utf-8") as file:
+        return Counter(row["network"] for row in csv.DictReader(file))
+
+
 def family_lines() -> list[str]:
     """Return the section of docs/networks.md as lines; nothing where nothing was tried."""
     rows = read_rows()
@@ -144,8 +152,15 @@ def family_lines() -> list[str]:
     low, high = exact_interval(len(converted), len(rows))
     version = next((row["library"].split()[-1] for row in rows if row["library"].startswith("timm")), "?")
     waiting = len(set(FAMILIES) - {row["network"] for row in rows})
+    again = sum(count > 1 for count in attempts().values())
     head = HEAD.format(
-        version=version, converted=len(converted), tried=len(rows), low=low, high=high, waiting=waiting or "none"
+        version=version,
+        converted=len(converted),
+        tried=len(rows),
+        low=low,
+        high=high,
+        waiting=waiting or "none",
+        again=again,
     )
     peers = read_peers()
     lines = ["", *head.splitlines(), *peer_lines(peers, rows)]
@@ -176,7 +191,7 @@ def _is_right(row: dict[str, str]) -> bool:
     return row["converts"] == "yes" and row["flips"] == "0"
 
 
-def peer_lines(peers: Peers, rows: list[dict[str, str]]) -> list[str]:
+def peer_lines(peers: Peers, tried: list[dict[str, str]]) -> list[str]:
     """Return what the peers' columns are, how many files of each are right, and where we are behind."""
     versions, counted = [], []
     for peer in PEERS:
@@ -186,14 +201,14 @@ def peer_lines(peers: Peers, rows: list[dict[str, str]]) -> list[str]:
         wrong = sum(row["converts"] == "yes" for row in rows) - right
         failed = len(rows) - right - wrong
         counted += [f"{peer}: {right} of {len(rows)} tried without a flip, {wrong} with, {failed} failed"]
-    refused = {row["network"] for row in rows if row["converts"] != "yes"}
+    refused = {row["network"] for row in tried if row["converts"] != "yes"}
     text = OF_PEERS.format(
         versions=", ".join(versions),
         limit=LIMIT_S,
         counted="; ".join(counted) + ".",
         refused=len(refused),
         on=len(refused & {network for network, _ in peers}),
-        lost=", ".join(lost_to(peers, rows)) or "none",
+        lost=", ".join(lost_to(peers, tried)) or "none",
     )
     return text.splitlines() if peers else []
 

@@ -280,6 +280,9 @@ def test_the_table_shows_what_peers_made_says_where_we_are_behind_and_leaves_emp
         in said
     )
     assert "Of the 1 networks that we refuse they were tried on 1." in said
+    assert "Of the 0 networks that we refuse they were tried on 0." in " ".join(
+        families_table.peer_lines(peers, refused[:1])
+    )
     assert f"we do not: {second}." in said
 
 
