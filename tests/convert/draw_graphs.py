@@ -218,6 +218,7 @@ def wrong_graphs():
     asymmetric = np.int64([0, 0, 1, 1, 0, 0, 1, 1])
     return {
         "unknown_operation": Graph().add("Tan"),
+        "sums_of_roots": Graph().add("Conv", normal(4, 1, 8, 8), strides=[8, 8]).add("Sqrt").add("CumSum", np.int64(1)),
         "sums_of_logarithms": pooled(Graph()).add("Relu").add("Log").add("Mul", normal(4)).add("CumSum", np.int64(1)),
         "gemm_alpha": pooled(Graph()).add("Gemm", normal(4, 3), normal(3), alpha=2.0),
         "gemm_beta": pooled(Graph()).add("Gemm", normal(4, 3), normal(3), beta=0.5),

@@ -57,6 +57,7 @@ RIGHT = (
 )
 WRONG = {
     "unknown_operation": "Tan has no rule here",
+    "sums_of_roots": "it sums what may be infinite",  # a root of what is below zero is no number
     "sums_of_logarithms": "it sums what may be infinite",  # infinity times the zeros of a triangle is no number
     "gemm_alpha": "alpha, beta or transA is set",
     "gemm_beta": "alpha, beta or transA is set",

@@ -29,12 +29,13 @@ BATCH_SIZE = "it calculates with the batch, whose size is not known"
 TRUTH = "it reads what is true or false, not numbers"
 TRUTH_GIVEN = "it gives an output of true and false, not of numbers"
 OF_TRUTH = ("And", "Cast", "Flatten", "Identity", "Not", "Or", "Reshape", "Squeeze", "Transpose", "Unsqueeze", "Where")
-# What may make a number infinite, and what hands one on; a sum of places by a product is 0 * infinity then.
-INFINITE = ("Div", "Exp", "Log", "Pow", "Reciprocal")
+# What may make a number infinite, or none at all, and what hands such a one on: a product with zeros is none then.
+INFINITE = ("Div", "Exp", "Log", "Pow", "Reciprocal", "Sqrt")
 HANDS_ON = (
     *("Abs", "Add", "Concat", "Expand", "Flatten", "Gather", "Identity", "LeakyRelu", "Max", "MaxPool", "Min", "Mul"),
     *("Neg", "Pad", "ReduceMax", "ReduceMin", "Relu", "Reshape", "Slice", "Split", "Squeeze", "Sub", "Sum"),
-    *("Transpose", "Unsqueeze", "Where"),
+    *("Transpose", "Unsqueeze", "Where", "Conv", "MatMul", "Gemm", "Einsum", "BatchNormalization", "Cast", "Clip"),
+    *("AveragePool", "GlobalAveragePool", "GlobalMaxPool", "ReduceMean", "ReduceSum", "PRelu", "Elu", "CumSum"),
 )
 UNBOUNDED = "it sums what may be infinite, which a product with zeros would spread to every place"
 MOVED = "it gives an output, and does not keep the batch in front"

@@ -85,7 +85,7 @@ def cumulated(walk: Walk, node: Node, values: list[Value | None]) -> Value:
     TFLite: FULLY_CONNECTED, with TRANSPOSE around it where its axis is not the last.
 
     Over a stored axis but the batch, of at most 1024 places; exclusive and backwards, too. Not of what may be infinite:
-    behind a Log, Exp, Pow, Reciprocal or a Div by computed numbers.
+    behind a Log, Exp, Pow, Sqrt, Reciprocal or a Div by computed numbers.
     """
     value, name, axis = only(node, values), layer_name(node), int(walk.constant(node, 1).reshape(()))
     axis %= len(value.sizes)
